@@ -1,0 +1,41 @@
+# `make run` opens the app (without a terminal: prints a table and trains for an epoch); `make test` checks everything.
+# Both set themselves up: a virtual environment in .venv, installed once and again when pyproject.toml changes.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: run test lint types contracts tests bench clean
+
+run: $(INSTALLED)
+	@if [ -t 0 ] && [ -t 1 ]; then \
+		$(BIN)/alexplore tui; \
+	else \
+		$(BIN)/alexplore shapes --preset paper && $(BIN)/alexplore train --preset fmnist-28 --epochs 1; \
+	fi
+
+test: lint types contracts tests
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(INSTALLED)
+	$(BIN)/mypy
+
+contracts: $(INSTALLED)
+	$(BIN)/lint-imports
+
+tests: $(INSTALLED)
+	$(BIN)/pytest -n 2
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "alexplore needs Python 3.11 or newer, found " + sys.version.split()[0])'
+	@echo "setting up $(VENV): PyTorch is large, so the first time takes a few minutes"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	@touch $@

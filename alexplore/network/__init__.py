@@ -1,0 +1,1 @@
+"""What a network is: layers, arithmetic, presets. Standard library only; no torch."""

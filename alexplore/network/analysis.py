@@ -1,0 +1,251 @@
+"""A network's numbers: a row for every layer and the totals, by arithmetic alone.
+
+A layer that can't read its input does not end the table: its row holds the reason and the changes that would mend it,
+and the rows after it are empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from alexplore.network.layers import NO_PARAMETERS, Conv2d, Flatten, Layer, Linear, Parameters, Windows
+from alexplore.network.memory import TrainingMemory, training_memory
+from alexplore.network.network import Network, Proposal, first_weighted
+from alexplore.network.settings import toml_text
+from alexplore.network.shape import Shape, ShapeError, Window, elements, shape_text
+
+FP32_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """What one output sees of one axis of the input, in input pixels.
+
+    `size` pixels, `jump` pixels between neighbouring outputs, the first output's window beginning at pixel `start`
+    (negative inside the padding). Source: Araujo, Norris & Sim, "Computing Receptive Fields of Convolutional Neural
+    Networks", Distill 2019, equations 1 to 3, with dilation.
+    """
+
+    size: int = 1
+    jump: int = 1
+    start: int = 0
+
+    def through(self, window: Window) -> Axis:
+        """After one more window."""
+        return Axis(
+            self.size + (window.extent - 1) * self.jump,
+            self.jump * window.stride,
+            self.start - window.before * self.jump,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One layer's numbers for one sample; `output` is None where they could not be computed."""
+
+    index: int
+    layer: Layer
+    input: Shape | None = None
+    output: Shape | None = None
+    parameters: Parameters = NO_PARAMETERS
+    macs: int = 0
+    connections: int = 0
+    neurons: int = 0
+    height: Axis = Axis()
+    width: Axis = Axis()
+    unread: tuple[int, int] = (0, 0)
+    exchange_bytes: int = 0
+    error: str | None = None
+    proposals: tuple[Proposal, ...] = ()
+
+    @property
+    def params(self) -> int:
+        """Parameters, weights and biases together."""
+        return self.parameters.count
+
+    @property
+    def trainable_params(self) -> int:
+        """Parameters that the optimizer may change."""
+        return self.parameters.count if self.layer.trains else 0
+
+    @property
+    def activation_bytes(self) -> int:
+        """Bytes of the output of one sample in fp32."""
+        return 0 if self.output is None else FP32_BYTES * elements(self.output)
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over the layers that could be computed, for one sample and fp32."""
+
+    params: int
+    trainable_params: int
+    buffers: int
+    macs: int
+    neurons: int
+    connections: int
+    weight_bytes: int
+    activation_bytes: int
+    exchange_bytes: int
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations of a forward pass: a multiplication and an addition for every MAC."""
+        return 2 * self.macs
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """All numbers of a network."""
+
+    network: Network
+    rows: tuple[Row, ...]
+
+    @cached_property
+    def totals(self) -> Totals:
+        """Sums over the rows."""
+        rows = self.rows
+        params = sum(row.params for row in rows)
+        return Totals(
+            params=params,
+            trainable_params=sum(row.trainable_params for row in rows),
+            buffers=sum(row.parameters.buffers for row in rows),
+            macs=sum(row.macs for row in rows),
+            neurons=sum(row.neurons for row in rows),
+            connections=sum(row.connections for row in rows),
+            weight_bytes=FP32_BYTES * params,
+            activation_bytes=sum(row.activation_bytes for row in rows),
+            exchange_bytes=sum(row.exchange_bytes for row in rows),
+        )
+
+    @property
+    def broken(self) -> Row | None:
+        """The row with an error, if there is one."""
+        return next((row for row in self.rows if row.error), None)
+
+    def memory(self, batch: int = 1, optimizer: str = "sgd", momentum: float = 0.9, bits: int = 32) -> TrainingMemory:
+        """What training takes on the device; see `training_memory`."""
+        return training_memory(self.network, self.computed, batch, optimizer, momentum, bits)
+
+    @property
+    def computed(self) -> tuple[Row, ...]:
+        """The rows that have numbers."""
+        return tuple(row for row in self.rows if row.output is not None)
+
+
+def analyse(network: Network) -> Analysis:
+    """Every number of every layer."""
+    return Analysis(network, tuple(_rows(network)))
+
+
+def _rows(network: Network) -> Iterator[Row]:
+    shape: Shape | None = network.input
+    height = width = Axis()
+    flattened: Windows | None = None
+    first = first_weighted(network)
+    for position, layer in enumerate(network.layers):
+        if shape is None:
+            yield Row(position + 1, layer)
+            continue
+        try:
+            output = layer.output_shape(shape)
+        except ShapeError as error:
+            proposals = tuple(_proposals(network, position, error))
+            mends = ": " + ", or ".join(proposal.text for proposal in proposals) if proposals else ""
+            yield Row(position + 1, layer, shape, error=error.reason + mends, proposals=proposals)
+            shape = None
+            continue
+        windows = layer.windows(shape)
+        unread = (0, 0)
+        if windows is not None:
+            height, width = height.through(windows[0]), width.through(windows[1])
+            unread = (windows[0].unread(shape[1]), windows[1].unread(shape[2]))
+        elif isinstance(layer, Flatten) and len(shape) == 3:
+            # Whatever reads the vector reads the whole map: a window as large as the map, at one position.
+            flattened = (Window(shape[1], 1), Window(shape[2], 1))
+        if isinstance(layer, Linear) and flattened:
+            height, width = height.through(flattened[0]), width.through(flattened[1])
+            flattened = None
+        weighted = isinstance(layer, Conv2d | Linear)
+        yield Row(
+            position + 1,
+            layer,
+            shape,
+            output,
+            layer.parameters(shape),
+            layer.macs(shape),
+            layer.connections(shape),
+            elements(output) if weighted else 0,
+            height,
+            width,
+            unread,
+            exchange_bytes(network, layer, shape) if weighted and position != first else 0,
+        )
+        shape = output
+
+
+def exchange_bytes(network: Network, layer: Layer, shape: Shape) -> int:
+    """Bytes that cross between towers for one image in fp32 so that `layer` can read all of its input.
+
+    Every tower but one sends its share to each other: 4 × input elements × (towers − 1). Layers in groups read their
+    own tower alone, and so does everything without weights (paper, figure 2).
+    """
+    if getattr(layer, "groups", 1) > 1:
+        return 0
+    return FP32_BYTES * elements(shape) * (network.towers - 1)
+
+
+def _proposals(network: Network, position: int, error: ShapeError) -> Iterator[Proposal]:
+    """Changes that mend the layer at `position`, each tried before it is proposed, the smallest first."""
+    name = network.layers[position].name
+    candidates = []
+    for settings in error.proposals:
+        words = " and ".join(f"{key} to {toml_text(value)}" for key, value in settings.items())
+        candidates.append(Proposal(f"set {words}", _changing(position, settings)))
+    if error.needs_flatten:
+        candidates.append(Proposal(f"insert flatten before {name}", _inserting(position, Flatten(name="flatten"))))
+    yield from (proposal for proposal in candidates if reads(proposal.apply(network), name))
+    if not error.needs_flatten:
+        resized = _nearest_input(network, name)
+        if resized:
+            yield Proposal(f"set input to {shape_text(resized)}", lambda network: network.with_input(*resized))
+
+
+def _changing(position: int, settings: Mapping[str, Any]) -> Callable[[Network], Network]:
+    return lambda network: network.change(position, settings)
+
+
+def _inserting(position: int, layer: Layer) -> Callable[[Network], Network]:
+    return lambda network: network.insert(position, layer)
+
+
+def reads(network: Network, name: str) -> bool:
+    """Whether the layer called `name`, and every layer before it, can read its input."""
+    shape: Shape = network.input
+    try:
+        for layer in network.layers:
+            shape = layer.output_shape(shape)
+            if layer.name == name:
+                return True
+    except ShapeError:
+        pass
+    return False
+
+
+SEARCHED_INPUTS = 256
+
+
+def _nearest_input(network: Network, name: str) -> tuple[int, int, int] | None:
+    """The input with height and width nearest to the present ones, in equal steps, that lets layer `name` read."""
+    channels, height, width = network.input
+    for change in range(1, SEARCHED_INPUTS):
+        for step in (change, -change):
+            if min(height, width) + step < 1:
+                continue
+            resized = (channels, height + step, width + step)
+            if reads(network.with_input(*resized), name):
+                return resized
+    return None

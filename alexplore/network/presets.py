@@ -1,0 +1,177 @@
+"""Preset files: finding, reading and checking them.
+
+A preset's name is its file's stem. Presets are found by path, in the user's folder, and among the shipped ones; a
+user's file with a shipped name is refused rather than shadowing it.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from alexplore.network.network import Network, read_network
+from alexplore.network.recipe import Recipe, read_recipe
+from alexplore.network.settings import SettingError, nearest, number, optional, read_settings, setting, text
+
+KEYS = ("title", "family", "source", "description", "input", "towers", "layers", "training", "published")
+
+
+class PresetError(Exception):
+    """A preset that can't be found or used; the message says where, what was found and what is allowed."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A number that a preset's source states; `layer` is None for a total of the network."""
+
+    quantity: str = setting(text())
+    value: float = setting(number(0))
+    layer: str | None = setting(optional(text()), None)
+    note: str | None = setting(optional(text()), None)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One preset file, read and checked. `path` is None for one that was never saved."""
+
+    name: str
+    network: Network
+    recipe: Recipe = field(default_factory=Recipe)
+    title: str = ""
+    family: str = ""
+    source: str = ""
+    description: str = ""
+    published: tuple[Published, ...] = ()
+    path: Path | None = None
+
+
+def shipped_folder() -> Path:
+    """Where the presets that come with alexplore are: in the package when installed, beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "presets"
+    return inside if inside.is_dir() else package.parent / "presets"
+
+
+def user_folder() -> Path:
+    """Where a person's own presets are kept."""
+    import platformdirs
+
+    return platformdirs.user_config_path("alexplore") / "presets"
+
+
+@cache
+def shipped_names() -> tuple[str, ...]:
+    """The names of the shipped presets."""
+    return tuple(sorted(path.stem for path in shipped_folder().glob("*.toml")))
+
+
+def user_paths() -> list[Path]:
+    """The files in the user's folder, those with a shipped name too."""
+    folder = user_folder()
+    try:
+        return sorted(folder.glob("*.toml"))
+    except OSError as error:
+        raise PresetError(f"{folder}: {error.strerror}") from None
+
+
+def find_preset(name_or_path: str) -> Path:
+    """The file of a preset.
+
+    Raises:
+        PresetError: there is none of that name, or a user's file has a shipped name.
+    """
+    if name_or_path.endswith(".toml") or os.sep in name_or_path:
+        return Path(name_or_path).expanduser()
+    own = {path.stem: path for path in user_paths()}
+    if name_or_path in shipped_names():
+        if name_or_path in own:
+            raise PresetError(
+                f"{own[name_or_path]}: {name_or_path} is the name of a shipped preset; give your file another name"
+            )
+        return shipped_folder() / f"{name_or_path}.toml"
+    if name_or_path in own:
+        return own[name_or_path]
+    known = [*shipped_names(), *own]
+    raise PresetError(
+        f"no preset {name_or_path!r}{nearest(name_or_path, known)}. Presets: {', '.join(known)}; or a path to a file"
+    )
+
+
+def load_preset(name_or_path: str) -> Preset:
+    """Find, read and check a preset.
+
+    Raises:
+        PresetError: it can't be found, read or used.
+    """
+    return read_preset(find_preset(name_or_path))
+
+
+def read_preset(path: Path) -> Preset:
+    """Read and check a preset file.
+
+    Raises:
+        PresetError: the file can't be read, is not TOML (with the line), or holds something that is not allowed.
+    """
+    try:
+        content = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise PresetError(f"{path}: no such file") from None
+    except OSError as error:
+        raise PresetError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise PresetError(f"{path}: not UTF-8 text (byte {error.start})") from None
+    return parse_preset(content, path)
+
+
+def parse_preset(content: str, path: Path) -> Preset:
+    """Check the text of a preset file; `path` names it in messages."""
+    try:
+        values = tomllib.loads(content)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise PresetError(f"{path}: not valid TOML: {error}") from None
+    try:
+        return _preset(values, path)
+    except SettingError as error:
+        raise PresetError(f"{path}: {error}") from None
+
+
+def _preset(values: Mapping[str, Any], path: Path) -> Preset:
+    for key in values:
+        if key not in KEYS:
+            raise SettingError(f'unknown key "{key}"{nearest(key, KEYS)}. Allowed: {", ".join(KEYS)}')
+    words = {}
+    for key in ("title", "family", "source", "description"):
+        value = values.get(key, "")
+        if not isinstance(value, str):
+            raise SettingError(f"{key}: found {value!r}, allowed: a string")
+        words[key] = value.strip()
+    network = read_network(values)
+    training = values.get("training", {})
+    if not isinstance(training, dict):
+        raise SettingError(f"training: found {training!r}, allowed: a table")
+    try:
+        recipe = read_recipe(training)
+    except SettingError as error:
+        raise SettingError(f"[training]: {error}") from None
+    return Preset(path.stem, network, recipe, **words, published=_published(values, network), path=path)
+
+
+def _published(values: Mapping[str, Any], network: Network) -> tuple[Published, ...]:
+    entries = values.get("published", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise SettingError("published: allowed: [[published]] tables")
+    published = []
+    for number_, entry in enumerate(entries, start=1):
+        try:
+            one = Published(**read_settings(Published, entry))
+            if one.layer is not None:
+                network.index(one.layer)
+        except SettingError as error:
+            raise SettingError(f"[[published]] {number_}: {error}") from None
+        published.append(one)
+    return tuple(published)

@@ -1,0 +1,88 @@
+"""Shapes, and the one-dimensional arithmetic of a sliding window.
+
+Shapes leave out the batch: a map is (channels, height, width), a vector is (features,).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Shape = tuple[int, ...]
+
+
+class ShapeError(Exception):
+    """A layer that can't read its input.
+
+    `reason` says so in numbers. `proposals` are changes of this layer's own settings that would mend it, the smallest
+    first; `needs_flatten` says that a flatten layer before it would.
+    """
+
+    def __init__(self, reason: str, proposals: Sequence[Mapping[str, Any]] = (), *, needs_flatten: bool = False):
+        super().__init__(reason)
+        self.reason = reason
+        self.proposals = tuple(proposals)
+        self.needs_flatten = needs_flatten
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A window of `kernel` taps sliding along one axis, in pixels; `before` and `after` are the padding.
+
+    Sizes follow PyTorch (documentation of `Conv2d` and `MaxPool2d`): with `ceil_mode` a last, partial window is kept
+    unless it would start in the padding after the input.
+    """
+
+    kernel: int
+    stride: int
+    dilation: int = 1
+    before: int = 0
+    after: int = 0
+    ceil_mode: bool = False
+
+    @property
+    def extent(self) -> int:
+        """Pixels from the window's first tap to its last, both included."""
+        return self.dilation * (self.kernel - 1) + 1
+
+    def outputs(self, size: int) -> int:
+        """How many positions the window takes on an axis of `size` pixels; below 1 where it does not fit."""
+        room = size + self.before + self.after - self.extent
+        if not self.ceil_mode:
+            return room // self.stride + 1
+        positions = -(-room // self.stride) + 1
+        return positions - 1 if (positions - 1) * self.stride >= size + self.before else positions
+
+    def unread(self, size: int) -> int:
+        """Pixels at the far border of the axis that no window position reaches."""
+        reached = (self.outputs(size) - 1) * self.stride + self.extent
+        return max(0, self.before + size - reached)
+
+    def smallest_input(self, outputs: int = 1) -> int:
+        """The smallest axis on which the window takes at least `outputs` positions."""
+        size = max(1, (outputs - 1) * self.stride + self.extent - self.before - self.after)
+        while size > 1 and self.outputs(size - 1) >= outputs:  # ceil_mode gets by with less
+            size -= 1
+        return size
+
+
+def same_padding(size: int, kernel: int, stride: int, dilation: int = 1) -> tuple[int, int]:
+    """Padding before and after an axis under TensorFlow's "same": ⌈size / stride⌉ outputs, the odd pixel after.
+
+    Source: TensorFlow, `tf.nn.convolution`, "notes on padding".
+    """
+    outputs = -(-size // stride)
+    total = max(0, (outputs - 1) * stride + dilation * (kernel - 1) + 1 - size)
+    return total // 2, total - total // 2
+
+
+def elements(shape: Shape) -> int:
+    """The product of a shape."""
+    return math.prod(shape)
+
+
+def shape_text(shape: Shape) -> str:
+    """96×55×55, as people write it."""
+    return "×".join(map(str, shape))

@@ -1,0 +1,107 @@
+"""What was asked for: the network, the recipe and the hardware of a run, as one checked record (config.json)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from alexplore import __version__
+from alexplore.network.network import Network, read_network
+from alexplore.network.recipe import Recipe, read_recipe
+from alexplore.network.settings import (
+    SettingError,
+    choice,
+    flag,
+    integer,
+    optional,
+    read_settings,
+    setting,
+    settings_of,
+    text,
+)
+
+FORMAT = 1
+DEVICES = ("auto", "cpu", "cuda")
+PARALLEL = ("data", "towers")
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """On what a run trains."""
+
+    device: str = setting(choice(*DEVICES), "auto", "auto takes the GPUs there are, else the CPU")
+    gpus: int | None = setting(
+        optional(integer(1, 1024)), None, "ranks to start; all GPUs, or one CPU rank, if left out"
+    )
+    parallel: str = setting(choice(*PARALLEL), "data", "split the batch, or the network's towers, among the ranks")
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """Where the images come from, and how many of them are used."""
+
+    folder: str | None = setting(optional(text()), None, "folder of the data set, looked into first")
+    limit_train: int | None = setting(optional(integer(1)), None, "use only so many training images")
+    limit_val: int | None = setting(optional(integer(1)), None, "use only so many validation images")
+    download: bool = setting(flag(), True, "whether a missing data set may be fetched")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Enough to start a run, and to start it again."""
+
+    preset: str
+    network: Network
+    recipe: Recipe = field(default_factory=Recipe)
+    hardware: Hardware = field(default_factory=Hardware)
+    data: DataSource = field(default_factory=DataSource)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As config.json holds it."""
+        return {
+            "format": FORMAT,
+            "alexplore": __version__,
+            "preset": self.preset,
+            "network": self.network.to_dict(),
+            "recipe": self.recipe.to_dict(),
+            "hardware": settings_of(self.hardware),
+            "data": settings_of(self.data),
+        }
+
+    def to_json(self) -> str:
+        """The text of config.json."""
+        return json.dumps(self.to_dict(), indent=1) + "\n"
+
+
+def parse_config(content: str, where: Path) -> RunConfig:
+    """The inverse of `RunConfig.to_json`; `where` names the file in messages.
+
+    Raises:
+        SettingError: it is not a config.json that this version can read.
+    """
+    try:
+        values = json.loads(content)
+    except ValueError as error:
+        raise SettingError(f"{where}: not valid JSON: {error}") from None
+    try:
+        return _config(values)
+    except SettingError as error:
+        raise SettingError(f"{where}: {error}") from None
+
+
+def _config(values: Any) -> RunConfig:
+    if not isinstance(values, Mapping) or values.get("format") != FORMAT:
+        raise SettingError(f"format: allowed: {FORMAT}; this file is from another version of alexplore, or damaged")
+    try:
+        return RunConfig(
+            preset=str(values["preset"]),
+            network=read_network(values["network"]),
+            recipe=read_recipe(values["recipe"]),
+            hardware=Hardware(**read_settings(Hardware, values["hardware"])),
+            data=DataSource(**read_settings(DataSource, values["data"])),
+        )
+    except KeyError as error:
+        raise SettingError(f"{error.args[0]} is missing") from None

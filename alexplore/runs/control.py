@@ -1,0 +1,74 @@
+"""Asking a worker for something: a request is a file renamed into control/, the answer a line of events.jsonl."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from alexplore.runs.directory import RunDirectory, RunError
+from alexplore.runs.events import LineReader
+from alexplore.runs.files import read_json, write_atomically
+from alexplore.runs.status import read_status
+
+ACTIONS = ("stop", "checkpoint", "pause", "resume")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request; `id` comes back in the answer."""
+
+    id: str
+    action: str
+
+
+def request(run: RunDirectory, action: str) -> Request:
+    """Leave a request for the worker of a run, which takes it up within a few steps.
+
+    Raises:
+        RunError: no worker is at it, or the directory can't be written.
+    """
+    status = read_status(run)
+    if not status.live:
+        raise RunError(f"{run.name} is {status.state}: there is no worker to {action} it")
+    made = Request(f"{time.time_ns():020d}-{secrets.token_hex(3)}", action)
+    try:
+        write_atomically(run.control_folder / f"{made.id}.json", json.dumps({"action": action}) + "\n")
+    except OSError as error:
+        raise RunError(f"{run.control_folder}: {error.strerror}") from None
+    return made
+
+
+def pending(run: RunDirectory) -> list[Request]:
+    """Requests not taken up yet, the oldest first. Each is taken away, so that it is answered once."""
+    requests = []
+    for path in sorted(run.control_folder.glob("*.json")):
+        if path.name.startswith("."):
+            continue
+        content = read_json(path)
+        path.unlink(missing_ok=True)
+        if content is not None and content.get("action") in ACTIONS:
+            requests.append(Request(path.stem, str(content["action"])))
+    return requests
+
+
+def wait_for_answer(run: RunDirectory, made: Request, seconds: float) -> bool:
+    """Wait until events.jsonl answers a request, or its worker is gone; False where neither happened in time."""
+    reader = LineReader(run.events_file)
+    deadline = time.monotonic() + seconds
+    while True:
+        if any(event.get("event") == "control" and event.get("request") == made.id for event in reader.read()):
+            return True
+        if not read_status(run).live:
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+
+
+def forget_requests(run: RunDirectory) -> None:
+    """Drop what was asked of an earlier worker."""
+    for path in Path(run.control_folder).glob("*"):
+        path.unlink(missing_ok=True)

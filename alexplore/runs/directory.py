@@ -1,0 +1,177 @@
+"""Run directories: where they are, how they are made, found and listed."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from alexplore.network.settings import SettingError, nearest
+from alexplore.runs.config import RunConfig, parse_config
+from alexplore.runs.files import write_atomically
+
+
+class RunError(Exception):
+    """A run that can't be made, found or used; the message says which and what to do."""
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The paths inside one run directory."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The run's name: its folder's."""
+        return self.path.name
+
+    @property
+    def config_file(self) -> Path:
+        """What was asked for."""
+        return self.path / "config.json"
+
+    @property
+    def status_file(self) -> Path:
+        """How it is going; replaced atomically."""
+        return self.path / "status.json"
+
+    @property
+    def metrics_file(self) -> Path:
+        """Numbers, one JSON object a line."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def events_file(self) -> Path:
+        """What happened, one JSON object a line."""
+        return self.path / "events.jsonl"
+
+    @property
+    def console_file(self) -> Path:
+        """The worker's stdout and stderr."""
+        return self.path / "console.log"
+
+    @property
+    def lock_file(self) -> Path:
+        """Locked for as long as a worker lives."""
+        return self.path / "worker.lock"
+
+    @property
+    def control_folder(self) -> Path:
+        """Requests to the worker."""
+        return self.path / "control"
+
+    @property
+    def checkpoints_folder(self) -> Path:
+        """last, previous and best."""
+        return self.path / "checkpoints"
+
+    def config(self) -> RunConfig:
+        """What was asked for.
+
+        Raises:
+            RunError: config.json is missing, damaged or from another version.
+        """
+        try:
+            return parse_config(self.config_file.read_text(encoding="utf-8"), self.config_file)
+        except OSError as error:
+            raise RunError(f"{self.config_file}: {error.strerror}") from None
+        except (SettingError, UnicodeDecodeError) as error:
+            raise RunError(str(error)) from None
+
+    def console_tail(self, lines: int = 20) -> list[str]:
+        """The last lines that the worker printed."""
+        try:
+            with self.console_file.open("rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - 64 * 1024))
+                return file.read().decode("utf-8", "replace").splitlines()[-lines:]
+        except OSError:
+            return []
+
+
+def runs_folder(given: Path | None = None) -> Path:
+    """Where runs are kept: what was given, else $ALEXPLORE_RUNS, else the user's data folder."""
+    if given is not None:
+        return given.expanduser()
+    if variable := os.environ.get("ALEXPLORE_RUNS"):
+        return Path(variable).expanduser()
+    import platformdirs
+
+    return platformdirs.user_data_path("alexplore") / "runs"
+
+
+def create_run(config: RunConfig, folder: Path, name: str | None = None) -> RunDirectory:
+    """Make the directory of a new run, with its config.json.
+
+    Raises:
+        RunError: the name is taken or not a file's, or the folder can't be written.
+    """
+    if name is not None and (not name.strip(".") or "/" in name or "\0" in name or name.startswith((".", "-"))):
+        raise RunError(f"--name {name!r}: allowed: a file name that doesn't start with . or -")
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    run = RunDirectory(folder / (name or f"{config.preset}-{stamp}-{secrets.token_hex(3)}"))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        run.path.mkdir(mode=0o700)
+        run.control_folder.mkdir()
+        run.checkpoints_folder.mkdir()
+        write_atomically(run.config_file, config.to_json())
+    except FileExistsError:
+        raise RunError(f"{run.path} exists; choose another --name, or remove it with `alexplore runs remove`") from None
+    except OSError as error:
+        raise RunError(
+            f"{folder}: {error.strerror}; choose another folder with --runs-dir or $ALEXPLORE_RUNS"
+        ) from None
+    return run
+
+
+def list_runs(folder: Path) -> list[RunDirectory]:
+    """Every run in a folder, the newest first; a folder that does not exist has none.
+
+    Raises:
+        RunError: the folder can't be read.
+    """
+    try:
+        entries = [(entry.stat().st_mtime_ns, entry.parent) for entry in folder.glob("*/config.json")]
+    except OSError as error:
+        raise RunError(f"{folder}: {error.strerror}") from None
+    return [RunDirectory(path) for _, path in sorted(entries, reverse=True)]
+
+
+def find_run(name: str, folder: Path) -> RunDirectory:
+    """A run by its path, its name, the beginning of its name, or `last`.
+
+    Raises:
+        RunError: there is none, or several begin so.
+    """
+    if os.sep in name and (Path(name).expanduser() / "config.json").is_file():
+        return RunDirectory(Path(name).expanduser().resolve())
+    runs = list_runs(folder)
+    if name == "last" and runs:
+        return runs[0]
+    for run in runs:
+        if run.name == name:
+            return run
+    matching = [run for run in runs if run.name.startswith(name)]
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
+        raise RunError(f"{name!r} begins {len(matching)} runs: {', '.join(run.name for run in matching)}")
+    names = [run.name for run in runs]
+    there = f"Runs: {', '.join(names[:5])}{' …' if names[5:] else ''}" if names else "There are no runs yet"
+    raise RunError(f"no run {name!r} in {folder}{nearest(name, names)}. {there}")
+
+
+def remove_run(run: RunDirectory) -> None:
+    """Delete a run directory and all that is in it.
+
+    Raises:
+        RunError: it can't be deleted.
+    """
+    try:
+        shutil.rmtree(run.path)
+    except OSError as error:
+        raise RunError(f"{error.filename}: {error.strerror}") from None

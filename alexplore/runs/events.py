@@ -1,0 +1,142 @@
+"""Append-only JSON lines: one writer, any number of readers.
+
+A line is written whole by one `write`. A torn last line, as a crash leaves it, is cut by the next writer and not read.
+Numbers that are not finite are the strings "NaN", "Infinity" and "-Infinity", since JSON has none.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+VERSION = 1
+SYNC_SECONDS = 30.0
+
+
+class LineWriter:
+    """Appends records to a file, each with `v`, `seq`, `attempt` and `time`."""
+
+    def __init__(self, path: Path, attempt: int) -> None:
+        self._attempt = attempt
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        self._sequence = _cut_torn_line(self._descriptor)
+        self._synced = time.monotonic()
+
+    def append(self, **record: Any) -> None:
+        """Write one record; on disk for certain within 30 s, or when `sync` is called.
+
+        Raises:
+            OSError: the disk is full or gone. A line that was written in part is cut off again.
+        """
+        head = {"v": VERSION, "seq": self._sequence, "attempt": self._attempt, "time": round(time.time(), 3)}
+        line = (json.dumps(_finite({**head, **record}), ensure_ascii=False) + "\n").encode()
+        end = os.fstat(self._descriptor).st_size
+        try:
+            written = os.write(self._descriptor, line)
+        except OSError:
+            os.ftruncate(self._descriptor, end)
+            raise
+        if written < len(line):
+            os.ftruncate(self._descriptor, end)
+            raise OSError(28, "No space left on device")
+        self._sequence += 1
+        if time.monotonic() - self._synced > SYNC_SECONDS:
+            self.sync()
+
+    def sync(self) -> None:
+        """Force what was written onto the disk."""
+        os.fsync(self._descriptor)
+        self._synced = time.monotonic()
+
+    def close(self) -> None:
+        """Sync and close."""
+        self.sync()
+        os.close(self._descriptor)
+
+    def __enter__(self) -> LineWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class LineReader:
+    """Reads what was appended since the last call, by byte offset to the last newline."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def read(self, limit: int = 4 * 1024 * 1024) -> list[dict[str, Any]]:
+        """New records, from at most `limit` bytes; a damaged line is passed over. Nothing where there is no file."""
+        try:
+            with self._path.open("rb") as file:
+                if os.fstat(file.fileno()).st_size < self._offset:  # another file in its place
+                    self._offset = 0
+                file.seek(self._offset)
+                block = file.read(limit)
+        except OSError:
+            return []
+        whole = block[: block.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        records = []
+        for line in whole.splitlines():
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(record, dict):
+                records.append(record)
+        return records
+
+
+def read_number(value: Any) -> float | None:
+    """A number of a record, with those that are not finite; None for anything else."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return float(value)
+    return (
+        {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}.get(value) if isinstance(value, str) else None
+    )
+
+
+def _finite(value: Any) -> Any:
+    match value:
+        case float() if not math.isfinite(value):
+            return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        case dict():
+            return {key: _finite(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_finite(item) for item in value]
+        case _:
+            return value
+
+
+def _cut_torn_line(descriptor: int) -> int:
+    """Cut what follows the last newline; the next sequence number."""
+    size = os.fstat(descriptor).st_size
+    sequence, end, tail = 0, size, b""
+    while end > 0:
+        start = max(0, end - 64 * 1024)
+        tail = os.pread(descriptor, end - start, start) + tail
+        end = start
+        if tail.count(b"\n") > 1:
+            break
+    whole = tail.rfind(b"\n") + 1
+    if whole < len(tail):
+        os.ftruncate(descriptor, size - len(tail) + whole)
+    lines = tail[:whole].splitlines()
+    for line in reversed(lines):
+        try:
+            return int(json.loads(line)["seq"]) + 1
+        except (ValueError, KeyError, TypeError):
+            sequence += 1
+    return sequence
