@@ -6,16 +6,15 @@ and the rows after it are empty.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
-from alexplore.network.layers import NO_PARAMETERS, Conv2d, Flatten, Layer, Linear, Parameters, Windows
+from alexplore.network.layers import NO_PARAMETERS, Conv2d, Flatten, Layer, Linear, Parameters, Pool2d, Windows
 from alexplore.network.memory import TrainingMemory, training_memory
-from alexplore.network.network import Network, Proposal, first_weighted
-from alexplore.network.settings import toml_text
-from alexplore.network.shape import Shape, ShapeError, Window, elements, shape_text
+from alexplore.network.mending import Proposal, proposals, proposals_text, reads
+from alexplore.network.network import Network, first_weighted
+from alexplore.network.shape import Shape, ShapeError, Window, elements
 
 FP32_BYTES = 4
 
@@ -130,6 +129,13 @@ class Analysis:
         """What training takes on the device; see `training_memory`."""
         return training_memory(self.network, self.computed, batch, optimizer, momentum, bits)
 
+    def smallest_input(self) -> tuple[int, int, int] | None:
+        """The smallest square input with as many channels that every layer can read, None without one up to ours."""
+        channels, height, width = self.network.input
+        last = self.network.layers[-1].name
+        sizes = ((channels, side, side) for side in range(1, max(height, width) + 1))
+        return next((size for size in sizes if reads(self.network.with_input(*size), last)), None)
+
     @property
     def computed(self) -> tuple[Row, ...]:
         """The rows that have numbers."""
@@ -153,36 +159,37 @@ def _rows(network: Network) -> Iterator[Row]:
         try:
             output = layer.output_shape(shape)
         except ShapeError as error:
-            proposals = tuple(_proposals(network, position, error))
-            mends = ": " + ", or ".join(proposal.text for proposal in proposals) if proposals else ""
-            yield Row(position + 1, layer, shape, error=error.reason + mends, proposals=proposals)
+            mends = proposals(network, position, shape)
+            yield Row(position + 1, layer, shape, error=f"{error}: {proposals_text(mends)}", proposals=mends)
             shape = None
             continue
         windows = layer.windows(shape)
         unread = (0, 0)
         if windows is not None:
             height, width = height.through(windows[0]), width.through(windows[1])
-            unread = (windows[0].unread(shape[1]), windows[1].unread(shape[2]))
+            if isinstance(layer, Conv2d | Pool2d):
+                unread = (windows[0].unread(shape[1]), windows[1].unread(shape[2]))
         elif isinstance(layer, Flatten) and len(shape) == 3:
             # Whatever reads the vector reads the whole map: a window as large as the map, at one position.
             flattened = (Window(shape[1], 1), Window(shape[2], 1))
-        if isinstance(layer, Linear) and flattened:
+        elif isinstance(layer, Linear) and flattened:
             height, width = height.through(flattened[0]), width.through(flattened[1])
             flattened = None
-        weighted = isinstance(layer, Conv2d | Linear)
+        parameters = layer.parameters(shape)
+        positions = elements(output[1:]) if layer.neurons else 0  # how often each kernel is applied
         yield Row(
-            position + 1,
-            layer,
-            shape,
-            output,
-            layer.parameters(shape),
-            layer.macs(shape),
-            layer.connections(shape),
-            elements(output) if weighted else 0,
-            height,
-            width,
-            unread,
-            exchange_bytes(network, layer, shape) if weighted and position != first else 0,
+            index=position + 1,
+            layer=layer,
+            input=shape,
+            output=output,
+            parameters=parameters,
+            macs=parameters.weights * positions,
+            connections=parameters.count * positions,
+            neurons=output[0] * positions,
+            height=height,
+            width=width,
+            unread=unread,
+            exchange_bytes=exchange_bytes(network, layer, shape) if positions and position != first else 0,
         )
         shape = output
 
@@ -190,62 +197,9 @@ def _rows(network: Network) -> Iterator[Row]:
 def exchange_bytes(network: Network, layer: Layer, shape: Shape) -> int:
     """Bytes that cross between towers for one image in fp32 so that `layer` can read all of its input.
 
-    Every tower but one sends its share to each other: 4 × input elements × (towers − 1). Layers in groups read their
+    Every tower sends its share to each of the others: 4 × input elements × (towers − 1). Layers in groups read their
     own tower alone, and so does everything without weights (paper, figure 2).
     """
     if getattr(layer, "groups", 1) > 1:
         return 0
     return FP32_BYTES * elements(shape) * (network.towers - 1)
-
-
-def _proposals(network: Network, position: int, error: ShapeError) -> Iterator[Proposal]:
-    """Changes that mend the layer at `position`, each tried before it is proposed, the smallest first."""
-    name = network.layers[position].name
-    candidates = []
-    for settings in error.proposals:
-        words = " and ".join(f"{key} to {toml_text(value)}" for key, value in settings.items())
-        candidates.append(Proposal(f"set {words}", _changing(position, settings)))
-    if error.needs_flatten:
-        candidates.append(Proposal(f"insert flatten before {name}", _inserting(position, Flatten(name="flatten"))))
-    yield from (proposal for proposal in candidates if reads(proposal.apply(network), name))
-    if not error.needs_flatten:
-        resized = _nearest_input(network, name)
-        if resized:
-            yield Proposal(f"set input to {shape_text(resized)}", lambda network: network.with_input(*resized))
-
-
-def _changing(position: int, settings: Mapping[str, Any]) -> Callable[[Network], Network]:
-    return lambda network: network.change(position, settings)
-
-
-def _inserting(position: int, layer: Layer) -> Callable[[Network], Network]:
-    return lambda network: network.insert(position, layer)
-
-
-def reads(network: Network, name: str) -> bool:
-    """Whether the layer called `name`, and every layer before it, can read its input."""
-    shape: Shape = network.input
-    try:
-        for layer in network.layers:
-            shape = layer.output_shape(shape)
-            if layer.name == name:
-                return True
-    except ShapeError:
-        pass
-    return False
-
-
-SEARCHED_INPUTS = 256
-
-
-def _nearest_input(network: Network, name: str) -> tuple[int, int, int] | None:
-    """The input with height and width nearest to the present ones, in equal steps, that lets layer `name` read."""
-    channels, height, width = network.input
-    for change in range(1, SEARCHED_INPUTS):
-        for step in (change, -change):
-            if min(height, width) + step < 1:
-                continue
-            resized = (channels, height + step, width + step)
-            if reads(network.with_input(*resized), name):
-                return resized
-    return None

@@ -16,6 +16,7 @@ from alexplore.network.settings import (
     SettingError,
     choice,
     flag,
+    found_text,
     integer,
     nearest,
     number,
@@ -63,6 +64,7 @@ class Layer:
     """What every layer has, and what it answers where a type says nothing else."""
 
     type: ClassVar[str] = ""
+    neurons: ClassVar[bool] = False  # whether its outputs are weighted sums, each a neuron
     name: str
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -76,14 +78,6 @@ class Layer:
     def parameters(self, shape: Shape) -> Parameters:
         """What the layer learns and keeps, for an input that it can read."""
         return NO_PARAMETERS
-
-    def macs(self, shape: Shape) -> int:
-        """Multiplications by weights for one sample, biases apart."""
-        return 0
-
-    def connections(self, shape: Shape) -> int:
-        """Weights and biases counted once for every output that uses them."""
-        return 0
 
     def windows(self, shape: Shape) -> Windows | None:
         """The windows along height and width that one output reads, or None where it reads one position."""
@@ -104,6 +98,7 @@ class Conv2d(Layer):
     """A convolution with `out_channels` kernels. Output sizes: PyTorch's documentation of `Conv2d`."""
 
     type: ClassVar[str] = "conv2d"
+    neurons: ClassVar[bool] = True
     out_channels: int = setting(integer(1), doc="number of kernels")
     kernel_size: int | Pair = setting(size(1), doc="height and width of a kernel")
     stride: int | Pair = setting(size(1), 1, "pixels between neighbouring outputs")
@@ -121,32 +116,16 @@ class Conv2d(Layer):
     def output_shape(self, shape: Shape) -> Shape:
         channels, _, _ = _require_map(self.name, shape)
         if self.in_channels not in (None, channels):
-            raise ShapeError(
-                f"{self.name} expects {self.in_channels} input channels, gets {channels}",
-                ({"in_channels": channels},),
-            )
+            raise ShapeError(f"{self.name} expects {self.in_channels} input channels, gets {channels}")
         for label, count in (("input", channels), ("output", self.out_channels)):
             if count % self.groups:
-                raise ShapeError(
-                    f"{self.name}: {count} {label} channels don't divide into {self.groups} groups",
-                    ({"groups": _nearest_divisor(self.groups, channels, self.out_channels)},),
-                )
+                raise ShapeError(f"{self.name}: {count} {label} channels don't divide into {self.groups} groups")
         return (self.out_channels, *_slide(self, self.windows(shape), shape))
 
     def parameters(self, shape: Shape) -> Parameters:
         kernel_height, kernel_width = pair(self.kernel_size)
         weights = kernel_height * kernel_width * (shape[0] // self.groups) * self.out_channels
         return Parameters(weights, self.out_channels if self.bias else 0)
-
-    def macs(self, shape: Shape) -> int:
-        return self.parameters(shape).weights * self._map_size(shape)
-
-    def connections(self, shape: Shape) -> int:
-        return self.parameters(shape).count * self._map_size(shape)
-
-    def _map_size(self, shape: Shape) -> int:
-        height, width = self.windows(shape)
-        return height.outputs(shape[1]) * width.outputs(shape[2])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,8 +150,7 @@ class Pool2d(Layer):
             if max(window.before, window.after) > window.kernel // 2:
                 raise ShapeError(
                     f"{self.name}: padding {max(window.before, window.after)} is more than half of the window's "
-                    f"{axis} {window.kernel}",
-                    ({"padding": min(w.kernel // 2 for w in windows)},),
+                    f"{axis} {window.kernel}"
                 )
         return (shape[0], *_slide(self, windows, shape))
 
@@ -203,14 +181,9 @@ class AdaptiveAvgPool2d(Layer):
         return (shape[0], *pair(self.output_size))
 
     def windows(self, shape: Shape) -> Windows:
-        """The largest window: output i averages inputs ⌊i·in/out⌋ to ⌈(i+1)·in/out⌉ − 1."""
-
-        def window(size: int, outputs: int) -> Window:
-            kernel = max(-(-(i + 1) * size // outputs) - i * size // outputs for i in range(outputs))
-            return Window(kernel, max(1, -(-size // outputs)))
-
+        """The largest window and the largest step: output i averages inputs ⌊i·in/out⌋ to ⌈(i+1)·in/out⌉ − 1."""
         height, width = pair(self.output_size)
-        return window(shape[1], height), window(shape[2], width)
+        return _adaptive_window(shape[1], height), _adaptive_window(shape[2], width)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,10 +205,7 @@ class LocalResponseNorm(Layer):
     def output_shape(self, shape: Shape) -> Shape:
         channels = _require_map(self.name, shape)[0]
         if channels % self.groups:
-            raise ShapeError(
-                f"{self.name}: {channels} channels don't divide into {self.groups} groups",
-                ({"groups": _nearest_divisor(self.groups, channels)},),
-            )
+            raise ShapeError(f"{self.name}: {channels} channels don't divide into {self.groups} groups")
         return shape
 
     def windows(self, shape: Shape) -> Windows | None:
@@ -311,6 +281,7 @@ class Linear(Layer):
     """A fully connected layer."""
 
     type: ClassVar[str] = "linear"
+    neurons: ClassVar[bool] = True
     out_features: int = setting(integer(1), doc="number of neurons")
     bias: bool = setting(flag(), True, "whether each neuron has a bias")
     in_features: int | None = setting(optional(integer(1)), None, "checked against the input where given")
@@ -319,25 +290,13 @@ class Linear(Layer):
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) != 1:
-            raise ShapeError(
-                f"{self.name} reads a vector, gets a {shape_text(shape)} map: put a flatten layer before it",
-                needs_flatten=True,
-            )
+            raise ShapeError(f"{self.name} reads a vector, gets a {shape_text(shape)} map")
         if self.in_features not in (None, shape[0]):
-            raise ShapeError(
-                f"{self.name} expects {self.in_features} inputs, gets {shape[0]}",
-                ({"in_features": shape[0]},),
-            )
+            raise ShapeError(f"{self.name} expects {self.in_features} inputs, gets {shape[0]}")
         return (self.out_features,)
 
     def parameters(self, shape: Shape) -> Parameters:
         return Parameters(shape[0] * self.out_features, self.out_features if self.bias else 0)
-
-    def macs(self, shape: Shape) -> int:
-        return shape[0] * self.out_features
-
-    def connections(self, shape: Shape) -> int:
-        return self.parameters(shape).count
 
 
 LAYER_TYPES: Mapping[str, type[Layer]] = {
@@ -356,14 +315,16 @@ def read_layer(values: Mapping[str, Any], default_name: str) -> Layer:
         SettingError: an unknown type or key, or a value that is not allowed; the message names the layer.
     """
     if not isinstance(values, Mapping):
-        raise SettingError(f"layer {default_name}: found {values!r}, allowed: a table with name, type and settings")
+        raise SettingError(
+            f"layer {default_name}: found {found_text(values)}, allowed: a table with name, type and settings"
+        )
     name = values.get("name", default_name)
     if not isinstance(name, str) or not is_layer_name(name):
-        raise SettingError(f"layer {default_name}: name: found {name!r}, allowed: {LAYER_NAMES}")
+        raise SettingError(f"layer {default_name}: name: found {found_text(name)}, allowed: {LAYER_NAMES}")
     type_name = values.get("type")
     if not isinstance(type_name, str) or type_name not in LAYER_TYPES:
-        hint = nearest(str(type_name), LAYER_TYPES)
-        found = "type is missing" if type_name is None else f"unknown type {type_name!r}{hint}"
+        hint = nearest(type_name, LAYER_TYPES) if isinstance(type_name, str) else ""
+        found = "type is missing" if type_name is None else f"unknown type {found_text(type_name)}{hint}"
         raise SettingError(f"layer {name}: {found}. Allowed: {', '.join(LAYER_TYPES)}")
     cls = LAYER_TYPES[type_name]
     try:
@@ -480,38 +441,25 @@ def _windows(
     )
 
 
+def _adaptive_window(size: int, outputs: int) -> Window:
+    whole, rest = divmod(size, outputs)
+    # A window of whole pixels, one more where size/outputs begins or ends inside a pixel, two more where both do.
+    partial = 0 if rest == 0 else 1 if outputs % rest == 0 else 2
+    return Window(whole + partial, -(-size // outputs))
+
+
 def _slide(layer: Conv2d | Pool2d, windows: Windows, shape: Shape) -> Pair:
     for axis, window, length in zip(("height", "width"), windows, shape[1:], strict=True):
         if window.outputs(length) < 1:
             padded = length + window.before + window.after
             with_padding = f" ({length} with padding {window.before}+{window.after})" if padded != length else ""
             raise ShapeError(
-                f"{layer.name}: the window's {axis} {window.extent} is larger than the input's {padded}{with_padding}",
-                _proposals_to_fit(layer, windows, shape),
+                f"{layer.name}: the window's {axis} {window.extent} is larger than the input's {padded}{with_padding}"
             )
     return windows[0].outputs(shape[1]), windows[1].outputs(shape[2])
-
-
-def _proposals_to_fit(layer: Conv2d | Pool2d, windows: Windows, shape: Shape) -> tuple[Mapping[str, Any], ...]:
-    """Smaller kernels, or more padding, that let the window take one position."""
-    room = [length + w.before + w.after for w, length in zip(windows, shape[1:], strict=True)]
-    kernel = min(min((r - 1) // w.dilation + 1, w.kernel) for r, w in zip(room, windows, strict=True))
-    short = max(w.extent - length for w, length in zip(windows, shape[1:], strict=True))
-    padding = -(-short // 2)
-    proposals: list[Mapping[str, Any]] = []
-    if isinstance(layer, Conv2d) or padding <= min(w.kernel for w in windows) // 2:
-        proposals.append({"padding": padding})
-    if kernel >= 1:
-        proposals.append({"kernel_size": kernel})
-    return tuple(proposals)
 
 
 def _require_map(name: str, shape: Shape) -> tuple[int, int, int]:
     if len(shape) != 3:
         raise ShapeError(f"{name} reads a channels×height×width map, gets a vector of {shape_text(shape)}")
     return shape[0], shape[1], shape[2]
-
-
-def _nearest_divisor(wanted: int, *counts: int) -> int:
-    divisors = [d for d in range(1, min(counts) + 1) if all(count % d == 0 for count in counts)]
-    return min(divisors, key=lambda d: (abs(d - wanted), d))

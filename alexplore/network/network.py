@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from alexplore.network.layers import (
     LAYER_NAMES,
-    Conv2d,
+    LAYER_TYPES,
     Layer,
     Linear,
     is_layer_name,
     read_layer,
     write_layer,
 )
-from alexplore.network.settings import SettingError, integer, nearest, read_settings, read_value
+from alexplore.network.settings import LARGEST, SettingError, found_text, integer, nearest, read_settings, read_value
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,9 @@ class Network:
             SettingError: the name is taken, or can't be a layer's.
         """
         if not is_layer_name(name):
-            raise SettingError(f"layer {self.layers[index].name}: name: found {name!r}, allowed: {LAYER_NAMES}")
+            raise SettingError(
+                f"layer {self.layers[index].name}: name: found {found_text(name)}, allowed: {LAYER_NAMES}"
+            )
         return self.replace(index, dataclasses.replace(self.layers[index], name=name))
 
     def with_input(self, channels: int, height: int, width: int) -> Network:
@@ -154,7 +156,9 @@ def read_network(values: Mapping[str, Any]) -> Network:
     numbers: dict[str, int] = {}
     layers = []
     for entry in entries:
-        kind = str(entry.get("type", "layer")) if isinstance(entry, Mapping) else "layer"
+        kind = entry.get("type") if isinstance(entry, Mapping) else None
+        if not isinstance(kind, str) or kind not in LAYER_TYPES:
+            kind = "layer"
         numbers[kind] = numbers.get(kind, 0) + 1
         layers.append(read_layer(entry, f"{kind}{numbers[kind]}"))
     towers = read_value("towers", TOWERS, values.get("towers", 1))
@@ -167,8 +171,9 @@ def read_input(value: Any) -> tuple[int, int, int]:
     Raises:
         SettingError: it is not three positive integers.
     """
-    if not isinstance(value, list | tuple) or len(value) != 3 or not all(type(v) is int and v > 0 for v in value):
-        found = "nothing" if value is None else repr(value)
+    whole = isinstance(value, list | tuple) and all(type(v) is int and 0 < v <= LARGEST for v in value)
+    if not whole or len(value) != 3:
+        found = "nothing" if value is None else found_text(value)
         raise SettingError(f"input: found {found}, allowed: [channels, height, width], integers ≥ 1")
     channels, height, width = value
     return channels, height, width
@@ -185,18 +190,10 @@ def parse_input(text: str) -> tuple[int, int, int]:
         return read_input([int(part) for part in parts])
     except (ValueError, SettingError):
         raise SettingError(
-            f"input: found {text!r}, allowed: CHANNELSxHEIGHTxWIDTH, integers ≥ 1, such as 3x227x227"
+            f"input: found {found_text(text)}, allowed: CHANNELSxHEIGHTxWIDTH, integers ≥ 1, such as 3x227x227"
         ) from None
 
 
-@dataclass(frozen=True)
-class Proposal:
-    """A change that mends a broken network, in words and as a function."""
-
-    text: str
-    apply: Callable[[Network], Network]
-
-
 def first_weighted(network: Network) -> int | None:
-    """The position of the first conv2d or linear layer: every tower reads the whole image there."""
-    return next((i for i, layer in enumerate(network.layers) if isinstance(layer, Conv2d | Linear)), None)
+    """The position of the first layer with neurons: every tower reads the whole image there."""
+    return next((i for i, layer in enumerate(network.layers) if layer.neurons), None)

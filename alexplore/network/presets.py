@@ -14,25 +14,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from alexplore.network.layers import LAYER_TYPES
 from alexplore.network.network import Network, read_network
+from alexplore.network.published import Published, read_published
 from alexplore.network.recipe import Recipe, read_recipe
-from alexplore.network.settings import SettingError, nearest, number, optional, read_settings, setting, text
+from alexplore.network.settings import SettingError, found_text, nearest, setting_fields
 
 KEYS = ("title", "family", "source", "description", "input", "towers", "layers", "training", "published")
 
 
 class PresetError(Exception):
     """A preset that can't be found or used; the message says where, what was found and what is allowed."""
-
-
-@dataclass(frozen=True)
-class Published:
-    """A number that a preset's source states; `layer` is None for a total of the network."""
-
-    quantity: str = setting(text())
-    value: float = setting(number(0))
-    layer: str | None = setting(optional(text()), None)
-    note: str | None = setting(optional(text()), None)
 
 
 @dataclass(frozen=True)
@@ -132,8 +124,10 @@ def parse_preset(content: str, path: Path) -> Preset:
     """Check the text of a preset file; `path` names it in messages."""
     try:
         values = tomllib.loads(content)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except ValueError as error:  # tomllib's own error, with the line, or an integer of thousands of digits
         raise PresetError(f"{path}: not valid TOML: {error}") from None
+    except RecursionError:
+        raise PresetError(f"{path}: not valid TOML: nested too deep") from None
     try:
         return _preset(values, path)
     except SettingError as error:
@@ -143,22 +137,31 @@ def parse_preset(content: str, path: Path) -> Preset:
 def _preset(values: Mapping[str, Any], path: Path) -> Preset:
     for key in values:
         if key not in KEYS:
-            raise SettingError(f'unknown key "{key}"{nearest(key, KEYS)}. Allowed: {", ".join(KEYS)}')
+            raise SettingError(f"unknown key {found_text(key)}{_place(key)}. Allowed: {', '.join(KEYS)}")
     words = {}
     for key in ("title", "family", "source", "description"):
         value = values.get(key, "")
         if not isinstance(value, str):
-            raise SettingError(f"{key}: found {value!r}, allowed: a string")
+            raise SettingError(f"{key}: found {found_text(value)}, allowed: a string")
         words[key] = value.strip()
     network = read_network(values)
     training = values.get("training", {})
     if not isinstance(training, dict):
-        raise SettingError(f"training: found {training!r}, allowed: a table")
+        raise SettingError(f"training: found {found_text(training)}, allowed: a table")
     try:
         recipe = read_recipe(training)
     except SettingError as error:
         raise SettingError(f"[training]: {error}") from None
     return Preset(path.stem, network, recipe, **words, published=_published(values, network), path=path)
+
+
+def _place(key: str) -> str:
+    """Where a key that can't stand at the top of a file belongs."""
+    if key in setting_fields(Recipe):
+        return "; it belongs in [training]"
+    if key in ("name", "type") or any(key in setting_fields(cls) for cls in LAYER_TYPES.values()):
+        return "; it belongs in a layer, { name = …, type = … }"
+    return nearest(key, KEYS)
 
 
 def _published(values: Mapping[str, Any], network: Network) -> tuple[Published, ...]:
@@ -168,7 +171,7 @@ def _published(values: Mapping[str, Any], network: Network) -> tuple[Published, 
     published = []
     for number_, entry in enumerate(entries, start=1):
         try:
-            one = Published(**read_settings(Published, entry))
+            one = read_published(entry)
             if one.layer is not None:
                 network.index(one.layer)
         except SettingError as error:

@@ -32,11 +32,16 @@ class Kind(Generic[T]):
     choices: tuple[str, ...] = ()
 
 
+LARGEST = 2**31 - 1  # what PyTorch takes for a size, and small enough for every sum of them to be printed
+
+
 def integer(minimum: int, maximum: int | None = None) -> Kind[int]:
-    """Whole numbers from `minimum` to `maximum`, both included."""
+    """Whole numbers from `minimum` to `maximum`, both included; without a maximum, to `LARGEST`."""
 
     def parse(value: Any) -> int:
-        if type(value) is not int or value < minimum or (maximum is not None and value > maximum):
+        if maximum is None:
+            return _at_least(value, minimum)
+        if type(value) is not int or not minimum <= value <= maximum:
             raise ValueError
         return value
 
@@ -56,6 +61,17 @@ def number(minimum: float, maximum: float | None = None, *, above: bool = False,
         return float(value)
 
     return Kind(f"a number {_range(minimum, maximum, '>' if above else '≥', '<' if below else '≤')}", parse)
+
+
+def numbers() -> Kind[int | float | tuple[int | float, ...]]:
+    """A finite number ≥ 0, or a list of them; whole numbers stay exact."""
+
+    def parse(value: Any) -> int | float | tuple[int | float, ...]:
+        if isinstance(value, list | tuple):
+            return tuple(_amount(item) for item in value)
+        return _amount(value)
+
+    return Kind("a number ≥ 0, or a list of them", parse)
 
 
 def flag() -> Kind[bool]:
@@ -161,7 +177,7 @@ def read_settings(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
     fields = setting_fields(cls)
     for key in values:
         if key not in fields:
-            raise SettingError(f'unknown key "{key}"{nearest(key, fields)}. Allowed: {", ".join(fields)}')
+            raise SettingError(f"unknown key {found_text(key)}{nearest(key, fields)}. Allowed: {', '.join(fields)}")
     for name, field in fields.items():
         if field.default is MISSING and name not in values:
             raise SettingError(f"{name} is missing. Allowed: {field.metadata['kind'].allowed}")
@@ -174,8 +190,8 @@ def read_value(key: str, kind: Kind[T], value: Any) -> T:
         return kind.parse(value)
     except SettingError as error:
         raise SettingError(f"{key}: {error}") from None
-    except (ValueError, TypeError):
-        raise SettingError(f"{key}: found {toml_text(value)}, allowed: {kind.allowed}") from None
+    except (ValueError, TypeError, OverflowError):
+        raise SettingError(f"{key}: found {found_text(value)}, allowed: {kind.allowed}") from None
 
 
 def settings_of(instance: object, *, defaults: bool = True) -> dict[str, Any]:
@@ -196,9 +212,11 @@ def parse_text(text: str) -> Any:
     text = text.strip()
     if not text:
         return None
+    if "\n" in text:
+        return text
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, KeyError):
+    except (ValueError, KeyError, RecursionError):  # ValueError: not TOML, or an integer of thousands of digits
         return text
 
 
@@ -211,13 +229,27 @@ def toml_text(value: Any) -> str:
         case bool():
             return "true" if value else "false"
         case str():
-            return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+            return _quoted(value)
         case list():
             return "[" + ", ".join(toml_text(item) for item in value) + "]"
         case dict():
-            return "{ " + ", ".join(f"{key} = {toml_text(item)}" for key, item in value.items()) + " }"
+            return "{ " + ", ".join(f"{_key(key)} = {toml_text(item)}" for key, item in value.items()) + " }"
         case _:
             return str(value)
+
+
+def found_text(value: Any) -> str:
+    """A value as TOML writes it, cut short, for messages."""
+    try:
+        words = toml_text(value)
+    except ValueError:
+        return "an integer of thousands of digits"
+    except RecursionError:
+        return "a value nested too deep"
+    return words if len(words) <= LONGEST_FOUND else words[: LONGEST_FOUND - 1] + "…"
+
+
+LONGEST_FOUND = 80
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -236,10 +268,31 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def _quoted(text: str) -> str:
+    """A TOML basic string; its escapes are JSON's, and DEL's besides."""
+    import json
+
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _key(key: str) -> str:
+    bare = key.isascii() and key.replace("_", "").replace("-", "").isalnum()
+    return key if bare else _quoted(key)
+
+
 def _at_least(value: Any, minimum: int) -> int:
     if type(value) is not int or value < minimum:
         raise ValueError
+    if value > LARGEST:
+        raise SettingError(f"found {found_text(value)}, allowed: at most {LARGEST}")
     return value
+
+
+def _amount(value: Any) -> int | float:
+    if type(value) not in (int, float) or not math.isfinite(value) or value < 0:
+        raise ValueError
+    number: int | float = value
+    return number
 
 
 def _range(minimum: float, maximum: float | None, low: str = "≥", high: str = "≤") -> str:

@@ -6,25 +6,13 @@ Shapes leave out the batch: a map is (channels, height, width), a vector is (fea
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 Shape = tuple[int, ...]
 
 
 class ShapeError(Exception):
-    """A layer that can't read its input.
-
-    `reason` says so in numbers. `proposals` are changes of this layer's own settings that would mend it, the smallest
-    first; `needs_flatten` says that a flatten layer before it would.
-    """
-
-    def __init__(self, reason: str, proposals: Sequence[Mapping[str, Any]] = (), *, needs_flatten: bool = False):
-        super().__init__(reason)
-        self.reason = reason
-        self.proposals = tuple(proposals)
-        self.needs_flatten = needs_flatten
+    """A layer that can't read its input; the message says why, in numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +47,6 @@ class Window:
         """Pixels at the far border of the axis that no window position reaches."""
         reached = (self.outputs(size) - 1) * self.stride + self.extent
         return max(0, self.before + size - reached)
-
-    def smallest_input(self, outputs: int = 1) -> int:
-        """The smallest axis on which the window takes at least `outputs` positions."""
-        size = max(1, (outputs - 1) * self.stride + self.extent - self.before - self.after)
-        while size > 1 and self.outputs(size - 1) >= outputs:  # ceil_mode gets by with less
-            size -= 1
-        return size
 
 
 def same_padding(size: int, kernel: int, stride: int, dilation: int = 1) -> tuple[int, int]:

@@ -1,0 +1,242 @@
+"""What would mend a layer that can't read its input: small changes, each tried before it is proposed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from alexplore.network.layers import (
+    AdaptiveAvgPool2d,
+    Conv2d,
+    Flatten,
+    Layer,
+    Linear,
+    LocalResponseNorm,
+    Pool2d,
+    Windows,
+    pair,
+)
+from alexplore.network.network import Network
+from alexplore.network.settings import toml_text
+from alexplore.network.shape import Shape, ShapeError, Window, shape_text
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A change that mends a broken network, in words and as a function."""
+
+    text: str
+    apply: Callable[[Network], Network]
+
+
+def proposals(network: Network, position: int, shape: Shape) -> tuple[Proposal, ...]:
+    """Changes that let the layer at `position` read, and every layer before it, the nearest to that layer first.
+
+    `shape` is what the layer gets, and can't read. Where no change helps, the layer's removal is proposed.
+    """
+    layer = network.layers[position]
+    candidates = list(_candidates(network, position, shape))
+    mends = tuple(candidate for candidate in candidates if reads(candidate.apply(network), layer.name))
+    return mends or (Proposal(f"remove {layer.name}", lambda network: network.remove(network.index(layer.name))),)
+
+
+def proposals_text(proposals: tuple[Proposal, ...]) -> str:
+    """`set in_features to 6400, or input to 3×227×227`."""
+    words = [proposal.text for proposal in proposals]
+    return ", or ".join([*words[:1], *(text.removeprefix("set ") for text in words[1:])])
+
+
+def reads(network: Network, name: str) -> bool:
+    """Whether the layer called `name`, and every layer before it, can read its input."""
+    shape: Shape = network.input
+    try:
+        for layer in network.layers:
+            shape = layer.output_shape(shape)
+            if layer.name == name:
+                return True
+    except ShapeError:
+        pass
+    return False
+
+
+def _candidates(network: Network, position: int, shape: Shape) -> Iterator[Proposal]:
+    layer = network.layers[position]
+    if isinstance(layer, Linear):
+        if len(shape) == 3:
+            flatten = Flatten(name="flatten")
+            yield Proposal(f"insert flatten before {layer.name}", lambda network: network.insert(position, flatten))
+        else:
+            yield from _for_features(network, position, layer, shape)
+    elif len(shape) == 1:
+        flattened = _before(network, position, Flatten)
+        if flattened is not None:
+            where = network.layers[flattened].name
+            yield Proposal(f"move {layer.name} before {where}", lambda network: network.move(position, flattened))
+    elif isinstance(layer, LocalResponseNorm):
+        yield _setting(position, "groups", _nearest_divisor(layer.groups, shape[0]))
+    elif isinstance(layer, Conv2d | Pool2d):
+        if isinstance(layer, Conv2d):
+            yield from _for_channels(network, position, layer, shape[0])
+        yield from _for_window(network, position, layer, shape)
+
+
+def _for_features(network: Network, position: int, layer: Linear, shape: Shape) -> Iterator[Proposal]:
+    """A linear layer whose `in_features` is not what it gets."""
+    expected = layer.in_features or shape[0]
+    yield _setting(position, "in_features", shape[0])
+    source = _before(network, position, Linear, Flatten)
+    if source is not None and isinstance(network.layers[source], Linear):
+        yield _setting(source, "out_features", expected, network.layers[source])
+    elif source is not None:
+        channels = expected // max(1, _channels_at(network, source))
+        resized = _resized(network, source, lambda height, width: height * width, channels)
+        if resized is not None:
+            yield _input(resized)
+
+
+def _for_channels(network: Network, position: int, layer: Conv2d, channels: int) -> Iterator[Proposal]:
+    """A convolution whose `in_channels` is not what it gets, or whose groups don't divide the channels."""
+    if layer.in_channels not in (None, channels):
+        yield _setting(position, "in_channels", channels)
+        source = _before(network, position, Conv2d)
+        if source is None:
+            yield _input((layer.in_channels or channels, *network.input[1:]))
+        else:
+            yield _setting(source, "out_channels", layer.in_channels, network.layers[source])
+    if channels % layer.groups or layer.out_channels % layer.groups:
+        yield _setting(position, "groups", _nearest_divisor(layer.groups, math.gcd(channels, layer.out_channels)))
+        multiple = max(1, round(layer.out_channels / layer.groups)) * layer.groups
+        yield _setting(position, "out_channels", multiple)
+
+
+def _for_window(network: Network, position: int, layer: Conv2d | Pool2d, shape: Shape) -> Iterator[Proposal]:
+    """A window that is larger than its input, or a pool that is padded by more than half of its window."""
+    windows = layer.windows(shape)
+    assert windows is not None
+    sizes = (shape[1], shape[2])
+    if isinstance(layer, Pool2d) and any(max(w.before, w.after) > w.kernel // 2 for w in windows):
+        yield _setting(position, "padding", _sides(*map(_at_most_half, windows)))
+        yield _setting(position, "kernel_size", _both([max(w.kernel, 2 * max(w.before, w.after)) for w in windows]))
+    if all(window.outputs(size) >= 1 for window, size in zip(windows, sizes, strict=True)):
+        return
+    if layer.padding != "same":
+        yield _setting(position, "padding", _sides(*map(_enough, windows, sizes)))
+    yield _setting(position, "kernel_size", _both([*map(_largest_kernel, windows, sizes)]))
+    if isinstance(layer, Pool2d):
+        yield _setting(position, "ceil_mode", True)
+    else:
+        yield _setting(position, "dilation", _both([*map(_largest_dilation, windows, sizes)]))
+    resized = _resized(network, position, lambda height, width: _positions(layer, height, width), 1)
+    if resized is not None:
+        yield _input(resized)
+
+
+def _positions(layer: Conv2d | Pool2d, height: int, width: int) -> int:
+    """1 where the layer's window fits on a map of that size, else 0."""
+    windows = layer.windows((1, height, width))
+    return int(windows is not None and windows[0].outputs(height) >= 1 and windows[1].outputs(width) >= 1)
+
+
+LARGEST_INPUT = 1 << 14
+
+
+def _resized(
+    network: Network, position: int, measure: Callable[[int, int], int], wanted: int
+) -> tuple[int, int, int] | None:
+    """The input nearest in size, height and width in equal steps, with which `measure` of the map read at `position`
+    is what is wanted; None without one.
+
+    Every window gives more outputs, or as many, on a larger map: so `measure`, which grows with both sides, can be
+    searched by halving.
+    """
+    channels, height, width = network.input
+    resizing = [layer for layer in network.layers[:position] if isinstance(layer, Conv2d | Pool2d | AdaptiveAvgPool2d)]
+
+    def measured(change: int) -> int:
+        size = _through(resizing, height + change, width + change)
+        return 0 if size is None else measure(*size)
+
+    def first(at_least: int) -> int:
+        """The smallest change that measures so much."""
+        low, high = 1 - min(height, width), max(1, LARGEST_INPUT - max(height, width))
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if measured(middle) >= at_least else (middle + 1, high)
+        return low
+
+    change = first(wanted) if measured(0) < wanted else first(wanted + 1) - 1
+    if min(height, width) + change < 1 or measured(change) != wanted:
+        return None
+    return channels, height + change, width + change
+
+
+def _through(layers: list[Conv2d | Pool2d | AdaptiveAvgPool2d], height: int, width: int) -> tuple[int, int] | None:
+    """The size of a map after these layers, None where a window does not fit."""
+    for layer in layers:
+        if isinstance(layer, AdaptiveAvgPool2d):
+            height, width = pair(layer.output_size)
+        else:
+            windows: Windows = layer.windows((1, height, width))
+            height, width = windows[0].outputs(height), windows[1].outputs(width)
+            if height < 1 or width < 1:
+                return None
+    return height, width
+
+
+def _channels_at(network: Network, position: int) -> int:
+    """The channels of the map that the layer at `position` reads."""
+    source = _before(network, position, Conv2d)
+    return network.input[0] if source is None else getattr(network.layers[source], "out_channels", 0)
+
+
+def _before(network: Network, position: int, *types: type[Layer]) -> int | None:
+    """The nearest layer of these types before `position`."""
+    return next((i for i in reversed(range(position)) if isinstance(network.layers[i], types)), None)
+
+
+def _setting(position: int, key: str, value: Any, other: Layer | None = None) -> Proposal:
+    whose = f"{other.name}'s " if other else ""
+    return Proposal(f"set {whose}{key} to {toml_text(value)}", lambda network: network.change(position, {key: value}))
+
+
+def _input(size: tuple[int, int, int]) -> Proposal:
+    return Proposal(f"set input to {shape_text(size)}", lambda network: network.with_input(*size))
+
+
+def _nearest_divisor(wanted: int, count: int) -> int:
+    small = [d for d in range(1, math.isqrt(count) + 1) if count % d == 0]
+    return min((*small, *(count // d for d in small)), key=lambda d: (abs(d - wanted), d))
+
+
+def _at_most_half(window: Window) -> tuple[int, int]:
+    return min(window.before, window.kernel // 2), min(window.after, window.kernel // 2)
+
+
+def _enough(window: Window, size: int) -> tuple[int, int]:
+    """The padding with which the window takes one position, spread over both sides."""
+    short = max(0, window.extent - size - window.before - window.after)
+    return window.before + -(-short // 2), window.after + -(-short // 2)
+
+
+def _largest_kernel(window: Window, size: int) -> int:
+    room = size + window.before + window.after
+    return max(1, min(window.kernel, (room - 1) // window.dilation + 1))
+
+
+def _largest_dilation(window: Window, size: int) -> int:
+    room = size + window.before + window.after
+    return window.dilation if window.kernel == 1 else max(1, min(window.dilation, (room - 1) // (window.kernel - 1)))
+
+
+def _both(sizes: list[int]) -> int | list[int]:
+    """[height, width], or one number where they are the same."""
+    return sizes[0] if sizes[0] == sizes[1] else sizes
+
+
+def _sides(rows: tuple[int, int], columns: tuple[int, int]) -> int | list[int]:
+    """Padding of rows (top, bottom) and columns (left, right) in the shortest form."""
+    if rows[0] == rows[1] and columns[0] == columns[1]:
+        return _both([rows[0], columns[0]])
+    return [*columns, *rows]
