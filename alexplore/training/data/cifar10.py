@@ -1,0 +1,67 @@
+"""CIFAR-10's batches: finding, checking and reading them."""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+from pathlib import Path
+
+import torch
+
+from alexplore.training.data.dataset import DataError
+from alexplore.training.data.store import Arrays
+
+FOLDER = "cifar-10-batches-py"
+ARCHIVE = "cifar-10-python.tar.gz"
+
+
+def find(folder: Path) -> dict[str, Path]:
+    """The folder of batches or else the archive with it, as torchvision leaves them; {} without either."""
+    for place in (folder, folder / "cifar10"):
+        for batches in (place / FOLDER, place):
+            if (batches / "data_batch_1").is_file():
+                return {FOLDER: batches}
+        if (place / ARCHIVE).is_file():
+            return {ARCHIVE: place / ARCHIVE}
+    return {}
+
+
+def unpack(files: dict[str, Path], work: Path) -> None:
+    """Check the files and lay them out in `work` for torchvision.
+
+    Raises:
+        DataError: one of them is damaged, missing, or can't be read.
+    """
+    from torchvision.datasets import CIFAR10  # type: ignore[import-untyped]
+
+    if archive := files.get(ARCHIVE):
+        _check(archive, CIFAR10.tgz_md5)
+        with tarfile.open(archive) as packed:
+            packed.extractall(work, filter="data")
+    elif files[FOLDER] != work / FOLDER:
+        (work / FOLDER).symlink_to(files[FOLDER].resolve())
+    for name, digest in (*CIFAR10.train_list, *CIFAR10.test_list, (CIFAR10.meta["filename"], CIFAR10.meta["md5"])):
+        _check((files.get(FOLDER) or work / FOLDER) / name, digest)
+
+
+def read(work: Path) -> Arrays:
+    """The images and labels laid out by `unpack`."""
+    from torchvision.datasets import CIFAR10
+
+    arrays = {}
+    for part, train in (("train", True), ("val", False)):
+        split = CIFAR10(work, train=train)
+        arrays[f"{part}_images"] = torch.from_numpy(split.data).permute(0, 3, 1, 2).contiguous()
+        arrays[f"{part}_labels"] = torch.tensor(split.targets)
+    return arrays
+
+
+def _check(path: Path, digest: str) -> None:
+    try:
+        found = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing") from None
+    except OSError as error:
+        raise DataError(f"{path} can't be read: {error.strerror}") from None
+    if found != digest:
+        raise DataError(f"{path} is damaged: its checksum is wrong")

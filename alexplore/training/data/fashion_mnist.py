@@ -1,0 +1,80 @@
+"""Fashion-MNIST's four files: finding, checking and reading them."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import zlib
+from pathlib import Path
+
+from alexplore.training.data.dataset import DataError
+from alexplore.training.data.store import Arrays
+
+CONTENTS = {
+    "train-images-idx3-ubyte": (47_040_016, "f4a8712d7a061bf5bd6d2ca38dc4d50a"),
+    "train-labels-idx1-ubyte": (60_008, "9018921c3c673c538a1fc5bad174d6f9"),
+    "t10k-images-idx3-ubyte": (7_840_016, "8181f5470baa50b63fa0f6fddb340f0a"),
+    "t10k-labels-idx1-ubyte": (10_008, "15d484375f8d13e6eb1aabb0c3f46965"),
+}
+"""Bytes and MD5 of each file unpacked.
+
+torchvision knows the MD5 of the packed files; those of Debian's package are packed again, so they differ there while
+what is in them is the same.
+"""
+
+LAYOUTS = (".", "FashionMNIST/raw", "raw", "fashion-mnist")
+
+
+def find(folder: Path) -> dict[str, Path]:
+    """The four files in a folder, packed or not, as torchvision, Debian or the authors lay them out; {} without any.
+
+    Raises:
+        DataError: some are there and some are missing.
+    """
+    for place in (folder / layout for layout in LAYOUTS):
+        found = {}
+        for name in CONTENTS:
+            for path in (place / name, place / f"{name}.gz"):
+                if path.is_file():
+                    found[name] = path
+                    break
+        if found and len(found) < len(CONTENTS):
+            missing = [f"{name}.gz" for name in CONTENTS if name not in found]
+            raise DataError(f"{place} holds only a part of Fashion-MNIST: {', '.join(missing)} missing")
+        if found:
+            return found
+    return {}
+
+
+def unpack(files: dict[str, Path], work: Path) -> None:
+    """Check the files and lay them out in `work` for torchvision.
+
+    Raises:
+        DataError: one of them is damaged, or can't be read.
+    """
+    raw = work / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True, exist_ok=True)
+    for name, path in files.items():
+        size, digest = CONTENTS[name]
+        try:
+            content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise DataError(f"{path} is damaged ({error})") from None
+        except OSError as error:
+            raise DataError(f"{path} can't be read: {error.strerror}") from None
+        if len(content) != size:
+            raise DataError(f"{path} is damaged: {len(content):,} bytes unpacked where {size:,} are expected")
+        if hashlib.md5(content, usedforsecurity=False).hexdigest() != digest:
+            raise DataError(f"{path} is damaged: its checksum is wrong")
+        (raw / name).write_bytes(content)
+
+
+def read(work: Path) -> Arrays:
+    """The images and labels laid out by `unpack`."""
+    from torchvision.datasets import FashionMNIST  # type: ignore[import-untyped]  # takes seconds, but only once
+
+    arrays = {}
+    for part, train in (("train", True), ("val", False)):
+        split = FashionMNIST(work, train=train)
+        arrays[f"{part}_images"], arrays[f"{part}_labels"] = split.data.unsqueeze(1), split.targets
+    return arrays

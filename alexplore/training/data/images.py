@@ -1,0 +1,36 @@
+"""Pictures as people have them, of any size and mode, as 8-bit pixels of one size."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+
+def read_image(image: Image.Image, channels: int, size: tuple[int, int]) -> Tensor:
+    """A picture as uint8 (channels, *size): its shorter side resized, then its centre cropped (the paper, section 2).
+
+    It is turned as its camera was held; where it is transparent it becomes black; one channel is grey, three are
+    red, green and blue.
+
+    Raises:
+        OSError: its data is damaged (and other errors of Pillow's decoders).
+    """
+    height, width = size
+    mode = "RGB" if channels == 3 else "L"
+    image.draft(mode, (max(size), max(size)))  # a JPEG need not be decoded much larger than it is used
+    picture = _plain(ImageOps.exif_transpose(image), mode)
+    picture = ImageOps.fit(picture, (width, height), Image.Resampling.BILINEAR)
+    pixels = torch.from_numpy(np.array(picture))
+    return pixels.view(height, width, channels).permute(2, 0, 1)
+
+
+def _plain(image: Image.Image, mode: str) -> Image.Image:
+    if image.mode.startswith("I"):  # 16 bits a pixel, of which Pillow's own conversion would keep the lower 8
+        values = np.asarray(image).astype(np.int64)
+        image = Image.fromarray((values >> 8 if values.max() > 255 else values).clip(0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
+    return image.convert(mode)
