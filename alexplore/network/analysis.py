@@ -40,15 +40,25 @@ class Axis:
             self.start - window.before * self.jump,
         )
 
+    def before(self, window: Window) -> Axis:
+        """The inverse of `through`."""
+        jump = self.jump // window.stride
+        return Axis(self.size - (window.extent - 1) * jump, jump, self.start + window.before * jump)
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One layer's numbers for one sample; `output` is None where they could not be computed."""
+    """One layer's numbers for one sample; `output` is None where they could not be computed.
+
+    `windows` are what one output reads of the layer's input, along height and width, None where it reads one position;
+    `height` and `width` are what it sees of the network's input.
+    """
 
     index: int
     layer: Layer
     input: Shape | None = None
     output: Shape | None = None
+    windows: Windows | None = None
     parameters: Parameters = NO_PARAMETERS
     macs: int = 0
     connections: int = 0
@@ -165,16 +175,15 @@ def _rows(network: Network) -> Iterator[Row]:
             continue
         windows = layer.windows(shape)
         unread = (0, 0)
+        if isinstance(layer, Flatten) and len(shape) == 3:
+            # Whatever reads the vector reads the whole map: a window as large as the map, at one position.
+            flattened = (Window(shape[1], 1), Window(shape[2], 1))
+        elif isinstance(layer, Linear):
+            windows, flattened = flattened, None
         if windows is not None:
             height, width = height.through(windows[0]), width.through(windows[1])
             if isinstance(layer, Conv2d | Pool2d):
                 unread = (windows[0].unread(shape[1]), windows[1].unread(shape[2]))
-        elif isinstance(layer, Flatten) and len(shape) == 3:
-            # Whatever reads the vector reads the whole map: a window as large as the map, at one position.
-            flattened = (Window(shape[1], 1), Window(shape[2], 1))
-        elif isinstance(layer, Linear) and flattened:
-            height, width = height.through(flattened[0]), width.through(flattened[1])
-            flattened = None
         parameters = layer.parameters(shape)
         positions = elements(output[1:]) if layer.neurons else 0  # how often each kernel is applied
         yield Row(
@@ -182,6 +191,7 @@ def _rows(network: Network) -> Iterator[Row]:
             layer=layer,
             input=shape,
             output=output,
+            windows=windows,
             parameters=parameters,
             macs=parameters.weights * positions,
             connections=parameters.count * positions,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,12 +21,35 @@ from alexplore.network.layers import (
     Sigmoid,
     Softmax,
     Tanh,
+    Windows,
 )
-from alexplore.network.shape import elements
+from alexplore.network.shape import Shape, elements
 
 if TYPE_CHECKING:
     from alexplore.network.analysis import Row
     from alexplore.network.network import Network
+
+FP32_BYTES = 4
+INDEX_BYTES = 8  # PyTorch's indices are int64
+OPTIMIZER_COPIES = {"adam": 2, "adamw": 2}  # running means of the gradients and of their squares
+
+READS = (Conv2d, Linear, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, LocalResponseNorm, BatchNorm)
+WRITES = (ReLU, Tanh, Sigmoid, Softmax)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A tensor that is kept from the forward pass for the backward pass: `values` of `value_bytes` for each image."""
+
+    layer: str
+    what: str
+    values: int
+    value_bytes: int
+    once: bool = False  # for the whole batch, not for each image
+
+    def bytes(self, batch: int = 1) -> int:
+        """Its size for a batch."""
+        return self.values * self.value_bytes * (1 if self.once else batch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +60,7 @@ class TrainingMemory:
     gradients: int
     optimizer: int
     activations: int
+    kept: tuple[Kept, ...] = ()
 
     @property
     def total(self) -> int:
@@ -44,69 +68,97 @@ class TrainingMemory:
         return self.weights + self.gradients + self.optimizer + self.activations
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """What autograd keeps of a layer for the backward pass: its input, its output, and more for each output value."""
-
-    input: bool = False
-    output: bool = False
-    extra: int = 0
-    extra_values: int = 0
-
-
-# Source: PyTorch's derivatives.yaml, checked against `torch.autograd.graph.saved_tensors_hooks` in the tests.
-KEPT: dict[type[Layer], Kept] = {
-    Conv2d: Kept(input=True),
-    Linear: Kept(input=True),
-    MaxPool2d: Kept(input=True, extra=8),  # an int64 index for each output
-    AvgPool2d: Kept(input=True),
-    AdaptiveAvgPool2d: Kept(input=True),
-    LocalResponseNorm: Kept(input=True, extra_values=1),  # the denominator
-    BatchNorm: Kept(input=True),
-    ReLU: Kept(output=True),
-    Tanh: Kept(output=True),
-    Sigmoid: Kept(output=True),
-    Softmax: Kept(output=True),
-    Dropout: Kept(extra_values=1),  # the mask, scaled
-    Flatten: Kept(),
-}
-
-OPTIMIZER_COPIES = {"adam": 2, "adamw": 2}
-
-
 def training_memory(
     network: Network, rows: Sequence[Row], batch: int, optimizer: str, momentum: float, bits: int
 ) -> TrainingMemory:
-    """Bytes for training on a batch, with activations of `bits` bits and everything else in fp32.
+    """Bytes for training on a batch, with activations of `bits` bits.
 
-    A tensor that one layer writes and the next reads is kept once, if either needs it.
+    Parameters, gradients and optimizer state are fp32; under 16 bits there is a 16-bit copy of the weights that
+    multiply, as PyTorch's autocast makes it.
     """
     trainable = sum(row.trainable_params for row in rows)
     params = sum(row.params + row.parameters.buffers for row in rows)
-    copies = OPTIMIZER_COPIES.get(optimizer, 1 if momentum else 0)
+    copied = sum(row.parameters.weights for row in rows if row.layer.neurons) if bits < 32 else 0
+    kept = tuple(kept_tensors(network, rows, bits // 8))
     return TrainingMemory(
-        weights=4 * params,
-        gradients=4 * trainable,
-        optimizer=4 * trainable * copies,
-        activations=batch * _kept_bytes(network, rows, bits // 8),
+        weights=FP32_BYTES * params + bits // 8 * copied,
+        gradients=FP32_BYTES * trainable,
+        optimizer=FP32_BYTES * trainable * optimizer_copies(optimizer, momentum),
+        activations=sum(tensor.bytes(batch) for tensor in kept),
+        kept=kept,
     )
 
 
-def _kept_bytes(network: Network, rows: Sequence[Row], value_bytes: int) -> int:
-    tensors = [elements(network.input)]
-    kept = {}
-    extra = 0
-    current = 0
+def optimizer_copies(optimizer: str, momentum: float) -> int:
+    """How many numbers an optimizer remembers for each parameter."""
+    return OPTIMIZER_COPIES.get(optimizer, 1 if momentum else 0)
+
+
+def kept_tensors(network: Network, rows: Sequence[Row], value_bytes: int) -> Iterator[Kept]:
+    """The tensors that autograd keeps, each once: what one layer writes and the next reads is one tensor.
+
+    Source: the saved values of PyTorch's derivatives.yaml, for layers as `alexplore.training` builds them, with maps
+    channels last; the tests compare with `torch.autograd.graph.saved_tensors_hooks`.
+    """
+    written: Kept | None = Kept("input", "the images", elements(network.input), value_bytes)  # None once it is kept
+    trained = False  # whether gradients flow back through here
     for row in rows:
-        rule = KEPT[type(row.layer)]
-        assert row.output is not None
-        size = elements(row.output)
-        if rule.input:
-            kept[current] = tensors[current]
-        if not isinstance(row.layer, Flatten):  # a view of what it reads
-            tensors.append(size)
-            current = len(tensors) - 1
-        if rule.output:
-            kept[current] = size
-        extra += size * (rule.extra + rule.extra_values * value_bytes)
-    return sum(kept.values()) * value_bytes + extra
+        layer = row.layer
+        assert row.input is not None and row.output is not None
+        trained = trained or row.trainable_params > 0
+        if trained and _reads_again(layer, row.output):
+            padded = _padded(layer, row.windows, row.input)
+            if padded:
+                yield Kept(layer.name, "its padded input", padded, value_bytes)
+            elif written:
+                yield written
+                written = None
+        if not _is_view(layer, row.input):
+            written = Kept(layer.name, "its output", elements(row.output), value_bytes)
+        if trained:
+            if isinstance(layer, WRITES) and written:
+                yield written
+                written = None
+            yield from _more(layer, row.input, elements(row.output), value_bytes)
+
+
+def _reads_again(layer: Layer, output: Shape) -> bool:
+    """Whether the backward pass of a layer reads its input."""
+    if isinstance(layer, AdaptiveAvgPool2d):
+        return elements(output) > output[0]  # PyTorch takes a plain mean where the output is 1×1
+    return isinstance(layer, READS)
+
+
+def _is_view(layer: Layer, shape: Shape) -> bool:
+    """Flattening a map whose channels lie next to each other copies it, unless it has one position or one channel."""
+    return isinstance(layer, Flatten) and (elements(shape) == shape[0] or shape[0] == 1)
+
+
+def _padded(layer: Layer, windows: Windows | None, shape: Shape) -> int:
+    """Values of the copy that is made of an input whose padding PyTorch's layers can't do themselves, else 0."""
+    if windows is None or not isinstance(layer, Conv2d | MaxPool2d | AvgPool2d):
+        return 0
+    height, width = windows
+    if height.before == height.after and width.before == width.after:
+        return 0
+    return shape[0] * (shape[1] + height.before + height.after) * (shape[2] + width.before + width.after)
+
+
+def _more(layer: Layer, shape: Shape, values: int, value_bytes: int) -> Iterator[Kept]:
+    """What a layer that reads `shape` and writes `values` keeps besides its input or output."""
+    match layer:
+        case MaxPool2d():
+            yield Kept(layer.name, "where each maximum was", values, INDEX_BYTES)
+        case Dropout(p=p) if p > 0:
+            yield Kept(layer.name, "its mask", values, value_bytes)
+        case BatchNorm():
+            yield Kept(layer.name, "the batch's statistics", 2 * shape[0], FP32_BYTES, once=True)
+        case LocalResponseNorm(region="within_channel", size=size):
+            squares = shape[0] * (shape[1] + size - 1) * (shape[2] + size - 1)
+            yield Kept(layer.name, "the squares, padded", squares, FP32_BYTES)
+            yield Kept(layer.name, "the sums of squares", values, FP32_BYTES)
+            yield Kept(layer.name, "the factors", values, value_bytes)
+            if value_bytes < FP32_BYTES:
+                yield Kept(layer.name, "its input in fp32", values, FP32_BYTES)
+        case LocalResponseNorm():
+            yield Kept(layer.name, "the sums of squares", values, value_bytes)
