@@ -1,0 +1,310 @@
+"""The training loop: one for a CPU, a GPU and any number of ranks.
+
+No step waits for the device. Losses and hits gather there and are read when the ranks look up together, about every
+0.4 s; weights are kept from numbers that are not finite without being looked at (`guard`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from alexplore.network.recipe import Recipe
+from alexplore.runs.directory import RunDirectory
+from alexplore.training import checkpoint
+from alexplore.training.build import logits
+from alexplore.training.data import Dataset, Preprocess
+from alexplore.training.distributed import Ranks
+from alexplore.training.evaluate import Result, evaluate
+from alexplore.training.guard import Guard
+from alexplore.training.journal import Journal
+from alexplore.training.metrics import StepLog, Tally, record_interval, recorded, tallies
+from alexplore.training.precision import Precision
+from alexplore.training.pulse import Pulse, Wishes
+from alexplore.training.randomness import epoch_order, seed_for
+from alexplore.training.recipe import Plateau, learning_rate, set_learning_rate
+
+PAUSE_SECONDS = 0.2
+
+
+class Stopped(Exception):
+    """Somebody asked for a stop; everything is saved."""
+
+
+class NotFiniteError(Exception):
+    """The loss or a gradient is not finite; the weights are as they were before that step."""
+
+
+class Objective(nn.Module):
+    """A model with its loss: (inputs, labels) to the summed cross-entropy and the number of hits."""
+
+    def __init__(self, model: nn.Module, recipe: Recipe, precision: Precision) -> None:
+        super().__init__()
+        self.model = model
+        self.label_smoothing = recipe.label_smoothing
+        self.precision = precision
+
+    def forward(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Of one rank's share of a batch, which may be empty."""
+        with self.precision.autocast():
+            outputs = logits(self.model, inputs)
+        outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32))
+        loss = F.cross_entropy(outputs, labels, reduction="sum", label_smoothing=self.label_smoothing)
+        return loss, (outputs.argmax(1) == labels).sum()
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training is. Together with weights and optimizer, all that its future depends on."""
+
+    step: int = 0  # updates made
+    epoch: int = 0  # epochs trained and evaluated
+    plateau: Plateau = field(default_factory=Plateau)
+    best: float | None = None  # validation accuracy
+    line: Tally = field(default_factory=Tally)  # since the last metrics line
+    whole: Tally = field(default_factory=Tally)  # since the epoch began
+    seconds: float = 0.0  # of training and evaluating, over all attempts
+
+    def to_dict(self) -> dict[str, Any]:
+        """As state.pt holds it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Progress:
+        """The inverse of `to_dict`."""
+        plain = {"plateau": Plateau(**values["plateau"])}
+        return cls(**{**values, **plain, "line": Tally(**values["line"]), "whole": Tally(**values["whole"])})
+
+
+class Trainer:
+    """Trains a model from where `progress` is to the recipe's last epoch."""
+
+    def __init__(
+        self,
+        *,
+        run: RunDirectory,
+        recipe: Recipe,
+        dataset: Dataset,
+        preprocess: Preprocess,
+        model: nn.Module,
+        objective: nn.Module,
+        optimizer: Optimizer,
+        guard: Guard,
+        precision: Precision,
+        macs: int,
+        ranks: Ranks,
+        pulse: Pulse,
+        journal: Journal,
+        progress: Progress,
+    ) -> None:
+        """`objective` wraps `model`, perhaps with the exchange of gradients between ranks."""
+        self.run, self.recipe, self.dataset, self.preprocess = run, recipe, dataset, preprocess
+        self.model, self.objective, self.optimizer, self.guard = model, objective, optimizer, guard
+        self.precision, self.ranks, self.pulse, self.journal = precision, ranks, pulse, journal
+        self.progress = progress
+        self.steps_per_epoch = -(-len(dataset.train) // recipe.batch_size)
+        self.interval = record_interval(macs, recipe.batch_size, self.steps_per_epoch)
+        self.log = StepLog(preprocess.device)
+        self.clock = time.monotonic()
+        self.saved_at = time.monotonic()
+        self.rate = 0.0  # images a second
+
+    def train(self) -> None:
+        """Train and evaluate, epoch after epoch.
+
+        Raises:
+            Stopped: it was asked to, and has saved a checkpoint.
+            NotFiniteError: a loss or gradient is not finite.
+        """
+        self._tell("running")
+        while self.progress.epoch < self.recipe.epochs:
+            self._train_epoch()
+            self._close_epoch(self._evaluate())
+
+    def _train_epoch(self) -> None:
+        self.model.train()
+        step = self.progress.step
+        for images, labels in self._batches():
+            rate = learning_rate(self.recipe, step, self.steps_per_epoch, self.progress.plateau.reductions)
+            set_learning_rate(self.optimizer, rate)
+            self.log.add(*self.step(images, labels, step))
+            step += 1
+            if self.pulse.due() or self.log.full:
+                self._look()
+        self._read()
+
+    def step(self, images: Tensor, labels: Tensor, step: int) -> tuple[Tensor, Tensor, int, Tensor]:
+        """One update by this rank's share of a batch; what `StepLog.add` takes. Reads nothing from the device."""
+        inputs = self.preprocess.train(images, seed_for(self.recipe.seed, "images", step, self.ranks.data_rank))
+        torch.manual_seed(seed_for(self.recipe.seed, "dropout", step, self.ranks.rank))
+        loss, correct = self.objective(inputs, labels)
+        broken = self.guard.step(loss, self.ranks.data_size / self._batch_size(step))
+        return loss, correct, len(labels), broken
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """This rank's shares of the batches of the epoch that are left; empty ones too, so that ranks keep step."""
+        done = self.progress.step - self.progress.epoch * self.steps_per_epoch
+        order = epoch_order(self.recipe.seed, self.progress.epoch, len(self.dataset.train))
+        share = self.ranks.share_of_order(order, self.recipe.batch_size)
+        part = self.ranks.share(self.recipe.batch_size)
+        batches = self.dataset.train.batches(share, part.stop - part.start, skip=done)
+        for _ in range(done, self.steps_per_epoch):
+            yield next(batches, None) or self._nothing()
+
+    def _nothing(self) -> tuple[Tensor, Tensor]:
+        shape = self.preprocess.channels, *self.preprocess.image_size
+        device = self.preprocess.device
+        return torch.empty(0, *shape, dtype=torch.uint8, device=device), torch.empty(
+            0, dtype=torch.int64, device=device
+        )
+
+    def _batch_size(self, step: int) -> int:
+        """Images in a step, over all ranks."""
+        before = step % self.steps_per_epoch * self.recipe.batch_size
+        return min(self.recipe.batch_size, len(self.dataset.train) - before)
+
+    def _look(self) -> None:
+        """Read what the steps came to, and do what is asked."""
+        self._read()
+        self._obey()
+
+    def _read(self) -> None:
+        """Bring progress up to the last step, and write the metrics lines that are due."""
+        steps = tallies(self.ranks.sum(self.log.take()))
+        elapsed = self._count_time()
+        if steps:
+            self.rate = sum(tally.images for tally, _ in steps) / max(elapsed, 1e-6)
+        for tally, broken in steps:
+            at = self.progress
+            if broken:
+                raise NotFiniteError(
+                    f"step {at.step + 1}: the loss or a gradient is not finite (loss {tally.mean_loss:g}). The weights "
+                    "were left as they were before it; the last checkpoint is good. Try a smaller lr, or fp32"
+                )
+            at = replace(at, step=at.step + 1, line=at.line.plus(tally), whole=at.whole.plus(tally))
+            if recorded(at.step, self.interval, self.steps_per_epoch):
+                self._write_line(at)
+                at = replace(at, line=Tally())
+            self.progress = at
+        self._tell("running")
+
+    def _write_line(self, at: Progress) -> None:
+        rate = learning_rate(self.recipe, at.step - 1, self.steps_per_epoch, at.plateau.reductions)
+        self.journal.metrics(
+            at.step,
+            at.step / self.steps_per_epoch,
+            **{"train/loss": at.line.mean_loss, "train/acc": at.line.accuracy},
+            lr=rate,
+            images_per_second=round(self.rate, 1),
+        )
+
+    def _evaluate(self) -> Result:
+        def between() -> None:
+            if self.pulse.due():
+                self._tell("running")
+                self._obey()
+
+        result = evaluate(
+            self.model,
+            self.dataset.val,
+            self.preprocess,
+            self.precision,
+            batch_size=self.recipe.batch_size,
+            ranks=self.ranks,
+            between=between,
+        )
+        self._count_time()
+        return result
+
+    def _close_epoch(self, result: Result) -> None:
+        """Record an epoch's end, let the schedule see it, and save."""
+        at = self.progress
+        values = {"val/loss": result.loss, "val/acc": result.accuracy}
+        if len(self.dataset.classes) > 10:
+            values["val/acc5"] = result.accuracy_top5
+        epoch = at.epoch + 1
+        self.journal.metrics(at.step, epoch, **values)
+        train = {"train/loss": at.whole.mean_loss, "train/acc": at.whole.accuracy}
+        self.journal.event("epoch", epoch=epoch, step=at.step, **train, **values, seconds=round(at.seconds, 3))
+        best = at.best is None or result.accuracy > at.best
+        self.progress = replace(
+            at,
+            epoch=epoch,
+            plateau=at.plateau.after(1 - result.accuracy, self.recipe),
+            best=result.accuracy if best else at.best,
+            whole=Tally(),
+        )
+        self._save(best=best)
+        self._tell("running")
+
+    def _obey(self) -> None:
+        """Do what is asked: save, pause, stop."""
+        minutes = (time.monotonic() - self.saved_at) / 60
+        wishes = self.pulse.look(checkpoint=minutes > self.recipe.checkpoint_minutes and self.ranks.rank == 0)
+        if wishes.stop or wishes.checkpoint:
+            self._save()
+        self._answer(wishes)
+        if wishes.stop:
+            raise Stopped
+        if wishes.paused:
+            self._pause()
+
+    def _pause(self) -> None:
+        self._tell("paused")
+        started = time.monotonic()
+        while True:
+            time.sleep(PAUSE_SECONDS)
+            wishes = self.pulse.look()
+            if wishes.stop or wishes.checkpoint:
+                self._save()
+            self._answer(wishes)
+            if wishes.stop:
+                raise Stopped
+            if not wishes.paused:
+                break
+        self.clock += time.monotonic() - started
+        self._tell("running")
+
+    def _answer(self, wishes: Wishes) -> None:
+        for request in wishes.requests:
+            self.journal.event("control", request=request.id, action=request.action, step=self.progress.step)
+
+    def _save(self, *, best: bool = False) -> None:
+        """Save a checkpoint; a full disk is told and training goes on with the last good one."""
+        at = self.progress
+        started = time.monotonic()
+        if self.ranks.rank == 0:
+            state = {
+                "progress": at.to_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "guard": self.guard.state(),
+                "precision": self.precision.name,
+            }
+            where = {"step": at.step, "epoch": at.epoch, "val/acc": at.best}
+            try:
+                checkpoint.save(self.run.checkpoints_folder, self.model.state_dict(), state, best=best, **where)
+            except checkpoint.CheckpointError as error:
+                self.journal.event("warning", message=f"no checkpoint at step {at.step}: {error}; training goes on")
+            else:
+                seconds = round(time.monotonic() - started, 3)
+                self.journal.event("checkpoint", step=at.step, epoch=at.epoch, best=best, seconds=seconds)
+        self.journal.sync()
+        self.saved_at = time.monotonic()
+        self.clock += self.saved_at - started
+
+    def _count_time(self) -> float:
+        """Seconds of work since this was last asked, without pauses and saving; added to progress."""
+        now = time.monotonic()
+        elapsed, self.clock = now - self.clock, now
+        self.progress = replace(self.progress, seconds=self.progress.seconds + elapsed)
+        return elapsed
+
+    def _tell(self, state: str) -> None:
+        self.journal.at(state, self.progress.step, self.progress.step / self.steps_per_epoch)

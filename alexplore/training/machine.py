@@ -1,0 +1,69 @@
+"""The machine that a worker runs on: devices, threads, memory."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+import torch
+
+from alexplore.runs.config import Hardware
+from alexplore.training.distributed import Ranks
+from alexplore.training.journal import History
+
+NICE = 10
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+
+
+class HardwareError(Exception):
+    """Hardware was asked for that this machine does not have."""
+
+
+def choose_device(hardware: Hardware) -> str:
+    """cpu or cuda.
+
+    Raises:
+        HardwareError: cuda was asked for and there is none, or more GPUs than there are.
+    """
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if hardware.device == "cpu":
+        return "cpu"
+    if hardware.device == "cuda" and not there:
+        raise HardwareError("--device cuda: PyTorch finds no GPU on this machine; use --device cpu, or auto")
+    if there and hardware.gpus is not None and hardware.gpus > there:
+        raise HardwareError(f"--gpus {hardware.gpus}: this machine has {there}; use --gpus {there} or less")
+    return "cuda" if there else "cpu"
+
+
+def device_name(device: torch.device) -> str:
+    """What people call it."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+
+
+def set_threads(device: torch.device, ranks: Ranks, history: History) -> int:
+    """Give this rank its share of the cores, or as many threads as the run began with, whose sums add up alike."""
+    earlier = history.last("start") or {}
+    if device.type == "cpu" and earlier.get("device") == "cpu" and earlier.get("ranks") == ranks.size:
+        torch.set_num_threads(int(earlier["threads"]))
+    elif ranks.size > 1:
+        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // ranks.local_size))
+    return torch.get_num_threads()
+
+
+def be_nice() -> None:
+    """Let whoever watches come first: training takes what others leave."""
+    os.nice(max(0, NICE - os.nice(0)))
+
+
+def keep_memory() -> None:
+    """Have malloc keep what is freed.
+
+    A step allocates and frees the same gigabytes as the one before. Left alone, glibc gives them back to the system
+    each time, which clears every page again before the next step: several times the work of an activation function.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):  # another C library
+        return
+    mallopt(M_MMAP_MAX, 0)
+    mallopt(M_TRIM_THRESHOLD, 2**31 - 1)

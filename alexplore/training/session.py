@@ -1,0 +1,161 @@
+"""One rank's training, put together from a run's config: data, model, precision, optimizer, and where to go on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from alexplore.network.analysis import analyse
+from alexplore.network.network import Network
+from alexplore.network.recipe import Recipe
+from alexplore.runs.config import RunConfig
+from alexplore.runs.directory import RunDirectory
+from alexplore.training import checkpoint
+from alexplore.training.build import build, check_classifier
+from alexplore.training.data import Dataset, Preprocess, open_dataset
+from alexplore.training.distributed import Ranks
+from alexplore.training.guard import Guard
+from alexplore.training.journal import History, Journal
+from alexplore.training.loop import Objective, Progress, Stopped, Trainer
+from alexplore.training.machine import device_name, set_threads
+from alexplore.training.precision import CANDIDATES, Precision, matmul_peak, time_each
+from alexplore.training.pulse import Pulse, Signals
+from alexplore.training.randomness import seed_for
+from alexplore.training.recipe import make_optimizer
+
+
+def train(
+    run: RunDirectory,
+    config: RunConfig,
+    ranks: Ranks,
+    device: torch.device,
+    journal: Journal,
+    history: History,
+    signals: Signals,
+) -> None:
+    """Train a run to its end, from its newest checkpoint if it has one.
+
+    Raises:
+        Stopped: it was asked to stop, and has saved a checkpoint if it had begun.
+        NotFiniteError: a loss or gradient is not finite.
+        DataError, SettingError, ShapeError, CheckpointError: it can't be trained, or not gone on with.
+    """
+
+    def starting(doing: str) -> None:
+        if signals.stop:
+            raise Stopped
+        journal.starting(doing)
+
+    recipe, network = config.recipe, config.network
+    check_classifier(network)
+    threads = set_threads(device, ranks, history)
+
+    starting(f"loading {recipe.dataset}")
+    dataset = open_dataset(config, device, starting)
+    preprocess = Preprocess(recipe, network.input, dataset, device)
+    sizes = {"train": len(dataset.train), "val": len(dataset.val), "classes": len(dataset.classes)}
+    journal.event("dataset", name=dataset.name, **sizes, synthetic=dataset.synthetic)
+
+    starting("building the network")
+    model = build(network, seed_for(recipe.seed, "weights")).to(device)
+    saved = checkpoint.load(run.checkpoints_folder, lambda message: journal.event("warning", message=message))
+    if saved is not None:
+        model.load_state_dict(saved.weights)
+
+    choice = _kept_choice(recipe, device, history)
+    if not choice:
+        starting("measuring precision" if recipe.precision == "auto" else "measuring the machine")
+        choice = _measured_choice(recipe, model, dataset, preprocess, ranks)
+    journal.event("precision", **choice)
+    precision = Precision(choice["precision"], device)
+
+    optimizer = make_optimizer(recipe, model)
+    guard = Guard(optimizer, device, scaled=precision.scaled)
+    progress = Progress()
+    if saved is not None:
+        optimizer.load_state_dict(saved.state["optimizer"])
+        guard.load(saved.state["guard"])
+        progress = Progress.from_dict(saved.state["progress"])
+    journal.event(
+        "start",
+        device=device.type,
+        device_name=device_name(device),
+        threads=threads,
+        ranks=ranks.size,
+        parallel=config.hardware.parallel,
+        precision=precision.name,
+        step=progress.step,
+        flops_per_image=_training_flops(network),
+        peak_flops=choice["peak_flops"] * ranks.size,
+    )
+    Trainer(
+        run=run,
+        recipe=recipe,
+        dataset=dataset,
+        preprocess=preprocess,
+        model=model,
+        objective=Objective(model, recipe, precision),
+        optimizer=optimizer,
+        guard=guard,
+        precision=precision,
+        macs=analyse(network).totals.macs,
+        ranks=ranks,
+        pulse=Pulse(ranks, run if ranks.rank == 0 else None, signals),
+        journal=journal,
+        progress=progress,
+    ).train()
+
+
+def _kept_choice(recipe: Recipe, device: torch.device, history: History) -> dict[str, Any]:
+    """The precision that an earlier attempt began with on such a device, with its timings; empty without one."""
+    earlier = history.last("precision") or {}
+    if earlier.get("device") != device.type or recipe.precision not in ("auto", earlier.get("precision")):
+        return {}
+    return {**{key: earlier[key] for key in ("precision", "device", "peak_flops", "seconds")}, "kept": True}
+
+
+def _measured_choice(
+    recipe: Recipe, model: nn.Module, dataset: Dataset, preprocess: Preprocess, ranks: Ranks
+) -> dict[str, Any]:
+    """The precision to train in: the recipe's, or the one whose steps on a real batch are the faster on all ranks."""
+    device = preprocess.device
+    seconds: dict[str, float] = {}
+    name = recipe.precision
+    if name == "auto":
+        seconds = _time_precisions(recipe, model, dataset, preprocess, ranks)
+        name = min(CANDIDATES, key=lambda candidate: seconds[candidate])
+    return {"precision": name, "device": device.type, "seconds": seconds, "peak_flops": matmul_peak(device, name)}
+
+
+def _time_precisions(
+    recipe: Recipe, model: nn.Module, dataset: Dataset, preprocess: Preprocess, ranks: Ranks
+) -> dict[str, float]:
+    """Seconds of a forward and a backward pass over this rank's share of a batch; the model stays as it is."""
+    count = len(range(*ranks.share(recipe.batch_size).indices(recipe.batch_size)))
+    images, labels = next(dataset.train.batches(torch.arange(min(count, len(dataset.train))), count))
+    inputs = preprocess.train(images, seed=0)
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+
+    def task(name: str) -> None:
+        loss, _ = Objective(model, recipe, Precision(name, preprocess.device))(inputs, labels)
+        loss.backward()
+        model.zero_grad()
+
+    model.train()
+    seconds = time_each({name: lambda name=name: task(name) for name in CANDIDATES}, preprocess.device)  # type: ignore[misc]
+    with torch.no_grad():
+        for name, buffer in model.named_buffers():
+            buffer.copy_(buffers[name])
+    slowest = ranks.largest(torch.tensor([seconds[name] for name in CANDIDATES], dtype=torch.float64))
+    return {name: round(value, 6) for name, value in zip(CANDIDATES, slowest.tolist(), strict=True)}
+
+
+def _training_flops(network: Network) -> int:
+    """Floating-point operations of a training step for an image: forward, and backward to weights and to inputs.
+
+    The first layer with weights needs no gradient of its input.
+    """
+    macs = [row.macs for row in analyse(network).rows if row.macs]
+    return 2 * (3 * sum(macs) - macs[0]) if macs else 0
