@@ -1,4 +1,4 @@
-"""Starting a training worker in the background, without torch in this process."""
+"""Starting what needs torch: a training worker in the background, or a command in a process of its own."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
 
-from alexplore.runs.directory import RunDirectory, RunError
+from alexplore.runs.config import RunConfig
+from alexplore.runs.directory import RunDirectory, RunError, create_run
 from alexplore.runs.status import STARTING_SECONDS, is_locked, read_status
 
 
@@ -33,15 +37,42 @@ def launch(run: RunDirectory) -> subprocess.Popen[bytes]:
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
             )
     except OSError as error:
-        raise RunError(f"could not start a worker: {error.strerror or error}") from None
+        raise RunError(f"could not start a worker: {error.strerror or error}", failure=True) from None
     deadline = time.monotonic() + STARTING_SECONDS
     while not is_locked(run):
         if process.poll() is not None:
             if process.returncode == 0:
                 break  # it was done before we looked
             said = "\n".join(run.console_tail(5))
-            raise RunError(f"the worker of {run.name} ended with exit code {process.returncode}:\n{said}")
+            raise RunError(f"the worker of {run.name} ended with exit code {process.returncode}:\n{said}", failure=True)
         if time.monotonic() > deadline:
-            raise RunError(f"the worker of {run.name} did not start within {STARTING_SECONDS:.0f} s")
+            raise RunError(f"the worker of {run.name} did not start within {STARTING_SECONDS:.0f} s", failure=True)
         time.sleep(0.01)
     return process
+
+
+def become_rank(config: RunConfig, folder: Path, name: str) -> NoReturn:
+    """Turn this process into a rank of the group that torchrun started around it.
+
+    The first rank makes the run directory, the others wait until it is there; a group that torchrun restarted finds it
+    and goes on from its last checkpoint.
+
+    Raises:
+        RunError: the directory can't be made, or did not appear within a minute.
+    """
+    run = RunDirectory(folder / name)
+    if os.environ["RANK"] == "0" and not run.config_file.is_file():
+        create_run(config, folder, name)
+    deadline = time.monotonic() + STARTING_SECONDS * 2
+    while not run.config_file.is_file():
+        if time.monotonic() > deadline:
+            raise RunError(
+                f"{run.path}: the first rank has not made it; all machines need the same runs folder", failure=True
+            )
+        time.sleep(0.05)
+    os.execv(sys.executable, [sys.executable, "-m", "alexplore.training.worker", str(run.path)])
+
+
+def run_module(name: str, arguments: Sequence[str]) -> int:
+    """Run a module of the training half on this terminal; its exit code."""
+    return subprocess.run([sys.executable, "-m", f"alexplore.training.{name}", *arguments], check=False).returncode

@@ -15,7 +15,14 @@ from alexplore.runs.files import write_atomically
 
 
 class RunError(Exception):
-    """A run that can't be made, found or used; the message says which and what to do."""
+    """A run that can't be made, found or used; the message says which and what to do.
+
+    `failure` tells what the machine or a worker refused from what was asked for wrongly.
+    """
+
+    def __init__(self, message: str, *, failure: bool = False) -> None:
+        super().__init__(message)
+        self.failure = failure
 
 
 @dataclass(frozen=True)
@@ -78,9 +85,9 @@ class RunDirectory:
         try:
             return parse_config(self.config_file.read_text(encoding="utf-8"), self.config_file)
         except OSError as error:
-            raise RunError(f"{self.config_file}: {error.strerror}") from None
+            raise RunError(f"{self.config_file}: {error.strerror}", failure=True) from None
         except (SettingError, UnicodeDecodeError) as error:
-            raise RunError(str(error)) from None
+            raise RunError(str(error), failure=True) from None
 
     def console_tail(self, lines: int = 20) -> list[str]:
         """The last lines that the worker printed."""
@@ -123,7 +130,7 @@ def create_run(config: RunConfig, folder: Path, name: str | None = None) -> RunD
         raise RunError(f"{run.path} exists; choose another --name, or remove it with `alexplore runs remove`") from None
     except OSError as error:
         raise RunError(
-            f"{folder}: {error.strerror}; choose another folder with --runs-dir or $ALEXPLORE_RUNS"
+            f"{folder}: {error.strerror}; choose another folder with --runs-dir or $ALEXPLORE_RUNS", failure=True
         ) from None
     return run
 
@@ -137,7 +144,7 @@ def list_runs(folder: Path) -> list[RunDirectory]:
     try:
         entries = [(entry.stat().st_mtime_ns, entry.parent) for entry in folder.glob("*/config.json")]
     except OSError as error:
-        raise RunError(f"{folder}: {error.strerror}") from None
+        raise RunError(f"{folder}: {error.strerror}", failure=True) from None
     return [RunDirectory(path) for _, path in sorted(entries, reverse=True)]
 
 
@@ -174,4 +181,4 @@ def remove_run(run: RunDirectory) -> None:
     try:
         shutil.rmtree(run.path)
     except OSError as error:
-        raise RunError(f"{error.filename}: {error.strerror}") from None
+        raise RunError(f"{error.filename}: {error.strerror}", failure=True) from None

@@ -74,6 +74,12 @@ class LineReader:
         self._path = path
         self._offset = 0
 
+    def skip_to(self, offset: int) -> None:
+        """Begin at the first line after `offset`."""
+        with self._path.open("rb") as file:
+            file.seek(offset)
+            self._offset = offset + len(file.readline())
+
     def read(self, limit: int = 4 * 1024 * 1024) -> list[dict[str, Any]]:
         """New records, from at most `limit` bytes; a damaged line is passed over. Nothing where there is no file."""
         try:
@@ -95,6 +101,18 @@ class LineReader:
             if isinstance(record, dict):
                 records.append(record)
         return records
+
+
+def last_records(path: Path, size: int = 64 * 1024) -> list[dict[str, Any]]:
+    """The records in the last `size` bytes of a file of lines."""
+    reader = LineReader(path)
+    try:
+        length = path.stat().st_size
+    except OSError:
+        return []
+    if length > size:
+        reader.skip_to(length - size)
+    return reader.read(size)
 
 
 def read_number(value: Any) -> float | None:

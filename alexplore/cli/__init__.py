@@ -1,0 +1,30 @@
+"""The command line: read arguments, call, print. What takes long to import is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from alexplore.cli.app import app
+from alexplore.cli.output import FAILED, WRONG_USE, complain
+from alexplore.network.presets import PresetError
+from alexplore.network.settings import SettingError
+from alexplore.runs.directory import RunError
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code; what goes wrong is told in one message."""
+    try:
+        app(prog_name="alexplore")
+    except (PresetError, SettingError) as error:
+        complain(str(error))
+        sys.exit(WRONG_USE)
+    except RunError as error:
+        complain(str(error))
+        sys.exit(FAILED if error.failure else WRONG_USE)
+    except BrokenPipeError:  # the reader of a pipe has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)
+    except OSError as error:
+        complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        sys.exit(FAILED)

@@ -1,0 +1,204 @@
+"""Following a run from the command line: a live display with a terminal, plain lines without, JSON lines on request."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from alexplore.cli.output import DONE, FAILED, INTERRUPTED, STOPPED, complain, narrate
+from alexplore.network.words import duration_text
+from alexplore.runs.control import request
+from alexplore.runs.directory import RunDirectory, RunError
+from alexplore.runs.events import LineReader
+from alexplore.runs.watch import Snapshot, Watch
+from alexplore.runs.words import epoch_words, event_words, number_words
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+POLL_SECONDS = 0.25
+EXIT_CODES = {"finished": DONE, "stopped": STOPPED}
+
+
+@dataclass
+class Interrupts:
+    """How often Ctrl-C was pressed."""
+
+    count: int = 0
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count instead of raising."""
+
+        def note(*_: object) -> None:
+            self.count += 1
+
+        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def follow(run: RunDirectory, *, owner: bool, as_json: bool = False, kill: Callable[[], None] | None = None) -> int:
+    """Show a run until it ends; the exit code.
+
+    The `owner` started it: the first Ctrl-C asks the worker to stop after a checkpoint, the second kills it. Anyone
+    else's Ctrl-C ends the watching alone.
+    """
+    watch = Watch(run)
+    show: Plain | Live | Lines = Lines(run) if as_json else Live() if sys.stdout.isatty() else Plain()
+    interrupts = Interrupts()
+    asked = False
+    with interrupts.counted(), show:
+        while True:
+            snapshot = watch.poll()
+            show.update(snapshot)
+            if not snapshot.status.live:
+                break
+            if interrupts.count and not owner:
+                return DONE
+            if interrupts.count and not asked:
+                asked = True
+                show.say("stopping after a checkpoint; Ctrl-C again stops at once")
+                _ask_to_stop(run)
+            if interrupts.count > 1 and kill is not None:
+                kill()
+                show.say(f"stopped at once; resume from the last checkpoint with: alexplore runs resume {run.name}")
+                return INTERRUPTED
+            time.sleep(POLL_SECONDS)
+    return _farewell(snapshot)
+
+
+def _ask_to_stop(run: RunDirectory) -> None:
+    try:
+        request(run, "stop")
+    except RunError as error:  # it ended by itself in the meantime
+        narrate(str(error))
+
+
+def _farewell(snapshot: Snapshot) -> int:
+    status, run = snapshot.status, snapshot.run
+    if status.state == "finished":
+        return DONE
+    if status.state == "stopped":
+        narrate(
+            f"stopped at epoch {status.epoch:.2f}, step {status.step}; go on with: alexplore runs resume {run.name}"
+        )
+        return STOPPED
+    complain(f"{run.name} {status.state}: {status.reason or 'no reason given'}")
+    if status.state == "crashed":
+        narrate("the end of console.log:")
+        for line in run.console_tail(10):
+            narrate(f"  {line}")
+    if status.epoch > 0:
+        narrate(f"go on from the last checkpoint with: alexplore runs resume {run.name}")
+    return FAILED
+
+
+class Plain:
+    """Lines for a log or a pipe."""
+
+    def __init__(self) -> None:
+        self._epochs = 0
+        self._events = 0
+        self._state = ""
+
+    def __enter__(self) -> Plain:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def say(self, message: str) -> None:
+        """A word of ours."""
+        narrate(message)
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Print what is new."""
+        for event in snapshot.events[self._events :]:
+            if message := event_words(event):
+                narrate(message)
+        self._events = len(snapshot.events)
+        for row in snapshot.epochs[self._epochs :]:
+            typer.echo(epoch_words(row, snapshot.config.recipe.epochs))
+        self._epochs = len(snapshot.epochs)
+
+
+class Lines:
+    """Every metric and event as it was written, one JSON object a line."""
+
+    def __init__(self, run: RunDirectory) -> None:
+        self._readers = (LineReader(run.events_file), LineReader(run.metrics_file))
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def say(self, message: str) -> None:
+        """A word of ours."""
+        narrate(message)
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Pass on what is new."""
+        for reader in self._readers:
+            for record in reader.read():
+                typer.echo(json.dumps(record))
+
+
+class Live:
+    """A display that stays in place, with a line above it for every epoch."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.live import Live as RichLive
+
+        self._console = Console(highlight=False)
+        self._live = RichLive(console=self._console, refresh_per_second=4, transient=True)
+        self._plain = Plain()
+
+    def __enter__(self) -> Live:
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        self._live.__exit__(kind, error, trace)
+
+    def say(self, message: str) -> None:
+        """A word of ours."""
+        self._console.print(message, markup=False)
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Print what is new above, and draw the display."""
+        self._plain.update(snapshot)
+        self._live.update(self._display(snapshot))
+
+    def _display(self, snapshot: Snapshot) -> RenderableType:
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+
+        status = snapshot.status
+        table = Table.grid(padding=(0, 2))
+        words = [f"epoch {status.epoch:.2f}/{snapshot.config.recipe.epochs}"]
+        words += number_words(snapshot.latest)
+        if snapshot.images_per_second:
+            words.append(f"{snapshot.images_per_second:,.0f} images/s")
+        if snapshot.remaining_seconds is not None:
+            words.append(f"{duration_text(snapshot.remaining_seconds)} left")
+        bar = ProgressBar(total=1.0, completed=snapshot.fraction, width=24)
+        if status.state == "starting":
+            table.add_row("starting", status.reason or "…")
+        else:
+            table.add_row(status.state, bar, " · ".join(words))
+        return table

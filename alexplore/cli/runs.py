@@ -1,0 +1,232 @@
+"""Commands about runs: list, show, watch, stop, pause, resume, compare, export, remove."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from alexplore.cli.explore import RunsDir
+from alexplore.cli.output import DONE, FAILED, console, narrate
+from alexplore.network.settings import toml_text
+from alexplore.network.words import duration_text
+from alexplore.runs.control import request, wait_for_answer
+from alexplore.runs.directory import RunDirectory, RunError, find_run, list_runs, remove_run, runs_folder
+from alexplore.runs.status import read_status
+from alexplore.runs.watch import Summary, Watch, summarise
+from alexplore.runs.words import epoch_words
+
+# ruff: noqa: UP045 (Typer reads the annotations at run time; the commands are named as they are typed)
+
+ANSWER_SECONDS = 120.0
+
+app = typer.Typer(help="Runs: list, show, watch, stop, pause, resume, compare, export, remove.", no_args_is_help=True)
+
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's name or its beginning, `last`, or a path.")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
+
+
+@app.command("list")
+def list_(as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
+    """List the runs, the newest first."""
+    summaries = [summarise(run) for run in list_runs(runs_folder(runs_dir))]
+    if as_json:
+        typer.echo(json.dumps([summary_dict(summary) for summary in summaries], indent=1))
+        return
+    if not summaries:
+        narrate("no runs yet; start one with: alexplore train --preset fmnist-28")
+        return
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("run", "state", "epoch", "loss", "validation", "images/s", "last heard"):
+        table.add_column(heading, justify="left" if heading in ("run", "state") else "right", no_wrap=True)
+    for summary in summaries:
+        table.add_row(*summary_cells(summary))
+    console().print(table)
+
+
+def summary_cells(summary: Summary) -> tuple[str, ...]:
+    """A run in a line of a table."""
+    return (
+        summary.run.name,
+        summary.status.state,
+        summary.epochs,
+        "–" if summary.loss is None else f"{summary.loss:.4f}",
+        "–" if summary.accuracy is None else f"{summary.accuracy:.4f}",
+        "–" if summary.images_per_second is None else f"{summary.images_per_second:,.0f}",
+        f"{duration_text(summary.age)} ago" if summary.status.updated else "–",
+    )
+
+
+def summary_dict(summary: Summary) -> dict[str, Any]:
+    """A run as `runs list --json` has it."""
+    return {
+        "run": summary.run.name,
+        "path": str(summary.run.path),
+        "state": summary.status.state,
+        "step": summary.status.step,
+        "epoch": summary.status.epoch,
+        "epochs": summary.config.recipe.epochs if summary.config else None,
+        "train/loss": summary.loss,
+        "val/acc": summary.accuracy,
+        "images_per_second": summary.images_per_second,
+        "reason": summary.status.reason,
+    }
+
+
+@app.command("show")
+def show(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
+    """Show what was asked for, how it is going, and every epoch."""
+    found = find_run(run, runs_folder(runs_dir))
+    if as_json:
+        content = {**summary_dict(summarise(found)), "config": found.config().to_dict()}
+        typer.echo(json.dumps(content, indent=1))
+        return
+    snapshot = Watch(found).poll()
+    status, config = snapshot.status, snapshot.config
+    typer.echo(f"{found.name}\n{found.path}")
+    typer.echo(f"{status.state} at epoch {status.epoch:.2f}/{config.recipe.epochs}, step {status.step}")
+    if status.reason:
+        typer.echo(status.reason)
+    typer.echo(f"preset {config.preset}, seed {config.recipe.seed}")
+    changed = config.recipe.to_dict(defaults=False)
+    typer.echo(" · ".join(f"{key} {toml_text(value)}" for key, value in changed.items()))
+    for row in snapshot.epochs:
+        typer.echo(epoch_words(row, config.recipe.epochs))
+
+
+@app.command("watch")
+def watch(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
+    """Follow a run until it ends. Ctrl-C ends the watching, not the run."""
+    from alexplore.cli.follow import follow
+
+    raise typer.Exit(follow(find_run(run, runs_folder(runs_dir)), owner=False, as_json=as_json))
+
+
+@app.command("stop")
+def stop(run: RunArgument, runs_dir: RunsDir = None) -> None:
+    """Stop a run after a checkpoint; it can be resumed."""
+    found = _asked("stop", run, runs_dir)
+    status = read_status(found)
+    narrate(f"{found.name} {status.state} at epoch {status.epoch:.2f}; go on with: alexplore runs resume {found.name}")
+
+
+@app.command("pause")
+def pause(run: RunArgument, runs_dir: RunsDir = None) -> None:
+    """Let a run wait, its worker and memory kept, until it is resumed."""
+    found = _asked("pause", run, runs_dir)
+    narrate(f"{found.name} paused; go on with: alexplore runs resume {found.name}")
+
+
+@app.command("checkpoint")
+def checkpoint(run: RunArgument, runs_dir: RunsDir = None) -> None:
+    """Have a run save a checkpoint now."""
+    found = _asked("checkpoint", run, runs_dir)
+    narrate(f"{found.name}: saved in {found.checkpoints_folder / 'last'}")
+
+
+@app.command("resume")
+def resume(
+    run: RunArgument,
+    detach: Annotated[bool, typer.Option("--detach", help="Return at once; the training goes on.")] = False,
+    as_json: AsJson = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Go on with a run that is paused, was stopped, failed or crashed, from its last checkpoint."""
+    found = find_run(run, runs_folder(runs_dir))
+    status = read_status(found)
+    if status.state == "finished":
+        raise RunError(f"{found.name} is finished: there is nothing to resume")
+    if status.state == "paused":
+        _asked("resume", run, runs_dir)
+        narrate(f"{found.name} goes on; watch with: alexplore runs watch {found.name}")
+        return
+    from alexplore.cli.training import start
+
+    start(found, detach=detach, as_json=as_json)
+
+
+def _asked(action: str, run: str, runs_dir: Path | None) -> RunDirectory:
+    found = find_run(run, runs_folder(runs_dir))
+    made = request(found, action)
+    if not wait_for_answer(found, made, ANSWER_SECONDS):
+        narrate(f"{found.name} has not answered in {ANSWER_SECONDS:.0f} s; it will {action} when it gets to it")
+        raise typer.Exit(FAILED)
+    if action == "stop":
+        _wait_for_end(found)
+    return found
+
+
+def _wait_for_end(run: RunDirectory) -> None:
+    import time
+
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while read_status(run).live and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+@app.command("compare")
+def compare(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN RUN…", help="Two runs or more.")],
+    as_json: AsJson = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Put runs side by side: what differs in what was asked for, and what came of it."""
+    from alexplore.runs.compare import compare_runs
+
+    snapshots = [Watch(find_run(run, runs_folder(runs_dir))).poll() for run in runs]
+    rows = compare_runs(snapshots)
+    if as_json:
+        typer.echo(json.dumps({"runs": [snapshot.run.name for snapshot in snapshots], **dict(rows)}, indent=1))
+        return
+    from rich import box
+    from rich.table import Table
+
+    table = Table("", *(snapshot.run.name for snapshot in snapshots), box=box.SIMPLE_HEAD, pad_edge=False)
+    for key, values in rows:
+        table.add_row(key, *("–" if value is None else str(value) for value in values))
+    console().print(table)
+
+
+@app.command("export")
+def export(
+    run: RunArgument,
+    output: Annotated[Optional[Path], typer.Option(metavar="FILE", help="stdout if left out.")] = None,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Write a run's metrics as CSV."""
+    from alexplore.runs.export import metrics_csv
+
+    found = find_run(run, runs_folder(runs_dir))
+    content = metrics_csv(found)
+    if output is None:
+        sys.stdout.write(content)
+    else:
+        output.write_text(content, encoding="utf-8")
+        narrate(f"wrote {output}")
+
+
+@app.command("remove")
+def remove(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN…", help="Runs that no worker is at.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Delete runs with their checkpoints."""
+    found = [find_run(run, runs_folder(runs_dir)) for run in runs]
+    for run in found:
+        if read_status(run).live:
+            raise RunError(f"{run.name} is being trained; stop it first with: alexplore runs stop {run.name}")
+    if not yes:
+        if not sys.stdin.isatty():
+            raise RunError("removing deletes checkpoints for good; say --yes to do it without being asked")
+        if not typer.confirm(f"delete {', '.join(run.name for run in found)} with all checkpoints?", err=True):
+            raise typer.Exit(DONE)
+    for run in found:
+        remove_run(run)
+        narrate(f"removed {run.name}")

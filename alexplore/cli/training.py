@@ -1,0 +1,151 @@
+"""Commands that need torch, each in a process of its own: train, predict, evaluate."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from alexplore.cli.explore import PresetOption, RunsDir
+from alexplore.cli.output import narrate
+from alexplore.network.analysis import analyse
+from alexplore.network.presets import load_preset
+from alexplore.network.recipe import OPTIMIZERS, PRECISIONS, Recipe, change_recipe, parse_assignments
+from alexplore.network.settings import SettingError, read_settings
+from alexplore.runs.config import DEVICES, PARALLEL, DataSource, Hardware, RunConfig
+from alexplore.runs.directory import RunDirectory, create_run, find_run, runs_folder
+
+# ruff: noqa: UP045 (Typer reads the annotations at run time)
+
+
+def train(
+    preset: PresetOption,
+    gpus: Annotated[Optional[int], typer.Option(metavar="N", help="Ranks: GPUs, or CPU processes without any.")] = None,
+    device: Annotated[str, typer.Option(metavar="|".join(DEVICES), help="On what to train.")] = "auto",
+    parallel: Annotated[
+        str, typer.Option(metavar="|".join(PARALLEL), help="Split the batch among the ranks, or the network's towers.")
+    ] = "data",
+    epochs: Annotated[Optional[int], typer.Option(metavar="N", help="Passes over the training images.")] = None,
+    batch_size: Annotated[
+        Optional[int], typer.Option(metavar="N", help="The whole batch, shared among the ranks.")
+    ] = None,
+    lr: Annotated[Optional[float], typer.Option(metavar="X", help="Learning rate.")] = None,
+    optimizer: Annotated[Optional[str], typer.Option(metavar="|".join(OPTIMIZERS))] = None,
+    precision: Annotated[
+        Optional[str], typer.Option(metavar="|".join(PRECISIONS), help="auto measures and takes the faster.")
+    ] = None,
+    dataset: Annotated[Optional[str], typer.Option(metavar="D", help="Another data set than the preset's.")] = None,
+    data: Annotated[Optional[Path], typer.Option(metavar="DIR", help="Where the data set is.")] = None,
+    limit_train: Annotated[Optional[int], typer.Option(metavar="N", help="Use so many training images.")] = None,
+    limit_val: Annotated[Optional[int], typer.Option(metavar="N", help="Use so many validation images.")] = None,
+    seed: Annotated[Optional[int], typer.Option(metavar="N")] = None,
+    assignments: Annotated[
+        Optional[list[str]], typer.Option("--set", metavar="training.KEY=VALUE", help="Any other key of a recipe.")
+    ] = None,
+    name: Annotated[Optional[str], typer.Option(metavar="NAME", help="The run's name.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Return at once; the training goes on.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print metrics and events as JSON lines.")] = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Train a preset in the background and follow it. Ctrl-C stops after a checkpoint; again, at once."""
+    opened = load_preset(preset)
+    options = {
+        "epochs": epochs, "batch_size": batch_size, "lr": lr, "optimizer": optimizer, "precision": precision,
+        "dataset": dataset, "seed": seed,
+    }  # fmt: skip
+    recipe = _recipe(opened.recipe, options, assignments or [])
+    hardware = Hardware(**read_settings(Hardware, _given(device=device, gpus=gpus, parallel=parallel)))
+    folder = str(data.expanduser().resolve()) if data else None
+    source = DataSource(
+        **read_settings(DataSource, _given(folder=folder, limit_train=limit_train, limit_val=limit_val))
+    )
+    broken = analyse(opened.network).broken
+    if broken:
+        raise SettingError(f"{opened.name} can't train: {broken.error}")
+    config = RunConfig(opened.name, opened.network, recipe, hardware, source)
+    if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
+        _join(config, runs_folder(runs_dir), name)
+    run = create_run(config, runs_folder(runs_dir), name)
+    start(run, detach=detach, as_json=as_json)
+
+
+def start(run: RunDirectory, *, detach: bool, as_json: bool) -> None:
+    """Start a worker on a run, and follow it unless it is to be left alone."""
+    from alexplore.launch import launch
+
+    process = launch(run)
+    if detach:
+        typer.echo(run.name)
+        narrate(f"training in the background; watch with: alexplore runs watch {run.name}")
+        return
+    from alexplore.cli.follow import follow
+
+    narrate(f"run {run.name}")
+
+    def kill() -> None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    raise typer.Exit(follow(run, owner=True, as_json=as_json, kill=kill))
+
+
+def _join(config: RunConfig, folder: Path, name: str | None) -> None:
+    """Become a rank of the group that torchrun started; the ranks meet in one run directory, and a restarted group too.
+
+    Never returns.
+    """
+    from alexplore.launch import become_rank
+
+    identity = os.environ.get("TORCHELASTIC_RUN_ID", "none")
+    become_rank(config, folder, name or f"{config.preset}-torchrun-{identity}")
+
+
+def _recipe(recipe: Recipe, options: dict[str, Any], assignments: list[str]) -> Recipe:
+    return change_recipe(recipe, {**_given(**options), **parse_assignments(assignments)})
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if value is not None}
+
+
+def predict(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run, `last`, or a path to one.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Image files of any size and mode.")],
+    weights: Annotated[
+        Optional[Path], typer.Option(metavar="FILE", help="Weights to use instead: .safetensors or .pth.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Print the five likeliest classes of images."""
+    found = find_run(run, runs_folder(runs_dir))
+    arguments = [str(found.path), *map(str, images)]
+    _module("predict", arguments, weights=weights, as_json=as_json)
+
+
+def evaluate(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run, `last`, or a path to one.")],
+    ten_crop: Annotated[bool, typer.Option("--ten-crop", help="Average over the paper's ten crops.")] = False,
+    weights: Annotated[
+        Optional[Path], typer.Option(metavar="FILE", help="Weights to use instead: .safetensors or .pth.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Measure a run's accuracy on its validation images."""
+    found = find_run(run, runs_folder(runs_dir))
+    arguments = [str(found.path), *(["--ten-crop"] if ten_crop else [])]
+    _module("evaluation", arguments, weights=weights, as_json=as_json)
+
+
+def _module(name: str, arguments: list[str], *, weights: Path | None, as_json: bool) -> None:
+    from alexplore.launch import run_module
+
+    if weights is not None:
+        arguments += ["--weights", str(weights)]
+    if as_json:
+        arguments.append("--json")
+    raise typer.Exit(run_module(name, arguments) or 0)

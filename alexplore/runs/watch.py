@@ -1,0 +1,216 @@
+"""Watching a run: what its directory tells, read a little at a time, as one value that anyone can draw."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+from math import isfinite
+from typing import Any
+
+from alexplore.runs.config import RunConfig
+from alexplore.runs.directory import RunDirectory, RunError
+from alexplore.runs.events import LineReader, last_records, read_number
+from alexplore.runs.status import Status, read_status
+
+CURVES = ("train/loss", "val/loss", "train/acc", "val/acc")
+KEPT_EVENTS = 500
+PACE_RECORDS = 60
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One metric over the training: `epochs` (fractions of passes over the data) and `values`, in order of steps."""
+
+    epochs: Sequence[float] = ()
+    values: Sequence[float] = ()
+
+    def thinned(self, points: int) -> Curve:
+        """At most about `points` points, each the mean of its neighbours in time."""
+        count = len(self.values)
+        if count <= points:
+            return self
+        bounds = [count * i // points for i in range(points + 1)]
+        spans = list(pairwise(bounds))
+        return Curve(
+            [sum(self.epochs[a:b]) / (b - a) for a, b in spans],
+            [sum(self.values[a:b]) / (b - a) for a, b in spans],
+        )
+
+    def smoothed(self) -> Curve:
+        """A moving average over about a thirtieth of the points; values that are not finite are left as they are."""
+        weight = max(0.0, 1 - 30 / max(1, len(self.values)))
+        average, share = 0.0, 0.0
+        smooth = []
+        for value in self.values:
+            if not isfinite(value):
+                smooth.append(value)
+                continue
+            average = weight * average + (1 - weight) * value
+            share = weight * share + (1 - weight)
+            smooth.append(average / share)
+        return Curve(self.epochs, smooth)
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """The numbers of one finished epoch."""
+
+    epoch: int
+    step: int
+    time: float
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A run as it is now."""
+
+    run: RunDirectory
+    config: RunConfig
+    status: Status
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+    epochs: tuple[EpochRow, ...] = ()
+    events: tuple[Mapping[str, Any], ...] = ()
+    latest: Mapping[str, float] = field(default_factory=dict)
+    epochs_per_second: float | None = None
+
+    @property
+    def remaining_seconds(self) -> float | None:
+        """How long it will take yet at the pace of the last metrics, evaluation included."""
+        if not self.epochs_per_second:
+            return None
+        return max(0.0, self.config.recipe.epochs - self.status.epoch) / self.epochs_per_second
+
+    @property
+    def fraction(self) -> float:
+        """How much of the training is done, from 0 to 1."""
+        return min(1.0, self.status.epoch / self.config.recipe.epochs)
+
+    @cached_property
+    def images_per_second(self) -> float | None:
+        """The last speed measured."""
+        return self.latest.get("images_per_second")
+
+    @property
+    def best(self) -> float | None:
+        """The highest validation accuracy so far."""
+        return max((row.values["val/acc"] for row in self.epochs if "val/acc" in row.values), default=None)
+
+    def event(self, name: str) -> Mapping[str, Any]:
+        """The last event of that name, or nothing."""
+        return next((event for event in reversed(self.events) if event.get("event") == name), {})
+
+
+class Watch:
+    """Follows one run directory. `poll` reads what is new since the last call."""
+
+    def __init__(self, run: RunDirectory) -> None:
+        self.run = run
+        self.config = run.config()
+        self._metrics = LineReader(run.metrics_file)
+        self._events = LineReader(run.events_file)
+        self._values: dict[str, dict[int, tuple[float, float]]] = {}
+        self._steps: dict[str, int] = {}
+        self._kept: list[Mapping[str, Any]] = []
+        self._epochs: dict[int, EpochRow] = {}
+        self._latest: dict[str, float] = {}
+        self._pace: deque[tuple[float, float]] = deque(maxlen=PACE_RECORDS)
+
+    def poll(self) -> Snapshot:
+        """The run as it is now."""
+        status = read_status(self.run)
+        while records := self._metrics.read():
+            for record in records:
+                self._take(record)
+        while records := self._events.read():
+            self._kept = [*self._kept, *records][-KEPT_EVENTS:]
+            for record in records:
+                self._take_epoch(record)
+        curves = {name: Curve(*zip(*values.values(), strict=True)) for name, values in self._values.items() if values}
+        epochs = tuple(self._epochs[number] for number in sorted(self._epochs))
+        return Snapshot(
+            self.run, self.config, status, curves, epochs, tuple(self._kept), dict(self._latest), self._speed()
+        )
+
+    def _take(self, record: Mapping[str, Any]) -> None:
+        step, epoch = record.get("step"), read_number(record.get("epoch"))
+        if not isinstance(step, int) or epoch is None:
+            return
+        numbers = {
+            key: number
+            for key, value in record.items()
+            if key not in ("v", "seq", "attempt", "time", "step", "epoch")
+            and (number := read_number(value)) is not None
+        }
+        self._latest.update(numbers)
+        moment = read_number(record.get("time"))
+        if moment is not None:
+            if self._pace and epoch < self._pace[-1][1]:  # resumed from an earlier step
+                self._pace.clear()
+            self._pace.append((moment, epoch))
+        for name in CURVES:
+            if name in numbers:
+                self._place(name, step, epoch, numbers[name])
+
+    def _take_epoch(self, event: Mapping[str, Any]) -> None:
+        match event:
+            case {"event": "epoch", "epoch": int(epoch), "step": int(step), "time": int() | float() as moment}:
+                values = {key: number for key, value in event.items() if (number := read_number(value)) is not None}
+                self._epochs[epoch] = EpochRow(epoch, step, float(moment), values)
+            case _:
+                pass
+
+    def _speed(self) -> float | None:
+        if len(self._pace) < 2:
+            return None
+        (begun, first), (ended, last) = self._pace[0], self._pace[-1]
+        return (last - first) / (ended - begun) if ended > begun and last > first else None
+
+    def _place(self, name: str, step: int, epoch: float, value: float) -> None:
+        """The last value of a (metric, step) counts; a resumed run goes over the steps since its checkpoint again."""
+        values = self._values.setdefault(name, {})
+        if step < self._steps.get(name, 0):
+            values = self._values[name] = {s: pair for s, pair in values.items() if s < step}
+        values[step] = (epoch, value)
+        self._steps[name] = step
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A line about a run, read without going through all of it."""
+
+    run: RunDirectory
+    status: Status
+    config: RunConfig | None
+    accuracy: float | None = None
+    loss: float | None = None
+    images_per_second: float | None = None
+
+    @property
+    def epochs(self) -> str:
+        """3.5/10"""
+        total = self.config.recipe.epochs if self.config else "?"
+        return f"{self.status.epoch:.3g}/{total}"
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was last heard of."""
+        return max(0.0, time.time() - self.status.updated) if self.status.updated else 0.0
+
+
+def summarise(run: RunDirectory) -> Summary:
+    """Status and last numbers of a run; a damaged config.json leaves the rest."""
+    try:
+        config = run.config()
+    except RunError:
+        config = None
+    latest: dict[str, float] = {}
+    for record in last_records(run.metrics_file):
+        latest.update({key: number for key, value in record.items() if (number := read_number(value)) is not None})
+    return Summary(
+        run, read_status(run), config, latest.get("val/acc"), latest.get("train/loss"), latest.get("images_per_second")
+    )

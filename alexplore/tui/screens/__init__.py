@@ -1,0 +1,1 @@
+"""What fills the terminal: three modes, and the dialogs that open over them."""

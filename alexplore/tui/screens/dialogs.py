@@ -1,0 +1,139 @@
+"""Small questions that open over a screen and answer with what was chosen, or None on Escape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Input, Label, OptionList, Static
+from textual.widgets.option_list import Option
+
+from alexplore.network.presets import Preset, PresetError, load_preset, shipped_names, user_paths
+
+
+class Choose(ModalScreen[str | None]):
+    """One of a list."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Cancel", show=False)]
+
+    def __init__(self, title: str, options: Sequence[Option | None]) -> None:
+        super().__init__()
+        self._title = title
+        self._options = options
+
+    def compose(self) -> ComposeResult:
+        """A framed list."""
+        with Vertical(classes="dialog") as frame:
+            frame.border_title = self._title
+            frame.border_subtitle = "enter chooses · escape cancels"
+            yield OptionList(*self._options)
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Answer with the option's id."""
+        self.dismiss(event.option.id)
+
+
+class Ask(ModalScreen[str | None]):
+    """A line of text."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Cancel", show=False)]
+
+    def __init__(self, title: str, value: str = "", note: str = "") -> None:
+        super().__init__()
+        self._title = title
+        self._value = value
+        self._note = note
+
+    def compose(self) -> ComposeResult:
+        """A framed input."""
+        with Vertical(classes="dialog") as frame:
+            frame.border_title = self._title
+            frame.border_subtitle = "enter accepts · escape cancels"
+            yield Input(self._value)
+            if self._note:
+                yield Label(self._note)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Answer with what was typed."""
+        if event.value.strip():
+            self.dismiss(event.value.strip())
+
+
+class Confirm(ModalScreen[bool]):
+    """Yes or no."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y,enter", "dismiss(True)", "Yes"),
+        Binding("n,escape", "dismiss(False)", "No"),
+    ]
+
+    def __init__(self, question: str) -> None:
+        super().__init__()
+        self._question = question
+
+    def compose(self) -> ComposeResult:
+        """The question and the keys."""
+        with Vertical(classes="dialog"):
+            yield Static(self._question)
+            yield Label("y or enter: yes · n or escape: no")
+
+
+class HelpScreen(ModalScreen[None]):
+    """Every key that works here, as the palette and the footer have them."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark", "dismiss(None)", "Close", show=False)]
+
+    def __init__(self, rows: Sequence[tuple[str, str, str]]) -> None:
+        super().__init__()
+        self._rows = rows
+
+    def compose(self) -> ComposeResult:
+        """A framed table of keys."""
+        from rich.table import Table
+        from textual.containers import VerticalScroll
+
+        table = Table.grid(padding=(0, 2))
+        for key, description, tooltip in self._rows:
+            table.add_row(f"[b]{key}[/b]", description, f"[dim]{tooltip}[/dim]")
+        with VerticalScroll(classes="dialog wide") as frame:
+            frame.border_title = "Keys"
+            frame.border_subtitle = "escape closes"
+            yield Static(table)
+
+
+def preset_options() -> list[Option | None]:
+    """The presets by family, the user's own last; one that can't be read is shown and can't be chosen."""
+    families: dict[str, list[Option]] = {}
+    for name in shipped_names():
+        preset = load_preset_or_error(name)
+        if isinstance(preset, PresetError):
+            families.setdefault("Shipped", []).append(Option(f"{name} ✗", id=name, disabled=True))
+        else:
+            families.setdefault(preset.family or "other", []).append(Option(name, id=name))
+    try:
+        own = user_paths()
+    except PresetError:
+        own = []
+    for path in own:
+        preset = load_preset_or_error(path.stem)
+        broken = isinstance(preset, PresetError)
+        families.setdefault("yours", []).append(
+            Option(f"{path.stem}{' ✗' if broken else ''}", id=path.stem, disabled=broken)
+        )
+    options: list[Option | None] = []
+    for family, members in families.items():
+        options.append(Option(f"[dim]{family}[/dim]", disabled=True))
+        options.extend(members)
+    return options
+
+
+def load_preset_or_error(name: str) -> Preset | PresetError:
+    """A preset, or why it can't be loaded."""
+    try:
+        return load_preset(name)
+    except PresetError as error:
+        return error

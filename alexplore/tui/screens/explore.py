@@ -1,0 +1,420 @@
+"""Explore: the presets, the network as a picture and a table, the arithmetic of a layer, and every edit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.screen import Screen
+from textual.widgets import Footer, OptionList, Static
+from textual.widgets.option_list import Option
+
+from alexplore.network.analysis import Analysis, analyse
+from alexplore.network.layers import LAYER_TYPES, Layer
+from alexplore.network.network import TOWERS, Network
+from alexplore.network.presets import PresetError, load_preset
+from alexplore.network.settings import SettingError, integer, optional, setting
+from alexplore.network.shape import shape_text
+from alexplore.network.words import bytes_text, short_count
+from alexplore.tui.screens.dialogs import Ask, Choose, Confirm, preset_options
+from alexplore.tui.widgets.formula import FormulaPanel
+from alexplore.tui.widgets.layer_table import LayerTable
+from alexplore.tui.widgets.network_strip import NetworkStrip
+from alexplore.tui.widgets.settings_editor import SettingsEditor
+from alexplore.tui.workspace import Workspace
+
+if TYPE_CHECKING:
+    from alexplore.tui.app import ExploreApp
+
+
+@dataclass(frozen=True)
+class InputSettings:
+    """What is set for the network as a whole."""
+
+    channels: int = setting(integer(1), 3, "channels of the input image")
+    height: int = setting(integer(1), 227, "pixels of the input image")
+    width: int = setting(integer(1), 227, "pixels of the input image")
+    classes: int | None = setting(optional(integer(1)), None, "outputs of the last linear layer")
+    towers: int = setting(TOWERS, 1, "devices that the network is split over")
+
+
+# What a new layer begins with where its type leaves a setting without a default.
+NEW_LAYERS: Mapping[str, Mapping[str, Any]] = {
+    "conv2d": {"out_channels": 64, "kernel_size": 3, "padding": 1},
+    "max_pool2d": {"kernel_size": 2},
+    "avg_pool2d": {"kernel_size": 2},
+    "adaptive_avg_pool2d": {"output_size": 6},
+    "local_response_norm": {"size": 5},
+    "linear": {"out_features": 1000},
+}
+
+Build = Callable[[Mapping[str, Any]], Network]
+
+
+class ExploreScreen(Screen[None]):
+    """One network at a time, under edit."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "enter", "edit", "Edit", tooltip="Change the selected layer's settings; everything follows as you type"
+        ),
+        Binding("a", "add", "Add", tooltip="Put a new layer behind the selected one"),
+        Binding("x,delete", "remove", "Remove", tooltip="Take the selected layer out"),
+        Binding("u,ctrl+z", "undo", "Undo", tooltip="Take the last edit back"),
+        Binding("d", "compare", "Compare", tooltip="Put another preset beside this network"),
+        Binding("t", "train", "Train", tooltip="Go to Train with this network"),
+        Binding("U,ctrl+y", "redo", "Redo", show=False, tooltip="Do again what was undone"),
+        Binding("y", "duplicate", "Duplicate", show=False, tooltip="Copy the selected layer behind itself"),
+        Binding("K,shift+up", "shift(-1)", "Move up", show=False, tooltip="Move the selected layer up"),
+        Binding("J,shift+down", "shift(1)", "Move down", show=False, tooltip="Move the selected layer down"),
+        Binding("i", "input", "Input", show=False, tooltip="Change input size, classes and towers"),
+        Binding("f", "mend", "Mend", show=False, tooltip="Make the smallest change that mends the broken layer"),
+        Binding("p", "presets", "Presets", show=False, tooltip="Open another preset"),
+        Binding("s,ctrl+s", "save", "Save", show=False, tooltip="Save as a preset of your own"),
+        Binding("e", "export", "Export", show=False, tooltip="Write PyTorch or Keras code, JSON or a Mermaid diagram"),
+        Binding(
+            "o", "about", "Source", show=False, tooltip="Where the preset is from, and its published numbers checked"
+        ),
+        Binding("v", "picture", "Picture", show=False, tooltip="Show or hide the picture of the network"),
+    ]
+
+    app: ExploreApp
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__()
+        self.workspace = workspace
+        self._build: Build | None = None
+        self._candidate: Network | None = None
+
+    def compose(self) -> ComposeResult:
+        """Presets at the left; picture, table, arithmetic and totals at the right."""
+        with Horizontal():
+            yield OptionList(*preset_options(), id="presets")
+            with Vertical(id="network"):
+                yield NetworkStrip(id="strip")
+                yield LayerTable(id="layers")
+                with Horizontal(id="detail"):
+                    yield SettingsEditor(id="editor")
+                    yield FormulaPanel(id="formulas")
+                yield Static(id="totals", markup=False)
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """Show the network, ready for keys."""
+        self.query_one("#presets").border_title = "Presets"
+        self.query_one("#editor").display = False
+        self.show()
+        self.query_one(LayerTable).focus()
+
+    @property
+    def selected(self) -> int:
+        """The position of the layer under the cursor."""
+        return self.query_one(LayerTable).cursor
+
+    def show(self) -> None:
+        """Draw the network as it is."""
+        self._draw(self.workspace.analysis, None)
+
+    def _draw(self, analysis: Analysis, baseline: Analysis | None) -> None:
+        with self.app.batch_update():
+            self.query_one("#network").border_title = self.workspace.title
+            self.query_one("#network").border_subtitle = shape_text(analysis.network.input)
+            self.query_one(LayerTable).show(analysis, baseline)
+            self._draw_selected(analysis)
+            self.query_one("#totals", Static).update(self._totals(analysis, baseline))
+
+    def _draw_selected(self, analysis: Analysis) -> None:
+        if not analysis.rows:
+            return
+        row = analysis.rows[min(self.selected, len(analysis.rows) - 1)]
+        self.query_one(NetworkStrip).show(analysis, row.index - 1)
+        self.query_one(FormulaPanel).show(row, analysis.network)
+
+    def _totals(self, analysis: Analysis, baseline: Analysis | None) -> str:
+        totals, recipe = analysis.totals, self.workspace.preset.recipe
+        memory = analysis.memory(recipe.batch_size, recipe.optimizer, recipe.momentum)
+        line = (
+            f"{totals.params:,} params · {short_count(totals.macs)} MACs · {bytes_text(totals.weight_bytes)} · "
+            f"trains in {bytes_text(memory.total)} at batch {recipe.batch_size}"
+        )
+        if baseline is not None:
+            params, macs = totals.params - baseline.totals.params, totals.macs - baseline.totals.macs
+            line += f"\n{params:+,} params · {macs:+,} MACs"
+        if analysis.broken:
+            line += f"\n✗ {analysis.broken.error}" + ("" if baseline else " (f mends it)")
+        return line
+
+    @on(LayerTable.Highlighted)
+    def _highlighted(self) -> None:
+        self._draw_selected(self.workspace.analysis if self._candidate is None else analyse(self._candidate))
+
+    @on(NetworkStrip.Picked)
+    def _picked(self, event: NetworkStrip.Picked) -> None:
+        self.query_one(LayerTable).cursor = event.index
+
+    @on(LayerTable.Chosen)
+    async def _chosen(self) -> None:
+        await self.action_edit()
+
+    # Editing: a form over settings, a function from what is typed to a network, a preview at every keystroke.
+
+    async def _edit(
+        self, build: Build, cls: type, values: Mapping[str, Any], name: str | None = None, focus: str | None = None
+    ) -> None:
+        self._build = build
+        editor = self.query_one(SettingsEditor)
+        editor.border_title = f"{name or 'the network'} · {getattr(cls, 'type', 'input')}"
+        editor.border_subtitle = "enter keeps · escape leaves no trace · ↑↓ count"
+        editor.display = True
+        self.add_class("-editing")
+        await editor.edit([cls], values, name, focus)
+        self._preview(editor.values)
+
+    @on(SettingsEditor.Changed)
+    def _typed(self, event: SettingsEditor.Changed) -> None:
+        self._preview(event.values)
+
+    def _preview(self, values: Mapping[str, Any]) -> None:
+        if self._build is None:
+            return
+        editor = self.query_one(SettingsEditor)
+        try:
+            self._candidate = self._build(values)
+        except SettingError as error:
+            self._candidate = None
+            editor.complain(str(error))
+            return
+        analysis = analyse(self._candidate)
+        editor.complain(analysis.broken.error or "" if analysis.broken else "")
+        self._draw(analysis, self.workspace.analysis)
+
+    @on(SettingsEditor.Committed)
+    def _commit(self) -> None:
+        if self._candidate is None:
+            self.app.bell()
+            return
+        self.workspace.edit(self._candidate)
+        self._end_edit()
+
+    @on(SettingsEditor.Cancelled)
+    def _end_edit(self) -> None:
+        self._build = self._candidate = None
+        self.remove_class("-editing")
+        self.query_one(SettingsEditor).display = False
+        self.query_one(LayerTable).focus()
+        self.show()
+
+    async def action_edit(self) -> None:
+        """Edit the selected layer."""
+        index, layer = self.selected, self.workspace.network.layers[self.selected]
+
+        def build(values: Mapping[str, Any]) -> Network:
+            settings = {key: value for key, value in values.items() if key != "name"}
+            network = self.workspace.network.change(index, settings)
+            return network if values["name"] == layer.name else network.rename(index, values["name"])
+
+        await self._edit(build, type(layer), layer.settings(), layer.name)
+
+    @work
+    async def action_add(self) -> None:
+        """Choose a type, then set the new layer up behind the selected one."""
+        chosen = await self.app.push_screen_wait(Choose("Add a layer", [Option(name, id=name) for name in LAYER_TYPES]))
+        if chosen is None:
+            return
+        index = min(self.selected + 1, len(self.workspace.network.layers))
+        cls: type[Layer] = LAYER_TYPES[chosen]
+        plain = cls(
+            name=self.workspace.network.free_name(NAME_STEMS.get(chosen, chosen) + "1"), **NEW_LAYERS.get(chosen, {})
+        )
+
+        def build(values: Mapping[str, Any]) -> Network:
+            settings = {key: value for key, value in values.items() if key != "name"}
+            network = self.workspace.network.insert(index, plain).change(index, settings)
+            return network if values["name"] == plain.name else network.rename(index, values["name"])
+
+        await self._edit(build, cls, plain.settings(), plain.name)
+        self.query_one(LayerTable).cursor = index
+
+    async def action_input(self) -> None:
+        """Change what is set for the network as a whole."""
+        network = self.workspace.network
+
+        def build(values: Mapping[str, Any]) -> Network:
+            changed = network.with_input(values["channels"], values["height"], values["width"])
+            changed = changed.with_towers(values["towers"])
+            classes = values["classes"]
+            return changed if classes in (None, network.classes) else changed.with_classes(classes)
+
+        channels, height, width = network.input
+        values = {"channels": channels, "height": height, "width": width}
+        await self._edit(build, InputSettings, {**values, "classes": network.classes, "towers": network.towers})
+
+    def _apply(self, network: Network, cursor: int | None = None) -> None:
+        self.workspace.edit(network)
+        self.show()
+        if cursor is not None:
+            self.query_one(LayerTable).cursor = cursor
+
+    def action_remove(self) -> None:
+        """Take the selected layer out."""
+        if len(self.workspace.network.layers) == 1:
+            self.notify("A network needs at least one layer", severity="warning")
+            return
+        self._apply(self.workspace.network.remove(self.selected))
+
+    def action_duplicate(self) -> None:
+        """Copy the selected layer."""
+        self._apply(self.workspace.network.duplicate(self.selected), self.selected + 1)
+
+    def action_shift(self, step: int) -> None:
+        """Move the selected layer."""
+        to = self.selected + step
+        if 0 <= to < len(self.workspace.network.layers):
+            self._apply(self.workspace.network.move(self.selected, to), to)
+
+    def action_undo(self) -> None:
+        """Take one edit back."""
+        if self.workspace.undo():
+            self.show()
+        else:
+            self.notify("Nothing to undo")
+
+    def action_redo(self) -> None:
+        """Do one edit again."""
+        if self.workspace.redo():
+            self.show()
+        else:
+            self.notify("Nothing to redo")
+
+    def action_mend(self) -> None:
+        """Apply the first proposal for the broken layer."""
+        broken = self.workspace.analysis.broken
+        if broken is None or not broken.proposals:
+            self.notify("Nothing is broken" if broken is None else "No single change mends this")
+            return
+        proposal = broken.proposals[0]
+        self._apply(proposal.apply(self.workspace.network), broken.index - 1)
+        self.notify(proposal.text)
+
+    # Presets
+
+    @on(OptionList.OptionSelected, "#presets")
+    def _preset_selected(self, event: OptionList.OptionSelected) -> None:
+        if event.option.id:
+            self.open_preset(event.option.id)
+
+    @work
+    async def action_presets(self) -> None:
+        """Open another preset, from the list at the left or, where it is hidden, from a dialog."""
+        panel = self.query_one("#presets", OptionList)
+        if panel.display:
+            panel.focus()
+            return
+        chosen = await self.app.push_screen_wait(Choose("Presets", preset_options()))
+        if chosen is not None:
+            self.open_preset(chosen)
+
+    @work
+    async def open_preset(self, name: str) -> None:
+        """Open a preset; unsaved edits are asked about."""
+        if self.workspace.modified and not await self.app.push_screen_wait(
+            Confirm(f"Leave the edits of {self.workspace.preset.name}? They are not saved.")
+        ):
+            return
+        try:
+            preset = load_preset(name)
+        except PresetError as error:
+            self.notify(str(error), severity="error", markup=False)
+            return
+        self.workspace.open(preset)
+        self.show()
+        layers = self.query_one(LayerTable)
+        layers.cursor = 0
+        layers.focus()
+
+    @work
+    async def action_save(self) -> None:
+        """Save as a preset of one's own."""
+        from alexplore.network.presets import PresetExists, save_preset
+
+        preset = self.workspace.preset
+        suggestion = preset.name if preset.path and not preset.shipped else f"my-{preset.name}"
+        name = await self.app.push_screen_wait(Ask("Save as", suggestion, "the name of a preset of your own"))
+        if name is None:
+            return
+        try:
+            try:
+                saved = save_preset(preset, name)
+            except PresetExists as clash:
+                if not await self.app.push_screen_wait(Confirm(f"{clash}\n\nReplace it?")):
+                    return
+                saved = save_preset(preset, name, overwrite=True)
+        except PresetError as error:
+            self.notify(str(error), severity="error", markup=False)
+            return
+        self.workspace.saved(saved)
+        self._refresh_presets()
+        self.show()
+        self.notify(f"Saved {saved.path}", markup=False)
+
+    def _refresh_presets(self) -> None:
+        panel = self.query_one("#presets", OptionList)
+        panel.clear_options()
+        panel.add_options(preset_options())
+
+    # Going elsewhere
+
+    @work
+    async def action_compare(self) -> None:
+        """Put another preset beside this network."""
+        chosen = await self.app.push_screen_wait(Choose("Compare with", preset_options()))
+        if chosen is None:
+            return
+        from alexplore.tui.screens.compare import CompareScreen
+
+        try:
+            other = load_preset(chosen)
+        except PresetError as error:
+            self.notify(str(error), severity="error", markup=False)
+            return
+        await self.app.push_screen(CompareScreen(self.workspace.preset, other))
+
+    def action_about(self) -> None:
+        """Where the preset is from."""
+        from alexplore.tui.screens.about import AboutScreen
+
+        self.app.push_screen(AboutScreen(self.workspace.preset, self.workspace.analysis))
+
+    @work
+    async def action_export(self) -> None:
+        """Write the network as code or data."""
+        from alexplore.tui.screens.export import export_network
+
+        await export_network(self.app, self.workspace.preset)
+
+    def action_picture(self) -> None:
+        """Show or hide the picture."""
+        self.toggle_class("-picture")
+
+    def action_train(self) -> None:
+        """Go to Train with this network."""
+        broken = self.workspace.analysis.broken
+        if broken:
+            self.notify(f"{broken.error}", title="This network can't train yet", severity="error", markup=False)
+            return
+        self.app.action_mode("train")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """While a layer is being edited, keys belong to the form."""
+        return self._build is None or action in ("help", "command_palette")
+
+
+NAME_STEMS = {
+    "conv2d": "conv", "max_pool2d": "pool", "avg_pool2d": "pool", "adaptive_avg_pool2d": "pool",
+    "local_response_norm": "norm", "batch_norm": "norm", "linear": "fc", "dropout": "drop",
+}  # fmt: skip

@@ -1,0 +1,321 @@
+"""Train: a recipe to start with, and the run that is being watched: progress, curves, log, control."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rich.text import Text
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
+from textual.screen import Screen
+from textual.widgets import Footer, ProgressBar, RichLog, Static
+from textual.worker import get_current_worker
+
+from alexplore.launch import launch
+from alexplore.network.recipe import Recipe, change_recipe
+from alexplore.network.settings import SettingError, read_settings, setting_fields, settings_of
+from alexplore.network.words import bytes_text, duration_text
+from alexplore.runs.config import DataSource, Hardware, RunConfig
+from alexplore.runs.control import request
+from alexplore.runs.directory import RunDirectory, RunError, create_run
+from alexplore.runs.status import read_status
+from alexplore.runs.watch import Curve, Snapshot, Watch
+from alexplore.runs.words import epoch_words, event_words, number_words
+from alexplore.tui.widgets.curves import Curves, Line
+from alexplore.tui.widgets.settings_editor import SettingsEditor
+from alexplore.tui.workspace import Workspace
+
+if TYPE_CHECKING:
+    from alexplore.tui.app import ExploreApp
+
+POLL_SECONDS = 0.5
+KEPT_LINES = 1000
+
+
+@dataclass
+class Polled(Message):
+    """What a run's directory told; a newer one takes the place of one that was not drawn yet."""
+
+    snapshot: Snapshot
+    smooth: Mapping[str, Curve]
+
+    def can_replace(self, message: Message) -> bool:
+        """Only the newest counts."""
+        return isinstance(message, Polled)
+
+
+class TrainScreen(Screen[None]):
+    """Starts a run, or shows one."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("n", "new", "New", tooltip="Set up a training of the network in Explore"),
+        Binding("x", "stop", "Stop", tooltip="Stop the run after a checkpoint; it can be resumed"),
+        Binding("space", "pause", "Pause", tooltip="Let the run wait, or go on"),
+        Binding("r", "resume", "Resume", tooltip="Go on with a run that was stopped, failed or crashed"),
+        Binding("c", "checkpoint", "Save", tooltip="Save a checkpoint now"),
+        Binding("l", "log_scale", "Log scale", show=False, tooltip="Loss on a logarithmic axis, or a plain one"),
+        Binding("w", "raw", "Raw", show=False, tooltip="Show or hide the unsmoothed training curve"),
+    ]
+
+    app: ExploreApp
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__()
+        self.workspace = workspace
+        self._snapshot: Snapshot | None = None
+        self._smooth: Mapping[str, Curve] = {}
+        self._logarithmic = False
+        self._raw = True
+        self._told = 0
+        self._started: list[subprocess.Popen[bytes]] = []
+
+    def compose(self) -> ComposeResult:
+        """The form, or the run."""
+        yield SettingsEditor(id="recipe")
+        with Vertical(id="run"):
+            yield Static(id="run-state", markup=False)
+            yield ProgressBar(total=1.0, show_eta=False, id="run-progress")
+            with Horizontal(id="curves"):
+                yield Curves(id="loss")
+                yield Curves(id="accuracy")
+            yield RichLog(id="log", max_lines=KEPT_LINES, wrap=True, min_width=20)
+        yield Footer()
+
+    async def on_mount(self) -> None:
+        """Name the parts."""
+        self.query_one("#loss").border_title = "loss"
+        self.query_one("#accuracy").border_title = "accuracy"
+        self.query_one("#log").border_title = "log"
+        self.query_one("#recipe").border_subtitle = "enter starts · escape goes back"
+
+    async def on_screen_resume(self) -> None:
+        """Show the run that is attached, or the form."""
+        run = self.app.attached
+        if run is None:
+            await self._show_form()
+        else:
+            self._show_run(run)
+
+    def on_screen_suspend(self) -> None:
+        """Nobody looks: stop reading."""
+        self.workers.cancel_group(self, "watch")
+
+    # Starting
+
+    async def _show_form(self) -> None:
+        preset = self.workspace.preset
+        form = self.query_one("#recipe", SettingsEditor)
+        form.border_title = f"Train {self.workspace.title}"
+        form.display, self.query_one("#run").display = True, False
+        values = {**settings_of(preset.recipe), **settings_of(Hardware())}
+        await form.edit((Recipe, Hardware, DataSource), values)
+
+    def _planned(self, values: Mapping[str, Any]) -> RunConfig:
+        given = {key: value for key, value in values.items() if value is not None}
+        parts = {
+            cls: {key: value for key, value in given.items() if key in setting_fields(cls)}
+            for cls in (Recipe, Hardware, DataSource)
+        }
+        return RunConfig(
+            self.workspace.preset.name,
+            self.workspace.network,
+            change_recipe(Recipe(), parts[Recipe]),
+            Hardware(**read_settings(Hardware, parts[Hardware])),
+            DataSource(**read_settings(DataSource, parts[DataSource])),
+        )
+
+    @on(SettingsEditor.Changed)
+    def _typed(self, event: SettingsEditor.Changed) -> None:
+        form = self.query_one("#recipe", SettingsEditor)
+        try:
+            recipe = self._planned(event.values).recipe
+        except SettingError as error:
+            form.complain(str(error))
+            return
+        form.complain("")
+        memory = self.workspace.analysis.memory(recipe.batch_size, recipe.optimizer, recipe.momentum)
+        form.border_subtitle = f"takes {bytes_text(memory.total)} · enter starts · escape goes back"
+
+    @on(SettingsEditor.Committed)
+    def _commit(self) -> None:
+        broken = self.workspace.analysis.broken
+        form = self.query_one("#recipe", SettingsEditor)
+        if broken:
+            form.complain(f"this network can't train: {broken.error}")
+            return
+        try:
+            config = self._planned(form.values)
+            run = create_run(config, self.app.runs_folder)
+        except (SettingError, RunError) as error:
+            form.complain(str(error))
+            return
+        self.workspace.with_recipe(config.recipe)
+        self.app.attached = run
+        self._show_run(run)
+        self._launch(run)
+
+    @on(SettingsEditor.Cancelled)
+    def _cancel(self) -> None:
+        if self.app.attached is None:
+            self.app.action_mode("explore")
+        else:
+            self._show_run(self.app.attached)
+
+    @work(thread=True)
+    def _launch(self, run: RunDirectory) -> None:
+        try:
+            self._started.append(launch(run))
+        except RunError as error:
+            self.notify(str(error), title="Not started", severity="error", markup=False, timeout=20)
+
+    # Watching
+
+    def _show_run(self, run: RunDirectory) -> None:
+        self._told = 0
+        self._snapshot = None
+        self.query_one("#recipe").display, self.query_one("#run").display = False, True
+        self.query_one("#log", RichLog).clear()
+        self.query_one("#run").border_title = run.name
+        self.query_one("#log").focus()
+        self._watch(run)
+
+    @work(thread=True, exclusive=True, group="watch")
+    def _watch(self, run: RunDirectory) -> None:
+        worker = get_current_worker()
+        try:
+            watch = Watch(run)
+        except RunError as error:
+            self.notify(str(error), severity="error", markup=False)
+            return
+        while not worker.is_cancelled:
+            snapshot = watch.poll()
+            smooth = {name: curve.smoothed() for name, curve in snapshot.curves.items() if name.startswith("train/")}
+            self.post_message(Polled(snapshot, smooth))
+            for _ in range(5):
+                if not worker.is_cancelled:
+                    time.sleep(POLL_SECONDS / 5)
+
+    @on(Polled)
+    def _polled(self, event: Polled) -> None:
+        changed = self._snapshot is None or event.snapshot.curves != self._snapshot.curves
+        self._snapshot, self._smooth = event.snapshot, event.smooth
+        with self.app.batch_update():
+            self._draw_state(event.snapshot)
+            self._tell(event.snapshot)
+            if changed:
+                self._draw_curves()
+        self.refresh_bindings()
+
+    def _draw_state(self, snapshot: Snapshot) -> None:
+        status, config = snapshot.status, snapshot.config
+        words = [f"{status.state} · {config.preset} on {config.recipe.dataset}"]
+        if config.recipe.dataset == "synthetic":
+            words[0] += " (images drawn by the program, not real ones)"
+        if status.reason:
+            words.append(status.reason)
+        numbers = [f"epoch {status.epoch:.2f}/{config.recipe.epochs}", f"step {status.step:,}"]
+        numbers += number_words(snapshot.latest)
+        if snapshot.images_per_second:
+            numbers.append(f"{snapshot.images_per_second:,.0f} images/s")
+        if snapshot.remaining_seconds is not None and status.live:
+            numbers.append(f"{duration_text(snapshot.remaining_seconds)} left")
+        self.query_one("#run-state", Static).update(" · ".join(words) + "\n" + " · ".join(numbers))
+        self.query_one("#run-progress", ProgressBar).update(progress=snapshot.fraction)
+
+    def _draw_curves(self) -> None:
+        snapshot = self._snapshot
+        if snapshot is None:
+            return
+        colours = self.app.get_css_variables()
+        train, faint, validation = colours["primary"], colours["primary-muted"], colours["accent"]
+        span = max(1.0, snapshot.status.epoch, min(snapshot.config.recipe.epochs, snapshot.status.epoch * 1.25))
+        for metric, logarithmic in (("loss", self._logarithmic), ("acc", False)):
+            raw = snapshot.curves.get(f"train/{metric}", Curve())
+            lines = [Line(None, raw, faint)] if self._raw else []
+            lines.append(Line("train", self._smooth.get(f"train/{metric}", Curve()), train))
+            lines.append(Line("validation", snapshot.curves.get(f"val/{metric}", Curve()), validation, marker="●"))
+            widget = self.query_one("#loss" if metric == "loss" else "#accuracy", Curves)
+            widget.draw(lines, span, logarithmic=logarithmic, rising=metric == "acc")
+
+    def _tell(self, snapshot: Snapshot) -> None:
+        log = self.query_one("#log", RichLog)
+        lines = [(float(event.get("time", 0)), words) for event in snapshot.events if (words := event_words(event))] + [
+            (row.time, epoch_words(row, snapshot.config.recipe.epochs)) for row in snapshot.epochs
+        ]
+        lines.sort(key=lambda line: line[0])
+        for moment, words in lines[self._told :]:
+            stamp = time.strftime("%H:%M:%S ", time.localtime(moment))
+            log.write(Text(stamp, style="dim") + Text(words, style="not dim"))
+        if len(lines) > self._told and not snapshot.status.live and snapshot.status.state in ("crashed", "failed"):
+            for line in snapshot.run.console_tail(8):
+                log.write(Text(line, style="red"))
+        self._told = len(lines)
+
+    # Control
+
+    async def action_new(self) -> None:
+        """Show the form for another run."""
+        self.workers.cancel_group(self, "watch")
+        await self._show_form()
+
+    def action_stop(self) -> None:
+        """Stop after a checkpoint."""
+        self._ask("stop")
+
+    def action_pause(self) -> None:
+        """Wait, or go on."""
+        paused = self._snapshot is not None and self._snapshot.status.state == "paused"
+        self._ask("resume" if paused else "pause")
+
+    def action_checkpoint(self) -> None:
+        """Save now."""
+        self._ask("checkpoint")
+
+    @work(thread=True)
+    def _ask(self, action: str) -> None:
+        run = self.app.attached
+        if run is None:
+            return
+        try:
+            request(run, action)
+        except RunError as error:
+            self.notify(str(error), severity="warning", markup=False)
+        else:
+            self.notify(f"asked to {action}")
+
+    def action_resume(self) -> None:
+        """Go on from the last checkpoint."""
+        run = self.app.attached
+        if run is None:
+            return
+        status = read_status(run)
+        if status.resumable:
+            self._launch(run)
+        elif status.state == "paused":
+            self._ask("resume")
+        else:
+            self.notify(f"{run.name} is {status.state}: there is nothing to resume")
+
+    def action_log_scale(self) -> None:
+        """Another axis for the loss."""
+        self._logarithmic = not self._logarithmic
+        self._draw_curves()
+
+    def action_raw(self) -> None:
+        """With or without the unsmoothed curve."""
+        self._raw = not self._raw
+        self._draw_curves()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys for a run work where one is shown."""
+        form = self.is_mounted and self.query_one("#recipe").display
+        if action in ("stop", "pause", "checkpoint", "resume", "log_scale", "raw", "new"):
+            return not form
+        return True

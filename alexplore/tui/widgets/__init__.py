@@ -1,0 +1,1 @@
+"""Parts of screens, each drawing one thing that it is given."""

@@ -1,0 +1,78 @@
+"""Curves over the epochs. numpy and the plotting library come with this module: import it where curves are shown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from textual_plot import HiResMode, LegendLocation, NumericAxisFormatter, PlotWidget
+
+from alexplore.runs.watch import Curve
+
+POINTS_A_COLUMN = 2
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve with its name and colour; `marker` draws its points instead of a line."""
+
+    label: str | None
+    curve: Curve
+    colour: str
+    marker: str | None = None
+
+
+class LogFormatter(NumericAxisFormatter):
+    """Ticks at powers of ten and between, for values given as their logarithms."""
+
+    def get_ticks(self, min_: float, max_: float, max_ticks: int = 8) -> list[float]:
+        """1, 2 and 5 of each decade, as logarithms, within the axis."""
+        decades = range(math.floor(min_), math.ceil(max_) + 1)
+        ticks = [math.log10(digit) + decade for decade in decades for digit in (1, 2, 5)]
+        return [tick for tick in ticks if min_ <= tick <= max_][:max_ticks]
+
+    def get_labels_for_ticks(self, ticks: Sequence[float]) -> list[str]:
+        """The values that the logarithms stand for."""
+        return [f"{10**tick:.2g}" for tick in ticks]
+
+
+class Curves(PlotWidget):
+    """A plot of a few lines over a shared axis of epochs; its vertical axis may be logarithmic."""
+
+    margin_top = 0
+    margin_bottom = 1
+    margin_left = 7
+
+    def draw(self, lines: Sequence[Line], epochs: float, *, logarithmic: bool = False, rising: bool = False) -> None:
+        """Draw lines anew, from epoch 0 to `epochs`, with at most two points a column.
+
+        The legend of `rising` lines stands below them, that of others above.
+        """
+        points = max(20, self.size.width * POINTS_A_COLUMN)
+        self._set_scale(logarithmic)
+        with self.app.batch_update():
+            self.clear()
+            for line in lines:
+                x, y = _coordinates(line.curve.thinned(points), logarithmic)
+                if not x:
+                    continue
+                if line.marker or len(x) == 1:
+                    self.scatter(x, y, marker=line.marker or "•", marker_style=line.colour, label=line.label)
+                else:
+                    self.plot(x, y, line_style=line.colour, hires_mode=HiResMode.BRAILLE, label=line.label)
+            self.set_xlimits(0, epochs * 1.03)
+            self.show_legend(LegendLocation.BOTTOMRIGHT if rising else LegendLocation.TOPRIGHT)
+
+    def _set_scale(self, logarithmic: bool) -> None:
+        self.set_y_formatter(LogFormatter() if logarithmic else NumericAxisFormatter())
+
+
+def _coordinates(curve: Curve, logarithmic: bool) -> tuple[list[float], list[float]]:
+    """The points that can be drawn: finite, and positive where the axis is logarithmic."""
+    drawn = [
+        (x, math.log10(y) if logarithmic else y)
+        for x, y in zip(curve.epochs, curve.values, strict=True)
+        if math.isfinite(y) and (y > 0 or not logarithmic)
+    ]
+    return [x for x, _ in drawn], [y for _, y in drawn]

@@ -1,0 +1,223 @@
+"""The table of layers: draws the visible rows alone, so a network of a thousand layers costs what ten do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar
+
+from rich.segment import Segment
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from alexplore.network.analysis import Analysis, Row
+from alexplore.network.shape import shape_text
+from alexplore.network.words import bytes_text, count_text, settings_text, short_count
+
+NOTHING = "–"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: what it shows of a row, how wide it is, and how long it stays when the table gets narrower."""
+
+    title: str
+    width: int
+    rank: int  # the highest goes first
+    text: Callable[[Row], str]
+    measure: Callable[[Row], object] | None = None  # compared with the row before an edit
+    left: bool = False
+
+
+_cached_settings = lru_cache(maxsize=4096)(settings_text)
+
+
+def _both(height: int, width: int) -> str:
+    return str(height) if height == width else f"{height}×{width}"
+
+
+COLUMNS = (
+    Column("#", 4, 0, lambda row: str(row.index)),
+    Column("layer", 9, 0, lambda row: row.layer.name, lambda row: row.layer.name, left=True),
+    Column("type", 19, 5, lambda row: row.layer.type, left=True),
+    Column("settings", 24, 1, lambda row: _cached_settings(row.layer), lambda row: row.layer, left=True),
+    Column("output", 12, 0, lambda row: shape_text(row.output or ()), lambda row: row.output),
+    Column("params", 12, 0, lambda row: count_text(row.params), lambda row: row.params),
+    Column("MACs", 8, 2, lambda row: short_count(row.macs) if row.macs else NOTHING, lambda row: row.macs),
+    Column("RF", 5, 3, lambda row: _both(row.height.size, row.width.size), lambda row: row.height.size),
+    Column("jump", 5, 8, lambda row: _both(row.height.jump, row.width.jump), lambda row: row.height.jump),
+    Column("memory", 9, 7, lambda row: bytes_text(row.activation_bytes), lambda row: row.activation_bytes),
+    Column("exchange", 9, 6, lambda row: bytes_text(row.exchange_bytes) if row.exchange_bytes else NOTHING),
+    Column("neurons", 9, 9, lambda row: count_text(row.neurons), lambda row: row.neurons),
+    Column("connections", 12, 10, lambda row: short_count(row.connections) if row.connections else NOTHING),
+    Column("unread", 7, 11, lambda row: _both(*row.unread) if any(row.unread) else NOTHING),
+)
+
+
+class LayerTable(ScrollView, can_focus=True):
+    """Shows an analysis; beside a baseline, every cell that differs from it is marked ▲ (more), ▼ (less) or ≠."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "layer-table--header",
+        "layer-table--cursor",
+        "layer-table--changed",
+        "layer-table--error",
+        "layer-table--dim",
+    }
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1)", "Previous layer", show=False),
+        Binding("down,j", "move(1)", "Next layer", show=False),
+        Binding("pageup", "page(-1)", "Page up", show=False),
+        Binding("pagedown", "page(1)", "Page down", show=False),
+        Binding("home,g", "first", "First layer", show=False),
+        Binding("end,G", "last", "Last layer", show=False),
+    ]
+
+    cursor: reactive[int] = reactive(0, init=False)
+
+    @dataclass
+    class Highlighted(Message):
+        """The cursor moved to another layer."""
+
+        index: int
+
+    @dataclass
+    class Chosen(Message):
+        """A layer was double-clicked."""
+
+        index: int
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._analysis: Analysis | None = None
+        self._baseline: dict[str, Row] = {}
+        self._columns: tuple[Column, ...] = ()
+        self._name_width = 9
+
+    def show(self, analysis: Analysis, baseline: Analysis | None = None) -> None:
+        """Draw an analysis, marking what differs from `baseline`."""
+        self._analysis = analysis
+        self._baseline = {row.layer.name: row for row in baseline.rows} if baseline else {}
+        self._name_width = min(20, max([9, *(len(row.layer.name) for row in analysis.rows)]))
+        self._lay_out()
+        self.set_reactive(LayerTable.cursor, min(self.cursor, max(0, len(analysis.rows) - 1)))
+        self.refresh()
+
+    def _lay_out(self) -> None:
+        if self._analysis is None:
+            return
+        available = self.size.width or 80
+        towers = self._analysis.network.towers > 1
+        columns = [column for column in COLUMNS if towers or column.title != "exchange"]
+        while sum(self._width(column) + 1 for column in columns) > available and len(columns) > 4:
+            columns.remove(max(columns, key=lambda column: column.rank))
+        self._columns = tuple(columns)
+        self.virtual_size = Size(available, len(self._analysis.rows) + 1)
+
+    def _width(self, column: Column) -> int:
+        return self._name_width if column.title == "layer" else column.width
+
+    def on_resize(self) -> None:
+        """Choose the columns that fit."""
+        self._lay_out()
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """One line of the view: the header, which does not scroll, or a layer."""
+        width = self.size.width
+        if self._analysis is None:
+            return Strip.blank(width, self.rich_style)
+        if y == 0:
+            style = self.get_component_rich_style("layer-table--header")
+            cells = [self._fit(column, column.title) for column in self._columns]
+            return Strip([Segment(" ".join(cells), style)]).adjust_cell_length(width, style)
+        index = y - 1 + round(self.scroll_offset.y)
+        if index >= len(self._analysis.rows):
+            return Strip.blank(width, self.rich_style)
+        return self._row_strip(self._analysis.rows[index], index == self.cursor, width)
+
+    def _row_strip(self, row: Row, selected: bool, width: int) -> Strip:
+        base = self.rich_style
+        if row.error:
+            base += self.get_component_rich_style("layer-table--error", partial=True)
+        elif row.output is None or row.params == 0:
+            base += self.get_component_rich_style("layer-table--dim", partial=True)
+        if selected:
+            base += self.get_component_rich_style("layer-table--cursor", partial=True)
+        changed = base + self.get_component_rich_style("layer-table--changed", partial=True)
+        before = self._baseline.get(row.layer.name)
+        segments = []
+        for column in self._columns:
+            text, differs = self._cell(column, row, before)
+            segments.append(Segment(self._fit(column, text), changed if differs else base))
+            segments.append(Segment(" ", base))
+        return Strip(segments).adjust_cell_length(width, base)
+
+    def _cell(self, column: Column, row: Row, before: Row | None) -> tuple[str, bool]:
+        if row.output is None and column.title not in ("#", "layer", "type", "settings"):
+            return ("✗" if row.error and column.title == "output" else NOTHING), False
+        text = column.text(row)
+        if not self._baseline or column.measure is None:
+            return text, False
+        if before is None:
+            return (f"+{text}" if column.title == "layer" else text), True
+        mark = _mark(column.measure(before), column.measure(row))
+        return mark + text, bool(mark)
+
+    def _fit(self, column: Column, text: str) -> str:
+        width = self._width(column)
+        if len(text) > width:
+            text = text[: width - 1] + "…"
+        return text.ljust(width) if column.left else text.rjust(width)
+
+    def validate_cursor(self, cursor: int) -> int:
+        """Stay on a row."""
+        last = len(self._analysis.rows) - 1 if self._analysis else 0
+        return max(0, min(cursor, last))
+
+    def watch_cursor(self, cursor: int) -> None:
+        """Bring the row into view and tell which it is."""
+        self.scroll_to_region(Region(0, cursor, self.size.width, 2), animate=False, force=True)
+        self.refresh()
+        self.post_message(self.Highlighted(cursor))
+
+    def action_move(self, step: int) -> None:
+        """Move the cursor by rows."""
+        self.cursor += step
+
+    def action_page(self, direction: int) -> None:
+        """Move the cursor by a page."""
+        self.cursor += direction * max(1, self.size.height - 2)
+
+    def action_first(self) -> None:
+        """Go to the first layer."""
+        self.cursor = 0
+
+    def action_last(self) -> None:
+        """Go to the last layer."""
+        self.cursor = self.validate_cursor(10**9)
+
+    def on_click(self, event: events.Click) -> None:
+        """Select a row; a double click chooses it."""
+        index = event.y - 1 + round(self.scroll_offset.y)
+        if self._analysis is None or event.y < 1 or index >= len(self._analysis.rows):
+            return
+        self.cursor = index
+        if event.chain == 2:
+            self.post_message(self.Chosen(index))
+
+
+def _mark(before: object, after: object) -> str:
+    if before == after:
+        return ""
+    if isinstance(before, int) and isinstance(after, int):
+        return "▲" if after > before else "▼"
+    if isinstance(before, tuple) and isinstance(after, tuple) and len(before) == len(after):
+        return "▲" if after > before else "▼"
+    return "≠"
