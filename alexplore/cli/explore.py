@@ -5,20 +5,20 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
-from alexplore.cli.output import DONE, FAILED, WRONG_USE, complain, console
-from alexplore.network.analysis import analyse
+from alexplore.cli.output import DONE, FAILED, WRONG_USE, complain, console, narrate
+from alexplore.network.analysis import Analysis, analyse
 from alexplore.network.network import parse_input
-from alexplore.network.presets import Preset, load_preset
+from alexplore.network.presets import Preset, find_preset, load_preset, read_preset
 
 PresetOption = Annotated[
     str, typer.Option("--preset", "-p", metavar="P", help="A preset's name, or a path to its file.")
 ]
 RunsDir = Annotated[
-    Optional[Path],  # noqa: UP045 (Typer reads it at run time)
+    Path | None,
     typer.Option(
         "--runs-dir", metavar="DIR", help="Where runs are kept; else $ALEXPLORE_RUNS, else the user's folder."
     ),
@@ -26,8 +26,8 @@ RunsDir = Annotated[
 
 
 def tui(
-    preset: Annotated[Optional[str], typer.Option("--preset", "-p", metavar="P", help="Open this preset.")] = None,  # noqa: UP045
-    run: Annotated[Optional[str], typer.Option("--run", metavar="RUN", help="Open this run.")] = None,  # noqa: UP045
+    preset: Annotated[str | None, typer.Option("--preset", "-p", metavar="P", help="Open this preset.")] = None,
+    run: Annotated[str | None, typer.Option("--run", metavar="RUN", help="Open this run.")] = None,
     runs_dir: RunsDir = None,
 ) -> None:
     """Open the app: explore and edit networks, train them, watch runs."""
@@ -53,22 +53,25 @@ def tui(
 
 def shapes(
     preset: PresetOption,
+    layer: Annotated[str | None, typer.Argument(metavar="[LAYER]", help="With --explain: this layer alone.")] = None,
     input_size: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option("--input", metavar="CxHxW", help="Another input size, such as 3x224x224."),
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Images in a batch, for activation and training memory.")] = 1,
     explain: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--explain", metavar="LAYER", help="The arithmetic of a layer, or of `all`."),
-    ] = None,
+        bool, typer.Option("--explain", help="The arithmetic behind every number, of LAYER or of all of them.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated rows.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="A Markdown table.")] = False,
 ) -> None:
     """Print every layer's output shape, parameters, MACs and receptive field."""
-    if as_json + as_csv + as_markdown > 1:
-        complain("--json, --csv and --markdown exclude each other")
+    if as_json + as_csv + as_markdown + explain > 1:
+        complain("--json, --csv, --markdown and --explain exclude each other")
+        raise typer.Exit(WRONG_USE)
+    if layer is not None and not explain:
+        complain(f"{layer!r}: a LAYER goes with --explain")
         raise typer.Exit(WRONG_USE)
     opened = load_preset(preset)
     if input_size:
@@ -80,34 +83,105 @@ def shapes(
         if as_json:
             typer.echo(report.to_json(opened, analysis, batch))
         else:
-            typer.echo(report.to_csv(analysis) if as_csv else report.to_markdown(analysis), nl=False)
+            text = report.to_csv(analysis, batch) if as_csv else report.to_markdown(analysis, batch)
+            typer.echo(text, nl=False)
     elif explain:
-        _print_explanation(opened, explain)
+        _print_explanation(opened, analysis, layer, batch)
     else:
-        from alexplore.cli.tables import shapes_table, totals_lines
+        from alexplore.tables import shapes_table, totals_lines
 
-        recipe = opened.recipe
         out = console()
         out.print(shapes_table(opened, analysis))
-        memory = analysis.memory(batch, recipe.optimizer, recipe.momentum)
-        for line in totals_lines(analysis, memory, batch):
+        for line in totals_lines(opened, analysis, batch):
             out.print(line, soft_wrap=True)
     if analysis.broken:
         complain(str(analysis.broken.error))
         raise typer.Exit(FAILED)
 
 
-def _print_explanation(preset: Preset, layer: str) -> None:
-    pass
+def _print_explanation(preset: Preset, analysis: Analysis, layer: str | None, batch: int) -> None:
+    from alexplore.tables import explanation
+
+    rows = analysis.rows if layer is None else [analysis.rows[preset.network.index(layer)]]
+    out = console()
+    for renderable in explanation(preset, analysis, rows, batch, totals=layer is None):
+        out.print(renderable)
 
 
-def presets() -> None:
-    pass
+def presets(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Tell all about one preset.")] = None,
+    path: Annotated[bool, typer.Option("--path", help="Print where the preset's file is.")] = False,
+    check: Annotated[Path | None, typer.Option("--check", metavar="FILE", help="Check a preset file.")] = None,
+) -> None:
+    """List the presets, tell about one, or check a file."""
+    if check is not None:
+        _check(check)
+    elif name is None:
+        if path:
+            complain("--path needs the NAME of a preset")
+            raise typer.Exit(WRONG_USE)
+        from alexplore.tables import presets_table
+
+        console().print(presets_table())
+    elif path:
+        typer.echo(find_preset(name))
+    else:
+        from alexplore.tables import about
+
+        preset = load_preset(name)
+        out = console()
+        for renderable in about(preset, analyse(preset.network)):
+            out.print(renderable)
 
 
-def diff() -> None:
-    pass
+def _check(file: Path) -> None:
+    preset = read_preset(file)
+    analysis = analyse(preset.network)
+    if analysis.broken:
+        complain(f"{file}: {analysis.broken.error}")
+        raise typer.Exit(FAILED)
+    from alexplore.network.published import check_published
+    from alexplore.tables import published_text
+
+    totals = analysis.totals
+    typer.echo(f"{file}: {len(preset.network.layers)} layers, {totals.params:,} parameters, {totals.macs:,} MACs")
+    for checked in check_published(preset.published, analysis):
+        typer.echo(f"  {published_text(checked)}")
 
 
-def export() -> None:
-    pass
+def diff(
+    a: Annotated[str, typer.Argument(metavar="A", help="A preset's name, or a path to its file.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Put two networks side by side: layers aligned, what differs marked."""
+    from alexplore.network.compare import compare
+
+    first, second = load_preset(a), load_preset(b)
+    comparison = compare(first.network, second.network)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps({"a": first.name, "b": second.name, **comparison.to_dict()}, ensure_ascii=False))
+        return
+    from alexplore.tables import diff_table, diff_totals
+
+    out = console()
+    out.print(diff_table(first, second, comparison))
+    out.print(diff_totals(first, second, comparison))
+
+
+def export(
+    preset: PresetOption,
+    to: Annotated[str, typer.Option("--to", metavar="pytorch|keras|json|mermaid", help="The format.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="stdout if left out.")] = None,
+) -> None:
+    """Write a network as PyTorch or Keras code, JSON, or a Mermaid diagram."""
+    from alexplore.network.export import export_preset
+
+    content = export_preset(load_preset(preset), to)
+    if output is None:
+        typer.echo(content, nl=False)
+    else:
+        output.write_text(content, encoding="utf-8")
+        narrate(f"wrote {output}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -18,8 +18,6 @@ from alexplore.runs.directory import RunDirectory, RunError, find_run, list_runs
 from alexplore.runs.status import read_status
 from alexplore.runs.watch import Summary, Watch, summarise
 from alexplore.runs.words import epoch_words
-
-# ruff: noqa: UP045 (Typer reads the annotations at run time; the commands are named as they are typed)
 
 ANSWER_SECONDS = 120.0
 
@@ -196,7 +194,7 @@ def compare(
 @app.command("export")
 def export(
     run: RunArgument,
-    output: Annotated[Optional[Path], typer.Option(metavar="FILE", help="stdout if left out.")] = None,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="stdout if left out.")] = None,
     runs_dir: RunsDir = None,
 ) -> None:
     """Write a run's metrics as CSV."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -18,34 +18,32 @@ from alexplore.network.settings import SettingError, read_settings
 from alexplore.runs.config import DEVICES, PARALLEL, DataSource, Hardware, RunConfig
 from alexplore.runs.directory import RunDirectory, create_run, find_run, runs_folder
 
-# ruff: noqa: UP045 (Typer reads the annotations at run time)
-
 
 def train(
     preset: PresetOption,
-    gpus: Annotated[Optional[int], typer.Option(metavar="N", help="Ranks: GPUs, or CPU processes without any.")] = None,
+    gpus: Annotated[int | None, typer.Option(metavar="N", help="Ranks: GPUs, or CPU processes without any.")] = None,
     device: Annotated[str, typer.Option(metavar="|".join(DEVICES), help="On what to train.")] = "auto",
     parallel: Annotated[
         str, typer.Option(metavar="|".join(PARALLEL), help="Split the batch among the ranks, or the network's towers.")
     ] = "data",
-    epochs: Annotated[Optional[int], typer.Option(metavar="N", help="Passes over the training images.")] = None,
+    epochs: Annotated[int | None, typer.Option(metavar="N", help="Passes over the training images.")] = None,
     batch_size: Annotated[
-        Optional[int], typer.Option(metavar="N", help="The whole batch, shared among the ranks.")
+        int | None, typer.Option(metavar="N", help="The whole batch, shared among the ranks.")
     ] = None,
-    lr: Annotated[Optional[float], typer.Option(metavar="X", help="Learning rate.")] = None,
-    optimizer: Annotated[Optional[str], typer.Option(metavar="|".join(OPTIMIZERS))] = None,
+    lr: Annotated[float | None, typer.Option(metavar="X", help="Learning rate.")] = None,
+    optimizer: Annotated[str | None, typer.Option(metavar="|".join(OPTIMIZERS))] = None,
     precision: Annotated[
-        Optional[str], typer.Option(metavar="|".join(PRECISIONS), help="auto measures and takes the faster.")
+        str | None, typer.Option(metavar="|".join(PRECISIONS), help="auto measures and takes the faster.")
     ] = None,
-    dataset: Annotated[Optional[str], typer.Option(metavar="D", help="Another data set than the preset's.")] = None,
-    data: Annotated[Optional[Path], typer.Option(metavar="DIR", help="Where the data set is.")] = None,
-    limit_train: Annotated[Optional[int], typer.Option(metavar="N", help="Use so many training images.")] = None,
-    limit_val: Annotated[Optional[int], typer.Option(metavar="N", help="Use so many validation images.")] = None,
-    seed: Annotated[Optional[int], typer.Option(metavar="N")] = None,
+    dataset: Annotated[str | None, typer.Option(metavar="D", help="Another data set than the preset's.")] = None,
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="Where the data set is.")] = None,
+    limit_train: Annotated[int | None, typer.Option(metavar="N", help="Use so many training images.")] = None,
+    limit_val: Annotated[int | None, typer.Option(metavar="N", help="Use so many validation images.")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N")] = None,
     assignments: Annotated[
-        Optional[list[str]], typer.Option("--set", metavar="training.KEY=VALUE", help="Any other key of a recipe.")
+        list[str] | None, typer.Option("--set", metavar="training.KEY=VALUE", help="Any other key of a recipe.")
     ] = None,
-    name: Annotated[Optional[str], typer.Option(metavar="NAME", help="The run's name.")] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="The run's name.")] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return at once; the training goes on.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print metrics and events as JSON lines.")] = False,
     runs_dir: RunsDir = None,
@@ -115,7 +113,7 @@ def predict(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run, `last`, or a path to one.")],
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Image files of any size and mode.")],
     weights: Annotated[
-        Optional[Path], typer.Option(metavar="FILE", help="Weights to use instead: .safetensors or .pth.")
+        Path | None, typer.Option(metavar="FILE", help="Weights to use instead: .safetensors or .pth.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
     runs_dir: RunsDir = None,
@@ -130,7 +128,7 @@ def evaluate(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run, `last`, or a path to one.")],
     ten_crop: Annotated[bool, typer.Option("--ten-crop", help="Average over the paper's ten crops.")] = False,
     weights: Annotated[
-        Optional[Path], typer.Option(metavar="FILE", help="Weights to use instead: .safetensors or .pth.")
+        Path | None, typer.Option(metavar="FILE", help="Weights to use instead: .safetensors or .pth.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
     runs_dir: RunsDir = None,

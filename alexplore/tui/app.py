@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -24,8 +25,8 @@ class ExploreApp(App[None]):
 
     TITLE = "alexplore"
     CSS_PATH = "app.tcss"
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (100, "-wide")]
-    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-low"), (30, "-high")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 (Textual declares them)
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-high")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("1", "mode('explore')", "Explore", show=False, tooltip="Networks, layers and their arithmetic"),
         Binding("2", "mode('train')", "Train", show=False, tooltip="Start a training and watch it"),
@@ -45,7 +46,7 @@ class ExploreApp(App[None]):
     def on_mount(self) -> None:
         """Begin with the network, or with the run that was asked for."""
         for mode in MODES:
-            self.add_mode(mode, lambda mode=mode: self._open(mode))
+            self.add_mode(mode, partial(self._open, mode))
         self.switch_mode("train" if self.attached else "explore")
 
     def _open(self, mode: str) -> Screen[None]:
@@ -75,7 +76,7 @@ class ExploreApp(App[None]):
     def get_system_commands(self, screen: Screen[None]) -> Iterable[SystemCommand]:
         """The palette: what the keys do, then what Textual offers itself."""
         for key, description, tooltip, action in self._actions():
-            yield SystemCommand(description, f"{tooltip} ({key})", lambda action=action: self._run(action))  # type: ignore[misc]
+            yield SystemCommand(description, f"{tooltip} ({key})", partial(self._run, action))
         for command in super().get_system_commands(screen):
             if command.title in ("Theme", "Screenshot", "Maximize", "Minimize"):
                 yield command

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on, work
@@ -375,27 +376,47 @@ class ExploreScreen(Screen[None]):
         chosen = await self.app.push_screen_wait(Choose("Compare with", preset_options()))
         if chosen is None:
             return
-        from alexplore.tui.screens.compare import CompareScreen
+        from alexplore.tui.screens.reading import comparison
 
         try:
             other = load_preset(chosen)
         except PresetError as error:
             self.notify(str(error), severity="error", markup=False)
             return
-        await self.app.push_screen(CompareScreen(self.workspace.preset, other))
+        await self.app.push_screen(comparison(self.workspace.preset, other))
 
     def action_about(self) -> None:
         """Where the preset is from."""
-        from alexplore.tui.screens.about import AboutScreen
+        from alexplore.tui.screens.reading import source
 
-        self.app.push_screen(AboutScreen(self.workspace.preset, self.workspace.analysis))
+        self.app.push_screen(source(self.workspace.preset, self.workspace.analysis))
 
     @work
     async def action_export(self) -> None:
         """Write the network as code or data."""
-        from alexplore.tui.screens.export import export_network
+        from alexplore.network.export import FORMATS, ExportError, export_preset
 
-        await export_network(self.app, self.workspace.preset)
+        to = await self.app.push_screen_wait(Choose("Export", [Option(name, id=name) for name in FORMATS]))
+        if to is None:
+            return
+        try:
+            content = export_preset(self.workspace.preset, to)
+        except ExportError as error:
+            self.notify(str(error), severity="error", markup=False, timeout=20)
+            return
+        suggestion = f"{self.workspace.preset.name.replace('-', '_')}{FORMATS[to]}"
+        answer = await self.app.push_screen_wait(Ask("Write to", suggestion, "a file in the folder you started in"))
+        if answer is None:
+            return
+        path = Path(answer).expanduser()
+        if path.exists() and not await self.app.push_screen_wait(Confirm(f"{path} exists. Replace it?")):
+            return
+        try:
+            path.write_text(content, encoding="utf-8")
+        except OSError as error:
+            self.notify(f"{path}: {error.strerror}", severity="error", markup=False)
+        else:
+            self.notify(f"Wrote {path}", markup=False)
 
     def action_picture(self) -> None:
         """Show or hide the picture."""

@@ -1,0 +1,55 @@
+"""Something to read over the whole terminal: a comparison, or where a preset is from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from rich.console import Group, RenderableType
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import ScrollableContainer
+from textual.screen import Screen
+from textual.widgets import Footer, Static
+
+from alexplore.network.analysis import Analysis
+from alexplore.network.compare import compare
+from alexplore.network.presets import Preset
+from alexplore.tables import about, diff_table, diff_totals
+
+
+class ReadingScreen(Screen[None]):
+    """Scrolls both ways; Escape goes back."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "app.pop_screen", "Back", tooltip="Go back to the network"),
+    ]
+
+    def __init__(self, title: str, content: Iterable[RenderableType]) -> None:
+        super().__init__()
+        self._title = title
+        self._content = Group(*content)
+
+    def compose(self) -> ComposeResult:
+        """A framed page."""
+        with ScrollableContainer(id="page") as page:
+            page.border_title = self._title
+            yield Static(self._content)
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """Let the arrows scroll."""
+        self.query_one("#page").focus()
+
+
+def comparison(a: Preset, b: Preset) -> ReadingScreen:
+    """Two networks side by side."""
+    compared = compare(a.network, b.network)
+    legend = "≠ settings differ · ≈ only numbers do · − only in a · + only in b"
+    content = (diff_table(a, b, compared), legend, "", diff_totals(a, b, compared))
+    return ReadingScreen(f"{a.name} and {b.name}", content)
+
+
+def source(preset: Preset, analysis: Analysis) -> ReadingScreen:
+    """Where a preset is from, and its published numbers beside ours."""
+    return ReadingScreen("Source", about(preset, analysis))
