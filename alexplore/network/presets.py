@@ -7,6 +7,7 @@ user's file with a shipped name is refused rather than shadowing it.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,7 +25,11 @@ KEYS = ("title", "family", "source", "description", "input", "towers", "layers",
 
 
 class PresetError(Exception):
-    """A preset that can't be found or used; the message says where, what was found and what is allowed."""
+    """A preset that can't be found, used or saved; the message says where, what was found and what is allowed."""
+
+
+class PresetExists(PresetError):
+    """A preset would be saved over another file; `overwrite` does it."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,11 @@ class Preset:
     description: str = ""
     published: tuple[Published, ...] = ()
     path: Path | None = None
+
+    @property
+    def shipped(self) -> bool:
+        """Whether it came with alexplore."""
+        return self.path is not None and self.path.resolve().parent == shipped_folder()
 
 
 def shipped_folder() -> Path:
@@ -118,6 +128,70 @@ def read_preset(path: Path) -> Preset:
     except UnicodeDecodeError as error:
         raise PresetError(f"{path}: not UTF-8 text (byte {error.start})") from None
     return parse_preset(content, path)
+
+
+def save_preset(preset: Preset, name_or_path: str, overwrite: bool = False) -> Preset:
+    """Save as a preset of one's own, in the user's folder or at a path, and give back what was saved.
+
+    A file that is overwritten keeps its comments. It is replaced whole or not at all.
+
+    Raises:
+        PresetExists: there is such a file and `overwrite` is not set.
+        PresetError: the name is a shipped preset's, or can't be a preset's; or the file can't be written.
+    """
+    from alexplore.network.preset_text import preset_text
+
+    path = _own_path(name_or_path)
+    text = preset_text(preset)
+    saved = parse_preset(text, path)
+    try:
+        if path.exists():
+            if not overwrite:
+                raise PresetExists(f"{path} exists")
+            text = _text_with_comments(path, preset, saved) or text
+        _write(path, text)
+    except OSError as error:
+        raise PresetError(f"{path}: {error.strerror}") from None
+    return saved
+
+
+def _own_path(name_or_path: str) -> Path:
+    """Where a preset of one's own is saved."""
+    if name_or_path.endswith(".toml") or os.sep in name_or_path:
+        path = Path(name_or_path).expanduser()
+        path = path if path.suffix == ".toml" else path.with_name(f"{path.name}.toml")
+    else:
+        path = user_folder() / f"{name_or_path}.toml"
+    if not re.fullmatch(r"\w[\w.-]*", path.stem):
+        raise PresetError(f"{name_or_path!r} can't be a preset's name; allowed: letters, digits, -, _ and .")
+    if path.stem in shipped_names():
+        raise PresetError(f"{path.stem} is the name of a shipped preset; choose another")
+    return path
+
+
+def _text_with_comments(path: Path, preset: Preset, saved: Preset) -> str | None:
+    """The text of an existing file with the preset in it, None where that would not read as `saved`."""
+    from alexplore.network.preset_text import updated_text
+
+    try:
+        text = updated_text(path.read_text(encoding="utf-8"), preset)
+        return text if parse_preset(text, path) == saved else None
+    except (ValueError, PresetError):  # not UTF-8, not TOML, or of another layout
+        return None
+
+
+def _write(path: Path, text: str) -> None:
+    target = Path(os.path.realpath(path))  # a link stays a link
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with beside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(target)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def parse_preset(content: str, path: Path) -> Preset:
