@@ -102,7 +102,7 @@ def _watch(process: subprocess.Popen[bytes], folder: Path, report: Callable[[str
             size, grown = present, now
         if size >= MIB and now - reported >= REPORT_SECONDS:
             reported = now
-            report(f"{size / MIB:.0f} MiB")
+            report(f"{size / MIB:.0f} MiB so far")
         if now - grown > SILENT_SECONDS:
             raise FetchError(f"nothing came for {SILENT_SECONDS:.0f} s")
 

@@ -154,7 +154,7 @@ def _read(known: Known, files: dict[str, Path], writable: Path | None, report: R
         known.unpack(files, work)
         if arrays := store.load(known.name, report):
             return arrays
-        report(f"reading {known.name} from {next(iter(files.values())).parent}")
+        report(f"reading {known.name}, which takes some seconds" + (" the first time" if writable else ""))
         arrays = known.read(work)
     if writable:
         try:

@@ -1,11 +1,13 @@
 """From 8-bit images to what a network reads: resized, cropped, mirrored, recoloured, normalised, a batch at a time.
 
-Everything runs on the device, and nothing is read back from it. The few random numbers of a batch are drawn on the
-CPU, so that they are the same whatever the device.
+Everything runs on the device, and nothing is read back from it. The few random numbers of a batch are drawn by Python,
+so that they are the same whatever the device.
 """
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -30,8 +32,7 @@ def stage_size(recipe: Recipe, network_input: tuple[int, int, int]) -> tuple[int
     _, height, width = network_input
     if recipe.resize is None:
         return height, width
-    room = recipe.resize + (2 * recipe.crop_padding if recipe.random_crop else 0)
-    if min(recipe.resize, room) < max(height, width):
+    if recipe.resize < max(height, width):
         raise DataError(
             f"resize = {recipe.resize} is less than the network's input of {height}×{width}, which is cropped from "
             f"it: set resize to {max(height, width)} or more, or leave it out"
@@ -68,20 +69,25 @@ class Preprocess:
 
         Equal seeds give equal images; nothing else is random.
         """
+        recipe = self.recipe
         draws = self._draw(len(images), seed)
         rows = self._staged(images)
-        if self.recipe.random_crop and self.recipe.crop_padding:
-            around = self.recipe.crop_padding
-            rows = F.pad(rows, (0, 0, around, around, around, around))
-        return self._normalised(self._cropped(rows, draws), draws.noise)
+        if recipe.random_crop and recipe.crop_padding:
+            rows = F.pad(rows, (0, 0, *(recipe.crop_padding,) * 4))
+        if recipe.random_crop or recipe.horizontal_flip:
+            rows = crop_each(rows, (self.height, self.width), draws)
+        else:
+            rows = self._centre(rows)
+        noise = None
+        if self._components:
+            strengths = torch.tensor([draw.strengths for draw in draws]).view(-1, 1, self.channels)
+            noise = (strengths * torch.tensor(self._components)).sum(2)
+        return self._normalised(rows, noise)
 
     @torch.no_grad()
     def test(self, images: Tensor) -> Tensor:
         """Images to be classified: uint8 (N, C, H, W) to float32 (N, C, h, w), the centre where crops are taken."""
-        rows = self._staged(images)
-        return self._normalised(
-            self._corner(rows, (rows.shape[1] - self.height) // 2, (rows.shape[2] - self.width) // 2)
-        )
+        return self._normalised(self._centre(self._staged(images)))
 
     @torch.no_grad()
     def ten_crops(self, images: Tensor) -> Tensor:
@@ -90,9 +96,9 @@ class Preprocess:
         Without `resize` there is nothing to crop, and the five views are one.
         """
         rows = self._staged(images)
-        down, right = rows.shape[1] - self.height, rows.shape[2] - self.width
+        down, right = self._room(0)
         corners = [(0, 0), (0, right), (down, 0), (down, right), (down // 2, right // 2)]
-        views = torch.stack([self._corner(rows, top, left) for top, left in corners])
+        views = torch.stack([self._crop(rows, top, left) for top, left in corners])
         views = torch.cat([views, views.flip(3)])
         made = self._normalised(views.flatten(0, 1))
         return made.view(10, len(images), *made.shape[1:])
@@ -107,52 +113,45 @@ class Preprocess:
         """
         return read_image(image, self.channels, self.image_size)[None].to(self.device)
 
-    def _draw(self, count: int, seed: int) -> _Draws:
-        recipe = self.recipe
-        generator = torch.Generator().manual_seed(seed)
-        down, right = self.stage[0] - self.height, self.stage[1] - self.width
-        if recipe.random_crop:
-            around = 2 * recipe.crop_padding
-            top = torch.randint(down + around + 1, (count,), generator=generator)
-            left = torch.randint(right + around + 1, (count,), generator=generator)
-        else:
-            top, left = torch.full((count,), down // 2), torch.full((count,), right // 2)
-        mirrored = torch.zeros(count, dtype=torch.bool)
-        if recipe.horizontal_flip:
-            mirrored = torch.rand(count, generator=generator) < 0.5
-        noise = torch.zeros(1, self.channels)
-        if self._components:
-            strengths = recipe.color_noise * torch.randn(count, self.channels, generator=generator)
-            noise = (strengths[:, None, :] * torch.tensor(self._components)).sum(2)
-        return _Draws(top, left, mirrored, noise)
+    def _draw(self, count: int, seed: int) -> list[Draw]:
+        recipe, chance = self.recipe, random.Random(seed)
+        down, right = self._room(2 * recipe.crop_padding if recipe.random_crop else 0)
+        return [
+            Draw(
+                top=chance.randrange(down + 1) if recipe.random_crop else down // 2,
+                left=chance.randrange(right + 1) if recipe.random_crop else right // 2,
+                mirrored=recipe.horizontal_flip and chance.random() < 0.5,
+                strengths=[chance.gauss(0, recipe.color_noise) for _ in self._components],
+            )
+            for _ in range(count)
+        ]
+
+    def _room(self, around: int) -> tuple[int, int]:
+        """By how many pixels, down and across, a crop can be moved in an image of the stage's size and a border."""
+        return self.stage[0] + around - self.height, self.stage[1] + around - self.width
 
     def _staged(self, images: Tensor) -> Tensor:
         """Images (N, C, H, W) as rows (N, H', W', C) of the stage's size, still between 0 and 255."""
         rows = images.permute(0, 2, 3, 1)
         return rows if images.shape[2:] == self.stage else resize_rows(rows, self.stage)
 
-    def _corner(self, rows: Tensor, top: int, left: int) -> Tensor:
-        return rows[:, top : top + self.height, left : left + self.width]
+    def _centre(self, rows: Tensor) -> Tensor:
+        down, right = self._room(0)
+        return self._crop(rows, down // 2, right // 2)
 
-    def _cropped(self, rows: Tensor, draws: _Draws) -> Tensor:
-        if not (self.recipe.random_crop or self.recipe.horizontal_flip):
-            return self._corner(rows, (rows.shape[1] - self.height) // 2, (rows.shape[2] - self.width) // 2)
-        top, left, mirrored = (self._moved(t) for t in (draws.top, draws.left, draws.mirrored))
-        across = torch.arange(self.width, device=rows.device)
-        across = torch.where(mirrored[:, None], self.width - 1 - across, across)
-        which = torch.arange(len(rows), device=rows.device)[:, None, None]
-        down = torch.arange(self.height, device=rows.device)
-        return rows[which, (top[:, None] + down)[:, :, None], (left[:, None] + across)[:, None, :]]
+    def _crop(self, rows: Tensor, top: int, left: int) -> Tensor:
+        return rows[:, top : top + self.height, left : left + self.width]
 
     def _normalised(self, rows: Tensor, noise: Tensor | None = None) -> Tensor:
         """Rows (N, h, w, C) between 0 and 255 to (x / 255 + noise - mean) / std, as (N, C, h, w)."""
         mean, std = torch.tensor(self._mean), torch.tensor(self._std)
-        offset = ((0 if noise is None else noise) - mean) / std
+        offset = (-mean if noise is None else noise - mean) / std
         scale = 1 / (255 * std)
-        # A whole row of pixels at a time: three channels alone are too few for the processor's vectors.
+        # A whole line of pixels at a time: one to three channels are too few for the processor's vectors.
         count, height, width, channels = rows.shape
         lines = rows.reshape(count, height, width * channels).to(torch.float32)
-        lines.mul_(self._moved(scale.repeat(width))).add_(self._moved(offset.view(-1, 1, channels).repeat(1, 1, width)))
+        offsets = self._moved(offset.view(-1, 1, channels).repeat(1, 1, width))
+        torch.addcmul(offsets, lines, self._moved(scale.repeat(width)), out=lines)
         return lines.view(count, height, width, channels).permute(0, 3, 1, 2)
 
     def _moved(self, values: Tensor) -> Tensor:
@@ -161,13 +160,42 @@ class Preprocess:
 
 
 @dataclass(frozen=True)
-class _Draws:
-    """What chance decided for a batch, on the CPU: crops (N,), mirroring (N,), colour (N or 1, C)."""
+class Draw:
+    """What chance decided for one image: a crop's corner, mirroring, how much of each colour component."""
 
-    top: Tensor
-    left: Tensor
-    mirrored: Tensor
-    noise: Tensor
+    top: int
+    left: int
+    mirrored: bool
+    strengths: list[float]
+
+
+def crop_each(rows: Tensor, size: tuple[int, int], draws: Sequence[Draw]) -> Tensor:
+    """A crop of every image of rows (N, H, W, C), mirrored or not, as (N, *size, C).
+
+    Image by image on the CPU, where indexing takes ten times as long; all at once elsewhere, where starting a copy
+    for every image would.
+    """
+    return _crop_in_turn(rows, size, draws) if rows.device.type == "cpu" else _crop_at_once(rows, size, draws)
+
+
+def _crop_in_turn(rows: Tensor, size: tuple[int, int], draws: Sequence[Draw]) -> Tensor:
+    crops = rows.new_empty(len(rows), *size, rows.shape[3])
+    for crop, row, draw in zip(crops, rows, draws, strict=True):
+        part = row[draw.top : draw.top + size[0], draw.left : draw.left + size[1]]
+        crop.copy_(part.flip(1) if draw.mirrored else part)
+    return crops
+
+
+def _crop_at_once(rows: Tensor, size: tuple[int, int], draws: Sequence[Draw]) -> Tensor:
+    def moved(values: list[int]) -> Tensor:
+        return torch.tensor(values).to(rows.device, non_blocking=True)[:, None]
+
+    height, width = size
+    down = moved([draw.top for draw in draws]) + torch.arange(height, device=rows.device)
+    across = torch.arange(width, device=rows.device)
+    across = torch.where(moved([draw.mirrored for draw in draws]) > 0, width - 1 - across, across)
+    across = across + moved([draw.left for draw in draws])
+    return rows[torch.arange(len(rows), device=rows.device)[:, None, None], down[:, :, None], across[:, None, :]]
 
 
 def resize_rows(rows: Tensor, size: tuple[int, int]) -> Tensor:
@@ -200,10 +228,9 @@ def color_components(covariance: Tensor) -> tuple[tuple[float, ...], ...]:
     is a slight change of colour and brightness; with pixels between 0 and 255 it would blot the image out.
     """
     lengths, directions = torch.linalg.eigh(covariance)
-    signs = torch.sign(
-        directions.gather(0, directions.abs().argmax(0, keepdim=True))
-    )  # eigenvectors have none of their own
-    return tuple(tuple(row) for row in (directions * signs * lengths.clamp(min=0)).tolist())
+    largest = directions.gather(0, directions.abs().argmax(0, keepdim=True))
+    components = directions * largest.sign() * lengths.clamp(min=0)  # an eigenvector's sign is anybody's choice
+    return tuple(tuple(row) for row in components.tolist())
 
 
 def _statistics(recipe: Recipe, dataset: Dataset) -> tuple[tuple[float, ...], tuple[float, ...]]:
