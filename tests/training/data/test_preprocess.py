@@ -40,18 +40,18 @@ def preprocess(recipe: Recipe, images: Tensor, height: int, width: int) -> Prepr
     return Preprocess(recipe, (images.shape[1], height, width), dataset_of(images), CPU)
 
 
-@given(
-    st.integers(2, 40), st.integers(2, 40), st.integers(1, 60), st.integers(1, 60), st.sampled_from([1, 3]), st.data()
-)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 60), st.integers(1, 60), st.sampled_from([1, 3]))
 @settings(max_examples=60, deadline=None)
-def test_resizing_is_torchs_smoothed_bilinear(
-    height: int, width: int, to_height: int, to_width: int, channels: int, data: st.DataObject
+def test_resizing_is_pillows_smoothed_bilinear(
+    height: int, width: int, to_height: int, to_width: int, channels: int
 ) -> None:
-    images = pictures(2, channels, height, width, data.draw(st.integers(0, 1000)))
-    # PyTorch 2.14 leaves the height of an image that is one pixel wide as it is, so that is no reference.
-    expected = F.interpolate(images.float(), size=(to_height, to_width), mode="bilinear", antialias=True)
-    resized = resize_rows(images.permute(0, 2, 3, 1), (to_height, to_width)).permute(0, 3, 1, 2)
-    torch.testing.assert_close(resized, expected, rtol=1e-4, atol=1e-2)
+    images = pictures(2, channels, height, width)
+    resized = resize_rows(images.permute(0, 2, 3, 1), (to_height, to_width))
+    for image, ours in zip(images, resized, strict=True):
+        for plane, mine in zip(image, ours.permute(2, 0, 1), strict=True):
+            picture = Image.fromarray(plane.float().numpy())  # of floats, so that nothing is rounded
+            theirs = picture.resize((to_width, to_height), Image.Resampling.BILINEAR)
+            np.testing.assert_allclose(mine.numpy(), np.asarray(theirs), atol=1e-3)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -214,7 +214,13 @@ def test_crops_at_once_are_crops_in_turn() -> None:
     rows = pictures(50, 9, 11, 3).contiguous()
     generator = torch.Generator().manual_seed(0)
     draws = [
-        Draw(*(int(torch.randint(n, (), generator=generator)) for n in (4, 5)), bool(i % 3), []) for i in range(50)
+        Draw(
+            int(torch.randint(4, (), generator=generator)),
+            int(torch.randint(5, (), generator=generator)),
+            i % 3 > 0,
+            [],
+        )
+        for i in range(50)
     ]
     assert torch.equal(_crop_at_once(rows, (6, 7), draws), _crop_in_turn(rows, (6, 7), draws))
 
