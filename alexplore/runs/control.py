@@ -33,6 +33,15 @@ def request(run: RunDirectory, action: str) -> Request:
     status = read_status(run)
     if not status.live:
         raise RunError(f"{run.name} is {status.state}: there is no worker to {action} it")
+    return leave_request(run, action)
+
+
+def leave_request(run: RunDirectory, action: str) -> Request:
+    """Leave a request without a look whether there is a worker: for the worker itself, which holds the lock.
+
+    Raises:
+        RunError: the directory can't be written.
+    """
     made = Request(f"{time.time_ns():020d}-{secrets.token_hex(3)}", action)
     try:
         write_atomically(run.control_folder / f"{made.id}.json", json.dumps({"action": action}) + "\n")

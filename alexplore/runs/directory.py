@@ -122,12 +122,12 @@ def create_run(config: RunConfig, folder: Path, name: str | None = None) -> RunD
     run = RunDirectory(folder / (name or f"{config.preset}-{stamp}-{secrets.token_hex(3)}"))
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if run.path.exists():
+            raise RunError(f"{run.path} exists; choose another --name, or remove it with `alexplore runs remove`")
         run.path.mkdir(mode=0o700)
         run.control_folder.mkdir()
         run.checkpoints_folder.mkdir()
         write_atomically(run.config_file, config.to_json())
-    except FileExistsError:
-        raise RunError(f"{run.path} exists; choose another --name, or remove it with `alexplore runs remove`") from None
     except OSError as error:
         raise RunError(
             f"{folder}: {error.strerror}; choose another folder with --runs-dir or $ALEXPLORE_RUNS", failure=True

@@ -62,7 +62,8 @@ class Curves(PlotWidget):
                 else:
                     self.plot(x, y, line_style=line.colour, hires_mode=HiResMode.BRAILLE, label=line.label)
             self.set_xlimits(0, epochs * 1.03)
-            self.show_legend(LegendLocation.BOTTOMRIGHT if rising else LegendLocation.TOPRIGHT)
+            corner = LegendLocation.BOTTOMRIGHT if rising else LegendLocation.TOPRIGHT
+            self.show_legend(corner, is_visible=any(line.label and line.curve.values for line in lines))
 
     def _set_scale(self, logarithmic: bool) -> None:
         self.set_y_formatter(LogFormatter() if logarithmic else NumericAxisFormatter())

@@ -1,0 +1,5 @@
+"""`python -m alexplore` is `alexplore`."""
+
+from alexplore.cli import main
+
+main()

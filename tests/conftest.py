@@ -1,0 +1,97 @@
+"""What every test stands on: folders of its own, and small networks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from alexplore.network.network import Network, read_network
+from alexplore.network.recipe import Recipe
+from alexplore.runs.config import DataSource, Hardware, RunConfig
+
+TINY = {
+    "input": [1, 28, 28],
+    "layers": [
+        {"name": "conv1", "type": "conv2d", "out_channels": 4, "kernel_size": 3, "padding": 1},
+        {"name": "relu1", "type": "relu"},
+        {"name": "pool1", "type": "max_pool2d", "kernel_size": 2},
+        {"name": "flatten", "type": "flatten"},
+        {"name": "fc2", "type": "linear", "out_features": 10},
+    ],
+}
+
+TINY_PRESET = """\
+title = "A tiny network"
+input = [1, 28, 28]
+layers = [
+  { name = "conv1", type = "conv2d", out_channels = 4, kernel_size = 3, padding = 1 },
+  { name = "relu1", type = "relu" },
+  { name = "pool1", type = "max_pool2d", kernel_size = 2 },
+  { name = "flatten", type = "flatten" },
+  { name = "fc2", type = "linear", out_features = 10 },
+]
+
+[training]
+dataset = "synthetic"
+optimizer = "adam"
+lr = 0.005
+epochs = 2
+precision = "fp32"
+"""
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's presets and runs."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("ALEXPLORE_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("TEXTUAL_ANIMATIONS", "none")
+    monkeypatch.setenv("COLUMNS", "160")
+
+
+@pytest.fixture
+def tiny() -> Network:
+    """One convolution, one pool, one linear layer."""
+    return read_network(TINY)
+
+
+@pytest.fixture
+def tiny_preset(tmp_path: Path) -> Path:
+    """The same as a preset file that trains on drawn images."""
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY_PRESET)
+    return path
+
+
+@pytest.fixture
+def config(tiny: Network) -> RunConfig:
+    """A run that takes a second."""
+    recipe = Recipe(dataset="synthetic", optimizer="adam", lr=0.005, epochs=2, precision="fp32")
+    return RunConfig("tiny", tiny, recipe, Hardware(device="cpu"), DataSource(limit_train=512, limit_val=128))
+
+
+Alexplore = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def alexplore() -> Alexplore:
+    """Runs the command line in a process of its own, as a person without a terminal would."""
+
+    def run(*arguments: str, seconds: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "alexplore", *arguments],
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=seconds,
+            env={**os.environ, **environment},
+            check=False,
+        )
+
+    return run

@@ -1,0 +1,111 @@
+"""Liveness is the lock: no process number, no time-out."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from alexplore.runs.config import RunConfig
+from alexplore.runs.control import forget_requests, pending, request
+from alexplore.runs.directory import RunDirectory, RunError, create_run
+from alexplore.runs.status import STARTING_SECONDS, Status, is_locked, read_status, worker_lock, write_status
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from alexplore.runs.directory import RunDirectory
+from alexplore.runs.status import Status, worker_lock, write_status
+run = RunDirectory(Path(sys.argv[1]))
+with worker_lock(run):
+    write_status(run, Status("running", pid=1, step=7, epoch=0.5, updated=time.time()))
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def run(config: RunConfig, tmp_path: Path) -> RunDirectory:
+    return create_run(config, tmp_path / "runs")
+
+
+def hold(run: RunDirectory) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(run.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_killed_worker_is_crashed_at_once(run: RunDirectory) -> None:
+    holder = hold(run)
+    assert is_locked(run)
+    assert read_status(run).state == "running"
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    status = read_status(run)
+    assert status.state == "crashed"
+    assert status.resumable
+    assert "step 7" in (status.reason or "")
+    assert json.loads(run.status_file.read_text())["state"] == "running"
+
+
+def test_two_workers_never_share_a_run(run: RunDirectory) -> None:
+    holder = hold(run)
+    with pytest.raises(RunError, match="already being trained"), worker_lock(run):
+        pass
+    holder.kill()
+    holder.wait()
+    with worker_lock(run):
+        pass
+
+
+def test_looking_never_takes_the_lock_from_a_worker(run: RunDirectory) -> None:
+    holder = hold(run)
+    for _ in range(100):
+        read_status(run)
+    assert is_locked(run)
+    holder.kill()
+    holder.wait()
+
+
+@pytest.mark.parametrize("state", ["stopped", "finished", "failed"])
+def test_what_ended_in_words_is_believed(run: RunDirectory, state: str) -> None:
+    write_status(run, Status(state, pid=1, step=3, epoch=0.1))
+    assert read_status(run).state == state
+
+
+def test_a_new_run_is_starting_and_an_old_one_without_a_word_has_crashed(run: RunDirectory) -> None:
+    assert read_status(run).state == "starting"
+    long_ago = time.time() - 2 * STARTING_SECONDS
+    os.utime(run.config_file, (long_ago, long_ago))
+    assert read_status(run).state == "crashed"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"state": 3}', '{"state": "running", "step": "x", "epoch": 0}'])
+def test_a_damaged_status_is_no_traceback(run: RunDirectory, content: str) -> None:
+    run.status_file.write_text(content)
+    assert read_status(run).state == "starting"
+
+
+def test_requests_are_answered_once_and_in_order(run: RunDirectory) -> None:
+    with pytest.raises(RunError, match="no worker to stop"):
+        write_status(run, Status("stopped"))
+        request(run, "stop")
+    holder = hold(run)
+    made = [request(run, "checkpoint"), request(run, "stop")]
+    assert pending(run) == made
+    assert pending(run) == []
+    request(run, "stop")
+    (run.control_folder / "x.json").write_text('{"action": "explode"}')
+    forget_requests(run)
+    assert pending(run) == []
+    holder.kill()
+    holder.wait()

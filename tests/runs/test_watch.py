@@ -1,0 +1,99 @@
+"""What a watcher makes of a run directory."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from alexplore.runs.compare import compare_runs
+from alexplore.runs.config import RunConfig
+from alexplore.runs.directory import RunDirectory, create_run
+from alexplore.runs.events import LineWriter
+from alexplore.runs.export import metrics_csv
+from alexplore.runs.status import Status, write_status
+from alexplore.runs.watch import Curve, Watch, summarise
+from alexplore.runs.words import epoch_words, event_words
+
+
+@pytest.fixture
+def run(config: RunConfig, tmp_path: Path) -> RunDirectory:
+    run = create_run(config, tmp_path / "runs")
+    write_status(run, Status("stopped", step=20, epoch=1.0, updated=1.0))
+    return run
+
+
+def test_curves_follow_the_steps_and_a_resumed_run_s_last_word_counts(run: RunDirectory) -> None:
+    watch = Watch(run)
+    with LineWriter(run.metrics_file, attempt=0) as writer:
+        for step in (5, 10, 15):
+            writer.append(step=step, epoch=step / 10, **{"train/loss": float(step)})
+    assert watch.poll().curves["train/loss"] == Curve((0.5, 1.0, 1.5), (5.0, 10.0, 15.0))
+    with LineWriter(run.metrics_file, attempt=1) as writer:
+        for step in (10, 20):
+            writer.append(step=step, epoch=step / 10, **{"train/loss": float(-step)})
+    assert watch.poll().curves["train/loss"] == Curve((0.5, 1.0, 2.0), (5.0, -10.0, -20.0))
+
+
+def test_progress_epochs_and_events(run: RunDirectory) -> None:
+    with LineWriter(run.metrics_file, attempt=0) as writer:
+        writer.append(step=10, epoch=0.5, images_per_second=100.0, **{"train/acc": 0.5})
+        writer.append(step=20, epoch=1.0, images_per_second=120.0, **{"train/acc": 0.6})
+        writer.append(step=20, epoch=1, **{"val/loss": 0.4, "val/acc": "NaN"})
+    with LineWriter(run.events_file, attempt=0) as writer:
+        writer.append(event="epoch", epoch=1, step=20, seconds=2.0, **{"train/loss": 1.0, "val/acc": 0.875})
+        writer.append(event="warning", message="careful")
+    snapshot = Watch(run).poll()
+    assert snapshot.fraction == 0.5
+    assert snapshot.best == 0.875
+    assert snapshot.images_per_second == 120.0
+    assert math.isnan(snapshot.latest["val/acc"])
+    assert epoch_words(snapshot.epochs[0], 2) == "epoch 1/2 · loss 1.0000 · validation 0.8750 · 2.0 s"
+    assert [event_words(event) for event in snapshot.events] == ["", "careful"]
+    assert summarise(run).images_per_second == 120.0
+
+
+def test_the_remaining_time_goes_by_the_pace_of_the_metrics(run: RunDirectory) -> None:
+    path = run.metrics_file
+    path.write_text("".join(f'{{"time": {100 + 2 * i}, "step": {i}, "epoch": {i / 10}}}\n' for i in range(11)))
+    snapshot = Watch(run).poll()
+    assert snapshot.remaining_seconds == pytest.approx(20.0)  # one epoch more, at 0.05 epochs a second
+
+
+def test_thinning_keeps_the_ends_and_the_mean() -> None:
+    curve = Curve(list(map(float, range(1000))), list(map(float, range(1000))))
+    thin = curve.thinned(10)
+    assert len(thin.values) == 10
+    assert sum(thin.values) / 10 == pytest.approx(499.5)
+    assert list(thin.values) == sorted(thin.values)
+    assert curve.thinned(2000) is curve
+
+
+def test_smoothing_leaves_a_constant_alone_and_passes_over_what_is_not_finite() -> None:
+    values = [3.0] * 100
+    values[50] = math.inf
+    smooth = Curve(list(map(float, range(100))), values).smoothed().values
+    assert smooth[50] == math.inf
+    assert [value for value in smooth if math.isfinite(value)] == pytest.approx([3.0] * 99)
+
+
+def test_metrics_as_csv(run: RunDirectory) -> None:
+    with LineWriter(run.metrics_file, attempt=0) as writer:
+        writer.append(step=1, epoch=0.5, **{"train/loss": 2.0})
+        writer.append(step=2, epoch=1.0, **{"val/acc": 0.5})
+    header, first, second = metrics_csv(run).splitlines()
+    assert header == "step,epoch,attempt,time,train/loss,val/acc"
+    assert first.startswith("1,0.5,0,")
+    assert first.endswith(",2.0,")
+    assert second.endswith(",,0.5")
+
+
+def test_compared_runs_show_what_differs_alone(run: RunDirectory, config: RunConfig, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    other = create_run(replace(config, recipe=replace(config.recipe, lr=0.5)), tmp_path / "runs")
+    rows = dict(compare_runs([Watch(run).poll(), Watch(other).poll()]))
+    assert rows["lr"] == [0.005, 0.5]
+    assert "optimizer" not in rows
+    assert rows["state"] == ["stopped", "starting"]
