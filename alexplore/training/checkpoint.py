@@ -29,14 +29,11 @@ from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
 from alexplore.runs.files import fsync_folder, read_json
+from alexplore.training.errors import CheckpointError
 
 FORMAT = 1
 WEIGHTS, STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"
 LAST, PREVIOUS, BEST = "last", "previous", "best"
-
-
-class CheckpointError(Exception):
-    """A checkpoint that can't be written or read; the message says which file and why."""
 
 
 @dataclass(frozen=True)

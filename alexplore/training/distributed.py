@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+T = TypeVar("T")
+
+PATIENCE = timedelta(days=2)  # a pause or a slow disk is no failure; a rank that is gone is noticed at once
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those that train together; alone by default.
+    """This process among those that train together.
 
-    Under `towers`, every rank reads every sample; otherwise each reads its share of a batch.
+    In towers every rank sees every sample; otherwise each sees its share of a batch.
     """
 
     rank: int = 0
@@ -25,7 +36,7 @@ class Ranks:
 
     @property
     def data_rank(self) -> int:
-        """Whose share of the samples this rank reads."""
+        """Whose share of the samples this rank sees."""
         return 0 if self.towers else self.rank
 
     @property
@@ -38,6 +49,11 @@ class Ranks:
         each, over = divmod(count, self.data_size)
         start = self.data_rank * each + min(self.data_rank, over)
         return slice(start, start + each + (self.data_rank < over))
+
+    def share_size(self, count: int) -> int:
+        """How many samples this rank's part of `count` has."""
+        part = self.share(count)
+        return part.stop - part.start
 
     def share_of_order(self, order: Tensor, batch_size: int) -> Tensor:
         """This rank's samples of every batch of an epoch, one batch after the other."""
@@ -55,10 +71,15 @@ class Ranks:
         return values
 
     def largest(self, values: Tensor) -> Tensor:
-        """The largest over the ranks."""
+        """The largest over the ranks, value by value."""
         if self.size > 1:
             dist.all_reduce(values, dist.ReduceOp.MAX)
         return values
+
+    def slowest(self, seconds: list[float]) -> list[float]:
+        """The largest of each over the ranks."""
+        largest: list[float] = self.largest(torch.tensor(seconds, dtype=torch.float64)).tolist()
+        return largest
 
     def tell(self, message: Any) -> Any:
         """What rank 0 says, on every rank."""
@@ -67,5 +88,63 @@ class Ranks:
             dist.broadcast_object_list(messages, src=0)
         return messages[0]
 
+    def first(self, action: Callable[[], T]) -> T:
+        """Do something on rank 0, then on the others: what it downloads or builds is there for them."""
+        if self.rank == 0:
+            done = action()
+            self.meet()
+            return done
+        self.meet()
+        return action()
+
+    def meet(self) -> None:
+        """Wait for all ranks."""
+        self.largest(torch.zeros(1))
+
+    def device(self, kind: torch.device) -> torch.device:
+        """This rank's device of a kind."""
+        return torch.device("cuda", self.local_rank) if kind.type == "cuda" else kind
+
+    def sharing_gradients(self, objective: nn.Module) -> nn.Module:
+        """`objective` with its gradients averaged over the ranks as they are computed."""
+        if self.data_size == 1:
+            return objective
+        return DistributedDataParallel(objective, gradient_as_bucket_view=True)
+
 
 ALONE = Ranks()
+
+
+def join(device: torch.device, *, towers: bool) -> Ranks:
+    """Meet the other ranks, as torchrun's environment variables say, and connect to them."""
+    variables = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+    rank, size, local_rank, local_size = (int(os.environ.get(name, "01"[name.endswith("SIZE")])) for name in variables)
+    if os.environ.get("MASTER_ADDR") in ("127.0.0.1", "localhost"):
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback())  # host names often don't resolve
+    if device.type == "cuda":
+        torch.cuda.set_device(local_rank)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    return Ranks(rank, size, local_rank, local_size, towers)
+
+
+def leave() -> None:
+    """Disconnect from the other ranks."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def loopback() -> str:
+    """The network interface by which processes of one machine reach each other."""
+    names = [name for _, name in socket.if_nameindex()]
+    return next((name for name in ("lo", "lo0") if name in names), names[0])
+
+
+def end_with_parent(parent: int) -> None:
+    """End this process within a second of its parent's end, however that came about."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()

@@ -61,7 +61,7 @@ def evaluate(
     was_training = model.training
     model.eval()
     share = ranks.share_of_order(torch.arange(len(split)), batch_size)
-    batches = split.batches(share, ranks.share(batch_size).stop - ranks.share(batch_size).start)
+    batches = split.batches(share, ranks.share_size(batch_size))
     loss, hits = torch.zeros((), dtype=torch.float64), torch.zeros(3, dtype=torch.int64)
     with torch.no_grad():
         for _ in range(-(-len(split) // batch_size)):

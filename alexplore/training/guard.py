@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
+from alexplore.training.recipe import update
+
 FIRST_SCALE = 2.0**16
 GROWTH_STEPS = 2000
 
@@ -63,7 +65,7 @@ class Guard:
         optimizer.found_inf = skip
         if self._scaled:
             optimizer.grad_scale = self._scale
-        optimizer.step()
+        update(optimizer)
 
     def _rescale(self, bad: Tensor) -> None:
         self._calm = (self._calm + 1) * (1 - bad)

@@ -22,6 +22,7 @@ from alexplore.training import checkpoint
 from alexplore.training.build import logits
 from alexplore.training.data import Dataset, Preprocess
 from alexplore.training.distributed import Ranks
+from alexplore.training.errors import CheckpointError, NotFiniteError, Stopped
 from alexplore.training.evaluate import Result, evaluate
 from alexplore.training.guard import Guard
 from alexplore.training.journal import Journal
@@ -32,14 +33,6 @@ from alexplore.training.randomness import epoch_order, seed_for
 from alexplore.training.recipe import Plateau, learning_rate, set_learning_rate
 
 PAUSE_SECONDS = 0.2
-
-
-class Stopped(Exception):
-    """Somebody asked for a stop; everything is saved."""
-
-
-class NotFiniteError(Exception):
-    """The loss or a gradient is not finite; the weights are as they were before that step."""
 
 
 class Objective(nn.Module):
@@ -127,6 +120,7 @@ class Trainer:
         while self.progress.epoch < self.recipe.epochs:
             self._train_epoch()
             self._close_epoch(self._evaluate())
+        self.journal.end("finished")
 
     def _train_epoch(self) -> None:
         self.model.train()
@@ -153,8 +147,7 @@ class Trainer:
         done = self.progress.step - self.progress.epoch * self.steps_per_epoch
         order = epoch_order(self.recipe.seed, self.progress.epoch, len(self.dataset.train))
         share = self.ranks.share_of_order(order, self.recipe.batch_size)
-        part = self.ranks.share(self.recipe.batch_size)
-        batches = self.dataset.train.batches(share, part.stop - part.start, skip=done)
+        batches = self.dataset.train.batches(share, self.ranks.share_size(self.recipe.batch_size), skip=done)
         for _ in range(done, self.steps_per_epoch):
             yield next(batches, None) or self._nothing()
 
@@ -290,7 +283,7 @@ class Trainer:
             where = {"step": at.step, "epoch": at.epoch, "val/acc": at.best}
             try:
                 checkpoint.save(self.run.checkpoints_folder, self.model.state_dict(), state, best=best, **where)
-            except checkpoint.CheckpointError as error:
+            except CheckpointError as error:
                 self.journal.event("warning", message=f"no checkpoint at step {at.step}: {error}; training goes on")
             else:
                 seconds = round(time.monotonic() - started, 3)

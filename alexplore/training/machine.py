@@ -7,32 +7,51 @@ import os
 
 import torch
 
-from alexplore.runs.config import Hardware
+from alexplore.runs.config import Hardware, RunConfig
 from alexplore.training.distributed import Ranks
+from alexplore.training.errors import HardwareError
 from alexplore.training.journal import History
 
 NICE = 10
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 
-class HardwareError(Exception):
-    """Hardware was asked for that this machine does not have."""
-
-
-def choose_device(hardware: Hardware) -> str:
-    """cpu or cuda.
+def choose_device(hardware: Hardware) -> torch.device:
+    """The device to train on; with several GPUs, any of them.
 
     Raises:
         HardwareError: cuda was asked for and there is none, or more GPUs than there are.
     """
     there = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if hardware.device == "cpu":
-        return "cpu"
     if hardware.device == "cuda" and not there:
         raise HardwareError("--device cuda: PyTorch finds no GPU on this machine; use --device cpu, or auto")
-    if there and hardware.gpus is not None and hardware.gpus > there:
+    if hardware.device == "cpu" or not there:
+        return torch.device("cpu")
+    if hardware.gpus is not None and hardware.gpus > there and "RANK" not in os.environ:
         raise HardwareError(f"--gpus {hardware.gpus}: this machine has {there}; use --gpus {there} or less")
-    return "cuda" if there else "cpu"
+    return torch.device("cuda")
+
+
+def choose_ranks(config: RunConfig, device: torch.device) -> int:
+    """How many ranks to start: as many as asked for; else one for each tower, one for each GPU, or one CPU rank.
+
+    Raises:
+        HardwareError: more than a batch has images, or than this machine's GPUs for the towers.
+    """
+    gpus = torch.cuda.device_count() if device.type == "cuda" else None
+    ranks = config.hardware.gpus
+    if config.hardware.parallel == "towers":
+        ranks = ranks or config.network.towers
+        if gpus is not None and ranks > gpus:
+            raise HardwareError(f"--parallel towers: {ranks} towers need as many GPUs, this machine has {gpus}")
+        return ranks
+    if ranks is None:
+        ranks = min(gpus or 1, config.recipe.batch_size)
+    if ranks > config.recipe.batch_size:
+        raise HardwareError(
+            f"--gpus {ranks}: a batch of {config.recipe.batch_size} images can't be shared among more ranks"
+        )
+    return ranks
 
 
 def device_name(device: torch.device) -> str:
@@ -50,12 +69,19 @@ def set_threads(device: torch.device, ranks: Ranks, history: History) -> int:
     return torch.get_num_threads()
 
 
-def be_nice() -> None:
+def prepare(device: torch.device) -> None:
+    """Set this process up to train on a device."""
+    if device.type == "cpu":
+        _be_nice()
+        _keep_memory()
+
+
+def _be_nice() -> None:
     """Let whoever watches come first: training takes what others leave."""
     os.nice(max(0, NICE - os.nice(0)))
 
 
-def keep_memory() -> None:
+def _keep_memory() -> None:
     """Have malloc keep what is freed.
 
     A step allocates and frees the same gigabytes as the one before. Left alone, glibc gives them back to the system

@@ -42,10 +42,15 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def time_each(tasks: Mapping[str, Callable[[], object]], device: torch.device) -> dict[str, float]:
+def time_each(
+    tasks: Mapping[str, Callable[[], object]],
+    device: torch.device,
+    slowest: Callable[[list[float]], list[float]] = lambda seconds: seconds,
+) -> dict[str, float]:
     """Seconds that each task takes, run in turns: the fastest after a first run, which also builds what it needs.
 
     Tasks so slow that a second run would keep a person waiting, and so far apart that the order is plain, run once.
+    `slowest` gives the largest of each over all ranks, so that all run the same and conclude the same.
     """
 
     def once(task: Callable[[], object]) -> float:
@@ -55,13 +60,16 @@ def time_each(tasks: Mapping[str, Callable[[], object]], device: torch.device) -
         synchronize(device)
         return time.perf_counter() - start
 
-    first = {name: once(task) for name, task in tasks.items()}
-    if min(first.values()) > ENOUGH_SECONDS and max(first.values()) > PLAIN * min(first.values()):
-        return first
-    rounds = [{name: once(task) for name, task in tasks.items()}]
-    while len(rounds) < ROUNDS and sum(map(sum, (one.values() for one in rounds))) < ENOUGH_SECONDS:
-        rounds.append({name: once(task) for name, task in tasks.items()})
-    return {name: min(one[name] for one in rounds) for name in tasks}
+    def round_of_all() -> list[float]:
+        return slowest([once(task) for task in tasks.values()])
+
+    first = round_of_all()
+    if min(first) > ENOUGH_SECONDS and max(first) > PLAIN * min(first):
+        return dict(zip(tasks, first, strict=True))
+    rounds = [round_of_all()]
+    while len(rounds) < ROUNDS and sum(map(sum, rounds)) < ENOUGH_SECONDS:
+        rounds.append(round_of_all())
+    return dict(zip(tasks, map(min, zip(*rounds, strict=True)), strict=True))
 
 
 def matmul_peak(device: torch.device, precision: str) -> float:

@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import FrameType
 
 import torch
 
 from alexplore.runs.control import Request, pending
 from alexplore.runs.directory import RunDirectory
 from alexplore.training.distributed import Ranks
+from alexplore.training.signals import Signals
 
 LOOK_SECONDS = 0.4
-INTERRUPTED_TWICE = 130
-
-
-class Signals:
-    """SIGTERM and SIGINT: the first asks for a stop, the second ends the process at once."""
-
-    def __init__(self) -> None:
-        self.stop = False
-
-    def install(self) -> None:
-        """Take both signals over; main thread only."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._received)
-
-    def _received(self, number: int, frame: FrameType | None) -> None:
-        if self.stop:
-            os._exit(INTERRUPTED_TWICE)
-        self.stop = True
 
 
 @dataclass(frozen=True)

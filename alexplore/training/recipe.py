@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from dataclasses import dataclass, replace
 
@@ -24,6 +25,7 @@ def make_optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
         raise SettingError("every layer has trainable = false, or no parameters: there is nothing to train")
     biases = [parameter for name, parameter in trainable if name.endswith(".bias")]
     weights = [parameter for name, parameter in trainable if not name.endswith(".bias")]
+    spare_the_compiler()
     groups = [
         {"params": parameters, "multiplier": multiplier}
         for parameters, multiplier in ((weights, 1.0), (biases, recipe.bias_lr))
@@ -42,6 +44,23 @@ def make_optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
             return Adam(groups, recipe.lr, weight_decay=recipe.weight_decay, fused=True)
         case _:
             return AdamW(groups, recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+
+
+def update(optimizer: Optimizer) -> None:
+    """`optimizer.step()` without its wrappers for hooks and for PyTorch's compiler (see `spare_the_compiler`)."""
+    with torch.no_grad():
+        inspect.unwrap(type(optimizer).step)(optimizer)
+
+
+def spare_the_compiler() -> None:
+    """Keep optimizers from importing PyTorch's compiler, which takes as long as importing PyTorch.
+
+    They import it at their first use only to tell it to leave them alone. A method that is marked as told does not.
+    """
+    for method in vars(Optimizer).values():
+        plain = getattr(method, "__wrapped__", None)
+        if plain is not None:
+            plain.__dynamo_disable = plain
 
 
 def set_learning_rate(optimizer: Optimizer, rate: float) -> None:

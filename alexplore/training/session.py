@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,14 +17,16 @@ from alexplore.training import checkpoint
 from alexplore.training.build import build, check_classifier
 from alexplore.training.data import Dataset, Preprocess, open_dataset
 from alexplore.training.distributed import Ranks
+from alexplore.training.errors import Stopped
 from alexplore.training.guard import Guard
 from alexplore.training.journal import History, Journal
-from alexplore.training.loop import Objective, Progress, Stopped, Trainer
+from alexplore.training.loop import Objective, Progress, Trainer
 from alexplore.training.machine import device_name, set_threads
 from alexplore.training.precision import CANDIDATES, Precision, matmul_peak, time_each
-from alexplore.training.pulse import Pulse, Signals
+from alexplore.training.pulse import Pulse
 from alexplore.training.randomness import seed_for
 from alexplore.training.recipe import make_optimizer
+from alexplore.training.signals import Signals
 
 
 def train(
@@ -50,10 +53,13 @@ def train(
 
     recipe, network = config.recipe, config.network
     check_classifier(network)
+    if device.type == "cpu" and ranks.size > 1:
+        rehearsal = f"no GPU: rehearsing on {ranks.size} CPU processes (gloo) what {ranks.size} GPUs would do"
+        journal.event("warning", message=rehearsal)
     threads = set_threads(device, ranks, history)
 
     starting(f"loading {recipe.dataset}")
-    dataset = open_dataset(config, device, starting)
+    dataset = ranks.first(lambda: open_dataset(config, device, starting))
     preprocess = Preprocess(recipe, network.input, dataset, device)
     sizes = {"train": len(dataset.train), "val": len(dataset.val), "classes": len(dataset.classes)}
     journal.event("dataset", name=dataset.name, **sizes, synthetic=dataset.synthetic)
@@ -96,7 +102,7 @@ def train(
         dataset=dataset,
         preprocess=preprocess,
         model=model,
-        objective=Objective(model, recipe, precision),
+        objective=ranks.sharing_gradients(Objective(model, recipe, precision)),
         optimizer=optimizer,
         guard=guard,
         precision=precision,
@@ -133,8 +139,8 @@ def _time_precisions(
     recipe: Recipe, model: nn.Module, dataset: Dataset, preprocess: Preprocess, ranks: Ranks
 ) -> dict[str, float]:
     """Seconds of a forward and a backward pass over this rank's share of a batch; the model stays as it is."""
-    count = len(range(*ranks.share(recipe.batch_size).indices(recipe.batch_size)))
-    images, labels = next(dataset.train.batches(torch.arange(min(count, len(dataset.train))), count))
+    count = min(ranks.share_size(recipe.batch_size), len(dataset.train))
+    images, labels = next(dataset.train.batches(torch.arange(count), count))
     inputs = preprocess.train(images, seed=0)
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
 
@@ -144,12 +150,11 @@ def _time_precisions(
         model.zero_grad()
 
     model.train()
-    seconds = time_each({name: lambda name=name: task(name) for name in CANDIDATES}, preprocess.device)  # type: ignore[misc]
+    seconds = time_each({name: partial(task, name) for name in CANDIDATES}, preprocess.device, ranks.slowest)
     with torch.no_grad():
         for name, buffer in model.named_buffers():
             buffer.copy_(buffers[name])
-    slowest = ranks.largest(torch.tensor([seconds[name] for name in CANDIDATES], dtype=torch.float64))
-    return {name: round(value, 6) for name, value in zip(CANDIDATES, slowest.tolist(), strict=True)}
+    return {name: round(value, 6) for name, value in seconds.items()}
 
 
 def _training_flops(network: Network) -> int:

@@ -1,25 +1,40 @@
 """`python -m alexplore.training.worker RUN_DIR`: the process that trains.
 
 It takes the run's lock and says that it is starting before it imports torch, so that whoever launched it sees it at
-once.
+once. With several ranks it launches them and holds the lock while they train: each rank is this same program with RANK
+and WORLD_SIZE set, as it is under torchrun.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from alexplore.network.settings import SettingError
 from alexplore.network.shape import ShapeError
 from alexplore.runs.config import RunConfig
-from alexplore.runs.control import forget_requests
+from alexplore.runs.control import forget_requests, leave_request
 from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.files import read_json
 from alexplore.runs.status import worker_lock
-from alexplore.training.journal import History, Journal, read_history
+from alexplore.training.errors import HardwareError, RankError, Stopped, TrainingError
+from alexplore.training.journal import Journal, SilentJournal, read_history
+from alexplore.training.signals import Signals
+
+if TYPE_CHECKING:
+    import torch
 
 DONE, FAILED, WRONG_USE, STOPPED = 0, 1, 2, 3
+
+LAUNCHER = "ALEXPLORE_LAUNCHER"
+"""In a rank's environment: the process that launched it, which holds the run's lock and is the worker people see."""
+
+ANOTHER_RANK = "another rank ended before its work was done; console.log has its last words"
 
 
 def main(arguments: list[str]) -> int:
@@ -30,79 +45,135 @@ def main(arguments: list[str]) -> int:
     run = RunDirectory(Path(arguments[0]).resolve())
     try:
         config = run.config()
+        if "RANK" in os.environ:
+            return _be_rank(run, config)
         with worker_lock(run):
-            return _work(run, config)
-    except (RunError, OSError) as error:
+            return _be_worker(run, config)
+    except RunError as error:
         print(f"error: {error}", file=sys.stderr)
-        return FAILED
+    except OSError as error:
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+    return FAILED
 
 
-def _work(run: RunDirectory, config: RunConfig) -> int:
+def _be_worker(run: RunDirectory, config: RunConfig) -> int:
+    """Train as the only rank, or launch several."""
     history = read_history(run)
     journal = Journal(run, history.attempts)
     if history.attempts:
         forget_requests(run)  # asked of a worker that is gone
     if _epochs_done(run) >= config.recipe.epochs:
-        journal.end("finished", f"all {config.recipe.epochs} epochs are trained: there is nothing to do")
+        journal.end("finished", f"all {config.recipe.epochs} epochs are trained: there is nothing left to do")
         return DONE
     journal.starting("importing torch")
-    return _train(run, config, journal, history)
+    signals = Signals()
+
+    def work() -> int:
+        from alexplore.training import machine, session
+        from alexplore.training.distributed import ALONE
+
+        device = machine.choose_device(config.hardware)
+        ranks = machine.choose_ranks(config, device)
+        if ranks > 1:
+            return _launch(run, ranks, device, journal, signals)
+        machine.prepare(device)
+        session.train(run, config, ALONE, device, journal, history, signals)
+        return DONE
+
+    return _guarded(journal, work)
+
+
+def _launch(run: RunDirectory, ranks: int, device: torch.device, journal: Journal, signals: Signals) -> int:
+    """Launch ranks and wait for them; the first of them writes how it goes, and how it ended."""
+    from alexplore.training.elastic import launch_ranks
+
+    journal.starting(f"starting {ranks} ranks")
+    signals.on_stop = lambda: leave_request(run, "stop")
+    if signals.stop:
+        raise Stopped
+    os.environ[LAUNCHER] = str(os.getpid())
+    try:
+        launch_ranks(run, ranks, device)
+    except RankError:
+        written = read_json(run.status_file) or {}
+        if written.get("state") == "failed" and written.get("reason") != ANOTHER_RANK:
+            return FAILED  # the first rank knew, and has said so
+        raise
+    return STOPPED if (read_json(run.status_file) or {}).get("state") == "stopped" else DONE
+
+
+def _be_rank(run: RunDirectory, config: RunConfig) -> int:
+    """Train as one of several ranks, launched by a worker or by torchrun."""
+    rank = int(os.environ["RANK"])
+    launcher = int(os.environ.get(LAUNCHER, "0"))
+    signals = Signals()
+    with worker_lock(run) if rank == 0 and not launcher else nullcontext():
+        history = read_history(run)
+        journal = Journal(run, history.attempts, launcher or os.getpid()) if rank == 0 else SilentJournal()
+        journal.starting("importing torch")
+
+        def work() -> int:
+            from alexplore.training import distributed, machine, session
+
+            distributed.end_with_parent(launcher or os.getppid())
+            device = machine.choose_device(config.hardware)
+            machine.prepare(device)
+            ranks = distributed.join(device, towers=config.hardware.parallel == "towers")
+            session.train(run, config, ranks, ranks.device(device), journal, ranks.tell(history), signals)
+            distributed.leave()
+            return DONE
+
+        code = _guarded(journal, work, f"rank {rank}: ")
+    return DONE if code == STOPPED else code  # whoever launched it takes all else for a failure
+
+
+def _guarded(journal: Journal, work: Callable[[], int], who: str = "") -> int:
+    """Do the work, and write down how it ended where it ended early; the exit code."""
+    from alexplore.training.data import DataError  # all that is slow to import is imported here
+
+    def failed(reason: str) -> None:
+        print(f"error: {who}{reason}", file=sys.stderr, flush=True)
+        journal.event("error", message=reason)
+        journal.end("failed", reason)
+
+    try:
+        return work()
+    except Stopped:
+        journal.end("stopped")
+        return STOPPED
+    except HardwareError as error:
+        failed(str(error))
+        return WRONG_USE
+    except (TrainingError, DataError, SettingError, ShapeError, RunError) as error:
+        failed(str(error))
+    except OSError as error:
+        failed(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except Exception as error:
+        known = _explanation(error)
+        if known is None:
+            traceback.print_exc()
+        failed(known or f"{type(error).__name__}: {error}".splitlines()[0])
+    return FAILED
+
+
+def _explanation(error: Exception) -> str | None:
+    """What an exception of PyTorch's means to a person, where that is known."""
+    import torch
+    from torch.distributed import DistError
+
+    text = str(error)
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text:
+        return (
+            f"out of memory: {text.splitlines()[0] if text else 'the machine has no more'}; try a smaller --batch-size"
+        )
+    if isinstance(error, DistError) or "gloo" in text.lower():
+        return ANOTHER_RANK
+    return None
 
 
 def _epochs_done(run: RunDirectory) -> int:
     epoch = (read_json(run.checkpoints_folder / "last" / "manifest.json") or {}).get("epoch")
     return epoch if isinstance(epoch, int) else 0
-
-
-def _train(  # noqa: PLR0911 (one for each way to end)
-    run: RunDirectory, config: RunConfig, journal: Journal, history: History
-) -> int:
-    import torch
-
-    from alexplore.training import machine, session
-    from alexplore.training.checkpoint import CheckpointError
-    from alexplore.training.data import DataError
-    from alexplore.training.distributed import Ranks
-    from alexplore.training.loop import NotFiniteError, Stopped
-    from alexplore.training.pulse import Signals
-
-    signals = Signals()
-    signals.install()
-    try:
-        device = torch.device(machine.choose_device(config.hardware))
-        if device.type == "cpu":
-            machine.be_nice()
-            machine.keep_memory()
-        session.train(run, config, Ranks(), device, journal, history, signals)
-    except Stopped:
-        journal.end("stopped")
-        return STOPPED
-    except machine.HardwareError as error:
-        return _failed(journal, str(error), WRONG_USE)
-    except (DataError, SettingError, ShapeError, RunError, CheckpointError, NotFiniteError) as error:
-        return _failed(journal, str(error))
-    except OSError as error:
-        return _failed(journal, f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    except Exception as error:
-        if _out_of_memory(error):
-            return _failed(journal, f"out of memory: try a --batch-size below {config.recipe.batch_size}")
-        traceback.print_exc()
-        return _failed(journal, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
-    journal.end("finished")
-    return DONE
-
-
-def _failed(journal: Journal, reason: str, code: int = FAILED) -> int:
-    print(f"error: {reason}", file=sys.stderr, flush=True)
-    journal.event("error", message=reason)
-    journal.end("failed", reason)
-    return code
-
-
-def _out_of_memory(error: Exception) -> bool:
-    import torch
-
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 if __name__ == "__main__":

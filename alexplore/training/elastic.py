@@ -1,0 +1,50 @@
+"""Starting ranks on this machine through PyTorch's elastic launcher, as torchrun does."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+import torch
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from alexplore.runs.directory import RunDirectory
+from alexplore.training.distributed import loopback
+from alexplore.training.errors import RankError
+
+
+def launch_ranks(run: RunDirectory, count: int, device: torch.device) -> None:
+    """Run `count` ranks of the worker to their end; main thread only.
+
+    Raises:
+        RankError: one failed; the others were ended.
+    """
+    threads = max(1, len(os.sched_getaffinity(0)) // count)
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    if device.type == "cpu":
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback())
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # what failed is said below
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=count,
+        run_id=run.name,
+        rdzv_backend="c10d",
+        rdzv_endpoint="127.0.0.1:0",
+        local_addr="127.0.0.1",
+        max_restarts=0,
+        signals_to_handle="SIGQUIT",  # the worker asks for a stop in the run's control folder
+    )
+    try:
+        elastic_launch(config, sys.executable)("-m", "alexplore.training.worker", str(run.path))
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        said = [line for line in run.console_tail(200) if line.startswith(f"error: rank {rank}: ")]
+        how = said[-1].removeprefix("error: ") if said else f"rank {rank} ended with {_ending(failure.exitcode)}"
+        raise RankError(how) from None
+
+
+def _ending(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else f"signal {-code}"
