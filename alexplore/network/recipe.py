@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from alexplore.network.settings import (
+    SettingError,
     choice,
     flag,
     integer,
     number,
     optional,
+    parse_text,
     read_settings,
     setting,
     settings_of,
@@ -68,3 +70,28 @@ def read_recipe(values: Mapping[str, Any]) -> Recipe:
         SettingError: an unknown key or a value that is not allowed.
     """
     return Recipe(**read_settings(Recipe, values))
+
+
+def change_recipe(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
+    """A recipe with some keys changed.
+
+    Raises:
+        SettingError: an unknown key or a value that is not allowed.
+    """
+    return read_recipe({**recipe.to_dict(), **changes})
+
+
+def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
+    """Changes from `training.lr=0.02`, with TOML's values.
+
+    Raises:
+        SettingError: one is not of that form.
+    """
+    changes = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        table, dot, name = key.strip().partition(".")
+        if not equals or not dot or table != "training":
+            raise SettingError(f"--set {assignment!r}: allowed: training.KEY=VALUE, such as training.lr=0.02")
+        changes[name] = parse_text(value)
+    return changes
