@@ -339,18 +339,20 @@ def write_layer(layer: Layer) -> dict[str, Any]:
     return {"name": layer.name, "type": layer.type, **layer.settings(defaults=False)}
 
 
-LAYER_NAMES = "letters, digits and _, not starting with a digit, no Python keyword or name that nn.Module itself uses"
+LAYER_NAMES = "letters, digits and _, starting with a letter; no Python keyword, no name that nn.Sequential itself uses"
 
 
 def is_layer_name(name: str) -> bool:
     """Whether a layer may have this name: it becomes an attribute of the `nn.Module`, built or exported."""
-    return name.isascii() and name.isidentifier() and not iskeyword(name) and name not in MODULE_ATTRIBUTES
+    plain = name.isascii() and name.isidentifier() and not name.startswith("_")
+    return plain and not iskeyword(name) and name not in MODULE_ATTRIBUTES
 
 
 MODULE_ATTRIBUTES = frozenset(
     [
         "T_destination",
         "add_module",
+        "append",
         "apply",
         "bfloat16",
         "buffers",
@@ -362,6 +364,7 @@ MODULE_ATTRIBUTES = frozenset(
         "double",
         "dump_patches",
         "eval",
+        "extend",
         "extra_repr",
         "float",
         "forward",
@@ -370,6 +373,7 @@ MODULE_ATTRIBUTES = frozenset(
         "get_parameter",
         "get_submodule",
         "half",
+        "insert",
         "ipu",
         "load_state_dict",
         "modules",
@@ -379,6 +383,7 @@ MODULE_ATTRIBUTES = frozenset(
         "named_modules",
         "named_parameters",
         "parameters",
+        "pop",
         "register_backward_hook",
         "register_buffer",
         "register_forward_hook",

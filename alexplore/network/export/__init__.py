@@ -1,0 +1,33 @@
+"""A preset in other forms: PyTorch and Keras code, JSON, a Mermaid diagram."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from alexplore.network.analysis import analyse
+from alexplore.network.presets import Preset
+from alexplore.network.settings import SettingError, found_text, nearest
+
+FORMATS = ("pytorch", "keras", "json", "mermaid")
+SUFFIXES = {"pytorch": ".py", "keras": ".py", "json": ".json", "mermaid": ".mmd"}
+
+
+class ExportError(SettingError):
+    """A network that can't be written in a format; the message says why."""
+
+
+def export_preset(preset: Preset, to: str) -> str:
+    """The text of a file, ending in a newline.
+
+    Raises:
+        SettingError: there is no such format.
+        ExportError: the network is broken, or the format has no words for it.
+    """
+    if to not in FORMATS:
+        raise SettingError(f"unknown format {found_text(to)}{nearest(to, FORMATS)}. Allowed: {', '.join(FORMATS)}")
+    analysis = analyse(preset.network)
+    if analysis.broken and to not in ("json", "mermaid"):
+        raise ExportError(f"{preset.name} can't be exported: {analysis.broken.error}")
+    module = import_module(f"alexplore.network.export.{to}")  # one at a time: the others are not needed
+    text: str = module.export(preset, analysis)
+    return text
