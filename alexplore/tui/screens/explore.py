@@ -54,6 +54,8 @@ NEW_LAYERS: Mapping[str, Mapping[str, Any]] = {
     "linear": {"out_features": 1000},
 }
 
+SUFFIXES = {"pytorch": ".py", "keras": "_keras.py", "json": ".json", "mermaid": ".mmd"}
+
 Build = Callable[[Mapping[str, Any]], Network]
 
 
@@ -404,7 +406,7 @@ class ExploreScreen(Screen[None]):
         except ExportError as error:
             self.notify(str(error), severity="error", markup=False, timeout=20)
             return
-        suggestion = f"{self.workspace.preset.name.replace('-', '_')}{FORMATS[to]}"
+        suggestion = f"{self.workspace.preset.name.replace('-', '_')}{SUFFIXES[to]}"
         answer = await self.app.push_screen_wait(Ask("Write to", suggestion, "a file in the folder you started in"))
         if answer is None:
             return

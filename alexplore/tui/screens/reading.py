@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from rich.console import Group, RenderableType
+from rich.measure import Measurement
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import ScrollableContainer
@@ -17,6 +18,8 @@ from alexplore.network.compare import compare
 from alexplore.network.presets import Preset
 from alexplore.tables import about, diff_table, diff_totals
 
+UNWRAPPED = 500
+
 
 class ReadingScreen(Screen[None]):
     """Scrolls both ways; Escape goes back."""
@@ -25,10 +28,12 @@ class ReadingScreen(Screen[None]):
         Binding("escape", "app.pop_screen", "Back", tooltip="Go back to the network"),
     ]
 
-    def __init__(self, title: str, content: Iterable[RenderableType]) -> None:
+    def __init__(self, title: str, content: Iterable[RenderableType], *, unwrapped: bool = False) -> None:
+        """`unwrapped` content keeps its width, however narrow the terminal."""
         super().__init__()
         self._title = title
         self._content = Group(*content)
+        self._unwrapped = unwrapped
 
     def compose(self) -> ComposeResult:
         """A framed page."""
@@ -39,6 +44,10 @@ class ReadingScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Let the arrows scroll."""
+        if self._unwrapped:
+            options = self.app.console.options.update(width=UNWRAPPED)
+            width = Measurement.get(self.app.console, options, self._content).maximum
+            self.query_one("#page Static").styles.width = width
         self.query_one("#page").focus()
 
 
@@ -47,7 +56,7 @@ def comparison(a: Preset, b: Preset) -> ReadingScreen:
     compared = compare(a.network, b.network)
     legend = "≠ settings differ · ≈ only numbers do · − only in a · + only in b"
     content = (diff_table(a, b, compared), legend, "", diff_totals(a, b, compared))
-    return ReadingScreen(f"{a.name} and {b.name}", content)
+    return ReadingScreen(f"{a.name} and {b.name}", content, unwrapped=True)
 
 
 def source(preset: Preset, analysis: Analysis) -> ReadingScreen:

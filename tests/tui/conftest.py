@@ -1,0 +1,31 @@
+"""The app at the sizes that it promises to work at."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+
+from alexplore.network.presets import load_preset
+from alexplore.tui.app import ExploreApp
+
+OpenApp = Callable[..., AbstractAsyncContextManager[tuple[ExploreApp, Pilot[None]]]]
+
+
+@pytest.fixture
+def open_app(tmp_path: Path) -> OpenApp:
+    """Opens the app without a terminal; gives it and what presses its keys."""
+
+    @asynccontextmanager
+    async def run(
+        preset: str = "paper", size: tuple[int, int] = (120, 40)
+    ) -> AsyncIterator[tuple[ExploreApp, Pilot[None]]]:
+        app = ExploreApp(load_preset(preset), tmp_path / "runs")
+        async with app.run_test(size=size) as pilot:
+            await pilot.pause()
+            yield app, pilot
+
+    return run
