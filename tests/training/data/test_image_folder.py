@@ -1,0 +1,188 @@
+"""Image folders: what is in them, what is wrong with them, and what comes out of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from alexplore.training.data import DataError, FolderSplit, pixel_statistics, read_image
+from alexplore.training.data.folder import list_images, open_listings
+
+CPU = torch.device("cpu")
+
+
+def picture(
+    path: Path, color: tuple[int, ...] = (200, 100, 50), mode: str = "RGB", size: tuple[int, int] = (40, 30)
+) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, color if len(color) > 1 else color[0]).save(path)
+    return path
+
+
+def made(folder: Path, classes: tuple[str, ...] = ("cat", "dog"), count: int = 3) -> Path:
+    for part in ("train", "val"):
+        for label, name in enumerate(classes):
+            for i in range(count):
+                picture(folder / part / name / f"{i}.jpg", (60 * label, 20 * i, 100))
+    return folder
+
+
+def ignore(_: str) -> None:
+    pass
+
+
+def split_of(folder: Path, *, workers: int = 0, channels: int = 3, size: tuple[int, int] = (24, 24)) -> FolderSplit:
+    return FolderSplit(list_images(folder, ignore), channels, size, CPU, ignore, workers)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_images_come_in_the_order_asked_for(tmp_path: Path, workers: int) -> None:
+    split = split_of(made(tmp_path) / "train", workers=workers)
+    assert split.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    order = torch.tensor([5, 0, 3, 2, 4])
+    batches = list(split.batches(order, 2))
+    assert [labels.tolist() for _, labels in batches] == [[1, 0], [1, 0], [1]]
+    images = torch.cat([images for images, _ in batches])
+    assert images.dtype == torch.uint8
+    assert images.shape == (5, 3, 24, 24)
+    # Each file has one colour: green tells its number, red its class.
+    green, red = images[:, 1].float().mean((1, 2)), images[:, 0].float().mean((1, 2))
+    torch.testing.assert_close(green, torch.tensor([40.0, 0, 0, 40, 20]), atol=3, rtol=0)
+    torch.testing.assert_close(red, torch.tensor([60.0, 0, 60, 0, 60]), atol=3, rtol=0)
+    for skipped, whole in zip(split.batches(order, 2, skip=1), batches[1:], strict=True):
+        assert torch.equal(skipped[0], whole[0])
+        assert torch.equal(skipped[1], whole[1])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_damaged_images_are_named_left_out_and_counted(tmp_path: Path, workers: int) -> None:
+    folder = made(tmp_path) / "train"
+    rng = np.random.default_rng(0)
+    noise = Image.fromarray(rng.integers(0, 256, (60, 60, 3), dtype=np.uint8))
+    cut, text = folder / "cat" / "1.jpg", folder / "dog" / "0.jpg"
+    noise.save(cut)
+    cut.write_bytes(cut.read_bytes()[:1000])
+    text.write_text("<html>not found</html>")
+    said: list[str] = []
+    split = FolderSplit(list_images(folder, ignore), 3, (24, 24), CPU, said.append, workers)
+    for _ in range(2):
+        labels = [labels.tolist() for _, labels in split.batches(torch.arange(6), 2)]
+        assert labels == [[0], [0], [1, 1]]
+    assert sorted(split.damaged) == [1, 3]
+    assert len(said) == 2  # once, not every epoch
+    assert str(cut) in said[0]
+    assert "truncated" in said[0]
+    assert said[1] == f"{text} is damaged and is left out: not an image that Pillow knows"
+    images, none = next(split.batches(torch.tensor([1]), 4))
+    assert images.shape == (0, 3, 24, 24)
+    assert none.tolist() == []
+
+
+def test_an_unreadable_training_set_is_told(tmp_path: Path) -> None:
+    folder = made(tmp_path) / "train"
+    for path in folder.rglob("*.jpg"):
+        path.write_text("no")
+    with pytest.raises(DataError, match="none of 6 training images could be read"):
+        pixel_statistics(split_of(folder))
+
+
+def test_what_is_no_image_is_told_and_left_out(tmp_path: Path) -> None:
+    folder = made(tmp_path) / "train"
+    (folder / "README.txt").write_text("")
+    (folder / "cat" / "labels.csv").write_text("")
+    said: list[str] = []
+    assert len(list_images(folder, said.append).paths) == 6
+    assert said == [f"{folder}: 2 files are no images and are left out: README.txt, cat/labels.csv"]
+
+
+def test_empty_classes_are_told(tmp_path: Path) -> None:
+    folder = made(tmp_path) / "train"
+    (folder / "eel").mkdir()
+    with pytest.raises(DataError, match="class eel has no images: add some, or remove the folder"):
+        list_images(folder, ignore)
+    with pytest.raises(DataError, match="there must be one for each class"):
+        list_images(folder / "eel", ignore)
+
+
+def test_classes_must_agree(tmp_path: Path) -> None:
+    made(tmp_path)
+    picture(tmp_path / "train" / "eel" / "0.png")
+    picture(tmp_path / "val" / "fox" / "0.png")
+    with pytest.raises(DataError, match="only train has eel; only val has fox"):
+        open_listings(tmp_path, ignore)
+
+
+def test_missing_parts_are_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no folder .*/train and no folder .*/val"):
+        open_listings(tmp_path, ignore)
+
+
+def test_images_in_folders_of_a_class_belong_to_it(tmp_path: Path) -> None:
+    folder = made(tmp_path) / "train"
+    picture(folder / "dog" / "more" / "9.PNG")
+    listing = list_images(folder, ignore)
+    assert listing.paths[-1] == "dog/more/9.PNG"
+    assert listing.labels[-1] == 1
+
+
+@pytest.mark.parametrize(
+    ("mode", "color", "expected"),
+    [
+        ("RGB", (200, 100, 50), (200, 100, 50)),
+        ("L", (70,), (70, 70, 70)),
+        ("1", (1,), (255, 255, 255)),
+        ("RGBA", (200, 100, 50, 255), (200, 100, 50)),
+        ("RGBA", (200, 100, 50, 0), (0, 0, 0)),
+        ("LA", (200, 128), (100, 100, 100)),
+        ("P", (0,), (0, 0, 0)),
+        ("CMYK", (0, 128, 255, 0), (255, 127, 0)),
+        ("I;16", (0x8000,), (128, 128, 128)),
+        ("I", (0x4000,), (64, 64, 64)),
+        ("YCbCr", (100, 128, 128), (100, 100, 100)),
+    ],
+)
+def test_every_mode_is_read(mode: str, color: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    image = Image.new(mode, (50, 20), color if len(color) > 1 else color[0])
+    pixels = read_image(image, 3, (8, 6))
+    assert pixels.shape == (3, 8, 6)
+    assert pixels.dtype == torch.uint8
+    torch.testing.assert_close(pixels[:, 4, 3], torch.tensor(expected, dtype=torch.uint8), atol=1, rtol=0)
+    grey = read_image(image, 1, (8, 6))
+    luma = 0.299 * expected[0] + 0.587 * expected[1] + 0.114 * expected[2]  # ITU-R 601
+    assert abs(int(grey[0, 4, 3]) - luma) <= 1
+
+
+def test_the_shorter_side_is_resized_and_the_centre_taken() -> None:
+    """Three bands side by side, of which a square in the middle leaves the second."""
+    image = Image.new("RGB", (300, 100))
+    for band, color in enumerate([(255, 0, 0), (0, 255, 0), (0, 0, 255)]):
+        image.paste(color, (100 * band, 0, 100 * (band + 1), 100))
+    pixels = read_image(image, 3, (50, 50))
+    assert torch.equal(pixels[:, 25, 3:-3].float().mean(1), torch.tensor([0.0, 255, 0]))
+    upright = read_image(image.rotate(90, expand=True), 3, (50, 50))
+    assert torch.equal(upright[:, 3:-3, 25].float().mean(1), torch.tensor([0.0, 255, 0]))
+
+
+def test_pictures_are_turned_as_the_camera_was_held(tmp_path: Path) -> None:
+    image = Image.new("RGB", (64, 64), (0, 0, 0))
+    image.paste((255, 255, 255), (0, 0, 64, 32))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise by a quarter
+    image.save(tmp_path / "turned.jpg", exif=exif)
+    with Image.open(tmp_path / "turned.jpg") as opened:
+        pixels = read_image(opened, 1, (64, 64))[0].float()
+    assert pixels[:, 40:].mean() > 250
+    assert pixels[:, :24].mean() < 5
+
+
+def test_statistics_are_of_evenly_spaced_images(tmp_path: Path) -> None:
+    split = split_of(made(tmp_path) / "train")
+    mean, covariance = pixel_statistics(split)
+    images = torch.cat([images for images, _ in split.batches(torch.arange(6), 6)])
+    pixels = images.permute(1, 0, 2, 3).reshape(3, -1).numpy() / 255
+    np.testing.assert_allclose(mean.numpy(), pixels.mean(1))
+    np.testing.assert_allclose(covariance.numpy(), np.cov(pixels, bias=True), atol=1e-12)
