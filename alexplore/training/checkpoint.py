@@ -26,7 +26,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from alexplore.runs.files import fsync_folder, read_json
 from alexplore.training.errors import CheckpointError
@@ -44,6 +45,22 @@ class Checkpoint:
     weights: dict[str, Tensor]
     state: dict[str, Any]
     manifest: dict[str, Any]
+
+
+class WholeState:
+    """Weights and optimizer state of a rank that holds the whole network."""
+
+    def collect(self, model: nn.Module, optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """What a checkpoint needs of them; every rank must ask for it."""
+        return model.state_dict(), optimizer.state_dict()
+
+    def load_weights(self, model: nn.Module, weights: dict[str, Tensor]) -> None:
+        """Take weights from a checkpoint."""
+        model.load_state_dict(weights)
+
+    def load_optimizer(self, model: nn.Module, optimizer: Optimizer, state: dict[str, Any]) -> None:
+        """Take an optimizer's state from a checkpoint."""
+        optimizer.load_state_dict(state)
 
 
 def save(folder: Path, weights: dict[str, Tensor], state: dict[str, Any], *, best: bool = False, **where: Any) -> None:

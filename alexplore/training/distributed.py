@@ -48,12 +48,12 @@ class Ranks:
         """This rank's part of `count` samples: the parts differ by one at most, the first ranks' being the larger."""
         each, over = divmod(count, self.data_size)
         start = self.data_rank * each + min(self.data_rank, over)
-        return slice(start, start + each + (self.data_rank < over))
+        return slice(start, start + self.share_size(count))
 
     def share_size(self, count: int) -> int:
         """How many samples this rank's part of `count` has."""
-        part = self.share(count)
-        return part.stop - part.start
+        each, over = divmod(count, self.data_size)
+        return each + (self.data_rank < over)
 
     def share_of_order(self, order: Tensor, batch_size: int) -> Tensor:
         """This rank's samples of every batch of an epoch, one batch after the other."""
@@ -87,6 +87,12 @@ class Ranks:
         if self.size > 1:
             dist.broadcast_object_list(messages, src=0)
         return messages[0]
+
+    def agree(self, flag: Tensor) -> Tensor:
+        """1 on every rank where it is 1 on any, without waiting; ranks that share gradients agree already."""
+        if self.towers:
+            dist.all_reduce(flag, dist.ReduceOp.MAX)
+        return flag
 
     def first(self, action: Callable[[], T]) -> T:
         """Do something on rank 0, then on the others: what it downloads or builds is there for them."""

@@ -11,8 +11,8 @@ class TrainingError(Exception):
     """A run that can't go on; the message says why, and what to do."""
 
 
-class HardwareError(TrainingError):
-    """Hardware was asked for that this machine does not have."""
+class UsageError(TrainingError):
+    """Something was asked for that this machine does not have, or this network does not allow."""
 
 
 class NotFiniteError(TrainingError):

@@ -31,6 +31,7 @@ from alexplore.training.precision import Precision
 from alexplore.training.pulse import Pulse, Wishes
 from alexplore.training.randomness import epoch_order, seed_for
 from alexplore.training.recipe import Plateau, learning_rate, set_learning_rate
+from alexplore.training.towers import TowerState, exchanged
 
 PAUSE_SECONDS = 0.2
 
@@ -63,6 +64,7 @@ class Progress:
     best: float | None = None  # validation accuracy
     line: Tally = field(default_factory=Tally)  # since the last metrics line
     whole: Tally = field(default_factory=Tally)  # since the epoch began
+    epoch_seconds: float = 0.0  # of training since the epoch began
     seconds: float = 0.0  # of training and evaluating, over all attempts
 
     def to_dict(self) -> dict[str, Any]:
@@ -91,6 +93,7 @@ class Trainer:
         optimizer: Optimizer,
         guard: Guard,
         precision: Precision,
+        held: checkpoint.WholeState | TowerState,
         macs: int,
         ranks: Ranks,
         pulse: Pulse,
@@ -100,7 +103,8 @@ class Trainer:
         """`objective` wraps `model`, perhaps with the exchange of gradients between ranks."""
         self.run, self.recipe, self.dataset, self.preprocess = run, recipe, dataset, preprocess
         self.model, self.objective, self.optimizer, self.guard = model, objective, optimizer, guard
-        self.precision, self.ranks, self.pulse, self.journal = precision, ranks, pulse, journal
+        self.precision, self.held = precision, held
+        self.ranks, self.pulse, self.journal = ranks, pulse, journal
         self.progress = progress
         self.steps_per_epoch = -(-len(dataset.train) // recipe.batch_size)
         self.interval = record_interval(macs, recipe.batch_size, self.steps_per_epoch)
@@ -172,6 +176,7 @@ class Trainer:
         """Bring progress up to the last step, and write the metrics lines that are due."""
         steps = tallies(self.ranks.sum(self.log.take()))
         elapsed = self._count_time()
+        self.progress = replace(self.progress, epoch_seconds=self.progress.epoch_seconds + elapsed)
         if steps:
             self.rate = sum(tally.images for tally, _ in steps) / max(elapsed, 1e-6)
         for tally, broken in steps:
@@ -225,7 +230,17 @@ class Trainer:
         epoch = at.epoch + 1
         self.journal.metrics(at.step, epoch, **values)
         train = {"train/loss": at.whole.mean_loss, "train/acc": at.whole.accuracy}
-        self.journal.event("epoch", epoch=epoch, step=at.step, **train, **values, seconds=round(at.seconds, 3))
+        self.journal.event(
+            "epoch",
+            epoch=epoch,
+            step=at.step,
+            **train,
+            **values,
+            seconds=round(at.seconds, 3),
+            images_per_second=round(at.whole.images / max(at.epoch_seconds, 1e-6), 1),
+        )
+        if self.ranks.towers:
+            self.journal.event("exchange", bytes_per_image=exchanged(self.model))
         best = at.best is None or result.accuracy > at.best
         self.progress = replace(
             at,
@@ -233,6 +248,7 @@ class Trainer:
             plateau=at.plateau.after(1 - result.accuracy, self.recipe),
             best=result.accuracy if best else at.best,
             whole=Tally(),
+            epoch_seconds=0.0,
         )
         self._save(best=best)
         self._tell("running")
@@ -273,16 +289,17 @@ class Trainer:
         """Save a checkpoint; a full disk is told and training goes on with the last good one."""
         at = self.progress
         started = time.monotonic()
+        weights, optimizer = self.held.collect(self.model, self.optimizer)
         if self.ranks.rank == 0:
             state = {
                 "progress": at.to_dict(),
-                "optimizer": self.optimizer.state_dict(),
+                "optimizer": optimizer,
                 "guard": self.guard.state(),
                 "precision": self.precision.name,
             }
             where = {"step": at.step, "epoch": at.epoch, "val/acc": at.best}
             try:
-                checkpoint.save(self.run.checkpoints_folder, self.model.state_dict(), state, best=best, **where)
+                checkpoint.save(self.run.checkpoints_folder, weights, state, best=best, **where)
             except CheckpointError as error:
                 self.journal.event("warning", message=f"no checkpoint at step {at.step}: {error}; training goes on")
             else:

@@ -9,8 +9,9 @@ import torch
 
 from alexplore.runs.config import Hardware, RunConfig
 from alexplore.training.distributed import Ranks
-from alexplore.training.errors import HardwareError
+from alexplore.training.errors import UsageError
 from alexplore.training.journal import History
+from alexplore.training.towers import place
 
 NICE = 10
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
@@ -20,15 +21,15 @@ def choose_device(hardware: Hardware) -> torch.device:
     """The device to train on; with several GPUs, any of them.
 
     Raises:
-        HardwareError: cuda was asked for and there is none, or more GPUs than there are.
+        UsageError: cuda was asked for and there is none, or more GPUs than there are.
     """
     there = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if hardware.device == "cuda" and not there:
-        raise HardwareError("--device cuda: PyTorch finds no GPU on this machine; use --device cpu, or auto")
+        raise UsageError("--device cuda: PyTorch finds no GPU on this machine; use --device cpu, or auto")
     if hardware.device == "cpu" or not there:
         return torch.device("cpu")
     if hardware.gpus is not None and hardware.gpus > there and "RANK" not in os.environ:
-        raise HardwareError(f"--gpus {hardware.gpus}: this machine has {there}; use --gpus {there} or less")
+        raise UsageError(f"--gpus {hardware.gpus}: this machine has {there}; use --gpus {there} or less")
     return torch.device("cuda")
 
 
@@ -36,19 +37,22 @@ def choose_ranks(config: RunConfig, device: torch.device) -> int:
     """How many ranks to start: as many as asked for; else one for each tower, one for each GPU, or one CPU rank.
 
     Raises:
-        HardwareError: more than a batch has images, or than this machine's GPUs for the towers.
+        UsageError: a batch can't be shared among so many, or the network can't be split into towers.
     """
     gpus = torch.cuda.device_count() if device.type == "cuda" else None
     ranks = config.hardware.gpus
     if config.hardware.parallel == "towers":
-        ranks = ranks or config.network.towers
-        if gpus is not None and ranks > gpus:
-            raise HardwareError(f"--parallel towers: {ranks} towers need as many GPUs, this machine has {gpus}")
-        return ranks
+        place(config.network)
+        towers = config.network.towers
+        if ranks not in (None, towers):
+            raise UsageError(f"--gpus {ranks} --parallel towers: this network has {towers} towers, each for one rank")
+        if gpus is not None and towers > gpus:
+            raise UsageError(f"--parallel towers: {towers} towers need as many GPUs, this machine has {gpus}")
+        return towers
     if ranks is None:
         ranks = min(gpus or 1, config.recipe.batch_size)
     if ranks > config.recipe.batch_size:
-        raise HardwareError(
+        raise UsageError(
             f"--gpus {ranks}: a batch of {config.recipe.batch_size} images can't be shared among more ranks"
         )
     return ranks

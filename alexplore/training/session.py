@@ -27,6 +27,7 @@ from alexplore.training.pulse import Pulse
 from alexplore.training.randomness import seed_for
 from alexplore.training.recipe import make_optimizer
 from alexplore.training.signals import Signals
+from alexplore.training.towers import TowerState, build_tower
 
 
 def train(
@@ -65,10 +66,14 @@ def train(
     journal.event("dataset", name=dataset.name, **sizes, synthetic=dataset.synthetic)
 
     starting("building the network")
-    model = build(network, seed_for(recipe.seed, "weights")).to(device)
-    saved = checkpoint.load(run.checkpoints_folder, lambda message: journal.event("warning", message=message))
+    seed = seed_for(recipe.seed, "weights")
+    model = (build_tower(network, ranks.rank, seed) if ranks.towers else build(network, seed)).to(device)
+    held = TowerState(network, ranks.rank) if ranks.towers else checkpoint.WholeState()
+    saved = ranks.first(
+        lambda: checkpoint.load(run.checkpoints_folder, lambda message: journal.event("warning", message=message))
+    )
     if saved is not None:
-        model.load_state_dict(saved.weights)
+        held.load_weights(model, saved.weights)
 
     choice = _kept_choice(recipe, device, history)
     if not choice:
@@ -78,10 +83,10 @@ def train(
     precision = Precision(choice["precision"], device)
 
     optimizer = make_optimizer(recipe, model)
-    guard = Guard(optimizer, device, scaled=precision.scaled)
+    guard = Guard(optimizer, device, scaled=precision.scaled, agree=ranks.agree)
     progress = Progress()
     if saved is not None:
-        optimizer.load_state_dict(saved.state["optimizer"])
+        held.load_optimizer(model, optimizer, saved.state["optimizer"])
         guard.load(saved.state["guard"])
         progress = Progress.from_dict(saved.state["progress"])
     journal.event(
@@ -106,6 +111,7 @@ def train(
         optimizer=optimizer,
         guard=guard,
         precision=precision,
+        held=held,
         macs=analyse(network).totals.macs,
         ranks=ranks,
         pulse=Pulse(ranks, run if ranks.rank == 0 else None, signals),

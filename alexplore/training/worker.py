@@ -22,7 +22,7 @@ from alexplore.runs.control import forget_requests, leave_request
 from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.files import read_json
 from alexplore.runs.status import worker_lock
-from alexplore.training.errors import HardwareError, RankError, Stopped, TrainingError
+from alexplore.training.errors import RankError, Stopped, TrainingError, UsageError
 from alexplore.training.journal import Journal, SilentJournal, read_history
 from alexplore.training.signals import Signals
 
@@ -33,6 +33,10 @@ DONE, FAILED, WRONG_USE, STOPPED = 0, 1, 2, 3
 
 LAUNCHER = "ALEXPLORE_LAUNCHER"
 """In a rank's environment: the process that launched it, which holds the run's lock and is the worker people see."""
+
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+# Threads that have nothing to do wait actively for 0.2 ms and then sleep; read by OpenMP when torch is imported. The
+# default of 5 ms makes training many times slower as soon as another program wants one of the cores.
 
 ANOTHER_RANK = "another rank ended before its work was done; console.log has its last words"
 
@@ -141,7 +145,7 @@ def _guarded(journal: Journal, work: Callable[[], int], who: str = "") -> int:
     except Stopped:
         journal.end("stopped")
         return STOPPED
-    except HardwareError as error:
+    except UsageError as error:
         failed(str(error))
         return WRONG_USE
     except (TrainingError, DataError, SettingError, ShapeError, RunError) as error:
