@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from alexplore.network.layers import NO_PARAMETERS, Conv2d, Flatten, Layer, Linear, Parameters, Pool2d, Windows
 from alexplore.network.memory import TrainingMemory, training_memory
@@ -19,8 +20,7 @@ from alexplore.network.shape import Shape, ShapeError, Window, elements
 FP32_BYTES = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Axis:
+class Axis(NamedTuple):
     """What one output sees of one axis of the input, in input pixels.
 
     `size` pixels, `jump` pixels between neighbouring outputs, the first output's window beginning at pixel `start`
@@ -116,18 +116,27 @@ class Analysis:
     @cached_property
     def totals(self) -> Totals:
         """Sums over the rows."""
-        rows = self.rows
-        params = sum(row.params for row in rows)
+        params = trainable = buffers = macs = neurons = connections = activations = exchanged = 0
+        for row in self.rows:  # one pass: this runs at every keystroke of an edit
+            count = row.parameters.count
+            params += count
+            trainable += count if row.layer.trains else 0
+            buffers += row.parameters.buffers
+            macs += row.macs
+            neurons += row.neurons
+            connections += row.connections
+            activations += row.activation_bytes
+            exchanged += row.exchange_bytes
         return Totals(
             params=params,
-            trainable_params=sum(row.trainable_params for row in rows),
-            buffers=sum(row.parameters.buffers for row in rows),
-            macs=sum(row.macs for row in rows),
-            neurons=sum(row.neurons for row in rows),
-            connections=sum(row.connections for row in rows),
+            trainable_params=trainable,
+            buffers=buffers,
+            macs=macs,
+            neurons=neurons,
+            connections=connections,
             weight_bytes=FP32_BYTES * params,
-            activation_bytes=sum(row.activation_bytes for row in rows),
-            exchange_bytes=sum(row.exchange_bytes for row in rows),
+            activation_bytes=activations,
+            exchange_bytes=exchanged,
         )
 
     @property

@@ -96,7 +96,7 @@ def _outputs(layer: Conv2d | Pool2d, window: Window, size: int) -> Formula:
     rule = f"(in + padding before and after − {kernel}) / stride"
     if not window.ceil_mode:
         return Formula("", f"⌊({room}) / {stride}⌋ + 1", outputs, "", f"⌊{rule}⌋ + 1")
-    if replace(window, ceil_mode=False).outputs(size) == outputs and (outputs - 1) * window.stride != (
+    if window._replace(ceil_mode=False).outputs(size) == outputs and (outputs - 1) * window.stride != (
         size + window.before + window.after - window.extent
     ):
         note = "the last window would start in the padding after the input, so it does not count"

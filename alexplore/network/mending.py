@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,8 +37,8 @@ def proposals(network: Network, position: int, shape: Shape) -> tuple[Proposal, 
     `shape` is what the layer gets, and can't read. Where no change helps, the layer's removal is proposed.
     """
     layer = network.layers[position]
-    candidates = list(_candidates(network, position, shape))
-    mends = tuple(candidate for candidate in candidates if reads(candidate.apply(network), layer.name))
+    candidates = _candidates(network, position, shape)
+    mends = tuple(one for one in candidates if _mended(network, one.apply(network), position, shape))
     return mends or (Proposal(f"remove {layer.name}", lambda network: network.remove(network.index(layer.name))),)
 
 
@@ -59,6 +59,17 @@ def reads(network: Network, name: str) -> bool:
     except ShapeError:
         pass
     return False
+
+
+def _mended(network: Network, changed: Network, position: int, shape: Shape) -> bool:
+    """Whether the layer at `position`, which got `shape`, can read in the changed network."""
+    if changed.input != network.input or changed.layers[:position] != network.layers[:position]:
+        return reads(changed, network.layers[position].name)
+    try:
+        changed.layers[position].output_shape(shape)
+    except ShapeError:
+        return False
+    return True
 
 
 def _candidates(network: Network, position: int, shape: Shape) -> Iterator[Proposal]:
@@ -148,41 +159,58 @@ def _resized(
     """The input nearest in size, height and width in equal steps, with which `measure` of the map read at `position`
     is what is wanted; None without one.
 
-    Every window gives more outputs, or as many, on a larger map: so `measure`, which grows with both sides, can be
-    searched by halving.
+    Every window gives as many outputs, or more, on a larger map: so `measure`, which grows with both sides, grows with
+    the input too, and the search can double its steps and then halve them.
     """
     channels, height, width = network.input
-    resizing = [layer for layer in network.layers[:position] if isinstance(layer, Conv2d | Pool2d | AdaptiveAvgPool2d)]
+    if any(isinstance(layer, AdaptiveAvgPool2d) for layer in network.layers[:position]):
+        return None  # the map has one size whatever the input
+    windows = list(_resizing_windows(network.layers[:position]))
 
     def measured(change: int) -> int:
-        size = _through(resizing, height + change, width + change)
+        size = _through(windows, height + change, width + change)
         return 0 if size is None else measure(*size)
 
     def first(at_least: int) -> int:
         """The smallest change that measures so much."""
-        low, high = 1 - min(height, width), max(1, LARGEST_INPUT - max(height, width))
-        while low < high:
+        low, high = -1, 0
+        while measured(low) >= at_least:
+            low, high = 2 * low, low
+        while measured(high) < at_least and high < LARGEST_INPUT:
+            low, high = high, 2 * high + 1
+        while high - low > 1:
             middle = (low + high) // 2
-            low, high = (low, middle) if measured(middle) >= at_least else (middle + 1, high)
-        return low
+            low, high = (low, middle) if measured(middle) >= at_least else (middle, high)
+        return high
 
     change = first(wanted) if measured(0) < wanted else first(wanted + 1) - 1
-    if min(height, width) + change < 1 or measured(change) != wanted:
+    if measured(change) != wanted:
         return None
     return channels, height + change, width + change
 
 
-def _through(layers: list[Conv2d | Pool2d | AdaptiveAvgPool2d], height: int, width: int) -> tuple[int, int] | None:
-    """The size of a map after these layers, None where a window does not fit."""
+def _resizing_windows(layers: Iterable[Layer]) -> Iterator[Windows]:
+    """The windows of the layers that may give another map size than they get."""
     for layer in layers:
-        if isinstance(layer, AdaptiveAvgPool2d):
-            height, width = pair(layer.output_size)
+        if not isinstance(layer, Conv2d | Pool2d):
+            continue
+        if layer.padding == "same":  # as many outputs as a window of one tap gives
+            height, width = (
+                Window(1, stride) for stride in pair(layer.kernel_size if layer.stride is None else layer.stride)
+            )
         else:
-            windows: Windows = layer.windows((1, height, width))
-            height, width = windows[0].outputs(height), windows[1].outputs(width)
-            if height < 1 or width < 1:
-                return None
-    return height, width
+            height, width = layer.windows((1, 1, 1))
+        if not (height.keeps_size and width.keeps_size):
+            yield height, width
+
+
+def _through(windows: Iterable[Windows], height: int, width: int) -> tuple[int, int] | None:
+    """The size of a map after these windows, None where one does not fit."""
+    for rows, columns in windows:
+        if height < 1 or width < 1:
+            break
+        height, width = rows.outputs(height), columns.outputs(width)
+    return (height, width) if height >= 1 and width >= 1 else None
 
 
 def _channels_at(network: Network, position: int) -> int:

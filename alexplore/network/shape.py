@@ -6,7 +6,7 @@ Shapes leave out the batch: a map is (channels, height, width), a vector is (fea
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 Shape = tuple[int, ...]
 
@@ -15,8 +15,7 @@ class ShapeError(Exception):
     """A layer that can't read its input; the message says why, in numbers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """A window of `kernel` taps sliding along one axis, in pixels; `before` and `after` are the padding.
 
     Sizes follow PyTorch (documentation of `Conv2d` and `MaxPool2d`): with `ceil_mode` a last, partial window is kept
@@ -34,6 +33,11 @@ class Window:
     def extent(self) -> int:
         """Pixels from the window's first tap to its last, both included."""
         return self.dilation * (self.kernel - 1) + 1
+
+    @property
+    def keeps_size(self) -> bool:
+        """Whether it takes as many positions as the axis has pixels, on every axis."""
+        return self.stride == 1 and self.before + self.after == self.extent - 1
 
     def outputs(self, size: int) -> int:
         """How many positions the window takes on an axis of `size` pixels; below 1 where it does not fit."""
