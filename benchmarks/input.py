@@ -1,0 +1,92 @@
+"""The input path alone: uint8 images to a resized float batch, against a DataLoader that resizes one image at a time.
+
+Fashion-MNIST's size (28×28) to AlexNet's (224×224), in grey and in colour, batch 128. The two take turns in one run;
+each ratio is of neighbouring turns, and the middle one is printed. Images are random pixels: no file is needed.
+
+    python benchmarks/input.py [TURNS]
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+from torchvision import transforms  # type: ignore[import-untyped]
+
+from alexplore.network.recipe import Recipe
+from alexplore.training.data import Dataset, Preprocess, Resident
+
+SIDE, TO, BATCH = 28, 224, 128
+COUNT = 8 * BATCH
+GOAL = 5.0
+
+
+class OneAtATime(TorchDataset[tuple[Tensor, int]]):
+    """As the tutorials have it: each image through Pillow, `Resize` and `ToTensor`."""
+
+    def __init__(self, images: Tensor) -> None:
+        """uint8 images (N, C, H, W)."""
+        self.pixels = images.permute(0, 2, 3, 1).numpy()
+        self.transform = transforms.Compose([transforms.Resize((TO, TO)), transforms.ToTensor()])
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        pixels = self.pixels[index]
+        return self.transform(Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0])), 0
+
+
+def main(turns: int) -> None:
+    """Measure and print."""
+    cpu = torch.device("cpu")
+    print(f"{os.cpu_count()} processors, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    for channels in (1, 3):
+        images = torch.randint(0, 256, (COUNT, channels, SIDE, SIDE), dtype=torch.uint8)
+        resident = Resident(images, torch.zeros(COUNT, dtype=torch.int64), cpu)
+        dataset = Dataset("made", ("one",), channels, (0.0,) * channels, (1.0,) * channels, resident, resident)
+        preprocess = Preprocess(Recipe(), (channels, TO, TO), dataset, cpu)
+        loader_data = OneAtATime(images)
+
+        def ours(preprocess: Preprocess = preprocess, resident: Resident = resident) -> None:
+            for batch, _ in resident.batches(torch.randperm(COUNT), BATCH):
+                preprocess.train(batch, 0)
+
+        for workers in (0, 2):
+            loader = DataLoader(loader_data, BATCH, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
+
+            def theirs(loader: DataLoader[tuple[Tensor, int]] = loader) -> None:
+                for _ in loader:
+                    pass
+
+            fast, slow = alternate(ours, theirs, turns)
+            ratio = statistics.median(a / b for a, b in zip(fast, slow, strict=True))
+            print(
+                f"{channels}×{SIDE}×{SIDE} to {TO}×{TO}: {statistics.median(fast):8,.0f} images/s, DataLoader with "
+                f"{workers} workers {statistics.median(slow):7,.0f}: {ratio:5.1f} times"
+                + (f" (goal {GOAL:.0f})" if workers == 0 else "")
+            )
+
+
+def alternate(one: Callable[[], None], other: Callable[[], None], turns: int) -> tuple[list[float], list[float]]:
+    """Images a second of two tasks that take turns, after one turn each that is not counted."""
+    rates: tuple[list[float], list[float]] = ([], [])
+    for turn in range(turns + 1):
+        for task, rate in zip((one, other), rates, strict=True):
+            before = time.perf_counter()
+            task()
+            if turn:
+                rate.append(COUNT / (time.perf_counter() - before))
+    return rates
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 7)
