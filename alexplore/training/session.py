@@ -14,6 +14,7 @@ from alexplore.network.recipe import Recipe
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory
 from alexplore.training import checkpoint
+from alexplore.training.batch_norm import share_statistics
 from alexplore.training.build import build, check_classifier
 from alexplore.training.data import Dataset, Preprocess, open_dataset
 from alexplore.training.distributed import Ranks
@@ -68,6 +69,8 @@ def train(
     starting("building the network")
     seed = seed_for(recipe.seed, "weights")
     model = (build_tower(network, ranks.rank, seed) if ranks.towers else build(network, seed)).to(device)
+    if ranks.data_size > 1:
+        share_statistics(model)
     held = TowerState(network, ranks.rank) if ranks.towers else checkpoint.WholeState()
     saved = ranks.first(
         lambda: checkpoint.load(run.checkpoints_folder, lambda message: journal.event("warning", message=message))

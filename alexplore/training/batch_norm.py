@@ -1,0 +1,75 @@
+"""Batch norm over a batch that several ranks share: its statistics are the whole batch's, as on one device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def share_statistics(model: nn.Module) -> None:
+    """Have a model's batch norms take their statistics over all ranks; what they are called stays."""
+    for name, layer in model.named_children():
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            setattr(model, name, SharedBatchNorm(layer))
+
+
+class SharedBatchNorm(nn.Module):
+    """A batch norm over all ranks, of which some may have no images."""
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> None:
+        super().__init__()
+        self.eps, self.momentum = norm.eps, norm.momentum or 0.0
+        self.frozen = getattr(norm, "frozen", False)
+        self.weight, self.bias = norm.weight, norm.bias
+        for name, buffer in norm.named_buffers():
+            self.register_buffer(name, buffer)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Normalise (N, C) or (N, C, H, W)."""
+        if not self.training:
+            return F.batch_norm(values, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        x = values.to(torch.promote_types(values.dtype, torch.float32))
+        over = [axis for axis in range(x.dim()) if axis != 1]
+        shape = (1, -1, *[1] * (x.dim() - 2))
+        own_count = x.new_full((1,), x.numel() // x.shape[1])
+        sums = _sum_over_ranks(torch.cat((x.sum(over), own_count)))
+        mean, count = sums[:-1] / sums[-1], sums[-1]
+        centred = x - mean.view(shape)
+        variance = _sum_over_ranks(centred.square().sum(over)) / count
+        with torch.no_grad():
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
+            self.num_batches_tracked += 1
+        normalized = centred * (variance + self.eps).rsqrt().view(shape)
+        if self.weight is not None:
+            normalized = normalized * self.weight.view(shape) + self.bias.view(shape)
+        return normalized.to(values.dtype)
+
+
+def _sum_over_ranks(values: Tensor) -> Tensor:
+    total: Tensor = _SumOverRanks.apply(values)
+    return total
+
+
+class _SumOverRanks(torch.autograd.Function):
+    """Every rank's loss depends on the sum, so what they all want changed in it is summed on the way back."""
+
+    @staticmethod
+    def forward(_: Any, values: Tensor) -> Tensor:
+        total = values.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_: Any, *gradients: Tensor) -> Tensor:
+        gradient = gradients[0].clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(gradient)
+        return gradient
