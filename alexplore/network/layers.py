@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from keyword import iskeyword
 from typing import Any, ClassVar
 
@@ -111,7 +112,8 @@ class Conv2d(Layer):
     trainable: bool = setting(flag(), True, "false freezes the layer")
 
     def windows(self, shape: Shape) -> Windows:
-        return _windows(shape, self.kernel_size, self.stride, self.padding, self.dilation)
+        map_size = shape[1:] if self.padding == "same" else None
+        return _windows(self.kernel_size, self.stride, self.padding, self.dilation, False, map_size)
 
     def output_shape(self, shape: Shape) -> Shape:
         channels, _, _ = _require_map(self.name, shape)
@@ -141,7 +143,8 @@ class Pool2d(Layer):
 
     def windows(self, shape: Shape) -> Windows:
         stride = self.kernel_size if self.stride is None else self.stride
-        return _windows(shape, self.kernel_size, stride, self.padding, 1, self.ceil_mode)
+        map_size = shape[1:] if self.padding == "same" else None
+        return _windows(self.kernel_size, stride, self.padding, 1, self.ceil_mode, map_size)
 
     def output_shape(self, shape: Shape) -> Shape:
         _require_map(self.name, shape)
@@ -417,29 +420,27 @@ def pair(size: int | Pair) -> Pair:
     return (size, size) if isinstance(size, int) else size
 
 
+@lru_cache(4096)  # each layer's are asked for several times in an analysis, and in the next one
 def _windows(
-    shape: Shape,
     kernel_size: int | Pair,
     stride: int | Pair,
     padding: Padding,
     dilation: int | Pair,
-    ceil_mode: bool = False,
+    ceil_mode: bool,
+    map_size: Shape | None,
 ) -> Windows:
+    """The windows along height and width; `map_size` is looked at under "same" padding alone."""
     kernels, strides, dilations = pair(kernel_size), pair(stride), pair(dilation)
+    rows, columns = (0, 0), (0, 0)  # "valid"
     match padding:
         case "same":
-            rows, columns = (
-                same_padding(length, *axis)
-                for length, *axis in zip(shape[1:], kernels, strides, dilations, strict=True)
-            )
+            rows, columns = map(same_padding, map_size or (), kernels, strides, dilations)
         case int():
             rows = columns = (padding, padding)
         case (height, width):
             rows, columns = (height, height), (width, width)
         case (left, right, top, bottom):
             rows, columns = (top, bottom), (left, right)
-        case _:  # "valid"
-            rows = columns = (0, 0)
     return (
         Window(kernels[0], strides[0], dilations[0], *rows, ceil_mode),
         Window(kernels[1], strides[1], dilations[1], *columns, ceil_mode),
@@ -454,14 +455,16 @@ def _adaptive_window(size: int, outputs: int) -> Window:
 
 
 def _slide(layer: Conv2d | Pool2d, windows: Windows, shape: Shape) -> Pair:
-    for axis, window, length in zip(("height", "width"), windows, shape[1:], strict=True):
-        if window.outputs(length) < 1:
-            padded = length + window.before + window.after
-            with_padding = f" ({length} with padding {window.before}+{window.after})" if padded != length else ""
-            raise ShapeError(
-                f"{layer.name}: the window's {axis} {window.extent} is larger than the input's {padded}{with_padding}"
-            )
-    return windows[0].outputs(shape[1]), windows[1].outputs(shape[2])
+    """How many positions the windows take along height and width."""
+    height, width = windows[0].outputs(shape[1]), windows[1].outputs(shape[2])
+    if height < 1 or width < 1:
+        axis, window, size = ("height", windows[0], shape[1]) if height < 1 else ("width", windows[1], shape[2])
+        padded = size + window.before + window.after
+        with_padding = f" ({size} with padding {window.before}+{window.after})" if padded != size else ""
+        raise ShapeError(
+            f"{layer.name}: the window's {axis} {window.extent} is larger than the input's {padded}{with_padding}"
+        )
+    return height, width
 
 
 def _require_map(name: str, shape: Shape) -> tuple[int, int, int]:
