@@ -55,6 +55,7 @@ class TrainScreen(Screen[None]):
     """Starts a run, or shows one."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "start", "Start", tooltip="Start the training that the form describes"),
         Binding("n", "new", "New", tooltip="Set up a training of the network in Explore"),
         Binding("x", "stop", "Stop", tooltip="Stop the run after a checkpoint; it can be resumed"),
         Binding("space", "pause", "Pause", tooltip="Let the run wait, or go on"),
@@ -70,6 +71,7 @@ class TrainScreen(Screen[None]):
         super().__init__()
         self.workspace = workspace
         self._snapshot: Snapshot | None = None
+        self._filled_from: tuple[str, Recipe] | None = None
         self._smooth: Mapping[str, Curve] = {}
         self._logarithmic = False
         self._raw = True
@@ -110,12 +112,16 @@ class TrainScreen(Screen[None]):
     # Starting
 
     async def _show_form(self) -> None:
+        """Show the form; what was typed stays in it until another recipe takes its place."""
         preset = self.workspace.preset
         form = self.query_one("#recipe", SettingsEditor)
         form.border_title = f"Train {self.workspace.title}"
         form.display, self.query_one("#run").display = True, False
-        values = {**settings_of(preset.recipe), **settings_of(Hardware())}
-        await form.edit((Recipe, Hardware, DataSource), values)
+        if self._filled_from != (preset.name, preset.recipe):
+            self._filled_from = (preset.name, preset.recipe)
+            values = {**settings_of(preset.recipe), **settings_of(Hardware())}
+            await form.edit((Recipe, Hardware, DataSource), values)
+        self.refresh_bindings()
 
     def _planned(self, values: Mapping[str, Any]) -> RunConfig:
         given = {key: value for key, value in values.items() if value is not None}
@@ -144,7 +150,8 @@ class TrainScreen(Screen[None]):
         form.border_subtitle = f"takes {bytes_text(memory.total)} · enter starts · escape goes back"
 
     @on(SettingsEditor.Committed)
-    def _commit(self) -> None:
+    def action_start(self) -> None:
+        """Start what the form describes."""
         broken = self.workspace.analysis.broken
         form = self.query_one("#recipe", SettingsEditor)
         if broken:
@@ -157,6 +164,7 @@ class TrainScreen(Screen[None]):
             form.complain(str(error))
             return
         self.workspace.with_recipe(config.recipe)
+        self._filled_from = (config.preset, config.recipe)
         self.app.attached = run
         self._show_run(run)
         self._launch(run)
@@ -318,4 +326,4 @@ class TrainScreen(Screen[None]):
         form = self.is_mounted and self.query_one("#recipe").display
         if action in ("stop", "pause", "checkpoint", "resume", "log_scale", "raw", "new"):
             return not form
-        return True
+        return bool(form) if action == "start" else True

@@ -59,7 +59,7 @@ class SettingInput(Input):
         self.cursor_position = len(self.value)
 
 
-class SettingsEditor(VerticalScroll):
+class SettingsEditor(VerticalScroll, can_focus=False):
     """Labels and inputs in columns; posts `Changed` with what was typed and `Committed` on Enter."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel", show=False, priority=True)]

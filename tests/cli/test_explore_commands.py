@@ -1,0 +1,201 @@
+"""shapes, presets, diff, export: output, exit codes, and one clear message for what goes wrong."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Alexplore
+
+PAPER_PARAMS = 60_965_224
+PAPER_MACS = 724_406_816
+
+
+def test_shapes_prints_the_table_that_people_know(alexplore: Alexplore) -> None:
+    done = alexplore("shapes", "--preset", "paper")
+    assert done.returncode == 0
+    assert "256×27×27" in done.stdout
+    assert "60,965,224" in done.stdout
+    assert "MACs: multiplications by weights; biases, pooling, normalisation and activations count 0." in done.stdout
+    assert done.stderr == ""
+
+
+def test_shapes_json_is_the_contract(alexplore: Alexplore) -> None:
+    one = json.loads(alexplore("shapes", "--preset", "paper", "--json").stdout)
+    assert list(one) == ["preset", "input", "batch", "layers", "totals"]
+    conv1 = one["layers"][0]
+    assert conv1["settings"]["kernel_size"] == 11
+    del conv1["settings"]
+    assert conv1 == {
+        "index": 1, "name": "conv1", "type": "conv2d", "output": [96, 55, 55], "params": 34944,
+        "trainable_params": 34944, "macs": 105415200, "connections": 55 * 55 * (11 * 11 * 3 + 1) * 96,
+        "neurons": 290400, "activation_bytes": 4 * 290400, "receptive_field": 11, "jump": 4, "exchange_bytes": 0,
+        "error": None,
+    }  # fmt: skip
+    totals = one["totals"]
+    assert (totals["params"], totals["macs"], totals["neurons"]) == (PAPER_PARAMS, PAPER_MACS, 659272)
+    batch = json.loads(alexplore("shapes", "--preset", "paper", "--json", "--batch", "4").stdout)
+    assert batch["totals"]["activation_bytes"] == 4 * totals["activation_bytes"]
+    scaled = ("activation_bytes", "training_bytes")
+    assert {k: v for k, v in batch["totals"].items() if k not in scaled} == {
+        k: v for k, v in totals.items() if k not in scaled
+    }
+
+
+def test_shapes_as_csv_and_markdown(alexplore: Alexplore) -> None:
+    rows = list(csv.DictReader(io.StringIO(alexplore("shapes", "-p", "paper", "--csv").stdout)))
+    assert rows[0]["name"] == "conv1"
+    assert sum(int(row["params"]) for row in rows) == PAPER_PARAMS
+    markdown = alexplore("shapes", "-p", "paper", "--markdown").stdout
+    assert markdown.splitlines()[1].replace("|", "").strip(" -:") == ""
+    assert "34,944" in markdown or "34944" in markdown
+
+
+def test_explain_writes_the_arithmetic_out(alexplore: Alexplore) -> None:
+    one = alexplore("shapes", "--preset", "torchvision", "--explain", "conv1").stdout
+    assert "⌊(224 + 2·2 − 11) / 4⌋ + 1 = 55" in one
+    assert "(11·11·3 + 1) · 64 = 23,296" in one
+    everything = alexplore("shapes", "--preset", "torchvision", "--explain").stdout
+    assert "61,100,840" in everything
+
+
+def test_another_input_and_a_broken_shape(alexplore: Alexplore, tiny_preset: Path) -> None:
+    assert "[96, 54, 54]" in alexplore("shapes", "-p", "paper", "--input", "3x224x224", "--json").stdout
+    broken = alexplore("shapes", "-p", "paper", "--input", "3x60x60", "--json")
+    assert broken.returncode == 1
+    errors = [layer["error"] for layer in json.loads(broken.stdout)["layers"]]
+    assert sum(error is not None for error in errors) == 1
+    assert "Traceback" not in broken.stderr
+
+
+def test_presets_are_listed_told_and_checked(alexplore: Alexplore, tiny_preset: Path) -> None:
+    listed = alexplore("presets").stdout
+    for name in ("paper", "torchvision", "fmnist", "fmnist-28"):
+        assert f" {name} " in listed
+    assert "✗ conv1 neurons 253,440: ours is 290,400" in alexplore("presets", "paper").stdout
+    path = Path(alexplore("presets", "paper", "--path").stdout.strip())
+    assert path.name == "paper.toml"
+    assert path.is_file()
+    assert alexplore("presets", "--check", str(tiny_preset)).returncode == 0
+
+
+def test_diff(alexplore: Alexplore) -> None:
+    content = json.loads(alexplore("diff", "paper", "torchvision", "--json").stdout)
+    assert content["totals"]["params"] == {"a": PAPER_PARAMS, "b": 61_100_840, "difference": 61_100_840 - PAPER_PARAMS}
+    assert "Δ params" in alexplore("diff", "paper", "torchvision").stdout
+
+
+def test_export(alexplore: Alexplore, tmp_path: Path) -> None:
+    assert "class" in alexplore("export", "-p", "paper", "--to", "pytorch").stdout
+    target = tmp_path / "net.json"
+    assert alexplore("export", "-p", "paper", "--to", "json", "-o", str(target)).returncode == 0
+    assert json.loads(target.read_text())
+    unknown = alexplore("export", "-p", "paper", "--to", "onnx")
+    assert unknown.returncode == 2
+    assert "pytorch" in unknown.stderr
+
+
+BAD_PRESETS = {
+    "broken": ('title = "x\n', 'not valid TOML', "line 1"),
+    "unknown key": ('input = [3, 9, 9]\nlayres = []\n', '"layres"', "did you mean layers"),
+    "unknown setting": (
+        'input = [3, 9, 9]\nlayers = [{ name = "c", type = "conv2d", out_channels = 3, kernal_size = 3 }]\n',
+        '"kernal_size"',
+        "did you mean kernel_size",
+    ),
+    "wrong kind": (
+        'input = [3, 9, 9]\nlayers = [{ name = "c", type = "conv2d", out_channels = "many", kernel_size = 3 }]\n',
+        "layer c (conv2d): out_channels",
+        "an integer ≥ 1",
+    ),
+    "out of range": (
+        'input = [3, 9, 9]\nlayers = [{ name = "d", type = "dropout", p = 1.5 }]\n',
+        "p: found 1.5",
+        "a number ≥ 0 and ≤ 1",
+    ),
+    "unknown type": (
+        'input = [3, 9, 9]\nlayers = [{ name = "c", type = "conv2" }]\n',
+        "conv2",
+        "did you mean conv2d",
+    ),
+    "recipe": (
+        'input = [3, 9, 9]\nlayers = [{ name = "f", type = "flatten" }]\n[training]\noptimiser = "sgd"\n',
+        '"optimiser"',
+        "did you mean optimizer",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD_PRESETS)
+@pytest.mark.parametrize("command", [("shapes",), ("train", "--detach")])
+def test_a_bad_preset_gets_one_message_and_exit_code_2(
+    alexplore: Alexplore, tmp_path: Path, case: str, command: tuple[str, ...]
+) -> None:
+    content, *said = BAD_PRESETS[case]
+    path = tmp_path / "bad.toml"
+    path.write_text(content)
+    done = alexplore(*command, "--preset", str(path))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert str(path) in done.stderr
+    for words in said:
+        assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("shapes", "--preset", "papr"), "did you mean paper"),
+        (("shapes", "--preset", "/no/such.toml"), "no such file"),
+        (("shapes", "--preset", "paper", "--input", "3x2"), "3x227x227"),
+        (("shapes", "--preset", "paper", "--explain", "conv9"), "no layer 'conv9'"),
+        (("shapes", "--preset", "paper", "conv1"), "--explain"),
+        (("shapes", "--preset", "paper", "--json", "--csv"), "exclude each other"),
+        (("shapes",), "--preset"),
+        (("presets", "--path"), "NAME"),
+        (("train", "--preset", "lenet", "--epochs", "0"), "epochs: found 0, allowed: an integer ≥ 1"),
+        (("train", "--preset", "lenet", "--optimizer", "sdg"), "one of sgd, adam, adamw"),
+        (("train", "--preset", "lenet", "--set", "training.lrr=1"), "did you mean lr"),
+        (("train", "--preset", "lenet", "--set", "lr=1"), "training.KEY=VALUE"),
+        (("train", "--preset", "lenet", "--gpus", "0"), "gpus: found 0"),
+        (("runs", "show", "nothing"), "There are no runs yet"),
+        (("runs", "resume", "nothing"), "no run 'nothing'"),
+        (("tui",), "alexplore shapes --preset paper"),
+    ],
+)
+def test_wrong_use_is_exit_code_2_and_says_what_to_do(
+    alexplore: Alexplore, arguments: tuple[str, ...], said: str
+) -> None:
+    done = alexplore(*arguments)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_user_s_file_with_a_shipped_name_is_refused(alexplore: Alexplore, tmp_path: Path, tiny_preset: Path) -> None:
+    folder = tmp_path / "config" / "alexplore" / "presets"
+    folder.mkdir(parents=True)
+    (folder / "paper.toml").write_text(tiny_preset.read_text())
+    (folder / "mine.toml").write_text(tiny_preset.read_text())
+    done = alexplore("shapes", "--preset", "paper")
+    assert done.returncode == 2
+    assert "name of a shipped preset" in done.stderr
+    assert alexplore("shapes", "--preset", "mine").returncode == 0
+    listed = alexplore("presets").stdout
+    assert "mine" in listed
+
+
+def test_a_pipe_that_closes_early_is_no_traceback(alexplore: Alexplore) -> None:
+    import subprocess
+    import sys
+
+    command = f"{sys.executable} -m alexplore shapes --preset paper | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert "paper" in done.stdout
+    assert "Traceback" not in done.stderr
