@@ -63,8 +63,10 @@ def reads(network: Network, name: str) -> bool:
 
 def _mended(network: Network, changed: Network, position: int, shape: Shape) -> bool:
     """Whether the layer at `position`, which got `shape`, can read in the changed network."""
-    if changed.input != network.input or changed.layers[:position] != network.layers[:position]:
-        return reads(changed, network.layers[position].name)
+    name = network.layers[position].name
+    before_is_same = changed.input == network.input and changed.layers[:position] == network.layers[:position]
+    if not before_is_same or changed.layers[position].name != name:
+        return reads(changed, name)
     try:
         changed.layers[position].output_shape(shape)
     except ShapeError:
@@ -101,8 +103,8 @@ def _for_features(network: Network, position: int, layer: Linear, shape: Shape) 
     if source is not None and isinstance(network.layers[source], Linear):
         yield _setting(source, "out_features", expected, network.layers[source])
     elif source is not None:
-        channels = expected // max(1, _channels_at(network, source))
-        resized = _resized(network, source, lambda height, width: height * width, channels)
+        channels = _channels_at(network, source)
+        resized = _resized(network, source, lambda height, width: channels * height * width, expected)
         if resized is not None:
             yield _input(resized)
 
