@@ -26,7 +26,6 @@ from alexplore.network.layers import (
     Windows,
 )
 from alexplore.network.network import Network
-from alexplore.network.settings import SettingError
 from alexplore.network.shape import Shape, ShapeError, shape_text
 from alexplore.training import lrn
 
@@ -67,8 +66,6 @@ def build(network: Network, seed: int | None = None) -> Model:
         previous: Layer | None = None
         for row in analysis.rows:
             assert row.input is not None
-            if hasattr(model, row.layer.name):
-                raise SettingError(f"layer {row.layer.name}: the name is one that nn.Module itself uses; rename it")
             model.add_module(row.layer.name, build_layer(row.layer, row.input, previous))
             previous = row.layer
     return model.to(memory_format=torch.channels_last)

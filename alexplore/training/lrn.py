@@ -64,40 +64,36 @@ class _AcrossChannels(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, maps: Tensor, size: int, scale: float, beta: float, k: float, groups: int) -> Tensor:
         rows = _rows(maps)
-        normalized, sums = torch.empty_like(rows), torch.empty_like(rows)
+        normalized = torch.empty_like(maps, memory_format=torch.channels_last)
+        results, sums = _rows(normalized), torch.empty_like(rows)
         reach = size // 2, (size - 1) // 2
         for block in _blocks(rows):
             a = _working(rows[block])
             s = _window_sum(a * a, *reach, groups).mul_(scale).add_(k)
             sums[block] = s
-            torch.mul(a, _power(s, beta), out=normalized[block])
+            torch.mul(a, _power(s, beta), out=results[block])
         context.save_for_backward(maps, sums)
         context.settings = reach, scale, beta, groups
-        return _maps(normalized, maps)
+        return normalized
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         maps, sums = context.saved_tensors
         (before, after), scale, beta, groups = context.settings
         rows, gradient = _rows(maps), _rows(gradients[0])
-        result = torch.empty_like(rows)
+        wanted = torch.empty_like(maps, memory_format=torch.channels_last)
+        results = _rows(wanted)
         for block in _blocks(rows):
             a, s, g = _working(rows[block]), _working(sums[block]), _working(gradient[block])
             direct = g * _power(s, beta)
             neighbours = _window_sum((direct * a).div_(s), after, before, groups).mul_(a)
-            torch.add(direct, neighbours, alpha=-2 * beta * scale, out=result[block])
-        return _maps(result, maps), None, None, None, None, None
+            torch.add(direct, neighbours, alpha=-2 * beta * scale, out=results[block])
+        return wanted, None, None, None, None, None
 
 
 def _rows(maps: Tensor) -> Tensor:
     """(N, C, H, W) as (N·H·W, C), without a copy where the channels lie next to each other."""
     return maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
-
-
-def _maps(rows: Tensor, like: Tensor) -> Tensor:
-    """The inverse of `_rows`."""
-    images, channels, height, width = like.shape
-    return rows.view(images, height, width, channels).permute(0, 3, 1, 2)
 
 
 def _blocks(rows: Tensor) -> Iterator[slice]:

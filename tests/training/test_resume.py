@@ -1,0 +1,178 @@
+"""A run that was interrupted ends as one that never was: the same bits, the same metrics."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from alexplore.runs.control import leave_request
+from alexplore.runs.directory import RunDirectory
+from alexplore.training import checkpoint
+from alexplore.training.checkpoint import read
+from alexplore.training.data import Preprocess
+from alexplore.training.loop import Trainer
+from tests.training.conftest import MakeRun, events, train_here, values
+
+
+class Killed(BaseException):
+    """What SIGKILL does, in a process that a test can go on in."""
+
+
+@pytest.fixture
+def kill_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Batches, counted over all attempts, at which the process dies."""
+    deaths: list[int] = []
+    seen = 0
+    plain = Preprocess.train
+
+    def dying(self: Preprocess, images: Tensor, seed: int) -> Tensor:
+        nonlocal seen
+        seen += 1
+        if seen in deaths:
+            raise Killed
+        return plain(self, images, seed)
+
+    monkeypatch.setattr(Preprocess, "train", dying)
+    return deaths
+
+
+def weights(run: RunDirectory, name: str = "last") -> dict[str, Tensor]:
+    return read(run.checkpoints_folder / name).weights
+
+
+def assert_same_end(one: RunDirectory, other: RunDirectory) -> None:
+    ours, theirs = read(one.checkpoints_folder / "last"), read(other.checkpoints_folder / "last")
+    assert all(torch.equal(ours.weights[name], weight) for name, weight in theirs.weights.items())
+    for index, slot in theirs.state["optimizer"]["state"].items():
+        for key, value in slot.items():
+            assert torch.equal(ours.state["optimizer"]["state"][index][key], value)
+    assert values(one) == values(other)
+
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "adam, step": {"schedule": "step", "step_epochs": 1},
+    "sgd, plateau": {"optimizer": "sgd", "lr": 0.05, "schedule": "plateau", "patience": 0, "gamma": 0.5},
+    "adamw, cosine": {"optimizer": "adamw", "weight_decay": 0.1, "schedule": "cosine", "warmup_epochs": 0.5},
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_killed_anywhere_it_ends_with_the_same_bits(
+    name: str, make_run: MakeRun, kill_at: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = {**RECIPES[name], "epochs": 3, "checkpoint_minutes": 1e-9}  # a checkpoint at every look
+    whole = make_run("whole", **recipe)
+    assert train_here(whole) == "finished"
+    parts = make_run("parts", **recipe)
+    start = 15  # batches that the whole run took
+    kill_at += [start + 1, start + 4, start + 9, start + 15, start + 16]
+    attempts = 1
+    while True:
+        try:
+            train_here(parts)
+            break
+        except Killed:
+            attempts += 1
+    assert attempts == 6
+    assert_same_end(parts, whole)
+    assert {event["attempt"] for event in events(parts)} == set(range(6))
+
+
+def test_stopped_at_any_look_it_goes_on_from_there(make_run: MakeRun) -> None:
+    whole = make_run("whole")
+    train_here(whole)
+    parts = make_run("parts")
+    stopped_at: list[int] = []
+    while True:
+        evaluating = stopped_at[-2:] == [5, 5]  # stopped before its first batch, and again before it was done
+        if not evaluating:
+            request = leave_request(parts, "stop")  # heard at the first look, which comes after one step
+        if train_here(parts) == "finished":
+            break
+        answer = events(parts, "control")[-1]
+        assert (answer["request"], answer["action"]) == (request.id, "stop")
+        stopped_at.append(answer["step"])
+    assert stopped_at == [1, 2, 3, 4, 5, 5]
+    assert_same_end(parts, whole)
+
+
+def test_precision_and_threads_stay_what_they_were(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run(precision="auto")
+    leave_request(run, "stop")
+    train_here(run)
+    (chosen,) = events(run, "precision")
+    assert set(chosen["seconds"]) == {"fp32", "bf16"}
+    assert chosen["precision"] == min(chosen["seconds"], key=chosen["seconds"].__getitem__)
+    monkeypatch.setattr("alexplore.training.session.time_each", lambda *_: pytest.fail("measured again"))
+    torch.set_num_threads(2)
+    try:
+        train_here(run)
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(1)
+    assert events(run, "precision")[1]["precision"] == chosen["precision"]
+    assert [event["threads"] for event in events(run, "start")] == [1, 1]
+
+
+def test_damaged_last_checkpoint_falls_back_to_previous_with_a_warning(make_run: MakeRun) -> None:
+    whole = make_run("whole")
+    train_here(whole)
+    run = make_run("run")
+    train_here(run)
+    file = run.checkpoints_folder / "last" / checkpoint.WEIGHTS
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    train_here(run)
+    (warning,) = events(run, "warning")
+    assert "last/model.safetensors: damaged" in warning["message"]
+    assert events(run, "start")[1]["step"] == 5  # the end of the first epoch
+    assert_same_end(run, whole)
+
+
+def test_full_disk_is_told_and_training_goes_on(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run(epochs=3)
+    plain = checkpoint._write
+    written: list[Path] = []
+
+    def full(path: Path, content: bytes) -> str:
+        written.append(path)
+        if 3 < len(written) <= 5:
+            path.write_bytes(content[: len(content) // 2])
+            raise OSError(28, "No space left on device", str(path))
+        return plain(path, content)
+
+    monkeypatch.setattr(checkpoint, "_write", full)
+    assert train_here(run) == "finished"
+    warnings = events(run, "warning")
+    assert len(warnings) == 2
+    assert all("No space left on device" in warning["message"] for warning in warnings)
+    manifest = json.loads((run.checkpoints_folder / "last" / "manifest.json").read_text())
+    assert manifest["epoch"] == 1  # the last good one
+    assert sorted(path.name for path in run.checkpoints_folder.iterdir()) == ["best", "last"]
+    assert read(run.checkpoints_folder / "last").state["progress"]["epoch"] == 1
+
+
+def test_best_is_the_epoch_with_the_best_accuracy(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    accuracies = iter([0.5, 0.9, 0.7])
+    plain = Trainer._evaluate
+
+    def evaluate(self: Trainer) -> Any:
+        result = plain(self)
+        return type(result)(result.loss_sum, round(next(accuracies) * 1000), result.correct_top5, 1000)
+
+    monkeypatch.setattr(Trainer, "_evaluate", evaluate)
+    run = make_run(epochs=3)
+    train_here(run)
+    manifests = {
+        name: json.loads((run.checkpoints_folder / name / "manifest.json").read_text())
+        for name in ("last", "previous", "best")
+    }
+    assert {name: manifest["epoch"] for name, manifest in manifests.items()} == {"last": 3, "previous": 2, "best": 2}
+    best, previous = weights(run, "best"), weights(run, "previous")
+    assert all(torch.equal(best[name], previous[name]) for name in best)
