@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run test lint types contracts tests bench clean
+.PHONY: run test lint types contracts tests picture clean
 
 run: $(INSTALLED)
 	@if [ -t 0 ] && [ -t 1 ]; then \
@@ -29,6 +29,9 @@ contracts: $(INSTALLED)
 
 tests: $(INSTALLED)
 	$(BIN)/pytest -n 2
+
+picture: $(INSTALLED)
+	$(BIN)/python docs/picture.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from alexplore.cli.output import DONE, FAILED, INTERRUPTED, STOPPED, complain, narrate
-from alexplore.network.words import duration_text
 from alexplore.runs.control import request
 from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.events import LineReader
 from alexplore.runs.watch import Snapshot, Watch
-from alexplore.runs.words import epoch_words, event_words, number_words
+from alexplore.runs.words import end_words, epoch_words, event_words, number_words, speed_words
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -89,6 +88,7 @@ def _ask_to_stop(run: RunDirectory) -> None:
 def _farewell(snapshot: Snapshot) -> int:
     status, run = snapshot.status, snapshot.run
     if status.state == "finished":
+        narrate(end_words(snapshot))
         return DONE
     if status.state == "stopped":
         narrate(
@@ -192,10 +192,7 @@ class Live:
         table = Table.grid(padding=(0, 2))
         words = [f"epoch {status.epoch:.2f}/{snapshot.config.recipe.epochs}"]
         words += number_words(snapshot.latest)
-        if snapshot.images_per_second:
-            words.append(f"{snapshot.images_per_second:,.0f} images/s")
-        if snapshot.remaining_seconds is not None:
-            words.append(f"{duration_text(snapshot.remaining_seconds)} left")
+        words += speed_words(snapshot)
         bar = ProgressBar(total=1.0, completed=snapshot.fraction, width=24)
         if status.state == "starting":
             table.add_row("starting", status.reason or "…")

@@ -75,6 +75,7 @@ class Snapshot:
     curves: Mapping[str, Curve] = field(default_factory=dict)
     epochs: tuple[EpochRow, ...] = ()
     events: tuple[Mapping[str, Any], ...] = ()
+    last_events: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     latest: Mapping[str, float] = field(default_factory=dict)
     epochs_per_second: float | None = None
 
@@ -96,13 +97,20 @@ class Snapshot:
         return self.latest.get("images_per_second")
 
     @property
+    def peak_share(self) -> float | None:
+        """The share of the machine's matrix-multiplication peak that the training reaches, from 0 to 1."""
+        start, rate = self.event("start"), self.images_per_second
+        work, peak = read_number(start.get("flops_per_image")), read_number(start.get("peak_flops"))
+        return rate * work / peak if rate and work and peak else None
+
+    @property
     def best(self) -> float | None:
         """The highest validation accuracy so far."""
         return max((row.values["val/acc"] for row in self.epochs if "val/acc" in row.values), default=None)
 
     def event(self, name: str) -> Mapping[str, Any]:
         """The last event of that name, or nothing."""
-        return next((event for event in reversed(self.events) if event.get("event") == name), {})
+        return self.last_events.get(name, {})
 
 
 class Watch:
@@ -116,6 +124,7 @@ class Watch:
         self._values: dict[str, dict[int, tuple[float, float]]] = {}
         self._steps: dict[str, int] = {}
         self._kept: list[Mapping[str, Any]] = []
+        self._last: dict[str, Mapping[str, Any]] = {}
         self._epochs: dict[int, EpochRow] = {}
         self._latest: dict[str, float] = {}
         self._pace: deque[tuple[float, float]] = deque(maxlen=PACE_RECORDS)
@@ -129,11 +138,20 @@ class Watch:
         while records := self._events.read():
             self._kept = [*self._kept, *records][-KEPT_EVENTS:]
             for record in records:
+                self._last[str(record.get("event"))] = record
                 self._take_epoch(record)
         curves = {name: Curve(*zip(*values.values(), strict=True)) for name, values in self._values.items() if values}
         epochs = tuple(self._epochs[number] for number in sorted(self._epochs))
         return Snapshot(
-            self.run, self.config, status, curves, epochs, tuple(self._kept), dict(self._latest), self._speed()
+            run=self.run,
+            config=self.config,
+            status=status,
+            curves=curves,
+            epochs=epochs,
+            events=tuple(self._kept),
+            last_events=dict(self._last),
+            latest=dict(self._latest),
+            epochs_per_second=self._speed(),
         )
 
     def _take(self, record: Mapping[str, Any]) -> None:

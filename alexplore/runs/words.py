@@ -6,19 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from alexplore.network.words import duration_text
-from alexplore.runs.watch import EpochRow
+from alexplore.runs.watch import EpochRow, Snapshot
 
 NUMBERS = (("train/loss", "loss"), ("train/acc", "train"), ("val/acc", "validation"))
 
 
 def epoch_words(row: EpochRow, epochs: int) -> str:
-    """epoch  1/10 · loss 0.5123 · train 0.8120 · validation 0.8810 · 17.1 s"""
+    """epoch  1/10 · loss 0.5123 · train 0.8120 · validation 0.8810 · 3,512 images/s"""
     values = row.values
     words = [f"epoch {row.epoch:>{len(str(epochs))}}/{epochs}", *number_words(values)]
     if "val/acc5" in values:
         words.append(f"top-5 {values['val/acc5']:.4f}")
-    if "seconds" in values:
-        words.append(duration_text(values["seconds"]))
+    if "images_per_second" in values:
+        words.append(f"{values['images_per_second']:,.0f} images/s")
     return " · ".join(words)
 
 
@@ -39,10 +39,41 @@ def event_words(event: Mapping[str, Any]) -> str:
             timings = ", ".join(f"{name} {1000 * took:.0f} ms" for name, took in seconds.items())
             return f"a step takes {timings}: {precision} it is"
         case {"event": "start", "device_name": str(device), "ranks": int(ranks), "precision": str(precision)}:
-            threads = f", {event['threads']} threads each" if event.get("device") == "cpu" else ""
-            whole = f"{ranks} ranks" if ranks > 1 else "1 rank"
-            return f"training on {device} in {precision}: {whole}{threads}"
+            return f"training on {device} in {precision}: {_workforce(event, ranks)}"
         case {"event": "control", "action": str(action)}:
             return f"asked to {action}"
         case _:
             return ""
+
+
+def speed_words(snapshot: Snapshot) -> list[str]:
+    """3,512 images/s, 62 % of the machine's peak, 4:05 left: those that are known."""
+    words = []
+    if snapshot.images_per_second:
+        words.append(f"{snapshot.images_per_second:,.0f} images/s")
+    if snapshot.peak_share is not None:
+        words.append(f"{snapshot.peak_share:.0%} of peak")
+    if snapshot.remaining_seconds is not None and snapshot.status.live:
+        words.append(f"{duration_text(snapshot.remaining_seconds)} left")
+    return words
+
+
+def end_words(snapshot: Snapshot) -> str:
+    """What a finished run came to: time, speed, device and accuracy."""
+    start = snapshot.event("start")
+    last = snapshot.epochs[-1].values if snapshot.epochs else {}
+    words = [f"{len(snapshot.epochs)} epochs in {duration_text(last.get('seconds', 0.0))}"]
+    if "images_per_second" in last:
+        words.append(f"{last['images_per_second']:,.0f} images/s")
+    if start:
+        words.append(
+            f"{start.get('device_name')}, {_workforce(start, start.get('ranks', 1))}, {start.get('precision')}"
+        )
+    if snapshot.best is not None:
+        words.append(f"best validation {snapshot.best:.4f}")
+    return "finished: " + " · ".join(words)
+
+
+def _workforce(event: Mapping[str, Any], ranks: int) -> str:
+    threads = f", {event.get('threads')} threads{' each' if ranks > 1 else ''}" if event.get("device") == "cpu" else ""
+    return f"{ranks} rank{'s' if ranks > 1 else ''}{threads}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
@@ -73,7 +73,7 @@ class ExploreApp(App[None]):
         """List every key that works here."""
         self.push_screen(HelpScreen([(key, description, tooltip) for key, description, tooltip, _ in self._actions()]))
 
-    def get_system_commands(self, screen: Screen[None]) -> Iterable[SystemCommand]:
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The palette: what the keys do, then what Textual offers itself."""
         for key, description, tooltip, action in self._actions():
             yield SystemCommand(description, f"{tooltip} ({key})", partial(self._run, action))

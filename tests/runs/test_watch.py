@@ -42,14 +42,21 @@ def test_progress_epochs_and_events(run: RunDirectory) -> None:
         writer.append(step=20, epoch=1.0, images_per_second=120.0, **{"train/acc": 0.6})
         writer.append(step=20, epoch=1, **{"val/loss": 0.4, "val/acc": "NaN"})
     with LineWriter(run.events_file, attempt=0) as writer:
-        writer.append(event="epoch", epoch=1, step=20, seconds=2.0, **{"train/loss": 1.0, "val/acc": 0.875})
+        writer.append(
+            event="epoch",
+            epoch=1,
+            step=20,
+            seconds=2.0,
+            images_per_second=50.0,
+            **{"train/loss": 1.0, "val/acc": 0.875},
+        )
         writer.append(event="warning", message="careful")
     snapshot = Watch(run).poll()
     assert snapshot.fraction == 0.5
     assert snapshot.best == 0.875
     assert snapshot.images_per_second == 120.0
     assert math.isnan(snapshot.latest["val/acc"])
-    assert epoch_words(snapshot.epochs[0], 2) == "epoch 1/2 · loss 1.0000 · validation 0.8750 · 2.0 s"
+    assert epoch_words(snapshot.epochs[0], 2) == "epoch 1/2 · loss 1.0000 · validation 0.8750 · 50 images/s"
     assert [event_words(event) for event in snapshot.events] == ["", "careful"]
     assert summarise(run).images_per_second == 120.0
 

@@ -112,7 +112,14 @@ class ExploreScreen(Screen[None]):
         self.query_one("#presets").border_title = "Presets"
         self.query_one("#editor").display = False
         self.show()
+        self._point_at_preset()
         self.query_one(LayerTable).focus()
+
+    def _point_at_preset(self) -> None:
+        panel = self.query_one("#presets", OptionList)
+        names = [option.id for option in panel.options]
+        if self.workspace.preset.name in names:
+            panel.highlighted = names.index(self.workspace.preset.name)
 
     @property
     def selected(self) -> int:
@@ -336,6 +343,7 @@ class ExploreScreen(Screen[None]):
             return
         self.workspace.open(preset)
         self.show()
+        self._point_at_preset()
         layers = self.query_one(LayerTable)
         layers.cursor = 0
         layers.focus()
@@ -369,6 +377,7 @@ class ExploreScreen(Screen[None]):
         panel = self.query_one("#presets", OptionList)
         panel.clear_options()
         panel.add_options(preset_options())
+        self._point_at_preset()
 
     # Going elsewhere
 

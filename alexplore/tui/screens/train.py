@@ -21,13 +21,13 @@ from textual.worker import get_current_worker
 from alexplore.launch import launch
 from alexplore.network.recipe import Recipe, change_recipe
 from alexplore.network.settings import SettingError, read_settings, setting_fields, settings_of
-from alexplore.network.words import bytes_text, duration_text
+from alexplore.network.words import bytes_text
 from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.runs.control import request
 from alexplore.runs.directory import RunDirectory, RunError, create_run
 from alexplore.runs.status import read_status
 from alexplore.runs.watch import Curve, Snapshot, Watch
-from alexplore.runs.words import epoch_words, event_words, number_words
+from alexplore.runs.words import epoch_words, event_words, number_words, speed_words
 from alexplore.tui.widgets.curves import Curves, Line
 from alexplore.tui.widgets.settings_editor import SettingsEditor
 from alexplore.tui.workspace import Workspace
@@ -230,10 +230,7 @@ class TrainScreen(Screen[None]):
             words.append(status.reason)
         numbers = [f"epoch {status.epoch:.2f}/{config.recipe.epochs}", f"step {status.step:,}"]
         numbers += number_words(snapshot.latest)
-        if snapshot.images_per_second:
-            numbers.append(f"{snapshot.images_per_second:,.0f} images/s")
-        if snapshot.remaining_seconds is not None and status.live:
-            numbers.append(f"{duration_text(snapshot.remaining_seconds)} left")
+        numbers += speed_words(snapshot)
         self.query_one("#run-state", Static).update(" · ".join(words) + "\n" + " · ".join(numbers))
         self.query_one("#run-progress", ProgressBar).update(progress=snapshot.fraction)
 

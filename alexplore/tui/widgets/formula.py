@@ -41,8 +41,7 @@ def _formulas(row: Row, network: Network) -> Table | Text:
     if settings := settings_text(row.layer):
         table.add_row("settings", settings)
     for formula in explain(row, network):
-        note = Text(f"  {formula.note}", style="dim") if formula.note else Text()
-        table.add_row(formula.quantity, Text(formula.text, style="bold") + note)
+        table.add_row(formula.quantity, Text.assemble((formula.text, "bold"), (f"  {formula.note}", "dim")))
     init = getattr(row.layer, "init", None)
     if init is not None:
         table.add_row("begins with", init_text(init))

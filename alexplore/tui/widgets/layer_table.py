@@ -21,6 +21,7 @@ from alexplore.network.shape import shape_text
 from alexplore.network.words import bytes_text, count_text, settings_text, short_count
 
 NOTHING = "–"
+WIDEST_SETTINGS = 44
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ class LayerTable(ScrollView, can_focus=True):
         self._baseline: dict[str, Row] = {}
         self._columns: tuple[Column, ...] = ()
         self._name_width = 9
+        self._settings_width = 24
 
     def show(self, analysis: Analysis, baseline: Analysis | None = None) -> None:
         """Draw an analysis, marking what differs from `baseline`."""
@@ -112,16 +114,19 @@ class LayerTable(ScrollView, can_focus=True):
     def _lay_out(self) -> None:
         if self._analysis is None:
             return
-        available = self.size.width or 80
+        available = (self.size.width or 80) - 1
         towers = self._analysis.network.towers > 1
+        self._settings_width = 24
         columns = [column for column in COLUMNS if towers or column.title != "exchange"]
         while sum(self._width(column) + 1 for column in columns) > available and len(columns) > 4:
             columns.remove(max(columns, key=lambda column: column.rank))
         self._columns = tuple(columns)
+        spare = available - sum(self._width(column) + 1 for column in columns)
+        self._settings_width = min(WIDEST_SETTINGS, self._settings_width + max(0, spare))
         self.virtual_size = Size(available, len(self._analysis.rows) + 1)
 
     def _width(self, column: Column) -> int:
-        return self._name_width if column.title == "layer" else column.width
+        return {"layer": self._name_width, "settings": self._settings_width}.get(column.title, column.width)
 
     def on_resize(self) -> None:
         """Choose the columns that fit."""
