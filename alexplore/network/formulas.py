@@ -219,13 +219,16 @@ def _unread(row: Row, shape: Shape) -> Iterator[Formula]:
 
 
 def _left(window: Window, size: int) -> Formula:
-    reached = f"(({_number(window.outputs(size))} − 1)·{_number(window.stride)} + {_extent(window)})"
+    positions = window.reaching(size)
+    reached = f"(({_number(positions)} − 1)·{_number(window.stride)} + {_extent(window)})"
     before = f"{_number(window.before)} + " if window.before else ""
-    gap = window.stride - window.extent
-    note = "pixels at the far border that no window reaches"
-    note += f"; {_number(gap)} more between each window and the next" if gap > 0 else ""
+    notes = ["pixels at the far border that no window spans"]
+    if positions < window.outputs(size):
+        notes.append(f"{_number(window.outputs(size) - positions)} of the windows lie in the padding behind it")
+    if window.stride > window.extent:
+        notes.append(f"{_number(window.stride - window.extent)} more between each window and the next")
     rule = "max(0, padding before + in − ((out − 1)·stride + kernel))"
-    return Formula("", f"max(0, {before}{_number(size)} − {reached})", window.unread(size), note, rule)
+    return Formula("", f"max(0, {before}{_number(size)} − {reached})", window.unread(size), _join(*notes), rule)
 
 
 def _exchange(row: Row, shape: Shape, network: Network) -> Formula:

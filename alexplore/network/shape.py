@@ -47,9 +47,13 @@ class Window(NamedTuple):
         positions = -(-room // self.stride) + 1
         return positions - 1 if (positions - 1) * self.stride >= size + self.before else positions
 
+    def reaching(self, size: int) -> int:
+        """How many positions begin before the far border of the axis; the others lie in the padding after it."""
+        return min(self.outputs(size), (self.before + size - 1) // self.stride + 1)
+
     def unread(self, size: int) -> int:
-        """Pixels at the far border of the axis that no window position reaches."""
-        reached = (self.outputs(size) - 1) * self.stride + self.extent
+        """Pixels at the far border of the axis that no position spans."""
+        reached = (self.reaching(size) - 1) * self.stride + self.extent
         return max(0, self.before + size - reached)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -139,7 +140,7 @@ def test_adaptive_avg_pool2d(shape: list[int], output_size: Any) -> None:
         starts = [i * size // outputs for i in range(outputs)]
         ends = [math.ceil((i + 1) * size / outputs) for i in range(outputs)]
         assert window.kernel == max(end - start for start, end in zip(starts, ends, strict=True))
-        steps = [right - left for left, right in zip(starts, starts[1:], strict=False)]
+        steps = [right - left for left, right in pairwise(starts)]
         assert window.stride >= max(steps, default=1)
     assert row.unread == (0, 0)
 

@@ -125,7 +125,11 @@ def test_the_search_in_a_deep_network() -> None:
         {"type": "relu"},
         {"type": "batch_norm"},
     ]
-    layers = [*block * 333, {"type": "flatten"}, {"name": "fc", "type": "linear", "out_features": 2, "in_features": 400}]
+    layers = [
+        *block * 333,
+        {"type": "flatten"},
+        {"name": "fc", "type": "linear", "out_features": 2, "in_features": 400},
+    ]
     broken = analyse(read_network({"input": [3, 13, 13], "layers": layers})).broken
     assert broken is not None
     assert broken.error == "fc expects 400 inputs, gets 676: set in_features to 676, or input to 3×10×10"
