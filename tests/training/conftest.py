@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +20,14 @@ from alexplore.network.recipe import Recipe
 from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.runs.directory import RunDirectory, create_run
 from alexplore.runs.events import LineReader
+from alexplore.runs.files import read_json
 from alexplore.training import session
 from alexplore.training.distributed import ALONE
 from alexplore.training.errors import Stopped
 from alexplore.training.journal import Journal, read_history
 from alexplore.training.signals import Signals
+
+PATIENCE = 120.0  # seconds, for a machine that many share
 
 SMALL = {
     "input": [1, 12, 12],
@@ -120,3 +128,44 @@ def values(run: RunDirectory) -> dict[tuple[str, int], float]:
             if "/" in key or key == "lr":
                 found[key, int(line["step"])] = value
     return found
+
+
+def start_worker(run: RunDirectory, **environment: str) -> subprocess.Popen[bytes]:
+    """Start a worker process as `alexplore train` does."""
+    with run.console_file.open("ab") as console:
+        return subprocess.Popen(
+            [sys.executable, "-m", "alexplore.training.worker", str(run.path)],
+            stdin=subprocess.DEVNULL,
+            stdout=console,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        )
+
+
+def end_of(process: subprocess.Popen[bytes], run: RunDirectory) -> int:
+    """Wait for a worker; its exit code."""
+    try:
+        return process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        pytest.fail("\n".join(run.console_tail(30)))
+
+
+def wait_until(condition: Callable[[], bool], run: RunDirectory) -> None:
+    """Wait for something that a worker does."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail("\n".join(run.console_tail(30)))
+        time.sleep(0.02)
+
+
+def steps_done(run: RunDirectory) -> int:
+    """The last step in metrics.jsonl."""
+    return max((step for _, step in values(run)), default=0)
+
+
+def state_of(run: RunDirectory) -> str:
+    """What status.json says, without a look at the lock."""
+    return str((read_json(run.status_file) or {}).get("state"))

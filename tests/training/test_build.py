@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 import torch
 import torch.nn.functional as F
-import torchvision
+import torchvision  # type: ignore[import-untyped]
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn

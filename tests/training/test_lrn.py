@@ -41,7 +41,9 @@ def test_forward_and_backward_equal_pytorch(
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-6), (torch.bfloat16, 2e-2)])
-def test_many_blocks_in_training_precision(dtype: torch.dtype, tolerance: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_blocks_in_training_precision(
+    dtype: torch.dtype, tolerance: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(lrn, "CACHED_VALUES", 1000)  # blocks that don't divide the rows
     maps = torch.randn(3, 96, 7, 5).mul_(4).to(dtype).contiguous(memory_format=torch.channels_last).requires_grad_()
     toward = torch.randn(3, 96, 7, 5).to(dtype)

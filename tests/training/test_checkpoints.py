@@ -1,0 +1,156 @@
+"""Checkpoints are whole or absent, whenever the process dies."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from alexplore.training import checkpoint
+from alexplore.training.errors import CheckpointError
+
+
+def weights(value: float) -> dict[str, Tensor]:
+    maps = torch.full((2, 3, 3, 3), value).contiguous(memory_format=torch.channels_last)
+    return {"conv1.weight": maps, "conv1.bias": torch.tensor([value, -value])}
+
+
+def state(value: float) -> dict[str, object]:
+    return {"progress": {"step": int(value), "best": None}, "optimizer": {"state": {0: {"m": torch.tensor([value])}}}}
+
+
+def no_warning(message: str) -> None:
+    pytest.fail(message)
+
+
+def test_what_is_saved_is_read_back_and_opens_elsewhere(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, weights(1), state(1), step=1, epoch=0)
+    read = checkpoint.load(tmp_path, no_warning)
+    assert read is not None
+    assert all(torch.equal(read.weights[name], weight) for name, weight in weights(1).items())
+    assert read.state["progress"] == {"step": 1, "best": None}
+    assert read.manifest["step"] == 1
+    assert sorted(path.name for path in (tmp_path / "last").iterdir()) == [
+        "manifest.json", "model.safetensors", "state.pt",
+    ]  # fmt: skip
+    assert torch.equal(load_file(tmp_path / "last" / "model.safetensors")["conv1.weight"], weights(1)["conv1.weight"])
+    torch.load(tmp_path / "last" / "state.pt", weights_only=True)
+
+
+def test_last_becomes_previous_and_best_stays(tmp_path: Path) -> None:
+    for step in (1, 2, 3):
+        checkpoint.save(tmp_path, weights(step), state(step), best=step == 1, step=step)
+    steps = {path.name: checkpoint.read(path).manifest["step"] for path in tmp_path.iterdir()}
+    assert steps == {"last": 3, "previous": 2, "best": 1}
+
+
+def test_nothing_saved_is_nothing_loaded(tmp_path: Path) -> None:
+    assert checkpoint.load(tmp_path, no_warning) is None
+
+
+@pytest.mark.parametrize("damage", ["cut", "bit", "gone", "manifest", "format"])
+def test_damage_is_noticed_and_told(tmp_path: Path, damage: str) -> None:
+    for step in (1, 2):
+        checkpoint.save(tmp_path, weights(step), state(step), step=step)
+    last = tmp_path / "last"
+    match damage:
+        case "cut":
+            (last / "state.pt").write_bytes((last / "state.pt").read_bytes()[:-10])
+        case "bit":
+            content = bytearray((last / "model.safetensors").read_bytes())
+            content[-1] ^= 1
+            (last / "model.safetensors").write_bytes(content)
+        case "gone":
+            (last / "model.safetensors").unlink()
+        case "manifest":
+            (last / "manifest.json").write_text('{"format": 1, "sha')
+        case "format":
+            manifest = json.loads((last / "manifest.json").read_text())
+            (last / "manifest.json").write_text(json.dumps({**manifest, "format": 99}))
+    said: list[str] = []
+    read = checkpoint.load(tmp_path, said.append)
+    assert read is not None
+    assert read.manifest["step"] == 1
+    assert len(said) == 1
+    assert str(last) in said[0]
+    shutil.rmtree(tmp_path / "previous")
+    with pytest.raises(CheckpointError, match="no checkpoint can be used"):
+        checkpoint.load(tmp_path, said.append)
+
+
+class Died(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("after", range(8))
+def test_dying_at_any_rename_leaves_one_to_go_on_from(
+    tmp_path: Path, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for step in (1, 2):
+        checkpoint.save(tmp_path, weights(step), state(step), best=True, step=step)
+    plain, count = Path.rename, 0
+
+    def rename(self: Path, target: Path) -> Path:
+        nonlocal count
+        if count == after:
+            raise Died
+        count += 1
+        return plain(self, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    try:
+        checkpoint.save(tmp_path, weights(3), state(3), best=True, step=3)
+        died = False
+    except Died:
+        died = True
+    monkeypatch.undo()
+    assert died == (after < 5)  # previous out of the way, last to previous, new to last; best out of the way, new best
+    read = checkpoint.load(tmp_path, no_warning)
+    assert read is not None
+    assert read.manifest["step"] == (2 if after < 3 else 3)
+    assert all(torch.equal(read.weights[name], w) for name, w in weights(read.manifest["step"]).items())
+    checkpoint.save(tmp_path, weights(4), state(4), best=True, step=4)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "last", "previous"]
+
+
+def test_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint.save(tmp_path, weights(1), state(1), step=1)
+
+    def full(path: Path, content: bytes) -> str:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(checkpoint, "_write", full)
+    with pytest.raises(CheckpointError, match=r"model.safetensors: No space left on device"):
+        checkpoint.save(tmp_path, weights(2), state(2), step=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["last"]
+    assert checkpoint.read(tmp_path / "last").manifest["step"] == 1
+
+
+def test_best_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(self: Path, target: Path) -> None:
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", refused)
+    checkpoint.save(tmp_path, weights(1), state(1), best=True, step=1)
+    assert checkpoint.read(tmp_path / "best").manifest["step"] == 1
+
+
+def test_weights_alone_from_any_file(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, weights(1), state(1), step=1)
+    torch.save(weights(2), tmp_path / "two.pth")
+    torch.save({"epoch": 3}, tmp_path / "three.pt")
+    (tmp_path / "four.safetensors").write_bytes(b"nonsense")
+    for path, value in (("last", 1), ("last/model.safetensors", 1), ("two.pth", 2)):
+        assert torch.equal(checkpoint.read_weights(tmp_path / path)["conv1.bias"], weights(value)["conv1.bias"])
+    for path, said in (
+        ("three.pt", "holds no state_dict"),
+        ("four.safetensors", "can't be read"),
+        ("no.pt", "No such"),
+    ):
+        with pytest.raises(CheckpointError, match=said):
+            checkpoint.read_weights(tmp_path / path)

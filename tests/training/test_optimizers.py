@@ -1,0 +1,145 @@
+"""Optimizers and schedules against their papers' formulas and PyTorch's own schedulers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.optim import lr_scheduler
+
+from alexplore.network.recipe import Recipe
+from alexplore.network.settings import SettingError
+from alexplore.training.recipe import Plateau, learning_rate, make_optimizer, set_learning_rate, update
+
+
+def model() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 3)).double()
+
+
+def gradients(module: nn.Module, step: int) -> None:
+    generator = torch.Generator().manual_seed(step)
+    for parameter in module.parameters():
+        parameter.grad = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+
+
+Memory = dict[str, Tensor]
+
+
+def sgd_by_hand(w: Tensor, g: Tensor, memory: Memory, lr: float, recipe: Recipe) -> Tensor:
+    """PyTorch's documentation of SGD: g ← g + decay · w; v ← momentum · v + g; w ← w − lr · v."""
+    g = g + recipe.weight_decay * w
+    v = memory["v"] = recipe.momentum * memory.get("v", torch.zeros_like(w)) + g
+    return w - lr * v
+
+
+def adam_by_hand(w: Tensor, g: Tensor, memory: Memory, lr: float, recipe: Recipe) -> Tensor:
+    """Kingma & Ba 2015, algorithm 1, and Loshchilov & Hutter 2019, algorithm 2, for decoupled decay."""
+    decoupled = recipe.optimizer == "adamw"
+    if decoupled:
+        w = w - lr * recipe.weight_decay * w
+    else:
+        g = g + recipe.weight_decay * w
+    t = memory["t"] = memory.get("t", torch.zeros((), dtype=torch.float64)) + 1
+    m = memory["m"] = 0.9 * memory.get("m", torch.zeros_like(w)) + 0.1 * g
+    v = memory["v"] = 0.999 * memory.get("v", torch.zeros_like(w)) + 0.001 * g * g
+    return w - lr * (m / (1 - 0.9**t)) / ((v / (1 - 0.999**t)).sqrt() + 1e-8)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe(optimizer="sgd", momentum=0.9, weight_decay=5e-4, lr=0.1),
+        Recipe(optimizer="sgd", momentum=0.0, lr=0.1, bias_lr=2.0),
+        Recipe(optimizer="sgd", momentum=0.5, lr=0.1, bias_lr=0.0),
+        Recipe(optimizer="adam", weight_decay=0.1, lr=0.01),
+        Recipe(optimizer="adamw", weight_decay=0.1, lr=0.01, bias_lr=2.0),
+    ],
+    ids=lambda recipe: f"{recipe.optimizer}, {recipe.bias_lr}",
+)
+def test_updates_follow_the_formulas(recipe: Recipe) -> None:
+    ours = model()
+    expected = {name: parameter.detach().clone() for name, parameter in ours.named_parameters()}
+    memory: dict[str, Memory] = {name: {} for name in expected}
+    by_hand = sgd_by_hand if recipe.optimizer == "sgd" else adam_by_hand
+    optimizer = make_optimizer(recipe, ours)
+    for step in range(4):
+        rate = recipe.lr / (step + 1)
+        set_learning_rate(optimizer, rate)
+        gradients(ours, step)
+        for name, parameter in ours.named_parameters():
+            assert parameter.grad is not None
+            own_rate = rate * (recipe.bias_lr if name.endswith("bias") else 1)
+            expected[name] = by_hand(expected[name], parameter.grad.clone(), memory[name], own_rate, recipe)
+        update(optimizer)
+    for name, parameter in ours.named_parameters():
+        torch.testing.assert_close(parameter.detach(), expected[name])
+
+
+def test_nothing_to_train_is_told() -> None:
+    with pytest.raises(SettingError, match="nothing to train"):
+        make_optimizer(Recipe(), model().requires_grad_(False))
+
+
+STEPS = 7  # an epoch
+
+
+def rates(recipe: Recipe) -> list[float]:
+    return [learning_rate(recipe, step, STEPS) for step in range(recipe.epochs * STEPS)]
+
+
+def theirs(lr: float, count: int, make: Any) -> list[float]:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr)
+    scheduler = make(optimizer)
+    found = []
+    for _ in range(count):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return found
+
+
+def test_constant() -> None:
+    assert rates(Recipe(lr=0.3, epochs=2)) == [0.3] * 14
+
+
+def test_step_is_pytorch_step_lr() -> None:
+    recipe = Recipe(lr=0.3, epochs=6, schedule="step", step_epochs=2, gamma=0.1)
+    expected = theirs(0.3, 6 * STEPS, lambda optimizer: lr_scheduler.StepLR(optimizer, 2 * STEPS, 0.1))
+    assert rates(recipe) == pytest.approx(expected)
+
+
+def test_cosine_is_pytorch_cosine_annealing() -> None:
+    recipe = Recipe(lr=0.3, epochs=3, schedule="cosine")
+    expected = theirs(0.3, 3 * STEPS, lambda optimizer: lr_scheduler.CosineAnnealingLR(optimizer, 3 * STEPS))
+    assert rates(recipe) == pytest.approx(expected)
+
+
+def test_warmup_rises_linearly_and_the_cosine_begins_behind_it() -> None:
+    recipe = Recipe(lr=0.3, epochs=4, schedule="cosine", warmup_epochs=1.0)
+    found = rates(recipe)
+    assert found[:STEPS] == pytest.approx([0.3 * (step + 1) / STEPS for step in range(STEPS)])
+    expected = theirs(0.3, 3 * STEPS, lambda optimizer: lr_scheduler.CosineAnnealingLR(optimizer, 3 * STEPS))
+    assert found[STEPS:] == pytest.approx(expected)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.sampled_from([0.1, 0.2, 0.3, 0.4]), min_size=1, max_size=30), st.integers(0, 3), st.integers(0, 3))
+def test_plateau_is_pytorch_reduce_on_plateau(errors: list[float], patience: int, reductions: int) -> None:
+    recipe = Recipe(lr=1.0, schedule="plateau", gamma=0.1, patience=patience, reductions=reductions)
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], 1.0)
+    scheduler = lr_scheduler.ReduceLROnPlateau(
+        optimizer, factor=0.1, patience=patience, threshold=0, threshold_mode="abs", min_lr=0.1**reductions, eps=0
+    )
+    plateau = Plateau()
+    for error in errors:
+        plateau = plateau.after(error, recipe)
+        scheduler.step(error)
+        assert learning_rate(recipe, 0, STEPS, plateau.reductions) == pytest.approx(optimizer.param_groups[0]["lr"])
+    assert plateau.smallest == min(errors)
+    assert math.isfinite(plateau.smallest)

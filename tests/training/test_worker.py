@@ -1,0 +1,166 @@
+"""The worker process: how it starts, is steered, is killed, fails and ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+
+import pytest
+import torch
+
+from alexplore.network.network import Network
+from alexplore.runs.control import request, wait_for_answer
+from alexplore.runs.directory import RunDirectory
+from alexplore.runs.status import is_locked, read_status
+from alexplore.training.checkpoint import read
+from tests.training.conftest import (
+    MakeRun,
+    end_of,
+    events,
+    start_worker,
+    state_of,
+    steps_done,
+    train_here,
+    values,
+    wait_until,
+)
+
+pytestmark = pytest.mark.slow
+
+LONG = {"epochs": 400, "checkpoint_minutes": 1e-3}
+
+
+def has_done(run: RunDirectory, steps: int) -> bool:
+    return steps_done(run) >= steps
+
+
+def test_killed_again_and_again_it_ends_with_the_same_bits(make_run: MakeRun) -> None:
+    whole = make_run("whole", epochs=12)
+    train_here(whole)
+    parts = make_run("parts", epochs=12, checkpoint_minutes=1e-9)
+    for _ in range(3):
+        target = steps_done(parts) + 4
+        process = start_worker(parts)
+        wait_until(partial(has_done, parts, target), parts)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        assert read_status(parts).state == "crashed"
+    assert end_of(start_worker(parts), parts) == 0
+    ours, theirs = read(parts.checkpoints_folder / "last"), read(whole.checkpoints_folder / "last")
+    assert all(torch.equal(ours.weights[name], weight) for name, weight in theirs.weights.items())
+    assert values(parts) == values(whole)
+    assert read_status(parts).state == "finished"
+
+
+def test_it_says_that_it_starts_before_it_imports_torch(make_run: MakeRun) -> None:
+    run = make_run()
+    code = (
+        "import sys; from alexplore.training import worker, journal\n"
+        "journal.Journal.starting = lambda self, doing: sys.exit(f'{doing}: {\"torch\" in sys.modules}')\n"
+        f"worker.main([{str(run.path)!r}])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == "importing torch: False"
+
+
+def test_it_spares_itself_the_compiler(make_run: MakeRun) -> None:
+    run = make_run(epochs=1)
+    code = (
+        "import sys; from alexplore.training import worker\n"
+        f"code = worker.main([{str(run.path)!r}])\n"
+        "sys.exit(code or any(name.startswith('torch._dynamo') for name in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_it_is_steered_through_its_control_folder(make_run: MakeRun) -> None:
+    run = make_run(**LONG)
+    process = start_worker(run)
+    wait_until(lambda: steps_done(run) > 2, run)
+    assert read_status(run).state == "running"
+    assert os.getpriority(os.PRIO_PROCESS, process.pid) >= 10
+
+    asked = request(run, "checkpoint")
+    assert wait_for_answer(run, asked, 30)
+    assert (run.checkpoints_folder / "last" / "manifest.json").is_file()
+
+    assert wait_for_answer(run, request(run, "pause"), 30)
+    wait_until(lambda: state_of(run) == "paused", run)
+    at = steps_done(run)
+    time.sleep(0.6)
+    assert steps_done(run) == at
+    assert is_locked(run)
+
+    assert wait_for_answer(run, request(run, "resume"), 30)
+    wait_until(lambda: steps_done(run) > at, run)
+
+    asked = request(run, "stop")
+    assert wait_for_answer(run, asked, 30)
+    assert end_of(process, run) == 3
+    status = read_status(run)
+    assert status.state == "stopped"
+    assert json.loads((run.checkpoints_folder / "last" / "manifest.json").read_text())["step"] == status.step
+    answer = next(event for event in events(run, "control") if event["request"] == asked.id)
+    assert (answer["action"], answer["step"]) == ("stop", status.step)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_after_a_checkpoint(make_run: MakeRun, number: signal.Signals) -> None:
+    run = make_run(**LONG)
+    process = start_worker(run)
+    wait_until(lambda: steps_done(run) > 2, run)
+    process.send_signal(number)
+    assert end_of(process, run) == 3
+    assert read_status(run).state == "stopped"
+    assert (run.checkpoints_folder / "last" / "manifest.json").is_file()
+
+
+def test_what_cannot_be_done_is_told_in_one_line(make_run: MakeRun, small: Network) -> None:
+    wrong_classes = small.with_classes(7)
+    cases = [
+        (make_run("cuda", device="cuda", gpus=2), 2, "--device cuda: PyTorch finds no GPU"),
+        (make_run("towers", parallel="towers"), 2, "this network has no towers; set towers = 2"),
+        (make_run("ranks", gpus=17), 2, "a batch of 16 images can't be shared"),
+        (make_run("broken", network=small.with_input(1, 4, 4)), 1, "larger than the input's"),
+        (make_run("classes", network=wrong_classes, dataset="fashion-mnist"), 1, "7"),
+        (make_run("loss", lr=1e30, optimizer="sgd"), 1, "step 2: the loss or a gradient is not finite"),
+    ]
+    processes = [(start_worker(run), run, code, said) for run, code, said in cases]
+    for process, run, code, said in processes:
+        assert end_of(process, run) == code, run.console_tail()
+        status = read_status(run)
+        assert status.state == "failed"
+        assert said in (status.reason or "")
+        assert events(run, "error")[0]["message"] == status.reason
+        console = "\n".join(run.console_tail(100))
+        assert f"error: {status.reason}" in console
+        assert "Traceback" not in console
+
+
+def test_a_run_that_is_done_has_nothing_left_to_do(make_run: MakeRun) -> None:
+    run = make_run(epochs=1)
+    train_here(run)
+    before = values(run)
+    assert end_of(start_worker(run), run) == 0
+    assert "nothing left to do" in (read_status(run).reason or "")
+    assert read_status(run).state == "finished"
+    assert values(run) == before
+
+
+def test_a_bug_leaves_its_traceback_in_the_console(make_run: MakeRun) -> None:
+    run = make_run()
+    code = (
+        "from alexplore.training import worker, loop\n"
+        "loop.Trainer.train = lambda self: 1 / 0\n"
+        f"raise SystemExit(worker.main([{str(run.path)!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert read_status(run).reason == "ZeroDivisionError: division by zero"
