@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 FP32_BYTES = 4
 INDEX_BYTES = 8  # PyTorch's indices are int64
+MOST_GROUPS_APART = 4  # as in alexplore.training.build
 OPTIMIZER_COPIES = {"adam": 2, "adamw": 2}  # running means of the gradients and of their squares
 
 READS = (Conv2d, Linear, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, LocalResponseNorm, BatchNorm)
@@ -107,9 +108,9 @@ def kept_tensors(network: Network, rows: Sequence[Row], value_bytes: int) -> Ite
         assert row.input is not None and row.output is not None
         trained = trained or row.trainable_params > 0
         if trained and _reads_again(layer, row.output):
-            padded = _padded(layer, row.windows, row.input)
-            if padded:
-                yield Kept(layer.name, "its padded input", padded, value_bytes)
+            copied = _copied(layer, row.windows, row.input)
+            if copied:
+                yield Kept(layer.name, "a copy of its input", copied, value_bytes)
             elif written:
                 yield written
                 written = None
@@ -134,14 +135,17 @@ def _is_view(layer: Layer, shape: Shape) -> bool:
     return isinstance(layer, Flatten) and (elements(shape) == shape[0] or shape[0] == 1)
 
 
-def _padded(layer: Layer, windows: Windows | None, shape: Shape) -> int:
-    """Values of the copy that is made of an input whose padding PyTorch's layers can't do themselves, else 0."""
+def _copied(layer: Layer, windows: Windows | None, shape: Shape) -> int:
+    """Values of the copy that a layer makes of its input before it reads it, 0 where it makes none.
+
+    It does so for padding that PyTorch's layers can't do themselves, and, on a CPU, to convolve a few groups apart.
+    """
     if windows is None or not isinstance(layer, Conv2d | MaxPool2d | AvgPool2d):
         return 0
     height, width = windows
-    if height.before == height.after and width.before == width.after:
-        return 0
-    return shape[0] * (shape[1] + height.before + height.after) * (shape[2] + width.before + width.after)
+    if height.before != height.after or width.before != width.after:
+        return shape[0] * (shape[1] + height.before + height.after) * (shape[2] + width.before + width.after)
+    return elements(shape) if 1 < getattr(layer, "groups", 1) <= MOST_GROUPS_APART else 0
 
 
 def _more(layer: Layer, shape: Shape, values: int, value_bytes: int) -> Iterator[Kept]:
@@ -149,7 +153,7 @@ def _more(layer: Layer, shape: Shape, values: int, value_bytes: int) -> Iterator
     match layer:
         case MaxPool2d():
             yield Kept(layer.name, "where each maximum was", values, INDEX_BYTES)
-        case Dropout(p=p) if p > 0:
+        case Dropout(p=p) if 0 < p < 1:
             yield Kept(layer.name, "its mask", values, value_bytes)
         case BatchNorm():
             yield Kept(layer.name, "the batch's statistics", 2 * shape[0], FP32_BYTES, once=True)

@@ -1,0 +1,112 @@
+"""Training memory against what PyTorch really keeps: saved tensors, gradients, optimizer state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from hypothesis import given, settings
+from torch import Tensor, nn
+
+from alexplore.network.analysis import analyse
+from alexplore.network.network import Network
+from alexplore.network.presets import load_preset, shipped_names
+from alexplore.training.build import build, logits
+from tests.network.strategies import networks
+
+BATCH = 2
+
+
+def kept_bytes(model: nn.Module, images: Tensor, precision: torch.dtype) -> int:
+    """Bytes of all storages that autograd keeps for the backward pass, the model's own left out."""
+    own = {storage(tensor) for tensor in model.state_dict(keep_vars=True).values()}
+    kept: dict[int, int] = {}
+    alive = []
+
+    def pack(tensor: Tensor) -> Tensor:
+        alive.append(tensor)  # so that no storage is given to another tensor meanwhile
+        if storage(tensor) not in own:
+            kept[storage(tensor)] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with (
+        torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
+        torch.autocast("cpu", precision, enabled=precision != torch.float32),
+    ):
+        alive.append(logits(model, images))
+    return sum(kept.values())
+
+
+def storage(tensor: Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
+
+
+@pytest.fixture(autouse=True)
+def two_threads() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("bits", [32, 16])
+@pytest.mark.parametrize("name", shipped_names())
+def test_activations(name: str, bits: int) -> None:
+    network = load_preset(name).network
+    memory = analyse(network).memory(BATCH, bits=bits)
+    images = torch.zeros(BATCH, *network.input)
+    kept = kept_bytes(build(network).train(), images, torch.bfloat16 if bits == 16 else torch.float32)
+    # Under autocast the 16-bit copies of the weights are kept too; they are counted with the weights.
+    copies = memory.weights - analyse(network).memory(BATCH).weights
+    assert memory.activations + copies == pytest.approx(kept, rel=0.05)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("name", shipped_names())
+def test_parameters_gradients_and_optimizer_state(name: str, optimizer: str) -> None:
+    """On the meta device, where tensors have sizes and no memory."""
+    network = load_preset(name).network
+    with torch.device("meta"):
+        model = build(network)
+    for parameter in model.parameters():
+        parameter.grad = torch.empty_like(parameter)
+    make = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[optimizer]
+    steps = make(model.parameters(), lr=0.1, **({"momentum": 0.9} if optimizer == "sgd" else {}))
+    steps.step()
+    state = [tensor for kept in steps.state.values() for tensor in kept.values() if isinstance(tensor, Tensor)]
+    floats = [tensor for tensor in model.state_dict().values() if tensor.is_floating_point()]
+    memory = analyse(network).memory(BATCH, optimizer, 0.9)
+    assert memory.weights == sum(tensor.nbytes for tensor in floats)
+    assert memory.gradients == sum(p.grad.nbytes for p in model.parameters() if p.grad is not None)
+    assert memory.optimizer == pytest.approx(sum(tensor.nbytes for tensor in state), rel=0.05)
+
+
+def test_sgd_without_momentum_remembers_nothing() -> None:
+    assert analyse(load_preset("lenet").network).memory(1, "sgd", 0.0).optimizer == 0
+
+
+def test_frozen_layers_have_no_gradients_and_keep_nothing_before_the_first_that_trains() -> None:
+    network = load_preset("lenet").network
+    for index in (0, 3):
+        network = network.change(index, {"trainable": False})
+    memory = analyse(network).memory(BATCH, "adam")
+    trainable = 48120 + 10164 + 850
+    assert (memory.gradients, memory.optimizer) == (4 * trainable, 8 * trainable)
+    kept = kept_bytes(build(network).train(), torch.zeros(BATCH, 1, 28, 28), torch.float32)
+    assert memory.activations == pytest.approx(kept, rel=0.05)
+
+
+@settings(max_examples=100, deadline=None)
+@given(networks(working=True))
+def test_activations_of_any_network(network: Network) -> None:
+    """Within an eighth, or a few numbers: tiny networks show what large ones hide."""
+    analysis = analyse(network)
+    images = torch.zeros(BATCH, *network.input)
+    try:
+        kept = kept_bytes(build(network).train(), images, torch.float32)
+    except ValueError:  # batch norm over a single value
+        return
+    if analysis.totals.params == 0:
+        return
+    assert analysis.memory(BATCH).activations == pytest.approx(kept, rel=0.125, abs=256)
