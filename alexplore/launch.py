@@ -73,6 +73,7 @@ def become_rank(config: RunConfig, folder: Path, name: str) -> NoReturn:
     os.execv(sys.executable, [sys.executable, "-m", "alexplore.training.worker", str(run.path)])
 
 
-def run_module(name: str, arguments: Sequence[str]) -> int:
-    """Run a module of the training half on this terminal; its exit code."""
-    return subprocess.run([sys.executable, "-m", f"alexplore.training.{name}", *arguments], check=False).returncode
+def run_command(name: str, arguments: Sequence[str]) -> int:
+    """Run a command that needs torch on this terminal; its exit code."""
+    module = f"alexplore.training.commands.{name}"
+    return subprocess.run([sys.executable, "-m", module, *arguments], check=False).returncode

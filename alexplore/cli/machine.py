@@ -9,6 +9,6 @@ from alexplore.cli.output import FAILED
 
 def doctor() -> None:
     """Tell what this machine offers for training and for the app, and what to do about what is missing."""
-    from alexplore.launch import run_module
+    from alexplore.launch import run_command
 
-    raise typer.Exit(FAILED if run_module("doctor", []) else 0)
+    raise typer.Exit(FAILED if run_command("doctor", []) else 0)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from alexplore.cli.explore import PresetOption, RunsDir
-from alexplore.cli.output import narrate
+from alexplore.cli.output import FAILED, narrate
 from alexplore.network.analysis import analyse
 from alexplore.network.presets import load_preset
 from alexplore.network.recipe import OPTIMIZERS, PRECISIONS, Recipe, change_recipe, parse_assignments
@@ -87,7 +87,9 @@ def start(run: RunDirectory, *, detach: bool, as_json: bool) -> None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
-    raise typer.Exit(follow(run, owner=True, as_json=as_json, kill=kill))
+    code = follow(run, owner=True, as_json=as_json, kill=kill)
+    # The worker knows a failure from wrong use, such as more GPUs than there are.
+    raise typer.Exit(process.wait() if code == FAILED else code)
 
 
 def _join(config: RunConfig, folder: Path, name: str | None) -> None:
@@ -136,14 +138,14 @@ def evaluate(
     """Measure a run's accuracy on its validation images."""
     found = find_run(run, runs_folder(runs_dir))
     arguments = [str(found.path), *(["--ten-crop"] if ten_crop else [])]
-    _module("evaluation", arguments, weights=weights, as_json=as_json)
+    _module("evaluate", arguments, weights=weights, as_json=as_json)
 
 
 def _module(name: str, arguments: list[str], *, weights: Path | None, as_json: bool) -> None:
-    from alexplore.launch import run_module
+    from alexplore.launch import run_command
 
     if weights is not None:
         arguments += ["--weights", str(weights)]
     if as_json:
         arguments.append("--json")
-    raise typer.Exit(run_module(name, arguments) or 0)
+    raise typer.Exit(run_command(name, arguments) or 0)

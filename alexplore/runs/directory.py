@@ -57,6 +57,11 @@ class RunDirectory:
         return self.path / "events.jsonl"
 
     @property
+    def dataset_file(self) -> Path:
+        """What its data set was like: classes and statistics, which treating one more image alike takes."""
+        return self.path / "dataset.json"
+
+    @property
     def console_file(self) -> Path:
         """The worker's stdout and stderr."""
         return self.path / "console.log"

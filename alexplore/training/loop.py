@@ -64,6 +64,7 @@ class Progress:
     best: float | None = None  # validation accuracy
     line: Tally = field(default_factory=Tally)  # since the last metrics line
     whole: Tally = field(default_factory=Tally)  # since the epoch began
+    last_line: dict[str, float] = field(default_factory=dict)  # what the last metrics line said
     epoch_seconds: float = 0.0  # of training since the epoch began
     seconds: float = 0.0  # of training and evaluating, over all attempts
 
@@ -140,10 +141,12 @@ class Trainer:
 
     def step(self, images: Tensor, labels: Tensor, step: int) -> tuple[Tensor, Tensor, int, Tensor]:
         """One update by this rank's share of a batch; what `StepLog.add` takes. Reads nothing from the device."""
-        inputs = self.preprocess.train(images, seed_for(self.recipe.seed, "images", step, self.ranks.data_rank))
+        size = self._batch_size(step)
+        seed = seed_for(self.recipe.seed, "images", step)
+        inputs = self.preprocess.train(images, seed, before=self.ranks.share(size).start)
         torch.manual_seed(seed_for(self.recipe.seed, "dropout", step, self.ranks.rank))
         loss, correct = self.objective(inputs, labels)
-        broken = self.guard.step(loss, self.ranks.data_size / self._batch_size(step))
+        broken = self.guard.step(loss, self.ranks.data_size / size)
         return loss, correct, len(labels), broken
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -188,20 +191,19 @@ class Trainer:
                 )
             at = replace(at, step=at.step + 1, line=at.line.plus(tally), whole=at.whole.plus(tally))
             if recorded(at.step, self.interval, self.steps_per_epoch):
-                self._write_line(at)
-                at = replace(at, line=Tally())
+                at = replace(at, line=Tally(), last_line=self._write_line(at))
             self.progress = at
         self._tell("running")
 
-    def _write_line(self, at: Progress) -> None:
-        rate = learning_rate(self.recipe, at.step - 1, self.steps_per_epoch, at.plateau.reductions)
-        self.journal.metrics(
-            at.step,
-            at.step / self.steps_per_epoch,
-            **{"train/loss": at.line.mean_loss, "train/acc": at.line.accuracy},
-            lr=rate,
-            images_per_second=round(self.rate, 1),
-        )
+    def _write_line(self, at: Progress) -> dict[str, float]:
+        values = {
+            "train/loss": at.line.mean_loss,
+            "train/acc": at.line.accuracy,
+            "lr": learning_rate(self.recipe, at.step - 1, self.steps_per_epoch, at.plateau.reductions),
+            "images_per_second": round(self.rate, 1),
+        }
+        self.journal.metrics(at.step, at.step / self.steps_per_epoch, **values)
+        return values
 
     def _evaluate(self) -> Result:
         def between() -> None:
@@ -228,7 +230,7 @@ class Trainer:
         if len(self.dataset.classes) > 10:
             values["val/acc5"] = result.accuracy_top5
         epoch = at.epoch + 1
-        self.journal.metrics(at.step, epoch, **values)
+        self.journal.metrics(at.step, epoch, **at.last_line, **values)
         train = {"train/loss": at.whole.mean_loss, "train/acc": at.whole.accuracy}
         self.journal.event(
             "epoch",

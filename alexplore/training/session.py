@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from alexplore.network.network import Network
 from alexplore.network.recipe import Recipe
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory
+from alexplore.runs.files import write_atomically
 from alexplore.training import checkpoint
 from alexplore.training.batch_norm import share_statistics
 from alexplore.training.build import build, check_classifier
@@ -62,6 +64,8 @@ def train(
 
     starting(f"loading {recipe.dataset}")
     dataset = ranks.first(lambda: open_dataset(config, device, starting))
+    if ranks.rank == 0:
+        write_atomically(run.dataset_file, json.dumps(dataset.to_dict()) + "\n")
     preprocess = Preprocess(recipe, network.input, dataset, device)
     sizes = {"train": len(dataset.train), "val": len(dataset.val), "classes": len(dataset.classes)}
     journal.event("dataset", name=dataset.name, **sizes, synthetic=dataset.synthetic)

@@ -1,0 +1,52 @@
+"""`alexplore evaluate`: a run's exact accuracy on its validation images."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from alexplore.runs.directory import RunDirectory
+from alexplore.training.commands.trained import load_trained, main
+from alexplore.training.data import Preprocess, open_dataset
+from alexplore.training.evaluate import TOP, evaluate
+from alexplore.training.precision import Precision
+
+
+def evaluate_run() -> int:
+    """Print loss, top-1 and top-5."""
+    parser = argparse.ArgumentParser(prog="alexplore evaluate")
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--ten-crop", action="store_true")
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    trained = load_trained(RunDirectory(arguments.run), arguments.weights)
+    config = trained.config
+    dataset = open_dataset(config, trained.device, lambda line: print(line, file=sys.stderr))
+    result = evaluate(
+        trained.model,
+        dataset.val,
+        Preprocess(config.recipe, config.network.input, dataset, trained.device),
+        Precision("fp32", trained.device),
+        batch_size=config.recipe.batch_size,
+        ten_crops=arguments.ten_crop,
+    )
+    values = {"val/loss": result.loss, "val/acc": result.accuracy}
+    if len(dataset.classes) > TOP:
+        values["val/acc5"] = result.accuracy_top5
+    if arguments.json:
+        print(json.dumps({**values, "images": result.images, "weights": str(trained.weights)}))
+        return 0
+    crops = "ten crops" if arguments.ten_crop else "the centre" if config.recipe.random_crop else "whole images"
+    print(f"{dataset.name}, {result.images:,} validation images, {crops}, {trained.weights.parent.name} weights")
+    print(" · ".join(f"{label} {values[key]:.4f}" for key, label in LABELS.items() if key in values))
+    return 0
+
+
+LABELS = {"val/loss": "loss", "val/acc": "top-1", "val/acc5": "top-5"}
+
+
+if __name__ == "__main__":
+    main(evaluate_run)

@@ -1,0 +1,183 @@
+"""Training from the command line, in real processes: followed, stopped, killed, resumed, asked afterwards."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from alexplore.runs.directory import RunDirectory, find_run, list_runs
+from alexplore.runs.events import LineReader
+from alexplore.runs.status import read_status
+from tests.conftest import Alexplore
+
+REAL = Path("/usr/share/datasets/fashion-mnist")
+LIMITS = ("--limit-train", "1024", "--limit-val", "256", "--device", "cpu")
+PATIENCE = 90.0
+
+
+def wait_until_it_has_metrics(run: RunDirectory) -> None:
+    """Until the run is past its first steps."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if any("train/loss" in record for record in LineReader(run.metrics_file).read()):
+            return
+        assert read_status(run).live, run.console_tail()
+        time.sleep(0.1)
+    raise AssertionError(f"no metrics within {PATIENCE:.0f} s; {run.console_tail()}")
+
+
+def test_a_training_is_followed_in_plain_lines_and_asked_afterwards(
+    alexplore: Alexplore, tiny_preset: Path, tmp_path: Path
+) -> None:
+    done = alexplore("train", "--preset", str(tiny_preset), *LIMITS, "--name", "one")
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first.startswith("epoch 1/2 · loss ")
+    assert second.startswith("epoch 2/2 · loss ")
+    assert "images/s" in second
+    assert "synthetic: 1,024 images to train on, 256 to validate, drawn by the program: not real images" in done.stderr
+    assert "finished: 2 epochs in " in done.stderr
+
+    run = find_run("one", tmp_path / "runs")
+    metrics = LineReader(run.metrics_file).read()
+    assert [record["seq"] for record in metrics] == list(range(len(metrics)))
+    last = metrics[-1]
+    assert last["step"] == 2 * 8
+    assert last["epoch"] == 2
+    assert {"val/loss", "val/acc", "train/loss", "train/acc", "lr", "images_per_second"} <= set(last)
+    assert sorted(path.name for path in (run.checkpoints_folder / "last").iterdir()) == [
+        "manifest.json", "model.safetensors", "state.pt",
+    ]  # fmt: skip
+
+    listed = json.loads(alexplore("runs", "list", "--json").stdout)
+    assert [(one["run"], one["state"], one["epoch"]) for one in listed] == [("one", "finished", 2.0)]
+    assert "finished at epoch 2.00/2" in alexplore("runs", "show", "one").stdout
+    rows = list(csv.DictReader(io.StringIO(alexplore("runs", "export", "one").stdout)))
+    assert rows[-1]["step"] == "16"
+    watched = alexplore("runs", "watch", "one", "--json")
+    assert watched.returncode == 0
+    assert [json.loads(line) for line in watched.stdout.splitlines() if "train/loss" in line]
+
+    evaluated = json.loads(alexplore("evaluate", "one", "--json").stdout)
+    assert evaluated["images"] == 256
+    assert evaluated["val/acc"] == pytest.approx(max(record.get("val/acc", 0) for record in metrics))
+
+    Image.new("RGBA", (90, 40), "red").save(tmp_path / "red.png")
+    predicted = json.loads(alexplore("predict", "one", str(tmp_path / "red.png"), "--json").stdout)
+    answers = predicted[str(tmp_path / "red.png")]
+    assert len(answers) == 5
+    assert [p for _, p in answers] == sorted((p for _, p in answers), reverse=True)
+    assert 0 < sum(p for _, p in answers) <= 1 + 1e-6
+    wrong = alexplore("predict", "one", str(tiny_preset), "/no/such.png")
+    assert wrong.returncode == 1
+    assert "not an image" in wrong.stderr
+    assert "No such file" in wrong.stderr
+
+    resumed = alexplore("runs", "resume", "one")
+    assert resumed.returncode == 2
+    assert "finished" in resumed.stderr
+    assert alexplore("runs", "remove", "one").returncode == 2
+    assert alexplore("runs", "remove", "one", "--yes").returncode == 0
+    assert not run.path.exists()
+
+
+def test_a_detached_run_is_stopped_resumed_killed_and_resumed_again(
+    alexplore: Alexplore, tiny_preset: Path, tmp_path: Path
+) -> None:
+    started = alexplore("train", "-p", str(tiny_preset), *LIMITS, "--epochs", "2000", "--detach", "--name", "long")
+    assert started.returncode == 0, started.stderr
+    assert started.stdout == "long\n"
+    run = find_run("long", tmp_path / "runs")
+    wait_until_it_has_metrics(run)
+
+    again = alexplore("runs", "resume", "long", "--detach")
+    assert again.returncode == 2
+    assert "already being trained" in again.stderr
+    assert "being trained" in alexplore("runs", "remove", "long", "--yes").stderr
+
+    assert alexplore("runs", "stop", "long").returncode == 0
+    stopped = read_status(run)
+    assert stopped.state == "stopped"
+    assert stopped.step > 0
+    assert alexplore("runs", "stop", "long").returncode == 2
+
+    assert alexplore("runs", "resume", "long", "--detach").returncode == 0
+    deadline = time.monotonic() + PATIENCE
+    while read_status(run).step <= stopped.step:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    pid = read_status(run).pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    time.sleep(0.3)
+    crashed = alexplore("runs", "watch", "long")
+    assert crashed.returncode == 1
+    assert "crashed" in crashed.stderr
+    assert "alexplore runs resume long" in crashed.stderr
+
+    assert alexplore("runs", "resume", "long", "--detach").returncode == 0
+    wait_until_it_has_metrics(run)
+    assert alexplore("runs", "stop", "long").returncode == 0
+    attempts = [record["attempt"] for record in LineReader(run.events_file).read()]
+    assert sorted(set(attempts)) == [0, 1, 2]
+    assert attempts == sorted(attempts)
+
+
+def test_bad_data_is_told_in_one_message(alexplore: Alexplore, tiny_preset: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    done = alexplore("train", "-p", str(tiny_preset), "--dataset", "imagefolder", "--data", str(empty))
+    assert done.returncode == 1
+    assert str(empty) in done.stderr
+    assert "Traceback" not in done.stderr
+    assert read_status(list_runs(tmp_path / "runs")[0]).state == "failed"
+
+
+def test_a_damaged_file_is_named(alexplore: Alexplore, tiny_preset: Path, tmp_path: Path) -> None:
+    if not REAL.is_dir():
+        pytest.skip("Debian's dataset-fashion-mnist is not installed")
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for path in REAL.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    images = folder / "train-images-idx3-ubyte.gz"
+    content = bytearray(images.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    images.write_bytes(content)
+    done = alexplore("train", "-p", str(tiny_preset), "--dataset", "fashion-mnist", "--data", str(folder))
+    assert done.returncode == 1
+    assert "train-images-idx3-ubyte" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_runs_folder_that_can_not_be_written(alexplore: Alexplore, tiny_preset: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = alexplore("train", "-p", str(tiny_preset), "--runs-dir", str(tmp_path / "file" / "runs"))
+    assert done.returncode == 1
+    assert "--runs-dir" in done.stderr
+
+
+def test_more_gpus_than_there_are(alexplore: Alexplore, tiny_preset: Path) -> None:
+    done = alexplore("train", "-p", str(tiny_preset), "--device", "cuda", "--gpus", "99", CUDA_VISIBLE_DEVICES="")
+    assert done.returncode == 2
+    assert "GPU" in done.stderr
+
+
+def test_real_fashion_mnist_is_learnt(alexplore: Alexplore) -> None:
+    if not REAL.is_dir():
+        pytest.skip("Debian's dataset-fashion-mnist is not installed")
+    done = alexplore(
+        "train", "-p", "fmnist-28", "--data", str(REAL), "--epochs", "2", "--limit-train", "12000", "--device", "cpu",
+        seconds=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    accuracy = float(done.stdout.split("validation ")[2].split(" ")[0])
+    assert accuracy > 0.65  # 188 steps; chance is 0.1
