@@ -30,12 +30,12 @@ def kill_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     seen = 0
     plain = Preprocess.train
 
-    def dying(self: Preprocess, images: Tensor, seed: int) -> Tensor:
+    def dying(self: Preprocess, images: Tensor, seed: int, before: int = 0) -> Tensor:
         nonlocal seen
         seen += 1
         if seen in deaths:
             raise Killed
-        return plain(self, images, seed)
+        return plain(self, images, seed, before)
 
     monkeypatch.setattr(Preprocess, "train", dying)
     return deaths

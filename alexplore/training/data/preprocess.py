@@ -64,13 +64,14 @@ class Preprocess:
             self._components = color_components(pixel_statistics(dataset.train)[1])
 
     @torch.no_grad()
-    def train(self, images: Tensor, seed: int) -> Tensor:
+    def train(self, images: Tensor, seed: int, before: int = 0) -> Tensor:
         """Training images: uint8 (N, C, H, W) to float32 (N, C, h, w), channels last in memory.
 
-        Equal seeds give equal images; nothing else is random.
+        Equal seeds give equal images; nothing else is random. A batch's images may come in parts: `before` is how many
+        came before these, which then look as they do in the whole batch.
         """
         recipe = self.recipe
-        draws = self._draw(len(images), seed)
+        draws = self._draw(before + len(images), seed)[before:]
         rows = self._staged(images)
         if recipe.random_crop and recipe.crop_padding:
             rows = F.pad(rows, (0, 0, *(recipe.crop_padding,) * 4))
