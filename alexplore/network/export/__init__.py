@@ -28,6 +28,8 @@ def export_preset(preset: Preset, to: str) -> str:
     analysis = analyse(preset.network)
     if analysis.broken and to not in ("json", "mermaid"):
         raise ExportError(f"{preset.name} can't be exported: {analysis.broken.error}")
+    if not analysis.rows:
+        raise ExportError(f"{preset.name} can't be exported: it has no layers")
     module = import_module(f"alexplore.network.export.{to}")  # one at a time: the others are not needed
     text: str = module.export(preset, analysis)
     return text

@@ -64,8 +64,8 @@ PADDED_MEAN = '''
 class PaddedAvgPool2d(nn.AvgPool2d):
     """An average over each window that leaves the padding (left, right, top, bottom) out."""
 
-    def __init__(self, sides: tuple[int, int, int, int], kernel_size, stride, **settings):
-        super().__init__(kernel_size, stride, **settings)
+    def __init__(self, sides: tuple[int, int, int, int], **settings):
+        super().__init__(**settings)
         self.sides = sides
 
     def forward(self, maps: Tensor) -> Tensor:
