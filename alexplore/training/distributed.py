@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -123,14 +124,15 @@ ALONE = Ranks()
 
 def join(device: torch.device, *, towers: bool) -> Ranks:
     """Meet the other ranks, as torchrun's environment variables say, and connect to them."""
-    variables = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
-    rank, size, local_rank, local_size = (int(os.environ.get(name, "01"[name.endswith("SIZE")])) for name in variables)
+    rank, size, local_rank = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
     if os.environ.get("MASTER_ADDR") in ("127.0.0.1", "localhost"):
         os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback())  # host names often don't resolve
     if device.type == "cuda":
         torch.cuda.set_device(local_rank)
     dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
-    return Ranks(rank, size, local_rank, local_size, towers)
+    machines: list[Any] = [None] * size
+    dist.all_gather_object(machines, (socket.gethostname(), uuid.getnode()))
+    return Ranks(rank, size, local_rank, machines.count(machines[rank]), towers)
 
 
 def leave() -> None:
