@@ -13,10 +13,10 @@ from alexplore.network.analysis import Analysis, Row, analyse
 from alexplore.network.compare import Comparison, Pair
 from alexplore.network.formulas import Formula, explain, explain_totals
 from alexplore.network.presets import Preset, PresetError, load_preset, shipped_names, user_paths
-from alexplore.network.published import Checked, check_published, value_text
+from alexplore.network.published import check_published
 from alexplore.network.settings import toml_text
 from alexplore.network.shape import shape_text
-from alexplore.network.words import bytes_text, count_text, settings_text, short_count
+from alexplore.network.words import bytes_text, count_text, published_text, settings_text, short_count
 
 NOTHING = "–"
 MACS_NOTE = "MACs: multiplications by weights; biases, pooling, normalisation and activations count 0."
@@ -75,15 +75,6 @@ def totals_lines(preset: Preset, analysis: Analysis, batch: int) -> Iterator[str
     for checked in check_published(preset.published, analysis):
         yield f"published    {published_text(checked)}"
     yield MACS_NOTE
-
-
-def published_text(checked: Checked) -> str:
-    """✗ conv1 neurons 253,440: ours is 290,400, 36,960 more (the caption of figure 2 …)"""
-    one = checked.published
-    mark = {True: "✓", False: "✗", None: "·"}[checked.confirmed]
-    where = f"{one.layer} " if one.layer else ""
-    note = f" ({one.note})" if one.note else ""
-    return f"{mark} {where}{one.quantity} {value_text(one.value)}: {checked.reason}{note}"
 
 
 def explanation(

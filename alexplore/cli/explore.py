@@ -141,7 +141,7 @@ def _check(file: Path) -> None:
         complain(f"{file}: {analysis.broken.error}")
         raise typer.Exit(FAILED)
     from alexplore.network.published import check_published
-    from alexplore.tables import published_text
+    from alexplore.network.words import published_text
 
     totals = analysis.totals
     typer.echo(f"{file}: {len(preset.network.layers)} layers, {totals.params:,} parameters, {totals.macs:,} MACs")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from alexplore.network.layers import Conv2d, Init, Layer, Pool2d
+from alexplore.network.published import Checked, value_text
 from alexplore.network.settings import setting_fields
 from alexplore.network.shape import shape_text
 
@@ -46,7 +47,7 @@ def size_text(size: Any) -> str:
     return f"{size}×{size}" if isinstance(size, int) else shape_text(size)
 
 
-def settings_text(layer: Layer) -> str:
+def settings_text(layer: Layer) -> str:  # noqa: PLR0912 (one case for each setting)
     """A layer's settings in brief: `256 · 5×5 · pad 2 · 2 groups`; those at their defaults are left out."""
     words = []
     changed = {
@@ -83,6 +84,15 @@ def settings_text(layer: Layer) -> str:
     if layer.type == "dropout" and "p" not in changed:
         words.append(f"p {getattr(layer, 'p', 0):g}")
     return " · ".join(words)
+
+
+def published_text(checked: Checked) -> str:
+    """✗ conv1 neurons 253,440: ours is 290,400, 36,960 more (the caption of figure 2 …)"""
+    one = checked.published
+    mark = {True: "✓", False: "✗", None: "·"}[checked.confirmed]
+    where = f"{one.layer} " if one.layer else ""
+    note = f" ({one.note})" if one.note else ""
+    return f"{mark} {where}{one.quantity} {value_text(one.value)}: {checked.reason}{note}"
 
 
 def init_text(init: Init | None) -> str:

@@ -67,7 +67,7 @@ class EpochRow:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A run as it is now."""
+    """A run as it is now; `curves` is the same object for as long as nothing was added to it."""
 
     run: RunDirectory
     config: RunConfig
@@ -122,6 +122,7 @@ class Watch:
         self._metrics = LineReader(run.metrics_file)
         self._events = LineReader(run.events_file)
         self._values: dict[str, dict[int, tuple[float, float]]] = {}
+        self._curves: Mapping[str, Curve] = {}
         self._steps: dict[str, int] = {}
         self._kept: list[Mapping[str, Any]] = []
         self._last: dict[str, Mapping[str, Any]] = {}
@@ -132,7 +133,9 @@ class Watch:
     def poll(self) -> Snapshot:
         """The run as it is now."""
         status = read_status(self.run)
+        news = False
         while records := self._metrics.read():
+            news = True
             for record in records:
                 self._take(record)
         while records := self._events.read():
@@ -140,13 +143,14 @@ class Watch:
             for record in records:
                 self._last[str(record.get("event"))] = record
                 self._take_epoch(record)
-        curves = {name: Curve(*zip(*values.values(), strict=True)) for name, values in self._values.items() if values}
+        if news:
+            self._curves = {name: Curve(*zip(*points.values(), strict=True)) for name, points in self._values.items()}
         epochs = tuple(self._epochs[number] for number in sorted(self._epochs))
         return Snapshot(
             run=self.run,
             config=self.config,
             status=status,
-            curves=curves,
+            curves=self._curves,
             epochs=epochs,
             events=tuple(self._kept),
             last_events=dict(self._last),

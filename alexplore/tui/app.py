@@ -24,7 +24,8 @@ class ExploreApp(App[None]):
     """Explore, Train and Runs over one network and one folder of runs."""
 
     TITLE = "alexplore"
-    CSS_PATH = "app.tcss"
+    DEFAULT_MODE = "explore"
+    CSS_PATH = Path(__file__).with_name("app.tcss")
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 (Textual declares them)
     VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-high")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -42,12 +43,13 @@ class ExploreApp(App[None]):
         self.runs_folder = runs_folder
         self.attached = attached
         self.farewell = ""
-
-    def on_mount(self) -> None:
-        """Begin with the network, or with the run that was asked for."""
         for mode in MODES:
             self.add_mode(mode, partial(self._open, mode))
-        self.switch_mode("train" if self.attached else "explore")
+
+    def on_mount(self) -> None:
+        """Go to the run that was asked for."""
+        if self.attached:
+            self.switch_mode("train")
 
     def _open(self, mode: str) -> Screen[None]:
         if mode == "train":

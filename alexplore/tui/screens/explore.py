@@ -23,7 +23,7 @@ from alexplore.network.settings import SettingError, integer, optional, setting
 from alexplore.network.shape import shape_text
 from alexplore.network.words import bytes_text, short_count
 from alexplore.tui.screens.dialogs import Ask, Choose, Confirm, preset_options
-from alexplore.tui.widgets.formula import FormulaPanel
+from alexplore.tui.widgets.formula import FormulaPanel, layer_entries
 from alexplore.tui.widgets.layer_table import LayerTable
 from alexplore.tui.widgets.network_strip import NetworkStrip
 from alexplore.tui.widgets.settings_editor import SettingsEditor
@@ -136,14 +136,19 @@ class ExploreScreen(Screen[None]):
             self.query_one("#network").border_subtitle = shape_text(analysis.network.input)
             self.query_one(LayerTable).show(analysis, baseline)
             self._draw_selected(analysis)
-            self.query_one("#totals", Static).update(self._totals(analysis, baseline))
+            self._draw_totals(self._totals(analysis, baseline))
+
+    def _draw_totals(self, text: str) -> None:
+        totals = self.query_one("#totals", Static)
+        totals.update(text, layout=text.count("\n") != str(totals.content).count("\n"))
 
     def _draw_selected(self, analysis: Analysis) -> None:
         if not analysis.rows:
             return
         row = analysis.rows[min(self.selected, len(analysis.rows) - 1)]
         self.query_one(NetworkStrip).show(analysis, row.index - 1)
-        self.query_one(FormulaPanel).show(row, analysis.network)
+        entries = layer_entries(row, analysis, self.workspace.preset.published)
+        self.query_one(FormulaPanel).show(entries, f"{row.layer.name} · {row.layer.type}")
 
     def _totals(self, analysis: Analysis, baseline: Analysis | None) -> str:
         totals, recipe = analysis.totals, self.workspace.preset.recipe
@@ -173,16 +178,14 @@ class ExploreScreen(Screen[None]):
 
     # Editing: a form over settings, a function from what is typed to a network, a preview at every keystroke.
 
-    async def _edit(
-        self, build: Build, cls: type, values: Mapping[str, Any], name: str | None = None, focus: str | None = None
-    ) -> None:
+    async def _edit(self, build: Build, cls: type, values: Mapping[str, Any], name: str | None = None) -> None:
         self._build = build
         editor = self.query_one(SettingsEditor)
         editor.border_title = f"{name or 'the network'} · {getattr(cls, 'type', 'input')}"
         editor.border_subtitle = "enter keeps · escape leaves no trace · ↑↓ count"
         editor.display = True
         self.add_class("-editing")
-        await editor.edit([cls], values, name, focus)
+        await editor.edit([cls], values, name)
         self._preview(editor.values)
 
     @on(SettingsEditor.Changed)

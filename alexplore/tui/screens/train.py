@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from alexplore.tui.app import ExploreApp
 
 POLL_SECONDS = 0.5
+WIDE = 100
 KEPT_LINES = 1000
 
 
@@ -120,7 +121,7 @@ class TrainScreen(Screen[None]):
         if self._filled_from != (preset.name, preset.recipe):
             self._filled_from = (preset.name, preset.recipe)
             values = {**settings_of(preset.recipe), **settings_of(Hardware())}
-            await form.edit((Recipe, Hardware, DataSource), values)
+            await form.edit((Recipe, Hardware, DataSource), values, columns=2 if self.size.width < WIDE else 3)
         self.refresh_bindings()
 
     def _planned(self, values: Mapping[str, Any]) -> RunConfig:
@@ -202,9 +203,13 @@ class TrainScreen(Screen[None]):
         except RunError as error:
             self.notify(str(error), severity="error", markup=False)
             return
+        smooth: Mapping[str, Curve] = {}
+        drawn: Mapping[str, Curve] | None = None
         while not worker.is_cancelled:
             snapshot = watch.poll()
-            smooth = {name: curve.smoothed() for name, curve in snapshot.curves.items() if name.startswith("train/")}
+            if snapshot.curves is not drawn:
+                drawn = snapshot.curves
+                smooth = {name: curve.smoothed() for name, curve in drawn.items() if name.startswith("train/")}
             self.post_message(Polled(snapshot, smooth))
             for _ in range(5):
                 if not worker.is_cancelled:
@@ -212,14 +217,14 @@ class TrainScreen(Screen[None]):
 
     @on(Polled)
     def _polled(self, event: Polled) -> None:
-        changed = self._snapshot is None or event.snapshot.curves != self._snapshot.curves
-        self._snapshot, self._smooth = event.snapshot, event.smooth
+        before, self._snapshot, self._smooth = self._snapshot, event.snapshot, event.smooth
         with self.app.batch_update():
             self._draw_state(event.snapshot)
             self._tell(event.snapshot)
-            if changed:
+            if before is None or event.snapshot.curves is not before.curves:
                 self._draw_curves()
-        self.refresh_bindings()
+        if before is None or event.snapshot.status.state != before.status.state:
+            self.refresh_bindings()
 
     def _draw_state(self, snapshot: Snapshot) -> None:
         status, config = snapshot.status, snapshot.config
@@ -231,8 +236,11 @@ class TrainScreen(Screen[None]):
         numbers = [f"epoch {status.epoch:.2f}/{config.recipe.epochs}", f"step {status.step:,}"]
         numbers += number_words(snapshot.latest)
         numbers += speed_words(snapshot)
-        self.query_one("#run-state", Static).update(" · ".join(words) + "\n" + " · ".join(numbers))
-        self.query_one("#run-progress", ProgressBar).update(progress=snapshot.fraction)
+        text = " · ".join(words) + "\n" + " · ".join(numbers)
+        state = self.query_one("#run-state", Static)
+        if text != state.content:
+            state.update(text, layout=len(text) > self.size.width)
+            self.query_one("#run-progress", ProgressBar).update(progress=snapshot.fraction)
 
     def _draw_curves(self) -> None:
         snapshot = self._snapshot

@@ -2,47 +2,98 @@
 
 from __future__ import annotations
 
-from rich.table import Table
-from rich.text import Text
-from textual.containers import VerticalScroll
-from textual.widgets import Static
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
 
-from alexplore.network.analysis import Row
+from rich.segment import Segment
+from textual.geometry import Size
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from alexplore.network.analysis import Analysis, Row
 from alexplore.network.formulas import explain
-from alexplore.network.network import Network
-from alexplore.network.words import init_text, settings_text
+from alexplore.network.published import Published, check_published
+from alexplore.network.words import init_text, published_text, settings_text
+from alexplore.tui.widgets.painted import Painted
+
+LABEL_WIDTH = 18
 
 
-class FormulaPanel(VerticalScroll, can_focus=True):
-    """Scrolls where there are more formulas than lines."""
+@dataclass(frozen=True)
+class Entry:
+    """A label, what it is about, and a fainter remark."""
 
-    def compose(self):  # type: ignore[no-untyped-def]
-        yield Static(id="formula-text")
-
-    def show(self, row: Row, network: Network) -> None:
-        """Write out one layer's numbers, or what is wrong with it and what would mend it."""
-        self.border_title = f"{row.layer.name} · {row.layer.type}"
-        self.query_one("#formula-text", Static).update(_error(row) if row.error else _formulas(row, network))
+    label: str
+    text: str
+    note: str = ""
 
 
-def _error(row: Row) -> Text:
-    text = Text(f"✗ {row.error}\n")
-    if row.proposals:
-        text.append(f"\nf  {row.proposals[0].text}", style="bold")
-    return text
+class FormulaPanel(ScrollView, Painted, can_focus=True):
+    """Paints its own lines, so that moving through the layers lays nothing out anew."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"formula--label", "formula--text", "formula--note"}
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._entries: tuple[Entry, ...] = ()
+        self._lines: list[list[tuple[str, str]]] = []
+
+    def show(self, entries: Iterator[Entry], title: str) -> None:
+        """Write out some entries."""
+        if self.border_title != title:
+            self.border_title = title
+            self.scroll_to(y=0, animate=False)
+        self._entries = tuple(entries)
+        self._wrap()
+
+    def on_resize(self) -> None:
+        """Wrap anew."""
+        self._wrap()
+
+    def _wrap(self) -> None:
+        width = self.scrollable_content_region.width or 80
+        self._lines = [line for entry in self._entries for line in _wrapped(entry, width)]
+        self.virtual_size = Size(width, len(self._lines))
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """One line of the view."""
+        index = y + round(self.scroll_offset.y)
+        pieces = self._lines[index] if index < len(self._lines) else []
+        segments = [Segment(text, self.style(f"formula--{kind}")) for text, kind in pieces]
+        return Strip(segments).adjust_cell_length(self.size.width, self.style())
 
 
-def _formulas(row: Row, network: Network) -> Table | Text:
+def layer_entries(row: Row, analysis: Analysis, published: tuple[Published, ...]) -> Iterator[Entry]:
+    """A layer's numbers, or what is wrong with it and what would mend it."""
+    if row.error:
+        yield Entry("✗", row.error)
+        yield from (Entry("mends it", proposal.text) for proposal in row.proposals)
+        return
     if row.output is None:
-        return Text("– not computed: a layer before this one is broken")
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column()
+        yield Entry("–", "not computed: a layer before this one is broken")
+        return
     if settings := settings_text(row.layer):
-        table.add_row("settings", settings)
-    for formula in explain(row, network):
-        table.add_row(formula.quantity, Text.assemble((formula.text, "bold"), (f"  {formula.note}", "dim")))
+        yield Entry("settings", settings)
+    for formula in explain(row, analysis.network):
+        yield Entry(formula.quantity, formula.text, formula.note)
     init = getattr(row.layer, "init", None)
     if init is not None:
-        table.add_row("begins with", init_text(init))
-    return table
+        yield Entry("begins with", init_text(init))
+    for checked in check_published(tuple(one for one in published if one.layer == row.layer.name), analysis):
+        yield Entry("published", published_text(checked))
+
+
+def _wrapped(entry: Entry, width: int) -> Iterator[list[tuple[str, str]]]:
+    """An entry's lines as pieces of text with their kinds: the label, then text and note wrapped beside it."""
+    room = max(10, width - LABEL_WIDTH - 1)
+    whole = f"{entry.text}  {entry.note}" if entry.note else entry.text
+    label, done = entry.label, 0
+    for line in textwrap.wrap(whole, room, break_on_hyphens=False) or [""]:
+        start = whole.index(line, done)
+        done = start + len(line)
+        cut = max(0, min(len(line), len(entry.text) - start))
+        yield [(f"{label:<{LABEL_WIDTH}} ", "label"), (line[:cut], "text"), (line[cut:], "note")]
+        label = ""

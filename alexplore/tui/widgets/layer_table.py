@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import ClassVar
 
 from rich.segment import Segment
+from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
@@ -19,6 +20,7 @@ from textual.strip import Strip
 from alexplore.network.analysis import Analysis, Row
 from alexplore.network.shape import shape_text
 from alexplore.network.words import bytes_text, count_text, settings_text, short_count
+from alexplore.tui.widgets.painted import Painted
 
 NOTHING = "–"
 WIDEST_SETTINGS = 44
@@ -61,7 +63,7 @@ COLUMNS = (
 )
 
 
-class LayerTable(ScrollView, can_focus=True):
+class LayerTable(ScrollView, Painted, can_focus=True):
     """Shows an analysis; beside a baseline, every cell that differs from it is marked ▲ (more), ▼ (less) or ≠."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -137,32 +139,34 @@ class LayerTable(ScrollView, can_focus=True):
         """One line of the view: the header, which does not scroll, or a layer."""
         width = self.size.width
         if self._analysis is None:
-            return Strip.blank(width, self.rich_style)
+            return Strip.blank(width, self.style())
         if y == 0:
-            style = self.get_component_rich_style("layer-table--header")
+            style = self.style("layer-table--header")
             cells = [self._fit(column, column.title) for column in self._columns]
             return Strip([Segment(" ".join(cells), style)]).adjust_cell_length(width, style)
         index = y - 1 + round(self.scroll_offset.y)
         if index >= len(self._analysis.rows):
-            return Strip.blank(width, self.rich_style)
+            return Strip.blank(width, self.style())
         return self._row_strip(self._analysis.rows[index], index == self.cursor, width)
 
     def _row_strip(self, row: Row, selected: bool, width: int) -> Strip:
-        base = self.rich_style
+        kind = ""
         if row.error:
-            base += self.get_component_rich_style("layer-table--error", partial=True)
+            kind = "layer-table--error"
         elif row.output is None or row.params == 0:
-            base += self.get_component_rich_style("layer-table--dim", partial=True)
+            kind = "layer-table--dim"
+        base = self.style(kind)
         if selected:
-            base += self.get_component_rich_style("layer-table--cursor", partial=True)
-        changed = base + self.get_component_rich_style("layer-table--changed", partial=True)
+            base += self.style("layer-table--cursor")
         before = self._baseline.get(row.layer.name)
-        segments = []
-        for column in self._columns:
-            text, differs = self._cell(column, row, before)
-            segments.append(Segment(self._fit(column, text), changed if differs else base))
-            segments.append(Segment(" ", base))
-        return Strip(segments).adjust_cell_length(width, base)
+        cells = [self._cell(column, row, before) for column in self._columns]
+        texts = [self._fit(column, text) + " " for column, (text, _) in zip(self._columns, cells, strict=True)]
+        if not any(differs for _, differs in cells):
+            return Strip([Segment("".join(texts), base)]).adjust_cell_length(width, base)
+        marked = self.style("layer-table--changed")
+        changed = base + Style(color=marked.color, bold=marked.bold)
+        styles = [changed if differs else base for _, differs in cells]
+        return Strip(map(Segment, texts, styles)).adjust_cell_length(width, base)
 
     def _cell(self, column: Column, row: Row, before: Row | None) -> tuple[str, bool]:
         if row.output is None and column.title not in ("#", "layer", "type", "settings"):

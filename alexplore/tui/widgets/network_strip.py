@@ -11,9 +11,9 @@ from rich.style import Style
 from textual import events
 from textual.message import Message
 from textual.strip import Strip
-from textual.widget import Widget
 
 from alexplore.network.analysis import Analysis, Row
+from alexplore.tui.widgets.painted import Painted
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 DRAWN = ("conv2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "linear")
@@ -49,7 +49,7 @@ def lay_out(rows: list[Row], columns: int, eighths: int) -> list[Block]:
     ]
 
 
-class NetworkStrip(Widget):
+class NetworkStrip(Painted):
     """Draws the convolutions, pools and linear layers; ╳ stands where towers exchange what they hold."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -120,7 +120,7 @@ class NetworkStrip(Widget):
     def _style(self, block: Block, lit: Block | None) -> Style:
         kind = {"conv2d": "conv", "linear": "linear"}.get(block.row.layer.type, "pool")
         name = "selected" if block is lit else kind
-        return self.rich_style + self.get_component_rich_style(f"network-strip--{name}", partial=True)
+        return self.style(f"network-strip--{name}")
 
     def _band(self, level: int) -> Strip:
         """The line `level` lines above the ground."""
@@ -129,27 +129,27 @@ class NetworkStrip(Widget):
         for block in self._blocks:
             filled = max(0, min(8, block.eighths - level * 8))
             segments.append(Segment(BLOCKS[filled] * block.width, self._style(block, lit)))
-            segments.append(Segment(" " * (block.slot - block.width), self.rich_style))
-        return Strip(segments).adjust_cell_length(self.size.width, self.rich_style)
+            segments.append(Segment(" " * (block.slot - block.width), self.style()))
+        return Strip(segments).adjust_cell_length(self.size.width, self.style())
 
     def _exchanges(self) -> Strip:
-        style = self.rich_style + self.get_component_rich_style("network-strip--exchange", partial=True)
+        style = self.style("network-strip--exchange")
         segments = []
         for block in self._blocks:
             text = "╳" if block.row.exchange_bytes else "─"
             segments.append(Segment(text + "─" * (block.slot - 1), style))
-        return Strip(segments).adjust_cell_length(self.size.width, self.rich_style)
+        return Strip(segments).adjust_cell_length(self.size.width, self.style())
 
     def _labels(self) -> Strip:
         lit = self._lit()
-        style = self.rich_style + self.get_component_rich_style("network-strip--label", partial=True)
+        style = self.style("network-strip--label")
         segments = []
         for block in self._blocks:
             name = ("▸" if block is lit else "") + block.row.layer.name
             text = name if len(name) < block.slot else name[: block.slot - 1]
             chosen = self._style(block, lit) if block is lit else style
             segments.append(Segment(text.ljust(block.slot), chosen))
-        return Strip(segments).adjust_cell_length(self.size.width, self.rich_style)
+        return Strip(segments).adjust_cell_length(self.size.width, self.style())
 
     def on_click(self, event: events.Click) -> None:
         """Pick the block under the pointer."""

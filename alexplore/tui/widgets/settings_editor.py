@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Grid, Horizontal, VerticalScroll
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.message import Message
 from textual.suggester import SuggestFromList
-from textual.widgets import Input, Label, Static
+from textual.widget import Widget
+from textual.widgets import Input, Static
 
 from alexplore.network.settings import Kind, SettingError, parse_text, read_value, setting_fields, toml_text
 
@@ -36,6 +37,11 @@ class SettingInput(Input):
             select_on_focus=True,
         )
         self.kind = kind
+
+    @property
+    def typed(self) -> Any:
+        """What was typed, as TOML would give it; a name as it stands."""
+        return self.value.strip() if self.name == "name" else parse_text(self.value)
 
     def action_step(self, step: int) -> None:
         """The next number, or the next of the words that are allowed."""
@@ -81,15 +87,16 @@ class SettingsEditor(VerticalScroll, can_focus=False):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._docs: dict[str, str] = {}
+        self._told: dict[str, Any] = {}
         self._error = ""
 
     def compose(self) -> ComposeResult:
         """The form and the line that explains."""
-        yield Grid(id="settings-grid")
+        yield Horizontal(id="settings-columns")
         yield Static(id="settings-message")
 
     async def edit(
-        self, classes: Sequence[type], values: Mapping[str, Any], name: str | None = None, focus: str | None = None
+        self, classes: Sequence[type], values: Mapping[str, Any], name: str | None = None, columns: int = 2
     ) -> None:
         """Fill the form with the settings of some classes; `name` adds a layer's name on top."""
         fields = {key: field for cls in classes for key, field in setting_fields(cls).items()}
@@ -99,22 +106,18 @@ class SettingsEditor(VerticalScroll, can_focus=False):
             default = field.default if isinstance(field.default, int | float | str) else None
             placeholder = toml_text(default).strip('"')
             inputs.append(SettingInput(key, field.metadata["kind"], values.get(key), placeholder))
-        grid = self.query_one("#settings-grid", Grid)
-        async with self.batch():
-            await grid.remove_children()
-            await grid.mount_all(Horizontal(Label(field.name or ""), field, classes="setting") for field in inputs)
         self._error = ""
-        wanted = [field for field in inputs if field.name == focus] or inputs[min(1, len(inputs) - 1) if name else 0 :]
-        wanted[0].focus()
+        self._told = {field.name or "": field.typed for field in inputs}
+        form = self.query_one("#settings-columns", Horizontal)
+        async with self.batch():
+            await form.remove_children()
+            await form.mount_all(_columns(inputs, columns))
+        inputs[1 if name is not None and len(inputs) > 1 else 0].focus()
 
     @property
     def values(self) -> dict[str, Any]:
         """What the form holds now."""
-        values: dict[str, Any] = {}
-        for field in self.query(SettingInput):
-            assert field.name
-            values[field.name] = field.value.strip() if field.name == "name" else parse_text(field.value)
-        return values
+        return {field.name or "": field.typed for field in self.query(SettingInput)}
 
     def complain(self, message: str) -> None:
         """Say what is wrong with what was typed, or with an empty message that nothing is."""
@@ -134,9 +137,12 @@ class SettingsEditor(VerticalScroll, can_focus=False):
             line.update("")
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Pass on every keystroke."""
+        """Pass on every keystroke; inputs also tell of what they begin with, which is no news."""
         event.stop()
-        self.post_message(self.Changed(self.values))
+        values = self.values
+        if values != self._told:
+            self._told = values
+            self.post_message(self.Changed(values))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Enter commits."""
@@ -150,3 +156,14 @@ class SettingsEditor(VerticalScroll, can_focus=False):
     def action_cancel(self) -> None:
         """Escape leaves everything as it was."""
         self.post_message(self.Cancelled())
+
+
+def _columns(inputs: Sequence[SettingInput], columns: int) -> Iterator[Widget]:
+    """One text of labels and one stack of inputs a column: few widgets, so that the form opens at once."""
+    rows = -(-len(inputs) // columns)
+    for start in range(0, len(inputs), rows):
+        column = inputs[start : start + rows]
+        labels = Static("\n".join(field.name or "" for field in column), classes="labels", markup=False)
+        labels.styles.width = max(len(field.name or "") for field in column) + 1
+        yield labels
+        yield Vertical(*column, classes="inputs")
