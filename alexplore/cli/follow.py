@@ -18,7 +18,7 @@ from alexplore.runs.control import request
 from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.events import LineReader
 from alexplore.runs.watch import Snapshot, Watch
-from alexplore.runs.words import end_words, epoch_words, event_words, number_words, speed_words
+from alexplore.runs.words import end_words, event_words, number_words, speed_words
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -109,9 +109,7 @@ class Plain:
     """Lines for a log or a pipe."""
 
     def __init__(self) -> None:
-        self._epochs = 0
-        self._events = 0
-        self._state = ""
+        self._told = -1
 
     def __enter__(self) -> Plain:
         return self
@@ -125,13 +123,13 @@ class Plain:
 
     def update(self, snapshot: Snapshot) -> None:
         """Print what is new."""
-        for event in snapshot.events[self._events :]:
-            if message := event_words(event):
-                narrate(message)
-        self._events = len(snapshot.events)
-        for row in snapshot.epochs[self._epochs :]:
-            typer.echo(epoch_words(row, snapshot.config.recipe.epochs))
-        self._epochs = len(snapshot.epochs)
+        for event in snapshot.events_after(self._told):
+            self._told = event["seq"]
+            words = event_words(event, snapshot.config.recipe.epochs)
+            if event.get("event") == "epoch":
+                typer.echo(words)
+            elif words:
+                narrate(words)
 
 
 class Lines:

@@ -61,8 +61,17 @@ class EpochRow:
 
     epoch: int
     step: int
-    time: float
     values: Mapping[str, float]
+
+
+def read_epoch(event: Mapping[str, Any]) -> EpochRow | None:
+    """The numbers of an event that tells of a finished epoch; None for any other."""
+    match event:
+        case {"event": "epoch", "epoch": int(epoch), "step": int(step)}:
+            values = {key: number for key, value in event.items() if (number := read_number(value)) is not None}
+            return EpochRow(epoch, step, values)
+        case _:
+            return None
 
 
 @dataclass(frozen=True)
@@ -108,6 +117,10 @@ class Snapshot:
         """The highest validation accuracy so far."""
         return max((row.values["val/acc"] for row in self.epochs if "val/acc" in row.values), default=None)
 
+    def events_after(self, sequence: int) -> list[Mapping[str, Any]]:
+        """The events with a higher sequence number, for who has told of the others."""
+        return [event for event in self.events if event.get("seq", -1) > sequence]
+
     def event(self, name: str) -> Mapping[str, Any]:
         """The last event of that name, or nothing."""
         return self.last_events.get(name, {})
@@ -142,7 +155,8 @@ class Watch:
             self._kept = [*self._kept, *records][-KEPT_EVENTS:]
             for record in records:
                 self._last[str(record.get("event"))] = record
-                self._take_epoch(record)
+                if row := read_epoch(record):
+                    self._epochs[row.epoch] = row
         if news:
             self._curves = {name: Curve(*zip(*points.values(), strict=True)) for name, points in self._values.items()}
         epochs = tuple(self._epochs[number] for number in sorted(self._epochs))
@@ -177,14 +191,6 @@ class Watch:
         for name in CURVES:
             if name in numbers:
                 self._place(name, step, epoch, numbers[name])
-
-    def _take_epoch(self, event: Mapping[str, Any]) -> None:
-        match event:
-            case {"event": "epoch", "epoch": int(epoch), "step": int(step), "time": int() | float() as moment}:
-                values = {key: number for key, value in event.items() if (number := read_number(value)) is not None}
-                self._epochs[epoch] = EpochRow(epoch, step, float(moment), values)
-            case _:
-                pass
 
     def _speed(self) -> float | None:
         if len(self._pace) < 2:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from alexplore.network.words import duration_text
-from alexplore.runs.watch import EpochRow, Snapshot
+from alexplore.runs.watch import EpochRow, Snapshot, read_epoch
 
 NUMBERS = (("train/loss", "loss"), ("train/acc", "train"), ("val/acc", "validation"))
 
@@ -27,8 +27,10 @@ def number_words(values: Mapping[str, float]) -> list[str]:
     return [f"{label} {values[key]:.4f}" for key, label in NUMBERS if key in values]
 
 
-def event_words(event: Mapping[str, Any]) -> str:
-    """An event for a person to read; nothing for those that only programs need."""
+def event_words(event: Mapping[str, Any], epochs: int) -> str:  # noqa: PLR0911 (one for each kind)
+    """An event, of a run of so many epochs, for a person to read; nothing for those that only programs need."""
+    if row := read_epoch(event):
+        return epoch_words(row, epochs)
     match event:
         case {"event": "warning" | "note" | "error", "message": str(message)}:
             return message

@@ -14,7 +14,7 @@ from alexplore.runs.events import LineWriter
 from alexplore.runs.export import metrics_csv
 from alexplore.runs.status import Status, write_status
 from alexplore.runs.watch import Curve, Watch, summarise
-from alexplore.runs.words import epoch_words, event_words
+from alexplore.runs.words import event_words
 
 
 @pytest.fixture
@@ -56,8 +56,9 @@ def test_progress_epochs_and_events(run: RunDirectory) -> None:
     assert snapshot.best == 0.875
     assert snapshot.images_per_second == 120.0
     assert math.isnan(snapshot.latest["val/acc"])
-    assert epoch_words(snapshot.epochs[0], 2) == "epoch 1/2 · loss 1.0000 · validation 0.8750 · 50 images/s"
-    assert [event_words(event) for event in snapshot.events] == ["", "careful"]
+    words = "epoch 1/2 · loss 1.0000 · validation 0.8750 · 50 images/s"
+    assert [event_words(event, 2) for event in snapshot.events] == [words, "careful"]
+    assert [event["event"] for event in snapshot.events_after(0)] == ["warning"]
     assert summarise(run).images_per_second == 120.0
 
 

@@ -27,7 +27,7 @@ from alexplore.runs.control import request
 from alexplore.runs.directory import RunDirectory, RunError, create_run
 from alexplore.runs.status import read_status
 from alexplore.runs.watch import Curve, Snapshot, Watch
-from alexplore.runs.words import epoch_words, event_words, number_words, speed_words
+from alexplore.runs.words import event_words, number_words, speed_words
 from alexplore.tui.widgets.curves import Curves, Line
 from alexplore.tui.widgets.settings_editor import SettingsEditor
 from alexplore.tui.workspace import Workspace
@@ -76,7 +76,8 @@ class TrainScreen(Screen[None]):
         self._smooth: Mapping[str, Curve] = {}
         self._logarithmic = False
         self._raw = True
-        self._told = 0
+        self._told = -1
+        self._console_told = False
         self._started: list[subprocess.Popen[bytes]] = []
 
     def compose(self) -> ComposeResult:
@@ -187,7 +188,8 @@ class TrainScreen(Screen[None]):
     # Watching
 
     def _show_run(self, run: RunDirectory) -> None:
-        self._told = 0
+        self._told = -1
+        self._console_told = False
         self._snapshot = None
         self.query_one("#recipe").display, self.query_one("#run").display = False, True
         self.query_one("#log", RichLog).clear()
@@ -259,17 +261,16 @@ class TrainScreen(Screen[None]):
 
     def _tell(self, snapshot: Snapshot) -> None:
         log = self.query_one("#log", RichLog)
-        lines = [(float(event.get("time", 0)), words) for event in snapshot.events if (words := event_words(event))] + [
-            (row.time, epoch_words(row, snapshot.config.recipe.epochs)) for row in snapshot.epochs
-        ]
-        lines.sort(key=lambda line: line[0])
-        for moment, words in lines[self._told :]:
-            stamp = time.strftime("%H:%M:%S ", time.localtime(moment))
-            log.write(Text(stamp, style="dim") + Text(words, style="not dim"))
-        if len(lines) > self._told and not snapshot.status.live and snapshot.status.state in ("crashed", "failed"):
+        for event in snapshot.events_after(self._told):
+            self._told = event["seq"]
+            if words := event_words(event, snapshot.config.recipe.epochs):
+                stamp = time.strftime("%H:%M:%S ", time.localtime(event.get("time", 0)))
+                log.write(Text.assemble((stamp, "dim"), words))
+        ended = snapshot.status.state in ("crashed", "failed")
+        if ended and not self._console_told:
             for line in snapshot.run.console_tail(8):
                 log.write(Text(line, style="red"))
-        self._told = len(lines)
+        self._console_told = ended
 
     # Control
 
