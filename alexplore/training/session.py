@@ -13,6 +13,7 @@ from alexplore.network.analysis import analyse
 from alexplore.network.network import Network
 from alexplore.network.recipe import Recipe
 from alexplore.runs.config import RunConfig
+from alexplore.runs.control import pending
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.files import write_atomically
 from alexplore.training import checkpoint
@@ -51,9 +52,21 @@ def train(
     """
 
     def starting(doing: str) -> None:
+        for request in pending(run) if ranks.rank == 0 else ():
+            journal.event("control", request=request.id, action=request.action, step=0)
+            signals.stop = signals.stop or request.action == "stop"
         if signals.stop:
             raise Stopped
         journal.starting(doing)
+
+    begun = False
+
+    def report(line: str) -> None:
+        """What opening and reading the data have to say: before training what is waited for, then a warning."""
+        if begun:
+            journal.event("warning", message=line)
+        else:
+            starting(line)
 
     recipe, network = config.recipe, config.network
     check_classifier(network)
@@ -63,7 +76,7 @@ def train(
     threads = set_threads(device, ranks, history)
 
     starting(f"loading {recipe.dataset}")
-    dataset = ranks.first(lambda: open_dataset(config, device, starting))
+    dataset = ranks.first(lambda: open_dataset(config, device, report))
     if ranks.rank == 0:
         write_atomically(run.dataset_file, json.dumps(dataset.to_dict()) + "\n")
     preprocess = Preprocess(recipe, network.input, dataset, device)
@@ -108,6 +121,7 @@ def train(
         flops_per_image=_training_flops(network),
         peak_flops=choice["peak_flops"] * ranks.size,
     )
+    begun = True
     Trainer(
         run=run,
         recipe=recipe,
