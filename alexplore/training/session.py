@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -76,12 +77,7 @@ def train(
     threads = set_threads(device, ranks, history)
 
     starting(f"loading {recipe.dataset}")
-    dataset = ranks.first(lambda: open_dataset(config, device, report))
-    if ranks.rank == 0:
-        write_atomically(run.dataset_file, json.dumps(dataset.to_dict()) + "\n")
-    preprocess = Preprocess(recipe, network.input, dataset, device)
-    sizes = {"train": len(dataset.train), "val": len(dataset.val), "classes": len(dataset.classes)}
-    journal.event("dataset", name=dataset.name, **sizes, synthetic=dataset.synthetic)
+    dataset, preprocess = _open_data(run, config, ranks, device, journal, report)
 
     starting("building the network")
     seed = seed_for(recipe.seed, "weights")
@@ -139,6 +135,23 @@ def train(
         journal=journal,
         progress=progress,
     ).train()
+
+
+def _open_data(
+    run: RunDirectory,
+    config: RunConfig,
+    ranks: Ranks,
+    device: torch.device,
+    journal: Journal,
+    report: Callable[[str], None],
+) -> tuple[Dataset, Preprocess]:
+    """The data set and what is done to its images; what it is like is written down for later questions."""
+    dataset = ranks.first(lambda: open_dataset(config, device, report))
+    if ranks.rank == 0:
+        write_atomically(run.dataset_file, json.dumps(dataset.to_dict()) + "\n")
+    sizes = {"train": len(dataset.train), "val": len(dataset.val), "classes": len(dataset.classes)}
+    journal.event("dataset", name=dataset.name, **sizes, synthetic=dataset.synthetic)
+    return dataset, Preprocess(config.recipe, config.network.input, dataset, device)
 
 
 def _kept_choice(recipe: Recipe, device: torch.device, history: History) -> dict[str, Any]:
