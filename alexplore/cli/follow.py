@@ -110,6 +110,7 @@ class Plain:
 
     def __init__(self) -> None:
         self._told = -1
+        self._waiting = ""
 
     def __enter__(self) -> Plain:
         return self
@@ -122,7 +123,15 @@ class Plain:
         narrate(message)
 
     def update(self, snapshot: Snapshot) -> None:
-        """Print what is new."""
+        """Print what is waited for, and what is new."""
+        waiting = snapshot.status.reason if snapshot.status.state == "starting" else None
+        if waiting and waiting != self._waiting:
+            self._waiting = waiting
+            narrate(waiting)
+        self.tell(snapshot)
+
+    def tell(self, snapshot: Snapshot) -> None:
+        """Print the events that were not told yet."""
         for event in snapshot.events_after(self._told):
             self._told = event["seq"]
             words = event_words(event, snapshot.config.recipe.epochs)
@@ -179,7 +188,7 @@ class Live:
 
     def update(self, snapshot: Snapshot) -> None:
         """Print what is new above, and draw the display."""
-        self._plain.update(snapshot)
+        self._plain.tell(snapshot)
         self._live.update(self._display(snapshot))
 
     def _display(self, snapshot: Snapshot) -> RenderableType:

@@ -64,7 +64,8 @@ def end_words(snapshot: Snapshot) -> str:
     """What a finished run came to: time, speed, device and accuracy."""
     start = snapshot.event("start")
     last = snapshot.epochs[-1].values if snapshot.epochs else {}
-    words = [f"{len(snapshot.epochs)} epochs in {duration_text(last.get('seconds', 0.0))}"]
+    count = len(snapshot.epochs)
+    words = [f"{count} epoch{'s' if count != 1 else ''} in {duration_text(last.get('seconds', 0.0))}"]
     if "images_per_second" in last:
         words.append(f"{last['images_per_second']:,.0f} images/s")
     if start:
