@@ -134,11 +134,15 @@ class Plain:
         """Print the events that were not told yet."""
         for event in snapshot.events_after(self._told):
             self._told = event["seq"]
-            words = event_words(event, snapshot.config.recipe.epochs)
-            if event.get("event") == "epoch":
-                typer.echo(words)
-            elif words:
-                narrate(words)
+            if words := event_words(event, snapshot.config.recipe.epochs):
+                self.write(words, data=event.get("event") == "epoch")
+
+    def write(self, words: str, *, data: bool) -> None:
+        """A line: epochs are data, all else is narration."""
+        if data:
+            typer.echo(words)
+        else:
+            narrate(words)
 
 
 class Lines:
@@ -164,16 +168,16 @@ class Lines:
                 typer.echo(json.dumps(record))
 
 
-class Live:
-    """A display that stays in place, with a line above it for every epoch."""
+class Live(Plain):
+    """A display that stays in place, with the lines above it."""
 
     def __init__(self) -> None:
         from rich.console import Console
         from rich.live import Live as RichLive
 
+        super().__init__()
         self._console = Console(highlight=False)
         self._live = RichLive(console=self._console, refresh_per_second=4, transient=True)
-        self._plain = Plain()
 
     def __enter__(self) -> Live:
         self._live.__enter__()
@@ -186,9 +190,13 @@ class Live:
         """A word of ours."""
         self._console.print(message, markup=False)
 
+    def write(self, words: str, *, data: bool) -> None:
+        """A line above the display."""
+        self._console.print(words, markup=False, style="" if data else "dim")
+
     def update(self, snapshot: Snapshot) -> None:
         """Print what is new above, and draw the display."""
-        self._plain.tell(snapshot)
+        self.tell(snapshot)
         self._live.update(self._display(snapshot))
 
     def _display(self, snapshot: Snapshot) -> RenderableType:
@@ -197,6 +205,9 @@ class Live:
 
         status = snapshot.status
         table = Table.grid(padding=(0, 2))
+        table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         words = [f"epoch {status.epoch:.2f}/{snapshot.config.recipe.epochs}"]
         words += number_words(snapshot.latest)
         words += speed_words(snapshot)
