@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -180,11 +180,11 @@ class Live(Plain):
         self._live = RichLive(console=self._console, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Live:
-        self._live.__enter__()
+        self._live.start()
         return self
 
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        self._live.__exit__(kind, error, trace)
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
 
     def say(self, message: str) -> None:
         """A word of ours."""
@@ -205,7 +205,7 @@ class Live(Plain):
 
         status = snapshot.status
         table = Table.grid(padding=(0, 2))
-        table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True, min_width=8)
         table.add_column(no_wrap=True)
         table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         words = [f"epoch {status.epoch:.2f}/{snapshot.config.recipe.epochs}"]
