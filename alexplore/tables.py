@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -10,13 +11,15 @@ from rich.table import Table
 from rich.text import Text
 
 from alexplore.network.analysis import Analysis, Row, analyse
-from alexplore.network.compare import Comparison, Pair
-from alexplore.network.formulas import Formula, explain, explain_totals
 from alexplore.network.presets import Preset, PresetError, load_preset, shipped_names, user_paths
 from alexplore.network.published import check_published
 from alexplore.network.settings import toml_text
 from alexplore.network.shape import shape_text
 from alexplore.network.words import bytes_text, count_text, published_text, settings_text, short_count
+
+if TYPE_CHECKING:
+    from alexplore.network.compare import Comparison, Pair
+    from alexplore.network.formulas import Formula
 
 NOTHING = "–"
 MACS_NOTE = "MACs: multiplications by weights; biases, pooling, normalisation and activations count 0."
@@ -81,6 +84,8 @@ def explanation(
     preset: Preset, analysis: Analysis, rows: Sequence[Row], batch: int, *, totals: bool
 ) -> Iterator[RenderableType]:
     """The arithmetic of some rows, and of the totals where they are wanted."""
+    from alexplore.network.formulas import explain, explain_totals  # `shapes` alone does without
+
     for row in rows:
         heading = Text(f"{row.index} {row.layer.name} · {row.layer.type}", style="bold")
         settings = settings_text(row.layer)

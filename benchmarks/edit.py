@@ -1,0 +1,113 @@
+"""Recomputing every number of `paper` after an edit, beside running its layers on torch's meta device.
+
+On the meta device tensors have shapes and no values, so a forward pass is what a PyTorch program would do to learn a
+network's shapes again. The two take turns in one run. Then a network of 1,000 layers, whole and broken.
+
+    python benchmarks/edit.py [TURNS]
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import nn
+
+from alexplore.network.analysis import analyse
+from alexplore.network.layers import Conv2d, Dropout, Flatten, Layer, Linear, LocalResponseNorm, MaxPool2d, ReLU
+from alexplore.network.network import Network, read_network
+from alexplore.network.presets import load_preset
+
+PASSES = 20
+GOAL_MILLISECONDS, GOAL_RATIO, GOAL_DEEP = 1.0, 20.0, 30.0
+
+
+def milliseconds(work: Callable[[], object], passes: int = PASSES) -> float:
+    """Of one pass."""
+    started = time.perf_counter()
+    for _ in range(passes):
+        work()
+    return (time.perf_counter() - started) / passes * 1000
+
+
+def recompute(network: Network) -> None:
+    """An edit of the first layer, every row, and the totals."""
+    edited = analyse(network.change(0, {"stride": 3}))
+    _ = edited.totals
+
+
+def on_meta(network: Network) -> Callable[[], object]:
+    """A forward pass of PyTorch's own layers on the meta device."""
+    with torch.device("meta"):
+        model = nn.Sequential(*(module(row.layer, row.input or ()) for row in analyse(network).rows)).eval()
+        images = torch.empty(1, *network.input)
+
+    def forward() -> object:
+        with torch.no_grad():
+            return model(images)
+
+    return forward
+
+
+def module(layer: Layer, shape: tuple[int, ...]) -> nn.Module:
+    """PyTorch's layer for one of `paper`'s."""
+    match layer:
+        case Conv2d(kernel_size=int(kernel), stride=int(stride), padding=int(padding)):
+            return nn.Conv2d(shape[0], layer.out_channels, kernel, stride, padding, groups=layer.groups)
+        case MaxPool2d(kernel_size=int(kernel), stride=int(stride)):
+            return nn.MaxPool2d(kernel, stride)
+        case LocalResponseNorm():
+            return nn.LocalResponseNorm(layer.size, layer.alpha, layer.beta, layer.k)
+        case Linear():
+            return nn.Linear(shape[0], layer.out_features)
+        case Dropout():
+            return nn.Dropout(layer.p)
+        case ReLU():
+            return nn.ReLU()
+        case Flatten():
+            return nn.Flatten()
+    raise TypeError(layer.type)
+
+
+def deep() -> Network:
+    """1,000 layers, the last of which checks what it reads."""
+    block = [
+        {"type": "conv2d", "out_channels": 16, "kernel_size": 3, "padding": 1},
+        {"type": "batch_norm"},
+        {"type": "relu"},
+    ]
+    last = {"type": "linear", "out_features": 10, "in_features": 16 * 32 * 32}
+    return read_network({"input": [3, 32, 32], "layers": [*block * 333, {"type": "flatten"}, last]})
+
+
+def main(turns: int) -> None:
+    """Measure and print; the middle of the turns counts."""
+    paper = load_preset("paper").network
+    forward = on_meta(paper)
+    milliseconds(forward), milliseconds(lambda: recompute(paper))
+    pairs = [(milliseconds(lambda: recompute(paper)), milliseconds(forward)) for _ in range(turns)]
+    ours, theirs = (statistics.median(pair[which] for pair in pairs) for which in (0, 1))
+    ratio = statistics.median(theirs / ours for ours, theirs in pairs)
+    print(f"paper, an edit recomputed  {ours:7.3f} ms (goal {GOAL_MILLISECONDS:g} ms)")
+    print(f"paper on the meta device   {theirs:7.3f} ms, {ratio:.1f} times as long (goal {GOAL_RATIO:g})")
+
+    network = deep()
+    broken = network.change(0, {"padding": 2})
+    assert analyse(broken).broken is not None
+    for name, state in (("whole", network), ("broken", broken)):
+        took = statistics.median(milliseconds(partial(recompute_deep, state), 3) for _ in range(turns))
+        print(f"1,000 layers, {name:6}       {took:7.3f} ms (goal {GOAL_DEEP:g} ms)")
+
+
+def recompute_deep(network: Network) -> None:
+    """An edit in the middle, every row and the totals."""
+    edited = analyse(network.change(501, {"bias": False} if isinstance(network.layers[501], Conv2d) else {}))
+    _ = edited.totals
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 9)
