@@ -55,22 +55,25 @@ def on_meta(network: Network) -> Callable[[], object]:
 
 def module(layer: Layer, shape: tuple[int, ...]) -> nn.Module:
     """PyTorch's layer for one of `paper`'s."""
+    made: nn.Module
     match layer:
         case Conv2d(kernel_size=int(kernel), stride=int(stride), padding=int(padding)):
-            return nn.Conv2d(shape[0], layer.out_channels, kernel, stride, padding, groups=layer.groups)
+            made = nn.Conv2d(shape[0], layer.out_channels, kernel, stride, padding, groups=layer.groups)
         case MaxPool2d(kernel_size=int(kernel), stride=int(stride)):
-            return nn.MaxPool2d(kernel, stride)
+            made = nn.MaxPool2d(kernel, stride)
         case LocalResponseNorm():
-            return nn.LocalResponseNorm(layer.size, layer.alpha, layer.beta, layer.k)
+            made = nn.LocalResponseNorm(layer.size, layer.alpha, layer.beta, layer.k)
         case Linear():
-            return nn.Linear(shape[0], layer.out_features)
+            made = nn.Linear(shape[0], layer.out_features)
         case Dropout():
-            return nn.Dropout(layer.p)
-        case ReLU():
-            return nn.ReLU()
+            made = nn.Dropout(layer.p)
         case Flatten():
-            return nn.Flatten()
-    raise TypeError(layer.type)
+            made = nn.Flatten()
+        case ReLU():
+            made = nn.ReLU()
+        case _:
+            raise TypeError(layer.type)
+    return made
 
 
 def deep() -> Network:
