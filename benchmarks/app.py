@@ -18,7 +18,7 @@ from alexplore.network.presets import Preset, load_preset
 from alexplore.tui.app import ExploreApp
 from alexplore.tui.widgets.layer_table import LayerTable
 
-ROUNDS = 7
+ROUNDS = 5
 
 EMPTY = """
 from textual.app import App

@@ -104,6 +104,15 @@ def find_preset(name_or_path: str) -> Path:
     )
 
 
+def preset_family(path: Path) -> str:
+    """The family that a preset file names before its layers; "other" where it names none or can't be read."""
+    try:
+        head = path.read_text(encoding="utf-8").partition("\nlayers")[0]
+        return str(tomllib.loads(head).get("family", "other"))
+    except (OSError, ValueError):
+        return "other"
+
+
 def load_preset(name_or_path: str) -> Preset:
     """Find, read and check a preset.
 

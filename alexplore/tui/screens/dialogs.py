@@ -8,11 +8,12 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 
-from alexplore.network.presets import Preset, PresetError, load_preset, shipped_names, user_paths
+from alexplore.network.presets import PresetError, preset_family, shipped_folder, shipped_names, user_paths
 
 
 class Choose(ModalScreen[str | None]):
@@ -106,34 +107,18 @@ class HelpScreen(ModalScreen[None]):
 
 
 def preset_options() -> list[Option | None]:
-    """The presets by family, the user's own last; one that can't be read is shown and can't be chosen."""
+    """The presets by family, the user's own last. Only their heads are read: there may be many."""
     families: dict[str, list[Option]] = {}
     for name in shipped_names():
-        preset = load_preset_or_error(name)
-        if isinstance(preset, PresetError):
-            families.setdefault("Shipped", []).append(Option(f"{name} ✗", id=name, disabled=True))
-        else:
-            families.setdefault(preset.family or "other", []).append(Option(name, id=name))
+        families.setdefault(preset_family(shipped_folder() / f"{name}.toml"), []).append(Option(name, id=name))
     try:
         own = user_paths()
     except PresetError:
         own = []
-    for path in own:
-        preset = load_preset_or_error(path.stem)
-        broken = isinstance(preset, PresetError)
-        families.setdefault("yours", []).append(
-            Option(f"{path.stem}{' ✗' if broken else ''}", id=path.stem, disabled=broken)
-        )
+    families["yours"] = [Option(path.stem, id=path.stem) for path in own]
     options: list[Option | None] = []
     for family, members in families.items():
-        options.append(Option(f"[dim]{family}[/dim]", disabled=True))
-        options.extend(members)
+        if members:
+            options.append(Option(Content.styled(family, "dim"), disabled=True))
+            options.extend(members)
     return options
-
-
-def load_preset_or_error(name: str) -> Preset | PresetError:
-    """A preset, or why it can't be loaded."""
-    try:
-        return load_preset(name)
-    except PresetError as error:
-        return error

@@ -12,7 +12,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
-from textual.widgets import Footer, OptionList, Static
+from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from alexplore.network.analysis import Analysis, analyse
@@ -24,6 +24,7 @@ from alexplore.network.shape import shape_text
 from alexplore.network.words import bytes_text, short_count
 from alexplore.tui.screens.dialogs import Ask, Choose, Confirm, preset_options
 from alexplore.tui.widgets.formula import FormulaPanel, layer_entries
+from alexplore.tui.widgets.key_bar import KeyBar
 from alexplore.tui.widgets.layer_table import LayerTable
 from alexplore.tui.widgets.network_strip import NetworkStrip
 from alexplore.tui.widgets.settings_editor import SettingsEditor
@@ -102,15 +103,13 @@ class ExploreScreen(Screen[None]):
                 yield NetworkStrip(id="strip")
                 yield LayerTable(id="layers")
                 with Horizontal(id="detail"):
-                    yield SettingsEditor(id="editor")
                     yield FormulaPanel(id="formulas")
                 yield Static(id="totals", markup=False)
-        yield Footer()
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Show the network, ready for keys."""
         self.query_one("#presets").border_title = "Presets"
-        self.query_one("#editor").display = False
         self.show()
         self._point_at_preset()
         self.query_one(LayerTable).focus()
@@ -180,13 +179,19 @@ class ExploreScreen(Screen[None]):
 
     async def _edit(self, build: Build, cls: type, values: Mapping[str, Any], name: str | None = None) -> None:
         self._build = build
-        editor = self.query_one(SettingsEditor)
+        editor = await self._opened_editor()
         editor.border_title = f"{name or 'the network'} · {getattr(cls, 'type', 'input')}"
         editor.border_subtitle = "enter keeps · escape leaves no trace · ↑↓ count"
         editor.display = True
-        self.add_class("-editing")
+        self.query_one("#detail").add_class("-editing")
         await editor.edit([cls], values, name)
         self._preview(editor.values)
+
+    async def _opened_editor(self) -> SettingsEditor:
+        """The form, made when it is first wanted: the first screen comes without it."""
+        if not self.query(SettingsEditor):
+            await self.query_one("#detail").mount(SettingsEditor(id="editor"), before=0)
+        return self.query_one(SettingsEditor)
 
     @on(SettingsEditor.Changed)
     def _typed(self, event: SettingsEditor.Changed) -> None:
@@ -217,7 +222,7 @@ class ExploreScreen(Screen[None]):
     @on(SettingsEditor.Cancelled)
     def _end_edit(self) -> None:
         self._build = self._candidate = None
-        self.remove_class("-editing")
+        self.query_one("#detail").remove_class("-editing")
         self.query_one(SettingsEditor).display = False
         self.query_one(LayerTable).focus()
         self.show()

@@ -11,12 +11,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import ScrollableContainer
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from alexplore.network.analysis import Analysis
 from alexplore.network.compare import compare
 from alexplore.network.presets import Preset
 from alexplore.tables import about, diff_table, diff_totals
+from alexplore.tui.widgets.key_bar import KeyBar
 
 UNWRAPPED = 500
 
@@ -40,7 +41,7 @@ class ReadingScreen(Screen[None]):
         with ScrollableContainer(id="page") as page:
             page.border_title = self._title
             yield Static(self._content)
-        yield Footer()
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Let the arrows scroll."""

@@ -13,7 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import DataTable, Footer, Input, Static
+from textual.widgets import DataTable, Input, Static
 from textual.worker import get_current_worker
 
 from alexplore.launch import launch
@@ -24,6 +24,7 @@ from alexplore.runs.directory import RunDirectory, RunError, list_runs, remove_r
 from alexplore.runs.watch import Summary, Watch, summarise
 from alexplore.tui.screens.dialogs import Confirm
 from alexplore.tui.widgets.curves import Curves, Line
+from alexplore.tui.widgets.key_bar import KeyBar
 
 if TYPE_CHECKING:
     from alexplore.tui.app import ExploreApp
@@ -80,7 +81,7 @@ class RunsScreen(Screen[None]):
             yield DataTable(id="runs-table", cursor_type="row", zebra_stripes=True)
             yield Static("No runs yet: press 2 to train.", id="no-runs")
             yield Curves(id="overlay")
-        yield Footer()
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Make the columns."""

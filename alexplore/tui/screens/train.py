@@ -15,7 +15,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import Footer, ProgressBar, RichLog, Static
+from textual.widgets import ProgressBar, RichLog, Static
 from textual.worker import get_current_worker
 
 from alexplore.launch import launch
@@ -29,6 +29,7 @@ from alexplore.runs.status import read_status
 from alexplore.runs.watch import Curve, Snapshot, Watch
 from alexplore.runs.words import event_words, number_words, speed_words
 from alexplore.tui.widgets.curves import Curves, Line
+from alexplore.tui.widgets.key_bar import KeyBar
 from alexplore.tui.widgets.settings_editor import SettingsEditor
 from alexplore.tui.workspace import Workspace
 
@@ -90,7 +91,7 @@ class TrainScreen(Screen[None]):
                 yield Curves(id="loss")
                 yield Curves(id="accuracy")
             yield RichLog(id="log", max_lines=KEPT_LINES, wrap=True, min_width=20)
-        yield Footer()
+        yield KeyBar()
 
     async def on_mount(self) -> None:
         """Name the parts."""
