@@ -15,10 +15,15 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
+
+from alexplore.training.errors import RankError
 
 T = TypeVar("T")
 
+MEETING = timedelta(minutes=10)
 PATIENCE = timedelta(days=2)  # a pause or a slow disk is no failure; a rank that is gone is noticed at once
 
 
@@ -124,15 +129,45 @@ ALONE = Ranks()
 
 def join(device: torch.device, *, towers: bool) -> Ranks:
     """Meet the other ranks, as torchrun's environment variables say, and connect to them."""
-    rank, size, local_rank = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
     if os.environ.get("MASTER_ADDR") in ("127.0.0.1", "localhost"):
         os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback())  # host names often don't resolve
+    local_rank = int(os.environ["LOCAL_RANK"])
+    store, rank, size = next(rendezvous("env://", timeout=MEETING))
+    fresh = PrefixStore(_meeting(store, rank, size), store)
+    backend = "gloo"
     if device.type == "cuda":
         torch.cuda.set_device(local_rank)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+        backend = "cpu:gloo,cuda:nccl"
+    dist.init_process_group(backend, store=fresh, rank=rank, world_size=size, timeout=PATIENCE)
     machines: list[Any] = [None] * size
     dist.all_gather_object(machines, (socket.gethostname(), uuid.getnode()))
     return Ranks(rank, size, local_rank, machines.count(machines[rank]), towers)
+
+
+def _meeting(store: Store, rank: int, size: int) -> str:
+    """A name for this meeting of ranks that no earlier one had; the same on all of them.
+
+    After a restart, torchrun's store still holds what ranks that are gone have left in it, and a rank that is quick
+    would try to reach them. So rank 0 answers every other rank under a name that only the living can know.
+    """
+    own = uuid.uuid4().hex
+    deadline = time.monotonic() + MEETING.total_seconds()
+    if rank > 0:
+        store.set(f"hello/{rank}", own)
+        meeting: str = store.get(f"welcome/{own}").decode()
+        store.set(f"{meeting}/{rank}", "here")
+        return meeting
+    absent = set(range(1, size))
+    while absent:
+        for other in sorted(absent):
+            if store.check([f"{own}/{other}"]):
+                absent.remove(other)
+            elif store.check([f"hello/{other}"]):
+                store.set(f"welcome/{store.get(f'hello/{other}').decode()}", own)
+        if time.monotonic() > deadline:
+            raise RankError(f"ranks {', '.join(map(str, sorted(absent)))} did not come within {MEETING}")
+        time.sleep(0.01)
+    return own
 
 
 def leave() -> None:

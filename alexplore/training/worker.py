@@ -21,7 +21,7 @@ from alexplore.runs.config import RunConfig
 from alexplore.runs.control import forget_requests, leave_request
 from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.files import read_json
-from alexplore.runs.status import worker_lock
+from alexplore.runs.status import ENDED, worker_lock
 from alexplore.training.errors import RankError, Stopped, TrainingError, UsageError
 from alexplore.training.journal import Journal, SilentJournal, read_history
 from alexplore.training.signals import Signals
@@ -99,11 +99,14 @@ def _launch(run: RunDirectory, ranks: int, device: torch.device, journal: Journa
     try:
         launch_ranks(run, ranks, device)
     except RankError:
-        written = read_json(run.status_file) or {}
-        if written.get("state") == "failed" and written.get("reason") != ANOTHER_RANK:
-            return FAILED  # the first rank knew, and has said so
-        raise
-    return STOPPED if (read_json(run.status_file) or {}).get("state") == "stopped" else DONE
+        if _written(run, "state") not in ENDED or _written(run, "reason") == ANOTHER_RANK:
+            raise  # the first rank could not know why
+    return {"finished": DONE, "stopped": STOPPED}.get(_written(run, "state"), FAILED)
+
+
+def _written(run: RunDirectory, key: str) -> str:
+    """A word of status.json, without the look at the lock that would give the lock up."""
+    return str((read_json(run.status_file) or {}).get(key))
 
 
 def _be_rank(run: RunDirectory, config: RunConfig) -> int:

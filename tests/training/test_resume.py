@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from alexplore.runs.control import leave_request
+from alexplore.runs.config import RunConfig
+from alexplore.runs.control import Request, leave_request
 from alexplore.runs.directory import RunDirectory
-from alexplore.training import checkpoint
+from alexplore.training import checkpoint, session
 from alexplore.training.checkpoint import read
-from alexplore.training.data import Preprocess
+from alexplore.training.data import Dataset, Preprocess, open_dataset
 from alexplore.training.loop import Trainer
 from tests.training.conftest import MakeRun, events, train_here, values
 
@@ -83,28 +85,35 @@ def test_killed_anywhere_it_ends_with_the_same_bits(
     assert {event["attempt"] for event in events(parts)} == set(range(6))
 
 
-def test_stopped_at_any_look_it_goes_on_from_there(make_run: MakeRun) -> None:
+def test_stopped_at_any_look_it_goes_on_from_there(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = make_run("whole")
     train_here(whole)
     parts = make_run("parts")
+    requests: list[Request] = []
     stopped_at: list[int] = []
-    while True:
-        evaluating = stopped_at[-2:] == [5, 5]  # stopped before its first batch, and again before it was done
-        if not evaluating:
-            request = leave_request(parts, "stop")  # heard at the first look, which comes after one step
-        if train_here(parts) == "finished":
-            break
+    plain = Trainer.train
+
+    def asked_to_stop(self: Trainer) -> None:
+        if stopped_at[-2:] != [5, 5]:  # stopped before its first batch, and again before it was done
+            requests.append(leave_request(parts, "stop"))  # heard at the first look, which comes after one step
+        plain(self)
+
+    monkeypatch.setattr(Trainer, "train", asked_to_stop)
+    while train_here(parts) == "stopped":
         answer = events(parts, "control")[-1]
-        assert (answer["request"], answer["action"]) == (request.id, "stop")
+        assert (answer["request"], answer["action"]) == (requests[-1].id, "stop")
         stopped_at.append(answer["step"])
     assert stopped_at == [1, 2, 3, 4, 5, 5]
     assert_same_end(parts, whole)
 
 
-def test_precision_and_threads_stay_what_they_were(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_precision_and_threads_stay_what_they_were(
+    make_run: MakeRun, kill_at: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = make_run(precision="auto")
-    leave_request(run, "stop")
-    train_here(run)
+    kill_at.append(4)  # one of them to measure with
+    with pytest.raises(Killed):
+        train_here(run)
     (chosen,) = events(run, "precision")
     assert set(chosen["seconds"]) == {"fp32", "bf16"}
     assert chosen["precision"] == min(chosen["seconds"], key=chosen["seconds"].__getitem__)
@@ -176,3 +185,19 @@ def test_best_is_the_epoch_with_the_best_accuracy(make_run: MakeRun, monkeypatch
     assert {name: manifest["epoch"] for name, manifest in manifests.items()} == {"last": 3, "previous": 2, "best": 2}
     best, previous = weights(run, "best"), weights(run, "previous")
     assert all(torch.equal(best[name], previous[name]) for name in best)
+
+
+def test_a_stop_is_heard_while_data_are_loaded(make_run: MakeRun) -> None:
+    run = make_run()
+    asked = []
+
+    def slow(config: RunConfig, device: torch.device, report: Callable[[str], None]) -> Dataset:
+        asked.append(leave_request(run, "stop"))
+        report("downloading, 1 %")
+        return open_dataset(config, device, report)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "open_dataset", slow)
+        assert train_here(run) == "stopped"
+    assert events(run, "control")[0]["request"] == asked[0].id
+    assert train_here(run) == "finished"
