@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.events import ScreenResume
 from textual.screen import Screen
 
 from alexplore.network.presets import Preset
@@ -69,7 +70,10 @@ class ExploreApp(App[None]):
     def attach(self, run: RunDirectory) -> None:
         """Watch a run in Train."""
         self.attached = run
-        self.switch_mode("train")
+        if self.current_mode == "train":
+            self.screen.post_message(ScreenResume())
+        else:
+            self.switch_mode("train")
 
     def action_help(self) -> None:
         """List every key that works here."""

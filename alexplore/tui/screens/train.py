@@ -286,8 +286,9 @@ class TrainScreen(Screen[None]):
 
     def action_pause(self) -> None:
         """Wait, or go on."""
-        paused = self._snapshot is not None and self._snapshot.status.state == "paused"
-        self._ask("resume" if paused else "pause")
+        run = self.app.attached
+        if run is not None:
+            self._ask("resume" if read_status(run).state == "paused" else "pause")
 
     def action_checkpoint(self) -> None:
         """Save now."""

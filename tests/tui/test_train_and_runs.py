@@ -1,0 +1,176 @@
+"""Train and Runs: a real worker is started, watched, paused, stopped and resumed; runs are listed, marked, forked."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import DataTable, Input, RichLog
+
+from alexplore.runs.config import RunConfig
+from alexplore.runs.directory import RunDirectory, create_run, list_runs
+from alexplore.runs.events import LineWriter
+from alexplore.runs.status import Status, read_status, write_status
+from alexplore.tui.app import ExploreApp
+from alexplore.tui.screens.explore import ExploreScreen
+from alexplore.tui.screens.train import TrainScreen
+from alexplore.tui.widgets.settings_editor import SettingInput
+from tests.tui.conftest import OpenApp
+from tests.tui.test_explore import screen_text
+
+PATIENCE = 90.0
+
+
+async def until(pilot: Pilot[None], condition: Callable[[], bool], what: str) -> None:
+    """Wait for the world outside."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE:.0f} s"
+        await asyncio.sleep(0.1)
+        await pilot.pause()
+
+
+def set_field(app: ExploreApp, name: str, text: str) -> None:
+    """Put text into a setting of the form."""
+    next(field for field in app.screen.query(SettingInput) if field.name == name).value = text
+
+
+def finished_run(config: RunConfig, folder: Path, name: str, accuracy: float) -> RunDirectory:
+    """A run as a worker leaves it behind."""
+    run = create_run(config, folder, name)
+    with LineWriter(run.metrics_file, attempt=0) as metrics:
+        for step in range(1, 9):
+            metrics.append(
+                step=step, epoch=step / 4, images_per_second=100.0, **{"train/loss": 1 / step, "train/acc": 0.5}
+            )
+        metrics.append(step=8, epoch=2, **{"val/loss": 0.5, "val/acc": accuracy})
+    with LineWriter(run.events_file, attempt=0) as events:
+        events.append(event="epoch", epoch=2, step=8, seconds=1.0, **{"val/acc": accuracy})
+    write_status(run, Status("finished", step=8, epoch=2.0, updated=time.time()))
+    return run
+
+
+async def test_training_from_the_app(open_app: OpenApp, tiny_preset: Path, tmp_path: Path) -> None:
+    async with open_app(str(tiny_preset)) as (app, pilot):
+        await pilot.press("t")
+        await until(pilot, lambda: isinstance(app.screen, TrainScreen), "the form")
+        await pilot.pause()
+        assert "lr" in screen_text(app)
+        set_field(app, "lr", "fast")
+        await pilot.pause()
+        assert 'lr: found "fast", allowed: a number > 0' in screen_text(app)
+        await pilot.press("enter")
+        await pilot.pause()
+        assert list_runs(tmp_path / "runs") == []
+        set_field(app, "lr", "0.01")
+        set_field(app, "epochs", "2000")
+        set_field(app, "limit_train", "512")
+        set_field(app, "limit_val", "128")
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(list_runs(tmp_path / "runs")), "a run")
+        (run,) = list_runs(tmp_path / "runs")
+        try:
+            assert run.config().recipe.lr == 0.01
+            await until(pilot, lambda: "validation 0." in screen_text(app), "accuracy on the screen")
+            assert "not real ones" in screen_text(app)
+            await pilot.press("space")
+            await until(pilot, lambda: read_status(run).state == "paused", "a pause")
+            await pilot.press("space")
+            await until(pilot, lambda: read_status(run).state == "running", "going on")
+            await pilot.press("l", "w", "x")
+            await until(pilot, lambda: read_status(run).state == "stopped", "a stop")
+            stopped = read_status(run).step
+            await until(pilot, lambda: "stopped" in screen_text(app), "the screen to say so")
+            await pilot.press("r")
+            await until(pilot, lambda: read_status(run).step > stopped, "steps after resuming")
+            await app.action_quit()
+            assert run.name in app.farewell
+            assert read_status(run).live
+        finally:
+            pid = read_status(run).pid
+            if pid:
+                os.kill(pid, signal.SIGKILL)
+
+
+async def test_a_worker_that_dies_is_told(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:
+    run = create_run(config, tmp_path / "runs")
+    write_status(run, Status("running", pid=1, step=7, epoch=0.5, updated=1.0))
+    run.console_file.write_text("Segmentation fault\n")
+    async with open_app() as (app, pilot):
+        app.attach(run)
+        await until(pilot, lambda: "crashed" in screen_text(app), "the crash")
+        await until(pilot, lambda: bool(app.screen.query_one(RichLog).lines), "the log")
+        assert "Segmentation fault" in screen_text(app)
+
+
+async def test_runs_are_listed_filtered_marked_attached_and_forked(
+    open_app: OpenApp, config: RunConfig, tmp_path: Path
+) -> None:
+    folder = tmp_path / "runs"
+    finished_run(config, folder, "alpha", 0.75)
+    finished_run(config, folder, "beta", 0.875)
+    async with open_app() as (app, pilot):
+        await pilot.press("3")
+        await until(pilot, lambda: "0.8750" in screen_text(app), "the list")
+        table = app.screen.query_one(DataTable)
+        assert table.row_count == 2
+
+        await pilot.press("space", "down", "space")
+        await until(pilot, lambda: "validation accuracy" in screen_text(app), "the overlay")
+        assert {"●", "▲"} <= set(screen_text(app))
+
+        await pilot.press("slash", *"alpha")
+        await until(pilot, lambda: table.row_count == 1, "the filter")
+        app.screen.query_one(Input).value = ""
+        await pilot.press("enter")
+        await until(pilot, lambda: table.row_count == 2, "all runs again")
+
+        await pilot.press("x")
+        await pilot.pause()
+        await pilot.press("f")
+        await until(pilot, lambda: isinstance(app.screen, ExploreScreen), "the fork")
+        assert app.workspace.network == config.network
+        assert app.workspace.preset.recipe == config.recipe
+
+        await pilot.press("3")
+        await pilot.pause()
+        await pilot.press("enter")
+        await until(pilot, lambda: "finished" in screen_text(app) and "100%" in screen_text(app), "the run")
+
+
+async def test_a_run_is_deleted_only_after_a_yes(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:
+    run = finished_run(config, tmp_path / "runs", "alpha", 0.75)
+    async with open_app() as (app, pilot):
+        await pilot.press("3")
+        await until(pilot, lambda: "alpha" in screen_text(app), "the list")
+        await pilot.press("delete")
+        await pilot.pause()
+        await pilot.press("n")
+        await pilot.pause()
+        assert run.path.exists()
+        await pilot.press("delete")
+        await pilot.pause()
+        await pilot.press("y")
+        await until(pilot, lambda: not run.path.exists(), "the deletion")
+        await until(pilot, lambda: "No runs yet" in screen_text(app), "the empty list")
+
+
+@pytest.mark.parametrize("size", [(60, 20), (80, 24), (120, 40)])
+async def test_every_mode_fits(open_app: OpenApp, config: RunConfig, tmp_path: Path, size: tuple[int, int]) -> None:
+    run = finished_run(config, tmp_path / "runs", "alpha", 0.75)
+    async with open_app(size=size) as (app, pilot):
+        await pilot.press("2")
+        await until(pilot, lambda: "batch_size" in screen_text(app), "the form")
+        app.attach(run)
+        await until(pilot, lambda: "finished" in screen_text(app), "the run")
+        text = screen_text(app)
+        for needed in ("loss", "accuracy", "log", "step 8", "? Help"):
+            assert needed in text, needed
+        await pilot.press("3")
+        await until(pilot, lambda: "0.7500" in screen_text(app), "the list")
