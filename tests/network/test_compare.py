@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alexplore.network.compare import Comparison, compare
-from alexplore.network.network import Network
+from alexplore.network.network import Network, read_network
 from alexplore.network.presets import load_preset
 from tests.network.strategies import networks
 
@@ -72,6 +72,19 @@ def test_layers_of_one_role_stand_together() -> None:
     assert aligned["fc5"] == "fc8"
     pairs = compared("lenet", "fmnist").pairs
     assert next(pair for pair in pairs if pair.a and pair.a.layer.name == "sigmoid1").kind == "changed"
+
+
+def test_the_same_type_goes_before_the_same_role() -> None:
+    def stack(*types: str) -> Network:
+        layers = [{"name": f"{type_}{number}", "type": type_} for number, type_ in enumerate(types)]
+        return read_network({"input": [1, 4, 4], "layers": layers})
+
+    pairs = compare(stack("relu"), stack("tanh", "relu", "sigmoid")).pairs
+    assert [(pair.a and pair.a.layer.type, pair.b and pair.b.layer.type) for pair in pairs] == [
+        (None, "tanh"),
+        ("relu", "relu"),
+        (None, "sigmoid"),
+    ]
 
 
 def test_what_follows_from_an_earlier_change() -> None:

@@ -74,6 +74,25 @@ def test_any_network(network: Network) -> None:
     assert [name for name, parameter in theirs.named_parameters() if not parameter.requires_grad] == frozen
 
 
+@pytest.mark.parametrize("name", ["max_pool2d", "avg_pool2d"])
+def test_a_rounded_up_pool_starts_no_window_in_the_padding(name: str) -> None:
+    layer = {"type": name, "kernel_size": 4, "stride": 3, "padding": [0, 2, 0, 2], "ceil_mode": True}
+    network = read_network({"input": [1, 6, 6], "layers": [layer]})
+    theirs, ours = both(Preset("any", network))
+    images = torch.rand(1, 1, 6, 6)
+    assert outputs(ours, images).shape == (1, 1, 2, 2)
+    torch.testing.assert_close(outputs(theirs, images), outputs(ours, images))
+
+
+def test_batch_norm_gathers_the_same_statistics() -> None:
+    layer = {"name": "bn", "type": "batch_norm", "momentum": 0.3, "eps": 0.1}
+    theirs, ours = both(Preset("any", read_network({"input": [2, 4, 4], "layers": [layer]})))
+    images = torch.rand(3, 2, 4, 4)
+    torch.testing.assert_close(outputs(theirs, images, training=True), outputs(ours, images, training=True))
+    torch.testing.assert_close(theirs.state_dict(), ours.state_dict())
+    assert theirs.state_dict()["bn.running_mean"].any()
+
+
 def test_a_frozen_batch_norm_keeps_its_statistics() -> None:
     network = read_network({"input": [2, 4, 4], "layers": [{"name": "bn", "type": "batch_norm", "trainable": False}]})
     theirs, ours = both(Preset("any", network))
