@@ -149,10 +149,12 @@ class Analysis:
         return training_memory(self.network, self.computed, batch, optimizer, momentum, bits)
 
     def smallest_input(self) -> tuple[int, int, int] | None:
-        """The smallest square input with as many channels that every layer can read, None without one up to ours."""
-        channels, height, width = self.network.input
+        """The smallest square input with as many channels that every layer can read, None without one up to 512."""
+        channels = self.network.input[0]
+        if not self.network.layers:
+            return channels, 1, 1
         last = self.network.layers[-1].name
-        sizes = ((channels, side, side) for side in range(1, max(height, width) + 1))
+        sizes = ((channels, side, side) for side in range(1, 513))
         return next((size for size in sizes if reads(self.network.with_input(*size), last)), None)
 
     @property

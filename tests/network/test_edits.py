@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,9 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alexplore.network.analysis import analyse
+from alexplore.network.compare import compare
+from alexplore.network.formulas import explain_totals
 from alexplore.network.layers import LAYER_TYPES, ReLU, is_layer_name
 from alexplore.network.network import Network, parse_input, read_network
 from alexplore.network.presets import load_preset
+from alexplore.network.published import check_published
+from alexplore.network.report import shapes_dict
 from alexplore.network.settings import SettingError
 from tests.network.strategies import maps, networks
 
@@ -85,6 +90,18 @@ def test_names_stay_unique(network: Network, data: st.DataObject) -> None:
         network = network.duplicate(data.draw(st.integers(0, len(network.layers) - 1)))
     names = [layer.name for layer in network.layers]
     assert len(set(names)) == len(names)
+
+
+def test_a_network_without_layers_has_numbers_too() -> None:
+    """As it is while someone builds one from nothing."""
+    preset = load_preset("torchvision")
+    empty = Network((3, 4, 4), ())
+    analysis = analyse(empty)
+    assert (analysis.rows, analysis.broken, analysis.totals.params, analysis.memory(8).total) == ((), None, 0, 0)
+    assert all(formula.value == 0 for formula in explain_totals(analysis, 8))
+    assert compare(empty, empty).pairs == ()
+    assert {checked.confirmed for checked in check_published(preset.published, analysis)} == {False, None}
+    assert shapes_dict(replace(preset, network=empty), analysis)["layers"] == []
 
 
 def test_classes() -> None:

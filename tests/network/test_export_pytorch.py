@@ -37,7 +37,7 @@ def both(preset: Preset) -> tuple[nn.Module, nn.Module]:
     ours = build(preset.network, seed=1)
     with torch.device("meta"):
         theirs = exported(preset)()
-    theirs.load_state_dict(ours.state_dict(), assign=True)
+    theirs.load_state_dict({name: tensor.clone() for name, tensor in ours.state_dict().items()}, assign=True)
     return theirs, ours
 
 

@@ -91,6 +91,8 @@ def test_receptive_fields_and_smallest_input_of_torchvision() -> None:
     pool5 = next(row for row in analysis.rows if row.layer.name == "pool5")
     assert (pool5.height.size, pool5.width.size, pool5.height.jump) == (195, 195, 32)
     assert analysis.smallest_input() == (3, 63, 63)
+    assert analyse(analysis.network.with_input(3, 10, 20)).smallest_input() == (3, 63, 63)
+    assert analyse(analysis.network.with_input(1, 10, 20).change(0, {"in_channels": 3})).smallest_input() is None
 
 
 def test_neurons_and_connections_of_the_paper() -> None:
