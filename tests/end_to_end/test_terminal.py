@@ -136,7 +136,9 @@ def test_explore_edit_train_quit_come_back_stop_resume(
 
     terminal.press("t")
     terminal.wait_for("enter starts")
-    terminal.press("BTab", "BTab", "BTab")  # the last fields: limit_train, limit_val, download
+    for field in ("download", "limit_val", "limit_train"):  # the last ones, backwards
+        terminal.press("BTab")
+        terminal.wait_for(rf"{field}: ")
     terminal.type("2000")
     terminal.wait_for(r"limit_train +2000")
     terminal.press("Enter")
