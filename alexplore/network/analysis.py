@@ -86,8 +86,7 @@ class Row:
         return 0 if self.output is None else FP32_BYTES * elements(self.output)
 
 
-@dataclass(frozen=True)
-class Totals:
+class Totals(NamedTuple):
     """Sums over the layers that could be computed, for one sample and fp32."""
 
     params: int

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from alexplore.network.layers import (
     AdaptiveAvgPool2d,
@@ -38,8 +37,7 @@ READS = (Conv2d, Linear, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, LocalResponseN
 WRITES = (ReLU, Tanh, Sigmoid, Softmax)
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(NamedTuple):
     """A tensor that is kept from the forward pass for the backward pass: `values` of `value_bytes` for each image."""
 
     layer: str
@@ -53,8 +51,7 @@ class Kept:
         return self.values * self.value_bytes * (1 if self.once else batch)
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingMemory:
+class TrainingMemory(NamedTuple):
     """Bytes on the device while training, by what they hold."""
 
     weights: int

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from alexplore.network.layers import (
     AdaptiveAvgPool2d,
@@ -23,8 +22,7 @@ from alexplore.network.settings import toml_text
 from alexplore.network.shape import Shape, ShapeError, Window, shape_text
 
 
-@dataclass(frozen=True)
-class Proposal:
+class Proposal(NamedTuple):
     """A change that mends a broken network, in words and as a function."""
 
     text: str

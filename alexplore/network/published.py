@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alexplore.network.layers import Conv2d, pair
 from alexplore.network.settings import (
@@ -103,8 +103,7 @@ def read_published(values: Mapping[str, Any]) -> Published:
     return published
 
 
-@dataclass(frozen=True)
-class Checked:
+class Checked(NamedTuple):
     """A published number beside ours. `confirmed` is None where arithmetic can't tell: only training measures it."""
 
     published: Published
