@@ -109,10 +109,6 @@ def test_every_layer_appears_once_in_order(a: Network, b: Network) -> None:
     assert [pair.a.layer for pair in comparison.pairs if pair.a] == list(a.layers)
     assert [pair.b.layer for pair in comparison.pairs if pair.b] == list(b.layers)
     assert all(pair.a or pair.b for pair in comparison.pairs)
-    back = compare(b, a)
-    assert sorted(pair.kind for pair in back.pairs if pair.a and pair.b) == sorted(
-        pair.kind for pair in comparison.pairs if pair.a and pair.b
-    )
     json.dumps(comparison.to_dict())
 
 
