@@ -9,7 +9,6 @@ from alexplore.cli.app import app
 from alexplore.cli.output import FAILED, WRONG_USE, complain
 from alexplore.network.presets import PresetError
 from alexplore.network.settings import SettingError
-from alexplore.runs.directory import RunError
 
 
 def main() -> None:
@@ -19,12 +18,16 @@ def main() -> None:
     except (PresetError, SettingError) as error:
         complain(str(error))
         sys.exit(WRONG_USE)
-    except RunError as error:
-        complain(str(error))
-        sys.exit(FAILED if error.failure else WRONG_USE)
     except BrokenPipeError:  # the reader of a pipe has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(FAILED)
     except OSError as error:
         complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
         sys.exit(FAILED)
+    except Exception as error:
+        from alexplore.runs.directory import RunError
+
+        if not isinstance(error, RunError):
+            raise
+        complain(str(error))
+        sys.exit(FAILED if error.failure else WRONG_USE)

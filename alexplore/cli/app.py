@@ -1,15 +1,53 @@
-"""The commands, by what they are about."""
+"""The commands by name; a command's module is imported when it is called, so that `shapes` waits for nothing else."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from alexplore import __version__
-from alexplore.cli import explore, machine, runs, training
+
+COMMANDS = {
+    "tui": "explore",
+    "shapes": "explore",
+    "presets": "explore",
+    "diff": "explore",
+    "export": "explore",
+    "train": "training",
+    "runs": "runs",
+    "predict": "training",
+    "evaluate": "training",
+    "doctor": "machine",
+}
+
+
+class LazyCommands(TyperGroup):
+    """Finds commands in their modules: a function, or an `app` with commands of its own."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """All names, in the order of the help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of that name; None where there is none."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"alexplore.cli.{COMMANDS[cmd_name]}")
+        if hasattr(module, "app"):
+            command: Any = typer.main.get_group(module.app)
+        else:
+            single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+            single.command(cmd_name)(getattr(module, cmd_name))
+            command = typer.main.get_command(single)
+        command.name = cmd_name
+        return command
+
 
 app = typer.Typer(
+    cls=LazyCommands,
     help="Explore and train the AlexNet family: every shape, parameter and cost, live, with its arithmetic.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -30,15 +68,3 @@ def _main(
     ] = False,
 ) -> None:
     pass
-
-
-app.command("tui")(explore.tui)
-app.command("shapes")(explore.shapes)
-app.command("presets")(explore.presets)
-app.command("diff")(explore.diff)
-app.command("export")(explore.export)
-app.command("train")(training.train)
-app.add_typer(runs.app, name="runs")
-app.command("predict")(training.predict)
-app.command("evaluate")(training.evaluate)
-app.command("doctor")(machine.doctor)

@@ -1,7 +1,8 @@
 """The layer types: what each can be set to, and what follows from it for a given input.
 
 Names, meanings and defaults are PyTorch's, in snake case. Every layer answers the same questions, each a pure
-function of its settings and the shape that it reads: output shape, parameters, multiply-accumulates, windows.
+function of its settings and the shape that it reads: output shape, parameters, multiply-accumulates, windows. A type without
+settings of its own inherits its dataclass.
 """
 
 from __future__ import annotations
@@ -158,14 +159,12 @@ class Pool2d(Layer):
         return (shape[0], *_slide(self, windows, shape))
 
 
-@dataclass(frozen=True, kw_only=True)
 class MaxPool2d(Pool2d):
     """The largest value in each window."""
 
     type: ClassVar[str] = "max_pool2d"
 
 
-@dataclass(frozen=True, kw_only=True)
 class AvgPool2d(Pool2d):
     """The mean of each window. Padding given in numbers counts as zeros (PyTorch); "same" does not (TensorFlow)."""
 
@@ -233,28 +232,24 @@ class BatchNorm(Layer):
         return Parameters(learned, learned, buffers=2 * shape[0])
 
 
-@dataclass(frozen=True, kw_only=True)
 class ReLU(Layer):
     """max(0, x)."""
 
     type: ClassVar[str] = "relu"
 
 
-@dataclass(frozen=True, kw_only=True)
 class Tanh(Layer):
     """tanh(x)."""
 
     type: ClassVar[str] = "tanh"
 
 
-@dataclass(frozen=True, kw_only=True)
 class Sigmoid(Layer):
     """1 / (1 + e^−x)."""
 
     type: ClassVar[str] = "sigmoid"
 
 
-@dataclass(frozen=True, kw_only=True)
 class Softmax(Layer):
     """e^x / Σ e^x over the channels or features."""
 
@@ -269,7 +264,6 @@ class Dropout(Layer):
     p: float = setting(number(0, 1), 0.5, "share of the values set to zero")
 
 
-@dataclass(frozen=True, kw_only=True)
 class Flatten(Layer):
     """A map as one vector, channel after channel."""
 
