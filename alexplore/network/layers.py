@@ -1,8 +1,8 @@
 """The layer types: what each can be set to, and what follows from it for a given input.
 
 Names, meanings and defaults are PyTorch's, in snake case. Every layer answers the same questions, each a pure
-function of its settings and the shape that it reads: output shape, parameters, multiply-accumulates, windows. A type without
-settings of its own inherits its dataclass.
+function of its settings and the shape that it reads: output shape, parameters, multiply-accumulates, windows. A type
+without settings of its own inherits its dataclass.
 """
 
 from __future__ import annotations
