@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 FP32_BYTES = 4
 INDEX_BYTES = 8  # PyTorch's indices are int64
-MOST_GROUPS_APART = 4  # as in alexplore.training.build
+MOST_GROUPS_APART = 4  # as alexplore.training convolves them
 OPTIMIZER_COPIES = {"adam": 2, "adamw": 2}  # running means of the gradients and of their squares
 
 READS = (Conv2d, Linear, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, LocalResponseNorm, BatchNorm)
