@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -38,20 +38,16 @@ class KeyBar(Painted):
 
     def _labels(self) -> list[KeyLabel]:
         labels: list[KeyLabel] = []
+        shown: set[str] = set()
         left = 1
-        for key, active in self.screen.active_bindings.items():
-            binding = active.binding
-            if not binding.show or not active.enabled or key == self.app.COMMAND_PALETTE_BINDING:
+        for key, (_, binding, enabled, _) in self.screen.active_bindings.items():
+            if not binding.show or not enabled or binding.action in shown | {"command_palette"}:
                 continue
-            if binding.action in {self.screen.active_bindings[label.key].binding.action for label in labels}:
-                continue
-            label = KeyLabel(key, self.app.get_key_display(binding), binding.description, left)
-            labels.append(label)
-            left = label.right + 1
-        palette = "palette"
-        shown = "^p"
-        at = max(left, self.size.width - len(palette) - len(shown) - 2)
-        return [*labels, KeyLabel(self.app.COMMAND_PALETTE_BINDING, shown, palette, at)]
+            shown.add(binding.action)
+            labels.append(KeyLabel(key, self.app.get_key_display(binding), binding.description, left))
+            left = labels[-1].right + 1
+        palette = KeyLabel(self.app.COMMAND_PALETTE_BINDING, "^p", "palette", 0)
+        return [*labels, replace(palette, left=max(left, self.size.width - palette.right))]
 
     def render_line(self, y: int) -> Strip:
         """The line."""
