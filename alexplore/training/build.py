@@ -23,13 +23,11 @@ from alexplore.network.layers import (
     Sigmoid,
     Softmax,
     Tanh,
-    Windows,
 )
 from alexplore.network.network import Network
 from alexplore.network.shape import Shape, ShapeError, shape_text
 from alexplore.training import lrn
-
-Sides = tuple[int, int, int, int]  # left, right, top, bottom: the order of `F.pad`
+from alexplore.training.convolution import Conv, padding_of
 
 
 class Model(nn.Module):
@@ -136,52 +134,15 @@ def build_layer(  # noqa: PLR0911, PLR0912 (one case for each layer type)
             raise TypeError(f"no module for {layer.type}")
 
 
-MOST_GROUPS_APART = 4
-
 # Layers whose backward pass does not look at their output.
 OVERWRITABLE = (Conv2d, Linear, BatchNorm, Pool2d, LocalResponseNorm)
-
-
-class Conv(nn.Conv2d):
-    """A convolution with any padding. On a CPU a few groups run one after the other: PyTorch's own way is slower."""
-
-    def __init__(self, layer: Conv2d, shape: Shape) -> None:
-        padding, self.sides = _padding(layer.windows(shape))
-        super().__init__(
-            shape[0],
-            layer.out_channels,
-            layer.kernel_size,
-            layer.stride,
-            padding,
-            layer.dilation,
-            layer.groups,
-            layer.bias,
-        )
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Convolve (N, C, H, W)."""
-        if self.sides:
-            input = F.pad(input, self.sides)
-        if 1 < self.groups <= MOST_GROUPS_APART and input.device.type == "cpu":
-            return self._apart(input)
-        return super().forward(input)
-
-    def _apart(self, input: Tensor) -> Tensor:
-        inputs = (part.contiguous(memory_format=torch.channels_last) for part in input.chunk(self.groups, 1))
-        weights = self.weight.chunk(self.groups)
-        biases = [None] * self.groups if self.bias is None else self.bias.chunk(self.groups)
-        parts = [
-            F.conv2d(part, weight, bias, self.stride, self.padding, self.dilation)
-            for part, weight, bias in zip(inputs, weights, biases, strict=True)
-        ]
-        return torch.cat(parts, 1)
 
 
 class MaxPool(nn.MaxPool2d):
     """A max pool with any padding; what is padded is never the largest."""
 
     def __init__(self, layer: MaxPool2d, shape: Shape) -> None:
-        padding, self.sides = _padding(layer.windows(shape))
+        padding, self.sides = padding_of(layer.windows(shape))
         self.size = layer.output_shape(shape)[1:]
         super().__init__(layer.kernel_size, layer.stride, padding, ceil_mode=layer.ceil_mode)
 
@@ -198,7 +159,7 @@ class AvgPool(nn.AvgPool2d):
     shares: Tensor | None
 
     def __init__(self, layer: AvgPool2d, shape: Shape) -> None:
-        padding, self.sides = _padding(layer.windows(shape))
+        padding, self.sides = padding_of(layer.windows(shape))
         self.size = layer.output_shape(shape)[1:]
         counted = layer.padding != "same"
         super().__init__(layer.kernel_size, layer.stride, padding, layer.ceil_mode, counted)
@@ -213,14 +174,6 @@ class AvgPool(nn.AvgPool2d):
             input = F.pad(input, self.sides)
         means = _cropped(super().forward(input), self.size)
         return means if self.shares is None else means / self.shares.to(means.dtype)
-
-
-def _padding(windows: Windows) -> tuple[tuple[int, int], Sides | None]:
-    """Padding that PyTorch's layers can do themselves, or the four sides to be padded before them."""
-    height, width = windows
-    if height.before == height.after and width.before == width.after:
-        return (height.before, width.before), None
-    return (0, 0), (width.before, width.after, height.before, height.after)
 
 
 def _cropped(maps: Tensor, size: Shape) -> Tensor:

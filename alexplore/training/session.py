@@ -159,7 +159,10 @@ def _kept_choice(recipe: Recipe, device: torch.device, history: History) -> dict
     earlier = history.last("precision") or {}
     if earlier.get("device") != device.type or recipe.precision not in ("auto", earlier.get("precision")):
         return {}
-    return {**{key: earlier[key] for key in ("precision", "device", "peak_flops", "seconds")}, "kept": True}
+    return {
+        **{key: earlier[key] for key in ("precision", "device", "peak_flops", "seconds")},
+        "kept": True,
+    }
 
 
 def _measured_choice(
