@@ -61,9 +61,13 @@ class Init:
     bias: float | None = setting(optional(number(-1e6, 1e6)), None, "value of every bias")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Layer:
-    """What every layer has, and what it answers where a type says nothing else."""
+    """What every layer has, and what it answers where a type says nothing else.
+
+    Layers compare by their settings. That is written here once: to generate it for each type would take a start of the
+    program longer than to analyse a network does.
+    """
 
     type: ClassVar[str] = ""
     neurons: ClassVar[bool] = False  # whether its outputs are weighted sums, each a neuron
@@ -85,6 +89,15 @@ class Layer:
         """The windows along height and width that one output reads, or None where it reads one position."""
         return None
 
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((type(self), *vars(self).values()))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in vars(self).items())})"
+
     def settings(self, *, defaults: bool = True) -> dict[str, Any]:
         """The settings by name, as a preset file holds them."""
         return settings_of(self, defaults=defaults)
@@ -95,7 +108,7 @@ class Layer:
         return bool(getattr(self, "trainable", True))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Conv2d(Layer):
     """A convolution with `out_channels` kernels. Output sizes: PyTorch's documentation of `Conv2d`."""
 
@@ -131,7 +144,7 @@ class Conv2d(Layer):
         return Parameters(weights, self.out_channels if self.bias else 0)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Pool2d(Layer):
     """What the pooling layers share. Output sizes: PyTorch's documentation of `MaxPool2d`."""
 
@@ -171,7 +184,7 @@ class AvgPool2d(Pool2d):
     type: ClassVar[str] = "avg_pool2d"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class AdaptiveAvgPool2d(Layer):
     """Averages down, or repeats up, to `output_size` whatever the input. Source: PyTorch's `AdaptiveAvgPool2d`."""
 
@@ -188,7 +201,7 @@ class AdaptiveAvgPool2d(Layer):
         return _adaptive_window(shape[1], height), _adaptive_window(shape[2], width)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class LocalResponseNorm(Layer):
     """b = a / (k + alpha / n · Σ a²)^beta over n neighbours (paper, section 3.3; PyTorch divides alpha by n).
 
@@ -217,7 +230,7 @@ class LocalResponseNorm(Layer):
         return window, window
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class BatchNorm(Layer):
     """Normalises each channel, or feature, over the batch; 1-d or 2-d by its input. Source: PyTorch's `BatchNorm2d`."""
 
@@ -256,7 +269,7 @@ class Softmax(Layer):
     type: ClassVar[str] = "softmax"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Dropout(Layer):
     """While training, zeroes a share `p` of the values and scales the rest by 1 / (1 − p)."""
 
@@ -273,7 +286,7 @@ class Flatten(Layer):
         return (elements(shape),)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Linear(Layer):
     """A fully connected layer."""
 

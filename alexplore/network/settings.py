@@ -10,8 +10,8 @@ import dataclasses
 import math
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, dataclass
-from typing import Any, Generic, TypeVar
+from dataclasses import MISSING
+from typing import Any, Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
@@ -20,8 +20,7 @@ class SettingError(ValueError):
     """A setting that can't be used; the message says which, what was found and what is allowed."""
 
 
-@dataclass(frozen=True)
-class Kind(Generic[T]):
+class Kind(NamedTuple, Generic[T]):
     """A kind of value: what is allowed, in words, and how it is read.
 
     `parse` raises `ValueError` without a message where the value is not of this kind.
