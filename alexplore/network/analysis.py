@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from alexplore.network.layers import NO_PARAMETERS, Conv2d, Flatten, Layer, Linear, Parameters, Pool2d, Windows
 from alexplore.network.memory import TrainingMemory, training_memory
-from alexplore.network.mending import Proposal, proposals, proposals_text, reads
-from alexplore.network.network import Network, first_weighted
+from alexplore.network.network import Network, first_weighted, reads
 from alexplore.network.shape import Shape, ShapeError, Window, elements
+
+if TYPE_CHECKING:
+    from alexplore.network.mending import Proposal
 
 FP32_BYTES = 4
 
@@ -179,6 +181,8 @@ def _rows(network: Network) -> Iterator[Row]:
         try:
             output = layer.output_shape(shape)
         except ShapeError as error:
+            from alexplore.network.mending import proposals, proposals_text
+
             mends = proposals(network, position, shape)
             yield Row(position + 1, layer, shape, error=f"{error}: {proposals_text(mends)}", proposals=mends)
             shape = None

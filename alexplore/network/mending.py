@@ -17,7 +17,7 @@ from alexplore.network.layers import (
     Windows,
     pair,
 )
-from alexplore.network.network import Network
+from alexplore.network.network import Network, reads
 from alexplore.network.settings import toml_text
 from alexplore.network.shape import Shape, ShapeError, Window, shape_text
 
@@ -44,19 +44,6 @@ def proposals_text(proposals: tuple[Proposal, ...]) -> str:
     """`set in_features to 6400, or input to 3×227×227`."""
     words = [proposal.text for proposal in proposals]
     return ", or ".join([*words[:1], *(text.removeprefix("set ") for text in words[1:])])
-
-
-def reads(network: Network, name: str) -> bool:
-    """Whether the layer called `name`, and every layer before it, can read its input."""
-    shape: Shape = network.input
-    try:
-        for layer in network.layers:
-            shape = layer.output_shape(shape)
-            if layer.name == name:
-                return True
-    except ShapeError:
-        pass
-    return False
 
 
 def _mended(network: Network, changed: Network, position: int, shape: Shape) -> bool:

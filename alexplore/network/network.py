@@ -17,6 +17,7 @@ from alexplore.network.layers import (
     write_layer,
 )
 from alexplore.network.settings import LARGEST, SettingError, found_text, integer, nearest, read_settings, read_value
+from alexplore.network.shape import Shape, ShapeError
 
 
 @dataclass(frozen=True)
@@ -197,3 +198,16 @@ def parse_input(text: str) -> tuple[int, int, int]:
 def first_weighted(network: Network) -> int | None:
     """The position of the first layer with neurons: every tower reads the whole image there."""
     return next((i for i, layer in enumerate(network.layers) if layer.neurons), None)
+
+
+def reads(network: Network, name: str) -> bool:
+    """Whether the layer called `name`, and every layer before it, can read its input."""
+    shape: Shape = network.input
+    try:
+        for layer in network.layers:
+            shape = layer.output_shape(shape)
+            if layer.name == name:
+                return True
+    except ShapeError:
+        pass
+    return False
