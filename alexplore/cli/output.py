@@ -29,4 +29,4 @@ def console() -> Console:
     """For tables on stdout: as wide as the terminal, or as the table where there is none."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False, soft_wrap=False)
+    return Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, markup=False, emoji=False, highlight=False)
