@@ -48,7 +48,9 @@ class Conv(nn.Conv2d):
         super().__init__(
             shape[0], layer.out_channels, layer.kernel_size, *self.geometry, groups=layer.groups, bias=layer.bias
         )
-        self.by_product = product_is_faster(shape[0] // layer.groups)
+        channels = shape[0] // layer.groups
+        self.by_product = product_is_faster(channels)
+        self.layout = faster_layout(channels, min(pair(layer.kernel_size)))
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve (N, C, H, W)."""
@@ -63,9 +65,9 @@ class Conv(nn.Conv2d):
         return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 
     def _convolve(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        input = input.contiguous(memory_format=torch.channels_last)
+        input, weight = (values.contiguous(memory_format=self.layout) for values in (input, weight))
         if not (self.by_product and weight.requires_grad and torch.is_grad_enabled()):
-            return F.conv2d(input, weight, bias, *self.geometry)
+            return F.conv2d(input, weight, bias, *self.geometry).contiguous(memory_format=torch.channels_last)
         if torch.is_autocast_enabled("cpu"):
             dtype = torch.get_autocast_dtype("cpu")
             input, weight, bias = input.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
@@ -101,6 +103,16 @@ def product_is_faster(channels: int) -> bool:
     measurement at the start, since the two ways round differently: a run must end with the same bits every time.
     """
     return torch.backends.cpu.get_cpu_capability() == "AVX2" and (channels == 1 or channels >= 192)
+
+
+def faster_layout(channels: int, kernel: int) -> torch.memory_format:
+    """The layout in memory in which this processor convolves faster; conversions from channels last and back included.
+
+    Measured likewise, forward and backward together: 96 channels 5×5: 1.2 times faster in PyTorch's plain layout; 64
+    channels 5×5: 1.2; 48 channels 5×5: 1.0; 192 to 384 channels 3×3: 0.9.
+    """
+    plain = torch.backends.cpu.get_cpu_capability() == "AVX2" and channels >= 64 and kernel >= 5
+    return torch.contiguous_format if plain else torch.channels_last
 
 
 def weight_gradient(wanted: Tensor, input: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:

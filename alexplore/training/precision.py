@@ -14,7 +14,8 @@ TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 CANDIDATES = ("fp32", "bf16")
 ROUNDS = 4
 ENOUGH_SECONDS = 0.5
-PLAIN = 1.5
+WAITING_SECONDS = 0.25
+PLAIN = 2.0
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ def time_each(
 ) -> dict[str, float]:
     """Seconds that each task takes, run in turns: the fastest after a first run, which also builds what it needs.
 
-    Tasks so slow that a second run would keep a person waiting, and so far apart that the order is plain, run once.
+    On a CPU, tasks so slow that a second run would keep a person waiting, and so far apart that the order is plain, run
+    once.
     `slowest` gives the largest of each over all ranks, so that all run the same and conclude the same.
     """
 
@@ -64,7 +66,7 @@ def time_each(
         return slowest([once(task) for task in tasks.values()])
 
     first = round_of_all()
-    if min(first) > ENOUGH_SECONDS and max(first) > PLAIN * min(first):
+    if device.type == "cpu" and max(first) > WAITING_SECONDS and max(first) > PLAIN * min(first):
         return dict(zip(tasks, first, strict=True))
     rounds = [round_of_all()]
     while len(rounds) < ROUNDS and sum(map(sum, rounds)) < ENOUGH_SECONDS:
