@@ -139,6 +139,8 @@ def _guarded(journal: Journal, work: Callable[[], int], who: str = "") -> int:
     from alexplore.training.data import DataError  # all that is slow to import is imported here
 
     def failed(reason: str) -> None:
+        if reason == ANOTHER_RANK and _orphaned():
+            return  # the launcher died without a word, and the other ranks with it: that is for readers to say
         print(f"error: {who}{reason}", file=sys.stderr, flush=True)
         journal.event("error", message=reason)
         journal.end("failed", reason)
@@ -161,6 +163,12 @@ def _guarded(journal: Journal, work: Callable[[], int], who: str = "") -> int:
             traceback.print_exc()
         failed(known or f"{type(error).__name__}: {error}".splitlines()[0])
     return FAILED
+
+
+def _orphaned() -> bool:
+    """Whether this is a rank whose launcher is gone."""
+    launcher = int(os.environ.get(LAUNCHER, "0"))
+    return launcher not in (0, os.getpid(), os.getppid())
 
 
 def _explanation(error: Exception) -> str | None:
