@@ -71,6 +71,16 @@ def test_a_bad_gradient_under_a_good_loss_is_seen() -> None:
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in before.items())
 
 
+@pytest.mark.parametrize("bad", [math.nan, -math.inf])
+def test_a_bad_loss_with_good_gradients_reaches_all_of_them(bad: float) -> None:
+    model, _, one = trained("adam", steps=1)
+    before = copy.deepcopy(model.state_dict())
+    assert one.step(loss_of(model) + bad, 0.5) == 1
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in before.items())
+    # What ranks exchange are gradients: each of them must tell the others.
+    assert all(parameter.grad is not None and bool(parameter.grad.isnan().all()) for parameter in model.parameters())
+
+
 def test_a_rank_that_hears_of_another_stops_too() -> None:
     model = nn.Linear(3, 2)
     one = Guard(make_optimizer(Recipe(), model), CPU, agree=torch.ones_like)

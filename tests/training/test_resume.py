@@ -14,7 +14,7 @@ from torch import Tensor
 from alexplore.runs.config import RunConfig
 from alexplore.runs.control import Request, leave_request
 from alexplore.runs.directory import RunDirectory
-from alexplore.training import checkpoint, session
+from alexplore.training import checkpoint, loop, session
 from alexplore.training.checkpoint import read
 from alexplore.training.data import Dataset, Preprocess, open_dataset
 from alexplore.training.loop import Trainer
@@ -83,6 +83,29 @@ def test_killed_anywhere_it_ends_with_the_same_bits(
     assert attempts == 6
     assert_same_end(parts, whole)
     assert {event["attempt"] for event in events(parts)} == set(range(6))
+
+
+def test_a_line_stands_for_the_steps_since_the_last_also_across_a_kill(
+    make_run: MakeRun, kill_at: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    single = make_run("single", epochs=1)
+    train_here(single)
+    monkeypatch.setattr(loop, "record_interval", lambda *_: 3)
+    whole = make_run("whole", epochs=1)
+    train_here(whole)
+    parts = make_run("parts", epochs=1, checkpoint_minutes=1e-9)
+    kill_at.append(10 + 3)  # with one of three steps behind it
+    with pytest.raises(Killed):
+        train_here(parts)
+    train_here(parts)
+    steps = values(single)
+    for run in (whole, parts):
+        lines = values(run)
+        assert [step for key, step in lines if key == "train/loss"] == [1, 2, 3, 5]
+        assert lines["train/loss", 2] == steps["train/loss", 2]
+        last = (16 * steps["train/loss", 4] + 11 * steps["train/loss", 5]) / 27
+        assert lines["train/loss", 5] == pytest.approx(last)
+    assert_same_end(parts, whole)
 
 
 def test_stopped_at_any_look_it_goes_on_from_there(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
