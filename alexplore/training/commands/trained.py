@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import pickle
 import sys
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from alexplore.network.settings import SettingError
@@ -51,31 +47,10 @@ def load_trained(run: RunDirectory, weights: Path | None) -> Trained:
     if weights is None and folder is None:
         raise UsageError(f"{run.name} has no checkpoint yet; train it, or give --weights FILE")
     source = weights or Path(str(folder)) / checkpoint.WEIGHTS
-    tensors = read_weights(weights) if weights else checkpoint.read(Path(str(folder))).weights
+    tensors = checkpoint.read_weights(weights) if weights else checkpoint.read(Path(str(folder))).weights
     model = build(config.network)
     fit(model, tensors, source)
     return Trained(run, config, model.eval().to(device), device, source)
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """A state_dict from a .safetensors file or one that `torch.save` wrote, such as torchvision's published weights.
-
-    Raises:
-        CheckpointError: the file can't be read, or holds something else.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise CheckpointError(f"{path}: {error.strerror or error}") from None
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile):
-        raise CheckpointError(
-            f"{path}: not weights; allowed: a .safetensors file, or a state_dict saved by torch"
-        ) from None
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise CheckpointError(f"{path}: holds no state_dict")
-    return content
 
 
 def fit(model: nn.Module, tensors: dict[str, Tensor], source: Path) -> None:
