@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -43,6 +44,8 @@ class LazyCommands(TyperGroup):
             single.command(cmd_name)(getattr(module, cmd_name))
             command = typer.main.get_command(single)
         command.name = cmd_name
+        gc.freeze()  # what is loaded by now stays: the collector need not look through it again
+        gc.enable()
         return command
 
 
