@@ -164,58 +164,85 @@ class Analysis:
         return tuple(row for row in self.rows if row.output is not None)
 
 
-def analyse(network: Network) -> Analysis:
-    """Every number of every layer."""
-    return Analysis(network, tuple(_rows(network)))
+class Incoming(NamedTuple):
+    """What reaches a layer from those before it.
 
+    `flattened` are the windows of a whole map that was made a vector: whatever reads the vector reads the whole map.
+    """
 
-def _rows(network: Network) -> Iterator[Row]:
-    shape: Shape | None = network.input
-    height = width = Axis()
+    shape: Shape | None
+    height: Axis = Axis()
+    width: Axis = Axis()
     flattened: Windows | None = None
-    first = first_weighted(network)
-    for position, layer in enumerate(network.layers):
-        if shape is None:
-            yield Row(position + 1, layer)
-            continue
-        try:
-            output = layer.output_shape(shape)
-        except ShapeError as error:
-            from alexplore.network.mending import proposals, proposals_text
 
-            mends = proposals(network, position, shape)
-            yield Row(position + 1, layer, shape, error=f"{error}: {proposals_text(mends)}", proposals=mends)
-            shape = None
+    def after(self, row: Row) -> Incoming:
+        """What reaches the layer behind `row`."""
+        flattened = self.flattened
+        if isinstance(row.layer, Linear):
+            flattened = None
+        elif isinstance(row.layer, Flatten) and self.shape is not None and len(self.shape) == 3:
+            flattened = (Window(self.shape[1], 1), Window(self.shape[2], 1))
+        return Incoming(row.output, row.height, row.width, flattened)
+
+
+def analyse(network: Network, before: Analysis | None = None) -> Analysis:
+    """Every number of every layer; rows of an earlier analysis are kept where all that they follow from is the same."""
+    return Analysis(network, tuple(_rows(network, before)))
+
+
+def _rows(network: Network, before: Analysis | None) -> Iterator[Row]:
+    first = first_weighted(network)
+    comparable = before and before.network.towers == network.towers and first_weighted(before.network) == first
+    known = before.rows if before and comparable else ()
+    incoming = Incoming(network.input)
+    incoming_before = Incoming(before.network.input) if before else incoming
+    for position, layer in enumerate(network.layers):
+        row_before = known[position] if position < len(known) else None
+        if row_before and row_before.layer is layer and row_before.output and incoming == incoming_before:
+            yield row_before
+            incoming = incoming_before = incoming.after(row_before)
             continue
-        windows = layer.windows(shape)
-        unread = (0, 0)
-        if isinstance(layer, Flatten) and len(shape) == 3:
-            # Whatever reads the vector reads the whole map: a window as large as the map, at one position.
-            flattened = (Window(shape[1], 1), Window(shape[2], 1))
-        elif isinstance(layer, Linear):
-            windows, flattened = flattened, None
-        if windows is not None:
-            height, width = height.through(windows[0]), width.through(windows[1])
-            if isinstance(layer, Conv2d | Pool2d):
-                unread = (windows[0].unread(shape[1]), windows[1].unread(shape[2]))
-        parameters = layer.parameters(shape)
-        positions = elements(output[1:]) if layer.neurons else 0  # how often each kernel is applied
-        yield Row(
-            index=position + 1,
-            layer=layer,
-            input=shape,
-            output=output,
-            windows=windows,
-            parameters=parameters,
-            macs=parameters.weights * positions,
-            connections=parameters.count * positions,
-            neurons=output[0] * positions,
-            height=height,
-            width=width,
-            unread=unread,
-            exchange_bytes=exchange_bytes(network, layer, shape) if positions and position != first else 0,
-        )
-        shape = output
+        row = _row(network, position, incoming, exchanges=position != first)
+        yield row
+        incoming = incoming.after(row)
+        if row_before:
+            incoming_before = incoming_before.after(row_before)
+
+
+def _row(network: Network, position: int, incoming: Incoming, *, exchanges: bool) -> Row:
+    layer, shape = network.layers[position], incoming.shape
+    if shape is None:
+        return Row(position + 1, layer)
+    try:
+        output = layer.output_shape(shape)
+    except ShapeError as error:
+        from alexplore.network.mending import proposals, proposals_text
+
+        mends = proposals(network, position, shape)
+        return Row(position + 1, layer, shape, error=f"{error}: {proposals_text(mends)}", proposals=mends)
+    windows = incoming.flattened if isinstance(layer, Linear) else layer.windows(shape)
+    height, width, unread = incoming.height, incoming.width, (0, 0)
+    if windows is not None:
+        height, width = height.through(windows[0]), width.through(windows[1])
+        if isinstance(layer, Conv2d | Pool2d):
+            unread = (windows[0].unread(shape[1]), windows[1].unread(shape[2]))
+    parameters = layer.parameters(shape)
+    positions = elements(output[1:]) if layer.neurons else 0  # how often each kernel is applied
+    return Row(
+        index=position + 1,
+        layer=layer,
+        input=shape,
+        output=output,
+        windows=windows,
+        parameters=parameters,
+        macs=parameters.weights * positions,
+        connections=parameters.count * positions,
+        neurons=output[0] * positions,
+        height=height,
+        width=width,
+        unread=unread,
+        exchange_bytes=exchange_bytes(network, layer, shape) if positions and exchanges else 0,
+    )
 
 
 def exchange_bytes(network: Network, layer: Layer, shape: Shape) -> int:

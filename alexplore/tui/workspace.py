@@ -79,4 +79,4 @@ class Workspace:
 
     def _show(self, network: Network) -> None:
         self.preset = replace(self.preset, network=network)
-        self.analysis = analyse(network)
+        self.analysis = analyse(network, self.analysis)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alexplore.network.analysis import analyse
+from alexplore.network.analysis import Analysis, Row, analyse
 from alexplore.network.compare import compare
 from alexplore.network.formulas import explain_totals
 from alexplore.network.layers import LAYER_TYPES, ReLU, is_layer_name
@@ -50,6 +50,24 @@ def changes(type_: str) -> st.SearchStrategy[dict[str, Any]]:
         "dropout": st.fixed_dictionaries({"p": st.floats(0, 1)}),
     }
     return one.get(type_, st.just({}))
+
+
+@settings(max_examples=150, deadline=None)
+@given(networks(), st.data())
+def test_an_analysis_that_builds_on_the_one_before_is_the_same(network: Network, data: st.DataObject) -> None:
+    before = analyse(network)
+    for _ in range(3):
+        try:
+            network = data.draw(edits(network))
+        except SettingError:
+            continue
+        before = analyse(network, before)
+        assert numbers(before) == numbers(analyse(network))
+
+
+def numbers(analysis: Analysis) -> list[Row]:
+    """The rows without their proposals, which are functions and so never equal."""
+    return [replace(row, proposals=()) for row in analysis.rows]
 
 
 @settings(max_examples=150, deadline=None)
