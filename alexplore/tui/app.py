@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from pathlib import Path
-from typing import Any, ClassVar
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
@@ -13,22 +13,22 @@ from textual.events import ScreenResume
 from textual.screen import Screen
 
 from alexplore.network.presets import Preset
-from alexplore.runs.directory import RunDirectory
-from alexplore.tui.screens.dialogs import HelpScreen
 from alexplore.tui.screens.explore import ExploreScreen
 from alexplore.tui.workspace import Workspace
 
-MODES = ("explore", "train", "runs")
+if TYPE_CHECKING:
+    from alexplore.runs.directory import RunDirectory
+HERE = Path(__file__).parent
+WIDE, HIGH = 110, 30  # columns and lines from which there is room for more
 
 
 class ExploreApp(App[None]):
     """Explore, Train and Runs over one network and one folder of runs."""
 
     TITLE = "alexplore"
-    DEFAULT_MODE = "explore"
-    CSS_PATH = Path(__file__).with_name("app.tcss")
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012 (Textual declares them)
-    VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-high")]  # noqa: RUF012
+    CSS_PATH: ClassVar[list[str | PurePath]] = [HERE / "app.tcss", HERE / "screens" / "explore.tcss"]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]  # noqa: RUF012 (Textual declares them)
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (HIGH, "-high")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("1", "mode('explore')", "Explore", show=False, tooltip="Networks, layers and their arithmetic"),
         Binding("2", "mode('train')", "Train", show=False, tooltip="Start a training and watch it"),
@@ -44,39 +44,55 @@ class ExploreApp(App[None]):
         self.runs_folder = runs_folder
         self.attached = attached
         self.farewell = ""
-        for mode in MODES:
-            self.add_mode(mode, partial(self._open, mode))
 
     def on_mount(self) -> None:
         """Go to the run that was asked for."""
         if self.attached:
-            self.switch_mode("train")
+            self.action_mode("train")
+
+    # The modes are screens: Explore lies below, Train or Runs upon it. Textual's own modes would read every style twice
+    # before the first screen.
+
+    def get_default_screen(self) -> Screen[None]:
+        """Explore, which the app opens with."""
+        width, height = self.size  # Textual sets the classes of a size itself, but after it has laid the screen out
+        classes = f"{'-wide' if width >= WIDE else '-narrow'} {'-high' if height >= HIGH else '-low'}"
+        return ExploreScreen(self.workspace, classes)
 
     def _open(self, mode: str) -> Screen[None]:
         if mode == "train":
             from alexplore.tui.screens.train import TrainScreen
 
             return TrainScreen(self.workspace)
-        if mode == "runs":
-            from alexplore.tui.screens.runs import RunsScreen
+        from alexplore.tui.screens.runs import RunsScreen
 
-            return RunsScreen()
-        return ExploreScreen(self.workspace)
+        return RunsScreen()
 
     def action_mode(self, mode: str) -> None:
-        """Go to Explore, Train or Runs."""
-        self.switch_mode(mode)
+        """Go to Explore, Train or Runs; each stays as it was left."""
+        if mode == "explore":
+            while len(self.screen_stack) > 1:
+                self.pop_screen()
+            return
+        if not self.is_screen_installed(mode):
+            self.install_screen(self._open(mode), mode)
+        if len(self.screen_stack) > 1:
+            self.switch_screen(mode)
+        else:
+            self.push_screen(mode)
 
     def attach(self, run: RunDirectory) -> None:
         """Watch a run in Train."""
         self.attached = run
-        if self.current_mode == "train":
+        if self.is_screen_installed("train") and self.screen is self.get_screen("train"):
             self.screen.post_message(ScreenResume())
         else:
-            self.switch_mode("train")
+            self.action_mode("train")
 
     def action_help(self) -> None:
         """List every key that works here."""
+        from alexplore.tui.screens.dialogs import HelpScreen
+
         self.push_screen(HelpScreen([(key, description, tooltip) for key, description, tooltip, _ in self._actions()]))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:

@@ -13,7 +13,7 @@ from alexplore.tui.app import ExploreApp
 from alexplore.tui.screens.dialogs import HelpScreen
 from alexplore.tui.screens.explore import ExploreScreen
 from alexplore.tui.widgets.layer_table import LayerTable
-from alexplore.tui.widgets.settings_editor import SettingInput
+from alexplore.tui.widgets.settings_editor import SettingsEditor
 from tests.tui.conftest import OpenApp
 
 
@@ -31,8 +31,7 @@ def said(app: ExploreApp) -> str:
 
 async def type_into(pilot: Pilot[None], app: ExploreApp, name: str, text: str) -> None:
     """Replace what a setting of the open form holds."""
-    field = next(field for field in app.screen.query(SettingInput) if field.name == name)
-    field.focus()
+    app.screen.query_one(SettingsEditor).select(name)
     await pilot.pause()
     await pilot.press("home", "shift+end", *([] if not text else list(text.replace(" ", "\0"))))
     await pilot.pause()

@@ -20,7 +20,7 @@ from alexplore.runs.status import Status, read_status, write_status
 from alexplore.tui.app import ExploreApp
 from alexplore.tui.screens.explore import ExploreScreen
 from alexplore.tui.screens.train import TrainScreen
-from alexplore.tui.widgets.settings_editor import SettingInput
+from alexplore.tui.widgets.settings_editor import SettingInput, SettingsEditor
 from tests.tui.conftest import OpenApp
 from tests.tui.test_explore import screen_text
 
@@ -38,7 +38,8 @@ async def until(pilot: Pilot[None], condition: Callable[[], bool], what: str) ->
 
 def set_field(app: ExploreApp, name: str, text: str) -> None:
     """Put text into a setting of the form."""
-    next(field for field in app.screen.query(SettingInput) if field.name == name).value = text
+    app.screen.query_one(SettingsEditor).select(name)
+    app.screen.query_one(SettingInput).value = text
 
 
 def finished_run(config: RunConfig, folder: Path, name: str, accuracy: float) -> RunDirectory:

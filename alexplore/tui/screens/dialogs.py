@@ -8,16 +8,15 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 
-from alexplore.network.presets import PresetError, preset_family, shipped_folder, shipped_names, user_paths
-
 
 class Choose(ModalScreen[str | None]):
     """One of a list."""
+
+    CSS_PATH = "dialogs.tcss"
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Cancel", show=False)]
 
@@ -40,6 +39,8 @@ class Choose(ModalScreen[str | None]):
 
 class Ask(ModalScreen[str | None]):
     """A line of text."""
+
+    CSS_PATH = "dialogs.tcss"
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Cancel", show=False)]
 
@@ -67,6 +68,8 @@ class Ask(ModalScreen[str | None]):
 class Confirm(ModalScreen[bool]):
     """Yes or no."""
 
+    CSS_PATH = "dialogs.tcss"
+
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y,enter", "dismiss(True)", "Yes"),
         Binding("n,escape", "dismiss(False)", "No"),
@@ -86,6 +89,8 @@ class Confirm(ModalScreen[bool]):
 class HelpScreen(ModalScreen[None]):
     """Every key that works here, as the palette and the footer have them."""
 
+    CSS_PATH = "dialogs.tcss"
+
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark", "dismiss(None)", "Close", show=False)]
 
     def __init__(self, rows: Sequence[tuple[str, str, str]]) -> None:
@@ -104,21 +109,3 @@ class HelpScreen(ModalScreen[None]):
             frame.border_title = "Keys"
             frame.border_subtitle = "escape closes"
             yield Static(table)
-
-
-def preset_options() -> list[Option | None]:
-    """The presets by family, the user's own last. Only their heads are read: there may be many."""
-    families: dict[str, list[Option]] = {}
-    for name in shipped_names():
-        families.setdefault(preset_family(shipped_folder() / f"{name}.toml"), []).append(Option(name, id=name))
-    try:
-        own = user_paths()
-    except PresetError:
-        own = []
-    families["yours"] = [Option(path.stem, id=path.stem) for path in own]
-    options: list[Option | None] = []
-    for family, members in families.items():
-        if members:
-            options.append(Option(Content.styled(family, "dim"), disabled=True))
-            options.extend(members)
-    return options

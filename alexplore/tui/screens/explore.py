@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual import on, work
+from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
 from textual.widgets import OptionList, Static
-from textual.widgets.option_list import Option
 
 from alexplore.network.analysis import Analysis, analyse
 from alexplore.network.layers import LAYER_TYPES, Layer
 from alexplore.network.network import TOWERS, Network
-from alexplore.network.presets import PresetError, load_preset
 from alexplore.network.settings import SettingError, integer, optional, setting
 from alexplore.network.shape import shape_text
 from alexplore.network.words import bytes_text, short_count
-from alexplore.tui.screens.dialogs import Ask, Choose, Confirm, preset_options
 from alexplore.tui.widgets.formula import FormulaPanel, layer_entries
 from alexplore.tui.widgets.key_bar import KeyBar
 from alexplore.tui.widgets.layer_table import LayerTable
 from alexplore.tui.widgets.network_strip import NetworkStrip
-from alexplore.tui.widgets.settings_editor import SettingsEditor
+from alexplore.tui.widgets.preset_list import PresetList
 from alexplore.tui.workspace import Workspace
 
 if TYPE_CHECKING:
     from alexplore.tui.app import ExploreApp
+    from alexplore.tui.widgets.settings_editor import SettingsEditor
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ NEW_LAYERS: Mapping[str, Mapping[str, Any]] = {
     "linear": {"out_features": 1000},
 }
 
-SUFFIXES = {"pytorch": ".py", "keras": "_keras.py", "json": ".json", "mermaid": ".mmd"}
+FORM_SECONDS = 0.3  # after the first screen
 
 Build = Callable[[Mapping[str, Any]], Network]
 
@@ -87,38 +85,38 @@ class ExploreScreen(Screen[None]):
         Binding("v", "picture", "Picture", show=False, tooltip="Show or hide the picture of the network"),
     ]
 
+    AUTO_FOCUS = "LayerTable"
+
     app: ExploreApp
 
-    def __init__(self, workspace: Workspace) -> None:
-        super().__init__()
+    def __init__(self, workspace: Workspace, classes: str) -> None:
+        super().__init__(classes=classes)
         self.workspace = workspace
         self._build: Build | None = None
         self._candidate: Network | None = None
+        self._previewed = workspace.analysis
+        self._editor: SettingsEditor | None = None
+        self._making_form = asyncio.Lock()
 
     def compose(self) -> ComposeResult:
         """Presets at the left; picture, table, arithmetic and totals at the right."""
         with Horizontal():
-            yield OptionList(*preset_options(), id="presets")
-            with Vertical(id="network"):
+            yield PresetList(id="presets", classes="frame")
+            with Vertical(id="network", classes="frame"):
                 yield NetworkStrip(id="strip")
                 yield LayerTable(id="layers")
                 with Horizontal(id="detail"):
-                    yield FormulaPanel(id="formulas")
+                    yield FormulaPanel(id="formulas", classes="frame")
                 yield Static(id="totals", markup=False)
         yield KeyBar()
 
     def on_mount(self) -> None:
         """Show the network, ready for keys."""
-        self.query_one("#presets").border_title = "Presets"
+        panel = self.query_one(PresetList)
+        panel.border_title = "Presets"
+        panel.point_at(self.workspace.preset.name)
         self.show()
-        self._point_at_preset()
-        self.query_one(LayerTable).focus()
-
-    def _point_at_preset(self) -> None:
-        panel = self.query_one("#presets", OptionList)
-        names = [option.id for option in panel.options]
-        if self.workspace.preset.name in names:
-            panel.highlighted = names.index(self.workspace.preset.name)
+        self.set_timer(FORM_SECONDS, self._form)
 
     @property
     def selected(self) -> int:
@@ -163,67 +161,77 @@ class ExploreScreen(Screen[None]):
             line += f"\n✗ {analysis.broken.error}" + ("" if baseline else " (f mends it)")
         return line
 
-    @on(LayerTable.Highlighted)
-    def _highlighted(self) -> None:
-        self._draw_selected(self.workspace.analysis if self._candidate is None else analyse(self._candidate))
+    def on_layer_table_highlighted(self) -> None:
+        """Write out the arithmetic of the layer under the cursor."""
+        self._draw_selected(self.workspace.analysis if self._candidate is None else self._previewed)
 
-    @on(NetworkStrip.Picked)
-    def _picked(self, event: NetworkStrip.Picked) -> None:
+    def on_network_strip_picked(self, event: NetworkStrip.Picked) -> None:
+        """Go to the layer that was clicked in the picture."""
         self.query_one(LayerTable).cursor = event.index
 
-    @on(LayerTable.Chosen)
-    async def _chosen(self) -> None:
+    async def on_layer_table_chosen(self) -> None:
+        """Edit the layer that was double-clicked."""
         await self.action_edit()
 
     # Editing: a form over settings, a function from what is typed to a network, a preview at every keystroke.
 
     async def _edit(self, build: Build, cls: type, values: Mapping[str, Any], name: str | None = None) -> None:
         self._build = build
-        editor = await self._opened_editor()
+        self._previewed = self.workspace.analysis
+        editor = await self._form()
         editor.border_title = f"{name or 'the network'} · {getattr(cls, 'type', 'input')}"
         editor.border_subtitle = "enter keeps · escape leaves no trace · ↑↓ count"
         editor.display = True
-        self.query_one("#detail").add_class("-editing")
-        await editor.edit([cls], values, name)
+        self.query_one(FormulaPanel).add_class("-beside-form")
+        editor.edit([cls], values, name)
         self._preview(editor.values)
 
-    async def _opened_editor(self) -> SettingsEditor:
-        """The form, made when it is first wanted: the first screen comes without it."""
-        if not self.query(SettingsEditor):
-            await self.query_one("#detail").mount(SettingsEditor(id="editor"), before=0)
-        return self.query_one(SettingsEditor)
+    async def _form(self) -> SettingsEditor:
+        """The form, made once: when the first screen has long been there, or when it is wanted sooner."""
+        async with self._making_form:
+            if self._editor is None:
+                from alexplore.tui.widgets.settings_editor import SettingsEditor
 
-    @on(SettingsEditor.Changed)
-    def _typed(self, event: SettingsEditor.Changed) -> None:
+                editor = SettingsEditor(id="editor", classes="frame")
+                editor.display = False
+                await self.query_one("#detail").mount(editor, before=0)
+                self._editor = editor
+            return self._editor
+
+    def on_settings_editor_changed(self, event: SettingsEditor.Changed) -> None:
+        """Preview what was typed."""
         self._preview(event.values)
 
     def _preview(self, values: Mapping[str, Any]) -> None:
-        if self._build is None:
+        editor = self._editor
+        if self._build is None or editor is None:
             return
-        editor = self.query_one(SettingsEditor)
         try:
             self._candidate = self._build(values)
         except SettingError as error:
             self._candidate = None
             editor.complain(str(error))
             return
-        analysis = analyse(self._candidate)
+        analysis = analyse(self._candidate, self._previewed)
         editor.complain(analysis.broken.error or "" if analysis.broken else "")
-        self._draw(analysis, self.workspace.analysis)
+        if analysis.rows != self._previewed.rows or analysis.network != self._previewed.network:
+            self._previewed = analysis
+            self._draw(analysis, self.workspace.analysis)
 
-    @on(SettingsEditor.Committed)
-    def _commit(self) -> None:
+    def on_settings_editor_committed(self) -> None:
+        """Keep the edit, unless it can't be read."""
         if self._candidate is None:
             self.app.bell()
             return
         self.workspace.edit(self._candidate)
-        self._end_edit()
+        self.on_settings_editor_cancelled()
 
-    @on(SettingsEditor.Cancelled)
-    def _end_edit(self) -> None:
+    def on_settings_editor_cancelled(self) -> None:
+        """Close the form and show the network as it is."""
         self._build = self._candidate = None
-        self.query_one("#detail").remove_class("-editing")
-        self.query_one(SettingsEditor).display = False
+        self.query_one(FormulaPanel).remove_class("-beside-form")
+        if self._editor is not None:
+            self._editor.display = False
         self.query_one(LayerTable).focus()
         self.show()
 
@@ -241,7 +249,9 @@ class ExploreScreen(Screen[None]):
     @work
     async def action_add(self) -> None:
         """Choose a type, then set the new layer up behind the selected one."""
-        chosen = await self.app.push_screen_wait(Choose("Add a layer", [Option(name, id=name) for name in LAYER_TYPES]))
+        from alexplore.tui.screens.files import choose
+
+        chosen = await choose(self, "Add a layer", list(LAYER_TYPES))
         if chosen is None:
             return
         index = min(self.selected + 1, len(self.workspace.network.layers))
@@ -319,123 +329,66 @@ class ExploreScreen(Screen[None]):
         self._apply(proposal.apply(self.workspace.network), broken.index - 1)
         self.notify(proposal.text)
 
-    # Presets
+    # Presets and files
 
-    @on(OptionList.OptionSelected, "#presets")
-    def _preset_selected(self, event: OptionList.OptionSelected) -> None:
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Open the preset that was chosen in the list at the left."""
         if event.option.id:
             self.open_preset(event.option.id)
 
     @work
     async def action_presets(self) -> None:
         """Open another preset, from the list at the left or, where it is hidden, from a dialog."""
-        panel = self.query_one("#presets", OptionList)
+        from alexplore.tui.screens.files import choose_preset
+
+        panel = self.query_one(PresetList)
         if panel.display:
             panel.focus()
-            return
-        chosen = await self.app.push_screen_wait(Choose("Presets", preset_options()))
-        if chosen is not None:
+        elif chosen := await choose_preset(self, "Presets"):
             self.open_preset(chosen)
 
     @work
     async def open_preset(self, name: str) -> None:
-        """Open a preset; unsaved edits are asked about."""
-        if self.workspace.modified and not await self.app.push_screen_wait(
-            Confirm(f"Leave the edits of {self.workspace.preset.name}? They are not saved.")
-        ):
-            return
-        try:
-            preset = load_preset(name)
-        except PresetError as error:
-            self.notify(str(error), severity="error", markup=False)
-            return
-        self.workspace.open(preset)
-        self.show()
-        self._point_at_preset()
-        layers = self.query_one(LayerTable)
-        layers.cursor = 0
-        layers.focus()
+        """Open a preset."""
+        from alexplore.tui.screens.files import open_preset
+
+        if await open_preset(self, name):
+            self.show()
+            self.query_one(PresetList).point_at(self.workspace.preset.name)
+            layers = self.query_one(LayerTable)
+            layers.cursor = 0
+            layers.focus()
 
     @work
     async def action_save(self) -> None:
         """Save as a preset of one's own."""
-        from alexplore.network.presets import PresetExists, save_preset
+        from alexplore.tui.screens.files import save
 
-        preset = self.workspace.preset
-        suggestion = preset.name if preset.path and not preset.shipped else f"my-{preset.name}"
-        name = await self.app.push_screen_wait(Ask("Save as", suggestion, "the name of a preset of your own"))
-        if name is None:
-            return
-        try:
-            try:
-                saved = save_preset(preset, name)
-            except PresetExists as clash:
-                if not await self.app.push_screen_wait(Confirm(f"{clash}\n\nReplace it?")):
-                    return
-                saved = save_preset(preset, name, overwrite=True)
-        except PresetError as error:
-            self.notify(str(error), severity="error", markup=False)
-            return
-        self.workspace.saved(saved)
-        self._refresh_presets()
-        self.show()
-        self.notify(f"Saved {saved.path}", markup=False)
-
-    def _refresh_presets(self) -> None:
-        panel = self.query_one("#presets", OptionList)
-        panel.clear_options()
-        panel.add_options(preset_options())
-        self._point_at_preset()
-
-    # Going elsewhere
+        if await save(self):
+            panel = self.query_one(PresetList)
+            panel.fill()
+            panel.point_at(self.workspace.preset.name)
+            self.show()
 
     @work
     async def action_compare(self) -> None:
         """Put another preset beside this network."""
-        chosen = await self.app.push_screen_wait(Choose("Compare with", preset_options()))
-        if chosen is None:
-            return
-        from alexplore.tui.screens.reading import comparison
+        from alexplore.tui.screens.files import compare
 
-        try:
-            other = load_preset(chosen)
-        except PresetError as error:
-            self.notify(str(error), severity="error", markup=False)
-            return
-        await self.app.push_screen(comparison(self.workspace.preset, other))
+        await compare(self)
+
+    @work
+    async def action_export(self) -> None:
+        """Write the network as code or data."""
+        from alexplore.tui.screens.files import export
+
+        await export(self)
 
     def action_about(self) -> None:
         """Where the preset is from."""
         from alexplore.tui.screens.reading import source
 
         self.app.push_screen(source(self.workspace.preset, self.workspace.analysis))
-
-    @work
-    async def action_export(self) -> None:
-        """Write the network as code or data."""
-        from alexplore.network.export import FORMATS, ExportError, export_preset
-
-        to = await self.app.push_screen_wait(Choose("Export", [Option(name, id=name) for name in FORMATS]))
-        if to is None:
-            return
-        try:
-            content = export_preset(self.workspace.preset, to)
-        except ExportError as error:
-            self.notify(str(error), severity="error", markup=False, timeout=20)
-            return
-        suggestion = f"{self.workspace.preset.name.replace('-', '_')}{SUFFIXES[to]}"
-        answer = await self.app.push_screen_wait(Ask("Write to", suggestion, "a file in the folder you started in"))
-        if answer is None:
-            return
-        path = Path(answer).expanduser()
-        if path.exists() and not await self.app.push_screen_wait(Confirm(f"{path} exists. Replace it?")):
-            return
-        try:
-            path.write_text(content, encoding="utf-8")
-        except OSError as error:
-            self.notify(f"{path}: {error.strerror}", severity="error", markup=False)
-        else:
-            self.notify(f"Wrote {path}", markup=False)
 
     def action_picture(self) -> None:
         """Show or hide the picture."""

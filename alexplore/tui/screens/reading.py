@@ -25,6 +25,8 @@ UNWRAPPED = 500
 class ReadingScreen(Screen[None]):
     """Scrolls both ways; Escape goes back."""
 
+    CSS_PATH = "reading.tcss"
+
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "app.pop_screen", "Back", tooltip="Go back to the network"),
     ]

@@ -56,6 +56,8 @@ class Overlaid(Message):
 class RunsScreen(Screen[None]):
     """A table of runs; under it, curves of those that are marked."""
 
+    CSS_PATH = "runs.tcss"
+
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "attach", "Attach", tooltip="Watch the run in Train"),
         Binding("x", "stop", "Stop", tooltip="Stop the run after a checkpoint; it can be resumed"),
@@ -75,7 +77,7 @@ class RunsScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """The filter, the table, and the overlaid curves."""
-        with Vertical(id="runs-frame") as frame:
+        with Vertical(classes="frame") as frame:
             frame.border_title = "Runs"
             yield Input(placeholder="filter", id="runs-filter", compact=True)
             yield DataTable(id="runs-table", cursor_type="row", zebra_stripes=True)

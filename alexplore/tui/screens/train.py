@@ -56,6 +56,8 @@ class Polled(Message):
 class TrainScreen(Screen[None]):
     """Starts a run, or shows one."""
 
+    CSS_PATH = "train.tcss"
+
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "start", "Start", tooltip="Start the training that the form describes"),
         Binding("n", "new", "New", tooltip="Set up a training of the network in Explore"),
@@ -83,8 +85,8 @@ class TrainScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """The form, or the run."""
-        yield SettingsEditor(id="recipe")
-        with Vertical(id="run"):
+        yield SettingsEditor(id="recipe", classes="frame")
+        with Vertical(id="run", classes="frame"):
             yield Static(id="run-state", markup=False)
             yield ProgressBar(total=1.0, show_eta=False, id="run-progress")
             with Horizontal(id="curves"):
@@ -104,7 +106,7 @@ class TrainScreen(Screen[None]):
         """Show the run that is attached, or the form."""
         run = self.app.attached
         if run is None:
-            await self._show_form()
+            self._show_form()
         else:
             self._show_run(run)
 
@@ -114,7 +116,7 @@ class TrainScreen(Screen[None]):
 
     # Starting
 
-    async def _show_form(self) -> None:
+    def _show_form(self) -> None:
         """Show the form; what was typed stays in it until another recipe takes its place."""
         preset = self.workspace.preset
         form = self.query_one("#recipe", SettingsEditor)
@@ -123,7 +125,7 @@ class TrainScreen(Screen[None]):
         if self._filled_from != (preset.name, preset.recipe):
             self._filled_from = (preset.name, preset.recipe)
             values = {**settings_of(preset.recipe), **settings_of(Hardware())}
-            await form.edit((Recipe, Hardware, DataSource), values, columns=2 if self.size.width < WIDE else 3)
+            form.edit((Recipe, Hardware, DataSource), values, columns=2 if self.size.width < WIDE else 3)
         self.refresh_bindings()
 
     def _planned(self, values: Mapping[str, Any]) -> RunConfig:
@@ -278,7 +280,7 @@ class TrainScreen(Screen[None]):
     async def action_new(self) -> None:
         """Show the form for another run."""
         self.workers.cancel_group(self, "watch")
-        await self._show_form()
+        self._show_form()
 
     def action_stop(self) -> None:
         """Stop after a checkpoint."""

@@ -40,6 +40,18 @@ class LogFormatter(NumericAxisFormatter):
 class Curves(PlotWidget):
     """A plot of a few lines over a shared axis of epochs; its vertical axis may be logarithmic."""
 
+    DEFAULT_CSS = """
+    Curves {
+        border: round $panel-lighten-2;
+        border-title-color: $text;
+        min-height: 7;
+        background: $background;
+        &:focus { border: round $primary; }
+        .plot--axis { color: $panel-lighten-3; }
+        .plot--tick, .plot--label { color: $foreground-darken-3; text-style: none; }
+    }
+    """
+
     margin_top = 0
     margin_bottom = 1
     margin_left = 7

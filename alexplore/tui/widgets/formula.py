@@ -35,8 +35,8 @@ class FormulaPanel(ScrollView, Painted, can_focus=True):
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"formula--label", "formula--text", "formula--note"}
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
         self._entries: tuple[Entry, ...] = ()
         self._lines: list[list[tuple[str, str]]] = []
 
@@ -55,7 +55,10 @@ class FormulaPanel(ScrollView, Painted, can_focus=True):
     def _wrap(self) -> None:
         width = self.scrollable_content_region.width or 80
         self._lines = [line for entry in self._entries for line in _wrapped(entry, width)]
-        self.virtual_size = Size(width, len(self._lines))
+        # The scrollbar is always there, so that no other length moves anything: no layout of the screen is needed.
+        self.set_reactive(FormulaPanel.virtual_size, Size(width, len(self._lines)))
+        self.vertical_scrollbar.window_virtual_size = len(self._lines)
+        self.scroll_to(y=min(self.scroll_y, self.max_scroll_y), animate=False)
         self.refresh()
 
     def render_line(self, y: int) -> Strip:

@@ -132,8 +132,10 @@ class LayerTable(ScrollView, Painted, can_focus=True):
 
     def on_resize(self) -> None:
         """Choose the columns that fit."""
+        columns = self._columns
         self._lay_out()
-        self.refresh()
+        if self._columns != columns:
+            self.refresh()
 
     def render_line(self, y: int) -> Strip:
         """One line of the view: the header, which does not scroll, or a layer."""
