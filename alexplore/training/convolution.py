@@ -1,4 +1,6 @@
-"""Convolutions with any padding, and with the faster of two ways to their weights' gradient.
+"""Convolutions with any padding, each in the way that is the fastest on this processor.
+
+That is oneDNN's, or by tiles (`winograd`), or oneDNN's with the weights' gradient as a matrix product.
 
 The gradient of a kernel sums, over all positions, the product of what went in and what is wanted. oneDNN computes it
 directly. Laid out as columns, one for each weight, the input makes it a matrix product, which runs near the processor's
@@ -15,6 +17,8 @@ from torch import Tensor, nn
 
 from alexplore.network.layers import Conv2d, pair
 from alexplore.network.shape import Shape, Window
+from alexplore.training import winograd
+from alexplore.training.winograd import tile_outputs
 
 Pair = tuple[int, int]
 Sides = tuple[int, int, int, int]  # left, right, top, bottom: the order of `F.pad`
@@ -51,6 +55,12 @@ class Conv(nn.Conv2d):
         channels = shape[0] // layer.groups
         self.by_product = product_is_faster(channels)
         self.layout = faster_layout(channels, min(pair(layer.kernel_size)))
+        self.tile_outputs = None
+        if self.geometry.stride == self.geometry.dilation == (1, 1):
+            size = layer.output_shape(shape)[1:]
+            self.tile_outputs = tile_outputs(
+                channels, layer.out_channels // layer.groups, pair(layer.kernel_size), (size[0], size[1])
+            )
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve (N, C, H, W)."""
@@ -65,13 +75,17 @@ class Conv(nn.Conv2d):
         return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 
     def _convolve(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        result: Tensor
+        if self.tile_outputs and input.dtype == torch.float32 and not torch.is_autocast_enabled("cpu"):
+            result = _ByTiles.apply(input, weight, bias, self.geometry.padding, self.tile_outputs)
+            return result
         input, weight = (values.contiguous(memory_format=self.layout) for values in (input, weight))
         if not (self.by_product and weight.requires_grad and torch.is_grad_enabled()):
             return F.conv2d(input, weight, bias, *self.geometry).contiguous(memory_format=torch.channels_last)
         if torch.is_autocast_enabled("cpu"):
             dtype = torch.get_autocast_dtype("cpu")
             input, weight, bias = input.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
-        result: Tensor = _ByProduct.apply(input, weight, bias, self.geometry)
+        result = _ByProduct.apply(input, weight, bias, self.geometry)
         return result
 
 
@@ -91,6 +105,33 @@ class _ByProduct(torch.autograd.Function):
             _input_gradient(wanted, input, weight, context.geometry) if to_input else None,
             weight_gradient(wanted, input, weight, context.geometry) if to_weight else None,
             wanted.sum((0, 2, 3)) if to_bias else None,
+            None,
+        )
+
+
+class _ByTiles(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        context: Any, input: Tensor, weight: Tensor, bias: Tensor | None, padding: Pair, outputs: int
+    ) -> Tensor:
+        context.save_for_backward(input, weight)
+        context.padding, context.outputs = padding, outputs
+        result = winograd.convolve(input, weight, padding, outputs)
+        return result if bias is None else result.add_(bias.view(-1, 1, 1))
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        input, weight = context.saved_tensors
+        wanted = gradients[0].contiguous(memory_format=torch.channels_last)
+        to_input, to_weight, to_bias, *_ = context.needs_input_grad
+        how = context.padding, context.outputs
+        return (
+            winograd.input_gradient(wanted, weight, *how) if to_input else None,
+            winograd.weight_gradient(wanted, input, context.padding, weight.shape[2], context.outputs)
+            if to_weight
+            else None,
+            wanted.sum((0, 2, 3)) if to_bias else None,
+            None,
             None,
         )
 

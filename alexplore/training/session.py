@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from alexplore.network.analysis import analyse
 from alexplore.network.network import Network
@@ -27,12 +27,14 @@ from alexplore.training.guard import Guard
 from alexplore.training.journal import History, Journal
 from alexplore.training.loop import Objective, Progress, Trainer
 from alexplore.training.machine import device_name, set_threads
-from alexplore.training.precision import CANDIDATES, Precision, matmul_peak, time_each
+from alexplore.training.precision import CANDIDATES, PLAIN, Precision, matmul_peak, time_each
 from alexplore.training.pulse import Pulse
 from alexplore.training.randomness import seed_for
 from alexplore.training.recipe import make_optimizer
 from alexplore.training.signals import Signals
 from alexplore.training.towers import TowerState, build_tower
+
+FEW_IMAGES = 16
 
 
 def train(
@@ -181,23 +183,33 @@ def _measured_choice(
 def _time_precisions(
     recipe: Recipe, model: nn.Module, dataset: Dataset, preprocess: Preprocess, ranks: Ranks
 ) -> dict[str, float]:
-    """Seconds of a forward and a backward pass over this rank's share of a batch; the model stays as it is."""
-    count = min(ranks.share_size(recipe.batch_size), len(dataset.train))
-    images, labels = next(dataset.train.batches(torch.arange(count), count))
-    inputs = preprocess.train(images, seed=0)
+    """Seconds of a forward and a backward pass over this rank's share of a batch; the model stays as it is.
+
+    A few images show which is the faster where one is several times so: on some processors a whole batch in bf16 would
+    take minutes. What they take is counted up to the whole share.
+    """
+    share = min(ranks.share_size(recipe.batch_size), len(dataset.train))
+    images, labels = next(dataset.train.batches(torch.arange(share), share))
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-
-    def task(name: str) -> None:
-        loss, _ = Objective(model, recipe, Precision(name, preprocess.device))(inputs, labels)
-        loss.backward()
-        model.zero_grad()
-
     model.train()
-    seconds = time_each({name: partial(task, name) for name in CANDIDATES}, preprocess.device, ranks.slowest)
+    seconds: dict[str, float] = {}
+    few = preprocess.device.type == "cpu" and recipe.batch_size > FEW_IMAGES * ranks.data_size  # the same on all ranks
+    for count in (min(FEW_IMAGES, share), share) if few else (share,):
+        inputs = preprocess.train(images[:count], seed=0)
+
+        def task(name: str, inputs: Tensor = inputs, labels: Tensor = labels[:count]) -> None:
+            loss, _ = Objective(model, recipe, Precision(name, preprocess.device))(inputs, labels)
+            loss.backward()
+            model.zero_grad()
+
+        timed = time_each({name: partial(task, name) for name in CANDIDATES}, preprocess.device, ranks.slowest)
+        seconds = {name: round(value * share / count, 6) for name, value in timed.items()}
+        if max(timed.values()) > PLAIN * min(timed.values()):
+            break
     with torch.no_grad():
         for name, buffer in model.named_buffers():
             buffer.copy_(buffers[name])
-    return {name: round(value, 6) for name, value in seconds.items()}
+    return seconds
 
 
 def _training_flops(network: Network) -> int:

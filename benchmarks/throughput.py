@@ -1,0 +1,341 @@
+"""Training beside the tutorials' loop, and what watching it costs.
+
+Both train the same layers on the same made images at the same batch size, taking turns in one run; each ratio is of
+neighbouring turns, and the middle one is printed. The tutorials' loop is fp32, `nn.Sequential`, a `DataLoader` that
+resizes with Pillow, Adam or SGD as it comes, `nn.LocalResponseNorm` and grouped `nn.Conv2d`. Ours is the worker's loop
+in the precision that the worker would choose.
+
+    python benchmarks/throughput.py [fmnist | paper | costs | watching]... [--turns N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pty
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+from torchvision import transforms  # type: ignore[import-untyped]
+
+from alexplore.network.analysis import analyse
+from alexplore.network.layers import Conv2d, Dropout, Flatten, Linear, LocalResponseNorm, MaxPool2d, ReLU, pair
+from alexplore.network.network import Network
+from alexplore.network.presets import load_preset
+from alexplore.runs.config import DataSource, Hardware, RunConfig
+from alexplore.runs.directory import RunDirectory, create_run
+from alexplore.runs.events import LineReader
+from alexplore.runs.status import read_status
+from alexplore.training import loop, machine, session
+from alexplore.training.data import Dataset, Resident
+from alexplore.training.distributed import ALONE
+from alexplore.training.journal import Journal, read_history
+from alexplore.training.precision import matmul_peak
+from alexplore.training.signals import Signals
+
+CPU = torch.device("cpu")
+STEPS = 2  # a turn
+GOALS = {"fmnist": 2.5, "paper": 3.5}
+PEAK_GOAL, COST_GOAL, WATCHING_GOAL = 0.85, 0.01, 0.03
+IMAGES = 6 * 128
+
+
+class OneAtATime(TorchDataset[tuple[Tensor, int]]):
+    """Each image through Pillow, `Resize` and `ToTensor`."""
+
+    def __init__(self, images: Tensor, labels: Tensor, size: tuple[int, int]) -> None:
+        self.pixels = images.permute(0, 2, 3, 1).numpy()
+        self.labels = labels.tolist()
+        self.transform = transforms.Compose([transforms.Resize(size), transforms.ToTensor()])
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        pixels = self.pixels[index]
+        return self.transform(Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0])), self.labels[index]
+
+
+def plain(network: Network) -> nn.Sequential:
+    """The layers as a tutorial writes them."""
+    modules: list[nn.Module] = []
+    for row in analyse(network).rows:
+        layer, channels = row.layer, (row.input or (0,))[0]
+        match layer:
+            case Conv2d():
+                sizes = pair(layer.kernel_size), pair(layer.stride), layer.padding
+                modules.append(nn.Conv2d(channels, layer.out_channels, *sizes, groups=layer.groups))  # type: ignore[arg-type]
+            case LocalResponseNorm():
+                modules.append(nn.LocalResponseNorm(layer.size, layer.alpha, layer.beta, layer.k))
+            case MaxPool2d():
+                modules.append(nn.MaxPool2d(pair(layer.kernel_size), pair(layer.stride or layer.kernel_size)))
+            case Linear():
+                modules.append(nn.Linear(channels, layer.out_features))
+            case ReLU():
+                modules.append(nn.ReLU())
+            case Dropout():
+                modules.append(nn.Dropout(layer.p))
+            case Flatten():
+                modules.append(nn.Flatten())
+            case _:
+                raise TypeError(f"the tutorials have no {layer.type}")
+    return nn.Sequential(*modules)
+
+
+def made(preset: str) -> tuple[Tensor, Tensor]:
+    """Random images as a data set holds them, and labels."""
+    channels, side, _ = load_preset(preset).network.input
+    side = 28 if channels == 1 else side
+    classes = load_preset(preset).network.classes or 10
+    images = torch.randint(0, 256, (IMAGES, channels, side, side), dtype=torch.uint8)
+    return images, torch.randint(0, classes, (IMAGES,))
+
+
+class NoSignals(Signals):
+    """This process keeps its own."""
+
+    def __init__(self) -> None:
+        self.stop = False
+        self.on_stop = lambda: None
+
+
+class Halt(Exception):
+    """Enough steps."""
+
+
+@contextmanager
+def trainer(preset: str, images: Tensor, labels: Tensor) -> Iterator[tuple[loop.Trainer, dict[str, Any]]]:
+    """The worker's trainer with all that goes with it, stopped where its first epoch would begin."""
+    loaded = load_preset(preset)
+    resident = Resident(images, labels, CPU)
+    classes = tuple(map(str, range(int(labels.max()) + 1)))
+    dataset = Dataset(
+        "made", classes, images.shape[1], (0.5,) * images.shape[1], (0.5,) * images.shape[1], *[resident] * 2
+    )
+    kept: list[loop.Trainer] = []
+
+    def keep(self: loop.Trainer) -> None:
+        kept.append(self)
+
+    originals = session.open_dataset, loop.Trainer.train
+    session.open_dataset, loop.Trainer.train = lambda *_: dataset, keep  # type: ignore[assignment, method-assign]
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            recipe = replace(loaded.recipe, epochs=1000, normalize="dataset", resize=None, random_crop=False)
+            run = create_run(
+                RunConfig(preset, loaded.network, recipe, Hardware(device="cpu"), DataSource()), Path(folder), "run"
+            )
+            journal = Journal(run, 0)
+            session.train(run, run.config(), ALONE, CPU, journal, read_history(run), NoSignals())
+            yield kept[0], read_history(run).last("precision") or {}
+    finally:
+        session.open_dataset, loop.Trainer.train = originals  # type: ignore[method-assign]
+
+
+def theirs(preset: str, images: Tensor, labels: Tensor) -> Callable[[], None]:
+    """A few steps of the tutorials' loop, the DataLoader included."""
+    loaded = load_preset(preset)
+    model, recipe = plain(loaded.network), loaded.recipe
+    optimizer: torch.optim.Optimizer
+    if recipe.optimizer == "sgd":
+        optimizer = torch.optim.SGD(model.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay)
+    else:
+        optimizer = torch.optim.Adam(model.parameters(), recipe.lr)
+    count = STEPS * recipe.batch_size
+    data = OneAtATime(images[:count], labels[:count], loaded.network.input[1:])
+    loader = DataLoader(data, recipe.batch_size, shuffle=True)
+
+    def run() -> None:
+        total = 0.0
+        for inputs, wanted in loader:
+            loss = nn.functional.cross_entropy(model(inputs), wanted)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.item()
+
+    return run
+
+
+def ours(trained: loop.Trainer) -> Callable[[], None]:
+    """A few steps of the worker's loop: batches, preprocessing, update, metrics, control."""
+
+    def run() -> None:
+        wanted = trained.progress.step + STEPS
+        step = trained.step
+
+        def counted(images: Tensor, labels: Tensor, at: int) -> tuple[Tensor, Tensor, int, Tensor]:
+            if at >= wanted:
+                trained._read()
+                raise Halt
+            return step(images, labels, at)
+
+        trained.step = counted  # type: ignore[method-assign]
+        try:
+            trained._train_epoch()
+            trained.progress = replace(trained.progress, step=0)
+        except Halt:
+            pass
+        finally:
+            trained.step = step  # type: ignore[method-assign]
+
+    return run
+
+
+def seconds(task: Callable[[], object]) -> float:
+    """That a task takes."""
+    started = time.perf_counter()
+    task()
+    return time.perf_counter() - started
+
+
+def against_tutorials(preset: str, turns: int) -> None:
+    """Images a second of both, their ratio, and our share of the peak."""
+    images, labels = made(preset)
+    count = STEPS * load_preset(preset).recipe.batch_size
+    with trainer(preset, images, labels) as (trained, choice):
+        precision = choice["precision"]
+        flops = session._training_flops(load_preset(preset).network)
+        mine, yours = ours(trained), theirs(preset, images, labels)
+        seconds(mine), seconds(yours)
+        taken = []
+        for _ in range(turns):
+            trained.progress = replace(trained.progress, step=0)
+            peak = max(matmul_peak(CPU, precision) for _ in range(3))
+            taken.append((count / seconds(mine), count / seconds(yours), peak))
+    ratio = statistics.median(a / b for a, b, _ in taken)
+    share = statistics.median(a * flops / peak for a, _, peak in taken)
+    print(
+        f"{preset}, batch {load_preset(preset).recipe.batch_size}, {precision}: "
+        f"{statistics.median(a for a, _, _ in taken):.1f} images/s, the tutorials' loop "
+        f"{statistics.median(b for _, b, _ in taken):.1f}: {ratio:.2f} times (goal {GOALS[preset]})"
+    )
+    print(
+        f"  {share:.0%} of the matrix-multiplication peak ({statistics.median(p for *_, p in taken) / 1e9:.0f} GFLOP/s), "
+        f"counting the multiplications of plain convolutions (goal {PEAK_GOAL:.0%})"
+    )
+
+
+def costs(turns: int) -> None:
+    """The share of a step that metrics and control take, where steps are the shortest: `fmnist-28`."""
+    images, labels = made("fmnist-28")
+    spent = [0.0]
+
+    def timed(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            started = time.perf_counter()
+            try:
+                return function(*arguments)
+            finally:
+                spent[0] += time.perf_counter() - started
+
+        return call
+
+    shares = []
+    with trainer("fmnist-28", images, labels) as (trained, _):
+        trained.log.add = timed(trained.log.add)  # type: ignore[method-assign]
+        trained.pulse.due = timed(trained.pulse.due)  # type: ignore[method-assign]
+        trained._look = timed(trained._look)  # type: ignore[method-assign]
+        for turn in range(turns + 1):
+            spent[0], started = 0.0, time.perf_counter()
+            while time.perf_counter() - started < 3:
+                trained._train_epoch()
+                trained.progress = replace(trained.progress, step=0)
+            if turn:
+                shares.append(spent[0] / (time.perf_counter() - started))
+    print(f"fmnist-28: metrics and control take {statistics.median(shares):.2%} of the time (goal {COST_GOAL:.0%})")
+
+
+def watching(turns: int) -> None:
+    """A worker's images a second while the app shows it in a terminal, against while nobody looks."""
+    loaded = load_preset("fmnist-28")
+    with tempfile.TemporaryDirectory() as folder:
+        recipe = replace(loaded.recipe, dataset="synthetic", epochs=1000)
+        config = RunConfig("fmnist-28", loaded.network, recipe, Hardware(device="cpu"), DataSource(limit_train=60_000))
+        run = create_run(config, Path(folder), "run")
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "alexplore.training.worker", str(run.path)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        try:
+            while read_status(run).step < 100:
+                time.sleep(0.2)
+            pairs, shares = [], []
+            for _ in range(turns):
+                alone = rate(run)
+                with app_on(run) as process:
+                    time.sleep(5)  # it opens
+                    before, started = sum(process.cpu_times()[:2]), time.perf_counter()
+                    watched = rate(run)
+                    used = sum(process.cpu_times()[:2]) - before
+                    shares.append(used / (time.perf_counter() - started) / (os.cpu_count() or 1))
+                pairs.append((watched, alone))
+        finally:
+            os.killpg(worker.pid, signal.SIGKILL)
+            worker.wait()
+    slower = 1 - statistics.median(a / b for a, b in pairs)
+    print(
+        f"fmnist-28, watched in the app: {slower:.1%} slower than unwatched (goal {WATCHING_GOAL:.0%}); the app takes "
+        f"{statistics.median(shares):.1%} of the processors"
+    )
+
+
+def rate(run: RunDirectory, over: float = 12.0) -> float:
+    """Steps a second within an epoch, by the times of metrics lines."""
+    reader = LineReader(run.metrics_file)
+    while reader.read():
+        pass
+    lines: list[dict[str, Any]] = []
+    deadline = time.monotonic() + over
+    while time.monotonic() < deadline:
+        lines += reader.read()
+        time.sleep(0.2)
+    return float((lines[-1]["step"] - lines[0]["step"]) / (lines[-1]["time"] - lines[0]["time"]))
+
+
+@contextmanager
+def app_on(run: RunDirectory) -> Iterator[psutil.Process]:
+    """The app in a terminal of its own, watching a run."""
+    command = [sys.executable, "-m", "alexplore", "tui", "--run", run.name, "--runs-dir", str(run.path.parent)]
+    pid, screen = pty.fork()
+    if pid == 0:
+        os.execve(command[0], command, {**os.environ, "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"})
+    reader = subprocess.Popen(["cat"], stdin=screen, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield psutil.Process(pid)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(screen)
+        reader.kill()
+        reader.wait()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("what", nargs="*", choices=["fmnist", "paper", "costs", "watching", []], help="all if left out")
+    parser.add_argument("--turns", type=int, default=5)
+    chosen = parser.parse_args()
+    machine._keep_memory()  # as the worker does; the tutorials' loop gains by it too
+    print(f"{os.cpu_count()} processors, {torch.get_num_threads()} threads, torch {torch.__version__}", flush=True)
+    for name in chosen.what or ["fmnist", "paper", "costs", "watching"]:
+        if name in GOALS:
+            against_tutorials(name, chosen.turns)
+        else:
+            {"costs": costs, "watching": watching}[name](chosen.turns)
+        sys.stdout.flush()
