@@ -22,8 +22,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import psutil
 import torch
@@ -52,7 +54,6 @@ CPU = torch.device("cpu")
 STEPS = 2  # a turn
 GOALS = {"fmnist": 2.5, "paper": 3.5}
 PEAK_GOAL, COST_GOAL, WATCHING_GOAL = 0.85, 0.01, 0.03
-IMAGES = 6 * 128
 
 
 class OneAtATime(TorchDataset[tuple[Tensor, int]]):
@@ -97,13 +98,13 @@ def plain(network: Network) -> nn.Sequential:
     return nn.Sequential(*modules)
 
 
-def made(preset: str) -> tuple[Tensor, Tensor]:
+def made(preset: str, count: int) -> tuple[Tensor, Tensor]:
     """Random images as a data set holds them, and labels."""
     channels, side, _ = load_preset(preset).network.input
     side = 28 if channels == 1 else side
     classes = load_preset(preset).network.classes or 10
-    images = torch.randint(0, 256, (IMAGES, channels, side, side), dtype=torch.uint8)
-    return images, torch.randint(0, classes, (IMAGES,))
+    images = torch.randint(0, 256, (count, channels, side, side), dtype=torch.uint8)
+    return images, torch.randint(0, classes, (count,))
 
 
 class NoSignals(Signals):
@@ -114,41 +115,27 @@ class NoSignals(Signals):
         self.on_stop = lambda: None
 
 
-class Halt(Exception):
-    """Enough steps."""
-
-
 @contextmanager
 def trainer(preset: str, images: Tensor, labels: Tensor) -> Iterator[tuple[loop.Trainer, dict[str, Any]]]:
     """The worker's trainer with all that goes with it, stopped where its first epoch would begin."""
     loaded = load_preset(preset)
     resident = Resident(images, labels, CPU)
     classes = tuple(map(str, range(int(labels.max()) + 1)))
-    dataset = Dataset(
-        "made", classes, images.shape[1], (0.5,) * images.shape[1], (0.5,) * images.shape[1], *[resident] * 2
-    )
+    mean = (0.5,) * images.shape[1]
+    dataset = Dataset("made", classes, images.shape[1], mean, mean, resident, resident)
     kept: list[loop.Trainer] = []
-
-    def keep(self: loop.Trainer) -> None:
-        kept.append(self)
-
-    originals = session.open_dataset, loop.Trainer.train
-    session.open_dataset, loop.Trainer.train = lambda *_: dataset, keep  # type: ignore[assignment, method-assign]
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            recipe = replace(loaded.recipe, epochs=1000, normalize="dataset", resize=None, random_crop=False)
-            run = create_run(
-                RunConfig(preset, loaded.network, recipe, Hardware(device="cpu"), DataSource()), Path(folder), "run"
-            )
-            journal = Journal(run, 0)
-            session.train(run, run.config(), ALONE, CPU, journal, read_history(run), NoSignals())
-            yield kept[0], read_history(run).last("precision") or {}
-    finally:
-        session.open_dataset, loop.Trainer.train = originals  # type: ignore[method-assign]
+    opening = patch.object(session, "open_dataset", lambda *_: dataset)
+    training = patch.object(loop.Trainer, "train", lambda self: kept.append(self))  # noqa: PLW0108 (a method is bound)
+    with opening, training, tempfile.TemporaryDirectory() as folder:
+        recipe = replace(loaded.recipe, epochs=1000, normalize="dataset", resize=None, random_crop=False)
+        config = RunConfig(preset, loaded.network, recipe, Hardware(device="cpu"), DataSource())
+        run = create_run(config, Path(folder), "run")
+        session.train(run, config, ALONE, CPU, Journal(run, 0), read_history(run), NoSignals())
+        yield kept[0], read_history(run).last("precision") or {}
 
 
-def theirs(preset: str, images: Tensor, labels: Tensor) -> Callable[[], None]:
-    """A few steps of the tutorials' loop, the DataLoader included."""
+def tutorial(preset: str) -> None:
+    """The tutorials' loop over a turn's images, the DataLoader included, at every line of stdin; prints its seconds."""
     loaded = load_preset(preset)
     model, recipe = plain(loaded.network), loaded.recipe
     optimizer: torch.optim.Optimizer
@@ -156,45 +143,45 @@ def theirs(preset: str, images: Tensor, labels: Tensor) -> Callable[[], None]:
         optimizer = torch.optim.SGD(model.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay)
     else:
         optimizer = torch.optim.Adam(model.parameters(), recipe.lr)
-    count = STEPS * recipe.batch_size
-    data = OneAtATime(images[:count], labels[:count], loaded.network.input[1:])
-    loader = DataLoader(data, recipe.batch_size, shuffle=True)
-
-    def run() -> None:
+    images = OneAtATime(*made(preset, STEPS * recipe.batch_size), loaded.network.input[1:])
+    loader = DataLoader(images, recipe.batch_size, shuffle=True)
+    for _ in sys.stdin:
+        started = time.perf_counter()
         total = 0.0
         for inputs, wanted in loader:
             loss = nn.functional.cross_entropy(model(inputs), wanted)
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             total += loss.item()
+        print(time.perf_counter() - started, flush=True)
 
-    return run
+
+@contextmanager
+def tutorials(preset: str) -> Iterator[Callable[[], float]]:
+    """Seconds of a turn of the tutorials' loop, in a process that nothing of ours has set up."""
+    command = [sys.executable, __file__, "--tutorial", preset]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin
+    assert process.stdout
+    stdin, stdout = process.stdin, process.stdout
+
+    def turn() -> float:
+        stdin.write("\n")
+        stdin.flush()
+        return float(stdout.readline())
+
+    try:
+        yield turn
+    finally:
+        process.kill()
+        process.wait()
 
 
-def ours(trained: loop.Trainer) -> Callable[[], None]:
-    """A few steps of the worker's loop: batches, preprocessing, update, metrics, control."""
-
-    def run() -> None:
-        wanted = trained.progress.step + STEPS
-        step = trained.step
-
-        def counted(images: Tensor, labels: Tensor, at: int) -> tuple[Tensor, Tensor, int, Tensor]:
-            if at >= wanted:
-                trained._read()
-                raise Halt
-            return step(images, labels, at)
-
-        trained.step = counted  # type: ignore[method-assign]
-        try:
-            trained._train_epoch()
-            trained.progress = replace(trained.progress, step=0)
-        except Halt:
-            pass
-        finally:
-            trained.step = step  # type: ignore[method-assign]
-
-    return run
+def epoch(trained: loop.Trainer) -> None:
+    """The worker's loop over all images once: batches, preprocessing, updates, metrics, control."""
+    trained.progress = replace(trained.progress, step=0)
+    trained._train_epoch()
 
 
 def seconds(task: Callable[[], object]) -> float:
@@ -206,18 +193,17 @@ def seconds(task: Callable[[], object]) -> float:
 
 def against_tutorials(preset: str, turns: int) -> None:
     """Images a second of both, their ratio, and our share of the peak."""
-    images, labels = made(preset)
     count = STEPS * load_preset(preset).recipe.batch_size
-    with trainer(preset, images, labels) as (trained, choice):
+    images, labels = made(preset, count)
+    with trainer(preset, images, labels) as (trained, choice), tutorials(preset) as theirs:
         precision = choice["precision"]
         flops = session._training_flops(load_preset(preset).network)
-        mine, yours = ours(trained), theirs(preset, images, labels)
-        seconds(mine), seconds(yours)
+        ours = partial(epoch, trained)
+        seconds(ours), theirs()
         taken = []
         for _ in range(turns):
-            trained.progress = replace(trained.progress, step=0)
             peak = max(matmul_peak(CPU, precision) for _ in range(3))
-            taken.append((count / seconds(mine), count / seconds(yours), peak))
+            taken.append((count / seconds(ours), count / theirs(), peak))
     ratio = statistics.median(a / b for a, b, _ in taken)
     share = statistics.median(a * flops / peak for a, _, peak in taken)
     print(
@@ -225,15 +211,16 @@ def against_tutorials(preset: str, turns: int) -> None:
         f"{statistics.median(a for a, _, _ in taken):.1f} images/s, the tutorials' loop "
         f"{statistics.median(b for _, b, _ in taken):.1f}: {ratio:.2f} times (goal {GOALS[preset]})"
     )
+    gigaflops = statistics.median(p for *_, p in taken) / 1e9
     print(
-        f"  {share:.0%} of the matrix-multiplication peak ({statistics.median(p for *_, p in taken) / 1e9:.0f} GFLOP/s), "
+        f"  {share:.0%} of the matrix-multiplication peak of {gigaflops:.0f} GFLOP/s, "
         f"counting the multiplications of plain convolutions (goal {PEAK_GOAL:.0%})"
     )
 
 
 def costs(turns: int) -> None:
     """The share of a step that metrics and control take, where steps are the shortest: `fmnist-28`."""
-    images, labels = made("fmnist-28")
+    images, labels = made("fmnist-28", 100 * 128)
     spent = [0.0]
 
     def timed(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -254,8 +241,7 @@ def costs(turns: int) -> None:
         for turn in range(turns + 1):
             spent[0], started = 0.0, time.perf_counter()
             while time.perf_counter() - started < 3:
-                trained._train_epoch()
-                trained.progress = replace(trained.progress, step=0)
+                epoch(trained)
             if turn:
                 shares.append(spent[0] / (time.perf_counter() - started))
     print(f"fmnist-28: metrics and control take {statistics.median(shares):.2%} of the time (goal {COST_GOAL:.0%})")
@@ -330,8 +316,12 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", nargs="*", choices=["fmnist", "paper", "costs", "watching", []], help="all if left out")
     parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--tutorial", choices=[*GOALS], help=argparse.SUPPRESS)
     chosen = parser.parse_args()
-    machine._keep_memory()  # as the worker does; the tutorials' loop gains by it too
+    if chosen.tutorial:
+        tutorial(chosen.tutorial)
+        sys.exit()
+    machine._keep_memory()  # as the worker does
     print(f"{os.cpu_count()} processors, {torch.get_num_threads()} threads, torch {torch.__version__}", flush=True)
     for name in chosen.what or ["fmnist", "paper", "costs", "watching"]:
         if name in GOALS:

@@ -39,7 +39,7 @@ def event_words(event: Mapping[str, Any], epochs: int) -> str:  # noqa: PLR0911 
             return f"{name}: {train:,} images to train on, {val:,} to validate{drawn}"
         case {"event": "precision", "precision": str(precision), "seconds": dict(seconds)} if len(seconds) > 1:
             timings = ", ".join(f"{name} {1000 * took:.0f} ms" for name, took in seconds.items())
-            return f"a step takes {timings}: {precision} it is"
+            return f"forward and backward over {event.get('images', 0)} images take {timings}: {precision} it is"
         case {"event": "start", "device_name": str(device), "ranks": int(ranks), "precision": str(precision)}:
             return f"training on {device} in {precision}: {_workforce(event, ranks)}"
         case {"event": "control", "action": str(action)}:

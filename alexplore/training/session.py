@@ -34,7 +34,7 @@ from alexplore.training.recipe import make_optimizer
 from alexplore.training.signals import Signals
 from alexplore.training.towers import TowerState, build_tower
 
-FEW_IMAGES = 16
+FEW_IMAGES = 4
 
 
 def train(
@@ -162,7 +162,7 @@ def _kept_choice(recipe: Recipe, device: torch.device, history: History) -> dict
     if earlier.get("device") != device.type or recipe.precision not in ("auto", earlier.get("precision")):
         return {}
     return {
-        **{key: earlier[key] for key in ("precision", "device", "peak_flops", "seconds")},
+        **{key: earlier.get(key) for key in ("precision", "device", "peak_flops", "seconds", "images")},
         "kept": True,
     }
 
@@ -172,27 +172,28 @@ def _measured_choice(
 ) -> dict[str, Any]:
     """The precision to train in: the recipe's, or the one whose steps on a real batch are the faster on all ranks."""
     device = preprocess.device
-    seconds: dict[str, float] = {}
+    images, seconds = 0, dict[str, float]()
     name = recipe.precision
     if name == "auto":
-        seconds = _time_precisions(recipe, model, dataset, preprocess, ranks)
+        images, seconds = _time_precisions(recipe, model, dataset, preprocess, ranks)
         name = min(CANDIDATES, key=lambda candidate: seconds[candidate])
-    return {"precision": name, "device": device.type, "seconds": seconds, "peak_flops": matmul_peak(device, name)}
+    peak = matmul_peak(device, name)
+    return {"precision": name, "device": device.type, "images": images, "seconds": seconds, "peak_flops": peak}
 
 
 def _time_precisions(
     recipe: Recipe, model: nn.Module, dataset: Dataset, preprocess: Preprocess, ranks: Ranks
-) -> dict[str, float]:
-    """Seconds of a forward and a backward pass over this rank's share of a batch; the model stays as it is.
+) -> tuple[int, dict[str, float]]:
+    """How many images were taken, and the seconds of a forward and a backward pass over them; the model stays as it is.
 
-    A few images show which is the faster where one is several times so: on some processors a whole batch in bf16 would
-    take minutes. What they take is counted up to the whole share.
+    They are this rank's share of a batch, or a few where those show one way to be twice as fast or more: on some
+    processors a whole batch in bf16 would take minutes.
     """
     share = min(ranks.share_size(recipe.batch_size), len(dataset.train))
     images, labels = next(dataset.train.batches(torch.arange(share), share))
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     model.train()
-    seconds: dict[str, float] = {}
+    count, seconds = 0, dict[str, float]()
     few = preprocess.device.type == "cpu" and recipe.batch_size > FEW_IMAGES * ranks.data_size  # the same on all ranks
     for count in (min(FEW_IMAGES, share), share) if few else (share,):
         inputs = preprocess.train(images[:count], seed=0)
@@ -202,14 +203,13 @@ def _time_precisions(
             loss.backward()
             model.zero_grad()
 
-        timed = time_each({name: partial(task, name) for name in CANDIDATES}, preprocess.device, ranks.slowest)
-        seconds = {name: round(value * share / count, 6) for name, value in timed.items()}
-        if max(timed.values()) > PLAIN * min(timed.values()):
+        seconds = time_each({name: partial(task, name) for name in CANDIDATES}, preprocess.device, ranks.slowest)
+        if max(seconds.values()) > PLAIN * min(seconds.values()):
             break
     with torch.no_grad():
         for name, buffer in model.named_buffers():
             buffer.copy_(buffers[name])
-    return seconds
+    return count, {name: round(value, 6) for name, value in seconds.items()}
 
 
 def _training_flops(network: Network) -> int:

@@ -30,8 +30,8 @@ BLOCK_VALUES = 2**23  # of the products of a block of images: 32 MiB
 
 # How much longer a multiplication takes than in oneDNN's convolution, in the products and in the transforms; from the
 # measurements that `tile_outputs` names.
-PRODUCT_COST, TRANSFORM_COST = 1.2, 3.5
-WORTHWHILE = 1.3
+PRODUCT_COST, TRANSFORM_COST = 1.2, 2.6
+WORTHWHILE = 1.25
 
 
 class Transforms(NamedTuple):
@@ -45,10 +45,11 @@ class Transforms(NamedTuple):
 def tile_outputs(channels: int, kernels: int, kernel: Pair, size: Pair) -> int | None:
     """How many outputs a side a tile should have for an output of `size`, None where oneDNN's way is the faster.
 
-    Measured on AVX2 (torch 2.14, 2 threads, batch 64, forward and backward together), as times faster than oneDNN: 96
-    to 256 channels, 5×5, 26×26 outputs: 2.1; 64 to 192, 5×5, 27×27: 1.8; 256 to 384, 3×3, 12×12: 2.1; the same, 13×13:
-    1.5; 192 to 192, 13×13: 1.2; 48 to 128, 5×5: 1.2; 192 to 128, 13×13: 1.0. A rule and not a measurement at the
-    start: see `convolution.product_is_faster`.
+    Measured on AVX2 (torch 2.14, 2 threads, batch 64, forward and backward together), as times faster than oneDNN, the
+    weights' gradient as a product where that is faster: 96 to 256 channels, 5×5, 26×26 outputs: 2.1; 64 to 192 and 48
+    to 128, 5×5, 27×27: 1.5; 256 to 384, 3×3, 12×12: 1.8; the same, 13×13: 1.7; 384 to 384, 12×12: 2.1; 192 to 192 and
+    to 128, 13×13: 1.3; 64 to 64, 56×56: 1.2; 32 to 64, 14×14: 0.4. A rule and not a measurement at the start: see
+    `convolution.product_is_faster`.
     """
     side = kernel[0]
     if torch.backends.cpu.get_cpu_capability() != "AVX2" or kernel[1] != side or side not in (3, 5):
