@@ -77,6 +77,7 @@ class Conv(nn.Conv2d):
     def _convolve(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         result: Tensor
         if self.tile_outputs and input.dtype == torch.float32 and not torch.is_autocast_enabled("cpu"):
+            input = input.contiguous(memory_format=torch.channels_last)
             result = _ByTiles.apply(input, weight, bias, self.geometry.padding, self.tile_outputs)
             return result
         input, weight = (values.contiguous(memory_format=self.layout) for values in (input, weight))
