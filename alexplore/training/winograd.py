@@ -28,10 +28,11 @@ Pair = tuple[int, int]
 POINTS = tuple(Fraction(*point) for point in ((0, 1), (1, 1), (-1, 1), (2, 1), (-2, 1), (1, 2), (-1, 2)))
 BLOCK_VALUES = 2**23  # of the products of a block of images: 32 MiB
 
-# How much longer a multiplication takes than in oneDNN's convolution, in the products and in the transforms; from the
-# measurements that `tile_outputs` names.
+# How much longer a multiplication takes than in oneDNN's convolution, in the products and in the transforms.
 PRODUCT_COST, TRANSFORM_COST = 1.2, 2.6
-WORTHWHILE = 1.25
+
+# Where tiles gain: maps of so many outputs a side, and so many input times output channels by the kernel's side.
+SMALLEST_MAP, FEWEST_CHANNELS = 12, {3: 128 * 192, 5: 48 * 128}
 
 
 class Transforms(NamedTuple):
@@ -46,13 +47,15 @@ def tile_outputs(channels: int, kernels: int, kernel: Pair, size: Pair) -> int |
     """How many outputs a side a tile should have for an output of `size`, None where oneDNN's way is the faster.
 
     Measured on AVX2 (torch 2.14, 2 threads, batch 64, forward and backward together), as times faster than oneDNN, the
-    weights' gradient as a product where that is faster: 96 to 256 channels, 5×5, 26×26 outputs: 2.1; 64 to 192 and 48
-    to 128, 5×5, 27×27: 1.5; 256 to 384, 3×3, 12×12: 1.8; the same, 13×13: 1.7; 384 to 384, 12×12: 2.1; 192 to 192 and
-    to 128, 13×13: 1.3; 64 to 64, 56×56: 1.2; 32 to 64, 14×14: 0.4. A rule and not a measurement at the start: see
-    `convolution.product_is_faster`.
+    weights' gradient as a product where that is faster. 5×5: 96 to 256 channels, 26×26 outputs: 2.1; 64 to 192 and 48
+    to 128, 27×27: 1.5. 3×3: 384 to 384, 12×12: 2.1; 256 to 384, 12×12 and 13×13: 1.7; 192 to 192 and to 128, 13×13:
+    1.3; 128 to 128, 14×14: 1.0 to 1.2; 64 to 128, 28×28: 1.1; 384 to 384, 4×4: 1.0; 64 to 64, 6×6: 0.8. A rule and not
+    a measurement at the start: see `convolution.product_is_faster`.
     """
     side = kernel[0]
-    if torch.backends.cpu.get_cpu_capability() != "AVX2" or kernel[1] != side or side not in (3, 5):
+    if torch.backends.cpu.get_cpu_capability() != "AVX2" or kernel[1] != side or side not in FEWEST_CHANNELS:
+        return None
+    if channels * kernels < FEWEST_CHANNELS[side] or min(size) < SMALLEST_MAP:
         return None
 
     def cost(outputs: int) -> float:
@@ -61,9 +64,7 @@ def tile_outputs(channels: int, kernels: int, kernel: Pair, size: Pair) -> int |
         transforms = (points**4 + points**2 * outputs**2) * (channels + kernels) / 2
         return tiles * (PRODUCT_COST * points**2 * channels * kernels + TRANSFORM_COST * transforms)
 
-    best = min(range(2, len(POINTS) + 3 - side), key=cost)
-    plain = size[0] * size[1] * side**2 * channels * kernels
-    return best if plain > WORTHWHILE * cost(best) else None
+    return min(range(2, len(POINTS) + 3 - side), key=cost)
 
 
 @lru_cache
