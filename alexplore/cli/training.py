@@ -12,7 +12,7 @@ import typer
 from alexplore.cli.explore import PresetOption, RunsDir
 from alexplore.cli.output import FAILED, narrate
 from alexplore.network.analysis import analyse
-from alexplore.network.presets import load_preset
+from alexplore.network.presets import PresetError, find_preset, load_preset
 from alexplore.network.recipe import OPTIMIZERS, PRECISIONS, Recipe, change_recipe, parse_assignments
 from alexplore.network.settings import SettingError, read_settings
 from alexplore.runs.config import DEVICES, PARALLEL, DataSource, Hardware, RunConfig
@@ -111,41 +111,55 @@ def _given(**options: Any) -> dict[str, Any]:
     return {key: value for key, value in options.items() if value is not None}
 
 
+SourceArgument = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run, `last`, a path to one; with --weights also a preset.")
+]
+WeightsOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Weights to use instead: .safetensors or .pth.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object.")]
+
+
 def predict(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run, `last`, or a path to one.")],
+    run: SourceArgument,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Image files of any size and mode.")],
-    weights: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Weights to use instead: .safetensors or .pth.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    weights: WeightsOption = None,
+    as_json: JsonOption = False,
     runs_dir: RunsDir = None,
 ) -> None:
     """Print the five likeliest classes of images."""
-    found = find_run(run, runs_folder(runs_dir))
-    arguments = [str(found.path), *map(str, images)]
-    _module("predict", arguments, weights=weights, as_json=as_json)
+    _ask("predict", run, list(map(str, images)), weights=weights, as_json=as_json, runs_dir=runs_dir)
 
 
 def evaluate(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run, `last`, or a path to one.")],
+    run: SourceArgument,
     ten_crop: Annotated[bool, typer.Option("--ten-crop", help="Average over the paper's ten crops.")] = False,
-    weights: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Weights to use instead: .safetensors or .pth.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    weights: WeightsOption = None,
+    data: Annotated[str | None, typer.Option(metavar="DIR", help="Where its data set is, if elsewhere now.")] = None,
+    as_json: JsonOption = False,
     runs_dir: RunsDir = None,
 ) -> None:
-    """Measure a run's accuracy on its validation images."""
-    found = find_run(run, runs_folder(runs_dir))
-    arguments = [str(found.path), *(["--ten-crop"] if ten_crop else [])]
-    _module("evaluate", arguments, weights=weights, as_json=as_json)
+    """Measure accuracy on the validation images."""
+    arguments = [*(["--ten-crop"] if ten_crop else []), *(["--data", data] if data else [])]
+    _ask("evaluate", run, arguments, weights=weights, as_json=as_json, runs_dir=runs_dir)
 
 
-def _module(name: str, arguments: list[str], *, weights: Path | None, as_json: bool) -> None:
+def _ask(
+    name: str, run: str, arguments: list[str], *, weights: Path | None, as_json: bool, runs_dir: Path | None
+) -> None:
     from alexplore.launch import run_command
 
+    source = _preset_file(run) if weights else None
+    source = source or find_run(run, runs_folder(runs_dir)).path
     if weights is not None:
         arguments += ["--weights", str(weights)]
     if as_json:
         arguments.append("--json")
-    raise typer.Exit(run_command(name, arguments) or 0)
+    raise typer.Exit(run_command(name, [str(source), *arguments]) or 0)
+
+
+def _preset_file(name: str) -> Path | None:
+    try:
+        return find_preset(name)
+    except PresetError:
+        return None

@@ -19,7 +19,13 @@ def epoch_words(row: EpochRow, epochs: int) -> str:
         words.append(f"top-5 {values['val/acc5']:.4f}")
     if "images_per_second" in values:
         words.append(f"{values['images_per_second']:,.0f} images/s")
-    return " · ".join(words)
+    return " · ".join(words + damaged_words(values))
+
+
+def damaged_words(values: Mapping[str, float]) -> list[str]:
+    """3 damaged images left out: if there were any."""
+    count = int(values.get("damaged", 0))
+    return [f"{count:,} damaged image{'s' * (count != 1)} left out"] if count else []
 
 
 def number_words(values: Mapping[str, float]) -> list[str]:
@@ -74,6 +80,7 @@ def end_words(snapshot: Snapshot) -> str:
         )
     if snapshot.best is not None:
         words.append(f"best validation {snapshot.best:.4f}")
+    words += damaged_words(last)
     return "finished: " + " · ".join(words)
 
 

@@ -100,6 +100,13 @@ class Ranks:
             dist.all_reduce(flag, dist.ReduceOp.MAX)
         return flag
 
+    def union(self, values: dict[str, T]) -> dict[str, T]:
+        """The entries of all ranks."""
+        parts: list[dict[str, T]] = [values] * self.size
+        if self.size > 1:
+            dist.all_gather_object(parts, values)
+        return {key: value for part in parts for key, value in part.items()}
+
     def first(self, action: Callable[[], T]) -> T:
         """Do something on rank 0, then on the others: what it downloads or builds is there for them."""
         if self.rank == 0:

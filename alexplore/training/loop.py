@@ -20,7 +20,7 @@ from alexplore.network.recipe import Recipe
 from alexplore.runs.directory import RunDirectory
 from alexplore.training import checkpoint
 from alexplore.training.build import logits
-from alexplore.training.data import Dataset, Preprocess
+from alexplore.training.data import Dataset, Preprocess, left_out
 from alexplore.training.distributed import Ranks
 from alexplore.training.errors import CheckpointError, NotFiniteError, Stopped
 from alexplore.training.evaluate import Result, evaluate
@@ -230,6 +230,7 @@ class Trainer:
         if len(self.dataset.classes) > 10:
             values["val/acc5"] = result.accuracy_top5
         epoch = at.epoch + 1
+        damaged = self._count_damaged()
         self.journal.metrics(at.step, epoch, **at.last_line, **values)
         train = {"train/loss": at.whole.mean_loss, "train/acc": at.whole.accuracy}
         self.journal.event(
@@ -240,6 +241,7 @@ class Trainer:
             **values,
             seconds=round(at.seconds, 3),
             images_per_second=round(at.whole.images / max(at.epoch_seconds, 1e-6), 1),
+            **({"damaged": damaged} if damaged else {}),
         )
         if self.ranks.towers:
             self.journal.event("exchange", bytes_per_image=exchanged(self.model))
@@ -254,6 +256,17 @@ class Trainer:
         )
         self._save(best=best)
         self._tell("running")
+
+    def _count_damaged(self) -> int:
+        """How many images could not be read so far; those that other ranks met are told here."""
+        count = 0
+        for split in (self.dataset.train, self.dataset.val):
+            met = self.ranks.union(split.damaged)
+            for path in met.keys() - split.damaged.keys():
+                self.journal.event("warning", message=left_out(path, met[path]))
+            split.damaged.update(met)
+            count += len(met)
+        return count
 
     def _obey(self) -> None:
         """Do what is asked: save, pause, stop."""

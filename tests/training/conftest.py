@@ -82,7 +82,7 @@ def make_run(tmp_path: Path, small: Network) -> MakeRun:
             "crop_padding": 1,
         }
         hardware = {key: recipe.pop(key) for key in ("gpus", "parallel", "device") if key in recipe}
-        data = {key: recipe.pop(key) for key in ("limit_train", "limit_val") if key in recipe}
+        data = {key: recipe.pop(key) for key in ("folder", "limit_train", "limit_val") if key in recipe}
         config = RunConfig(
             name,
             network,

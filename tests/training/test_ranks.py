@@ -9,19 +9,25 @@ import socket
 import subprocess
 import sys
 from functools import partial
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 import torch
+from PIL import Image
 
 from alexplore.network.layers import BatchNorm
-from alexplore.network.network import Network
+from alexplore.network.network import Network, read_network
 from alexplore.runs.control import request, wait_for_answer
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.status import read_status
+from alexplore.runs.watch import Watch
+from alexplore.runs.words import end_words
 from alexplore.training.checkpoint import read
 from tests.training.conftest import (
+    SMALL,
     MakeRun,
     end_of,
     events,
@@ -42,6 +48,27 @@ def has_done(run: RunDirectory, steps: int) -> bool:
 
 def ranks_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return psutil.Process(process.pid).children(recursive=True)
+
+
+def test_damaged_images_that_any_rank_meets_are_named_and_counted(make_run: MakeRun, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    for part, name, count in product(("train", "val"), ("cat", "dog"), range(8)):
+        path = folder / part / name / f"{count}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (14, 14), (30 * count, 0, 90)).save(path)
+    damaged = {folder / "train" / "cat" / f"{i}.png" for i in range(4)} | {folder / "val" / "dog" / "2.png"}
+    for path in damaged:
+        path.write_text("no picture")
+    network = read_network({**SMALL, "input": [3, 12, 12]}).with_classes(2)
+    run = make_run(
+        "folder", network=network, gpus=2, dataset="imagefolder", folder=str(folder), limit_train=None, limit_val=None
+    )
+    assert end_of(start_worker(run), run) == 0
+    assert [event["damaged"] for event in events(run, "epoch")] == [5, 5]
+    told = [event["message"] for event in events(run, "warning") if "damaged" in event["message"]]
+    assert {line.split(" is damaged")[0] for line in told} == {str(path) for path in damaged}
+    assert len(told) == 5
+    assert end_words(Watch(run).poll()).endswith("5 damaged images left out")
 
 
 def test_one_two_and_three_ranks_take_the_same_steps(make_run: MakeRun, small: Network) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from alexplore.runs.directory import RunDirectory
 from alexplore.training.commands.trained import load_trained, main
 from alexplore.training.data import Preprocess, open_dataset
 from alexplore.training.evaluate import TOP, evaluate
@@ -17,13 +17,16 @@ from alexplore.training.precision import Precision
 def evaluate_run() -> int:
     """Print loss, top-1 and top-5."""
     parser = argparse.ArgumentParser(prog="alexplore evaluate")
-    parser.add_argument("run", type=Path)
+    parser.add_argument("source", type=Path)
+    parser.add_argument("--data")
     parser.add_argument("--ten-crop", action="store_true")
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    trained = load_trained(RunDirectory(arguments.run), arguments.weights)
+    trained = load_trained(arguments.source, arguments.weights)
     config = trained.config
+    if arguments.data:
+        config = replace(config, data=replace(config.data, folder=arguments.data))
     dataset = open_dataset(config, trained.device, lambda line: print(line, file=sys.stderr))
     result = evaluate(
         trained.model,

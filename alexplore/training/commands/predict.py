@@ -10,9 +10,8 @@ from pathlib import Path
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from alexplore.runs.directory import RunDirectory
 from alexplore.training.build import logits
-from alexplore.training.commands.trained import Trained, dataset_of, load_trained, main
+from alexplore.training.commands.trained import Trained, load_trained, main
 from alexplore.training.data import Preprocess
 
 LIKELIEST = 5
@@ -22,21 +21,19 @@ BAR = 30
 def predict() -> int:
     """Print each image's likeliest classes with bars; 1 where an image could not be read."""
     parser = argparse.ArgumentParser(prog="alexplore predict")
-    parser.add_argument("run", type=Path)
+    parser.add_argument("source", type=Path)
     parser.add_argument("images", type=Path, nargs="+")
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    run = RunDirectory(arguments.run)
-    dataset = dataset_of(run)
-    trained = load_trained(run, arguments.weights)
-    preprocess = Preprocess(trained.config.recipe, trained.config.network.input, dataset, trained.device)
+    trained = load_trained(arguments.source, arguments.weights)
+    preprocess = Preprocess(trained.config.recipe, trained.config.network.input, trained.dataset, trained.device)
     failed = 0
     answers = {}
     for path in arguments.images:
         try:
             with Image.open(path) as image:
-                answers[str(path)] = likeliest(trained, preprocess, image, dataset.classes)
+                answers[str(path)] = likeliest(trained, preprocess, image)
         except UnidentifiedImageError:
             print(f"error: {path}: not an image that can be read", file=sys.stderr)
             failed = 1
@@ -51,12 +48,11 @@ def predict() -> int:
     return failed
 
 
-def likeliest(
-    trained: Trained, preprocess: Preprocess, image: Image.Image, classes: tuple[str, ...]
-) -> list[tuple[str, float]]:
+def likeliest(trained: Trained, preprocess: Preprocess, image: Image.Image) -> list[tuple[str, float]]:
     """The likeliest classes of one image with their probabilities, the likeliest first."""
     with torch.no_grad():
         outputs = logits(trained.model, preprocess.test(preprocess.image(image)))
+    classes = trained.dataset.classes
     best = outputs.softmax(1)[0].topk(min(LIKELIEST, len(classes)))
     return [(classes[i], p) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)]
 

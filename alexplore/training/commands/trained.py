@@ -1,4 +1,4 @@
-"""A run's trained network, ready to be asked."""
+"""A trained network, ready to be asked: a run's, or a preset's with weights from a file."""
 
 from __future__ import annotations
 
@@ -11,46 +11,63 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from alexplore.network.presets import PresetError, read_preset
 from alexplore.network.settings import SettingError
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.training import checkpoint
-from alexplore.training.build import build
+from alexplore.training.build import build, check_classifier
 from alexplore.training.data import DataError, Dataset, read_dataset
+from alexplore.training.data.known import KNOWN
 from alexplore.training.errors import CheckpointError, TrainingError, UsageError
 from alexplore.training.machine import choose_device
+
+IMAGENET_CLASSES = 1000
 
 
 @dataclass(frozen=True)
 class Trained:
     """A model in evaluation mode on its device, and what it was trained with."""
 
-    run: RunDirectory
     config: RunConfig
+    dataset: Dataset
     model: nn.Module
     device: torch.device
     weights: Path
 
 
-def load_trained(run: RunDirectory, weights: Path | None) -> Trained:
-    """The run's network with the weights of a file, else its best checkpoint's, else its last one's.
+def load_trained(source: Path, weights: Path | None) -> Trained:
+    """A run's network with the weights of a file, else its best checkpoint's, else its last one's; or a preset's.
+
+    `source` is a run's folder or, with weights, a preset file. The data set is what it was like, without its images.
 
     Raises:
         TrainingError: there are no weights, they are damaged, or they don't fit the network.
+        PresetError: the preset can't be read or used.
     """
-    config = run.config()
+    if source.is_dir():
+        run = RunDirectory(source)
+        config, where = run.config(), weights or _best_checkpoint(run)
+        dataset = _remembered(run)
+    else:
+        config, where = _config_of(source), weights
+        dataset = _presumed(config)
+    if where is None:
+        raise UsageError(f"{source.stem} has no checkpoint yet; train it, or give --weights FILE")
     device = choose_device(config.hardware)
-    folder = next(
-        (run.checkpoints_folder / name for name in (checkpoint.BEST, checkpoint.LAST, checkpoint.PREVIOUS)
-         if (run.checkpoints_folder / name).is_dir()), None,
-    )  # fmt: skip
-    if weights is None and folder is None:
-        raise UsageError(f"{run.name} has no checkpoint yet; train it, or give --weights FILE")
-    source = weights or Path(str(folder)) / checkpoint.WEIGHTS
-    tensors = checkpoint.read_weights(weights) if weights else checkpoint.read(Path(str(folder))).weights
     model = build(config.network)
-    fit(model, tensors, source)
-    return Trained(run, config, model.eval().to(device), device, source)
+    fit(model, checkpoint.read_weights(where), where)
+    return Trained(config, dataset, model.eval().to(device), device, where)
+
+
+def _best_checkpoint(run: RunDirectory) -> Path | None:
+    folders = (run.checkpoints_folder / name for name in (checkpoint.BEST, checkpoint.LAST, checkpoint.PREVIOUS))
+    return next((folder for folder in folders if folder.is_dir()), None)
+
+
+def _config_of(file: Path) -> RunConfig:
+    preset = read_preset(file)
+    return RunConfig(preset.name, preset.network, preset.recipe)
 
 
 def fit(model: nn.Module, tensors: dict[str, Tensor], source: Path) -> None:
@@ -71,16 +88,39 @@ def fit(model: nn.Module, tensors: dict[str, Tensor], source: Path) -> None:
     model.load_state_dict(tensors)
 
 
-def dataset_of(run: RunDirectory) -> Dataset:
-    """What the run's data set was like, without its images.
-
-    Raises:
-        UsageError: the run never began.
-    """
+def _remembered(run: RunDirectory) -> Dataset:
     try:
         return read_dataset(json.loads(run.dataset_file.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError):
         raise UsageError(f"{run.name} has no {run.dataset_file.name}: it was never trained") from None
+
+
+def _presumed(config: RunConfig) -> Dataset:
+    """What the weights of a preset are taken to have learned from: the recipe's data set, or ImageNet."""
+    channels, name = config.network.input[0], config.recipe.dataset
+    count = check_classifier(config.network)
+    if name in KNOWN and len(KNOWN[name].classes) == count:
+        classes = KNOWN[name].classes
+    elif count == IMAGENET_CLASSES:
+        classes = _imagenet_classes()
+    else:
+        classes = tuple(f"class {index}" for index in range(count))
+    if config.recipe.normalize == "dataset":
+        raise UsageError(
+            f"{config.preset} standardises pixels by its data set's statistics, which only a run knows: give a run"
+        )
+    unknown = [0.0] * channels
+    return read_dataset(
+        {"name": name, "classes": classes, "channels": channels, "mean": unknown, "std": unknown, "synthetic": False,
+         "size": None}
+    )  # fmt: skip
+
+
+def _imagenet_classes() -> tuple[str, ...]:
+    """The names that torchvision's published weights come with, in order."""
+    from torchvision.models import AlexNet_Weights  # type: ignore[import-untyped]
+
+    return tuple(AlexNet_Weights.IMAGENET1K_V1.meta["categories"])
 
 
 def main(command: Callable[[], int]) -> None:
@@ -90,7 +130,7 @@ def main(command: Callable[[], int]) -> None:
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         code = 2
-    except (TrainingError, DataError, SettingError, RunError) as error:
+    except (TrainingError, DataError, PresetError, SettingError, RunError) as error:
         print(f"error: {error}", file=sys.stderr)
         code = 1
     except KeyboardInterrupt:

@@ -6,6 +6,7 @@ from alexplore.training.data.dataset import (
     Resident,
     Split,
     balanced,
+    left_out,
     pixel_statistics,
     read_dataset,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "Resident",
     "Split",
     "balanced",
+    "left_out",
     "open_dataset",
     "pixel_statistics",
     "read_dataset",

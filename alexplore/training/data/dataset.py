@@ -16,11 +16,19 @@ class DataError(Exception):
     """A data set that can't be found, read or used; the message says what was tried and what to do."""
 
 
+def left_out(path: str, reason: str) -> str:
+    """What is said of a damaged image."""
+    return f"{path} is damaged and is left out: {reason}"
+
+
 class Split(Protocol):
     """Labelled images, in an order that whoever reads them chooses."""
 
     labels: Tensor
     """int64 on the CPU, one for every image."""
+
+    damaged: dict[str, str]
+    """Paths of the images that could not be read so far, with the reasons."""
 
     def __len__(self) -> int: ...
 
@@ -39,6 +47,7 @@ class Resident:
     def __init__(self, images: Tensor, labels: Tensor, device: torch.device) -> None:
         """Take uint8 images (N, C, H, W) and int64 labels (N,) to the device."""
         self.labels = labels
+        self.damaged: dict[str, str] = {}
         self._labels = labels.to(device)
         self._rows = images.permute(0, 2, 3, 1).contiguous().to(device)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from alexplore.training.data.dataset import DataError, balanced
+from alexplore.training.data.dataset import DataError, balanced, left_out
 from alexplore.training.data.images import read_image
 
 Report = Callable[[str], None]
@@ -103,7 +103,7 @@ def open_listings(folder: Path, report: Report) -> tuple[Listing, Listing]:
 class FolderSplit:
     """A split whose images are decoded as they are needed, by worker processes, each brought to one size.
 
-    `damaged` holds the indices of the images that could not be read so far, with the reason; each is reported once.
+    A damaged image is reported once.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class FolderSplit:
     ) -> None:
         """Decode to uint8 (channels, *size); `workers` processes, or as many as there are processors for this rank."""
         self.labels = listing.labels
-        self.damaged: dict[int, str] = {}
+        self.damaged: dict[str, str] = {}
         self._listing = listing
         self._decoder = _Decoder(listing, channels, size)
         self._image_bytes = channels * size[0] * size[1]
@@ -150,9 +150,10 @@ class FolderSplit:
             )
 
     def _tell(self, index: int, reason: str) -> None:
-        if index not in self.damaged:
-            self.damaged[index] = reason
-            self._report(f"{self._listing.folder / self._listing.paths[index]} is damaged and is left out: {reason}")
+        path = str(self._listing.folder / self._listing.paths[index])
+        if path not in self.damaged:
+            self.damaged[path] = reason
+            self._report(left_out(path, reason))
 
     def _room(self, batch_size: int) -> int:
         """How many workers' batches fit into shared memory, which is small in containers: too many are a bus error."""

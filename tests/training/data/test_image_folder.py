@@ -72,7 +72,7 @@ def test_damaged_images_are_named_left_out_and_counted(tmp_path: Path, workers: 
     for _ in range(2):
         labels = [labels.tolist() for _, labels in split.batches(torch.arange(6), 2)]
         assert labels == [[0], [0], [1, 1]]
-    assert sorted(split.damaged) == [1, 3]
+    assert split.damaged.keys() == {str(cut), str(text)}
     assert len(said) == 2  # once, not every epoch
     assert str(cut) in said[0]
     assert "truncated" in said[0]
