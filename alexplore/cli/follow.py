@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import typer
 
@@ -55,7 +55,7 @@ def follow(run: RunDirectory, *, owner: bool, as_json: bool = False, kill: Calla
     else's Ctrl-C ends the watching alone.
     """
     watch = Watch(run)
-    show: Plain | Live | Lines = Lines(run) if as_json else Live() if sys.stdout.isatty() else Plain()
+    show: Narrator = Lines(run) if as_json else Live() if sys.stdout.isatty() else Plain()
     interrupts = Interrupts()
     asked = False
     with interrupts.counted(), show:
@@ -105,14 +105,10 @@ def _farewell(snapshot: Snapshot) -> int:
     return FAILED
 
 
-class Plain:
-    """Lines for a log or a pipe."""
+class Narrator:
+    """Shows a run somewhere; words of ours go to stderr."""
 
-    def __init__(self) -> None:
-        self._told = -1
-        self._waiting = ""
-
-    def __enter__(self) -> Plain:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -121,6 +117,18 @@ class Plain:
     def say(self, message: str) -> None:
         """A word of ours."""
         narrate(message)
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Show what is new."""
+        raise NotImplementedError
+
+
+class Plain(Narrator):
+    """Lines for a log or a pipe."""
+
+    def __init__(self) -> None:
+        self._told = -1
+        self._waiting = ""
 
     def update(self, snapshot: Snapshot) -> None:
         """Print what is waited for, and what is new."""
@@ -145,21 +153,11 @@ class Plain:
             narrate(words)
 
 
-class Lines:
+class Lines(Narrator):
     """Every metric and event as it was written, one JSON object a line."""
 
     def __init__(self, run: RunDirectory) -> None:
         self._readers = (LineReader(run.events_file), LineReader(run.metrics_file))
-
-    def __enter__(self) -> Lines:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def say(self, message: str) -> None:
-        """A word of ours."""
-        narrate(message)
 
     def update(self, snapshot: Snapshot) -> None:
         """Pass on what is new."""
@@ -179,7 +177,7 @@ class Live(Plain):
         self._console = Console(highlight=False)
         self._live = RichLive(console=self._console, refresh_per_second=4, transient=True)
 
-    def __enter__(self) -> Live:
+    def __enter__(self) -> Self:
         self._live.start()
         return self
 
