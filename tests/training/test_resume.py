@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from alexplore.network.presets import load_preset
 from alexplore.runs.config import RunConfig
 from alexplore.runs.control import Request, leave_request
 from alexplore.runs.directory import RunDirectory
@@ -83,6 +84,24 @@ def test_killed_anywhere_it_ends_with_the_same_bits(
     assert attempts == 6
     assert_same_end(parts, whole)
     assert {event["attempt"] for event in events(parts)} == set(range(6))
+
+
+@pytest.mark.parametrize("name", ["fmnist-28", "cifar10-relu", "cifar10-tanh", "lenet"])
+def test_presets_killed_anywhere_end_with_the_same_bits(name: str, make_run: MakeRun, kill_at: list[int]) -> None:
+    """Those that train in seconds, with their own recipes."""
+    preset = load_preset(name)
+    recipe = preset.recipe.to_dict(defaults=False) | {
+        "dataset": "synthetic", "batch_size": 16, "epochs": 2, "checkpoint_minutes": 1e-9, "random_crop": True,
+    }  # fmt: skip
+    whole = make_run("whole", network=preset.network, **recipe)
+    assert train_here(whole) == "finished"
+    parts = make_run("parts", network=preset.network, **recipe)
+    kill_at += [10 + 2, 10 + 3, 10 + 9]
+    for _ in range(3):
+        with pytest.raises(Killed):
+            train_here(parts)
+    assert train_here(parts) == "finished"
+    assert_same_end(parts, whole)
 
 
 def test_a_line_stands_for_the_steps_since_the_last_also_across_a_kill(
