@@ -321,7 +321,7 @@ if __name__ == "__main__":
     if chosen.tutorial:
         tutorial(chosen.tutorial)
         sys.exit()
-    machine._keep_memory()  # as the worker does
+    machine.prepare(CPU)  # as the worker does
     print(f"{os.cpu_count()} processors, {torch.get_num_threads()} threads, torch {torch.__version__}", flush=True)
     for name in chosen.what or ["fmnist", "paper", "costs", "watching"]:
         if name in GOALS:

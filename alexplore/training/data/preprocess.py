@@ -212,7 +212,8 @@ def resize_rows(rows: Tensor, size: tuple[int, int]) -> Tensor:
             _interpolation(width, size[1], rows.device).T.contiguous(), torch.eye(channels, device=rows.device)
         )
         lines = rows.reshape(count * height, width * channels).to(torch.float32) @ across
-        return (down @ lines.view(count, height, size[1] * channels)).view(count, *size, channels)
+        lines = lines.view(count, height, size[1] * channels)
+        return torch.bmm(down.expand(count, -1, -1), lines).view(count, *size, channels)
 
 
 def _interpolation(before: int, after: int, device: torch.device) -> Tensor:
