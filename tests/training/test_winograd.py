@@ -29,7 +29,7 @@ def made(*shape: int) -> Tensor:
 @pytest.mark.parametrize(("side", "outputs"), [(3, m) for m in range(2, 7)] + [(5, m) for m in range(2, 5)])
 def test_a_convolution_and_its_gradients_are_pytorchs(side: int, outputs: int) -> None:
     torch.manual_seed(side * outputs)
-    for size, padding in product([(13, 12), (7, 9), (5, 5)], [(0, 0), (side // 2, side - 1)]):
+    for size, padding in product([(13, 12), (7, 9), (5, 5)], [(0, 0), (side // 2, side - 1), (side, side + 1)]):
         input, weight = made(3, 5, *size), made(4, 5, side, side)
         exact_input, exact_weight = input.double().requires_grad_(), weight.double().requires_grad_()
         expected = F.conv2d(exact_input, exact_weight, padding=padding)
@@ -41,6 +41,12 @@ def test_a_convolution_and_its_gradients_are_pytorchs(side: int, outputs: int) -
         to_input, to_weight = torch.autograd.grad(expected, (exact_input, exact_weight), wanted.double())
         assert off_by(winograd.input_gradient(wanted, weight, padding, outputs), to_input) < ERROR
         assert off_by(winograd.weight_gradient(wanted, input, padding, side, outputs), to_weight) < ERROR
+
+
+def test_a_rank_without_images_gets_nothing() -> None:
+    empty, weight = torch.empty(0, 5, 9, 9), made(4, 5, 3, 3)
+    assert winograd.convolve(empty, weight, (1, 1), 4).shape == (0, 4, 9, 9)
+    assert not winograd.weight_gradient(torch.empty(0, 4, 9, 9), empty, (1, 1), 3, 4).any()
 
 
 def test_blocks_of_images_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
