@@ -4,11 +4,14 @@ Trains `cifar10-relu` and `cifar10-tanh` with one input channel at several learn
 many of the training images are misclassified, averaged over the steps of the last tenth of an epoch. The paper says six
 times sooner to 25 %, on CIFAR-10, each at its own best rate, without regularisation.
 
-    python benchmarks/activations.py [EPOCHS] [LR]...
+    python benchmarks/activations.py [--epochs N] [--default-init] [LR]...
+
+`--default-init` draws the weights as PyTorch does, not as the source of the network says.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import subprocess
 import sys
@@ -22,17 +25,23 @@ from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.runs.directory import create_run
 from alexplore.runs.events import LineReader
 
-LEARNING_RATES = (0.01, 0.03, 0.1, 0.3)
-EPOCHS = 4
 ERRORS = (0.25, 0.15)
 
 
-def steps_to(errors: tuple[float, ...], activation: str, lr: float, epochs: int, folder: Path) -> dict[float, int]:
-    """Train until the last of some training errors, from high to low; the steps to each that was reached."""
+def config_of(activation: str, lr: float, epochs: int, *, default_init: bool) -> RunConfig:
+    """The preset's network and recipe, on Fashion-MNIST."""
     preset = load_preset(f"cifar10-{activation}")
     network = preset.network.with_input(1, *preset.network.input[1:])
+    for index, layer in enumerate(network.layers):
+        if default_init and hasattr(layer, "init"):
+            network = network.change(index, {"init": None})
     recipe = replace(preset.recipe, dataset="fashion-mnist", lr=lr, epochs=epochs)
-    run = create_run(RunConfig(preset.name, network, recipe, Hardware(device="cpu"), DataSource()), folder)
+    return RunConfig(preset.name, network, recipe, Hardware(device="cpu"), DataSource())
+
+
+def steps_to(errors: tuple[float, ...], config: RunConfig, folder: Path) -> dict[float, int]:
+    """Train until the last of some training errors, from high to low; the steps to each that was reached."""
+    run = create_run(config, folder)
     worker = subprocess.Popen(
         [sys.executable, "-m", "alexplore.training.worker", str(run.path)],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -58,12 +67,13 @@ def steps_to(errors: tuple[float, ...], activation: str, lr: float, epochs: int,
     return reached
 
 
-def main(epochs: int, rates: tuple[float, ...]) -> None:
+def main(epochs: int, rates: list[float], *, default_init: bool) -> None:
     """Sweep both, and print the best of each."""
     best: dict[tuple[str, float], int] = {}
     with tempfile.TemporaryDirectory() as folder:
         for activation, lr in product(("relu", "tanh"), rates):
-            reached = steps_to(ERRORS, activation, lr, epochs, Path(folder))
+            config = config_of(activation, lr, epochs, default_init=default_init)
+            reached = steps_to(ERRORS, config, Path(folder))
             words = [f"{reached[goal]} steps to {goal:.0%}" for goal in ERRORS if goal in reached]
             print(f"{activation}, lr {lr}: {', '.join(words) or f'nothing within {epochs} epochs'}", flush=True)
             for goal, steps in reached.items():
@@ -75,5 +85,9 @@ def main(epochs: int, rates: tuple[float, ...]) -> None:
 
 
 if __name__ == "__main__":
-    chosen = [float(argument) for argument in sys.argv[1:]]
-    main(int(chosen[0]) if chosen else EPOCHS, tuple(chosen[1:]) or LEARNING_RATES)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("lr", nargs="*", type=float, default=[0.01, 0.03, 0.1, 0.3])
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--default-init", action="store_true")
+    chosen = parser.parse_args()
+    main(chosen.epochs, chosen.lr, default_init=chosen.default_init)
