@@ -265,7 +265,7 @@ def watching(turns: int) -> None:
             for _ in range(turns):
                 alone = rate(run)
                 with app_on(run) as process:
-                    time.sleep(5)  # it opens
+                    time.sleep(35)  # it opens, and is past its lively beginning
                     before, started = sum(process.cpu_times()[:2]), time.perf_counter()
                     watched = rate(run)
                     used = sum(process.cpu_times()[:2]) - before

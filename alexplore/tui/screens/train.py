@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
@@ -37,8 +37,18 @@ if TYPE_CHECKING:
     from alexplore.tui.app import ExploreApp
 
 POLL_SECONDS = 0.5
+LIVELY_SECONDS = 30.0  # after which a second will do
+MOST_SECONDS = 5.0  # between two drawings of curves that change
 WIDE = 100
 KEPT_LINES = 1000
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Curves to be drawn, and the same smoothed."""
+
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+    smooth: Mapping[str, Curve] = field(default_factory=dict)
 
 
 @dataclass
@@ -46,7 +56,7 @@ class Polled(Message):
     """What a run's directory told; a newer one takes the place of one that was not drawn yet."""
 
     snapshot: Snapshot
-    smooth: Mapping[str, Curve]
+    drawing: Drawing
 
     def can_replace(self, message: Message) -> bool:
         """Only the newest counts."""
@@ -76,7 +86,7 @@ class TrainScreen(Screen[None]):
         self.workspace = workspace
         self._snapshot: Snapshot | None = None
         self._filled_from: tuple[str, Recipe] | None = None
-        self._smooth: Mapping[str, Curve] = {}
+        self._drawing = Drawing()
         self._logarithmic = False
         self._raw = True
         self._told = -1
@@ -208,25 +218,31 @@ class TrainScreen(Screen[None]):
         except RunError as error:
             self.notify(str(error), severity="error", markup=False)
             return
-        smooth: Mapping[str, Curve] = {}
-        drawn: Mapping[str, Curve] | None = None
+        opened, drawn_at, epochs, drawing = time.monotonic(), 0.0, 0, Drawing()
         while not worker.is_cancelled:
             snapshot = watch.poll()
-            if snapshot.curves is not drawn:
-                drawn = snapshot.curves
-                smooth = {name: curve.smoothed() for name, curve in drawn.items() if name.startswith("train/")}
-            self.post_message(Polled(snapshot, smooth))
-            for _ in range(5):
-                if not worker.is_cancelled:
-                    time.sleep(POLL_SECONDS / 5)
+            now, curves = time.monotonic(), snapshot.curves
+            # The longer a run has been watched, the less another second shows; and drawing takes time from training.
+            due = drawn_at + min(MOST_SECONDS, (now - opened) / 8)
+            if curves is not drawing.curves and (
+                now >= due or len(snapshot.epochs) > epochs or not snapshot.status.live
+            ):
+                drawn_at, epochs = now, len(snapshot.epochs)
+                smooth = {name: curve.smoothed() for name, curve in curves.items() if name.startswith("train/")}
+                drawing = Drawing(curves, smooth)
+            self.post_message(Polled(snapshot, drawing))
+            wait = POLL_SECONDS if now - opened < LIVELY_SECONDS else 2 * POLL_SECONDS
+            while time.monotonic() < now + wait and not worker.is_cancelled:
+                time.sleep(0.1)
 
     @on(Polled)
     def _polled(self, event: Polled) -> None:
-        before, self._snapshot, self._smooth = self._snapshot, event.snapshot, event.smooth
+        before, self._snapshot = self._snapshot, event.snapshot
         with self.app.batch_update():
             self._draw_state(event.snapshot)
             self._tell(event.snapshot)
-            if before is None or event.snapshot.curves is not before.curves:
+            if event.drawing is not self._drawing:
+                self._drawing = event.drawing
                 self._draw_curves()
         if before is None or event.snapshot.status.state != before.status.state:
             self.refresh_bindings()
@@ -255,10 +271,10 @@ class TrainScreen(Screen[None]):
         train, faint, validation = colours["primary"], colours["primary-muted"], colours["accent"]
         span = max(1.0, snapshot.status.epoch, min(snapshot.config.recipe.epochs, snapshot.status.epoch * 1.25))
         for metric, logarithmic in (("loss", self._logarithmic), ("acc", False)):
-            raw = snapshot.curves.get(f"train/{metric}", Curve())
+            raw = self._drawing.curves.get(f"train/{metric}", Curve())
             lines = [Line(None, raw, faint)] if self._raw else []
-            lines.append(Line("train", self._smooth.get(f"train/{metric}", Curve()), train))
-            lines.append(Line("validation", snapshot.curves.get(f"val/{metric}", Curve()), validation, marker="●"))
+            lines.append(Line("train", self._drawing.smooth.get(f"train/{metric}", Curve()), train))
+            lines.append(Line("validation", self._drawing.curves.get(f"val/{metric}", Curve()), validation, marker="●"))
             widget = self.query_one("#loss" if metric == "loss" else "#accuracy", Curves)
             widget.draw(lines, span, logarithmic=logarithmic, rising=metric == "acc")
 
