@@ -137,7 +137,9 @@ class ExploreScreen(Screen[None]):
 
     def _draw_totals(self, text: str) -> None:
         totals = self.query_one("#totals", Static)
-        totals.update(text, layout=text.count("\n") != str(totals.content).count("\n"))
+        reserved = 2 if self.has_class("-high") else 1  # lines, as the style sheet has it
+        before, after = (max(reserved, 1 + content.count("\n")) for content in (str(totals.content), text))
+        totals.update(text, layout=before != after)
 
     def _draw_selected(self, analysis: Analysis) -> None:
         if not analysis.rows:

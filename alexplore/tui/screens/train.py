@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.5
 LIVELY_SECONDS = 30.0  # after which a second will do
-MOST_SECONDS = 5.0  # between two drawings of curves that change
+MOST_SECONDS = 8.0  # between two drawings of curves that change
 WIDE = 100
 KEPT_LINES = 1000
 
