@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path, PurePath
@@ -44,6 +45,10 @@ class ExploreApp(App[None]):
         self.runs_folder = runs_folder
         self.attached = attached
         self.farewell = ""
+
+    def on_ready(self) -> None:
+        """What the app is made of stays: the garbage collector need not look through it between keystrokes."""
+        gc.freeze()
 
     def on_mount(self) -> None:
         """Go to the run that was asked for."""
