@@ -125,12 +125,10 @@ class _ByTiles(torch.autograd.Function):
         input, weight = context.saved_tensors
         wanted = gradients[0].contiguous(memory_format=torch.channels_last)
         to_input, to_weight, to_bias, *_ = context.needs_input_grad
-        how = context.padding, context.outputs
+        side, padding, outputs = weight.shape[2], context.padding, context.outputs
         return (
-            winograd.input_gradient(wanted, weight, *how) if to_input else None,
-            winograd.weight_gradient(wanted, input, context.padding, weight.shape[2], context.outputs)
-            if to_weight
-            else None,
+            winograd.input_gradient(wanted, weight, padding, outputs) if to_input else None,
+            winograd.weight_gradient(wanted, input, padding, side, outputs) if to_weight else None,
             wanted.sum((0, 2, 3)) if to_bias else None,
             None,
             None,

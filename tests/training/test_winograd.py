@@ -67,13 +67,24 @@ def test_blocks_of_images_make_no_difference(monkeypatch: pytest.MonkeyPatch) ->
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 512), st.integers(1, 512), st.sampled_from([1, 2, 3, 5, 7, 11]), st.integers(1, 60))
 def test_only_what_gains_is_done_by_tiles(channels: int, kernels: int, side: int, size: int) -> None:
-    outputs = winograd.tile_outputs(channels, kernels, (side, side), (size, size))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+        outputs = winograd.tile_outputs(channels, kernels, (side, side), (size, size))
+        oblong = winograd.tile_outputs(channels, kernels, (side, side + 1), (size, size))
     if outputs is not None:
         assert side in (3, 5)
         assert outputs + side - 1 <= len(winograd.POINTS) + 1
         tiles = -(-size // outputs)
         assert tiles**2 * (outputs + side - 1) ** 2 < size**2 * side**2 / 1.5
-    assert winograd.tile_outputs(channels, kernels, (side, side + 1), (size, size)) is None
+    assert oblong is None
+
+
+def test_the_networks_that_wait_for_it_are_convolved_by_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    assert winograd.tile_outputs(96, 256, (5, 5), (26, 26)) == 4  # fmnist's conv2: 7 × 7 tiles
+    assert winograd.tile_outputs(256, 384, (3, 3), (13, 13)) == 5  # the paper's conv3: 3 × 3 tiles
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    assert winograd.tile_outputs(96, 256, (5, 5), (26, 26)) is None  # not measured there
 
 
 def test_a_layer_chooses_by_its_precision_and_place(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,6 +56,16 @@ async def test_every_size_shows_table_arithmetic_and_totals(open_app: OpenApp, s
             assert needed in text, (size, needed)
 
 
+async def test_the_table_follows_the_terminals_size(open_app: OpenApp) -> None:
+    """Also where the columns stay the same, and only one of them gets wider."""
+    async with open_app(size=(118, 40)) as (app, pilot):
+        await pilot.resize_terminal(124, 40)
+        await pilot.pause()
+        resized = screen_text(app)
+    async with open_app(size=(124, 40)) as (app, _):
+        assert resized == screen_text(app)
+
+
 async def test_typing_previews_and_escape_leaves_no_trace(open_app: OpenApp) -> None:
     async with open_app() as (app, pilot):
         before = app.workspace.network

@@ -131,11 +131,8 @@ class LayerTable(ScrollView, Painted, can_focus=True):
         return {"layer": self._name_width, "settings": self._settings_width}.get(column.title, column.width)
 
     def on_resize(self) -> None:
-        """Choose the columns that fit."""
-        columns = self._columns
+        """Choose the columns that fit; another width is another virtual size, which draws the table anew."""
         self._lay_out()
-        if self._columns != columns:
-            self.refresh()
 
     def render_line(self, y: int) -> Strip:
         """One line of the view: the header, which does not scroll, or a layer."""
