@@ -56,14 +56,15 @@ async def test_every_size_shows_table_arithmetic_and_totals(open_app: OpenApp, s
             assert needed in text, (size, needed)
 
 
-async def test_the_table_follows_the_terminals_size(open_app: OpenApp) -> None:
-    """Also where the columns stay the same, and only one of them gets wider."""
+async def test_the_table_follows_the_terminals_width(open_app: OpenApp) -> None:
+    """Also where the columns stay the same, and only the settings get wider: all behind them moves right."""
     async with open_app(size=(118, 40)) as (app, pilot):
+        before = screen_text(app)
         await pilot.resize_terminal(124, 40)
         await pilot.pause()
-        resized = screen_text(app)
-    async with open_app(size=(124, 40)) as (app, _):
-        assert resized == screen_text(app)
+        after = screen_text(app)
+        columns = [text.index("34,944") - text.rindex("\n", 0, text.index("34,944")) for text in (before, after)]
+        assert columns[1] == columns[0] + 6
 
 
 async def test_typing_previews_and_escape_leaves_no_trace(open_app: OpenApp) -> None:
