@@ -109,6 +109,37 @@ async def test_what_can_not_be_is_said_while_typing_and_not_kept(open_app: OpenA
         assert "allowed" not in screen_text(app)
 
 
+@pytest.mark.parametrize("size", [(80, 16), (80, 24), (120, 40)])
+async def test_the_input_stands_on_the_setting_that_has_the_keys(open_app: OpenApp, size: tuple[int, int]) -> None:
+    """And what is said about it stands below, where the window is too low for all settings, too: the form scrolls."""
+    async with open_app(size=size) as (app, pilot):
+        await pilot.press("enter")
+        for _ in range(10):
+            await pilot.pause()
+            name = said(app).split(":")[0]
+            place = app.screen.query_one("#editor Input").region
+            line = screen_text(app).splitlines()[place.y]
+            assert line[: place.x].rstrip().endswith(f" {name}"), line
+            explained = app.screen.query_one("#settings-message").region
+            assert app.screen.query_one("#editor").content_region.contains_region(place.union(explained))
+            assert place.bottom <= explained.y
+            await pilot.press("tab")
+
+
+async def test_the_arithmetic_scrolls_and_tells_what_is_below(open_app: OpenApp) -> None:
+    async with open_app(size=(80, 24)) as (app, pilot):
+        panel = app.screen.query_one("#formulas")
+        height = panel.content_size.height
+        assert "[55,55,96]" not in screen_text(app)
+        below = int(str(panel.border_subtitle).removeprefix("↓ ").removesuffix(" more"))
+        panel.focus()
+        await pilot.press(*["down"] * below)
+        await pilot.pause()
+        assert panel.content_size.height == height
+        assert "[55,55,96]" in screen_text(app)
+        assert not panel.border_subtitle
+
+
 async def test_a_broken_shape_is_told_while_typing_and_mended_by_a_key(open_app: OpenApp) -> None:
     async with open_app() as (app, pilot):
         await pilot.press(*["down"] * 16, "enter")

@@ -11,7 +11,9 @@ from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
+from textual.reactive import Reactive
 from textual.screen import Screen
+from textual.widget import Widget
 from textual.widgets import OptionList, Static
 
 from alexplore.network.analysis import Analysis, analyse
@@ -86,6 +88,9 @@ class ExploreScreen(Screen[None]):
     ]
 
     AUTO_FOCUS = "LayerTable"
+
+    # Whoever gets or loses the focus repaints itself; Textual repaints the whole screen besides.
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
 
     app: ExploreApp
 
@@ -182,9 +187,8 @@ class ExploreScreen(Screen[None]):
         self._previewed = self.workspace.analysis
         editor = await self._form()
         editor.border_title = f"{name or 'the network'} · {getattr(cls, 'type', 'input')}"
-        editor.border_subtitle = "enter keeps · escape leaves no trace · ↑↓ count"
+        editor.border_subtitle = "enter keeps · escape cancels · ↑↓ count"
         editor.display = True
-        self.query_one(FormulaPanel).add_class("-beside-form")
         editor.edit([cls], values, name)
         self._preview(editor.values)
 
@@ -231,7 +235,6 @@ class ExploreScreen(Screen[None]):
     def on_settings_editor_cancelled(self) -> None:
         """Close the form and show the network as it is."""
         self._build = self._candidate = None
-        self.query_one(FormulaPanel).remove_class("-beside-form")
         if self._editor is not None:
             self._editor.display = False
         self.query_one(LayerTable).focus()

@@ -39,6 +39,7 @@ class FormulaPanel(ScrollView, Painted, can_focus=True):
         super().__init__(id=id, classes=classes)
         self._entries: tuple[Entry, ...] = ()
         self._lines: list[list[tuple[str, str]]] = []
+        self._width = 0
 
     def show(self, entries: Iterator[Entry], title: str) -> None:
         """Write out some entries."""
@@ -47,23 +48,37 @@ class FormulaPanel(ScrollView, Painted, can_focus=True):
             self.scroll_to(y=0, animate=False)
         self._entries = tuple(entries)
         self._wrap()
+        self._tell_rest()
+        self.refresh()
 
     def on_resize(self) -> None:
-        """Wrap anew."""
+        """Scroll within what there is at this width."""
         self._wrap()
+        self._tell_rest()
+
+    def watch_scroll_y(self, old: float, new: float) -> None:
+        """Follow."""
+        super().watch_scroll_y(old, new)
+        self._tell_rest()
 
     def _wrap(self) -> None:
-        width = self.scrollable_content_region.width or 80
-        self._lines = [line for entry in self._entries for line in _wrapped(entry, width)]
-        # The scrollbar is always there, so that no other length moves anything: no layout of the screen is needed.
-        self.set_reactive(FormulaPanel.virtual_size, Size(width, len(self._lines)))
-        self.vertical_scrollbar.window_virtual_size = len(self._lines)
+        self._width = self.content_size.width or 80
+        self._lines = [line for entry in self._entries for line in _wrapped(entry, self._width)]
+        # No layout of the screen is needed for it, whatever Textual thinks.
+        self.set_reactive(FormulaPanel.virtual_size, Size(self._width, len(self._lines)))
         self.scroll_to(y=min(self.scroll_y, self.max_scroll_y), animate=False)
-        self.refresh()
+
+    def _tell_rest(self) -> None:
+        below = len(self._lines) - round(self.scroll_y) - self.content_size.height
+        rest = f"↓ {below} more" if below > 0 and self._lines else ""
+        if (self.border_subtitle or "") != rest:
+            self.border_subtitle = rest
 
     def render_line(self, y: int) -> Strip:
         """One line of the view."""
         index = y + round(self.scroll_offset.y)
+        if self._width != self.content_size.width:
+            self._wrap()
         pieces = self._lines[index] if index < len(self._lines) else []
         segments = [Segment(text, self.style(f"formula--{kind}")) for text, kind in pieces]
         return Strip(segments).adjust_cell_length(self.size.width, self.style())

@@ -32,9 +32,17 @@ class KeyBar(Painted):
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"key-bar--key", "key-bar--description"}
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._painted: list[KeyLabel] = []
+
     def on_mount(self) -> None:
         """Follow what can be done."""
-        self.screen.bindings_updated_signal.subscribe(self, lambda _: self.refresh())
+        self.screen.bindings_updated_signal.subscribe(self, lambda _: self._follow())
+
+    def _follow(self) -> None:
+        if self._labels() != self._painted:  # the bindings are renewed far more often than they change
+            self.refresh()
 
     def _labels(self) -> list[KeyLabel]:
         labels: list[KeyLabel] = []
@@ -53,7 +61,8 @@ class KeyBar(Painted):
         """The line."""
         key_style, style = self.style("key-bar--key"), self.style("key-bar--description")
         segments, at = [], 0
-        for label in self._labels():
+        self._painted = self._labels()
+        for label in self._painted:
             segments.append(Segment(" " * (label.left - at), style))
             segments.append(Segment(label.shown, key_style))
             segments.append(Segment(f" {label.description} ", style))
@@ -62,6 +71,6 @@ class KeyBar(Painted):
 
     def on_click(self, event: events.Click) -> None:
         """Press the key under the pointer."""
-        for label in self._labels():
+        for label in self._painted:
             if label.left <= event.x < label.right:
                 self.app.simulate_key(label.key)

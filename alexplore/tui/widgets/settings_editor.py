@@ -16,7 +16,8 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.geometry import Region
+from textual.geometry import Region, Spacing
+from textual.layout import WidgetPlacement
 from textual.message import Message
 from textual.strip import Strip
 from textual.suggester import SuggestFromList
@@ -128,10 +129,10 @@ class SettingsForm(Painted):
     def _rows(self) -> int:
         return max(1, -(-len(self._fields) // self._columns))
 
-    def place(self, index: int) -> Region:
-        """Where a setting's value stands, in cells of this widget."""
+    def place(self, index: int, width: int) -> Region:
+        """Where a setting's value stands in a form of that width, in cells."""
         column, row = divmod(index, self._rows)
-        width = self.size.width // self._columns
+        width //= self._columns
         members = self._fields[column * self._rows : (column + 1) * self._rows]
         label = max(len(field.name) for field in members) + 1
         return Region(column * width + label, row, max(1, width - label - GAP), 1)
@@ -141,7 +142,7 @@ class SettingsForm(Painted):
         segments: list[Segment] = []
         at = 0
         for index in range(y, len(self._fields), self._rows):
-            field, place = self._fields[index], self.place(index)
+            field, place = self._fields[index], self.place(index, self.size.width)
             left = index // self._rows * (self.size.width // self._columns)
             segments.append(Segment(" " * (left - at), self.style()))
             segments.append(Segment(field.name.ljust(place.x - left), self.style("settings-form--label")))
@@ -169,6 +170,7 @@ class SettingsEditor(VerticalScroll, can_focus=False):
         SettingsForm { width: 1fr; }
         SettingInput { position: absolute; width: 1; overflow: hidden hidden; }
         #settings-message {
+            dock: bottom;
             height: auto;
             color: $text-muted;
             &.error { color: $text-error; text-style: bold; }
@@ -194,7 +196,7 @@ class SettingsEditor(VerticalScroll, can_focus=False):
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._form = SettingsForm()
-        self._input = SettingInput(compact=True, select_on_focus=False)
+        self._input = SettingInput(compact=True, select_on_focus=False, validate_on=())
         self._message = Static(id="settings-message")
         self._fields: list[Field] = []
         self._at = 0
@@ -231,29 +233,37 @@ class SettingsEditor(VerticalScroll, can_focus=False):
         """Put the input on a setting."""
         self._take()
         self._stand_on(index)
+        self.call_after_refresh(self._reveal)
 
     def _stand_on(self, index: int) -> None:
         self._at = index
         self._input.stand_on(self._fields[index])
-        self._place()
+        self.refresh(layout=True)
         self._explain()
 
     def select(self, name: str) -> None:
         """Put the input on the setting of that name."""
         self.go_to(next(index for index, field in enumerate(self._fields) if field.name == name))
 
-    def _place(self) -> None:
-        if not self._form.size:  # not laid out yet
-            return
-        place = self._form.place(self._at)
-        self._input.styles.offset = place.offset
-        self._input.styles.width = place.width
-        self.scroll_to_region(place, animate=False)
+    def process_layout(self, placements: list[WidgetPlacement]) -> list[WidgetPlacement]:
+        """Put the input where its setting is painted: with the rest, as another round of layout would be seen."""
+        if not self._fields:
+            return placements
+        width = next(placement.region.width for placement in placements if placement.widget is self._form)
+        place = self._form.place(self._at, width)
+        return [
+            placement._replace(region=place, absolute=False) if placement.widget is self._input else placement
+            for placement in placements
+        ]
 
     def on_resize(self) -> None:
-        """Columns are as wide as there is room."""
+        """Keep the setting that has the keys in view."""
         if self._fields:
-            self._place()
+            self._reveal()
+
+    def _reveal(self) -> None:
+        place = self._form.place(self._at, self._form.size.width)
+        self.scroll_to_region(place, spacing=Spacing(bottom=self._message.size.height), animate=False)
 
     def complain(self, message: str) -> None:
         """Say what is wrong with what was typed, or with an empty message that nothing is."""
