@@ -8,8 +8,10 @@ from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from textual import work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.dom import DOMNode
 from textual.events import ScreenResume
 from textual.screen import Screen
 
@@ -34,7 +36,7 @@ class ExploreApp(App[None]):
         Binding("1", "mode('explore')", "Explore", show=False, tooltip="Networks, layers and their arithmetic"),
         Binding("2", "mode('train')", "Train", show=False, tooltip="Start a training and watch it"),
         Binding("3", "mode('runs')", "Runs", show=False, tooltip="Every run: attach, stop, resume"),
-        Binding("question_mark", "help", "Help", tooltip="Every key that works here"),
+        Binding("question_mark,f1", "help", "Help", tooltip="Every key that works here"),
         Binding("q", "quit", "Quit", show=False, tooltip="Close the app; training goes on"),
         Binding("ctrl+q,ctrl+c", "quit", "Quit", show=False, priority=True, tooltip="Close the app; training goes on"),
     ]
@@ -45,6 +47,7 @@ class ExploreApp(App[None]):
         self.runs_folder = runs_folder
         self.attached = attached
         self.farewell = ""
+        self._leaving = False
 
     def on_ready(self) -> None:
         """What the app is made of stays: the garbage collector need not look through it between keystrokes."""
@@ -98,34 +101,52 @@ class ExploreApp(App[None]):
         """List every key that works here."""
         from alexplore.tui.screens.dialogs import HelpScreen
 
-        self.push_screen(HelpScreen([(key, description, tooltip) for key, description, tooltip, _ in self._actions()]))
+        rows = [(keys, binding.description, binding.tooltip) for keys, binding, _ in self._actions()]
+        palette = [("^p", command.title, command.help) for command in self._textual_commands(self.screen)]
+        self.push_screen(HelpScreen([*rows, *palette]))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The palette: what the keys do, then what Textual offers itself."""
-        for key, description, tooltip, action in self._actions():
-            yield SystemCommand(description, f"{tooltip} ({key})", partial(self._run, action))
-        for command in super().get_system_commands(screen):
-            if command.title in ("Theme", "Screenshot", "Maximize", "Minimize"):
-                yield command
+        for keys, binding, node in self._actions():
+            run = partial(self.run_action, binding.action, node)
+            yield SystemCommand(binding.description, f"{binding.tooltip} ({keys})", run)
+        yield from self._textual_commands(screen)
 
-    async def _run(self, action: str) -> None:
-        await self.run_action(action, self.screen if hasattr(self.screen, _method(action)) else self)
+    def _textual_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        offered = super().get_system_commands(screen)
+        return (command for command in offered if command.title in ("Theme", "Screenshot", "Maximize", "Minimize"))
 
-    def _actions(self) -> list[tuple[str, str, str, str]]:
-        """Key, name, explanation and action of everything that can be done here: what help and palette list."""
-        actions = []
-        seen = set()
+    def _actions(self) -> list[tuple[str, Binding, DOMNode]]:
+        """The keys, what they do and where, of everything that can be done now: what help and palette list."""
         screen = next(screen for screen in reversed(self.screen_stack) if not screen.is_modal)
-        for bindings in (screen.BINDINGS, self.BINDINGS):
-            for binding in bindings:
-                if isinstance(binding, Binding) and binding.tooltip and binding.action not in seen:
-                    seen.add(binding.action)
-                    keys = " ".join(self.get_key_display(one) for one in Binding.make_bindings([binding]))
-                    actions.append((keys, binding.description, binding.tooltip, binding.action))
-        return actions
+        found: dict[str, tuple[list[str], Binding, DOMNode]] = {}
+        for node, binding, enabled, tooltip in screen.active_bindings.values():
+            if enabled and tooltip and binding.action != "command_palette":
+                keys, *_ = found.setdefault(binding.action, ([], binding, node))
+                keys.append(self.get_key_display(binding))
+        order: list[DOMNode] = [screen, *(node for _, _, node in found.values() if node is not self), self]
+        actions = sorted(found.values(), key=lambda action: order.index(action[2]))
+        return [(" ".join(keys), binding, node) for keys, binding, node in actions]
 
     async def action_quit(self) -> None:
-        """Close the app; workers go on, and the command line says how to come back to them."""
+        """Close the app, after a yes where edits would be lost; a second time without."""
+        if self.workspace.would_be_lost and not self._leaving:
+            self._ask_to_leave()
+        else:
+            self._leave()
+
+    @work
+    async def _ask_to_leave(self) -> None:
+        from alexplore.tui.screens.dialogs import Confirm
+
+        self._leaving = True
+        question = f"Close alexplore? The edits of {self.workspace.preset.name} are not saved (n, then s, saves them)."
+        if await self.push_screen_wait(Confirm(question)):
+            self._leave()
+        self._leaving = False
+
+    def _leave(self) -> None:
+        """Workers go on, and the command line says how to come back to them."""
         from alexplore.runs.directory import list_runs
         from alexplore.runs.status import read_status
 
@@ -133,7 +154,3 @@ class ExploreApp(App[None]):
         if live:
             self.farewell = "still training: " + ", ".join(live) + f"\nwatch with: alexplore runs watch {live[0]}"
         self.exit()
-
-
-def _method(action: str) -> str:
-    return "action_" + action.split("(", maxsplit=1)[0]

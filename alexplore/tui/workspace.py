@@ -21,6 +21,7 @@ class Workspace:
 
     def __post_init__(self) -> None:
         self.opened = self.preset
+        self.trained: Network | None = None
         self.analysis = analyse(self.preset.network)
 
     @property
@@ -32,6 +33,11 @@ class Workspace:
     def modified(self) -> bool:
         """Whether it differs from what was opened or last saved."""
         return self.preset.network != self.opened.network or self.preset.recipe != self.opened.recipe
+
+    @property
+    def would_be_lost(self) -> bool:
+        """Whether the network is nowhere else: neither in a preset nor in a run."""
+        return self.network not in (self.opened.network, self.trained)
 
     @property
     def title(self) -> str:
@@ -67,8 +73,9 @@ class Workspace:
         return self._step(self.undone, self.done)
 
     def with_recipe(self, recipe: Recipe) -> None:
-        """Train by another recipe."""
+        """Train by another recipe: a run has it now, with the network."""
         self.preset = replace(self.preset, recipe=recipe)
+        self.trained = self.network
 
     def _step(self, source: list[Network], target: list[Network]) -> bool:
         if not source:

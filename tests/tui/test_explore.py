@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
 
-from alexplore.network.presets import load_preset
+from alexplore.network.presets import load_preset, shipped_folder
 from alexplore.tui.app import ExploreApp
 from alexplore.tui.screens.dialogs import HelpScreen
 from alexplore.tui.screens.explore import ExploreScreen
@@ -58,13 +59,13 @@ async def test_every_size_shows_table_arithmetic_and_totals(open_app: OpenApp, s
 
 async def test_the_table_follows_the_terminals_width(open_app: OpenApp) -> None:
     """Also where the columns stay the same, and only the settings get wider: all behind them moves right."""
-    async with open_app(size=(118, 40)) as (app, pilot):
+    async with open_app(size=(115, 40)) as (app, pilot):
         before = screen_text(app)
-        await pilot.resize_terminal(124, 40)
+        await pilot.resize_terminal(118, 40)
         await pilot.pause()
         after = screen_text(app)
         columns = [text.index("34,944") - text.rindex("\n", 0, text.index("34,944")) for text in (before, after)]
-        assert columns[1] == columns[0] + 6
+        assert columns[1] == columns[0] + 3
 
 
 async def test_typing_previews_and_escape_leaves_no_trace(open_app: OpenApp) -> None:
@@ -300,9 +301,16 @@ async def test_help_and_palette_list_the_same_actions(open_app: OpenApp) -> None
         await pilot.pause()
         assert isinstance(app.screen, HelpScreen)
         listed = {description for _, description, _ in app.screen._rows}
-        assert listed >= {"Edit", "Add", "Undo", "Redo", "Mend", "Export", "Quit", "Train", "Runs"}
-        assert listed <= commands
-        assert commands - listed == {"Theme", "Screenshot"} | (commands - listed & {"Maximize", "Minimize"})
+        assert listed >= {"Edit", "Add", "Undo", "Mend", "Export", "Quit", "Train", "Runs", "Last layer", "Theme"}
+        assert listed == commands
+
+
+async def test_while_a_layer_is_edited_help_lists_only_what_works(open_app: OpenApp) -> None:
+    async with open_app() as (app, pilot):
+        await pilot.press("enter", "f1")
+        await pilot.pause()
+        assert isinstance(app.screen, HelpScreen)
+        assert not {description for _, description, _ in app.screen._rows} & {"Edit", "Remove", "Train", "Undo"}
 
 
 async def test_the_footer_fits_eighty_columns(open_app: OpenApp) -> None:
@@ -319,3 +327,114 @@ async def test_a_click_selects_and_a_double_click_edits(open_app: OpenApp) -> No
         await pilot.click(LayerTable, offset=(10, 5), times=2)
         await pilot.pause()
         assert app.screen.query_one("#editor").display
+
+
+async def test_a_click_elsewhere_leaves_the_keys_to_the_form(open_app: OpenApp) -> None:
+    async with open_app() as (app, pilot):
+        await pilot.press("enter")
+        await type_into(pilot, app, "out_channels", "6")
+        await pilot.click(LayerTable, offset=(10, 5), times=2)
+        await pilot.press("4")
+        await pilot.pause()
+        assert "▼64×55×55" in screen_text(app)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert "▼" not in screen_text(app)
+        assert app.screen.query_one(LayerTable).cursor == 0
+
+
+async def test_no_other_preset_is_opened_while_a_layer_is_edited(open_app: OpenApp) -> None:
+    async with open_app() as (app, pilot):
+        await pilot.press("end", "enter")
+        app.screen.query_one("#presets", OptionList).post_message(
+            OptionList.OptionSelected(app.screen.query_one("#presets", OptionList), Option("lenet", id="lenet"), 0)
+        )
+        await pilot.pause()
+        await pilot.press("9")
+        await pilot.pause()
+        assert app.workspace.preset.name == "paper"
+        await pilot.press("enter")
+        await pilot.pause()
+        assert app.workspace.network.classes == 9
+
+
+async def test_what_looks_like_markup_is_shown_as_it_is(open_app: OpenApp, tmp_path: Path) -> None:
+    text = (shipped_folder() / "lenet.toml").read_text()
+    title = next(line for line in text.splitlines() if line.startswith("title"))
+    (tmp_path / "odd.toml").write_text(text.replace(title, 'title = "A [/red] net of [bold]"'))
+    async with open_app(str(tmp_path / "odd.toml")) as (app, _):
+        assert "A [/red] net of [bold]" in screen_text(app)
+
+
+async def test_closing_asks_about_edits_and_the_second_time_closes(open_app: OpenApp) -> None:
+    async with open_app() as (app, pilot):
+        await pilot.press("x", "q")
+        await pilot.pause()
+        assert "are not saved" in screen_text(app)
+        await pilot.press("n")
+        await pilot.pause()
+        assert app.is_running
+        assert app.screen.query(LayerTable)
+        await pilot.press("ctrl+c", "ctrl+c")
+        await pilot.pause()
+        assert app._exit
+
+
+@pytest.mark.parametrize(("size", "exchanges"), [((60, 20), False), ((80, 24), True), ((120, 40), True)])
+async def test_the_picture_fits_and_tells_the_layers_apart(
+    open_app: OpenApp, size: tuple[int, int], exchanges: bool
+) -> None:
+    async with open_app(size=size) as (app, pilot):
+        if size[1] < 30:
+            await pilot.press("v")
+            await pilot.pause()
+        text = screen_text(app)
+        assert ("╳" in text) == exchanges
+        assert "60,965,224 params" in text
+        assert "╰" in text.splitlines()[app.screen.query_one("#formulas").region.bottom - 1]
+        strip = app.screen.query_one("#strip").region
+        labels = text.splitlines()[strip.bottom - 1][strip.x : strip.right]
+        assert len({label.strip("▸") for label in labels.split()}) == 11  # of convolutions, pools and linear layers
+        assert "▸conv1" in labels or size[0] == 60
+
+
+async def test_the_edited_layer_stays_in_view_when_a_message_takes_its_line(open_app: OpenApp) -> None:
+    async with open_app(size=(80, 24)) as (app, pilot):
+        await pilot.press(*["down"] * 10, "enter", "7")
+        await pilot.pause()
+        assert "conv4" in "\n".join(screen_text(app).splitlines()[:14])
+
+
+async def test_escape_from_adding_goes_back_to_where_it_began(open_app: OpenApp) -> None:
+    async with open_app() as (app, pilot):
+        await pilot.press("down", "down", "a", "enter")
+        await pilot.pause()
+        assert app.screen.query_one(LayerTable).cursor == 3
+        await pilot.press("escape")
+        await pilot.pause()
+        assert app.screen.query_one(LayerTable).cursor == 2
+
+
+async def test_numbers_are_never_cut(open_app: OpenApp) -> None:
+    """32,768 · (11·11·3 + 1) = 11,927,552 and 12,345,678 · 364 = 4,493,826,792, 4.5 G."""
+    async with open_app(size=(80, 24)) as (app, pilot):
+        await pilot.press("enter")
+        await type_into(pilot, app, "out_channels", "32768")
+        assert "▲11,927,552" in screen_text(app)
+        await type_into(pilot, app, "out_channels", "12345678")
+        assert "▲4.5G" in screen_text(app)
+
+
+async def test_a_change_of_one_axis_is_marked(open_app: OpenApp) -> None:
+    async with open_app(size=(200, 60)) as (app, pilot):
+        await pilot.press("enter")
+        await type_into(pilot, app, "kernel_size", "[11,13]")
+        assert "▲11×13" in screen_text(app)
+
+
+async def test_the_totals_are_written_out(open_app: OpenApp) -> None:
+    """Weights take 4 bytes each, and SGD with momentum as many again as gradients and weights do."""
+    async with open_app() as (app, pilot):
+        await pilot.press("m")
+        await pilot.pause()
+        assert "243,860,896" in screen_text(app)  # 4 · 60,965,224

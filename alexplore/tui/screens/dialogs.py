@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -28,7 +29,7 @@ class Choose(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         """A framed list."""
         with Vertical(classes="dialog") as frame:
-            frame.border_title = self._title
+            frame.border_title = Text(self._title)
             frame.border_subtitle = "enter chooses · escape cancels"
             yield OptionList(*self._options)
 
@@ -53,7 +54,7 @@ class Ask(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         """A framed input."""
         with Vertical(classes="dialog") as frame:
-            frame.border_title = self._title
+            frame.border_title = Text(self._title)
             frame.border_subtitle = "enter accepts · escape cancels"
             yield Input(self._value)
             if self._note:
@@ -82,7 +83,7 @@ class Confirm(ModalScreen[bool]):
     def compose(self) -> ComposeResult:
         """The question and the keys."""
         with Vertical(classes="dialog"):
-            yield Static(self._question)
+            yield Static(self._question, markup=False)
             yield Label("y or enter: yes · n or escape: no")
 
 
@@ -91,7 +92,7 @@ class HelpScreen(ModalScreen[None]):
 
     CSS_PATH = "dialogs.tcss"
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark", "dismiss(None)", "Close", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,f1", "dismiss(None)", "Close", show=False)]
 
     def __init__(self, rows: Sequence[tuple[str, str, str]]) -> None:
         super().__init__()

@@ -7,14 +7,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from rich.text import Text
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
+from textual.events import DescendantFocus
 from textual.reactive import Reactive
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import OptionList, Static
+from textual.widgets import Input, OptionList, Static
 
 from alexplore.network.analysis import Analysis, analyse
 from alexplore.network.layers import LAYER_TYPES, Layer
@@ -84,6 +86,7 @@ class ExploreScreen(Screen[None]):
         Binding(
             "o", "about", "Source", show=False, tooltip="Where the preset is from, and its published numbers checked"
         ),
+        Binding("m", "totals", "Totals", show=False, tooltip="The totals written out, memory in training among them"),
         Binding("v", "picture", "Picture", show=False, tooltip="Show or hide the picture of the network"),
     ]
 
@@ -100,6 +103,7 @@ class ExploreScreen(Screen[None]):
         self._build: Build | None = None
         self._candidate: Network | None = None
         self._previewed = workspace.analysis
+        self._cursor_before = 0
         self._editor: SettingsEditor | None = None
         self._making_form = asyncio.Lock()
 
@@ -134,7 +138,7 @@ class ExploreScreen(Screen[None]):
 
     def _draw(self, analysis: Analysis, baseline: Analysis | None) -> None:
         with self.app.batch_update():
-            self.query_one("#network").border_title = self.workspace.title
+            self.query_one("#network").border_title = Text(self.workspace.title)
             self.query_one("#network").border_subtitle = shape_text(analysis.network.input)
             self.query_one(LayerTable).show(analysis, baseline)
             self._draw_selected(analysis)
@@ -178,15 +182,23 @@ class ExploreScreen(Screen[None]):
 
     async def on_layer_table_chosen(self) -> None:
         """Edit the layer that was double-clicked."""
-        await self.action_edit()
+        if self._build is None:
+            await self.action_edit()
 
-    # Editing: a form over settings, a function from what is typed to a network, a preview at every keystroke.
+    # Editing: a form over settings, a function from what is typed to a network, a preview at every keystroke. Until it
+    # ends the form has the keys; a click elsewhere only looks.
+
+    def on_descendant_focus(self, event: DescendantFocus) -> None:
+        """Give the keys back to the form."""
+        if self._build and self._editor and self._editor not in event.widget.ancestors:
+            self._editor.query_one(Input).focus()
 
     async def _edit(self, build: Build, cls: type, values: Mapping[str, Any], name: str | None = None) -> None:
         self._build = build
+        self._cursor_before = self.selected
         self._previewed = self.workspace.analysis
         editor = await self._form()
-        editor.border_title = f"{name or 'the network'} · {getattr(cls, 'type', 'input')}"
+        editor.border_title = Text(f"{name or 'the network'} · {getattr(cls, 'type', 'input')}")
         editor.border_subtitle = "enter keeps · escape cancels · ↑↓ count"
         editor.display = True
         editor.edit([cls], values, name)
@@ -230,10 +242,14 @@ class ExploreScreen(Screen[None]):
             self.app.bell()
             return
         self.workspace.edit(self._candidate)
-        self.on_settings_editor_cancelled()
+        self._close_form()
 
     def on_settings_editor_cancelled(self) -> None:
-        """Close the form and show the network as it is."""
+        """Leave no trace."""
+        self._close_form()
+        self.query_one(LayerTable).cursor = self._cursor_before
+
+    def _close_form(self) -> None:
         self._build = self._candidate = None
         if self._editor is not None:
             self._editor.display = False
@@ -271,7 +287,7 @@ class ExploreScreen(Screen[None]):
             return network if values["name"] == plain.name else network.rename(index, values["name"])
 
         await self._edit(build, cls, plain.settings(), plain.name)
-        self.query_one(LayerTable).cursor = index
+        self.query_one(LayerTable).cursor = index  # of what the preview shows
 
     async def action_input(self) -> None:
         """Change what is set for the network as a whole."""
@@ -332,7 +348,7 @@ class ExploreScreen(Screen[None]):
             return
         proposal = broken.proposals[0]
         self._apply(proposal.apply(self.workspace.network), broken.index - 1)
-        self.notify(proposal.text)
+        self.notify(proposal.text, markup=False)
 
     # Presets and files
 
@@ -357,7 +373,9 @@ class ExploreScreen(Screen[None]):
         """Open a preset."""
         from alexplore.tui.screens.files import open_preset
 
-        if await open_preset(self, name):
+        if self._build:
+            self.notify("Finish the edit first: enter keeps it, escape cancels it", severity="warning")
+        elif await open_preset(self, name):
             self.show()
             self.query_one(PresetList).point_at(self.workspace.preset.name)
             layers = self.query_one(LayerTable)
@@ -388,6 +406,12 @@ class ExploreScreen(Screen[None]):
         from alexplore.tui.screens.files import export
 
         await export(self)
+
+    def action_totals(self) -> None:
+        """The arithmetic of the totals."""
+        from alexplore.tui.screens.reading import totals
+
+        self.app.push_screen(totals(self.workspace.preset, self.workspace.analysis))
 
     def action_about(self) -> None:
         """Where the preset is from."""

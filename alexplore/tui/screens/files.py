@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from textual.content import Content
 from textual.widgets.option_list import Option
 
 from alexplore.network.export import FORMATS, ExportError, export_preset
@@ -22,7 +23,7 @@ SUFFIXES = {"pytorch": ".py", "keras": "_keras.py", "json": ".json", "mermaid": 
 
 async def choose(screen: ExploreScreen, title: str, names: Sequence[str]) -> str | None:
     """One of some names, or None."""
-    return await screen.app.push_screen_wait(Choose(title, [Option(name, id=name) for name in names]))
+    return await screen.app.push_screen_wait(Choose(title, [Option(Content(name), id=name) for name in names]))
 
 
 async def choose_preset(screen: ExploreScreen, title: str) -> str | None:

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from rich.console import Group, RenderableType
 from rich.measure import Measurement
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import ScrollableContainer
@@ -16,7 +17,7 @@ from textual.widgets import Static
 from alexplore.network.analysis import Analysis
 from alexplore.network.compare import compare
 from alexplore.network.presets import Preset
-from alexplore.tables import about, diff_table, diff_totals
+from alexplore.tables import about, diff_table, diff_totals, explanation
 from alexplore.tui.widgets.key_bar import KeyBar
 
 UNWRAPPED = 500
@@ -41,7 +42,7 @@ class ReadingScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         """A framed page."""
         with ScrollableContainer(id="page") as page:
-            page.border_title = self._title
+            page.border_title = Text(self._title)
             yield Static(self._content)
         yield KeyBar()
 
@@ -60,6 +61,11 @@ def comparison(a: Preset, b: Preset) -> ReadingScreen:
     legend = "≠ settings differ · ≈ only numbers do · − only in a · + only in b"
     content = (diff_table(a, b, compared), legend, "", diff_totals(a, b, compared))
     return ReadingScreen(f"{a.name} and {b.name}", content, unwrapped=True)
+
+
+def totals(preset: Preset, analysis: Analysis) -> ReadingScreen:
+    """The totals' arithmetic, with what training by the preset's recipe takes."""
+    return ReadingScreen("Totals", explanation(preset, analysis, (), preset.recipe.batch_size, totals=True))
 
 
 def source(preset: Preset, analysis: Analysis) -> ReadingScreen:

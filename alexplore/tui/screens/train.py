@@ -130,7 +130,7 @@ class TrainScreen(Screen[None]):
         """Show the form; what was typed stays in it until another recipe takes its place."""
         preset = self.workspace.preset
         form = self.query_one("#recipe", SettingsEditor)
-        form.border_title = f"Train {self.workspace.title}"
+        form.border_title = Text(f"Train {self.workspace.title}")
         form.display, self.query_one("#run").display = True, False
         if self._filled_from != (preset.name, preset.recipe):
             self._filled_from = (preset.name, preset.recipe)
@@ -206,7 +206,7 @@ class TrainScreen(Screen[None]):
         self._snapshot = None
         self.query_one("#recipe").display, self.query_one("#run").display = False, True
         self.query_one("#log", RichLog).clear()
-        self.query_one("#run").border_title = run.name
+        self.query_one("#run").border_title = Text(run.name)
         self.query_one("#log").focus()
         self._watch(run)
 

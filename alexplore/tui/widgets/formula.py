@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.segment import Segment
+from rich.text import Text
 from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
@@ -39,12 +40,14 @@ class FormulaPanel(ScrollView, Painted, can_focus=True):
         super().__init__(id=id, classes=classes)
         self._entries: tuple[Entry, ...] = ()
         self._lines: list[list[tuple[str, str]]] = []
+        self._title = ""
         self._width = 0
 
     def show(self, entries: Iterator[Entry], title: str) -> None:
         """Write out some entries."""
-        if self.border_title != title:
-            self.border_title = title
+        if self._title != title:
+            self._title = title
+            self.border_title = Text(title)
             self.scroll_to(y=0, animate=False)
         self._entries = tuple(entries)
         self._wrap()

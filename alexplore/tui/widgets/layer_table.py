@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar
@@ -23,19 +23,21 @@ from alexplore.network.words import bytes_text, count_text, settings_text, short
 from alexplore.tui.widgets.painted import Painted
 
 NOTHING = "–"
-WIDEST_SETTINGS = 44
+NARROW_SETTINGS, SETTINGS, WIDEST_SETTINGS = 12, 24, 44
+ALWAYS_RANK = 2  # columns up to this rank go before settings that can be read in full
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column: what it shows of a row, how wide it is, and how long it stays when the table gets narrower."""
+    """A column: what it shows of a row, how wide it is, and how soon it is there as the table gets wider."""
 
     title: str
     width: int
-    rank: int  # the highest goes first
+    rank: int  # the lowest comes first
     text: Callable[[Row], str]
     measure: Callable[[Row], object] | None = None  # compared with the row before an edit
     left: bool = False
+    short: Callable[[Row], str] | None = None  # where the text is too long
 
 
 _cached_settings = lru_cache(maxsize=4096)(settings_text)
@@ -45,22 +47,40 @@ def _both(height: int, width: int) -> str:
     return str(height) if height == width else f"{height}×{width}"
 
 
+def _if_any(text: Callable[[int], str], count: int) -> str:
+    return text(count) if count else NOTHING
+
+
+def _sizes(row: Row) -> tuple[int, int]:
+    return row.height.size, row.width.size
+
+
+def _jumps(row: Row) -> tuple[int, int]:
+    return row.height.jump, row.width.jump
+
+
 COLUMNS = (
     Column("#", 4, 0, lambda row: str(row.index)),
     Column("layer", 9, 0, lambda row: row.layer.name, lambda row: row.layer.name, left=True),
     Column("type", 19, 5, lambda row: row.layer.type, left=True),
     Column("settings", 24, 1, lambda row: _cached_settings(row.layer), lambda row: row.layer, left=True),
     Column("output", 12, 0, lambda row: shape_text(row.output or ()), lambda row: row.output),
-    Column("params", 12, 0, lambda row: count_text(row.params), lambda row: row.params),
-    Column("MACs", 8, 2, lambda row: short_count(row.macs) if row.macs else NOTHING, lambda row: row.macs),
-    Column("RF", 5, 3, lambda row: _both(row.height.size, row.width.size), lambda row: row.height.size),
-    Column("jump", 5, 8, lambda row: _both(row.height.jump, row.width.jump), lambda row: row.height.jump),
+    Column(
+        "params", 12, 0, lambda row: count_text(row.params), lambda row: row.params,
+        short=lambda row: short_count(row.params),
+    ),
+    Column("MACs", 8, 2, lambda row: _if_any(short_count, row.macs), lambda row: row.macs),
+    Column("RF", 7, 3, lambda row: _both(row.height.size, row.width.size), _sizes),
+    Column("jump", 6, 8, lambda row: _both(row.height.jump, row.width.jump), _jumps),
     Column("memory", 9, 7, lambda row: bytes_text(row.activation_bytes), lambda row: row.activation_bytes),
-    Column("exchange", 9, 6, lambda row: bytes_text(row.exchange_bytes) if row.exchange_bytes else NOTHING),
-    Column("neurons", 9, 9, lambda row: count_text(row.neurons), lambda row: row.neurons),
-    Column("connections", 12, 10, lambda row: short_count(row.connections) if row.connections else NOTHING),
-    Column("unread", 7, 11, lambda row: _both(*row.unread) if any(row.unread) else NOTHING),
-)
+    Column("exchange", 9, 6, lambda row: _if_any(bytes_text, row.exchange_bytes), lambda row: row.exchange_bytes),
+    Column(
+        "neurons", 9, 9, lambda row: count_text(row.neurons), lambda row: row.neurons,
+        short=lambda row: short_count(row.neurons),
+    ),
+    Column("connections", 12, 10, lambda row: _if_any(short_count, row.connections), lambda row: row.connections),
+    Column("unread", 7, 11, lambda row: _both(*row.unread) if any(row.unread) else NOTHING, lambda row: row.unread),
+)  # fmt: skip
 
 
 class LayerTable(ScrollView, Painted, can_focus=True):
@@ -74,12 +94,12 @@ class LayerTable(ScrollView, Painted, can_focus=True):
         "layer-table--dim",
     }
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Previous layer", show=False),
-        Binding("down,j", "move(1)", "Next layer", show=False),
-        Binding("pageup", "page(-1)", "Page up", show=False),
-        Binding("pagedown", "page(1)", "Page down", show=False),
-        Binding("home,g", "first", "First layer", show=False),
-        Binding("end,G", "last", "Last layer", show=False),
+        Binding("up,k", "move(-1)", "Previous layer", show=False, tooltip="Go to the layer before"),
+        Binding("down,j", "move(1)", "Next layer", show=False, tooltip="Go to the layer after"),
+        Binding("pageup", "page(-1)", "Page up", show=False, tooltip="Go up by a screenful of layers"),
+        Binding("pagedown", "page(1)", "Page down", show=False, tooltip="Go down by a screenful of layers"),
+        Binding("home,g", "first", "First layer", show=False, tooltip="Go to the first layer"),
+        Binding("end,G", "last", "Last layer", show=False, tooltip="Go to the last layer"),
     ]
 
     cursor: reactive[int] = reactive(0, init=False)
@@ -118,14 +138,19 @@ class LayerTable(ScrollView, Painted, can_focus=True):
             return
         available = (self.size.width or 80) - 1
         towers = self._analysis.network.towers > 1
-        self._settings_width = 24
         columns = [column for column in COLUMNS if towers or column.title != "exchange"]
-        while sum(self._width(column) + 1 for column in columns) > available and len(columns) > 4:
-            columns.remove(max(columns, key=lambda column: column.rank))
-        self._columns = tuple(columns)
-        spare = available - sum(self._width(column) + 1 for column in columns)
-        self._settings_width = min(WIDEST_SETTINGS, self._settings_width + max(0, spare))
+        chosen: list[Column] = []
+        for column in sorted(columns, key=lambda column: column.rank):
+            self._settings_width = NARROW_SETTINGS if column.rank <= ALWAYS_RANK else SETTINGS
+            if column.rank == 0 or self._total([*chosen, column]) <= available:
+                chosen.append(column)
+        self._columns = tuple(sorted(chosen, key=columns.index))
+        self._settings_width = 0
+        self._settings_width = min(WIDEST_SETTINGS, max(0, available - self._total(self._columns)))
         self.virtual_size = Size(available, len(self._analysis.rows) + 1)
+
+    def _total(self, columns: Sequence[Column]) -> int:
+        return sum(self._width(column) + 1 for column in columns)
 
     def _width(self, column: Column) -> int:
         return {"layer": self._name_width, "settings": self._settings_width}.get(column.title, column.width)
@@ -133,6 +158,10 @@ class LayerTable(ScrollView, Painted, can_focus=True):
     def on_resize(self) -> None:
         """Choose the columns that fit; another width is another virtual size, which draws the table anew."""
         self._lay_out()
+        self._reveal()
+
+    def _reveal(self) -> None:
+        self.scroll_to_region(Region(0, self.cursor, self.size.width, 2), animate=False, force=True)
 
     def render_line(self, y: int) -> Strip:
         """One line of the view: the header, which does not scroll, or a layer."""
@@ -170,12 +199,13 @@ class LayerTable(ScrollView, Painted, can_focus=True):
     def _cell(self, column: Column, row: Row, before: Row | None) -> tuple[str, bool]:
         if row.output is None and column.title not in ("#", "layer", "type", "settings"):
             return ("✗" if row.error and column.title == "output" else NOTHING), False
-        text = column.text(row)
-        if not self._baseline or column.measure is None:
-            return text, False
-        if before is None:
-            return (f"+{text}" if column.title == "layer" else text), True
-        mark = _mark(column.measure(before), column.measure(row))
+        mark, text = "", column.text(row)
+        if self._baseline and column.measure:
+            if before is None:
+                return (f"+{text}" if column.title == "layer" else text), True
+            mark = _mark(column.measure(before), column.measure(row))
+        if column.short and len(mark + text) > column.width:
+            text = column.short(row)
         return mark + text, bool(mark)
 
     def _fit(self, column: Column, text: str) -> str:
@@ -191,7 +221,7 @@ class LayerTable(ScrollView, Painted, can_focus=True):
 
     def watch_cursor(self, cursor: int) -> None:
         """Bring the row into view and tell which it is."""
-        self.scroll_to_region(Region(0, cursor, self.size.width, 2), animate=False, force=True)
+        self._reveal()
         self.refresh()
         self.post_message(self.Highlighted(cursor))
 

@@ -31,10 +31,11 @@ class Block:
 
 
 def lay_out(rows: list[Row], columns: int, eighths: int) -> list[Block]:
-    """Blocks side by side within `columns`: heights by √map size, widths by √channels, both against the largest."""
-    if not rows or columns < 2 * len(rows):
+    """Blocks side by side in `columns`, the first left to the mark before a label: heights by √map size, widths by
+    √channels, both against the largest."""
+    if not rows or columns <= 2 * len(rows):
         return []
-    slot = columns // len(rows)
+    slot = (columns - 1) // len(rows)
     tallest = max(_side(row) for row in rows)
     widest = max(_depth(row) for row in rows)
     return [
@@ -42,7 +43,7 @@ def lay_out(rows: list[Row], columns: int, eighths: int) -> list[Block]:
             row,
             max(2, round(eighths * math.sqrt(_side(row) / tallest))),
             max(1, round((slot - 1) * math.sqrt(_depth(row) / widest))),
-            index * slot,
+            1 + index * slot,
             slot,
         )
         for index, row in enumerate(rows)
@@ -125,7 +126,7 @@ class NetworkStrip(Painted):
     def _band(self, level: int) -> Strip:
         """The line `level` lines above the ground."""
         lit = self._lit()
-        segments = []
+        segments = [Segment(" ", self.style())]
         for block in self._blocks:
             filled = max(0, min(8, block.eighths - level * 8))
             segments.append(Segment(BLOCKS[filled] * block.width, self._style(block, lit)))
@@ -134,7 +135,7 @@ class NetworkStrip(Painted):
 
     def _exchanges(self) -> Strip:
         style = self.style("network-strip--exchange")
-        segments = []
+        segments = [Segment(" ", self.style())]
         for block in self._blocks:
             text = "╳" if block.row.exchange_bytes else "─"
             segments.append(Segment(text + "─" * (block.slot - 1), style))
@@ -145,10 +146,8 @@ class NetworkStrip(Painted):
         style = self.style("network-strip--label")
         segments = []
         for block in self._blocks:
-            name = ("▸" if block is lit else "") + block.row.layer.name
-            text = name if len(name) < block.slot else name[: block.slot - 1]
-            chosen = self._style(block, lit) if block is lit else style
-            segments.append(Segment(text.ljust(block.slot), chosen))
+            text = ("▸" if block is lit else " ") + _shortened(block.row.layer.name, block.slot - 1)
+            segments.append(Segment(text.ljust(block.slot), self._style(block, lit) if block is lit else style))
         return Strip(segments).adjust_cell_length(self.size.width, self.style())
 
     def on_click(self, event: events.Click) -> None:
@@ -156,6 +155,12 @@ class NetworkStrip(Painted):
         for block in self._blocks:
             if block.left <= event.x < block.left + block.slot:
                 self.post_message(self.Picked(block.row.index - 1))
+
+
+def _shortened(name: str, room: int) -> str:
+    """A name without some of its letters: its number tells it from others."""
+    number = name[len(name.rstrip("0123456789")) :][-room:]
+    return name if len(name) <= room else name[: room - len(number)] + number
 
 
 def _side(row: Row) -> int:

@@ -31,12 +31,12 @@ def preset_options() -> list[Option | None]:
     """An option for each preset under a heading for each family. Only the files' heads are read: there may be many."""
     families: dict[str, list[Option]] = {}
     for name in shipped_names():
-        families.setdefault(preset_family(shipped_folder() / f"{name}.toml"), []).append(Option(name, id=name))
+        families.setdefault(preset_family(shipped_folder() / f"{name}.toml"), []).append(Option(Content(name), id=name))
     try:
         own = user_paths()
     except PresetError:
         own = []
-    families["yours"] = [Option(path.stem, id=path.stem) for path in own]
+    families["yours"] = [Option(Content(path.stem), id=path.stem) for path in own]
     options: list[Option | None] = []
     for family, members in families.items():
         if members:
