@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from functools import reduce
+from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
 from alexplore.network.layers import (
@@ -17,8 +19,8 @@ from alexplore.network.layers import (
     Windows,
     pair,
 )
-from alexplore.network.network import Network, reads
-from alexplore.network.settings import toml_text
+from alexplore.network.network import Network
+from alexplore.network.settings import SettingError, toml_text
 from alexplore.network.shape import Shape, ShapeError, Window, shape_text
 
 
@@ -29,15 +31,64 @@ class Proposal(NamedTuple):
     apply: Callable[[Network], Network]
 
 
+class _State(NamedTuple):
+    """A network on the way to being mended: the layer at `position` gets `shape`, after some changes."""
+
+    network: Network
+    position: int
+    shape: Shape
+    changes: tuple[Proposal, ...] = ()
+
+    @property
+    def layer(self) -> Layer:
+        """The layer that is to be mended."""
+        return self.network.layers[self.position]
+
+    @property
+    def fault(self) -> str | None:
+        """Why the layer can't read, None where it can."""
+        try:
+            self.layer.output_shape(self.shape)
+        except ShapeError as error:
+            return str(error)
+        return None
+
+    def after(self, change: Proposal) -> _State | None:
+        """After one more change; None where it can't be made, or where a layer before this one can't read then."""
+        try:
+            changed = change.apply(self.network)
+        except SettingError:  # a number larger than a setting holds
+            return None
+        position = changed.index(self.layer.name)
+        before = changed.layers[:position]
+        shape: Shape = changed.input
+        if (shape, before) == (self.network.input, self.network.layers[: self.position]):
+            shape, before = self.shape, ()
+        try:
+            for layer in before:
+                shape = layer.output_shape(shape)
+        except ShapeError:
+            return None
+        return _State(changed, position, shape, (*self.changes, change))
+
+
+MOST_CHANGES = 4  # what a layer can be broken by at once: its place, channels, groups and window
+
+
 def proposals(network: Network, position: int, shape: Shape) -> tuple[Proposal, ...]:
     """Changes that let the layer at `position` read, and every layer before it, the nearest to that layer first.
 
-    `shape` is what the layer gets, and can't read. Where no change helps, the layer's removal is proposed.
+    `shape` is what the layer gets, and can't read. Where no change mends it, what it is broken by after one is mended
+    too: the proposals are of as few changes as will do, and all together name no more than a line can be read with.
+    Where none will do, the layer's removal is proposed.
     """
-    layer = network.layers[position]
-    candidates = _candidates(network, position, shape)
-    mends = tuple(one for one in candidates if _mended(network, one.apply(network), position, shape))
-    return mends or (Proposal(f"remove {layer.name}", lambda network: network.remove(network.index(layer.name))),)
+    broken = _State(network, position, shape)
+    for count in range(1, MOST_CHANGES + 1):
+        mended = tuple(islice(_mended(broken, count), MOST_CHANGES // count))
+        if mended:
+            return tuple(_together(state.changes) for state in mended)
+    name = broken.layer.name
+    return (Proposal(f"remove {name}", lambda network: network.remove(network.index(name))),)
 
 
 def proposals_text(proposals: tuple[Proposal, ...]) -> str:
@@ -46,21 +97,33 @@ def proposals_text(proposals: tuple[Proposal, ...]) -> str:
     return ", or ".join([*words[:1], *(text.removeprefix("set ") for text in words[1:])])
 
 
-def _mended(network: Network, changed: Network, position: int, shape: Shape) -> bool:
-    """Whether the layer at `position`, which got `shape`, can read in the changed network."""
-    name = network.layers[position].name
-    before_is_same = changed.input == network.input and changed.layers[:position] == network.layers[:position]
-    if not before_is_same or changed.layers[position].name != name:
-        return reads(changed, name)
-    try:
-        changed.layers[position].output_shape(shape)
-    except ShapeError:
-        return False
-    return True
+def _mended(broken: _State, count: int) -> Iterator[_State]:
+    """What `count` more changes lead to where the layer can read then, each mending what it was broken by before."""
+    for change in _candidates(broken):
+        after = broken.after(change)
+        if after is None:
+            continue
+        if count == 1 and after.fault is None:
+            yield after
+        elif count > 1 and after.fault not in (None, broken.fault):
+            yield from _mended(after, count - 1)
 
 
-def _candidates(network: Network, position: int, shape: Shape) -> Iterator[Proposal]:
-    layer = network.layers[position]
+def _together(changes: tuple[Proposal, ...]) -> Proposal:
+    """Changes one after another: `insert flatten before fc6 and set in_features to 9216`."""
+    *most, last = [changes[0].text, *(_text_behind(before, change) for before, change in pairwise(changes))]
+    text = f"{', '.join(most)} and {last}" if most else last
+    return Proposal(text, lambda network: reduce(lambda state, change: change.apply(state), changes, network))
+
+
+def _text_behind(before: Proposal, change: Proposal) -> str:
+    """`set` is said once for several settings."""
+    return change.text.removeprefix("set ") if before.text.startswith("set ") else change.text
+
+
+def _candidates(state: _State) -> Iterator[Proposal]:
+    """Changes that may mend what the layer says first that it is broken by."""
+    network, position, shape, layer = state.network, state.position, state.shape, state.layer
     if isinstance(layer, Linear):
         if len(shape) == 3:
             flatten = Flatten(name="flatten")
@@ -68,15 +131,16 @@ def _candidates(network: Network, position: int, shape: Shape) -> Iterator[Propo
         else:
             yield from _for_features(network, position, layer, shape)
     elif len(shape) == 1:
-        flattened = _before(network, position, Flatten)
-        if flattened is not None:
-            where = network.layers[flattened].name
-            yield Proposal(f"move {layer.name} before {where}", lambda network: network.move(position, flattened))
+        flattened = next(i for i, before in enumerate(network.layers) if isinstance(before, Flatten))
+        where = network.layers[flattened].name
+        yield Proposal(f"move {layer.name} before {where}", lambda network: network.move(position, flattened))
     elif isinstance(layer, LocalResponseNorm):
         yield _setting(position, "groups", _nearest_divisor(layer.groups, shape[0]))
+    elif isinstance(layer, Conv2d) and layer.in_channels not in (None, shape[0]):
+        yield from _for_channels(network, position, layer, shape[0])
+    elif isinstance(layer, Conv2d) and (shape[0] % layer.groups or layer.out_channels % layer.groups):
+        yield from _for_groups(position, layer, shape[0])
     elif isinstance(layer, Conv2d | Pool2d):
-        if isinstance(layer, Conv2d):
-            yield from _for_channels(network, position, layer, shape[0])
         yield from _for_window(network, position, layer, shape)
 
 
@@ -95,18 +159,20 @@ def _for_features(network: Network, position: int, layer: Linear, shape: Shape) 
 
 
 def _for_channels(network: Network, position: int, layer: Conv2d, channels: int) -> Iterator[Proposal]:
-    """A convolution whose `in_channels` is not what it gets, or whose groups don't divide the channels."""
-    if layer.in_channels not in (None, channels):
-        yield _setting(position, "in_channels", channels)
-        source = _before(network, position, Conv2d)
-        if source is None:
-            yield _input((layer.in_channels or channels, *network.input[1:]))
-        else:
-            yield _setting(source, "out_channels", layer.in_channels, network.layers[source])
-    if channels % layer.groups or layer.out_channels % layer.groups:
-        yield _setting(position, "groups", _nearest_divisor(layer.groups, math.gcd(channels, layer.out_channels)))
-        multiple = max(1, round(layer.out_channels / layer.groups)) * layer.groups
-        yield _setting(position, "out_channels", multiple)
+    """A convolution whose `in_channels` is not what it gets."""
+    yield _setting(position, "in_channels", channels)
+    source = _before(network, position, Conv2d)
+    if source is None:
+        yield _input((layer.in_channels or channels, *network.input[1:]))
+    else:
+        yield _setting(source, "out_channels", layer.in_channels, network.layers[source])
+
+
+def _for_groups(position: int, layer: Conv2d, channels: int) -> Iterator[Proposal]:
+    """A convolution whose groups don't divide the channels."""
+    yield _setting(position, "groups", _nearest_divisor(layer.groups, math.gcd(channels, layer.out_channels)))
+    multiple = max(1, round(layer.out_channels / layer.groups)) * layer.groups
+    yield _setting(position, "out_channels", multiple)
 
 
 def _for_window(network: Network, position: int, layer: Conv2d | Pool2d, shape: Shape) -> Iterator[Proposal]:
@@ -117,7 +183,6 @@ def _for_window(network: Network, position: int, layer: Conv2d | Pool2d, shape: 
     if isinstance(layer, Pool2d) and any(max(w.before, w.after) > w.kernel // 2 for w in windows):
         yield _setting(position, "padding", _sides(*map(_at_most_half, windows)))
         yield _setting(position, "kernel_size", _both([max(w.kernel, 2 * max(w.before, w.after)) for w in windows]))
-    if all(window.outputs(size) >= 1 for window, size in zip(windows, sizes, strict=True)):
         return
     if layer.padding != "same":
         yield _setting(position, "padding", _sides(*map(_enough, windows, sizes)))

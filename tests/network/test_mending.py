@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from alexplore.network.analysis import analyse
-from alexplore.network.network import Network, read_network
+from alexplore.network.network import Network, read_network, reads
 from alexplore.network.presets import load_preset
-from tests.network.strategies import networks
+from alexplore.network.settings import LARGEST
+from tests.network.strategies import convolutions, linears, maps, networks, paddings, pools, sizes
 
 PAPER = load_preset("paper").network
 ALEXNET_FC6 = PAPER.change(PAPER.index("fc6"), {"in_features": 9216})
@@ -28,6 +30,54 @@ def test_every_proposal_mends(network: Network) -> None:
             assert broken.layer.name not in rows
         else:
             assert rows[broken.layer.name].output is not None, proposal.text
+
+
+@st.composite
+def faulty(draw: st.DrawFn) -> Network:
+    """A layer that may be broken in every way at once: by its place, its channels, its groups and its window."""
+    channels = {"in_channels": draw(st.integers(1, 4)), "groups": draw(st.integers(1, 5))}
+    window = {"kernel_size": draw(sizes(1, 40)), "padding": draw(paddings(30))}
+    layer = draw(
+        convolutions().map(lambda conv: {**conv, **window, **channels})
+        | pools().map(lambda pool: {**pool, **window})
+        | linears()
+        | st.just({"type": "local_response_norm", "size": 5, "groups": channels["groups"]})
+    )
+    before = draw(st.lists(st.sampled_from([{"type": "relu"}, CONV, {"type": "flatten"}]), max_size=4))
+    return read_network({"input": draw(maps()), "layers": [*before, {"name": "faulty", **layer}]})
+
+
+CONV = {"type": "conv2d", "out_channels": 6, "kernel_size": 3, "padding": 1}
+
+
+@settings(max_examples=300, deadline=None)
+@given(faulty())
+def test_nothing_is_removed_that_settings_can_mend(network: Network) -> None:
+    """Some place, channels, groups and window suit every map: so whatever is wrong with a layer, it can stay."""
+    broken = analyse(network).broken
+    if broken is None:
+        return
+    for proposal in broken.proposals:
+        mended = analyse(proposal.apply(network))
+        assert mended.broken is None or mended.broken.layer.name != broken.layer.name
+        assert broken.layer.name in [row.layer.name for row in mended.computed], proposal.text
+
+
+@settings(max_examples=300, deadline=None)
+@given(faulty())
+def test_no_change_of_a_proposal_is_needless(network: Network) -> None:
+    """Each setting of the layer that one changes, changed back by itself, breaks the layer again."""
+    broken = analyse(network).broken
+    if broken is None:
+        return
+    for proposal in broken.proposals:
+        mended = proposal.apply(network)
+        position = mended.index(broken.layer.name)
+        settings_before, settings_after = broken.layer.settings(), mended.layers[position].settings()
+        for key in settings_after:
+            if settings_after[key] != settings_before.get(key):
+                back = mended.change(position, {key: settings_before.get(key)})
+                assert not reads(back, broken.layer.name), (proposal.text, key)
 
 
 @settings(max_examples=100, deadline=None)
@@ -96,6 +146,29 @@ def test_rows_before_stay_and_rows_after_are_empty(network: Network) -> None:
             PAPER.change(4, {"kernel_size": [3, 40], "padding": 0}),
             "conv2: the window's width 40 is larger than the input's 27: "
             "set padding to [0, 7], or kernel_size to [3, 27], or input to 3×331×331",
+        ),
+        (
+            ALEXNET_FC6.with_input(3, 224, 224).remove(PAPER.index("flatten")),
+            "fc6 reads a vector, gets a 256×5×5 map: insert flatten before fc6 and set in_features to 6400, "
+            "or insert flatten before fc6 and set input to 3×227×227",
+        ),
+        (
+            PAPER.change(4, {"in_channels": 64, "groups": 5}),
+            "conv2 expects 64 input channels, gets 96: set in_channels to 96 and groups to 4, "
+            "or conv1's out_channels to 64 and groups to 4",
+        ),
+        (
+            PAPER.change(14, {"padding": 2}).move(14, 15),
+            "pool5 reads a channels×height×width map, gets a vector of 43264: "
+            "move pool5 before flatten and set padding to 1, or move pool5 before flatten and set kernel_size to 4",
+        ),
+        (
+            PAPER.change(12, {"in_channels": 64, "groups": 5, "kernel_size": 15, "padding": 0}),
+            "conv5 expects 64 input channels, gets 384: set in_channels to 384, groups to 4 and padding to 1",
+        ),
+        (
+            PAPER.change(0, {"kernel_size": LARGEST, "dilation": LARGEST}),
+            "conv1: the window's height 4611686011984936963 is larger than the input's 227: set kernel_size to 1",
         ),
     ],
 )
