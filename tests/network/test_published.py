@@ -25,6 +25,7 @@ WRONG = [
     ("paper", "conv5", "kernel", (3, 3, 256), (3, 3, 192)),
     ("paper", "conv1", "init_std", 1, 0.01),
     ("paper", "pool1", "output", (96, 26, 26), (96, 27, 27)),
+    ("paper", "conv1", "output", (96, 56, 56), (96, 55, 55)),
     ("torchvision", None, "flops", 0.71e9, 1_428_376_960),
 ]
 
