@@ -84,6 +84,11 @@ class Published:
     within: float = setting(number(0, 1), 0.0)
     note: str | None = setting(optional(text()), None)
 
+    @property
+    def value_text(self) -> str:
+        """The value: what was measured several times as a list, sizes as a shape."""
+        return value_text(self.value, ", " if self.quantity in MEASURED else "×")
+
     def to_dict(self) -> dict[str, Any]:
         """One `[[published]]` table."""
         return settings_of(self, defaults=False)
@@ -160,8 +165,8 @@ def _judge(published: Published, ours: Value) -> tuple[bool, str]:
     return False, f"ours is {value_text(ours)}, {difference}"
 
 
-def value_text(value: Value) -> str:
+def value_text(value: Value, between: str = "×") -> str:
     """290,400, or 96×55×55."""
     if isinstance(value, tuple):
-        return "×".join(f"{item:g}" for item in value)
+        return between.join(f"{item:.15g}" for item in value)
     return f"{value:,}" if isinstance(value, int) else f"{value:,.15g}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from alexplore.network.layers import Conv2d, Init, Layer, Pool2d
-from alexplore.network.published import Checked, value_text
+from alexplore.network.published import Checked
 from alexplore.network.settings import setting_fields
 from alexplore.network.shape import shape_text
 
@@ -92,7 +92,7 @@ def published_text(checked: Checked) -> str:
     mark = {True: "✓", False: "✗", None: "·"}[checked.confirmed]
     where = f"{one.layer} " if one.layer else ""
     note = f" ({one.note})" if one.note else ""
-    return f"{mark} {where}{one.quantity} {value_text(one.value)}: {checked.reason}{note}"
+    return f"{mark} {where}{one.quantity} {one.value_text}: {checked.reason}{note}"
 
 
 def init_text(init: Init | None) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from alexplore.network.analysis import analyse
 from alexplore.network.presets import load_preset, shipped_names
 from alexplore.network.published import Checked, Published, check_published, read_published
 from alexplore.network.settings import SettingError
+from alexplore.network.words import published_text
 
 
 def checked(name: str) -> list[Checked]:
@@ -70,6 +73,22 @@ def test_only_training_measures_accuracy() -> None:
     accuracy = next(one for one in checked("fmnist-valid") if one.published.quantity == "test_accuracy")
     assert accuracy.published.value == (0.858, 0.888, 0.895, 0.904, 0.906)
     assert (accuracy.confirmed, accuracy.ours, accuracy.verdict) == (None, None, "measured")
+    assert "test_accuracy 0.858, 0.888, 0.895, 0.904, 0.906: only" in published_text(accuracy)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "value", "text"),
+    [
+        ("output", (96, 55, 55), "96×55×55"),
+        ("output", (1_234_567, 1, 1), "1234567×1×1"),
+        ("images_per_second", (1_234_567, 950.5), "1234567, 950.5"),
+        ("top1_error", (40.7,), "40.7"),
+        ("params", 60_965_224, "60,965,224"),
+        ("train_loss", 0.25, "0.25"),
+    ],
+)
+def test_values_as_people_read_them(quantity: str, value: Any, text: str) -> None:
+    assert Published(quantity, value).value_text == text
 
 
 def test_rounded_numbers_are_confirmed_within_what_they_say() -> None:
