@@ -68,10 +68,7 @@ def _update(document: TOMLDocument, preset: Preset) -> None:
             document[key] = tomlkit.value(_words(values[key]))
     _update_layers(document["layers"], preset.network.layers)
     _update_training(document, values.get("training", {}), preset.recipe.to_dict())
-    if document.get("published", []) != values.get("published", []):
-        document.pop("published", None)
-        if "published" in values:
-            document["published"] = tomlkit.parse(_tables("published", values["published"]))["published"]
+    _update_published(document, values.get("published", []))
 
 
 def _update_layers(array: Array, layers: Sequence[Layer]) -> None:
@@ -122,6 +119,22 @@ def _update_training(document: TOMLDocument, values: Mapping[str, Any], recipe: 
     for key, value in values.items():
         if key not in table:
             table[key] = _item(value)
+
+
+def _update_published(document: TOMLDocument, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Let [[published]] say `entries`, within the tables that are there where they are as many."""
+    tables: Any = document.get("published", [])
+    if len(tables) != len(entries):
+        document.pop("published", None)
+        if entries:
+            document["published"] = tomlkit.parse(_tables("published", entries))["published"]
+        return
+    for table, entry in zip(tables, entries, strict=True):
+        for key in table.keys() - entry.keys():
+            del table[key]
+        for key, value in entry.items():
+            if table.get(key) != value:
+                table[key] = _item(value)
 
 
 def _item(value: Any) -> Item:

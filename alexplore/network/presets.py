@@ -10,7 +10,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,26 @@ class Preset:
     def shipped(self) -> bool:
         """Whether it came with alexplore."""
         return self.path is not None and self.path.resolve().parent == shipped_folder()
+
+    def with_network(self, network: Network) -> Preset:
+        """With an edited network: published numbers follow a layer that has another name there."""
+        names = _renamed(self.network, network)
+        taken = set(names.values())  # what was said of a layer that is gone is not said of the one that gets its name
+        published = (one for one in self.published if one.layer not in taken)
+        following = (replace(one, layer=names.get(one.layer or "", one.layer)) for one in published)
+        return replace(self, network=network, published=tuple(following))
+
+
+def _renamed(before: Network, after: Network) -> dict[str, str]:
+    """New names by old ones, of layers that stand where they stood and are of the type that they were."""
+    if len(before.layers) != len(after.layers):
+        return {}
+    old_names, new_names = ({layer.name for layer in network.layers} for network in (before, after))
+    return {
+        old.name: new.name
+        for old, new in zip(before.layers, after.layers, strict=True)
+        if old.type == new.type and old.name not in new_names and new.name not in old_names
+    }
 
 
 def shipped_folder() -> Path:

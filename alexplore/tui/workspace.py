@@ -15,8 +15,8 @@ class Workspace:
     """A preset as it was opened and as it is now, with every step between to go back and forth."""
 
     preset: Preset
-    done: list[Network] = field(default_factory=list)
-    undone: list[Network] = field(default_factory=list)
+    done: list[Preset] = field(default_factory=list)
+    undone: list[Preset] = field(default_factory=list)
     analysis: Analysis = field(init=False)
 
     def __post_init__(self) -> None:
@@ -60,9 +60,9 @@ class Workspace:
         """Take one step; what was undone before can't be redone after it."""
         if network == self.network:
             return
-        self.done.append(self.network)
+        self.done.append(self.preset)
         self.undone.clear()
-        self._show(network)
+        self._show(self.preset.with_network(network))
 
     def undo(self) -> bool:
         """Go back one step; False where there is none."""
@@ -77,13 +77,14 @@ class Workspace:
         self.preset = replace(self.preset, recipe=recipe)
         self.trained = self.network
 
-    def _step(self, source: list[Network], target: list[Network]) -> bool:
+    def _step(self, source: list[Preset], target: list[Preset]) -> bool:
         if not source:
             return False
-        target.append(self.network)
+        target.append(self.preset)
         self._show(source.pop())
         return True
 
-    def _show(self, network: Network) -> None:
-        self.preset = replace(self.preset, network=network)
-        self.analysis = analyse(network, self.analysis)
+    def _show(self, step: Preset) -> None:
+        """Show the network of a step; its published numbers have the names that the layers have there."""
+        self.preset = replace(self.preset, network=step.network, published=step.published)
+        self.analysis = analyse(step.network, self.analysis)

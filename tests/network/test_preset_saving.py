@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alexplore.network.layers import ReLU
 from alexplore.network.network import Network
 from alexplore.network.preset_text import preset_text, updated_text
 from alexplore.network.presets import (
@@ -116,6 +117,18 @@ def test_comments_stay(tmp_path: Path) -> None:
     assert load_preset(str(path)) == saved == replace(edited, path=path, name="mine")
 
 
+def test_comments_of_published_numbers_stay(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(COMMENTED + 'layer = "conv1"  # the first\nwithin = 0\n')
+    preset = load_preset(str(path))
+    saved = save_preset(preset.with_network(preset.network.rename(0, "new1")), str(path), overwrite=True)
+    assert saved.published == (Published("params", 1e3, "new1"),)
+    assert load_preset(str(path)) == saved
+    text = path.read_text()
+    assert 'value = 1e3  # about\nlayer = "new1"  # the first\n' in text
+    assert 'name = "new1", type = "conv2d", out_channels = 6, kernel_size = 5, padding = 2 },  # to change\n' in text
+
+
 def test_a_file_that_is_no_preset_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     for content in (b"abc [", b"\xff\xfe", b"[[layers]]\nname = 'a'\ntype = 'relu'\n", b"layers = []\n"):
@@ -189,6 +202,41 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     save_preset(load_preset("paper"), str(link), overwrite=True)
     assert link.is_symlink()
     assert load_preset(str(target)).network == load_preset("paper").network
+
+
+@settings(max_examples=100, deadline=None)
+@given(networks(), st.data())
+def test_published_numbers_follow_a_rename(network: Network, data: st.DataObject) -> None:
+    """What was said of each layer is said of it by every name, in a file too, and by its first name again at last."""
+    said = tuple(Published("params", position, layer.name) for position, layer in enumerate(network.layers))
+    preset = first = Preset("mine", network, published=(*said, Published("params", 1)), path=WHERE)
+    for name in data.draw(st.lists(st.sampled_from(["a", "b", "relu1", "conv2d1"]), max_size=5)):
+        index = data.draw(st.integers(0, len(network.layers) - 1))
+        renamed = preset.network.rename(index, preset.network.free_name(name))
+        after = preset.with_network(renamed)
+        assert [one.layer for one in after.published] == [*(layer.name for layer in renamed.layers), None]
+        assert [one.value for one in after.published] == [one.value for one in first.published]
+        assert parse_preset(preset_text(after), WHERE) == after
+        assert parse_preset(updated_text(preset_text(preset), after), WHERE) == after
+        assert after.with_network(preset.network) == preset
+        preset = after
+
+
+def test_only_a_layer_that_stays_is_followed() -> None:
+    """Neither one that goes, nor one of another type in its place; who gets a free name gets no numbers with it."""
+    preset = Preset("mine", load_preset("lenet").network, published=(Published("neurons", 1, "conv1"),))
+    network = preset.network
+    assert network.layers[0].name == "conv1"
+    for edited in (
+        network.remove(0),
+        network.move(0, 3),
+        network.duplicate(0),
+        network.replace(0, ReLU(name="new1")),
+    ):
+        assert preset.with_network(edited).published == preset.published
+    gone = preset.with_network(network.remove(0))
+    other = gone.with_network(gone.network.rename(2, "conv1"))
+    assert other.published == ()
 
 
 def test_published_numbers_of_layers_that_are_gone_are_left_out() -> None:
