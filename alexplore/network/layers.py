@@ -349,7 +349,7 @@ def write_layer(layer: Layer) -> dict[str, Any]:
     return {"name": layer.name, "type": layer.type, **layer.settings(defaults=False)}
 
 
-LAYER_NAMES = "letters, digits and _, starting with a letter; no Python keyword, no name that nn.Sequential itself uses"
+LAYER_NAMES = "letters, digits and _, starting with a letter; no Python keyword, no name that exported code itself uses"
 
 
 def is_layer_name(name: str) -> bool:
@@ -358,6 +358,7 @@ def is_layer_name(name: str) -> bool:
     return plain and not iskeyword(name) and name not in MODULE_ATTRIBUTES
 
 
+# What an nn.Sequential has, and what exported code defines besides.
 MODULE_ATTRIBUTES = frozenset(
     [
         "T_destination",
@@ -407,6 +408,7 @@ MODULE_ATTRIBUTES = frozenset(
         "register_state_dict_post_hook",
         "register_state_dict_pre_hook",
         "requires_grad_",
+        "reset_parameters",
         "set_extra_state",
         "set_submodule",
         "share_memory",

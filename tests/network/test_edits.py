@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from alexplore.network.analysis import Analysis, Row, analyse
 from alexplore.network.compare import compare
+from alexplore.network.export import export_preset
 from alexplore.network.formulas import explain_totals
 from alexplore.network.layers import LAYER_TYPES, ReLU, is_layer_name
 from alexplore.network.network import Network, parse_input, read_network
-from alexplore.network.presets import load_preset
+from alexplore.network.presets import Preset, load_preset
 from alexplore.network.published import check_published
 from alexplore.network.report import shapes_dict
 from alexplore.network.settings import SettingError
@@ -178,7 +179,16 @@ def test_layer_names_are_free_in_a_module() -> None:
     """A layer becomes an attribute of an `nn.Sequential`, here and in exported code."""
     from torch import nn
 
-    taken = {name for name in dir(nn.Sequential()) if not name.startswith("_")}
+    layers = [
+        {"name": "conv1", "type": "conv2d", "out_channels": 2, "kernel_size": 3, "init": {"std": 0.01}},
+        {"name": "norm1", "type": "batch_norm", "trainable": False},
+    ]
+    network = read_network({"input": [1, 3, 3], "layers": layers})
+    names: dict[str, Any] = {"__name__": "exported"}
+    exec(compile(export_preset(Preset("any", network), "pytorch"), "exported.py", "exec"), names)
+    attributes = {*dir(nn.Sequential()), *dir(names["Any"]())} - {"conv1", "norm1"}
+    assert "reset_parameters" in attributes
+    taken = {name for name in attributes if not name.startswith("_")}
     assert not [name for name in taken if is_layer_name(name)]
     assert not any(is_layer_name(name) for name in ("", "1a", "a b", "class", "_x", "é", "a.b"))
     assert all(is_layer_name(name) for name in ("conv1", "fc6", "norm2map", "A", *LAYER_TYPES))

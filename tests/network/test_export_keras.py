@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -104,6 +106,30 @@ def test_initial_weights() -> None:
     kernel, bias = model.get_layer("conv2").get_weights()
     assert kernel.std() == pytest.approx(0.01, rel=0.1)
     assert not bias.any()
+
+
+def like_additions() -> Preset:
+    """Layers that are called as what the export adds would be: the input and the paddings."""
+    layers = [
+        {"name": "images", "type": "conv2d", "out_channels": 2, "kernel_size": 3, "padding": 1, "stride": 2},
+        {"name": "images_pad", "type": "max_pool2d", "kernel_size": 3, "padding": 1, "stride": 2},
+        {"name": "input_layer", "type": "relu"},
+        {"name": "images_pad_pad", "type": "flatten"},
+        {"name": "fc", "type": "linear", "out_features": 2},
+    ]
+    return Preset("any", read_network({"input": [1, 8, 8], "layers": layers}))
+
+
+def test_names_are_used_once() -> None:
+    """Of five layers, two paddings, the input and the model."""
+    names = re.findall(r'name="(\w+)"', export_preset(like_additions(), "keras"))
+    assert len(names) == len(set(names)) == 9
+
+
+@needs_keras
+def test_layers_called_like_additions() -> None:
+    importlib.import_module("keras").utils.clear_session()  # it numbers the names that it gives
+    check(like_additions())
 
 
 def test_what_keras_has_no_words_for_is_refused() -> None:

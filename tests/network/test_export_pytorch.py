@@ -100,6 +100,17 @@ def test_a_frozen_batch_norm_keeps_its_statistics() -> None:
     torch.testing.assert_close(outputs(theirs, images, training=True), outputs(ours, images, training=True))
 
 
+def test_a_padding_that_is_called_as_a_layer() -> None:
+    layers = [
+        {"name": "pool1", "type": "max_pool2d", "kernel_size": 2, "padding": "same"},
+        {"name": "pool1_pad", "type": "relu"},
+    ]
+    theirs, ours = both(Preset("any", read_network({"input": [2, 5, 5], "layers": layers})))
+    assert len(list(theirs.children())) == 3
+    images = torch.rand(2, 2, 5, 5) - 0.5
+    torch.testing.assert_close(outputs(theirs, images), outputs(ours, images))
+
+
 def test_initial_weights() -> None:
     model = exported(load_preset("cifar10-relu"))()
     for name, std in {"conv1": 1e-4, "conv2": 0.01, "fc4": 0.01}.items():

@@ -31,6 +31,7 @@ from alexplore.network.layers import (
     Tanh,
     pair,
 )
+from alexplore.network.network import Network
 from alexplore.network.presets import Preset
 from alexplore.network.shape import Window, same_padding
 
@@ -137,12 +138,13 @@ def export(preset: Preset, analysis: Analysis) -> str:
         ExportError: Keras has no words for a layer.
     """
     try:
-        calls = [one for row in analysis.rows for one in _calls(row)]
+        calls = [one for row in analysis.rows for one in _calls(preset.network, row)]
     except ExportError as error:
         raise ExportError(f"{preset.name} can't be exported to Keras: {error}") from None
     body = "".join(call(name, arguments, 12, after=",") for name, arguments in calls)
     helpers = "".join(text for name, text in HELPERS.items() if f" {name}(" in body)
     channels, height, width = preset.network.input
+    images = preset.network.free_name("images")
     name = "_".join(re.findall(r"[a-z0-9]+", preset.name.lower())) or "network"
     own = any(row.layer.neurons and getattr(row.layer, "init", None) is None for row in analysis.rows)
     return (
@@ -152,7 +154,7 @@ def export(preset: Preset, analysis: Analysis) -> str:
         + f"\ndef build_{name}():\n"
         + f'    """Reads (N, {height}, {width}, {channels}) images{INITIAL if own else "."}"""\n'
         + "    return keras.Sequential(\n        [\n"
-        + f"            keras.Input(({height}, {width}, {channels})),\n{body}        ],\n"
+        + f"            keras.Input(({height}, {width}, {channels}), name={quoted(images)}),\n{body}        ],\n"
         + f"        name={quoted(name)},\n    )\n\n\n"
         + f'if __name__ == "__main__":\n    build_{name}().summary()\n'
     )
@@ -161,14 +163,14 @@ def export(preset: Preset, analysis: Analysis) -> str:
 INITIAL = "; initial weights are Keras's own."
 
 
-def _calls(row: Row) -> list[Call]:
+def _calls(network: Network, row: Row) -> list[Call]:
     """A layer as calls of Keras's layers: with a padding layer first where Keras's own padding would be another."""
     layer = row.layer
     match layer:
         case Conv2d():
-            return _convolution(row, layer)
+            return _convolution(row, layer, network.free_name(f"{layer.name}_pad"))
         case Pool2d():
-            return _pool(row, layer)
+            return _pool(row, layer, network.free_name(f"{layer.name}_pad"))
         case Linear():
             settings = {"use_bias": _unless(layer.bias, True), **_initial(layer), **_always(layer)}
             return [("layers.Dense", [str(layer.out_features), *_keywords(settings)])]
@@ -191,7 +193,7 @@ OTHERS: Mapping[type[Layer], tuple[str, tuple[str, ...]]] = {
 }
 
 
-def _convolution(row: Row, layer: Conv2d) -> list[Call]:
+def _convolution(row: Row, layer: Conv2d, pad_name: str) -> list[Call]:
     if max(pair(layer.stride)) > 1 and max(pair(layer.dilation)) > 1:
         raise ExportError(f"{layer.name} has a stride and a dilation over 1, and Keras's Conv2D takes one of them")
     same, sides = _padding(row)
@@ -204,22 +206,22 @@ def _convolution(row: Row, layer: Conv2d) -> list[Call]:
         **_initial(layer),
         **_always(layer),
     }
-    pad = [] if same else _pad("layers.ZeroPadding2D", layer, sides)
+    pad = [] if same else _pad("layers.ZeroPadding2D", pad_name, sides)
     return [*pad, ("layers.Conv2D", [str(layer.out_channels), repr(layer.kernel_size), *_keywords(settings)])]
 
 
-def _pool(row: Row, layer: Pool2d) -> list[Call]:
+def _pool(row: Row, layer: Pool2d, pad_name: str) -> list[Call]:
     same, sides = _padding(row)
     kernel = repr(layer.kernel_size)
     settings = {"strides": layer.stride, **_always(layer)}
     if isinstance(layer, AvgPool2d):
-        return _mean(row, layer, kernel, settings)
+        return _mean(row, layer, pad_name, kernel, settings)
     if same:
         return [("layers.MaxPooling2D", [kernel, *_keywords({"padding": "same", **settings})])]
-    return [*_pad("PadForMax", layer, sides), ("layers.MaxPooling2D", [kernel, *_keywords(settings)])]
+    return [*_pad("PadForMax", pad_name, sides), ("layers.MaxPooling2D", [kernel, *_keywords(settings)])]
 
 
-def _mean(row: Row, layer: AvgPool2d, kernel: str, settings: Mapping[str, Any]) -> list[Call]:
+def _mean(row: Row, layer: AvgPool2d, pad_name: str, kernel: str, settings: Mapping[str, Any]) -> list[Call]:
     """An average pool: its mean counts padding that is given in numbers, and leaves out what else is outside the map.
 
     Keras's "same" leaves padding out too, but on the torch backend (3.15) not where it is uneven.
@@ -231,7 +233,7 @@ def _mean(row: Row, layer: AvgPool2d, kernel: str, settings: Mapping[str, Any]) 
         (before - given_before, max(0, after - given_after))
         for (before, after), (given_before, given_after) in zip(reached, counted, strict=True)
     )
-    pad = _pad("layers.ZeroPadding2D", layer, counted)
+    pad = _pad("layers.ZeroPadding2D", pad_name, counted)
     if outside == NO_SIDES:
         return [*pad, ("layers.AveragePooling2D", [kernel, *_keywords(settings)])]
     return [*pad, ("MeanInside", [kernel, str(outside), *_keywords(settings)])]
@@ -263,10 +265,8 @@ def _reached(window: Window, size: int) -> tuple[int, int]:
     return window.before, max(0, end - window.before - size)
 
 
-def _pad(name: str, layer: Layer, sides: Sides) -> list[Call]:
-    if sides == NO_SIDES:
-        return []
-    return [(name, [str(sides), f'name="{layer.name}_pad"'])]
+def _pad(kind: str, name: str, sides: Sides) -> list[Call]:
+    return [] if sides == NO_SIDES else [(kind, [str(sides), f"name={quoted(name)}"])]
 
 
 def _response_norm(layer: LocalResponseNorm) -> Call:

@@ -5,7 +5,7 @@ Its parameters have the layers' names, as in a run's checkpoints, which therefor
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from alexplore.network.analysis import Analysis, Row
@@ -28,6 +28,7 @@ from alexplore.network.layers import (
     Softmax,
     Tanh,
 )
+from alexplore.network.network import Network
 from alexplore.network.presets import Preset
 from alexplore.network.shape import Window, shape_text
 
@@ -85,9 +86,8 @@ T = TypeVar("T")
 def export(preset: Preset, analysis: Analysis) -> str:
     """The text of a module with one class, a `torch.nn.Sequential` of named layers."""
     rows = analysis.rows
-    names = {row.layer.name for row in rows}
     layers = [None, *(row.layer for row in rows)]
-    entries = [_entry(row, previous, names) for row, previous in zip(rows, layers, strict=False)]
+    entries = [_entry(preset.network, row, previous) for row, previous in zip(rows, layers, strict=False)]
     body = "".join(entries)
     helpers = "".join(text for name, text in HELPERS.items() if f" {name}(" in body)
     return (
@@ -161,7 +161,7 @@ def _initial(rows: tuple[Row, ...]) -> Iterator[str]:
             yield f"{indent}nn.init.constant_({layer}.bias, {init.bias!r})\n"
 
 
-def _entry(row: Row, previous: Layer | None, taken: Container[str]) -> str:
+def _entry(network: Network, row: Row, previous: Layer | None) -> str:
     """A layer's lines among the layers, with those of a padding that its PyTorch layer can't do itself."""
     assert row.input is not None
     layer, comment, padding = row.layer, "", ""
@@ -170,9 +170,7 @@ def _entry(row: Row, previous: Layer | None, taken: Container[str]) -> str:
             comment = f'{" " * 12}# "same" for maps of {shape_text(row.input[1:])}\n'
         sides = _sides(row)
         if sides and not _leaves_padding_out(layer):
-            key = f"{layer.name}_pad"
-            while key in taken:
-                key += "_"
+            key = network.free_name(f"{layer.name}_pad")
             padding = call(*_pad(layer, sides), 12, f'"{key}": ', ",")
     elif isinstance(layer, LocalResponseNorm) and layer.region == "across_channels":
         alpha = f"{layer.alpha:g} / {layer.size} = {layer.alpha / layer.size:g}"
