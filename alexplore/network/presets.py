@@ -127,7 +127,7 @@ def find_preset(name_or_path: str) -> Path:
 def preset_family(path: Path) -> str:
     """The family that a preset file names before its layers; "other" where it names none or can't be read."""
     try:
-        head = path.read_text(encoding="utf-8").partition("\nlayers")[0]
+        head = path.read_text(encoding="utf-8-sig").partition("\nlayers")[0]
         return str(tomllib.loads(head).get("family", "other"))
     except (OSError, ValueError):
         return "other"
@@ -149,7 +149,7 @@ def read_preset(path: Path) -> Preset:
         PresetError: the file can't be read, is not TOML (with the line), or holds something that is not allowed.
     """
     try:
-        content = path.read_text(encoding="utf-8")
+        content = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise PresetError(f"{path}: no such file") from None
     except OSError as error:
@@ -203,7 +203,7 @@ def _text_with_comments(path: Path, preset: Preset, saved: Preset) -> str | None
     from alexplore.network.preset_text import updated_text
 
     try:
-        text = updated_text(path.read_text(encoding="utf-8"), preset)
+        text = updated_text(path.read_text(encoding="utf-8-sig"), preset)
         return text if parse_preset(text, path) == saved else None
     except (ValueError, PresetError):  # not UTF-8, not TOML, or of another layout
         return None

@@ -19,6 +19,7 @@ from alexplore.network.presets import (
     PresetExists,
     load_preset,
     parse_preset,
+    preset_family,
     save_preset,
     shipped_folder,
     shipped_names,
@@ -145,6 +146,17 @@ def test_names_and_folders(tmp_path: Path) -> None:
     assert (saved.name, saved.shipped, saved.network) == ("my-lenet", False, lenet.network)
     assert load_preset("my-lenet") == saved
     assert save_preset(lenet, f"{tmp_path}/a/b").path == tmp_path / "a" / "b.toml"
+
+
+def test_a_file_with_a_byte_order_mark_keeps_its_comments(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    shipped = shipped_folder() / "paper.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + shipped.read_bytes())
+    assert preset_family(path) == "alexnet"
+    preset = load_preset(str(path))
+    save_preset(replace(preset, title="Mine"), str(path), overwrite=True)
+    assert "# the text says 224" in path.read_text()
+    assert load_preset(str(path)).title == "Mine"
 
 
 def test_a_clash_is_asked_about() -> None:
