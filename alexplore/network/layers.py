@@ -333,9 +333,9 @@ def read_layer(values: Mapping[str, Any], default_name: str) -> Layer:
         raise SettingError(f"layer {default_name}: name: found {found_text(name)}, allowed: {LAYER_NAMES}")
     type_name = values.get("type")
     if not isinstance(type_name, str) or type_name not in LAYER_TYPES:
-        hint = nearest(type_name, LAYER_TYPES) if isinstance(type_name, str) else ""
-        found = "type is missing" if type_name is None else f"unknown type {found_text(type_name)}{hint}"
-        raise SettingError(f"layer {name}: {found}. Allowed: {', '.join(LAYER_TYPES)}")
+        hint = nearest(type_name, LAYER_TYPES) if isinstance(type_name, str) else "."
+        found = "type is missing." if type_name is None else f"unknown type {found_text(type_name)}{hint}"
+        raise SettingError(f"layer {name}: {found} Allowed: {', '.join(LAYER_TYPES)}")
     cls = LAYER_TYPES[type_name]
     try:
         settings = read_settings(cls, {k: v for k, v in values.items() if k not in ("name", "type")})

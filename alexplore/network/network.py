@@ -42,7 +42,7 @@ class Network:
         """
         names = [layer.name for layer in self.layers]
         if name not in names:
-            raise SettingError(f"no layer {name!r}{nearest(name, names)}. Layers: {', '.join(names)}")
+            raise SettingError(f"no layer {name!r}{nearest(name, names)} Layers: {', '.join(names)}")
         return names.index(name)
 
     def replace(self, index: int, layer: Layer) -> Network:

@@ -120,7 +120,7 @@ def find_preset(name_or_path: str) -> Path:
         return own[name_or_path]
     known = [*shipped_names(), *own]
     raise PresetError(
-        f"no preset {name_or_path!r}{nearest(name_or_path, known)}. Presets: {', '.join(known)}; or a path to a file"
+        f"no preset {name_or_path!r}{nearest(name_or_path, known)} Presets: {', '.join(known)}; or a path to a file"
     )
 
 
@@ -240,7 +240,7 @@ def parse_preset(content: str, path: Path) -> Preset:
 def _preset(values: Mapping[str, Any], path: Path) -> Preset:
     for key in values:
         if key not in KEYS:
-            raise SettingError(f"unknown key {found_text(key)}{_place(key)}. Allowed: {', '.join(KEYS)}")
+            raise SettingError(f"unknown key {found_text(key)}{_place(key)} Allowed: {', '.join(KEYS)}")
     words = {}
     for key in ("title", "family", "source", "description"):
         value = values.get(key, "")
@@ -259,11 +259,11 @@ def _preset(values: Mapping[str, Any], path: Path) -> Preset:
 
 
 def _place(key: str) -> str:
-    """Where a key that can't stand at the top of a file belongs."""
+    """Where a key that can't stand at the top of a file belongs, to the end of the sentence."""
     if key in setting_fields(Recipe):
-        return "; it belongs in [training]"
+        return "; it belongs in [training]."
     if key in ("name", "type") or any(key in setting_fields(cls) for cls in LAYER_TYPES.values()):
-        return "; it belongs in a layer, { name = …, type = … }"
+        return "; it belongs in a layer, { name = …, type = … }."
     return nearest(key, KEYS)
 
 

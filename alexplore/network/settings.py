@@ -176,7 +176,7 @@ def read_settings(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
     fields = setting_fields(cls)
     for key in values:
         if key not in fields:
-            raise SettingError(f"unknown key {found_text(key)}{nearest(key, fields)}. Allowed: {', '.join(fields)}")
+            raise SettingError(f"unknown key {found_text(key)}{nearest(key, fields)} Allowed: {', '.join(fields)}")
     for name, field in fields.items():
         if field.default is MISSING and name not in values:
             raise SettingError(f"{name} is missing. Allowed: {field.metadata['kind'].allowed}")
@@ -252,11 +252,11 @@ LONGEST_FOUND = 80
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """`; did you mean …?` with the nearest known words, or nothing."""
+    """The end of a sentence: `; did you mean …?` with the nearest known words, or a full stop."""
     import difflib  # only when something went wrong
 
     close = difflib.get_close_matches(word, list(known), n=3, cutoff=0.55)
-    return f"; did you mean {' or '.join(close)}?" if close else ""
+    return f"; did you mean {' or '.join(close)}?" if close else "."
 
 
 def _plain(value: Any) -> Any:

@@ -174,7 +174,7 @@ def find_run(name: str, folder: Path) -> RunDirectory:
         raise RunError(f"{name!r} begins {len(matching)} runs: {', '.join(run.name for run in matching)}")
     names = [run.name for run in runs]
     there = f"Runs: {', '.join(names[:5])}{' …' if names[5:] else ''}" if names else "There are no runs yet"
-    raise RunError(f"no run {name!r} in {folder}{nearest(name, names)}. {there}")
+    raise RunError(f"no run {name!r} in {folder}{nearest(name, names)} {there}")
 
 
 def remove_run(run: RunDirectory) -> None:

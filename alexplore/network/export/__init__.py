@@ -24,7 +24,7 @@ def export_preset(preset: Preset, to: str) -> str:
         ExportError: the network is broken, or the format has no words for it.
     """
     if to not in FORMATS:
-        raise SettingError(f"unknown format {found_text(to)}{nearest(to, FORMATS)}. Allowed: {', '.join(FORMATS)}")
+        raise SettingError(f"unknown format {found_text(to)}{nearest(to, FORMATS)} Allowed: {', '.join(FORMATS)}")
     analysis = analyse(preset.network)
     if analysis.broken and to not in ("json", "mermaid"):
         raise ExportError(f"{preset.name} can't be exported: {analysis.broken.error}")
