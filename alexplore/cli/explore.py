@@ -93,7 +93,7 @@ def shapes(
         out = console()
         out.print(shapes_table(opened, analysis))
         for line in totals_lines(opened, analysis, batch):
-            out.print(line, soft_wrap=True)
+            out.print(line)
     if analysis.broken:
         complain(str(analysis.broken.error))
         raise typer.Exit(FAILED)
@@ -142,11 +142,12 @@ def _check(file: Path) -> None:
         raise typer.Exit(FAILED)
     from alexplore.network.published import check_published
     from alexplore.network.words import published_text
+    from alexplore.tables import Labelled
 
-    totals = analysis.totals
-    typer.echo(f"{file}: {len(preset.network.layers)} layers, {totals.params:,} parameters, {totals.macs:,} MACs")
+    totals, out = analysis.totals, console()
+    out.print(f"{file}: {len(preset.network.layers)} layers, {totals.params:,} parameters, {totals.macs:,} MACs")
     for checked in check_published(preset.published, analysis):
-        typer.echo(f"  {published_text(checked)}")
+        out.print(Labelled("  ", published_text(checked)))
 
 
 def diff(

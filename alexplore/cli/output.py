@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 DONE, FAILED, WRONG_USE, STOPPED, INTERRUPTED = 0, 1, 2, 3, 130
 
-PLAIN_WIDTH = 200  # of a table that goes to a file or a pipe, where nothing says how wide a line may be
+UNBOUNDED = 10**6  # characters of a line in a file or a pipe, where nothing says how wide it may be: all fits
 
 
 def complain(message: str) -> None:
@@ -26,7 +26,8 @@ def narrate(message: str) -> None:
 
 
 def console() -> Console:
-    """For tables on stdout: as wide as the terminal, or as the table where there is none."""
+    """For stdout: as wide as the terminal, where lines break between words; where there is none, they don't break."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, markup=False, emoji=False, highlight=False)
+    size = None if sys.stdout and sys.stdout.isatty() else UNBOUNDED
+    return Console(width=size, height=size, markup=False, emoji=False, highlight=False)

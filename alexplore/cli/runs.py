@@ -37,14 +37,19 @@ def list_(as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
     if not summaries:
         narrate("no runs yet; start one with: alexplore train --preset fmnist-28")
         return
-    from rich import box
-    from rich.table import Table
+    from alexplore.tables import Column, FittingTable
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("run", "state", "epoch", "loss", "validation", "images/s", "last heard"):
-        table.add_column(heading, justify="left" if heading in ("run", "state") else "right", no_wrap=True)
+    table = FittingTable(
+        Column("run", left=True),
+        Column("state", left=True),
+        Column("epoch"),
+        Column("loss", rank=2),
+        Column("validation", rank=1),
+        Column("images/s", rank=4),
+        Column("last heard", rank=3),
+    )
     for summary in summaries:
-        table.add_row(*summary_cells(summary))
+        table.add(*summary_cells(summary))
     console().print(table)
 
 

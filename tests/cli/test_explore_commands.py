@@ -83,6 +83,22 @@ def test_presets_are_listed_told_and_checked(alexplore: Alexplore, tiny_preset: 
     assert alexplore("presets", "--check", str(tiny_preset)).returncode == 0
 
 
+def test_a_description_is_told_in_paragraphs(alexplore: Alexplore, tmp_path: Path, tiny_preset: Path) -> None:
+    path = tmp_path / "told.toml"
+    path.write_text(
+        'description = """\nOne line\nand its rest.\n\nAnother\nparagraph.\n"""\n' + tiny_preset.read_text()
+    )
+    assert "\n\nOne line and its rest.\n\nAnother paragraph.\n\n" in alexplore("presets", str(path)).stdout
+
+
+def test_a_byte_order_mark_is_no_part_of_a_preset(alexplore: Alexplore, tmp_path: Path, tiny_preset: Path) -> None:
+    path = tmp_path / "marked.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + tiny_preset.read_bytes())
+    done = alexplore("presets", "--check", str(path))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{path}: 5 layers" in done.stdout
+
+
 def test_diff(alexplore: Alexplore) -> None:
     content = json.loads(alexplore("diff", "paper", "torchvision", "--json").stdout)
     assert content["totals"]["params"] == {"a": PAPER_PARAMS, "b": 61_100_840, "difference": 61_100_840 - PAPER_PARAMS}
