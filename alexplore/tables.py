@@ -17,6 +17,8 @@ from rich.text import Text
 from alexplore.network.analysis import Analysis, Row, analyse
 from alexplore.network.presets import Preset, PresetError, load_preset, shipped_names, user_paths
 from alexplore.network.published import check_published
+from alexplore.network.recipe import Recipe
+from alexplore.network.report import activation_bits
 from alexplore.network.settings import toml_text
 from alexplore.network.shape import shape_text
 from alexplore.network.words import bytes_text, count_text, published_text, settings_text, short_count
@@ -156,7 +158,7 @@ def shapes_table(preset: Preset, analysis: Analysis) -> FittingTable:
 def totals_lines(preset: Preset, analysis: Analysis, batch: int) -> Iterator[RenderableType]:
     """What stands under the table: the totals, then the source's numbers beside ours."""
     totals, recipe = analysis.totals, preset.recipe
-    memory = analysis.memory(batch, recipe.optimizer, recipe.momentum)
+    memory = analysis.memory(batch, recipe.optimizer, recipe.momentum, activation_bits(recipe))
     frozen = totals.params - totals.trainable_params
     buffers = f", and {totals.buffers:,} running statistics" if totals.buffers else ""
     lines = [
@@ -166,7 +168,7 @@ def totals_lines(preset: Preset, analysis: Analysis, batch: int) -> Iterator[Ren
         ("weights", f"{bytes_text(totals.weight_bytes)}, activations {bytes_text(totals.activation_bytes)} an image"),
         (
             "training",
-            f"{bytes_text(memory.total)} at batch {batch}: weights {bytes_text(memory.weights)}, "
+            f"{bytes_text(memory.total)} {_training_words(recipe, batch)}: weights {bytes_text(memory.weights)}, "
             f"gradients {bytes_text(memory.gradients)}, optimizer {bytes_text(memory.optimizer)}, activations "
             f"{bytes_text(memory.activations)}",
         ),
@@ -177,6 +179,12 @@ def totals_lines(preset: Preset, analysis: Analysis, batch: int) -> Iterator[Ren
     lines += [("published", published_text(checked)) for checked in check_published(preset.published, analysis)]
     yield from (Labelled(f"{label:<13}", words) for label, words in lines)
     yield MACS_NOTE
+
+
+def _training_words(recipe: Recipe, batch: int) -> str:
+    """What training memory is reckoned for."""
+    precision = "fp32" if recipe.precision == "auto" else recipe.precision
+    return f"at batch {batch} with {recipe.optimizer} in {precision}"
 
 
 def explanation(
@@ -196,8 +204,9 @@ def explanation(
             yield Group(heading, *_formulas(explain(row, preset.network)), "")
     if totals:
         recipe = preset.recipe
-        formulas = explain_totals(analysis, batch, recipe.optimizer, recipe.momentum)
-        yield Group(Text("totals", style="bold"), *_formulas(formulas))
+        heading = Text("totals", style="bold").append(f" · training {_training_words(recipe, batch)}", style="not bold")
+        bits = activation_bits(recipe)
+        yield Group(heading, *_formulas(explain_totals(analysis, batch, recipe.optimizer, recipe.momentum, bits)))
 
 
 def _formulas(formulas: Sequence[Formula]) -> Iterator[Labelled]:

@@ -13,6 +13,7 @@ from alexplore.cli.output import DONE, FAILED, WRONG_USE, complain, console, nar
 from alexplore.network.analysis import Analysis, analyse
 from alexplore.network.network import parse_input
 from alexplore.network.presets import Preset, find_preset, load_preset, read_preset
+from alexplore.network.recipe import OPTIMIZERS, PRECISIONS, change_recipe
 
 PresetOption = Annotated[
     str, typer.Option("--preset", "-p", metavar="P", help="A preset's name, or a path to its file.")
@@ -59,6 +60,15 @@ def shapes(
         typer.Option("--input", metavar="CxHxW", help="Another input size, such as 3x224x224."),
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Images in a batch, for activation and training memory.")] = 1,
+    optimizer: Annotated[
+        str | None, typer.Option(metavar="|".join(OPTIMIZERS), help="For training memory, else the recipe's.")
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="|".join(PRECISIONS), help="For training memory, else the recipe's; auto is reckoned as fp32."
+        ),
+    ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="The arithmetic behind every number, of LAYER or of all of them.")
     ] = False,
@@ -74,6 +84,9 @@ def shapes(
         complain(f"{layer!r}: a LAYER goes with --explain")
         raise typer.Exit(WRONG_USE)
     opened = load_preset(preset)
+    asked = {"optimizer": optimizer, "precision": precision}
+    changes = {key: value for key, value in asked.items() if value is not None}
+    opened = replace(opened, recipe=change_recipe(opened.recipe, changes))
     if input_size:
         opened = replace(opened, network=opened.network.with_input(*parse_input(input_size)))
     analysis = analyse(opened.network)

@@ -6,6 +6,7 @@ from typing import Any
 
 from alexplore.network.analysis import Analysis, Row
 from alexplore.network.presets import Preset
+from alexplore.network.recipe import Recipe
 from alexplore.network.settings import toml_text
 from alexplore.network.shape import shape_text
 
@@ -15,11 +16,17 @@ COLUMNS = (
 )  # fmt: skip
 
 
+def activation_bits(recipe: Recipe) -> int:
+    """Bits of an activation when a recipe trains; `auto`, which a machine decides, counts as fp32."""
+    return 32 if recipe.precision in ("auto", "fp32") else 16
+
+
 def shapes_dict(preset: Preset, analysis: Analysis, batch: int = 1) -> dict[str, Any]:
     """What `alexplore shapes --json` prints.
 
-    `batch` scales `activation_bytes` and `training_bytes` alone; training is reckoned with the preset's optimizer in
-    fp32. Receptive field and jump are a number, or [height, width] where these differ. What can't be computed is null.
+    `batch` scales `activation_bytes` and `training_bytes` alone; training is reckoned with the recipe's optimizer and
+    precision. Receptive field and jump are a number, or [height, width] where these differ. What can't be computed is
+    null.
     """
     totals, recipe = analysis.totals, preset.recipe
     return {
@@ -35,7 +42,7 @@ def shapes_dict(preset: Preset, analysis: Analysis, batch: int = 1) -> dict[str,
             "connections": totals.connections,
             "weight_bytes": totals.weight_bytes,
             "activation_bytes": batch * totals.activation_bytes,
-            "training_bytes": analysis.memory(batch, recipe.optimizer, recipe.momentum).total,
+            "training_bytes": analysis.memory(batch, recipe.optimizer, recipe.momentum, activation_bits(recipe)).total,
         },
     }
 

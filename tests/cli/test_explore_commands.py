@@ -46,6 +46,26 @@ def test_shapes_json_is_the_contract(alexplore: Alexplore) -> None:
     }
 
 
+def test_training_memory_for_an_optimizer_and_a_precision(alexplore: Alexplore) -> None:
+    def training_bytes(*options: str) -> int:
+        totals = json.loads(alexplore("shapes", "--preset", "lenet", "--json", *options).stdout)["totals"]
+        return int(totals["training_bytes"])
+
+    sgd, adam = training_bytes("--optimizer", "sgd"), training_bytes("--optimizer", "adam")
+    assert adam - sgd == 4 * 61_706  # a mean of squares beside the mean of gradients
+    images = {
+        precision: training_bytes("--precision", precision, "--batch", "9")
+        - training_bytes("--precision", precision, "--batch", "1")
+        for precision in ("fp32", "bf16", "fp16")
+    }
+    assert images["fp32"] == 2 * images["bf16"] == 2 * images["fp16"]
+    options = ("--batch", "2", "--optimizer", "adamw", "--precision", "bf16")
+    assert "at batch 2 with adamw in bf16: weights" in alexplore("shapes", "--preset", "lenet", *options).stdout
+    explained = alexplore("shapes", "--preset", "lenet", "--explain", *options).stdout
+    assert "totals · training at batch 2 with adamw in bf16\n" in explained
+    assert f"= {training_bytes(*options):,} (" in explained
+
+
 def test_shapes_as_csv_and_markdown(alexplore: Alexplore) -> None:
     rows = list(csv.DictReader(io.StringIO(alexplore("shapes", "-p", "paper", "--csv").stdout)))
     assert rows[0]["name"] == "conv1"
@@ -167,7 +187,13 @@ def test_a_bad_preset_gets_one_message_and_exit_code_2(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("shapes", "--preset", "papr"), "did you mean paper"),
+        (
+            ("shapes", "--preset", "papr"),
+            "no preset 'papr'; did you mean paper? Presets: cifar10-relu",
+        ),
+        (("shapes", "--preset", "xyzzy"), "no preset 'xyzzy'. Presets: cifar10-relu"),
+        (("shapes", "--preset", "lenet", "--optimizer", "sdg"), "one of sgd, adam, adamw"),
+        (("shapes", "--preset", "lenet", "--precision", "fp8"), "one of auto, fp32, bf16, fp16"),
         (("shapes", "--preset", "/no/such.toml"), "no such file"),
         (("shapes", "--preset", "paper", "--input", "3x2"), "3x227x227"),
         (("shapes", "--preset", "paper", "--explain", "conv9"), "no layer 'conv9'"),

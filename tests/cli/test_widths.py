@@ -134,9 +134,10 @@ def test_what_is_under_the_table_stays_beside_its_label(at_terminal: AtTerminal,
     totals = alexplore("shapes", "-p", "paper").stdout.partition("\nparameters")[2]
     shown = shown[next(number for number, line in enumerate(shown) if line.startswith("parameters")) :]
     assert " ".join(shown).split() == ["parameters", *totals.split()]
-    assert shown[4:6] == [
-        "training     706 MiB at batch 1: weights 233 MiB, gradients",
-        "             233 MiB, optimizer 233 MiB, activations 8.7 MiB",
+    assert shown[4:7] == [
+        "training     706 MiB at batch 1 with sgd in fp32: weights",
+        "             233 MiB, gradients 233 MiB, optimizer 233 MiB,",
+        "             activations 8.7 MiB",
     ]
 
 

@@ -75,6 +75,16 @@ def test_training_bytes_follow_the_recipe() -> None:
     assert bytes_["adam"] - bytes_["sgd"] == 2 * 4 * 61706
 
 
+def test_a_recipe_of_16_bits_keeps_half_an_activation() -> None:
+    preset = load_preset("lenet")  # its average pools keep no indices
+    images = {}
+    for precision in ("auto", "fp32", "bf16"):
+        trained = Preset("lenet", preset.network, Recipe(precision=precision))
+        one, nine = (printed(trained, batch)["totals"]["training_bytes"] for batch in (1, 9))  # type: ignore[index]
+        images[precision] = nine - one
+    assert images["auto"] == images["fp32"] == 2 * images["bf16"]
+
+
 def test_what_was_not_computed_is_null() -> None:
     preset = load_preset("paper")
     network = preset.network.change(preset.network.index("fc6"), {"in_features": 9000})
