@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from alexplore.cli.output import DONE, FAILED, WRONG_USE, complain, console, narrate
+from alexplore.cli.output import DONE, FAILED, WRONG_USE, complain, console, deliver
 from alexplore.network.analysis import Analysis, analyse
 from alexplore.network.network import parse_input
 from alexplore.network.presets import Preset, find_preset, load_preset, read_preset
@@ -194,8 +194,4 @@ def export(
     from alexplore.network.export import export_preset
 
     content = export_preset(load_preset(preset), to)
-    if output is None:
-        typer.echo(content, nl=False)
-    else:
-        output.write_text(content, encoding="utf-8")
-        narrate(f"wrote {output}")
+    deliver(content, output)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
 
 DONE, FAILED, WRONG_USE, STOPPED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -31,3 +33,15 @@ def console() -> Console:
 
     size = None if sys.stdout and sys.stdout.isatty() else UNBOUNDED
     return Console(width=size, height=size, markup=False, emoji=False, highlight=False)
+
+
+def deliver(content: str, file: Path | None) -> None:
+    """Write to the file that was asked for, or to stdout."""
+    if file is None:
+        typer.echo(content, nl=False)
+        return
+    if file.is_dir():
+        complain(f"{file} is a directory; give the name of a file in it")
+        raise typer.Exit(WRONG_USE)
+    file.write_text(content, encoding="utf-8")
+    narrate(f"wrote {file}")

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from alexplore.cli.explore import RunsDir
-from alexplore.cli.output import DONE, FAILED, console, narrate
+from alexplore.cli.output import DONE, FAILED, console, deliver, narrate
 from alexplore.network.settings import toml_text
 from alexplore.network.words import duration_text
 from alexplore.runs.control import request, wait_for_answer
@@ -206,12 +206,7 @@ def export(
     from alexplore.runs.export import metrics_csv
 
     found = find_run(run, runs_folder(runs_dir))
-    content = metrics_csv(found)
-    if output is None:
-        sys.stdout.write(content)
-    else:
-        output.write_text(content, encoding="utf-8")
-        narrate(f"wrote {output}")
+    deliver(metrics_csv(found), output)
 
 
 @app.command("remove")

@@ -130,6 +130,9 @@ def test_export(alexplore: Alexplore, tmp_path: Path) -> None:
     target = tmp_path / "net.json"
     assert alexplore("export", "-p", "paper", "--to", "json", "-o", str(target)).returncode == 0
     assert json.loads(target.read_text())
+    folder = alexplore("export", "-p", "paper", "--to", "json", "-o", str(tmp_path))
+    assert folder.returncode == 2
+    assert f"{tmp_path} is a directory; give the name of a file in it" in folder.stderr
     unknown = alexplore("export", "-p", "paper", "--to", "onnx")
     assert unknown.returncode == 2
     assert "pytorch" in unknown.stderr
