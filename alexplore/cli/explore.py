@@ -32,10 +32,10 @@ def tui(
     runs_dir: RunsDir = None,
 ) -> None:
     """Open the app: explore and edit networks, train them, watch runs."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):  # it draws to stderr
         complain(
-            "the app needs a terminal. Without one: `alexplore shapes --preset paper`, `alexplore train --preset "
-            "fmnist-28`, `alexplore runs list`, `alexplore runs watch RUN`"
+            "the app needs a terminal for stdin, stdout and stderr. Without one: `alexplore shapes --preset paper`, "
+            "`alexplore train --preset fmnist-28`, `alexplore runs list`, `alexplore runs watch RUN`"
         )
         raise typer.Exit(WRONG_USE)
     from alexplore.runs.directory import find_run, runs_folder

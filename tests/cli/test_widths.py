@@ -154,3 +154,19 @@ def test_a_pipe_gets_everything_on_one_line(alexplore: Alexplore, tmp_path: Path
     assert total.count(" + ") == 22
     assert total.endswith(" = 7,737,760 (for one image)")
     assert not any(line.endswith(" ") for line in explained.splitlines())
+
+
+def test_the_app_is_refused_where_stderr_is_no_terminal() -> None:
+    outer, inner = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-m", "alexplore", "tui"],
+        stdin=inner,
+        stdout=inner,
+        stderr=subprocess.PIPE,
+        timeout=60,
+        check=False,
+    )
+    os.close(inner)
+    os.close(outer)
+    assert done.returncode == 2
+    assert b"needs a terminal for stdin, stdout and stderr" in done.stderr
