@@ -6,13 +6,14 @@ import os
 import sys
 
 from alexplore.cli.app import app
-from alexplore.cli.output import FAILED, WRONG_USE, complain
+from alexplore.cli.output import FAILED, WRONG_USE, complain, print_anything
 from alexplore.network.presets import PresetError
 from alexplore.network.settings import SettingError
 
 
 def main() -> None:
     """Run the command line and leave with its exit code; what goes wrong is told in one message."""
+    print_anything()
     try:
         app(prog_name="alexplore")
     except (PresetError, SettingError) as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from io import TextIOWrapper
 from typing import TYPE_CHECKING
 
 import typer
@@ -45,3 +47,14 @@ def deliver(content: str, file: Path | None) -> None:
         raise typer.Exit(WRONG_USE)
     file.write_text(content, encoding="utf-8")
     narrate(f"wrote {file}")
+
+
+def print_anything() -> None:
+    """Let every character be printed: a file or a pipe is UTF-8 whatever the locale, as files that we write are.
+
+    A terminal has its own encoding, and shows `?` for what that lacks. Processes that print for us do alike.
+    """
+    for stream in (sys.stderr, sys.stdout):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")
+            os.environ["PYTHONIOENCODING"] = f"{stream.encoding}:replace"

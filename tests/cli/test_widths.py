@@ -170,3 +170,18 @@ def test_the_app_is_refused_where_stderr_is_no_terminal() -> None:
     os.close(outer)
     assert done.returncode == 2
     assert b"needs a terminal for stdin, stdout and stderr" in done.stderr
+
+
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+def test_a_locale_of_ascii_is_no_traceback(at_terminal: AtTerminal, alexplore: Alexplore) -> None:
+    done = alexplore("shapes", "--preset", "paper", **ASCII)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "96×55×55" in done.stdout
+    shown = "\n".join(at_terminal(80, "shapes", "--preset", "paper", **ASCII))
+    assert "96?55?55" in shown
+    assert "105,415,200" in shown
+    asked = alexplore("doctor", **ASCII)  # prints in a process of its own
+    assert "✓ " in asked.stdout
+    assert "Traceback" not in asked.stderr
