@@ -43,20 +43,28 @@ class Geometry(NamedTuple):
     dilation: Pair
 
 
+class Way(NamedTuple):
+    """How a layer is convolved where it isn't by tiles."""
+
+    geometry: Geometry
+    layout: torch.memory_format
+    by_product: bool  # the weights' gradient
+
+
 class Conv(nn.Conv2d):
     """A convolution. On a CPU a few groups run one after the other: PyTorch's own way is slower."""
 
     def __init__(self, layer: Conv2d, shape: Shape) -> None:
         padding, self.sides = padding_of(layer.windows(shape))
-        self.geometry = Geometry(pair(layer.stride), padding, pair(layer.dilation))
+        geometry = Geometry(pair(layer.stride), padding, pair(layer.dilation))
         super().__init__(
-            shape[0], layer.out_channels, layer.kernel_size, *self.geometry, groups=layer.groups, bias=layer.bias
+            shape[0], layer.out_channels, layer.kernel_size, *geometry, groups=layer.groups, bias=layer.bias
         )
         channels = shape[0] // layer.groups
-        self.by_product = product_is_faster(channels)
-        self.layout = faster_layout(channels, min(pair(layer.kernel_size)))
+        layout = faster_layout(channels, min(pair(layer.kernel_size)))
+        self.way = Way(geometry, layout, product_is_faster(channels))
         self.tile_outputs = None
-        if self.geometry.stride == self.geometry.dilation == (1, 1):
+        if geometry.stride == geometry.dilation == (1, 1):
             size = layer.output_shape(shape)[1:]
             self.tile_outputs = tile_outputs(
                 channels, layer.out_channels // layer.groups, pair(layer.kernel_size), (size[0], size[1])
@@ -78,33 +86,41 @@ class Conv(nn.Conv2d):
         result: Tensor
         if self.tile_outputs and input.dtype == torch.float32 and not torch.is_autocast_enabled("cpu"):
             input = input.contiguous(memory_format=torch.channels_last)
-            result = _ByTiles.apply(input, weight, bias, self.geometry.padding, self.tile_outputs)
+            result = _ByTiles.apply(input, weight, bias, self.way.geometry.padding, self.tile_outputs)
             return result
-        input, weight = (values.contiguous(memory_format=self.layout) for values in (input, weight))
-        if not (self.by_product and weight.requires_grad and torch.is_grad_enabled()):
-            return F.conv2d(input, weight, bias, *self.geometry).contiguous(memory_format=torch.channels_last)
+        if not (weight.requires_grad and torch.is_grad_enabled()):
+            return _convolved(input, weight, bias, self.way)
         if torch.is_autocast_enabled("cpu"):
             dtype = torch.get_autocast_dtype("cpu")
             input, weight, bias = input.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
-        result = _ByProduct.apply(input, weight, bias, self.geometry)
+        result = _Apart.apply(input.contiguous(memory_format=self.way.layout), weight, bias, self.way)
         return result
 
 
-class _ByProduct(torch.autograd.Function):
+def _convolved(input: Tensor, weight: Tensor, bias: Tensor | None, way: Way) -> Tensor:
+    input, weight = (values.contiguous(memory_format=way.layout) for values in (input, weight))
+    return F.conv2d(input, weight, bias, *way.geometry).contiguous(memory_format=torch.channels_last)
+
+
+class _Apart(torch.autograd.Function):
+    """Each gradient by itself: together with the bias's, oneDNN takes twice as long for the weights'."""
+
     @staticmethod
-    def forward(context: Any, input: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
+    def forward(context: Any, input: Tensor, weight: Tensor, bias: Tensor | None, way: Way) -> Tensor:
         context.save_for_backward(input, weight)
-        context.geometry = geometry
-        return F.conv2d(input, weight, bias, *geometry)
+        context.way = way
+        return _convolved(input, weight, bias, way)
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         input, weight = context.saved_tensors
-        wanted = gradients[0].contiguous(memory_format=torch.channels_last)
+        way: Way = context.way
+        weight, wanted = (values.contiguous(memory_format=way.layout) for values in (weight, gradients[0]))
         to_input, to_weight, to_bias, _ = context.needs_input_grad
+        weights = weight_gradient if way.by_product else _onednn_weight_gradient
         return (
-            _input_gradient(wanted, input, weight, context.geometry) if to_input else None,
-            weight_gradient(wanted, input, weight, context.geometry) if to_weight else None,
+            _onednn_gradients(wanted, input, weight, way.geometry, (True, False, False))[0] if to_input else None,
+            weights(wanted, input, weight, way.geometry) if to_weight else None,
             wanted.sum((0, 2, 3)) if to_bias else None,
             None,
         )
@@ -179,8 +195,14 @@ def weight_gradient(wanted: Tensor, input: Tensor, weight: Tensor, geometry: Geo
     return total.to(weight.dtype).view(kernels, *kernel, channels).permute(0, 3, 1, 2)
 
 
-def _input_gradient(wanted: Tensor, input: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
-    gradient: Tensor = torch.ops.aten.convolution_backward(
-        wanted, input, weight, None, *geometry, False, (0, 0), 1, (True, False, False)
-    )[0]
-    return gradient
+def _onednn_weight_gradient(wanted: Tensor, input: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
+    return _onednn_gradients(wanted, input, weight, geometry, (False, True, False))[1]
+
+
+def _onednn_gradients(
+    wanted: Tensor, input: Tensor, weight: Tensor, geometry: Geometry, which: tuple[bool, bool, bool]
+) -> tuple[Tensor, ...]:
+    gradients: tuple[Tensor, ...] = torch.ops.aten.convolution_backward(
+        wanted, input, weight, None, *geometry, False, (0, 0), 1, which
+    )
+    return gradients

@@ -65,30 +65,55 @@ class _AcrossChannels(torch.autograd.Function):
     def forward(context: Any, maps: Tensor, size: int, scale: float, beta: float, k: float, groups: int) -> Tensor:
         rows = _rows(maps)
         normalized = torch.empty_like(maps, memory_format=torch.channels_last)
-        results, sums = _rows(normalized), torch.empty_like(rows)
-        reach = size // 2, (size - 1) // 2
+        results, sums = _rows(normalized), rows.new_empty(rows.shape, dtype=_working_type(rows))
+        windows = _Windows(sums, size, size // 2, groups)
+        constant = sums.new_tensor(k)
         for block in _blocks(rows):
-            a = _working(rows[block])
-            s = _window_sum(a * a, *reach, groups).mul_(scale).add_(k)
-            sums[block] = s
+            a, s = rows[block].to(sums.dtype), sums[block]
+            torch.add(constant, windows.sum_of_product(a, a), alpha=scale, out=s)
             torch.mul(a, _power(s, beta), out=results[block])
         context.save_for_backward(maps, sums)
-        context.settings = reach, scale, beta, groups
+        context.settings = size, scale, beta, groups
         return normalized
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         maps, sums = context.saved_tensors
-        (before, after), scale, beta, groups = context.settings
+        size, scale, beta, groups = context.settings
         rows, gradient = _rows(maps), _rows(gradients[0])
         wanted = torch.empty_like(maps, memory_format=torch.channels_last)
         results = _rows(wanted)
+        windows = _Windows(sums, size, (size - 1) // 2, groups)
         for block in _blocks(rows):
-            a, s, g = _working(rows[block]), _working(sums[block]), _working(gradient[block])
+            a, s, g = rows[block].to(sums.dtype), sums[block], gradient[block].to(sums.dtype)
             direct = g * _power(s, beta)
-            neighbours = _window_sum((direct * a).div_(s), after, before, groups).mul_(a)
+            neighbours = windows.sum_of_product(direct / s, a).mul_(a)
             torch.add(direct, neighbours, alpha=-2 * beta * scale, out=results[block])
         return wanted, None, None, None, None, None
+
+
+class _Windows:
+    """For each channel the sum over `size` channels of its group, beginning with the one `before` before it."""
+
+    def __init__(self, rows: Tensor, size: int, before: int, groups: int) -> None:
+        self.size, self.before, self.groups, self.channels = size, before, groups, rows.shape[1] // groups
+        height = min(len(rows), _block_height(rows))
+        self.padded = rows.new_zeros(height, groups, self.channels + size - 1)
+
+    def sum_of_product(self, one: Tensor, other: Tensor) -> Tensor:
+        """The sums over `one` times `other`, both (rows, channels): in pairs, as every pair serves two channels."""
+        padded = self.padded[: len(one)]
+        grouped = (len(one), self.groups, self.channels)
+        within = padded[:, :, self.before : self.before + self.channels]
+        torch.mul(one.view(grouped), other.view(grouped), out=within)
+        pairs = padded[:, :, :-1] + padded[:, :, 1:]
+        parts = [pairs[:, :, start : start + self.channels] for start in range(0, self.size - 1, 2)]
+        if self.size % 2:
+            parts.append(padded[:, :, self.size - 1 :])
+        total = parts[0].clone() if len(parts) == 1 else parts[0] + parts[1]
+        for part in parts[2:]:
+            total += part
+        return total.view(len(one), -1)
 
 
 def _rows(maps: Tensor) -> Tensor:
@@ -97,25 +122,18 @@ def _rows(maps: Tensor) -> Tensor:
 
 
 def _blocks(rows: Tensor) -> Iterator[slice]:
-    """Blocks of rows that fit the cache; on a GPU one, since it would wait for their launches."""
-    height = max(1, CACHED_VALUES // rows.shape[1]) if rows.device.type == "cpu" else max(1, len(rows))
+    height = _block_height(rows)
     return (slice(start, start + height) for start in range(0, len(rows), height))
 
 
-def _working(values: Tensor) -> Tensor:
+def _block_height(rows: Tensor) -> int:
+    """Of blocks that fit the cache; on a GPU one, since it would wait for their launches."""
+    return max(1, CACHED_VALUES // rows.shape[1]) if rows.device.type == "cpu" else max(1, len(rows))
+
+
+def _working_type(values: Tensor) -> torch.dtype:
     """At least fp32: squares and their sums need more bits than activations do."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))
-
-
-def _window_sum(values: Tensor, before: int, after: int, groups: int) -> Tensor:
-    """For each channel the sum over those from `before` before it to `after` behind it, inside its group."""
-    values = values.view(len(values), groups, -1)
-    sums = values.clone()
-    for shift in range(1, min(before, values.shape[2] - 1) + 1):
-        sums[:, :, shift:] += values[:, :, :-shift]
-    for shift in range(1, min(after, values.shape[2] - 1) + 1):
-        sums[:, :, :-shift] += values[:, :, shift:]
-    return sums.flatten(1)
+    return torch.promote_types(values.dtype, torch.float32)
 
 
 def _power(sums: Tensor, beta: float) -> Tensor:

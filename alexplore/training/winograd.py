@@ -32,7 +32,7 @@ BLOCK_VALUES = 2**23  # of the products of a block of images: 32 MiB
 PRODUCT_COST, TRANSFORM_COST = 1.2, 2.6
 
 # Where tiles gain: maps of so many outputs a side, and so many input times output channels by the kernel's side.
-SMALLEST_MAP, FEWEST_CHANNELS = 12, {3: 128 * 192, 5: 48 * 128}
+SMALLEST_MAP, FEWEST_CHANNELS = 8, {3: 128 * 128, 5: 48 * 128}
 
 
 class Transforms(NamedTuple):
@@ -46,11 +46,11 @@ class Transforms(NamedTuple):
 def tile_outputs(channels: int, kernels: int, kernel: Pair, size: Pair) -> int | None:
     """How many outputs a side a tile should have for an output of `size`, None where oneDNN's way is the faster.
 
-    Measured on AVX2 (torch 2.14, 2 threads, batch 64, forward and backward together), as times faster than oneDNN, the
-    weights' gradient as a product where that is faster. 5×5: 96 to 256 channels, 26×26 outputs: 2.1; 64 to 192 and 48
-    to 128, 27×27: 1.5. 3×3: 384 to 384, 12×12: 2.1; 256 to 384, 12×12 and 13×13: 1.7; 192 to 192 and to 128, 13×13:
-    1.3; 128 to 128, 14×14: 1.0 to 1.2; 64 to 128, 28×28: 1.1; 384 to 384, 4×4: 1.0; 64 to 64, 6×6: 0.8. A rule and not
-    a measurement at the start: see `convolution.product_is_faster`.
+    Measured on AVX2 (torch 2.14, 2 threads, batch 64, forward and backward together), as times faster than the other
+    ways. 5×5: 96 to 256 channels, 26×26 outputs: 2.0; 64 to 192 and 48 to 128, 27×27: 1.7; 64 to 64, 14×14: 1.0; 32 to
+    64, 28×28: 1.1. 3×3: 384 to 384, 12×12: 2.3; 256 to 384, 13×13: 1.7; 192 to 192 and to 128, 13×13: 1.4; 192 to 192,
+    8×8: 1.5; 128 to 128, 14×14: 1.1; 64 to 128, 28×28: 1.3; 96 to 96, 14×14: 0.9; 256 to 256, 6×6: 1.1; 128 to 128,
+    7×7: 1.0; 64 to 64: 0.6 to 0.8. A rule and not a measurement at the start: see `convolution.product_is_faster`.
     """
     side = kernel[0]
     if torch.backends.cpu.get_cpu_capability() != "AVX2" or kernel[1] != side or side not in FEWEST_CHANNELS:
@@ -108,11 +108,10 @@ def convolve(input: Tensor, weight: Tensor, padding: Pair, outputs: int) -> Tens
     result = torch.empty((len(input), kernels, *grid.size), memory_format=torch.channels_last)
     rows = result.permute(0, 2, 3, 1)
     for block in grid.blocks(len(input), max(channels, kernels)):
-        products = torch.bmm(grid.transformed(input[block], matrices.tile), by_point)
-        tiles = _each(matrices.output, products.view(grid.points, len(rows[block]), -1))
-        whole = tiles.view(-1, outputs, outputs, *grid.tiles, kernels).permute(0, 3, 1, 4, 2, 5)
-        whole = whole.reshape(-1, *(outputs * count for count in grid.tiles), kernels)
-        rows[block] = whole[:, : grid.size[0], : grid.size[1]]
+        tiles = grid.transformed(input[block], matrices.tile)
+        products = torch.empty(len(tiles), grid.points, kernels)
+        torch.bmm(tiles.transpose(0, 1), by_point, out=products.transpose(0, 1))
+        grid.place(_each(matrices.output, products), rows[block])
     return result
 
 
@@ -133,8 +132,8 @@ def weight_gradient(wanted: Tensor, input: Tensor, padding: Pair, side: int, out
     below, right = (outputs * count - have for count, have in zip(grid.tiles, grid.size, strict=True))
     for block in grid.blocks(len(input), max(channels, kernels)):
         rows = F.pad(wanted[block].permute(0, 2, 3, 1), (0, 0, 0, right, 0, below))
-        by_point = _by_point(matrices.kernel, _tiles(rows, outputs, outputs, grid.tiles), kernels)
-        total.baddbmm_(grid.transformed(input[block], matrices.tile).transpose(1, 2), by_point)
+        by_point = _each(matrices.kernel, _tiles(rows, outputs, outputs, grid.tiles))
+        total.baddbmm_(grid.transformed(input[block], matrices.tile).permute(1, 2, 0), by_point.transpose(0, 1))
     gradient = (matrices.output @ total.view(grid.points, -1)).view(side, side, channels, kernels)
     return gradient.permute(3, 2, 0, 1).contiguous(memory_format=torch.channels_last)
 
@@ -165,28 +164,44 @@ class _Grid(NamedTuple):
         return [slice(start, start + step) for start in range(0, images, step)]
 
     def transformed(self, images: Tensor, matrix: Tensor) -> Tensor:
-        """The tiles of images (N, C, H, W) at every point: (points, N · tiles, C)."""
+        """The tiles of images (N, C, H, W) at every point: (N · tiles, points, C)."""
         rows = F.pad(images.permute(0, 2, 3, 1), self.sides)
-        side = round(self.points**0.5)
-        return _by_point(matrix, _tiles(rows, side, self.outputs, self.tiles), images.shape[1])
+        return _each(matrix, _tiles(rows, round(self.points**0.5), self.outputs, self.tiles))
+
+    def place(self, tiles: Tensor, rows: Tensor) -> None:
+        """Write the outputs of tiles (N · tiles, outputs², K) to where they stand in rows (N, H', W', K).
+
+        The last tiles may reach over the edge. Whole ones and cut ones are copied apart: four copies at most.
+        """
+        images, _, _, kernels = rows.shape
+        each, down, across, one = rows.stride()
+        tiles = tiles.view(images, *self.tiles, self.outputs, self.outputs, kernels)
+        for (y, high), (x, wide) in product(*(self._runs(size) for size in self.size)):
+            part = tiles[:, y, x, :high, :wide].permute(0, 1, 3, 2, 4, 5)
+            rows.as_strided(
+                part.shape,
+                (each, self.outputs * down, down, self.outputs * across, across, one),
+                rows.storage_offset() + self.outputs * (y.start * down + x.start * across),
+            ).copy_(part)
+
+    def _runs(self, size: int) -> list[tuple[slice, int]]:
+        """Which tiles along an axis have how many of their outputs within it."""
+        whole, rest = divmod(size, self.outputs)
+        runs = [(slice(0, whole), self.outputs), (slice(whole, whole + 1), rest)]
+        return [(tiles, outputs) for tiles, outputs in runs if tiles.stop > tiles.start and outputs]
 
 
 def _tiles(rows: Tensor, side: int, step: int, count: Pair) -> Tensor:
-    """The tiles of rows (N, H, W, C), `step` apart, as (side², N, tiles · C)."""
+    """The tiles of rows (N, H, W, C), `step` apart, as (N · tiles, side², C)."""
     images, _, _, channels = rows.shape
     each, down, across, one = rows.stride()
     return rows.as_strided(
-        (side, side, images, *count, channels),
-        (down, across, each, step * down, step * across, one),
+        (images, *count, side, side, channels),
+        (each, step * down, step * across, down, across, one),
         rows.storage_offset(),
-    ).reshape(side * side, images, -1)
+    ).reshape(-1, side * side, channels)
 
 
 def _each(matrix: Tensor, values: Tensor) -> Tensor:
-    """A matrix (P, Q) times values (Q, N, L), as (N, P, L): image by image takes half the time of one product."""
-    return torch.bmm(matrix.expand(values.shape[1], -1, -1), values.transpose(0, 1))
-
-
-def _by_point(matrix: Tensor, values: Tensor, channels: int) -> Tensor:
-    """The same as (P, N · tiles, channels)."""
-    return _each(matrix, values).transpose(0, 1).reshape(len(matrix), -1, channels)
+    """A matrix (P, Q) times each of many (T, Q, C), as (T, P, C)."""
+    return torch.bmm(matrix.expand(len(values), -1, -1), values)

@@ -343,8 +343,8 @@ class ExploreScreen(Screen[None]):
     def action_mend(self) -> None:
         """Apply the first proposal for the broken layer."""
         broken = self.workspace.analysis.broken
-        if broken is None or not broken.proposals:
-            self.notify("Nothing is broken" if broken is None else "No single change mends this")
+        if broken is None:
+            self.notify("Nothing is broken")
             return
         proposal = broken.proposals[0]
         self._apply(proposal.apply(self.workspace.network), broken.index - 1)
