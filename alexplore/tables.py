@@ -18,7 +18,6 @@ from alexplore.network.analysis import Analysis, Row, analyse
 from alexplore.network.presets import Preset, PresetError, load_preset, shipped_names, user_paths
 from alexplore.network.published import check_published
 from alexplore.network.recipe import Recipe
-from alexplore.network.report import activation_bits
 from alexplore.network.settings import toml_text
 from alexplore.network.shape import shape_text
 from alexplore.network.words import bytes_text, count_text, published_text, settings_text, short_count
@@ -158,7 +157,7 @@ def shapes_table(preset: Preset, analysis: Analysis) -> FittingTable:
 def totals_lines(preset: Preset, analysis: Analysis, batch: int) -> Iterator[RenderableType]:
     """What stands under the table: the totals, then the source's numbers beside ours."""
     totals, recipe = analysis.totals, preset.recipe
-    memory = analysis.memory(batch, recipe.optimizer, recipe.momentum, activation_bits(recipe))
+    memory = analysis.memory(batch, recipe.optimizer, recipe.momentum, recipe.activation_bits)
     frozen = totals.params - totals.trainable_params
     buffers = f", and {totals.buffers:,} running statistics" if totals.buffers else ""
     lines = [
@@ -205,7 +204,7 @@ def explanation(
     if totals:
         recipe = preset.recipe
         heading = Text("totals", style="bold").append(f" · training {_training_words(recipe, batch)}", style="not bold")
-        bits = activation_bits(recipe)
+        bits = recipe.activation_bits
         yield Group(heading, *_formulas(explain_totals(analysis, batch, recipe.optimizer, recipe.momentum, bits)))
 
 

@@ -58,6 +58,11 @@ class Recipe:
     seed: int = setting(integer(0, 2**63 - 1), 0, "of initial weights, sample order, dropout and augmentation")
     checkpoint_minutes: float = setting(number(0, above=True), 10.0, "minutes between checkpoints within an epoch")
 
+    @property
+    def activation_bits(self) -> int:
+        """Bits of an activation in training; `auto`, which a machine decides, counts as fp32."""
+        return 32 if self.precision in ("auto", "fp32") else 16
+
     def to_dict(self, *, defaults: bool = True) -> dict[str, Any]:
         """The `[training]` table."""
         return settings_of(self, defaults=defaults)

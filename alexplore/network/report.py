@@ -6,7 +6,6 @@ from typing import Any
 
 from alexplore.network.analysis import Analysis, Row
 from alexplore.network.presets import Preset
-from alexplore.network.recipe import Recipe
 from alexplore.network.settings import toml_text
 from alexplore.network.shape import shape_text
 
@@ -14,11 +13,6 @@ COLUMNS = (
     "index", "name", "type", "settings", "output", "params", "trainable_params", "macs", "connections", "neurons",
     "activation_bytes", "receptive_field", "jump", "exchange_bytes", "error",
 )  # fmt: skip
-
-
-def activation_bits(recipe: Recipe) -> int:
-    """Bits of an activation when a recipe trains; `auto`, which a machine decides, counts as fp32."""
-    return 32 if recipe.precision in ("auto", "fp32") else 16
 
 
 def shapes_dict(preset: Preset, analysis: Analysis, batch: int = 1) -> dict[str, Any]:
@@ -42,7 +36,7 @@ def shapes_dict(preset: Preset, analysis: Analysis, batch: int = 1) -> dict[str,
             "connections": totals.connections,
             "weight_bytes": totals.weight_bytes,
             "activation_bytes": batch * totals.activation_bytes,
-            "training_bytes": analysis.memory(batch, recipe.optimizer, recipe.momentum, activation_bits(recipe)).total,
+            "training_bytes": analysis.memory(batch, recipe.optimizer, recipe.momentum, recipe.activation_bits).total,
         },
     }
 

@@ -17,6 +17,7 @@ import torch
 from alexplore.network.presets import user_folder
 from alexplore.network.words import bytes_text, short_count
 from alexplore.runs.directory import runs_folder
+from alexplore.training.commands.trained import main
 from alexplore.training.data import store
 from alexplore.training.data.known import KNOWN
 from alexplore.training.precision import matmul_peak
@@ -109,4 +110,4 @@ REMEDIES = {
 }
 
 if __name__ == "__main__":
-    sys.exit(doctor())
+    main(doctor)

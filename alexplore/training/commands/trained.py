@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -127,6 +128,10 @@ def main(command: Callable[[], int]) -> None:
     """Run a command; what goes wrong is told in one message, with exit code 1, or 2 for wrong use."""
     try:
         code = command()
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of a pipe has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         code = 2

@@ -98,6 +98,9 @@ async def export(screen: ExploreScreen) -> None:
     if answer is None:
         return
     path = Path(answer).expanduser()
+    if path.is_dir():
+        screen.notify(f"{path} is a directory; give the name of a file in it", severity="error", markup=False)
+        return
     if path.exists() and not await screen.app.push_screen_wait(Confirm(f"{path} exists. Replace it?")):
         return
     try:

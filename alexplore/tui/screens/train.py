@@ -161,7 +161,8 @@ class TrainScreen(Screen[None]):
             form.complain(str(error))
             return
         form.complain("")
-        memory = self.workspace.analysis.memory(recipe.batch_size, recipe.optimizer, recipe.momentum)
+        analysis = self.workspace.analysis
+        memory = analysis.memory(recipe.batch_size, recipe.optimizer, recipe.momentum, recipe.activation_bits)
         form.border_subtitle = f"takes {bytes_text(memory.total)} · enter starts · escape goes back"
 
     @on(SettingsEditor.Committed)
