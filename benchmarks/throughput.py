@@ -52,6 +52,7 @@ from alexplore.training.signals import Signals
 
 CPU = torch.device("cpu")
 STEPS = 2  # a turn
+WINDOWS = 4  # a turn
 GOALS = {"fmnist": 2.5, "paper": 3.5}
 PEAK_GOAL, COST_GOAL, WATCHING_GOAL = 0.85, 0.01, 0.03
 
@@ -248,7 +249,10 @@ def costs(turns: int) -> None:
 
 
 def watching(turns: int) -> None:
-    """A worker's images a second while the app shows it in a terminal, against while nobody looks."""
+    """A worker's images a second while the app shows it in a terminal, against while the app is suspended.
+
+    In short windows by turns: a machine that others use changes its speed by more than what is looked for.
+    """
     loaded = load_preset("fmnist-28")
     with tempfile.TemporaryDirectory() as folder:
         recipe = replace(loaded.recipe, dataset="synthetic", epochs=1000)
@@ -262,15 +266,17 @@ def watching(turns: int) -> None:
             while read_status(run).step < 100:
                 time.sleep(0.2)
             pairs, shares = [], []
-            for _ in range(turns):
-                alone = rate(run)
-                with app_on(run) as process:
-                    time.sleep(35)  # it opens, and is past its lively beginning
+            with app_on(run) as process:
+                time.sleep(60)  # it opens, and is past its lively beginning
+                for _ in range(WINDOWS * turns):
+                    process.suspend()
+                    alone = rate(run)
+                    process.resume()
                     before, started = sum(process.cpu_times()[:2]), time.perf_counter()
                     watched = rate(run)
                     used = sum(process.cpu_times()[:2]) - before
                     shares.append(used / (time.perf_counter() - started) / (os.cpu_count() or 1))
-                pairs.append((watched, alone))
+                    pairs.append((watched, alone))
         finally:
             os.killpg(worker.pid, signal.SIGKILL)
             worker.wait()
@@ -281,7 +287,7 @@ def watching(turns: int) -> None:
     )
 
 
-def rate(run: RunDirectory, over: float = 12.0) -> float:
+def rate(run: RunDirectory, over: float = 8.0) -> float:
     """Steps a second within an epoch, by the times of metrics lines."""
     reader = LineReader(run.metrics_file)
     while reader.read():

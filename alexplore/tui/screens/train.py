@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+import textwrap
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from rich.progress_bar import ProgressBar
 from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
@@ -15,7 +17,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import ProgressBar, RichLog, Static
+from textual.widgets import RichLog, Static
 from textual.worker import get_current_worker
 
 from alexplore.launch import launch
@@ -98,7 +100,7 @@ class TrainScreen(Screen[None]):
         yield SettingsEditor(id="recipe", classes="frame")
         with Vertical(id="run", classes="frame"):
             yield Static(id="run-state", markup=False)
-            yield ProgressBar(total=1.0, show_eta=False, id="run-progress")
+            yield Static(id="run-progress")
             with Horizontal(id="curves"):
                 yield Curves(id="loss")
                 yield Curves(id="accuracy")
@@ -255,14 +257,25 @@ class TrainScreen(Screen[None]):
             words[0] += " (images drawn by the program, not real ones)"
         if status.reason:
             words.append(status.reason)
-        numbers = [f"epoch {status.epoch:.2f}/{config.recipe.epochs}", f"step {status.step:,}"]
+        numbers = [
+            f"epoch {status.epoch:.2f}/{config.recipe.epochs}",
+            f"{snapshot.fraction:.0%}",
+            f"step {status.step:,}",
+        ]
         numbers += number_words(snapshot.latest)
         numbers += speed_words(snapshot)
         text = " · ".join(words) + "\n" + " · ".join(numbers)
         state = self.query_one("#run-state", Static)
         if text != state.content:
-            state.update(text, layout=len(text) > self.size.width)
-            self.query_one("#run-progress", ProgressBar).update(progress=snapshot.fraction)
+            state.update(text, layout=_lines(text, state) != _lines(str(state.content), state))
+            self._draw_progress(snapshot.fraction)
+
+    def _draw_progress(self, fraction: float) -> None:
+        """Textual's own bar has the screen laid out anew at every change, for which training would wait."""
+        colours = self.app.get_css_variables()
+        done, left = colours["primary"], colours["panel-lighten-3"]
+        bar = ProgressBar(1.0, fraction, style=left, complete_style=done, finished_style=colours["success"])
+        self.query_one("#run-progress", Static).update(bar, layout=False)
 
     def _draw_curves(self) -> None:
         snapshot = self._snapshot
@@ -354,3 +367,8 @@ class TrainScreen(Screen[None]):
         if action in ("stop", "pause", "checkpoint", "resume", "log_scale", "raw", "new"):
             return not form
         return bool(form) if action == "start" else True
+
+
+def _lines(text: str, shown: Static) -> int:
+    width = shown.content_size.width or 80
+    return sum(len(textwrap.wrap(line, width)) for line in text.splitlines())
