@@ -52,7 +52,7 @@ from alexplore.training.signals import Signals
 
 CPU = torch.device("cpu")
 STEPS = 2  # a turn
-WINDOWS = 4  # a turn
+WINDOWS = 2  # a turn
 GOALS = {"fmnist": 2.5, "paper": 3.5}
 PEAK_GOAL, COST_GOAL, WATCHING_GOAL = 0.85, 0.01, 0.03
 
@@ -287,7 +287,7 @@ def watching(turns: int) -> None:
     )
 
 
-def rate(run: RunDirectory, over: float = 8.0) -> float:
+def rate(run: RunDirectory, over: float = 20.0) -> float:
     """Steps a second within an epoch, by the times of metrics lines."""
     reader = LineReader(run.metrics_file)
     while reader.read():

@@ -70,6 +70,7 @@ class TrainScreen(Screen[None]):
 
     CSS_PATH = "train.tcss"
 
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"train--done", "train--left"}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "start", "Start", tooltip="Start the training that the form describes"),
         Binding("n", "new", "New", tooltip="Set up a training of the network in Explore"),
@@ -272,9 +273,8 @@ class TrainScreen(Screen[None]):
 
     def _draw_progress(self, fraction: float) -> None:
         """Textual's own bar has the screen laid out anew at every change, for which training would wait."""
-        colours = self.app.get_css_variables()
-        done, left = colours["primary"], colours["panel-lighten-3"]
-        bar = ProgressBar(1.0, fraction, style=left, complete_style=done, finished_style=colours["success"])
+        done, left = (self.get_component_rich_style(f"train--{name}", partial=True) for name in ("done", "left"))
+        bar = ProgressBar(1.0, fraction, style=left, complete_style=done, finished_style=done)
         self.query_one("#run-progress", Static).update(bar, layout=False)
 
     def _draw_curves(self) -> None:
