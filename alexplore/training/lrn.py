@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-CACHED_VALUES = 2**18  # of a block: 1 MiB in fp32, so that a few blocks fit a core's cache
+CACHED_VALUES = 2**19  # of a block: 2 MiB in fp32, so that a few blocks fit the processor's cache
 
 
 class LocalResponseNorm(nn.Module):
@@ -65,12 +65,13 @@ class _AcrossChannels(torch.autograd.Function):
     def forward(context: Any, maps: Tensor, size: int, scale: float, beta: float, k: float, groups: int) -> Tensor:
         rows = _rows(maps)
         normalized = torch.empty_like(maps, memory_format=torch.channels_last)
-        results, sums = _rows(normalized), rows.new_empty(rows.shape, dtype=_working_type(rows))
-        windows = _Windows(sums, size, size // 2, groups)
-        constant = sums.new_tensor(k)
+        results, sums = _rows(normalized), torch.empty_like(rows)
+        windows = _Windows(rows, size, size // 2, groups)
+        constant = windows.padded.new_tensor(k)
         for block in _blocks(rows):
-            a, s = rows[block].to(sums.dtype), sums[block]
-            torch.add(constant, windows.sum_of_product(a, a), alpha=scale, out=s)
+            a = _working(rows[block])
+            s = torch.add(constant, windows.sum_of_product(a, a), alpha=scale)
+            sums[block] = s
             torch.mul(a, _power(s, beta), out=results[block])
         context.save_for_backward(maps, sums)
         context.settings = size, scale, beta, groups
@@ -83,9 +84,9 @@ class _AcrossChannels(torch.autograd.Function):
         rows, gradient = _rows(maps), _rows(gradients[0])
         wanted = torch.empty_like(maps, memory_format=torch.channels_last)
         results = _rows(wanted)
-        windows = _Windows(sums, size, (size - 1) // 2, groups)
+        windows = _Windows(rows, size, (size - 1) // 2, groups)
         for block in _blocks(rows):
-            a, s, g = rows[block].to(sums.dtype), sums[block], gradient[block].to(sums.dtype)
+            a, s, g = _working(rows[block]), _working(sums[block]), _working(gradient[block])
             direct = g * _power(s, beta)
             neighbours = windows.sum_of_product(direct / s, a).mul_(a)
             torch.add(direct, neighbours, alpha=-2 * beta * scale, out=results[block])
@@ -98,7 +99,7 @@ class _Windows:
     def __init__(self, rows: Tensor, size: int, before: int, groups: int) -> None:
         self.size, self.before, self.groups, self.channels = size, before, groups, rows.shape[1] // groups
         height = min(len(rows), _block_height(rows))
-        self.padded = rows.new_zeros(height, groups, self.channels + size - 1)
+        self.padded = _working(rows[:0]).new_zeros(height, groups, self.channels + size - 1)
 
     def sum_of_product(self, one: Tensor, other: Tensor) -> Tensor:
         """The sums over `one` times `other`, both (rows, channels): in pairs, as every pair serves two channels."""
@@ -131,9 +132,9 @@ def _block_height(rows: Tensor) -> int:
     return max(1, CACHED_VALUES // rows.shape[1]) if rows.device.type == "cpu" else max(1, len(rows))
 
 
-def _working_type(values: Tensor) -> torch.dtype:
+def _working(values: Tensor) -> Tensor:
     """At least fp32: squares and their sums need more bits than activations do."""
-    return torch.promote_types(values.dtype, torch.float32)
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def _power(sums: Tensor, beta: float) -> Tensor:
