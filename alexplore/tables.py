@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rich import box
-from rich.cells import cell_len
 from rich.console import Group, RenderableType
-from rich.measure import Measurement
-from rich.table import Table
 from rich.text import Text
 
+from alexplore.fitting import Column, FittingTable, Labelled
 from alexplore.network.analysis import Analysis, Row, analyse
 from alexplore.network.presets import Preset, PresetError, load_preset, shipped_names, user_paths
 from alexplore.network.published import check_published
@@ -23,105 +19,11 @@ from alexplore.network.shape import shape_text
 from alexplore.network.words import bytes_text, count_text, published_text, settings_text, short_count
 
 if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions
-
     from alexplore.network.compare import Comparison, Pair
     from alexplore.network.formulas import Formula
 
 NOTHING = "–"
 MACS_NOTE = "MACs: multiplications by weights; biases, pooling, normalisation and activations count 0."
-GAP, EDGES = 2, 2  # blank characters between two columns, and beside them all
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column: how long it stays when the table gets narrower, and to how many characters it may be shortened."""
-
-    title: str
-    rank: int = 0  # the highest goes first, all columns of a rank together; 0 stays
-    left: bool = False
-    least: int = 0  # 0: it is whole or it is left out
-
-
-class FittingTable:
-    """A table that fits the width it is drawn in, its numbers whole.
-
-    Columns with a `least` are shortened; those with a rank are left out, also where they hold nothing. Only where what
-    stays is too wide by itself do words go over several lines.
-    """
-
-    def __init__(self, *columns: Column, title: str = "") -> None:
-        self._columns, self._title = columns, title
-        self._cells: list[list[str]] = [[] for _ in columns]
-        self._whole = [cell_len(column.title) for column in columns]
-        self._styles: list[str] = []
-
-    def add(self, *cells: str, style: str = "") -> None:
-        """One more row; cells left out at its end are empty."""
-        for index, cell in enumerate((*cells, *[""] * (len(self._columns) - len(cells)))):
-            self._cells[index].append(cell)
-            self._whole[index] = max(self._whole[index], cell_len(cell))
-        self._styles.append(style)
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
-        yield self._drawn(options.max_width)
-
-    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        return Measurement.get(console, options, self._drawn(options.max_width))
-
-    def _drawn(self, available: int) -> Table:
-        title = Text(self._title, style="bold") if self._title else None
-        table = Table(
-            title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, GAP - 1, 0, 0)
-        )
-        shown = self._chosen(available)
-        cap = next((cap for cap in range(max(self._whole), 0, -1) if self._width(shown, cap) <= available), 0)
-        for index in shown:
-            column = self._columns[index]
-            words = column.left and not column.least
-            table.add_column(
-                Text(column.title),
-                justify="left" if column.left else "right",
-                width=self._column_width(index, cap) if column.least else None,
-                no_wrap=not words,
-                overflow="fold" if words else "ellipsis",
-            )
-        for number, style in enumerate(self._styles):
-            table.add_row(*(Text(self._cells[index][number]) for index in shown), style=style)
-        return table
-
-    def _chosen(self, available: int) -> list[int]:
-        """The columns that there is room for, in their order."""
-        chosen: list[int] = []
-        for rank in sorted({column.rank for column in self._columns}):
-            more = [index for index, column in enumerate(self._columns) if column.rank == rank]
-            if rank:
-                more = [index for index in more if any(self._cells[index])]
-            if not rank or self._width(chosen + more) <= available:
-                chosen += more
-        return sorted(chosen)
-
-    def _width(self, columns: Sequence[int], cap: int = 0) -> int:
-        return EDGES + sum(self._column_width(index, cap) + GAP for index in columns) - GAP
-
-    def _column_width(self, index: int, cap: int) -> int:
-        """A column's width where those that may be shortened are at most `cap` wide."""
-        whole, least = self._whole[index], self._columns[index].least
-        return min(whole, max(cap, least)) if least else whole
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """Words beside a label; where they wrap, they stay beside it."""
-
-    label: str | Text
-    words: str | Text
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
-        indent = Text.assemble(self.label).cell_len
-        lines = Text.assemble(self.words).wrap(console, max(1, options.max_width - indent))
-        for number, line in enumerate(lines):
-            yield Text.assemble(" " * indent if number else self.label, line)
 
 
 def shapes_table(preset: Preset, analysis: Analysis) -> FittingTable:

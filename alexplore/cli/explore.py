@@ -153,9 +153,9 @@ def _check(file: Path) -> None:
     if analysis.broken:
         complain(f"{file}: {analysis.broken.error}")
         raise typer.Exit(FAILED)
+    from alexplore.fitting import Labelled
     from alexplore.network.published import check_published
     from alexplore.network.words import published_text
-    from alexplore.tables import Labelled
 
     totals, out = analysis.totals, console()
     out.print(f"{file}: {len(preset.network.layers)} layers, {totals.params:,} parameters, {totals.macs:,} MACs")

@@ -37,7 +37,7 @@ def list_(as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
     if not summaries:
         narrate("no runs yet; start one with: alexplore train --preset fmnist-28")
         return
-    from alexplore.tables import Column, FittingTable
+    from alexplore.fitting import Column, FittingTable
 
     table = FittingTable(
         Column("run", left=True),
