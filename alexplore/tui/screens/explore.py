@@ -127,6 +127,10 @@ class ExploreScreen(Screen[None]):
         self.show()
         self.set_timer(FORM_SECONDS, self._form)
 
+    def on_resize(self) -> None:
+        """Paint all of it: a scroll between the terminal's new size and Textual's layout for it leaves holes."""
+        self.refresh()
+
     @property
     def selected(self) -> int:
         """The position of the layer under the cursor."""

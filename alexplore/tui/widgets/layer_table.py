@@ -158,7 +158,9 @@ class LayerTable(ScrollView, Painted, can_focus=True):
     def on_resize(self) -> None:
         """Choose the columns that fit; another width is another virtual size, which draws the table anew."""
         self._lay_out()
-        self._reveal()
+        first = round(self.scroll_offset.y)
+        if not first <= self.cursor < first + self.size.height - 1:  # scrolling is a round of layout
+            self.call_after_refresh(self._reveal)
 
     def _reveal(self) -> None:
         self.scroll_to_region(Region(0, self.cursor, self.size.width, 2), animate=False, force=True)
