@@ -400,9 +400,16 @@ async def test_the_picture_fits_and_tells_the_layers_apart(
 
 async def test_the_edited_layer_stays_in_view_when_a_message_takes_its_line(open_app: OpenApp) -> None:
     async with open_app(size=(80, 24)) as (app, pilot):
-        await pilot.press(*["down"] * 10, "enter", "7")
+        table = app.screen.query_one(LayerTable)
+        await pilot.press(*["down"] * 10)
         await pilot.pause()
-        assert "conv4" in "\n".join(screen_text(app).splitlines()[:14])
+        before = table.region.height
+        await pilot.press("enter", "7")
+        await pilot.pause()
+        await pilot.pause()
+        assert table.region.height < before
+        shown = screen_text(app).splitlines()[table.region.y : table.region.bottom]
+        assert any("11 conv4" in line for line in shown)
 
 
 async def test_escape_from_adding_goes_back_to_where_it_began(open_app: OpenApp) -> None:
@@ -433,7 +440,7 @@ async def test_a_change_of_one_axis_is_marked(open_app: OpenApp) -> None:
 
 
 async def test_the_totals_are_written_out(open_app: OpenApp) -> None:
-    """Weights take 4 bytes each, and SGD with momentum as many again as gradients and weights do."""
+    """A weight takes 4 bytes."""
     async with open_app() as (app, pilot):
         await pilot.press("m")
         await pilot.pause()
