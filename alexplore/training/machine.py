@@ -5,8 +5,11 @@ from __future__ import annotations
 import ctypes
 import os
 
+import psutil
 import torch
 
+from alexplore.network.analysis import analyse
+from alexplore.network.words import bytes_text
 from alexplore.runs.config import Hardware, RunConfig
 from alexplore.training.distributed import Ranks
 from alexplore.training.errors import UsageError
@@ -14,6 +17,7 @@ from alexplore.training.journal import History
 from alexplore.training.towers import place
 
 NICE = 10
+PROCESS_BYTES = 300 * 2**20  # of a rank before it has a network: Python, torch, its share of the images
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 
@@ -56,6 +60,27 @@ def choose_ranks(config: RunConfig, device: torch.device) -> int:
             f"--gpus {ranks}: a batch of {config.recipe.batch_size} images can't be shared among more ranks"
         )
     return ranks
+
+
+def check_memory(config: RunConfig, ranks: int) -> None:
+    """Refuse what can't fit into this machine's memory: Linux would kill it, and its neighbours perhaps, for that.
+
+    Raises:
+        UsageError: training on the CPU takes more than is free.
+    """
+    recipe = config.recipe
+    batch = analyse(config.network).memory(recipe.batch_size, recipe.optimizer, recipe.momentum, recipe.activation_bits)
+    each = PROCESS_BYTES + batch.total - batch.activations
+    needed, free = ranks * each + batch.activations, psutil.virtual_memory().available
+    if needed <= free:
+        return
+    fitting = (free - batch.activations) // each
+    mend = f"--gpus {fitting} or less" if 0 < fitting < ranks else "a smaller --batch-size"
+    processes = f"{ranks} processes" if ranks > 1 else f"a batch of {recipe.batch_size} images"
+    raise UsageError(
+        f"training would take {bytes_text(needed)} of memory for {processes}, and {bytes_text(free)} are free: "
+        f"use {mend}"
+    )
 
 
 def device_name(device: torch.device) -> str:

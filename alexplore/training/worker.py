@@ -78,6 +78,8 @@ def _be_worker(run: RunDirectory, config: RunConfig) -> int:
 
         device = machine.choose_device(config.hardware)
         ranks = machine.choose_ranks(config, device)
+        if device.type == "cpu":
+            machine.check_memory(config, ranks)
         if ranks > 1:
             return _launch(run, ranks, device, journal, signals)
         machine.prepare(device)

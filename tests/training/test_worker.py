@@ -18,6 +18,8 @@ from alexplore.runs.control import request, wait_for_answer
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.status import is_locked, read_status
 from alexplore.training.checkpoint import read
+from alexplore.training.errors import UsageError
+from alexplore.training.machine import check_memory
 from tests.training.conftest import (
     MakeRun,
     end_of,
@@ -127,6 +129,7 @@ def test_what_cannot_be_done_is_told_in_one_line(make_run: MakeRun, small: Netwo
         (make_run("cuda", device="cuda", gpus=2), 2, "--device cuda: PyTorch finds no GPU"),
         (make_run("towers", parallel="towers"), 2, "this network has no towers; set towers = 2"),
         (make_run("ranks", gpus=17), 2, "a batch of 16 images can't be shared"),
+        (make_run("memory", batch_size=10**9), 2, "are free: use a smaller --batch-size"),
         (make_run("broken", network=small.with_input(1, 4, 4)), 1, "larger than the input's"),
         (make_run("classes", network=wrong_classes, dataset="fashion-mnist"), 1, "7"),
         (make_run("loss", lr=1e30, optimizer="sgd"), 1, "step 2: the loss or a gradient is not finite"),
@@ -141,6 +144,17 @@ def test_what_cannot_be_done_is_told_in_one_line(make_run: MakeRun, small: Netwo
         console = "\n".join(run.console_tail(100))
         assert f"error: {status.reason}" in console
         assert "Traceback" not in console
+
+
+def test_more_processes_than_fit_into_memory_are_refused(make_run: MakeRun) -> None:
+    config = make_run().config()
+    check_memory(config, 1)
+    with pytest.raises(UsageError, match=r"for 100000 processes, .* free: use --gpus \d+ or less") as refused:
+        check_memory(config, 10**5)
+    most = int(str(refused.value).split("--gpus ")[1].split()[0])
+    check_memory(config, most - 2)  # other programs take and give back memory meanwhile
+    with pytest.raises(UsageError):
+        check_memory(config, 2 * most)
 
 
 def test_a_run_that_is_done_has_nothing_left_to_do(make_run: MakeRun) -> None:
