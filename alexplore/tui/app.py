@@ -67,6 +67,13 @@ class ExploreApp(App[None]):
         classes = f"{'-wide' if width >= WIDE else '-narrow'} {'-high' if height >= HIGH else '-low'}"
         return ExploreScreen(self.workspace, classes)
 
+    @property
+    def explore(self) -> ExploreScreen:
+        """What lies below Train and Runs."""
+        screen = self.screen_stack[0]
+        assert isinstance(screen, ExploreScreen)
+        return screen
+
     def _open(self, mode: str) -> Screen[None]:
         if mode == "train":
             from alexplore.tui.screens.train import TrainScreen

@@ -256,7 +256,7 @@ async def test_another_preset_is_opened_and_edits_are_asked_about(open_app: Open
         await pilot.press("n")
         await pilot.pause()
         assert app.workspace.preset.name == "lenet"
-        app.screen.open_preset("torchvision")  # type: ignore[attr-defined]
+        app.explore.open_named("torchvision")
         await pilot.pause()
         await pilot.press("y")
         await pilot.pause()

@@ -18,8 +18,11 @@ from alexplore.runs.directory import RunDirectory, create_run, list_runs
 from alexplore.runs.events import LineWriter
 from alexplore.runs.status import Status, read_status, write_status
 from alexplore.tui.app import ExploreApp
+from alexplore.tui.screens.dialogs import Confirm
 from alexplore.tui.screens.explore import ExploreScreen
+from alexplore.tui.screens.runs import RunsScreen
 from alexplore.tui.screens.train import TrainScreen
+from alexplore.tui.widgets.layer_table import LayerTable
 from alexplore.tui.widgets.settings_editor import SettingInput, SettingsEditor
 from tests.tui.conftest import OpenApp
 from tests.tui.test_explore import screen_text
@@ -138,11 +141,42 @@ async def test_runs_are_listed_filtered_marked_attached_and_forked(
         await until(pilot, lambda: isinstance(app.screen, ExploreScreen), "the fork")
         assert app.workspace.network == config.network
         assert app.workspace.preset.recipe == config.recipe
+        await until(pilot, lambda: "tiny · from alpha" in screen_text(app), "its title")
+        text = screen_text(app)
+        assert "1×28×28" in text
+        assert "4×28×28" in text  # of its convolution, which keeps the image's size
+        assert "7,890 params" in text  # 4·(3·3 + 1) and 10·(4·14·14 + 1)
 
         await pilot.press("3")
         await pilot.pause()
         await pilot.press("enter")
         await until(pilot, lambda: "finished" in screen_text(app) and "100%" in screen_text(app), "the run")
+
+
+async def test_a_fork_leaves_edits_only_after_a_yes_and_begins_at_the_first_layer(
+    open_app: OpenApp, config: RunConfig, tmp_path: Path
+) -> None:
+    finished_run(config, tmp_path / "runs", "alpha", 0.75)
+    async with open_app() as (app, pilot):
+        await pilot.press("end", "y", "3")
+        edited = app.workspace.network
+        await until(pilot, lambda: "alpha" in screen_text(app), "the list")
+        await pilot.press("f")
+        await until(pilot, lambda: isinstance(app.screen, Confirm), "the question")
+        await pilot.press("n")
+        await pilot.pause()
+        assert isinstance(app.screen, RunsScreen)
+        assert app.workspace.network == edited
+        await pilot.press("f")
+        await until(pilot, lambda: isinstance(app.screen, Confirm), "the question again")
+        await pilot.press("y")
+        await until(pilot, lambda: isinstance(app.screen, ExploreScreen), "the fork")
+        layers = app.screen.query_one(LayerTable)
+        assert layers.cursor == 0
+        await pilot.press("end", "enter")
+        await pilot.pause()
+        assert layers.cursor == len(config.network.layers) - 1
+        assert app.screen.query_one("#editor").display
 
 
 async def test_a_run_is_deleted_only_after_a_yes(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from textual.widgets import Input, OptionList, Static
 from alexplore.network.analysis import Analysis, analyse
 from alexplore.network.layers import LAYER_TYPES, Layer
 from alexplore.network.network import TOWERS, Network
+from alexplore.network.presets import Preset
 from alexplore.network.settings import SettingError, integer, optional, setting
 from alexplore.network.shape import shape_text
 from alexplore.network.words import bytes_text, short_count
@@ -359,7 +360,7 @@ class ExploreScreen(Screen[None]):
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Open the preset that was chosen in the list at the left."""
         if event.option.id:
-            self.open_preset(event.option.id)
+            self.open_named(event.option.id)
 
     @work
     async def action_presets(self) -> None:
@@ -370,21 +371,32 @@ class ExploreScreen(Screen[None]):
         if panel.display:
             panel.focus()
         elif chosen := await choose_preset(self, "Presets"):
-            self.open_preset(chosen)
+            self.open_named(chosen)
 
     @work
-    async def open_preset(self, name: str) -> None:
-        """Open a preset."""
+    async def open_named(self, name: str) -> None:
+        """Open the preset of that name."""
+        from alexplore.tui.screens.files import loaded
+
+        preset = loaded(self, name)
+        if preset is not None:
+            await self.open_preset(preset)
+
+    async def open_preset(self, preset: Preset) -> bool:
+        """Open a preset and show it from its first layer on; False where what is there is to be kept."""
         from alexplore.tui.screens.files import open_preset
 
         if self._build:
             self.notify("Finish the edit first: enter keeps it, escape cancels it", severity="warning")
-        elif await open_preset(self, name):
-            self.show()
-            self.query_one(PresetList).point_at(self.workspace.preset.name)
-            layers = self.query_one(LayerTable)
-            layers.cursor = 0
-            layers.focus()
+            return False
+        if not await open_preset(self, preset):
+            return False
+        self.show()
+        self.query_one(PresetList).point_at(preset.name)
+        layers = self.query_one(LayerTable)
+        layers.cursor = 0
+        layers.focus()
+        return True
 
     @work
     async def action_save(self) -> None:

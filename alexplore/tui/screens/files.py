@@ -31,7 +31,8 @@ async def choose_preset(screen: ExploreScreen, title: str) -> str | None:
     return await screen.app.push_screen_wait(Choose(title, preset_options()))
 
 
-def _loaded(screen: ExploreScreen, name: str) -> Preset | None:
+def loaded(screen: ExploreScreen, name: str) -> Preset | None:
+    """The preset of a name; None, and a message, where it can't be read."""
     try:
         return load_preset(name)
     except PresetError as error:
@@ -39,14 +40,11 @@ def _loaded(screen: ExploreScreen, name: str) -> Preset | None:
         return None
 
 
-async def open_preset(screen: ExploreScreen, name: str) -> bool:
+async def open_preset(screen: ExploreScreen, preset: Preset) -> bool:
     """Open a preset; unsaved edits are asked about. False where nothing was opened."""
     workspace = screen.workspace
     question = f"Leave the edits of {workspace.preset.name}? They are not saved."
     if workspace.modified and not await screen.app.push_screen_wait(Confirm(question)):
-        return False
-    preset = _loaded(screen, name)
-    if preset is None:
         return False
     workspace.open(preset)
     return True
@@ -55,7 +53,7 @@ async def open_preset(screen: ExploreScreen, name: str) -> bool:
 async def compare(screen: ExploreScreen) -> None:
     """Put another preset beside the network."""
     chosen = await choose_preset(screen, "Compare with")
-    other = _loaded(screen, chosen) if chosen else None
+    other = loaded(screen, chosen) if chosen else None
     if other is not None:
         await screen.app.push_screen(comparison(screen.workspace.preset, other))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
@@ -246,16 +246,16 @@ class RunsScreen(Screen[None]):
     def _overlaid(self, event: Overlaid) -> None:
         self.query_one("#overlay", Curves).draw(event.lines, event.epochs, rising=True)
 
-    def action_fork(self) -> None:
+    @work
+    async def action_fork(self) -> None:
         """Open the run's network and recipe in Explore."""
         summary = self.selected
         if summary is None or summary.config is None:
             return
         config = summary.config
         preset = Preset(config.preset, config.network, config.recipe, title=f"from {summary.run.name}")
-        workspace = self.app.workspace
-        workspace.open(replace(preset))
-        self.app.action_mode("explore")
+        if await self.app.explore.open_preset(preset):
+            self.app.action_mode("explore")
 
     def action_filter(self) -> None:
         """Show the filter."""
