@@ -17,11 +17,12 @@ from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, create_run, list_runs
 from alexplore.runs.events import LineWriter
 from alexplore.runs.status import Status, read_status, write_status
+from alexplore.runs.watch import Watch
 from alexplore.tui.app import ExploreApp
 from alexplore.tui.screens.dialogs import Confirm
 from alexplore.tui.screens.explore import ExploreScreen
 from alexplore.tui.screens.runs import RunsScreen
-from alexplore.tui.screens.train import TrainScreen
+from alexplore.tui.screens.train import Drawing, Polled, TrainScreen
 from alexplore.tui.widgets.layer_table import LayerTable
 from alexplore.tui.widgets.settings_editor import SettingInput, SettingsEditor
 from tests.tui.conftest import OpenApp
@@ -111,6 +112,25 @@ async def test_a_worker_that_dies_is_told(open_app: OpenApp, config: RunConfig, 
         await until(pilot, lambda: "crashed" in screen_text(app), "the crash")
         await until(pilot, lambda: bool(app.screen.query_one(RichLog).lines), "the log")
         assert "Segmentation fault" in screen_text(app)
+
+
+async def test_a_late_word_of_the_run_watched_before_is_not_drawn(
+    open_app: OpenApp, config: RunConfig, tmp_path: Path
+) -> None:
+    before = finished_run(config, tmp_path / "runs", "before", 0.75)
+    with LineWriter(before.events_file, attempt=0) as events:
+        events.append(event="warning", message="of the run before")
+    now = finished_run(config, tmp_path / "runs", "now", 0.875)
+    late = Polled(Watch(before).poll(), Drawing())
+    async with open_app() as (app, pilot):
+        app.attach(now)
+        await until(pilot, lambda: "epoch 2/2" in screen_text(app), "the log")
+        app.screen.post_message(late)
+        await pilot.pause()
+        with LineWriter(now.events_file, attempt=0) as events:
+            events.append(event="warning", message="of this run")
+        await until(pilot, lambda: "of this run" in screen_text(app), "the run's own word")
+        assert "of the run before" not in screen_text(app)
 
 
 async def test_runs_are_listed_filtered_marked_attached_and_forked(

@@ -241,6 +241,8 @@ class TrainScreen(Screen[None]):
 
     @on(Polled)
     def _polled(self, event: Polled) -> None:
+        if event.snapshot.run != self.app.attached:  # the last word about the run that was watched before
+            return
         before, self._snapshot = self._snapshot, event.snapshot
         with self.app.batch_update():
             self._draw_state(event.snapshot)
