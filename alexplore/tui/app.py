@@ -46,6 +46,7 @@ class ExploreApp(App[None]):
         self.workspace = Workspace(preset)
         self.runs_folder = runs_folder
         self.attached = attached
+        self.planning = False  # another run: Train shows its form though a run is attached
         self.farewell = ""
         self._leaving = False
 
@@ -98,7 +99,7 @@ class ExploreApp(App[None]):
 
     def attach(self, run: RunDirectory) -> None:
         """Watch a run in Train."""
-        self.attached = run
+        self.attached, self.planning = run, False
         if self.is_screen_installed("train") and self.screen is self.get_screen("train"):
             self.screen.post_message(ScreenResume())
         else:

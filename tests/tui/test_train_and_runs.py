@@ -114,6 +114,33 @@ async def test_a_worker_that_dies_is_told(open_app: OpenApp, config: RunConfig, 
         assert "Segmentation fault" in screen_text(app)
 
 
+@pytest.mark.parametrize("key", ["f1", "ctrl+p"])
+async def test_the_form_of_another_run_stays_when_a_dialog_over_it_closes(
+    open_app: OpenApp, config: RunConfig, tmp_path: Path, key: str
+) -> None:
+    run = finished_run(config, tmp_path / "runs", "alpha", 0.75)
+    async with open_app() as (app, pilot):
+        app.attach(run)
+        await until(pilot, lambda: "step 8" in screen_text(app), "the run")
+        await pilot.press("n")
+        await until(pilot, lambda: "batch_size" in screen_text(app), "the form")
+        set_field(app, "epochs", "77")
+        await pilot.press(key)
+        await until(pilot, lambda: app.screen.is_modal, "the dialog")
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, TrainScreen), "the screen below")
+        await pilot.pause()
+        assert app.screen.query_one(SettingsEditor).display
+        assert "77" in screen_text(app)
+
+        await pilot.press("escape")
+        await until(pilot, lambda: "step 8" in screen_text(app), "the run again")
+        await pilot.press("n")
+        await until(pilot, lambda: "batch_size" in screen_text(app), "the form again")
+        app.attach(run)
+        await until(pilot, lambda: "step 8" in screen_text(app), "the run that is attached anew")
+
+
 async def test_a_late_word_of_the_run_watched_before_is_not_drawn(
     open_app: OpenApp, config: RunConfig, tmp_path: Path
 ) -> None:

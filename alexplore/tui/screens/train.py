@@ -116,9 +116,9 @@ class TrainScreen(Screen[None]):
         self.query_one("#recipe").border_subtitle = "enter starts · escape goes back"
 
     async def on_screen_resume(self) -> None:
-        """Show the run that is attached, or the form."""
+        """Show the run that is attached, or the form: also when a dialog over it closes."""
         run = self.app.attached
-        if run is None:
+        if run is None or self.app.planning:
             self._show_form()
         else:
             self._show_run(run)
@@ -184,8 +184,7 @@ class TrainScreen(Screen[None]):
             return
         self.workspace.with_recipe(config.recipe)
         self._filled_from = (config.preset, config.recipe)
-        self.app.attached = run
-        self._show_run(run)
+        self.app.attach(run)
         self._launch(run)
 
     @on(SettingsEditor.Cancelled)
@@ -193,7 +192,7 @@ class TrainScreen(Screen[None]):
         if self.app.attached is None:
             self.app.action_mode("explore")
         else:
-            self._show_run(self.app.attached)
+            self.app.attach(self.app.attached)
 
     @work(thread=True)
     def _launch(self, run: RunDirectory) -> None:
@@ -311,6 +310,7 @@ class TrainScreen(Screen[None]):
 
     async def action_new(self) -> None:
         """Show the form for another run."""
+        self.app.planning = True
         self.workers.cancel_group(self, "watch")
         self._show_form()
 
