@@ -162,7 +162,7 @@ class Lines(Narrator):
     def update(self, snapshot: Snapshot) -> None:
         """Pass on what is new."""
         for reader in self._readers:
-            for record in reader.read():
+            for record in reader.read_all():
                 typer.echo(json.dumps(record))
 
 

@@ -10,6 +10,7 @@ import json
 import math
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -101,6 +102,13 @@ class LineReader:
             if isinstance(record, dict):
                 records.append(record)
         return records
+
+    def read_all(self) -> Iterator[dict[str, Any]]:
+        """All new records, however many: read a block at a time, as they are taken."""
+        before = None
+        while before != self._offset:
+            before = self._offset
+            yield from self.read()
 
 
 def last_records(path: Path, size: int = 64 * 1024) -> list[dict[str, Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import Any
 
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.events import LineReader
@@ -12,10 +11,7 @@ from alexplore.runs.events import LineReader
 
 def metrics_csv(run: RunDirectory) -> str:
     """Every metrics line as a row; a column for every key, those of the record itself first."""
-    reader = LineReader(run.metrics_file)
-    records: list[dict[str, Any]] = []
-    while block := reader.read():
-        records += block
+    records = list(LineReader(run.metrics_file).read_all())
     keys = list(dict.fromkeys(["step", "epoch", "attempt", "time", *(key for record in records for key in record)]))
     output = io.StringIO()
     writer = csv.DictWriter(output, [key for key in keys if key not in ("v", "seq")], extrasaction="ignore")

@@ -137,7 +137,7 @@ class Watch:
         self._values: dict[str, dict[int, tuple[float, float]]] = {}
         self._curves: Mapping[str, Curve] = {}
         self._steps: dict[str, int] = {}
-        self._kept: list[Mapping[str, Any]] = []
+        self._kept: deque[Mapping[str, Any]] = deque(maxlen=KEPT_EVENTS)
         self._last: dict[str, Mapping[str, Any]] = {}
         self._epochs: dict[int, EpochRow] = {}
         self._latest: dict[str, float] = {}
@@ -147,16 +147,14 @@ class Watch:
         """The run as it is now."""
         status = read_status(self.run)
         news = False
-        while records := self._metrics.read():
+        for record in self._metrics.read_all():
             news = True
-            for record in records:
-                self._take(record)
-        while records := self._events.read():
-            self._kept = [*self._kept, *records][-KEPT_EVENTS:]
-            for record in records:
-                self._last[str(record.get("event"))] = record
-                if row := read_epoch(record):
-                    self._epochs[row.epoch] = row
+            self._take(record)
+        for record in self._events.read_all():
+            self._kept.append(record)
+            self._last[str(record.get("event"))] = record
+            if row := read_epoch(record):
+                self._epochs[row.epoch] = row
         if news:
             self._curves = {name: Curve(*zip(*points.values(), strict=True)) for name, points in self._values.items()}
         epochs = tuple(self._epochs[number] for number in sorted(self._epochs))

@@ -32,12 +32,9 @@ class History:
 
 def read_history(run: RunDirectory) -> History:
     """Read events.jsonl whole."""
-    reader = LineReader(run.events_file)
-    events: list[dict[str, Any]] = []
-    while block := reader.read():
-        events += block
+    events = tuple(LineReader(run.events_file).read_all())
     attempts = max((int(e["attempt"]) for e in events if isinstance(e.get("attempt"), int)), default=-1) + 1
-    return History(attempts, tuple(events))
+    return History(attempts, events)
 
 
 class Journal:

@@ -95,6 +95,16 @@ def test_the_last_records_come_without_the_first(tmp_path: Path) -> None:
     assert 5 < len(records) < 20
     assert last_records(tmp_path / "none.jsonl") == []
 
+def test_all_is_read_however_long_it_is_and_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    lines = [f'{{"step": {step}}}' for step in range(10)]
+    damaged = "x" * 1000
+    path.write_text("\n".join([*lines, *[damaged] * 5000, *lines]) + "\n")  # more of it than a block
+    reader = LineReader(path)
+    assert [record["step"] for record in reader.read_all()] == [*range(10), *range(10)]
+    assert list(reader.read_all()) == []
+
+
 
 def test_what_a_full_disk_cuts_short_leaves_no_torn_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "metrics.jsonl"
