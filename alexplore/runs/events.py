@@ -11,6 +11,7 @@ import math
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -76,8 +77,8 @@ class LineReader:
         self._offset = 0
 
     def skip_to(self, offset: int) -> None:
-        """Begin at the first line after `offset`."""
-        with self._path.open("rb") as file:
+        """Begin at the first line after `offset`, if there is a file."""
+        with suppress(OSError), self._path.open("rb") as file:
             file.seek(offset)
             self._offset = offset + len(file.readline())
 

@@ -87,14 +87,6 @@ def test_a_reader_is_bounded(tmp_path: Path) -> None:
     assert [record["step"] for record in first + rest] == list(range(1000))
 
 
-def test_the_last_records_come_without_the_first(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.jsonl"
-    path.write_text("".join(f'{{"step": {step}}}\n' for step in range(10_000)))
-    records = last_records(path, size=200)
-    assert records[-1] == {"step": 9999}
-    assert 5 < len(records) < 20
-    assert last_records(tmp_path / "none.jsonl") == []
-
 def test_all_is_read_however_long_it_is_and_damaged(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     lines = [f'{{"step": {step}}}' for step in range(10)]
@@ -104,6 +96,30 @@ def test_all_is_read_however_long_it_is_and_damaged(tmp_path: Path) -> None:
     assert [record["step"] for record in reader.read_all()] == [*range(10), *range(10)]
     assert list(reader.read_all()) == []
 
+
+def test_the_last_records_come_without_the_first(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("".join(f'{{"step": {step}}}\n' for step in range(10_000)))
+    records = last_records(path, size=200)
+    assert records[-1] == {"step": 9999}
+    assert 5 < len(records) < 20
+    assert last_records(tmp_path / "none.jsonl") == []
+
+
+def test_a_file_that_goes_away_before_it_is_read_has_no_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("".join(f'{{"step": {step}}}\n' for step in range(100)))
+    look = Path.stat
+
+    def look_and_delete(self: Path) -> os.stat_result:
+        seen = look(self)
+        path.unlink()
+        return seen
+
+    monkeypatch.setattr(Path, "stat", look_and_delete)
+    assert last_records(path, size=200) == []
 
 
 def test_what_a_full_disk_cuts_short_leaves_no_torn_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
