@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -146,8 +147,11 @@ def list_runs(folder: Path) -> list[RunDirectory]:
     Raises:
         RunError: the folder can't be read.
     """
+    entries = []
     try:
-        entries = [(entry.stat().st_mtime_ns, entry.parent) for entry in folder.glob("*/config.json")]
+        for entry in folder.glob("*/config.json"):
+            with suppress(OSError):  # deleted since it was found
+                entries.append((entry.stat().st_mtime_ns, entry.parent))
     except OSError as error:
         raise RunError(f"{folder}: {error.strerror}", failure=True) from None
     return [RunDirectory(path) for _, path in sorted(entries, reverse=True)]

@@ -63,6 +63,16 @@ def test_runs_are_found_by_name_beginning_path_and_last(config: RunConfig, tmp_p
     assert len(list_runs(folder)) == 2
 
 
+def test_a_run_that_vanishes_while_runs_are_listed_is_left_out(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, lost = (create_run(config, tmp_path, name) for name in ("kept", "lost"))
+    found = list(tmp_path.glob("*/config.json"))
+    remove_run(lost)
+    monkeypatch.setattr(Path, "glob", lambda *_: iter(found))
+    assert list_runs(tmp_path) == [kept]
+
+
 def test_no_runs_is_no_error(tmp_path: Path) -> None:
     assert list_runs(tmp_path / "none") == []
     with pytest.raises(RunError, match="There are no runs yet"):

@@ -14,11 +14,12 @@ from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, RichLog
 
 from alexplore.runs.config import RunConfig
-from alexplore.runs.directory import RunDirectory, create_run, list_runs
+from alexplore.runs.directory import RunDirectory, RunError, create_run, list_runs
 from alexplore.runs.events import LineWriter
 from alexplore.runs.status import Status, read_status, write_status
 from alexplore.runs.watch import Watch
 from alexplore.tui.app import ExploreApp
+from alexplore.tui.screens import runs
 from alexplore.tui.screens.dialogs import Confirm
 from alexplore.tui.screens.explore import ExploreScreen
 from alexplore.tui.screens.runs import RunsScreen
@@ -198,6 +199,24 @@ async def test_runs_are_listed_filtered_marked_attached_and_forked(
         await pilot.pause()
         await pilot.press("enter")
         await until(pilot, lambda: "finished" in screen_text(app) and "100%" in screen_text(app), "the run")
+
+
+async def test_the_list_goes_on_when_the_folder_can_be_read_again(
+    open_app: OpenApp, config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished_run(config, tmp_path / "runs", "alpha", 0.75)
+
+    answers = iter([RunError("the server is away")])
+
+    def away_at_first(folder: Path) -> list[RunDirectory]:
+        for error in answers:
+            raise error
+        return list_runs(folder)
+
+    monkeypatch.setattr(runs, "list_runs", away_at_first)
+    async with open_app() as (app, pilot):
+        await pilot.press("3")
+        await until(pilot, lambda: "alpha" in screen_text(app), "the list")
 
 
 async def test_a_fork_leaves_edits_only_after_a_yes_and_begins_at_the_first_layer(

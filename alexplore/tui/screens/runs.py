@@ -105,13 +105,15 @@ class RunsScreen(Screen[None]):
 
     @work(thread=True, exclusive=True, group="look")
     def _look(self) -> None:
-        worker = get_current_worker()
+        worker, told = get_current_worker(), ""
         while not worker.is_cancelled:
             try:
                 self.post_message(Listed([summarise(run) for run in list_runs(self.app.runs_folder)]))
-            except RunError as error:
-                self.notify(str(error), severity="error", markup=False)
-                return
+                told = ""
+            except RunError as error:  # of a file system that may come back
+                if str(error) != told:
+                    told = str(error)
+                    self.notify(told, severity="error", markup=False)
             for _ in range(10):
                 if not worker.is_cancelled:
                     time.sleep(POLL_SECONDS / 10)
