@@ -6,9 +6,10 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from math import isfinite
+from pathlib import Path
 from typing import Any
 
 from alexplore.runs.config import RunConfig
@@ -19,6 +20,7 @@ from alexplore.runs.status import Status, read_status
 CURVES = ("train/loss", "val/loss", "train/acc", "val/acc")
 KEPT_EVENTS = 500
 PACE_RECORDS = 60
+KEPT_FILES = 4096
 
 
 @dataclass(frozen=True)
@@ -229,14 +231,37 @@ class Summary:
 
 
 def summarise(run: RunDirectory) -> Summary:
-    """Status and last numbers of a run; a damaged config.json leaves the rest."""
-    try:
-        config = run.config()
-    except RunError:
-        config = None
-    latest: dict[str, float] = {}
-    for record in last_records(run.metrics_file):
-        latest.update({key: number for key, value in record.items() if (number := read_number(value)) is not None})
+    """Status and last numbers of a run; a damaged config.json leaves the rest.
+
+    Files that did not change since they were read are not read again: whoever lists runs does so every second.
+    """
+    config = _config(run, _stamp(run.config_file))
+    latest = _latest(run.metrics_file, _stamp(run.metrics_file))
     return Summary(
         run, read_status(run), config, latest.get("val/acc"), latest.get("train/loss"), latest.get("images_per_second")
     )
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """What differs after every change of a file; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
+@lru_cache(maxsize=KEPT_FILES)
+def _config(run: RunDirectory, stamp: tuple[int, int] | None) -> RunConfig | None:  # noqa: ARG001 (keys the cache)
+    try:
+        return run.config()
+    except RunError:
+        return None
+
+
+@lru_cache(maxsize=KEPT_FILES)
+def _latest(metrics: Path, stamp: tuple[int, int] | None) -> Mapping[str, float]:  # noqa: ARG001 (keys the cache)
+    latest: dict[str, float] = {}
+    for record in last_records(metrics):
+        latest.update({key: number for key, value in record.items() if (number := read_number(value)) is not None})
+    return latest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,6 +61,30 @@ def test_progress_epochs_and_events(run: RunDirectory) -> None:
     assert [event_words(event, 2) for event in snapshot.events] == [words, "careful"]
     assert [event["event"] for event in snapshot.events_after(0)] == ["warning"]
     assert summarise(run).images_per_second == 120.0
+
+
+def test_a_list_reads_again_only_what_changed(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    with LineWriter(run.metrics_file, attempt=0) as writer:
+        writer.append(step=10, epoch=0.5, **{"train/loss": 2.0})
+    first = summarise(run)
+    opened: list[Path] = []
+    look = Path.open
+
+    def note(self: Path, *arguments: Any, **options: Any) -> Any:
+        opened.append(self)
+        return look(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", note)
+    assert summarise(run) == first
+    assert opened == [run.status_file]
+
+    with LineWriter(run.metrics_file, attempt=1) as writer:
+        writer.append(step=11, epoch=0.6, **{"train/loss": 1.0})
+    write_status(run, Status("finished", step=20, epoch=2.0, updated=1.0))
+    changed = summarise(run)
+    assert (changed.loss, changed.status.state, changed.config) == (1.0, "finished", first.config)
+    run.config_file.unlink()
+    assert summarise(run).config is None
 
 
 def test_the_remaining_time_goes_by_the_pace_of_the_metrics(run: RunDirectory) -> None:
