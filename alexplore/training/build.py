@@ -25,6 +25,7 @@ from alexplore.network.layers import (
     Tanh,
 )
 from alexplore.network.network import Network
+from alexplore.network.settings import SettingError
 from alexplore.network.shape import Shape, ShapeError, shape_text
 from alexplore.training import lrn
 from alexplore.training.convolution import Conv, padding_of
@@ -86,6 +87,23 @@ def check_classifier(network: Network) -> int:
             "end it with flatten and linear layers"
         )
     return output[0]
+
+
+def check_last_batch(network: Network, images: int, batch_size: int) -> None:
+    """Refuse a batch of one image for a batch norm that sees one value of it in a channel: no spread can be estimated.
+
+    Raises:
+        SettingError: the last batch of an epoch would be one.
+    """
+    if batch_size != 1 and images % batch_size != 1:
+        return
+    for row in analyse(network).computed:
+        one_value = row.input is not None and all(size == 1 for size in row.input[1:])
+        if isinstance(row.layer, BatchNorm) and row.layer.trains and one_value:
+            raise SettingError(
+                f"{row.layer.name} normalises over a batch, and the last batch of {images:,} images by {batch_size} is "
+                "one image: choose another batch_size"
+            )
 
 
 def logits(model: nn.Module, images: Tensor) -> Tensor:

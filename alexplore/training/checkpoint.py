@@ -35,6 +35,7 @@ from alexplore.training.errors import CheckpointError
 FORMAT = 1
 WEIGHTS, STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"
 LAST, PREVIOUS, BEST = "last", "previous", "best"
+SAVING, OLD = ".saving-", ".old-"
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,19 @@ class WholeState:
 
     def load_optimizer(self, model: nn.Module, optimizer: Optimizer, state: dict[str, Any]) -> None:
         """Take an optimizer's state from a checkpoint."""
-        optimizer.load_state_dict(state)
+        load_slots(optimizer, state)
+
+
+def load_slots(optimizer: Optimizer, state: dict[str, Any]) -> None:
+    """Take an optimizer's state, each tensor laid out in memory as its parameter is.
+
+    A fused optimizer goes through both side by side without a look at their strides.
+    """
+    optimizer.load_state_dict(state)
+    for parameter, slots in optimizer.state.items():
+        for key, value in slots.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                slots[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def save(folder: Path, weights: dict[str, Tensor], state: dict[str, Any], *, best: bool = False, **where: Any) -> None:
@@ -69,12 +82,12 @@ def save(folder: Path, weights: dict[str, Tensor], state: dict[str, Any], *, bes
     `where` goes into the manifest. With `best` the new checkpoint is the best one too.
 
     Raises:
-        CheckpointError: the disk is full or gone; what was there before is untouched.
+        CheckpointError: the disk is full or gone; there is still a whole checkpoint if there was one before.
     """
     try:
         folder.mkdir(exist_ok=True)
         _clear(folder)
-        new = Path(tempfile.mkdtemp(dir=folder, prefix=".saving-"))
+        new = Path(tempfile.mkdtemp(dir=folder, prefix=SAVING))
         try:
             _fill(new, weights, state, where)
         except BaseException:
@@ -84,7 +97,7 @@ def save(folder: Path, weights: dict[str, Tensor], state: dict[str, Any], *, bes
             _replace(folder / LAST, folder / PREVIOUS)
         _replace(new, folder / LAST)
         if best:
-            linked = Path(tempfile.mkdtemp(dir=folder, prefix=".saving-"))
+            linked = Path(tempfile.mkdtemp(dir=folder, prefix=SAVING))
             for file in (WEIGHTS, STATE, MANIFEST):
                 _link(folder / LAST / file, linked / file)
             fsync_folder(linked)
@@ -202,7 +215,7 @@ def _verified(path: Path, manifest: dict[str, Any]) -> bytes:
 def _replace(source: Path, target: Path) -> None:
     """Rename a folder to where another one may be, which goes."""
     if target.is_dir():
-        old = target.with_name(f".old-{target.name}")
+        old = target.with_name(f"{OLD}{target.name}")
         shutil.rmtree(old, ignore_errors=True)
         target.rename(old)
         source.rename(target)
@@ -219,7 +232,10 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _clear(folder: Path) -> None:
-    """Remove what a worker that was killed while saving left behind."""
-    for pattern in (".saving-*", ".old-*"):
+    """Tidy up after a worker that was killed while saving: between two renames, the old folder is put back."""
+    for name in (LAST, PREVIOUS, BEST):
+        if (folder / f"{OLD}{name}").is_dir() and not (folder / name).exists():
+            (folder / f"{OLD}{name}").rename(folder / name)
+    for pattern in (f"{SAVING}*", f"{OLD}*"):
         for path in folder.glob(pattern):
             shutil.rmtree(path, ignore_errors=True)

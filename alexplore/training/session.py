@@ -19,7 +19,7 @@ from alexplore.runs.directory import RunDirectory
 from alexplore.runs.files import write_atomically
 from alexplore.training import checkpoint
 from alexplore.training.batch_norm import share_statistics
-from alexplore.training.build import build, check_classifier
+from alexplore.training.build import build, check_classifier, check_last_batch
 from alexplore.training.data import Dataset, Preprocess, open_dataset
 from alexplore.training.distributed import Ranks
 from alexplore.training.errors import Stopped
@@ -32,7 +32,7 @@ from alexplore.training.pulse import Pulse
 from alexplore.training.randomness import seed_for
 from alexplore.training.recipe import make_optimizer
 from alexplore.training.signals import Signals
-from alexplore.training.towers import TowerState, build_tower
+from alexplore.training.towers import TowerState, build_tower, count_anew
 
 FEW_IMAGES = 4
 
@@ -80,6 +80,7 @@ def train(
 
     starting(f"loading {recipe.dataset}")
     dataset, preprocess = _open_data(run, config, ranks, device, journal, report)
+    check_last_batch(network, len(dataset.train), recipe.batch_size)
 
     starting("building the network")
     seed = seed_for(recipe.seed, "weights")
@@ -97,6 +98,7 @@ def train(
     if not choice:
         starting("measuring precision" if recipe.precision == "auto" else "measuring the machine")
         choice = _measured_choice(recipe, model, dataset, preprocess, ranks)
+        count_anew(model)
     journal.event("precision", **choice)
     precision = Precision(choice["precision"], device)
 

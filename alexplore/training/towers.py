@@ -21,6 +21,7 @@ from alexplore.network.layers import Conv2d, Dropout, Layer, Linear, LocalRespon
 from alexplore.network.network import Network
 from alexplore.network.shape import Shape
 from alexplore.training.build import Model, build, build_layer
+from alexplore.training.checkpoint import load_slots
 from alexplore.training.errors import UsageError
 
 EXCHANGE = "exchange_"
@@ -129,8 +130,7 @@ class Exchange(nn.Module):
     def __init__(self, towers: int, tower: int, *, summing: bool) -> None:
         super().__init__()
         self.towers, self.tower, self.summing = towers, tower, summing
-        self.received = 0  # bytes, on the way forward
-        self.images = 0
+        self.count_anew()
 
     def forward(self, own: Tensor) -> Tensor:
         """Exchange; counts what comes in."""
@@ -138,6 +138,11 @@ class Exchange(nn.Module):
         self.images += len(own)
         everyone: Tensor = _Gather.apply(own, self.towers, self.tower, self.summing)
         return everyone
+
+    def count_anew(self) -> None:
+        """Forget what came in so far."""
+        self.received = 0  # bytes, on the way forward
+        self.images = 0
 
     def extra_repr(self) -> str:
         return f"towers={self.towers}, tower={self.tower}, summing={self.summing}"
@@ -159,6 +164,13 @@ class _Gather(torch.autograd.Function):
         if summing:
             dist.all_reduce(gradient)
         return _channels_last(_part(gradient, towers, tower).transpose(0, 1)), None, None, None
+
+
+def count_anew(model: nn.Module) -> None:
+    """Forget what crossed so far: what is timed before training isn't training."""
+    for layer in model.children():
+        if isinstance(layer, Exchange):
+            layer.count_anew()
 
 
 def exchanged(model: nn.Module) -> dict[str, float]:
@@ -202,7 +214,7 @@ class TowerState:
             index: {key: self._own(names[index], value) if value.dim() else value for key, value in slot.items()}
             for index, slot in state["state"].items()
         }
-        optimizer.load_state_dict({**state, "state": slots})
+        load_slots(optimizer, {**state, "state": slots})
 
     def _split(self, name: str, value: Tensor) -> bool:
         layer = name.partition(".")[0]

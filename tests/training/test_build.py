@@ -19,8 +19,9 @@ from alexplore.network.analysis import analyse
 from alexplore.network.layers import read_layer
 from alexplore.network.network import Network, read_network
 from alexplore.network.presets import load_preset, shipped_names
+from alexplore.network.settings import SettingError
 from alexplore.network.shape import ShapeError
-from alexplore.training.build import build, build_layer, check_classifier, logits
+from alexplore.training.build import build, build_layer, check_classifier, check_last_batch, logits
 from alexplore.training.convolution import Conv
 
 Array = npt.NDArray[np.float64]
@@ -251,6 +252,28 @@ def test_frozen_layers_keep_weights_and_statistics() -> None:
     before = model.get_buffer("bn.running_mean").clone()
     model(torch.randn(8, 1, 4, 4))
     assert torch.equal(model.get_buffer("bn.running_mean"), before)
+
+
+@pytest.mark.parametrize("images", [16, 17, 1])
+@pytest.mark.parametrize("vector", [True, False])
+def test_a_batch_of_one_is_refused_where_pytorch_can_not_normalise_it(images: int, vector: bool) -> None:
+    flat = [{"name": "flat", "type": "flatten"}]
+    bn = [{"name": "bn", "type": "batch_norm"}]
+    fc = {"name": "fc", "type": "linear", "out_features": 3}
+    described = network([1, 4, 4], *(flat + bn if vector else bn + flat), fc)
+    model = build(described, 0).train()
+    refused = works = False
+    try:
+        check_last_batch(described, images, 4)
+    except SettingError as error:
+        refused = "bn normalises over a batch" in str(error)
+    try:
+        for batch in torch.split(torch.randn(images, 1, 4, 4), 4):
+            model(batch)
+        works = True
+    except ValueError:
+        pass
+    assert refused != works
 
 
 def test_logits_stop_before_a_last_softmax_only() -> None:

@@ -131,6 +131,18 @@ def test_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.Mon
     assert checkpoint.read(tmp_path / "last").manifest["step"] == 1
 
 
+@pytest.mark.parametrize("name", ["last", "previous", "best"])
+def test_dying_between_two_renames_loses_no_folder(name: str, tmp_path: Path) -> None:
+    for step in (1, 2):
+        checkpoint.save(tmp_path, weights(step), state(step), best=step == 1, step=step, epoch=0)
+    before = (tmp_path / name / "manifest.json").read_text()
+    (tmp_path / name).rename(tmp_path / f".old-{name}")
+    checkpoint.save(tmp_path, weights(3), state(3), step=3, epoch=0)
+    after = {"last": "previous", "previous": None, "best": "best"}[name]  # what it has become meanwhile
+    assert after is None or (tmp_path / after / "manifest.json").read_text() == before
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_best_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(self: Path, target: Path) -> None:
         raise OSError(1, "Operation not permitted")
