@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from alexplore.training.distributed import ALONE, Ranks
 from alexplore.training.precision import Precision
 
 TOP = 5
+FEW_CLASSES = 2 * TOP
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,11 @@ class Result:
     def accuracy_top5(self) -> float:
         """Share whose class was among the five likeliest."""
         return self.correct_top5 / max(1, self.images)
+
+    def values(self, classes: int) -> dict[str, float]:
+        """By the names of metrics.jsonl; the five likeliest of ten classes or fewer say little."""
+        values = {"val/loss": self.loss, "val/acc": self.accuracy}
+        return values if classes <= FEW_CLASSES else {**values, "val/acc5": self.accuracy_top5}
 
 
 def evaluate(
@@ -89,9 +96,8 @@ def _scores(model: nn.Module, precision: Precision, inputs: Tensor) -> Tensor:
 
 
 def _ten_crop_scores(model: nn.Module, preprocess: Preprocess, precision: Precision, images: Tensor) -> Tensor:
-    crops = preprocess.ten_crops(images)
-    means = sum(_scores(model, precision, crop).exp() for crop in crops) / len(crops)
-    return torch.as_tensor(means).log()
+    scores = torch.stack([_scores(model, precision, crop) for crop in preprocess.ten_crops(images)])
+    return scores.logsumexp(0) - math.log(len(scores))
 
 
 def _hits(scores: Tensor, labels: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from alexplore.training.recipe import update
 
 FIRST_SCALE = 2.0**16
 GROWTH_STEPS = 2000
+LARGEST_SCALE = 2.0**24  # far from infinity, from which no halving comes back
 
 
 class Guard:
@@ -44,7 +45,7 @@ class Guard:
     def step(self, loss: Tensor, share: float) -> Tensor:
         """One update by the gradient of `loss` × `share`; 1 on the device if the run is broken at or before it.
 
-        A loss that is not finite makes every gradient NaN, and so is seen by all ranks that share gradients.
+        A loss that is not finite makes the last layer's gradients NaN: all ranks that share gradients see it.
         """
         self._optimizer.zero_grad()
         torch.autograd.backward(loss, torch.where(loss.isfinite(), share, math.nan).to(loss) * self._scale)
@@ -69,7 +70,7 @@ class Guard:
 
     def _rescale(self, bad: Tensor) -> None:
         self._calm = (self._calm + 1) * (1 - bad)
-        grown = torch.where(self._calm >= GROWTH_STEPS, self._scale * 2, self._scale)
+        grown = torch.where(self._calm >= GROWTH_STEPS, (self._scale * 2).clamp(max=LARGEST_SCALE), self._scale)
         self._calm = self._calm * (self._calm < GROWTH_STEPS)
         self._scale = torch.where(bad > 0, (self._scale / 2).clamp(min=1), grown)
 

@@ -56,6 +56,19 @@ def test_counts_and_loss_are_those_of_one_pass(count: int, classes: int) -> None
     assert result.correct_top5 == int((ranks <= 5).sum())
 
 
+def test_ten_crops_of_what_is_next_to_impossible_have_a_loss() -> None:
+    data = dataset(3, 2, 6)
+    model = Picture(16, 2)
+    model.load_state_dict(
+        {"fc.weight": torch.zeros(2, 16), "fc.bias": torch.tensor([0.0, 200.0])}  # e⁻²⁰⁰ is no fp32 number
+    )
+    preprocess = Preprocess(Recipe(resize=6, random_crop=True), (1, 4, 4), data, CPU)
+    result = evaluate(model, data.val, preprocess, FP32, batch_size=3, ten_crops=True)
+    _, labels = next(data.val.batches(torch.arange(3), 3))
+    assert (labels == 0).any()
+    assert result.loss == pytest.approx(200 * (labels == 0).double().mean().item())
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
 @pytest.mark.parametrize(("count", "batch"), [(23, 8), (16, 8), (3, 5), (1, 5)])
 def test_ranks_see_every_image_once(size: int, count: int, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:

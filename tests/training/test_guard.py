@@ -108,6 +108,14 @@ def test_scaled_overflow_halves_the_scale_and_ends_the_run_only_without_one() ->
     assert one.step(loss_of(model, math.inf), 0.5) == 1
 
 
+def test_scale_never_grows_to_infinity() -> None:
+    model, made, _ = trained("sgd", steps=0, scaled=True)
+    one = Guard(made, CPU, scaled=True)
+    one.load({"scale": torch.tensor(2.0**24), "calm": torch.tensor(float(guard.GROWTH_STEPS))})
+    assert one.step(loss_of(model, 1e-9), 0.5) == 0
+    assert one.state()["scale"] == 2.0**24
+
+
 def test_scale_grows_after_calm_and_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "GROWTH_STEPS", 3)
     _, made, one = trained("sgd", steps=4, scaled=True)

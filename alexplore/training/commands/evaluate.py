@@ -10,7 +10,7 @@ from pathlib import Path
 
 from alexplore.training.commands.trained import load_trained, main
 from alexplore.training.data import Preprocess, open_dataset
-from alexplore.training.evaluate import TOP, evaluate
+from alexplore.training.evaluate import evaluate
 from alexplore.training.precision import Precision
 
 
@@ -36,9 +36,7 @@ def evaluate_run() -> int:
         batch_size=config.recipe.batch_size,
         ten_crops=arguments.ten_crop,
     )
-    values = {"val/loss": result.loss, "val/acc": result.accuracy}
-    if len(dataset.classes) > TOP:
-        values["val/acc5"] = result.accuracy_top5
+    values = result.values(len(dataset.classes))
     if arguments.json:
         print(json.dumps({**values, "images": result.images, "weights": str(trained.weights)}))
         return 0

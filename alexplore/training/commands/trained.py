@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from alexplore.network.presets import PresetError, read_preset
 from alexplore.network.settings import SettingError
-from alexplore.runs.config import RunConfig
+from alexplore.runs.config import Hardware, RunConfig
 from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.training import checkpoint
 from alexplore.training.build import build, check_classifier
@@ -55,7 +55,8 @@ def load_trained(source: Path, weights: Path | None) -> Trained:
         dataset = _presumed(config)
     if where is None:
         raise UsageError(f"{source.stem} has no checkpoint yet; train it, or give --weights FILE")
-    device = choose_device(config.hardware)
+    # What a run was trained on may be elsewhere; asking takes one device.
+    device = choose_device(Hardware("cpu" if config.hardware.device == "cpu" else "auto"))
     model = build(config.network)
     fit(model, checkpoint.read_weights(where), where)
     return Trained(config, dataset, model.eval().to(device), device, where)
