@@ -36,7 +36,7 @@ class LineWriter:
             OSError: the disk is full or gone. A line that was written in part is cut off again.
         """
         head = {"v": VERSION, "seq": self._sequence, "attempt": self._attempt, "time": round(time.time(), 3)}
-        line = (json.dumps(_finite({**head, **record}), ensure_ascii=False) + "\n").encode()
+        line = (json.dumps(_finite({**head, **record}), ensure_ascii=False) + "\n").encode(errors="backslashreplace")
         end = os.fstat(self._descriptor).st_size
         try:
             written = os.write(self._descriptor, line)

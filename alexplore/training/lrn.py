@@ -67,7 +67,7 @@ class _AcrossChannels(torch.autograd.Function):
         normalized = torch.empty_like(maps, memory_format=torch.channels_last)
         results, sums = _rows(normalized), torch.empty_like(rows)
         windows = _Windows(rows, size, size // 2, groups)
-        constant = windows.padded.new_tensor(k)
+        constant = windows.padded.new_full((), k)  # made on the device
         for block in _blocks(rows):
             a = _working(rows[block])
             s = torch.add(constant, windows.sum_of_product(a, a), alpha=scale)

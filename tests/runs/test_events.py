@@ -36,6 +36,14 @@ def test_numbers_that_are_not_finite_are_strings_and_read_back(tmp_path: Path) -
     assert read_number(True) is None
 
 
+def test_names_of_files_that_are_no_text_are_written_and_read_back(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.jpg")
+    path = tmp_path / "events.jsonl"
+    with LineWriter(path, attempt=0) as writer:
+        writer.append(message=f"{name} is damaged")
+    assert LineReader(path).read()[0]["message"] == f"{name} is damaged"
+
+
 @pytest.mark.parametrize("torn", [b'{"v": 1, "seq": 2, "ste', b"\xff\xfe", b"{"])
 def test_a_torn_last_line_is_cut_and_the_sequence_goes_on(tmp_path: Path, torn: bytes) -> None:
     path = tmp_path / "metrics.jsonl"

@@ -151,8 +151,8 @@ class Preprocess:
         # A whole line of pixels at a time: one to three channels are too few for the processor's vectors.
         count, height, width, channels = rows.shape
         lines = rows.reshape(count, height, width * channels).to(torch.float32)
-        offsets = self._moved(offset.view(-1, 1, channels).repeat(1, 1, width))
-        torch.addcmul(offsets, lines, self._moved(scale.repeat(width)), out=lines)
+        offsets = self._moved(offset.view(-1, 1, channels)).repeat(1, 1, width)
+        torch.addcmul(offsets, lines, self._moved(scale).repeat(width), out=lines)
         return lines.view(count, height, width, channels).permute(0, 3, 1, 2)
 
     def _moved(self, values: Tensor) -> Tensor:
