@@ -25,7 +25,7 @@ def launch(run: RunDirectory) -> subprocess.Popen[bytes]:
     """
     if read_status(run).live and is_locked(run):
         raise RunError(f"{run.name} is already being trained; watch it with `alexplore runs watch {run.name}`")
-    command = [sys.executable, "-m", "alexplore.training.worker", str(run.path)]
+    command = [sys.executable, "-P", "-m", "alexplore.training.worker", str(run.path)]
     try:
         with run.console_file.open("ab") as console:
             process = subprocess.Popen(
@@ -58,11 +58,14 @@ def become_rank(config: RunConfig, folder: Path, name: str) -> NoReturn:
     and goes on from its last checkpoint.
 
     Raises:
-        RunError: the directory can't be made, or did not appear within a minute.
+        RunError: the directory can't be made, is another run's, or did not appear within a minute.
     """
     run = RunDirectory(folder / name)
-    if os.environ["RANK"] == "0" and not run.config_file.is_file():
-        create_run(config, folder, name)
+    if os.environ["RANK"] == "0":
+        if not run.config_file.is_file():
+            create_run(config, folder, name)
+        elif run.config() != config:
+            raise RunError(f"{run.path} is of a run with other settings: choose another --name, or delete that run")
     deadline = time.monotonic() + STARTING_SECONDS * 2
     while not run.config_file.is_file():
         if time.monotonic() > deadline:
@@ -70,10 +73,10 @@ def become_rank(config: RunConfig, folder: Path, name: str) -> NoReturn:
                 f"{run.path}: the first rank has not made it; all machines need the same runs folder", failure=True
             )
         time.sleep(0.05)
-    os.execv(sys.executable, [sys.executable, "-m", "alexplore.training.worker", str(run.path)])
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "alexplore.training.worker", str(run.path)])
 
 
 def run_command(name: str, arguments: Sequence[str]) -> int:
     """Run a command that needs torch on this terminal; its exit code."""
     module = f"alexplore.training.commands.{name}"
-    return subprocess.run([sys.executable, "-m", module, *arguments], check=False).returncode
+    return subprocess.run([sys.executable, "-P", "-m", module, *arguments], check=False).returncode

@@ -48,15 +48,22 @@ class Interrupts:
                 signal.signal(number, handler)
 
 
-def follow(run: RunDirectory, *, owner: bool, as_json: bool = False, kill: Callable[[], None] | None = None) -> int:
+def follow(
+    run: RunDirectory,
+    *,
+    owner: bool,
+    as_json: bool = False,
+    kill: Callable[[], None] | None = None,
+    interrupts: Interrupts | None = None,
+) -> int:
     """Show a run until it ends; the exit code.
 
     The `owner` started it: the first Ctrl-C asks the worker to stop after a checkpoint, the second kills it. Anyone
-    else's Ctrl-C ends the watching alone.
+    else's Ctrl-C ends the watching alone. `interrupts` were counted before.
     """
     watch = Watch(run)
     show: Narrator = Lines(run) if as_json else Live() if sys.stdout.isatty() else Plain()
-    interrupts = Interrupts()
+    interrupts = interrupts or Interrupts()
     asked = False
     with interrupts.counted(), show:
         while True:
@@ -91,6 +98,8 @@ def _farewell(snapshot: Snapshot) -> int:
         narrate(end_words(snapshot))
         return DONE
     if status.state == "stopped":
+        if status.reason:
+            complain(status.reason)
         narrate(
             f"stopped at epoch {status.epoch:.2f}, step {status.step}; go on with: alexplore runs resume {run.name}"
         )

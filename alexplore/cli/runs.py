@@ -157,11 +157,17 @@ def resume(
 def _asked(action: str, run: str, runs_dir: Path | None) -> RunDirectory:
     found = find_run(run, runs_folder(runs_dir))
     made = request(found, action)
-    if not wait_for_answer(found, made, ANSWER_SECONDS):
+    answer = wait_for_answer(found, made, ANSWER_SECONDS)
+    status = read_status(found)
+    if answer is None and status.live:
         narrate(f"{found.name} has not answered in {ANSWER_SECONDS:.0f} s; it will {action} when it gets to it")
         raise typer.Exit(FAILED)
+    if answer is None and action != "stop":
+        raise RunError(f"{found.name} {status.state} before it could {action}", failure=True)
     if action == "stop":
         _wait_for_end(found)
+    if answer and answer.get("error"):
+        raise RunError(f"{found.name}: {answer['error']}", failure=True)
     return found
 
 

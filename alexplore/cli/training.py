@@ -10,12 +10,12 @@ from typing import Annotated, Any
 import typer
 
 from alexplore.cli.explore import PresetOption, RunsDir
-from alexplore.cli.output import FAILED, narrate
+from alexplore.cli.output import FAILED, WRONG_USE, narrate
 from alexplore.network.analysis import analyse
 from alexplore.network.presets import PresetError, find_preset, load_preset
 from alexplore.network.recipe import OPTIMIZERS, PRECISIONS, Recipe, change_recipe, parse_assignments
 from alexplore.network.settings import SettingError, read_settings
-from alexplore.runs.config import DEVICES, PARALLEL, DataSource, Hardware, RunConfig
+from alexplore.runs.config import DEVICES, PARALLEL, DataSource, Hardware, RunConfig, in_group
 from alexplore.runs.directory import RunDirectory, create_run, find_run, runs_folder
 
 
@@ -64,7 +64,7 @@ def train(
     if broken:
         raise SettingError(f"{opened.name} can't train: {broken.error}")
     config = RunConfig(opened.name, opened.network, recipe, hardware, source)
-    if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
+    if in_group():
         _join(config, runs_folder(runs_dir), name)
     run = create_run(config, runs_folder(runs_dir), name)
     start(run, detach=detach, as_json=as_json)
@@ -74,22 +74,25 @@ def start(run: RunDirectory, *, detach: bool, as_json: bool) -> None:
     """Start a worker on a run, and follow it unless it is to be left alone."""
     from alexplore.launch import launch
 
-    process = launch(run)
     if detach:
+        launch(run)
         typer.echo(run.name)
         narrate(f"training in the background; watch with: alexplore runs watch {run.name}")
         return
-    from alexplore.cli.follow import follow
+    from alexplore.cli.follow import Interrupts, follow
 
     narrate(f"run {run.name}")
+    interrupts = Interrupts()
+    with interrupts.counted():  # from before there is a worker that could be left behind
+        process = launch(run)
 
-    def kill() -> None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        def kill() -> None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
-    code = follow(run, owner=True, as_json=as_json, kill=kill)
+        code = follow(run, owner=True, as_json=as_json, kill=kill, interrupts=interrupts)
     # The worker knows a failure from wrong use, such as more GPUs than there are.
-    raise typer.Exit(process.wait() if code == FAILED else code)
+    raise typer.Exit(WRONG_USE if code == FAILED and process.wait() == WRONG_USE else code)
 
 
 def _join(config: RunConfig, folder: Path, name: str | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +48,12 @@ class DataSource:
     limit_train: int | None = setting(optional(integer(1)), None, "use only so many training images")
     limit_val: int | None = setting(optional(integer(1)), None, "use only so many validation images")
     download: bool = setting(flag(), True, "whether a missing data set may be fetched")
+
+
+def in_group() -> bool:
+    """Whether this process was started as one of a group of ranks, by torchrun or as torchrun would (its manual's
+    "Environment Variables")."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
 @dataclass(frozen=True)

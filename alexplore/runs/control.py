@@ -6,7 +6,7 @@ import json
 import secrets
 import time
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.events import LineReader
@@ -54,8 +54,6 @@ def pending(run: RunDirectory) -> list[Request]:
     """Requests not taken up yet, the oldest first. Each is taken away, so that it is answered once."""
     requests = []
     for path in sorted(run.control_folder.glob("*.json")):
-        if path.name.startswith("."):
-            continue
         content = read_json(path)
         path.unlink(missing_ok=True)
         if content is not None and content.get("action") in ACTIONS:
@@ -63,21 +61,24 @@ def pending(run: RunDirectory) -> list[Request]:
     return requests
 
 
-def wait_for_answer(run: RunDirectory, made: Request, seconds: float) -> bool:
-    """Wait until events.jsonl answers a request, or its worker is gone; False where neither happened in time."""
+def wait_for_answer(run: RunDirectory, made: Request, seconds: float) -> dict[str, Any] | None:
+    """The line of events.jsonl that answers a request, with an `error` where it could not be granted.
+
+    None where its worker ended without an answer, or gave none in time.
+    """
     reader = LineReader(run.events_file)
     deadline = time.monotonic() + seconds
     while True:
-        if any(event.get("event") == "control" and event.get("request") == made.id for event in reader.read()):
-            return True
-        if not read_status(run).live:
-            return True
-        if time.monotonic() > deadline:
-            return False
+        waiting = read_status(run).live and time.monotonic() < deadline
+        for event in reader.read():
+            if event.get("event") == "control" and event.get("request") == made.id:
+                return event
+        if not waiting:
+            return None
         time.sleep(0.1)
 
 
 def forget_requests(run: RunDirectory) -> None:
     """Drop what was asked of an earlier worker."""
-    for path in Path(run.control_folder).glob("*"):
+    for path in run.control_folder.glob("*"):
         path.unlink(missing_ok=True)

@@ -19,12 +19,14 @@ from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
-from alexplore.training.errors import RankError
+from alexplore.training.errors import RankError, UsageError
 
 T = TypeVar("T")
 
 MEETING = timedelta(minutes=10)
-PATIENCE = timedelta(days=2)  # a pause or a slow disk is no failure; a rank that is gone is noticed at once
+# A pause or a slow disk is no failure. A rank that is gone is: gloo notices at once, and where NCCL would wait, the
+# launcher ends the others.
+PATIENCE = timedelta(days=2)
 
 
 @dataclass(frozen=True)
@@ -128,24 +130,36 @@ class Ranks:
         """`objective` with its gradients averaged over the ranks as they are computed."""
         if self.data_size == 1:
             return objective
-        return DistributedDataParallel(objective, gradient_as_bucket_view=True)
+        # Buffers are the same on all ranks: see `batch_norm`.
+        return DistributedDataParallel(objective, gradient_as_bucket_view=True, broadcast_buffers=False)
 
 
 ALONE = Ranks()
 
 
 def join(device: torch.device, *, towers: bool) -> Ranks:
-    """Meet the other ranks, as torchrun's environment variables say, and connect to them."""
+    """Meet the other ranks, as torchrun's environment variables say, and connect to them.
+
+    Raises:
+        UsageError: this machine has no GPU for this rank.
+        RankError: not all ranks came in time.
+    """
     if os.environ.get("MASTER_ADDR") in ("127.0.0.1", "localhost"):
         os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback())  # host names often don't resolve
-    local_rank = int(os.environ["LOCAL_RANK"])
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))  # one rank a machine: some launchers leave it out
+    gpu = None
+    if device.type == "cuda":
+        if local_rank >= torch.cuda.device_count():
+            raise UsageError(
+                f"rank {os.environ['RANK']} is number {local_rank + 1} on this machine, which has "
+                f"{torch.cuda.device_count()} GPUs: start as many ranks as GPUs"
+            )
+        gpu = torch.device("cuda", local_rank)
+        torch.cuda.set_device(gpu)
     store, rank, size = next(rendezvous("env://", timeout=MEETING))
     fresh = PrefixStore(_meeting(store, rank, size), store)
-    backend = "gloo"
-    if device.type == "cuda":
-        torch.cuda.set_device(local_rank)
-        backend = "cpu:gloo,cuda:nccl"
-    dist.init_process_group(backend, store=fresh, rank=rank, world_size=size, timeout=PATIENCE)
+    backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
+    dist.init_process_group(backend, store=fresh, rank=rank, world_size=size, timeout=PATIENCE, device_id=gpu)
     machines: list[Any] = [None] * size
     dist.all_gather_object(machines, (socket.gethostname(), uuid.getnode()))
     return Ranks(rank, size, local_rank, machines.count(machines[rank]), towers)

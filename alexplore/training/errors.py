@@ -4,7 +4,11 @@ from __future__ import annotations
 
 
 class Stopped(Exception):
-    """Somebody asked for a stop; everything is saved."""
+    """Somebody asked for a stop; everything is saved, unless a `failure` says why not."""
+
+    def __init__(self, failure: str | None = None) -> None:
+        super().__init__(failure)
+        self.failure = failure
 
 
 class TrainingError(Exception):

@@ -34,6 +34,7 @@ from alexplore.training.recipe import Plateau, learning_rate, set_learning_rate
 from alexplore.training.towers import TowerState, exchanged
 
 PAUSE_SECONDS = 0.2
+SAVING = ("stop", "checkpoint")  # requests that are granted by saving
 
 
 class Objective(nn.Module):
@@ -226,9 +227,7 @@ class Trainer:
     def _close_epoch(self, result: Result) -> None:
         """Record an epoch's end, let the schedule see it, and save."""
         at = self.progress
-        values = {"val/loss": result.loss, "val/acc": result.accuracy}
-        if len(self.dataset.classes) > 10:
-            values["val/acc5"] = result.accuracy_top5
+        values = result.values(len(self.dataset.classes))
         epoch = at.epoch + 1
         damaged = self._count_damaged()
         self.journal.metrics(at.step, epoch, **at.last_line, **values)
@@ -272,11 +271,7 @@ class Trainer:
         """Do what is asked: save, pause, stop."""
         minutes = (time.monotonic() - self.saved_at) / 60
         wishes = self.pulse.look(checkpoint=minutes > self.recipe.checkpoint_minutes and self.ranks.rank == 0)
-        if wishes.stop or wishes.checkpoint:
-            self._save()
-        self._answer(wishes)
-        if wishes.stop:
-            raise Stopped
+        self._grant(wishes)
         if wishes.paused:
             self._pause()
 
@@ -286,23 +281,24 @@ class Trainer:
         while True:
             time.sleep(PAUSE_SECONDS)
             wishes = self.pulse.look()
-            if wishes.stop or wishes.checkpoint:
-                self._save()
-            self._answer(wishes)
-            if wishes.stop:
-                raise Stopped
+            self._grant(wishes)
             if not wishes.paused:
                 break
         self.clock += time.monotonic() - started
         self._tell("running")
 
-    def _answer(self, wishes: Wishes) -> None:
+    def _grant(self, wishes: Wishes) -> None:
+        """Save and stop where that is wished, and answer."""
+        failure = self._save() if wishes.stop or wishes.checkpoint else None
         for request in wishes.requests:
-            self.journal.event("control", request=request.id, action=request.action, step=self.progress.step)
+            failed = {"error": failure} if failure and request.action in SAVING else {}
+            self.journal.event("control", request=request.id, action=request.action, step=self.progress.step, **failed)
+        if wishes.stop:
+            raise Stopped(failure)
 
-    def _save(self, *, best: bool = False) -> None:
-        """Save a checkpoint; a full disk is told and training goes on with the last good one."""
-        at = self.progress
+    def _save(self, *, best: bool = False) -> str | None:
+        """Save a checkpoint; a full disk is told, and returned, and training goes on with the last good one."""
+        at, failure = self.progress, None
         started = time.monotonic()
         weights, optimizer = self.held.collect(self.model, self.optimizer)
         if self.ranks.rank == 0:
@@ -316,13 +312,15 @@ class Trainer:
             try:
                 checkpoint.save(self.run.checkpoints_folder, weights, state, best=best, **where)
             except CheckpointError as error:
-                self.journal.event("warning", message=f"no checkpoint at step {at.step}: {error}; training goes on")
+                failure = f"no checkpoint at step {at.step}: {error}"
+                self.journal.event("warning", message=failure)
             else:
                 seconds = round(time.monotonic() - started, 3)
                 self.journal.event("checkpoint", step=at.step, epoch=at.epoch, best=best, seconds=seconds)
         self.journal.sync()
         self.saved_at = time.monotonic()
         self.clock += self.saved_at - started
+        return failure
 
     def _count_time(self) -> float:
         """Seconds of work since this was last asked, without pauses and saving; added to progress."""

@@ -10,10 +10,11 @@ import torch
 
 from alexplore.network.analysis import analyse
 from alexplore.network.words import bytes_text
-from alexplore.runs.config import Hardware, RunConfig
+from alexplore.runs.config import Hardware, RunConfig, in_group
 from alexplore.training.distributed import Ranks
 from alexplore.training.errors import UsageError
 from alexplore.training.journal import History
+from alexplore.training.processors import processors
 from alexplore.training.towers import place
 
 NICE = 10
@@ -32,7 +33,7 @@ def choose_device(hardware: Hardware) -> torch.device:
         raise UsageError("--device cuda: PyTorch finds no GPU on this machine; use --device cpu, or auto")
     if hardware.device == "cpu" or not there:
         return torch.device("cpu")
-    if hardware.gpus is not None and hardware.gpus > there and "RANK" not in os.environ:
+    if hardware.gpus is not None and hardware.gpus > there and not in_group():
         raise UsageError(f"--gpus {hardware.gpus}: this machine has {there}; use --gpus {there} or less")
     return torch.device("cuda")
 
@@ -46,20 +47,31 @@ def choose_ranks(config: RunConfig, device: torch.device) -> int:
     gpus = torch.cuda.device_count() if device.type == "cuda" else None
     ranks = config.hardware.gpus
     if config.hardware.parallel == "towers":
-        place(config.network)
         towers = config.network.towers
-        if ranks not in (None, towers):
-            raise UsageError(f"--gpus {ranks} --parallel towers: this network has {towers} towers, each for one rank")
+        check_ranks(config, ranks or towers)
         if gpus is not None and towers > gpus:
             raise UsageError(f"--parallel towers: {towers} towers need as many GPUs, this machine has {gpus}")
         return towers
     if ranks is None:
         ranks = min(gpus or 1, config.recipe.batch_size)
-    if ranks > config.recipe.batch_size:
-        raise UsageError(
-            f"--gpus {ranks}: a batch of {config.recipe.batch_size} images can't be shared among more ranks"
-        )
+    check_ranks(config, ranks)
     return ranks
+
+
+def check_ranks(config: RunConfig, ranks: int) -> None:
+    """Refuse a number of ranks, chosen here or by torchrun, among which the work can't be shared.
+
+    Raises:
+        UsageError: a batch has fewer images, or the network can't be split into as many towers.
+    """
+    if config.hardware.parallel == "towers":
+        place(config.network)
+        towers = config.network.towers
+        if ranks != towers:
+            raise UsageError(f"--parallel towers: this network has {towers} towers, each for one rank, not for {ranks}")
+    elif ranks > config.recipe.batch_size:
+        batch = config.recipe.batch_size
+        raise UsageError(f"{ranks} ranks: a batch of {batch} images can't be shared among so many; use {batch} or less")
 
 
 def check_memory(config: RunConfig, ranks: int) -> None:
@@ -94,7 +106,7 @@ def set_threads(device: torch.device, ranks: Ranks, history: History) -> int:
     if device.type == "cpu" and earlier.get("device") == "cpu" and earlier.get("ranks") == ranks.size:
         torch.set_num_threads(int(earlier["threads"]))
     elif ranks.size > 1:
-        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // ranks.local_size))
+        torch.set_num_threads(max(1, processors() // ranks.local_size))
     return torch.get_num_threads()
 
 
@@ -103,6 +115,11 @@ def prepare(device: torch.device) -> None:
     if device.type == "cpu":
         _be_nice()
         _keep_memory()
+    else:
+        # The shapes stay: cuDNN may try its ways once. Products as convolutions: in TF32, PyTorch's default for the
+        # latter (its manual's "TensorFloat-32 on Ampere").
+        torch.backends.cudnn.benchmark = True
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
 
 
 def _be_nice() -> None:

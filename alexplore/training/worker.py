@@ -7,6 +7,7 @@ and WORLD_SIZE set, as it is under torchrun.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from alexplore.network.settings import SettingError
 from alexplore.network.shape import ShapeError
-from alexplore.runs.config import RunConfig
+from alexplore.runs.config import RunConfig, in_group
 from alexplore.runs.control import forget_requests, leave_request
 from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.files import read_json
@@ -27,7 +28,7 @@ from alexplore.training.journal import Journal, SilentJournal, read_history
 from alexplore.training.signals import Signals
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 DONE, FAILED, WRONG_USE, STOPPED = 0, 1, 2, 3
 
@@ -38,6 +39,8 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 # Threads that have nothing to do wait actively for 0.2 ms and then sleep; read by OpenMP when torch is imported. The
 # default of 5 ms makes training many times slower as soon as another program wants one of the cores.
 
+# What gloo and the meeting's store say when the process at the other end of a connection is gone.
+PEER_GONE = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "recv operation to complete")
 ANOTHER_RANK = "another rank ended before its work was done; console.log has its last words"
 
 
@@ -47,9 +50,12 @@ def main(arguments: list[str]) -> int:
         print("usage: python -m alexplore.training.worker RUN_DIR", file=sys.stderr)
         return WRONG_USE
     run = RunDirectory(Path(arguments[0]).resolve())
+    for stream in (sys.stdout, sys.stderr):  # names of files need not be text
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         config = run.config()
-        if "RANK" in os.environ:
+        if in_group():
             return _be_rank(run, config)
         with worker_lock(run):
             return _be_worker(run, config)
@@ -81,7 +87,7 @@ def _be_worker(run: RunDirectory, config: RunConfig) -> int:
         if device.type == "cpu":
             machine.check_memory(config, ranks)
         if ranks > 1:
-            return _launch(run, ranks, device, journal, signals)
+            return _launch(run, ranks, journal, signals)
         machine.prepare(device)
         session.train(run, config, ALONE, device, journal, history, signals)
         return DONE
@@ -89,7 +95,7 @@ def _be_worker(run: RunDirectory, config: RunConfig) -> int:
     return _guarded(journal, work)
 
 
-def _launch(run: RunDirectory, ranks: int, device: torch.device, journal: Journal, signals: Signals) -> int:
+def _launch(run: RunDirectory, ranks: int, journal: Journal, signals: Signals) -> int:
     """Launch ranks and wait for them; the first of them writes how it goes, and how it ended."""
     from alexplore.training.elastic import launch_ranks
 
@@ -99,7 +105,7 @@ def _launch(run: RunDirectory, ranks: int, device: torch.device, journal: Journa
         raise Stopped
     os.environ[LAUNCHER] = str(os.getpid())
     try:
-        launch_ranks(run, ranks, device)
+        launch_ranks(run, ranks)
     except RankError:
         if _written(run, "state") not in ENDED or _written(run, "reason") == ANOTHER_RANK:
             raise  # the first rank could not know why
@@ -126,6 +132,7 @@ def _be_rank(run: RunDirectory, config: RunConfig) -> int:
 
             distributed.end_with_parent(launcher or os.getppid())
             device = machine.choose_device(config.hardware)
+            machine.check_ranks(config, int(os.environ["WORLD_SIZE"]))
             machine.prepare(device)
             ranks = distributed.join(device, towers=config.hardware.parallel == "towers")
             session.train(run, config, ranks, ranks.device(device), journal, ranks.tell(history), signals)
@@ -149,8 +156,8 @@ def _guarded(journal: Journal, work: Callable[[], int], who: str = "") -> int:
 
     try:
         return work()
-    except Stopped:
-        journal.end("stopped")
+    except Stopped as stopped:
+        journal.end("stopped", stopped.failure)
         return STOPPED
     except UsageError as error:
         failed(str(error))
@@ -176,16 +183,13 @@ def _orphaned() -> bool:
 def _explanation(error: Exception) -> str | None:
     """What an exception of PyTorch's means to a person, where that is known."""
     import torch
-    from torch.distributed import DistError
 
     text = str(error)
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text:
         return (
             f"out of memory: {text.splitlines()[0] if text else 'the machine has no more'}; try a smaller --batch-size"
         )
-    if isinstance(error, DistError) or "gloo" in text.lower():
-        return ANOTHER_RANK
-    return None
+    return ANOTHER_RANK if any(sign in text for sign in PEER_GONE) else None
 
 
 def _epochs_done(run: RunDirectory) -> int:

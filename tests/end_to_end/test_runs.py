@@ -7,6 +7,8 @@ import io
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -76,8 +78,11 @@ def test_a_training_is_followed_in_plain_lines_and_asked_afterwards(
     assert len(answers) == 5
     assert [p for _, p in answers] == sorted((p for _, p in answers), reverse=True)
     assert 0 < sum(p for _, p in answers) <= 1 + 1e-6
-    wrong = alexplore("predict", "one", str(tiny_preset), "/no/such.png")
+    Image.new("1", (14_000, 14_000)).save(tmp_path / "bomb.png")
+    wrong = alexplore("predict", "one", str(tiny_preset), "/no/such.png", str(tmp_path / "bomb.png"))
     assert wrong.returncode == 1
+    assert "Traceback" not in wrong.stderr
+    assert "bomb.png: Image size (196000000 pixels) exceeds limit" in wrong.stderr
     assert "not an image" in wrong.stderr
     assert "No such file" in wrong.stderr
 
@@ -169,6 +174,29 @@ def test_more_gpus_than_there_are(alexplore: Alexplore, tiny_preset: Path) -> No
     done = alexplore("train", "-p", str(tiny_preset), "--device", "cuda", "--gpus", "99", CUDA_VISIBLE_DEVICES="")
     assert done.returncode == 2
     assert "GPU" in done.stderr
+
+
+def test_a_group_of_ranks_does_not_go_on_with_another_run(
+    alexplore: Alexplore, tiny_preset: Path, tmp_path: Path
+) -> None:
+    options = ("train", "-p", str(tiny_preset), *LIMITS, "--name", "shared", "--runs-dir", str(tmp_path))
+    assert alexplore(*options, "--epochs", "1").returncode == 0
+    group = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29517"}
+    done = alexplore(*options, "--epochs", "7", **group)
+    assert done.returncode == 2
+    assert "is of a run with other settings" in done.stderr
+    again = alexplore(*options, "--epochs", "1", **group)
+    assert "other settings" not in again.stderr
+    assert again.returncode == 0
+
+
+def test_a_folder_of_python_files_is_no_hindrance(tmp_path: Path) -> None:
+    for name in ("queue", "select", "random"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('not meant to be imported')\n")
+    program = Path(sys.executable).with_name("alexplore")
+    done = subprocess.run([program, "doctor"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "memory" in done.stdout
 
 
 def test_real_fashion_mnist_is_learnt(alexplore: Alexplore) -> None:

@@ -117,9 +117,9 @@ def test_ranks_are_steered_together(make_run: MakeRun) -> None:
     process = start_worker(run)
     wait_until(partial(has_done, run, 3), run)
     assert read_status(run).pid == process.pid
-    assert wait_for_answer(run, request(run, "pause"), 30)
+    assert wait_for_answer(run, request(run, "pause"), 120)
     wait_until(lambda: state_of(run) == "paused", run)
-    assert wait_for_answer(run, request(run, "resume"), 30)
+    assert wait_for_answer(run, request(run, "resume"), 120)
     wait_until(lambda: state_of(run) == "running", run)
     process.send_signal(signal.SIGTERM)
     assert end_of(process, run) == 3
@@ -164,7 +164,7 @@ def test_two_torchruns_train_together_and_restart_after_a_killed_rank(make_run: 
         assert again["step"] >= 4
         wait_until(partial(has_done, run, again["step"] + 3), run)
         assert read_status(run).state == "running"
-        assert wait_for_answer(run, request(run, "stop"), 30)
+        assert wait_for_answer(run, request(run, "stop"), 120)
         for agent in agents:
             assert agent.wait(60) == 0
         assert read_status(run).state == "stopped"

@@ -89,27 +89,42 @@ def test_it_is_steered_through_its_control_folder(make_run: MakeRun) -> None:
     assert os.getpriority(os.PRIO_PROCESS, process.pid) >= 10
 
     asked = request(run, "checkpoint")
-    assert wait_for_answer(run, asked, 30)
+    assert wait_for_answer(run, asked, 120)
     assert (run.checkpoints_folder / "last" / "manifest.json").is_file()
 
-    assert wait_for_answer(run, request(run, "pause"), 30)
+    assert wait_for_answer(run, request(run, "pause"), 120)
     wait_until(lambda: state_of(run) == "paused", run)
     at = steps_done(run)
     time.sleep(0.6)
     assert steps_done(run) == at
     assert is_locked(run)
 
-    assert wait_for_answer(run, request(run, "resume"), 30)
+    assert wait_for_answer(run, request(run, "resume"), 120)
     wait_until(lambda: steps_done(run) > at, run)
 
     asked = request(run, "stop")
-    assert wait_for_answer(run, asked, 30)
+    assert wait_for_answer(run, asked, 120)
     assert end_of(process, run) == 3
     status = read_status(run)
     assert status.state == "stopped"
     assert json.loads((run.checkpoints_folder / "last" / "manifest.json").read_text())["step"] == status.step
     answer = next(event for event in events(run, "control") if event["request"] == asked.id)
     assert (answer["action"], answer["step"]) == ("stop", status.step)
+
+
+def test_what_can_not_be_saved_is_answered(make_run: MakeRun) -> None:
+    run = make_run(**LONG)
+    run.checkpoints_folder.rmdir()
+    run.checkpoints_folder.write_text("no folder")
+    process = start_worker(run)
+    wait_until(partial(has_done, run, 1), run)
+    answer = wait_for_answer(run, request(run, "checkpoint"), 120)
+    assert answer is not None
+    assert "no checkpoint at step" in answer["error"]
+    assert state_of(run) == "running"
+    request(run, "stop")
+    assert end_of(process, run) == 3
+    assert "no checkpoint at step" in (read_status(run).reason or "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -21,6 +21,7 @@ from alexplore.training.commands.trained import main
 from alexplore.training.data import store
 from alexplore.training.data.known import KNOWN
 from alexplore.training.precision import matmul_peak
+from alexplore.training.processors import processors
 
 Line = tuple[str, str, str]  # ✓ or ✗ or ·, what, and what about it
 
@@ -43,7 +44,7 @@ def software() -> Iterator[Line]:
 
 def devices() -> Iterator[Line]:
     """Processors, memory, GPUs, how fast they multiply, and how ranks talk."""
-    cores = len(os.sched_getaffinity(0))
+    cores = processors()
     memory = psutil.virtual_memory()
     yield "✓", "processor", f"{cores} cores, {bytes_text(memory.available)} of {bytes_text(memory.total)} memory free"
     yield "✓", "", f"multiplies at {_speeds(torch.device('cpu'))}"

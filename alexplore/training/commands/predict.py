@@ -8,11 +8,12 @@ import sys
 from pathlib import Path
 
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from alexplore.training.build import logits
 from alexplore.training.commands.trained import Trained, load_trained, main
 from alexplore.training.data import Preprocess
+from alexplore.training.data.images import why_unreadable
 
 LIKELIEST = 5
 BAR = 30
@@ -34,11 +35,10 @@ def predict() -> int:
         try:
             with Image.open(path) as image:
                 answers[str(path)] = likeliest(trained, preprocess, image)
-        except UnidentifiedImageError:
-            print(f"error: {path}: not an image that can be read", file=sys.stderr)
-            failed = 1
-        except OSError as error:
-            print(f"error: {path}: {error.strerror or error}", file=sys.stderr)
+        except MemoryError:
+            raise
+        except Exception as error:  # (decoders meet damage with whatever they stumble over)
+            print(f"error: {path}: {why_unreadable(error)}", file=sys.stderr)
             failed = 1
         else:
             if not arguments.json:

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from alexplore.training.data.dataset import DataError, balanced, left_out
-from alexplore.training.data.images import read_image
+from alexplore.training.data.images import read_image, why_unreadable
+from alexplore.training.processors import processors
 
 Report = Callable[[str], None]
 
@@ -123,7 +124,7 @@ class FolderSplit:
         self._image_bytes = channels * size[0] * size[1]
         self._device = device
         self._report = report
-        self._workers = processors() if workers is None else workers
+        self._workers = decoders() if workers is None else workers
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -163,10 +164,10 @@ class FolderSplit:
         return shutil.disk_usage(shared).free // (2 * BATCHES_AHEAD * batch_size * self._image_bytes)
 
 
-def processors() -> int:
+def decoders() -> int:
     """Decoding processes for one rank: an equal share of the processors that this process may use."""
     ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return max(1, min(MOST_WORKERS, len(os.sched_getaffinity(0)) // ranks))
+    return max(1, min(MOST_WORKERS, processors() // ranks))
 
 
 _Sample = tuple[int, Tensor | None, str]
@@ -191,7 +192,7 @@ class _Decoder(TorchDataset[_Sample]):
         except MemoryError:
             raise
         except Exception as error:  # (decoders meet damage with whatever they stumble over)
-            return index, None, _reason(error)
+            return index, None, why_unreadable(error)
 
     def collate(self, samples: list[_Sample]) -> _Decoded:
         """A batch (N, H, W, C) of what could be read, its indices, and what could not."""
@@ -243,10 +244,3 @@ def _files(folder: Path) -> list[str]:
 
 def _some(names: list[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
-
-
-def _reason(error: Exception) -> str:
-    """What a decoder's error says, without the path, which is named beside it."""
-    if isinstance(error, UnidentifiedImageError):
-        return "not an image that Pillow knows"
-    return error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 
@@ -24,6 +24,13 @@ def read_image(image: Image.Image, channels: int, size: tuple[int, int]) -> Tens
     picture = ImageOps.fit(picture, (width, height), Image.Resampling.BILINEAR)
     pixels = torch.from_numpy(np.array(picture))
     return pixels.view(height, width, channels).permute(2, 0, 1)
+
+
+def why_unreadable(error: Exception) -> str:
+    """What a decoder's error says, without the path, which is named beside it."""
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image that Pillow knows"
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
 
 
 def _plain(image: Image.Image, mode: str) -> Image.Image:
