@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from alexplore.network.network import Network
 from alexplore.network.recipe import Recipe
@@ -19,6 +20,7 @@ from alexplore.training.metrics import StepLog
 from alexplore.training.precision import Precision
 from alexplore.training.recipe import make_optimizer
 
+CPU = torch.device("cpu")
 RECIPES: list[dict[str, Any]] = [
     {"optimizer": "sgd", "weight_decay": 1e-3},
     {"optimizer": "adam", "precision": "bf16", "random_crop": True, "crop_padding": 2, "horizontal_flip": True},
@@ -26,14 +28,17 @@ RECIPES: list[dict[str, Any]] = [
 ]
 
 
+def made(changes: dict[str, Any], small: Network, device: torch.device) -> tuple[Recipe, Preprocess]:
+    recipe = Recipe(**changes)
+    none = Resident(torch.zeros(0, 1, 12, 12, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64), CPU)
+    dataset = Dataset("none", tuple("0123456789"), 1, (0.5,), (0.2,), none, none, size=(12, 12))
+    return recipe, Preprocess(recipe, small.input, dataset, device)
+
+
 @pytest.mark.parametrize("changes", RECIPES, ids=lambda changes: str(changes["optimizer"]))
 def test_a_step_runs_without_values(changes: dict[str, Any], small: Network) -> None:
-    device = torch.device("cpu")
-    recipe = Recipe(**changes)
-    none = Resident(torch.zeros(0, 1, 12, 12, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64), device)
-    dataset = Dataset("none", tuple("0123456789"), 1, (0.5,), (0.2,), none, none, size=(12, 12))
-    preprocess = Preprocess(recipe, small.input, dataset, device)
-    precision = Precision("fp32" if recipe.precision == "auto" else recipe.precision, device)
+    recipe, preprocess = made(changes, small, CPU)
+    precision = Precision("fp32" if recipe.precision == "auto" else recipe.precision, CPU)
     # Tensors without values: whatever looks at one raises.
     model = build(small)
     with FakeTensorMode(allow_non_fake_inputs=True) as without_values:
@@ -41,8 +46,8 @@ def test_a_step_runs_without_values(changes: dict[str, Any], small: Network) -> 
             for name, parameter in list(module.named_parameters(recurse=False)):
                 setattr(module, name, nn.Parameter(without_values.from_tensor(parameter.detach())))
         objective = Objective(model, recipe, precision)
-        guard = Guard(make_optimizer(recipe, model), device, scaled=precision.scaled)
-        log = StepLog(device)
+        guard = Guard(make_optimizer(recipe, model), CPU, scaled=precision.scaled)
+        log = StepLog(CPU)
         images, labels = torch.zeros(8, 1, 12, 12, dtype=torch.uint8), torch.zeros(8, dtype=torch.int64)
         for step in range(2):
             inputs = preprocess.train(images, seed=step)
@@ -50,3 +55,35 @@ def test_a_step_runs_without_values(changes: dict[str, Any], small: Network) -> 
             log.add(loss, correct, len(labels), guard.step(loss, 1 / 8))
         with pytest.raises(DataDependentOutputException):
             log.take().tolist()
+
+
+class Copies(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes which copies between devices are waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.waited: list[bool] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func is torch.ops.aten._to_copy.default and args[0].device != result.device:
+            self.waited.append(not (kwargs or {}).get("non_blocking"))
+        return result
+
+
+@pytest.mark.parametrize("changes", RECIPES, ids=lambda changes: str(changes["optimizer"]))
+def test_what_a_step_sends_to_a_gpu_is_not_waited_for(changes: dict[str, Any], small: Network) -> None:
+    gpu = torch.device("cuda", 0)
+    recipe, preprocess = made(changes, small, gpu)
+    model = build(small)
+    with FakeTensorMode(allow_non_fake_inputs=True) as without_values:  # a GPU's tensors without a GPU: forward alone
+        for module in model.modules():
+            for name, parameter in list(module.named_parameters(recurse=False)):
+                setattr(module, name, nn.Parameter(without_values.from_tensor(parameter.detach()).to(gpu)))
+        images = torch.zeros(8, 1, 12, 12, dtype=torch.uint8, device=gpu)
+        labels = torch.zeros(8, dtype=torch.int64, device=gpu)
+        with Copies() as copies:
+            loss, correct = Objective(model, recipe, Precision("fp32", gpu))(preprocess.train(images, seed=1), labels)
+    assert loss.device == correct.device == gpu
+    assert copies.waited
+    assert not any(copies.waited)
