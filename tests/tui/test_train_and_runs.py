@@ -262,6 +262,22 @@ async def test_a_run_is_deleted_only_after_a_yes(open_app: OpenApp, config: RunC
         await until(pilot, lambda: "No runs yet" in screen_text(app), "the empty list")
 
 
+async def test_a_run_that_starts_while_its_deletion_is_asked_about_stays(
+    open_app: OpenApp, config: RunConfig, tmp_path: Path
+) -> None:
+    run = finished_run(config, tmp_path / "runs", "alpha", 0.75)
+    async with open_app() as (app, pilot):
+        await pilot.press("3")
+        await until(pilot, lambda: "alpha" in screen_text(app), "the list")
+        await pilot.press("delete")
+        await until(pilot, lambda: isinstance(app.screen, Confirm), "the question")
+        run.status_file.unlink()  # as of a run that was just launched, whose worker has not said anything yet
+        await pilot.press("y")
+        await until(pilot, lambda: bool(app._notifications) or not run.path.exists(), "an answer")
+        assert run.path.exists()
+        assert "being trained" in next(iter(app._notifications)).message
+
+
 @pytest.mark.parametrize("size", [(60, 20), (80, 24), (120, 40)])
 async def test_every_mode_fits(open_app: OpenApp, config: RunConfig, tmp_path: Path, size: tuple[int, int]) -> None:
     run = finished_run(config, tmp_path / "runs", "alpha", 0.75)

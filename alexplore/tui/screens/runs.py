@@ -21,6 +21,7 @@ from alexplore.network.presets import Preset
 from alexplore.network.words import duration_text
 from alexplore.runs.control import request
 from alexplore.runs.directory import RunDirectory, RunError, list_runs, remove_run
+from alexplore.runs.status import read_status
 from alexplore.runs.watch import Summary, Watch, summarise
 from alexplore.tui.screens.dialogs import Confirm
 from alexplore.tui.widgets.curves import Curves, Line
@@ -278,14 +279,19 @@ class RunsScreen(Screen[None]):
     async def action_remove(self) -> None:
         """Delete the run, after asking."""
         summary = self.selected
-        if summary is None:
+        if summary is None or not self._removable(summary.run):
             return
-        if summary.status.live:
-            self.notify(f"{summary.run.name} is being trained; stop it first", severity="warning", markup=False)
-            return
-        if await self.app.push_screen_wait(Confirm(f"Delete {summary.run.name} with its checkpoints?")):
+        agreed = await self.app.push_screen_wait(Confirm(f"Delete {summary.run.name} with its checkpoints?"))
+        if agreed and self._removable(summary.run):  # it may have been resumed while the question was open
             try:
                 remove_run(summary.run)
             except RunError as error:
                 self.notify(str(error), severity="error", markup=False)
             self._look()
+
+    def _removable(self, run: RunDirectory) -> bool:
+        """Whether no worker is at a run; where one is, that is said."""
+        live = read_status(run).live
+        if live:
+            self.notify(f"{run.name} is being trained; stop it first", severity="warning", markup=False)
+        return not live
