@@ -27,7 +27,7 @@ from alexplore.tui.screens.train import Drawing, Polled, TrainScreen
 from alexplore.tui.widgets.layer_table import LayerTable
 from alexplore.tui.widgets.settings_editor import SettingInput, SettingsEditor
 from tests.tui.conftest import OpenApp
-from tests.tui.test_explore import screen_text
+from tests.tui.test_explore import footer, screen_text
 
 PATIENCE = 90.0
 
@@ -276,6 +276,23 @@ async def test_a_run_that_starts_while_its_deletion_is_asked_about_stays(
         await until(pilot, lambda: bool(app._notifications) or not run.path.exists(), "an answer")
         assert run.path.exists()
         assert "being trained" in next(iter(app._notifications)).message
+
+
+async def test_the_footer_has_seven_keys_at_most(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:
+    run = finished_run(config, tmp_path / "runs", "alpha", 0.75)
+    async with open_app(size=(80, 24)) as (app, pilot):
+        await pilot.press("2")
+        await until(pilot, lambda: "batch_size" in screen_text(app), "the form")
+        assert footer(app)[-1].endswith(" Help")
+        assert len(footer(app)) <= 7
+        app.attach(run)
+        await until(pilot, lambda: "x Stop" in footer(app), "the run's keys")
+        assert footer(app)[-1].endswith(" Help")
+        assert len(footer(app)) <= 7
+        await pilot.press("3")
+        await until(pilot, lambda: "f Fork" in footer(app), "the list's keys")
+        assert footer(app)[-1].endswith(" Help")
+        assert len(footer(app)) <= 7
 
 
 @pytest.mark.parametrize("size", [(60, 20), (80, 24), (120, 40)])

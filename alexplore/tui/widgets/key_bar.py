@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -28,7 +28,7 @@ class KeyLabel:
 
 
 class KeyBar(Painted):
-    """Shows the bindings that want to be shown, the palette at the right; a click does what the key does."""
+    """Shows the bindings that want to be shown; a click does what the key does."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"key-bar--key", "key-bar--description"}
 
@@ -54,8 +54,7 @@ class KeyBar(Painted):
             shown.add(binding.action)
             labels.append(KeyLabel(key, self.app.get_key_display(binding), binding.description, left))
             left = labels[-1].right + 1
-        palette = KeyLabel(self.app.COMMAND_PALETTE_BINDING, "^p", "palette", 0)
-        return [*labels, replace(palette, left=max(left, self.size.width - palette.right))]
+        return labels
 
     def render_line(self, y: int) -> Strip:
         """The line."""
