@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import textwrap
 import time
 from collections.abc import Mapping
@@ -94,7 +93,6 @@ class TrainScreen(Screen[None]):
         self._raw = True
         self._told = -1
         self._console_told = False
-        self._started: list[subprocess.Popen[bytes]] = []
 
     def compose(self) -> ComposeResult:
         """The form, or the run."""
@@ -197,7 +195,7 @@ class TrainScreen(Screen[None]):
     @work(thread=True)
     def _launch(self, run: RunDirectory) -> None:
         try:
-            self._started.append(launch(run))
+            launch(run)
         except RunError as error:
             self.notify(str(error), title="Not started", severity="error", markup=False, timeout=20)
 
