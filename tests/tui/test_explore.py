@@ -10,6 +10,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from alexplore.network.export import FORMATS, SUFFIXES
 from alexplore.network.presets import load_preset, shipped_folder
 from alexplore.tui.app import ExploreApp
 from alexplore.tui.screens.dialogs import HelpScreen
@@ -288,16 +289,23 @@ async def test_comparing_and_the_source(open_app: OpenApp) -> None:
         assert isinstance(app.screen, ExploreScreen)
 
 
-async def test_exporting_writes_a_file(open_app: OpenApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_exporting_writes_a_file_for_each_format(
+    open_app: OpenApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    async with open_app("lenet") as (_, pilot):
-        await pilot.press("e")
-        await pilot.pause()
-        await pilot.press("enter")
-        await pilot.pause()
-        await pilot.press("enter")
-        await pilot.pause()
-        assert "import torch" in (tmp_path / "lenet.py").read_text()
+    async with open_app("lenet") as (app, pilot):
+        for to in FORMATS:
+            await pilot.press("e")
+            await pilot.pause()
+            options = app.screen.query_one(OptionList)
+            options.highlighted = options.get_option_index(to)
+            await pilot.press("enter")
+            await pilot.pause()
+            await pilot.press("enter")
+            await pilot.pause()
+    assert {path.name for path in tmp_path.glob("lenet*")} == {f"lenet{suffix}" for suffix in SUFFIXES.values()}
+    assert len(set(SUFFIXES.values())) == len(FORMATS)
+    assert "import torch" in (tmp_path / "lenet.py").read_text()
 
 
 async def test_help_and_palette_list_the_same_actions(open_app: OpenApp) -> None:

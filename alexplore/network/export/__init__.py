@@ -9,7 +9,7 @@ from alexplore.network.presets import Preset
 from alexplore.network.settings import SettingError, found_text, nearest
 
 FORMATS = ("pytorch", "keras", "json", "mermaid")
-SUFFIXES = {"pytorch": ".py", "keras": ".py", "json": ".json", "mermaid": ".mmd"}
+SUFFIXES = {"pytorch": ".py", "keras": "_keras.py", "json": ".json", "mermaid": ".mmd"}  # each another file's name
 
 
 class ExportError(SettingError):

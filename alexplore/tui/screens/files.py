@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 from textual.widgets.option_list import Option
 
-from alexplore.network.export import FORMATS, ExportError, export_preset
+from alexplore.network.export import FORMATS, SUFFIXES, ExportError, export_preset
 from alexplore.network.presets import Preset, PresetError, PresetExists, load_preset, save_preset
 from alexplore.tui.screens.dialogs import Ask, Choose, Confirm
 from alexplore.tui.screens.reading import comparison
@@ -17,8 +17,6 @@ from alexplore.tui.widgets.preset_list import preset_options
 
 if TYPE_CHECKING:
     from alexplore.tui.screens.explore import ExploreScreen
-
-SUFFIXES = {"pytorch": ".py", "keras": "_keras.py", "json": ".json", "mermaid": ".mmd"}
 
 
 async def choose(screen: ExploreScreen, title: str, names: Sequence[str]) -> str | None:
