@@ -12,12 +12,11 @@ import typer
 from alexplore.cli.explore import RunsDir
 from alexplore.cli.output import DONE, FAILED, console, deliver, narrate
 from alexplore.network.settings import toml_text
-from alexplore.network.words import duration_text
 from alexplore.runs.control import request, wait_for_answer
 from alexplore.runs.directory import RunDirectory, RunError, find_run, list_runs, remove_run, runs_folder
 from alexplore.runs.status import read_status
 from alexplore.runs.watch import Summary, Watch, summarise
-from alexplore.runs.words import epoch_words
+from alexplore.runs.words import epoch_words, summary_cells
 
 ANSWER_SECONDS = 120.0
 
@@ -51,19 +50,6 @@ def list_(as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
     for summary in summaries:
         table.add(*summary_cells(summary))
     console().print(table)
-
-
-def summary_cells(summary: Summary) -> tuple[str, ...]:
-    """A run in a line of a table."""
-    return (
-        summary.run.name,
-        summary.status.state,
-        summary.epochs,
-        "–" if summary.loss is None else f"{summary.loss:.4f}",
-        "–" if summary.accuracy is None else f"{summary.accuracy:.4f}",
-        "–" if summary.images_per_second is None else f"{summary.images_per_second:,.0f}",
-        f"{duration_text(summary.age)} ago" if summary.status.updated else "–",
-    )
 
 
 def summary_dict(summary: Summary) -> dict[str, Any]:

@@ -6,9 +6,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from alexplore.network.words import duration_text
-from alexplore.runs.watch import EpochRow, Snapshot, read_epoch
+from alexplore.runs.watch import EpochRow, Snapshot, Summary, read_epoch
 
 NUMBERS = (("train/loss", "loss"), ("train/acc", "train"), ("val/acc", "validation"))
+
+
+def summary_cells(summary: Summary) -> tuple[str, ...]:
+    """A run in a line of a table: run, state, epoch, loss, validation, images/s, when it was last heard of."""
+    return (
+        summary.run.name,
+        summary.status.state,
+        summary.epochs,
+        "–" if summary.loss is None else f"{summary.loss:.4f}",
+        "–" if summary.accuracy is None else f"{summary.accuracy:.4f}",
+        "–" if summary.images_per_second is None else f"{summary.images_per_second:,.0f}",
+        f"{duration_text(summary.age)} ago" if summary.status.updated else "–",
+    )
 
 
 def epoch_words(row: EpochRow, epochs: int) -> str:

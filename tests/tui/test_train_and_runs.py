@@ -17,7 +17,8 @@ from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, RunError, create_run, list_runs
 from alexplore.runs.events import LineWriter
 from alexplore.runs.status import Status, read_status, write_status
-from alexplore.runs.watch import Watch
+from alexplore.runs.watch import Watch, summarise
+from alexplore.runs.words import summary_cells
 from alexplore.tui.app import ExploreApp
 from alexplore.tui.screens import runs
 from alexplore.tui.screens.dialogs import Confirm
@@ -199,6 +200,15 @@ async def test_runs_are_listed_filtered_marked_attached_and_forked(
         await pilot.pause()
         await pilot.press("enter")
         await until(pilot, lambda: "finished" in screen_text(app) and "100%" in screen_text(app), "the run")
+
+
+async def test_the_list_has_the_cells_of_the_command_line(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:
+    """Also of a run that nothing was heard of yet."""
+    run = create_run(config, tmp_path / "runs", "alpha")
+    async with open_app() as (app, pilot):
+        await pilot.press("3")
+        await until(pilot, lambda: "alpha" in screen_text(app), "the list")
+        assert tuple(app.screen.query_one(DataTable).get_row(run.name)) == (" ", *summary_cells(summarise(run)))
 
 
 async def test_the_list_goes_on_when_the_folder_can_be_read_again(

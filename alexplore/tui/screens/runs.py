@@ -18,11 +18,11 @@ from textual.worker import get_current_worker
 
 from alexplore.launch import launch
 from alexplore.network.presets import Preset
-from alexplore.network.words import duration_text
 from alexplore.runs.control import request
 from alexplore.runs.directory import RunDirectory, RunError, list_runs, remove_run
 from alexplore.runs.status import read_status
 from alexplore.runs.watch import Summary, Watch, summarise
+from alexplore.runs.words import summary_cells
 from alexplore.tui.screens.dialogs import Confirm
 from alexplore.tui.widgets.curves import Curves, Line
 from alexplore.tui.widgets.key_bar import KeyBar
@@ -148,17 +148,9 @@ class RunsScreen(Screen[None]):
                 table.move_cursor(row=list(rows).index(selected), animate=False)
 
     def _cells(self, summary: Summary) -> tuple[str, ...]:
-        name, status = summary.run.name, summary.status
-        return (
-            MARKERS[self._marked.index(name) % len(MARKERS)] if name in self._marked else " ",
-            name,
-            status.state,
-            summary.epochs,
-            "–" if summary.loss is None else f"{summary.loss:.4f}",
-            "–" if summary.accuracy is None else f"{summary.accuracy:.4f}",
-            "–" if summary.images_per_second is None else f"{summary.images_per_second:,.0f}",
-            f"{duration_text(summary.age)} ago" if status.updated and not status.live else "now",
-        )
+        name = summary.run.name
+        mark = MARKERS[self._marked.index(name) % len(MARKERS)] if name in self._marked else " "
+        return mark, *summary_cells(summary)
 
     def _selected_name(self) -> str:
         table = self.query_one(DataTable)
