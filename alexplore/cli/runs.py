@@ -1,4 +1,4 @@
-"""Commands about runs: list, show, watch, stop, pause, resume, compare, export, remove."""
+"""Commands about runs: list, show, watch, stop, pause, checkpoint, resume, compare, export, remove."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from alexplore.cli.output import DONE, FAILED, console, deliver, narrate
 from alexplore.network.settings import toml_text
 from alexplore.runs.control import request, wait_for_answer
 from alexplore.runs.directory import RunDirectory, RunError, find_run, list_runs, remove_run, runs_folder
+from alexplore.runs.events import finite
 from alexplore.runs.status import read_status
 from alexplore.runs.watch import Summary, Watch, summarise
 from alexplore.runs.words import epoch_words, summary_cells
 
 ANSWER_SECONDS = 120.0
 
-app = typer.Typer(help="Runs: list, show, watch, stop, pause, resume, compare, export, remove.", no_args_is_help=True)
+app = typer.Typer(
+    help="Runs: list, show, watch, stop, pause, checkpoint, resume, compare, export, remove.", no_args_is_help=True
+)
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's name or its beginning, `last`, or a path.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
@@ -31,7 +34,7 @@ def list_(as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
     """List the runs, the newest first."""
     summaries = [summarise(run) for run in list_runs(runs_folder(runs_dir))]
     if as_json:
-        typer.echo(json.dumps([summary_dict(summary) for summary in summaries], indent=1))
+        _print_json([summary_dict(summary) for summary in summaries])
         return
     if not summaries:
         narrate("no runs yet; start one with: alexplore train --preset fmnist-28")
@@ -50,6 +53,10 @@ def list_(as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
     for summary in summaries:
         table.add(*summary_cells(summary))
     console().print(table)
+
+
+def _print_json(content: Any) -> None:
+    typer.echo(json.dumps(finite(content), indent=1))
 
 
 def summary_dict(summary: Summary) -> dict[str, Any]:
@@ -73,8 +80,7 @@ def show(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) ->
     """Show what was asked for, how it is going, and every epoch."""
     found = find_run(run, runs_folder(runs_dir))
     if as_json:
-        content = {**summary_dict(summarise(found)), "config": found.config().to_dict()}
-        typer.echo(json.dumps(content, indent=1))
+        _print_json({**summary_dict(summarise(found)), "config": found.config().to_dict()})
         return
     snapshot = Watch(found).poll()
     status, config = snapshot.status, snapshot.config
@@ -177,7 +183,7 @@ def compare(
     snapshots = [Watch(find_run(run, runs_folder(runs_dir))).poll() for run in runs]
     rows = compare_runs(snapshots)
     if as_json:
-        typer.echo(json.dumps({"runs": [snapshot.run.name for snapshot in snapshots], **dict(rows)}, indent=1))
+        _print_json({"runs": [snapshot.run.name for snapshot in snapshots], **dict(rows)})
         return
     from rich import box
     from rich.table import Table

@@ -1,0 +1,56 @@
+"""What the commands about runs tell other programs."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from alexplore.cli.runs import app
+from alexplore.runs.config import RunConfig
+from alexplore.runs.directory import create_run
+from alexplore.runs.events import LineWriter
+from alexplore.runs.status import Status, write_status
+from tests.conftest import Alexplore
+
+
+@pytest.mark.parametrize("command", [("list",), ("show", "odd"), ("compare", "odd", "plain")])
+def test_numbers_that_json_has_not_are_strings(
+    alexplore: Alexplore, config: RunConfig, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    for name, loss in (("odd", math.inf), ("plain", 0.5)):
+        run = create_run(config, tmp_path / "runs", name)
+        with LineWriter(run.metrics_file, attempt=0) as metrics:
+            metrics.append(step=1, epoch=0.5, **{"train/loss": loss, "val/acc": math.nan})
+        with LineWriter(run.events_file, attempt=0) as events:
+            events.append(event="epoch", epoch=1, step=1, **{"train/loss": loss, "val/acc": math.nan})
+        write_status(run, Status("stopped", step=1, epoch=1.0, updated=1.0))
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    printed = alexplore("runs", *command, "--json").stdout
+    json.loads(printed, parse_constant=refuse)
+    assert '"Infinity"' in printed
+    assert '"NaN"' in printed
+
+
+def test_the_help_names_every_command(alexplore: Alexplore) -> None:
+    words = alexplore("runs", "--help").stdout.split("Usage:")[1]
+    line = next(line for line in words.splitlines() if line.strip().startswith("Runs:"))
+    named = line.strip().removeprefix("Runs: ").removesuffix(".").split(", ")
+    assert named == [command.name or "" for command in app.registered_commands]
+
+
+def test_a_run_that_has_ended_is_passed_on_to_its_last_line(
+    alexplore: Alexplore, config: RunConfig, tmp_path: Path
+) -> None:
+    run = create_run(config, tmp_path / "runs", "long")
+    with LineWriter(run.metrics_file, attempt=0) as metrics:
+        for step in range(500):  # of 12 kB each: more than is read at a time
+            metrics.append(step=step, **{f"metric {number}": float(number) for number in range(600)})
+    write_status(run, Status("finished", step=500, epoch=2.0, updated=1.0))
+    watched = alexplore("runs", "watch", "long", "--json")
+    assert [json.loads(line)["step"] for line in watched.stdout.splitlines()] == list(range(500))
