@@ -70,7 +70,7 @@ def wait_for_answer(run: RunDirectory, made: Request, seconds: float) -> dict[st
     deadline = time.monotonic() + seconds
     while True:
         waiting = read_status(run).live and time.monotonic() < deadline
-        for event in reader.read():
+        for event in reader.read_all():
             if event.get("event") == "control" and event.get("request") == made.id:
                 return event
         if not waiting:
