@@ -10,14 +10,15 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeGuard
 
 VERSION = 1
 SYNC_SECONDS = 30.0
+HEAD: Mapping[str, tuple[type, ...]] = {"v": (int,), "seq": (int,), "attempt": (int,), "time": (int, float)}
 
 
 class LineWriter:
@@ -98,9 +99,9 @@ class LineReader:
         for line in whole.splitlines():
             try:
                 record = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
-            if isinstance(record, dict):
+            if _is_record(record):
                 records.append(record)
         return records
 
@@ -110,6 +111,11 @@ class LineReader:
         while before != self._offset:
             before = self._offset
             yield from self.read()
+
+
+def _is_record(value: Any) -> TypeGuard[dict[str, Any]]:
+    """Whether it is an object in which what every record begins with, where it is there, is of its type."""
+    return isinstance(value, dict) and all(type(value[key]) in kinds for key, kinds in HEAD.items() if key in value)
 
 
 def last_records(path: Path, size: int = 64 * 1024) -> list[dict[str, Any]]:
@@ -129,7 +135,10 @@ def read_number(value: Any) -> float | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:  # an integer of hundreds of digits
+            return None
     return (
         {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}.get(value) if isinstance(value, str) else None
     )
@@ -165,6 +174,6 @@ def _cut_torn_line(descriptor: int) -> int:
     for line in reversed(lines):
         try:
             return int(json.loads(line)["seq"]) + 1
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             sequence += 1
     return sequence

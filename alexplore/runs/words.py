@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from alexplore.network.words import duration_text
+from alexplore.runs.events import read_number
 from alexplore.runs.watch import EpochRow, Snapshot, Summary, read_epoch
 
 NUMBERS = (("train/loss", "loss"), ("train/acc", "train"), ("val/acc", "validation"))
@@ -57,7 +58,7 @@ def event_words(event: Mapping[str, Any], epochs: int) -> str:  # noqa: PLR0911 
             drawn = ", drawn by the program: not real images" if event.get("synthetic") else ""
             return f"{name}: {train:,} images to train on, {val:,} to validate{drawn}"
         case {"event": "precision", "precision": str(precision), "seconds": dict(seconds)} if len(seconds) > 1:
-            timings = ", ".join(f"{name} {1000 * took:.0f} ms" for name, took in seconds.items())
+            timings = ", ".join(f"{name} {1000 * (read_number(took) or 0):.0f} ms" for name, took in seconds.items())
             return f"forward and backward over {event.get('images', 0)} images take {timings}: {precision} it is"
         case {"event": "start", "device_name": str(device), "ranks": int(ranks), "precision": str(precision)}:
             return f"training on {device} in {precision}: {_workforce(event, ranks)}"
@@ -81,16 +82,15 @@ def speed_words(snapshot: Snapshot) -> list[str]:
 
 def end_words(snapshot: Snapshot) -> str:
     """What a finished run came to: time, speed, device and accuracy."""
-    start = snapshot.event("start")
     last = snapshot.epochs[-1].values if snapshot.epochs else {}
     count = len(snapshot.epochs)
     words = [f"{count} epoch{'s' if count != 1 else ''} in {duration_text(last.get('seconds', 0.0))}"]
     if "images_per_second" in last:
         words.append(f"{last['images_per_second']:,.0f} images/s")
-    if start:
-        words.append(
-            f"{start.get('device_name')}, {_workforce(start, start.get('ranks', 1))}, {start.get('precision')}"
-        )
+    start = snapshot.event("start")
+    match start:
+        case {"device_name": str(device), "ranks": int(ranks), "precision": str(precision)}:
+            words.append(f"{device}, {_workforce(start, ranks)}, {precision}")
     if snapshot.best is not None:
         words.append(f"best validation {snapshot.best:.4f}")
     words += damaged_words(last)

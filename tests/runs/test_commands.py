@@ -54,3 +54,19 @@ def test_a_run_that_has_ended_is_passed_on_to_its_last_line(
     write_status(run, Status("finished", step=500, epoch=2.0, updated=1.0))
     watched = alexplore("runs", "watch", "long", "--json")
     assert [json.loads(line)["step"] for line in watched.stdout.splitlines()] == list(range(500))
+
+
+def test_damaged_lines_are_no_hindrance_to_following(alexplore: Alexplore, config: RunConfig, tmp_path: Path) -> None:
+    run = create_run(config, tmp_path / "runs", "damaged")
+    damaged = [
+        {"v": 1, "seq": "x", "attempt": 0, "time": 1.0, "event": "warning", "message": "from a damaged line"},
+        {"v": 1, "seq": 3, "attempt": 0, "event": "start", "device_name": "CPU", "ranks": "two", "precision": "fp32"},
+        {"v": 1, "seq": 4, "attempt": 0, "event": "precision", "precision": "fp32", "seconds": {"a": "x", "b": 1.0}},
+        {"v": 1, "seq": 5, "attempt": 0, "event": "warning", "message": "from a whole line"},
+    ]
+    run.events_file.write_text("".join(f"{json.dumps(record)}\n" for record in damaged))
+    write_status(run, Status("finished", step=500, epoch=2.0, updated=1.0))
+    watched = alexplore("runs", "watch", "damaged")
+    assert watched.returncode == 0, watched.stderr
+    assert "from a whole line" in watched.stderr
+    assert "from a damaged line" not in watched.stderr

@@ -34,6 +34,7 @@ def test_numbers_that_are_not_finite_are_strings_and_read_back(tmp_path: Path) -
     assert (read_number(record["b"]), read_number(record["c"])) == (math.inf, -math.inf)
     assert read_number("0.5") is None
     assert read_number(True) is None
+    assert read_number(10**400) is None
 
 
 def test_names_of_files_that_are_no_text_are_written_and_read_back(tmp_path: Path) -> None:
@@ -81,6 +82,17 @@ def test_a_reader_takes_only_whole_lines_and_each_once(tmp_path: Path) -> None:
     with path.open("ab") as file:
         file.write(b'}\nnot json\n[1]\n{"step": 3}\n')
     assert reader.read() == [{"step": 2}, {"step": 3}]
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    ['{"seq": "x"}', '{"v": null}', '{"seq": true}', '{"attempt": [1]}', '{"time": {}}', "[" * 100_000],
+    ids=["seq", "v", "truth", "attempt", "time", "nested"],
+)
+def test_a_line_that_begins_with_values_of_other_types_is_passed_over(tmp_path: Path, damaged: str) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text(f'{{"seq": 0}}\n{damaged}\n{{"seq": 2}}\n')
+    assert LineReader(path).read() == [{"seq": 0}, {"seq": 2}]
 
 
 def test_a_reader_is_bounded(tmp_path: Path) -> None:
