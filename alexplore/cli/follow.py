@@ -148,10 +148,12 @@ class Plain(Narrator):
         self.tell(snapshot)
 
     def tell(self, snapshot: Snapshot) -> None:
-        """Print the events that were not told yet."""
+        """Print the events that were not told yet, but for the error that ends the run: that is told last."""
         for event in snapshot.events_after(self._told):
             self._told = event["seq"]
-            if words := event_words(event, snapshot.config.recipe.epochs):
+            last_error = event.get("event") == "error" and event.get("attempt", 0) == snapshot.attempt
+            words = event_words(event, snapshot.config.recipe.epochs)
+            if words and not last_error:
                 self.write(words, data=event.get("event") == "epoch")
 
     def write(self, words: str, *, data: bool) -> None:

@@ -119,6 +119,11 @@ class Snapshot:
         """The highest validation accuracy so far."""
         return max((row.values["val/acc"] for row in self.epochs if "val/acc" in row.values), default=None)
 
+    @property
+    def attempt(self) -> int:
+        """The number of the last attempt, from 0; every resuming begins another."""
+        return self.events[-1].get("attempt", 0) if self.events else 0
+
     def events_after(self, sequence: int) -> list[Mapping[str, Any]]:
         """The events with a higher sequence number, for who has told of the others."""
         return [event for event in self.events if event.get("seq", -1) > sequence]

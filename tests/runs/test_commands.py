@@ -70,3 +70,17 @@ def test_damaged_lines_are_no_hindrance_to_following(alexplore: Alexplore, confi
     assert watched.returncode == 0, watched.stderr
     assert "from a whole line" in watched.stderr
     assert "from a damaged line" not in watched.stderr
+
+
+def test_why_a_run_failed_is_told_once(alexplore: Alexplore, config: RunConfig, tmp_path: Path) -> None:
+    run = create_run(config, tmp_path / "runs", "failed")
+    with LineWriter(run.events_file, attempt=0) as events:
+        events.append(event="error", message="the disk is on fire")
+        events.append(event="end", state="failed", step=3, reason="the disk is on fire")
+    write_status(run, Status("failed", step=3, epoch=0.5, updated=1.0, reason="the disk is on fire"))
+    watched = alexplore("runs", "watch", "failed")
+    assert watched.returncode == 1
+    assert watched.stderr.count("the disk is on fire") == 1
+    assert "error: failed failed: the disk is on fire" in watched.stderr
+    lines = map(json.loads, alexplore("runs", "watch", "failed", "--json").stdout.splitlines())
+    assert [line["event"] for line in lines] == ["error", "end"]
