@@ -1,4 +1,4 @@
-"""Append-only JSON lines: one writer, any number of readers.
+"""Append-only JSON lines: one writer at a time, any number of readers.
 
 A line is written whole by one `write`. A torn last line, as a crash leaves it, is cut by the next writer and not read.
 Numbers that are not finite are the strings "NaN", "Infinity" and "-Infinity", since JSON has none.
@@ -28,6 +28,7 @@ class LineWriter:
         self._attempt = attempt
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         self._sequence = _cut_torn_line(self._descriptor)
+        self._end = os.fstat(self._descriptor).st_size
         self._synced = time.monotonic()
 
     def append(self, **record: Any) -> None:
@@ -36,6 +37,8 @@ class LineWriter:
         Raises:
             OSError: the disk is full or gone. A line that was written in part is cut off again.
         """
+        if os.fstat(self._descriptor).st_size != self._end:  # the first of the ranks that this process launched wrote
+            self._sequence = _cut_torn_line(self._descriptor)
         head = {"v": VERSION, "seq": self._sequence, "attempt": self._attempt, "time": round(time.time(), 3)}
         line = (json.dumps(finite({**head, **record}), ensure_ascii=False) + "\n").encode(errors="backslashreplace")
         end = os.fstat(self._descriptor).st_size
@@ -48,6 +51,7 @@ class LineWriter:
             os.ftruncate(self._descriptor, end)
             raise OSError(28, "No space left on device")
         self._sequence += 1
+        self._end = end + written
         if time.monotonic() - self._synced > SYNC_SECONDS:
             self.sync()
 

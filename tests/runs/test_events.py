@@ -64,6 +64,19 @@ def test_a_torn_last_line_is_cut_and_the_sequence_goes_on(tmp_path: Path, torn: 
     ]
 
 
+def test_a_writer_that_waited_while_another_wrote_goes_on_after_its_lines(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    with LineWriter(path, attempt=0) as launcher:
+        with LineWriter(path, attempt=0) as rank:
+            rank.append(event="start")
+            rank.append(event="end")
+        with path.open("ab") as file:
+            file.write(b'{"v": 1')
+        launcher.append(event="error")
+        launcher.append(event="end")
+    assert [record["seq"] for record in LineReader(path).read()] == [0, 1, 2, 3]
+
+
 def test_a_file_of_nothing_but_a_torn_line_begins_anew(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(b'{"v":')
