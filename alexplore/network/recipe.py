@@ -49,12 +49,12 @@ class Recipe:
         choice("unit", "dataset", "imagenet"), "unit", "pixels: 0 to 1, or standardised by these statistics"
     )
     resize: int | None = setting(
-        optional(integer(1)), None, "side that images are resized to before cropping; the input's if left out"
+        optional(integer(1, 4096)), None, "side that images are resized to before cropping; the input's if left out"
     )
     random_crop: bool = setting(flag(), False, "train on random crops of the input's size; test on the centre")
-    crop_padding: int = setting(integer(0), 0, "black pixels around an image before a random crop")
+    crop_padding: int = setting(integer(0, 1024), 0, "black pixels around an image before a random crop")
     horizontal_flip: bool = setting(flag(), False, "mirror half of the training images")
-    color_noise: float = setting(number(0), 0.0, "standard deviation of the paper's PCA colour noise")
+    color_noise: float = setting(number(0, 10), 0.0, "standard deviation of the paper's PCA colour noise")
     seed: int = setting(integer(0, 2**63 - 1), 0, "of initial weights, sample order, dropout and augmentation")
     checkpoint_minutes: float = setting(number(0, above=True), 10.0, "minutes between checkpoints within an epoch")
 

@@ -17,6 +17,7 @@ import pickle
 import shutil
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from alexplore.network.shape import shape_text
 from alexplore.runs.files import fsync_folder, read_json
 from alexplore.training.errors import CheckpointError
 
@@ -56,12 +58,32 @@ class WholeState:
         return model.state_dict(), optimizer.state_dict()
 
     def load_weights(self, model: nn.Module, weights: dict[str, Tensor]) -> None:
-        """Take weights from a checkpoint."""
+        """Take weights from a checkpoint.
+
+        Raises:
+            CheckpointError: they are another network's.
+        """
+        check_shapes(model.state_dict(), weights, "the checkpoint")
         model.load_state_dict(weights)
 
     def load_optimizer(self, model: nn.Module, optimizer: Optimizer, state: dict[str, Any]) -> None:
         """Take an optimizer's state from a checkpoint."""
         load_slots(optimizer, state)
+
+
+def check_shapes(own: dict[str, Tensor], weights: dict[str, Tensor], source: object) -> None:
+    """Whether weights are a network's: the same names, and shapes.
+
+    Raises:
+        CheckpointError: they aren't; the message names the first that differs.
+    """
+    for name in (*own, *weights):
+        if name not in weights or name not in own:
+            which = "the network" if name not in own else "it"
+            raise CheckpointError(f"{source}: is of another network: {name} is not in {which}")
+        if weights[name].shape != own[name].shape:
+            there, here = (shape_text(values[name].shape) or "one number" for values in (weights, own))
+            raise CheckpointError(f"{source}: {name} is {there}, the network's is {here}")
 
 
 def load_slots(optimizer: Optimizer, state: dict[str, Any]) -> None:
@@ -108,22 +130,22 @@ def save(folder: Path, weights: dict[str, Tensor], state: dict[str, Any], *, bes
 
 
 def load(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
-    """The newest checkpoint that is whole: `last`, else `previous`; None where there is neither.
+    """The newest checkpoint that is whole: `last`, else `previous`, else `best`; None where there is none.
 
     Raises:
         CheckpointError: there are checkpoints, but all are damaged.
     """
     damaged = ""
-    for name in (LAST, PREVIOUS):
+    for name in (LAST, PREVIOUS, BEST):
         if not (folder / name).is_dir():
             continue
         try:
             return read(folder / name)
         except CheckpointError as error:
             damaged = str(error)
-            warn(f"{damaged}; trying an older checkpoint" if name == LAST else damaged)
+            warn(f"{damaged}; trying an older checkpoint")
     if damaged:
-        raise CheckpointError(f"no checkpoint can be used: {damaged}")
+        raise CheckpointError(f"no checkpoint can be used: {damaged}; start a new run")
     return None
 
 
@@ -169,11 +191,19 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_safetensors(path.read_bytes())
-        values = torch.load(path, "cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what it would take to read something else
+            values = torch.load(path, "cpu", weights_only=True)
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror or error}") from None
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise CheckpointError(f"{path}: can't be read: {str(error).splitlines()[0]}") from None
+    except pickle.UnpicklingError:
+        raise CheckpointError(f"{path}: holds other things than tensors; save the model's state_dict()") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # (a file of another kind fails anywhere)
+        raise CheckpointError(f"{path}: can't be read as weights ({type(error).__name__})") from None
+    if isinstance(values, dict) and isinstance(values.get("state_dict"), dict):  # as Lightning and timm keep it
+        values = values["state_dict"]
     if not isinstance(values, dict) or not all(isinstance(value, Tensor) for value in values.values()):
         raise CheckpointError(f"{path}: holds no state_dict (a table of tensors by name)")
     return values

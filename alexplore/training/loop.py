@@ -20,7 +20,7 @@ from alexplore.network.recipe import Recipe
 from alexplore.runs.directory import RunDirectory
 from alexplore.training import checkpoint
 from alexplore.training.build import logits
-from alexplore.training.data import Dataset, Preprocess, left_out
+from alexplore.training.data import DataError, Dataset, Preprocess, left_out
 from alexplore.training.distributed import Ranks
 from alexplore.training.errors import CheckpointError, NotFiniteError, Stopped
 from alexplore.training.evaluate import Result, evaluate
@@ -114,6 +114,7 @@ class Trainer:
         self.clock = time.monotonic()
         self.saved_at = time.monotonic()
         self.rate = 0.0  # images a second
+        self.unsaved: str | None = None  # why the last checkpoint could not be saved
 
     def train(self) -> None:
         """Train and evaluate, epoch after epoch.
@@ -121,11 +122,15 @@ class Trainer:
         Raises:
             Stopped: it was asked to, and has saved a checkpoint.
             NotFiniteError: a loss or gradient is not finite.
+            CheckpointError: what was trained last could not be saved.
+            DataError: no image of a split could be read.
         """
         self._tell("running")
         while self.progress.epoch < self.recipe.epochs:
             self._train_epoch()
             self._close_epoch(self._evaluate())
+        if self.unsaved:
+            raise CheckpointError(f"{self.unsaved}; make room, and resume from the last checkpoint that could be saved")
         self.journal.end("finished")
 
     def _train_epoch(self) -> None:
@@ -188,13 +193,17 @@ class Trainer:
             if broken:
                 raise NotFiniteError(
                     f"step {at.step + 1}: the loss or a gradient is not finite (loss {tally.mean_loss:g}). The weights "
-                    "were left as they were before it; the last checkpoint is good. Try a smaller lr, or fp32"
+                    f"were left as they were before it; {self._kept()}. Try a smaller lr, or fp32"
                 )
             at = replace(at, step=at.step + 1, line=at.line.plus(tally), whole=at.whole.plus(tally))
             if recorded(at.step, self.interval, self.steps_per_epoch):
                 at = replace(at, line=Tally(), last_line=self._write_line(at))
             self.progress = at
         self._tell("running")
+
+    def _kept(self) -> str:
+        there = (self.run.checkpoints_folder / checkpoint.LAST).is_dir()
+        return "the last checkpoint is good" if there else "there is no checkpoint yet"
 
     def _write_line(self, at: Progress) -> dict[str, float]:
         values = {
@@ -227,6 +236,9 @@ class Trainer:
     def _close_epoch(self, result: Result) -> None:
         """Record an epoch's end, let the schedule see it, and save."""
         at = self.progress
+        for part, images in (("training", at.whole.images), ("validation", result.images)):
+            if not images:
+                raise DataError(f"none of the {part} images could be read")
         values = result.values(len(self.dataset.classes))
         epoch = at.epoch + 1
         damaged = self._count_damaged()
@@ -254,6 +266,8 @@ class Trainer:
             epoch_seconds=0.0,
         )
         self._save(best=best)
+        if self.unsaved:  # what is not there is not to be surpassed
+            self.progress = replace(self.progress, best=at.best)
         self._tell("running")
 
     def _count_damaged(self) -> int:
@@ -289,16 +303,17 @@ class Trainer:
 
     def _grant(self, wishes: Wishes) -> None:
         """Save and stop where that is wished, and answer."""
-        failure = self._save() if wishes.stop or wishes.checkpoint else None
+        if wishes.stop or wishes.checkpoint:
+            self._save()
         for request in wishes.requests:
-            failed = {"error": failure} if failure and request.action in SAVING else {}
+            failed = {"error": self.unsaved} if self.unsaved and request.action in SAVING else {}
             self.journal.event("control", request=request.id, action=request.action, step=self.progress.step, **failed)
         if wishes.stop:
-            raise Stopped(failure)
+            raise Stopped(self.unsaved)
 
-    def _save(self, *, best: bool = False) -> str | None:
-        """Save a checkpoint; a full disk is told, and returned, and training goes on with the last good one."""
-        at, failure = self.progress, None
+    def _save(self, *, best: bool = False) -> None:
+        """Save a checkpoint; a full disk is told, and training goes on with the last good one."""
+        at, self.unsaved = self.progress, None
         started = time.monotonic()
         weights, optimizer = self.held.collect(self.model, self.optimizer)
         if self.ranks.rank == 0:
@@ -312,15 +327,14 @@ class Trainer:
             try:
                 checkpoint.save(self.run.checkpoints_folder, weights, state, best=best, **where)
             except CheckpointError as error:
-                failure = f"no checkpoint at step {at.step}: {error}"
-                self.journal.event("warning", message=failure)
+                self.unsaved = f"no checkpoint at step {at.step}: {error}"
+                self.journal.event("warning", message=self.unsaved)
             else:
                 seconds = round(time.monotonic() - started, 3)
                 self.journal.event("checkpoint", step=at.step, epoch=at.epoch, best=best, seconds=seconds)
         self.journal.sync()
         self.saved_at = time.monotonic()
         self.clock += self.saved_at - started
-        return failure
 
     def _count_time(self) -> float:
         """Seconds of work since this was last asked, without pauses and saving; added to progress."""

@@ -20,7 +20,7 @@ from alexplore.runs.files import write_atomically
 from alexplore.training import checkpoint
 from alexplore.training.batch_norm import share_statistics
 from alexplore.training.build import build, check_classifier, check_last_batch
-from alexplore.training.data import Dataset, Preprocess, open_dataset
+from alexplore.training.data import Dataset, Preprocess, left_out, open_dataset
 from alexplore.training.distributed import Ranks
 from alexplore.training.errors import Stopped
 from alexplore.training.guard import Guard
@@ -35,6 +35,8 @@ from alexplore.training.signals import Signals
 from alexplore.training.towers import TowerState, build_tower, count_anew
 
 FEW_IMAGES = 4
+PLAINEST = "fp32"
+CLEARLY = 1.1  # times as fast: timings of one run and the next differ by as much
 
 
 def train(
@@ -69,6 +71,7 @@ def train(
         if begun:
             journal.event("warning", message=line)
         else:
+            journal.event("preparing", message=line)
             starting(line)
 
     recipe, network = config.recipe, config.network
@@ -98,7 +101,6 @@ def train(
     if not choice:
         starting("measuring precision" if recipe.precision == "auto" else "measuring the machine")
         choice = _measured_choice(recipe, model, dataset, preprocess, ranks)
-        count_anew(model)
     journal.event("precision", **choice)
     precision = Precision(choice["precision"], device)
 
@@ -122,6 +124,8 @@ def train(
         peak_flops=choice["peak_flops"] * ranks.size,
     )
     begun = True
+    for path, reason in {**dataset.train.damaged, **dataset.val.damaged}.items():
+        report(left_out(path, reason))
     Trainer(
         run=run,
         recipe=recipe,
@@ -178,7 +182,8 @@ def _measured_choice(
     name = recipe.precision
     if name == "auto":
         images, seconds = _time_precisions(recipe, model, dataset, preprocess, ranks)
-        name = min(CANDIDATES, key=lambda candidate: seconds[candidate])
+        fastest = min(CANDIDATES, key=lambda candidate: seconds[candidate])
+        name = fastest if seconds[fastest] * CLEARLY < seconds[PLAINEST] else PLAINEST
     peak = matmul_peak(device, name)
     return {"precision": name, "device": device.type, "images": images, "seconds": seconds, "peak_flops": peak}
 
@@ -211,6 +216,7 @@ def _time_precisions(
     with torch.no_grad():
         for name, buffer in model.named_buffers():
             buffer.copy_(buffers[name])
+    count_anew(model)
     return count, {name: round(value, 6) for name, value in seconds.items()}
 
 

@@ -107,6 +107,8 @@ def _launch(run: RunDirectory, ranks: int, journal: Journal, signals: Signals) -
     try:
         launch_ranks(run, ranks)
     except RankError:
+        there = read_json(run.status_file) or {}
+        journal.at("running", int(there.get("step", 0)), float(there.get("epoch", 0)))
         if _written(run, "state") not in ENDED or _written(run, "reason") == ANOTHER_RANK:
             raise  # the first rank could not know why
     return {"finished": DONE, "stopped": STOPPED}.get(_written(run, "state"), FAILED)

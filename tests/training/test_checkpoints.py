@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,13 @@ def weights(value: float) -> dict[str, Tensor]:
 
 def state(value: float) -> dict[str, object]:
     return {"progress": {"step": int(value), "best": None}, "optimizer": {"state": {0: {"m": torch.tensor([value])}}}}
+
+
+@contextmanager
+def warnings_are_errors() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
 
 
 def no_warning(message: str) -> None:
@@ -156,13 +166,20 @@ def test_weights_alone_from_any_file(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, weights(1), state(1), step=1)
     torch.save(weights(2), tmp_path / "two.pth")
     torch.save({"epoch": 3}, tmp_path / "three.pt")
+    torch.save({"epoch": 3, "state_dict": weights(4)}, tmp_path / "lightning.ckpt")
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "model.pt")
+    (tmp_path / "empty.pt").write_bytes(b"")
+    (tmp_path / "text.pt").write_text("no weights")
     (tmp_path / "four.safetensors").write_bytes(b"nonsense")
-    for path, value in (("last", 1), ("last/model.safetensors", 1), ("two.pth", 2)):
+    for path, value in (("last", 1), ("last/model.safetensors", 1), ("two.pth", 2), ("lightning.ckpt", 4)):
         assert torch.equal(checkpoint.read_weights(tmp_path / path)["conv1.bias"], weights(value)["conv1.bias"])
     for path, said in (
         ("three.pt", "holds no state_dict"),
         ("four.safetensors", "can't be read"),
         ("no.pt", "No such"),
+        ("model.pt", r"holds other things than tensors; save the model's state_dict\(\)$"),
+        ("empty.pt", "can't be read"),
+        ("text.pt", "(can't be read|other things)"),
     ):
-        with pytest.raises(CheckpointError, match=said):
+        with warnings_are_errors(), pytest.raises(CheckpointError, match=said):
             checkpoint.read_weights(tmp_path / path)

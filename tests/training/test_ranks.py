@@ -71,6 +71,25 @@ def test_damaged_images_that_any_rank_meets_are_named_and_counted(make_run: Make
     assert end_words(Watch(run).poll()).endswith("5 damaged images left out")
 
 
+@pytest.mark.parametrize("part", ["train", "val"])
+def test_a_part_without_an_image_that_can_be_read_ends_the_run(make_run: MakeRun, tmp_path: Path, part: str) -> None:
+    folder = tmp_path / "pictures"
+    for where, name, count in product(("train", "val"), ("cat", "dog"), range(3)):
+        path = folder / where / name / f"{count}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if where == part:
+            path.write_text("no picture")
+        else:
+            Image.new("RGB", (14, 14), (30 * count, 0, 90)).save(path)
+    network = read_network({**SMALL, "input": [3, 12, 12]}).with_classes(2)
+    run = make_run(
+        "folder", network=network, dataset="imagefolder", folder=str(folder), limit_train=None, limit_val=None
+    )
+    assert end_of(start_worker(run), run) == 1
+    names = {"train": "training", "val": "validation"}
+    assert read_status(run).reason == f"none of the {names[part]} images could be read"
+
+
 def test_one_two_and_three_ranks_take_the_same_steps(make_run: MakeRun, small: Network) -> None:
     plain = small.change(small.index("drop3"), {"p": 0.0})
     network = plain.insert(1, BatchNorm(name="norm0"))  # its statistics are the whole batch's

@@ -18,6 +18,7 @@ from alexplore.runs.directory import RunDirectory
 from alexplore.training import checkpoint, loop, session
 from alexplore.training.checkpoint import read
 from alexplore.training.data import Dataset, Preprocess, open_dataset
+from alexplore.training.errors import CheckpointError
 from alexplore.training.loop import Trainer
 from tests.training.conftest import MakeRun, events, train_here, values
 
@@ -186,7 +187,9 @@ def test_damaged_last_checkpoint_falls_back_to_previous_with_a_warning(make_run:
     assert_same_end(run, whole)
 
 
-def test_full_disk_is_told_and_training_goes_on(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_is_told_and_the_end_is_not_called_finished(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = make_run(epochs=3)
     plain = checkpoint._write
     written: list[Path] = []
@@ -199,7 +202,8 @@ def test_full_disk_is_told_and_training_goes_on(make_run: MakeRun, monkeypatch: 
         return plain(path, content)
 
     monkeypatch.setattr(checkpoint, "_write", full)
-    assert train_here(run) == "finished"
+    with pytest.raises(CheckpointError, match=r"no checkpoint at step 15: .* No space left on device; make room"):
+        train_here(run)
     warnings = events(run, "warning")
     assert len(warnings) == 2
     assert all("No space left on device" in warning["message"] for warning in warnings)
@@ -207,6 +211,13 @@ def test_full_disk_is_told_and_training_goes_on(make_run: MakeRun, monkeypatch: 
     assert manifest["epoch"] == 1  # the last good one
     assert sorted(path.name for path in run.checkpoints_folder.iterdir()) == ["best", "last"]
     assert read(run.checkpoints_folder / "last").state["progress"]["epoch"] == 1
+
+    assert train_here(run) == "finished"  # resumed, with room again
+    whole = make_run("whole", epochs=3)
+    train_here(whole)
+    for name in ("last", "best"):
+        ours, theirs = (read(one.checkpoints_folder / name) for one in (run, whole))
+        assert all(torch.equal(ours.weights[key], weight) for key, weight in theirs.weights.items())
 
 
 def test_best_is_the_epoch_with_the_best_accuracy(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:

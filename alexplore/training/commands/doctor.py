@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -98,8 +99,12 @@ def folders() -> Iterator[Line]:
     }
     for subject, path in places.items():
         standing = next(parent for parent in (path, *path.parents) if parent.exists())
-        if not os.access(standing, os.W_OK) or not standing.is_dir():
-            yield "✗", subject, f"{path} can't be written; {REMEDIES[subject]}"
+        try:
+            with tempfile.NamedTemporaryFile(dir=standing) as file:  # permissions alone don't tell
+                file.write(b"1")
+                file.flush()
+        except OSError as error:
+            yield "✗", subject, f"{path} can't be written: {error.strerror}; {REMEDIES[subject]}"
         else:
             yield "✓", subject, f"{path}, {bytes_text(shutil.disk_usage(standing).free)} free"
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from alexplore.training.commands.trained import load_trained, main
-from alexplore.training.data import Preprocess, open_dataset
+from alexplore.training.data import DataError, Preprocess, open_dataset
 from alexplore.training.evaluate import evaluate
 from alexplore.training.precision import Precision
 
@@ -28,20 +28,25 @@ def evaluate_run() -> int:
     if arguments.data:
         config = replace(config, data=replace(config.data, folder=arguments.data))
     dataset = open_dataset(config, trained.device, lambda line: print(line, file=sys.stderr))
+    preprocess = Preprocess(config.recipe, config.network.input, dataset, trained.device)
+    if arguments.ten_crop and preprocess.stage == config.network.input[1:]:
+        print("no resize in the recipe: each of the ten crops is the whole image, or its mirror image", file=sys.stderr)
     result = evaluate(
         trained.model,
         dataset.val,
-        Preprocess(config.recipe, config.network.input, dataset, trained.device),
+        preprocess,
         Precision("fp32", trained.device),
         batch_size=config.recipe.batch_size,
         ten_crops=arguments.ten_crop,
     )
+    if not result.images:
+        raise DataError(f"none of the {len(dataset.val):,} validation images could be read")
     values = result.values(len(dataset.classes))
     if arguments.json:
         print(json.dumps({**values, "images": result.images, "weights": str(trained.weights)}))
         return 0
     crops = "ten crops" if arguments.ten_crop else "the centre" if config.recipe.random_crop else "whole images"
-    print(f"{dataset.name}, {result.images:,} validation images, {crops}, {trained.weights.parent.name} weights")
+    print(f"{dataset.name}, {result.images:,} validation images, {crops}, {trained.weights.name} weights")
     print(" · ".join(f"{label} {values[key]:.4f}" for key, label in LABELS.items() if key in values))
     return 0
 

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from unicodedata import combining, east_asian_width
 
 import torch
 from PIL import Image
@@ -59,8 +60,13 @@ def likeliest(trained: Trained, preprocess: Preprocess, image: Image.Image) -> l
 
 def bars(answers: list[tuple[str, float]]) -> list[str]:
     """A line for each class: its name, its probability, and a bar."""
-    width = max(len(name) for name, _ in answers)
-    return [f"  {name:<{width}}  {p:6.1%}  {'█' * round(BAR * p)}" for name, p in answers]
+    width = max(_columns(name) for name, _ in answers)
+    return [f"  {name}{' ' * (width - _columns(name))}  {p:6.1%}  {'█' * round(BAR * p)}" for name, p in answers]
+
+
+def _columns(text: str) -> int:
+    """How wide a terminal shows a text: East Asian characters take two columns, accents none."""
+    return sum(2 if east_asian_width(one) in "WF" else 0 if combining(one) else 1 for one in text)
 
 
 if __name__ == "__main__":

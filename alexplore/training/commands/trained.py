@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from alexplore.network.presets import PresetError, read_preset
 from alexplore.network.settings import SettingError
+from alexplore.network.shape import Shape, shape_text
 from alexplore.runs.config import Hardware, RunConfig
 from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.training import checkpoint
@@ -73,21 +75,60 @@ def _config_of(file: Path) -> RunConfig:
 
 
 def fit(model: nn.Module, tensors: dict[str, Tensor], source: Path) -> None:
-    """Load weights by name; where the names differ, in order, if every shape agrees (torchvision's are `features.0.…`).
+    """Load weights by name; under other names, by the shapes of each layer's tensors (torchvision's: `features.0.…`).
+
+    Layers of the same shapes come in the order of their names, where the file has them in that order too.
 
     Raises:
-        CheckpointError: number or shapes differ; the message names the first.
+        CheckpointError: they don't fit, may be taken for one another, or are no finite numbers.
     """
     own = model.state_dict()
     if set(own) != set(tensors):
-        if len(own) != len(tensors):
-            raise CheckpointError(f"{source}: holds {len(tensors)} tensors, the network has {len(own)}")
-        tensors = dict(zip(own, tensors.values(), strict=True))
+        tensors = _renamed(own, tensors, source)
+    checkpoint.check_shapes(own, tensors, source)
     for name, tensor in tensors.items():
-        if tensor.shape != own[name].shape:
-            there, here = "×".join(map(str, tensor.shape)), "×".join(map(str, own[name].shape))
-            raise CheckpointError(f"{source}: {name} is {there}, the network's is {here}")
+        if tensor.is_floating_point() != own[name].is_floating_point():
+            raise CheckpointError(f"{source}: {name} holds {str(tensor.dtype).removeprefix('torch.')} numbers")
+        if not tensor.isfinite().all():
+            raise CheckpointError(f"{source}: {name} holds numbers that are not finite: it can't be used")
     model.load_state_dict(tensors)
+
+
+def _renamed(own: dict[str, Tensor], tensors: dict[str, Tensor], source: Path) -> dict[str, Tensor]:
+    if len(own) != len(tensors):
+        raise CheckpointError(f"{source}: holds {len(tensors)} tensors, the network has {len(own)}")
+    theirs = _layers_by_shapes(tensors)
+    renamed = {}
+    for shapes, layers in _layers_by_shapes(own).items():
+        fitting = theirs.get(shapes, [])
+        if len(fitting) != len(layers):
+            wanted = " and ".join(f"{kind} {shape_text(shape) or 'of one number'}" for kind, shape in sorted(shapes))
+            raise CheckpointError(f"{source}: has {len(fitting)} layers that fit {', '.join(layers)} ({wanted})")
+        if fitting != sorted(fitting, key=_natural):
+            raise CheckpointError(
+                f"{source}: {' and '.join(fitting)} have the same shapes, and neither names nor order tell which is "
+                f"{layers[0]}: give them the network's names"
+            )
+        for layer, other in zip(layers, fitting, strict=True):
+            renamed.update({f"{layer}.{kind}": tensors[f"{other}.{kind}"] for kind, _ in shapes})
+    return renamed
+
+
+def _layers_by_shapes(tensors: dict[str, Tensor]) -> dict[frozenset[tuple[str, Shape]], list[str]]:
+    """Layers' names, in order, by the kinds and shapes of their tensors."""
+    layers: dict[str, set[tuple[str, Shape]]] = {}
+    for name, tensor in tensors.items():
+        layer, _, kind = name.rpartition(".")
+        layers.setdefault(layer, set()).add((kind, tuple(tensor.shape)))
+    by_shapes: dict[frozenset[tuple[str, Shape]], list[str]] = {}
+    for layer, shapes in layers.items():
+        by_shapes.setdefault(frozenset(shapes), []).append(layer)
+    return by_shapes
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sorts `b2` before `b10`."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _remembered(run: RunDirectory) -> Dataset:
