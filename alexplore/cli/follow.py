@@ -18,7 +18,7 @@ from alexplore.runs.control import request
 from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.events import LineReader
 from alexplore.runs.watch import Snapshot, Watch
-from alexplore.runs.words import end_words, event_words, number_words, speed_words
+from alexplore.runs.words import attempt_words, end_words, event_words, number_words, speed_words
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -55,14 +55,16 @@ def follow(
     as_json: bool = False,
     kill: Callable[[], None] | None = None,
     interrupts: Interrupts | None = None,
+    told: int = -1,
 ) -> int:
     """Show a run until it ends; the exit code.
 
     The `owner` started it: the first Ctrl-C asks the worker to stop after a checkpoint, the second kills it. Anyone
-    else's Ctrl-C ends the watching alone. `interrupts` were counted before.
+    else's Ctrl-C ends the watching alone. `interrupts` were counted before, and events up to the number `told` are not
+    worth telling any more.
     """
     watch = Watch(run)
-    show: Narrator = Lines(run) if as_json else Live() if sys.stdout.isatty() else Plain()
+    show: Narrator = Lines(run) if as_json else Live(told) if sys.stdout.isatty() else Plain(told)
     interrupts = interrupts or Interrupts()
     asked = False
     with interrupts.counted(), show:
@@ -135,8 +137,9 @@ class Narrator:
 class Plain(Narrator):
     """Lines for a log or a pipe."""
 
-    def __init__(self) -> None:
-        self._told = -1
+    def __init__(self, told: int) -> None:
+        self._told = told
+        self._attempt = 0
         self._waiting = ""
 
     def update(self, snapshot: Snapshot) -> None:
@@ -150,11 +153,23 @@ class Plain(Narrator):
     def tell(self, snapshot: Snapshot) -> None:
         """Print the events that were not told yet, but for the error that ends the run: that is told last."""
         for event in snapshot.events_after(self._told):
+            attempt = event.get("attempt", 0)
+            if attempt != self._attempt and not self._begin(attempt, snapshot):
+                break
             self._told = event["seq"]
-            last_error = event.get("event") == "error" and event.get("attempt", 0) == snapshot.attempt
+            last_error = event.get("event") == "error" and attempt == snapshot.attempt
             words = event_words(event, snapshot.config.recipe.epochs)
             if words and not last_error:
                 self.write(words, data=event.get("event") == "epoch")
+
+    def _begin(self, attempt: int, snapshot: Snapshot) -> bool:
+        """Divide an attempt from those before it; False for as long as it may yet tell from which step it goes on."""
+        step = snapshot.first_step(attempt)
+        if step is None and attempt == snapshot.attempt and snapshot.status.live:
+            return False
+        self._attempt = attempt
+        self.write(attempt_words(attempt, step), data=False)
+        return True
 
     def write(self, words: str, *, data: bool) -> None:
         """A line: epochs are data, all else is narration."""
@@ -180,11 +195,11 @@ class Lines(Narrator):
 class Live(Plain):
     """A display that stays in place, with the lines above it."""
 
-    def __init__(self) -> None:
+    def __init__(self, told: int) -> None:
         from rich.console import Console
         from rich.live import Live as RichLive
 
-        super().__init__()
+        super().__init__(told)
         self._console = Console(highlight=False)
         self._live = RichLive(console=self._console, refresh_per_second=4, transient=True)
 

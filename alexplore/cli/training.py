@@ -17,6 +17,7 @@ from alexplore.network.recipe import OPTIMIZERS, PRECISIONS, Recipe, change_reci
 from alexplore.network.settings import SettingError, read_settings
 from alexplore.runs.config import DEVICES, PARALLEL, DataSource, Hardware, RunConfig, in_group
 from alexplore.runs.directory import RunDirectory, create_run, find_run, runs_folder
+from alexplore.runs.events import last_sequence
 
 
 def train(
@@ -82,6 +83,7 @@ def start(run: RunDirectory, *, detach: bool, as_json: bool) -> None:
     from alexplore.cli.follow import Interrupts, follow
 
     narrate(f"run {run.name}")
+    told = last_sequence(run.events_file)
     interrupts = Interrupts()
     with interrupts.counted():  # from before there is a worker that could be left behind
         process = launch(run)
@@ -90,7 +92,7 @@ def start(run: RunDirectory, *, detach: bool, as_json: bool) -> None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
-        code = follow(run, owner=True, as_json=as_json, kill=kill, interrupts=interrupts)
+        code = follow(run, owner=True, as_json=as_json, kill=kill, interrupts=interrupts, told=told)
     # The worker knows a failure from wrong use, such as more GPUs than there are.
     raise typer.Exit(WRONG_USE if code == FAILED and process.wait() == WRONG_USE else code)
 

@@ -134,6 +134,11 @@ def last_records(path: Path, size: int = 64 * 1024) -> list[dict[str, Any]]:
     return reader.read(size)
 
 
+def last_sequence(path: Path) -> int:
+    """The number of the last record of a file of lines; -1 without one."""
+    return max((record.get("seq", -1) for record in last_records(path)), default=-1)
+
+
 def read_number(value: Any) -> float | None:
     """A number of a record, with those that are not finite; None for anything else."""
     if isinstance(value, bool):

@@ -124,6 +124,14 @@ class Snapshot:
         """The number of the last attempt, from 0; every resuming begins another."""
         return self.events[-1].get("attempt", 0) if self.events else 0
 
+    def first_step(self, attempt: int) -> int | None:
+        """The step after which an attempt trains; None where it has not come to that."""
+        for event in self.events:
+            match event:
+                case {"event": "start", "attempt": number, "step": int(step)} if number == attempt:
+                    return step
+        return None
+
     def events_after(self, sequence: int) -> list[Mapping[str, Any]]:
         """The events with a higher sequence number, for who has told of the others."""
         return [event for event in self.events if event.get("seq", -1) > sequence]

@@ -47,6 +47,11 @@ def number_words(values: Mapping[str, float]) -> list[str]:
     return [f"{label} {values[key]:.4f}" for key, label in NUMBERS if key in values]
 
 
+def attempt_words(attempt: int, step: int | None) -> str:
+    """attempt 2, from step 20: the second, whose number is 1."""
+    return f"attempt {attempt + 1}" + ("" if step is None else f", from step {step}")
+
+
 def event_words(event: Mapping[str, Any], epochs: int) -> str:  # noqa: PLR0911 (one for each kind)
     """An event, of a run of so many epochs, for a person to read; nothing for those that only programs need."""
     if row := read_epoch(event):

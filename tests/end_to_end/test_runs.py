@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from alexplore.runs.directory import RunDirectory, find_run, list_runs
-from alexplore.runs.events import LineReader
-from alexplore.runs.status import read_status
+from alexplore.runs.config import RunConfig
+from alexplore.runs.directory import RunDirectory, create_run, find_run, list_runs
+from alexplore.runs.events import LineReader, LineWriter
+from alexplore.runs.status import Status, read_status, write_status
 from tests.conftest import Alexplore
 
 REAL = Path("/usr/share/datasets/fashion-mnist")
@@ -134,6 +135,23 @@ def test_a_detached_run_is_stopped_resumed_killed_and_resumed_again(
     attempts = [record["attempt"] for record in LineReader(run.events_file).read()]
     assert sorted(set(attempts)) == [0, 1, 2]
     assert attempts == sorted(attempts)
+
+
+def test_a_resumed_run_tells_where_it_goes_on_and_nothing_old(
+    alexplore: Alexplore, config: RunConfig, tmp_path: Path
+) -> None:
+    run = create_run(config, tmp_path / "runs", "again")
+    with LineWriter(run.events_file, attempt=0) as events:
+        events.append(event="epoch", epoch=1, step=4, **{"train/loss": 9.875})
+        events.append(event="error", message="an old error")
+    write_status(run, Status("failed", step=4, epoch=1.0, updated=1.0, reason="an old error"))
+    done = alexplore("runs", "resume", "again")
+    assert done.returncode == 0, done.stderr
+    assert [line.split(" · ")[0] for line in done.stdout.splitlines()] == ["epoch 1/2", "epoch 2/2"]
+    assert "9.875" not in done.stdout
+    assert "an old error" not in done.stderr
+    lines = done.stderr.splitlines()
+    assert lines.index("attempt 2, from step 0") < next(i for i, line in enumerate(lines) if "training on CPU" in line)
 
 
 def test_bad_data_is_told_in_one_message(alexplore: Alexplore, tiny_preset: Path, tmp_path: Path) -> None:

@@ -84,3 +84,25 @@ def test_why_a_run_failed_is_told_once(alexplore: Alexplore, config: RunConfig, 
     assert "error: failed failed: the disk is on fire" in watched.stderr
     lines = map(json.loads, alexplore("runs", "watch", "failed", "--json").stdout.splitlines())
     assert [line["event"] for line in lines] == ["error", "end"]
+
+
+def test_attempts_are_divided(alexplore: Alexplore, config: RunConfig, tmp_path: Path) -> None:
+    run = create_run(config, tmp_path / "runs", "thrice")
+    for attempt, step in enumerate((0, 4, None)):
+        with LineWriter(run.events_file, attempt=attempt) as events:
+            events.append(event="warning", message=f"words of {attempt}")
+            if step is not None:
+                events.append(event="start", step=step)
+            events.append(event="error", message=f"error of {attempt}")
+    write_status(run, Status("failed", step=4, epoch=1.0, updated=1.0, reason="error of 2"))
+    lines = alexplore("runs", "watch", "thrice").stderr.splitlines()
+    assert lines[:-1] == [
+        "words of 0",
+        "error of 0",
+        "attempt 2, from step 4",
+        "words of 1",
+        "error of 1",
+        "attempt 3",
+        "words of 2",
+        "error: thrice failed: error of 2",
+    ]
