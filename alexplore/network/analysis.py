@@ -12,14 +12,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from alexplore.network.layers import NO_PARAMETERS, Conv2d, Flatten, Layer, Linear, Parameters, Pool2d, Windows
-from alexplore.network.memory import TrainingMemory, training_memory
+from alexplore.network.memory import FP32_BYTES, TrainingMemory, training_memory
 from alexplore.network.network import Network, first_weighted, reads
 from alexplore.network.shape import Shape, ShapeError, Window, elements
 
 if TYPE_CHECKING:
     from alexplore.network.mending import Proposal
-
-FP32_BYTES = 4
 
 
 class Axis(NamedTuple):

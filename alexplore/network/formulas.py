@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from alexplore.network.analysis import FP32_BYTES, Analysis, Axis, Row
+from alexplore.network.analysis import Analysis, Axis, Row
 from alexplore.network.layers import AdaptiveAvgPool2d, BatchNorm, Conv2d, Flatten, Linear, Pool2d, pair
-from alexplore.network.memory import optimizer_copies
+from alexplore.network.memory import FP32_BYTES, optimizer_copies
 from alexplore.network.network import Network
 from alexplore.network.shape import Shape, Window, elements, shape_text
 

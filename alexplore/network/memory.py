@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 FP32_BYTES = 4
 INDEX_BYTES = 8  # PyTorch's indices are int64
-MOST_GROUPS_APART = 4  # as alexplore.training convolves them
+MOST_GROUPS_APART = 4  # of a convolution; each is convolved by itself, from a copy of its channels
 OPTIMIZER_COPIES = {"adam": 2, "adamw": 2}  # running means of the gradients and of their squares
 
 READS = (Conv2d, Linear, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, LocalResponseNorm, BatchNorm)

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from alexplore.network.layers import Conv2d, pair
+from alexplore.network.memory import MOST_GROUPS_APART
 from alexplore.network.shape import Shape, Window
 from alexplore.training import winograd
 from alexplore.training.winograd import tile_outputs
@@ -23,7 +24,6 @@ from alexplore.training.winograd import tile_outputs
 Pair = tuple[int, int]
 Sides = tuple[int, int, int, int]  # left, right, top, bottom: the order of `F.pad`
 
-MOST_GROUPS_APART = 4
 COLUMN_VALUES = 2**22  # of a block of images: 16 MiB in fp32
 
 
@@ -115,13 +115,13 @@ class _Apart(torch.autograd.Function):
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         input, weight = context.saved_tensors
         way: Way = context.way
-        weight, wanted = (values.contiguous(memory_format=way.layout) for values in (weight, gradients[0]))
+        weight, grad_output = (values.contiguous(memory_format=way.layout) for values in (weight, gradients[0]))
         to_input, to_weight, to_bias, _ = context.needs_input_grad
         weights = weight_gradient if way.by_product else _onednn_weight_gradient
         return (
-            _onednn_gradients(wanted, input, weight, way.geometry, (True, False, False))[0] if to_input else None,
-            weights(wanted, input, weight, way.geometry) if to_weight else None,
-            wanted.sum((0, 2, 3)) if to_bias else None,
+            _onednn_gradients(grad_output, input, weight, way.geometry, (True, False, False))[0] if to_input else None,
+            weights(grad_output, input, weight, way.geometry) if to_weight else None,
+            grad_output.sum((0, 2, 3)) if to_bias else None,
             None,
         )
 
@@ -139,13 +139,13 @@ class _ByTiles(torch.autograd.Function):
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         input, weight = context.saved_tensors
-        wanted = gradients[0].contiguous(memory_format=torch.channels_last)
+        grad_output = gradients[0].contiguous(memory_format=torch.channels_last)
         to_input, to_weight, to_bias, *_ = context.needs_input_grad
         side, padding, outputs = weight.shape[2], context.padding, context.outputs
         return (
-            winograd.input_gradient(wanted, weight, padding, outputs) if to_input else None,
-            winograd.weight_gradient(wanted, input, padding, side, outputs) if to_weight else None,
-            wanted.sum((0, 2, 3)) if to_bias else None,
+            winograd.input_gradient(grad_output, weight, padding, outputs) if to_input else None,
+            winograd.weight_gradient(grad_output, input, padding, side, outputs) if to_weight else None,
+            grad_output.sum((0, 2, 3)) if to_bias else None,
             None,
             None,
         )
@@ -171,13 +171,13 @@ def faster_layout(channels: int, kernel: int) -> torch.memory_format:
     return torch.contiguous_format if plain else torch.channels_last
 
 
-def weight_gradient(wanted: Tensor, input: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
-    """The gradient of a convolution's weights, for the gradient `wanted` of its output (N, K, H', W').
+def weight_gradient(grad_output: Tensor, input: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
+    """The gradient of a convolution's weights, for the gradient `grad_output` of its output (N, K, H', W').
 
     Everything is channels last in memory, and so is the result.
     """
     kernels, channels, *kernel = weight.shape
-    count, _, *size = wanted.shape
+    count, _, *size = grad_output.shape
     stride, (above, beside), dilation = geometry
     rows = F.pad(input.permute(0, 2, 3, 1), (0, 0, beside, beside, above, above)).contiguous()
     each, down, across, step = rows.stride()
@@ -191,18 +191,18 @@ def weight_gradient(wanted: Tensor, input: Tensor, weight: Tensor, geometry: Geo
             (each, stride[0] * down, stride[1] * across, dilation[0] * down, dilation[1] * across, step),
             images.storage_offset(),
         ).reshape(-1, values)
-        total += wanted[start : start + block].permute(0, 2, 3, 1).reshape(-1, kernels).t() @ columns
+        total += grad_output[start : start + block].permute(0, 2, 3, 1).reshape(-1, kernels).t() @ columns
     return total.to(weight.dtype).view(kernels, *kernel, channels).permute(0, 3, 1, 2)
 
 
-def _onednn_weight_gradient(wanted: Tensor, input: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
-    return _onednn_gradients(wanted, input, weight, geometry, (False, True, False))[1]
+def _onednn_weight_gradient(grad_output: Tensor, input: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
+    return _onednn_gradients(grad_output, input, weight, geometry, (False, True, False))[1]
 
 
 def _onednn_gradients(
-    wanted: Tensor, input: Tensor, weight: Tensor, geometry: Geometry, which: tuple[bool, bool, bool]
+    grad_output: Tensor, input: Tensor, weight: Tensor, geometry: Geometry, which: tuple[bool, bool, bool]
 ) -> tuple[Tensor, ...]:
     gradients: tuple[Tensor, ...] = torch.ops.aten.convolution_backward(
-        wanted, input, weight, None, *geometry, False, (0, 0), 1, which
+        grad_output, input, weight, None, *geometry, False, (0, 0), 1, which
     )
     return gradients

@@ -69,7 +69,7 @@ def evaluate(
     model.eval()
     share = ranks.share_of_order(torch.arange(len(split)), batch_size)
     batches = split.batches(share, ranks.share_size(batch_size))
-    loss, hits = torch.zeros((), dtype=torch.float64), torch.zeros(3, dtype=torch.int64)
+    loss, correct = torch.zeros((), dtype=torch.float64), torch.zeros(3, dtype=torch.int64)
     with torch.no_grad():
         for _ in range(-(-len(split) // batch_size)):
             batch = next(batches, None)
@@ -81,10 +81,10 @@ def evaluate(
                     else _scores(model, precision, preprocess.test(images))
                 )
                 loss = loss.to(scores.device) + F.nll_loss(scores, labels, reduction="sum").double()
-                hits = hits.to(scores.device) + _hits(scores, labels)
+                correct = correct.to(scores.device) + _correct(scores, labels)
             between()
     model.train(was_training)
-    loss_sum, *counts = ranks.sum(torch.stack((loss.cpu(), *hits.cpu().double()))).tolist()
+    loss_sum, *counts = ranks.sum(torch.stack((loss.cpu(), *correct.cpu().double()))).tolist()
     return Result(loss_sum, *map(round, counts))
 
 
@@ -100,7 +100,7 @@ def _ten_crop_scores(model: nn.Module, preprocess: Preprocess, precision: Precis
     return scores.logsumexp(0) - math.log(len(scores))
 
 
-def _hits(scores: Tensor, labels: Tensor) -> Tensor:
+def _correct(scores: Tensor, labels: Tensor) -> Tensor:
     """How many labels were first, how many among the first five, and how many there are."""
     best = scores.topk(min(TOP, scores.shape[1]), dim=1).indices
     found = best == labels[:, None]

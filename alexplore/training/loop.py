@@ -1,7 +1,7 @@
 """The training loop: one for a CPU, a GPU and any number of ranks.
 
-No step waits for the device. Losses and hits gather there and are read when the ranks look up together, about every
-0.4 s; weights are kept from numbers that are not finite without being looked at (`guard`).
+No step waits for the device. Losses and correct answers gather there and are read when the ranks look up together,
+about every 0.4 s; weights are kept from numbers that are not finite without being looked at (`guard`).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SAVING = ("stop", "checkpoint")  # requests that are granted by saving
 
 
 class Objective(nn.Module):
-    """A model with its loss: (inputs, labels) to the summed cross-entropy and the number of hits."""
+    """A model with its loss: (inputs, labels) to the summed cross-entropy and the number of correct answers."""
 
     def __init__(self, model: nn.Module, recipe: Recipe, precision: Precision) -> None:
         super().__init__()

@@ -82,15 +82,15 @@ class _AcrossChannels(torch.autograd.Function):
         maps, sums = context.saved_tensors
         size, scale, beta, groups = context.settings
         rows, gradient = _rows(maps), _rows(gradients[0])
-        wanted = torch.empty_like(maps, memory_format=torch.channels_last)
-        results = _rows(wanted)
+        grad_input = torch.empty_like(maps, memory_format=torch.channels_last)
+        results = _rows(grad_input)
         windows = _Windows(rows, size, (size - 1) // 2, groups)
         for block in _blocks(rows):
             a, s, g = _working(rows[block]), _working(sums[block]), _working(gradient[block])
             direct = g * _power(s, beta)
             neighbours = windows.sum_of_product(direct / s, a).mul_(a)
             torch.add(direct, neighbours, alpha=-2 * beta * scale, out=results[block])
-        return wanted, None, None, None, None, None
+        return grad_input, None, None, None, None, None
 
 
 class _Windows:

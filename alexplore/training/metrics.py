@@ -1,4 +1,4 @@
-"""Losses and hits: gathered on the device step by step, read together now and then, summed exactly."""
+"""Losses and correct answers: gathered on the device step by step, read together now and then, summed exactly."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class StepLog:
         return self._count == CAPACITY
 
     def add(self, loss: Tensor, correct: Tensor, images: int, broken: Tensor) -> None:
-        """One step of this rank: its summed loss, its hits, its images, and whether it broke."""
+        """One step of this rank: its summed loss, its correct answers, its images, and whether it broke."""
         counted = torch.full_like(broken, images)
         self._values[self._count] = torch.stack((loss.detach().to(broken), correct.to(broken), counted, broken))
         self._count += 1

@@ -115,23 +115,22 @@ def convolve(input: Tensor, weight: Tensor, padding: Pair, outputs: int) -> Tens
     return result
 
 
-def input_gradient(wanted: Tensor, weight: Tensor, padding: Pair, outputs: int) -> Tensor:
-    """The gradient of a convolution's input, for the gradient `wanted` of its output: a convolution with the kernels
-    turned round."""
+def input_gradient(grad_output: Tensor, weight: Tensor, padding: Pair, outputs: int) -> Tensor:
+    """The gradient of a convolution's input: a convolution of its output's gradient with the kernels turned round."""
     side = weight.shape[2]
     turned = weight.flip(2, 3).transpose(0, 1)
-    return convolve(wanted, turned, (side - 1 - padding[0], side - 1 - padding[1]), outputs)
+    return convolve(grad_output, turned, (side - 1 - padding[0], side - 1 - padding[1]), outputs)
 
 
-def weight_gradient(wanted: Tensor, input: Tensor, padding: Pair, side: int, outputs: int) -> Tensor:
-    """The gradient of a convolution's weights (K, C, r, r): a convolution whose kernels are the tiles of `wanted`."""
-    kernels, channels = wanted.shape[1], input.shape[1]
+def weight_gradient(grad_output: Tensor, input: Tensor, padding: Pair, side: int, outputs: int) -> Tensor:
+    """The gradient of a convolution's weights (K, C, r, r): a convolution whose kernels are tiles of `grad_output`."""
+    kernels, channels = grad_output.shape[1], input.shape[1]
     matrices = transforms(side, outputs)  # outputs and kernel have changed places
     grid = _Grid.over(input, side, padding, outputs)
     total = input.new_zeros(grid.points, channels, kernels)
     below, right = (outputs * count - have for count, have in zip(grid.tiles, grid.size, strict=True))
     for block in grid.blocks(len(input), max(channels, kernels)):
-        rows = F.pad(wanted[block].permute(0, 2, 3, 1), (0, 0, 0, right, 0, below))
+        rows = F.pad(grad_output[block].permute(0, 2, 3, 1), (0, 0, 0, right, 0, below))
         by_point = _each(matrices.kernel, _tiles(rows, outputs, outputs, grid.tiles))
         total.baddbmm_(grid.transformed(input[block], matrices.tile).permute(1, 2, 0), by_point.transpose(0, 1))
     gradient = (matrices.output @ total.view(grid.points, -1)).view(side, side, channels, kernels)
