@@ -11,7 +11,9 @@ import typer
 
 from alexplore.cli.explore import RunsDir
 from alexplore.cli.output import DONE, FAILED, console, deliver, narrate
+from alexplore.network.recipe import parse_assignments
 from alexplore.network.settings import toml_text
+from alexplore.runs.change import change_run
 from alexplore.runs.control import request, wait_for_answer
 from alexplore.runs.directory import RunDirectory, RunError, find_run, list_runs, remove_run, runs_folder
 from alexplore.runs.events import finite
@@ -89,7 +91,7 @@ def show(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) ->
     if status.reason:
         typer.echo(status.reason)
     typer.echo(f"preset {config.preset}, seed {config.recipe.seed}")
-    changed = config.recipe.to_dict(defaults=False)
+    changed = {**config.recipe.to_dict(defaults=False), **config.means(defaults=False)}
     typer.echo(" · ".join(f"{key} {toml_text(value)}" for key, value in changed.items()))
     for row in snapshot.epochs:
         typer.echo(epoch_words(row, config.recipe.epochs))
@@ -128,15 +130,26 @@ def checkpoint(run: RunArgument, runs_dir: RunsDir = None) -> None:
 @app.command("resume")
 def resume(
     run: RunArgument,
+    epochs: Annotated[int | None, typer.Option(metavar="N", help="Train to so many epochs instead.")] = None,
+    lr: Annotated[float | None, typer.Option(metavar="X", help="Go on with another learning rate.")] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", metavar="training.KEY=VALUE", help="Go on with another value.")
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return at once; the training goes on.")] = False,
     as_json: AsJson = False,
     runs_dir: RunsDir = None,
 ) -> None:
-    """Go on with a run that is paused, was stopped, failed or crashed, from its last checkpoint."""
+    """Go on with a run that is paused, was stopped, failed or crashed, from its last checkpoint.
+
+    With more epochs a finished one goes on, too.
+    """
     found = find_run(run, runs_folder(runs_dir))
+    given = {key: value for key, value in (("epochs", epochs), ("lr", lr)) if value is not None}
+    if changes := {**given, **parse_assignments(assignments or [])}:
+        change_run(found, changes)
     status = read_status(found)
-    if status.state == "finished":
-        raise RunError(f"{found.name} is finished: there is nothing to resume")
+    if status.state == "finished" and status.epoch >= found.config().recipe.epochs:
+        raise RunError(f"{found.name} is finished: there is nothing to resume; to train on, give more --epochs")
     if status.state == "paused":
         _asked("resume", run, runs_dir)
         narrate(f"{found.name} goes on; watch with: alexplore runs watch {found.name}")
@@ -178,7 +191,7 @@ def compare(
     runs_dir: RunsDir = None,
 ) -> None:
     """Put runs side by side: what differs in what was asked for, and what came of it."""
-    from alexplore.runs.compare import compare_runs
+    from alexplore.runs.compare import compare_runs, value_text
 
     snapshots = [Watch(find_run(run, runs_folder(runs_dir))).poll() for run in runs]
     rows = compare_runs(snapshots)
@@ -190,7 +203,7 @@ def compare(
 
     table = Table("", *(snapshot.run.name for snapshot in snapshots), box=box.SIMPLE_HEAD, pad_edge=False)
     for key, values in rows:
-        table.add_row(key, *("–" if value is None else str(value) for value in values))
+        table.add_row(key, *(value_text(key, value) for value in values))
     console().print(table)
 
 

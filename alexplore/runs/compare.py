@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from alexplore.network.settings import toml_text
 from alexplore.runs.watch import Snapshot
+
+LAST = ("train/loss", "train/acc", "val/loss", "val/acc")
+FORMATS = {
+    "epoch": ".2f",
+    **dict.fromkeys(("best validation accuracy", *LAST), ".4f"),
+    "images per second": ",.0f",
+}
+"""How the numbers that came of a run are printed."""
 
 
 def compare_runs(snapshots: Sequence[Snapshot]) -> list[tuple[str, list[Any]]]:
@@ -18,12 +27,32 @@ def compare_runs(snapshots: Sequence[Snapshot]) -> list[tuple[str, list[Any]]]:
     return [*differing, *((key, [one[key] for one in came]) for key in came[0])]
 
 
+def value_text(key: str, value: Any) -> str:
+    """A value of a row as a table has it: what was asked for exactly, what came of it as everywhere else."""
+    match value:
+        case None:
+            return "–"
+        case str():
+            return value
+        case float() if key in FORMATS:
+            return f"{value:{FORMATS[key]}}"
+        case _:
+            return toml_text(value)
+
+
 def _asked(snapshot: Snapshot) -> dict[str, Any]:
     config = snapshot.config
     layers = {
         f"layer {layer.name}": f"{layer.type} {layer.settings(defaults=False)}" for layer in config.network.layers
     }
-    return {"preset": config.preset, "input": config.network.to_dict()["input"], **config.recipe.to_dict(), **layers}
+    return {
+        "preset": config.preset,
+        "input": config.network.to_dict()["input"],
+        "towers": config.network.towers,
+        **config.recipe.to_dict(),
+        **config.means(),
+        **layers,
+    }
 
 
 def _came(snapshot: Snapshot) -> dict[str, Any]:
@@ -32,6 +61,6 @@ def _came(snapshot: Snapshot) -> dict[str, Any]:
         "state": snapshot.status.state,
         "epoch": round(snapshot.status.epoch, 3),
         "best validation accuracy": snapshot.best,
-        **{key: last.get(key) for key in ("train/loss", "train/acc", "val/loss", "val/acc")},
+        **{key: last.get(key) for key in LAST},
         "images per second": snapshot.images_per_second,
     }

@@ -66,6 +66,11 @@ class RunConfig:
     hardware: Hardware = field(default_factory=Hardware)
     data: DataSource = field(default_factory=DataSource)
 
+    def means(self, *, defaults: bool = True) -> dict[str, Any]:
+        """The hardware and the data by the names of their options; with `defaults=False` what differs from them."""
+        hardware, data = (settings_of(part, defaults=defaults) for part in (self.hardware, self.data))
+        return {**hardware, **{"data" if name == "folder" else name: value for name, value in data.items()}}
+
     def to_dict(self) -> dict[str, Any]:
         """As config.json holds it."""
         return {

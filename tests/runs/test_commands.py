@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from alexplore.cli.runs import app
-from alexplore.runs.config import RunConfig
+from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.runs.directory import create_run
 from alexplore.runs.events import LineWriter
 from alexplore.runs.status import Status, write_status
@@ -106,3 +107,31 @@ def test_attempts_are_divided(alexplore: Alexplore, config: RunConfig, tmp_path:
         "words of 2",
         "error: thrice failed: error of 2",
     ]
+
+
+def test_a_run_is_shown_with_the_hardware_and_data_that_were_asked_for(
+    alexplore: Alexplore, config: RunConfig, tmp_path: Path
+) -> None:
+    create_run(config, tmp_path / "runs", "plain")
+    create_run(
+        replace(config, hardware=Hardware(gpus=3), data=DataSource(folder="/images")), tmp_path / "runs", "other"
+    )
+    assert ' · device "cpu" · limit_train 512 · limit_val 128\n' in alexplore("runs", "show", "plain").stdout
+    assert ' · gpus 3 · data "/images"\n' in alexplore("runs", "show", "other").stdout
+
+
+def test_compared_numbers_are_printed_as_elsewhere(alexplore: Alexplore, config: RunConfig, tmp_path: Path) -> None:
+    run = create_run(replace(config, recipe=replace(config.recipe, lr=0.0123456789)), tmp_path / "runs", "exact")
+    create_run(config, tmp_path / "runs", "other")
+    with LineWriter(run.events_file, attempt=0) as events:
+        events.append(event="epoch", epoch=1, step=1, **{"train/loss": math.pi, "val/acc": 0.641760578751564})
+    with LineWriter(run.metrics_file, attempt=0) as metrics:
+        metrics.append(step=1, epoch=1, images_per_second=12345.678)
+    write_status(run, Status("stopped", step=1, epoch=1.0, updated=1.0))
+    lines = alexplore("runs", "compare", "exact", "other").stdout.splitlines()
+    rows = {key.strip(): values for key, *values in (line.rsplit(maxsplit=2) for line in lines if line.strip())}
+    assert rows["lr"] == ["0.0123456789", "0.005"]
+    assert rows["epoch"] == ["1.00", "0.00"]
+    assert rows["best validation accuracy"] == rows["val/acc"] == ["0.6418", "–"]
+    assert rows["train/loss"] == ["3.1416", "–"]
+    assert rows["images per second"] == ["12,346", "–"]

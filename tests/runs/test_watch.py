@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from alexplore.runs.compare import compare_runs
-from alexplore.runs.config import RunConfig
+from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.runs.directory import RunDirectory, create_run
 from alexplore.runs.events import LineWriter
 from alexplore.runs.export import metrics_csv
@@ -125,8 +125,22 @@ def test_metrics_as_csv(run: RunDirectory) -> None:
 def test_compared_runs_show_what_differs_alone(run: RunDirectory, config: RunConfig, tmp_path: Path) -> None:
     from dataclasses import replace
 
-    other = create_run(replace(config, recipe=replace(config.recipe, lr=0.5)), tmp_path / "runs")
+    other = create_run(
+        replace(
+            config,
+            network=config.network.with_towers(2),
+            recipe=replace(config.recipe, lr=0.5),
+            hardware=Hardware(device="cpu", gpus=2, parallel="towers"),
+            data=DataSource(folder="/images", limit_train=99, limit_val=128),
+        ),
+        tmp_path / "runs",
+    )
     rows = dict(compare_runs([Watch(run).poll(), Watch(other).poll()]))
     assert rows["lr"] == [0.005, 0.5]
-    assert "optimizer" not in rows
+    assert rows["gpus"] == [None, 2]
+    assert rows["parallel"] == ["data", "towers"]
+    assert rows["data"] == [None, "/images"]
+    assert rows["limit_train"] == [512, 99]
+    assert rows["towers"] == [1, 2]
+    assert not {"optimizer", "device", "limit_val", "download"} & set(rows)
     assert rows["state"] == ["stopped", "starting"]
