@@ -213,7 +213,7 @@ def export(
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="stdout if left out.")] = None,
     runs_dir: RunsDir = None,
 ) -> None:
-    """Write a run's metrics as CSV."""
+    """Write a run's metrics as CSV: each step once, by the last attempt that reached it."""
     from alexplore.runs.export import metrics_csv
 
     found = find_run(run, runs_folder(runs_dir))

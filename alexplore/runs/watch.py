@@ -10,12 +10,14 @@ from functools import cached_property, lru_cache
 from itertools import pairwise
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.events import LineReader, last_records, read_number
 from alexplore.runs.status import Status, read_status
+
+T = TypeVar("T")
 
 CURVES = ("train/loss", "val/loss", "train/acc", "val/acc")
 KEPT_EVENTS = 500
@@ -141,6 +143,17 @@ class Snapshot:
         return self.last_events.get(name, {})
 
 
+def place(values: dict[int, T], step: int, value: T) -> None:
+    """Put a value at its step, in order of steps, in the place of all that an earlier attempt had from there on.
+
+    A resumed run goes over the steps since its checkpoint again, and what it tells of them counts.
+    """
+    if values and step < next(reversed(values)):
+        for superseded in [known for known in values if known >= step]:
+            del values[superseded]
+    values[step] = value
+
+
 class Watch:
     """Follows one run directory. `poll` reads what is new since the last call."""
 
@@ -151,7 +164,6 @@ class Watch:
         self._events = LineReader(run.events_file)
         self._values: dict[str, dict[int, tuple[float, float]]] = {}
         self._curves: Mapping[str, Curve] = {}
-        self._steps: dict[str, int] = {}
         self._kept: deque[Mapping[str, Any]] = deque(maxlen=KEPT_EVENTS)
         self._last: dict[str, Mapping[str, Any]] = {}
         self._epochs: dict[int, EpochRow] = {}
@@ -203,21 +215,13 @@ class Watch:
             self._pace.append((moment, epoch))
         for name in CURVES:
             if name in numbers:
-                self._place(name, step, epoch, numbers[name])
+                place(self._values.setdefault(name, {}), step, (epoch, numbers[name]))
 
     def _speed(self) -> float | None:
         if len(self._pace) < 2:
             return None
         (begun, first), (ended, last) = self._pace[0], self._pace[-1]
         return (last - first) / (ended - begun) if ended > begun and last > first else None
-
-    def _place(self, name: str, step: int, epoch: float, value: float) -> None:
-        """The last value of a (metric, step) counts; a resumed run goes over the steps since its checkpoint again."""
-        values = self._values.setdefault(name, {})
-        if step < self._steps.get(name, 0):
-            values = self._values[name] = {s: pair for s, pair in values.items() if s < step}
-        values[step] = (epoch, value)
-        self._steps[name] = step
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from pathlib import Path
 from typing import Any
@@ -120,6 +122,33 @@ def test_metrics_as_csv(run: RunDirectory) -> None:
     assert first.startswith("1,0.5,0,")
     assert first.endswith(",2.0,")
     assert second.endswith(",,0.5")
+
+
+def test_exported_steps_are_those_of_the_last_attempt_that_reached_them(run: RunDirectory) -> None:
+    for attempt, steps in enumerate(((5, 10, 15, 20, 20), (12, 18), (17, 25, 25))):
+        with LineWriter(run.metrics_file, attempt=attempt) as writer:
+            for step in steps:
+                writer.append(step=step, epoch=step / 10, **{"train/loss": float(step)})
+    with run.metrics_file.open("a") as file:
+        file.write('{"step": "x", "attempt": 2, "train/loss": 0.0}\n')
+    rows = list(csv.DictReader(io.StringIO(metrics_csv(run))))
+    assert [(row["step"], row["attempt"]) for row in rows] == [
+        ("5", "0"),
+        ("10", "0"),
+        ("12", "1"),
+        ("17", "2"),
+        ("25", "2"),
+    ]
+    curve = Watch(run).poll().curves["train/loss"]
+    assert [float(row["train/loss"]) for row in rows] == list(curve.values)
+
+
+def test_a_step_that_is_told_twice_has_one_row(run: RunDirectory) -> None:
+    with LineWriter(run.metrics_file, attempt=0) as writer:
+        writer.append(step=20, epoch=1.0, lr=0.5)
+        writer.append(step=20, epoch=1.0, **{"val/acc": 0.75})
+    (row,) = csv.DictReader(io.StringIO(metrics_csv(run)))
+    assert (row["lr"], row["val/acc"]) == ("0.5", "0.75")
 
 
 def test_compared_runs_show_what_differs_alone(run: RunDirectory, config: RunConfig, tmp_path: Path) -> None:
