@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from alexplore.runs.config import RunConfig
-from alexplore.runs.directory import RunDirectory, RunError, create_run
+from alexplore.runs.directory import RunDirectory, RunError, checked_name, create_run
 from alexplore.runs.status import STARTING_SECONDS, is_locked, read_status
 
 
@@ -58,9 +58,10 @@ def become_rank(config: RunConfig, folder: Path, name: str) -> NoReturn:
     and goes on from its last checkpoint.
 
     Raises:
-        RunError: the directory can't be made, is another run's, or did not appear within a minute.
+        RunError: the name is none that a run can have, or the directory can't be made, is another run's, or did not
+            appear within a minute.
     """
-    run = RunDirectory(folder / name)
+    run = RunDirectory(folder / checked_name(name))
     if os.environ["RANK"] == "0":
         if not run.config_file.is_file():
             create_run(config, folder, name)

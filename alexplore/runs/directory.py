@@ -14,6 +14,10 @@ from alexplore.network.settings import SettingError, nearest
 from alexplore.runs.config import RunConfig, parse_config
 from alexplore.runs.files import write_atomically
 
+LAST = "last"  # the newest run, whatever its name
+LONGEST_NAME = 255  # bytes, of a file on Linux and macOS
+SHOWN_NAME = 60
+
 
 class RunError(Exception):
     """A run that can't be made, found or used; the message says which and what to do.
@@ -116,16 +120,31 @@ def runs_folder(given: Path | None = None) -> Path:
     return platformdirs.user_data_path("alexplore") / "runs"
 
 
+def checked_name(name: str) -> str:
+    """A name that a run can have: a file's, one that lines and tables can show, and none that means another run.
+
+    Raises:
+        RunError: it is none.
+    """
+    fits = name.strip() and name.isprintable() and len(os.fsencode(name)) <= LONGEST_NAME
+    if not fits or name == LAST or "/" in name or name.startswith((".", "-")):
+        shown = name if len(name) <= SHOWN_NAME else f"{name[:SHOWN_NAME]}…"
+        raise RunError(
+            f"--name {shown!r}: allowed: a file name of at most {LONGEST_NAME} bytes, without control characters, that "
+            f"doesn't start with . or - and isn't `{LAST}`"
+        )
+    return name
+
+
 def create_run(config: RunConfig, folder: Path, name: str | None = None) -> RunDirectory:
     """Make the directory of a new run, with its config.json.
 
     Raises:
         RunError: the name is taken or not a file's, or the folder can't be written.
     """
-    if name is not None and (not name.strip(".") or "/" in name or "\0" in name or name.startswith((".", "-"))):
-        raise RunError(f"--name {name!r}: allowed: a file name that doesn't start with . or -")
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    run = RunDirectory(folder / (name or f"{config.preset}-{stamp}-{secrets.token_hex(3)}"))
+    if name is None:
+        name = f"{config.preset}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+    run = RunDirectory(folder / checked_name(name))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if run.path.exists():
@@ -166,7 +185,7 @@ def find_run(name: str, folder: Path) -> RunDirectory:
     if os.sep in name and (Path(name).expanduser() / "config.json").is_file():
         return RunDirectory(Path(name).expanduser().resolve())
     runs = list_runs(folder)
-    if name == "last" and runs:
+    if name == LAST and runs:
         return runs[0]
     for run in runs:
         if run.name == name:

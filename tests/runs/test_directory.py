@@ -79,10 +79,21 @@ def test_no_runs_is_no_error(tmp_path: Path) -> None:
         find_run("x", tmp_path / "none")
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", ".hidden", "-x"])
-def test_a_name_must_be_a_file_s(config: RunConfig, tmp_path: Path, name: str) -> None:
-    with pytest.raises(RunError, match="allowed: a file name"):
-        create_run(config, tmp_path, name)
+@pytest.mark.parametrize(
+    "name",
+    ["", " ", ".", "..", "a/b", ".hidden", "-x", "last", "a\nb", "\x1b[31mred", "a\tb", "a\0b", "n" * 256, "ü" * 128],
+)
+def test_a_name_must_be_a_file_s_that_can_be_shown(config: RunConfig, tmp_path: Path, name: str) -> None:
+    with pytest.raises(RunError, match="allowed: a file name") as told:
+        create_run(config, tmp_path / "runs", name)
+    assert str(told.value).isprintable()
+    assert not told.value.failure
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "ü" * 127, "my run", "lastly"])
+def test_other_names_are_taken(config: RunConfig, tmp_path: Path, name: str) -> None:
+    assert find_run(create_run(config, tmp_path, name).name, tmp_path).config() == config
 
 
 def test_a_taken_name_and_a_folder_that_is_a_file_are_told(config: RunConfig, tmp_path: Path) -> None:
