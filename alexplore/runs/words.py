@@ -67,6 +67,10 @@ def event_words(event: Mapping[str, Any], epochs: int) -> str:  # noqa: PLR0911 
             return f"forward and backward over {event.get('images', 0)} images take {timings}: {precision} it is"
         case {"event": "start", "device_name": str(device), "ranks": int(ranks), "precision": str(precision)}:
             return f"training on {device} in {precision}: {_workforce(event, ranks)}"
+        case {"event": "control", "action": str(action), "error": str(error)}:
+            return f"asked to {action}: {error}"
+        case {"event": "control", "action": "checkpoint", "step": int(step)} if step > 0:
+            return f"asked to checkpoint: saved at step {step}"
         case {"event": "control", "action": str(action)}:
             return f"asked to {action}"
         case _:

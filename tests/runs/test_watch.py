@@ -65,6 +65,23 @@ def test_progress_epochs_and_events(run: RunDirectory) -> None:
     assert summarise(run).images_per_second == 120.0
 
 
+def test_who_asked_for_a_checkpoint_learns_what_came_of_it() -> None:
+    answers: list[dict[str, Any]] = [
+        {"action": "checkpoint", "step": 20},
+        {"action": "checkpoint", "step": 20, "error": "no checkpoint at step 20: the disk is full"},
+        {"action": "stop", "step": 20, "error": "no checkpoint at step 20: the disk is full"},
+        {"action": "pause", "step": 20},
+        {"action": "checkpoint", "step": 0},  # before training: nothing is saved
+    ]
+    assert [event_words({"event": "control", **answer}, 2) for answer in answers] == [
+        "asked to checkpoint: saved at step 20",
+        "asked to checkpoint: no checkpoint at step 20: the disk is full",
+        "asked to stop: no checkpoint at step 20: the disk is full",
+        "asked to pause",
+        "asked to checkpoint",
+    ]
+
+
 def test_a_list_reads_again_only_what_changed(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
     with LineWriter(run.metrics_file, attempt=0) as writer:
         writer.append(step=10, epoch=0.5, **{"train/loss": 2.0})
