@@ -89,9 +89,13 @@ def check_shapes(own: dict[str, Tensor], weights: dict[str, Tensor], source: obj
 def load_slots(optimizer: Optimizer, state: dict[str, Any]) -> None:
     """Take an optimizer's state, each tensor laid out in memory as its parameter is.
 
-    A fused optimizer goes through both side by side without a look at their strides.
+    A fused optimizer goes through both side by side without a look at their strides. Rates and penalties are the
+    optimizer's own: a resumed run may have been asked for others.
     """
+    own = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
     optimizer.load_state_dict(state)
+    for group, settings in zip(optimizer.param_groups, own, strict=True):
+        group.update(settings)
     for parameter, slots in optimizer.state.items():
         for key, value in slots.items():
             if isinstance(value, Tensor) and value.shape == parameter.shape:

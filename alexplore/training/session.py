@@ -120,6 +120,7 @@ def train(
         parallel=config.hardware.parallel,
         precision=precision.name,
         step=progress.step,
+        recipe=recipe.to_dict(defaults=False),
         flops_per_image=_training_flops(network),
         peak_flops=choice["peak_flops"] * ranks.size,
     )

@@ -89,7 +89,10 @@ def test_a_training_is_followed_in_plain_lines_and_asked_afterwards(
 
     resumed = alexplore("runs", "resume", "one")
     assert resumed.returncode == 2
-    assert "finished" in resumed.stderr
+    assert "to train on, give more --epochs" in resumed.stderr
+    further = alexplore("runs", "resume", "one", "--epochs", "3", "--set", "training.lr=0.0001")
+    assert further.returncode == 0, further.stderr
+    assert further.stdout.splitlines()[-1].startswith("epoch 3/3 · loss ")
     assert alexplore("runs", "remove", "one").returncode == 2
     assert alexplore("runs", "remove", "one", "--yes").returncode == 0
     assert not run.path.exists()

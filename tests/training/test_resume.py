@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from alexplore.network.presets import load_preset
+from alexplore.runs.change import change_run
 from alexplore.runs.config import RunConfig
 from alexplore.runs.control import Request, leave_request
 from alexplore.runs.directory import RunDirectory
@@ -218,6 +219,18 @@ def test_full_disk_is_told_and_the_end_is_not_called_finished(
     for name in ("last", "best"):
         ours, theirs = (read(one.checkpoints_folder / name) for one in (run, whole))
         assert all(torch.equal(ours.weights[key], weight) for key, weight in theirs.weights.items())
+
+
+def test_a_resumed_run_goes_on_by_what_it_is_asked_for_then(make_run: MakeRun) -> None:
+    run = make_run(epochs=1, lr=0.003, weight_decay=0.0)
+    train_here(run)
+    change_run(run, {"epochs": 2, "lr": 0.001, "weight_decay": 0.1})
+    assert train_here(run) == "finished"
+    rates = {rate for (key, step), rate in values(run).items() if key == "lr" and step > 5}
+    assert rates == {0.001}
+    group = read(run.checkpoints_folder / "last").state["optimizer"]["param_groups"][0]
+    assert (group["lr"], group["weight_decay"]) == (0.001, 0.1)
+    assert [event["recipe"]["lr"] for event in events(run, "start")] == [0.003, 0.001]
 
 
 def test_best_is_the_epoch_with_the_best_accuracy(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
