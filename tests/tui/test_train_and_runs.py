@@ -14,6 +14,8 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, RichLog
 
+from alexplore.network.recipe import Recipe
+from alexplore.network.settings import setting_fields
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, RunError, create_run, list_runs
 from alexplore.runs.events import LineWriter
@@ -21,7 +23,7 @@ from alexplore.runs.status import Status, read_status, write_status
 from alexplore.runs.watch import Watch, summarise
 from alexplore.runs.words import summary_cells
 from alexplore.tui.app import ExploreApp
-from alexplore.tui.screens import runs
+from alexplore.tui.screens import runs, train
 from alexplore.tui.screens.dialogs import Confirm
 from alexplore.tui.screens.explore import ExploreScreen
 from alexplore.tui.screens.runs import RunsScreen
@@ -29,7 +31,7 @@ from alexplore.tui.screens.train import Drawing, Polled, TrainScreen
 from alexplore.tui.widgets.layer_table import LayerTable
 from alexplore.tui.widgets.settings_editor import SettingInput, SettingsEditor
 from tests.tui.conftest import OpenApp
-from tests.tui.test_explore import footer, screen_text
+from tests.tui.test_explore import footer, said, screen_text
 
 PATIENCE = 90.0
 
@@ -142,6 +144,29 @@ async def test_the_form_of_another_run_stays_when_a_dialog_over_it_closes(
         await until(pilot, lambda: "batch_size" in screen_text(app), "the form again")
         app.attach(run)
         await until(pilot, lambda: "step 8" in screen_text(app), "the run that is attached anew")
+
+
+async def test_a_new_form_takes_the_keys_from_its_first_setting_on(
+    open_app: OpenApp, config: RunConfig, tiny_preset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that was filled, and left at another setting, before a run was shown."""
+    monkeypatch.setattr(train, "launch", lambda _: None)
+    folder = tmp_path / "runs"
+    run = finished_run(config, folder, "alpha", 0.75)
+    names = list(setting_fields(Recipe))
+    async with open_app(str(tiny_preset)) as (app, pilot):
+        await pilot.press("2")
+        await until(pilot, lambda: "batch_size" in screen_text(app), "the form")
+        await pilot.press("tab", "tab")
+        app.attach(run)
+        await until(pilot, lambda: "step 8" in screen_text(app), "the run")
+        await pilot.press("n")
+        await until(pilot, lambda: "batch_size" in screen_text(app), "the form of another run")
+        await pilot.pause()
+        assert said(app).startswith(f"{names[0]}:")
+        await pilot.press(*["tab"] * names.index("epochs"), "9", "9", "enter")
+        await until(pilot, lambda: len(list_runs(folder)) == 2, "another run")
+        assert {run.config().recipe.epochs for run in list_runs(folder)} == {config.recipe.epochs, 99}
 
 
 async def test_a_late_word_of_the_run_watched_before_is_not_drawn(

@@ -137,6 +137,7 @@ class TrainScreen(Screen[None]):
             self._filled_from = (preset.name, preset.recipe)
             values = {**settings_of(preset.recipe), **settings_of(Hardware())}
             form.edit((Recipe, Hardware, DataSource), values, columns=2 if self.size.width < WIDE else 3)
+        form.focus()  # also where it was filled before a run was shown, whose log has the keys
         self.refresh_bindings()
 
     def _planned(self, values: Mapping[str, Any]) -> RunConfig:
@@ -311,6 +312,7 @@ class TrainScreen(Screen[None]):
         self.app.planning = True
         self.workers.cancel_group(self, "watch")
         self._show_form()
+        self.query_one("#recipe", SettingsEditor).go_to(0)
 
     def action_stop(self) -> None:
         """Stop after a checkpoint."""

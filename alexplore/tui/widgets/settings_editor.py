@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from rich.segment import Segment
 from rich.text import Text
@@ -222,7 +222,12 @@ class SettingsEditor(VerticalScroll, can_focus=False):
         self._error = ""
         self._form.show(self._fields, columns)
         self._stand_on(1 if name is not None and len(self._fields) > 1 else 0)
-        self._input.focus()
+        self.focus()
+
+    def focus(self, scroll_visible: bool = True) -> Self:
+        """Give the keys to the setting that the input stands on."""
+        self._input.focus(scroll_visible)
+        return self
 
     @property
     def values(self) -> dict[str, Any]:
@@ -308,7 +313,7 @@ class SettingsEditor(VerticalScroll, can_focus=False):
         """Go to the setting that was clicked."""
         event.stop()
         self.go_to(event.index)
-        self._input.focus()
+        self.focus()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Enter commits."""
