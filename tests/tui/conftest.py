@@ -17,14 +17,14 @@ OpenApp = Callable[..., AbstractAsyncContextManager[tuple[ExploreApp, Pilot[None
 
 @pytest.fixture
 def open_app(tmp_path: Path) -> OpenApp:
-    """Opens the app without a terminal; gives it and what presses its keys."""
+    """Opens the app without a terminal; gives it and what presses its keys. `notifications` are drawn if wanted."""
 
     @asynccontextmanager
     async def run(
-        preset: str = "paper", size: tuple[int, int] = (120, 40)
+        preset: str = "paper", size: tuple[int, int] = (120, 40), *, notifications: bool = False
     ) -> AsyncIterator[tuple[ExploreApp, Pilot[None]]]:
         app = ExploreApp(load_preset(preset), tmp_path / "runs")
-        async with app.run_test(size=size) as pilot:
+        async with app.run_test(size=size, notifications=notifications) as pilot:
             await pilot.pause()
             yield app, pilot
 

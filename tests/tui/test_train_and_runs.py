@@ -234,7 +234,34 @@ async def test_the_list_has_the_cells_of_the_command_line(open_app: OpenApp, con
     async with open_app() as (app, pilot):
         await pilot.press("3")
         await until(pilot, lambda: "alpha" in screen_text(app), "the list")
-        assert tuple(app.screen.query_one(DataTable).get_row(run.name)) == (" ", *summary_cells(summarise(run)))
+        cells = app.screen.query_one(DataTable).get_row(run.name)
+        assert tuple(str(cell) for cell in cells) == (" ", *summary_cells(summarise(run)))
+
+
+async def test_the_name_of_a_run_is_shown_as_it_is(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:
+    """Wherever it stands: what is in brackets is no markup."""
+    name = "[red]x"
+    finished_run(config, tmp_path / "runs", name, 0.75)
+    async with open_app(notifications=True) as (app, pilot):
+        await pilot.press("3")
+        await until(pilot, lambda: "0.7500" in screen_text(app), "the list")
+        assert screen_text(app).count(name) == 1
+        await pilot.press("slash", *name, "enter")
+        await until(pilot, lambda: screen_text(app).count(name) == 2, "the filter and the run")
+        await pilot.press("space")
+        await until(pilot, lambda: screen_text(app).count(name) == 3, "the legend of its curve")
+        await pilot.press("r")
+        await until(pilot, lambda: f"{name} is finished" in screen_text(app), "a notification in the list")
+        app.clear_notifications()
+        await pilot.press("delete")
+        await until(pilot, lambda: f"Delete {name}" in screen_text(app), "the question")
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen), "the list again")
+        await pilot.press("enter")
+        await until(pilot, lambda: "step 8" in screen_text(app), "the run")
+        assert screen_text(app).splitlines()[0].count(name) == 1
+        await pilot.press("r")
+        await until(pilot, lambda: f"{name} is finished" in screen_text(app), "a notification beside the run")
 
 
 async def test_the_list_goes_on_when_the_folder_can_be_read_again(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -127,10 +128,11 @@ class RunsScreen(Screen[None]):
     def _draw(self) -> None:
         table = self.query_one(DataTable)
         wanted = self.query_one("#runs-filter", Input).value.casefold().split()
+        lines = {summary.run.name: self._cells(summary) for summary in self._summaries}
         rows = {
-            summary.run.name: self._cells(summary)
-            for summary in self._summaries
-            if all(word in " ".join(self._cells(summary)).casefold() for word in wanted)
+            name: cells
+            for name, cells in lines.items()
+            if all(word in " ".join(cell.plain for cell in cells).casefold() for word in wanted)
         }
         self.query_one("#no-runs").display = not self._summaries
         if [key.value for key in table.rows] == list(rows):
@@ -147,10 +149,11 @@ class RunsScreen(Screen[None]):
             if selected in rows:
                 table.move_cursor(row=list(rows).index(selected), animate=False)
 
-    def _cells(self, summary: Summary) -> tuple[str, ...]:
+    def _cells(self, summary: Summary) -> tuple[Text, ...]:
+        """A line of the table, as texts: a plain string would be read as markup, and a run may be called [red]x."""
         name = summary.run.name
         mark = MARKERS[self._marked.index(name) % len(MARKERS)] if name in self._marked else " "
-        return mark, *summary_cells(summary)
+        return tuple(Text(cell) for cell in (mark, *summary_cells(summary)))
 
     def _selected_name(self) -> str:
         table = self.query_one(DataTable)

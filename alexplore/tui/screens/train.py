@@ -351,7 +351,7 @@ class TrainScreen(Screen[None]):
         elif status.state == "paused":
             self._ask("resume")
         else:
-            self.notify(f"{run.name} is {status.state}: there is nothing to resume")
+            self.notify(f"{run.name} is {status.state}: there is nothing to resume", markup=False)
 
     def action_log_scale(self) -> None:
         """Another axis for the loss."""
