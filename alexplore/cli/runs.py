@@ -11,7 +11,7 @@ import typer
 
 from alexplore.cli.explore import RunsDir
 from alexplore.cli.output import DONE, FAILED, console, deliver, narrate
-from alexplore.network.recipe import parse_assignments
+from alexplore.cli.recipe import recipe_changes
 from alexplore.network.settings import toml_text
 from alexplore.runs.change import change_run
 from alexplore.runs.control import request, wait_for_answer
@@ -144,8 +144,7 @@ def resume(
     With more epochs a finished one goes on, too.
     """
     found = find_run(run, runs_folder(runs_dir))
-    given = {key: value for key, value in (("epochs", epochs), ("lr", lr)) if value is not None}
-    if changes := {**given, **parse_assignments(assignments or [])}:
+    if changes := recipe_changes({"epochs": epochs, "lr": lr}, assignments):
         change_run(found, changes)
     status = read_status(found)
     if status.state == "finished" and status.epoch >= found.config().recipe.epochs:

@@ -11,9 +11,10 @@ import typer
 
 from alexplore.cli.explore import PresetOption, RunsDir
 from alexplore.cli.output import FAILED, WRONG_USE, narrate
+from alexplore.cli.recipe import recipe_changes
 from alexplore.network.analysis import analyse
 from alexplore.network.presets import PresetError, find_preset, load_preset
-from alexplore.network.recipe import OPTIMIZERS, PRECISIONS, Recipe, change_recipe, parse_assignments
+from alexplore.network.recipe import OPTIMIZERS, PRECISIONS, change_recipe
 from alexplore.network.settings import SettingError, read_settings
 from alexplore.runs.config import DEVICES, PARALLEL, DataSource, Hardware, RunConfig, in_group
 from alexplore.runs.directory import RunDirectory, create_run, find_run, runs_folder
@@ -55,7 +56,7 @@ def train(
         "epochs": epochs, "batch_size": batch_size, "lr": lr, "optimizer": optimizer, "precision": precision,
         "dataset": dataset, "seed": seed,
     }  # fmt: skip
-    recipe = _recipe(opened.recipe, options, assignments or [])
+    recipe = change_recipe(opened.recipe, recipe_changes(options, assignments))
     hardware = Hardware(**read_settings(Hardware, _given(device=device, gpus=gpus, parallel=parallel)))
     folder = str(data.expanduser().resolve()) if data else None
     source = DataSource(
@@ -106,10 +107,6 @@ def _join(config: RunConfig, folder: Path, name: str | None) -> None:
 
     identity = os.environ.get("TORCHELASTIC_RUN_ID", "none")
     become_rank(config, folder, name or f"{config.preset}-torchrun-{identity}")
-
-
-def _recipe(recipe: Recipe, options: dict[str, Any], assignments: list[str]) -> Recipe:
-    return change_recipe(recipe, {**_given(**options), **parse_assignments(assignments)})
 
 
 def _given(**options: Any) -> dict[str, Any]:
