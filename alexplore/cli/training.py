@@ -16,6 +16,7 @@ from alexplore.network.analysis import analyse
 from alexplore.network.presets import PresetError, find_preset, load_preset
 from alexplore.network.recipe import OPTIMIZERS, PRECISIONS, change_recipe
 from alexplore.network.settings import SettingError, read_settings
+from alexplore.runs.check import check_config
 from alexplore.runs.config import DEVICES, PARALLEL, DataSource, Hardware, RunConfig, in_group
 from alexplore.runs.directory import RunDirectory, create_run, find_run, runs_folder
 from alexplore.runs.events import last_sequence
@@ -66,6 +67,7 @@ def train(
     if broken:
         raise SettingError(f"{opened.name} can't train: {broken.error}")
     config = RunConfig(opened.name, opened.network, recipe, hardware, source)
+    check_config(config)
     if in_group():
         _join(config, runs_folder(runs_dir), name)
     run = create_run(config, runs_folder(runs_dir), name)

@@ -212,18 +212,24 @@ def test_a_bad_preset_gets_one_message_and_exit_code_2(
         (("train", "-p", "lenet", "--set", "training.lr=1", "--set", "training.lr=1"), "lr is given twice"),
         (("train", "-p", "lenet", "--set", "training.lr="), "the value is empty, allowed: a number > 0"),
         (("train", "--preset", "lenet", "--gpus", "0"), "gpus: found 0"),
+        (("train", "-p", "lenet", "--gpus", "9", "--batch-size", "8"), "a batch of 8 images can't be shared"),
+        (("train", "-p", "lenet", "--parallel", "towers"), "this network has no towers"),
+        (("train", "-p", "paper", "--parallel", "towers", "--gpus", "3"), "has 2 towers, each for one rank, not for 3"),
+        (("train", "-p", "lenet", "--dataset", "imagefolder"), "has to be named: --data DIR"),
+        (("train", "-p", "lenet", "--data", "/no/such"), "--data /no/such, where the data set is to be looked for"),
         (("runs", "show", "nothing"), "There are no runs yet"),
         (("runs", "resume", "nothing"), "no run 'nothing'"),
         (("tui",), "alexplore shapes --preset paper"),
     ],
 )
 def test_wrong_use_is_exit_code_2_and_says_what_to_do(
-    alexplore: Alexplore, arguments: tuple[str, ...], said: str
+    alexplore: Alexplore, tmp_path: Path, arguments: tuple[str, ...], said: str
 ) -> None:
     done = alexplore(*arguments)
     assert done.returncode == 2, done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_user_s_file_with_a_shipped_name_is_refused(alexplore: Alexplore, tmp_path: Path, tiny_preset: Path) -> None:
