@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,14 +15,14 @@ from alexplore.cli.output import DONE, FAILED, console, deliver, narrate
 from alexplore.cli.recipe import recipe_changes
 from alexplore.network.settings import toml_text
 from alexplore.runs.change import change_run
-from alexplore.runs.control import request, wait_for_answer
+from alexplore.runs.control import Request, request, wait_for_answer
 from alexplore.runs.directory import RunDirectory, RunError, find_run, list_runs, remove_run, runs_folder
 from alexplore.runs.events import finite
 from alexplore.runs.status import read_status
 from alexplore.runs.watch import Summary, Watch, summarise
-from alexplore.runs.words import epoch_words, summary_cells
+from alexplore.runs.words import epoch_words, state_words, summary_cells
 
-ANSWER_SECONDS = 120.0
+SOON_SECONDS, ANSWER_SECONDS = 3.0, 120.0
 
 app = typer.Typer(
     help="Runs: list, show, watch, stop, pause, checkpoint, resume, compare, export, remove.", no_args_is_help=True
@@ -87,7 +88,7 @@ def show(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) ->
     snapshot = Watch(found).poll()
     status, config = snapshot.status, snapshot.config
     typer.echo(f"{found.name}\n{found.path}")
-    typer.echo(f"{status.state} at epoch {status.epoch:.2f}/{config.recipe.epochs}, step {status.step}")
+    typer.echo(f"{state_words(status)} at epoch {status.epoch:.2f}/{config.recipe.epochs}, step {status.step}")
     if status.reason:
         typer.echo(status.reason)
     typer.echo(f"preset {config.preset}, seed {config.recipe.seed}")
@@ -161,7 +162,7 @@ def resume(
 def _asked(action: str, run: str, runs_dir: Path | None) -> RunDirectory:
     found = find_run(run, runs_folder(runs_dir))
     made = request(found, action)
-    answer = wait_for_answer(found, made, ANSWER_SECONDS)
+    answer = wait_for_answer(found, made, SOON_SECONDS) or _late_answer(found, made)
     status = read_status(found)
     if answer is None and status.live:
         narrate(f"{found.name} has not answered in {ANSWER_SECONDS:.0f} s; it will {action} when it gets to it")
@@ -175,9 +176,15 @@ def _asked(action: str, run: str, runs_dir: Path | None) -> RunDirectory:
     return found
 
 
-def _wait_for_end(run: RunDirectory) -> None:
-    import time
+def _late_answer(run: RunDirectory, made: Request) -> dict[str, Any] | None:
+    status = read_status(run)
+    if status.live:
+        until = time.strftime("%H:%M:%S", time.localtime(time.time() + ANSWER_SECONDS))
+        narrate(f"{run.name} is {state_words(status)}; waiting for its answer until {until}")
+    return wait_for_answer(run, made, ANSWER_SECONDS)
 
+
+def _wait_for_end(run: RunDirectory) -> None:
     deadline = time.monotonic() + ANSWER_SECONDS
     while read_status(run).live and time.monotonic() < deadline:
         time.sleep(0.1)

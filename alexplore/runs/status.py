@@ -39,6 +39,13 @@ class Status:
         return self.state in LIVE
 
     @property
+    def silence(self) -> float:
+        """Seconds without a word of a worker that has work to do; 0 where nothing is to be heard."""
+        if self.state not in ("starting", "running") or not self.updated:
+            return 0.0
+        return max(0.0, time.time() - self.updated)
+
+    @property
     def resumable(self) -> bool:
         """Whether it ended before it was finished."""
         return self.state in ("stopped", "failed", "crashed")

@@ -7,16 +7,24 @@ from typing import Any
 
 from alexplore.network.words import duration_text
 from alexplore.runs.events import read_number
+from alexplore.runs.status import Status
 from alexplore.runs.watch import EpochRow, Snapshot, Summary, read_epoch
 
+SILENT_SECONDS = 30.0
 NUMBERS = (("train/loss", "loss"), ("train/acc", "train"), ("val/acc", "validation"))
+
+
+def state_words(status: Status) -> str:
+    """running; or running, silent for 2:05: a worker that is stopped or hangs says nothing, one that waits need not."""
+    silence = status.silence
+    return f"{status.state}, silent for {duration_text(silence)}" if silence > SILENT_SECONDS else status.state
 
 
 def summary_cells(summary: Summary) -> tuple[str, ...]:
     """A run in a line of a table: run, state, epoch, loss, validation, images/s, when it was last heard of."""
     return (
         summary.run.name,
-        summary.status.state,
+        state_words(summary.status),
         summary.epochs,
         "–" if summary.loss is None else f"{summary.loss:.4f}",
         "–" if summary.accuracy is None else f"{summary.accuracy:.4f}",

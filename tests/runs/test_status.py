@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from alexplore.runs.config import RunConfig
 from alexplore.runs.control import forget_requests, pending, request
 from alexplore.runs.directory import RunDirectory, RunError, create_run
 from alexplore.runs.status import STARTING_SECONDS, Status, is_locked, read_status, worker_lock, write_status
+from tests.conftest import Alexplore
 
 HOLDER = """
 import sys, time
@@ -87,6 +89,36 @@ def test_a_new_run_is_starting_and_an_old_one_without_a_word_has_crashed(run: Ru
     long_ago = time.time() - 2 * STARTING_SECONDS
     os.utime(run.config_file, (long_ago, long_ago))
     assert read_status(run).state == "crashed"
+
+
+def test_a_worker_that_says_nothing_is_silent_unless_it_waits(alexplore: Alexplore, run: RunDirectory) -> None:
+    holder = hold(run)
+    for state, ago, said in (
+        ("running", 125, "running, silent for 2:0"),
+        ("starting", 125, "starting, silent for 2:0"),
+        ("running", -5, "running at epoch"),
+        ("paused", 125, "paused at epoch"),
+    ):
+        write_status(run, Status(state, step=7, epoch=0.5, updated=time.time() - ago))
+        assert f"\n{said}" in alexplore("runs", "show", run.name).stdout
+        assert said.removesuffix(" at epoch") in alexplore("runs", "list").stdout
+    holder.kill()
+    holder.wait()
+    assert "silent" not in alexplore("runs", "list").stdout
+
+
+@pytest.mark.parametrize("action", ["stop", "pause", "checkpoint"])
+def test_who_asks_learns_that_an_answer_is_waited_for(run: RunDirectory, action: str) -> None:
+    holder = hold(run)
+    asking = subprocess.Popen(
+        [sys.executable, "-m", "alexplore", "runs", action, run.name], stderr=subprocess.PIPE, text=True
+    )
+    assert asking.stderr is not None
+    said = asking.stderr.readline()
+    assert re.fullmatch(rf"{run.name} is running; waiting for its answer until \d\d:\d\d:\d\d\n", said)
+    holder.kill()
+    holder.wait()
+    assert "crashed" in asking.communicate(timeout=60)[1]
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"state": 3}', '{"state": "running", "step": "x", "epoch": 0}'])
