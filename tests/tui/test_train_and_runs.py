@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -186,6 +187,58 @@ async def test_a_late_word_of_the_run_watched_before_is_not_drawn(
             events.append(event="warning", message="of this run")
         await until(pilot, lambda: "of this run" in screen_text(app), "the run's own word")
         assert "of the run before" not in screen_text(app)
+
+
+async def test_a_run_that_can_not_be_read_is_told_with_nothing_of_the_run_before(
+    open_app: OpenApp, config: RunConfig, tmp_path: Path
+) -> None:
+    before = finished_run(config, tmp_path / "runs", "before", 0.75)
+    damaged = finished_run(config, tmp_path / "runs", "damaged", 0.875)
+    damaged.config_file.write_text("{")
+    async with open_app(size=(200, 40)) as (app, pilot):
+        app.attach(damaged)
+        await until(pilot, lambda: f"✗ {damaged.config_file}: not valid JSON" in screen_text(app), "what is wrong")
+        await pilot.pause()
+        alone = screen_text(app)
+    async with open_app(size=(200, 40)) as (app, pilot):
+        app.attach(before)
+        await until(pilot, lambda: "epoch 2/2" in screen_text(app), "the run before")
+        app.attach(damaged)
+        await until(pilot, lambda: screen_text(app) == alone, "the same screen")
+        await pilot.press("l", "w")
+        await pilot.pause()
+        assert screen_text(app) == alone
+        app.attach(before)
+        await until(pilot, lambda: "epoch 2/2" in screen_text(app), "the run that can be read")
+
+
+async def test_nothing_of_the_run_before_is_shown_until_a_run_is_read(
+    open_app: OpenApp, config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = finished_run(config, tmp_path / "runs", "before", 0.75)
+    now = finished_run(config, tmp_path / "runs", "now", 0.875)
+    readable = threading.Event()
+
+    def slow(run: RunDirectory) -> Watch:
+        if run == now:
+            readable.wait()
+        return Watch(run)
+
+    monkeypatch.setattr(train, "Watch", slow)
+    async with open_app() as (app, pilot):
+        app.attach(before)
+        await until(pilot, lambda: "validation 0.7500" in screen_text(app), "the run before")
+        app.attach(now)
+        try:
+            await until(pilot, lambda: " now " in screen_text(app), "the title")
+            await pilot.pause()
+            text = screen_text(app)
+            assert "step 8" not in text
+            assert "epoch 2" not in text
+            assert "validation" not in text
+        finally:
+            readable.set()
+        await until(pilot, lambda: "validation 0.8750" in screen_text(app), "the run")
 
 
 async def test_runs_are_listed_filtered_marked_attached_and_forked(

@@ -64,6 +64,14 @@ class Polled(Message):
         return isinstance(message, Polled)
 
 
+@dataclass
+class Unreadable(Message):
+    """A run's directory tells nothing."""
+
+    run: RunDirectory
+    reason: str
+
+
 class TrainScreen(Screen[None]):
     """Starts a run, or shows one."""
 
@@ -86,6 +94,7 @@ class TrainScreen(Screen[None]):
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
         self.workspace = workspace
+        self._shown: RunDirectory | None = None
         self._snapshot: Snapshot | None = None
         self._filled_from: tuple[str, Recipe] | None = None
         self._drawing = Drawing()
@@ -205,12 +214,23 @@ class TrainScreen(Screen[None]):
     def _show_run(self, run: RunDirectory) -> None:
         self._told = -1
         self._console_told = False
-        self._snapshot = None
+        if self._shown != run:
+            self._shown = run
+            self._show_nothing()
         self.query_one("#recipe").display, self.query_one("#run").display = False, True
         self.query_one("#log", RichLog).clear()
         self.query_one("#run").border_title = Text(run.name)
         self.query_one("#log").focus()
+        self.refresh_bindings()
         self._watch(run)
+
+    def _show_nothing(self, reason: str = "") -> None:
+        """Take away what was drawn of a run; say why, where nothing of the next follows."""
+        self._snapshot, self._drawing = None, Drawing()
+        self.query_one("#run-state", Static).update(reason)
+        self.query_one("#run-progress", Static).update()
+        for curves in self.query(Curves):
+            curves.draw_nothing()
 
     @work(thread=True, exclusive=True, group="watch")
     def _watch(self, run: RunDirectory) -> None:
@@ -218,7 +238,7 @@ class TrainScreen(Screen[None]):
         try:
             watch = Watch(run)
         except RunError as error:
-            self.notify(str(error), severity="error", markup=False)
+            self.post_message(Unreadable(run, str(error)))
             return
         opened, drawn_at, epochs, drawing = time.monotonic(), 0.0, 0, Drawing()
         while not worker.is_cancelled:
@@ -241,15 +261,18 @@ class TrainScreen(Screen[None]):
     def _polled(self, event: Polled) -> None:
         if event.snapshot.run != self.app.attached:  # the last word about the run that was watched before
             return
-        before, self._snapshot = self._snapshot, event.snapshot
+        self._snapshot = event.snapshot
         with self.app.batch_update():
             self._draw_state(event.snapshot)
             self._tell(event.snapshot)
             if event.drawing is not self._drawing:
                 self._drawing = event.drawing
                 self._draw_curves()
-        if before is None or event.snapshot.status.state != before.status.state:
-            self.refresh_bindings()
+
+    @on(Unreadable)
+    def _unreadable(self, event: Unreadable) -> None:
+        if event.run == self.app.attached:
+            self._show_nothing(f"✗ {event.reason}")
 
     def _draw_state(self, snapshot: Snapshot) -> None:
         status, config = snapshot.status, snapshot.config

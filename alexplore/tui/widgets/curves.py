@@ -77,6 +77,11 @@ class Curves(PlotWidget):
             corner = LegendLocation.BOTTOMRIGHT if rising else LegendLocation.TOPRIGHT
             self.show_legend(corner, is_visible=any(line.label and line.curve.values for line in lines))
 
+    def draw_nothing(self) -> None:
+        """Draw empty axes; those of the lines before, which may have been zoomed, tell of them, too."""
+        self.set_ylimits()
+        self.draw([], 1.0)
+
     def _set_scale(self, logarithmic: bool) -> None:
         self.set_y_formatter(LogFormatter() if logarithmic else NumericAxisFormatter())
 
