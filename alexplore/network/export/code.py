@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
 
 from alexplore.network.analysis import Row
 from alexplore.network.presets import Preset
 from alexplore.network.shape import shape_text
+
+T = TypeVar("T")
 
 TAKEN = {"GroupedNorm", "NormWithinMap", "PaddedAvgPool2d", "OrderedDict", "Tensor", "F", "None", "True", "False"}
 WIDTH = 88  # ruff's and black's default
@@ -44,6 +47,28 @@ def call(name: str, arguments: Iterable[str], indent: int, before: str = "", aft
         return f"{line}\n"
     lines = [f"{space}{before}{name}(", *(f"{space}    {argument}," for argument in arguments), f"{space}){after}"]
     return "\n".join(lines) + "\n"
+
+
+class Code(str):
+    """Text that is code already."""
+
+    __slots__ = ()
+
+
+def unless(value: T, default: T) -> T | None:
+    """A value that has to be said, None for the default."""
+    return None if value == default else value
+
+
+def keywords(settings: Mapping[str, Any]) -> list[str]:
+    """The keyword arguments of a call; None is not said."""
+    return [f"{key}={_literal(value)}" for key, value in settings.items() if value is not None]
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, Code):
+        return str(value)
+    return quoted(value) if isinstance(value, str) else repr(value)
 
 
 def quoted(text: str) -> str:

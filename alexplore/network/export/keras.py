@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from alexplore.network.analysis import Analysis, Row
 from alexplore.network.export import ExportError
-from alexplore.network.export.code import call, heading, quoted
+from alexplore.network.export.code import Code, call, heading, keywords, quoted, unless
 from alexplore.network.layers import (
     AdaptiveAvgPool2d,
     AvgPool2d,
@@ -126,7 +126,6 @@ HELPERS = {
     "PadForMax": PAD_FOR_MAX,
 }
 
-T = TypeVar("T")
 Call = tuple[str, list[str]]
 Sides = tuple[tuple[int, int], tuple[int, int]]  # (top, bottom), (left, right)
 
@@ -172,14 +171,14 @@ def _calls(network: Network, row: Row) -> list[Call]:
         case Pool2d():
             return _pool(row, layer, network.free_name(f"{layer.name}_pad"))
         case Linear():
-            settings = {"use_bias": _unless(layer.bias, True), **_initial(layer), **_always(layer)}
-            return [("layers.Dense", [str(layer.out_features), *_keywords(settings)])]
+            settings = {"use_bias": unless(layer.bias, True), **_initial(layer), **_always(layer)}
+            return [("layers.Dense", [str(layer.out_features), *keywords(settings)])]
         case LocalResponseNorm():
             return [_response_norm(layer)]
         case BatchNorm():
             return [("layers.BatchNormalization", _batch_norm(layer))]
     name, arguments = OTHERS[type(layer)]
-    return [(name, [*(argument.format(layer=layer) for argument in arguments), *_keywords(_always(layer))])]
+    return [(name, [*(argument.format(layer=layer) for argument in arguments), *keywords(_always(layer))])]
 
 
 OTHERS: Mapping[type[Layer], tuple[str, tuple[str, ...]]] = {
@@ -198,16 +197,16 @@ def _convolution(row: Row, layer: Conv2d, pad_name: str) -> list[Call]:
         raise ExportError(f"{layer.name} has a stride and a dilation over 1, and Keras's Conv2D takes one of them")
     same, sides = _padding(row)
     settings = {
-        "strides": _unless(layer.stride, 1),
+        "strides": unless(layer.stride, 1),
         "padding": "same" if same else None,
-        "dilation_rate": _unless(layer.dilation, 1),
-        "groups": _unless(layer.groups, 1),
-        "use_bias": _unless(layer.bias, True),
+        "dilation_rate": unless(layer.dilation, 1),
+        "groups": unless(layer.groups, 1),
+        "use_bias": unless(layer.bias, True),
         **_initial(layer),
         **_always(layer),
     }
     pad = [] if same else _pad("layers.ZeroPadding2D", pad_name, sides)
-    return [*pad, ("layers.Conv2D", [str(layer.out_channels), repr(layer.kernel_size), *_keywords(settings)])]
+    return [*pad, ("layers.Conv2D", [str(layer.out_channels), repr(layer.kernel_size), *keywords(settings)])]
 
 
 def _pool(row: Row, layer: Pool2d, pad_name: str) -> list[Call]:
@@ -217,8 +216,8 @@ def _pool(row: Row, layer: Pool2d, pad_name: str) -> list[Call]:
     if isinstance(layer, AvgPool2d):
         return _mean(row, layer, pad_name, kernel, settings)
     if same:
-        return [("layers.MaxPooling2D", [kernel, *_keywords({"padding": "same", **settings})])]
-    return [*_pad("PadForMax", pad_name, sides), ("layers.MaxPooling2D", [kernel, *_keywords(settings)])]
+        return [("layers.MaxPooling2D", [kernel, *keywords({"padding": "same", **settings})])]
+    return [*_pad("PadForMax", pad_name, sides), ("layers.MaxPooling2D", [kernel, *keywords(settings)])]
 
 
 def _mean(row: Row, layer: AvgPool2d, pad_name: str, kernel: str, settings: Mapping[str, Any]) -> list[Call]:
@@ -235,8 +234,8 @@ def _mean(row: Row, layer: AvgPool2d, pad_name: str, kernel: str, settings: Mapp
     )
     pad = _pad("layers.ZeroPadding2D", pad_name, counted)
     if outside == NO_SIDES:
-        return [*pad, ("layers.AveragePooling2D", [kernel, *_keywords(settings)])]
-    return [*pad, ("MeanInside", [kernel, str(outside), *_keywords(settings)])]
+        return [*pad, ("layers.AveragePooling2D", [kernel, *keywords(settings)])]
+    return [*pad, ("MeanInside", [kernel, str(outside), *keywords(settings)])]
 
 
 def _sides(axes: Iterable[tuple[int, int]]) -> Sides:
@@ -272,19 +271,19 @@ def _pad(kind: str, name: str, sides: Sides) -> list[Call]:
 def _response_norm(layer: LocalResponseNorm) -> Call:
     settings = {"size": layer.size, "alpha": layer.alpha, "beta": layer.beta, "k": layer.k}
     if layer.region == "within_channel":
-        return "NormWithinMap", _keywords({**settings, **_always(layer)})
-    return "ResponseNorm", _keywords({**settings, "groups": _unless(layer.groups, 1), **_always(layer)})
+        return "NormWithinMap", keywords({**settings, **_always(layer)})
+    return "ResponseNorm", keywords({**settings, "groups": unless(layer.groups, 1), **_always(layer)})
 
 
 def _batch_norm(layer: BatchNorm) -> list[str]:
     settings = {
         "momentum": round(1 - layer.momentum, 12),  # Keras weighs the old statistics, PyTorch the new ones
         "epsilon": layer.eps,
-        "center": _unless(layer.affine, True),
-        "scale": _unless(layer.affine, True),
+        "center": unless(layer.affine, True),
+        "scale": unless(layer.affine, True),
         **_always(layer),
     }
-    return _keywords(settings)
+    return keywords(settings)
 
 
 def _initial(layer: Conv2d | Linear) -> dict[str, Any]:
@@ -296,24 +295,3 @@ def _initial(layer: Conv2d | Linear) -> dict[str, Any]:
 
 def _always(layer: Layer) -> dict[str, Any]:
     return {"trainable": None if layer.trains else False, "name": layer.name}
-
-
-class Code(str):
-    """Text that is code already."""
-
-    __slots__ = ()
-
-
-def _unless(value: T, default: T) -> T | None:
-    """A value that has to be said, None for the default."""
-    return None if value == default else value
-
-
-def _keywords(settings: Mapping[str, Any]) -> list[str]:
-    return [f"{key}={_literal(value)}" for key, value in settings.items() if value is not None]
-
-
-def _literal(value: Any) -> str:
-    if isinstance(value, Code):
-        return str(value)
-    return quoted(value) if isinstance(value, str) else repr(value)

@@ -6,10 +6,9 @@ Its parameters have the layers' names, as in a run's checkpoints, which therefor
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
 
 from alexplore.network.analysis import Analysis, Row
-from alexplore.network.export.code import call, class_name, heading
+from alexplore.network.export.code import call, class_name, heading, keywords, unless
 from alexplore.network.layers import (
     AdaptiveAvgPool2d,
     AvgPool2d,
@@ -80,7 +79,6 @@ HELPERS = {"GroupedNorm": GROUPED_NORM, "NormWithinMap": WITHIN_NORM, "PaddedAvg
 OVERWRITABLE = (Conv2d, Linear, BatchNorm, Pool2d)
 
 Sides = tuple[int, int, int, int]
-T = TypeVar("T")
 
 
 def export(preset: Preset, analysis: Analysis) -> str:
@@ -218,17 +216,17 @@ OTHERS: Mapping[type[Layer], tuple[str, tuple[str, ...]]] = {
 def _convolution(row: Row, layer: Conv2d, channels: int) -> list[str]:
     settings = {
         "kernel_size": layer.kernel_size,
-        "stride": _unless(layer.stride, 1),
-        "padding": _unless(_symmetric_padding(row), 0),
-        "dilation": _unless(layer.dilation, 1),
-        "groups": _unless(layer.groups, 1),
-        "bias": _unless(layer.bias, True),
+        "stride": unless(layer.stride, 1),
+        "padding": unless(_symmetric_padding(row), 0),
+        "dilation": unless(layer.dilation, 1),
+        "groups": unless(layer.groups, 1),
+        "bias": unless(layer.bias, True),
     }
-    return [str(channels), str(layer.out_channels), *_keywords(settings)]
+    return [str(channels), str(layer.out_channels), *keywords(settings)]
 
 
 def _response_norm(layer: LocalResponseNorm) -> tuple[str, list[str]]:
-    settings = _keywords({"size": layer.size, "alpha": layer.alpha, "beta": layer.beta, "k": layer.k})
+    settings = keywords({"size": layer.size, "alpha": layer.alpha, "beta": layer.beta, "k": layer.k})
     if layer.region == "within_channel":
         return "NormWithinMap", settings
     if layer.groups > 1:
@@ -238,11 +236,11 @@ def _response_norm(layer: LocalResponseNorm) -> tuple[str, list[str]]:
 
 def _batch_norm(layer: BatchNorm, channels: int) -> list[str]:
     settings = {
-        "eps": _unless(layer.eps, 1e-5),
-        "momentum": _unless(layer.momentum, 0.1),
-        "affine": _unless(layer.affine, True),
+        "eps": unless(layer.eps, 1e-5),
+        "momentum": unless(layer.momentum, 0.1),
+        "affine": unless(layer.affine, True),
     }
-    return [str(channels), *_keywords(settings)]
+    return [str(channels), *keywords(settings)]
 
 
 def _pool(row: Row, layer: Pool2d) -> tuple[str, list[str]]:
@@ -250,14 +248,14 @@ def _pool(row: Row, layer: Pool2d) -> tuple[str, list[str]]:
     settings = {
         "kernel_size": layer.kernel_size,
         "stride": layer.stride,
-        "padding": _unless(_symmetric_padding(row), 0),
-        "ceil_mode": _unless(layer.ceil_mode, False),
+        "padding": unless(_symmetric_padding(row), 0),
+        "ceil_mode": unless(layer.ceil_mode, False),
     }
     if averages and sides and _leaves_padding_out(layer):
-        return "PaddedAvgPool2d", [str(sides), *_keywords(settings)]
+        return "PaddedAvgPool2d", [str(sides), *keywords(settings)]
     if averages and _leaves_padding_out(layer) and settings["padding"]:
         settings["count_include_pad"] = False
-    return "nn.AvgPool2d" if averages else "nn.MaxPool2d", _keywords(settings)
+    return "nn.AvgPool2d" if averages else "nn.MaxPool2d", keywords(settings)
 
 
 def _leaves_padding_out(layer: Conv2d | Pool2d) -> bool:
@@ -287,12 +285,3 @@ def _around(window: Window, size: int) -> tuple[int, int]:
     """Padding before and after, without what a rounded-up pool would take for the start of one window more."""
     reached = (window.outputs(size) - 1) * window.stride + window.extent - window.before - size
     return window.before, min(window.after, reached) if window.ceil_mode else window.after
-
-
-def _unless(value: T, default: T) -> T | None:
-    """A value that has to be said, None for the default."""
-    return None if value == default else value
-
-
-def _keywords(settings: Mapping[str, Any]) -> list[str]:
-    return [f"{key}={value!r}" for key, value in settings.items() if value is not None]
