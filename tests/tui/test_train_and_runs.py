@@ -170,6 +170,25 @@ async def test_a_new_form_takes_the_keys_from_its_first_setting_on(
         assert {run.config().recipe.epochs for run in list_runs(folder)} == {config.recipe.epochs, 99}
 
 
+async def test_the_log_is_as_wide_as_its_panel(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:
+    """Also of a run that begins after the form had its place, and in a terminal of another width."""
+    run = create_run(config, tmp_path / "runs", "alpha")
+    write_status(run, Status("running", pid=os.getpid(), updated=time.time()))
+    words = "words that take a whole line of the log, without its time"
+    async with open_app(size=(80, 24)) as (app, pilot):
+        await pilot.press("2")
+        await until(pilot, lambda: "batch_size" in screen_text(app), "the form")
+        app.attach(run)
+        with LineWriter(run.events_file, attempt=0) as events:
+            events.append(event="warning", message=words)
+        await until(pilot, lambda: words in screen_text(app), "the line")
+        await pilot.resize_terminal(60, 24)
+        await until(pilot, lambda: "without its time" in screen_text(app), "the line's end")
+        assert words not in screen_text(app)
+        await pilot.resize_terminal(80, 24)
+        await until(pilot, lambda: words in screen_text(app), "the line again")
+
+
 async def test_a_late_word_of_the_run_watched_before_is_not_drawn(
     open_app: OpenApp, config: RunConfig, tmp_path: Path
 ) -> None:

@@ -16,7 +16,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import RichLog, Static
+from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from alexplore.launch import launch
@@ -31,6 +31,7 @@ from alexplore.runs.watch import Curve, Snapshot, Watch
 from alexplore.runs.words import event_words, number_words, speed_words
 from alexplore.tui.widgets.curves import Curves, Line
 from alexplore.tui.widgets.key_bar import KeyBar
+from alexplore.tui.widgets.run_log import RunLog
 from alexplore.tui.widgets.settings_editor import SettingsEditor
 from alexplore.tui.workspace import Workspace
 
@@ -41,7 +42,6 @@ POLL_SECONDS = 0.5
 LIVELY_SECONDS = 30.0  # after which a second will do
 MOST_SECONDS = 8.0  # between two drawings of curves that change
 WIDE = 100
-KEPT_LINES = 1000
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class TrainScreen(Screen[None]):
             with Horizontal(id="curves"):
                 yield Curves(id="loss")
                 yield Curves(id="accuracy")
-            yield RichLog(id="log", max_lines=KEPT_LINES, wrap=True, min_width=20)
+            yield RunLog(id="log")
         yield KeyBar()
 
     async def on_mount(self) -> None:
@@ -218,7 +218,7 @@ class TrainScreen(Screen[None]):
             self._shown = run
             self._show_nothing()
         self.query_one("#recipe").display, self.query_one("#run").display = False, True
-        self.query_one("#log", RichLog).clear()
+        self.query_one(RunLog).forget()
         self.query_one("#run").border_title = Text(run.name)
         self.query_one("#log").focus()
         self.refresh_bindings()
@@ -316,16 +316,16 @@ class TrainScreen(Screen[None]):
             widget.draw(lines, span, logarithmic=logarithmic, rising=metric == "acc")
 
     def _tell(self, snapshot: Snapshot) -> None:
-        log = self.query_one("#log", RichLog)
+        log = self.query_one(RunLog)
         for event in snapshot.events_after(self._told):
             self._told = event["seq"]
             if words := event_words(event, snapshot.config.recipe.epochs):
                 stamp = time.strftime("%H:%M:%S ", time.localtime(event.get("time", 0)))
-                log.write(Text.assemble((stamp, "dim"), words))
+                log.tell(Text.assemble((stamp, "dim"), words))
         ended = snapshot.status.state in ("crashed", "failed")
         if ended and not self._console_told:
             for line in snapshot.run.console_tail(8):
-                log.write(Text(line, style="red"))
+                log.tell(Text(line, style="red"))
         self._console_told = ended
 
     # Control
