@@ -16,7 +16,9 @@ from alexplore.runs.status import STARTING_SECONDS, is_locked, read_status
 
 
 def launch(run: RunDirectory) -> subprocess.Popen[bytes]:
-    """Start a worker on a run directory, in a session of its own, and wait until it holds the run's lock.
+    """Start a worker on a run directory, in a session of its own, and wait for its first word in status.json.
+
+    Until then status.json has the last word of an earlier worker, by which a watcher would take the run for ended.
 
     It reads nothing from this process and writes to console.log alone, so it outlives whoever started it.
 
@@ -39,13 +41,15 @@ def launch(run: RunDirectory) -> subprocess.Popen[bytes]:
     except OSError as error:
         raise RunError(f"could not start a worker: {error.strerror or error}", failure=True) from None
     deadline = time.monotonic() + STARTING_SECONDS
-    while not is_locked(run):
+    while read_status(run).pid != process.pid:
         if process.poll() is not None:
             if process.returncode == 0:
                 break  # it was done before we looked
             said = "\n".join(run.console_tail(5))
             raise RunError(f"the worker of {run.name} ended with exit code {process.returncode}:\n{said}", failure=True)
         if time.monotonic() > deadline:
+            if is_locked(run):
+                break  # it trains, on a disk that is too full for a status
             raise RunError(f"the worker of {run.name} did not start within {STARTING_SECONDS:.0f} s", failure=True)
         time.sleep(0.01)
     return process

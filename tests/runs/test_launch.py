@@ -1,0 +1,55 @@
+"""Starting a worker, and when it counts as started."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from alexplore.launch import launch
+from alexplore.runs.config import RunConfig
+from alexplore.runs.directory import create_run
+from alexplore.runs.status import Status, is_locked, read_status, write_status
+
+WORKER = """#!{python}
+import os, sys, time
+from pathlib import Path
+from alexplore.runs.directory import RunDirectory
+from alexplore.runs.status import Status, worker_lock, write_status
+run = RunDirectory(Path(sys.argv[-1]))
+with worker_lock(run):
+    while not (run.path / "speak").exists():
+        time.sleep(0.01)
+    write_status(run, Status("starting", pid=os.getpid()))
+    while not (run.path / "end").exists():
+        time.sleep(0.01)
+"""
+
+
+def test_a_worker_has_started_when_it_says_so(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = create_run(config, tmp_path / "runs", "again")
+    write_status(run, Status("failed", pid=1, reason="of an earlier worker"))
+    program = tmp_path / "python"
+    program.write_text(WORKER.format(python=sys.executable))
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+    wait = time.sleep
+
+    def let_speak(seconds: float) -> None:
+        """A launcher that waits for a locked run waits for a word of its worker."""
+        if is_locked(run):
+            (run.path / "speak").touch()
+        wait(seconds)
+
+    monkeypatch.setattr(time, "sleep", let_speak)
+    process = launch(run)
+    monkeypatch.undo()
+    status = read_status(run)
+    for name in ("speak", "end"):
+        (run.path / name).touch()
+    assert process.wait(60) == 0
+    assert (status.state, status.pid) == ("starting", process.pid)
