@@ -132,7 +132,7 @@ def predict(
     runs_dir: RunsDir = None,
 ) -> None:
     """Print the five likeliest classes of images."""
-    _ask("predict", run, list(map(str, images)), weights=weights, as_json=as_json, runs_dir=runs_dir)
+    _ask("predict", run, [], list(map(str, images)), weights=weights, as_json=as_json, runs_dir=runs_dir)
 
 
 def evaluate(
@@ -144,22 +144,29 @@ def evaluate(
     runs_dir: RunsDir = None,
 ) -> None:
     """Measure accuracy on the validation images."""
-    arguments = [*(["--ten-crop"] if ten_crop else []), *(["--data", data] if data else [])]
-    _ask("evaluate", run, arguments, weights=weights, as_json=as_json, runs_dir=runs_dir)
+    options = [*(["--ten-crop"] if ten_crop else []), *(["--data", data] if data else [])]
+    _ask("evaluate", run, options, [], weights=weights, as_json=as_json, runs_dir=runs_dir)
 
 
 def _ask(
-    name: str, run: str, arguments: list[str], *, weights: Path | None, as_json: bool, runs_dir: Path | None
+    name: str,
+    run: str,
+    options: list[str],
+    images: list[str],
+    *,
+    weights: Path | None,
+    as_json: bool,
+    runs_dir: Path | None,
 ) -> None:
     from alexplore.launch import run_command
 
     source = _preset_file(run) if weights else None
     source = source or find_run(run, runs_folder(runs_dir)).path
     if weights is not None:
-        arguments += ["--weights", str(weights)]
+        options += ["--weights", str(weights)]
     if as_json:
-        arguments.append("--json")
-    raise typer.Exit(run_command(name, [str(source), *arguments]) or 0)
+        options.append("--json")
+    raise typer.Exit(run_command(name, [*options, "--", str(source), *images]) or 0)
 
 
 def _preset_file(name: str) -> Path | None:

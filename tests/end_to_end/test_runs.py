@@ -80,6 +80,8 @@ def test_a_training_is_followed_in_plain_lines_and_asked_afterwards(
     assert [p for _, p in answers] == sorted((p for _, p in answers), reverse=True)
     assert 0 < sum(p for _, p in answers) <= 1 + 1e-6
     Image.new("1", (14_000, 14_000)).save(tmp_path / "bomb.png")
+    dashed = alexplore("predict", "one", "--", "-x.png")
+    assert (dashed.returncode, dashed.stderr) == (1, "error: -x.png: No such file or directory\n")
     wrong = alexplore("predict", "one", str(tiny_preset), "/no/such.png", str(tmp_path / "bomb.png"))
     assert wrong.returncode == 1
     assert "Traceback" not in wrong.stderr
