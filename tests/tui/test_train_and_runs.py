@@ -38,7 +38,7 @@ PATIENCE = 90.0
 
 
 async def until(pilot: Pilot[None], condition: Callable[[], bool], what: str) -> None:
-    """Wait for the world outside."""
+    """Wait for the world outside, and for the screen: `pause` alone returns early where others have the processor."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline, f"{what}: not within {PATIENCE:.0f} s"
@@ -70,12 +70,10 @@ def finished_run(config: RunConfig, folder: Path, name: str, accuracy: float) ->
 async def test_training_from_the_app(open_app: OpenApp, tiny_preset: Path, tmp_path: Path) -> None:
     async with open_app(str(tiny_preset)) as (app, pilot):
         await pilot.press("t")
-        await until(pilot, lambda: isinstance(app.screen, TrainScreen), "the form")
-        await pilot.pause()
-        assert "lr" in screen_text(app)
+        await until(pilot, lambda: isinstance(app.screen, TrainScreen), "Train")
+        await until(pilot, lambda: "lr" in screen_text(app), "the form")
         set_field(app, "lr", "fast")
-        await pilot.pause()
-        assert 'lr: found "fast", allowed: a number > 0' in screen_text(app)
+        await until(pilot, lambda: 'lr: found "fast", allowed: a number > 0' in screen_text(app), "the refusal")
         await pilot.press("enter")
         await pilot.pause()
         assert list_runs(tmp_path / "runs") == []
@@ -137,7 +135,7 @@ async def test_the_form_of_another_run_stays_when_a_dialog_over_it_closes(
         await until(pilot, lambda: isinstance(app.screen, TrainScreen), "the screen below")
         await pilot.pause()
         assert app.screen.query_one(SettingsEditor).display
-        assert "77" in screen_text(app)
+        await until(pilot, lambda: "77" in screen_text(app), "what was typed")
 
         await pilot.press("escape")
         await until(pilot, lambda: "step 8" in screen_text(app), "the run again")
@@ -162,9 +160,8 @@ async def test_a_new_form_takes_the_keys_from_its_first_setting_on(
         app.attach(run)
         await until(pilot, lambda: "step 8" in screen_text(app), "the run")
         await pilot.press("n")
-        await until(pilot, lambda: "batch_size" in screen_text(app), "the form of another run")
-        await pilot.pause()
-        assert said(app).startswith(f"{names[0]}:")
+        await until(pilot, lambda: isinstance(app.screen.focused, SettingInput), "the form to have the keys")
+        await until(pilot, lambda: said(app).startswith(f"{names[0]}:"), "the first setting")
         await pilot.press(*["tab"] * names.index("epochs"), "9", "9", "enter")
         await until(pilot, lambda: len(list_runs(folder)) == 2, "another run")
         assert {run.config().recipe.epochs for run in list_runs(folder)} == {config.recipe.epochs, 99}
@@ -295,7 +292,7 @@ async def test_runs_are_listed_filtered_marked_attached_and_forked(
         assert "7,890 params" in text  # 4·(3·3 + 1) and 10·(4·14·14 + 1)
 
         await pilot.press("3")
-        await pilot.pause()
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen), "the list again")
         await pilot.press("enter")
         await until(pilot, lambda: "finished" in screen_text(app) and "100%" in screen_text(app), "the run")
 
@@ -365,8 +362,7 @@ async def test_a_fork_leaves_edits_only_after_a_yes_and_begins_at_the_first_laye
         await pilot.press("f")
         await until(pilot, lambda: isinstance(app.screen, Confirm), "the question")
         await pilot.press("n")
-        await pilot.pause()
-        assert isinstance(app.screen, RunsScreen)
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen), "the list below")
         assert app.workspace.network == edited
         await pilot.press("f")
         await until(pilot, lambda: isinstance(app.screen, Confirm), "the question again")
@@ -375,9 +371,8 @@ async def test_a_fork_leaves_edits_only_after_a_yes_and_begins_at_the_first_laye
         layers = app.screen.query_one(LayerTable)
         assert layers.cursor == 0
         await pilot.press("end", "enter")
-        await pilot.pause()
+        await until(pilot, lambda: app.screen.query_one("#editor").display, "the form of a layer")
         assert layers.cursor == len(config.network.layers) - 1
-        assert app.screen.query_one("#editor").display
 
 
 async def test_a_run_is_deleted_only_after_a_yes(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:
@@ -386,12 +381,12 @@ async def test_a_run_is_deleted_only_after_a_yes(open_app: OpenApp, config: RunC
         await pilot.press("3")
         await until(pilot, lambda: "alpha" in screen_text(app), "the list")
         await pilot.press("delete")
-        await pilot.pause()
+        await until(pilot, lambda: isinstance(app.screen, Confirm), "the question")
         await pilot.press("n")
-        await pilot.pause()
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen), "the list below")
         assert run.path.exists()
         await pilot.press("delete")
-        await pilot.pause()
+        await until(pilot, lambda: isinstance(app.screen, Confirm), "the question again")
         await pilot.press("y")
         await until(pilot, lambda: not run.path.exists(), "the deletion")
         await until(pilot, lambda: "No runs yet" in screen_text(app), "the empty list")
