@@ -14,12 +14,17 @@ def check_config(config: RunConfig) -> None:
     Raises:
         SettingError: the work can't be shared among so many ranks, or there is no such data set.
     """
-    _check_ranks(config)
+    check_ranks(config, config.hardware.gpus)
     _check_data(config)
 
 
-def _check_ranks(config: RunConfig) -> None:
-    ranks, towers, batch = config.hardware.gpus, config.network.towers, config.recipe.batch_size
+def check_ranks(config: RunConfig, ranks: int | None) -> None:
+    """Refuse a number of ranks among which the work can't be shared; None stands for as many as suit it.
+
+    Raises:
+        SettingError: a batch has fewer images, or the network has not as many towers.
+    """
+    towers, batch = config.network.towers, config.recipe.batch_size
     if config.hardware.parallel == "towers":
         if towers < 2:
             raise SettingError(
@@ -31,7 +36,7 @@ def _check_ranks(config: RunConfig) -> None:
             )
     elif ranks is not None and ranks > batch:
         raise SettingError(
-            f"--gpus {ranks}: a batch of {batch} images can't be shared among so many; use {batch} or less"
+            f"{ranks} ranks: a batch of {batch} images can't be shared among so many; use --gpus {batch} or less"
         )
 
 

@@ -9,7 +9,9 @@ import psutil
 import torch
 
 from alexplore.network.analysis import analyse
+from alexplore.network.settings import SettingError
 from alexplore.network.words import bytes_text
+from alexplore.runs import check
 from alexplore.runs.config import Hardware, RunConfig, in_group
 from alexplore.training.distributed import Ranks
 from alexplore.training.errors import UsageError
@@ -64,14 +66,12 @@ def check_ranks(config: RunConfig, ranks: int) -> None:
     Raises:
         UsageError: a batch has fewer images, or the network can't be split into as many towers.
     """
+    try:
+        check.check_ranks(config, ranks)
+    except SettingError as error:
+        raise UsageError(str(error)) from None
     if config.hardware.parallel == "towers":
         place(config.network)
-        towers = config.network.towers
-        if ranks != towers:
-            raise UsageError(f"--parallel towers: this network has {towers} towers, each for one rank, not for {ranks}")
-    elif ranks > config.recipe.batch_size:
-        batch = config.recipe.batch_size
-        raise UsageError(f"{ranks} ranks: a batch of {batch} images can't be shared among so many; use {batch} or less")
 
 
 def check_memory(config: RunConfig, ranks: int) -> None:

@@ -208,6 +208,8 @@ def test_a_group_of_ranks_does_not_go_on_with_another_run(
     done = alexplore(*options, "--epochs", "7", **group)
     assert done.returncode == 2
     assert "is of a run with other settings" in done.stderr
+    many = alexplore(*options, "--epochs", "1", **{**group, "WORLD_SIZE": "5000"})
+    assert "5000 ranks: a batch of" in many.stderr
     again = alexplore(*options, "--epochs", "1", **group)
     assert "other settings" not in again.stderr
     assert again.returncode == 0
