@@ -58,7 +58,7 @@ def train(
 
     def starting(doing: str) -> None:
         for request in pending(run) if ranks.rank == 0 else ():
-            journal.event("control", request=request.id, action=request.action, step=0)
+            journal.event("control", request=request.id, step=0, **_answer(request.action))
             signals.stop = signals.stop or request.action == "stop"
         if signals.stop:
             raise Stopped
@@ -144,6 +144,11 @@ def train(
         journal=journal,
         progress=progress,
     ).train()
+
+
+def _answer(action: str) -> dict[str, str]:
+    """To a request that comes before training begins."""
+    return {"action": action, **({"error": "training has not begun"} if action == "checkpoint" else {})}
 
 
 def _open_data(

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from alexplore.network.settings import SettingError
 from alexplore.network.shape import ShapeError
@@ -107,16 +107,16 @@ def _launch(run: RunDirectory, ranks: int, journal: Journal, signals: Signals) -
     try:
         launch_ranks(run, ranks)
     except RankError:
-        there = read_json(run.status_file) or {}
-        journal.at("running", int(there.get("step", 0)), float(there.get("epoch", 0)))
-        if _written(run, "state") not in ENDED or _written(run, "reason") == ANOTHER_RANK:
-            raise  # the first rank could not know why
-    return {"finished": DONE, "stopped": STOPPED}.get(_written(run, "state"), FAILED)
+        written = _written(run)
+        if written.get("state") not in ENDED:  # the first rank could not know why
+            journal.at("running", int(written.get("step", 0)), float(written.get("epoch", 0)))
+            raise
+    return {"finished": DONE, "stopped": STOPPED}.get(str(_written(run).get("state")), FAILED)
 
 
-def _written(run: RunDirectory, key: str) -> str:
-    """A word of status.json, without the look at the lock that would give the lock up."""
-    return str((read_json(run.status_file) or {}).get(key))
+def _written(run: RunDirectory) -> dict[str, Any]:
+    """What status.json says, without the look at the lock that would give the lock up."""
+    return read_json(run.status_file) or {}
 
 
 def _be_rank(run: RunDirectory, config: RunConfig) -> int:
@@ -150,8 +150,8 @@ def _guarded(journal: Journal, work: Callable[[], int], who: str = "") -> int:
     from alexplore.training.data import DataError  # all that is slow to import is imported here
 
     def failed(reason: str) -> None:
-        if reason == ANOTHER_RANK and _orphaned():
-            return  # the launcher died without a word, and the other ranks with it: that is for readers to say
+        if reason == ANOTHER_RANK and _launched():
+            return  # the launcher knows which; if it died without a word, that is for readers to say
         print(f"error: {who}{reason}", file=sys.stderr, flush=True)
         journal.event("error", message=reason)
         journal.end("failed", reason)
@@ -176,10 +176,9 @@ def _guarded(journal: Journal, work: Callable[[], int], who: str = "") -> int:
     return FAILED
 
 
-def _orphaned() -> bool:
-    """Whether this is a rank whose launcher is gone."""
-    launcher = int(os.environ.get(LAUNCHER, "0"))
-    return launcher not in (0, os.getpid(), os.getppid())
+def _launched() -> bool:
+    """Whether this is a rank that a worker launched."""
+    return int(os.environ.get(LAUNCHER, "0")) not in (0, os.getpid())
 
 
 def _explanation(error: Exception) -> str | None:

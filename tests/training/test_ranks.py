@@ -150,12 +150,14 @@ def test_ranks_are_steered_together(make_run: MakeRun) -> None:
 def test_a_rank_that_dies_ends_the_run_with_the_reason(make_run: MakeRun) -> None:
     run = make_run(gpus=2, epochs=1000)
     process = start_worker(run)
-    wait_until(partial(has_done, run, 3), run)
+    wait_until(lambda: read_status(run).step >= 3, run)
     second = next(rank for rank in ranks_of(process) if rank.environ().get("RANK") == "1")
     second.kill()
     assert end_of(process, run) == 1
     assert read_status(run).state == "failed"
+    assert [event["reason"] for event in events(run, "end")] == ["rank 1 ended with signal 9"]
     assert read_status(run).reason == "rank 1 ended with signal 9"
+    assert read_status(run).step >= 3
     assert "Traceback" not in "\n".join(run.console_tail(200))
 
 

@@ -221,6 +221,14 @@ def test_full_disk_is_told_and_the_end_is_not_called_finished(
         assert all(torch.equal(ours.weights[key], weight) for key, weight in theirs.weights.items())
 
 
+def test_before_training_begins_there_is_nothing_to_save(make_run: MakeRun) -> None:
+    run = make_run(epochs=1)
+    asked = leave_request(run, "checkpoint")
+    train_here(run)
+    (answer,) = events(run, "control")
+    assert (answer["request"], answer["error"]) == (asked.id, "training has not begun")
+
+
 def test_a_resumed_run_goes_on_by_what_it_is_asked_for_then(make_run: MakeRun) -> None:
     run = make_run(epochs=1, lr=0.003, weight_decay=0.0)
     train_here(run)
