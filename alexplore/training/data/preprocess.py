@@ -72,23 +72,21 @@ class Preprocess:
         """
         recipe = self.recipe
         draws = self._draw(before + len(images), seed)[before:]
-        rows = self._staged(images)
-        if recipe.random_crop and recipe.crop_padding:
-            rows = F.pad(rows, (0, 0, *(recipe.crop_padding,) * 4))
-        if recipe.random_crop or recipe.horizontal_flip:
-            rows = crop_each(rows, (self.height, self.width), draws)
-        else:
-            rows = self._centre(rows)
         noise = None
         if self._components:
             strengths = torch.tensor([draw.strengths for draw in draws]).view(-1, 1, self.channels)
             noise = (strengths * torch.tensor(self._components)).sum(2)
-        return self._normalised(rows, noise)
+        if not (recipe.random_crop or recipe.horizontal_flip):
+            return self._centred(images, noise)
+        rows = self._staged(images)
+        if recipe.random_crop and recipe.crop_padding:
+            rows = F.pad(rows, (0, 0, *(recipe.crop_padding,) * 4))
+        return self._normalised(crop_each(rows, (self.height, self.width), draws), noise)
 
     @torch.no_grad()
     def test(self, images: Tensor) -> Tensor:
         """Images to be classified: uint8 (N, C, H, W) to float32 (N, C, h, w), the centre where crops are taken."""
-        return self._normalised(self._centre(self._staged(images)))
+        return self._centred(images)
 
     @torch.no_grad()
     def ten_crops(self, images: Tensor) -> Tensor:
@@ -136,9 +134,17 @@ class Preprocess:
         rows = images.permute(0, 2, 3, 1)
         return rows if images.shape[2:] == self.stage else resize_rows(rows, self.stage)
 
-    def _centre(self, rows: Tensor) -> Tensor:
+    def _centred(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Images (N, C, H, W) brought to the stage's size, their centre, normalised.
+
+        Where they are enlarged as a whole they are normalised before, while there is less of them: interpolation's
+        weights sum to 1, so the order makes no difference.
+        """
         down, right = self._room(0)
-        return self._crop(rows, down // 2, right // 2)
+        if (down, right) == (0, 0) and images.shape[2] < self.height and images.shape[3] < self.width:
+            rows = self._normalised(images.permute(0, 2, 3, 1), noise).permute(0, 2, 3, 1)
+            return resize_rows(rows, self.stage).permute(0, 3, 1, 2)
+        return self._normalised(self._crop(self._staged(images), down // 2, right // 2), noise)
 
     def _crop(self, rows: Tensor, top: int, left: int) -> Tensor:
         return rows[:, top : top + self.height, left : left + self.width]

@@ -77,10 +77,12 @@ def test_a_test_image_is_what_pillow_makes_of_it(channels: int) -> None:
         ("imagenet", [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
     ],
 )
-def test_pixels_are_standardised(normalize: str, mean: list[float], std: list[float]) -> None:
+@pytest.mark.parametrize("side", [6, 8, 20])
+def test_pixels_are_standardised(normalize: str, mean: list[float], std: list[float], side: int) -> None:
     images = pictures(4, 3, 8, 8)
-    made = preprocess(Recipe(normalize=normalize), images, 8, 8).test(images)
-    expected = (images.numpy() / 255 - np.array(mean).reshape(3, 1, 1)) / np.array(std).reshape(3, 1, 1)
+    made = preprocess(Recipe(normalize=normalize), images, side, side).test(images)
+    pixels = F.interpolate(images.double() / 255, (side, side), mode="bilinear", antialias=True).numpy()
+    expected = (pixels - np.array(mean).reshape(3, 1, 1)) / np.array(std).reshape(3, 1, 1)
     np.testing.assert_allclose(made.numpy(), expected, atol=1e-5)
 
 
@@ -145,12 +147,14 @@ def test_half_of_the_images_are_mirrored() -> None:
     assert 150 < int(mirrored.sum()) < 250  # 200, give or take 10
 
 
-def test_colour_noise_is_the_papers() -> None:
+@pytest.mark.parametrize("side", [6, 9])
+def test_colour_noise_is_the_papers(side: int) -> None:
     """a_i l_i p_i is added to every pixel of an image: eigenvectors from NumPy's singular value decomposition."""
     base = pictures(300, 1, 6, 6).float()
     images = torch.cat([base, 0.7 * base + 20, 0.3 * base + 0.2 * pictures(300, 1, 6, 6, 5)], 1).to(torch.uint8)
-    made = preprocess(Recipe(color_noise=0.1), images, 6, 6).train(images, seed=5)
-    shift = (made - images / 255).permute(0, 2, 3, 1).reshape(300, -1, 3)
+    made = preprocess(Recipe(color_noise=0.1), images, side, side).train(images, seed=5)
+    plain = F.interpolate(images / 255, (side, side), mode="bilinear", antialias=True)
+    shift = (made - plain).permute(0, 2, 3, 1).reshape(300, -1, 3)
     assert shift.std(1).max() < 1e-5  # one colour for a whole image
     pixels = images.permute(0, 2, 3, 1).reshape(-1, 3).double().numpy() / 255
     _, singular, directions = np.linalg.svd(pixels - pixels.mean(0), full_matrices=False)
