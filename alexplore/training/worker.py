@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from alexplore.network.settings import SettingError
 from alexplore.network.shape import ShapeError
@@ -26,9 +26,6 @@ from alexplore.runs.status import ENDED, worker_lock
 from alexplore.training.errors import RankError, Stopped, TrainingError, UsageError
 from alexplore.training.journal import Journal, SilentJournal, read_history
 from alexplore.training.signals import Signals
-
-if TYPE_CHECKING:
-    pass
 
 DONE, FAILED, WRONG_USE, STOPPED = 0, 1, 2, 3
 

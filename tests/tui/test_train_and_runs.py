@@ -375,13 +375,17 @@ async def test_a_fork_leaves_edits_only_after_a_yes_and_begins_at_the_first_laye
         assert layers.cursor == len(config.network.layers) - 1
 
 
+async def ask_to_delete(app: ExploreApp, pilot: Pilot[None], run: str) -> None:
+    await pilot.press("3")
+    await until(pilot, lambda: run in screen_text(app), "the list")
+    await pilot.press("delete")
+    await until(pilot, lambda: isinstance(app.screen, Confirm), "the question")
+
+
 async def test_a_run_is_deleted_only_after_a_yes(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:
     run = finished_run(config, tmp_path / "runs", "alpha", 0.75)
     async with open_app() as (app, pilot):
-        await pilot.press("3")
-        await until(pilot, lambda: "alpha" in screen_text(app), "the list")
-        await pilot.press("delete")
-        await until(pilot, lambda: isinstance(app.screen, Confirm), "the question")
+        await ask_to_delete(app, pilot, "alpha")
         await pilot.press("n")
         await until(pilot, lambda: isinstance(app.screen, RunsScreen), "the list below")
         assert run.path.exists()
@@ -397,10 +401,7 @@ async def test_a_run_that_starts_while_its_deletion_is_asked_about_stays(
 ) -> None:
     run = finished_run(config, tmp_path / "runs", "alpha", 0.75)
     async with open_app() as (app, pilot):
-        await pilot.press("3")
-        await until(pilot, lambda: "alpha" in screen_text(app), "the list")
-        await pilot.press("delete")
-        await until(pilot, lambda: isinstance(app.screen, Confirm), "the question")
+        await ask_to_delete(app, pilot, "alpha")
         run.status_file.unlink()  # as of a run that was just launched, whose worker has not said anything yet
         await pilot.press("y")
         await until(pilot, lambda: bool(app._notifications) or not run.path.exists(), "an answer")
