@@ -20,10 +20,10 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
-from alexplore.network.presets import load_preset
+from alexplore.presets.library import load_preset
 from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.runs.directory import create_run
-from alexplore.runs.events import LineReader
+from alexplore.runs.lines import LineReader
 
 ERRORS = (0.25, 0.15)
 

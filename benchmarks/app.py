@@ -37,8 +37,9 @@ START = """
 import gc
 gc.disable()
 from pathlib import Path
-from alexplore.network.network import read_network
-from alexplore.network.presets import Preset, load_preset
+from alexplore.network.graph import read_network
+from alexplore.presets.preset import Preset
+from alexplore.presets.library import load_preset
 from alexplore.tui.app import ExploreApp
 gc.freeze()
 gc.enable()

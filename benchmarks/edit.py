@@ -18,9 +18,9 @@ import torch
 from torch import nn
 
 from alexplore.network.analysis import analyse
+from alexplore.network.graph import Network, read_network
 from alexplore.network.layers import Conv2d, Dropout, Flatten, Layer, Linear, LocalResponseNorm, MaxPool2d, ReLU
-from alexplore.network.network import Network, read_network
-from alexplore.network.presets import load_preset
+from alexplore.presets.library import load_preset
 
 PASSES = 20
 GOAL_MILLISECONDS, GOAL_RATIO, GOAL_DEEP = 1.0, 20.0, 30.0

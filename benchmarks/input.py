@@ -21,9 +21,9 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 from torchvision import transforms  # type: ignore[import-untyped]
 
-from alexplore.network.recipe import Recipe
+from alexplore.presets.recipe import Recipe
 from alexplore.training.data import Dataset, Preprocess, Resident
-from alexplore.training.machine import prepare
+from alexplore.training.hardware import prepare
 
 SIDE, TO, BATCH = 28, 224, 128
 COUNT = 8 * BATCH

@@ -36,18 +36,18 @@ from torch.utils.data import Dataset as TorchDataset
 from torchvision import transforms  # type: ignore[import-untyped]
 
 from alexplore.network.analysis import analyse
+from alexplore.network.graph import Network
 from alexplore.network.layers import Conv2d, Dropout, Flatten, Linear, LocalResponseNorm, MaxPool2d, ReLU, pair
-from alexplore.network.network import Network
-from alexplore.network.presets import load_preset
+from alexplore.presets.library import load_preset
 from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.runs.directory import RunDirectory, create_run
-from alexplore.runs.events import LineReader
+from alexplore.runs.lines import LineReader
 from alexplore.runs.status import read_status
-from alexplore.training import loop, machine, session
+from alexplore.training import hardware, loop, session
 from alexplore.training.data import Dataset, Resident
-from alexplore.training.distributed import ALONE
-from alexplore.training.journal import Journal, read_history
+from alexplore.training.parallel.ranks import ALONE
 from alexplore.training.precision import matmul_peak
+from alexplore.training.run_writer import Journal, read_history
 from alexplore.training.signals import Signals
 
 CPU = torch.device("cpu")
@@ -327,7 +327,7 @@ if __name__ == "__main__":
     if chosen.tutorial:
         tutorial(chosen.tutorial)
         sys.exit()
-    machine.prepare(CPU)  # as the worker does
+    hardware.prepare(CPU)  # as the worker does
     print(f"{os.cpu_count()} processors, {torch.get_num_threads()} threads, torch {torch.__version__}", flush=True)
     for name in chosen.what or ["fmnist", "paper", "costs", "watching"]:
         if name in GOALS:

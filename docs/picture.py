@@ -9,7 +9,7 @@ from pathlib import Path
 
 os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
 
-from alexplore.network.presets import load_preset
+from alexplore.presets.library import load_preset
 from alexplore.tui.app import ExploreApp
 
 HERE = Path(__file__).parent

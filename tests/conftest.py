@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from alexplore.network.network import Network, read_network
-from alexplore.network.recipe import Recipe
+from alexplore.network.graph import Network, read_network
+from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import DataSource, Hardware, RunConfig
 
 TINY = {

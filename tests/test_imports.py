@@ -12,7 +12,7 @@ import pytest
 APP = """
 import asyncio
 from pathlib import Path
-from alexplore.network.presets import load_preset
+from alexplore.presets.library import load_preset
 from alexplore.tui.app import ExploreApp
 
 async def look():
@@ -37,7 +37,7 @@ PROGRAMS = {
     "presets": COMMAND.format(arguments=["presets"]),
     "diff": COMMAND.format(arguments=["diff", "paper", "torchvision"]),
     "runs": COMMAND.format(arguments=["runs", "list"]),
-    "launch": "import alexplore.launch",
+    "launch": "import alexplore.runs.launch",
     "app": APP,
 }
 

@@ -1,34 +1,21 @@
-"""The command line: read arguments, call, print. What takes long to import is imported by the command that needs it."""
+"""The command line: read arguments, call, print. A command imports what is slow to import when it is called."""
 
 from __future__ import annotations
 
-import os
 import sys
+from typing import Any
 
 from alexplore.cli.app import app
-from alexplore.cli.output import FAILED, WRONG_USE, complain, print_anything
-from alexplore.network.presets import PresetError
-from alexplore.network.settings import SettingError
+from alexplore.cli.output import complain, print_anything
+from alexplore.core.boundary import run_guarded
 
 
 def main() -> None:
-    """Run the command line and leave with its exit code; what goes wrong is told in one message."""
+    """Run the command line and exit with its code."""
     print_anything()
-    try:
-        app(prog_name="alexplore")
-    except (PresetError, SettingError) as error:
-        complain(str(error))
-        sys.exit(WRONG_USE)
-    except BrokenPipeError:  # the reader of a pipe has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(FAILED)
-    except OSError as error:
-        complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-        sys.exit(FAILED)
-    except Exception as error:
-        from alexplore.runs.directory import RunError
 
-        if not isinstance(error, RunError):
-            raise
-        complain(str(error))
-        sys.exit(FAILED if error.failure else WRONG_USE)
+    def command() -> int:
+        code: Any = app(prog_name="alexplore", standalone_mode=True)
+        return int(code or 0)
+
+    sys.exit(run_guarded(command, complain))

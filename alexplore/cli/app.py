@@ -12,16 +12,16 @@ from typer.core import TyperGroup
 from alexplore import __version__
 
 COMMANDS = {
-    "tui": "explore",
-    "shapes": "explore",
-    "presets": "explore",
-    "diff": "explore",
-    "export": "explore",
-    "train": "training",
+    "tui": "networks",
+    "shapes": "networks",
+    "presets": "networks",
+    "diff": "networks",
+    "export": "networks",
+    "train": "train",
     "runs": "runs",
-    "predict": "training",
-    "evaluate": "training",
-    "doctor": "machine",
+    "predict": "train",
+    "evaluate": "train",
+    "doctor": "doctor",
 }
 
 

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Self
 
 import typer
 
-from alexplore.cli.output import DONE, FAILED, INTERRUPTED, STOPPED, complain, narrate
+from alexplore.cli.output import complain, narrate
+from alexplore.core.errors import DONE, FAILED, INTERRUPTED, STOPPED
 from alexplore.runs.control import request
 from alexplore.runs.directory import RunDirectory, RunError
-from alexplore.runs.events import LineReader
+from alexplore.runs.lines import LineReader
+from alexplore.runs.messages import attempt_words, end_words, event_words, number_words, speed_words
 from alexplore.runs.watch import Snapshot, Watch
-from alexplore.runs.words import attempt_words, end_words, event_words, number_words, speed_words
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

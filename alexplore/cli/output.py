@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from alexplore.core.errors import WRONG_USE
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from rich.console import Console
-
-DONE, FAILED, WRONG_USE, STOPPED, INTERRUPTED = 0, 1, 2, 3, 130
 
 UNBOUNDED = 10**6  # characters of a line in a file or a pipe, where nothing says how wide it may be: all fits
 

@@ -10,17 +10,18 @@ from typing import Annotated, Any
 
 import typer
 
-from alexplore.cli.explore import RunsDir
-from alexplore.cli.output import DONE, FAILED, console, deliver, narrate
-from alexplore.cli.recipe import recipe_changes
-from alexplore.network.settings import toml_text
-from alexplore.runs.change import change_run
+from alexplore.cli.networks import RunsDir
+from alexplore.cli.output import console, deliver, narrate
+from alexplore.cli.recipe_options import recipe_changes
+from alexplore.core.errors import DONE, FAILED
+from alexplore.core.settings import toml_text
 from alexplore.runs.control import Request, request, wait_for_answer
 from alexplore.runs.directory import RunDirectory, RunError, find_run, list_runs, remove_run, runs_folder
-from alexplore.runs.events import finite
+from alexplore.runs.lines import finite
+from alexplore.runs.messages import epoch_words, state_words, summary_cells
+from alexplore.runs.reconfigure import change_run
 from alexplore.runs.status import read_status
 from alexplore.runs.watch import Summary, Watch, summarise
-from alexplore.runs.words import epoch_words, state_words, summary_cells
 
 SOON_SECONDS, ANSWER_SECONDS = 3.0, 120.0
 
@@ -42,7 +43,7 @@ def list_(as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
     if not summaries:
         narrate("no runs yet; start one with: alexplore train --preset fmnist-28")
         return
-    from alexplore.fitting import Column, FittingTable
+    from alexplore.render.fitted_table import Column, FittingTable
 
     table = FittingTable(
         Column("run", left=True),
@@ -154,7 +155,7 @@ def resume(
         _asked("resume", run, runs_dir)
         narrate(f"{found.name} goes on; watch with: alexplore runs watch {found.name}")
         return
-    from alexplore.cli.training import start
+    from alexplore.cli.train import start
 
     start(found, detach=detach, as_json=as_json)
 

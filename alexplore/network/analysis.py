@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
+from alexplore.network.graph import Network, first_weighted, reads
 from alexplore.network.layers import NO_PARAMETERS, Conv2d, Flatten, Layer, Linear, Parameters, Pool2d, Windows
 from alexplore.network.memory import FP32_BYTES, TrainingMemory, training_memory
-from alexplore.network.network import Network, first_weighted, reads
-from alexplore.network.shape import Shape, ShapeError, Window, elements
+from alexplore.network.shapes import Shape, ShapeError, elements
+from alexplore.network.windows import Window
 
 if TYPE_CHECKING:
-    from alexplore.network.mending import Proposal
+    from alexplore.network.fixes import Proposal
 
 
 class Axis(NamedTuple):
@@ -214,7 +215,7 @@ def _row(network: Network, position: int, incoming: Incoming, *, exchanges: bool
     try:
         output = layer.output_shape(shape)
     except ShapeError as error:
-        from alexplore.network.mending import proposals, proposals_text
+        from alexplore.network.fixes import proposals, proposals_text
 
         mends = proposals(network, position, shape)
         return Row(position + 1, layer, shape, error=f"{error}: {proposals_text(mends)}", proposals=mends)

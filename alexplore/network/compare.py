@@ -13,8 +13,8 @@ from itertools import takewhile
 from typing import Any
 
 from alexplore.network.analysis import Analysis, Row, analyse
+from alexplore.network.graph import Network
 from alexplore.network.layers import Layer, Pool2d
-from alexplore.network.network import Network
 
 QUANTITIES = ("output", "params", "macs", "receptive_field")
 TOTALS = (

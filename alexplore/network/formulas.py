@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from alexplore.network.analysis import Analysis, Axis, Row
+from alexplore.network.graph import Network
 from alexplore.network.layers import AdaptiveAvgPool2d, BatchNorm, Conv2d, Flatten, Linear, Pool2d, pair
 from alexplore.network.memory import FP32_BYTES, optimizer_copies
-from alexplore.network.network import Network
-from alexplore.network.shape import Shape, Window, elements, shape_text
+from alexplore.network.shapes import Shape, elements, shape_text
+from alexplore.network.windows import Window
 
 
 @dataclass(frozen=True)

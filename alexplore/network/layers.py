@@ -13,7 +13,7 @@ from functools import lru_cache
 from keyword import iskeyword
 from typing import Any, ClassVar
 
-from alexplore.network.settings import (
+from alexplore.core.settings import (
     Padding,
     SettingError,
     choice,
@@ -30,7 +30,8 @@ from alexplore.network.settings import (
     size,
     table,
 )
-from alexplore.network.shape import Shape, ShapeError, Window, elements, same_padding, shape_text
+from alexplore.network.shapes import Shape, ShapeError, elements, shape_text
+from alexplore.network.windows import Window, same_padding
 
 Pair = tuple[int, int]
 Windows = tuple[Window, Window]

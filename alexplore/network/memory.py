@@ -22,11 +22,11 @@ from alexplore.network.layers import (
     Tanh,
     Windows,
 )
-from alexplore.network.shape import Shape, elements
+from alexplore.network.shapes import Shape, elements
 
 if TYPE_CHECKING:
     from alexplore.network.analysis import Row
-    from alexplore.network.network import Network
+    from alexplore.network.graph import Network
 
 FP32_BYTES = 4
 INDEX_BYTES = 8  # PyTorch's indices are int64

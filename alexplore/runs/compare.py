@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from alexplore.network.settings import toml_text
+from alexplore.core.settings import toml_text
 from alexplore.runs.watch import Snapshot
 
 LAST = ("train/loss", "train/acc", "val/loss", "val/acc")

@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from alexplore import __version__
-from alexplore.network.network import Network, read_network
-from alexplore.network.recipe import Recipe, read_recipe
-from alexplore.network.settings import (
+from alexplore.core.settings import (
     SettingError,
     choice,
     flag,
@@ -23,6 +21,8 @@ from alexplore.network.settings import (
     settings_of,
     text,
 )
+from alexplore.network.graph import Network, read_network
+from alexplore.presets.recipe import Recipe, read_recipe
 
 FORMAT = 1
 DEVICES = ("auto", "cpu", "cuda")

@@ -8,9 +8,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from alexplore.core.atomic_files import read_json, write_atomically
 from alexplore.runs.directory import RunDirectory, RunError
-from alexplore.runs.events import LineReader
-from alexplore.runs.files import read_json, write_atomically
+from alexplore.runs.lines import LineReader
 from alexplore.runs.status import read_status
 
 ACTIONS = ("stop", "checkpoint", "pause", "resume")

@@ -10,24 +10,26 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from alexplore.network.settings import SettingError, nearest
+from alexplore.core.atomic_files import write_atomically
+from alexplore.core.errors import FAILED, WRONG_USE, AlexploreError
+from alexplore.core.settings import SettingError, nearest
 from alexplore.runs.config import RunConfig, parse_config
-from alexplore.runs.files import write_atomically
 
 LAST = "last"  # the newest run, whatever its name
 LONGEST_NAME = 255  # bytes, of a file on Linux and macOS
 SHOWN_NAME = 60
 
 
-class RunError(Exception):
+class RunError(AlexploreError):
     """A run that can't be made, found or used; the message says which and what to do.
 
-    `failure` tells what the machine or a worker refused from what was asked for wrongly.
+    `failure` distinguishes what the machine or a worker refused (exit code 1) from wrong use (exit code 2).
     """
 
     def __init__(self, message: str, *, failure: bool = False) -> None:
         super().__init__(message)
         self.failure = failure
+        self.exit_code = FAILED if failure else WRONG_USE
 
 
 @dataclass(frozen=True)

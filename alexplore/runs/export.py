@@ -7,7 +7,7 @@ import io
 from typing import Any
 
 from alexplore.runs.directory import RunDirectory
-from alexplore.runs.events import LineReader
+from alexplore.runs.lines import LineReader
 from alexplore.runs.watch import place
 
 

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 
+from alexplore.core.atomic_files import read_json, write_atomically
 from alexplore.runs.directory import RunDirectory, RunError
-from alexplore.runs.files import read_json, write_atomically
 
 LIVE = ("starting", "running", "paused")
 ENDED = ("stopped", "finished", "failed", "crashed")

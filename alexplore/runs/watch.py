@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, RunError
-from alexplore.runs.events import LineReader, last_records, read_number
+from alexplore.runs.lines import LineReader, last_records, read_number
 from alexplore.runs.status import Status, read_status
 
 T = TypeVar("T")

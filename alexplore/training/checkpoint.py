@@ -30,8 +30,8 @@ from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from alexplore.network.shape import shape_text
-from alexplore.runs.files import fsync_folder, read_json
+from alexplore.core.atomic_files import fsync_folder, read_json
+from alexplore.network.shapes import shape_text
 from alexplore.training.errors import CheckpointError
 
 FORMAT = 1

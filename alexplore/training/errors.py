@@ -1,6 +1,8 @@
-"""How training ends before its end. Torch-free, so that a worker can name them before it imports torch."""
+"""How training ends early. No torch here: a worker names these before it imports torch."""
 
 from __future__ import annotations
+
+from alexplore.core.errors import AlexploreError, WrongUseError
 
 
 class Stopped(Exception):
@@ -11,11 +13,11 @@ class Stopped(Exception):
         self.failure = failure
 
 
-class TrainingError(Exception):
+class TrainingError(AlexploreError):
     """A run that can't go on; the message says why, and what to do."""
 
 
-class UsageError(TrainingError):
+class UsageError(TrainingError, WrongUseError):
     """Something was asked for that this machine does not have, or this network does not allow."""
 
 

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from alexplore.training.build import logits
 from alexplore.training.data import Preprocess, Split
-from alexplore.training.distributed import ALONE, Ranks
+from alexplore.training.model.build import logits
+from alexplore.training.parallel.ranks import ALONE, Ranks
 from alexplore.training.precision import Precision
 
 TOP = 5

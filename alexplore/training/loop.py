@@ -16,22 +16,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from alexplore.network.recipe import Recipe
+from alexplore.presets.recipe import Recipe
 from alexplore.runs.directory import RunDirectory
 from alexplore.training import checkpoint
-from alexplore.training.build import logits
 from alexplore.training.data import DataError, Dataset, Preprocess, left_out
-from alexplore.training.distributed import Ranks
 from alexplore.training.errors import CheckpointError, NotFiniteError, Stopped
 from alexplore.training.evaluate import Result, evaluate
-from alexplore.training.guard import Guard
-from alexplore.training.journal import Journal
 from alexplore.training.metrics import StepLog, Tally, record_interval, recorded, tallies
+from alexplore.training.model.build import logits
+from alexplore.training.nonfinite import Guard
+from alexplore.training.optim import Plateau, learning_rate, set_learning_rate
+from alexplore.training.parallel.ranks import Ranks
+from alexplore.training.parallel.towers import TowerState, exchanged
 from alexplore.training.precision import Precision
-from alexplore.training.pulse import Pulse, Wishes
 from alexplore.training.randomness import epoch_order, seed_for
-from alexplore.training.recipe import Plateau, learning_rate, set_learning_rate
-from alexplore.training.towers import TowerState, exchanged
+from alexplore.training.run_writer import Journal
+from alexplore.training.sync_points import Pulse, Wishes
 
 PAUSE_SECONDS = 0.2
 SAVING = ("stop", "checkpoint")  # requests that are granted by saving

@@ -10,29 +10,29 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from alexplore.core.atomic_files import write_atomically
 from alexplore.network.analysis import analyse
-from alexplore.network.network import Network
-from alexplore.network.recipe import Recipe
+from alexplore.network.graph import Network
+from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import RunConfig
 from alexplore.runs.control import pending
 from alexplore.runs.directory import RunDirectory
-from alexplore.runs.files import write_atomically
 from alexplore.training import checkpoint
-from alexplore.training.batch_norm import share_statistics
-from alexplore.training.build import build, check_classifier, check_last_batch
 from alexplore.training.data import Dataset, Preprocess, left_out, open_dataset
-from alexplore.training.distributed import Ranks
 from alexplore.training.errors import Stopped
-from alexplore.training.guard import Guard
-from alexplore.training.journal import History, Journal
+from alexplore.training.hardware import device_name, set_threads
 from alexplore.training.loop import Objective, Progress, Trainer
-from alexplore.training.machine import device_name, set_threads
+from alexplore.training.model.build import build, check_classifier, check_last_batch
+from alexplore.training.model.shared_batch_norm import share_statistics
+from alexplore.training.nonfinite import Guard
+from alexplore.training.optim import make_optimizer
+from alexplore.training.parallel.ranks import Ranks
+from alexplore.training.parallel.towers import TowerState, build_tower, count_anew
 from alexplore.training.precision import CANDIDATES, PLAIN, Precision, matmul_peak, time_each
-from alexplore.training.pulse import Pulse
 from alexplore.training.randomness import seed_for
-from alexplore.training.recipe import make_optimizer
+from alexplore.training.run_writer import History, Journal
 from alexplore.training.signals import Signals
-from alexplore.training.towers import TowerState, build_tower, count_anew
+from alexplore.training.sync_points import Pulse
 
 FEW_IMAGES = 4
 PLAINEST = "fp32"

@@ -16,18 +16,16 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from alexplore.network.settings import SettingError
-from alexplore.network.shape import ShapeError
+from alexplore.core.atomic_files import read_json
+from alexplore.core.boundary import os_error_text, print_error, run_guarded
+from alexplore.core.errors import DONE, FAILED, STOPPED, WRONG_USE, AlexploreError
 from alexplore.runs.config import RunConfig, in_group
 from alexplore.runs.control import forget_requests, leave_request
-from alexplore.runs.directory import RunDirectory, RunError
-from alexplore.runs.files import read_json
+from alexplore.runs.directory import RunDirectory
 from alexplore.runs.status import ENDED, worker_lock
-from alexplore.training.errors import RankError, Stopped, TrainingError, UsageError
-from alexplore.training.journal import Journal, SilentJournal, read_history
+from alexplore.training.errors import RankError, Stopped
+from alexplore.training.run_writer import Journal, SilentJournal, read_history
 from alexplore.training.signals import Signals
-
-DONE, FAILED, WRONG_USE, STOPPED = 0, 1, 2, 3
 
 LAUNCHER = "ALEXPLORE_LAUNCHER"
 """In a rank's environment: the process that launched it, which holds the run's lock and is the worker people see."""
@@ -50,17 +48,15 @@ def main(arguments: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):  # names of files need not be text
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    try:
+
+    def work() -> int:
         config = run.config()
         if in_group():
             return _be_rank(run, config)
         with worker_lock(run):
             return _be_worker(run, config)
-    except RunError as error:
-        print(f"error: {error}", file=sys.stderr)
-    except OSError as error:
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
-    return FAILED
+
+    return run_guarded(work, print_error)
 
 
 def _be_worker(run: RunDirectory, config: RunConfig) -> int:
@@ -76,16 +72,16 @@ def _be_worker(run: RunDirectory, config: RunConfig) -> int:
     signals = Signals()
 
     def work() -> int:
-        from alexplore.training import machine, session
-        from alexplore.training.distributed import ALONE
+        from alexplore.training import hardware, session
+        from alexplore.training.parallel.ranks import ALONE
 
-        device = machine.choose_device(config.hardware)
-        ranks = machine.choose_ranks(config, device)
+        device = hardware.choose_device(config.hardware)
+        ranks = hardware.choose_ranks(config, device)
         if device.type == "cpu":
-            machine.check_memory(config, ranks)
+            hardware.check_memory(config, ranks)
         if ranks > 1:
             return _launch(run, ranks, journal, signals)
-        machine.prepare(device)
+        hardware.prepare(device)
         session.train(run, config, ALONE, device, journal, history, signals)
         return DONE
 
@@ -94,7 +90,7 @@ def _be_worker(run: RunDirectory, config: RunConfig) -> int:
 
 def _launch(run: RunDirectory, ranks: int, journal: Journal, signals: Signals) -> int:
     """Launch ranks and wait for them; the first of them writes how it goes, and how it ended."""
-    from alexplore.training.elastic import launch_ranks
+    from alexplore.training.parallel.launcher import launch_ranks
 
     journal.starting(f"starting {ranks} ranks")
     signals.on_stop = lambda: leave_request(run, "stop")
@@ -127,15 +123,16 @@ def _be_rank(run: RunDirectory, config: RunConfig) -> int:
         journal.starting("importing torch")
 
         def work() -> int:
-            from alexplore.training import distributed, machine, session
+            from alexplore.training import hardware, session
+            from alexplore.training.parallel import ranks as group
 
-            distributed.end_with_parent(launcher or os.getppid())
-            device = machine.choose_device(config.hardware)
-            machine.check_ranks(config, int(os.environ["WORLD_SIZE"]))
-            machine.prepare(device)
-            ranks = distributed.join(device, towers=config.hardware.parallel == "towers")
+            group.end_with_parent(launcher or os.getppid())
+            device = hardware.choose_device(config.hardware)
+            hardware.check_ranks(config, int(os.environ["WORLD_SIZE"]))
+            hardware.prepare(device)
+            ranks = group.join(device, towers=config.hardware.parallel == "towers")
             session.train(run, config, ranks, ranks.device(device), journal, ranks.tell(history), signals)
-            distributed.leave()
+            group.leave()
             return DONE
 
         code = _guarded(journal, work, f"rank {rank}: ")
@@ -144,7 +141,6 @@ def _be_rank(run: RunDirectory, config: RunConfig) -> int:
 
 def _guarded(journal: Journal, work: Callable[[], int], who: str = "") -> int:
     """Do the work, and write down how it ended where it ended early; the exit code."""
-    from alexplore.training.data import DataError  # all that is slow to import is imported here
 
     def failed(reason: str) -> None:
         if reason == ANOTHER_RANK and _launched():
@@ -158,13 +154,11 @@ def _guarded(journal: Journal, work: Callable[[], int], who: str = "") -> int:
     except Stopped as stopped:
         journal.end("stopped", stopped.failure)
         return STOPPED
-    except UsageError as error:
+    except AlexploreError as error:
         failed(str(error))
-        return WRONG_USE
-    except (TrainingError, DataError, SettingError, ShapeError, RunError) as error:
-        failed(str(error))
+        return error.exit_code
     except OSError as error:
-        failed(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        failed(os_error_text(error))
     except Exception as error:
         known = _explanation(error)
         if known is None:

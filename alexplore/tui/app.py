@@ -15,9 +15,9 @@ from textual.dom import DOMNode
 from textual.events import ScreenResume
 from textual.screen import Screen
 
-from alexplore.network.presets import Preset
+from alexplore.presets.preset import Preset
+from alexplore.tui.edit_session import Workspace
 from alexplore.tui.screens.explore import ExploreScreen
-from alexplore.tui.workspace import Workspace
 
 if TYPE_CHECKING:
     from alexplore.runs.directory import RunDirectory

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from alexplore.network.presets import shipped_folder
+from alexplore.presets.library import shipped_folder
 from tests.conftest import TINY_PRESET, Alexplore
 
 AtTerminal = Callable[..., list[str]]

@@ -17,7 +17,7 @@ from PIL import Image
 
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, create_run, find_run, list_runs
-from alexplore.runs.events import LineReader, LineWriter
+from alexplore.runs.lines import LineReader, LineWriter
 from alexplore.runs.status import Status, read_status, write_status
 from tests.conftest import Alexplore
 

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from alexplore.network.analysis import analyse
-from alexplore.network.network import Network, read_network
+from alexplore.network.graph import Network, read_network
 
 Entry = dict[str, Any]
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alexplore.network.compare import Comparison, compare
-from alexplore.network.network import Network, read_network
-from alexplore.network.presets import load_preset
+from alexplore.network.graph import Network, read_network
+from alexplore.presets.library import load_preset
 from tests.network.strategies import networks
 
 

@@ -10,16 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alexplore.core.settings import SettingError
+from alexplore.export import export_preset
+from alexplore.export.report import shapes_dict
 from alexplore.network.analysis import Analysis, Row, analyse
 from alexplore.network.compare import compare
-from alexplore.network.export import export_preset
 from alexplore.network.formulas import explain_totals
+from alexplore.network.graph import Network, parse_input, read_network
 from alexplore.network.layers import LAYER_TYPES, ReLU, is_layer_name
-from alexplore.network.network import Network, parse_input, read_network
-from alexplore.network.presets import Preset, load_preset
-from alexplore.network.published import check_published
-from alexplore.network.report import shapes_dict
-from alexplore.network.settings import SettingError
+from alexplore.presets.library import load_preset
+from alexplore.presets.preset import Preset
+from alexplore.presets.published import check_published
 from tests.network.strategies import maps, networks
 
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from alexplore.network.analysis import analyse
 from alexplore.network.formulas import Formula, explain, explain_totals
-from alexplore.network.network import Network
-from alexplore.network.presets import load_preset, shipped_names
+from alexplore.network.graph import Network
+from alexplore.presets.library import load_preset, shipped_names
 from tests.network.strategies import networks
 
 QUANTITIES = {

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from alexplore.network.analysis import Row, analyse
-from alexplore.network.network import read_network
+from alexplore.network.graph import read_network
 from tests.network.strategies import Entry, maps, sizes
 
 

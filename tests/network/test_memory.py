@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from torch import Tensor, nn
 
 from alexplore.network.analysis import analyse
-from alexplore.network.network import Network
-from alexplore.network.presets import load_preset, shipped_names
-from alexplore.training.build import build
+from alexplore.network.graph import Network
+from alexplore.presets.library import load_preset, shipped_names
+from alexplore.training.model.build import build
 from tests.network.strategies import networks
 
 BATCH = 2

@@ -1,4 +1,4 @@
-"""The network half stands on the standard library; what is heavier is loaded by those who need it."""
+"""Core, networks, presets and export import the standard library alone; what is heavier is loaded on demand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import pkgutil
 import subprocess
 import sys
 
+import alexplore.core
+import alexplore.export
 import alexplore.network
+import alexplore.presets
 
 
 def loaded_by(program: str) -> set[str]:
@@ -18,8 +21,12 @@ def loaded_by(program: str) -> set[str]:
 
 
 def test_every_module_of_it() -> None:
-    names = [module.name for module in pkgutil.walk_packages(alexplore.network.__path__, "alexplore.network.")]
-    assert "alexplore.network.export.pytorch" in names
+    names = [
+        module.name
+        for package in (alexplore.core, alexplore.network, alexplore.presets, alexplore.export)
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    ]
+    assert "alexplore.export.pytorch" in names
     loaded = loaded_by("\n".join(f"import {name}" for name in names))
     assert not loaded & {"torch", "torchvision", "numpy", "textual", "rich", "typer", "pydantic", "keras"}
     assert not [name for name in loaded if name.startswith(("alexplore.runs", "alexplore.training", "alexplore.tui"))]
@@ -27,9 +34,9 @@ def test_every_module_of_it() -> None:
 
 def test_reading_and_analysing_a_preset_loads_little() -> None:
     loaded = loaded_by(
-        "from alexplore.network.presets import load_preset\n"
+        "from alexplore.presets.library import load_preset\n"
         "from alexplore.network.analysis import analyse\n"
-        "from alexplore.network.published import check_published\n"
+        "from alexplore.presets.published import check_published\n"
         "preset = load_preset('paper')\n"
         "analysis = analyse(preset.network)\n"
         "analysis.totals, analysis.memory(128), check_published(preset.published, analysis)"

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from alexplore.network.analysis import Row, analyse
-from alexplore.network.network import read_network
-from alexplore.network.presets import load_preset
-from alexplore.network.shape import Shape
+from alexplore.network.graph import read_network
+from alexplore.network.shapes import Shape
+from alexplore.presets.library import load_preset
 from tests.network.strategies import Entry
 
 windows = st.builds(

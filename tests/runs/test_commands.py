@@ -12,7 +12,7 @@ import pytest
 from alexplore.cli.runs import app
 from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.runs.directory import create_run
-from alexplore.runs.events import LineWriter
+from alexplore.runs.lines import LineWriter
 from alexplore.runs.status import Status, write_status
 from tests.conftest import Alexplore
 

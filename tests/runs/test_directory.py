@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from alexplore.network.settings import SettingError
+from alexplore.core.settings import SettingError
 from alexplore.runs.config import RunConfig, parse_config
 from alexplore.runs.directory import RunDirectory, RunError, create_run, find_run, list_runs, remove_run, runs_folder
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from alexplore.launch import launch
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import create_run
+from alexplore.runs.launch import launch
 from alexplore.runs.status import Status, is_locked, read_status, write_status
 
 WORKER = """#!{python}

@@ -13,11 +13,11 @@ import pytest
 from alexplore.runs.compare import compare_runs
 from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.runs.directory import RunDirectory, create_run
-from alexplore.runs.events import LineWriter
 from alexplore.runs.export import metrics_csv
+from alexplore.runs.lines import LineWriter
+from alexplore.runs.messages import event_words
 from alexplore.runs.status import Status, write_status
 from alexplore.runs.watch import Curve, Watch, summarise
-from alexplore.runs.words import event_words
 
 
 @pytest.fixture

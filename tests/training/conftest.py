@@ -15,16 +15,16 @@ from typing import Any
 import pytest
 import torch
 
-from alexplore.network.network import Network, read_network
-from alexplore.network.recipe import Recipe
+from alexplore.core.atomic_files import read_json
+from alexplore.network.graph import Network, read_network
+from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.runs.directory import RunDirectory, create_run
-from alexplore.runs.events import LineReader
-from alexplore.runs.files import read_json
+from alexplore.runs.lines import LineReader
 from alexplore.training import session
-from alexplore.training.distributed import ALONE
 from alexplore.training.errors import Stopped
-from alexplore.training.journal import Journal, read_history
+from alexplore.training.parallel.ranks import ALONE
+from alexplore.training.run_writer import Journal, read_history
 from alexplore.training.signals import Signals
 
 PATIENCE = 120.0  # seconds, for a machine that many share

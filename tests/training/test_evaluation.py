@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from alexplore.network.recipe import Recipe
+from alexplore.presets.recipe import Recipe
 from alexplore.training.data import Dataset, Preprocess, Resident
-from alexplore.training.distributed import Ranks
 from alexplore.training.evaluate import evaluate
+from alexplore.training.parallel.ranks import Ranks
 from alexplore.training.precision import Precision
 
 CPU = torch.device("cpu")

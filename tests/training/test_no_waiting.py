@@ -10,15 +10,15 @@ from torch import nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from alexplore.network.network import Network
-from alexplore.network.recipe import Recipe
-from alexplore.training.build import build
+from alexplore.network.graph import Network
+from alexplore.presets.recipe import Recipe
 from alexplore.training.data import Dataset, Preprocess, Resident
-from alexplore.training.guard import Guard
 from alexplore.training.loop import Objective
 from alexplore.training.metrics import StepLog
+from alexplore.training.model.build import build
+from alexplore.training.nonfinite import Guard
+from alexplore.training.optim import make_optimizer
 from alexplore.training.precision import Precision
-from alexplore.training.recipe import make_optimizer
 
 CPU = torch.device("cpu")
 RECIPES: list[dict[str, Any]] = [

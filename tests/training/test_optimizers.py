@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.optim import lr_scheduler
 
-from alexplore.network.recipe import Recipe
-from alexplore.network.settings import SettingError
-from alexplore.training.recipe import Plateau, learning_rate, make_optimizer, set_learning_rate, update
+from alexplore.core.settings import SettingError
+from alexplore.presets.recipe import Recipe
+from alexplore.training.optim import Plateau, learning_rate, make_optimizer, set_learning_rate, update
 
 
 def model() -> nn.Module:

@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from alexplore.network.presets import load_preset
-from alexplore.runs.change import change_run
+from alexplore.presets.library import load_preset
 from alexplore.runs.config import RunConfig
 from alexplore.runs.control import Request, leave_request
 from alexplore.runs.directory import RunDirectory
+from alexplore.runs.reconfigure import change_run
 from alexplore.training import checkpoint, loop, session
 from alexplore.training.checkpoint import read
 from alexplore.training.data import Dataset, Preprocess, open_dataset

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alexplore.training.distributed import Ranks
 from alexplore.training.metrics import record_interval, recorded
+from alexplore.training.parallel.ranks import Ranks
 from alexplore.training.randomness import epoch_order, seed_for
 
 

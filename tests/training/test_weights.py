@@ -10,11 +10,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torchvision.models import alexnet  # type: ignore[import-untyped]
 
-from alexplore.network.network import Network, read_network
-from alexplore.network.presets import load_preset
-from alexplore.training.build import build
+from alexplore.network.graph import Network, read_network
+from alexplore.presets.library import load_preset
 from alexplore.training.commands.trained import fit
 from alexplore.training.errors import CheckpointError
+from alexplore.training.model.build import build
 
 SOURCE = Path("weights.pth")
 

@@ -13,13 +13,13 @@ from functools import partial
 import pytest
 import torch
 
-from alexplore.network.network import Network
+from alexplore.network.graph import Network
 from alexplore.runs.control import request, wait_for_answer
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.status import is_locked, read_status
 from alexplore.training.checkpoint import read
 from alexplore.training.errors import UsageError
-from alexplore.training.machine import check_memory
+from alexplore.training.hardware import check_memory
 from tests.training.conftest import (
     MakeRun,
     end_of,

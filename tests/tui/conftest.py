@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from alexplore.network.presets import load_preset
+from alexplore.presets.library import load_preset
 from alexplore.tui.app import ExploreApp
 
 OpenApp = Callable[..., AbstractAsyncContextManager[tuple[ExploreApp, Pilot[None]]]]

@@ -10,8 +10,8 @@ from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from alexplore.network.export import FORMATS, SUFFIXES
-from alexplore.network.presets import load_preset, shipped_folder
+from alexplore.export import FORMATS, SUFFIXES
+from alexplore.presets.library import load_preset, shipped_folder
 from alexplore.tui.app import ExploreApp
 from alexplore.tui.screens.dialogs import HelpScreen
 from alexplore.tui.screens.explore import ExploreScreen

@@ -15,14 +15,14 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, RichLog
 
-from alexplore.network.recipe import Recipe
-from alexplore.network.settings import setting_fields
+from alexplore.core.settings import setting_fields
+from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, RunError, create_run, list_runs
-from alexplore.runs.events import LineWriter
+from alexplore.runs.lines import LineWriter
+from alexplore.runs.messages import summary_cells
 from alexplore.runs.status import Status, read_status, write_status
 from alexplore.runs.watch import Watch, summarise
-from alexplore.runs.words import summary_cells
 from alexplore.tui.app import ExploreApp
 from alexplore.tui.screens import runs, train
 from alexplore.tui.screens.dialogs import Confirm

@@ -15,14 +15,14 @@ import platformdirs
 import psutil
 import torch
 
-from alexplore.network.presets import user_folder
-from alexplore.network.words import bytes_text, short_count
+from alexplore.core.boundary import print_error, run_guarded
+from alexplore.core.cpu_count import processors
+from alexplore.core.formatting import bytes_text, short_count
+from alexplore.presets.library import user_folder
 from alexplore.runs.directory import runs_folder
-from alexplore.training.commands.trained import main
 from alexplore.training.data import store
-from alexplore.training.data.known import KNOWN
+from alexplore.training.data.record import KNOWN
 from alexplore.training.precision import matmul_peak
-from alexplore.training.processors import processors
 
 Line = tuple[str, str, str]  # ✓ or ✗ or ·, what, and what about it
 
@@ -116,4 +116,4 @@ REMEDIES = {
 }
 
 if __name__ == "__main__":
-    main(doctor)
+    sys.exit(run_guarded(doctor, print_error))

@@ -8,7 +8,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from alexplore.training.commands.trained import load_trained, main
+from alexplore.core.boundary import print_error, run_guarded
+from alexplore.training.commands.trained import load_trained
 from alexplore.training.data import DataError, Preprocess, open_dataset
 from alexplore.training.evaluate import evaluate
 from alexplore.training.precision import Precision
@@ -55,4 +56,4 @@ LABELS = {"val/loss": "loss", "val/acc": "top-1", "val/acc5": "top-5"}
 
 
 if __name__ == "__main__":
-    main(evaluate_run)
+    sys.exit(run_guarded(evaluate_run, print_error))

@@ -11,10 +11,11 @@ from unicodedata import combining, east_asian_width
 import torch
 from PIL import Image
 
-from alexplore.training.build import logits
-from alexplore.training.commands.trained import Trained, load_trained, main
+from alexplore.core.boundary import print_error, run_guarded
+from alexplore.training.commands.trained import Trained, load_trained
 from alexplore.training.data import Preprocess
 from alexplore.training.data.images import why_unreadable
+from alexplore.training.model.build import logits
 
 LIKELIEST = 5
 BAR = 30
@@ -70,4 +71,4 @@ def _columns(text: str) -> int:
 
 
 if __name__ == "__main__":
-    main(predict)
+    sys.exit(run_guarded(predict, print_error))

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from alexplore.network.presets import PresetError, read_preset
-from alexplore.network.settings import SettingError
-from alexplore.network.shape import Shape, shape_text
+from alexplore.network.shapes import Shape, shape_text
+from alexplore.presets.reader import read_preset
 from alexplore.runs.config import Hardware, RunConfig
-from alexplore.runs.directory import RunDirectory, RunError
+from alexplore.runs.directory import RunDirectory
 from alexplore.training import checkpoint
-from alexplore.training.build import build, check_classifier
-from alexplore.training.data import DataError, Dataset, read_dataset
-from alexplore.training.data.known import KNOWN
-from alexplore.training.errors import CheckpointError, TrainingError, UsageError
-from alexplore.training.machine import choose_device
+from alexplore.training.data import Dataset, read_dataset
+from alexplore.training.data.record import KNOWN
+from alexplore.training.errors import CheckpointError, UsageError
+from alexplore.training.hardware import choose_device
+from alexplore.training.model.build import build, check_classifier
 
 IMAGENET_CLASSES = 1000
 
@@ -164,22 +160,3 @@ def _imagenet_classes() -> tuple[str, ...]:
     from torchvision.models import AlexNet_Weights  # type: ignore[import-untyped]
 
     return tuple(AlexNet_Weights.IMAGENET1K_V1.meta["categories"])
-
-
-def main(command: Callable[[], int]) -> None:
-    """Run a command; what goes wrong is told in one message, with exit code 1, or 2 for wrong use."""
-    try:
-        code = command()
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader of a pipe has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        code = 2
-    except (TrainingError, DataError, PresetError, SettingError, RunError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        code = 1
-    except KeyboardInterrupt:
-        code = 130
-    sys.exit(code)

@@ -12,7 +12,7 @@ from alexplore.training.data.dataset import (
 )
 from alexplore.training.data.folder import FolderSplit
 from alexplore.training.data.images import read_image
-from alexplore.training.data.opening import open_dataset
+from alexplore.training.data.load import open_dataset
 from alexplore.training.data.preprocess import Preprocess, stage_size
 
 __all__ = [

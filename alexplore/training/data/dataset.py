@@ -9,10 +9,12 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from alexplore.core.errors import AlexploreError
+
 STATISTICS_PIXELS = 2**26  # all of CIFAR-10 or Fashion-MNIST; 1,024 images of 256×256
 
 
-class DataError(Exception):
+class DataError(AlexploreError):
     """A data set that can't be found, read or used; the message says what was tried and what to do."""
 
 

@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
+from alexplore.core.cpu_count import processors
 from alexplore.training.data.dataset import DataError, balanced, left_out
 from alexplore.training.data.images import read_image, why_unreadable
-from alexplore.training.processors import processors
 
 Report = Callable[[str], None]
 

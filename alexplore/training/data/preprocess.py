@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from alexplore.network.recipe import Recipe
+from alexplore.presets.recipe import Recipe
 from alexplore.training.data.dataset import DataError, Dataset, pixel_statistics
 from alexplore.training.data.images import read_image
 

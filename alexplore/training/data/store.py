@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from alexplore.runs.files import fsync_folder
+from alexplore.core.atomic_files import fsync_folder
 
 Arrays = dict[str, Tensor]
 """`train_images` and `val_images`, uint8 (N, C, H, W); `train_labels` and `val_labels`, int64 (N,)."""

@@ -18,19 +18,19 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
 
+from alexplore.core.formatting import bytes_text, short_count
+from alexplore.core.settings import SettingError, integer, optional, setting
 from alexplore.network.analysis import Analysis, analyse
+from alexplore.network.graph import TOWERS, Network
 from alexplore.network.layers import LAYER_TYPES, Layer
-from alexplore.network.network import TOWERS, Network
-from alexplore.network.presets import Preset
-from alexplore.network.settings import SettingError, integer, optional, setting
-from alexplore.network.shape import shape_text
-from alexplore.network.words import bytes_text, short_count
+from alexplore.network.shapes import shape_text
+from alexplore.presets.preset import Preset
+from alexplore.tui.edit_session import Workspace
 from alexplore.tui.widgets.formula import FormulaPanel, layer_entries
 from alexplore.tui.widgets.key_bar import KeyBar
 from alexplore.tui.widgets.layer_table import LayerTable
 from alexplore.tui.widgets.network_strip import NetworkStrip
 from alexplore.tui.widgets.preset_list import PresetList
-from alexplore.tui.workspace import Workspace
 
 if TYPE_CHECKING:
     from alexplore.tui.app import ExploreApp

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 from textual.widgets.option_list import Option
 
-from alexplore.network.export import FORMATS, SUFFIXES, ExportError, export_preset
-from alexplore.network.presets import Preset, PresetError, PresetExists, load_preset, save_preset
+from alexplore.export import FORMATS, SUFFIXES, ExportError, export_preset
+from alexplore.presets.library import is_shipped, load_preset
+from alexplore.presets.preset import Preset, PresetError, PresetExists
+from alexplore.presets.writer import save_preset
 from alexplore.tui.screens.dialogs import Ask, Choose, Confirm
 from alexplore.tui.screens.reading import comparison
 from alexplore.tui.widgets.preset_list import preset_options
@@ -59,7 +61,7 @@ async def compare(screen: ExploreScreen) -> None:
 async def save(screen: ExploreScreen) -> bool:
     """Save the network as a preset of the user's own. False where nothing was saved."""
     preset = screen.workspace.preset
-    suggestion = preset.name if preset.path and not preset.shipped else f"my-{preset.name}"
+    suggestion = preset.name if preset.path and not is_shipped(preset) else f"my-{preset.name}"
     name = await screen.app.push_screen_wait(Ask("Save as", suggestion, "the name of a preset of your own"))
     if name is None:
         return False

@@ -16,8 +16,8 @@ from textual.widgets import Static
 
 from alexplore.network.analysis import Analysis
 from alexplore.network.compare import compare
-from alexplore.network.presets import Preset
-from alexplore.tables import about, diff_table, diff_totals, explanation
+from alexplore.presets.preset import Preset
+from alexplore.render.network_tables import about, diff_table, diff_totals, explanation
 from alexplore.tui.widgets.key_bar import KeyBar
 
 UNWRAPPED = 500

@@ -17,13 +17,13 @@ from textual.screen import Screen
 from textual.widgets import DataTable, Input, Static
 from textual.worker import get_current_worker
 
-from alexplore.launch import launch
-from alexplore.network.presets import Preset
+from alexplore.presets.preset import Preset
 from alexplore.runs.control import request
 from alexplore.runs.directory import RunDirectory, RunError, list_runs, remove_run
+from alexplore.runs.launch import launch
+from alexplore.runs.messages import summary_cells
 from alexplore.runs.status import read_status
 from alexplore.runs.watch import Summary, Watch, summarise
-from alexplore.runs.words import summary_cells
 from alexplore.tui.screens.dialogs import Confirm
 from alexplore.tui.widgets.curves import Curves, Line
 from alexplore.tui.widgets.key_bar import KeyBar

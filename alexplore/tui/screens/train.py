@@ -19,21 +19,21 @@ from textual.screen import Screen
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
-from alexplore.launch import launch
-from alexplore.network.recipe import Recipe, change_recipe
-from alexplore.network.settings import SettingError, read_settings, setting_fields, settings_of
-from alexplore.network.words import bytes_text
+from alexplore.core.formatting import bytes_text
+from alexplore.core.settings import SettingError, read_settings, setting_fields, settings_of
+from alexplore.presets.recipe import Recipe, change_recipe
 from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.runs.control import request
 from alexplore.runs.directory import RunDirectory, RunError, create_run
+from alexplore.runs.launch import launch
+from alexplore.runs.messages import event_words, number_words, speed_words
 from alexplore.runs.status import read_status
 from alexplore.runs.watch import Curve, Snapshot, Watch
-from alexplore.runs.words import event_words, number_words, speed_words
+from alexplore.tui.edit_session import Workspace
 from alexplore.tui.widgets.curves import Curves, Line
 from alexplore.tui.widgets.key_bar import KeyBar
 from alexplore.tui.widgets.run_log import RunLog
 from alexplore.tui.widgets.settings_editor import SettingsEditor
-from alexplore.tui.workspace import Workspace
 
 if TYPE_CHECKING:
     from alexplore.tui.app import ExploreApp

@@ -15,8 +15,8 @@ from textual.strip import Strip
 
 from alexplore.network.analysis import Analysis, Row
 from alexplore.network.formulas import explain
-from alexplore.network.published import Published, check_published
-from alexplore.network.words import init_text, published_text, settings_text
+from alexplore.network.layer_text import init_text, settings_text
+from alexplore.presets.published import Published, check_published, published_text
 from alexplore.tui.widgets.painted import Painted
 
 LABEL_WIDTH = 18

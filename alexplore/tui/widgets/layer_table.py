@@ -17,9 +17,10 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from alexplore.core.formatting import bytes_text, count_text, short_count
 from alexplore.network.analysis import Analysis, Row
-from alexplore.network.shape import shape_text
-from alexplore.network.words import bytes_text, count_text, settings_text, short_count
+from alexplore.network.layer_text import settings_text
+from alexplore.network.shapes import shape_text
 from alexplore.tui.widgets.painted import Painted
 
 NOTHING = "–"

@@ -6,7 +6,8 @@ from textual.content import Content
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from alexplore.network.presets import PresetError, preset_family, shipped_folder, shipped_names, user_paths
+from alexplore.presets.library import preset_family, shipped_folder, shipped_names, user_paths
+from alexplore.presets.preset import PresetError
 
 
 class PresetList(OptionList):

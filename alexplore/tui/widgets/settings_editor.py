@@ -23,7 +23,7 @@ from textual.strip import Strip
 from textual.suggester import SuggestFromList
 from textual.widgets import Input, Static
 
-from alexplore.network.settings import Kind, SettingError, parse_text, read_value, setting_fields, toml_text
+from alexplore.core.settings import Kind, SettingError, parse_text, read_value, setting_fields, toml_text
 from alexplore.tui.widgets.painted import Painted
 
 GAP = 2  # columns between a column of settings and the next

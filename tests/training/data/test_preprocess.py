@@ -12,15 +12,9 @@ from PIL import Image
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from alexplore.network.recipe import Recipe
+from alexplore.presets.recipe import Recipe
 from alexplore.training.data import DataError, Dataset, Preprocess, Resident, pixel_statistics, read_dataset
-from alexplore.training.data.preprocess import (
-    Draw,
-    _crop_at_once,
-    _crop_in_turn,
-    color_components,
-    resize_rows,
-)
+from alexplore.training.data.preprocess import Draw, _crop_at_once, _crop_in_turn, color_components, resize_rows
 
 CPU = torch.device("cpu")
 

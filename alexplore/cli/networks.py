@@ -1,0 +1,199 @@
+"""Commands about networks: tui, shapes, presets, diff, export."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from alexplore.cli.output import complain, console, deliver
+from alexplore.core.errors import DONE, FAILED, WRONG_USE
+from alexplore.network.analysis import Analysis, analyse
+from alexplore.network.graph import parse_input
+from alexplore.presets.library import find_preset, load_preset
+from alexplore.presets.preset import Preset
+from alexplore.presets.reader import read_preset
+from alexplore.presets.recipe import OPTIMIZERS, PRECISIONS, change_recipe
+
+PresetOption = Annotated[
+    str, typer.Option("--preset", "-p", metavar="P", help="A preset's name, or a path to its file.")
+]
+RunsDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--runs-dir", metavar="DIR", help="Where runs are kept; else $ALEXPLORE_RUNS, else the user's folder."
+    ),
+]
+
+
+def tui(
+    preset: Annotated[str | None, typer.Option("--preset", "-p", metavar="P", help="Open this preset.")] = None,
+    run: Annotated[str | None, typer.Option("--run", metavar="RUN", help="Open this run.")] = None,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Open the app: explore and edit networks, train them, watch runs."""
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):  # it draws to stderr
+        complain(
+            "the app needs a terminal for stdin, stdout and stderr. Without one: `alexplore shapes --preset paper`, "
+            "`alexplore train --preset fmnist-28`, `alexplore runs list`, `alexplore runs watch RUN`"
+        )
+        raise typer.Exit(WRONG_USE)
+    from alexplore.runs.directory import find_run, runs_folder
+
+    folder = runs_folder(runs_dir)
+    opened = load_preset(preset or "paper")
+    attached = find_run(run, folder) if run else None
+    from alexplore.tui.app import ExploreApp
+
+    app = ExploreApp(opened, folder, attached)
+    app.run()
+    if app.farewell:
+        typer.echo(app.farewell)
+    raise typer.Exit(app.return_code or DONE)
+
+
+def shapes(
+    preset: PresetOption,
+    layer: Annotated[str | None, typer.Argument(metavar="[LAYER]", help="With --explain: this layer alone.")] = None,
+    input_size: Annotated[
+        str | None,
+        typer.Option("--input", metavar="CxHxW", help="Another input size, such as 3x224x224."),
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Images in a batch, for activation and training memory.")] = 1,
+    optimizer: Annotated[
+        str | None, typer.Option(metavar="|".join(OPTIMIZERS), help="For training memory, else the recipe's.")
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="|".join(PRECISIONS), help="For training memory, else the recipe's; auto is reckoned as fp32."
+        ),
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="The arithmetic behind every number, of LAYER or of all of them.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated rows.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="A Markdown table.")] = False,
+) -> None:
+    """Print every layer's output shape, parameters, MACs and receptive field."""
+    if as_json + as_csv + as_markdown + explain > 1:
+        complain("--json, --csv, --markdown and --explain exclude each other")
+        raise typer.Exit(WRONG_USE)
+    if layer is not None and not explain:
+        complain(f"{layer!r}: a LAYER goes with --explain")
+        raise typer.Exit(WRONG_USE)
+    opened = load_preset(preset)
+    asked = {"optimizer": optimizer, "precision": precision}
+    changes = {key: value for key, value in asked.items() if value is not None}
+    opened = replace(opened, recipe=change_recipe(opened.recipe, changes))
+    if input_size:
+        opened = replace(opened, network=opened.network.with_input(*parse_input(input_size)))
+    analysis = analyse(opened.network)
+    if as_json or as_csv or as_markdown:
+        from alexplore.export import report
+
+        if as_json:
+            typer.echo(report.to_json(opened, analysis, batch))
+        else:
+            text = report.to_csv(analysis, batch) if as_csv else report.to_markdown(analysis, batch)
+            typer.echo(text, nl=False)
+    elif explain:
+        _print_explanation(opened, analysis, layer, batch)
+    else:
+        from alexplore.render.network_tables import shapes_table, totals_lines
+
+        out = console()
+        out.print(shapes_table(opened, analysis))
+        for line in totals_lines(opened, analysis, batch):
+            out.print(line)
+    if analysis.broken:
+        complain(str(analysis.broken.error))
+        raise typer.Exit(FAILED)
+
+
+def _print_explanation(preset: Preset, analysis: Analysis, layer: str | None, batch: int) -> None:
+    from alexplore.render.network_tables import explanation
+
+    rows = analysis.rows if layer is None else [analysis.rows[preset.network.index(layer)]]
+    out = console()
+    for renderable in explanation(preset, analysis, rows, batch, totals=layer is None):
+        out.print(renderable)
+
+
+def presets(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Tell all about one preset.")] = None,
+    path: Annotated[bool, typer.Option("--path", help="Print where the preset's file is.")] = False,
+    check: Annotated[Path | None, typer.Option("--check", metavar="FILE", help="Check a preset file.")] = None,
+) -> None:
+    """List the presets, tell about one, or check a file."""
+    if check is not None:
+        _check(check)
+    elif name is None:
+        if path:
+            complain("--path needs the NAME of a preset")
+            raise typer.Exit(WRONG_USE)
+        from alexplore.render.network_tables import presets_table
+
+        console().print(presets_table())
+    elif path:
+        typer.echo(find_preset(name))
+    else:
+        from alexplore.render.network_tables import about
+
+        preset = load_preset(name)
+        out = console()
+        for renderable in about(preset, analyse(preset.network)):
+            out.print(renderable)
+
+
+def _check(file: Path) -> None:
+    preset = read_preset(file)
+    analysis = analyse(preset.network)
+    if analysis.broken:
+        complain(f"{file}: {analysis.broken.error}")
+        raise typer.Exit(FAILED)
+    from alexplore.presets.published import check_published, published_text
+    from alexplore.render.fitted_table import Labelled
+
+    totals, out = analysis.totals, console()
+    out.print(f"{file}: {len(preset.network.layers)} layers, {totals.params:,} parameters, {totals.macs:,} MACs")
+    for checked in check_published(preset.published, analysis):
+        out.print(Labelled("  ", published_text(checked)))
+
+
+def diff(
+    a: Annotated[str, typer.Argument(metavar="A", help="A preset's name, or a path to its file.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Put two networks side by side: layers aligned, what differs marked."""
+    from alexplore.network.compare import compare
+
+    first, second = load_preset(a), load_preset(b)
+    comparison = compare(first.network, second.network)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps({"a": first.name, "b": second.name, **comparison.to_dict()}, ensure_ascii=False))
+        return
+    from alexplore.render.network_tables import diff_table, diff_totals
+
+    out = console()
+    out.print(diff_table(first, second, comparison))
+    out.print(diff_totals(first, second, comparison))
+
+
+def export(
+    preset: PresetOption,
+    to: Annotated[str, typer.Option("--to", metavar="pytorch|keras|json|mermaid", help="The format.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="stdout if left out.")] = None,
+) -> None:
+    """Write a network as PyTorch or Keras code, JSON, or a Mermaid diagram."""
+    from alexplore.export import export_preset
+
+    content = export_preset(load_preset(preset), to)
+    deliver(content, output)

@@ -1,0 +1,178 @@
+"""Commands that need torch, each in a process of its own: train, predict, evaluate."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from alexplore.cli.networks import PresetOption, RunsDir
+from alexplore.cli.output import narrate
+from alexplore.cli.recipe_options import recipe_changes
+from alexplore.core.errors import FAILED, WRONG_USE
+from alexplore.core.settings import SettingError, read_settings
+from alexplore.network.analysis import analyse
+from alexplore.presets.library import find_preset, load_preset
+from alexplore.presets.preset import PresetError
+from alexplore.presets.recipe import OPTIMIZERS, PRECISIONS, change_recipe
+from alexplore.runs.config import DEVICES, PARALLEL, DataSource, Hardware, RunConfig, in_group
+from alexplore.runs.directory import RunDirectory, create_run, find_run, runs_folder
+from alexplore.runs.lines import last_sequence
+from alexplore.runs.preflight import check_config
+
+
+def train(
+    preset: PresetOption,
+    gpus: Annotated[int | None, typer.Option(metavar="N", help="Ranks: GPUs, or CPU processes without any.")] = None,
+    device: Annotated[str, typer.Option(metavar="|".join(DEVICES), help="On what to train.")] = "auto",
+    parallel: Annotated[
+        str, typer.Option(metavar="|".join(PARALLEL), help="Split the batch among the ranks, or the network's towers.")
+    ] = "data",
+    epochs: Annotated[int | None, typer.Option(metavar="N", help="Passes over the training images.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(metavar="N", help="The whole batch, shared among the ranks.")
+    ] = None,
+    lr: Annotated[float | None, typer.Option(metavar="X", help="Learning rate.")] = None,
+    optimizer: Annotated[str | None, typer.Option(metavar="|".join(OPTIMIZERS))] = None,
+    precision: Annotated[
+        str | None, typer.Option(metavar="|".join(PRECISIONS), help="auto measures and takes the faster.")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(metavar="D", help="Another data set than the preset's.")] = None,
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="Where the data set is.")] = None,
+    limit_train: Annotated[int | None, typer.Option(metavar="N", help="Use so many training images.")] = None,
+    limit_val: Annotated[int | None, typer.Option(metavar="N", help="Use so many validation images.")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N")] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", metavar="training.KEY=VALUE", help="Any other key of a recipe.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="The run's name.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Return at once; the training goes on.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print metrics and events as JSON lines.")] = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Train a preset in the background and follow it. Ctrl-C stops after a checkpoint; again, at once."""
+    opened = load_preset(preset)
+    options = {
+        "epochs": epochs, "batch_size": batch_size, "lr": lr, "optimizer": optimizer, "precision": precision,
+        "dataset": dataset, "seed": seed,
+    }  # fmt: skip
+    recipe = change_recipe(opened.recipe, recipe_changes(options, assignments))
+    hardware = Hardware(**read_settings(Hardware, _given(device=device, gpus=gpus, parallel=parallel)))
+    folder = str(data.expanduser().resolve()) if data else None
+    source = DataSource(
+        **read_settings(DataSource, _given(folder=folder, limit_train=limit_train, limit_val=limit_val))
+    )
+    broken = analyse(opened.network).broken
+    if broken:
+        raise SettingError(f"{opened.name} can't train: {broken.error}")
+    config = RunConfig(opened.name, opened.network, recipe, hardware, source)
+    check_config(config)
+    if in_group():
+        _join(config, runs_folder(runs_dir), name)
+    run = create_run(config, runs_folder(runs_dir), name)
+    start(run, detach=detach, as_json=as_json)
+
+
+def start(run: RunDirectory, *, detach: bool, as_json: bool) -> None:
+    """Start a worker on a run, and follow it unless it is to be left alone."""
+    from alexplore.runs.launch import launch
+
+    if detach:
+        launch(run)
+        typer.echo(run.name)
+        narrate(f"training in the background; watch with: alexplore runs watch {run.name}")
+        return
+    from alexplore.cli.follow import Interrupts, follow
+
+    narrate(f"run {run.name}")
+    told = last_sequence(run.events_file)
+    interrupts = Interrupts()
+    with interrupts.counted():  # from before there is a worker that could be left behind
+        process = launch(run)
+
+        def kill() -> None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+        code = follow(run, owner=True, as_json=as_json, kill=kill, interrupts=interrupts, told=told)
+    # The worker knows a failure from wrong use, such as more GPUs than there are.
+    raise typer.Exit(WRONG_USE if code == FAILED and process.wait() == WRONG_USE else code)
+
+
+def _join(config: RunConfig, folder: Path, name: str | None) -> None:
+    """Become a rank of the group that torchrun started; the ranks meet in one run directory, and a restarted group too.
+
+    Never returns.
+    """
+    from alexplore.runs.launch import become_rank
+
+    identity = os.environ.get("TORCHELASTIC_RUN_ID", "none")
+    become_rank(config, folder, name or f"{config.preset}-torchrun-{identity}")
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if value is not None}
+
+
+SourceArgument = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run, `last`, a path to one; with --weights also a preset.")
+]
+WeightsOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Weights to use instead: .safetensors or .pth.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object.")]
+
+
+def predict(
+    run: SourceArgument,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Image files of any size and mode.")],
+    weights: WeightsOption = None,
+    as_json: JsonOption = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Print the five likeliest classes of images."""
+    _ask("predict", run, [], list(map(str, images)), weights=weights, as_json=as_json, runs_dir=runs_dir)
+
+
+def evaluate(
+    run: SourceArgument,
+    ten_crop: Annotated[bool, typer.Option("--ten-crop", help="Average over the paper's ten crops.")] = False,
+    weights: WeightsOption = None,
+    data: Annotated[str | None, typer.Option(metavar="DIR", help="Where its data set is, if elsewhere now.")] = None,
+    as_json: JsonOption = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Measure accuracy on the validation images."""
+    options = [*(["--ten-crop"] if ten_crop else []), *(["--data", data] if data else [])]
+    _ask("evaluate", run, options, [], weights=weights, as_json=as_json, runs_dir=runs_dir)
+
+
+def _ask(
+    name: str,
+    run: str,
+    options: list[str],
+    images: list[str],
+    *,
+    weights: Path | None,
+    as_json: bool,
+    runs_dir: Path | None,
+) -> None:
+    from alexplore.runs.launch import run_command
+
+    source = _preset_file(run) if weights else None
+    source = source or find_run(run, runs_folder(runs_dir)).path
+    if weights is not None:
+        options += ["--weights", str(weights)]
+    if as_json:
+        options.append("--json")
+    raise typer.Exit(run_command(name, [*options, "--", str(source), *images]) or 0)
+
+
+def _preset_file(name: str) -> Path | None:
+    try:
+        return find_preset(name)
+    except PresetError:
+        return None

@@ -1,0 +1,300 @@
+"""What a setting may hold: one description that reads preset files, checks edits and labels editors.
+
+A settings class is a frozen dataclass whose fields are made with `setting(kind, default)`. The kind knows how to read
+a value as TOML gives it and how to say what is allowed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from alexplore.core.errors import WrongUseError
+
+T = TypeVar("T")
+
+
+class SettingError(WrongUseError, ValueError):
+    """A setting that can't be used; the message says which, what was found and what is allowed."""
+
+
+class Kind(NamedTuple, Generic[T]):
+    """A kind of value: what is allowed, in words, and how it is read.
+
+    `parse` raises `ValueError` without a message where the value is not of this kind.
+    """
+
+    allowed: str
+    parse: Callable[[Any], T]
+    choices: tuple[str, ...] = ()
+
+
+LARGEST = 2**31 - 1  # what PyTorch takes for a size, and small enough for every sum of them to be printed
+
+
+def integer(minimum: int, maximum: int | None = None) -> Kind[int]:
+    """Whole numbers from `minimum` to `maximum`, both included; without a maximum, to `LARGEST`."""
+
+    def parse(value: Any) -> int:
+        if maximum is None:
+            return _at_least(value, minimum)
+        if type(value) is not int or not minimum <= value <= maximum:
+            raise ValueError
+        return value
+
+    return Kind(f"an integer {_range(minimum, maximum)}", parse)
+
+
+def number(minimum: float, maximum: float | None = None, *, above: bool = False, below: bool = False) -> Kind[float]:
+    """Finite numbers between the bounds; `above` and `below` leave the bound itself out."""
+
+    def parse(value: Any) -> float:
+        if type(value) not in (int, float) or not math.isfinite(value):
+            raise ValueError
+        if value < minimum or (above and value == minimum):
+            raise ValueError
+        if maximum is not None and (value > maximum or (below and value == maximum)):
+            raise ValueError
+        return float(value)
+
+    return Kind(f"a number {_range(minimum, maximum, '>' if above else '≥', '<' if below else '≤')}", parse)
+
+
+def numbers() -> Kind[int | float | tuple[int | float, ...]]:
+    """A finite number ≥ 0, or a list of them; whole numbers stay exact."""
+
+    def parse(value: Any) -> int | float | tuple[int | float, ...]:
+        if isinstance(value, list | tuple):
+            return tuple(_amount(item) for item in value)
+        return _amount(value)
+
+    return Kind("a number ≥ 0, or a list of them", parse)
+
+
+def flag() -> Kind[bool]:
+    """`true` or `false`."""
+
+    def parse(value: Any) -> bool:
+        if type(value) is not bool:
+            raise ValueError
+        return value
+
+    return Kind("true or false", parse, ("true", "false"))
+
+
+def text() -> Kind[str]:
+    """Any non-empty string."""
+
+    def parse(value: Any) -> str:
+        if not isinstance(value, str) or not value:
+            raise ValueError
+        return value
+
+    return Kind("a string", parse)
+
+
+def choice(*names: str) -> Kind[str]:
+    """One of the given words."""
+
+    def parse(value: Any) -> str:
+        if value not in names or not isinstance(value, str):
+            raise ValueError
+        return value
+
+    return Kind(f"one of {', '.join(names)}", parse, names)
+
+
+def size(minimum: int) -> Kind[int | tuple[int, int]]:
+    """An integer for both axes, or [height, width]."""
+
+    def parse(value: Any) -> int | tuple[int, int]:
+        if isinstance(value, list | tuple):
+            height, width = (_at_least(v, minimum) for v in value)
+            return height, width
+        return _at_least(value, minimum)
+
+    return Kind(f"an integer ≥ {minimum} or [height, width]", parse)
+
+
+Padding = int | tuple[int, int] | tuple[int, int, int, int] | str
+
+
+def padding() -> Kind[Padding]:
+    """An integer, [height, width], [left, right, top, bottom], "valid" or "same"."""
+
+    def parse(value: Any) -> Padding:
+        if isinstance(value, str):
+            return choice("valid", "same").parse(value)
+        if isinstance(value, list | tuple):
+            sides = tuple(_at_least(v, 0) for v in value)
+            if len(sides) == 2:
+                return sides
+            left, right, top, bottom = sides
+            return left, right, top, bottom
+        return _at_least(value, 0)
+
+    return Kind('an integer ≥ 0, [height, width], [left, right, top, bottom], "valid" or "same"', parse)
+
+
+def table(cls: type[T]) -> Kind[T]:
+    """A table of settings of its own, such as `init = { std = 0.01, bias = 1 }`."""
+    keys = ", ".join(field.name for field in dataclasses.fields(cls))  # type: ignore[arg-type]
+
+    def parse(value: Any) -> T:
+        if isinstance(value, cls):
+            return value
+        if not isinstance(value, Mapping):
+            raise ValueError  # noqa: TRY004 (the one error of a kind)
+        return cls(**read_settings(cls, value))
+
+    return Kind(f"a table with {keys}", parse)
+
+
+def optional(kind: Kind[T]) -> Kind[T | None]:
+    """A setting that may be left out."""
+    return Kind(kind.allowed, lambda value: None if value is None else kind.parse(value), kind.choices)
+
+
+def setting(kind: Kind[T], default: Any = MISSING, doc: str = "") -> Any:
+    """A dataclass field that holds a value of `kind`; without a default it must be given."""
+    return dataclasses.field(default=default, metadata={"kind": kind, "doc": doc})
+
+
+def setting_fields(cls: type) -> dict[str, dataclasses.Field[Any]]:
+    """The settings of a class by name, in the order they are declared."""
+    return {field.name: field for field in dataclasses.fields(cls) if "kind" in field.metadata}
+
+
+def read_settings(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Check `values` against the settings of `cls` and give them back as its fields hold them.
+
+    Raises:
+        SettingError: an unknown key (with the nearest known one), a value that is not allowed, or one that is missing.
+    """
+    fields = setting_fields(cls)
+    for key in values:
+        if key not in fields:
+            raise SettingError(f"unknown key {found_text(key)}{nearest(key, fields)} Allowed: {', '.join(fields)}")
+    for name, field in fields.items():
+        if field.default is MISSING and name not in values:
+            raise SettingError(f"{name} is missing. Allowed: {field.metadata['kind'].allowed}")
+    return {key: read_value(key, fields[key].metadata["kind"], value) for key, value in values.items()}
+
+
+def read_value(key: str, kind: Kind[T], value: Any) -> T:
+    """Read one value of a kind, or raise `SettingError` with the key, what was found and what is allowed."""
+    try:
+        return kind.parse(value)
+    except SettingError as error:
+        raise SettingError(f"{key}: {error}") from None
+    except (ValueError, TypeError, OverflowError):
+        raise SettingError(f"{key}: found {found_text(value)}, allowed: {kind.allowed}") from None
+
+
+def settings_of(instance: object, *, defaults: bool = True) -> dict[str, Any]:
+    """The settings of an instance as TOML and JSON hold them: tuples as lists, settings left out skipped.
+
+    With `defaults=False` those that have their default value are skipped too.
+    """
+    values = {}
+    for name, field in setting_fields(type(instance)).items():
+        value = getattr(instance, name)
+        if value is not None and (defaults or value != field.default):
+            values[name] = _plain(value)
+    return values
+
+
+def parse_text(text: str) -> Any:
+    """A value as a person types it, with TOML's grammar; a bare word is a string, nothing is None."""
+    text = text.strip()
+    if not text:
+        return None
+    if "\n" in text:
+        return text
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (ValueError, KeyError, RecursionError):  # ValueError: not TOML, or an integer of thousands of digits
+        return text
+
+
+def toml_text(value: Any) -> str:
+    """A value as TOML writes it, for messages and editors; the inverse of `parse_text`."""
+    value = _plain(value)
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return _quoted(value)
+        case list():
+            return "[" + ", ".join(toml_text(item) for item in value) + "]"
+        case dict():
+            return "{ " + ", ".join(f"{_key(key)} = {toml_text(item)}" for key, item in value.items()) + " }"
+        case _:
+            return str(value)
+
+
+def found_text(value: Any) -> str:
+    """A value as TOML writes it, cut short, for messages."""
+    try:
+        words = toml_text(value)
+    except ValueError:
+        return "an integer of thousands of digits"
+    except RecursionError:
+        return "a value nested too deep"
+    return words if len(words) <= LONGEST_FOUND else words[: LONGEST_FOUND - 1] + "…"
+
+
+LONGEST_FOUND = 80
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The end of a sentence: `; did you mean …?` with the nearest known words, or a full stop."""
+    import difflib  # only when something went wrong
+
+    close = difflib.get_close_matches(word, list(known), n=3, cutoff=0.55)
+    return f"; did you mean {' or '.join(close)}?" if close else "."
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return settings_of(value)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _quoted(text: str) -> str:
+    """A TOML basic string; its escapes are JSON's, and DEL's besides."""
+    import json
+
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _key(key: str) -> str:
+    bare = key.isascii() and key.replace("_", "").replace("-", "").isalnum()
+    return key if bare else _quoted(key)
+
+
+def _at_least(value: Any, minimum: int) -> int:
+    if type(value) is not int or value < minimum:
+        raise ValueError
+    if value > LARGEST:
+        raise SettingError(f"found {found_text(value)}, allowed: at most {LARGEST}")
+    return value
+
+
+def _amount(value: Any) -> int | float:
+    if type(value) not in (int, float) or not math.isfinite(value) or value < 0:
+        raise ValueError
+    number: int | float = value
+    return number
+
+
+def _range(minimum: float, maximum: float | None, low: str = "≥", high: str = "≤") -> str:
+    return f"{low} {minimum:g}" + ("" if maximum is None else f" and {high} {maximum:g}")

@@ -1,0 +1,90 @@
+"""Where preset files are found: by path, in the user's folder, and among the shipped ones.
+
+A preset's name is its file's stem. A user's file with a shipped name is refused rather than shadowing it.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from functools import cache
+from pathlib import Path
+
+from alexplore.core.settings import nearest
+from alexplore.presets.preset import Preset, PresetError
+from alexplore.presets.reader import read_preset
+
+
+def shipped_folder() -> Path:
+    """Where the presets that come with alexplore are: in the package when installed, beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "presets" / "shipped"
+    return inside if inside.is_dir() else package.parent / "presets"
+
+
+def is_shipped(preset: Preset) -> bool:
+    """Return whether a preset came with alexplore."""
+    return preset.path is not None and preset.path.resolve().parent == shipped_folder()
+
+
+def user_folder() -> Path:
+    """Where a person's own presets are kept."""
+    import platformdirs
+
+    return platformdirs.user_config_path("alexplore") / "presets"
+
+
+@cache
+def shipped_names() -> tuple[str, ...]:
+    """The names of the shipped presets."""
+    return tuple(sorted(path.stem for path in shipped_folder().glob("*.toml")))
+
+
+def user_paths() -> list[Path]:
+    """The files in the user's folder, those with a shipped name too."""
+    folder = user_folder()
+    try:
+        return sorted(folder.glob("*.toml"))
+    except OSError as error:
+        raise PresetError(f"{folder}: {error.strerror}") from None
+
+
+def find_preset(name_or_path: str) -> Path:
+    """The file of a preset.
+
+    Raises:
+        PresetError: there is none of that name, or a user's file has a shipped name.
+    """
+    if name_or_path.endswith(".toml") or os.sep in name_or_path:
+        return Path(name_or_path).expanduser()
+    own = {path.stem: path for path in user_paths()}
+    if name_or_path in shipped_names():
+        if name_or_path in own:
+            raise PresetError(
+                f"{own[name_or_path]}: {name_or_path} is the name of a shipped preset; give your file another name"
+            )
+        return shipped_folder() / f"{name_or_path}.toml"
+    if name_or_path in own:
+        return own[name_or_path]
+    known = [*shipped_names(), *own]
+    raise PresetError(
+        f"no preset {name_or_path!r}{nearest(name_or_path, known)} Presets: {', '.join(known)}; or a path to a file"
+    )
+
+
+def preset_family(path: Path) -> str:
+    """The family that a preset file names before its layers; "other" where it names none or can't be read."""
+    try:
+        head = path.read_text(encoding="utf-8-sig").partition("\nlayers")[0]
+        return str(tomllib.loads(head).get("family", "other"))
+    except (OSError, ValueError):
+        return "other"
+
+
+def load_preset(name_or_path: str) -> Preset:
+    """Find, read and check a preset.
+
+    Raises:
+        PresetError: it can't be found, read or used.
+    """
+    return read_preset(find_preset(name_or_path))

@@ -1,0 +1,54 @@
+"""A preset: one file, read and checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from alexplore.core.errors import WrongUseError
+from alexplore.network.graph import Network
+from alexplore.presets.published import Published
+from alexplore.presets.recipe import Recipe
+
+
+class PresetError(WrongUseError):
+    """A preset that can't be found, used or saved; the message says where, what was found and what is allowed."""
+
+
+class PresetExists(PresetError):
+    """A preset would be saved over another file; `overwrite` does it."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One preset file, read and checked. `path` is None for one that was never saved."""
+
+    name: str
+    network: Network
+    recipe: Recipe = field(default_factory=Recipe)
+    title: str = ""
+    family: str = ""
+    source: str = ""
+    description: str = ""
+    published: tuple[Published, ...] = ()
+    path: Path | None = None
+
+    def with_network(self, network: Network) -> Preset:
+        """With an edited network: published numbers follow a layer that has another name there."""
+        names = _renamed(self.network, network)
+        taken = set(names.values())  # what was said of a layer that is gone is not said of the one that gets its name
+        published = (one for one in self.published if one.layer not in taken)
+        following = (replace(one, layer=names.get(one.layer or "", one.layer)) for one in published)
+        return replace(self, network=network, published=tuple(following))
+
+
+def _renamed(before: Network, after: Network) -> dict[str, str]:
+    """New names by old ones, of layers that stand where they stood and are of the type that they were."""
+    if len(before.layers) != len(after.layers):
+        return {}
+    old_names, new_names = ({layer.name for layer in network.layers} for network in (before, after))
+    return {
+        old.name: new.name
+        for old, new in zip(before.layers, after.layers, strict=True)
+        if old.type == new.type and old.name not in new_names and new.name not in old_names
+    }

@@ -1,0 +1,94 @@
+"""Reading and checking the text of a preset file."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from alexplore.core.settings import SettingError, found_text, nearest, setting_fields
+from alexplore.network.graph import Network, read_network
+from alexplore.network.layers import LAYER_TYPES
+from alexplore.presets.preset import Preset, PresetError
+from alexplore.presets.published import Published, read_published
+from alexplore.presets.recipe import Recipe, read_recipe
+
+KEYS = ("title", "family", "source", "description", "input", "towers", "layers", "training", "published")
+
+
+def read_preset(path: Path) -> Preset:
+    """Read and check a preset file.
+
+    Raises:
+        PresetError: the file can't be read, is not TOML (with the line), or holds something that is not allowed.
+    """
+    try:
+        content = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise PresetError(f"{path}: no such file") from None
+    except OSError as error:
+        raise PresetError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise PresetError(f"{path}: not UTF-8 text (byte {error.start})") from None
+    return parse_preset(content, path)
+
+
+def parse_preset(content: str, path: Path) -> Preset:
+    """Check the text of a preset file; `path` names it in messages."""
+    try:
+        values = tomllib.loads(content)
+    except ValueError as error:  # tomllib's own error, with the line, or an integer of thousands of digits
+        raise PresetError(f"{path}: not valid TOML: {error}") from None
+    except RecursionError:
+        raise PresetError(f"{path}: not valid TOML: nested too deep") from None
+    try:
+        return _preset(values, path)
+    except SettingError as error:
+        raise PresetError(f"{path}: {error}") from None
+
+
+def _preset(values: Mapping[str, Any], path: Path) -> Preset:
+    for key in values:
+        if key not in KEYS:
+            raise SettingError(f"unknown key {found_text(key)}{_place(key)} Allowed: {', '.join(KEYS)}")
+    words = {}
+    for key in ("title", "family", "source", "description"):
+        value = values.get(key, "")
+        if not isinstance(value, str):
+            raise SettingError(f"{key}: found {found_text(value)}, allowed: a string")
+        words[key] = value.strip()
+    network = read_network(values)
+    training = values.get("training", {})
+    if not isinstance(training, dict):
+        raise SettingError(f"training: found {found_text(training)}, allowed: a table")
+    try:
+        recipe = read_recipe(training)
+    except SettingError as error:
+        raise SettingError(f"[training]: {error}") from None
+    return Preset(path.stem, network, recipe, **words, published=_published(values, network), path=path)
+
+
+def _place(key: str) -> str:
+    """Where a key that can't stand at the top of a file belongs, to the end of the sentence."""
+    if key in setting_fields(Recipe):
+        return "; it belongs in [training]."
+    if key in ("name", "type") or any(key in setting_fields(cls) for cls in LAYER_TYPES.values()):
+        return "; it belongs in a layer, { name = …, type = … }."
+    return nearest(key, KEYS)
+
+
+def _published(values: Mapping[str, Any], network: Network) -> tuple[Published, ...]:
+    entries = values.get("published", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise SettingError("published: allowed: [[published]] tables")
+    published = []
+    for number_, entry in enumerate(entries, start=1):
+        try:
+            one = read_published(entry)
+            if one.layer is not None:
+                network.index(one.layer)
+        except SettingError as error:
+            raise SettingError(f"[[published]] {number_}: {error}") from None
+        published.append(one)
+    return tuple(published)

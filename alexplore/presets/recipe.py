@@ -1,0 +1,102 @@
+"""A training recipe: what the `[training]` table of a preset may say, every key with its default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from alexplore.core.settings import (
+    SettingError,
+    choice,
+    flag,
+    integer,
+    number,
+    optional,
+    parse_text,
+    read_settings,
+    setting,
+    settings_of,
+)
+
+DATASETS = ("fashion-mnist", "cifar10", "imagefolder", "synthetic")
+OPTIMIZERS = ("sgd", "adam", "adamw")
+SCHEDULES = ("constant", "step", "plateau", "cosine")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained. A batch is the whole batch, whatever the number of ranks."""
+
+    dataset: str = setting(choice(*DATASETS), "fashion-mnist", "what it learns from")
+    epochs: int = setting(integer(1), 10, "passes over the training images")
+    batch_size: int = setting(integer(1), 128, "images in a step, shared among the ranks")
+    optimizer: str = setting(choice(*OPTIMIZERS), "sgd")
+    lr: float = setting(number(0, above=True), 0.01, "learning rate")
+    momentum: float = setting(number(0, 1, below=True), 0.9, "of sgd")
+    weight_decay: float = setting(number(0), 0.0, "L2 penalty; decoupled with adamw")
+    bias_lr: float = setting(number(0), 1.0, "learning rate of the biases as a multiple of lr")
+    schedule: str = setting(choice(*SCHEDULES), "constant", "how lr changes")
+    warmup_epochs: float = setting(number(0), 0.0, "epochs in which lr rises from 0")
+    step_epochs: int = setting(integer(1), 30, "epochs between two reductions under step")
+    gamma: float = setting(number(0, 1, above=True), 0.1, "factor of a reduction under step and plateau")
+    patience: int = setting(integer(0), 3, "epochs without improvement before plateau reduces lr")
+    reductions: int = setting(integer(0), 3, "how often plateau may reduce lr")
+    label_smoothing: float = setting(number(0, 1, below=True), 0.0)
+    precision: str = setting(choice(*PRECISIONS), "auto", "auto measures and takes the faster")
+    normalize: str = setting(
+        choice("unit", "dataset", "imagenet"), "unit", "pixels: 0 to 1, or standardised by these statistics"
+    )
+    resize: int | None = setting(
+        optional(integer(1, 4096)), None, "side that images are resized to before cropping; the input's if left out"
+    )
+    random_crop: bool = setting(flag(), False, "train on random crops of the input's size; test on the centre")
+    crop_padding: int = setting(integer(0, 1024), 0, "black pixels around an image before a random crop")
+    horizontal_flip: bool = setting(flag(), False, "mirror half of the training images")
+    color_noise: float = setting(number(0, 10), 0.0, "standard deviation of the paper's PCA colour noise")
+    seed: int = setting(integer(0, 2**63 - 1), 0, "of initial weights, sample order, dropout and augmentation")
+    checkpoint_minutes: float = setting(number(0, above=True), 10.0, "minutes between checkpoints within an epoch")
+
+    @property
+    def activation_bits(self) -> int:
+        """Bits of an activation in training; `auto`, which a machine decides, counts as fp32."""
+        return 32 if self.precision in ("auto", "fp32") else 16
+
+    def to_dict(self, *, defaults: bool = True) -> dict[str, Any]:
+        """The `[training]` table."""
+        return settings_of(self, defaults=defaults)
+
+
+def read_recipe(values: Mapping[str, Any]) -> Recipe:
+    """The inverse of `Recipe.to_dict`.
+
+    Raises:
+        SettingError: an unknown key or a value that is not allowed.
+    """
+    return Recipe(**read_settings(Recipe, values))
+
+
+def change_recipe(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
+    """A recipe with some keys changed.
+
+    Raises:
+        SettingError: an unknown key or a value that is not allowed.
+    """
+    return read_recipe({**recipe.to_dict(), **changes})
+
+
+def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
+    """Changes from `training.lr=0.02`, with TOML's values.
+
+    Raises:
+        SettingError: one is not of that form.
+    """
+    changes = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        table, dot, name = key.strip().partition(".")
+        if not equals or not dot or table != "training":
+            raise SettingError(f"--set {assignment!r}: allowed: training.KEY=VALUE, such as training.lr=0.02")
+        changes[name] = parse_text(value)
+    return changes

@@ -1,0 +1,64 @@
+"""Saving a preset as a file of one's own."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from alexplore.core.atomic_files import SHARED, write_atomically
+from alexplore.presets.library import shipped_names, user_folder
+from alexplore.presets.preset import Preset, PresetError, PresetExists
+from alexplore.presets.reader import parse_preset
+
+
+def save_preset(preset: Preset, name_or_path: str, overwrite: bool = False) -> Preset:
+    """Save as a preset of one's own, in the user's folder or at a path, and give back what was saved.
+
+    A file that is overwritten keeps its comments. It is replaced whole or not at all.
+
+    Raises:
+        PresetExists: there is such a file and `overwrite` is not set.
+        PresetError: the name is a shipped preset's, or can't be a preset's; or the file can't be written.
+    """
+    from alexplore.presets.text import preset_text
+
+    path = _own_path(name_or_path)
+    text = preset_text(preset)
+    saved = parse_preset(text, path)
+    try:
+        if path.exists():
+            if not overwrite:
+                raise PresetExists(f"{path} exists")
+            text = _text_with_comments(path, preset, saved) or text
+        target = Path(os.path.realpath(path))  # a link stays a link
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(target, text, SHARED)
+    except OSError as error:
+        raise PresetError(f"{path}: {error.strerror}") from None
+    return saved
+
+
+def _own_path(name_or_path: str) -> Path:
+    """Where a preset of one's own is saved."""
+    if name_or_path.endswith(".toml") or os.sep in name_or_path:
+        path = Path(name_or_path).expanduser()
+        path = path if path.suffix == ".toml" else path.with_name(f"{path.name}.toml")
+    else:
+        path = user_folder() / f"{name_or_path}.toml"
+    if not re.fullmatch(r"\w[\w.-]*", path.stem):
+        raise PresetError(f"{name_or_path!r} can't be a preset's name; allowed: letters, digits, -, _ and .")
+    if path.stem in shipped_names():
+        raise PresetError(f"{path.stem} is the name of a shipped preset; choose another")
+    return path
+
+
+def _text_with_comments(path: Path, preset: Preset, saved: Preset) -> str | None:
+    """The text of an existing file with the preset in it, None where that would not read as `saved`."""
+    from alexplore.presets.text import updated_text
+
+    try:
+        text = updated_text(path.read_text(encoding="utf-8-sig"), preset)
+        return text if parse_preset(text, path) == saved else None
+    except (ValueError, PresetError):  # not UTF-8, not TOML, or of another layout
+        return None

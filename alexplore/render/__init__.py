@@ -1,0 +1,1 @@
+"""Networks and runs as Rich tables, for the command line and the app alike."""

@@ -1,0 +1,225 @@
+"""What is told of networks, as Rich tables: the same on the command line and in the app."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from alexplore.core.formatting import bytes_text, count_text, short_count
+from alexplore.core.settings import toml_text
+from alexplore.network.analysis import Analysis, Row, analyse
+from alexplore.network.layer_text import settings_text
+from alexplore.network.shapes import shape_text
+from alexplore.presets.library import load_preset, shipped_names, user_paths
+from alexplore.presets.preset import Preset, PresetError
+from alexplore.presets.published import check_published, published_text
+from alexplore.presets.recipe import Recipe
+from alexplore.render.fitted_table import Column, FittingTable, Labelled
+
+if TYPE_CHECKING:
+    from alexplore.network.compare import Comparison, Pair
+    from alexplore.network.formulas import Formula
+
+NOTHING = "–"
+MACS_NOTE = "MACs: multiplications by weights; biases, pooling, normalisation and activations count 0."
+
+
+def shapes_table(preset: Preset, analysis: Analysis) -> FittingTable:
+    """A row for each layer, as torchinfo's summary has them."""
+    network = preset.network
+    table = FittingTable(
+        Column("#"),
+        Column("layer", left=True),
+        Column("type", rank=5, left=True),
+        Column("settings", rank=2, left=True, least=16),
+        Column("output"),
+        Column("params"),
+        Column("MACs", rank=1),
+        Column("RF", rank=3),
+        *([Column("exchange", rank=4)] if network.towers > 1 else []),
+        title=f"{preset.name} · {preset.title or 'network'} · input {shape_text(network.input)}",
+    )
+    for row in analysis.rows:
+        layer = row.layer
+        head = (str(row.index), layer.name, layer.type, settings_text(layer))
+        if row.error:
+            table.add(*head, "✗", NOTHING, NOTHING, NOTHING, style="red")
+        elif row.output is None:
+            table.add(*head, NOTHING, NOTHING, NOTHING, NOTHING, style="dim")
+        else:
+            cells = [shape_text(row.output), count_text(row.params), count_text(row.macs), _field(row)]
+            if network.towers > 1:
+                cells.append(bytes_text(row.exchange_bytes) if row.exchange_bytes else NOTHING)
+            table.add(*head, *cells)
+    return table
+
+
+def totals_lines(preset: Preset, analysis: Analysis, batch: int) -> Iterator[RenderableType]:
+    """What stands under the table: the totals, then the source's numbers beside ours."""
+    totals, recipe = analysis.totals, preset.recipe
+    memory = analysis.memory(batch, recipe.optimizer, recipe.momentum, recipe.activation_bits)
+    frozen = totals.params - totals.trainable_params
+    buffers = f", and {totals.buffers:,} running statistics" if totals.buffers else ""
+    lines = [
+        ("parameters", f"{totals.params:,}" + (f" ({frozen:,} frozen)" if frozen else "") + buffers),
+        ("MACs", f"{totals.macs:,} ({short_count(totals.flops)} floating-point operations)"),
+        ("neurons", f"{totals.neurons:,}, connections {totals.connections:,}"),
+        ("weights", f"{bytes_text(totals.weight_bytes)}, activations {bytes_text(totals.activation_bytes)} an image"),
+        (
+            "training",
+            f"{bytes_text(memory.total)} {_training_words(recipe, batch)}: weights {bytes_text(memory.weights)}, "
+            f"gradients {bytes_text(memory.gradients)}, optimizer {bytes_text(memory.optimizer)}, activations "
+            f"{bytes_text(memory.activations)}",
+        ),
+    ]
+    if totals.exchange_bytes:
+        words = f"{bytes_text(totals.exchange_bytes)} between towers in a forward pass of an image"
+        lines.append(("exchange", words))
+    lines += [("published", published_text(checked)) for checked in check_published(preset.published, analysis)]
+    yield from (Labelled(f"{label:<13}", words) for label, words in lines)
+    yield MACS_NOTE
+
+
+def _training_words(recipe: Recipe, batch: int) -> str:
+    """What training memory is reckoned for."""
+    precision = "fp32" if recipe.precision == "auto" else recipe.precision
+    return f"at batch {batch} with {recipe.optimizer} in {precision}"
+
+
+def explanation(
+    preset: Preset, analysis: Analysis, rows: Sequence[Row], batch: int, *, totals: bool
+) -> Iterator[RenderableType]:
+    """The arithmetic of some rows, and of the totals where they are wanted."""
+    from alexplore.network.formulas import explain, explain_totals
+
+    for row in rows:
+        heading = Text(f"{row.index} {row.layer.name} · {row.layer.type}", style="bold")
+        settings = settings_text(row.layer)
+        if settings:
+            heading.append(f" · {settings}", style="not bold")
+        if row.output is None:
+            yield Group(heading, Text(f"✗ {row.error}" if row.error else NOTHING), "")
+        else:
+            yield Group(heading, *_formulas(explain(row, preset.network)), "")
+    if totals:
+        recipe = preset.recipe
+        heading = Text("totals", style="bold").append(f" · training {_training_words(recipe, batch)}", style="not bold")
+        bits = recipe.activation_bits
+        yield Group(heading, *_formulas(explain_totals(analysis, batch, recipe.optimizer, recipe.momentum, bits)))
+
+
+def _formulas(formulas: Sequence[Formula]) -> Iterator[Labelled]:
+    indent = max(len(formula.quantity) for formula in formulas)
+    for formula in formulas:
+        note = Text(f" ({formula.note})" if formula.note else "", style="dim")
+        yield Labelled(Text(f"  {formula.quantity:<{indent}}  ", style="dim"), Text.assemble(formula.text, note))
+
+
+def presets_table() -> FittingTable:
+    """Every preset, the user's own last; one that can't be used with the reason."""
+    table = FittingTable(
+        Column("preset", left=True),
+        Column("title", rank=2, left=True, least=24),
+        Column("input"),
+        Column("layers", rank=3),
+        Column("params", rank=1),
+        Column("MACs", rank=4),
+        Column("data", rank=5, left=True),
+    )
+    for name in (*shipped_names(), *(path.stem for path in user_paths())):
+        try:
+            preset = load_preset(name)
+        except PresetError as error:
+            table.add(name, f"✗ {error}", "✗", style="red")
+            continue
+        analysis = analyse(preset.network)
+        size, totals = shape_text(preset.network.input), analysis.totals
+        counts = (str(len(preset.network.layers)), f"{totals.params:,}", f"{totals.macs:,}")
+        title = preset.title if not analysis.broken else f"✗ {analysis.broken.error}"
+        table.add(name, title, size, *counts, preset.recipe.dataset)
+    return table
+
+
+def about(preset: Preset, analysis: Analysis) -> Iterator[RenderableType]:
+    """A preset's source, description, recipe and published numbers."""
+    yield Text(f"{preset.name} · {preset.title}", style="bold")
+    if preset.source:
+        yield Labelled("source  ", preset.source)
+    for paragraph in filter(None, re.split(r"\n\s*\n", preset.description)):  # its lines end where an editor's do
+        yield Text("\n" + " ".join(paragraph.split()))
+    totals = analysis.totals
+    yield Text(f"\n{totals.params:,} parameters, {totals.macs:,} MACs, input {shape_text(preset.network.input)}")
+    recipe = " · ".join(f"{key} {toml_text(value)}" for key, value in preset.recipe.to_dict(defaults=False).items())
+    yield Labelled("trains with  ", recipe or "the defaults")
+    for checked in check_published(preset.published, analysis):
+        mark, words = published_text(checked).split(" ", 1)
+        yield Labelled(f"{mark} ", words)
+    if preset.path:
+        yield Text(f"file  {preset.path}", style="dim")
+
+
+DIFFERENCES = {"same": " ", "changed": "≠", "follows": "≈", "only a": "−", "only b": "+"}
+
+
+def diff_table(a: Preset, b: Preset, comparison: Comparison) -> FittingTable:
+    """Layers in pairs: ≠ where settings differ, ≈ where only numbers do, − and + where one network has none."""
+    table = FittingTable(
+        Column("", left=True),
+        Column("a", left=True),
+        Column("settings", rank=2, left=True, least=12),
+        Column("output", rank=4),
+        Column("b", left=True),
+        Column("settings", rank=2, left=True, least=12),
+        Column("output", rank=4),
+        Column("Δ params"),
+        Column("Δ MACs", rank=1),
+        Column("Δ RF", rank=3),
+        title=f"a: {a.name} · {a.title}\nb: {b.name} · {b.title}",
+    )
+    for pair in comparison.pairs:
+        style = {"same": "dim", "follows": "", "changed": "bold"}.get(pair.kind, "yellow")
+        deltas = [_delta(pair, key) for key in ("params", "macs", "receptive_field")]
+        table.add(DIFFERENCES[pair.kind], *_side(pair.a), *_side(pair.b), *deltas, style=style)
+    return table
+
+
+def _side(row: Row | None) -> tuple[str, str, str]:
+    if row is None:
+        return ("", "", "")
+    output = NOTHING if row.output is None else shape_text(row.output)
+    return row.layer.name, settings_text(row.layer) or row.layer.type, output
+
+
+def _delta(pair: Pair, key: str) -> str:
+    if pair.a is None or pair.b is None:
+        row = pair.a or pair.b
+        count = getattr(row, key, 0)
+        return f"{count if pair.a is None else -count:+,}" if count else ""
+    a, b = pair.numbers.get(key, (0, 0))
+    if isinstance(a, int) and isinstance(b, int):
+        return f"{b - a:+,}" if a != b else ""
+    return f"{a} → {b}"
+
+
+def diff_totals(a: Preset, b: Preset, comparison: Comparison) -> FittingTable:
+    """Both totals and their differences."""
+    numbers = {
+        key.replace("_", " "): (f"{first:,}", f"{second:,}", f"{second - first:+,}")
+        for key, (first, second) in comparison.totals.items()
+    }
+    least = max(len(number) for row in numbers.values() for number in row)
+    table = FittingTable(
+        Column("", left=True), Column(a.name, least=least), Column(b.name, least=least), Column("difference")
+    )
+    for name, row in numbers.items():
+        table.add(name, *row)
+    return table
+
+
+def _field(row: Row) -> str:
+    height, width = row.height.size, row.width.size
+    return str(height) if height == width else f"{height}×{width}"

@@ -1,0 +1,1 @@
+"""Several ranks: meeting, launching, and splitting a network into towers."""

@@ -1,0 +1,247 @@
+"""The paper's split: each rank holds one tower, and activations cross only where a layer reads all of them.
+
+A tower holds its share of the kernels of every layer but the last, which all towers compute alike. A layer in groups
+reads its own tower; a layer that reads everything is preceded by an exchange (paper, figure 2). The result is that of
+the one network in groups: the same outputs, gradients and weights.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from alexplore.network.graph import Network
+from alexplore.network.layers import Conv2d, Dropout, Layer, Linear, LocalResponseNorm, Softmax
+from alexplore.network.shapes import Shape
+from alexplore.training.checkpoint import load_slots
+from alexplore.training.errors import UsageError
+from alexplore.training.model.build import Model, build, build_layer
+
+EXCHANGE = "exchange_"
+
+
+@dataclass(frozen=True)
+class Place:
+    """How one layer is placed: the layer as a tower holds it, and what happens to its input before it."""
+
+    layer: Layer
+    reads: str  # "own", "all" after an exchange, or "input" where the whole image is at hand
+    split: bool  # whether its output, and so its parameters, are a tower's share
+
+
+def place(network: Network) -> tuple[Place, ...]:
+    """Place every layer of a network onto its towers.
+
+    Raises:
+        UsageError: the network has no towers, or a layer can't be split among them.
+    """
+    towers = network.towers
+    if towers < 2:
+        raise UsageError("--parallel towers: this network has no towers; set towers = 2, or train with --parallel data")
+    weighted = [i for i, layer in enumerate(network.layers) if isinstance(layer, Conv2d | Linear)]
+    if len(weighted) < 2:
+        raise UsageError("--parallel towers: at least two layers with weights are needed, the last for all towers")
+    return tuple(_placed(network.layers, towers, weighted[-1]))
+
+
+def _placed(layers: tuple[Layer, ...], towers: int, last: int) -> Iterator[Place]:
+    split = False
+    for index, whole in enumerate(layers):
+        layer = whole
+        if isinstance(layer, Conv2d | Linear):
+            groups = getattr(layer, "groups", 1)
+            if groups > 1 and (not split or groups % towers):
+                raise _refusal(layer, f"its {groups} groups don't lie inside {towers} towers")
+            reads = "own" if groups > 1 else "all" if split else "input"
+            split = index != last
+            if groups > 1 and not split:
+                raise _refusal(layer, "the last layer with weights must read all towers")
+            yield Place(_share(layer, towers) if split else layer, reads, split)
+            continue
+        if split and isinstance(layer, Softmax):
+            raise _refusal(layer, "it needs all values, before the last layer with weights")
+        if not split and isinstance(layer, Dropout):
+            raise _refusal(layer, "all towers hold its input, and each would drop other values")
+        if split and isinstance(layer, LocalResponseNorm) and layer.region == "across_channels":
+            if layer.groups % towers:
+                raise _refusal(layer, f"it normalises across towers; set groups to {towers}")
+            layer = dataclasses.replace(layer, groups=layer.groups // towers)
+        yield Place(layer, "own" if split else "input", split)
+
+
+def _share(layer: Conv2d | Linear, towers: int) -> Layer:
+    outputs = "out_channels" if isinstance(layer, Conv2d) else "out_features"
+    whole = getattr(layer, outputs)
+    if whole % towers:
+        raise _refusal(layer, f"{outputs} = {whole} doesn't divide into {towers} towers")
+    if isinstance(layer, Linear):
+        return dataclasses.replace(layer, out_features=whole // towers, in_features=None)
+    groups = layer.groups // towers if layer.groups > 1 else 1
+    return dataclasses.replace(layer, out_channels=whole // towers, groups=groups, in_channels=None)
+
+
+def _refusal(layer: Layer, why: str) -> UsageError:
+    return UsageError(f"--parallel towers: layer {layer.name} can't be split: {why}")
+
+
+def build_tower(network: Network, tower: int, seed: int | None = None) -> Model:
+    """The part of a network that tower number `tower` holds, with its share of the initial weights that `build` draws.
+
+    Raises:
+        UsageError: the network can't be split.
+        ShapeError: a layer can't read its input.
+    """
+    places = place(network)
+    whole = build(network, seed)
+    model = Model()
+    shape: Shape = network.input
+    previous: Layer | None = None
+    for placed in places:
+        layer = placed.layer
+        if placed.reads == "all":
+            exchange = Exchange(network.towers, tower, summing=placed.split)
+            model.add_module(network.free_name(EXCHANGE + layer.name), exchange)
+            shape = (shape[0] * network.towers, *shape[1:])
+            previous = None
+        module = build_layer(layer, shape, previous)
+        weights = whole.get_submodule(layer.name).state_dict()
+        if placed.split:
+            weights = {name: _part(value, network.towers, tower) for name, value in weights.items()}
+        module.load_state_dict(weights)
+        model.add_module(layer.name, module)
+        shape, previous = layer.output_shape(shape), layer
+    return model.to(memory_format=torch.channels_last)
+
+
+class Exchange(nn.Module):
+    """Every tower's (N, C, …) to (N, towers × C, …) on all of them.
+
+    Where each tower goes on to compute outputs of its own (`summing`), what they all want changed in this tower's part
+    is summed on the way back. Where all compute the same, each wants the same, and takes its part.
+    """
+
+    def __init__(self, towers: int, tower: int, *, summing: bool) -> None:
+        super().__init__()
+        self.towers, self.tower, self.summing = towers, tower, summing
+        self.count_anew()
+
+    def forward(self, own: Tensor) -> Tensor:
+        """Exchange; counts what comes in."""
+        self.received += own.numel() * own.element_size() * (self.towers - 1)
+        self.images += len(own)
+        everyone: Tensor = _Gather.apply(own, self.towers, self.tower, self.summing)
+        return everyone
+
+    def count_anew(self) -> None:
+        """Forget what came in so far."""
+        self.received = 0  # bytes, on the way forward
+        self.images = 0
+
+    def extra_repr(self) -> str:
+        return f"towers={self.towers}, tower={self.tower}, summing={self.summing}"
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, own: Tensor, towers: int, tower: int, summing: bool) -> Tensor:
+        context.settings = towers, tower, summing
+        mine = own.transpose(0, 1).contiguous()
+        everyone = mine.new_empty((towers * mine.shape[0], *mine.shape[1:]))
+        dist.all_gather(list(everyone.chunk(towers)), mine)
+        return _channels_last(everyone.transpose(0, 1))
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        towers, tower, summing = context.settings
+        gradient = gradients[0].transpose(0, 1).contiguous()
+        if summing:
+            dist.all_reduce(gradient)
+        return _channels_last(_part(gradient, towers, tower).transpose(0, 1)), None, None, None
+
+
+def count_anew(model: nn.Module) -> None:
+    """Forget what crossed so far: what is timed before training isn't training."""
+    for layer in model.children():
+        if isinstance(layer, Exchange):
+            layer.count_anew()
+
+
+def exchanged(model: nn.Module) -> dict[str, float]:
+    """Bytes that crossed between towers for one image on the way forward, counted, by the layer that they were for.
+
+    Every rank must ask for it.
+    """
+    layers = {name: layer for name, layer in model.named_children() if isinstance(layer, Exchange)}
+    received = torch.tensor([layer.received for layer in layers.values()], dtype=torch.float64)
+    dist.all_reduce(received)
+    counts = zip(layers, received.tolist(), (layer.images for layer in layers.values()), strict=True)
+    return {name.removeprefix(EXCHANGE): bytes_ / max(1, images) for name, bytes_, images in counts}
+
+
+@dataclass(frozen=True)
+class TowerState:
+    """Weights and optimizer state as the whole network has them: a checkpoint fits any way of training."""
+
+    network: Network
+    tower: int
+
+    def collect(self, model: nn.Module, optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The state of all towers together; every rank must ask for it."""
+        weights = {name: self._whole(name, value) for name, value in model.state_dict().items()}
+        state = optimizer.state_dict()
+        names = _parameter_names(model, optimizer)
+        slots = {
+            index: {key: self._whole(names[index], value) if value.dim() else value for key, value in slot.items()}
+            for index, slot in state["state"].items()
+        }
+        return weights, {**state, "state": slots}
+
+    def load_weights(self, model: nn.Module, weights: dict[str, Tensor]) -> None:
+        """This tower's share of a whole network's weights."""
+        model.load_state_dict({name: self._own(name, value) for name, value in weights.items()})
+
+    def load_optimizer(self, model: nn.Module, optimizer: Optimizer, state: dict[str, Any]) -> None:
+        """This tower's share of a whole network's optimizer state."""
+        names = _parameter_names(model, optimizer)
+        slots = {
+            index: {key: self._own(names[index], value) if value.dim() else value for key, value in slot.items()}
+            for index, slot in state["state"].items()
+        }
+        load_slots(optimizer, {**state, "state": slots})
+
+    def _split(self, name: str, value: Tensor) -> bool:
+        layer = name.partition(".")[0]
+        return value.dim() > 0 and any(placed.split for placed in place(self.network) if placed.layer.name == layer)
+
+    def _own(self, name: str, value: Tensor) -> Tensor:
+        return _part(value, self.network.towers, self.tower) if self._split(name, value) else value
+
+    def _whole(self, name: str, value: Tensor) -> Tensor:
+        if not self._split(name, value):
+            return value
+        value = value.contiguous()
+        everyone = value.new_empty((self.network.towers * value.shape[0], *value.shape[1:]))
+        dist.all_gather(list(everyone.chunk(self.network.towers)), value)
+        return everyone
+
+
+def _parameter_names(model: nn.Module, optimizer: Optimizer) -> list[str]:
+    """The names of an optimizer's parameters, in the order in which its state_dict numbers them."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    return [names[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _part(value: Tensor, towers: int, tower: int) -> Tensor:
+    """One tower's share of the first axis: output channels, features."""
+    return value if value.dim() == 0 else value.chunk(towers)[tower]
+
+
+def _channels_last(values: Tensor) -> Tensor:
+    return values.contiguous(memory_format=torch.channels_last if values.dim() == 4 else torch.contiguous_format)

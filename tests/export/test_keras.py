@@ -1,0 +1,152 @@
+"""Exported Keras code, run on Keras's torch backend with our weights."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, assume, given, settings
+
+from alexplore.export import ExportError, export_preset
+from alexplore.network.analysis import analyse
+from alexplore.network.graph import read_network
+from alexplore.presets.library import load_preset, shipped_names
+from alexplore.presets.preset import Preset
+from alexplore.training.model.build import build
+from tests.network.strategies import networks
+
+needs_keras = pytest.mark.skipif(
+    importlib.util.find_spec("keras") is None, reason="running exported Keras code needs keras: pip install keras"
+)
+
+
+@pytest.fixture(autouse=True)
+def torch_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(os.environ, "KERAS_BACKEND", "torch")
+
+
+def built(preset: Preset) -> Any:
+    names: dict[str, Any] = {"__name__": "exported"}
+    exec(compile(export_preset(preset, "keras"), "exported.py", "exec"), names)
+    return next(value for name, value in names.items() if name.startswith("build_"))()
+
+
+def with_weights(preset: Preset, weights: dict[str, torch.Tensor]) -> Any:
+    """The exported model with weights of ours, in Keras's order of axes."""
+    model = built(preset)
+    flattened: tuple[int, ...] | None = None
+    for row in analyse(preset.network).rows:
+        name = row.layer.name
+        own = {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
+        own.pop("num_batches_tracked", None)
+        if row.layer.type == "flatten" and row.input is not None and len(row.input) == 3:
+            flattened = row.input
+        elif row.layer.type == "linear":
+            if flattened:  # channels come last before Keras's flatten, first before ours
+                own["weight"] = own["weight"].reshape(-1, *flattened).permute(0, 2, 3, 1).flatten(1)
+                flattened = None
+            own["weight"] = own["weight"].T
+        elif row.layer.type == "conv2d":
+            own["weight"] = own["weight"].permute(2, 3, 1, 0)
+        if own:
+            model.get_layer(name).set_weights([tensor.contiguous().numpy() for tensor in own.values()])
+    return model
+
+
+def check(preset: Preset) -> None:
+    ours = build(preset.network, seed=1).eval()
+    model = with_weights(preset, dict(ours.state_dict()))
+    totals = analyse(preset.network).totals
+    assert model.count_params() == totals.params + totals.buffers
+    assert sum(weight.numpy().size for weight in model.trainable_weights) == totals.trainable_params
+    images = torch.rand(2, *preset.network.input, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        expected = ours(images)
+        found = model(images.permute(0, 2, 3, 1)).detach().cpu()
+    if found.dim() == 4:
+        found = found.permute(0, 3, 1, 2)
+    largest = max(expected.abs().max().item(), 1e-30)
+    torch.testing.assert_close(found / largest, expected / largest, rtol=0, atol=2e-5)
+
+
+@needs_keras
+@pytest.mark.parametrize("name", shipped_names())
+def test_presets(name: str) -> None:
+    """With hidden linear layers of 32 outputs where there are thousands, which Keras takes seconds to fill."""
+    preset = load_preset(name)
+    network = preset.network
+    for index, layer in enumerate(network.layers):
+        if layer.settings().get("out_features", 0) >= 4096:
+            network = network.change(index, {"out_features": 32})
+    check(replace(preset, network=network))
+
+
+@needs_keras
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(network=networks(working=True))
+def test_any_network(network: Any) -> None:
+    """Order of a flattened map apart, which whoever reads it other than through `linear` would see."""
+    names = [layer.type for layer in network.layers]
+    after = names[names.index("flatten") + 1 :] if "flatten" in names else ["linear"]
+    assume("linear" in after and not set(after) & {"batch_norm", "softmax"})
+    try:
+        check(Preset("any", network))
+    except ExportError as refused:
+        assert "has a stride and a dilation over 1" in str(refused)
+
+
+@needs_keras
+def test_initial_weights() -> None:
+    model = built(load_preset("cifar10-relu"))
+    kernel, bias = model.get_layer("conv2").get_weights()
+    assert kernel.std() == pytest.approx(0.01, rel=0.1)
+    assert not bias.any()
+
+
+def like_additions() -> Preset:
+    """Layers that are called as what the export adds would be: the input and the paddings."""
+    layers = [
+        {"name": "images", "type": "conv2d", "out_channels": 2, "kernel_size": 3, "padding": 1, "stride": 2},
+        {"name": "images_pad", "type": "max_pool2d", "kernel_size": 3, "padding": 1, "stride": 2},
+        {"name": "input_layer", "type": "relu"},
+        {"name": "images_pad_pad", "type": "flatten"},
+        {"name": "fc", "type": "linear", "out_features": 2},
+    ]
+    return Preset("any", read_network({"input": [1, 8, 8], "layers": layers}))
+
+
+def test_names_are_used_once() -> None:
+    """Of five layers, two paddings, the input and the model."""
+    names = re.findall(r'name="(\w+)"', export_preset(like_additions(), "keras"))
+    assert len(names) == len(set(names)) == 9
+
+
+@needs_keras
+def test_layers_called_like_additions() -> None:
+    importlib.import_module("keras").utils.clear_session()  # it numbers the names that it gives
+    check(like_additions())
+
+
+def test_what_keras_has_no_words_for_is_refused() -> None:
+    layer = {"name": "conv1", "type": "conv2d", "out_channels": 2, "kernel_size": 3, "stride": 2, "dilation": 2}
+    network = read_network({"input": [1, 9, 9], "layers": [layer]})
+    with pytest.raises(ExportError, match="any can't be exported to Keras: conv1 has a stride and a dilation over 1"):
+        export_preset(Preset("any", network), "keras")
+
+
+def test_code() -> None:
+    """What can be told without Keras: names, padding in words, PyTorch's momentum turned round."""
+    text = export_preset(load_preset("keras-bn"), "keras")
+    compile(text, "exported.py", "exec")
+    assert 'layers.Conv2D(96, 11, strides=4, name="conv1")' in text
+    assert 'layers.BatchNormalization(momentum=0.99, epsilon=0.001, name="bn1")' in text
+    assert "class" not in text
+    paper = export_preset(load_preset("paper"), "keras")
+    assert "class ResponseNorm(layers.Layer):" in paper
+    assert "class NormWithinMap" not in paper

@@ -1,0 +1,208 @@
+"""What a broken layer says and proposes; applying a proposal mends it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from alexplore.core.settings import LARGEST
+from alexplore.network.analysis import analyse
+from alexplore.network.graph import Network, read_network, reads
+from alexplore.presets.library import load_preset
+from tests.network.strategies import convolutions, linears, maps, networks, paddings, pools, sizes
+
+PAPER = load_preset("paper").network
+ALEXNET_FC6 = PAPER.change(PAPER.index("fc6"), {"in_features": 9216})
+
+
+@settings(max_examples=200, deadline=None)
+@given(networks())
+def test_every_proposal_mends(network: Network) -> None:
+    broken = analyse(network).broken
+    if broken is None:
+        return
+    assert broken.proposals
+    for proposal in broken.proposals:
+        mended = proposal.apply(network)
+        rows = {row.layer.name: row for row in analyse(mended).rows}
+        if proposal.text.startswith("remove"):
+            assert broken.layer.name not in rows
+        else:
+            assert rows[broken.layer.name].output is not None, proposal.text
+
+
+@st.composite
+def faulty(draw: st.DrawFn) -> Network:
+    """A layer that may be broken in every way at once: by its place, its channels, its groups and its window."""
+    channels = {"in_channels": draw(st.integers(1, 4)), "groups": draw(st.integers(1, 5))}
+    window = {"kernel_size": draw(sizes(1, 40)), "padding": draw(paddings(30))}
+    layer = draw(
+        convolutions().map(lambda conv: {**conv, **window, **channels})
+        | pools().map(lambda pool: {**pool, **window})
+        | linears()
+        | st.just({"type": "local_response_norm", "size": 5, "groups": channels["groups"]})
+    )
+    before = draw(st.lists(st.sampled_from([{"type": "relu"}, CONV, {"type": "flatten"}]), max_size=4))
+    return read_network({"input": draw(maps()), "layers": [*before, {"name": "faulty", **layer}]})
+
+
+CONV = {"type": "conv2d", "out_channels": 6, "kernel_size": 3, "padding": 1}
+
+
+@settings(max_examples=300, deadline=None)
+@given(faulty())
+def test_nothing_is_removed_that_settings_can_mend(network: Network) -> None:
+    """Some place, channels, groups and window suit every map: so whatever is wrong with a layer, it can stay."""
+    broken = analyse(network).broken
+    if broken is None:
+        return
+    for proposal in broken.proposals:
+        mended = analyse(proposal.apply(network))
+        assert mended.broken is None or mended.broken.layer.name != broken.layer.name
+        assert broken.layer.name in [row.layer.name for row in mended.computed], proposal.text
+
+
+@settings(max_examples=300, deadline=None)
+@given(faulty())
+def test_no_change_of_a_proposal_is_needless(network: Network) -> None:
+    """Each setting of the layer that one changes, changed back by itself, breaks the layer again."""
+    broken = analyse(network).broken
+    if broken is None:
+        return
+    for proposal in broken.proposals:
+        mended = proposal.apply(network)
+        position = mended.index(broken.layer.name)
+        settings_before, settings_after = broken.layer.settings(), mended.layers[position].settings()
+        for key in settings_after:
+            if settings_after[key] != settings_before.get(key):
+                back = mended.change(position, {key: settings_before.get(key)})
+                assert not reads(back, broken.layer.name), (proposal.text, key)
+
+
+@settings(max_examples=100, deadline=None)
+@given(networks())
+def test_rows_before_stay_and_rows_after_are_empty(network: Network) -> None:
+    analysis = analyse(network)
+    if analysis.broken is None:
+        assert all(row.output is not None for row in analysis.rows)
+        return
+    broken = analysis.broken.index
+    before = analyse(Network(network.input, network.layers[: broken - 1], network.towers))
+    assert analysis.rows[: broken - 1] == before.rows
+    assert all(row.output is None and row.error is None for row in analysis.rows[broken:])
+    assert analysis.totals == before.totals
+
+
+@pytest.mark.parametrize(
+    ("network", "error"),
+    [
+        (
+            ALEXNET_FC6.with_input(3, 224, 224),
+            "fc6 expects 9216 inputs, gets 6400: set in_features to 6400, or input to 3×227×227",
+        ),
+        (
+            PAPER.with_input(3, 40, 40),
+            "pool5: the window's height 3 is larger than the input's 1: "
+            "set padding to 1, or kernel_size to 1, or input to 3×67×67",
+        ),
+        (
+            PAPER.remove(PAPER.index("flatten")),
+            "fc6 reads a vector, gets a 256×6×6 map: insert flatten before fc6",
+        ),
+        (
+            PAPER.change(4, {"groups": 5}),
+            "conv2: 96 input channels don't divide into 5 groups: set groups to 4",
+        ),
+        (
+            PAPER.change(4, {"groups": 3}),
+            "conv2: 256 output channels don't divide into 3 groups: set groups to 2, or out_channels to 255",
+        ),
+        (
+            PAPER.change(4, {"in_channels": 64}),
+            "conv2 expects 64 input channels, gets 96: set in_channels to 96, or conv1's out_channels to 64",
+        ),
+        (
+            PAPER.change(0, {"in_channels": 1}),
+            "conv1 expects 1 input channels, gets 3: set in_channels to 3, or input to 1×227×227",
+        ),
+        (
+            PAPER.change(PAPER.index("fc7"), {"in_features": 1000}),
+            "fc7 expects 1000 inputs, gets 4096: set in_features to 4096, or fc6's out_features to 1000",
+        ),
+        (
+            PAPER.move(PAPER.index("conv5"), 18),
+            "conv5 reads a channels×height×width map, gets a vector of 4096: move conv5 before flatten",
+        ),
+        (
+            PAPER.change(3, {"padding": 2}),
+            "pool1: padding 2 is more than half of the window's height 3: set padding to 1, or kernel_size to 4",
+        ),
+        (
+            PAPER.change(2, {"groups": 5}),
+            "norm1: 96 channels don't divide into 5 groups: set groups to 4",
+        ),
+        (
+            PAPER.change(4, {"kernel_size": [3, 40], "padding": 0}),
+            "conv2: the window's width 40 is larger than the input's 27: "
+            "set padding to [0, 7], or kernel_size to [3, 27], or input to 3×331×331",
+        ),
+        (
+            ALEXNET_FC6.with_input(3, 224, 224).remove(PAPER.index("flatten")),
+            "fc6 reads a vector, gets a 256×5×5 map: insert flatten before fc6 and set in_features to 6400, "
+            "or insert flatten before fc6 and set input to 3×227×227",
+        ),
+        (
+            PAPER.change(4, {"in_channels": 64, "groups": 5}),
+            "conv2 expects 64 input channels, gets 96: set in_channels to 96 and groups to 4, "
+            "or conv1's out_channels to 64 and groups to 4",
+        ),
+        (
+            PAPER.change(14, {"padding": 2}).move(14, 15),
+            "pool5 reads a channels×height×width map, gets a vector of 43264: "
+            "move pool5 before flatten and set padding to 1, or move pool5 before flatten and set kernel_size to 4",
+        ),
+        (
+            PAPER.change(12, {"in_channels": 64, "groups": 5, "kernel_size": 15, "padding": 0}),
+            "conv5 expects 64 input channels, gets 384: set in_channels to 384, groups to 4 and padding to 1",
+        ),
+        (
+            PAPER.change(0, {"kernel_size": LARGEST, "dilation": LARGEST}),
+            "conv1: the window's height 4611686011984936963 is larger than the input's 227: set kernel_size to 1",
+        ),
+    ],
+)
+def test_the_reason_is_told_in_numbers(network: Network, error: str) -> None:
+    broken = analyse(network).broken
+    assert broken is not None
+    assert broken.error == error
+
+
+@pytest.mark.parametrize("size", [64, 100, 223, 224, 225, 230, 300])
+def test_the_input_proposed_is_the_nearest(size: int) -> None:
+    """Searched by halving; checked by trying every size."""
+    network = ALEXNET_FC6.with_input(3, size, size)
+    reading = [side for side in range(1, 400) if analyse(ALEXNET_FC6.with_input(3, side, side)).broken is None]
+    nearest = min(reading, key=lambda side: abs(side - size))
+    broken = analyse(network).broken
+    if broken is not None and broken.layer.name == "fc6":
+        assert f"input to 3×{nearest}×{nearest}" in str(broken.error)
+    else:
+        assert size in reading or size < 67
+
+
+def test_the_search_in_a_deep_network() -> None:
+    """A thousand layers before the broken one: the search looks at the few that change the map's size."""
+    block = [
+        {"type": "conv2d", "out_channels": 4, "kernel_size": 3, "padding": 1},
+        {"type": "relu"},
+        {"type": "batch_norm"},
+    ]
+    layers = [
+        *block * 333,
+        {"type": "flatten"},
+        {"name": "fc", "type": "linear", "out_features": 2, "in_features": 400},
+    ]
+    broken = analyse(read_network({"input": [3, 13, 13], "layers": layers})).broken
+    assert broken is not None
+    assert broken.error == "fc expects 400 inputs, gets 676: set in_features to 676, or input to 3×10×10"

@@ -1,0 +1,152 @@
+"""Bringing files: torchvision against a mirror on this machine, Debian's tools against stand-ins that record."""
+
+from __future__ import annotations
+
+import struct
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import psutil
+import pytest
+
+from alexplore.training.data import download, fashion_mnist
+from alexplore.training.data.record import DEBIAN_FOLDER
+
+PACKED = {  # when the authors packed each file: Debian's package has the same data without name and time
+    "train-images-idx3-ubyte": 1504176606,
+    "train-labels-idx1-ubyte": 1504176606,
+    "t10k-images-idx3-ubyte": 1504176627,
+    "t10k-labels-idx1-ubyte": 1504176627,
+}
+
+
+def as_published(name: str) -> bytes:
+    """A file as the authors packed it, byte for byte, of Debian's: with the name and the time in gzip's header."""
+    content = (Path(DEBIAN_FOLDER) / f"{name}.gz").read_bytes()
+    return b"\x1f\x8b\x08\x08" + struct.pack("<I", PACKED[name]) + content[8:10] + name.encode() + b"\0" + content[10:]
+
+
+class Mirror(BaseHTTPRequestHandler):
+    """Answers as a proxy for whatever host, with the files as published."""
+
+    def do_GET(self) -> None:
+        """One file."""
+        content = as_published(Path(self.path).stem)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_HEAD = do_GET
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every http address leads to the mirror."""
+    if not fashion_mnist.find(Path(DEBIAN_FOLDER)):
+        pytest.skip(f"needs the real images: install Debian's package dataset-fashion-mnist (no {DEBIAN_FOLDER})")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Mirror)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("no_proxy", "")
+    yield
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.slow
+def test_torchvision_downloads(mirror: None, tmp_path: Path) -> None:
+    said: list[str] = []
+    brought = download.fetch_with_torchvision("FashionMNIST", tmp_path / "work", said.append)
+    fashion_mnist.unpack(fashion_mnist.find(brought), tmp_path)
+    assert said[0] == "downloading FashionMNIST as torchvision does"
+
+
+def test_a_silent_download_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "SILENT_SECONDS", 0.5)
+    monkeypatch.setattr(download, "TORCHVISION", "import time; time.sleep(60)")
+    with pytest.raises(download.FetchError, match="nothing came for"):
+        download.fetch_with_torchvision("FashionMNIST", tmp_path / "work", lambda _: None)
+    assert not [child for child in psutil.Process().children() if child.is_running()]
+
+
+def test_progress_is_told_while_files_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "REPORT_SECONDS", 0.2)
+    monkeypatch.setattr(
+        download, "TORCHVISION", "import time; open('part', 'wb').write(bytes(3 * 2**20)); time.sleep(1)"
+    )
+    said: list[str] = []
+    download.fetch_with_torchvision("FashionMNIST", tmp_path / "work", said.append)
+    assert "3 MiB so far" in said
+
+
+APT = """#!{python}
+import pathlib, sys
+arguments = sys.argv[1:]
+with open("{log}", "a") as log:
+    print(pathlib.Path(sys.argv[0]).name, *arguments, file=log)
+own = any(argument.startswith("Dir::State::Lists=") for argument in arguments)
+if "download" in arguments:
+    if not {listed} and not own:
+        sys.exit("W: no lists\\nE: Unable to locate package dataset-fashion-mnist\\nmore")
+    if {gone}:
+        sys.exit("E: Failed to fetch")
+    pathlib.Path("dataset-fashion-mnist_1_all.deb").write_text("packed")
+if arguments[0] == "-x":
+    folder = pathlib.Path(arguments[2], "usr/share/datasets/fashion-mnist")
+    folder.mkdir(parents=True)
+    (folder / "file").write_text(pathlib.Path(arguments[1]).read_text())
+"""
+
+
+def stand_ins(folder: Path, monkeypatch: pytest.MonkeyPatch, *, listed: bool, gone: bool = False) -> Path:
+    """apt-get and dpkg that only write down how they are called."""
+    tools = folder / "tools"
+    tools.mkdir()
+    for name in ("apt-get", "dpkg"):
+        script = APT.format(python=sys.executable, log=folder / "log", listed=listed, gone=gone)
+        (tools / name).write_text(script)
+        (tools / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tools))
+    return folder / "log"
+
+
+def fetch_package(folder: Path) -> Path:
+    return download.fetch_from_debian("dataset-fashion-mnist", DEBIAN_FOLDER, folder / "work", lambda _: None)
+
+
+def test_debians_package_comes_by_the_systems_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = stand_ins(tmp_path, monkeypatch, listed=True)
+    assert (fetch_package(tmp_path) / "file").read_text() == "packed"
+    calls = log.read_text().splitlines()
+    assert [call.split()[0] for call in calls] == ["apt-get", "dpkg"]
+    assert not any("install" in call or "Dir::State" in call for call in calls)
+
+
+def test_debians_package_comes_by_lists_of_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = stand_ins(tmp_path, monkeypatch, listed=False)
+    assert (fetch_package(tmp_path) / "file").read_text() == "packed"
+    _, update, download, unpack = log.read_text().splitlines()
+    for call, word in ((update, " update"), (download, " download dataset-fashion-mnist")):
+        assert call.endswith(word)
+        assert f"Dir::State::Lists={tmp_path}/work/" in call
+        assert f"Dir::Cache={tmp_path}/work/" in call
+    assert unpack.startswith("dpkg -x ")
+
+
+def test_apts_own_words_tell_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_ins(tmp_path, monkeypatch, listed=False, gone=True)
+    with pytest.raises(download.FetchError, match=r"^E: Failed to fetch$"):
+        fetch_package(tmp_path)
+
+
+def test_other_systems_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(download.FetchError, match="not a Debian or Ubuntu machine"):
+        fetch_package(tmp_path)

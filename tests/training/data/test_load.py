@@ -1,0 +1,212 @@
+"""From a run's config to its data set: which one, whether it fits, how much of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from alexplore.network.graph import Network, read_network
+from alexplore.presets.recipe import Recipe
+from alexplore.runs.config import DataSource, RunConfig
+from alexplore.training.data import DataError, Preprocess, Resident, balanced, open_dataset
+from alexplore.training.data.record import KNOWN, Known
+from alexplore.training.data.store import Arrays
+
+CPU = torch.device("cpu")
+
+
+def network(channels: int = 1, side: int = 28, classes: int = 10) -> Network:
+    layers = [
+        {"name": "flatten", "type": "flatten"},
+        {"name": "fc", "type": "linear", "out_features": classes},
+    ]
+    return read_network({"input": [channels, side, side], "layers": layers})
+
+
+def config_of(dataset: str, net: Network | None = None, data: DataSource | None = None, **recipe: object) -> RunConfig:
+    return RunConfig("made", net or network(), Recipe(dataset=dataset, **recipe), data=data or DataSource())  # type: ignore[arg-type]
+
+
+def ignore(_: str) -> None:
+    pass
+
+
+@pytest.fixture
+def made_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Known data sets that need no files: 50 training and 30 test images, of which each is its index."""
+
+    def load(known: Known, source: DataSource, report: object) -> Arrays:
+        arrays = {}
+        for part, count in (("train", 50), ("val", 30)):
+            index = torch.arange(count, dtype=torch.uint8)
+            arrays[f"{part}_images"] = index.view(-1, 1, 1, 1).expand(-1, known.channels, *known.size).clone()
+            arrays[f"{part}_labels"] = (torch.arange(count) * 7) % len(known.classes)
+        return arrays
+
+    monkeypatch.setattr("alexplore.training.data.load.load_known", load)
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path) -> Path:
+    """Two classes of five training images and two validation images each."""
+    for part, count in (("train", 5), ("val", 2)):
+        for label, name in enumerate(("cat", "dog")):
+            (tmp_path / "pictures" / part / name).mkdir(parents=True)
+            for i in range(count):
+                color = (10 + 60 * label, 20 * i, 100)
+                Image.new("RGB", (40, 30), color).save(tmp_path / "pictures" / part / name / f"{i}.png")
+    return tmp_path / "pictures"
+
+
+@pytest.mark.parametrize("name", ["fashion-mnist", "cifar10"])
+def test_known_data_sits_on_the_device(made_known: None, name: str) -> None:
+    known = KNOWN[name]
+    said: list[str] = []
+    dataset = open_dataset(config_of(name, network(known.channels, 40)), CPU, said.append)
+    assert (dataset.name, dataset.classes, dataset.channels) == (name, known.classes, known.channels)
+    assert (len(dataset.train), len(dataset.val)) == (50, 30)
+    assert not dataset.synthetic
+    assert "brought to the network's" in said[-1]
+    order = torch.tensor([9, 4, 33, 2, 7])
+    batches = list(dataset.train.batches(order, 2))
+    assert [len(labels) for _, labels in batches] == [2, 2, 1]
+    images = torch.cat([images for images, _ in batches])
+    assert images.shape == (5, known.channels, *known.size)
+    assert images[:, 0, 0, 0].tolist() == order.tolist()
+    assert torch.cat([labels for _, labels in batches]).tolist() == [i * 7 % 10 for i in order.tolist()]
+    assert [images[:, 0, 0, 0].tolist() for images, _ in dataset.train.batches(order, 2, skip=1)] == [[33, 2], [7]]
+    assert list(dataset.train.batches(order, 2, skip=3)) == []
+
+
+@pytest.mark.parametrize(
+    ("dataset", "net", "words"),
+    [
+        (
+            "fashion-mnist",
+            network(classes=1000),
+            "fashion-mnist has 10 classes, the network's last linear layer fc has 1000 outputs: "
+            "set its out_features to 10",
+        ),
+        (
+            "fashion-mnist",
+            network(channels=3, side=227),
+            "images of fashion-mnist have 1 channel, the network reads 3: set input to 1×227×227",
+        ),
+        ("cifar10", network(), "images of cifar10 have 3 channels, the network reads 1: set input to 3×28×28"),
+    ],
+)
+def test_what_does_not_fit_is_told_with_its_mend(dataset: str, net: Network, words: str) -> None:
+    """Before any file is looked for."""
+    with pytest.raises(DataError) as caught:
+        open_dataset(config_of(dataset, net, DataSource(download=False)), CPU, ignore)
+    assert str(caught.value) == words
+
+
+def test_networks_that_end_without_a_linear_layer_are_checked_too() -> None:
+    layers = [
+        {"name": "conv", "type": "conv2d", "out_channels": 7, "kernel_size": 28},
+        {"name": "flatten", "type": "flatten"},
+    ]
+    net = read_network({"input": [1, 28, 28], "layers": layers})
+    with pytest.raises(DataError, match="the network's last layer flatten has 7 outputs"):
+        open_dataset(config_of("fashion-mnist", net), CPU, ignore)
+
+
+def test_an_image_folder_is_checked_and_read(image_folder: Path) -> None:
+    source = DataSource(folder=str(image_folder), limit_train=6, limit_val=2)
+    dataset = open_dataset(
+        config_of("imagefolder", network(3, 24, 2), source, resize=26, normalize="dataset"), CPU, ignore
+    )
+    assert dataset.classes == ("cat", "dog")
+    assert torch.bincount(dataset.train.labels).tolist() == [3, 3]
+    assert dataset.val.labels.tolist() == [0, 1]
+    images, labels = next(dataset.train.batches(torch.arange(6), 6))
+    assert images.shape == (6, 3, 26, 26)
+    assert labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert dataset.mean == pytest.approx((40 / 255, 20 / 255, 100 / 255), abs=1e-6)
+    assert dataset.std == pytest.approx((30 / 255, 20 * (2 / 3) ** 0.5 / 255, 0), abs=1e-6)
+
+
+def test_an_image_folder_that_does_not_fit_is_refused(image_folder: Path) -> None:
+    source = DataSource(folder=str(image_folder))
+    with pytest.raises(DataError, match=r"has 2 classes, .* fc has 1000 outputs: set its out_features to 2"):
+        open_dataset(config_of("imagefolder", network(3, 24, 1000), source), CPU, ignore)
+    with pytest.raises(DataError, match="set input to 3×24×24"):
+        open_dataset(config_of("imagefolder", network(2, 24, 2), source), CPU, ignore)
+    with pytest.raises(DataError, match="--data DIR"):
+        open_dataset(config_of("imagefolder", network(3, 24, 2)), CPU, ignore)
+
+
+def test_one_channel_reads_an_image_folder_in_grey(image_folder: Path) -> None:
+    dataset = open_dataset(
+        config_of("imagefolder", network(1, 24, 2), DataSource(folder=str(image_folder))), CPU, ignore
+    )
+    images, _ = next(dataset.val.batches(torch.arange(4), 4))
+    assert images.shape == (4, 1, 24, 24)
+
+
+@pytest.mark.parametrize(("channels", "side", "classes"), [(1, 28, 10), (3, 40, 1000), (2, 5, 3)])
+def test_synthetic_images_fit_any_network(channels: int, side: int, classes: int) -> None:
+    said: list[str] = []
+    dataset = open_dataset(config_of("synthetic", network(channels, side, classes)), CPU, said.append)
+    assert dataset.synthetic
+    assert dataset.name == "synthetic"
+    assert len(dataset.classes) == classes
+    assert "no real pictures" in said[-1]
+    assert set(dataset.train.labels.tolist()) == set(dataset.val.labels.tolist()) == set(range(classes))
+    images, _ = next(dataset.train.batches(torch.arange(8), 8))
+    made = Preprocess(Recipe(), (channels, side, side), dataset, CPU).test(images)
+    assert made.shape == (8, channels, side, side)
+
+
+def everything(split: Resident) -> tuple[torch.Tensor, torch.Tensor]:
+    return next(split.batches(torch.arange(len(split)), len(split)))
+
+
+def test_synthetic_images_are_the_same_every_time_and_can_be_learnt() -> None:
+    one, other = (open_dataset(config_of("synthetic"), CPU, ignore) for _ in range(2))
+    assert torch.equal(everything(one.train)[0], everything(other.train)[0])  # type: ignore[arg-type]
+    images, labels = everything(one.train)  # type: ignore[arg-type]
+    unseen, answers = everything(one.val)  # type: ignore[arg-type]
+    assert not torch.equal(images[: len(unseen)], unseen)
+    means = torch.stack([images[labels == i].float().mean(0).flatten() for i in range(10)])
+    means -= means.mean(1, keepdim=True)
+    guesses = (unseen.float().flatten(1) @ (means / means.norm(dim=1, keepdim=True)).T).argmax(1)
+    assert (guesses == answers).float().mean() > 0.9
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=60), st.integers(1, 70))
+@settings(max_examples=100, deadline=None)
+def test_limits_take_the_classes_in_turn(labels: list[int], limit: int) -> None:
+    chosen = balanced(torch.tensor(labels), limit).tolist()
+    assert chosen == sorted(set(chosen))
+    assert len(chosen) == min(limit, len(labels))
+    taken = {label: sum(labels[i] == label for i in chosen) for label in set(labels)}
+    left = {label: labels.count(label) - taken[label] for label in taken}
+    most = max(taken.values())
+    assert all(taken[label] >= most - 1 or left[label] == 0 for label in taken)
+    for label in taken:  # the first of each class
+        assert [i for i in chosen if labels[i] == label] == [i for i, x in enumerate(labels) if x == label][
+            : taken[label]
+        ]
+
+
+def test_limits_are_kept(made_known: None) -> None:
+    dataset = open_dataset(config_of("fashion-mnist", data=DataSource(limit_train=20, limit_val=7)), CPU, ignore)
+    assert torch.bincount(dataset.train.labels).tolist() == [2] * 10
+    assert len(dataset.val) == 7
+    again = open_dataset(config_of("fashion-mnist", data=DataSource(limit_train=500)), CPU, ignore)
+    assert len(again.train) == 50
+
+
+def test_a_crop_larger_than_its_image_is_refused_first() -> None:
+    config = config_of("fashion-mnist", network(side=40))
+    config = dataclasses.replace(config, recipe=Recipe(resize=30, random_crop=True))
+    with pytest.raises(DataError, match="set resize to 40 or more"):
+        open_dataset(config, CPU, ignore)

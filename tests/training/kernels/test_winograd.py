@@ -1,0 +1,121 @@
+"""Convolutions by tiles against PyTorch's own in float64, in every size that a tile can have."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from alexplore.presets.library import load_preset
+from alexplore.training.kernels import convolution, winograd
+from alexplore.training.model.build import build
+
+ERROR = 2e-5  # of a result's norm; oneDNN's own is about 1e-6
+
+
+def off_by(found: Tensor, expected: Tensor) -> float:
+    return float((found.double() - expected).norm() / expected.norm())
+
+
+def made(*shape: int) -> Tensor:
+    return torch.randn(shape).contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(("side", "outputs"), [(3, m) for m in range(2, 7)] + [(5, m) for m in range(2, 5)])
+def test_a_convolution_and_its_gradients_are_pytorchs(side: int, outputs: int) -> None:
+    torch.manual_seed(side * outputs)
+    for size, padding in product([(13, 12), (7, 9), (5, 5)], [(0, 0), (side // 2, side - 1), (side, side + 1)]):
+        input, weight = made(3, 5, *size), made(4, 5, side, side)
+        exact_input, exact_weight = input.double().requires_grad_(), weight.double().requires_grad_()
+        expected = F.conv2d(exact_input, exact_weight, padding=padding)
+        found = winograd.convolve(input, weight, padding, outputs)
+        assert found.shape == expected.shape
+        assert found.is_contiguous(memory_format=torch.channels_last)
+        assert off_by(found, expected.detach()) < ERROR
+        wanted = made(*expected.shape)
+        to_input, to_weight = torch.autograd.grad(expected, (exact_input, exact_weight), wanted.double())
+        assert off_by(winograd.input_gradient(wanted, weight, padding, outputs), to_input) < ERROR
+        assert off_by(winograd.weight_gradient(wanted, input, padding, side, outputs), to_weight) < ERROR
+
+
+def test_a_rank_without_images_gets_nothing() -> None:
+    empty, weight = torch.empty(0, 5, 9, 9), made(4, 5, 3, 3)
+    assert winograd.convolve(empty, weight, (1, 1), 4).shape == (0, 4, 9, 9)
+    assert not winograd.weight_gradient(torch.empty(0, 4, 9, 9), empty, (1, 1), 3, 4).any()
+
+
+def test_blocks_of_images_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    input, weight, wanted = made(7, 5, 9, 9), made(4, 5, 3, 3), made(7, 4, 9, 9)
+
+    def both() -> tuple[Tensor, Tensor]:
+        return (
+            winograd.convolve(input, weight, (1, 1), 4),
+            winograd.weight_gradient(wanted, input, (1, 1), 3, 4),
+        )
+
+    whole = both()
+    monkeypatch.setattr(winograd, "BLOCK_VALUES", 36 * 9 * 5 * 3)  # three images
+    for one, other in zip(both(), whole, strict=True):
+        assert off_by(one, other.double()) < ERROR
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 512), st.integers(1, 512), st.sampled_from([1, 2, 3, 5, 7, 11]), st.integers(1, 60))
+def test_only_what_gains_is_done_by_tiles(channels: int, kernels: int, side: int, size: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+        outputs = winograd.tile_outputs(channels, kernels, (side, side), (size, size))
+        oblong = winograd.tile_outputs(channels, kernels, (side, side + 1), (size, size))
+    if outputs is not None:
+        assert side in (3, 5)
+        assert outputs + side - 1 <= len(winograd.POINTS) + 1
+        tiles = -(-size // outputs)
+        assert tiles**2 * (outputs + side - 1) ** 2 < size**2 * side**2 / 1.5
+    assert oblong is None
+
+
+def test_the_networks_that_wait_for_it_are_convolved_by_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    assert winograd.tile_outputs(96, 256, (5, 5), (26, 26)) == 4  # fmnist's conv2: 7 × 7 tiles
+    assert winograd.tile_outputs(256, 384, (3, 3), (13, 13)) == 5  # the paper's conv3: 3 × 3 tiles
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    assert winograd.tile_outputs(96, 256, (5, 5), (26, 26)) is None  # not measured there
+
+
+def test_a_layer_chooses_by_its_precision_and_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """fp32 on a CPU by tiles; autocast and float64 as ever. Its output and gradients are the same layer's without."""
+    monkeypatch.setattr(convolution, "tile_outputs", lambda *arguments: 4)
+    model = build(load_preset("fmnist-28").network, seed=1)
+    conv3 = model.get_submodule("conv3")
+    assert isinstance(conv3, convolution.Conv)
+    calls: list[int] = []
+    by_tiles = winograd.convolve
+
+    def counted(input: Tensor, weight: Tensor, padding: tuple[int, int], outputs: int) -> Tensor:
+        calls.append(outputs)
+        return by_tiles(input, weight, padding, outputs)
+
+    monkeypatch.setattr(winograd, "convolve", counted)
+    input = made(2, 32, 6, 6).requires_grad_()
+    found = conv3(input)
+    assert calls
+    expected = F.conv2d(input.double(), conv3.weight.double(), conv3.bias.double(), padding=1)  # type: ignore[union-attr]
+    assert off_by(found.detach(), expected.detach()) < ERROR
+    wanted = torch.randn_like(found)
+    leaves = (input, *conv3.parameters())
+    for one, other in zip(
+        torch.autograd.grad(found, leaves, wanted),
+        torch.autograd.grad(expected, leaves, wanted.double()),
+        strict=True,
+    ):
+        assert off_by(one, other.double()) < ERROR
+    calls.clear()
+    with torch.autocast("cpu", torch.bfloat16):
+        conv3(input)
+    conv3.double()(input.double())
+    assert not calls
