@@ -56,6 +56,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.fixture(autouse=True)
+def fixed_seed() -> None:
+    """No test draws other numbers because of the tests before it."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture
 def small() -> Network:
     """Every kind of layer whose state or randomness matters, in 12×12 pixels."""
@@ -139,7 +145,7 @@ def start_worker(run: RunDirectory, **environment: str) -> subprocess.Popen[byte
             stdout=console,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", **environment},
         )
 
 
