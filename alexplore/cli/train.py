@@ -16,8 +16,9 @@ from alexplore.core.errors import FAILED, WRONG_USE
 from alexplore.core.settings import SettingError, read_settings
 from alexplore.network.analysis import analyse
 from alexplore.presets.library import find_preset, load_preset
+from alexplore.presets.precisions import PRECISIONS
 from alexplore.presets.preset import PresetError
-from alexplore.presets.recipe import OPTIMIZERS, PRECISIONS, change_recipe
+from alexplore.presets.recipe import OPTIMIZERS, change_recipe
 from alexplore.runs.config import DEVICES, PARALLEL, DataSource, Hardware, RunConfig, in_group
 from alexplore.runs.directory import RunDirectory, create_run, find_run, runs_folder
 from alexplore.runs.lines import last_sequence
