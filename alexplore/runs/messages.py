@@ -98,10 +98,9 @@ def precision_text(event: Mapping[str, Any], precision: str, seconds: Mapping[st
     compared = faster_text("bf16", "fp32", speedup) if speedup >= 1 else faster_text("fp32", "bf16", 1 / speedup)
     if precision == "fp32" and speedup >= 1:
         compared += f", less than the {MARGIN - 1:.0%} needed".replace("%", " %")
-    clock = ", by processor time, since other programs were running" if event.get("busy") else ""
     kept = ", as in the first attempt" if event.get("kept") else ""
     timings = " and ".join(f"{1000 * took:.{0 if took > 0.01 else 2}f}" for took in (exact, faster))
-    timings = f"fp32 and bf16: {timings} ms for {event.get('images', 0)} images{clock}"
+    timings = f"fp32 and bf16: {timings} ms for {event.get('images', 0)} images"
     return f"{compared} ({timings}): training in {precision}{kept}"
 
 

@@ -22,7 +22,10 @@ from alexplore.training.timing import Comparison, compare
 EXACT, FASTER = "fp32", "bf16"
 FEW_IMAGES = 4
 FAR = 2.0
-"""A speedup on `FEW_IMAGES`, of either precision, that a whole batch will not reverse."""
+"""A speedup on `FEW_IMAGES`, of either precision, that more images will not reverse."""
+
+PASS_SECONDS = 1.0
+"""Processor time on a CPU that a forward and a backward pass over the timed images should take at most."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +42,13 @@ class PrecisionChoice:
     """Floating-point operations a second of a large matrix multiplication in this precision, on one device."""
 
     images: int = 0
-    """Images in the forward and backward passes that were timed; 0 if the recipe names the precision."""
+    """Images in the forward and backward pass that was timed; 0 if the recipe names the precision."""
 
     seconds: dict[str, float] = field(default_factory=dict)
-    """Duration of a pass by precision, the slowest rank's; empty if the recipe names the precision."""
+    """Time of that pass by precision, of the slowest rank: on a CPU the processor time of one thread."""
 
     speedup: float | None = None
-    """Duration in fp32 divided by that in bf16."""
-
-    busy: bool = False
-    """Whether other programs disturbed the timing, so that processor time was compared (see `timing.compare`)."""
+    """Time in fp32 divided by that in bf16; None if the recipe names the precision."""
 
     kept: bool = False
     """Whether an earlier attempt of the run made this choice."""
@@ -76,7 +76,7 @@ def choose_precision(
 ) -> PrecisionChoice:
     """Return the recipe's precision, or for `auto` the faster one; the same on all ranks.
 
-    bf16 is chosen if a forward and a backward pass over a real batch are `MARGIN` times faster in it than in fp32.
+    bf16 is chosen if a forward and a backward pass over real images are `MARGIN` times faster in it than in fp32.
     """
     device = preprocess.device
     if recipe.precision != "auto":
@@ -90,7 +90,6 @@ def choose_precision(
         images=images,
         seconds={key: round(value, 6) for key, value in comparison.seconds.items()},
         speedup=round(comparison.speedup, 4),
-        busy=comparison.busy,
     )
 
 
@@ -99,8 +98,9 @@ def _compare_precisions(
 ) -> tuple[int, Comparison]:
     """Time both precisions; return the number of images timed and the comparison. The model stays as it is.
 
-    The images are this rank's share of a batch. On a CPU, `FEW_IMAGES` of them are timed first, and if one precision is
-    `FAR` ahead there, no more: on processors without bf16 instructions a whole batch in bf16 can take minutes.
+    The images are this rank's share of a batch. On a CPU, `FEW_IMAGES` of them are timed first, and then as many as take
+    `PASS_SECONDS`, unless one precision is `FAR` ahead: a processor without bf16 instructions can take minutes for a
+    batch in bf16.
     """
     device = preprocess.device
     share = min(ranks.share_size(recipe.batch_size), len(dataset.train))
@@ -119,8 +119,10 @@ def _compare_precisions(
     few_first = device.type == "cpu" and recipe.batch_size > FEW_IMAGES * ranks.data_size  # the same on all ranks
     count = min(FEW_IMAGES, share) if few_first else share
     comparison = compare_on(count)
-    if few_first and 1 / FAR < comparison.speedup < FAR:
-        count, comparison = share, compare_on(share)
+    more = int(count * PASS_SECONDS / max(comparison.seconds.values()))
+    if few_first and more > count and 1 / FAR < comparison.speedup < FAR:
+        count = min(more, share)
+        comparison = compare_on(count)
     with torch.no_grad():
         for name, buffer in model.named_buffers():
             buffer.copy_(buffers[name])

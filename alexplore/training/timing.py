@@ -1,8 +1,4 @@
-"""Time tasks on a device: by the clock on the wall, or, where other programs are in the way, by processor time.
-
-A ratio of two times is taken from rounds: in a round each task runs once, directly after the other, so that a change of
-the machine's load meets both alike.
-"""
+"""Time tasks on a device, on a machine where other programs run too."""
 
 from __future__ import annotations
 
@@ -17,11 +13,10 @@ import torch
 Task = Callable[[], object]
 Slowest = Callable[[list[float]], list[float]]
 
-ROUNDS = 3  # that must agree
-MOST_ROUNDS = 6  # until they do
-SPREAD = 1.2  # largest speedup of a round over the smallest, in rounds that agree
-BUSY_ROUNDS = 5  # by processor time, which varies by a few percent
-BUSY_SECONDS = 10.0  # after which no further one begins
+ROUNDS = 3  # at least, if they agree
+MOST_ROUNDS = 9
+SPREAD = 1.1  # largest speedup of a round over the smallest, in rounds that agree
+ENOUGH_SECONDS = 5.0  # of timing, after which no further round begins
 FASTEST_ROUNDS = 4
 FASTEST_SECONDS = 0.5
 
@@ -31,13 +26,10 @@ class Comparison:
     """How long two tasks take."""
 
     seconds: dict[str, float]
-    """Median over the rounds, by the task's name: wall-clock time, or processor time if `busy`."""
+    """Median over the rounds, by the task's name."""
 
     speedup: float
     """Median over the rounds of the first task's time divided by the second's: above 1 the second is faster."""
-
-    busy: bool
-    """Whether other programs kept wall-clock times from agreeing, so that processor time was taken."""
 
 
 def synchronize(device: torch.device) -> None:
@@ -47,7 +39,7 @@ def synchronize(device: torch.device) -> None:
 
 
 def wall_seconds(task: Task, device: torch.device) -> float:
-    """Run a task once and return the seconds that it takes on the wall clock."""
+    """Run a task once and return its duration in seconds, until the device is done."""
     synchronize(device)
     start = time.perf_counter()
     task()
@@ -56,14 +48,19 @@ def wall_seconds(task: Task, device: torch.device) -> float:
 
 
 def processor_seconds(task: Task) -> float:
-    """Run a task once and return the seconds of processor time that it takes."""
-    start = time.process_time()
-    task()
-    return time.process_time() - start
+    """Run a task once with one thread and return the seconds of processor time that it takes.
+
+    That does not count the time that other programs have the processor. With several threads it would: they wait
+    actively for one that another program interrupts.
+    """
+    with _one_thread():
+        start = time.process_time()
+        task()
+        return time.process_time() - start
 
 
 def fastest(task: Task, device: torch.device) -> float:
-    """Return the shortest wall-clock time in seconds of a few runs of a task, after one that is not counted."""
+    """Return the shortest duration in seconds of a few runs of a task, after one that is not counted."""
     wall_seconds(task, device)
     seconds = [wall_seconds(task, device)]
     while len(seconds) < FASTEST_ROUNDS and sum(seconds) < FASTEST_SECONDS:
@@ -72,54 +69,35 @@ def fastest(task: Task, device: torch.device) -> float:
 
 
 def compare(tasks: Mapping[str, Task], device: torch.device, slowest: Slowest = lambda seconds: seconds) -> Comparison:
-    """Compare the times of two tasks.
+    """Compare the times of two tasks: by duration on a GPU, by the processor time of one thread on a CPU.
 
-    A first run of each is not counted: it builds what the later ones reuse. Then rounds are timed on the wall clock
-    until the last `ROUNDS` agree: their speedups differ by less than a factor of `SPREAD`, as they do on a machine with
-    nothing else to do. If `MOST_ROUNDS` don't bring that about on a CPU, other programs are in the way, and the tasks
-    are compared by the processor time of a single thread, which does not count the time that others have the processor.
-    (With several threads it would: they wait for each other at work.)
+    A first run of each is not counted: it builds what later ones reuse. Then both are timed in rounds, one directly
+    after the other and in changing order, so that a change of the machine's load or clock rate meets both alike. There
+    are `ROUNDS` of them if their speedups differ by less than a factor of `SPREAD`, else up to `MOST_ROUNDS`, within
+    `ENOUGH_SECONDS`.
 
     `slowest` returns the largest of each value over all ranks, so that all ranks conclude the same.
     """
 
-    def wall(task: Task) -> float:
-        return wall_seconds(task, device)
+    def seconds_of(task: Task) -> float:
+        return processor_seconds(task) if device.type == "cpu" else wall_seconds(task, device)
 
     for task in tasks.values():
-        wall(task)
+        seconds_of(task)
     rounds: list[list[float]] = []
     while len(rounds) < MOST_ROUNDS:
-        rounds.append(_round(tasks, wall, len(rounds), slowest))
-        if len(rounds) >= ROUNDS and _agree(rounds[-ROUNDS:]):
-            return _comparison(tasks, rounds[-ROUNDS:], busy=False)
-    if device.type == "cpu":
-        rounds.clear()
-        with _one_thread():
-            while len(rounds) < BUSY_ROUNDS and sum(map(sum, rounds)) < BUSY_SECONDS:
-                rounds.append(_round(tasks, processor_seconds, len(rounds), slowest))
-    return _comparison(tasks, rounds, busy=True)
-
-
-def _round(tasks: Mapping[str, Task], measure: Callable[[Task], float], number: int, slowest: Slowest) -> list[float]:
-    """Measure each task once; every second round in the opposite order."""
-    names = list(tasks)
-    seconds = {name: measure(tasks[name]) for name in (names if number % 2 == 0 else reversed(names))}
-    return slowest([seconds[name] for name in names])
+        names = list(tasks) if len(rounds) % 2 == 0 else list(reversed(tasks))
+        measured = {name: seconds_of(tasks[name]) for name in names}
+        rounds.append(slowest([measured[name] for name in tasks]))
+        agreed = len(rounds) >= ROUNDS and max(_speedups(rounds)) < SPREAD * min(_speedups(rounds))
+        if agreed or sum(map(sum, rounds)) > ENOUGH_SECONDS:
+            break
+    medians = [statistics.median(column) for column in zip(*rounds, strict=True)]
+    return Comparison(dict(zip(tasks, medians, strict=True)), statistics.median(_speedups(rounds)))
 
 
 def _speedups(rounds: list[list[float]]) -> list[float]:
     return [first / max(second, 1e-9) for first, second in rounds]
-
-
-def _agree(rounds: list[list[float]]) -> bool:
-    speedups = _speedups(rounds)
-    return max(speedups) < SPREAD * min(speedups)
-
-
-def _comparison(tasks: Mapping[str, Task], rounds: list[list[float]], *, busy: bool) -> Comparison:
-    medians = [statistics.median(column) for column in zip(*rounds, strict=True)]
-    return Comparison(dict(zip(tasks, medians, strict=True)), statistics.median(_speedups(rounds)), busy)
 
 
 @contextmanager

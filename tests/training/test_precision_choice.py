@@ -51,16 +51,16 @@ def choose(
     *speedups: float,
     recipe: Recipe = AUTO,
     ranks: Ranks = ALONE,
-    busy: bool = False,
+    seconds: float = 0.01,
 ) -> PrecisionChoice:
-    """Choose a precision where one comparison after the other finds these speedups."""
+    """Choose a precision where one comparison after the other finds these speedups; fp32 takes `seconds`."""
     left = list(speedups)
 
     def compare(tasks: Mapping[str, Task], device: torch.device, slowest: object) -> Comparison:
         for task in tasks.values():
             task()
         speedup = left.pop(0)
-        return Comparison({"fp32": 0.1, "bf16": 0.1 / speedup}, speedup, busy)
+        return Comparison({"fp32": seconds, "bf16": seconds / speedup}, speedup)
 
     monkeypatch.setattr(precision_choice, "compare", compare)
     model = build(network, 0)
@@ -80,12 +80,11 @@ def test_bf16_is_chosen_from_the_margin_on(
 ) -> None:
     on_few = 1.0  # undecided, so the whole batch is timed
     speedups = (speedup,) if speedup <= 0.5 else (on_few, speedup)
-    found = choose(monkeypatch, small_norm, dataset, *speedups, busy=True)
+    found = choose(monkeypatch, small_norm, dataset, *speedups)
     assert (found.precision, found.device, found.peak_flops) == (precision, "cpu", 1e12)
     assert found.images == (4 if len(speedups) == 1 else 16)
     assert found.speedup == speedup
-    assert found.seconds == {"fp32": 0.1, "bf16": round(0.1 / speedup, 6)}
-    assert found.busy
+    assert found.seconds == {"fp32": 0.01, "bf16": round(0.01 / speedup, 6)}
 
 
 @pytest.mark.parametrize(("on_few", "precision"), [(0.1, "fp32"), (0.5, "fp32"), (2.0, "bf16"), (8.0, "bf16")])
@@ -94,6 +93,14 @@ def test_a_few_images_settle_it_if_one_is_twice_as_fast(
 ) -> None:
     found = choose(monkeypatch, small_norm, dataset, on_few)
     assert (found.precision, found.images) == (precision, 4)
+
+
+@pytest.mark.parametrize(("seconds", "images"), [(1.0, 4), (0.79, 5), (0.4, 10), (0.25, 16), (0.01, 16)])
+def test_as_many_images_are_timed_as_take_a_second(
+    monkeypatch: pytest.MonkeyPatch, small: Network, dataset: Dataset, seconds: float, images: int
+) -> None:
+    speedups = (1.2,) if images == 4 else (1.2, 1.2)
+    assert choose(monkeypatch, small, dataset, *speedups, seconds=seconds).images == images
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
@@ -121,15 +128,15 @@ def test_a_precision_that_the_recipe_names_is_not_timed(
     assert found == PrecisionChoice(precision, "cpu", 1e12)
 
 
-CHOSEN = PrecisionChoice("bf16", "cpu", 1e12, 16, {"fp32": 0.2, "bf16": 0.1}, 2.0, busy=True)
+CHOSEN = PrecisionChoice("bf16", "cpu", 1e12, 16, {"fp32": 0.2, "bf16": 0.1}, 2.0)
 EVENT = {"event": "precision", "seq": 3, "attempt": 0, "time": 1.0, **CHOSEN.to_dict()}
-OLD_EVENT = {key: value for key, value in EVENT.items() if key not in ("speedup", "busy", "kept")}
+OLD_EVENT = {key: value for key, value in EVENT.items() if key not in ("speedup", "kept")}
 
 
 def test_a_resumed_run_keeps_the_choice() -> None:
     assert kept_choice(AUTO, CPU, EVENT) == replace(CHOSEN, kept=True)
     assert kept_choice(replace(AUTO, precision="bf16"), CPU, EVENT) == replace(CHOSEN, kept=True)
-    assert kept_choice(AUTO, CPU, OLD_EVENT) == replace(CHOSEN, kept=True, speedup=None, busy=False)
+    assert kept_choice(AUTO, CPU, OLD_EVENT) == replace(CHOSEN, kept=True, speedup=None)
 
 
 @pytest.mark.parametrize(

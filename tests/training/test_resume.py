@@ -158,7 +158,7 @@ def test_precision_and_threads_stay_what_they_were(
 ) -> None:
     run = make_run(precision="auto")
     kill_at.append(5)  # two of them to time
-    monkeypatch.setattr(precision_choice, "compare", lambda *_: Comparison({"fp32": 0.3, "bf16": 0.2}, 1.5, busy=False))
+    monkeypatch.setattr(precision_choice, "compare", lambda *_: Comparison({"fp32": 0.3, "bf16": 0.2}, 1.5))
     with pytest.raises(Killed):
         train_here(run)
     (chosen,) = events(run, "precision")
