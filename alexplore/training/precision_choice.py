@@ -98,9 +98,9 @@ def _compare_precisions(
 ) -> tuple[int, Comparison]:
     """Time both precisions; return the number of images timed and the comparison. The model stays as it is.
 
-    The images are this rank's share of a batch. On a CPU, `FEW_IMAGES` of them are timed first, and then as many as take
-    `PASS_SECONDS`, unless one precision is `FAR` ahead: a processor without bf16 instructions can take minutes for a
-    batch in bf16.
+    The images are this rank's share of a batch. On a CPU, `FEW_IMAGES` of them are timed first. Then as many as take
+    `PASS_SECONDS` are, unless one precision is `FAR` ahead: a processor without bf16 instructions can take minutes for
+    a batch in bf16.
     """
     device = preprocess.device
     share = min(ranks.share_size(recipe.batch_size), len(dataset.train))

@@ -86,9 +86,9 @@ def compare(tasks: Mapping[str, Task], device: torch.device, slowest: Slowest = 
         seconds_of(task)
     rounds: list[list[float]] = []
     while len(rounds) < MOST_ROUNDS:
-        names = list(tasks) if len(rounds) % 2 == 0 else list(reversed(tasks))
-        measured = {name: seconds_of(tasks[name]) for name in names}
-        rounds.append(slowest([measured[name] for name in tasks]))
+        names = tuple(tasks)
+        measured = {name: seconds_of(tasks[name]) for name in (names if len(rounds) % 2 == 0 else names[::-1])}
+        rounds.append(slowest([measured[name] for name in names]))
         agreed = len(rounds) >= ROUNDS and max(_speedups(rounds)) < SPREAD * min(_speedups(rounds))
         if agreed or sum(map(sum, rounds)) > ENOUGH_SECONDS:
             break
