@@ -15,7 +15,7 @@ import typer
 
 from alexplore.cli.output import complain, narrate
 from alexplore.core.errors import DONE, FAILED, INTERRUPTED, STOPPED
-from alexplore.runs.control import request
+from alexplore.runs import service
 from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.lines import LineReader
 from alexplore.runs.messages import attempt_words, end_words, event_words, number_words, speed_words
@@ -90,7 +90,7 @@ def follow(
 
 def _ask_to_stop(run: RunDirectory) -> None:
     try:
-        request(run, "stop")
+        service.ask(run, "stop")
     except RunError as error:  # it ended by itself in the meantime
         narrate(str(error))
 

@@ -15,11 +15,11 @@ from alexplore.cli.output import console, deliver, narrate
 from alexplore.cli.recipe_options import recipe_changes
 from alexplore.core.errors import DONE, FAILED
 from alexplore.core.settings import toml_text
-from alexplore.runs.control import Request, request, wait_for_answer
-from alexplore.runs.directory import RunDirectory, RunError, find_run, list_runs, remove_run, runs_folder
+from alexplore.runs import service
+from alexplore.runs.control import Request, wait_for_answer
+from alexplore.runs.directory import RunDirectory, RunError, find_run, list_runs, runs_folder
 from alexplore.runs.lines import finite
 from alexplore.runs.messages import epoch_words, state_words, summary_cells
-from alexplore.runs.reconfigure import change_run
 from alexplore.runs.status import read_status
 from alexplore.runs.watch import Summary, Watch, summarise
 
@@ -146,23 +146,19 @@ def resume(
     With more epochs a finished one goes on, too.
     """
     found = find_run(run, runs_folder(runs_dir))
-    if changes := recipe_changes({"epochs": epochs, "lr": lr}, assignments):
-        change_run(found, changes)
-    status = read_status(found)
-    if status.state == "finished" and status.epoch >= found.config().recipe.epochs:
-        raise RunError(f"{found.name} is finished: there is nothing to resume; to train on, give more --epochs")
-    if status.state == "paused":
+    changes = recipe_changes({"epochs": epochs, "lr": lr}, assignments)
+    if read_status(found).state == "paused" and not changes:
         _asked("resume", run, runs_dir)
         narrate(f"{found.name} goes on; watch with: alexplore runs watch {found.name}")
         return
-    from alexplore.cli.train import start
+    from alexplore.cli.train import start_and_follow
 
-    start(found, detach=detach, as_json=as_json)
+    start_and_follow(found, lambda: service.restart(found, changes), detach=detach, as_json=as_json)
 
 
 def _asked(action: str, run: str, runs_dir: Path | None) -> RunDirectory:
     found = find_run(run, runs_folder(runs_dir))
-    made = request(found, action)
+    made = service.ask(found, action)
     answer = wait_for_answer(found, made, SOON_SECONDS) or _late_answer(found, made)
     status = read_status(found)
     if answer is None and status.live:
@@ -236,13 +232,12 @@ def remove(
     """Delete runs with their checkpoints."""
     found = [find_run(run, runs_folder(runs_dir)) for run in runs]
     for run in found:
-        if read_status(run).live:
-            raise RunError(f"{run.name} is being trained; stop it first with: alexplore runs stop {run.name}")
+        service.check_removable(run)
     if not yes:
         if not sys.stdin.isatty():
             raise RunError("removing deletes checkpoints for good; say --yes to do it without being asked")
         if not typer.confirm(f"delete {', '.join(run.name for run in found)} with all checkpoints?", err=True):
             raise typer.Exit(DONE)
     for run in found:
-        remove_run(run)
+        service.remove(run)
         narrate(f"removed {run.name}")

@@ -18,11 +18,12 @@ from alexplore.core.settings import (
     optional,
     read_settings,
     setting,
+    setting_fields,
     settings_of,
     text,
 )
 from alexplore.network.graph import Network, read_network
-from alexplore.presets.recipe import Recipe, read_recipe
+from alexplore.presets.recipe import Recipe, change_recipe, read_recipe
 
 FORMAT = 1
 DEVICES = ("auto", "cpu", "cuda")
@@ -70,6 +71,27 @@ class RunConfig:
         """The hardware and the data by the names of their options; with `defaults=False` what differs from them."""
         hardware, data = (settings_of(part, defaults=defaults) for part in (self.hardware, self.data))
         return {**hardware, **{"data" if name == "folder" else name: value for name, value in data.items()}}
+
+    def change(self, changes: Mapping[str, Any]) -> RunConfig:
+        """Return the config with other values of some settings.
+
+        A key is a setting of `Recipe`, `Hardware` or `DataSource`, whose names do not overlap, or `network`.
+
+        Raises:
+            SettingError: a key is unknown or a value is not allowed.
+        """
+        settings = {key: value for key, value in changes.items() if key != "network"}
+        of_hardware, of_data = (
+            {key: settings.pop(key) for key in setting_fields(part) if key in settings}
+            for part in (Hardware, DataSource)
+        )
+        return RunConfig(
+            self.preset,
+            changes.get("network", self.network),
+            change_recipe(self.recipe, settings),
+            Hardware(**read_settings(Hardware, {**settings_of(self.hardware), **of_hardware})),
+            DataSource(**read_settings(DataSource, {**settings_of(self.data), **of_data})),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """As config.json holds it."""

@@ -138,6 +138,19 @@ def checked_name(name: str) -> str:
     return name
 
 
+def name_after(preset: str, ending: str) -> str:
+    """Return `<preset>-<ending>`, without what a preset's name may have and a run's name may not.
+
+    A preset's name is its file's stem, so it may begin with a dash or a dot, hold control characters, or be as long as
+    a file name can be.
+    """
+    stem = "".join(character if character.isprintable() else "-" for character in preset).lstrip("-. ") or "run"
+    room = LONGEST_NAME - len(os.fsencode(f"-{ending}"))
+    while len(os.fsencode(stem)) > room:
+        stem = stem[:-1]
+    return f"{stem}-{ending}"
+
+
 def create_run(config: RunConfig, folder: Path, name: str | None = None) -> RunDirectory:
     """Make the directory of a new run, with its config.json.
 
@@ -145,7 +158,7 @@ def create_run(config: RunConfig, folder: Path, name: str | None = None) -> RunD
         RunError: the name is taken or not a file's, or the folder can't be written.
     """
     if name is None:
-        name = f"{config.preset}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+        name = name_after(config.preset, f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}")
     run = RunDirectory(folder / checked_name(name))
     try:
         folder.mkdir(parents=True, exist_ok=True)

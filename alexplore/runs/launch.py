@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from alexplore.runs.config import RunConfig
-from alexplore.runs.directory import RunDirectory, RunError, checked_name, create_run
+from alexplore.runs.directory import RunDirectory, RunError, checked_name, create_run, name_after
 from alexplore.runs.status import STARTING_SECONDS, is_locked, read_status
 
 
@@ -53,6 +53,12 @@ def launch(run: RunDirectory) -> subprocess.Popen[bytes]:
             raise RunError(f"the worker of {run.name} did not start within {STARTING_SECONDS:.0f} s", failure=True)
         time.sleep(0.01)
     return process
+
+
+def group_name(config: RunConfig) -> str:
+    """Return the name of the run in which the ranks of one torchrun meet, also after a restart."""
+    identity = os.environ.get("TORCHELASTIC_RUN_ID", "none").replace("/", "-")
+    return name_after(config.preset, f"torchrun-{identity}")
 
 
 def become_rank(config: RunConfig, folder: Path, name: str) -> NoReturn:

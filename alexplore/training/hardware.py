@@ -10,10 +10,9 @@ import torch
 
 from alexplore.core.cpu_count import processors
 from alexplore.core.formatting import bytes_text
-from alexplore.core.settings import SettingError
 from alexplore.network.analysis import analyse
-from alexplore.runs import preflight
 from alexplore.runs.config import Hardware, RunConfig, in_group
+from alexplore.runs.preflight import rank_problems
 from alexplore.training.errors import UsageError
 from alexplore.training.parallel.ranks import Ranks
 from alexplore.training.parallel.towers import place
@@ -66,10 +65,8 @@ def check_ranks(config: RunConfig, ranks: int) -> None:
     Raises:
         UsageError: a batch has fewer images, or the network can't be split into as many towers.
     """
-    try:
-        preflight.check_ranks(config, ranks)
-    except SettingError as error:
-        raise UsageError(str(error)) from None
+    for problem in rank_problems(config, ranks):
+        raise UsageError(problem.message)
     if config.hardware.parallel == "towers":
         place(config.network)
 

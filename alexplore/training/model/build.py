@@ -27,6 +27,7 @@ from alexplore.network.layers import (
     Tanh,
 )
 from alexplore.network.shapes import Shape, ShapeError, shape_text
+from alexplore.runs.preflight import batch_problems
 from alexplore.training.kernels import lrn
 from alexplore.training.kernels.convolution import Conv, padding_of
 
@@ -95,15 +96,8 @@ def check_last_batch(network: Network, images: int, batch_size: int) -> None:
     Raises:
         SettingError: the last batch of an epoch would be one.
     """
-    if batch_size != 1 and images % batch_size != 1:
-        return
-    for row in analyse(network).computed:
-        one_value = row.input is not None and all(size == 1 for size in row.input[1:])
-        if isinstance(row.layer, BatchNorm) and row.layer.trains and one_value:
-            raise SettingError(
-                f"{row.layer.name} normalises over a batch, and the last batch of {images:,} images by {batch_size} is "
-                "one image: choose another batch_size"
-            )
+    for problem in batch_problems(network, images, batch_size):
+        raise SettingError(problem.message)
 
 
 def logits(model: nn.Module, images: Tensor) -> Tensor:
