@@ -12,12 +12,13 @@ from textual import on, work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
+from textual.events import ScreenResume
 from textual.screen import Screen
 
 from alexplore.presets.preset import Preset
-from alexplore.tui.messages import Mode, ModeRequested, OpenRequested, PlanRequested, WatchRequested
+from alexplore.tui.messages import ModeRequested, OpenRequested, PlanRequested, WatchRequested
 from alexplore.tui.screens.explore import ExploreScreen
-from alexplore.tui.state import AppState
+from alexplore.tui.state import AppState, Mode
 
 if TYPE_CHECKING:
     from alexplore.runs.directory import RunDirectory
@@ -107,25 +108,28 @@ class ExploreApp(App[None]):
 
     @on(PlanRequested)
     def _plan(self) -> None:
-        self.state.planning = True
-        self.action_mode("train")
+        self.state.open_form(planned_from="explore")
+        self._show_train()
 
     @on(WatchRequested)
-    def _watch(self, event: WatchRequested) -> None:
-        self.watch(event.run)
+    def _watch_requested(self, event: WatchRequested) -> None:
+        self.watch_run(event.run)
 
-    def watch(self, run: RunDirectory) -> None:
+    def watch_run(self, run: RunDirectory) -> None:
         """Watch a run in Train."""
         self.state.watch(run)
-        self.action_mode("train")
+        self._show_train()
+
+    def _show_train(self) -> None:
+        if self.is_screen_installed("train") and self.screen is self.get_screen("train"):
+            self.screen.post_message(ScreenResume())
+        else:
+            self.action_mode("train")
 
     @on(OpenRequested)
-    async def _open(self, event: OpenRequested) -> None:
-        self._open_in_explore(event.preset)
-
     @work
-    async def _open_in_explore(self, preset: Preset) -> None:
-        if await self.explore.open_preset(preset):
+    async def _open(self, event: OpenRequested) -> None:
+        if await self.explore.open_preset(event.preset):
             self.action_mode("explore")
 
     # Help and palette

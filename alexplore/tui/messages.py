@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from textual.message import Message
 
@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from alexplore.runs.directory import RunDirectory
     from alexplore.runs.watch import Snapshot, Summary
     from alexplore.tui.marked_runs import Overlay
+    from alexplore.tui.state import Mode
     from alexplore.tui.watched_run import Drawing
-
-Mode = Literal["explore", "train", "runs"]
 
 
 @dataclass

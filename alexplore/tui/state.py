@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from alexplore.presets.preset import Preset
 from alexplore.tui.edit_session import EditSession
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from alexplore.tui.planned_run import PlannedRun
     from alexplore.tui.watched_run import WatchedRun
 
+Mode = Literal["explore", "train", "runs"]
+
 
 class AppState:
     """The state of the app, handed to each screen. What only Train and Runs need is imported when they open."""
@@ -23,7 +25,10 @@ class AppState:
         self.runs_folder = runs_folder
         self.session = EditSession(preset)
         self.watched: WatchedRun | None = None
-        self.planning = False  # whether Train shows the form though a run is watched
+        self.log_loss = False  # whether the axis of the loss is logarithmic
+        self.raw_curves = True  # whether the training curves are drawn unsmoothed, too
+        self._planning = False
+        self._planned_from: Mode = "explore"
 
     @cached_property
     def planned(self) -> PlannedRun:
@@ -39,10 +44,25 @@ class AppState:
 
         return MarkedRuns()
 
+    @property
+    def shows_form(self) -> bool:
+        """Whether Train shows the form of the planned run, not the watched run."""
+        return self._planning or self.watched is None
+
+    def open_form(self, planned_from: Mode) -> None:
+        """Show the form in Train; closing it leads back to `planned_from`."""
+        self._planning, self._planned_from = True, planned_from
+
+    def close_form(self) -> Mode:
+        """Show the watched run in Train again, if there is one; return the mode to show now."""
+        back = self._planned_from if self.watched else "explore"
+        self._planning, self._planned_from = False, "explore"
+        return back
+
     def watch(self, run: RunDirectory) -> None:
         """Watch a run in Train instead of the form or another run."""
         from alexplore.tui.watched_run import WatchedRun
 
         if self.watched is None or self.watched.run != run:
             self.watched = WatchedRun(run)
-        self.planning = False
+        self._planning = False
