@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,36 +9,8 @@ import pytest
 from alexplore.network.graph import Network, read_network
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import DataSource, Hardware, RunConfig
-
-TINY = {
-    "input": [1, 28, 28],
-    "layers": [
-        {"name": "conv1", "type": "conv2d", "out_channels": 4, "kernel_size": 3, "padding": 1},
-        {"name": "relu1", "type": "relu"},
-        {"name": "pool1", "type": "max_pool2d", "kernel_size": 2},
-        {"name": "flatten", "type": "flatten"},
-        {"name": "fc2", "type": "linear", "out_features": 10},
-    ],
-}
-
-TINY_PRESET = """\
-title = "A tiny network"
-input = [1, 28, 28]
-layers = [
-  { name = "conv1", type = "conv2d", out_channels = 4, kernel_size = 3, padding = 1 },
-  { name = "relu1", type = "relu" },
-  { name = "pool1", type = "max_pool2d", kernel_size = 2 },
-  { name = "flatten", type = "flatten" },
-  { name = "fc2", type = "linear", out_features = 10 },
-]
-
-[training]
-dataset = "synthetic"
-optimizer = "adam"
-lr = 0.005
-epochs = 2
-precision = "fp32"
-"""
+from tests.support.networks import TINY, TINY_PRESET
+from tests.support.processes import Alexplore, run_alexplore
 
 
 @pytest.fixture(autouse=True)
@@ -76,22 +44,7 @@ def config(tiny: Network) -> RunConfig:
     return RunConfig("tiny", tiny, recipe, Hardware(device="cpu"), DataSource(limit_train=512, limit_val=128))
 
 
-Alexplore = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
 @pytest.fixture
 def alexplore() -> Alexplore:
-    """Runs the command line in a process of its own, as a person without a terminal would."""
-
-    def run(*arguments: str, seconds: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "alexplore", *arguments],
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            timeout=seconds,
-            env={**os.environ, **environment},
-            check=False,
-        )
-
-    return run
+    """Return what runs the command line in a process of its own, without a terminal."""
+    return run_alexplore
