@@ -9,8 +9,20 @@ import pytest
 from alexplore.network.graph import Network, read_network
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import DataSource, Hardware, RunConfig
+from tests.support.golden import Golden, check_golden, update_golden
 from tests.support.networks import TINY, TINY_PRESET
 from tests.support.processes import Alexplore, run_alexplore
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that writes golden texts instead of comparing with them."""
+    parser.addoption("--update-golden", action="store_true", help="write the texts in tests/golden anew")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Golden:
+    """Return what compares a text with the golden one of a name, or writes it with --update-golden."""
+    return update_golden if request.config.getoption("--update-golden") else check_golden
 
 
 @pytest.fixture(autouse=True)
