@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Alexplore
+from tests.support.processes import Alexplore
 
 PAPER_PARAMS = 60_965_224
 PAPER_MACS = 724_406_816

@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from alexplore.presets.library import shipped_folder
-from tests.conftest import TINY_PRESET, Alexplore
+from tests.support.networks import TINY_PRESET
+from tests.support.processes import Alexplore
 
 AtTerminal = Callable[..., list[str]]
 NARROW = [60, 80]

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torchvision.models import AlexNet_Weights, alexnet  # type: ignore[import-untyped]
 
-from tests.conftest import Alexplore
+from tests.support.processes import Alexplore
 
 pytestmark = pytest.mark.slow
 

@@ -21,7 +21,7 @@ from alexplore.network.graph import Network, read_network
 from alexplore.presets.library import load_preset, shipped_names
 from alexplore.presets.preset import Preset
 from alexplore.training.model.build import build
-from tests.network.strategies import networks
+from tests.support.networks import networks
 
 
 def exported(preset: Preset) -> type[nn.Module]:

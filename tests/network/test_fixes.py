@@ -10,7 +10,7 @@ from alexplore.core.settings import LARGEST
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network, read_network, reads
 from alexplore.presets.library import load_preset
-from tests.network.strategies import convolutions, linears, maps, networks, paddings, pools, sizes
+from tests.support.networks import convolutions, linears, maps, networks, paddings, pools, sizes
 
 PAPER = load_preset("paper").network
 ALEXNET_FC6 = PAPER.change(PAPER.index("fc6"), {"in_features": 9216})

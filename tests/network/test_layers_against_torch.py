@@ -15,7 +15,7 @@ from torch import nn
 
 from alexplore.network.analysis import Row, analyse
 from alexplore.network.graph import read_network
-from tests.network.strategies import Entry, maps, sizes
+from tests.support.networks import Entry, maps, sizes
 
 
 def ours(shape: list[int], *layers: Entry) -> Row:

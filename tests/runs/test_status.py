@@ -17,7 +17,7 @@ from alexplore.runs.config import RunConfig
 from alexplore.runs.control import forget_requests, pending, request
 from alexplore.runs.directory import RunDirectory, RunError, create_run
 from alexplore.runs.status import STARTING_SECONDS, Status, is_locked, read_status, worker_lock, write_status
-from tests.conftest import Alexplore
+from tests.support.processes import Alexplore
 
 HOLDER = """
 import sys, time
