@@ -92,7 +92,7 @@ class LineReader:
         self._skipping = False  # the rest of a line, up to its newline
         if tail is not None and (start := self._size() - tail) > 0:
             self._offset, self._skipping = start - 1, True  # the byte before may be the newline
-        self.from_beginning = self._offset == 0
+        self.from_beginning = not self._skipping
 
     def read(self, limit: int = BLOCK_BYTES) -> list[dict[str, Any]]:
         """Return the records in the next `limit` bytes."""

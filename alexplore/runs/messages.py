@@ -110,9 +110,8 @@ def progress_texts(snapshot: Snapshot) -> list[str]:
 
 def result_text(snapshot: Snapshot) -> str:
     """Return what a finished run came to: time, speed, device and accuracy."""
-    count = len(snapshot.epochs)
     seconds = snapshot.epochs[-1].seconds if snapshot.epochs else 0.0
-    texts = [f"{count} epoch{'s' * (count != 1)} in {duration_text(seconds)}"]
+    texts = [f"{_count_text(len(snapshot.epochs), 'epoch')} in {duration_text(seconds)}"]
     if snapshot.epochs:
         last = snapshot.epochs[-1].metrics
         texts += metric_texts({key: last[key] for key in ("images_per_second",) if key in last})
@@ -125,15 +124,18 @@ def result_text(snapshot: Snapshot) -> str:
     return "finished: " + " · ".join(texts)
 
 
+def _count_text(count: int, noun: str) -> str:
+    """`1 rank`, or `2 ranks`."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 def _damaged_texts(epoch: EpochEvent) -> list[str]:
-    count = epoch.damaged
-    return [f"{count:,} damaged image{'s' * (count != 1)} left out"] if count else []
+    return [f"{_count_text(epoch.damaged, 'damaged image')} left out"] if epoch.damaged else []
 
 
 def _ranks_text(start: StartEvent) -> str:
-    several = start.ranks > 1
-    threads = f", {start.threads} threads{' each' * several}" if start.device == "cpu" else ""
-    return f"{start.ranks} rank{'s' * several}{threads}"
+    threads = f", {_count_text(start.threads, 'thread')}{' each' * (start.ranks > 1)}" if start.device == "cpu" else ""
+    return _count_text(start.ranks, "rank") + threads
 
 
 def _dataset(event: DatasetEvent) -> str:

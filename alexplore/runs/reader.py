@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from alexplore.runs.config import RunConfig
 from alexplore.runs.curves import drop_after, put_at_step
@@ -22,9 +22,9 @@ from alexplore.runs.protocol import (
 )
 from alexplore.runs.status import Status, read_status
 
-Records = Iterable[Mapping[str, Any]]
+Line = TypeVar("Line", MetricsLine, EventLine)
 
-TAIL_BYTES = (8 * 1024, 64 * 1024, 512 * 1024, 4 * 1024 * 1024)
+TAIL_BYTES = (4 * 1024, 64 * 1024, 512 * 1024, 4 * 1024 * 1024)
 """How much of the end of a file is read, the next where what is looked for is not in the one before."""
 
 
@@ -39,12 +39,12 @@ class RunReader:
         self._config: RunConfig | None = None
         self._config_stamp: tuple[int, int] | None = None
         self._metrics, self._events = LineReader(run.metrics_file), LineReader(run.events_file)
-        self._old_metrics: Iterable[dict[str, Any]] = ()
-        self._old_events: Iterable[dict[str, Any]] = ()
+        self._old_metrics: Sequence[MetricsLine] = ()
+        self._old_events: Sequence[EventLine] = ()
         if tail:
-            self._events, self._old_events = _read_tail(run.events_file, _has_epoch)
-            enough = _has_metrics if _has_epoch(self._old_events) else _has_epoch_metrics
-            self._metrics, self._old_metrics = _read_tail(run.metrics_file, enough)
+            self._events, self._old_events = _read_tail(run.events_file, _event_lines, _has_epoch)
+            enough = bool if _has_epoch(self._old_events) else _has_epoch_metrics
+            self._metrics, self._old_metrics = _read_tail(run.metrics_file, _metrics_lines, enough)
 
     def config(self) -> RunConfig:
         """Return config.json, which is read again when it was changed.
@@ -64,16 +64,14 @@ class RunReader:
     def metrics(self) -> Iterator[MetricsLine]:
         """Yield the new lines of metrics.jsonl."""
         old, self._old_metrics = self._old_metrics, ()
-        for records in (old, self._metrics.read_all()):
-            for record in records:
-                if line := read_metrics(record):
-                    yield line
+        yield from old
+        yield from _metrics_lines(self._metrics)
 
     def events(self) -> Iterator[EventLine]:
         """Yield the new lines of events.jsonl."""
         old, self._old_events = self._old_events, ()
-        for records in (old, self._events.read_all()):
-            yield from map(read_event, records)
+        yield from old
+        yield from _event_lines(self._events)
 
 
 class MetricValues:
@@ -122,29 +120,35 @@ def _per_epoch(key: str) -> bool:
     return key in METRICS and METRICS[key].recorded is Recorded.PER_EPOCH
 
 
-def _read_tail(path: Path, enough: Callable[[Records], bool]) -> tuple[LineReader, list[dict[str, Any]]]:
-    """Read the end of a file of lines, as far back as it takes; return the records and a reader behind them."""
-    reader, records = LineReader(path), list[dict[str, Any]]()
+def _metrics_lines(reader: LineReader) -> Iterator[MetricsLine]:
+    return (line for record in reader.read_all() if (line := read_metrics(record)))
+
+
+def _event_lines(reader: LineReader) -> Iterator[EventLine]:
+    return map(read_event, reader.read_all())
+
+
+def _read_tail(
+    path: Path, read: Callable[[LineReader], Iterator[Line]], enough: Callable[[Sequence[Line]], bool]
+) -> tuple[LineReader, Sequence[Line]]:
+    """Read the end of a file, as far back as it takes; return the lines and a reader that continues behind them."""
+    reader, lines = LineReader(path), list[Line]()
     for size in TAIL_BYTES:
         reader = LineReader(path, tail=size)
-        records = list(reader.read_all())
-        if reader.from_beginning or enough(records):
+        lines = list(read(reader))
+        if reader.from_beginning or enough(lines):
             break
-    return reader, records
+    return reader, lines
 
 
-def _has_metrics(records: Records) -> bool:
-    return any(read_metrics(record) for record in records)
+def _has_epoch_metrics(lines: Sequence[MetricsLine]) -> bool:
+    return any(_per_epoch(key) for line in lines for key in line.values)
 
 
-def _has_epoch_metrics(records: Records) -> bool:
-    return any(_per_epoch(key) for record in records for key in record)
-
-
-def _has_epoch(records: Records) -> bool:
+def _has_epoch(lines: Sequence[EventLine]) -> bool:
     values = MetricValues()
-    for record in records:
-        values.add_event(read_event(record))
+    for line in lines:
+        values.add_event(line)
     return bool(values.epochs)
 
 

@@ -21,7 +21,8 @@ from alexplore.runs.directory import RunDirectory, RunError, create_run, list_ru
 from alexplore.runs.lines import LineWriter
 from alexplore.runs.messages import summary_cells
 from alexplore.runs.status import Status, read_status, write_status
-from alexplore.runs.watch import Watch, summarise
+from alexplore.runs.summary import summarise
+from alexplore.runs.watch import Watch
 from alexplore.tui import watched_run
 from alexplore.tui.app import ExploreApp
 from alexplore.tui.messages import RunPolled
