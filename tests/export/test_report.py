@@ -14,12 +14,12 @@ from alexplore.presets.preset import Preset
 from alexplore.presets.recipe import Recipe
 
 LAYER_KEYS = [
-    "index", "name", "type", "settings", "output", "params", "trainable_params", "macs", "connections", "neurons",
+    "index", "name", "type", "inputs", "settings", "output", "params", "trainable_params", "macs", "connections", "neurons",
     "activation_bytes", "receptive_field", "jump", "exchange_bytes", "error",
 ]  # fmt: skip
 TOTAL_KEYS = [
     "params", "trainable_params", "macs", "neurons", "connections", "weight_bytes", "activation_bytes",
-    "training_bytes",
+    "training_bytes", "exchange_bytes", "partial",
 ]  # fmt: skip
 
 
@@ -36,7 +36,8 @@ def test_the_object_of_the_contract() -> None:
     layers, totals = shapes["layers"], shapes["totals"]
     assert isinstance(layers, list) and isinstance(totals, dict)
     assert all(list(layer) == LAYER_KEYS for layer in layers)
-    assert list(totals) == TOTAL_KEYS
+    assert set(totals) == set(TOTAL_KEYS)
+    assert [layer["inputs"] for layer in layers[:2]] == [["input"], ["conv1"]]
     settings = layers[0].pop("settings")
     assert settings == {
         "out_channels": 96, "kernel_size": 11, "stride": 4, "padding": 0, "dilation": 1, "groups": 1, "bias": True,

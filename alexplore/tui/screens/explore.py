@@ -22,7 +22,8 @@ from alexplore.core.formatting import bytes_text, short_count
 from alexplore.core.settings import SettingError, integer, optional, setting
 from alexplore.network.analysis import Analysis, analyse
 from alexplore.network.graph import TOWERS, Network
-from alexplore.network.layers import LAYER_TYPES, Layer
+from alexplore.network.layers import LAYER_TYPES
+from alexplore.network.layers.base import Layer
 from alexplore.network.shapes import shape_text
 from alexplore.presets.preset import Preset
 from alexplore.tui.edit_session import Workspace
@@ -351,9 +352,12 @@ class ExploreScreen(Screen[None]):
         if broken is None:
             self.notify("Nothing is broken")
             return
-        proposal = broken.proposals[0]
-        self._apply(proposal.apply(self.workspace.network), broken.index - 1)
-        self.notify(proposal.text, markup=False)
+        if not broken.fixes:
+            self.notify(str(broken.error), markup=False)
+            return
+        fix = broken.fixes[0]
+        self._apply(fix.network, broken.index - 1)
+        self.notify(fix.text, markup=False)
 
     # Presets and files
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 from textual.widgets.option_list import Option
 
-from alexplore.export import FORMATS, SUFFIXES, ExportError, export_preset
+from alexplore.export import FORMATS, export_preset
+from alexplore.export.errors import ExportError
 from alexplore.presets.library import is_shipped, load_preset
 from alexplore.presets.preset import Preset, PresetError, PresetExists
 from alexplore.presets.writer import save_preset
@@ -91,7 +92,7 @@ async def export(screen: ExploreScreen) -> None:
     except ExportError as error:
         screen.notify(str(error), severity="error", markup=False, timeout=20)
         return
-    suggestion = f"{preset.name.replace('-', '_')}{SUFFIXES[to]}"
+    suggestion = f"{preset.name.replace('-', '_')}{FORMATS[to].ending}"
     answer = await screen.app.push_screen_wait(Ask("Write to", suggestion, "a file in the folder you started in"))
     if answer is None:
         return

@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 
 from alexplore.network.graph import Network, read_network
-from alexplore.network.layers import BatchNorm
+from alexplore.network.layers.batch_norm import BatchNorm
 from alexplore.runs.control import request, wait_for_answer
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.messages import end_words
