@@ -14,8 +14,8 @@ from alexplore.presets.preset import Preset
 from alexplore.presets.recipe import Recipe
 
 LAYER_KEYS = [
-    "index", "name", "type", "inputs", "settings", "output", "params", "trainable_params", "macs", "connections", "neurons",
-    "activation_bytes", "receptive_field", "jump", "exchange_bytes", "error",
+    "index", "name", "type", "inputs", "settings", "output", "params", "trainable_params", "macs", "connections",
+    "neurons", "activation_bytes", "receptive_field", "jump", "exchange_bytes", "error",
 ]  # fmt: skip
 TOTAL_KEYS = [
     "params", "trainable_params", "macs", "neurons", "connections", "weight_bytes", "activation_bytes",
@@ -44,7 +44,7 @@ def test_the_object_of_the_contract() -> None:
         "init": {"std": 0.01, "bias": 0.0}, "trainable": True,
     }  # fmt: skip
     assert layers[0] == {
-        "index": 1, "name": "conv1", "type": "conv2d", "output": [96, 55, 55], "params": 34944,
+        "index": 1, "name": "conv1", "type": "conv2d", "inputs": ["input"], "output": [96, 55, 55], "params": 34944,
         "trainable_params": 34944, "macs": 105415200, "connections": 105705600, "neurons": 290400,
         "activation_bytes": 4 * 290400, "receptive_field": 11, "jump": 4, "exchange_bytes": 0, "error": None,
     }  # fmt: skip
@@ -97,7 +97,7 @@ def test_what_was_not_computed_is_null() -> None:
     assert fc6["error"].startswith("fc6 expects 9000 inputs, gets 9216")
     assert relu6["error"] is None
     for layer in (fc6, relu6):
-        assert all(layer[key] is None for key in LAYER_KEYS[4:-1])
+        assert all(layer[key] is None for key in LAYER_KEYS[5:-1])
         assert layer["name"] and layer["settings"] is not None
     assert layers[15]["output"] == [9216]
 
