@@ -30,8 +30,6 @@ from tests.support.runs import events, metrics, wait_for_state, wait_for_steps, 
 from tests.support.training import train_here
 from tests.training.conftest import MakeRun
 
-pytestmark = pytest.mark.slow
-
 
 def ranks_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return psutil.Process(process.pid).children(recursive=True)
