@@ -20,7 +20,7 @@ from alexplore.network.graph import read_network
 from alexplore.presets.library import load_preset, shipped_names
 from alexplore.presets.preset import Preset
 from alexplore.training.model.build import build
-from tests.network.strategies import networks
+from tests.support.networks import networks
 
 needs_keras = pytest.mark.skipif(
     importlib.util.find_spec("keras") is None, reason="running exported Keras code needs keras: pip install keras"

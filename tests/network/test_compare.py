@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from alexplore.network.compare import Comparison, compare
 from alexplore.network.graph import Network, read_network
 from alexplore.presets.library import load_preset
-from tests.network.strategies import networks
+from tests.support.networks import networks
 
 
 def compared(a: str, b: str) -> Comparison:

@@ -24,7 +24,7 @@ from alexplore.network.row import Row
 from alexplore.presets.library import load_preset
 from alexplore.presets.preset import Preset
 from alexplore.presets.published import check_published
-from tests.network.strategies import maps, networks
+from tests.support.networks import maps, networks
 
 
 @st.composite

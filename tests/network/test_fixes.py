@@ -12,7 +12,7 @@ from alexplore.network.graph import Network, read_network
 from alexplore.network.shape_inference import shapes_until
 from alexplore.network.shapes import ShapeError
 from alexplore.presets.library import load_preset
-from tests.network.strategies import convolutions, linears, maps, networks, paddings, pools, sizes
+from tests.support.networks import convolutions, linears, maps, networks, paddings, pools, sizes
 
 PAPER = load_preset("paper").network
 ALEXNET_FC6 = PAPER.change(PAPER.index("fc6"), {"in_features": 9216})

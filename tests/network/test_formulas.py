@@ -18,7 +18,7 @@ from alexplore.network.formula import Formula
 from alexplore.network.formulas import explain, explain_totals
 from alexplore.network.graph import Network
 from alexplore.presets.library import load_preset, shipped_names
-from tests.network.strategies import networks
+from tests.support.networks import networks
 
 QUANTITIES = {
     "output", "params", "MACs", "connections", "neurons", "receptive field", "jump", "start", "activation bytes",

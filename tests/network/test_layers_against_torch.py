@@ -16,7 +16,7 @@ from torch import nn
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import read_network
 from alexplore.network.row import Row
-from tests.network.strategies import Entry, maps, sizes
+from tests.support.networks import Entry, maps, sizes
 
 
 def ours(shape: list[int], *layers: Entry) -> Row:

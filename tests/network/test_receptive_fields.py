@@ -14,7 +14,7 @@ from alexplore.network.graph import read_network
 from alexplore.network.row import Row
 from alexplore.network.shapes import Shape
 from alexplore.presets.library import load_preset
-from tests.network.strategies import Entry
+from tests.support.networks import Entry
 
 windows = st.builds(
     lambda kernel, stride, dilation, before, after: {

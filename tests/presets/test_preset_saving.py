@@ -19,7 +19,7 @@ from alexplore.presets.reader import parse_preset
 from alexplore.presets.recipe import Recipe
 from alexplore.presets.text import preset_text, updated_text
 from alexplore.presets.writer import save_preset
-from tests.network.strategies import networks
+from tests.support.networks import networks
 
 WHERE = Path("mine.toml")
 recipes = st.builds(

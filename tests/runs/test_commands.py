@@ -14,7 +14,7 @@ from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.runs.directory import create_run
 from alexplore.runs.lines import LineWriter
 from alexplore.runs.status import Status, write_status
-from tests.conftest import Alexplore
+from tests.support.processes import Alexplore
 
 
 @pytest.mark.parametrize("command", [("list",), ("show", "odd"), ("compare", "odd", "plain")])

@@ -9,7 +9,8 @@ import time
 import pytest
 
 from alexplore.training.run_writer import Journal, SilentJournal, read_history
-from tests.training.conftest import MakeRun, events
+from tests.support.runs import events
+from tests.training.conftest import MakeRun
 
 
 def test_attempts_are_counted_and_earlier_events_found(make_run: MakeRun) -> None:

@@ -2,47 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
-from textual.pilot import Pilot
-from textual.widgets import Input, OptionList, Static
+from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
 from alexplore.export import FORMATS
 from alexplore.presets.library import load_preset, shipped_folder
-from alexplore.tui.app import ExploreApp
 from alexplore.tui.screens.dialogs import HelpScreen
 from alexplore.tui.screens.explore import ExploreScreen
 from alexplore.tui.widgets.layer_table import LayerTable
-from alexplore.tui.widgets.settings_editor import SettingsEditor
+from tests.support.screens import footer, form_message, screen_text, type_into
 from tests.tui.conftest import OpenApp
-
-
-def screen_text(app: ExploreApp) -> str:
-    """Every line of the terminal."""
-    width, _ = app.size
-    lines = app.screen._compositor.render_strips(app.size)
-    return "\n".join(line.text[:width] for line in lines)
-
-
-def footer(app: ExploreApp) -> list[str]:
-    """The keys in the last line, each with what it does."""
-    return re.split(r"\s{2,}", screen_text(app).splitlines()[-1].strip())
-
-
-def said(app: ExploreApp) -> str:
-    """What stands under the form."""
-    return str(app.screen.query_one("#settings-message", Static).render())
-
-
-async def type_into(pilot: Pilot[None], app: ExploreApp, name: str, text: str) -> None:
-    """Replace what a setting of the open form holds."""
-    app.screen.query_one(SettingsEditor).select(name)
-    await pilot.pause()
-    await pilot.press("home", "shift+end", *([] if not text else list(text.replace(" ", "\0"))))
-    await pilot.pause()
 
 
 async def test_the_first_screen_has_the_numbers_of_the_paper(open_app: OpenApp) -> None:
@@ -109,7 +81,7 @@ async def test_what_can_not_be_is_said_while_typing_and_not_kept(open_app: OpenA
     async with open_app() as (app, pilot):
         await pilot.press("enter")
         await type_into(pilot, app, "stride", "0")
-        assert "stride: found 0, allowed: an integer ≥ 1" in said(app)
+        assert "stride: found 0, allowed: an integer ≥ 1" in form_message(app)
         await pilot.press("enter")
         await pilot.pause()
         assert app.workspace.network == load_preset("paper").network
@@ -124,7 +96,7 @@ async def test_the_input_stands_on_the_setting_that_has_the_keys(open_app: OpenA
         await pilot.press("enter")
         for _ in range(10):
             await pilot.pause()
-            name = said(app).split(":")[0]
+            name = form_message(app).split(":")[0]
             place = app.screen.query_one("#editor Input").region
             line = screen_text(app).splitlines()[place.y]
             assert line[: place.x].rstrip().endswith(f" {name}"), line
@@ -152,7 +124,7 @@ async def test_a_broken_shape_is_told_while_typing_and_mended_by_a_key(open_app:
     async with open_app() as (app, pilot):
         await pilot.press(*["down"] * 16, "enter")
         await type_into(pilot, app, "in_features", "6400")
-        assert "fc6 expects 6400 inputs, gets 9216" in said(app)
+        assert "fc6 expects 6400 inputs, gets 9216" in form_message(app)
         await pilot.press("enter")
         await pilot.pause()
         assert app.workspace.analysis.broken is not None
@@ -201,7 +173,7 @@ async def test_a_layer_is_renamed_and_a_taken_name_refused(open_app: OpenApp) ->
         names = [layer.name for layer in app.workspace.network.layers]
         await pilot.press("enter")
         await type_into(pilot, app, "name", names[1])
-        assert "used twice" in said(app)
+        assert "used twice" in form_message(app)
         await type_into(pilot, app, "name", "stem")
         await pilot.press("enter")
         await pilot.pause()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import signal
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -31,40 +29,15 @@ from alexplore.tui.screens.runs import RunsScreen
 from alexplore.tui.screens.train import Drawing, Polled, TrainScreen
 from alexplore.tui.widgets.layer_table import LayerTable
 from alexplore.tui.widgets.settings_editor import SettingInput, SettingsEditor
+from tests.support.runs import finished_run
+from tests.support.screens import footer, form_message, screen_text, until
 from tests.tui.conftest import OpenApp
-from tests.tui.test_explore import footer, said, screen_text
-
-PATIENCE = 90.0
-
-
-async def until(pilot: Pilot[None], condition: Callable[[], bool], what: str) -> None:
-    """Wait for the world outside, and for the screen: `pause` alone returns early where others have the processor."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE:.0f} s"
-        await asyncio.sleep(0.1)
-        await pilot.pause()
 
 
 def set_field(app: ExploreApp, name: str, text: str) -> None:
     """Put text into a setting of the form."""
     app.screen.query_one(SettingsEditor).select(name)
     app.screen.query_one(SettingInput).value = text
-
-
-def finished_run(config: RunConfig, folder: Path, name: str, accuracy: float) -> RunDirectory:
-    """A run as a worker leaves it behind."""
-    run = create_run(config, folder, name)
-    with LineWriter(run.metrics_file, attempt=0) as metrics:
-        for step in range(1, 9):
-            metrics.append(
-                step=step, epoch=step / 4, images_per_second=100.0, **{"train/loss": 1 / step, "train/acc": 0.5}
-            )
-        metrics.append(step=8, epoch=2, **{"val/loss": 0.5, "val/acc": accuracy})
-    with LineWriter(run.events_file, attempt=0) as events:
-        events.append(event="epoch", epoch=2, step=8, seconds=1.0, **{"val/acc": accuracy})
-    write_status(run, Status("finished", step=8, epoch=2.0, updated=time.time()))
-    return run
 
 
 async def test_training_from_the_app(open_app: OpenApp, tiny_preset: Path, tmp_path: Path) -> None:
@@ -161,7 +134,7 @@ async def test_a_new_form_takes_the_keys_from_its_first_setting_on(
         await until(pilot, lambda: "step 8" in screen_text(app), "the run")
         await pilot.press("n")
         await until(pilot, lambda: isinstance(app.screen.focused, SettingInput), "the form to have the keys")
-        await until(pilot, lambda: said(app).startswith(f"{names[0]}:"), "the first setting")
+        await until(pilot, lambda: form_message(app).startswith(f"{names[0]}:"), "the first setting")
         await pilot.press(*["tab"] * names.index("epochs"), "9", "9", "enter")
         await until(pilot, lambda: len(list_runs(folder)) == 2, "another run")
         assert {run.config().recipe.epochs for run in list_runs(folder)} == {config.recipe.epochs, 99}

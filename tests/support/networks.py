@@ -1,4 +1,4 @@
-"""Random layers and networks, small enough to run."""
+"""Small networks, and random layers and networks that are small enough to run."""
 
 from __future__ import annotations
 
@@ -10,6 +10,53 @@ from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network, read_network
 
 Entry = dict[str, Any]
+
+TINY = {
+    "input": [1, 28, 28],
+    "layers": [
+        {"name": "conv1", "type": "conv2d", "out_channels": 4, "kernel_size": 3, "padding": 1},
+        {"name": "relu1", "type": "relu"},
+        {"name": "pool1", "type": "max_pool2d", "kernel_size": 2},
+        {"name": "flatten", "type": "flatten"},
+        {"name": "fc2", "type": "linear", "out_features": 10},
+    ],
+}
+
+TINY_PRESET = """\
+title = "A tiny network"
+input = [1, 28, 28]
+layers = [
+  { name = "conv1", type = "conv2d", out_channels = 4, kernel_size = 3, padding = 1 },
+  { name = "relu1", type = "relu" },
+  { name = "pool1", type = "max_pool2d", kernel_size = 2 },
+  { name = "flatten", type = "flatten" },
+  { name = "fc2", type = "linear", out_features = 10 },
+]
+
+[training]
+dataset = "synthetic"
+optimizer = "adam"
+lr = 0.005
+epochs = 2
+precision = "fp32"
+"""
+
+SMALL = {
+    "input": [1, 12, 12],
+    "layers": [
+        {"name": "conv1", "type": "conv2d", "out_channels": 6, "kernel_size": 3, "padding": 1},
+        {"name": "relu1", "type": "relu"},
+        {"name": "norm1", "type": "local_response_norm", "size": 3},
+        {"name": "pool1", "type": "max_pool2d", "kernel_size": 3, "stride": 2},
+        {"name": "conv2", "type": "conv2d", "out_channels": 8, "kernel_size": 3, "groups": 2},
+        {"name": "relu2", "type": "relu"},
+        {"name": "flatten", "type": "flatten"},
+        {"name": "fc3", "type": "linear", "out_features": 16},
+        {"name": "relu3", "type": "relu"},
+        {"name": "drop3", "type": "dropout", "p": 0.5},
+        {"name": "fc4", "type": "linear", "out_features": 10},
+    ],
+}
 
 
 def sizes(low: int, high: int) -> st.SearchStrategy[int | list[int]]:
