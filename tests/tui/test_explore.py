@@ -49,17 +49,17 @@ async def test_the_table_follows_the_terminals_width(open_app: OpenApp) -> None:
 
 async def test_typing_previews_and_escape_leaves_no_trace(open_app: OpenApp) -> None:
     async with open_app() as (app, pilot):
-        before = app.workspace.network
+        before = app.state.session.network
         await pilot.press("enter")
         await type_into(pilot, app, "stride", "8")
         text = screen_text(app)
         assert "▼96×28×28" in text  # ⌊(227 − 11) / 8⌋ + 1
-        assert app.workspace.network == before
+        assert app.state.session.network == before
         await pilot.press("escape")
         await pilot.pause()
-        assert app.workspace.network == before
+        assert app.state.session.network == before
         assert "▼" not in screen_text(app)
-        assert not app.workspace.modified
+        assert not app.state.session.modified
 
 
 async def test_an_edit_is_kept_undone_and_redone(open_app: OpenApp) -> None:
@@ -68,13 +68,13 @@ async def test_an_edit_is_kept_undone_and_redone(open_app: OpenApp) -> None:
         await type_into(pilot, app, "out_channels", "64")
         await pilot.press("enter")
         await pilot.pause()
-        conv1 = app.workspace.analysis.rows[0]
+        conv1 = app.state.session.analysis.rows[0]
         assert conv1.params == (11 * 11 * 3 + 1) * 64
         assert "(edited)" in screen_text(app)
         await pilot.press("u")
-        assert app.workspace.network == load_preset("paper").network
+        assert app.state.session.network == load_preset("paper").network
         await pilot.press("U")
-        assert app.workspace.analysis.rows[0] == conv1
+        assert app.state.session.analysis.rows[0] == conv1
 
 
 async def test_what_can_not_be_is_said_while_typing_and_not_kept(open_app: OpenApp) -> None:
@@ -84,7 +84,7 @@ async def test_what_can_not_be_is_said_while_typing_and_not_kept(open_app: OpenA
         assert "stride: found 0, allowed: an integer ≥ 1" in form_message(app)
         await pilot.press("enter")
         await pilot.pause()
-        assert app.workspace.network == load_preset("paper").network
+        assert app.state.session.network == load_preset("paper").network
         await pilot.press("escape")
         assert "allowed" not in screen_text(app)
 
@@ -127,24 +127,24 @@ async def test_a_broken_shape_is_told_while_typing_and_mended_by_a_key(open_app:
         assert "fc6 expects 6400 inputs, gets 9216" in form_message(app)
         await pilot.press("enter")
         await pilot.pause()
-        assert app.workspace.analysis.broken is not None
+        assert app.state.session.analysis.broken is not None
         await pilot.press("t")
         await pilot.pause()
         assert isinstance(app.screen, ExploreScreen)
         await pilot.press("f")
         await pilot.pause()
-        assert app.workspace.analysis.broken is None
+        assert app.state.session.analysis.broken is None
 
 
 async def test_layers_are_added_copied_moved_and_removed(open_app: OpenApp) -> None:
     async with open_app("lenet") as (app, pilot):
-        names = [layer.name for layer in app.workspace.network.layers]
+        names = [layer.name for layer in app.state.session.network.layers]
         await pilot.press("y")
-        assert len(app.workspace.network.layers) == len(names) + 1
+        assert len(app.state.session.network.layers) == len(names) + 1
         await pilot.press("J")
-        assert app.workspace.network.layers[2].type == "conv2d"
+        assert app.state.session.network.layers[2].type == "conv2d"
         await pilot.press("x", "u", "u", "u")
-        assert [layer.name for layer in app.workspace.network.layers] == names
+        assert [layer.name for layer in app.state.session.network.layers] == names
         await pilot.press("g", "a")
         await pilot.pause()
         app.screen.query_one(OptionList).highlighted = 1  # max_pool2d
@@ -152,32 +152,32 @@ async def test_layers_are_added_copied_moved_and_removed(open_app: OpenApp) -> N
         await pilot.pause()
         await pilot.press("enter")
         await pilot.pause()
-        assert app.workspace.network.layers[1].type == "max_pool2d"
-        assert len(app.workspace.network.layers) == len(names) + 1
+        assert app.state.session.network.layers[1].type == "max_pool2d"
+        assert len(app.state.session.network.layers) == len(names) + 1
 
 
 async def test_escape_while_adding_adds_nothing(open_app: OpenApp) -> None:
     async with open_app("lenet") as (app, pilot):
-        before = app.workspace.network
+        before = app.state.session.network
         await pilot.press("a")
         await pilot.pause()
         await pilot.press("enter")
         await pilot.pause()
         await pilot.press("escape")
         await pilot.pause()
-        assert app.workspace.network == before
+        assert app.state.session.network == before
 
 
 async def test_a_layer_is_renamed_and_a_taken_name_refused(open_app: OpenApp) -> None:
     async with open_app("lenet") as (app, pilot):
-        names = [layer.name for layer in app.workspace.network.layers]
+        names = [layer.name for layer in app.state.session.network.layers]
         await pilot.press("enter")
         await type_into(pilot, app, "name", names[1])
         assert "used twice" in form_message(app)
         await type_into(pilot, app, "name", "stem")
         await pilot.press("enter")
         await pilot.pause()
-        assert app.workspace.network.layers[0].name == "stem"
+        assert app.state.session.network.layers[0].name == "stem"
 
 
 async def test_input_classes_and_towers(open_app: OpenApp) -> None:
@@ -189,10 +189,10 @@ async def test_input_classes_and_towers(open_app: OpenApp) -> None:
         await type_into(pilot, app, "width", "259")
         await pilot.press("enter")
         await pilot.pause()
-        network = app.workspace.network
+        network = app.state.session.network
         assert network.input == (3, 259, 259)
         assert network.classes == 10
-        assert app.workspace.analysis.rows[-1].params == 4096 * 10 + 10
+        assert app.state.session.analysis.rows[-1].params == 4096 * 10 + 10
 
 
 async def test_saving_asks_about_a_clash_and_never_writes_shipped_presets(open_app: OpenApp, tmp_path: Path) -> None:
@@ -209,8 +209,8 @@ async def test_saving_asks_about_a_clash_and_never_writes_shipped_presets(open_a
         await pilot.press("x")
         await save("mine")
         saved = (folder / "mine.toml").read_text()
-        assert load_preset("mine").network == app.workspace.network
-        assert not app.workspace.modified
+        assert load_preset("mine").network == app.state.session.network
+        assert not app.state.session.modified
         await pilot.press("x")
         await save("mine")
         await pilot.press("n")
@@ -219,7 +219,7 @@ async def test_saving_asks_about_a_clash_and_never_writes_shipped_presets(open_a
         await save("mine")
         await pilot.press("y")
         await pilot.pause()
-        assert load_preset("mine").network == app.workspace.network
+        assert load_preset("mine").network == app.state.session.network
         await save("paper")
         assert not (folder / "paper.toml").exists()
 
@@ -234,12 +234,12 @@ async def test_another_preset_is_opened_and_edits_are_asked_about(open_app: Open
         await pilot.pause()
         await pilot.press("n")
         await pilot.pause()
-        assert app.workspace.preset.name == "lenet"
+        assert app.state.session.preset.name == "lenet"
         app.explore.open_named("torchvision")
         await pilot.pause()
         await pilot.press("y")
         await pilot.pause()
-        assert app.workspace.preset.name == "torchvision"
+        assert app.state.session.preset.name == "torchvision"
         assert "61,100,840 params" in screen_text(app)
 
 
@@ -287,7 +287,7 @@ async def test_help_and_palette_list_the_same_actions(open_app: OpenApp) -> None
         await pilot.pause()
         assert isinstance(app.screen, HelpScreen)
         listed = {description for _, description, _ in app.screen._rows}
-        assert listed >= {"Edit", "Add", "Undo", "Mend", "Export", "Quit", "Train", "Runs", "Last layer", "Theme"}
+        assert listed >= {"Edit", "Add", "Undo", "Fix", "Export", "Quit", "Train", "Runs", "Last layer", "Theme"}
         assert listed == commands
 
 
@@ -336,10 +336,10 @@ async def test_no_other_preset_is_opened_while_a_layer_is_edited(open_app: OpenA
         await pilot.pause()
         await pilot.press("9")
         await pilot.pause()
-        assert app.workspace.preset.name == "paper"
+        assert app.state.session.preset.name == "paper"
         await pilot.press("enter")
         await pilot.pause()
-        assert app.workspace.network.classes == 9
+        assert app.state.session.network.classes == 9
 
 
 async def test_what_looks_like_markup_is_shown_as_it_is(open_app: OpenApp, tmp_path: Path) -> None:

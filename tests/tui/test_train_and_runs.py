@@ -15,18 +15,23 @@ from textual.widgets import DataTable, Input, RichLog
 
 from alexplore.core.settings import setting_fields
 from alexplore.presets.recipe import Recipe
+from alexplore.runs import service
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, RunError, create_run, list_runs
 from alexplore.runs.lines import LineWriter
 from alexplore.runs.messages import summary_cells
 from alexplore.runs.status import Status, read_status, write_status
-from alexplore.runs.watch import Watch, summarise
+from alexplore.runs.summary import summarise
+from alexplore.runs.watch import Watch
+from alexplore.tui import watched_run
 from alexplore.tui.app import ExploreApp
-from alexplore.tui.screens import runs, train
+from alexplore.tui.messages import RunPolled
+from alexplore.tui.screens import runs
 from alexplore.tui.screens.dialogs import Confirm
 from alexplore.tui.screens.explore import ExploreScreen
 from alexplore.tui.screens.runs import RunsScreen
-from alexplore.tui.screens.train import Drawing, Polled, TrainScreen
+from alexplore.tui.screens.train import TrainScreen
+from alexplore.tui.watched_run import Drawing
 from alexplore.tui.widgets.layer_table import LayerTable
 from alexplore.tui.widgets.settings_editor import SettingInput, SettingsEditor
 from tests.support.runs import finished_run
@@ -85,7 +90,7 @@ async def test_a_worker_that_dies_is_told(open_app: OpenApp, config: RunConfig, 
     write_status(run, Status("running", pid=1, step=7, epoch=0.5, updated=1.0))
     run.console_file.write_text("Segmentation fault\n")
     async with open_app() as (app, pilot):
-        app.attach(run)
+        app.watch_run(run)
         await until(pilot, lambda: "crashed" in screen_text(app), "the crash")
         await until(pilot, lambda: bool(app.screen.query_one(RichLog).lines), "the log")
         assert "Segmentation fault" in screen_text(app)
@@ -97,7 +102,7 @@ async def test_the_form_of_another_run_stays_when_a_dialog_over_it_closes(
 ) -> None:
     run = finished_run(config, tmp_path / "runs", "alpha", 0.75)
     async with open_app() as (app, pilot):
-        app.attach(run)
+        app.watch_run(run)
         await until(pilot, lambda: "step 8" in screen_text(app), "the run")
         await pilot.press("n")
         await until(pilot, lambda: "batch_size" in screen_text(app), "the form")
@@ -114,7 +119,7 @@ async def test_the_form_of_another_run_stays_when_a_dialog_over_it_closes(
         await until(pilot, lambda: "step 8" in screen_text(app), "the run again")
         await pilot.press("n")
         await until(pilot, lambda: "batch_size" in screen_text(app), "the form again")
-        app.attach(run)
+        app.watch_run(run)
         await until(pilot, lambda: "step 8" in screen_text(app), "the run that is attached anew")
 
 
@@ -122,7 +127,7 @@ async def test_a_new_form_takes_the_keys_from_its_first_setting_on(
     open_app: OpenApp, config: RunConfig, tiny_preset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also one that was filled, and left at another setting, before a run was shown."""
-    monkeypatch.setattr(train, "launch", lambda _: None)
+    monkeypatch.setattr(service, "start", lambda _: None)
     folder = tmp_path / "runs"
     run = finished_run(config, folder, "alpha", 0.75)
     names = list(setting_fields(Recipe))
@@ -130,7 +135,7 @@ async def test_a_new_form_takes_the_keys_from_its_first_setting_on(
         await pilot.press("2")
         await until(pilot, lambda: "batch_size" in screen_text(app), "the form")
         await pilot.press("tab", "tab")
-        app.attach(run)
+        app.watch_run(run)
         await until(pilot, lambda: "step 8" in screen_text(app), "the run")
         await pilot.press("n")
         await until(pilot, lambda: isinstance(app.screen.focused, SettingInput), "the form to have the keys")
@@ -148,7 +153,7 @@ async def test_the_log_is_as_wide_as_its_panel(open_app: OpenApp, config: RunCon
     async with open_app(size=(80, 24)) as (app, pilot):
         await pilot.press("2")
         await until(pilot, lambda: "batch_size" in screen_text(app), "the form")
-        app.attach(run)
+        app.watch_run(run)
         with LineWriter(run.events_file, attempt=0) as events:
             events.append(event="warning", message=words)
         await until(pilot, lambda: words in screen_text(app), "the line")
@@ -166,9 +171,9 @@ async def test_a_late_word_of_the_run_watched_before_is_not_drawn(
     with LineWriter(before.events_file, attempt=0) as events:
         events.append(event="warning", message="of the run before")
     now = finished_run(config, tmp_path / "runs", "now", 0.875)
-    late = Polled(Watch(before).poll(), Drawing())
+    late = RunPolled(Watch(before).poll(), Drawing())
     async with open_app() as (app, pilot):
-        app.attach(now)
+        app.watch_run(now)
         await until(pilot, lambda: "epoch 2/2" in screen_text(app), "the log")
         app.screen.post_message(late)
         await pilot.pause()
@@ -185,19 +190,19 @@ async def test_a_run_that_can_not_be_read_is_told_with_nothing_of_the_run_before
     damaged = finished_run(config, tmp_path / "runs", "damaged", 0.875)
     damaged.config_file.write_text("{")
     async with open_app(size=(200, 40)) as (app, pilot):
-        app.attach(damaged)
+        app.watch_run(damaged)
         await until(pilot, lambda: f"✗ {damaged.config_file}: not valid JSON" in screen_text(app), "what is wrong")
         await pilot.pause()
         alone = screen_text(app)
     async with open_app(size=(200, 40)) as (app, pilot):
-        app.attach(before)
+        app.watch_run(before)
         await until(pilot, lambda: "epoch 2/2" in screen_text(app), "the run before")
-        app.attach(damaged)
+        app.watch_run(damaged)
         await until(pilot, lambda: screen_text(app) == alone, "the same screen")
         await pilot.press("l", "w")
         await pilot.pause()
         assert screen_text(app) == alone
-        app.attach(before)
+        app.watch_run(before)
         await until(pilot, lambda: "epoch 2/2" in screen_text(app), "the run that can be read")
 
 
@@ -213,11 +218,11 @@ async def test_nothing_of_the_run_before_is_shown_until_a_run_is_read(
             readable.wait()
         return Watch(run)
 
-    monkeypatch.setattr(train, "Watch", slow)
+    monkeypatch.setattr(watched_run, "Watch", slow)
     async with open_app() as (app, pilot):
-        app.attach(before)
+        app.watch_run(before)
         await until(pilot, lambda: "validation 0.7500" in screen_text(app), "the run before")
-        app.attach(now)
+        app.watch_run(now)
         try:
             await until(pilot, lambda: " now " in screen_text(app), "the title")
             await pilot.pause()
@@ -256,8 +261,8 @@ async def test_runs_are_listed_filtered_marked_attached_and_forked(
         await pilot.pause()
         await pilot.press("f")
         await until(pilot, lambda: isinstance(app.screen, ExploreScreen), "the fork")
-        assert app.workspace.network == config.network
-        assert app.workspace.preset.recipe == config.recipe
+        assert app.state.session.network == config.network
+        assert app.state.session.preset.recipe == config.recipe
         await until(pilot, lambda: "tiny · from alpha" in screen_text(app), "its title")
         text = screen_text(app)
         assert "1×28×28" in text
@@ -330,13 +335,13 @@ async def test_a_fork_leaves_edits_only_after_a_yes_and_begins_at_the_first_laye
     finished_run(config, tmp_path / "runs", "alpha", 0.75)
     async with open_app() as (app, pilot):
         await pilot.press("end", "y", "3")
-        edited = app.workspace.network
+        edited = app.state.session.network
         await until(pilot, lambda: "alpha" in screen_text(app), "the list")
         await pilot.press("f")
         await until(pilot, lambda: isinstance(app.screen, Confirm), "the question")
         await pilot.press("n")
         await until(pilot, lambda: isinstance(app.screen, RunsScreen), "the list below")
-        assert app.workspace.network == edited
+        assert app.state.session.network == edited
         await pilot.press("f")
         await until(pilot, lambda: isinstance(app.screen, Confirm), "the question again")
         await pilot.press("y")
@@ -389,7 +394,7 @@ async def test_the_footer_has_seven_keys_at_most(open_app: OpenApp, config: RunC
         await until(pilot, lambda: "batch_size" in screen_text(app), "the form")
         assert footer(app)[-1].endswith(" Help")
         assert len(footer(app)) <= 7
-        app.attach(run)
+        app.watch_run(run)
         await until(pilot, lambda: "x Stop" in footer(app), "the run's keys")
         assert footer(app)[-1].endswith(" Help")
         assert len(footer(app)) <= 7
@@ -405,7 +410,7 @@ async def test_every_mode_fits(open_app: OpenApp, config: RunConfig, tmp_path: P
     async with open_app(size=size) as (app, pilot):
         await pilot.press("2")
         await until(pilot, lambda: "batch_size" in screen_text(app), "the form")
-        app.attach(run)
+        app.watch_run(run)
         await until(pilot, lambda: "finished" in screen_text(app), "the run")
         text = screen_text(app)
         for needed in ("loss", "accuracy", "log", "step 8", "? Help"):

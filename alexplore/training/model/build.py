@@ -12,9 +12,9 @@ from alexplore.network.analysis import analyse
 from alexplore.network.calls import Call
 from alexplore.network.graph import IMAGE, Network
 from alexplore.network.layers.base import Layer
-from alexplore.network.layers.batch_norm import BatchNorm
 from alexplore.network.shapes import ShapeError, Shapes, shape_text
 from alexplore.network.torch_calls import torch_call
+from alexplore.runs.preflight import batch_problems
 from alexplore.training.kernels import KERNELS
 from alexplore.training.model.merge import MERGES
 
@@ -115,15 +115,8 @@ def check_last_batch(network: Network, images: int, batch_size: int) -> None:
     Raises:
         SettingError: the last batch of an epoch would be one image.
     """
-    if batch_size != 1 and images % batch_size != 1:
-        return
-    for row in analyse(network).computed:
-        one_value = row.input is not None and all(size == 1 for size in row.input[1:])
-        if isinstance(row.layer, BatchNorm) and row.layer.trains and one_value:
-            raise SettingError(
-                f"{row.layer.name} normalises over a batch, and the last batch of {images:,} images by {batch_size} is "
-                "one image: choose another batch_size"
-            )
+    for problem in batch_problems(network, images, batch_size):
+        raise SettingError(problem.message)
 
 
 def build_layer(layer: Layer, inputs: Shapes, call: Call | None = None) -> nn.Module:

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 from textual_plot import HiResMode, LegendLocation, NumericAxisFormatter, PlotWidget
 
-from alexplore.runs.watch import Curve
+from alexplore.runs.curves import Curve
 
 POINTS_A_COLUMN = 2
+PADDING = 0.04  # of the values' range, above and below them
+SINGLE_VALUE_PADDING = 0.01  # where all values are the same
 
 
 @dataclass(frozen=True)
@@ -57,33 +59,30 @@ class Curves(PlotWidget):
     margin_left = 7
 
     def draw(self, lines: Sequence[Line], epochs: float, *, logarithmic: bool = False, rising: bool = False) -> None:
-        """Draw lines anew, from epoch 0 to `epochs`, with at most two points a column.
+        """Draw lines from epoch 0 to `epochs`, with at most two points a column.
 
-        The legend of `rising` lines stands below them, that of others above.
+        The legend is below the lines where they are `rising`, else above them. It also names lines without points.
         """
         points = max(20, self.size.width * POINTS_A_COLUMN)
-        self._set_scale(logarithmic)
+        self.set_y_formatter(LogFormatter() if logarithmic else NumericAxisFormatter())
+        values: list[float] = []
         with self.app.batch_update():
             self.clear()
             for line in lines:
                 x, y = _coordinates(line.curve.thinned(points), logarithmic)
-                if not x:
-                    continue
+                values += y
                 if line.marker or len(x) == 1:
                     self.scatter(x, y, marker=line.marker or "•", marker_style=line.colour, label=line.label)
-                else:
+                elif x:
                     self.plot(x, y, line_style=line.colour, hires_mode=HiResMode.BRAILLE, label=line.label)
             self.set_xlimits(0, epochs * 1.03)
+            self.set_ylimits(*padded_limits(values))
             corner = LegendLocation.BOTTOMRIGHT if rising else LegendLocation.TOPRIGHT
-            self.show_legend(corner, is_visible=any(line.label and line.curve.values for line in lines))
+            self.show_legend(corner, is_visible=any(line.label for line in lines))
 
     def draw_nothing(self) -> None:
-        """Draw empty axes; those of the lines before, which may have been zoomed, tell of them, too."""
-        self.set_ylimits()
+        """Draw empty axes."""
         self.draw([], 1.0)
-
-    def _set_scale(self, logarithmic: bool) -> None:
-        self.set_y_formatter(LogFormatter() if logarithmic else NumericAxisFormatter())
 
 
 def _coordinates(curve: Curve, logarithmic: bool) -> tuple[list[float], list[float]]:
@@ -94,3 +93,16 @@ def _coordinates(curve: Curve, logarithmic: bool) -> tuple[list[float], list[flo
         if math.isfinite(y) and (y > 0 or not logarithmic)
     ]
     return [x for x, _ in drawn], [y for _, y in drawn]
+
+
+def padded_limits(values: Sequence[float]) -> tuple[float | None, float | None]:
+    """Return the limits of an axis on which every value is visible, (None, None) without values.
+
+    The plotting library draws a value at the upper limit above its canvas, and gives equal values an axis of equal
+    ticks.
+    """
+    if not values:
+        return None, None
+    low, high = min(values), max(values)
+    padding = PADDING * (high - low) or SINGLE_VALUE_PADDING
+    return low - padding, high + padding

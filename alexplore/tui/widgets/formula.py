@@ -17,7 +17,7 @@ from alexplore.network.analysis import Analysis
 from alexplore.network.formulas import explain
 from alexplore.network.row import Row
 from alexplore.presets.published import Published, check_published, published_text
-from alexplore.tui.widgets.painted import Painted
+from alexplore.tui.widgets.line_widget import LineWidget
 
 LABEL_WIDTH = 18
 
@@ -31,7 +31,7 @@ class Entry:
     note: str = ""
 
 
-class FormulaPanel(ScrollView, Painted, can_focus=True):
+class FormulaPanel(ScrollView, LineWidget, can_focus=True):
     """Paints its own lines, so that moving through the layers lays nothing out anew."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"formula--label", "formula--text", "formula--note"}
