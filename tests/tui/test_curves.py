@@ -1,0 +1,76 @@
+"""Curves: every point is visible, whatever the values."""
+
+from __future__ import annotations
+
+import pytest
+from textual.app import App, ComposeResult
+
+from alexplore.runs.watch import Curve
+from alexplore.tui.widgets.curves import Curves, Line, padded_limits
+from tests.support.screens import screen_text
+
+FINISHED = Curve([1, 2], [0.8740, 0.8917]), Curve([1, 2, 3], [0.8589, 0.8846, 0.8947])
+
+
+class CurvesApp(App[None]):
+    """A plot and nothing else."""
+
+    def compose(self) -> ComposeResult:
+        """The plot."""
+        yield Curves()
+
+    def draw(self, *lines: Line, epochs: float = 3.0, logarithmic: bool = False) -> None:
+        """Draw lines."""
+        self.query_one(Curves).draw(lines, epochs, logarithmic=logarithmic, rising=True)
+
+
+def marker_rows(app: App[None], marker: str) -> list[int]:
+    """The lines of the screen that hold a marker, one for each time."""
+    return [row for row, line in enumerate(screen_text(app).splitlines()) for _ in range(line.count(marker))]
+
+
+@pytest.mark.parametrize("size", [(40, 10), (80, 20), (120, 30)])
+async def test_the_highest_and_the_lowest_point_of_all_are_visible(size: tuple[int, int]) -> None:
+    async with CurvesApp().run_test(size=size) as pilot:
+        app = pilot.app
+        assert isinstance(app, CurvesApp)
+        app.draw(*(Line(None, curve, "red", marker) for curve, marker in zip(FINISHED, "●▲", strict=True)))
+        await pilot.pause()
+        first, second = marker_rows(app, "●"), marker_rows(app, "▲")
+        assert (len(first), len(second)) == (2, 3)
+        assert min(second) <= min(first)  # 0.8947 and 0.8917, which may share a line
+        assert max(second) > max(first)
+
+
+@pytest.mark.parametrize("logarithmic", [False, True])
+async def test_a_single_point_is_visible_and_its_ticks_differ(logarithmic: bool) -> None:
+    async with CurvesApp().run_test(size=(80, 20)) as pilot:
+        app = pilot.app
+        assert isinstance(app, CurvesApp)
+        app.draw(Line(None, Curve([1], [0.8589]), "red", "●"), epochs=1.0, logarithmic=logarithmic)
+        await pilot.pause()
+        assert len(marker_rows(app, "●")) == 1
+        ticks = [line.split()[0] for line in screen_text(app).splitlines()[1:-2] if line[1:7].strip()]
+        numbers = [tick.strip("│┤├┼┌└╭╰─┐┘") for tick in ticks]
+        numbers = [number for number in numbers if number]
+        assert len(set(numbers)) == len(numbers)
+
+
+async def test_a_line_without_points_is_named_in_the_legend() -> None:
+    async with CurvesApp().run_test(size=(80, 20)) as pilot:
+        app = pilot.app
+        assert isinstance(app, CurvesApp)
+        app.draw(Line("alpha", FINISHED[0], "red", "●"), Line("beta · no epoch yet", Curve(), "blue", "▲"))
+        await pilot.pause()
+        assert "alpha" in screen_text(app)
+        assert "▲  beta · no epoch yet" in screen_text(app)
+        app.draw(Line("beta · no epoch yet", Curve(), "blue", "▲"))
+        await pilot.pause()
+        assert "beta · no epoch yet" in screen_text(app)
+        assert "alpha" not in screen_text(app)
+
+
+def test_limits_leave_room_above_and_below() -> None:
+    assert padded_limits([]) == (None, None)
+    assert padded_limits([0.0, 0.5, 1.0]) == pytest.approx((-0.04, 1.04))
+    assert padded_limits([0.5, 0.5]) == pytest.approx((0.49, 0.51))
