@@ -6,7 +6,7 @@ import pytest
 from textual.app import App, ComposeResult
 
 from alexplore.runs.watch import Curve
-from alexplore.tui.widgets.curves import Curves, Line, padded_limits
+from alexplore.tui.widgets.curves import Curves, Line, Plot, padded_limits
 from tests.support.screens import screen_text
 
 FINISHED = Curve([1, 2], [0.8740, 0.8917]), Curve([1, 2, 3], [0.8589, 0.8846, 0.8947])
@@ -21,7 +21,7 @@ class CurvesApp(App[None]):
 
     def draw(self, *lines: Line, epochs: float = 3.0, logarithmic: bool = False) -> None:
         """Draw lines."""
-        self.query_one(Curves).draw(lines, epochs, logarithmic=logarithmic, rising=True)
+        self.query_one(Curves).draw(Plot(lines, epochs, logarithmic=logarithmic, rising=True))
 
 
 def marker_rows(app: App[None], marker: str) -> list[int]:
@@ -74,3 +74,24 @@ def test_limits_leave_room_above_and_below() -> None:
     assert padded_limits([]) == (None, None)
     assert padded_limits([0.0, 0.5, 1.0]) == pytest.approx((-0.04, 1.04))
     assert padded_limits([0.5, 0.5]) == pytest.approx((0.49, 0.51))
+
+
+async def test_a_wider_plot_has_more_points() -> None:
+    """Also one that was drawn before it had a size."""
+    values = [0.5 + (step % 7) / 14 for step in range(1000)]
+    curve = Curve([step / 500 for step in range(1000)], values)
+    async with CurvesApp().run_test(size=(40, 20)) as pilot:
+        app = pilot.app
+        assert isinstance(app, CurvesApp)
+        app.query_one(Curves).display = False
+        app.draw(Line("train", curve, "red"), epochs=2.0)
+        app.query_one(Curves).display = True
+        await pilot.pause()
+        narrow = drawn_points(app)
+        await pilot.resize_terminal(160, 20)
+        await pilot.pause()
+        assert drawn_points(app) > narrow
+
+
+def drawn_points(app: CurvesApp) -> int:
+    return sum(len(dataset.x) for dataset in app.query_one(Curves)._datasets)

@@ -26,7 +26,7 @@ from alexplore.tui.marked_runs import Overlay, OverlayReader, marker
 from alexplore.tui.messages import OpenRequested, RunsListed, WatchRequested
 from alexplore.tui.screens.dialogs import Confirm
 from alexplore.tui.state import AppState
-from alexplore.tui.widgets.curves import Curves, Line
+from alexplore.tui.widgets.curves import Curves, Line, Plot
 from alexplore.tui.widgets.key_bar import KeyBar
 
 POLL_SECONDS = 1.0
@@ -152,7 +152,7 @@ class RunsScreen(Screen[None]):
             Line(curve.label, curve.curve, colours[COLOURS[curve.number % len(COLOURS)]], marker(curve.number))
             for curve in self._overlay.curves
         ]
-        plot.draw(lines, self._overlay.epochs, rising=True)
+        plot.draw(Plot(lines, self._overlay.epochs, rising=True))
 
     # The selected run
 
