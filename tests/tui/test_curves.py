@@ -56,18 +56,14 @@ async def test_a_single_point_is_visible_and_its_ticks_differ(logarithmic: bool)
         assert len(set(numbers)) == len(numbers)
 
 
-async def test_a_line_without_points_is_named_in_the_legend() -> None:
+@pytest.mark.parametrize("legend", [False, True])
+async def test_lines_are_named_in_the_legend_if_there_is_one(legend: bool) -> None:
     async with CurvesApp().run_test(size=(80, 20)) as pilot:
-        app = pilot.app
-        assert isinstance(app, CurvesApp)
-        app.draw(Line("alpha", FINISHED[0], "red", "●"), Line("beta · no epoch yet", Curve(), "blue", "▲"))
+        lines = [Line("alpha", FINISHED[0], "red", "●"), Line("beta", Curve(), "blue", "▲")]
+        pilot.app.query_one(Curves).draw(Plot(lines, legend=legend))
         await pilot.pause()
-        assert "alpha" in screen_text(app)
-        assert "▲  beta · no epoch yet" in screen_text(app)
-        app.draw(Line("beta · no epoch yet", Curve(), "blue", "▲"))
-        await pilot.pause()
-        assert "beta · no epoch yet" in screen_text(app)
-        assert "alpha" not in screen_text(app)
+        assert ("alpha" in screen_text(pilot.app)) == legend
+        assert "beta" not in screen_text(pilot.app)
 
 
 def test_limits_leave_room_above_and_below() -> None:

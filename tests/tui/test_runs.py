@@ -185,7 +185,7 @@ async def test_the_overlay_follows_the_marked_runs(open_app: OpenApp, config: Ru
         await pilot.press("3")
         await until(pilot, lambda: "alpha" in screen_text(app), "the list")
         await pilot.press("space")
-        await until(pilot, lambda: "●  alpha · no epoch yet" in screen_text(app), "the legend")
+        await until(pilot, lambda: "● alpha · no epoch yet" in screen_text(app), "the legend")
 
         async def validate(epoch: int, accuracy: float) -> None:
             with LineWriter(run.metrics_file, attempt=0) as writer:
@@ -199,6 +199,21 @@ async def test_the_overlay_follows_the_marked_runs(open_app: OpenApp, config: Ru
         assert "no epoch yet" not in screen_text(app)
         await pilot.press("space")
         await until(pilot, lambda: "●" not in screen_text(app), "no overlay")
+
+
+async def test_the_legend_hides_no_point(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:
+    """Names are long, and the terminal is small: each run has a point at its second epoch."""
+    names = [f"fmnist-28-20261126-18434{number}-624ca1" for number in range(3)]
+    for number, name in enumerate(names):
+        finished_run(config, tmp_path / "runs", name, 0.5 + number / 10)
+    async with open_app(size=(80, 24)) as (app, pilot):
+        await pilot.press("3")
+        await until(pilot, lambda: names[2] in screen_text(app), "the list")
+        await pilot.press("space", "down", "space", "down", "space")
+        await until(pilot, lambda: all(screen_text(app).count(marker) == 3 for marker in "●▲■"), "all points")
+        plot = app.screen.query_one("#overlay").region
+        drawn = "\n".join(screen_text(app).splitlines()[plot.y : plot.bottom])
+        assert all(drawn.count(marker) == 1 for marker in "●▲■")
 
 
 async def test_cells_are_whole_after_they_change(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ class Stage:
 
     def running(self) -> RunDirectory:
         """Write a run that another process trains: one that holds its lock."""
-        run = self.write_run("running", "running", 33, age=1.0)
+        run = self.write_run("running", "running", 33, age=1.0, loss=2.6)
         process = subprocess.Popen(
             [sys.executable, "-c", LOCK, str(run.lock_file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )

@@ -228,8 +228,7 @@ class TrainScreen(Screen[None]):
             lines = [Line(None, raw, faint)] if self.state.raw_curves else []
             lines.append(Line("train", drawing.smooth.get(f"train/{metric}", Curve()), train))
             lines.append(Line("validation", drawing.curves.get(f"val/{metric}", Curve()), validation, marker="●"))
-            drawn = [line for line in lines if line.curve.values]
-            plot = Plot(drawn, watched.last_epoch, logarithmic=log_scale, rising=metric == "acc")
+            plot = Plot(lines, watched.last_epoch, logarithmic=log_scale, rising=metric == "acc")
             self.query_one(widget, Curves).draw(plot)
 
     def _log_news(self) -> None:

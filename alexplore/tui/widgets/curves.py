@@ -1,4 +1,4 @@
-"""Plots of curves over epochs. Import this module only where curves are shown: it loads numpy and the plotting library."""
+"""Plots of curves over epochs. Import it only where curves are shown: it loads numpy and the plotting library."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Plot:
-    """Lines from epoch 0 to `epochs`. The legend is below the lines where they are `rising`, else above them."""
+    """Lines from epoch 0 to `epochs`. A legend, if any, is below the lines where they are `rising`, else above them."""
 
     lines: Sequence[Line] = ()
     epochs: float = 1.0
     logarithmic: bool = False
     rising: bool = False
+    legend: bool = True
 
 
 class LogFormatter(NumericAxisFormatter):
@@ -73,7 +74,7 @@ class Curves(PlotWidget):
         self._plot = Plot()
 
     def draw(self, plot: Plot) -> None:
-        """Draw lines with at most two points a column. The legend also names lines without points."""
+        """Draw lines with at most two points a column."""
         self._plot = plot
         points = max(20, self.size.width * POINTS_A_COLUMN)
         self.set_y_formatter(LogFormatter() if plot.logarithmic else NumericAxisFormatter())
@@ -83,14 +84,16 @@ class Curves(PlotWidget):
             for line in plot.lines:
                 x, y = _coordinates(line.curve.thinned(points), plot.logarithmic)
                 values += y
+                if not x:
+                    continue
                 if line.marker or len(x) == 1:
                     self.scatter(x, y, marker=line.marker or "•", marker_style=line.colour, label=line.label)
-                elif x:
+                else:
                     self.plot(x, y, line_style=line.colour, hires_mode=HiResMode.BRAILLE, label=line.label)
             self.set_xlimits(0, plot.epochs * 1.03)
             self.set_ylimits(*padded_limits(values))
             corner = LegendLocation.BOTTOMRIGHT if plot.rising else LegendLocation.TOPRIGHT
-            self.show_legend(corner, is_visible=any(line.label for line in plot.lines))
+            self.show_legend(corner, is_visible=plot.legend and any(line.curve.values for line in plot.lines))
 
     def on_resize(self) -> None:
         """Draw with as many points as the new width has room for."""
