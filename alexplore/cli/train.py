@@ -83,21 +83,21 @@ def start_and_follow(
     if detach:
         start()
         typer.echo(run.name)
-        narrate(f"training in the background; watch with: alexplore runs watch {run.name}")
+        narrate(f"training in the background; watch with: {run.command('watch')}")
         return
     from alexplore.cli.follow import Interrupts, follow
 
-    narrate(f"run {run.name}")
-    told = last_sequence(run.events_file)
+    after = last_sequence(run.events_file)
     interrupts = Interrupts()
     with interrupts.counted():  # from before there is a worker that could be left behind
         process = start()
+        narrate(f"run {run.name}")
 
         def kill() -> None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
-        code = follow(run, owner=True, as_json=as_json, kill=kill, interrupts=interrupts, told=told)
+        code = follow(run, owner=True, as_json=as_json, kill=kill, interrupts=interrupts, after=after)
     # The worker knows a failure from wrong use, such as more GPUs than there are.
     raise typer.Exit(WRONG_USE if code == FAILED and process.wait() == WRONG_USE else code)
 

@@ -127,7 +127,7 @@ def check_removable(run: RunDirectory) -> None:
         RunError: a worker trains it.
     """
     if read_status(run).live:
-        raise RunError(f"{run.name} is being trained; stop it first with: alexplore runs stop {run.name}")
+        raise RunError(f"{run.name} is being trained; stop it first with: {run.command('stop')}")
 
 
 def remove(run: RunDirectory) -> None:

@@ -13,6 +13,7 @@ from alexplore.core.formatting import bytes_text
 from alexplore.network.analysis import analyse
 from alexplore.runs.config import Hardware, RunConfig, in_group
 from alexplore.runs.preflight import rank_problems
+from alexplore.runs.protocol import StartEvent
 from alexplore.training.errors import UsageError
 from alexplore.training.parallel.ranks import Ranks
 from alexplore.training.parallel.towers import place
@@ -99,9 +100,9 @@ def device_name(device: torch.device) -> str:
 
 def set_threads(device: torch.device, ranks: Ranks, history: History) -> int:
     """Give this rank its share of the cores, or as many threads as the run began with, whose sums add up alike."""
-    earlier = history.last("start") or {}
-    if device.type == "cpu" and earlier.get("device") == "cpu" and earlier.get("ranks") == ranks.size:
-        torch.set_num_threads(int(earlier["threads"]))
+    earlier = history.last(StartEvent)
+    if earlier and device.type == earlier.device == "cpu" and earlier.ranks == ranks.size:
+        torch.set_num_threads(earlier.threads)
     elif ranks.size > 1:
         torch.set_num_threads(max(1, processors() // ranks.local_size))
     return torch.get_num_threads()

@@ -190,7 +190,8 @@ class ExploreApp(App[None]):
         from alexplore.runs.directory import list_runs
         from alexplore.runs.status import read_status
 
-        live = [run.name for run in list_runs(self.state.runs_folder) if read_status(run).live]
+        live = [run for run in list_runs(self.state.runs_folder) if read_status(run).live]
         if live:
-            self.farewell = "still training: " + ", ".join(live) + f"\nwatch with: alexplore runs watch {live[0]}"
+            names = ", ".join(run.name for run in live)
+            self.farewell = f"still training: {names}\nwatch with: {live[0].command('watch')}"
         self.exit()

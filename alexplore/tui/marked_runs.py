@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from alexplore.runs.curves import Curve
 from alexplore.runs.directory import RunDirectory, RunError
-from alexplore.runs.watch import Curve, Watch
+from alexplore.runs.watch import Watch
 
 METRIC = "val/acc"
 MARKERS = "●▲■◆○△□◇"

@@ -15,7 +15,8 @@ from textual.message import Message
 if TYPE_CHECKING:
     from alexplore.presets.preset import Preset
     from alexplore.runs.directory import RunDirectory
-    from alexplore.runs.watch import Snapshot, Summary
+    from alexplore.runs.summary import Summary
+    from alexplore.runs.watch import Snapshot
     from alexplore.tui.marked_runs import Overlay
     from alexplore.tui.state import Mode
     from alexplore.tui.watched_run import Drawing

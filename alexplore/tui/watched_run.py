@@ -6,9 +6,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from alexplore.runs.curves import Curve
 from alexplore.runs.directory import RunDirectory
-from alexplore.runs.messages import event_words, number_words, speed_words
-from alexplore.runs.watch import Curve, Snapshot, Watch
+from alexplore.runs.log import RunLog
+from alexplore.runs.messages import progress_text, progress_texts
+from alexplore.runs.watch import Snapshot, Watch
 
 POLL_SECONDS = 0.5  # between two looks at a run
 LIVELY_SECONDS = 30.0  # after which a look takes twice as long to come
@@ -76,7 +78,7 @@ class WatchedRun:
         self.snapshot: Snapshot | None = None
         self.drawing = Drawing()
         self.unreadable = ""  # why the run can't be read
-        self._logged = -1  # the sequence number of the last event that was logged
+        self._log = RunLog()
         self._console_logged = False
 
     def update(self, snapshot: Snapshot, drawing: Drawing) -> bool:
@@ -93,12 +95,10 @@ class WatchedRun:
         """Return what is to be added to the log since the last call."""
         if self.snapshot is None:
             return []
-        lines = []
-        for event in self.snapshot.events_after(self._logged):
-            self._logged = event["seq"]
-            if words := event_words(event, self.snapshot.config.recipe.epochs):
-                stamp = time.strftime("%H:%M:%S", time.localtime(event.get("time", 0)))
-                lines.append(LogLine(words, stamp))
+        lines = [
+            LogLine(line.text, time.strftime("%H:%M:%S", time.localtime(line.time)))
+            for line in self._log.new_lines(self.snapshot)
+        ]
         ended_badly = self.snapshot.status.state in ("crashed", "failed")
         if ended_badly and not self._console_logged:
             lines += [LogLine(text) for text in self.run.console_tail(CONSOLE_LINES)]
@@ -117,11 +117,10 @@ class WatchedRun:
         if status.reason:
             state.append(status.reason)
         numbers = [
-            f"epoch {status.epoch:.2f}/{config.recipe.epochs}",
+            f"epoch {progress_text(self.snapshot)}",
             f"{self.snapshot.fraction:.0%}",
             f"step {status.step:,}",
-            *number_words(self.snapshot.latest),
-            *speed_words(self.snapshot),
+            *progress_texts(self.snapshot),
         ]
         return " · ".join(state) + "\n" + " · ".join(numbers)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from textual.app import App, ComposeResult
 
-from alexplore.runs.watch import Curve
+from alexplore.runs.curves import Curve
 from alexplore.tui.widgets.curves import Curves, Line, Plot, padded_limits
 from tests.support.screens import screen_text
 

@@ -14,7 +14,7 @@ from alexplore.runs.directory import RunDirectory, RunError, create_run, list_ru
 from alexplore.runs.lines import LineWriter
 from alexplore.runs.messages import summary_cells
 from alexplore.runs.status import Status, write_status
-from alexplore.runs.watch import summarise
+from alexplore.runs.summary import summarise
 from alexplore.tui.app import ExploreApp
 from alexplore.tui.screens import runs
 from alexplore.tui.screens.dialogs import Confirm

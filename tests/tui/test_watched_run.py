@@ -56,7 +56,7 @@ def test_a_line_has_the_time_of_its_event(run: RunDirectory, monkeypatch: pytest
     watched, poller = WatchedRun(run), Poller(run, 0.0)
     look(watched, poller)
     assert watched.snapshot is not None
-    moment = watched.snapshot.events[-1]["time"]
+    moment = watched.snapshot.events[-1].head.time
     assert watched.new_log_lines() == [LogLine("now", time.strftime("%H:%M:%S", time.gmtime(moment)))]
 
 

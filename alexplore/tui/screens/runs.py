@@ -21,7 +21,7 @@ from alexplore.presets.preset import Preset
 from alexplore.runs import service
 from alexplore.runs.directory import RunDirectory, RunError, list_runs
 from alexplore.runs.messages import summary_cells
-from alexplore.runs.watch import Summary, summarise
+from alexplore.runs.summary import RunList, Summary
 from alexplore.tui.marked_runs import Overlay, OverlayReader, marker
 from alexplore.tui.messages import OpenRequested, RunsListed, WatchRequested
 from alexplore.tui.screens.dialogs import Confirm
@@ -91,13 +91,13 @@ class RunsScreen(Screen[None]):
 
     @work(thread=True, exclusive=True, group="poll")
     def _poll(self) -> None:
-        worker, reader, reported = get_current_worker(), OverlayReader(), ""
+        worker, run_list, reader, reported = get_current_worker(), RunList(), OverlayReader(), ""
         while not worker.is_cancelled:
             self._look_now.clear()
             try:
                 runs = list_runs(self.state.runs_folder)
                 overlay = reader.read(self.state.marked.marked(runs))
-                self.post_message(RunsListed([summarise(run) for run in runs], overlay))
+                self.post_message(RunsListed(run_list.summarise(runs), overlay))
                 reported = ""
             except RunError as error:  # of a file system that may come back
                 if str(error) != reported:

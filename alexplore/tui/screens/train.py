@@ -19,9 +19,9 @@ from textual.worker import get_current_worker
 from alexplore.core.errors import AlexploreError
 from alexplore.core.formatting import bytes_text
 from alexplore.runs import service
+from alexplore.runs.curves import Curve
 from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.status import read_status
-from alexplore.runs.watch import Curve
 from alexplore.tui.form import Form
 from alexplore.tui.messages import ModeRequested, RunPolled, RunUnreadable, WatchRequested
 from alexplore.tui.state import AppState

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from textual_plot import HiResMode, LegendLocation, NumericAxisFormatter, PlotWidget
 
-from alexplore.runs.watch import Curve
+from alexplore.runs.curves import Curve
 
 POINTS_A_COLUMN = 2
 PADDING = 0.04  # of the values' range, above and below them
