@@ -31,7 +31,7 @@ tests: $(INSTALLED)
 	$(BIN)/pytest -n 2
 
 picture: $(INSTALLED)
-	$(BIN)/python docs/picture.py
+	$(BIN)/python -m docs.picture
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

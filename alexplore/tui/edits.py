@@ -11,7 +11,8 @@ from typing import Any
 
 from alexplore.core.settings import integer, optional, setting
 from alexplore.network.graph import TOWERS, Network
-from alexplore.network.layers import LAYER_TYPES, Layer
+from alexplore.network.layers import LAYER_TYPES
+from alexplore.network.layers.base import Layer
 from alexplore.tui.form import NAME, Form, given_values
 
 Build = Callable[[Mapping[str, Any]], Network]
@@ -53,7 +54,7 @@ class InputSettings:
     channels: int = setting(integer(1), 3, "channels of the input image")
     height: int = setting(integer(1), 227, "pixels of the input image")
     width: int = setting(integer(1), 227, "pixels of the input image")
-    classes: int | None = setting(optional(integer(1)), None, "outputs of the last linear layer")
+    classes: int | None = setting(optional(integer(1)), None, "outputs of the last layer with weights")
     towers: int = setting(TOWERS, 1, "devices that the network is split over")
 
 

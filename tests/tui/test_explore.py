@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
-from alexplore.export import FORMATS, SUFFIXES
+from alexplore.export import FORMATS
 from alexplore.presets.library import load_preset, shipped_folder
 from alexplore.tui.screens.dialogs import HelpScreen
 from alexplore.tui.screens.explore import ExploreScreen
 from alexplore.tui.widgets.layer_table import LayerTable
+from alexplore.tui.widgets.settings_editor import SettingsEditor
 from tests.support.screens import footer, form_message, screen_text, type_into
 from tests.tui.conftest import OpenApp
 
@@ -87,6 +89,40 @@ async def test_what_can_not_be_is_said_while_typing_and_not_kept(open_app: OpenA
         assert app.state.session.network == load_preset("paper").network
         await pilot.press("escape")
         assert "allowed" not in screen_text(app)
+
+
+async def test_an_unreadable_value_shows_the_network_as_it_was(open_app: OpenApp) -> None:
+    """An emptied field, too: with stride 1, the default, the network would have ten times the parameters."""
+    async with open_app() as (app, pilot):
+        await pilot.press("enter")
+        app.screen.query_one(SettingsEditor).select("stride")
+        await pilot.press("backspace")
+        await pilot.pause()
+        assert (
+            form_message(app) == "✗ stride: found nothing, allowed: an integer ≥ 1 or [height, width]; the default is 1"
+        )
+        assert "60,965,224 params" in screen_text(app)
+        await pilot.press("1")
+        await pilot.pause()
+        assert "▲96×217×217" in screen_text(app)
+        await pilot.press("backspace", *"abc")
+        await pilot.pause()
+        assert 'stride: found "abc", allowed: an integer ≥ 1' in form_message(app)
+        text = screen_text(app)
+        assert "60,965,224 params" in text
+        assert "▲" not in text
+        assert "+0 params" in text
+        await pilot.press("enter")
+        await pilot.pause()
+        assert app.screen.query_one("#editor").display
+        assert app.state.session.network == load_preset("paper").network
+
+
+async def test_an_empty_optional_setting_is_shown_as_not_set(open_app: OpenApp) -> None:
+    async with open_app(size=(200, 60)) as (app, pilot):
+        await pilot.press("enter")
+        await pilot.pause()
+        assert re.search(r"in_channels +not set", screen_text(app))
 
 
 @pytest.mark.parametrize("size", [(80, 16), (80, 24), (120, 40)])
@@ -275,8 +311,8 @@ async def test_exporting_writes_a_file_for_each_format(
             await pilot.pause()
             await pilot.press("enter")
             await pilot.pause()
-    assert {path.name for path in tmp_path.glob("lenet*")} == {f"lenet{suffix}" for suffix in SUFFIXES.values()}
-    assert len(set(SUFFIXES.values())) == len(FORMATS)
+    assert {path.name for path in tmp_path.glob("lenet*")} == {f"lenet{form.ending}" for form in FORMATS.values()}
+    assert len({form.ending for form in FORMATS.values()}) == len(FORMATS)
     assert "import torch" in (tmp_path / "lenet.py").read_text()
 
 

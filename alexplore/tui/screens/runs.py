@@ -26,7 +26,7 @@ from alexplore.tui.marked_runs import Overlay, OverlayReader, marker
 from alexplore.tui.messages import OpenRequested, RunsListed, WatchRequested
 from alexplore.tui.screens.dialogs import Confirm
 from alexplore.tui.state import AppState
-from alexplore.tui.widgets.curves import Curves, Line
+from alexplore.tui.widgets.curves import Curves, Line, Plot
 from alexplore.tui.widgets.key_bar import KeyBar
 
 POLL_SECONDS = 1.0
@@ -66,6 +66,7 @@ class RunsScreen(Screen[None]):
             yield DataTable(id="runs-table", cursor_type="row", zebra_stripes=True)
             yield Static("No runs yet: press 2 to train.", id="no-runs")
             yield Curves(id="overlay")
+            yield Static(id="overlay-legend")
         yield KeyBar()
 
     def on_mount(self) -> None:
@@ -74,7 +75,7 @@ class RunsScreen(Screen[None]):
         for column in COLUMNS:
             table.add_column(_aligned(column, column), key=column)
         self.query_one("#runs-filter").display = False
-        self.query_one("#overlay").display = False
+        self.query_one("#overlay").display = self.query_one("#overlay-legend").display = False
         self.query_one("#overlay").border_title = "validation accuracy"
         table.focus()
 
@@ -145,14 +146,17 @@ class RunsScreen(Screen[None]):
         return tuple(_aligned(column, cell) for column, cell in zip(COLUMNS, cells, strict=True))
 
     def _draw_overlay(self) -> None:
-        plot = self.query_one("#overlay", Curves)
-        plot.display = bool(self._overlay.curves)
+        """Draw the curves, with the legend below them: on top of them it would hide points."""
+        plot, legend = self.query_one("#overlay", Curves), self.query_one("#overlay-legend", Static)
+        plot.display = legend.display = bool(self._overlay.curves)
         colours = self.app.get_css_variables()
         lines = [
             Line(curve.label, curve.curve, colours[COLOURS[curve.number % len(COLOURS)]], marker(curve.number))
             for curve in self._overlay.curves
         ]
-        plot.draw(lines, self._overlay.epochs, rising=True)
+        plot.draw(Plot(lines, self._overlay.epochs, legend=False))
+        names = [Text.assemble((str(line.marker), line.colour), f" {line.label}") for line in lines]
+        legend.update(Text("   ").join(names))
 
     # The selected run
 

@@ -26,7 +26,7 @@ from alexplore.tui.form import Form
 from alexplore.tui.messages import ModeRequested, RunPolled, RunUnreadable, WatchRequested
 from alexplore.tui.state import AppState
 from alexplore.tui.watched_run import Poller, WatchedRun
-from alexplore.tui.widgets.curves import Curves, Line
+from alexplore.tui.widgets.curves import Curves, Line, Plot
 from alexplore.tui.widgets.key_bar import KeyBar
 from alexplore.tui.widgets.run_log import RunLog
 from alexplore.tui.widgets.settings_editor import SettingsEditor
@@ -218,7 +218,7 @@ class TrainScreen(Screen[None]):
         watched = self._run
         if watched is None or watched.snapshot is None:
             for curves in self.query(Curves):
-                curves.draw_nothing()
+                curves.draw(Plot())
             return
         colours = self.app.get_css_variables()
         train, faint, validation = colours["primary"], colours["primary-muted"], colours["accent"]
@@ -228,10 +228,8 @@ class TrainScreen(Screen[None]):
             lines = [Line(None, raw, faint)] if self.state.raw_curves else []
             lines.append(Line("train", drawing.smooth.get(f"train/{metric}", Curve()), train))
             lines.append(Line("validation", drawing.curves.get(f"val/{metric}", Curve()), validation, marker="●"))
-            drawn = [line for line in lines if line.curve.values]
-            self.query_one(widget, Curves).draw(
-                drawn, watched.last_epoch, logarithmic=log_scale, rising=metric == "acc"
-            )
+            plot = Plot(lines, watched.last_epoch, logarithmic=log_scale, rising=metric == "acc")
+            self.query_one(widget, Curves).draw(plot)
 
     def _log_news(self) -> None:
         log = self.query_one(RunLog)

@@ -18,8 +18,9 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from alexplore.core.formatting import bytes_text, count_text, short_count
-from alexplore.network.analysis import Analysis, Row
-from alexplore.network.layer_text import settings_text
+from alexplore.network.analysis import Analysis
+from alexplore.network.layers.base import Layer
+from alexplore.network.row import Row
 from alexplore.network.shapes import shape_text
 from alexplore.tui.widgets.line_widget import LineWidget
 
@@ -41,7 +42,7 @@ class Column:
     short: Callable[[Row], str] | None = None  # where the text is too long
 
 
-_cached_settings = lru_cache(maxsize=4096)(settings_text)
+_cached_settings = lru_cache(maxsize=4096)(Layer.summary)
 
 
 def _both(height: int, width: int) -> str:

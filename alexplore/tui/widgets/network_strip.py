@@ -12,7 +12,8 @@ from textual import events
 from textual.message import Message
 from textual.strip import Strip
 
-from alexplore.network.analysis import Analysis, Row
+from alexplore.network.analysis import Analysis
+from alexplore.network.row import Row
 from alexplore.tui.widgets.line_widget import LineWidget
 
 BLOCKS = " ▁▂▃▄▅▆▇█"

@@ -1,4 +1,4 @@
-"""Train and Runs: a real worker is started, watched, paused, stopped and resumed; runs are listed, marked, forked."""
+"""Train: the form of the planned run, and a watched run; a real worker is started, paused, stopped and resumed."""
 
 from __future__ import annotations
 
@@ -10,32 +10,26 @@ import time
 from pathlib import Path
 
 import pytest
-from textual.pilot import Pilot
-from textual.widgets import DataTable, Input, RichLog
+from textual.widgets import RichLog
 
 from alexplore.core.settings import setting_fields
 from alexplore.presets.recipe import Recipe
 from alexplore.runs import service
 from alexplore.runs.config import RunConfig
-from alexplore.runs.directory import RunDirectory, RunError, create_run, list_runs
+from alexplore.runs.directory import RunDirectory, create_run, list_runs
 from alexplore.runs.lines import LineWriter
-from alexplore.runs.messages import summary_cells
 from alexplore.runs.status import Status, read_status, write_status
-from alexplore.runs.summary import summarise
 from alexplore.runs.watch import Watch
 from alexplore.tui import watched_run
 from alexplore.tui.app import ExploreApp
 from alexplore.tui.messages import RunPolled
-from alexplore.tui.screens import runs
-from alexplore.tui.screens.dialogs import Confirm
 from alexplore.tui.screens.explore import ExploreScreen
-from alexplore.tui.screens.runs import RunsScreen
 from alexplore.tui.screens.train import TrainScreen
 from alexplore.tui.watched_run import Drawing
-from alexplore.tui.widgets.layer_table import LayerTable
+from alexplore.tui.widgets.run_log import RunLog
 from alexplore.tui.widgets.settings_editor import SettingInput, SettingsEditor
 from tests.support.runs import finished_run
-from tests.support.screens import footer, form_message, screen_text, until
+from tests.support.screens import form_message, screen_text, until
 from tests.tui.conftest import OpenApp
 
 
@@ -235,185 +229,104 @@ async def test_nothing_of_the_run_before_is_shown_until_a_run_is_read(
         await until(pilot, lambda: "validation 0.8750" in screen_text(app), "the run")
 
 
-async def test_runs_are_listed_filtered_marked_attached_and_forked(
-    open_app: OpenApp, config: RunConfig, tmp_path: Path
+async def test_t_sets_up_the_network_in_explore_also_while_a_run_is_watched(
+    open_app: OpenApp, config: RunConfig, tiny_preset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(service, "start", lambda _: None)
     folder = tmp_path / "runs"
-    finished_run(config, folder, "alpha", 0.75)
-    finished_run(config, folder, "beta", 0.875)
-    async with open_app() as (app, pilot):
-        await pilot.press("3")
-        await until(pilot, lambda: "0.8750" in screen_text(app), "the list")
-        table = app.screen.query_one(DataTable)
-        assert table.row_count == 2
-
-        await pilot.press("space", "down", "space")
-        await until(pilot, lambda: "validation accuracy" in screen_text(app), "the overlay")
-        assert {"●", "▲"} <= set(screen_text(app))
-
-        await pilot.press("slash", *"alpha")
-        await until(pilot, lambda: table.row_count == 1, "the filter")
-        app.screen.query_one(Input).value = ""
-        await pilot.press("enter")
-        await until(pilot, lambda: table.row_count == 2, "all runs again")
-
-        await pilot.press("x")
-        await pilot.pause()
-        await pilot.press("f")
-        await until(pilot, lambda: isinstance(app.screen, ExploreScreen), "the fork")
-        assert app.state.session.network == config.network
-        assert app.state.session.preset.recipe == config.recipe
-        await until(pilot, lambda: "tiny · from alpha" in screen_text(app), "its title")
-        text = screen_text(app)
-        assert "1×28×28" in text
-        assert "4×28×28" in text  # of its convolution, which keeps the image's size
-        assert "7,890 params" in text  # 4·(3·3 + 1) and 10·(4·14·14 + 1)
-
-        await pilot.press("3")
-        await until(pilot, lambda: isinstance(app.screen, RunsScreen), "the list again")
-        await pilot.press("enter")
-        await until(pilot, lambda: "finished" in screen_text(app) and "100%" in screen_text(app), "the run")
-
-
-async def test_the_list_has_the_cells_of_the_command_line(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:
-    """Also of a run that nothing was heard of yet."""
-    run = create_run(config, tmp_path / "runs", "alpha")
-    async with open_app() as (app, pilot):
-        await pilot.press("3")
-        await until(pilot, lambda: "alpha" in screen_text(app), "the list")
-        cells = app.screen.query_one(DataTable).get_row(run.name)
-        assert tuple(str(cell) for cell in cells) == (" ", *summary_cells(summarise(run)))
-
-
-async def test_the_name_of_a_run_is_shown_as_it_is(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:
-    """Wherever it stands: what is in brackets is no markup."""
-    name = "[red]x"
-    finished_run(config, tmp_path / "runs", name, 0.75)
-    async with open_app(notifications=True) as (app, pilot):
-        await pilot.press("3")
-        await until(pilot, lambda: "0.7500" in screen_text(app), "the list")
-        assert screen_text(app).count(name) == 1
-        await pilot.press("slash", *name, "enter")
-        await until(pilot, lambda: screen_text(app).count(name) == 2, "the filter and the run")
-        await pilot.press("space")
-        await until(pilot, lambda: screen_text(app).count(name) == 3, "the legend of its curve")
-        await pilot.press("r")
-        await until(pilot, lambda: f"{name} is finished" in screen_text(app), "a notification in the list")
-        app.clear_notifications()
-        await pilot.press("delete")
-        await until(pilot, lambda: f"Delete {name}" in screen_text(app), "the question")
-        await pilot.press("n")
-        await until(pilot, lambda: isinstance(app.screen, RunsScreen), "the list again")
-        await pilot.press("enter")
-        await until(pilot, lambda: "step 8" in screen_text(app), "the run")
-        assert screen_text(app).splitlines()[0].count(name) == 1
-        await pilot.press("r")
-        await until(pilot, lambda: f"{name} is finished" in screen_text(app), "a notification beside the run")
-
-
-async def test_the_list_goes_on_when_the_folder_can_be_read_again(
-    open_app: OpenApp, config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    finished_run(config, tmp_path / "runs", "alpha", 0.75)
-
-    answers = iter([RunError("the server is away")])
-
-    def away_at_first(folder: Path) -> list[RunDirectory]:
-        for error in answers:
-            raise error
-        return list_runs(folder)
-
-    monkeypatch.setattr(runs, "list_runs", away_at_first)
-    async with open_app() as (app, pilot):
-        await pilot.press("3")
-        await until(pilot, lambda: "alpha" in screen_text(app), "the list")
-
-
-async def test_a_fork_leaves_edits_only_after_a_yes_and_begins_at_the_first_layer(
-    open_app: OpenApp, config: RunConfig, tmp_path: Path
-) -> None:
-    finished_run(config, tmp_path / "runs", "alpha", 0.75)
-    async with open_app() as (app, pilot):
-        await pilot.press("end", "y", "3")
-        edited = app.state.session.network
-        await until(pilot, lambda: "alpha" in screen_text(app), "the list")
-        await pilot.press("f")
-        await until(pilot, lambda: isinstance(app.screen, Confirm), "the question")
-        await pilot.press("n")
-        await until(pilot, lambda: isinstance(app.screen, RunsScreen), "the list below")
-        assert app.state.session.network == edited
-        await pilot.press("f")
-        await until(pilot, lambda: isinstance(app.screen, Confirm), "the question again")
-        await pilot.press("y")
-        await until(pilot, lambda: isinstance(app.screen, ExploreScreen), "the fork")
-        layers = app.screen.query_one(LayerTable)
-        assert layers.cursor == 0
-        await pilot.press("end", "enter")
-        await until(pilot, lambda: app.screen.query_one("#editor").display, "the form of a layer")
-        assert layers.cursor == len(config.network.layers) - 1
-
-
-async def ask_to_delete(app: ExploreApp, pilot: Pilot[None], run: str) -> None:
-    await pilot.press("3")
-    await until(pilot, lambda: run in screen_text(app), "the list")
-    await pilot.press("delete")
-    await until(pilot, lambda: isinstance(app.screen, Confirm), "the question")
-
-
-async def test_a_run_is_deleted_only_after_a_yes(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:
-    run = finished_run(config, tmp_path / "runs", "alpha", 0.75)
-    async with open_app() as (app, pilot):
-        await ask_to_delete(app, pilot, "alpha")
-        await pilot.press("n")
-        await until(pilot, lambda: isinstance(app.screen, RunsScreen), "the list below")
-        assert run.path.exists()
-        await pilot.press("delete")
-        await until(pilot, lambda: isinstance(app.screen, Confirm), "the question again")
-        await pilot.press("y")
-        await until(pilot, lambda: not run.path.exists(), "the deletion")
-        await until(pilot, lambda: "No runs yet" in screen_text(app), "the empty list")
-
-
-async def test_a_run_that_starts_while_its_deletion_is_asked_about_stays(
-    open_app: OpenApp, config: RunConfig, tmp_path: Path
-) -> None:
-    run = finished_run(config, tmp_path / "runs", "alpha", 0.75)
-    async with open_app() as (app, pilot):
-        await ask_to_delete(app, pilot, "alpha")
-        run.status_file.unlink()  # as of a run that was just launched, whose worker has not said anything yet
-        await pilot.press("y")
-        await until(pilot, lambda: bool(app._notifications) or not run.path.exists(), "an answer")
-        assert run.path.exists()
-        assert "being trained" in next(iter(app._notifications)).message
-
-
-async def test_the_footer_has_seven_keys_at_most(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:
-    run = finished_run(config, tmp_path / "runs", "alpha", 0.75)
-    async with open_app(size=(80, 24)) as (app, pilot):
-        await pilot.press("2")
-        await until(pilot, lambda: "batch_size" in screen_text(app), "the form")
-        assert footer(app)[-1].endswith(" Help")
-        assert len(footer(app)) <= 7
+    run = finished_run(config, folder, "alpha", 0.75)
+    async with open_app(str(tiny_preset)) as (app, pilot):
         app.watch_run(run)
-        await until(pilot, lambda: "x Stop" in footer(app), "the run's keys")
-        assert footer(app)[-1].endswith(" Help")
-        assert len(footer(app)) <= 7
-        await pilot.press("3")
-        await until(pilot, lambda: "f Fork" in footer(app), "the list's keys")
-        assert footer(app)[-1].endswith(" Help")
-        assert len(footer(app)) <= 7
+        await until(pilot, lambda: "step 8" in screen_text(app), "the run")
+        await pilot.press("1", "y", "t")  # a layer more
+        await until(pilot, lambda: "Train tiny (edited)" in screen_text(app), "the form")
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, ExploreScreen), "the way back")
+        await pilot.press("2")
+        await until(pilot, lambda: "step 8" in screen_text(app), "the run that is watched")
+        await pilot.press("1", "t")
+        await until(pilot, lambda: "Train tiny (edited)" in screen_text(app), "the form again")
+        await pilot.press("enter")
+        await until(pilot, lambda: len(list_runs(folder)) == 2, "another run")
+        assert {len(run.config().network.layers) for run in list_runs(folder)} == {5, 6}
 
 
-@pytest.mark.parametrize("size", [(60, 20), (80, 24), (120, 40)])
-async def test_every_mode_fits(open_app: OpenApp, config: RunConfig, tmp_path: Path, size: tuple[int, int]) -> None:
-    run = finished_run(config, tmp_path / "runs", "alpha", 0.75)
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_a_run_that_can_not_be_trained_is_refused_at_its_setting(
+    open_app: OpenApp, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    """The paper's recipe needs a folder of images; the refusal is the command line's, and leaves no run."""
     async with open_app(size=size) as (app, pilot):
         await pilot.press("2")
         await until(pilot, lambda: "batch_size" in screen_text(app), "the form")
+        await pilot.press("enter")
+        await until(pilot, lambda: "an image folder has to be named: --data DIR" in form_message(app), "the refusal")
+        assert list_runs(tmp_path / "runs") == []
+        editor = app.screen.query_one(SettingsEditor)
+        line = screen_text(app).splitlines()[editor.query_one(SettingInput).region.y]
+        assert "folder " in line
+        await pilot.press(*"/nonexistent")
+        await pilot.pause()
+        assert form_message(app).startswith("folder: folder of the data set")
+        await pilot.press("enter")
+        await until(pilot, lambda: "/nonexistent" in form_message(app), "another refusal")
+        assert list_runs(tmp_path / "runs") == []
+
+
+async def test_what_is_set_for_a_run_is_no_edit_of_the_preset(
+    open_app: OpenApp, tiny_preset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "start", lambda _: None)
+    async with open_app(str(tiny_preset)) as (app, pilot):
+        await pilot.press("2")
+        await until(pilot, lambda: "batch_size" in screen_text(app), "the form")
+        set_field(app, "epochs", "3")
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(list_runs(tmp_path / "runs")), "a run")
+        await pilot.press("1")
+        await until(pilot, lambda: isinstance(app.screen, ExploreScreen), "Explore")
+        assert "(edited)" not in screen_text(app)
+        await pilot.press("t")
+        await until(pilot, lambda: "batch_size" in screen_text(app), "the form again")
+        assert app.state.planned.config().recipe.epochs == 3
+        await pilot.press("escape", "q")
+        await until(pilot, lambda: not app.is_running, "the end, without a question")
+
+
+async def test_the_form_tells_the_memory_of_its_own_network(open_app: OpenApp, tiny_preset: Path) -> None:
+    async with open_app() as (app, pilot):
+        await pilot.press("2")
+        await until(pilot, lambda: "batch_size" in screen_text(app), "the form")
+        papers = str(app.screen.query_one("#recipe").border_subtitle)
+        assert papers.startswith("takes 1.8 GiB · ")
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, ExploreScreen), "Explore")
+        app.explore.open_named(str(tiny_preset))
+        await until(pilot, lambda: app.state.session.preset.name == "tiny", "the tiny network")
+        await pilot.press("2")
+        await until(pilot, lambda: isinstance(app.screen, TrainScreen), "the form again")
+        await until(pilot, lambda: str(app.screen.query_one("#recipe").border_subtitle) != papers, "another size")
+        assert "MiB · enter starts" in str(app.screen.query_one("#recipe").border_subtitle)
+
+
+async def test_a_dialog_over_a_run_keeps_the_place_in_its_log(
+    open_app: OpenApp, config: RunConfig, tmp_path: Path
+) -> None:
+    run = finished_run(config, tmp_path / "runs", "alpha", 0.75)
+    with LineWriter(run.events_file, attempt=0) as events:
+        for number in range(100):
+            events.append(event="warning", message=f"line {number}")
+    async with open_app() as (app, pilot):
         app.watch_run(run)
-        await until(pilot, lambda: "finished" in screen_text(app), "the run")
-        text = screen_text(app)
-        for needed in ("loss", "accuracy", "log", "step 8", "? Help"):
-            assert needed in text, needed
-        await pilot.press("3")
-        await until(pilot, lambda: "0.7500" in screen_text(app), "the list")
+        await until(pilot, lambda: "line 99" in screen_text(app), "the log")
+        log = app.screen.query_one(RunLog)
+        await pilot.press("home")
+        await until(pilot, lambda: log.scroll_y == 0, "its beginning")
+        app.screen.query_one("#loss").focus()
+        await pilot.press("question_mark")
+        await until(pilot, lambda: app.screen.is_modal, "the dialog")
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, TrainScreen), "the screen below")
+        await pilot.pause(1.0)  # longer than it takes to read the run again
+        assert log.scroll_y == 0
+        assert app.screen.focused is app.screen.query_one("#loss")
