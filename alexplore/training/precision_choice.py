@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from alexplore.presets.precisions import MARGIN
 from alexplore.presets.recipe import Recipe
+from alexplore.runs.protocol import PrecisionEvent
 from alexplore.training.data import Dataset, Preprocess
 from alexplore.training.loop import Objective
 from alexplore.training.parallel.ranks import Ranks
@@ -28,62 +27,29 @@ PASS_SECONDS = 1.0
 """Processor time on a CPU that a forward and a backward pass over the timed images should take at most."""
 
 
-@dataclass(frozen=True)
-class PrecisionChoice:
-    """A precision with what it was chosen by: the fields of the event `precision`."""
-
-    precision: str
-    """fp32, bf16 or fp16."""
-
-    device: str
-    """cpu or cuda."""
-
-    peak_flops: float
-    """Floating-point operations a second of a large matrix multiplication in this precision, on one device."""
-
-    images: int = 0
-    """Images in the forward and backward pass that was timed; 0 if the recipe names the precision."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-    """Time of that pass by precision, of the slowest rank: on a CPU the processor time of one thread."""
-
-    speedup: float | None = None
-    """Time in fp32 divided by that in bf16; None if the recipe names the precision."""
-
-    kept: bool = False
-    """Whether an earlier attempt of the run made this choice."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields by name."""
-        return asdict(self)
-
-
-def kept_choice(recipe: Recipe, device: torch.device, earlier: Mapping[str, Any] | None) -> PrecisionChoice | None:
+def kept_choice(recipe: Recipe, device: torch.device, earlier: PrecisionEvent | None) -> PrecisionEvent | None:
     """Return the choice that an earlier attempt made, or None if it was for another device or another precision.
 
-    `earlier` is the run's last event `precision`. A resumed run keeps the choice, so that it ends with the same bits.
+    `earlier` is the run's last event of this kind. A resumed run keeps the choice, so that it ends with the same bits.
     """
-    if earlier is None or earlier.get("device") != device.type:
+    if earlier is None or earlier.device != device.type or recipe.precision not in ("auto", earlier.precision):
         return None
-    if recipe.precision not in ("auto", earlier.get("precision")):
-        return None
-    known = {name: earlier[name] for name in PrecisionChoice.__dataclass_fields__ if name in earlier}
-    return PrecisionChoice(**{**known, "kept": True})
+    return replace(earlier, kept=True)
 
 
 def choose_precision(
     recipe: Recipe, model: nn.Module, dataset: Dataset, preprocess: Preprocess, ranks: Ranks
-) -> PrecisionChoice:
+) -> PrecisionEvent:
     """Return the recipe's precision, or for `auto` the faster one; the same on all ranks.
 
     bf16 is chosen if a forward and a backward pass over real images are `MARGIN` times faster in it than in fp32.
     """
     device = preprocess.device
     if recipe.precision != "auto":
-        return PrecisionChoice(recipe.precision, device.type, matmul_peak(device, recipe.precision))
+        return PrecisionEvent(recipe.precision, device.type, matmul_peak(device, recipe.precision))
     images, comparison = _compare_precisions(recipe, model, dataset, preprocess, ranks)
     name = FASTER if comparison.speedup >= MARGIN else EXACT
-    return PrecisionChoice(
+    return PrecisionEvent(
         precision=name,
         device=device.type,
         peak_flops=matmul_peak(device, name),

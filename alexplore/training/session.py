@@ -11,8 +11,16 @@ from alexplore.core.atomic_files import write_atomically
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network
 from alexplore.runs.config import RunConfig
-from alexplore.runs.control import pending
+from alexplore.runs.control import Request, pending
 from alexplore.runs.directory import RunDirectory
+from alexplore.runs.protocol import (
+    ControlEvent,
+    DatasetEvent,
+    PrecisionEvent,
+    PreparingEvent,
+    StartEvent,
+    WarningEvent,
+)
 from alexplore.training import checkpoint
 from alexplore.training.data import Dataset, Preprocess, left_out, open_dataset
 from alexplore.training.errors import Stopped
@@ -27,7 +35,7 @@ from alexplore.training.parallel.towers import TowerState, build_tower
 from alexplore.training.precision import Precision
 from alexplore.training.precision_choice import choose_precision, kept_choice
 from alexplore.training.randomness import seed_for
-from alexplore.training.run_writer import History, Journal
+from alexplore.training.run_writer import History, RunWriter
 from alexplore.training.signals import Signals
 from alexplore.training.sync_points import Pulse
 
@@ -37,7 +45,7 @@ def train(
     config: RunConfig,
     ranks: Ranks,
     device: torch.device,
-    journal: Journal,
+    journal: RunWriter,
     history: History,
     signals: Signals,
 ) -> None:
@@ -51,7 +59,7 @@ def train(
 
     def starting(doing: str) -> None:
         for request in pending(run) if ranks.rank == 0 else ():
-            journal.event("control", request=request.id, step=0, **_answer(request.action))
+            journal.event(_answer(request))
             signals.stop = signals.stop or request.action == "stop"
         if signals.stop:
             raise Stopped
@@ -62,16 +70,16 @@ def train(
     def report(line: str) -> None:
         """What opening and reading the data have to say: before training what is waited for, then a warning."""
         if begun:
-            journal.event("warning", message=line)
+            journal.event(WarningEvent(line))
         else:
-            journal.event("preparing", message=line)
+            journal.event(PreparingEvent(line))
             starting(line)
 
     recipe, network = config.recipe, config.network
     check_classifier(network)
     if device.type == "cpu" and ranks.size > 1:
         rehearsal = f"no GPU: rehearsing on {ranks.size} CPU processes (gloo) what {ranks.size} GPUs would do"
-        journal.event("warning", message=rehearsal)
+        journal.event(WarningEvent(rehearsal))
     threads = set_threads(device, ranks, history)
 
     starting(f"loading {recipe.dataset}")
@@ -85,16 +93,16 @@ def train(
         share_statistics(model)
     held = TowerState(network, ranks.rank) if ranks.towers else checkpoint.WholeState()
     saved = ranks.first(
-        lambda: checkpoint.load(run.checkpoints_folder, lambda message: journal.event("warning", message=message))
+        lambda: checkpoint.load(run.checkpoints_folder, lambda message: journal.event(WarningEvent(message)))
     )
     if saved is not None:
         held.load_weights(model, saved.weights)
 
-    choice = kept_choice(recipe, device, history.last("precision"))
+    choice = kept_choice(recipe, device, history.last(PrecisionEvent))
     if choice is None:
         starting("timing fp32 and bf16" if recipe.precision == "auto" else "timing a matrix multiplication")
         choice = choose_precision(recipe, model, dataset, preprocess, ranks)
-    journal.event("precision", **choice.to_dict())
+    journal.event(choice)
     precision = Precision(choice.precision, device)
 
     optimizer = make_optimizer(recipe, model)
@@ -105,17 +113,18 @@ def train(
         guard.load(saved.state["guard"])
         progress = Progress.from_dict(saved.state["progress"])
     journal.event(
-        "start",
-        device=device.type,
-        device_name=device_name(device),
-        threads=threads,
-        ranks=ranks.size,
-        parallel=config.hardware.parallel,
-        precision=precision.name,
-        step=progress.step,
-        recipe=recipe.to_dict(defaults=False),
-        flops_per_image=_training_flops(network),
-        peak_flops=choice.peak_flops * ranks.size,
+        StartEvent(
+            device=device.type,
+            device_name=device_name(device),
+            threads=threads,
+            ranks=ranks.size,
+            parallel=config.hardware.parallel,
+            precision=precision.name,
+            step=progress.step,
+            recipe=recipe.to_dict(defaults=False),
+            flops_per_image=_training_flops(network),
+            peak_flops=choice.peak_flops * ranks.size,
+        )
     )
     begun = True
     for path, reason in {**dataset.train.damaged, **dataset.val.damaged}.items():
@@ -139,9 +148,10 @@ def train(
     ).train()
 
 
-def _answer(action: str) -> dict[str, str]:
-    """To a request that comes before training begins."""
-    return {"action": action, **({"error": "training has not begun"} if action == "checkpoint" else {})}
+def _answer(request: Request) -> ControlEvent:
+    """Return the answer to a request that comes before training begins."""
+    error = "training has not begun" if request.action == "checkpoint" else None
+    return ControlEvent(request.id, request.action, step=0, error=error)
 
 
 def _open_data(
@@ -149,15 +159,15 @@ def _open_data(
     config: RunConfig,
     ranks: Ranks,
     device: torch.device,
-    journal: Journal,
+    journal: RunWriter,
     report: Callable[[str], None],
 ) -> tuple[Dataset, Preprocess]:
     """The data set and what is done to its images; what it is like is written down for later questions."""
     dataset = ranks.first(lambda: open_dataset(config, device, report))
     if ranks.rank == 0:
         write_atomically(run.dataset_file, json.dumps(dataset.to_dict()) + "\n")
-    sizes = {"train": len(dataset.train), "val": len(dataset.val), "classes": len(dataset.classes)}
-    journal.event("dataset", name=dataset.name, **sizes, synthetic=dataset.synthetic)
+    sizes = len(dataset.train), len(dataset.val), len(dataset.classes)
+    journal.event(DatasetEvent(dataset.name, *sizes, synthetic=dataset.synthetic))
     return dataset, Preprocess(config.recipe, config.network.input, dataset, device)
 
 

@@ -16,25 +16,14 @@ import pytest
 from PIL import Image
 
 from alexplore.runs.config import RunConfig
-from alexplore.runs.directory import RunDirectory, create_run, find_run, list_runs
+from alexplore.runs.directory import create_run, find_run, list_runs
 from alexplore.runs.lines import LineReader, LineWriter
 from alexplore.runs.status import Status, read_status, write_status
-from tests.conftest import Alexplore
+from tests.support.processes import Alexplore
+from tests.support.runs import steps_done, wait_for_steps, wait_for_worker
 
 REAL = Path("/usr/share/datasets/fashion-mnist")
 LIMITS = ("--limit-train", "1024", "--limit-val", "256", "--device", "cpu")
-PATIENCE = 90.0
-
-
-def wait_until_it_has_metrics(run: RunDirectory) -> None:
-    """Until the run is past its first steps."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        if any("train/loss" in record for record in LineReader(run.metrics_file).read()):
-            return
-        assert read_status(run).live, run.console_tail()
-        time.sleep(0.1)
-    raise AssertionError(f"no metrics within {PATIENCE:.0f} s; {run.console_tail()}")
 
 
 def test_a_training_is_followed_in_plain_lines_and_asked_afterwards(
@@ -107,7 +96,7 @@ def test_a_detached_run_is_stopped_resumed_killed_and_resumed_again(
     assert started.returncode == 0, started.stderr
     assert started.stdout == "long\n"
     run = find_run("long", tmp_path / "runs")
-    wait_until_it_has_metrics(run)
+    wait_for_steps(run, 1)
 
     again = alexplore("runs", "resume", "long", "--detach")
     assert again.returncode == 2
@@ -121,10 +110,7 @@ def test_a_detached_run_is_stopped_resumed_killed_and_resumed_again(
     assert alexplore("runs", "stop", "long").returncode == 2
 
     assert alexplore("runs", "resume", "long", "--detach").returncode == 0
-    deadline = time.monotonic() + PATIENCE
-    while read_status(run).step <= stopped.step:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_for_worker(run, lambda: read_status(run).step > stopped.step, "steps after resuming")
     pid = read_status(run).pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
@@ -135,7 +121,7 @@ def test_a_detached_run_is_stopped_resumed_killed_and_resumed_again(
     assert "alexplore runs resume long" in crashed.stderr
 
     assert alexplore("runs", "resume", "long", "--detach").returncode == 0
-    wait_until_it_has_metrics(run)
+    wait_for_steps(run, steps_done(run) + 1)
     assert alexplore("runs", "stop", "long").returncode == 0
     attempts = [record["attempt"] for record in LineReader(run.events_file).read()]
     assert sorted(set(attempts)) == [0, 1, 2]
@@ -159,14 +145,41 @@ def test_a_resumed_run_tells_where_it_goes_on_and_nothing_old(
     assert lines.index("attempt 2, from step 0") < next(i for i, line in enumerate(lines) if "training on CPU" in line)
 
 
+def test_a_preset_whose_name_begins_with_a_dash_is_trained(
+    alexplore: Alexplore, tiny_preset: Path, tmp_path: Path
+) -> None:
+    for name in ("-dash", ".dot"):
+        preset = tiny_preset.rename(tmp_path / f"{name}.toml")
+        done = alexplore("train", "-p", str(preset), *LIMITS, "--epochs", "1")
+        assert done.returncode == 0, done.stderr
+        tiny_preset = preset
+    runs = list_runs(tmp_path / "runs")
+    assert [run.name[:4] for run in runs] == ["dot-", "dash"]
+    assert alexplore("runs", "show", runs[0].name).returncode == 0
+
+
+@pytest.mark.parametrize("command", [("evaluate",), ("predict", "image.png")])
+def test_a_broken_preset_is_told_in_one_line(
+    alexplore: Alexplore, tiny_preset: Path, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    tiny_preset.write_text(tiny_preset.read_text().replace("kernel_size = 3", "kernel_size = 99"))
+    name, *images = command
+    done = alexplore(name, str(tiny_preset), *images, "--weights", str(tmp_path / "any.safetensors"))
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        "error: conv1: the window's height 99 is larger than the input's 30 (28 with padding 1+1): "
+    )
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_bad_data_is_told_in_one_message(alexplore: Alexplore, tiny_preset: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     done = alexplore("train", "-p", str(tiny_preset), "--dataset", "imagefolder", "--data", str(empty))
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert str(empty) in done.stderr
     assert "Traceback" not in done.stderr
-    assert read_status(list_runs(tmp_path / "runs")[0]).state == "failed"
+    assert list_runs(tmp_path / "runs") == []
 
 
 def test_a_damaged_file_is_named(alexplore: Alexplore, tiny_preset: Path, tmp_path: Path) -> None:
@@ -207,7 +220,7 @@ def test_a_group_of_ranks_does_not_go_on_with_another_run(
     group = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29517"}
     done = alexplore(*options, "--epochs", "7", **group)
     assert done.returncode == 2
-    assert "is of a run with other settings" in done.stderr
+    assert "belongs to a run with other settings" in done.stderr
     many = alexplore(*options, "--epochs", "1", **{**group, "WORLD_SIZE": "5000"})
     assert "5000 ranks: a batch of" in many.stderr
     again = alexplore(*options, "--epochs", "1", **group)

@@ -9,15 +9,16 @@ import pytest
 import torch
 
 from alexplore.network.graph import Network
-from alexplore.network.layers import BatchNorm
+from alexplore.network.layers.batch_norm import BatchNorm
 from alexplore.presets.precisions import MARGIN, PRECISIONS
 from alexplore.presets.recipe import Recipe
+from alexplore.runs.protocol import PrecisionEvent
 from alexplore.training import precision_choice
 from alexplore.training.data import Dataset, Preprocess, Resident
 from alexplore.training.model.build import build
 from alexplore.training.parallel.ranks import ALONE, Ranks
 from alexplore.training.precision import TYPES
-from alexplore.training.precision_choice import PrecisionChoice, choose_precision, kept_choice
+from alexplore.training.precision_choice import choose_precision, kept_choice
 from alexplore.training.timing import Comparison
 
 CPU = torch.device("cpu")
@@ -52,7 +53,7 @@ def choose(
     recipe: Recipe = AUTO,
     ranks: Ranks = ALONE,
     seconds: float = 0.01,
-) -> PrecisionChoice:
+) -> PrecisionEvent:
     """Choose a precision where one comparison after the other finds these speedups; fp32 takes `seconds`."""
     left = list(speedups)
 
@@ -125,27 +126,24 @@ def test_a_precision_that_the_recipe_names_is_not_timed(
     monkeypatch: pytest.MonkeyPatch, small: Network, dataset: Dataset, precision: str
 ) -> None:
     found = choose(monkeypatch, small, dataset, recipe=replace(AUTO, precision=precision))
-    assert found == PrecisionChoice(precision, "cpu", 1e12)
+    assert found == PrecisionEvent(precision, "cpu", 1e12)
 
 
-CHOSEN = PrecisionChoice("bf16", "cpu", 1e12, 16, {"fp32": 0.2, "bf16": 0.1}, 2.0)
-EVENT = {"event": "precision", "seq": 3, "attempt": 0, "time": 1.0, **CHOSEN.to_dict()}
-OLD_EVENT = {key: value for key, value in EVENT.items() if key not in ("speedup", "kept")}
+CHOSEN = PrecisionEvent("bf16", "cpu", 1e12, 16, {"fp32": 0.2, "bf16": 0.1}, 2.0)
 
 
 def test_a_resumed_run_keeps_the_choice() -> None:
-    assert kept_choice(AUTO, CPU, EVENT) == replace(CHOSEN, kept=True)
-    assert kept_choice(replace(AUTO, precision="bf16"), CPU, EVENT) == replace(CHOSEN, kept=True)
-    assert kept_choice(AUTO, CPU, OLD_EVENT) == replace(CHOSEN, kept=True, speedup=None)
+    assert kept_choice(AUTO, CPU, CHOSEN) == replace(CHOSEN, kept=True)
+    assert kept_choice(replace(AUTO, precision="bf16"), CPU, CHOSEN) == replace(CHOSEN, kept=True)
 
 
 @pytest.mark.parametrize(
     ("recipe", "device", "event"),
-    [(AUTO, CPU, None), (AUTO, torch.device("cuda"), EVENT), (replace(AUTO, precision="fp32"), CPU, EVENT)],
+    [(AUTO, CPU, None), (AUTO, torch.device("cuda"), CHOSEN), (replace(AUTO, precision="fp32"), CPU, CHOSEN)],
     ids=["no earlier attempt", "another device", "another precision asked for"],
 )
 def test_the_choice_is_made_again_if_it_does_not_apply(
-    recipe: Recipe, device: torch.device, event: dict[str, object] | None
+    recipe: Recipe, device: torch.device, event: PrecisionEvent | None
 ) -> None:
     assert kept_choice(recipe, device, event) is None
 

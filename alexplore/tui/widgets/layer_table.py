@@ -18,10 +18,11 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from alexplore.core.formatting import bytes_text, count_text, short_count
-from alexplore.network.analysis import Analysis, Row
-from alexplore.network.layer_text import settings_text
+from alexplore.network.analysis import Analysis
+from alexplore.network.layers.base import Layer
+from alexplore.network.row import Row
 from alexplore.network.shapes import shape_text
-from alexplore.tui.widgets.painted import Painted
+from alexplore.tui.widgets.line_widget import LineWidget
 
 NOTHING = "–"
 NARROW_SETTINGS, SETTINGS, WIDEST_SETTINGS = 12, 24, 44
@@ -41,7 +42,7 @@ class Column:
     short: Callable[[Row], str] | None = None  # where the text is too long
 
 
-_cached_settings = lru_cache(maxsize=4096)(settings_text)
+_cached_settings = lru_cache(maxsize=4096)(Layer.summary)
 
 
 def _both(height: int, width: int) -> str:
@@ -84,7 +85,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-class LayerTable(ScrollView, Painted, can_focus=True):
+class LayerTable(ScrollView, LineWidget, can_focus=True):
     """Shows an analysis; beside a baseline, every cell that differs from it is marked ▲ (more), ▼ (less) or ≠."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -121,13 +122,15 @@ class LayerTable(ScrollView, Painted, can_focus=True):
         super().__init__(id=id)
         self._analysis: Analysis | None = None
         self._baseline: dict[str, Row] = {}
+        self._dimmed = False
         self._columns: tuple[Column, ...] = ()
         self._name_width = 9
         self._settings_width = 24
 
-    def show(self, analysis: Analysis, baseline: Analysis | None = None) -> None:
-        """Draw an analysis, marking what differs from `baseline`."""
+    def show(self, analysis: Analysis, baseline: Analysis | None = None, *, dimmed: bool = False) -> None:
+        """Draw an analysis and mark what differs from `baseline`; a `dimmed` one is not what is being typed."""
         self._analysis = analysis
+        self._dimmed = dimmed
         self._baseline = {row.layer.name: row for row in baseline.rows} if baseline else {}
         self._name_width = min(20, max([9, *(len(row.layer.name) for row in analysis.rows)]))
         self._lay_out()
@@ -184,7 +187,7 @@ class LayerTable(ScrollView, Painted, can_focus=True):
         kind = ""
         if row.error:
             kind = "layer-table--error"
-        elif row.output is None or row.params == 0:
+        elif self._dimmed or row.output is None or row.params == 0:
             kind = "layer-table--dim"
         base = self.style(kind)
         if selected:

@@ -12,8 +12,9 @@ from textual import events
 from textual.message import Message
 from textual.strip import Strip
 
-from alexplore.network.analysis import Analysis, Row
-from alexplore.tui.widgets.painted import Painted
+from alexplore.network.analysis import Analysis
+from alexplore.network.row import Row
+from alexplore.tui.widgets.line_widget import LineWidget
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 DRAWN = ("conv2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "linear")
@@ -50,7 +51,7 @@ def lay_out(rows: list[Row], columns: int, eighths: int) -> list[Block]:
     ]
 
 
-class NetworkStrip(Painted):
+class NetworkStrip(LineWidget):
     """Draws the convolutions, pools and linear layers; ╳ stands where towers exchange what they hold."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
