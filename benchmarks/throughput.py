@@ -52,7 +52,7 @@ from alexplore.runs.lines import LineReader
 from alexplore.runs.protocol import PrecisionEvent
 from alexplore.runs.status import read_status
 from alexplore.training import hardware, loop, session
-from alexplore.training.data import Dataset, Resident
+from alexplore.training.data import Dataset, ResidentSplit
 from alexplore.training.parallel.ranks import ALONE
 from alexplore.training.precision import matmul_peak
 from alexplore.training.run_writer import RunWriter, read_history
@@ -128,7 +128,7 @@ class NoSignals(Signals):
 def trainer(preset: str, images: Tensor, labels: Tensor) -> Iterator[tuple[loop.Trainer, PrecisionEvent]]:
     """The worker's trainer with all that goes with it, stopped where its first epoch would begin."""
     loaded = load_preset(preset)
-    resident = Resident(images, labels, CPU)
+    resident = ResidentSplit(images, labels, CPU)
     classes = tuple(map(str, range(int(labels.max()) + 1)))
     mean = (0.5,) * images.shape[1]
     dataset = Dataset("made", classes, images.shape[1], mean, mean, resident, resident)

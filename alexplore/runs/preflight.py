@@ -15,7 +15,7 @@ from alexplore.network.graph import Network
 from alexplore.network.layers.batch_norm import BatchNorm
 from alexplore.network.shapes import elements, shape_text
 from alexplore.runs.config import RunConfig
-from alexplore.runs.datasets import DatasetFolderError, DatasetShape, dataset_shape
+from alexplore.runs.datasets import DataError, DatasetShape, dataset_shape
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def _data_problems(config: RunConfig, *, compare_outputs: bool) -> Iterator[Prob
         return
     try:
         shape = dataset_shape(config)
-    except DatasetFolderError as error:
+    except DataError as error:
         yield Problem("folder", str(error))
         return
     if compare_outputs:
