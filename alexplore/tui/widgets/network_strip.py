@@ -1,4 +1,7 @@
-"""The network as a strip of blocks: height follows the map's size, width its channels, one row for each tower."""
+"""The picture of the network: a strip of blocks, as high as maps are large and as wide as they have channels.
+
+A network with two towers has a row of blocks for each.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ DRAWN = ("conv2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "linear")
 
 @dataclass(frozen=True)
 class Block:
-    """A layer in the strip: eighths of a line high, columns wide, beginning at column `left`."""
+    """The block of a layer: `eighths` of a line high, `width` of the `slot` columns that it has from column `left`."""
 
     row: Row
     eighths: int
@@ -31,8 +34,11 @@ class Block:
 
 
 def lay_out(rows: list[Row], columns: int, eighths: int) -> list[Block]:
-    """Blocks side by side in `columns`, the first left to the mark before a label: heights by √map size, widths by
-    √channels, both against the largest."""
+    """Return blocks side by side in `columns`, of which the first is left to the mark before a label.
+
+    Heights, at most `eighths` of a line, follow the square root of the map's size, widths that of the channels; both
+    are relative to the largest.
+    """
     if not rows or columns <= 2 * len(rows):
         return []
     slot = (columns - 1) // len(rows)
@@ -51,7 +57,7 @@ def lay_out(rows: list[Row], columns: int, eighths: int) -> list[Block]:
 
 
 class NetworkStrip(LineWidget):
-    """Draws the convolutions, pools and linear layers; ╳ stands where towers exchange what they hold."""
+    """Draws the convolutions, pools and linear layers; ╳ marks where towers exchange activations."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "network-strip--conv",
@@ -75,13 +81,13 @@ class NetworkStrip(LineWidget):
         self._blocks: list[Block] = []
 
     def show(self, analysis: Analysis, selected: int) -> None:
-        """Draw an analysis with the block of layer `selected`, or the one before it, lit."""
+        """Draw an analysis; the block of the layer at `selected`, or the last one before it, is highlighted."""
         self._analysis = analysis
         self._selected = selected
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
-        """One line of the picture; the last holds the labels."""
+        """Render one line of the picture; the last holds the labels."""
         if y == 0 or not self._blocks:
             self._blocks = self._arrange()
         lines = self.size.height - 1
@@ -108,28 +114,28 @@ class NetworkStrip(LineWidget):
         if self._towers == 2 and lines >= 4:
             lines //= 2
         room = max(1, self.size.width // 4)
-        if len(rows) > room:  # too many for one screen: those around the selected layer
+        if len(rows) > room:  # too many for the width: show those around the selected layer
             near = next((i for i, row in enumerate(rows) if row.index > self._selected), len(rows))
             first = max(0, min(near - room // 2, len(rows) - room))
             rows = rows[first : first + room]
         return lay_out(rows, self.size.width, lines * 8)
 
-    def _lit(self) -> Block | None:
+    def _highlighted(self) -> Block | None:
         before = [block for block in self._blocks if block.row.index - 1 <= self._selected]
         return before[-1] if before else (self._blocks[0] if self._blocks else None)
 
-    def _style(self, block: Block, lit: Block | None) -> Style:
+    def _style(self, block: Block, highlighted: Block | None) -> Style:
         kind = {"conv2d": "conv", "linear": "linear"}.get(block.row.layer.type, "pool")
-        name = "selected" if block is lit else kind
+        name = "selected" if block is highlighted else kind
         return self.style(f"network-strip--{name}")
 
     def _band(self, level: int) -> Strip:
-        """The line `level` lines above the ground."""
-        lit = self._lit()
+        """Render the line that is `level` lines above the bottom of a row of blocks."""
+        highlighted = self._highlighted()
         segments = [Segment(" ", self.style())]
         for block in self._blocks:
             filled = max(0, min(8, block.eighths - level * 8))
-            segments.append(Segment(BLOCKS[filled] * block.width, self._style(block, lit)))
+            segments.append(Segment(BLOCKS[filled] * block.width, self._style(block, highlighted)))
             segments.append(Segment(" " * (block.slot - block.width), self.style()))
         return Strip(segments).adjust_cell_length(self.size.width, self.style())
 
@@ -142,23 +148,25 @@ class NetworkStrip(LineWidget):
         return Strip(segments).adjust_cell_length(self.size.width, self.style())
 
     def _labels(self) -> Strip:
-        lit = self._lit()
+        highlighted = self._highlighted()
         style = self.style("network-strip--label")
         segments = []
         for block in self._blocks:
-            text = ("▸" if block is lit else " ") + _shortened(block.row.layer.name, block.slot - 1)
-            segments.append(Segment(text.ljust(block.slot), self._style(block, lit) if block is lit else style))
+            text = ("▸" if block is highlighted else " ") + _shortened(block.row.layer.name, block.slot - 1)
+            segments.append(
+                Segment(text.ljust(block.slot), self._style(block, highlighted) if block is highlighted else style)
+            )
         return Strip(segments).adjust_cell_length(self.size.width, self.style())
 
     def on_click(self, event: events.Click) -> None:
-        """Pick the block under the pointer."""
+        """Report the block under the pointer."""
         for block in self._blocks:
             if block.left <= event.x < block.left + block.slot:
                 self.post_message(self.Picked(block.row.index - 1))
 
 
 def _shortened(name: str, room: int) -> str:
-    """A name without some of its letters: its number tells it from others."""
+    """Return a name without some of its letters, but with its number, which tells it from others."""
     number = name[len(name.rstrip("0123456789")) :][-room:]
     return name if len(name) <= room else name[: room - len(number)] + number
 
