@@ -37,7 +37,14 @@ from torchvision import transforms  # type: ignore[import-untyped]
 
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network
-from alexplore.network.layers import Conv2d, Dropout, Flatten, Linear, LocalResponseNorm, MaxPool2d, ReLU, pair
+from alexplore.network.layers.activations import ReLU
+from alexplore.network.layers.conv2d import Conv2d
+from alexplore.network.layers.dropout import Dropout
+from alexplore.network.layers.flatten import Flatten
+from alexplore.network.layers.linear import Linear
+from alexplore.network.layers.local_response_norm import LocalResponseNorm
+from alexplore.network.layers.pool2d import MaxPool2d
+from alexplore.network.windows import pair
 from alexplore.presets.library import load_preset
 from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.runs.directory import RunDirectory, create_run

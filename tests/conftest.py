@@ -1,7 +1,12 @@
-"""What every test stands on: folders of its own, and small networks."""
+"""Fixtures of all tests: folders of their own, small networks, the command line; and which tests are heavy.
+
+`make check` leaves out the heavy tests: those that start a process or train. A test is heavy if it uses the fixture
+`heavy`, itself or through a fixture such as `alexplore`, or if it is in one of the `HEAVY_FOLDERS`.
+"""
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,10 +18,37 @@ from tests.support.golden import Golden, check_golden, update_golden
 from tests.support.networks import TINY, TINY_PRESET
 from tests.support.processes import Alexplore, run_alexplore
 
+ROOT = Path(__file__).parent
+HEAVY_FOLDERS = {"end_to_end"}
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option that writes golden texts instead of comparing with them."""
     parser.addoption("--update-golden", action="store_true", help="write the texts in tests/golden anew")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the heavy tests."""
+    for item in items:
+        folder = item.path.relative_to(ROOT).parts[0]
+        if folder in HEAVY_FOLDERS or "heavy" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.heavy)
+
+
+@pytest.fixture
+def heavy() -> None:
+    """Mark the tests that use this, in whatever way, as heavy: they start a process or train."""
+
+
+@pytest.fixture(autouse=True)
+def no_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail a test that starts a process though it is not marked as heavy."""
+    if request.node.get_closest_marker("heavy") is None:
+
+        def refuse(process: object, command: object, *_: object, **__: object) -> None:
+            pytest.fail(f'starts {command}: give the test @pytest.mark.usefixtures("heavy")')
+
+        monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
 
 
 @pytest.fixture
@@ -57,6 +89,6 @@ def config(tiny: Network) -> RunConfig:
 
 
 @pytest.fixture
-def alexplore() -> Alexplore:
+def alexplore(heavy: None) -> Alexplore:
     """Return what runs the command line in a process of its own, without a terminal."""
     return run_alexplore

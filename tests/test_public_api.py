@@ -40,6 +40,7 @@ def test_every_public_name_is_there_and_no_other() -> None:
     assert not hasattr(alexplore, "analyze")
 
 
+@pytest.mark.usefixtures("heavy")
 @pytest.mark.parametrize(
     ("program", "ours", "torch"),
     [

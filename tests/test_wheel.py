@@ -24,6 +24,7 @@ def pip(*arguments: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.usefixtures("heavy")
 def test_the_wheel_runs_in_an_empty_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # neither the folder nor a variable leads to the checkout
     monkeypatch.delenv("PYTHONPATH", raising=False)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from alexplore.core.settings import toml_text
-from alexplore.network.layer_text import settings_text
 from alexplore.runs.messages import progress_text, state_text
 from alexplore.runs.protocol import METRICS, Metric
 from alexplore.runs.watch import Snapshot
@@ -51,7 +50,7 @@ def _compare_layers(snapshots: Sequence[Snapshot]) -> list[ComparedRow]:
         if len(there) == len(layers) and len({layer.type for layer in there}) == 1:
             rows += _differing([{f"{name}.{key}": value for key, value in layer.settings().items()} for layer in there])
         else:
-            texts = [None if layer is None else f"{layer.type} {settings_text(layer)}".rstrip() for layer in layers]
+            texts = [None if layer is None else f"{layer.type} {layer.summary()}".rstrip() for layer in layers]
             rows.append(ComparedRow(name, tuple(texts), tuple(text or "–" for text in texts)))
     return rows
 

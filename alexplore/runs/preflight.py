@@ -12,7 +12,7 @@ from typing import Any
 
 from alexplore.network.analysis import Analysis, analyse
 from alexplore.network.graph import Network
-from alexplore.network.layers import BatchNorm
+from alexplore.network.layers.batch_norm import BatchNorm
 from alexplore.network.shapes import elements, shape_text
 from alexplore.runs.config import RunConfig
 from alexplore.runs.datasets import DatasetFolderError, DatasetShape, dataset_shape
@@ -89,15 +89,15 @@ def fit_problems(network: Network, shape: DatasetShape) -> Iterator[Problem]:
     if shape.classes is None or outputs in (None, shape.classes):
         return
     what = f"{shape.name} has {shape.classes} classes"
-    if network.classes is None:
+    if network.classifier is None:
         last = network.layers[-1].name
         yield Problem("network", f"{what}, the network's last layer {last} has {outputs} outputs: change the network")
         return
-    last = [layer.name for layer in network.layers if layer.type == "linear"][-1]
-    text = f"set its out_features to {shape.classes}"
+    classifier = network.layers[network.classifier]
+    text = f"set its {classifier.produces} to {shape.classes}"
     yield Problem(
         "network",
-        f"{what}, the network's last linear layer {last} has {outputs} outputs: {text}",
+        f"{what}, the network's last layer with weights {classifier.name} has {outputs} outputs: {text}",
         Fix(text, {"network": network.with_classes(shape.classes)}),
     )
 
@@ -133,11 +133,11 @@ def count_outputs(network: Network) -> int | None:
 def _network_problems(config: RunConfig, analysis: Analysis) -> Iterator[Problem]:
     broken = analysis.broken
     if broken is not None:
-        proposal = broken.proposals[0] if broken.proposals else None
+        fix = broken.fixes[0] if broken.fixes else None
         yield Problem(
             "network",
             f"{config.preset} can't train: {broken.error}",
-            Fix(proposal.text, {"network": proposal.apply(config.network)}) if proposal else None,
+            Fix(fix.text, {"network": fix.network}) if fix else None,
         )
         return
     output = analysis.rows[-1].output

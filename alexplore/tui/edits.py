@@ -11,7 +11,9 @@ from typing import Any
 
 from alexplore.core.settings import integer, optional, setting
 from alexplore.network.graph import TOWERS, Network
-from alexplore.network.layers import LAYER_TYPES, Layer
+from alexplore.network.layers import LAYER_TYPES
+from alexplore.network.layers.base import Layer
+from alexplore.network.shape_inference import suggest_inputs
 from alexplore.tui.form import NAME, Form, given_values
 
 Build = Callable[[Mapping[str, Any]], Network]
@@ -53,7 +55,7 @@ class InputSettings:
     channels: int = setting(integer(1), 3, "channels of the input image")
     height: int = setting(integer(1), 227, "pixels of the input image")
     width: int = setting(integer(1), 227, "pixels of the input image")
-    classes: int | None = setting(optional(integer(1)), None, "outputs of the last linear layer")
+    classes: int | None = setting(optional(integer(1)), None, "outputs of the last layer with weights")
     towers: int = setting(TOWERS, 1, "devices that the network is split over")
 
 
@@ -84,7 +86,8 @@ def new_layer_edit(network: Network, index: int, layer_type: str) -> Edit:
     """Return the edit that inserts a new layer of a type at `index` and sets it up."""
     cls: type[Layer] = LAYER_TYPES[layer_type]
     name = network.free_name(NAME_STEMS.get(layer_type, layer_type) + "1")
-    layer = cls(name=name, **NEW_LAYERS.get(layer_type, {}))
+    inputs = {"inputs": suggest_inputs(network, index, cls)} if cls.fewest_inputs > 1 else {}
+    layer = cls(name=name, **inputs, **NEW_LAYERS.get(layer_type, {}))
     return _edit_at(network.insert(index, layer), index, layer)
 
 
@@ -111,4 +114,6 @@ def _edit_at(network: Network, index: int, layer: Layer) -> Edit:
         changed = network.change(index, settings)
         return changed if values[NAME] == layer.name else changed.rename(index, values[NAME])
 
-    return Edit(f"{layer.name} · {layer.type}", type(layer), layer.settings(), build, layer.name, index)
+    inputs = {"inputs": list(layer.inputs)} if layer.fewest_inputs > 1 else {}
+    values = {**inputs, **layer.settings()}
+    return Edit(f"{layer.name} · {layer.type}", type(layer), values, build, layer.name, index)

@@ -13,8 +13,6 @@ from torchvision.models import AlexNet_Weights, alexnet  # type: ignore[import-u
 
 from tests.support.processes import Alexplore
 
-pytestmark = pytest.mark.slow
-
 
 def test_a_file_of_weights_needs_no_run(alexplore: Alexplore, tmp_path: Path) -> None:
     torch.manual_seed(3)

@@ -75,7 +75,7 @@ BATCH_NORM = {"name": "bn", "type": "batch_norm"}
         (
             config_of(network(outputs=7)),
             "network",
-            "fashion-mnist has 10 classes, the network's last linear layer fc has 7 outputs: "
+            "fashion-mnist has 10 classes, the network's last layer with weights fc has 7 outputs: "
             "set its out_features to 10",
             network(outputs=10),
         ),

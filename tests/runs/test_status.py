@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,16 +39,30 @@ def run(config: RunConfig, tmp_path: Path) -> RunDirectory:
     return create_run(config, tmp_path / "runs")
 
 
-def hold(run: RunDirectory) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(run.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "held\n"
-    return process
+Hold = Callable[[RunDirectory], "subprocess.Popen[str]"]
 
 
-def test_a_killed_worker_is_crashed_at_once(run: RunDirectory) -> None:
+@pytest.fixture
+def hold(heavy: None) -> Iterator[Hold]:
+    """Return what starts a process that holds a run's lock, as a worker does; it is killed after the test."""
+    holders = []
+
+    def start(run: RunDirectory) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", HOLDER, str(run.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        holders.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        return process
+
+    yield start
+    for process in holders:
+        process.kill()
+        process.wait()
+
+
+def test_a_killed_worker_is_crashed_at_once(run: RunDirectory, hold: Hold) -> None:
     holder = hold(run)
     assert is_locked(run)
     assert read_status(run).state == "running"
@@ -60,7 +75,7 @@ def test_a_killed_worker_is_crashed_at_once(run: RunDirectory) -> None:
     assert json.loads(run.status_file.read_text())["state"] == "running"
 
 
-def test_two_workers_never_share_a_run(run: RunDirectory) -> None:
+def test_two_workers_never_share_a_run(run: RunDirectory, hold: Hold) -> None:
     holder = hold(run)
     with pytest.raises(RunError, match="already being trained"), worker_lock(run):
         pass
@@ -70,13 +85,11 @@ def test_two_workers_never_share_a_run(run: RunDirectory) -> None:
         pass
 
 
-def test_looking_never_takes_the_lock_from_a_worker(run: RunDirectory) -> None:
-    holder = hold(run)
+def test_looking_never_takes_the_lock_from_a_worker(run: RunDirectory, hold: Hold) -> None:
+    hold(run)
     for _ in range(100):
         read_status(run)
     assert is_locked(run)
-    holder.kill()
-    holder.wait()
 
 
 @pytest.mark.parametrize("state", ["stopped", "finished", "failed"])
@@ -92,7 +105,9 @@ def test_a_new_run_is_starting_and_an_old_one_without_a_word_has_crashed(run: Ru
     assert read_status(run).state == "crashed"
 
 
-def test_a_busy_worker_without_an_update_is_told(alexplore: Alexplore, run: RunDirectory) -> None:
+def test_a_worker_that_says_nothing_is_silent_unless_it_waits(
+    alexplore: Alexplore, run: RunDirectory, hold: Hold
+) -> None:
     holder = hold(run)
     for state, ago, said in (
         ("running", 125, "running, no update for 2:0"),
@@ -109,7 +124,7 @@ def test_a_busy_worker_without_an_update_is_told(alexplore: Alexplore, run: RunD
 
 
 @pytest.mark.parametrize("action", ["stop", "pause", "checkpoint"])
-def test_who_asks_learns_that_an_answer_is_waited_for(run: RunDirectory, action: str) -> None:
+def test_who_asks_learns_that_an_answer_is_waited_for(run: RunDirectory, action: str, hold: Hold) -> None:
     holder = hold(run)
     asking = subprocess.Popen(
         [sys.executable, "-m", "alexplore", "runs", action, run.name], stderr=subprocess.PIPE, text=True
@@ -128,11 +143,11 @@ def test_a_damaged_status_is_no_traceback(run: RunDirectory, content: str) -> No
     assert read_status(run).state == "starting"
 
 
-def test_requests_are_answered_once_and_in_order(run: RunDirectory) -> None:
+def test_requests_are_answered_once_and_in_order(run: RunDirectory, hold: Hold) -> None:
     with pytest.raises(RunError, match="no worker to stop"):
         write_status(run, Status("stopped"))
         request(run, "stop")
-    holder = hold(run)
+    hold(run)
     made = [request(run, "checkpoint"), request(run, "stop")]
     assert pending(run) == made
     assert pending(run) == []
@@ -140,5 +155,3 @@ def test_requests_are_answered_once_and_in_order(run: RunDirectory) -> None:
     (run.control_folder / "x.json").write_text('{"action": "explode"}')
     forget_requests(run)
     assert pending(run) == []
-    holder.kill()
-    holder.wait()

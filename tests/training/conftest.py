@@ -36,7 +36,7 @@ MakeRun = Callable[..., RunDirectory]
 
 
 @pytest.fixture
-def make_run(tmp_path: Path, small: Network) -> MakeRun:
+def make_run(heavy: None, tmp_path: Path, small: Network) -> MakeRun:
     """Make a run of the small network; keywords are of the recipe."""
 
     def make(name: str = "run", network: Network = small, **recipe: Any) -> RunDirectory:

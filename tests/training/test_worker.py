@@ -21,8 +21,6 @@ from tests.support.runs import events, metrics, steps_done, wait_for_state, wait
 from tests.support.training import train_here
 from tests.training.conftest import MakeRun
 
-pytestmark = pytest.mark.slow
-
 LONG = {"epochs": 400, "checkpoint_minutes": 1e-3}
 
 

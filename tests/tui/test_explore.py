@@ -9,7 +9,7 @@ import pytest
 from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
-from alexplore.export import FORMATS, SUFFIXES
+from alexplore.export import FORMATS
 from alexplore.presets.library import load_preset, shipped_folder
 from alexplore.tui.screens.dialogs import HelpScreen
 from alexplore.tui.screens.explore import ExploreScreen
@@ -311,8 +311,8 @@ async def test_exporting_writes_a_file_for_each_format(
             await pilot.pause()
             await pilot.press("enter")
             await pilot.pause()
-    assert {path.name for path in tmp_path.glob("lenet*")} == {f"lenet{suffix}" for suffix in SUFFIXES.values()}
-    assert len(set(SUFFIXES.values())) == len(FORMATS)
+    assert {path.name for path in tmp_path.glob("lenet*")} == {f"lenet{form.ending}" for form in FORMATS.values()}
+    assert len({form.ending for form in FORMATS.values()}) == len(FORMATS)
     assert "import torch" in (tmp_path / "lenet.py").read_text()
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from alexplore.core.settings import SettingError, choice, integer, number, optional, setting
-from alexplore.network.layers import Conv2d
+from alexplore.network.layers.conv2d import Conv2d
 from alexplore.tui.form import Form, given_values
 
 

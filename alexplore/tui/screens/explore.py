@@ -283,9 +283,12 @@ class ExploreScreen(Screen[None]):
         if broken is None:
             self.notify("Nothing is broken")
             return
-        proposal = broken.proposals[0]
-        self._apply(proposal.apply(self.session.network), broken.index - 1)
-        self.notify(proposal.text, markup=False)
+        if not broken.fixes:
+            self.notify(str(broken.error), markup=False)
+            return
+        fix = broken.fixes[0]
+        self._apply(fix.network, broken.index - 1)
+        self.notify(fix.text, markup=False)
 
     # Presets and files
 

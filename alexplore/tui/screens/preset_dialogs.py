@@ -10,7 +10,8 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets.option_list import Option
 
-from alexplore.export import FORMATS, SUFFIXES, ExportError, export_preset
+from alexplore.export import FORMATS, export_preset
+from alexplore.export.errors import ExportError
 from alexplore.presets.library import is_shipped, load_preset
 from alexplore.presets.preset import Preset, PresetError, PresetExists
 from alexplore.presets.writer import save_preset
@@ -90,7 +91,7 @@ async def export(screen: Screen[Any], preset: Preset) -> None:
     except ExportError as error:
         screen.notify(str(error), severity="error", markup=False, timeout=ERROR_SECONDS)
         return
-    suggestion = f"{preset.name.replace('-', '_')}{SUFFIXES[to]}"
+    suggestion = f"{preset.name.replace('-', '_')}{FORMATS[to].ending}"
     answer = await screen.app.push_screen_wait(Ask("Write to", suggestion, "a file in the folder you started in"))
     if answer is None:
         return

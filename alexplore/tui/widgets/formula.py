@@ -13,9 +13,9 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from alexplore.network.analysis import Analysis, Row
+from alexplore.network.analysis import Analysis
 from alexplore.network.formulas import explain
-from alexplore.network.layer_text import init_text, settings_text
+from alexplore.network.row import Row
 from alexplore.presets.published import Published, check_published, published_text
 from alexplore.tui.widgets.line_widget import LineWidget
 
@@ -91,18 +91,18 @@ def layer_entries(row: Row, analysis: Analysis, published: tuple[Published, ...]
     """Yield the numbers of a layer, or its error and the changes that fix it."""
     if row.error:
         yield Entry("✗", row.error)
-        yield from (Entry("fixed by", proposal.text) for proposal in row.proposals)
+        yield from (Entry("fixed by", fix.text) for fix in row.fixes)
         return
     if row.output is None:
         yield Entry("–", "not computed: a layer before this one is broken")
         return
-    if settings := settings_text(row.layer):
+    if settings := row.layer.summary():
         yield Entry("settings", settings)
     for formula in explain(row, analysis.network):
         yield Entry(formula.quantity, formula.text, formula.note)
     init = getattr(row.layer, "init", None)
     if init is not None:
-        yield Entry("begins with", init_text(init))
+        yield Entry("initial values", init.text)
     for checked in check_published(tuple(one for one in published if one.layer == row.layer.name), analysis):
         yield Entry("published", published_text(checked))
 

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from alexplore.network.graph import Network, read_network
-from alexplore.network.layers import BatchNorm
+from alexplore.network.layers.batch_norm import BatchNorm
 from alexplore.runs.control import request, wait_for_answer
 from alexplore.runs.messages import result_text
 from alexplore.runs.status import read_status
@@ -29,8 +29,6 @@ from tests.support.processes import exit_code, start_worker
 from tests.support.runs import events, metrics, wait_for_state, wait_for_steps, wait_for_worker
 from tests.support.training import train_here
 from tests.training.conftest import MakeRun
-
-pytestmark = pytest.mark.slow
 
 
 def ranks_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:

@@ -19,7 +19,10 @@ from torch import Tensor
 
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network, read_network
-from alexplore.network.layers import Conv2d, Dropout, Layer, Linear
+from alexplore.network.layers.base import Layer
+from alexplore.network.layers.conv2d import Conv2d
+from alexplore.network.layers.dropout import Dropout
+from alexplore.network.layers.linear import Linear
 from alexplore.presets.library import load_preset
 from alexplore.training.checkpoint import read
 from alexplore.training.errors import UsageError
@@ -151,7 +154,7 @@ dist.destroy_process_group()
 assert_equal = partial(torch.testing.assert_close, rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("heavy")
 def test_two_towers_are_the_grouped_network_in_float64(tmp_path: Path) -> None:
     whole = build(PAPER, 1).double()
     optimizer = torch.optim.SGD(whole.parameters(), 0.05, momentum=0.9, weight_decay=5e-4)
@@ -183,7 +186,6 @@ def test_two_towers_are_the_grouped_network_in_float64(tmp_path: Path) -> None:
         assert found["exchanged"] == column
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_towers_stopped_and_resumed_end_with_the_same_bits(make_run: MakeRun, optimizer: str) -> None:
     recipe: dict[str, Any] = {"optimizer": optimizer, "lr": 0.01, "batch_size": 8, "limit_train": 20, "limit_val": 6}
@@ -200,7 +202,6 @@ def test_towers_stopped_and_resumed_end_with_the_same_bits(make_run: MakeRun, op
     assert all(torch.equal(ours[name], weight) for name, weight in theirs.items())
 
 
-@pytest.mark.slow
 def test_a_run_in_towers_is_resumed_by_any_other_way_of_training(make_run: MakeRun) -> None:
     recipe: dict[str, Any] = {"optimizer": "sgd", "lr": 0.02, "batch_size": 8, "limit_train": 20, "limit_val": 6}
     network = PAPER.with_input(3, 67, 67)
