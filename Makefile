@@ -41,7 +41,7 @@ golden: $(INSTALLED)
 	$(BIN)/pytest -n 2 --update-golden -m golden
 
 picture: $(INSTALLED)
-	$(BIN)/python docs/picture.py
+	$(BIN)/python -m docs.picture
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -37,17 +37,25 @@ from torchvision import transforms  # type: ignore[import-untyped]
 
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network
-from alexplore.network.layers import Conv2d, Dropout, Flatten, Linear, LocalResponseNorm, MaxPool2d, ReLU, pair
+from alexplore.network.layers.activations import ReLU
+from alexplore.network.layers.conv2d import Conv2d
+from alexplore.network.layers.dropout import Dropout
+from alexplore.network.layers.flatten import Flatten
+from alexplore.network.layers.linear import Linear
+from alexplore.network.layers.local_response_norm import LocalResponseNorm
+from alexplore.network.layers.pool2d import MaxPool2d
+from alexplore.network.windows import pair
 from alexplore.presets.library import load_preset
 from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.runs.directory import RunDirectory, create_run
 from alexplore.runs.lines import LineReader
+from alexplore.runs.protocol import PrecisionEvent
 from alexplore.runs.status import read_status
 from alexplore.training import hardware, loop, session
 from alexplore.training.data import Dataset, Resident
 from alexplore.training.parallel.ranks import ALONE
 from alexplore.training.precision import matmul_peak
-from alexplore.training.run_writer import Journal, read_history
+from alexplore.training.run_writer import RunWriter, read_history
 from alexplore.training.signals import Signals
 
 CPU = torch.device("cpu")
@@ -117,7 +125,7 @@ class NoSignals(Signals):
 
 
 @contextmanager
-def trainer(preset: str, images: Tensor, labels: Tensor) -> Iterator[tuple[loop.Trainer, dict[str, Any]]]:
+def trainer(preset: str, images: Tensor, labels: Tensor) -> Iterator[tuple[loop.Trainer, PrecisionEvent]]:
     """The worker's trainer with all that goes with it, stopped where its first epoch would begin."""
     loaded = load_preset(preset)
     resident = Resident(images, labels, CPU)
@@ -131,8 +139,10 @@ def trainer(preset: str, images: Tensor, labels: Tensor) -> Iterator[tuple[loop.
         recipe = replace(loaded.recipe, epochs=1000, normalize="dataset", resize=None, random_crop=False)
         config = RunConfig(preset, loaded.network, recipe, Hardware(device="cpu"), DataSource())
         run = create_run(config, Path(folder), "run")
-        session.train(run, config, ALONE, CPU, Journal(run, 0), read_history(run), NoSignals())
-        yield kept[0], read_history(run).last("precision") or {}
+        session.train(run, config, ALONE, CPU, RunWriter(run, 0), read_history(run), NoSignals())
+        chosen = read_history(run).last(PrecisionEvent)
+        assert chosen is not None
+        yield kept[0], chosen
 
 
 def tutorial(preset: str) -> None:
@@ -197,7 +207,7 @@ def against_tutorials(preset: str, turns: int) -> None:
     count = STEPS * load_preset(preset).recipe.batch_size
     images, labels = made(preset, count)
     with trainer(preset, images, labels) as (trained, choice), tutorials(preset) as theirs:
-        precision = choice["precision"]
+        precision = choice.precision
         flops = session._training_flops(load_preset(preset).network)
         ours = partial(epoch, trained)
         seconds(ours), theirs()

@@ -13,7 +13,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, assume, given, settings
 
-from alexplore.export import ExportError, export_preset
+from alexplore.export import export_preset
+from alexplore.export.errors import ExportError
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import read_network
 from alexplore.presets.library import load_preset

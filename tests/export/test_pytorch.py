@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from torch import Tensor, nn
 
 from alexplore.core.settings import SettingError
-from alexplore.export import ExportError, export_preset
+from alexplore.export import export_preset
+from alexplore.export.errors import ExportError
 from alexplore.export.python_code import class_name
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network, read_network

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from alexplore.network.analysis import Row, analyse
+from alexplore.network.analysis import analyse
 from alexplore.network.graph import read_network
+from alexplore.network.row import Row
 from tests.support.networks import Entry, maps, sizes
 
 

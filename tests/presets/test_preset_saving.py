@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alexplore.network.graph import Network
-from alexplore.network.layers import ReLU
+from alexplore.network.layers.activations import ReLU
 from alexplore.presets.library import is_shipped, load_preset, preset_family, shipped_folder, shipped_names, user_folder
 from alexplore.presets.preset import Preset, PresetError, PresetExists
 from alexplore.presets.published import Published

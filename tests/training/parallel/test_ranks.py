@@ -18,9 +18,9 @@ import torch
 from PIL import Image
 
 from alexplore.network.graph import Network, read_network
-from alexplore.network.layers import BatchNorm
+from alexplore.network.layers.batch_norm import BatchNorm
 from alexplore.runs.control import request, wait_for_answer
-from alexplore.runs.messages import end_words
+from alexplore.runs.messages import result_text
 from alexplore.runs.status import read_status
 from alexplore.runs.watch import Watch
 from alexplore.training.checkpoint import read
@@ -53,7 +53,7 @@ def test_damaged_images_that_any_rank_meets_are_named_and_counted(make_run: Make
     told = [event["message"] for event in events(run, "warning") if "damaged" in event["message"]]
     assert {line.split(" is damaged")[0] for line in told} == {str(path) for path in damaged}
     assert len(told) == 5
-    assert end_words(Watch(run).poll()).endswith("5 damaged images left out")
+    assert result_text(Watch(run).poll()).endswith("5 damaged images left out")
 
 
 @pytest.mark.parametrize("part", ["train", "val"])

@@ -19,7 +19,10 @@ from torch import Tensor
 
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network, read_network
-from alexplore.network.layers import Conv2d, Dropout, Layer, Linear
+from alexplore.network.layers.base import Layer
+from alexplore.network.layers.conv2d import Conv2d
+from alexplore.network.layers.dropout import Dropout
+from alexplore.network.layers.linear import Linear
 from alexplore.presets.library import load_preset
 from alexplore.training.checkpoint import read
 from alexplore.training.errors import UsageError
