@@ -22,7 +22,7 @@ from alexplore.network.graph import Network, read_network
 from alexplore.presets.library import load_preset, shipped_names
 from alexplore.presets.preset import Preset
 from alexplore.training.model.build import build
-from tests.support.networks import networks
+from tests.support.networks import networks, presets_to_run
 
 
 def exported(preset: Preset) -> type[nn.Module]:
@@ -50,7 +50,7 @@ def outputs(module: nn.Module, images: Tensor, *, training: bool = False) -> Ten
     return result
 
 
-@pytest.mark.parametrize("name", shipped_names())
+@pytest.mark.parametrize("name", presets_to_run())
 def test_presets(name: str) -> None:
     preset = load_preset(name)
     theirs, ours = both(preset)

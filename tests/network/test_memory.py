@@ -13,7 +13,7 @@ from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network
 from alexplore.presets.library import load_preset, shipped_names
 from alexplore.training.model.build import build
-from tests.support.networks import networks
+from tests.support.networks import networks, presets_to_run
 
 BATCH = 2
 
@@ -51,7 +51,7 @@ def two_threads() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("bits", [32, 16])
-@pytest.mark.parametrize("name", shipped_names())
+@pytest.mark.parametrize("name", presets_to_run())
 def test_presets(name: str, bits: int) -> None:
     """What is kept for each image, and all of it at the preset's batch size, where what is kept once counts too.
 

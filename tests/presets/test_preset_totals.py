@@ -74,6 +74,7 @@ def test_every_shipped_preset_reads_and_says_where_it_is_from() -> None:
         assert is_shipped(preset) and preset.title and preset.family and preset.source and preset.description
 
 
+@pytest.mark.usefixtures("heavy")
 def test_torchvision_has_the_state_dict_of_torchvision() -> None:
     import torch
     from torchvision.models import alexnet  # type: ignore[import-untyped]

@@ -239,6 +239,7 @@ with store.locked("fashion-mnist", print) as folder, store.work_folder(folder) a
 """
 
 
+@pytest.mark.usefixtures("heavy")
 def test_a_killed_download_leaves_nothing_half(tmp_path: Path, write_small: WriteFiles, cache: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", KILLED], stdout=subprocess.PIPE)
     assert process.stdout is not None
