@@ -56,6 +56,7 @@ def test_it_is_shown_and_exported(alexplore: Alexplore, run: RunDirectory) -> No
     assert rows[99]["val/acc"] == "0.8666666666666667"
 
 
+@pytest.mark.usefixtures("heavy")
 def test_it_is_resumed_from_its_checkpoint(alexplore: Alexplore, run: RunDirectory) -> None:
     before = run.metrics_file.read_bytes()
     done = alexplore("runs", "resume", "written-before")
