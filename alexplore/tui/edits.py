@@ -13,6 +13,7 @@ from alexplore.core.settings import integer, optional, setting
 from alexplore.network.graph import TOWERS, Network
 from alexplore.network.layers import LAYER_TYPES
 from alexplore.network.layers.base import Layer
+from alexplore.network.shape_inference import suggest_inputs
 from alexplore.tui.form import NAME, Form, given_values
 
 Build = Callable[[Mapping[str, Any]], Network]
@@ -85,7 +86,8 @@ def new_layer_edit(network: Network, index: int, layer_type: str) -> Edit:
     """Return the edit that inserts a new layer of a type at `index` and sets it up."""
     cls: type[Layer] = LAYER_TYPES[layer_type]
     name = network.free_name(NAME_STEMS.get(layer_type, layer_type) + "1")
-    layer = cls(name=name, **NEW_LAYERS.get(layer_type, {}))
+    inputs = {"inputs": suggest_inputs(network, index, cls)} if cls.fewest_inputs > 1 else {}
+    layer = cls(name=name, **inputs, **NEW_LAYERS.get(layer_type, {}))
     return _edit_at(network.insert(index, layer), index, layer)
 
 
@@ -112,4 +114,6 @@ def _edit_at(network: Network, index: int, layer: Layer) -> Edit:
         changed = network.change(index, settings)
         return changed if values[NAME] == layer.name else changed.rename(index, values[NAME])
 
-    return Edit(f"{layer.name} · {layer.type}", type(layer), layer.settings(), build, layer.name, index)
+    inputs = {"inputs": list(layer.inputs)} if layer.fewest_inputs > 1 else {}
+    values = {**inputs, **layer.settings()}
+    return Edit(f"{layer.name} · {layer.type}", type(layer), values, build, layer.name, index)
