@@ -1,0 +1,57 @@
+"""The worker's own training loop in the process of a benchmark, on data that the benchmark makes."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+
+from alexplore.runs.config import RunConfig
+from alexplore.runs.directory import RunDirectory, create_run
+from alexplore.training import loop, session
+from alexplore.training.data import Dataset
+from alexplore.training.parallel.ranks import ALONE
+from alexplore.training.run_writer import Journal, read_history
+from alexplore.training.signals import Signals
+
+
+class NoSignals(Signals):
+    """Signals of a worker inside another process, which handles its own."""
+
+    def __init__(self) -> None:
+        self.stop = False
+        self.on_stop = lambda: None
+
+
+def train_here(config: RunConfig, folder: Path, name: str, device: torch.device) -> RunDirectory:
+    """Train a run in this process, as a worker would, and return its directory."""
+    run = create_run(config, folder, name)
+    journal, history = Journal(run, 0), read_history(run)
+    session.train(run, config, ALONE, device, journal, history, NoSignals())
+    return run
+
+
+def open_trainer(
+    config: RunConfig, folder: Path, name: str, device: torch.device, dataset: Dataset | None = None
+) -> tuple[loop.Trainer, dict[str, Any]]:
+    """Return the worker's trainer, stopped where its first epoch would start, and its events `precision` and `start`.
+
+    It trains on `dataset` instead of the recipe's where one is given.
+    """
+    opened: list[loop.Trainer] = []
+    training = patch.object(loop.Trainer, "train", lambda self: opened.append(self))  # noqa: PLW0108 (a method is bound)
+    opening = patch.object(session, "open_dataset", lambda *_: dataset) if dataset else nullcontext()
+    with training, opening:
+        run = train_here(config, folder, name, device)
+    history = read_history(run)
+    return opened[0], {**(history.last("precision") or {}), **(history.last("start") or {})}
+
+
+def train_epoch(trainer: loop.Trainer) -> None:
+    """Run the loop over all training images once: batches, preprocessing, updates, metrics, requests."""
+    trainer.progress = replace(trainer.progress, step=trainer.progress.epoch * trainer.steps_per_epoch)
+    trainer._train_epoch()
