@@ -40,18 +40,24 @@ def open_trainer(
 ) -> tuple[loop.Trainer, dict[str, Any]]:
     """Return the worker's trainer, stopped where its first epoch would start, and its events `precision` and `start`.
 
-    It trains on `dataset` instead of the recipe's where one is given.
+    It trains on `dataset` instead of the recipe's where one is given. The worker's measurement of the machine's peak is
+    left out.
     """
     opened: list[loop.Trainer] = []
     training = patch.object(loop.Trainer, "train", lambda self: opened.append(self))  # noqa: PLW0108 (a method is bound)
     opening = patch.object(session, "open_dataset", lambda *_: dataset) if dataset else nullcontext()
-    with training, opening:
+    with training, opening, patch.object(session, "matmul_peak", lambda *_: 0.0):
         run = train_here(config, folder, name, device)
     history = read_history(run)
     return opened[0], {**(history.last("precision") or {}), **(history.last("start") or {})}
 
 
+def restart_epoch(trainer: loop.Trainer) -> None:
+    """Put the trainer where its epoch starts."""
+    trainer.progress = replace(trainer.progress, step=trainer.progress.epoch * trainer.steps_per_epoch)
+
+
 def train_epoch(trainer: loop.Trainer) -> None:
     """Run the loop over all training images once: batches, preprocessing, updates, metrics, requests."""
-    trainer.progress = replace(trainer.progress, step=trainer.progress.epoch * trainer.steps_per_epoch)
+    restart_epoch(trainer)
     trainer._train_epoch()

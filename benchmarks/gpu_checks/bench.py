@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
@@ -82,19 +81,22 @@ def skip(name: str, reason: str) -> Check:
     return Check(name, SKIPPED, note=reason)
 
 
-def attempt(name: str, check: Callable[[], Check | Iterable[Check]]) -> list[Check]:
-    """Make checks; an exception is a failed check, and not the end of the part.
+def attempt(checks: Mapping[str, Callable[[], Check | Iterable[Check]]]) -> tuple[Check, ...]:
+    """Make checks by name; an exception is a failed check, and not the end of the part.
 
     Raises:
-        DeviceLost: the exception is a CUDA error, after which every later call would fail as well.
+        DeviceLost: an exception is a CUDA error, after which every later call would fail as well.
     """
-    try:
-        made = check()
-        return [made] if isinstance(made, Check) else list(made)
-    except Exception as error:
-        if is_fatal(error):
-            raise DeviceLost(f"{name}: {short(error)}") from error
-        return [Check(name, FAILED, value=math.nan, note=f"{short(error)}\n{short_traceback(error)}")]
+    made: list[Check] = []
+    for name, check in checks.items():
+        try:
+            found = check()
+            made += [found] if isinstance(found, Check) else found
+        except Exception as error:
+            if is_fatal(error):
+                raise DeviceLost(f"{name}: {short(error)}") from error
+            made.append(Check(name, FAILED, note=f"{short(error)}\n{short_traceback(error)}"))
+    return tuple(made)
 
 
 def is_fatal(error: BaseException) -> bool:
