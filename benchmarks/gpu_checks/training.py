@@ -158,7 +158,7 @@ def reads_in_steps(trainer: Trainer, device: torch.device) -> dict[str, int]:
     inside = [event for event in events if steps.start <= event.time_range.start <= steps.end]
     counts = {name: sum(event.name.startswith(name) for event in inside) for name in READS}
     looks = sum(event.name == "look-up" and event.device_type.name == "CPU" for event in inside)
-    return {**counts, "look-ups": looks, "launches": sum(event.name == "cudaLaunchKernel" for event in inside)}
+    return {**counts, "look-ups": looks, "launches": sum(event.name.startswith("cudaLaunch") for event in inside)}
 
 
 def _no_reads(name: str, counts: dict[str, int], device: torch.device) -> Check:
