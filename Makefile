@@ -31,12 +31,12 @@ tests: $(INSTALLED)
 	$(BIN)/pytest -n 2
 
 picture: $(INSTALLED)
-	$(BIN)/python docs/picture.py
+	$(BIN)/python -m docs.picture
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml constraints.txt alexplore/__init__.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "alexplore needs Python 3.11 or newer, found " + sys.version.split()[0])'
 	@echo "setting up $(VENV): PyTorch is large, so the first time takes a few minutes"
 	$(PYTHON) -m venv $(VENV)

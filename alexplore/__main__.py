@@ -1,4 +1,4 @@
-"""The program's start: `alexplore` and `python -m alexplore`."""
+"""The entry point: `alexplore` and `python -m alexplore`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import gc
 
 
 def main() -> None:
-    """Load the command line and run it.
+    """Run the command line.
 
-    The cyclic garbage collector rests while modules load: they make much that stays and no garbage, and to look for
-    some takes a seventh of the start. `cli.app` wakes it when the command is there.
+    The cyclic garbage collector is off while modules load: they create many lasting objects and no garbage, and its
+    searches take a seventh of the start-up time. `cli.app` turns it on again.
     """
     gc.disable()
     from alexplore.cli import main as command_line

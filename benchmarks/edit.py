@@ -19,7 +19,14 @@ from torch import nn
 
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network, read_network
-from alexplore.network.layers import Conv2d, Dropout, Flatten, Layer, Linear, LocalResponseNorm, MaxPool2d, ReLU
+from alexplore.network.layers.activations import ReLU
+from alexplore.network.layers.base import Layer
+from alexplore.network.layers.conv2d import Conv2d
+from alexplore.network.layers.dropout import Dropout
+from alexplore.network.layers.flatten import Flatten
+from alexplore.network.layers.linear import Linear
+from alexplore.network.layers.local_response_norm import LocalResponseNorm
+from alexplore.network.layers.pool2d import MaxPool2d
 from alexplore.presets.library import load_preset
 
 PASSES = 20

@@ -37,11 +37,19 @@ from worker_loop import open_trainer, train_epoch
 
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network
-from alexplore.network.layers import Conv2d, Dropout, Flatten, Linear, LocalResponseNorm, MaxPool2d, ReLU, pair
+from alexplore.network.layers.activations import ReLU
+from alexplore.network.layers.conv2d import Conv2d
+from alexplore.network.layers.dropout import Dropout
+from alexplore.network.layers.flatten import Flatten
+from alexplore.network.layers.linear import Linear
+from alexplore.network.layers.local_response_norm import LocalResponseNorm
+from alexplore.network.layers.pool2d import MaxPool2d
+from alexplore.network.windows import pair
 from alexplore.presets.library import load_preset
 from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.runs.directory import RunDirectory, create_run
 from alexplore.runs.lines import LineReader
+from alexplore.runs.protocol import PrecisionEvent
 from alexplore.runs.status import read_status
 from alexplore.training import hardware, loop, session
 from alexplore.training.data import Dataset, Resident
@@ -106,7 +114,7 @@ def made(preset: str, count: int) -> tuple[Tensor, Tensor]:
 
 
 @contextmanager
-def trainer(preset: str, images: Tensor, labels: Tensor) -> Iterator[tuple[loop.Trainer, dict[str, Any]]]:
+def trainer(preset: str, images: Tensor, labels: Tensor) -> Iterator[tuple[loop.Trainer, PrecisionEvent]]:
     """The worker's trainer with all that goes with it, stopped where its first epoch would begin."""
     loaded = load_preset(preset)
     resident = Resident(images, labels, CPU)
@@ -116,7 +124,10 @@ def trainer(preset: str, images: Tensor, labels: Tensor) -> Iterator[tuple[loop.
     recipe = replace(loaded.recipe, epochs=1000, normalize="dataset", resize=None, random_crop=False)
     config = RunConfig(preset, loaded.network, recipe, Hardware(device="cpu"), DataSource())
     with tempfile.TemporaryDirectory() as folder:
-        yield open_trainer(config, Path(folder), "run", CPU, dataset)
+        trained, history = open_trainer(config, Path(folder), "run", CPU, dataset)
+        chosen = history.last(PrecisionEvent)
+        assert chosen is not None
+        yield trained, chosen
 
 
 def tutorial(preset: str) -> None:
@@ -175,7 +186,7 @@ def against_tutorials(preset: str, turns: int) -> None:
     count = STEPS * load_preset(preset).recipe.batch_size
     images, labels = made(preset, count)
     with trainer(preset, images, labels) as (trained, choice), tutorials(preset) as theirs:
-        precision = choice["precision"]
+        precision = choice.precision
         flops = session._training_flops(load_preset(preset).network)
         ours = partial(train_epoch, trained)
         seconds(ours), theirs()

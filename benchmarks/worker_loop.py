@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 import torch
@@ -15,7 +14,7 @@ from alexplore.runs.directory import RunDirectory, create_run
 from alexplore.training import loop, session
 from alexplore.training.data import Dataset
 from alexplore.training.parallel.ranks import ALONE
-from alexplore.training.run_writer import Journal, read_history
+from alexplore.training.run_writer import History, RunWriter, read_history
 from alexplore.training.signals import Signals
 
 
@@ -30,15 +29,14 @@ class NoSignals(Signals):
 def train_here(config: RunConfig, folder: Path, name: str, device: torch.device) -> RunDirectory:
     """Train a run in this process, as a worker would, and return its directory."""
     run = create_run(config, folder, name)
-    journal, history = Journal(run, 0), read_history(run)
-    session.train(run, config, ALONE, device, journal, history, NoSignals())
+    session.train(run, config, ALONE, device, RunWriter(run, 0), read_history(run), NoSignals())
     return run
 
 
 def open_trainer(
     config: RunConfig, folder: Path, name: str, device: torch.device, dataset: Dataset | None = None
-) -> tuple[loop.Trainer, dict[str, Any]]:
-    """Return the worker's trainer, stopped where its first epoch would start, and its events `precision` and `start`.
+) -> tuple[loop.Trainer, History]:
+    """Return the worker's trainer, stopped where its first epoch would start, and its events.
 
     It trains on `dataset` instead of the recipe's where one is given. The worker's measurement of the machine's peak is
     left out.
@@ -48,8 +46,7 @@ def open_trainer(
     opening = patch.object(session, "open_dataset", lambda *_: dataset) if dataset else nullcontext()
     with training, opening, patch.object(session, "matmul_peak", lambda *_: 0.0):
         run = train_here(config, folder, name, device)
-    history = read_history(run)
-    return opened[0], {**(history.last("precision") or {}), **(history.last("start") or {})}
+    return opened[0], read_history(run)
 
 
 def restart_epoch(trainer: loop.Trainer) -> None:

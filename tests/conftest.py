@@ -1,11 +1,12 @@
-"""What every test stands on: folders of its own, and small networks."""
+"""Fixtures of all tests: folders of their own, small networks, the command line; and which tests are heavy.
+
+`make check` leaves out the heavy tests: those that start a process or train. A test is heavy if it uses the fixture
+`heavy`, itself or through a fixture such as `alexplore`, or if it is in one of the `HEAVY_FOLDERS`.
+"""
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,36 +14,47 @@ import pytest
 from alexplore.network.graph import Network, read_network
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import DataSource, Hardware, RunConfig
+from tests.support.golden import Golden, check_golden, update_golden
+from tests.support.networks import TINY, TINY_PRESET
+from tests.support.processes import Alexplore, run_alexplore
 
-TINY = {
-    "input": [1, 28, 28],
-    "layers": [
-        {"name": "conv1", "type": "conv2d", "out_channels": 4, "kernel_size": 3, "padding": 1},
-        {"name": "relu1", "type": "relu"},
-        {"name": "pool1", "type": "max_pool2d", "kernel_size": 2},
-        {"name": "flatten", "type": "flatten"},
-        {"name": "fc2", "type": "linear", "out_features": 10},
-    ],
-}
+ROOT = Path(__file__).parent
+HEAVY_FOLDERS = {"end_to_end"}
 
-TINY_PRESET = """\
-title = "A tiny network"
-input = [1, 28, 28]
-layers = [
-  { name = "conv1", type = "conv2d", out_channels = 4, kernel_size = 3, padding = 1 },
-  { name = "relu1", type = "relu" },
-  { name = "pool1", type = "max_pool2d", kernel_size = 2 },
-  { name = "flatten", type = "flatten" },
-  { name = "fc2", type = "linear", out_features = 10 },
-]
 
-[training]
-dataset = "synthetic"
-optimizer = "adam"
-lr = 0.005
-epochs = 2
-precision = "fp32"
-"""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that writes golden texts instead of comparing with them."""
+    parser.addoption("--update-golden", action="store_true", help="write the texts in tests/golden anew")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the heavy tests."""
+    for item in items:
+        folder = item.path.relative_to(ROOT).parts[0]
+        if folder in HEAVY_FOLDERS or "heavy" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.heavy)
+
+
+@pytest.fixture
+def heavy() -> None:
+    """Mark the tests that use this, in whatever way, as heavy: they start a process or train."""
+
+
+@pytest.fixture(autouse=True)
+def no_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail a test that starts a process though it is not marked as heavy."""
+    if request.node.get_closest_marker("heavy") is None:
+
+        def refuse(process: object, command: object, *_: object, **__: object) -> None:
+            pytest.fail(f'starts {command}: give the test @pytest.mark.usefixtures("heavy")')
+
+        monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Golden:
+    """Return what compares a text with the golden one of a name, or writes it with --update-golden."""
+    return update_golden if request.config.getoption("--update-golden") else check_golden
 
 
 @pytest.fixture(autouse=True)
@@ -76,22 +88,7 @@ def config(tiny: Network) -> RunConfig:
     return RunConfig("tiny", tiny, recipe, Hardware(device="cpu"), DataSource(limit_train=512, limit_val=128))
 
 
-Alexplore = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
 @pytest.fixture
-def alexplore() -> Alexplore:
-    """Runs the command line in a process of its own, as a person without a terminal would."""
-
-    def run(*arguments: str, seconds: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "alexplore", *arguments],
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            timeout=seconds,
-            env={**os.environ, **environment},
-            check=False,
-        )
-
-    return run
+def alexplore(heavy: None) -> Alexplore:
+    """Return what runs the command line in a process of its own, without a terminal."""
+    return run_alexplore

@@ -42,6 +42,7 @@ PROGRAMS = {
 }
 
 
+@pytest.mark.usefixtures("heavy")
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_no_torch(program: str, tmp_path: Path) -> None:
     source = PROGRAMS[program].replace("{folder!r}", repr(str(tmp_path)))

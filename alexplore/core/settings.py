@@ -114,7 +114,7 @@ def size(minimum: int) -> Kind[int | tuple[int, int]]:
     def parse(value: Any) -> int | tuple[int, int]:
         if isinstance(value, list | tuple):
             height, width = (_at_least(v, minimum) for v in value)
-            return height, width
+            return height if height == width else (height, width)
         return _at_least(value, minimum)
 
     return Kind(f"an integer ≥ {minimum} or [height, width]", parse)
@@ -131,13 +131,29 @@ def padding() -> Kind[Padding]:
             return choice("valid", "same").parse(value)
         if isinstance(value, list | tuple):
             sides = tuple(_at_least(v, 0) for v in value)
+            if len(sides) == 4 and sides[0] == sides[1] and sides[2] == sides[3]:
+                sides = sides[2], sides[0]
             if len(sides) == 2:
-                return sides
+                return sides[0] if sides[0] == sides[1] else sides
             left, right, top, bottom = sides
             return left, right, top, bottom
         return _at_least(value, 0)
 
     return Kind('an integer ≥ 0, [height, width], [left, right, top, bottom], "valid" or "same"', parse)
+
+
+def layer_names(minimum: int = 1, maximum: int | None = None) -> Kind[tuple[str, ...]]:
+    """A list of layer names, from `minimum` to `maximum` of them."""
+
+    def parse(value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
+            raise ValueError
+        if len(value) < minimum or (maximum is not None and len(value) > maximum):
+            raise ValueError
+        return tuple(value)
+
+    count = f"{minimum} or more" if maximum is None else str(minimum)
+    return Kind(f"a list of {count} layer name{'s' if maximum != 1 else ''}", parse)
 
 
 def table(cls: type[T]) -> Kind[T]:
@@ -159,9 +175,13 @@ def optional(kind: Kind[T]) -> Kind[T | None]:
     return Kind(kind.allowed, lambda value: None if value is None else kind.parse(value), kind.choices)
 
 
-def setting(kind: Kind[T], default: Any = MISSING, doc: str = "") -> Any:
-    """A dataclass field that holds a value of `kind`; without a default it must be given."""
-    return dataclasses.field(default=default, metadata={"kind": kind, "doc": doc})
+def setting(kind: Kind[T], default: Any = MISSING, doc: str = "", brief: str | None = None) -> Any:
+    """Declare a dataclass field that holds a value of `kind`; without a default it is required.
+
+    `brief` is how a value other than the default is written in one line of a table: `"{} groups"`; "" leaves it out,
+    None writes name and value.
+    """
+    return dataclasses.field(default=default, metadata={"kind": kind, "doc": doc, "brief": brief})
 
 
 def setting_fields(cls: type) -> dict[str, dataclasses.Field[Any]]:

@@ -1,35 +1,57 @@
-"""A preset in other forms: PyTorch and Keras code, JSON, a Mermaid diagram."""
+"""A preset in other forms: PyTorch and Keras code, JSON, a Mermaid diagram.
+
+To add a form: a module with `export`, and an entry in `FORMATS`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import import_module
 
 from alexplore.core.settings import SettingError, found_text, nearest
+from alexplore.export.errors import ExportError
 from alexplore.network.analysis import analyse
 from alexplore.presets.preset import Preset
 
-FORMATS = ("pytorch", "keras", "json", "mermaid")
-SUFFIXES = {"pytorch": ".py", "keras": "_keras.py", "json": ".json", "mermaid": ".mmd"}  # each another file's name
+
+@dataclass(frozen=True)
+class Format:
+    """A form that a preset can be written in.
+
+    `module` has a function `export(preset, analysis)` that returns the text of a file. `ending` is what such a file's
+    name ends in; no two are alike, so that all forms of a preset fit into one folder. `title` is for a list.
+    `takes_broken`: a network with a layer that can't read its input can be written too.
+    """
+
+    title: str
+    module: str
+    ending: str
+    takes_broken: bool = False
 
 
-class ExportError(SettingError):
-    """A network that can't be written in a format; the message says why."""
+FORMATS: Mapping[str, Format] = {
+    "pytorch": Format("PyTorch code", "alexplore.export.pytorch", ".py"),
+    "keras": Format("Keras 3 code", "alexplore.export.keras", "_keras.py"),
+    "json": Format("the preset and all numbers as JSON", "alexplore.export.json", ".json", takes_broken=True),
+    "mermaid": Format("a Mermaid diagram", "alexplore.export.mermaid", ".mmd", takes_broken=True),
+}
 
 
 def export_preset(preset: Preset, to: str) -> str:
-    """The text of a file, ending in a newline.
+    """Return the text of a file, ending in a newline.
 
     Raises:
         SettingError: there is no such format.
-        ExportError: the network is broken, or the format has no words for it.
+        ExportError: the network is broken, or the format has no equivalent of a layer.
     """
     if to not in FORMATS:
         raise SettingError(f"unknown format {found_text(to)}{nearest(to, FORMATS)} Allowed: {', '.join(FORMATS)}")
     analysis = analyse(preset.network)
-    if analysis.broken and to not in ("json", "mermaid"):
+    if analysis.broken and not FORMATS[to].takes_broken:
         raise ExportError(f"{preset.name} can't be exported: {analysis.broken.error}")
     if not analysis.rows:
         raise ExportError(f"{preset.name} can't be exported: it has no layers")
-    module = import_module(f"alexplore.export.{to}")  # one at a time: the others are not needed
+    module = import_module(FORMATS[to].module)  # one at a time: the others are not needed
     text: str = module.export(preset, analysis)
     return text

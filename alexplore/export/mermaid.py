@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from alexplore.network.analysis import Analysis, Row
-from alexplore.network.layer_text import settings_text
+from alexplore.network.analysis import Analysis
+from alexplore.network.graph import IMAGE
+from alexplore.network.row import Row
 from alexplore.network.shapes import shape_text
 from alexplore.presets.preset import Preset
 
@@ -20,25 +21,25 @@ def export(preset: Preset, analysis: Analysis) -> str:
 def _lines(preset: Preset, analysis: Analysis, towers: int) -> Iterator[str]:
     title = preset.title or preset.name
     yield f'    input["{_text(title)}<br/>{shape_text(analysis.network.input)}"]'
-    before = ["input"] * towers
+    nodes = {IMAGE: ["input"] * towers}
     for row in analysis.rows:
-        nodes = [f"layer{row.index}" + (f"_{tower + 1}" if towers > 1 else "") for tower in range(towers)]
-        for node, previous in zip(nodes, before, strict=True):
+        own = [f"layer{row.index}" + (f"_{tower + 1}" if towers > 1 else "") for tower in range(towers)]
+        nodes[row.index - 1] = own
+        for tower, node in enumerate(own):
             yield f'    {node}["{_label(row, towers)}"]'
-            yield f"    {previous} --> {node}"
+            yield from (f"    {nodes[source][tower]} --> {node}" for source in row.sources)
         if row.exchange_bytes:
             yield from (
-                f"    {previous} -.-> {node}"
-                for i, previous in enumerate(before)
-                for j, node in enumerate(nodes)
+                f"    {other} -.-> {node}"
+                for i, other in enumerate(nodes[row.sources[0]])
+                for j, node in enumerate(own)
                 if i != j
             )
-        before = nodes
 
 
 def _label(row: Row, towers: int) -> str:
     layer = row.layer
-    lines = [f"<b>{layer.name}</b> {layer.type}", _text(settings_text(layer))]
+    lines = [f"<b>{layer.name}</b> {layer.type}", _text(layer.summary())]
     if row.error:
         lines.append(f"✗ {_text(row.error)}")
     elif row.output is not None:

@@ -1,17 +1,19 @@
-"""What exported Python code needs, whatever the library: names, headings, and calls laid out as ruff lays them out."""
+"""What exported Python code needs for every library: names, headings, and calls formatted as ruff formats them."""
 
 from __future__ import annotations
 
+import math
 import re
 import textwrap
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from keyword import iskeyword
+from typing import Any
 
-from alexplore.network.analysis import Row
+from alexplore.network.calls import Call, Code
+from alexplore.network.graph import IMAGE, Network
+from alexplore.network.row import Row
 from alexplore.network.shapes import shape_text
 from alexplore.presets.preset import Preset
-
-T = TypeVar("T")
 
 TAKEN = {"GroupedNorm", "NormWithinMap", "PaddedAvgPool2d", "OrderedDict", "Tensor", "F", "None", "True", "False"}
 WIDTH = 88  # ruff's and black's default
@@ -49,25 +51,16 @@ def call(name: str, arguments: Iterable[str], indent: int, before: str = "", aft
     return "\n".join(lines) + "\n"
 
 
-class Code(str):
-    """Text that is code already."""
-
-    __slots__ = ()
-
-
-def unless(value: T, default: T) -> T | None:
-    """A value that has to be said, None for the default."""
-    return None if value == default else value
-
-
-def keywords(settings: Mapping[str, Any]) -> list[str]:
-    """The keyword arguments of a call; None is not said."""
-    return [f"{key}={_literal(value)}" for key, value in settings.items() if value is not None]
+def call_arguments(made: Call) -> list[str]:
+    """Return the arguments of a call as they are written."""
+    return [*map(_literal, made.arguments), *(f"{key}={_literal(value)}" for key, value in made.given.items())]
 
 
 def _literal(value: Any) -> str:
     if isinstance(value, Code):
         return str(value)
+    if isinstance(value, float) and math.isinf(value):
+        return f'float("{value}")'
     return quoted(value) if isinstance(value, str) else repr(value)
 
 
@@ -80,3 +73,24 @@ def _plain(text: str) -> str:
     """A text that can stand in a docstring."""
     printable = "".join(character if character.isprintable() else " " for character in text)
     return " ".join(printable.replace("\\", "/").replace('"""', "'").split()).rstrip('."')
+
+
+def helpers_text(calls: Iterable[Call]) -> str:
+    """Return the source of the classes that the calls need, each once."""
+    return "".join(dict.fromkeys(made.helper for made in calls if made.helper))
+
+
+RESERVED = {"self", "torch", "nn", "F", "keras", "layers", "ops", "Tensor", "OrderedDict", "x"}
+
+
+def variables(network: Network, images: str) -> dict[int, str]:
+    """Return the variable that holds each layer's output in a function that calls layers one after another.
+
+    It is `x` where only the next layer reads it, else the layer's name. `IMAGE` is called `images`.
+    """
+    found = {IMAGE: images}
+    for position, layer in enumerate(network.layers):
+        next_alone = network.readers[position] in ((), (position + 1,))
+        taken = layer.name in RESERVED or iskeyword(layer.name) or layer.name == images
+        found[position] = "x" if next_alone else f"{layer.name}_" if taken else layer.name
+    return found

@@ -1,48 +1,40 @@
-"""A network's numbers as JSON, CSV and Markdown."""
+"""A network's numbers as JSON, CSV and Markdown: the columns are `alexplore.network.quantities`."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from alexplore.core.settings import toml_text
-from alexplore.network.analysis import Analysis, Row
-from alexplore.network.shapes import shape_text
+from alexplore.network.analysis import Analysis
+from alexplore.network.quantities import COLUMNS, NOTHING, OF_LAYERS, TOTALS, Value, layer_value, total_value
+from alexplore.network.row import Row
 from alexplore.presets.preset import Preset
-
-COLUMNS = (
-    "index", "name", "type", "settings", "output", "params", "trainable_params", "macs", "connections", "neurons",
-    "activation_bytes", "receptive_field", "jump", "exchange_bytes", "error",
-)  # fmt: skip
 
 
 def shapes_dict(preset: Preset, analysis: Analysis, batch: int = 1) -> dict[str, Any]:
-    """What `alexplore shapes --json` prints.
+    """Return what `alexplore shapes --json` prints.
 
-    `batch` scales `activation_bytes` and `training_bytes` alone; training is reckoned with the recipe's optimizer and
+    `batch` scales `activation_bytes` and `training_bytes` alone; training is estimated for the recipe's optimizer and
     precision. Receptive field and jump are a number, or [height, width] where these differ. What can't be computed is
-    null.
+    null; `partial` tells that the totals leave it out.
     """
-    totals, recipe = analysis.totals, preset.recipe
+    recipe = preset.recipe
+    memory = analysis.memory(batch, recipe.optimizer, recipe.momentum, recipe.activation_bits)
     return {
         "preset": preset.name,
         "input": list(analysis.network.input),
         "batch": batch,
-        "layers": [_layer(row, batch) for row in analysis.rows],
+        "layers": [_layer(row, analysis, batch) for row in analysis.rows],
         "totals": {
-            "params": totals.params,
-            "trainable_params": totals.trainable_params,
-            "macs": totals.macs,
-            "neurons": totals.neurons,
-            "connections": totals.connections,
-            "weight_bytes": totals.weight_bytes,
-            "activation_bytes": batch * totals.activation_bytes,
-            "training_bytes": analysis.memory(batch, recipe.optimizer, recipe.momentum, recipe.activation_bits).total,
+            **{quantity.key: total_value(quantity, analysis, batch) for quantity in TOTALS},
+            "training_bytes": memory.total,
+            "partial": analysis.totals.partial,
         },
     }
 
 
 def to_json(preset: Preset, analysis: Analysis, batch: int = 1) -> str:
-    """`shapes_dict` as text, a line for each layer."""
+    """Return `shapes_dict` as text, a line for each layer."""
     import json
 
     content = shapes_dict(preset, analysis, batch)
@@ -53,74 +45,63 @@ def to_json(preset: Preset, analysis: Analysis, batch: int = 1) -> str:
 
 
 def to_csv(analysis: Analysis, batch: int = 1) -> str:
-    """A line for each layer under a line of headings; sizes as 96x55x55, empty where nothing was computed."""
+    """Return a line for each layer under a line of headings; sizes as 96x55x55, empty where nothing was computed."""
     import csv
     import io
 
     text = io.StringIO()
+    rows = [{**_layer(row, analysis, batch), "settings": _settings_text(row)} for row in analysis.rows]
+    columns = list(rows[0]) if rows else []
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for row in analysis.rows:
-        values = {**_layer(row, batch), "settings": _settings(row)}
-        writer.writerow("x".join(map(str, v)) if isinstance(v, list) else v for v in values.values())
+    writer.writerow(columns)
+    for values in rows:
+        writer.writerow(_cell(key, value) for key, value in values.items())
     return text.getvalue()
 
 
+def _cell(key: str, value: Any) -> Any:
+    if isinstance(value, list):
+        return (" " if key == "inputs" else "x").join(map(str, value))
+    return value
+
+
 def to_markdown(analysis: Analysis, batch: int = 1) -> str:
-    """A table: settings, output, parameters, MACs, receptive field and activations of each layer, and the totals."""
-    lines = [
-        "| # | layer | type | settings | output | params | MACs | receptive field | activation bytes |",
-        "|--:|:--|:--|:--|--:|--:|--:|--:|--:|",
-    ]
+    """Return a table with the settings and the main quantities of each layer, and the totals."""
+    columns = [one for one in COLUMNS if any(layer_value(one, row) for row in analysis.rows)]
+    titles = ["#", "layer", "type", "settings", *(quantity.title for quantity in columns)]
+    lines = ["| " + " | ".join(titles) + " |", "|--:|:--|:--|:--|" + "--:|" * len(columns)]
     for row in analysis.rows:
-        cells = [str(row.index), row.layer.name, row.layer.type, _settings(row)]
-        if row.output is None:
-            cells += [row.error or "–", "–", "–", "–", "–"]
-        else:
-            field = _both(row.height.size, row.width.size)
-            cells += [
-                shape_text(row.output),
-                f"{row.params:,}",
-                f"{row.macs:,}",
-                shape_text(tuple(field)) if isinstance(field, list) else f"{field:,}",
-                f"{batch * row.activation_bytes:,}",
-            ]
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    totals = analysis.totals
-    sums = f"{totals.params:,} | {totals.macs:,} | | {batch * totals.activation_bytes:,}"
-    return "\n".join([*lines, f"| | total | | | | {sums} |"]) + "\n"
+        cells = [str(row.index), row.layer.name, row.layer.type, _settings_text(row)]
+        values = [_number_text(layer_value(quantity, row, batch)) for quantity in columns]
+        if row.error:
+            values[0] = row.error
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in (*cells, *values)) + " |")
+    totals = (_number_text(total_value(quantity, analysis, batch), "") for quantity in columns)
+    partial = "total of what could be computed" if analysis.totals.partial else "total"
+    return "\n".join([*lines, f"| | {partial} | | | " + " | ".join(totals) + " |"]) + "\n"
 
 
-def _settings(row: Row) -> str:
-    """`out_channels = 96, kernel_size = 11`: what differs from the defaults."""
+def _number_text(value: Value, nothing: str = NOTHING) -> str:
+    """Return an exact number with thousands' commas, or a shape."""
+    if value is None:
+        return nothing
+    return "×".join(f"{item:,}" for item in value) if isinstance(value, tuple) else f"{value:,}"
+
+
+def _settings_text(row: Row) -> str:
+    """Return what differs from the defaults: `out_channels = 96, kernel_size = 11`."""
     settings = row.layer.settings(defaults=False)
     return ", ".join(f"{key} = {toml_text(value)}" for key, value in settings.items())
 
 
-def _layer(row: Row, batch: int) -> dict[str, Any]:
-    computed = row.output is not None
-
-    def number(value: int) -> int | None:
-        return value if computed else None
-
+def _layer(row: Row, analysis: Analysis, batch: int) -> dict[str, Any]:
+    numbers = ((quantity.key, layer_value(quantity, row, batch)) for quantity in OF_LAYERS)
     return {
         "index": row.index,
         "name": row.layer.name,
         "type": row.layer.type,
+        "inputs": list(analysis.network.source_names(row.index - 1)),
         "settings": row.layer.settings(),
-        "output": None if row.output is None else list(row.output),
-        "params": number(row.params),
-        "trainable_params": number(row.trainable_params),
-        "macs": number(row.macs),
-        "connections": number(row.connections),
-        "neurons": number(row.neurons),
-        "activation_bytes": number(batch * row.activation_bytes),
-        "receptive_field": _both(row.height.size, row.width.size) if computed else None,
-        "jump": _both(row.height.jump, row.width.jump) if computed else None,
-        "exchange_bytes": number(row.exchange_bytes),
+        **{key: list(value) if isinstance(value, tuple) else value for key, value in numbers},
         "error": row.error,
     }
-
-
-def _both(height: int, width: int) -> int | list[int]:
-    return height if height == width else [height, width]

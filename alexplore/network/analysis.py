@@ -1,7 +1,7 @@
 """A network's numbers: a row for every layer and the totals, by arithmetic alone.
 
-A layer that can't read its input does not end the table: its row holds the reason and the changes that would mend it,
-and the rows after it are empty.
+A layer that can't read its input does not end the table: its row holds the reason and the changes that would fix it,
+and the rows of what depends on it are empty.
 """
 
 from __future__ import annotations
@@ -9,86 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from alexplore.network.graph import Network, first_weighted, reads
-from alexplore.network.layers import NO_PARAMETERS, Conv2d, Flatten, Layer, Linear, Parameters, Pool2d, Windows
-from alexplore.network.memory import FP32_BYTES, TrainingMemory, training_memory
-from alexplore.network.shapes import Shape, ShapeError, elements
-from alexplore.network.windows import Window
-
-if TYPE_CHECKING:
-    from alexplore.network.fixes import Proposal
-
-
-class Axis(NamedTuple):
-    """What one output sees of one axis of the input, in input pixels.
-
-    `size` pixels, `jump` pixels between neighbouring outputs, the first output's window beginning at pixel `start`
-    (negative inside the padding). Source: Araujo, Norris & Sim, "Computing Receptive Fields of Convolutional Neural
-    Networks", Distill 2019, equations 1 to 3, with dilation.
-    """
-
-    size: int = 1
-    jump: int = 1
-    start: int = 0
-
-    def through(self, window: Window) -> Axis:
-        """After one more window."""
-        return Axis(
-            self.size + (window.extent - 1) * self.jump,
-            self.jump * window.stride,
-            self.start - window.before * self.jump,
-        )
-
-    def before(self, window: Window) -> Axis:
-        """The inverse of `through`."""
-        jump = self.jump // window.stride
-        return Axis(self.size - (window.extent - 1) * jump, jump, self.start + window.before * jump)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One layer's numbers for one sample; `output` is None where they could not be computed.
-
-    `windows` are what one output reads of the layer's input, along height and width, None where it reads one position;
-    `height` and `width` are what it sees of the network's input.
-    """
-
-    index: int
-    layer: Layer
-    input: Shape | None = None
-    output: Shape | None = None
-    windows: Windows | None = None
-    parameters: Parameters = NO_PARAMETERS
-    macs: int = 0
-    connections: int = 0
-    neurons: int = 0
-    height: Axis = Axis()
-    width: Axis = Axis()
-    unread: tuple[int, int] = (0, 0)
-    exchange_bytes: int = 0
-    error: str | None = None
-    proposals: tuple[Proposal, ...] = ()
-
-    @property
-    def params(self) -> int:
-        """Parameters, weights and biases together."""
-        return self.parameters.count
-
-    @property
-    def trainable_params(self) -> int:
-        """Parameters that the optimizer may change."""
-        return self.parameters.count if self.layer.trains else 0
-
-    @property
-    def activation_bytes(self) -> int:
-        """Bytes of the output of one sample in fp32."""
-        return 0 if self.output is None else FP32_BYTES * elements(self.output)
+from alexplore.network.graph import Network
+from alexplore.network.layers.base import Layer
+from alexplore.network.layers.flatten import Flatten
+from alexplore.network.memory import TrainingMemory, training_memory
+from alexplore.network.receptive_field import Axis, union
+from alexplore.network.row import FP32_BYTES, Row
+from alexplore.network.shape_inference import reads_all
+from alexplore.network.shapes import Shape, ShapeError, Shapes, elements
+from alexplore.network.windows import Window, Windows
 
 
 class Totals(NamedTuple):
-    """Sums over the layers that could be computed, for one sample and fp32."""
+    """Sums over the layers that could be computed, for one image and fp32. `partial`: some could not."""
 
     params: int
     trainable_params: int
@@ -99,6 +34,7 @@ class Totals(NamedTuple):
     weight_bytes: int
     activation_bytes: int
     exchange_bytes: int
+    partial: bool
 
     @property
     def flops(self) -> int:
@@ -117,6 +53,7 @@ class Analysis:
     def totals(self) -> Totals:
         """Sums over the rows."""
         params = trainable = buffers = macs = neurons = connections = activations = exchanged = 0
+        partial = False
         for row in self.rows:  # one pass: this runs at every keystroke of an edit
             count = row.parameters.count
             params += count
@@ -127,6 +64,7 @@ class Analysis:
             connections += row.connections
             activations += row.activation_bytes
             exchanged += row.exchange_bytes
+            partial = partial or row.output is None
         return Totals(
             params=params,
             trainable_params=trainable,
@@ -137,25 +75,30 @@ class Analysis:
             weight_bytes=FP32_BYTES * params,
             activation_bytes=activations,
             exchange_bytes=exchanged,
+            partial=partial,
         )
 
     @property
+    def output(self) -> Shape | None:
+        """The shape of the network's output, None where it could not be computed."""
+        return self.rows[-1].output if self.rows else self.network.input
+
+    @property
     def broken(self) -> Row | None:
-        """The row with an error, if there is one."""
+        """The first row with an error, if there is one."""
         return next((row for row in self.rows if row.error), None)
 
     def memory(self, batch: int = 1, optimizer: str = "sgd", momentum: float = 0.9, bits: int = 32) -> TrainingMemory:
-        """What training takes on the device; see `training_memory`."""
+        """Return what training takes on the device; see `training_memory`."""
         return training_memory(self.network, self.computed, batch, optimizer, momentum, bits)
 
     def smallest_input(self) -> tuple[int, int, int] | None:
-        """The smallest square input with as many channels that every layer can read, None without one up to 512."""
+        """Return the smallest square input up to 512 pixels that every layer can read, None without one."""
         channels = self.network.input[0]
         if not self.network.layers:
             return channels, 1, 1
-        last = self.network.layers[-1].name
         sizes = ((channels, side, side) for side in range(1, 513))
-        return next((size for size in sizes if reads(self.network.with_input(*size), last)), None)
+        return next((size for size in sizes if reads_all(self.network.with_input(*size))), None)
 
     @property
     def computed(self) -> tuple[Row, ...]:
@@ -163,93 +106,136 @@ class Analysis:
         return tuple(row for row in self.rows if row.output is not None)
 
 
-class Incoming(NamedTuple):
-    """What reaches a layer from those before it.
+class Signal(NamedTuple):
+    """What a layer hands to those that read it.
 
-    `flattened` are the windows of a whole map that was made a vector: whatever reads the vector reads the whole map.
+    One value of it sees `height` and `width` of the network's input; all values together see `whole_height` and
+    `whole_width`. `flattened` are the windows of a whole map that was made a vector: a layer that reads the vector
+    reads the whole map. `split` tells that each tower holds a share of it.
     """
 
     shape: Shape | None
     height: Axis = Axis()
     width: Axis = Axis()
+    whole_height: Axis = Axis()
+    whole_width: Axis = Axis()
     flattened: Windows | None = None
-
-    def after(self, row: Row) -> Incoming:
-        """What reaches the layer behind `row`."""
-        flattened = self.flattened
-        if isinstance(row.layer, Linear):
-            flattened = None
-        elif isinstance(row.layer, Flatten) and self.shape is not None and len(self.shape) == 3:
-            flattened = (Window(self.shape[1], 1), Window(self.shape[2], 1))
-        return Incoming(row.output, row.height, row.width, flattened)
+    split: bool = False
 
 
 def analyse(network: Network, before: Analysis | None = None) -> Analysis:
-    """Every number of every layer; rows of an earlier analysis are kept where all that they follow from is the same."""
+    """Return every number of every layer; rows of an earlier analysis are kept where all that they follow from is the
+    same.
+    """
     return Analysis(network, tuple(_rows(network, before)))
 
 
 def _rows(network: Network, before: Analysis | None) -> Iterator[Row]:
-    first = first_weighted(network)
-    comparable = before and before.network.towers == network.towers and first_weighted(before.network) == first
-    known = before.rows if before and comparable else ()
-    incoming = Incoming(network.input)
-    incoming_before = Incoming(before.network.input) if before else incoming
+    known = before.rows if before and before.network.towers == network.towers else ()
+    signals, signals_before = [Signal(network.input)], [Signal(before.network.input) if before else Signal(None)]
     for position, layer in enumerate(network.layers):
+        read = tuple(signals[source + 1] for source in network.sources[position])
         row_before = known[position] if position < len(known) else None
-        if row_before and row_before.layer is layer and row_before.output and incoming == incoming_before:
-            yield row_before
-            incoming = incoming_before = incoming.after(row_before)
-            continue
-        row = _row(network, position, incoming, exchanges=position != first)
-        yield row
-        incoming = incoming.after(row)
+        row = None
         if row_before:
-            incoming_before = incoming_before.after(row_before)
+            read_before = tuple(signals_before[source + 1] for source in row_before.sources)
+            signals_before.append(_signal(row_before, read_before))
+            same = row_before.layer is layer and row_before.sources == network.sources[position]
+            if same and row_before.output and read == read_before:
+                row = row_before
+        if row is None:
+            row = _row(network, position, read)
+            signals.append(_signal(row, read))
+        else:
+            signals.append(signals_before[-1])
+        yield row
 
 
-def _row(network: Network, position: int, incoming: Incoming, *, exchanges: bool) -> Row:
-    layer, shape = network.layers[position], incoming.shape
-    if shape is None:
-        return Row(position + 1, layer)
+def _signal(row: Row, read: tuple[Signal, ...]) -> Signal:
+    """Return what a row's layer hands on, where it reads `read`."""
+    layer, split = row.layer, any(signal.split for signal in read)
+    if row.output is None:
+        return Signal(None)
+    if layer.neurons:
+        return Signal(row.output, row.height, row.width, row.height, row.width, None, True)
+    if isinstance(layer, Flatten) and len(row.inputs[0]) == 3:
+        _, height, width = row.inputs[0]
+        windows = Window(height, 1), Window(width, 1)
+        seen = row.height.through(windows[0]), row.width.through(windows[1])
+        return Signal(row.output, row.height, row.width, *seen, windows, split)
+    if len(row.output) == 3:
+        return Signal(row.output, row.height, row.width, row.height, row.width, None, split)
+    whole = union(signal.whole_height for signal in read), union(signal.whole_width for signal in read)
+    flattened = {signal.flattened for signal in read}
+    return Signal(row.output, row.height, row.width, *whole, flattened.pop() if len(flattened) == 1 else None, split)
+
+
+def _row(network: Network, position: int, read: tuple[Signal, ...]) -> Row:
+    """Return the numbers of one layer, where it reads `read`."""
+    layer, sources = network.layers[position], network.sources[position]
+    inputs = _shapes(read)
+    if inputs is None:
+        return Row(position + 1, layer, sources)
     try:
-        output = layer.output_shape(shape)
+        output = layer.output_shape(inputs)
     except ShapeError as error:
-        from alexplore.network.fixes import proposals, proposals_text
-
-        mends = proposals(network, position, shape)
-        return Row(position + 1, layer, shape, error=f"{error}: {proposals_text(mends)}", proposals=mends)
-    windows = incoming.flattened if isinstance(layer, Linear) else layer.windows(shape)
-    height, width, unread = incoming.height, incoming.width, (0, 0)
-    if windows is not None:
-        height, width = height.through(windows[0]), width.through(windows[1])
-        if isinstance(layer, Conv2d | Pool2d):
-            unread = (windows[0].unread(shape[1]), windows[1].unread(shape[2]))
-    parameters = layer.parameters(shape)
+        return _broken_row(network, position, inputs, error)
+    height, width, windows = _receptive_field(layer, inputs, read)
+    parameters = layer.parameters(inputs)
     positions = elements(output[1:]) if layer.neurons else 0  # how often each kernel is applied
+    slides = windows is not None and layer.slides
     return Row(
         index=position + 1,
         layer=layer,
-        input=shape,
+        sources=sources,
+        inputs=inputs,
         output=output,
         windows=windows,
         parameters=parameters,
-        macs=parameters.weights * positions,
+        macs=layer.macs(inputs, output),
         connections=parameters.count * positions,
         neurons=output[0] * positions,
         height=height,
         width=width,
-        unread=unread,
-        exchange_bytes=exchange_bytes(network, layer, shape) if positions and exchanges else 0,
+        unread=(windows[0].unread(inputs[0][1]), windows[1].unread(inputs[0][2])) if windows and slides else (0, 0),
+        exchange_bytes=_exchange_bytes(network, layer, read),
     )
 
 
-def exchange_bytes(network: Network, layer: Layer, shape: Shape) -> int:
-    """Bytes that cross between towers for one image in fp32 so that `layer` can read all of its input.
+def _shapes(read: tuple[Signal, ...]) -> Shapes | None:
+    shapes = tuple(signal.shape for signal in read if signal.shape is not None)
+    return shapes if len(shapes) == len(read) else None
+
+
+def _broken_row(network: Network, position: int, inputs: Shapes, error: ShapeError) -> Row:
+    from alexplore.network.fixes import find_fixes, fixes_text  # needed only for a broken network
+
+    fixes = find_fixes(network, position, inputs)
+    reason = f"{error}: {fixes_text(fixes)}" if fixes else str(error)
+    return Row(position + 1, network.layers[position], network.sources[position], inputs, error=reason, fixes=fixes)
+
+
+def _receptive_field(layer: Layer, inputs: Shapes, read: tuple[Signal, ...]) -> tuple[Axis, Axis, Windows | None]:
+    """Return what one output sees of the network's input, and the windows through which it reads the layer's input."""
+    if len(read) > 1:
+        return union(signal.height for signal in read), union(signal.width for signal in read), None
+    (signal,) = read
+    reads_vector = layer.neurons and len(inputs[0]) == 1
+    windows = signal.flattened if reads_vector else layer.windows(inputs)
+    if windows is not None:
+        return signal.height.through(windows[0]), signal.width.through(windows[1]), windows
+    if reads_vector:
+        return signal.whole_height, signal.whole_width, None
+    return signal.height, signal.width, None
+
+
+def _exchange_bytes(network: Network, layer: Layer, read: tuple[Signal, ...]) -> int:
+    """Return the bytes that cross between towers for one image in fp32 so that `layer` can read all of its input.
 
     Every tower sends its share to each of the others: 4 × input elements × (towers − 1). Layers in groups read their
     own tower alone, and so does everything without weights (paper, figure 2).
     """
-    if getattr(layer, "groups", 1) > 1:
+    if network.towers == 1 or not layer.neurons or getattr(layer, "groups", 1) > 1:
         return 0
-    return FP32_BYTES * elements(shape) * (network.towers - 1)
+    crossing = sum(elements(signal.shape) for signal in read if signal.split and signal.shape is not None)
+    return FP32_BYTES * crossing * (network.towers - 1)

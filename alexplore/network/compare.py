@@ -1,4 +1,4 @@
-"""Two networks side by side: which layers answer to each other, and what differs.
+"""Two networks side by side: which layers correspond to each other, and what differs.
 
 Layers are aligned so that as many as possible, and as like as possible, stand beside each other in order: the classic
 longest-common-subsequence recurrence, with a score for how like two layers are in place of equality.
@@ -6,49 +6,52 @@ longest-common-subsequence recurrence, with a score for how like two layers are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import takewhile
 from typing import Any
 
-from alexplore.network.analysis import Analysis, Row, analyse
+from alexplore.network.analysis import Analysis, analyse
 from alexplore.network.graph import Network
-from alexplore.network.layers import Layer, Pool2d
+from alexplore.network.layers.base import Layer
+from alexplore.network.quantities import OF_LAYERS, TOTALS, Value, layer_value, total
+from alexplore.network.row import Row
 
-QUANTITIES = ("output", "params", "macs", "receptive_field")
-TOTALS = (
-    "params", "trainable_params", "macs", "neurons", "connections", "weight_bytes", "activation_bytes",
-    "exchange_bytes",
-)  # fmt: skip
+COMPARED = tuple(quantity for quantity in OF_LAYERS if quantity.compared)
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A layer of each network that answer to each other; None where one network has none."""
+    """Two layers that correspond to each other, one of each network; None where one network has none.
+
+    `inputs` are the names of what they read where that differs: branches that start or join elsewhere.
+    """
 
     a: Row | None
     b: Row | None
+    inputs: tuple[tuple[str, ...], tuple[str, ...]] | None = None
 
     @cached_property
     def settings(self) -> dict[str, tuple[Any, Any]]:
-        """Settings that differ, as (a's, b's); None for one that a layer has not."""
+        """Settings, and inputs, that differ, as (a's, b's); None for a setting that a layer does not have."""
         if self.a is None or self.b is None:
             return {}
-        a, b = _meant(self.a.layer), _meant(self.b.layer)
-        return {key: (a.get(key), b.get(key)) for key in {**a, **b} if a.get(key) != b.get(key)}
+        a, b = self.a.layer.compared_settings(), self.b.layer.compared_settings()
+        inputs = {"inputs": (list(self.inputs[0]), list(self.inputs[1]))} if self.inputs else {}
+        return {**inputs, **{key: (a.get(key), b.get(key)) for key in {**a, **b} if a.get(key) != b.get(key)}}
 
     @cached_property
-    def numbers(self) -> dict[str, tuple[Any, Any]]:
-        """Shape, parameters, MACs and receptive field that differ, as (a's, b's)."""
+    def numbers(self) -> dict[str, tuple[Value, Value]]:
+        """Quantities that differ, as (a's, b's), by their keys."""
         if self.a is None or self.b is None:
             return {}
         a, b = _numbers(self.a), _numbers(self.b)
-        return {key: (a[key], b[key]) for key in QUANTITIES if a[key] != b[key]}
+        return {key: (a[key], b[key]) for key in a if a[key] != b[key]}
 
     @property
     def kind(self) -> str:
-        """`same`; `changed` where type or settings differ; `follows` where only numbers do; `only a` or `only b`."""
+        """`same`; `changed`: other type, settings or inputs; `follows`: only other numbers; `only a`; `only b`."""
         if self.a is None:
             return "only b"
         if self.b is None:
@@ -57,14 +60,14 @@ class Pair:
             return "changed"
         return "follows" if self.numbers else "same"
 
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+    def to_dict(self, a: Network, b: Network) -> dict[str, Any]:
+        """Return the pair for JSON; `a` and `b` are the networks."""
         return {
             "kind": self.kind,
-            "a": None if self.a is None else _layer(self.a),
-            "b": None if self.b is None else _layer(self.b),
+            "a": None if self.a is None else _layer_dict(self.a, a),
+            "b": None if self.b is None else _layer_dict(self.b, b),
             "settings": {key: list(values) for key, values in self.settings.items()},
-            "numbers": {key: list(values) for key, values in self.numbers.items()},
+            "numbers": {key: [_plain(value) for value in values] for key, values in self.numbers.items()},
         }
 
 
@@ -84,22 +87,36 @@ class Comparison:
     @cached_property
     def totals(self) -> dict[str, tuple[int, int]]:
         """All totals, as (a's, b's)."""
-        return {key: (getattr(self.a.totals, key), getattr(self.b.totals, key)) for key in TOTALS}
+        return {quantity.key: (total(quantity, self.a), total(quantity, self.b)) for quantity in TOTALS}
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the comparison for JSON."""
         return {
             "input": [list(size) for size in self.input],
             "towers": [self.a.network.towers, self.b.network.towers],
-            "layers": [pair.to_dict() for pair in self.pairs],
+            "layers": [pair.to_dict(self.a.network, self.b.network) for pair in self.pairs],
             "totals": {key: {"a": a, "b": b, "difference": b - a} for key, (a, b) in self.totals.items()},
         }
 
 
 def compare(a: Network, b: Network) -> Comparison:
-    """Align two networks and analyse both."""
+    """Analyse two networks and align their layers."""
     first, second = analyse(a), analyse(b)
-    return Comparison(first, second, tuple(_align(first.rows, second.rows)))
+    return Comparison(first, second, tuple(_with_inputs(_align(first.rows, second.rows), a, b)))
+
+
+def _with_inputs(pairs: Iterable[Pair], a: Network, b: Network) -> Iterator[Pair]:
+    """Yield the pairs with what they read where a branch starts or joins elsewhere in the other network."""
+    partners = {"input": "input"}
+    for pair in pairs:
+        if pair.a is None or pair.b is None:
+            yield pair
+            continue
+        partners[pair.a.layer.name] = pair.b.layer.name
+        reads = a.source_names(pair.a.index - 1), b.source_names(pair.b.index - 1)
+        expected = tuple(partners.get(name, name) for name in reads[0])
+        branches = pair.a.layer.inputs or pair.b.layer.inputs
+        yield replace(pair, inputs=reads) if branches and expected != reads[1] else pair
 
 
 def _align(a: tuple[Row, ...], b: tuple[Row, ...]) -> Iterator[Pair]:
@@ -139,48 +156,31 @@ def _align_by_score(a: tuple[Row, ...], b: tuple[Row, ...]) -> Iterator[Pair]:
     yield from (Pair(None, row) for row in b[j:])
 
 
-ROLES = {
-    "relu": "activation", "tanh": "activation", "sigmoid": "activation",
-    "max_pool2d": "pool", "avg_pool2d": "pool",
-    "local_response_norm": "norm", "batch_norm": "norm",
-}  # fmt: skip
-
-
 def _likeness(a: Layer, b: Layer) -> int:
     """How well two layers answer to each other; 0 where they don't at all.
 
     The same type, or at least the same role, is what counts; a layer with weights weighs more than the small ones
     around it, and the same name decides between layers that are otherwise alike.
     """
-    if ROLES.get(a.type, a.type) != ROLES.get(b.type, b.type):
+    if (a.role or a.type) != (b.role or b.type):
         return 0
     return (20 if a.neurons else 8) + 4 * (a.type == b.type) + 3 * (a.name == b.name)
 
 
-def _meant(layer: Layer) -> dict[str, Any]:
-    """Settings in one spelling: "valid" is no padding, a pool's stride left out its window's size."""
-    settings = layer.settings()
-    if settings.get("padding") == "valid":
-        settings["padding"] = 0
-    if isinstance(layer, Pool2d):
-        settings.setdefault("stride", settings["kernel_size"])
-    for key, value in settings.items():
-        if isinstance(value, list) and len(set(value)) == 1:
-            settings[key] = value[0]
-    return settings
+def _numbers(row: Row) -> dict[str, Value]:
+    return {quantity.key: layer_value(quantity, row) for quantity in COMPARED}
 
 
-def _numbers(row: Row) -> dict[str, Any]:
-    if row.output is None:
-        return dict.fromkeys(QUANTITIES)
-    height, width = row.height.size, row.width.size
+def _plain(value: Value) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _layer_dict(row: Row, network: Network) -> dict[str, Any]:
     return {
-        "output": list(row.output),
-        "params": row.params,
-        "macs": row.macs,
-        "receptive_field": height if height == width else [height, width],
+        "index": row.index,
+        "name": row.layer.name,
+        "type": row.layer.type,
+        "inputs": list(network.source_names(row.index - 1)),
+        **{key: _plain(value) for key, value in _numbers(row).items()},
+        "error": row.error,
     }
-
-
-def _layer(row: Row) -> dict[str, Any]:
-    return {"index": row.index, "name": row.layer.name, "type": row.layer.type, **_numbers(row), "error": row.error}

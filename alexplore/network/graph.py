@@ -1,33 +1,70 @@
-"""A network: an input, layers in order, and the number of towers they are split into. Edits give a new network."""
+"""A network: an input, layers in topological order, and the number of towers. Edits return a new network.
+
+A layer reads the layer before it in the list unless its `inputs` say otherwise. `inputs` that name just that layer are
+left out, so that two spellings of one network are equal.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from alexplore.core.settings import LARGEST, SettingError, found_text, integer, nearest, read_settings, read_value
-from alexplore.network.layers import LAYER_NAMES, LAYER_TYPES, Layer, Linear, is_layer_name, read_layer, write_layer
-from alexplore.network.shapes import Shape, ShapeError
+from alexplore.core.settings import LARGEST, SettingError, found_text, integer, nearest, read_value
+from alexplore.network.layers import LAYER_TYPES, make_layer, read_layer, write_layer
+from alexplore.network.layers.base import Layer
+from alexplore.network.layers.names import ALLOWED, INPUT, is_layer_name
+
+IMAGE = -1
+"""The position of the network's input among the layers' sources."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """An ordered stack of layers over an input of (channels, height, width)."""
+    """Layers over an input of (channels, height, width).
+
+    Raises:
+        SettingError: a name is used twice; a layer reads one that is unknown or comes later, or is read by none.
+    """
 
     input: tuple[int, int, int]
     layers: tuple[Layer, ...]
     towers: int = 1
 
     def __post_init__(self) -> None:
-        names = [layer.name for layer in self.layers]
-        if len(set(names)) < len(names):
-            twice = next(name for i, name in enumerate(names) if name in names[:i])
-            raise SettingError(f"layer {twice}: the name is used twice; every layer needs its own")
+        _ = self.sources  # checks the graph
+
+    @cached_property
+    def sources(self) -> tuple[tuple[int, ...], ...]:
+        """For each layer the positions of the layers that it reads; `IMAGE` stands for the network's input."""
+        return tuple(_resolved(self.layers))
+
+    @cached_property
+    def readers(self) -> Mapping[int, tuple[int, ...]]:
+        """For each position, and `IMAGE`, the positions of the layers that read it."""
+        found: dict[int, list[int]] = {position: [] for position in range(IMAGE, len(self.layers))}
+        for position, read in enumerate(self.sources):
+            for source in dict.fromkeys(read):
+                found[source].append(position)
+        return {position: tuple(readers) for position, readers in found.items()}
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether every layer reads the layer before it, and nothing else."""
+        return all(read == (position - 1,) for position, read in enumerate(self.sources))
+
+    def source_names(self, index: int) -> tuple[str, ...]:
+        """Return the names of what the layer at `index` reads; the network's input is called "input"."""
+        return tuple(self.name_at(source) for source in self.sources[index])
+
+    def name_at(self, position: int) -> str:
+        """Return the name of the layer at a position, or "input"."""
+        return INPUT if position == IMAGE else self.layers[position].name
 
     def index(self, name: str) -> int:
-        """The position of a layer, from 0.
+        """Return the position of a layer, from 0.
 
         Raises:
             SettingError: there is no layer of that name.
@@ -37,82 +74,155 @@ class Network:
             raise SettingError(f"no layer {name!r}{nearest(name, names)} Layers: {', '.join(names)}")
         return names.index(name)
 
+    # Edits. Those that would leave a layer unread, or reading one that comes later, are refused.
+
     def replace(self, index: int, layer: Layer) -> Network:
-        """With another layer at `index`."""
-        return self._with((*self.layers[:index], layer, *self.layers[index + 1 :]))
+        """Return the network with another layer at `index`; what read the old one by name reads the new one."""
+        old = self.layers[index].name
+        layers = (*self.layers[:index], layer, *self.layers[index + 1 :])
+        if layer.name != old:
+            layers = tuple(_with_inputs(one, _replaced(one.inputs, old, layer.name)) for one in layers)
+        return self._with(layers)
 
     def change(self, index: int, settings: Mapping[str, Any]) -> Network:
-        """With some settings of the layer at `index` changed; None sets one back to its default.
+        """Return the network with some settings, or the inputs, of the layer at `index` changed.
+
+        None sets a setting back to its default.
 
         Raises:
             SettingError: an unknown setting, or a value that is not allowed.
         """
         layer = self.layers[index]
-        merged = {**layer.settings(defaults=False), **settings}
-        given = {key: value for key, value in merged.items() if value is not None}
-        try:
-            return self.replace(index, type(layer)(name=layer.name, **read_settings(type(layer), given)))
-        except SettingError as error:
-            raise SettingError(f"layer {layer.name} ({layer.type}): {error}") from None
+        merged = {**write_layer(layer), **settings}
+        given = {key: value for key, value in merged.items() if value is not None and key not in ("name", "type")}
+        changed = self.replace(index, make_layer(type(layer), layer.name, given))
+        return changed if "inputs" not in settings else changed._from_entries(changed._entries())
 
     def insert(self, index: int, layer: Layer) -> Network:
-        """With a layer put in before the one at `index`; a name that is taken gets a number."""
+        """Return the network with a layer at position `index`; a name that is taken gets a number.
+
+        A layer without inputs reads the layer before that position and is read by all that read that one. A layer with
+        inputs reads those, and takes the place of the first of them for all of its other readers after `index`.
+        """
         layer = dataclasses.replace(layer, name=self.free_name(layer.name))
-        return self._with((*self.layers[:index], layer, *self.layers[index:]))
+        if not layer.inputs and layer.fewest_inputs > 1:
+            raise SettingError(f"layer {layer.name} ({layer.type}): inputs: name the layers that it reads")
+        entries = self._entries()
+        source = layer.inputs[0] if layer.inputs else self.name_at(index - 1)
+        later = [(one, _replaced(read, source, layer.name)) for one, read in entries[index:]]
+        return self._from_entries([*entries[:index], (layer, layer.inputs or (source,)), *later])
+
+    def insert_between(self, index: int, input: int, layer: Layer) -> Network:
+        """Return the network with a layer between the layer at `index` and one of its inputs, by number."""
+        layer = dataclasses.replace(layer, name=self.free_name(layer.name))
+        entries = self._entries()
+        reader, read = entries[index]
+        entries[index : index + 1] = [
+            (layer, (read[input],)),
+            (reader, (*read[:input], layer.name, *read[input + 1 :])),
+        ]
+        return self._from_entries(entries)
 
     def remove(self, index: int) -> Network:
-        """Without the layer at `index`."""
-        return self._with(self.layers[:index] + self.layers[index + 1 :])
+        """Return the network without the layer at `index`; what read it reads its input.
+
+        Raises:
+            SettingError: it reads several layers, so that some of them would be read by none.
+        """
+        entries = self._entries()
+        layer, read = entries.pop(index)
+        if len(read) > 1:
+            raise SettingError(
+                f"{layer.name} can't be removed: it joins {' and '.join(read)}. Remove the layers of all branches but "
+                "one first, or read other layers"
+            )
+        return self._from_entries([(one, _replaced(other, layer.name, read[0])) for one, other in entries])
 
     def duplicate(self, index: int) -> Network:
-        """With a copy of the layer at `index` behind it."""
-        return self.insert(index + 1, self.layers[index])
+        """Return the network with a copy of the layer at `index` behind it.
+
+        Raises:
+            SettingError: the layer reads several.
+        """
+        layer = self.layers[index]
+        if layer.fewest_inputs > 1:
+            raise SettingError(f"{layer.name} can't be duplicated: it reads {' and '.join(layer.inputs)}")
+        return self.insert(index + 1, dataclasses.replace(layer, inputs=()))
 
     def move(self, index: int, to: int) -> Network:
-        """With the layer at `index` moved to position `to`."""
-        layers = list(self.layers)
-        layers.insert(to, layers.pop(index))
-        return self._with(tuple(layers))
+        """Return the network with the layer at `index` at position `to`.
+
+        Raises:
+            SettingError: the layers between are not one after the other, each read by the next alone.
+        """
+        low, high = min(index, to), max(index, to)
+        chained = all(self.sources[position] == (position - 1,) for position in range(low + 1, high + 1))
+        alone = all(self.readers[position] == (position + 1,) for position in range(low, high))
+        if len(self.sources[low]) > 1 or not (chained and alone):
+            raise SettingError(
+                f"{self.layers[index].name} can't be moved there: it moves within its branch alone, from "
+                "where branches part or join to where they next do"
+            )
+        entries = self._entries()
+        layers = [layer for layer, _ in entries[low : high + 1]]
+        layers.insert(to - low, layers.pop(index - low))
+        outside = entries[low][1]
+        last_before, last_after = entries[high][0].name, layers[-1].name
+        inside = []
+        for layer in layers:
+            inside.append((layer, outside))
+            outside = (layer.name,)
+        after = [(layer, _replaced(read, last_before, last_after)) for layer, read in entries[high + 1 :]]
+        return self._from_entries([*entries[:low], *inside, *after])
 
     def rename(self, index: int, name: str) -> Network:
-        """With the layer at `index` called `name`.
+        """Return the network with the layer at `index` called `name`.
 
         Raises:
             SettingError: the name is taken, or can't be a layer's.
         """
+        layer = self.layers[index]
         if not is_layer_name(name):
-            raise SettingError(
-                f"layer {self.layers[index].name}: name: found {found_text(name)}, allowed: {LAYER_NAMES}"
-            )
-        return self.replace(index, dataclasses.replace(self.layers[index], name=name))
+            raise SettingError(f"layer {layer.name}: name: found {found_text(name)}, allowed: {ALLOWED}")
+        return self.replace(index, dataclasses.replace(layer, name=name))
 
     def with_input(self, channels: int, height: int, width: int) -> Network:
-        """With another input size."""
+        """Return the network with another input size."""
         return dataclasses.replace(self, input=read_input([channels, height, width]))
 
     def with_towers(self, towers: int) -> Network:
-        """Split into another number of towers."""
+        """Return the network split into another number of towers."""
         return dataclasses.replace(self, towers=read_value("towers", TOWERS, towers))
 
     @property
+    def classifier(self) -> int | None:
+        """The position of the last layer with neurons, whose outputs are the classes; None without one."""
+        for position in reversed(range(len(self.layers))):
+            if self.layers[position].neurons:
+                return position
+            if len(self.sources[position]) > 1:
+                return None
+        return None
+
+    @property
     def classes(self) -> int | None:
-        """How many classes the network tells apart: the outputs of its last linear layer, None without one."""
-        index = self._last_linear()
-        return None if index is None else getattr(self.layers[index], "out_features", None)
+        """How many classes the network distinguishes: the outputs of its last layer with neurons, None without one."""
+        index = self.classifier
+        return None if index is None else getattr(self.layers[index], str(self.layers[index].produces), None)
 
     def with_classes(self, classes: int) -> Network:
-        """With another number of outputs of the last linear layer.
+        """Return the network with another number of outputs of its last layer with neurons.
 
         Raises:
-            SettingError: there is no linear layer.
+            SettingError: there is no such layer.
         """
-        index = self._last_linear()
+        index = self.classifier
         if index is None:
-            raise SettingError("the network has no linear layer whose outputs could be the classes")
-        return self.change(index, {"out_features": classes})
+            raise SettingError("the network has no linear layer or convolution whose outputs could be the classes")
+        return self.change(index, {str(self.layers[index].produces): classes})
 
     def free_name(self, name: str) -> str:
-        """`name`, or with the next free number behind it where it is taken."""
+        """Return `name`, or the name with the next free number where it is taken."""
         taken = {layer.name for layer in self.layers}
         if name not in taken:
             return name
@@ -123,12 +233,16 @@ class Network:
         return f"{stem}{number}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Input, towers and layers as a preset file and config.json hold them."""
+        """Return input, towers and layers as a preset file and config.json hold them."""
         towers = {"towers": self.towers} if self.towers > 1 else {}
         return {"input": list(self.input), **towers, "layers": [write_layer(layer) for layer in self.layers]}
 
-    def _last_linear(self) -> int | None:
-        return next((i for i in reversed(range(len(self.layers))) if isinstance(self.layers[i], Linear)), None)
+    def _entries(self) -> list[tuple[Layer, tuple[str, ...]]]:
+        """Return every layer with the names of what it reads."""
+        return [(layer, self.source_names(position)) for position, layer in enumerate(self.layers)]
+
+    def _from_entries(self, entries: Iterable[tuple[Layer, tuple[str, ...]]]) -> Network:
+        return self._with(tuple(_with_shortest_inputs(entries)))
 
     def _with(self, layers: tuple[Layer, ...]) -> Network:
         return dataclasses.replace(self, layers=layers)
@@ -137,8 +251,63 @@ class Network:
 TOWERS = integer(1, 64)
 
 
+def _resolved(layers: tuple[Layer, ...]) -> Iterator[tuple[int, ...]]:
+    """Yield the positions of what each layer reads.
+
+    Raises:
+        SettingError: see `Network`.
+    """
+    positions: dict[str, int] = {INPUT: IMAGE}
+    unread: dict[int, str] = {}
+    for position, layer in enumerate(layers):
+        if layer.name in positions:
+            raise SettingError(f"layer {layer.name}: the name is used twice; every layer needs its own")
+        read = tuple(_position(layer, name, positions, layers) for name in layer.inputs) or (position - 1,)
+        if len(read) < layer.fewest_inputs:
+            raise SettingError(
+                f"layer {layer.name} ({layer.type}): inputs: found {len(layer.inputs)}, allowed: "
+                f"{layer.fewest_inputs} or more layers that it reads"
+            )
+        for source in read:
+            unread.pop(source, None)
+        positions[layer.name] = position
+        unread[position] = layer.name
+        yield read
+    unread.pop(len(layers) - 1, None)
+    if unread:
+        raise SettingError(
+            f"layer {next(iter(unread.values()))}: no layer reads it; add it to the inputs of a later one, or remove it"
+        )
+
+
+def _position(layer: Layer, name: str, positions: Mapping[str, int], layers: tuple[Layer, ...]) -> int:
+    if name in positions:
+        return positions[name]
+    where = f"layer {layer.name} ({layer.type}): inputs: "
+    if any(other.name == name for other in layers):
+        raise SettingError(f"{where}{name} does not come before {layer.name}; allowed: a layer above it, or input")
+    raise SettingError(f"{where}there is no layer {found_text(name)}{nearest(name, positions)}")
+
+
+def _with_shortest_inputs(entries: Iterable[tuple[Layer, tuple[str, ...]]]) -> Iterator[Layer]:
+    """Yield layers whose `inputs` are left out where they read just the layer before."""
+    before = INPUT
+    for layer, read in entries:
+        yield _with_inputs(layer, () if read == (before,) and layer.most_inputs == 1 else read)
+        before = layer.name
+
+
+def _with_inputs(layer: Layer, inputs: tuple[str, ...]) -> Layer:
+    """Return the same object where nothing changes: an analysis then keeps its numbers."""
+    return layer if layer.inputs == inputs else dataclasses.replace(layer, inputs=inputs)
+
+
+def _replaced(names: tuple[str, ...], old: str, new: str) -> tuple[str, ...]:
+    return tuple(new if name == old else name for name in names) if old in names else names
+
+
 def read_network(values: Mapping[str, Any]) -> Network:
-    """The inverse of `Network.to_dict`.
+    """Return the network that `Network.to_dict` wrote.
 
     Raises:
         SettingError: something is missing, unknown or not allowed; the message names the layer and the key.
@@ -155,11 +324,12 @@ def read_network(values: Mapping[str, Any]) -> Network:
         numbers[kind] = numbers.get(kind, 0) + 1
         layers.append(read_layer(entry, f"{kind}{numbers[kind]}"))
     towers = read_value("towers", TOWERS, values.get("towers", 1))
-    return Network(read_input(values.get("input")), tuple(layers), towers)
+    network = Network(read_input(values.get("input")), tuple(layers), towers)
+    return network._from_entries(network._entries()) if any(layer.inputs for layer in layers) else network
 
 
 def read_input(value: Any) -> tuple[int, int, int]:
-    """An input as [channels, height, width].
+    """Return an input of [channels, height, width].
 
     Raises:
         SettingError: it is not three positive integers.
@@ -173,7 +343,7 @@ def read_input(value: Any) -> tuple[int, int, int]:
 
 
 def parse_input(text: str) -> tuple[int, int, int]:
-    """An input as people type it: 3x227x227, with x or ×.
+    """Return an input from the text that people type: 3x227x227, with x or ×.
 
     Raises:
         SettingError: it is not of that form.
@@ -185,21 +355,3 @@ def parse_input(text: str) -> tuple[int, int, int]:
         raise SettingError(
             f"input: found {found_text(text)}, allowed: CHANNELSxHEIGHTxWIDTH, integers ≥ 1, such as 3x227x227"
         ) from None
-
-
-def first_weighted(network: Network) -> int | None:
-    """The position of the first layer with neurons: every tower reads the whole image there."""
-    return next((i for i, layer in enumerate(network.layers) if layer.neurons), None)
-
-
-def reads(network: Network, name: str) -> bool:
-    """Whether the layer called `name`, and every layer before it, can read its input."""
-    shape: Shape = network.input
-    try:
-        for layer in network.layers:
-            shape = layer.output_shape(shape)
-            if layer.name == name:
-                return True
-    except ShapeError:
-        pass
-    return False

@@ -1,4 +1,4 @@
-"""Shapes without the batch: a map is (channels, height, width), a vector is (features,)."""
+"""Shapes without the batch dimension: a map is (channels, height, width), a vector is (features,)."""
 
 from __future__ import annotations
 
@@ -7,17 +7,30 @@ import math
 from alexplore.core.errors import AlexploreError
 
 Shape = tuple[int, ...]
+Shapes = tuple[Shape, ...]
+"""The shapes of a layer's inputs, in the order in which it reads them."""
 
 
 class ShapeError(AlexploreError):
-    """A layer that can't read its input; the message says why, in numbers."""
+    """A layer can't read its input; the message gives the reason in numbers."""
 
 
 def elements(shape: Shape) -> int:
-    """The product of a shape."""
+    """Return the number of values of a shape: the product of its sizes."""
     return math.prod(shape)
 
 
 def shape_text(shape: Shape) -> str:
-    """96×55×55, as people write it."""
+    """Return a shape as people write it: 96×55×55."""
     return "×".join(map(str, shape))
+
+
+def require_map(name: str, shape: Shape) -> tuple[int, int, int]:
+    """Return (channels, height, width) of a map.
+
+    Raises:
+        ShapeError: `shape` is a vector; `name` is the layer that would read it.
+    """
+    if len(shape) != 3:
+        raise ShapeError(f"{name} reads a channels×height×width map, gets a vector of {shape_text(shape)}")
+    return shape[0], shape[1], shape[2]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from alexplore.core.settings import (
     SettingError,
@@ -17,58 +17,17 @@ from alexplore.core.settings import (
     settings_of,
     text,
 )
-from alexplore.network.layers import Conv2d, pair
+from alexplore.network.analysis import Analysis
+from alexplore.network.quantities import BY_KEY, QUANTITIES, Value, layer_value, total_value
 
-if TYPE_CHECKING:
-    from alexplore.network.analysis import Analysis, Row
-
-Value = float | tuple[float, ...]
-
-
-def _both(height: int, width: int) -> Value:
-    return height if height == width else (height, width)
-
-
-def _kernel(row: Row) -> Value | None:
-    """Height, width and input channels of one kernel."""
-    if not isinstance(row.layer, Conv2d) or row.input is None:
-        return None
-    return (*pair(row.layer.kernel_size), row.input[0] // row.layer.groups)
-
-
-OF_A_LAYER: Mapping[str, Callable[[Row], Value | None]] = {
-    "input": lambda row: row.input,
-    "output": lambda row: row.output,
-    "params": lambda row: row.params,
-    "trainable_params": lambda row: row.trainable_params,
-    "macs": lambda row: row.macs,
-    "flops": lambda row: 2 * row.macs,
-    "connections": lambda row: row.connections,
-    "neurons": lambda row: row.neurons,
-    "activation_bytes": lambda row: row.activation_bytes,
-    "receptive_field": lambda row: _both(row.height.size, row.width.size),
-    "jump": lambda row: _both(row.height.jump, row.width.jump),
-    "exchange_bytes": lambda row: row.exchange_bytes,
-    "kernel": _kernel,
-    "init_std": lambda row: getattr(getattr(row.layer, "init", None), "std", None),
-}
-OF_THE_NETWORK: Mapping[str, Callable[[Analysis], Value | None]] = {
-    "input": lambda analysis: analysis.network.input,
-    "smallest_input": lambda analysis: analysis.smallest_input(),
-    "params": lambda analysis: analysis.totals.params,
-    "trainable_params": lambda analysis: analysis.totals.trainable_params,
-    "macs": lambda analysis: analysis.totals.macs,
-    "flops": lambda analysis: analysis.totals.flops,
-    "connections": lambda analysis: analysis.totals.connections,
-    "neurons": lambda analysis: analysis.totals.neurons,
-    "weight_bytes": lambda analysis: analysis.totals.weight_bytes,
-    "activation_bytes": lambda analysis: analysis.totals.activation_bytes,
-}
+Number = int | float | tuple[int | float, ...]
 MEASURED = (
     "top1_error", "top5_error", "top1_accuracy", "top5_accuracy", "train_accuracy", "test_accuracy", "train_loss",
     "images_per_second",
 )  # fmt: skip
-QUANTITIES = tuple(dict.fromkeys((*OF_A_LAYER, *OF_THE_NETWORK, *MEASURED)))
+OF_A_LAYER = tuple(quantity.key for quantity in QUANTITIES if quantity.of_layer)
+OF_THE_NETWORK = tuple(quantity.key for quantity in QUANTITIES if quantity.of_network)
+ALLOWED = tuple(dict.fromkeys((*OF_A_LAYER, *OF_THE_NETWORK, *MEASURED)))
 
 
 @dataclass(frozen=True)
@@ -78,8 +37,8 @@ class Published:
     `within` is the relative difference up to which it counts as confirmed, for sources that round.
     """
 
-    quantity: str = setting(choice(*QUANTITIES))
-    value: Value = setting(numbers())
+    quantity: str = setting(choice(*ALLOWED))
+    value: Number = setting(numbers())
     layer: str | None = setting(optional(text()), None)
     within: float = setting(number(0, 1), 0.0)
     note: str | None = setting(optional(text()), None)
@@ -101,7 +60,7 @@ def read_published(values: Mapping[str, Any]) -> Published:
         SettingError: an unknown key, a value that is not allowed, or a quantity that a layer, or a network, has not.
     """
     published = Published(**read_settings(Published, values))
-    known = (*OF_THE_NETWORK, *MEASURED) if published.layer is None else tuple(OF_A_LAYER)
+    known = (*OF_THE_NETWORK, *MEASURED) if published.layer is None else OF_A_LAYER
     if published.quantity not in known:
         whose = "the whole network (no layer is given)" if published.layer is None else f"layer {published.layer}"
         raise SettingError(f'quantity: found "{published.quantity}", allowed for {whose}: {", ".join(known)}')
@@ -112,7 +71,7 @@ class Checked(NamedTuple):
     """A published number beside ours. `confirmed` is None where arithmetic can't tell: only training measures it."""
 
     published: Published
-    ours: Value | None
+    ours: Value
     confirmed: bool | None
     reason: str
 
@@ -135,22 +94,22 @@ def check_published(published: tuple[Published, ...], analysis: Analysis) -> tup
 def _check(published: Published, analysis: Analysis) -> Checked:
     if published.quantity in MEASURED:
         return Checked(published, None, None, "only training measures it")
-    ours: Value | None
+    ours: Value
     if published.layer is None:
-        ours = OF_THE_NETWORK[published.quantity](analysis)
+        ours = total_value(BY_KEY[published.quantity], analysis)
     else:
         row = next((row for row in analysis.rows if row.layer.name == published.layer), None)
         if row is None:
             return Checked(published, None, False, f"there is no layer {published.layer} any more")
         if row.output is None:
             return Checked(published, None, False, "it can't be computed: this layer, or one before it, is broken")
-        ours = OF_A_LAYER[published.quantity](row)
+        ours = layer_value(BY_KEY[published.quantity], row)
     if ours is None:
         return Checked(published, None, False, f"the network has no {published.quantity} here")
     return Checked(published, ours, *_judge(published, ours))
 
 
-def _judge(published: Published, ours: Value) -> tuple[bool, str]:
+def _judge(published: Published, ours: Number) -> tuple[bool, str]:
     value = published.value
     if isinstance(ours, tuple) and len(ours) == 1:
         ours = ours[0]
@@ -165,7 +124,7 @@ def _judge(published: Published, ours: Value) -> tuple[bool, str]:
     return False, f"ours is {value_text(ours)}, {difference}"
 
 
-def value_text(value: Value, between: str = "×") -> str:
+def value_text(value: Number, between: str = "×") -> str:
     """290,400, or 96×55×55."""
     if isinstance(value, tuple):
         return between.join(f"{item:.15g}" for item in value)

@@ -73,7 +73,7 @@ def _place(key: str) -> str:
     """Where a key that can't stand at the top of a file belongs, to the end of the sentence."""
     if key in setting_fields(Recipe):
         return "; it belongs in [training]."
-    if key in ("name", "type") or any(key in setting_fields(cls) for cls in LAYER_TYPES.values()):
+    if key in ("name", "type") or any(key in setting_fields(cls) for cls in LAYER_TYPES.values() if key != "inputs"):
         return "; it belongs in a layer, { name = …, type = … }."
     return nearest(key, KEYS)
 

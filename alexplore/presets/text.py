@@ -10,7 +10,8 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from alexplore.core.settings import SettingError, toml_text
-from alexplore.network.layers import Layer, read_layer, write_layer
+from alexplore.network.layers import read_layer, write_layer
+from alexplore.network.layers.base import Layer
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument

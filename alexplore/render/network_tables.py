@@ -11,8 +11,8 @@ from rich.text import Text
 
 from alexplore.core.formatting import bytes_text, count_text, short_count
 from alexplore.core.settings import toml_text
-from alexplore.network.analysis import Analysis, Row, analyse
-from alexplore.network.layer_text import settings_text
+from alexplore.network.analysis import Analysis, analyse
+from alexplore.network.row import Row
 from alexplore.network.shapes import shape_text
 from alexplore.presets.library import load_preset, shipped_names, user_paths
 from alexplore.presets.preset import Preset, PresetError
@@ -22,7 +22,7 @@ from alexplore.render.fitted_table import Column, FittingTable, Labelled
 
 if TYPE_CHECKING:
     from alexplore.network.compare import Comparison, Pair
-    from alexplore.network.formulas import Formula
+    from alexplore.network.formula import Formula
 
 NOTHING = "–"
 MACS_NOTE = "MACs: multiplications by weights; biases, pooling, normalisation and activations count 0."
@@ -45,7 +45,7 @@ def shapes_table(preset: Preset, analysis: Analysis) -> FittingTable:
     )
     for row in analysis.rows:
         layer = row.layer
-        head = (str(row.index), layer.name, layer.type, settings_text(layer))
+        head = (str(row.index), layer.name, layer.type, layer.summary())
         if row.error:
             table.add(*head, "✗", NOTHING, NOTHING, NOTHING, style="red")
         elif row.output is None:
@@ -98,7 +98,7 @@ def explanation(
 
     for row in rows:
         heading = Text(f"{row.index} {row.layer.name} · {row.layer.type}", style="bold")
-        settings = settings_text(row.layer)
+        settings = row.layer.summary()
         if settings:
             heading.append(f" · {settings}", style="not bold")
         if row.output is None:
@@ -191,7 +191,7 @@ def _side(row: Row | None) -> tuple[str, str, str]:
     if row is None:
         return ("", "", "")
     output = NOTHING if row.output is None else shape_text(row.output)
-    return row.layer.name, settings_text(row.layer) or row.layer.type, output
+    return row.layer.name, row.layer.summary() or row.layer.type, output
 
 
 def _delta(pair: Pair, key: str) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +15,16 @@ from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import RunConfig
-from alexplore.runs.control import pending
+from alexplore.runs.control import Request, pending
 from alexplore.runs.directory import RunDirectory
+from alexplore.runs.protocol import (
+    ControlEvent,
+    DatasetEvent,
+    PrecisionEvent,
+    PreparingEvent,
+    StartEvent,
+    WarningEvent,
+)
 from alexplore.training import checkpoint
 from alexplore.training.data import Dataset, Preprocess, left_out, open_dataset
 from alexplore.training.errors import Stopped
@@ -30,7 +38,7 @@ from alexplore.training.parallel.ranks import Ranks
 from alexplore.training.parallel.towers import TowerState, build_tower, count_anew
 from alexplore.training.precision import CANDIDATES, PLAIN, Precision, matmul_peak, time_each
 from alexplore.training.randomness import seed_for
-from alexplore.training.run_writer import History, Journal
+from alexplore.training.run_writer import History, RunWriter
 from alexplore.training.signals import Signals
 from alexplore.training.sync_points import Pulse
 
@@ -44,7 +52,7 @@ def train(
     config: RunConfig,
     ranks: Ranks,
     device: torch.device,
-    journal: Journal,
+    journal: RunWriter,
     history: History,
     signals: Signals,
 ) -> None:
@@ -58,7 +66,7 @@ def train(
 
     def starting(doing: str) -> None:
         for request in pending(run) if ranks.rank == 0 else ():
-            journal.event("control", request=request.id, step=0, **_answer(request.action))
+            journal.event(_answer(request))
             signals.stop = signals.stop or request.action == "stop"
         if signals.stop:
             raise Stopped
@@ -69,16 +77,16 @@ def train(
     def report(line: str) -> None:
         """What opening and reading the data have to say: before training what is waited for, then a warning."""
         if begun:
-            journal.event("warning", message=line)
+            journal.event(WarningEvent(line))
         else:
-            journal.event("preparing", message=line)
+            journal.event(PreparingEvent(line))
             starting(line)
 
     recipe, network = config.recipe, config.network
     check_classifier(network)
     if device.type == "cpu" and ranks.size > 1:
         rehearsal = f"no GPU: rehearsing on {ranks.size} CPU processes (gloo) what {ranks.size} GPUs would do"
-        journal.event("warning", message=rehearsal)
+        journal.event(WarningEvent(rehearsal))
     threads = set_threads(device, ranks, history)
 
     starting(f"loading {recipe.dataset}")
@@ -92,17 +100,17 @@ def train(
         share_statistics(model)
     held = TowerState(network, ranks.rank) if ranks.towers else checkpoint.WholeState()
     saved = ranks.first(
-        lambda: checkpoint.load(run.checkpoints_folder, lambda message: journal.event("warning", message=message))
+        lambda: checkpoint.load(run.checkpoints_folder, lambda message: journal.event(WarningEvent(message)))
     )
     if saved is not None:
         held.load_weights(model, saved.weights)
 
     choice = _kept_choice(recipe, device, history)
-    if not choice:
+    if choice is None:
         starting("measuring precision" if recipe.precision == "auto" else "measuring the machine")
         choice = _measured_choice(recipe, model, dataset, preprocess, ranks)
-    journal.event("precision", **choice)
-    precision = Precision(choice["precision"], device)
+    journal.event(choice)
+    precision = Precision(choice.precision, device)
 
     optimizer = make_optimizer(recipe, model)
     guard = Guard(optimizer, device, scaled=precision.scaled, agree=ranks.agree)
@@ -112,17 +120,18 @@ def train(
         guard.load(saved.state["guard"])
         progress = Progress.from_dict(saved.state["progress"])
     journal.event(
-        "start",
-        device=device.type,
-        device_name=device_name(device),
-        threads=threads,
-        ranks=ranks.size,
-        parallel=config.hardware.parallel,
-        precision=precision.name,
-        step=progress.step,
-        recipe=recipe.to_dict(defaults=False),
-        flops_per_image=_training_flops(network),
-        peak_flops=choice["peak_flops"] * ranks.size,
+        StartEvent(
+            device=device.type,
+            device_name=device_name(device),
+            threads=threads,
+            ranks=ranks.size,
+            parallel=config.hardware.parallel,
+            precision=precision.name,
+            step=progress.step,
+            recipe=recipe.to_dict(defaults=False),
+            flops_per_image=_training_flops(network),
+            peak_flops=choice.peak_flops * ranks.size,
+        )
     )
     begun = True
     for path, reason in {**dataset.train.damaged, **dataset.val.damaged}.items():
@@ -146,9 +155,10 @@ def train(
     ).train()
 
 
-def _answer(action: str) -> dict[str, str]:
-    """To a request that comes before training begins."""
-    return {"action": action, **({"error": "training has not begun"} if action == "checkpoint" else {})}
+def _answer(request: Request) -> ControlEvent:
+    """Return the answer to a request that comes before training begins."""
+    error = "training has not begun" if request.action == "checkpoint" else None
+    return ControlEvent(request.id, request.action, step=0, error=error)
 
 
 def _open_data(
@@ -156,32 +166,29 @@ def _open_data(
     config: RunConfig,
     ranks: Ranks,
     device: torch.device,
-    journal: Journal,
+    journal: RunWriter,
     report: Callable[[str], None],
 ) -> tuple[Dataset, Preprocess]:
     """The data set and what is done to its images; what it is like is written down for later questions."""
     dataset = ranks.first(lambda: open_dataset(config, device, report))
     if ranks.rank == 0:
         write_atomically(run.dataset_file, json.dumps(dataset.to_dict()) + "\n")
-    sizes = {"train": len(dataset.train), "val": len(dataset.val), "classes": len(dataset.classes)}
-    journal.event("dataset", name=dataset.name, **sizes, synthetic=dataset.synthetic)
+    sizes = len(dataset.train), len(dataset.val), len(dataset.classes)
+    journal.event(DatasetEvent(dataset.name, *sizes, synthetic=dataset.synthetic))
     return dataset, Preprocess(config.recipe, config.network.input, dataset, device)
 
 
-def _kept_choice(recipe: Recipe, device: torch.device, history: History) -> dict[str, Any]:
-    """The precision that an earlier attempt began with on such a device, with its timings; empty without one."""
-    earlier = history.last("precision") or {}
-    if earlier.get("device") != device.type or recipe.precision not in ("auto", earlier.get("precision")):
-        return {}
-    return {
-        **{key: earlier.get(key) for key in ("precision", "device", "peak_flops", "seconds", "images")},
-        "kept": True,
-    }
+def _kept_choice(recipe: Recipe, device: torch.device, history: History) -> PrecisionEvent | None:
+    """Return the precision that an earlier attempt chose on such a device, with its timings; None without one."""
+    earlier = history.last(PrecisionEvent)
+    if earlier is None or earlier.device != device.type or recipe.precision not in ("auto", earlier.precision):
+        return None
+    return replace(earlier, kept=True)
 
 
 def _measured_choice(
     recipe: Recipe, model: nn.Module, dataset: Dataset, preprocess: Preprocess, ranks: Ranks
-) -> dict[str, Any]:
+) -> PrecisionEvent:
     """The precision to train in: the recipe's, or the one whose steps on a real batch are the faster on all ranks."""
     device = preprocess.device
     images, seconds = 0, dict[str, float]()
@@ -191,7 +198,7 @@ def _measured_choice(
         fastest = min(CANDIDATES, key=lambda candidate: seconds[candidate])
         name = fastest if seconds[fastest] * CLEARLY < seconds[PLAINEST] else PLAINEST
     peak = matmul_peak(device, name)
-    return {"precision": name, "device": device.type, "images": images, "seconds": seconds, "peak_flops": peak}
+    return PrecisionEvent(name, device.type, peak, images, seconds)
 
 
 def _time_precisions(

@@ -9,10 +9,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from alexplore.presets.library import load_preset
+from alexplore.runs.protocol import EpochEvent, Event, PrecisionEvent, StartEvent, event_record, read_event
 from gpu_checks.bench import Bench, Check, Outcome, at_most, expect, skip
 
 PRESET, TINY_PRESET = "fmnist-valid", "fmnist-28"
@@ -27,9 +27,10 @@ def run(bench: Bench) -> Outcome:
         return Outcome((skip(PRESET, "no Fashion-MNIST: name the folder of its four files with --data"),))
     tutorial = tutorial_accuracies()
     arguments = train_arguments(bench)
-    lines, code, console = train(arguments, bench)
-    epochs = list(epochs_of(lines))
-    values = {"arguments": arguments, "epochs": epochs, "tutorial": tutorial, "events": started(lines)}
+    events, code, console = train(arguments, bench)
+    epochs = list(epochs_of(events))
+    chosen = {event.kind: event_record(event) for event in events if isinstance(event, PrecisionEvent | StartEvent)}
+    values = {"arguments": arguments, "epochs": epochs, "tutorial": tutorial, "events": chosen}
     wanted = 2 if bench.dry else len(tutorial)
     return Outcome(
         (check_end(bench, len(epochs), wanted, code, console), check_accuracy(bench, epochs, tutorial)), values
@@ -55,8 +56,8 @@ def train_arguments(bench: Bench) -> list[str]:
     return arguments
 
 
-def train(arguments: list[str], bench: Bench) -> tuple[list[dict[str, Any]], int, str]:
-    """Run `alexplore` and return the JSON lines that it printed, its exit code, and the end of what it said besides.
+def train(arguments: list[str], bench: Bench) -> tuple[list[Event], int, str]:
+    """Run `alexplore` and return the events that it printed, its exit code, and the end of what it wrote to stderr.
 
     When the part's time is nearly up the run is stopped as by Ctrl-C, and killed if it does not stop.
     """
@@ -68,28 +69,24 @@ def train(arguments: list[str], bench: Bench) -> tuple[list[dict[str, Any]], int
     timer = threading.Thread(target=_stop_in_time, args=(process, bench), daemon=True)
     timer.start()
     printed, said = process.communicate()
-    lines = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
-    return lines, process.returncode, "\n".join(said.splitlines()[-5:])
+    records = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+    events = [read_event(record).event for record in records if "event" in record]
+    return events, process.returncode, "\n".join(said.splitlines()[-5:])
 
 
-def epochs_of(lines: list[dict[str, Any]]) -> Iterator[dict[str, float]]:
+def epochs_of(events: Sequence[Event]) -> Iterator[dict[str, float]]:
     """Give the seconds and the accuracies of each epoch; the worker counts training and evaluation, not saving."""
     before = 0.0
-    for line in lines:
-        if line.get("event") == "epoch":
+    for event in events:
+        if isinstance(event, EpochEvent):
             yield {
-                "epoch": line["epoch"],
-                "seconds": round(line["seconds"] - before, 3),
-                "images_per_second": line["images_per_second"],
-                "train_accuracy": line["train/acc"],
-                "test_accuracy": line["val/acc"],
+                "epoch": event.epoch,
+                "seconds": round(event.seconds - before, 3),
+                "images_per_second": event.metrics["images_per_second"],
+                "train_accuracy": event.metrics["train/acc"],
+                "test_accuracy": event.metrics["val/acc"],
             }
-            before = line["seconds"]
-
-
-def started(lines: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return what the worker wrote of the device and the precision that it chose."""
-    return {line["event"]: line for line in lines if line.get("event") in ("precision", "start")}
+            before = event.seconds
 
 
 def check_end(bench: Bench, epochs: int, wanted: int, code: int, console: str) -> Check:

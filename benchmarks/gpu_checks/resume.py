@@ -16,7 +16,8 @@ from torch import Tensor
 
 from alexplore.runs.config import Hardware
 from alexplore.runs.directory import RunDirectory, create_run
-from alexplore.runs.lines import LineReader
+from alexplore.runs.protocol import StartEvent
+from alexplore.runs.reader import RunReader
 from alexplore.training import checkpoint
 from gpu_checks.bench import Bench, Check, Outcome, at_most, attempt, expect
 from gpu_checks.layers import relative_difference
@@ -50,7 +51,7 @@ def _checks(bench: Bench) -> Iterator[Check]:
     yield expect("whole runs finish", codes[:2] == [0, 0], last_words(whole, again))
     yield expect("the killed worker dies by SIGKILL", codes[2] == -signal.SIGKILL, f"exit code {codes[2]}")
     yield expect("it is resumed", wait_for([start_worker(killed)], bench) == [0], last_words(killed))
-    starts = [event["step"] for event in LineReader(killed.events_file).read_all() if event.get("event") == "start"]
+    starts = [line.event.step for line in RunReader(killed).events() if isinstance(line.event, StartEvent)]
     yield expect("from the checkpoint within the second epoch", starts == [0, SAVED_AT], f"starts at steps {starts}")
     losses, reference = losses_by_step(killed), losses_by_step(whole)
     noise = largest_difference(losses_by_step(again), reference)

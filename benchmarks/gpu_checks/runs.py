@@ -10,7 +10,7 @@ from alexplore.network.graph import Network, read_network
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.runs.directory import RunDirectory
-from alexplore.runs.lines import LineReader
+from alexplore.runs.reader import RunReader
 
 BATCH = 32
 
@@ -55,8 +55,8 @@ def small_config(network: Network, steps: int, hardware: Hardware, *, epochs: in
 
 def losses_by_step(run: RunDirectory) -> dict[int, float]:
     """Return the training loss that metrics.jsonl holds for each step; of repeated lines the last."""
-    lines = LineReader(run.metrics_file).read_all()
-    return {int(line["step"]): float(line["train/loss"]) for line in lines if "train/loss" in line}
+    lines = RunReader(run).metrics()
+    return {line.step: line.values["train/loss"] for line in lines if "train/loss" in line.values}
 
 
 def largest_difference(found: Mapping[int, float], reference: Mapping[int, float]) -> float:

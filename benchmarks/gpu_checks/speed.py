@@ -33,8 +33,10 @@ from alexplore.presets.library import load_preset
 from alexplore.presets.preset import Preset
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import DataSource, Hardware, RunConfig
+from alexplore.runs.protocol import StartEvent
 from alexplore.training.data import Dataset, Resident
 from alexplore.training.precision import TYPES, synchronize
+from alexplore.training.run_writer import History
 from gpu_checks.backend import pytorch_defaults, worker_settings
 from gpu_checks.bench import FAILED, OK, SKIPPED, Bench, Check, Outcome, is_fatal, short
 
@@ -110,8 +112,8 @@ def measure(bench: Bench, size: Size, name: str, batch: int, precision: str) -> 
     dataset = random_dataset(preset, batch, size.images, device)
     config = RunConfig(name, preset.network, recipe, Hardware(device=bench.device), DataSource())
     with worker_settings(device):
-        trainer, events = open_trainer(config, bench.work, f"{name}-{batch}-{precision}", device, dataset)
-    steps = size.images // batch
+        trainer, history = open_trainer(config, bench.work, f"{name}-{batch}-{precision}", device, dataset)
+    steps, flops = size.images // batch, flops_per_image(history)
     tutorial = Tutorial(preset, recipe, batch, device)
     loops: dict[str, tuple[Callable[[], AbstractContextManager[None]], Callable[[], object]]] = {
         "alexplore": (lambda: worker_settings(device), lambda: train_epoch(trainer)),
@@ -134,9 +136,16 @@ def measure(bench: Bench, size: Size, name: str, batch: int, precision: str) -> 
         precision=precision,
         images_per_second=median,
         ratio=statistics.median(a / b for a, b in zip(ours, theirs, strict=True)),
-        share_of_peak=median["alexplore"] * events["flops_per_image"] / peak if peak else None,
+        share_of_peak=median["alexplore"] * flops / peak if peak else None,
         windows=windows,
     )
+
+
+def flops_per_image(history: History) -> int:
+    """Return the floating-point operations of a training step for one image, as the worker tells them."""
+    start = history.last(StartEvent)
+    assert start is not None
+    return start.flops_per_image
 
 
 def timed(task: Callable[[], object], device: torch.device) -> float:

@@ -45,6 +45,7 @@ def results(folder: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.usefixtures("heavy")
 def test_dry_run_goes_through_every_part(tmp_path: Path) -> None:
     done = gpu(tmp_path / "out", "--dry-run")
     assert done.returncode == 0, done.stderr + done.stdout
@@ -74,6 +75,7 @@ def test_dry_run_goes_through_every_part(tmp_path: Path) -> None:
     assert "| the tutorial's log | 0.858 | 0.888 |" in text
 
 
+@pytest.mark.usefixtures("heavy")
 def test_a_part_that_fails_is_recorded_and_the_others_go_on(tmp_path: Path) -> None:
     done = gpu(tmp_path / "out", "--dry-run", "--only", "lrn", "--only", "batch-norm", **{FAIL_VARIABLE: "lrn"})
     assert done.returncode == 1
@@ -84,6 +86,7 @@ def test_a_part_that_fails_is_recorded_and_the_others_go_on(tmp_path: Path) -> N
     assert f"| failed | RuntimeError: made to fail by {FAIL_VARIABLE} |" in done.stdout
 
 
+@pytest.mark.usefixtures("heavy")
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_without_a_gpu_it_says_what_to_do(tmp_path: Path) -> None:
     done = gpu(tmp_path / "out")
@@ -100,6 +103,7 @@ def bench(tmp_path: Path) -> Bench:
     return Bench("cpu", True, None, tmp_path / "work", deadline=time.monotonic() + 60)
 
 
+@pytest.mark.usefixtures("heavy")
 def test_a_part_that_its_process_does_not_survive_is_recorded_and_the_next_has_another(
     tmp_path: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

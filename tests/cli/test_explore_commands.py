@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Alexplore
+from tests.support.processes import Alexplore
 
 PAPER_PARAMS = 60_965_224
 PAPER_MACS = 724_406_816
@@ -245,10 +247,8 @@ def test_a_user_s_file_with_a_shipped_name_is_refused(alexplore: Alexplore, tmp_
     assert "mine" in listed
 
 
-def test_a_pipe_that_closes_early_is_no_traceback(alexplore: Alexplore) -> None:
-    import subprocess
-    import sys
-
+@pytest.mark.usefixtures("heavy")
+def test_a_pipe_that_closes_early_is_no_traceback() -> None:
     command = f"{sys.executable} -m alexplore shapes --preset paper | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert "paper" in done.stdout

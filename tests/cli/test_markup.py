@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import TINY_PRESET, Alexplore
+from tests.support.networks import TINY_PRESET
+from tests.support.processes import Alexplore
 
 
 @pytest.mark.parametrize("command", [["shapes", "--preset", "odd.toml"], ["diff", "odd.toml", "lenet"]])

@@ -18,14 +18,15 @@ from pathlib import Path
 import pytest
 
 from alexplore.presets.library import shipped_folder
-from tests.conftest import TINY_PRESET, Alexplore
+from tests.support.networks import TINY_PRESET
+from tests.support.processes import Alexplore
 
 AtTerminal = Callable[..., list[str]]
 NARROW = [60, 80]
 
 
 @pytest.fixture
-def at_terminal() -> AtTerminal:
+def at_terminal(heavy: None) -> AtTerminal:
     """Runs the command line at a terminal of so many columns; the lines that it shows there."""
 
     def run(columns: int, *arguments: str, **environment: str) -> list[str]:
@@ -156,6 +157,7 @@ def test_a_pipe_gets_everything_on_one_line(alexplore: Alexplore, tmp_path: Path
     assert not any(line.endswith(" ") for line in explained.splitlines())
 
 
+@pytest.mark.usefixtures("heavy")
 def test_the_app_is_refused_where_stderr_is_no_terminal() -> None:
     outer, inner = pty.openpty()
     done = subprocess.run(
@@ -175,13 +177,13 @@ def test_the_app_is_refused_where_stderr_is_no_terminal() -> None:
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
-def test_a_locale_of_ascii_is_no_traceback(at_terminal: AtTerminal, alexplore: Alexplore) -> None:
-    done = alexplore("shapes", "--preset", "paper", **ASCII)
+def test_a_locale_of_ascii_is_no_traceback(at_terminal: AtTerminal, alexplore_process: Alexplore) -> None:
+    done = alexplore_process("shapes", "--preset", "paper", **ASCII)
     assert (done.returncode, done.stderr) == (0, "")
     assert "96×55×55" in done.stdout
     shown = "\n".join(at_terminal(80, "shapes", "--preset", "paper", **ASCII))
     assert "96?55?55" in shown
     assert "105,415,200" in shown
-    asked = alexplore("doctor", **ASCII)  # prints in a process of its own
+    asked = alexplore_process("doctor", **ASCII)  # prints in a process of its own
     assert "✓ " in asked.stdout
     assert "Traceback" not in asked.stderr

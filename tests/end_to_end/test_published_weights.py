@@ -11,9 +11,7 @@ import torch
 from PIL import Image
 from torchvision.models import AlexNet_Weights, alexnet  # type: ignore[import-untyped]
 
-from tests.conftest import Alexplore
-
-pytestmark = pytest.mark.slow
+from tests.support.processes import Alexplore
 
 
 def test_a_file_of_weights_needs_no_run(alexplore: Alexplore, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -16,11 +15,11 @@ import pytest
 
 from alexplore.runs.directory import list_runs
 from alexplore.runs.status import is_locked, read_status
-from tests.conftest import Alexplore
+from tests.support.processes import Alexplore
+from tests.support.runs import wait_for_worker
+from tests.support.terminal import Terminal
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
-
-PATIENCE = 60.0  # seconds until what must appear has appeared, on a busy machine
 
 PRESET = """\
 title = "A small network"
@@ -40,51 +39,6 @@ lr = 0.003
 epochs = 300
 precision = "fp32"
 """
-
-
-class Terminal:
-    """A tmux session of one window."""
-
-    def __init__(self, folder: Path, columns: int, rows: int) -> None:
-        self._tmux = ["tmux", "-f", "/dev/null", "-S", str(folder / "tmux")]
-        self._run("new-session", "-d", "-x", str(columns), "-y", str(rows), "-s", "t", "bash --norc --noprofile")
-        self._run("set-option", "-g", "status", "off")
-
-    def _run(self, *arguments: str) -> str:
-        done = subprocess.run([*self._tmux, *arguments], capture_output=True, text=True, check=True)
-        return done.stdout
-
-    def type(self, text: str) -> None:
-        """Type characters as they are."""
-        self._run("send-keys", "-t", "t", "-l", text)
-
-    def press(self, *keys: str) -> None:
-        """Press keys by tmux's names."""
-        for key in keys:
-            self._run("send-keys", "-t", "t", key)
-            time.sleep(0.15)
-
-    def resize(self, columns: int, rows: int) -> None:
-        """Another size of window."""
-        self._run("resize-window", "-t", "t", "-x", str(columns), "-y", str(rows))
-
-    def text(self) -> str:
-        """What stands on the screen."""
-        return self._run("capture-pane", "-p", "-t", "t")
-
-    def wait_for(self, pattern: str) -> re.Match[str]:
-        """Until the screen has it."""
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            found = re.search(pattern, self.text())
-            if found:
-                return found
-            time.sleep(0.1)
-        raise AssertionError(f"{pattern!r} did not appear within {PATIENCE:.0f} s on:\n{self.text()}")
-
-    def close(self) -> None:
-        """End the session and all in it."""
-        subprocess.run([*self._tmux, "kill-server"], check=False, capture_output=True)
 
 
 @pytest.fixture
@@ -168,10 +122,7 @@ def test_explore_edit_train_quit_come_back_stop_resume(
 
     terminal.press("r")
     terminal.wait_for("running")
-    deadline = time.monotonic() + PATIENCE
-    while read_status(run).step <= stopped.step and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert read_status(run).step > stopped.step
+    wait_for_worker(run, lambda: read_status(run).step > stopped.step, "steps after resuming")
 
     os.kill(app_pid(preset), signal.SIGKILL)
     time.sleep(1)

@@ -13,13 +13,14 @@ import pytest
 import torch
 from hypothesis import HealthCheck, assume, given, settings
 
-from alexplore.export import ExportError, export_preset
+from alexplore.export import export_preset
+from alexplore.export.errors import ExportError
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import read_network
 from alexplore.presets.library import load_preset, shipped_names
 from alexplore.presets.preset import Preset
 from alexplore.training.model.build import build
-from tests.network.strategies import networks
+from tests.support.networks import networks
 
 needs_keras = pytest.mark.skipif(
     importlib.util.find_spec("keras") is None, reason="running exported Keras code needs keras: pip install keras"

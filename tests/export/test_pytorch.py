@@ -14,14 +14,15 @@ from hypothesis import given, settings
 from torch import Tensor, nn
 
 from alexplore.core.settings import SettingError
-from alexplore.export import ExportError, export_preset
+from alexplore.export import export_preset
+from alexplore.export.errors import ExportError
 from alexplore.export.python_code import class_name
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network, read_network
 from alexplore.presets.library import load_preset, shipped_names
 from alexplore.presets.preset import Preset
 from alexplore.training.model.build import build
-from tests.network.strategies import networks
+from tests.support.networks import networks
 
 
 def exported(preset: Preset) -> type[nn.Module]:
@@ -133,6 +134,7 @@ def test_alpha_is_pytorchs() -> None:
     assert "nn.LocalResponseNorm(size=5, alpha=0.0005" in export_preset(Preset("x", one_tower), "pytorch")
 
 
+@pytest.mark.usefixtures("heavy")
 @pytest.mark.parametrize("to", ["pytorch", "keras"])
 def test_files_pass_ruff_and_run_as_they_are(to: str, tmp_path: Path) -> None:
     """Under ruff's own settings, not this project's."""
@@ -153,6 +155,7 @@ def test_files_pass_ruff_and_run_as_they_are(to: str, tmp_path: Path) -> None:
         assert done.stdout.endswith("61,706 parameters\n(1, 10)\n"), done.stderr
 
 
+@pytest.mark.usefixtures("heavy")
 @settings(max_examples=40, deadline=None)
 @given(networks(working=True))
 def test_any_exported_code_is_formatted(network: Network) -> None:

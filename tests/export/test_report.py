@@ -14,12 +14,12 @@ from alexplore.presets.preset import Preset
 from alexplore.presets.recipe import Recipe
 
 LAYER_KEYS = [
-    "index", "name", "type", "settings", "output", "params", "trainable_params", "macs", "connections", "neurons",
-    "activation_bytes", "receptive_field", "jump", "exchange_bytes", "error",
+    "index", "name", "type", "inputs", "settings", "output", "params", "trainable_params", "macs", "connections",
+    "neurons", "activation_bytes", "receptive_field", "jump", "exchange_bytes", "error",
 ]  # fmt: skip
 TOTAL_KEYS = [
     "params", "trainable_params", "macs", "neurons", "connections", "weight_bytes", "activation_bytes",
-    "training_bytes",
+    "training_bytes", "exchange_bytes", "partial",
 ]  # fmt: skip
 
 
@@ -36,14 +36,15 @@ def test_the_object_of_the_contract() -> None:
     layers, totals = shapes["layers"], shapes["totals"]
     assert isinstance(layers, list) and isinstance(totals, dict)
     assert all(list(layer) == LAYER_KEYS for layer in layers)
-    assert list(totals) == TOTAL_KEYS
+    assert set(totals) == set(TOTAL_KEYS)
+    assert [layer["inputs"] for layer in layers[:2]] == [["input"], ["conv1"]]
     settings = layers[0].pop("settings")
     assert settings == {
         "out_channels": 96, "kernel_size": 11, "stride": 4, "padding": 0, "dilation": 1, "groups": 1, "bias": True,
         "init": {"std": 0.01, "bias": 0.0}, "trainable": True,
     }  # fmt: skip
     assert layers[0] == {
-        "index": 1, "name": "conv1", "type": "conv2d", "output": [96, 55, 55], "params": 34944,
+        "index": 1, "name": "conv1", "type": "conv2d", "inputs": ["input"], "output": [96, 55, 55], "params": 34944,
         "trainable_params": 34944, "macs": 105415200, "connections": 105705600, "neurons": 290400,
         "activation_bytes": 4 * 290400, "receptive_field": 11, "jump": 4, "exchange_bytes": 0, "error": None,
     }  # fmt: skip
@@ -96,7 +97,7 @@ def test_what_was_not_computed_is_null() -> None:
     assert fc6["error"].startswith("fc6 expects 9000 inputs, gets 9216")
     assert relu6["error"] is None
     for layer in (fc6, relu6):
-        assert all(layer[key] is None for key in LAYER_KEYS[4:-1])
+        assert all(layer[key] is None for key in LAYER_KEYS[5:-1])
         assert layer["name"] and layer["settings"] is not None
     assert layers[15]["output"] == [9216]
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from alexplore.network.compare import Comparison, compare
 from alexplore.network.graph import Network, read_network
 from alexplore.presets.library import load_preset
-from tests.network.strategies import networks
+from tests.support.networks import networks
 
 
 def compared(a: str, b: str) -> Comparison:
@@ -51,7 +51,7 @@ def test_paper_and_torchvision() -> None:
     assert conv1.settings["out_channels"] == (96, 64)
     assert conv1.settings["padding"] == (0, 2)
     assert "kernel_size" not in conv1.settings
-    assert conv1.numbers["output"] == ([96, 55, 55], [64, 55, 55])
+    assert conv1.numbers["output"] == ((96, 55, 55), (64, 55, 55))
     assert conv1.numbers["params"] == (34_944, 23_296)
     assert "receptive_field" not in conv1.numbers
     assert comparison.totals["params"] == (60_965_224, 61_100_840)

@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alexplore.network.analysis import analyse
-from alexplore.network.formulas import Formula, explain, explain_totals
+from alexplore.network.formula import Formula
+from alexplore.network.formulas import explain, explain_totals
 from alexplore.network.graph import Network
 from alexplore.presets.library import load_preset, shipped_names
-from tests.network.strategies import networks
+from tests.support.networks import networks
 
 QUANTITIES = {
     "output", "params", "MACs", "connections", "neurons", "receptive field", "jump", "start", "activation bytes",

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from alexplore.network.analysis import Row, analyse
+from alexplore.network.analysis import analyse
 from alexplore.network.graph import read_network
-from tests.network.strategies import Entry, maps, sizes
+from alexplore.network.row import Row
+from tests.support.networks import Entry, maps, sizes
 
 
 def ours(shape: list[int], *layers: Entry) -> Row:

@@ -13,7 +13,7 @@ from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network
 from alexplore.presets.library import load_preset, shipped_names
 from alexplore.training.model.build import build
-from tests.network.strategies import networks
+from tests.support.networks import networks
 
 BATCH = 2
 

@@ -7,10 +7,14 @@ import pkgutil
 import subprocess
 import sys
 
+import pytest
+
 import alexplore.core
 import alexplore.export
 import alexplore.network
 import alexplore.presets
+
+pytestmark = pytest.mark.usefixtures("heavy")
 
 
 def loaded_by(program: str) -> set[str]:

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from alexplore.network.analysis import Row, analyse
+from alexplore.network.analysis import analyse
 from alexplore.network.graph import read_network
+from alexplore.network.row import Row
 from alexplore.network.shapes import Shape
 from alexplore.presets.library import load_preset
-from tests.network.strategies import Entry
+from tests.support.networks import Entry
 
 windows = st.builds(
     lambda kernel, stride, dilation, before, after: {

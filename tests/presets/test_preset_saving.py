@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alexplore.network.graph import Network
-from alexplore.network.layers import ReLU
+from alexplore.network.layers.activations import ReLU
 from alexplore.presets.library import is_shipped, load_preset, preset_family, shipped_folder, shipped_names, user_folder
 from alexplore.presets.preset import Preset, PresetError, PresetExists
 from alexplore.presets.published import Published
@@ -19,7 +19,7 @@ from alexplore.presets.reader import parse_preset
 from alexplore.presets.recipe import Recipe
 from alexplore.presets.text import preset_text, updated_text
 from alexplore.presets.writer import save_preset
-from tests.network.strategies import networks
+from tests.support.networks import networks
 
 WHERE = Path("mine.toml")
 recipes = st.builds(

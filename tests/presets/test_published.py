@@ -125,8 +125,8 @@ def test_json() -> None:
     [
         ({"quantity": "parms", "value": 1}, 'quantity: found "parms", allowed: one of '),
         ({"quantity": "params", "value": -1}, "value: found -1, allowed: a number ≥ 0, or a list of them"),
-        ({"quantity": "smallest_input", "value": 1, "layer": "conv1"}, "allowed for layer conv1: input, output"),
-        ({"quantity": "output", "value": 1}, "allowed for the whole network (no layer is given): input, smallest"),
+        ({"quantity": "smallest_input", "value": 1, "layer": "conv1"}, "allowed for layer conv1: output, params"),
+        ({"quantity": "output", "value": 1}, "allowed for the whole network (no layer is given): params, trainable"),
         ({"quantity": "params"}, "value is missing"),
         ({"quantity": "params", "value": 1, "nota": "x"}, 'unknown key "nota"; did you mean note?'),
     ],

@@ -6,13 +6,23 @@ import json
 import os
 import re
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from alexplore.core.settings import SettingError
 from alexplore.runs.config import RunConfig, parse_config
-from alexplore.runs.directory import RunDirectory, RunError, create_run, find_run, list_runs, remove_run, runs_folder
+from alexplore.runs.directory import (
+    RunDirectory,
+    RunError,
+    checked_name,
+    create_run,
+    find_run,
+    list_runs,
+    remove_run,
+    runs_folder,
+)
 
 
 def test_a_run_has_the_layout_of_the_contract(config: RunConfig, tmp_path: Path) -> None:
@@ -94,6 +104,14 @@ def test_a_name_must_be_a_file_s_that_can_be_shown(config: RunConfig, tmp_path: 
 @pytest.mark.parametrize("name", ["n" * 255, "ü" * 127, "my run", "lastly"])
 def test_other_names_are_taken(config: RunConfig, tmp_path: Path, name: str) -> None:
     assert find_run(create_run(config, tmp_path, name).name, tmp_path).config() == config
+
+
+@pytest.mark.parametrize("preset", ["-dash", ".dot", "-.-", "a\nb", "\x1bred", "n" * 255, "ü" * 120, " "])
+def test_a_run_of_any_preset_has_a_name_that_a_run_can_have(config: RunConfig, tmp_path: Path, preset: str) -> None:
+    run = create_run(replace(config, preset=preset), tmp_path)
+    assert checked_name(run.name) == run.name
+    assert re.search(r"-\d{8}-\d{6}-[0-9a-f]{6}$", run.name)
+    assert find_run(run.name, tmp_path).config().preset == preset
 
 
 def test_a_taken_name_and_a_folder_that_is_a_file_are_told(config: RunConfig, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ with worker_lock(run):
 """
 
 
+@pytest.mark.usefixtures("heavy")
 def test_a_worker_has_started_when_it_says_so(
     config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Alexplore
+from tests.support.processes import Alexplore
 from tests.training.data import small_fashion_mnist
 
 # Python imports this module at its start, in every process that is started with its folder on PYTHONPATH.
@@ -30,6 +30,7 @@ sys.meta_path.insert(0, Missing())
 
 WORKER = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from alexplore.presets.reader import read_preset
@@ -41,14 +42,14 @@ from alexplore.training.data import fashion_mnist
 preset, data, runs, checksums = sys.argv[1:]
 fashion_mnist.CONTENTS = eval(checksums)
 opened = read_preset(Path(preset))
-recipe = opened.recipe.__class__(**{**vars(opened.recipe), "dataset": "fashion-mnist"})
+recipe = replace(opened.recipe, dataset="fashion-mnist")
 config = RunConfig(opened.name, opened.network, recipe, Hardware(device="cpu"), DataSource(folder=data))
 sys.exit(worker.main([str(create_run(config, Path(runs), "run").path)]))
 """
 
 
 @pytest.fixture
-def few_packages(tmp_path: Path) -> str:
+def few_packages(heavy: None, tmp_path: Path) -> str:
     """A PYTHONPATH with which those packages can't be imported, in any process."""
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(SITECUSTOMIZE)

@@ -11,7 +11,9 @@ import torch
 
 from alexplore.training import precision
 from alexplore.training.precision import Precision, matmul_peak, time_each
-from tests.training.conftest import MakeRun, events, train_here, values
+from tests.support.runs import events, metrics
+from tests.support.training import train_here
+from tests.training.conftest import MakeRun
 
 CPU = torch.device("cpu")
 
@@ -69,7 +71,7 @@ def test_sixteen_bits_train_about_as_thirty_two_do(name: str, make_run: MakeRun)
     train_here(run)
     assert events(run, "start")[0]["precision"] == name
     assert events(run, "precision")[0]["seconds"] == {}
-    found, expected = values(run), values(exact)
+    found, expected = metrics(run), metrics(exact)
     assert found.keys() == expected.keys()
     for key, value in found.items():
         assert math.isfinite(value)

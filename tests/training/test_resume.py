@@ -21,7 +21,9 @@ from alexplore.training.checkpoint import read
 from alexplore.training.data import Dataset, Preprocess, open_dataset
 from alexplore.training.errors import CheckpointError
 from alexplore.training.loop import Trainer
-from tests.training.conftest import MakeRun, events, train_here, values
+from tests.support.runs import events, metrics
+from tests.support.training import train_here
+from tests.training.conftest import MakeRun
 
 
 class Killed(BaseException):
@@ -56,7 +58,7 @@ def assert_same_end(one: RunDirectory, other: RunDirectory) -> None:
     for index, slot in theirs.state["optimizer"]["state"].items():
         for key, value in slot.items():
             assert torch.equal(ours.state["optimizer"]["state"][index][key], value)
-    assert values(one) == values(other)
+    assert metrics(one) == metrics(other)
 
 
 RECIPES: dict[str, dict[str, Any]] = {
@@ -119,9 +121,9 @@ def test_a_line_stands_for_the_steps_since_the_last_also_across_a_kill(
     with pytest.raises(Killed):
         train_here(parts)
     train_here(parts)
-    steps = values(single)
+    steps = metrics(single)
     for run in (whole, parts):
-        lines = values(run)
+        lines = metrics(run)
         assert [step for key, step in lines if key == "train/loss"] == [1, 2, 3, 5]
         assert lines["train/loss", 2] == steps["train/loss", 2]
         last = (16 * steps["train/loss", 4] + 11 * steps["train/loss", 5]) / 27
@@ -234,7 +236,7 @@ def test_a_resumed_run_goes_on_by_what_it_is_asked_for_then(make_run: MakeRun) -
     train_here(run)
     change_run(run, {"epochs": 2, "lr": 0.001, "weight_decay": 0.1})
     assert train_here(run) == "finished"
-    rates = {rate for (key, step), rate in values(run).items() if key == "lr" and step > 5}
+    rates = {rate for (key, step), rate in metrics(run).items() if key == "lr" and step > 5}
     assert rates == {0.001}
     group = read(run.checkpoints_folder / "last").state["optimizer"]["param_groups"][0]
     assert (group["lr"], group["weight_decay"]) == (0.001, 0.1)

@@ -5,40 +5,23 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
-from functools import partial
 
 import pytest
 import torch
 
 from alexplore.network.graph import Network
 from alexplore.runs.control import request, wait_for_answer
-from alexplore.runs.directory import RunDirectory
 from alexplore.runs.status import is_locked, read_status
 from alexplore.training.checkpoint import read
 from alexplore.training.errors import UsageError
 from alexplore.training.hardware import check_memory
-from tests.training.conftest import (
-    MakeRun,
-    end_of,
-    events,
-    start_worker,
-    state_of,
-    steps_done,
-    train_here,
-    values,
-    wait_until,
-)
-
-pytestmark = pytest.mark.slow
+from tests.support.processes import exit_code, run_python, start_worker
+from tests.support.runs import events, metrics, steps_done, wait_for_state, wait_for_steps
+from tests.support.training import train_here
+from tests.training.conftest import MakeRun
 
 LONG = {"epochs": 400, "checkpoint_minutes": 1e-3}
-
-
-def has_done(run: RunDirectory, steps: int) -> bool:
-    return steps_done(run) >= steps
 
 
 def test_killed_again_and_again_it_ends_with_the_same_bits(make_run: MakeRun) -> None:
@@ -48,25 +31,25 @@ def test_killed_again_and_again_it_ends_with_the_same_bits(make_run: MakeRun) ->
     for _ in range(3):
         target = steps_done(parts) + 4
         process = start_worker(parts)
-        wait_until(partial(has_done, parts, target), parts)
+        wait_for_steps(parts, target)
         process.kill()
         assert process.wait() == -signal.SIGKILL
         assert read_status(parts).state == "crashed"
-    assert end_of(start_worker(parts), parts) == 0
+    assert exit_code(start_worker(parts), parts) == 0
     ours, theirs = read(parts.checkpoints_folder / "last"), read(whole.checkpoints_folder / "last")
     assert all(torch.equal(ours.weights[name], weight) for name, weight in theirs.weights.items())
-    assert values(parts) == values(whole)
+    assert metrics(parts) == metrics(whole)
     assert read_status(parts).state == "finished"
 
 
 def test_it_says_that_it_starts_before_it_imports_torch(make_run: MakeRun) -> None:
     run = make_run()
     code = (
-        "import sys; from alexplore.training import worker, journal\n"
-        "journal.Journal.starting = lambda self, doing: sys.exit(f'{doing}: {\"torch\" in sys.modules}')\n"
+        "import sys; from alexplore.training import worker, run_writer\n"
+        "run_writer.Journal.starting = lambda self, doing: sys.exit(f'{doing}: {\"torch\" in sys.modules}')\n"
         f"worker.main([{str(run.path)!r}])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = run_python(code)
     assert done.stderr.strip() == "importing torch: False"
 
 
@@ -77,14 +60,14 @@ def test_it_spares_itself_the_compiler(make_run: MakeRun) -> None:
         f"code = worker.main([{str(run.path)!r}])\n"
         "sys.exit(code or any(name.startswith('torch._dynamo') for name in sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = run_python(code)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_it_is_steered_through_its_control_folder(make_run: MakeRun) -> None:
     run = make_run(**LONG)
     process = start_worker(run)
-    wait_until(lambda: steps_done(run) > 2, run)
+    wait_for_steps(run, 3)
     assert read_status(run).state == "running"
     assert os.getpriority(os.PRIO_PROCESS, process.pid) >= 10
 
@@ -93,18 +76,18 @@ def test_it_is_steered_through_its_control_folder(make_run: MakeRun) -> None:
     assert (run.checkpoints_folder / "last" / "manifest.json").is_file()
 
     assert wait_for_answer(run, request(run, "pause"), 120)
-    wait_until(lambda: state_of(run) == "paused", run)
+    wait_for_state(run, "paused")
     at = steps_done(run)
     time.sleep(0.6)
     assert steps_done(run) == at
     assert is_locked(run)
 
     assert wait_for_answer(run, request(run, "resume"), 120)
-    wait_until(lambda: steps_done(run) > at, run)
+    wait_for_steps(run, at + 1)
 
     asked = request(run, "stop")
     assert wait_for_answer(run, asked, 120)
-    assert end_of(process, run) == 3
+    assert exit_code(process, run) == 3
     status = read_status(run)
     assert status.state == "stopped"
     assert json.loads((run.checkpoints_folder / "last" / "manifest.json").read_text())["step"] == status.step
@@ -117,13 +100,13 @@ def test_what_can_not_be_saved_is_answered(make_run: MakeRun) -> None:
     run.checkpoints_folder.rmdir()
     run.checkpoints_folder.write_text("no folder")
     process = start_worker(run)
-    wait_until(partial(has_done, run, 1), run)
+    wait_for_steps(run, 1)
     answer = wait_for_answer(run, request(run, "checkpoint"), 120)
     assert answer is not None
-    assert "no checkpoint at step" in answer["error"]
-    assert state_of(run) == "running"
+    assert "no checkpoint at step" in (answer.error or "")
+    assert read_status(run).state == "running"
     request(run, "stop")
-    assert end_of(process, run) == 3
+    assert exit_code(process, run) == 3
     assert "no checkpoint at step" in (read_status(run).reason or "")
 
 
@@ -131,9 +114,9 @@ def test_what_can_not_be_saved_is_answered(make_run: MakeRun) -> None:
 def test_a_signal_stops_it_after_a_checkpoint(make_run: MakeRun, number: signal.Signals) -> None:
     run = make_run(**LONG)
     process = start_worker(run)
-    wait_until(lambda: steps_done(run) > 2, run)
+    wait_for_steps(run, 3)
     process.send_signal(number)
-    assert end_of(process, run) == 3
+    assert exit_code(process, run) == 3
     assert read_status(run).state == "stopped"
     assert (run.checkpoints_folder / "last" / "manifest.json").is_file()
 
@@ -151,7 +134,7 @@ def test_what_cannot_be_done_is_told_in_one_line(make_run: MakeRun, small: Netwo
     ]
     processes = [(start_worker(run), run, code, said) for run, code, said in cases]
     for process, run, code, said in processes:
-        assert end_of(process, run) == code, run.console_tail()
+        assert exit_code(process, run) == code, run.console_tail()
         status = read_status(run)
         assert status.state == "failed"
         assert said in (status.reason or "")
@@ -175,11 +158,11 @@ def test_more_processes_than_fit_into_memory_are_refused(make_run: MakeRun) -> N
 def test_a_run_that_is_done_has_nothing_left_to_do(make_run: MakeRun) -> None:
     run = make_run(epochs=1)
     train_here(run)
-    before = values(run)
-    assert end_of(start_worker(run), run) == 0
+    before = metrics(run)
+    assert exit_code(start_worker(run), run) == 0
     assert "nothing left to do" in (read_status(run).reason or "")
     assert read_status(run).state == "finished"
-    assert values(run) == before
+    assert metrics(run) == before
 
 
 def test_a_bug_leaves_its_traceback_in_the_console(make_run: MakeRun) -> None:
@@ -189,7 +172,7 @@ def test_a_bug_leaves_its_traceback_in_the_console(make_run: MakeRun) -> None:
         "loop.Trainer.train = lambda self: 1 / 0\n"
         f"raise SystemExit(worker.main([{str(run.path)!r}]))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = run_python(code)
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert read_status(run).reason == "ZeroDivisionError: division by zero"

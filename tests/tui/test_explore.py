@@ -6,43 +6,17 @@ import re
 from pathlib import Path
 
 import pytest
-from textual.pilot import Pilot
-from textual.widgets import Input, OptionList, Static
+from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
-from alexplore.export import FORMATS, SUFFIXES
+from alexplore.export import FORMATS
 from alexplore.presets.library import load_preset, shipped_folder
-from alexplore.tui.app import ExploreApp
 from alexplore.tui.screens.dialogs import HelpScreen
 from alexplore.tui.screens.explore import ExploreScreen
 from alexplore.tui.widgets.layer_table import LayerTable
 from alexplore.tui.widgets.settings_editor import SettingsEditor
+from tests.support.screens import footer, form_message, screen_text, type_into
 from tests.tui.conftest import OpenApp
-
-
-def screen_text(app: ExploreApp) -> str:
-    """Every line of the terminal."""
-    width, _ = app.size
-    lines = app.screen._compositor.render_strips(app.size)
-    return "\n".join(line.text[:width] for line in lines)
-
-
-def footer(app: ExploreApp) -> list[str]:
-    """The keys in the last line, each with what it does."""
-    return re.split(r"\s{2,}", screen_text(app).splitlines()[-1].strip())
-
-
-def said(app: ExploreApp) -> str:
-    """What stands under the form."""
-    return str(app.screen.query_one("#settings-message", Static).render())
-
-
-async def type_into(pilot: Pilot[None], app: ExploreApp, name: str, text: str) -> None:
-    """Replace what a setting of the open form holds."""
-    app.screen.query_one(SettingsEditor).select(name)
-    await pilot.pause()
-    await pilot.press("home", "shift+end", *([] if not text else list(text.replace(" ", "\0"))))
-    await pilot.pause()
 
 
 async def test_the_first_screen_has_the_numbers_of_the_paper(open_app: OpenApp) -> None:
@@ -77,17 +51,17 @@ async def test_the_table_follows_the_terminals_width(open_app: OpenApp) -> None:
 
 async def test_typing_previews_and_escape_leaves_no_trace(open_app: OpenApp) -> None:
     async with open_app() as (app, pilot):
-        before = app.workspace.network
+        before = app.state.session.network
         await pilot.press("enter")
         await type_into(pilot, app, "stride", "8")
         text = screen_text(app)
         assert "▼96×28×28" in text  # ⌊(227 − 11) / 8⌋ + 1
-        assert app.workspace.network == before
+        assert app.state.session.network == before
         await pilot.press("escape")
         await pilot.pause()
-        assert app.workspace.network == before
+        assert app.state.session.network == before
         assert "▼" not in screen_text(app)
-        assert not app.workspace.modified
+        assert not app.state.session.modified
 
 
 async def test_an_edit_is_kept_undone_and_redone(open_app: OpenApp) -> None:
@@ -96,25 +70,59 @@ async def test_an_edit_is_kept_undone_and_redone(open_app: OpenApp) -> None:
         await type_into(pilot, app, "out_channels", "64")
         await pilot.press("enter")
         await pilot.pause()
-        conv1 = app.workspace.analysis.rows[0]
+        conv1 = app.state.session.analysis.rows[0]
         assert conv1.params == (11 * 11 * 3 + 1) * 64
         assert "(edited)" in screen_text(app)
         await pilot.press("u")
-        assert app.workspace.network == load_preset("paper").network
+        assert app.state.session.network == load_preset("paper").network
         await pilot.press("U")
-        assert app.workspace.analysis.rows[0] == conv1
+        assert app.state.session.analysis.rows[0] == conv1
 
 
 async def test_what_can_not_be_is_said_while_typing_and_not_kept(open_app: OpenApp) -> None:
     async with open_app() as (app, pilot):
         await pilot.press("enter")
         await type_into(pilot, app, "stride", "0")
-        assert "stride: found 0, allowed: an integer ≥ 1" in said(app)
+        assert "stride: found 0, allowed: an integer ≥ 1" in form_message(app)
         await pilot.press("enter")
         await pilot.pause()
-        assert app.workspace.network == load_preset("paper").network
+        assert app.state.session.network == load_preset("paper").network
         await pilot.press("escape")
         assert "allowed" not in screen_text(app)
+
+
+async def test_an_unreadable_value_shows_the_network_as_it_was(open_app: OpenApp) -> None:
+    """An emptied field, too: with stride 1, the default, the network would have ten times the parameters."""
+    async with open_app() as (app, pilot):
+        await pilot.press("enter")
+        app.screen.query_one(SettingsEditor).select("stride")
+        await pilot.press("backspace")
+        await pilot.pause()
+        assert (
+            form_message(app) == "✗ stride: found nothing, allowed: an integer ≥ 1 or [height, width]; the default is 1"
+        )
+        assert "60,965,224 params" in screen_text(app)
+        await pilot.press("1")
+        await pilot.pause()
+        assert "▲96×217×217" in screen_text(app)
+        await pilot.press("backspace", *"abc")
+        await pilot.pause()
+        assert 'stride: found "abc", allowed: an integer ≥ 1' in form_message(app)
+        text = screen_text(app)
+        assert "60,965,224 params" in text
+        assert "▲" not in text
+        assert "+0 params" in text
+        await pilot.press("enter")
+        await pilot.pause()
+        assert app.screen.query_one("#editor").display
+        assert app.state.session.network == load_preset("paper").network
+
+
+async def test_an_empty_optional_setting_is_shown_as_not_set(open_app: OpenApp) -> None:
+    async with open_app(size=(200, 60)) as (app, pilot):
+        await pilot.press("enter")
+        await pilot.pause()
+        assert re.search(r"in_channels +not set", screen_text(app))
 
 
 @pytest.mark.parametrize("size", [(80, 16), (80, 24), (120, 40)])
@@ -124,7 +132,7 @@ async def test_the_input_stands_on_the_setting_that_has_the_keys(open_app: OpenA
         await pilot.press("enter")
         for _ in range(10):
             await pilot.pause()
-            name = said(app).split(":")[0]
+            name = form_message(app).split(":")[0]
             place = app.screen.query_one("#editor Input").region
             line = screen_text(app).splitlines()[place.y]
             assert line[: place.x].rstrip().endswith(f" {name}"), line
@@ -152,27 +160,27 @@ async def test_a_broken_shape_is_told_while_typing_and_mended_by_a_key(open_app:
     async with open_app() as (app, pilot):
         await pilot.press(*["down"] * 16, "enter")
         await type_into(pilot, app, "in_features", "6400")
-        assert "fc6 expects 6400 inputs, gets 9216" in said(app)
+        assert "fc6 expects 6400 inputs, gets 9216" in form_message(app)
         await pilot.press("enter")
         await pilot.pause()
-        assert app.workspace.analysis.broken is not None
+        assert app.state.session.analysis.broken is not None
         await pilot.press("t")
         await pilot.pause()
         assert isinstance(app.screen, ExploreScreen)
         await pilot.press("f")
         await pilot.pause()
-        assert app.workspace.analysis.broken is None
+        assert app.state.session.analysis.broken is None
 
 
 async def test_layers_are_added_copied_moved_and_removed(open_app: OpenApp) -> None:
     async with open_app("lenet") as (app, pilot):
-        names = [layer.name for layer in app.workspace.network.layers]
+        names = [layer.name for layer in app.state.session.network.layers]
         await pilot.press("y")
-        assert len(app.workspace.network.layers) == len(names) + 1
+        assert len(app.state.session.network.layers) == len(names) + 1
         await pilot.press("J")
-        assert app.workspace.network.layers[2].type == "conv2d"
+        assert app.state.session.network.layers[2].type == "conv2d"
         await pilot.press("x", "u", "u", "u")
-        assert [layer.name for layer in app.workspace.network.layers] == names
+        assert [layer.name for layer in app.state.session.network.layers] == names
         await pilot.press("g", "a")
         await pilot.pause()
         app.screen.query_one(OptionList).highlighted = 1  # max_pool2d
@@ -180,32 +188,32 @@ async def test_layers_are_added_copied_moved_and_removed(open_app: OpenApp) -> N
         await pilot.pause()
         await pilot.press("enter")
         await pilot.pause()
-        assert app.workspace.network.layers[1].type == "max_pool2d"
-        assert len(app.workspace.network.layers) == len(names) + 1
+        assert app.state.session.network.layers[1].type == "max_pool2d"
+        assert len(app.state.session.network.layers) == len(names) + 1
 
 
 async def test_escape_while_adding_adds_nothing(open_app: OpenApp) -> None:
     async with open_app("lenet") as (app, pilot):
-        before = app.workspace.network
+        before = app.state.session.network
         await pilot.press("a")
         await pilot.pause()
         await pilot.press("enter")
         await pilot.pause()
         await pilot.press("escape")
         await pilot.pause()
-        assert app.workspace.network == before
+        assert app.state.session.network == before
 
 
 async def test_a_layer_is_renamed_and_a_taken_name_refused(open_app: OpenApp) -> None:
     async with open_app("lenet") as (app, pilot):
-        names = [layer.name for layer in app.workspace.network.layers]
+        names = [layer.name for layer in app.state.session.network.layers]
         await pilot.press("enter")
         await type_into(pilot, app, "name", names[1])
-        assert "used twice" in said(app)
+        assert "used twice" in form_message(app)
         await type_into(pilot, app, "name", "stem")
         await pilot.press("enter")
         await pilot.pause()
-        assert app.workspace.network.layers[0].name == "stem"
+        assert app.state.session.network.layers[0].name == "stem"
 
 
 async def test_input_classes_and_towers(open_app: OpenApp) -> None:
@@ -217,10 +225,10 @@ async def test_input_classes_and_towers(open_app: OpenApp) -> None:
         await type_into(pilot, app, "width", "259")
         await pilot.press("enter")
         await pilot.pause()
-        network = app.workspace.network
+        network = app.state.session.network
         assert network.input == (3, 259, 259)
         assert network.classes == 10
-        assert app.workspace.analysis.rows[-1].params == 4096 * 10 + 10
+        assert app.state.session.analysis.rows[-1].params == 4096 * 10 + 10
 
 
 async def test_saving_asks_about_a_clash_and_never_writes_shipped_presets(open_app: OpenApp, tmp_path: Path) -> None:
@@ -237,8 +245,8 @@ async def test_saving_asks_about_a_clash_and_never_writes_shipped_presets(open_a
         await pilot.press("x")
         await save("mine")
         saved = (folder / "mine.toml").read_text()
-        assert load_preset("mine").network == app.workspace.network
-        assert not app.workspace.modified
+        assert load_preset("mine").network == app.state.session.network
+        assert not app.state.session.modified
         await pilot.press("x")
         await save("mine")
         await pilot.press("n")
@@ -247,7 +255,7 @@ async def test_saving_asks_about_a_clash_and_never_writes_shipped_presets(open_a
         await save("mine")
         await pilot.press("y")
         await pilot.pause()
-        assert load_preset("mine").network == app.workspace.network
+        assert load_preset("mine").network == app.state.session.network
         await save("paper")
         assert not (folder / "paper.toml").exists()
 
@@ -262,12 +270,12 @@ async def test_another_preset_is_opened_and_edits_are_asked_about(open_app: Open
         await pilot.pause()
         await pilot.press("n")
         await pilot.pause()
-        assert app.workspace.preset.name == "lenet"
+        assert app.state.session.preset.name == "lenet"
         app.explore.open_named("torchvision")
         await pilot.pause()
         await pilot.press("y")
         await pilot.pause()
-        assert app.workspace.preset.name == "torchvision"
+        assert app.state.session.preset.name == "torchvision"
         assert "61,100,840 params" in screen_text(app)
 
 
@@ -303,8 +311,8 @@ async def test_exporting_writes_a_file_for_each_format(
             await pilot.pause()
             await pilot.press("enter")
             await pilot.pause()
-    assert {path.name for path in tmp_path.glob("lenet*")} == {f"lenet{suffix}" for suffix in SUFFIXES.values()}
-    assert len(set(SUFFIXES.values())) == len(FORMATS)
+    assert {path.name for path in tmp_path.glob("lenet*")} == {f"lenet{form.ending}" for form in FORMATS.values()}
+    assert len({form.ending for form in FORMATS.values()}) == len(FORMATS)
     assert "import torch" in (tmp_path / "lenet.py").read_text()
 
 
@@ -315,7 +323,7 @@ async def test_help_and_palette_list_the_same_actions(open_app: OpenApp) -> None
         await pilot.pause()
         assert isinstance(app.screen, HelpScreen)
         listed = {description for _, description, _ in app.screen._rows}
-        assert listed >= {"Edit", "Add", "Undo", "Mend", "Export", "Quit", "Train", "Runs", "Last layer", "Theme"}
+        assert listed >= {"Edit", "Add", "Undo", "Fix", "Export", "Quit", "Train", "Runs", "Last layer", "Theme"}
         assert listed == commands
 
 
@@ -364,10 +372,10 @@ async def test_no_other_preset_is_opened_while_a_layer_is_edited(open_app: OpenA
         await pilot.pause()
         await pilot.press("9")
         await pilot.pause()
-        assert app.workspace.preset.name == "paper"
+        assert app.state.session.preset.name == "paper"
         await pilot.press("enter")
         await pilot.pause()
-        assert app.workspace.network.classes == 9
+        assert app.state.session.network.classes == 9
 
 
 async def test_what_looks_like_markup_is_shown_as_it_is(open_app: OpenApp, tmp_path: Path) -> None:

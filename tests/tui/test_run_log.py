@@ -34,7 +34,7 @@ def lines(pilot: Pilot[None]) -> list[str]:
 
 async def test_lines_fill_the_width_and_are_wrapped_anew_at_another() -> None:
     async with LogApp().run_test(size=(80, 24)) as pilot:
-        pilot.app.query_one(RunLog).tell(Text(WORDS))
+        pilot.app.query_one(RunLog).add(Text(WORDS))
         await pilot.pause()
         assert lines(pilot) == [WORDS]
         await pilot.resize_terminal(len(WORDS) + SCROLLBAR - 1, 24)
@@ -52,9 +52,9 @@ async def test_a_line_that_comes_while_the_log_is_hidden_fills_the_width(shown_b
         log = pilot.app.query_one(RunLog)
         log.display = False
         await pilot.pause()
-        log.tell(Text(WORDS))
+        log.add(Text(WORDS))
         log.display = True
-        log.tell(Text("at once"))
+        log.add(Text("at once"))
         await pilot.pause()
         assert lines(pilot) == [WORDS, "at once"]
 
@@ -62,9 +62,9 @@ async def test_a_line_that_comes_while_the_log_is_hidden_fills_the_width(shown_b
 async def test_what_is_forgotten_does_not_come_back() -> None:
     async with LogApp().run_test(size=(80, 24)) as pilot:
         log = pilot.app.query_one(RunLog)
-        log.tell(Text("of the run before"))
+        log.add(Text("of the run before"))
         log.forget()
-        log.tell(Text("of this run"))
+        log.add(Text("of this run"))
         await pilot.resize_terminal(60, 24)
         await pilot.pause()
         assert lines(pilot) == ["of this run"]

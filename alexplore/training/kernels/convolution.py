@@ -15,10 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from alexplore.network.layers import Conv2d, pair
-from alexplore.network.memory import MOST_GROUPS_APART
-from alexplore.network.shapes import Shape
-from alexplore.network.windows import Window
+from alexplore.network.layers.conv2d import MOST_GROUPS_APART, Conv2d
+from alexplore.network.shapes import Shapes
+from alexplore.network.windows import Window, pair
 from alexplore.training.kernels import winograd
 from alexplore.training.kernels.winograd import tile_outputs
 
@@ -55,8 +54,9 @@ class Way(NamedTuple):
 class Conv(nn.Conv2d):
     """A convolution. On a CPU a few groups run one after the other: PyTorch's own way is slower."""
 
-    def __init__(self, layer: Conv2d, shape: Shape) -> None:
-        padding, self.sides = padding_of(layer.windows(shape))
+    def __init__(self, layer: Conv2d, inputs: Shapes) -> None:
+        (shape,) = inputs
+        padding, self.sides = padding_of(layer.windows(inputs))
         geometry = Geometry(pair(layer.stride), padding, pair(layer.dilation))
         super().__init__(
             shape[0], layer.out_channels, layer.kernel_size, *geometry, groups=layer.groups, bias=layer.bias
@@ -66,7 +66,7 @@ class Conv(nn.Conv2d):
         self.way = Way(geometry, layout, product_is_faster(channels))
         self.tile_outputs = None
         if geometry.stride == geometry.dilation == (1, 1):
-            size = layer.output_shape(shape)[1:]
+            size = layer.output_shape(inputs)[1:]
             self.tile_outputs = tile_outputs(
                 channels, layer.out_channels // layer.groups, pair(layer.kernel_size), (size[0], size[1])
             )

@@ -14,7 +14,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from alexplore.network.layers import local_response_norm as layers
+from alexplore.network.shapes import Shapes
+
 CACHED_VALUES = 2**19  # of a block: 2 MiB in fp32, so that a few blocks fit the processor's cache
+
+
+def make_response_norm(layer: layers.LocalResponseNorm, _: Shapes) -> nn.Module:
+    """Return the module of a layer; it is the same for inputs of all shapes."""
+    if layer.region == "within_channel":
+        return LocalResponseNormWithin(layer.size, layer.alpha, layer.beta, layer.k)
+    return LocalResponseNorm(layer.size, layer.alpha, layer.beta, layer.k, layer.groups)
 
 
 class LocalResponseNorm(nn.Module):

@@ -7,9 +7,8 @@ the one network in groups: the same outputs, gradients and weights.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,9 +16,10 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from alexplore.network.calls import Call
 from alexplore.network.graph import Network
-from alexplore.network.layers import Conv2d, Dropout, Layer, Linear, LocalResponseNorm, Softmax
-from alexplore.network.shapes import Shape
+from alexplore.network.layers.base import Layer, Unsupported
+from alexplore.network.shapes import Shape, Shapes
 from alexplore.training.checkpoint import load_slots
 from alexplore.training.errors import UsageError
 from alexplore.training.model.build import Model, build, build_layer
@@ -45,50 +45,44 @@ def place(network: Network) -> tuple[Place, ...]:
     towers = network.towers
     if towers < 2:
         raise UsageError("--parallel towers: this network has no towers; set towers = 2, or train with --parallel data")
-    weighted = [i for i, layer in enumerate(network.layers) if isinstance(layer, Conv2d | Linear)]
+    for position, read in enumerate(network.sources):
+        if read != (position - 1,):
+            names = " and ".join(network.source_names(position))
+            raise _refusal(network.layers[position], f"it reads {names}; towers take layers one after another")
+    weighted = [i for i, layer in enumerate(network.layers) if layer.neurons]
     if len(weighted) < 2:
         raise UsageError("--parallel towers: at least two layers with weights are needed, the last for all towers")
     return tuple(_placed(network.layers, towers, weighted[-1]))
 
 
 def _placed(layers: tuple[Layer, ...], towers: int, last: int) -> Iterator[Place]:
+    """Yield the places; the layer at `last` is the last with weights, which all towers compute alike."""
     split = False
-    for index, whole in enumerate(layers):
-        layer = whole
-        if isinstance(layer, Conv2d | Linear):
+    for index, layer in enumerate(layers):
+        if layer.neurons:
             groups = getattr(layer, "groups", 1)
             if groups > 1 and (not split or groups % towers):
                 raise _refusal(layer, f"its {groups} groups don't lie inside {towers} towers")
+            if groups > 1 and index == last:
+                raise _refusal(layer, "the last layer with weights must read all towers")
             reads = "own" if groups > 1 else "all" if split else "input"
             split = index != last
-            if groups > 1 and not split:
-                raise _refusal(layer, "the last layer with weights must read all towers")
             yield Place(_share(layer, towers) if split else layer, reads, split)
             continue
-        if split and isinstance(layer, Softmax):
-            raise _refusal(layer, "it needs all values, before the last layer with weights")
-        if not split and isinstance(layer, Dropout):
+        if not split and layer.random:
             raise _refusal(layer, "all towers hold its input, and each would drop other values")
-        if split and isinstance(layer, LocalResponseNorm) and layer.region == "across_channels":
-            if layer.groups % towers:
-                raise _refusal(layer, f"it normalises across towers; set groups to {towers}")
-            layer = dataclasses.replace(layer, groups=layer.groups // towers)
-        yield Place(layer, "own" if split else "input", split)
+        yield Place(_share(layer, towers) if split else layer, "own" if split else "input", split)
 
 
-def _share(layer: Conv2d | Linear, towers: int) -> Layer:
-    outputs = "out_channels" if isinstance(layer, Conv2d) else "out_features"
-    whole = getattr(layer, outputs)
-    if whole % towers:
-        raise _refusal(layer, f"{outputs} = {whole} doesn't divide into {towers} towers")
-    if isinstance(layer, Linear):
-        return dataclasses.replace(layer, out_features=whole // towers, in_features=None)
-    groups = layer.groups // towers if layer.groups > 1 else 1
-    return dataclasses.replace(layer, out_channels=whole // towers, groups=groups, in_channels=None)
+def _share(layer: Layer, towers: int) -> Layer:
+    try:
+        return layer.tower_share(towers)
+    except Unsupported as error:
+        raise _refusal(layer, str(error)) from None
 
 
-def _refusal(layer: Layer, why: str) -> UsageError:
-    return UsageError(f"--parallel towers: layer {layer.name} can't be split: {why}")
+def _refusal(layer: Layer, reason: str) -> UsageError:
+    return UsageError(f"--parallel towers: layer {layer.name} can't be split: {reason}")
 
 
 def build_tower(network: Network, tower: int, seed: int | None = None) -> Model:
@@ -102,7 +96,7 @@ def build_tower(network: Network, tower: int, seed: int | None = None) -> Model:
     whole = build(network, seed)
     model = Model()
     shape: Shape = network.input
-    previous: Layer | None = None
+    previous: Layer | None = None  # the one whose output the next layer may overwrite
     for placed in places:
         layer = placed.layer
         if placed.reads == "all":
@@ -110,14 +104,21 @@ def build_tower(network: Network, tower: int, seed: int | None = None) -> Model:
             model.add_module(network.free_name(EXCHANGE + layer.name), exchange)
             shape = (shape[0] * network.towers, *shape[1:])
             previous = None
-        module = build_layer(layer, shape, previous)
+        module = build_layer(layer, (shape,), _call(layer, (shape,), previous))
         weights = whole.get_submodule(layer.name).state_dict()
         if placed.split:
             weights = {name: _part(value, network.towers, tower) for name, value in weights.items()}
         module.load_state_dict(weights)
         model.add_module(layer.name, module)
-        shape, previous = layer.output_shape(shape), layer
+        shape, previous = layer.output_shape((shape,)), layer
     return model.to(memory_format=torch.channels_last)
+
+
+def _call(layer: Layer, inputs: Shapes, previous: Layer | None) -> Call:
+    """Return PyTorch's module for a layer, which overwrites its input where `previous` does not need it."""
+    call = layer.torch_call(inputs)
+    free = layer.can_overwrite and previous is not None and previous.overwritable
+    return replace(call, keywords={**call.keywords, "inplace": True}) if free else call
 
 
 class Exchange(nn.Module):

@@ -13,11 +13,11 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from alexplore.network.analysis import Analysis, Row
+from alexplore.network.analysis import Analysis
 from alexplore.network.formulas import explain
-from alexplore.network.layer_text import init_text, settings_text
+from alexplore.network.row import Row
 from alexplore.presets.published import Published, check_published, published_text
-from alexplore.tui.widgets.painted import Painted
+from alexplore.tui.widgets.line_widget import LineWidget
 
 LABEL_WIDTH = 18
 
@@ -31,7 +31,7 @@ class Entry:
     note: str = ""
 
 
-class FormulaPanel(ScrollView, Painted, can_focus=True):
+class FormulaPanel(ScrollView, LineWidget, can_focus=True):
     """Paints its own lines, so that moving through the layers lays nothing out anew."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"formula--label", "formula--text", "formula--note"}
@@ -91,18 +91,18 @@ def layer_entries(row: Row, analysis: Analysis, published: tuple[Published, ...]
     """A layer's numbers, or what is wrong with it and what would mend it."""
     if row.error:
         yield Entry("✗", row.error)
-        yield from (Entry("mends it", proposal.text) for proposal in row.proposals)
+        yield from (Entry("mends it", proposal.text) for proposal in row.fixes)
         return
     if row.output is None:
         yield Entry("–", "not computed: a layer before this one is broken")
         return
-    if settings := settings_text(row.layer):
+    if settings := row.layer.summary():
         yield Entry("settings", settings)
     for formula in explain(row, analysis.network):
         yield Entry(formula.quantity, formula.text, formula.note)
     init = getattr(row.layer, "init", None)
     if init is not None:
-        yield Entry("begins with", init_text(init))
+        yield Entry("begins with", init.text)
     for checked in check_published(tuple(one for one in published if one.layer == row.layer.name), analysis):
         yield Entry("published", published_text(checked))
 

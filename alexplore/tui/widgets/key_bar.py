@@ -9,7 +9,7 @@ from rich.segment import Segment
 from textual import events
 from textual.strip import Strip
 
-from alexplore.tui.widgets.painted import Painted
+from alexplore.tui.widgets.line_widget import LineWidget
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class KeyLabel:
         return self.left + len(self.shown) + len(self.description) + 2
 
 
-class KeyBar(Painted):
+class KeyBar(LineWidget):
     """Shows the bindings that want to be shown; a click does what the key does."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"key-bar--key", "key-bar--description"}

@@ -18,10 +18,11 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from alexplore.core.formatting import bytes_text, count_text, short_count
-from alexplore.network.analysis import Analysis, Row
-from alexplore.network.layer_text import settings_text
+from alexplore.network.analysis import Analysis
+from alexplore.network.layers.base import Layer
+from alexplore.network.row import Row
 from alexplore.network.shapes import shape_text
-from alexplore.tui.widgets.painted import Painted
+from alexplore.tui.widgets.line_widget import LineWidget
 
 NOTHING = "–"
 NARROW_SETTINGS, SETTINGS, WIDEST_SETTINGS = 12, 24, 44
@@ -41,7 +42,7 @@ class Column:
     short: Callable[[Row], str] | None = None  # where the text is too long
 
 
-_cached_settings = lru_cache(maxsize=4096)(settings_text)
+_cached_settings = lru_cache(maxsize=4096)(Layer.summary)
 
 
 def _both(height: int, width: int) -> str:
@@ -50,6 +51,12 @@ def _both(height: int, width: int) -> str:
 
 def _if_any(text: Callable[[int], str], count: int) -> str:
     return text(count) if count else NOTHING
+
+
+def _reads_text(row: Row) -> str:
+    """Return what a layer reads, where that is not just the row above; ↑ stands for that one."""
+    reads = zip(row.layer.inputs, row.sources, strict=False)
+    return " ".join("↑" if source == row.index - 2 else name for name, source in reads)
 
 
 def _sizes(row: Row) -> tuple[int, int]:
@@ -63,6 +70,7 @@ def _jumps(row: Row) -> tuple[int, int]:
 COLUMNS = (
     Column("#", 4, 0, lambda row: str(row.index)),
     Column("layer", 9, 0, lambda row: row.layer.name, lambda row: row.layer.name, left=True),
+    Column("reads", 16, 3, _reads_text, lambda row: row.layer.inputs, left=True),
     Column("type", 19, 5, lambda row: row.layer.type, left=True),
     Column("settings", 24, 1, lambda row: _cached_settings(row.layer), lambda row: row.layer, left=True),
     Column("output", 12, 0, lambda row: shape_text(row.output or ()), lambda row: row.output),
@@ -84,7 +92,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-class LayerTable(ScrollView, Painted, can_focus=True):
+class LayerTable(ScrollView, LineWidget, can_focus=True):
     """Shows an analysis; beside a baseline, every cell that differs from it is marked ▲ (more), ▼ (less) or ≠."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -121,13 +129,15 @@ class LayerTable(ScrollView, Painted, can_focus=True):
         super().__init__(id=id)
         self._analysis: Analysis | None = None
         self._baseline: dict[str, Row] = {}
+        self._dimmed = False
         self._columns: tuple[Column, ...] = ()
         self._name_width = 9
         self._settings_width = 24
 
-    def show(self, analysis: Analysis, baseline: Analysis | None = None) -> None:
-        """Draw an analysis, marking what differs from `baseline`."""
+    def show(self, analysis: Analysis, baseline: Analysis | None = None, *, dimmed: bool = False) -> None:
+        """Draw an analysis and mark what differs from `baseline`; a `dimmed` one is not what is being typed."""
         self._analysis = analysis
+        self._dimmed = dimmed
         self._baseline = {row.layer.name: row for row in baseline.rows} if baseline else {}
         self._name_width = min(20, max([9, *(len(row.layer.name) for row in analysis.rows)]))
         self._lay_out()
@@ -138,8 +148,9 @@ class LayerTable(ScrollView, Painted, can_focus=True):
         if self._analysis is None:
             return
         available = (self.size.width or 80) - 1
-        towers = self._analysis.network.towers > 1
-        columns = [column for column in COLUMNS if towers or column.title != "exchange"]
+        network = self._analysis.network
+        empty = {"exchange": network.towers == 1, "reads": network.is_chain}
+        columns = [column for column in COLUMNS if not empty.get(column.title)]
         chosen: list[Column] = []
         for column in sorted(columns, key=lambda column: column.rank):
             self._settings_width = NARROW_SETTINGS if column.rank <= ALWAYS_RANK else SETTINGS
@@ -184,7 +195,7 @@ class LayerTable(ScrollView, Painted, can_focus=True):
         kind = ""
         if row.error:
             kind = "layer-table--error"
-        elif row.output is None or row.params == 0:
+        elif self._dimmed or row.output is None or row.params == 0:
             kind = "layer-table--dim"
         base = self.style(kind)
         if selected:
@@ -200,7 +211,7 @@ class LayerTable(ScrollView, Painted, can_focus=True):
         return Strip(map(Segment, texts, styles)).adjust_cell_length(width, base)
 
     def _cell(self, column: Column, row: Row, before: Row | None) -> tuple[str, bool]:
-        if row.output is None and column.title not in ("#", "layer", "type", "settings"):
+        if row.output is None and column.title not in ("#", "layer", "reads", "type", "settings"):
             return ("✗" if row.error and column.title == "output" else NOTHING), False
         mark, text = "", column.text(row)
         if self._baseline and column.measure:

@@ -16,18 +16,18 @@ class RunLog(RichLog):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id, max_lines=KEPT_LINES, wrap=True)
-        self._told: deque[Text] = deque(maxlen=KEPT_LINES)
+        self._lines_added: deque[Text] = deque(maxlen=KEPT_LINES)
         self._width = 0
 
-    def tell(self, line: Text) -> None:
+    def add(self, line: Text) -> None:
         """Add a line."""
-        self._told.append(line)
+        self._lines_added.append(line)
         if self._width:
             self.write(line, self._width)
 
     def forget(self) -> None:
         """Begin anew."""
-        self._told.clear()
+        self._lines_added.clear()
         self.clear()
 
     def on_resize(self, event: Resize) -> None:
@@ -36,5 +36,5 @@ class RunLog(RichLog):
         if width and width != self._width:
             self._width = width
             self.clear()
-            for line in self._told:
+            for line in self._lines_added:
                 self.write(line, width)

@@ -47,7 +47,7 @@ class Mirror(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def mirror(heavy: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Every http address leads to the mirror."""
     if not fashion_mnist.find(Path(DEBIAN_FOLDER)):
         pytest.skip(f"needs the real images: install Debian's package dataset-fashion-mnist (no {DEBIAN_FOLDER})")
@@ -60,7 +60,6 @@ def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     server.server_close()
 
 
-@pytest.mark.slow
 def test_torchvision_downloads(mirror: None, tmp_path: Path) -> None:
     said: list[str] = []
     brought = download.fetch_with_torchvision("FashionMNIST", tmp_path / "work", said.append)

@@ -85,7 +85,9 @@ def test_four_sided_max_pool_rounding_up_never_takes_a_window_that_starts_in_the
     settings_ = {"kernel_size": 3, "stride": 2, "padding": [0, 1, 0, 1], "ceil_mode": True}
     layer = read_layer({"name": "pool", "type": "max_pool2d", **settings_}, "pool")
     maps = -torch.rand(1, 2, 5, 6)
-    assert torch.equal(build_layer(layer, (2, 5, 6))(maps), torch.from_numpy(by_hand("max", maps.numpy(), settings_)))
+    assert torch.equal(
+        build_layer(layer, ((2, 5, 6),))(maps), torch.from_numpy(by_hand("max", maps.numpy(), settings_))
+    )
 
 
 def sides(padding: Any, length: int, axis: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
@@ -155,8 +157,8 @@ def test_pools_agree_with_windows_by_hand(pool: tuple[dict[str, Any], int, int],
     layer = read_layer({"name": "pool", "type": f"{kind}_pool2d", **given_}, "pool")
     maps = torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     expected = by_hand(kind, maps.numpy(), given_)
-    assert layer.output_shape((3, height, width)) == expected.shape[1:]
-    torch.testing.assert_close(build_layer(layer, (3, height, width))(maps), torch.from_numpy(expected))
+    assert layer.output_shape(((3, height, width),)) == expected.shape[1:]
+    torch.testing.assert_close(build_layer(layer, ((3, height, width),))(maps), torch.from_numpy(expected))
 
 
 @st.composite
@@ -184,7 +186,7 @@ def test_convolutions_agree_with_pytorch(
 ) -> None:
     given_, channels = convolution
     layer = read_layer({"name": "conv", "type": "conv2d", **given_}, "conv")
-    module = build_layer(layer, (channels, height, width)).double().to(memory_format=torch.channels_last)
+    module = build_layer(layer, ((channels, height, width),)).double().to(memory_format=torch.channels_last)
     assert isinstance(module, Conv)
     module.way = module.way._replace(by_product=by_product)
     maps = torch.randn(2, channels, height, width, dtype=torch.float64, requires_grad=True)

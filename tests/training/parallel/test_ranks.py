@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -19,31 +18,17 @@ import torch
 from PIL import Image
 
 from alexplore.network.graph import Network, read_network
-from alexplore.network.layers import BatchNorm
+from alexplore.network.layers.batch_norm import BatchNorm
 from alexplore.runs.control import request, wait_for_answer
-from alexplore.runs.directory import RunDirectory
-from alexplore.runs.messages import end_words
+from alexplore.runs.messages import result_text
 from alexplore.runs.status import read_status
 from alexplore.runs.watch import Watch
 from alexplore.training.checkpoint import read
-from tests.training.conftest import (
-    SMALL,
-    MakeRun,
-    end_of,
-    events,
-    start_worker,
-    state_of,
-    steps_done,
-    train_here,
-    values,
-    wait_until,
-)
-
-pytestmark = pytest.mark.slow
-
-
-def has_done(run: RunDirectory, steps: int) -> bool:
-    return steps_done(run) >= steps
+from tests.support.networks import SMALL
+from tests.support.processes import exit_code, start_worker
+from tests.support.runs import events, metrics, wait_for_state, wait_for_steps, wait_for_worker
+from tests.support.training import train_here
+from tests.training.conftest import MakeRun
 
 
 def ranks_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
@@ -63,12 +48,12 @@ def test_damaged_images_that_any_rank_meets_are_named_and_counted(make_run: Make
     run = make_run(
         "folder", network=network, gpus=2, dataset="imagefolder", folder=str(folder), limit_train=None, limit_val=None
     )
-    assert end_of(start_worker(run), run) == 0
+    assert exit_code(start_worker(run), run) == 0
     assert [event["damaged"] for event in events(run, "epoch")] == [5, 5]
     told = [event["message"] for event in events(run, "warning") if "damaged" in event["message"]]
     assert {line.split(" is damaged")[0] for line in told} == {str(path) for path in damaged}
     assert len(told) == 5
-    assert end_words(Watch(run).poll()).endswith("5 damaged images left out")
+    assert result_text(Watch(run).poll()).endswith("5 damaged images left out")
 
 
 @pytest.mark.parametrize("part", ["train", "val"])
@@ -85,7 +70,7 @@ def test_a_part_without_an_image_that_can_be_read_ends_the_run(make_run: MakeRun
     run = make_run(
         "folder", network=network, dataset="imagefolder", folder=str(folder), limit_train=None, limit_val=None
     )
-    assert end_of(start_worker(run), run) == 1
+    assert exit_code(start_worker(run), run) == 1
     names = {"train": "training", "val": "validation"}
     assert read_status(run).reason == f"none of the {names[part]} images could be read"
 
@@ -98,11 +83,11 @@ def test_one_two_and_three_ranks_take_the_same_steps(make_run: MakeRun, small: N
     runs = {ranks: make_run(f"of{ranks}", network=network, gpus=ranks, **recipe) for ranks in (1, 2, 3)}
     train_here(runs[1])
     for ranks in (2, 3):
-        assert end_of(start_worker(runs[ranks]), runs[ranks]) == 0
-    expected = values(runs[1])
+        assert exit_code(start_worker(runs[ranks]), runs[ranks]) == 0
+    expected = metrics(runs[1])
     assert len(expected) == 3 * 10 + 2 * 2
     for ranks in (2, 3):
-        assert values(runs[ranks]) == pytest.approx(expected, rel=2e-4), ranks
+        assert metrics(runs[ranks]) == pytest.approx(expected, rel=2e-4), ranks
         (rehearsal,) = events(runs[ranks], "warning")
         assert f"rehearsing on {ranks} CPU processes (gloo)" in rehearsal["message"]
         assert events(runs[ranks], "start")[0]["ranks"] == ranks
@@ -116,7 +101,7 @@ def test_two_ranks_killed_and_resumed_end_with_the_same_bits(make_run: MakeRun) 
     first = start_worker(whole)
     parts = make_run("parts", gpus=2, epochs=6, checkpoint_minutes=1e-9)
     process = start_worker(parts)
-    wait_until(partial(has_done, parts, 7), parts)
+    wait_for_steps(parts, 7)
     ranks = ranks_of(process)
     assert len(ranks) >= 2
     process.kill()
@@ -124,24 +109,24 @@ def test_two_ranks_killed_and_resumed_end_with_the_same_bits(make_run: MakeRun) 
     _, alive = psutil.wait_procs(ranks, timeout=10)
     assert not alive, "ranks outlived their parent"
     assert read_status(parts).state == "crashed"
-    assert end_of(start_worker(parts), parts) == 0
-    assert end_of(first, whole) == 0
+    assert exit_code(start_worker(parts), parts) == 0
+    assert exit_code(first, whole) == 0
     ours, theirs = (read(run.checkpoints_folder / "last").weights for run in (parts, whole))
     assert all(torch.equal(ours[name], weight) for name, weight in theirs.items())
-    assert values(parts) == values(whole)
+    assert metrics(parts) == metrics(whole)
 
 
 def test_ranks_are_steered_together(make_run: MakeRun) -> None:
     run = make_run(gpus=2, epochs=1000)
     process = start_worker(run)
-    wait_until(partial(has_done, run, 3), run)
+    wait_for_steps(run, 3)
     assert read_status(run).pid == process.pid
     assert wait_for_answer(run, request(run, "pause"), 120)
-    wait_until(lambda: state_of(run) == "paused", run)
+    wait_for_state(run, "paused")
     assert wait_for_answer(run, request(run, "resume"), 120)
-    wait_until(lambda: state_of(run) == "running", run)
+    wait_for_state(run, "running")
     process.send_signal(signal.SIGTERM)
-    assert end_of(process, run) == 3
+    assert exit_code(process, run) == 3
     assert read_status(run).state == "stopped"
     manifest = json.loads((run.checkpoints_folder / "last" / "manifest.json").read_text())
     assert manifest["step"] == read_status(run).step
@@ -150,10 +135,10 @@ def test_ranks_are_steered_together(make_run: MakeRun) -> None:
 def test_a_rank_that_dies_ends_the_run_with_the_reason(make_run: MakeRun) -> None:
     run = make_run(gpus=2, epochs=1000)
     process = start_worker(run)
-    wait_until(lambda: read_status(run).step >= 3, run)
+    wait_for_worker(run, lambda: read_status(run).step >= 3, "step 3 in the status")
     second = next(rank for rank in ranks_of(process) if rank.environ().get("RANK") == "1")
     second.kill()
-    assert end_of(process, run) == 1
+    assert exit_code(process, run) == 1
     assert read_status(run).state == "failed"
     assert [event["reason"] for event in events(run, "end")] == ["rank 1 ended with signal 9"]
     assert read_status(run).reason == "rank 1 ended with signal 9"
@@ -176,14 +161,14 @@ def test_two_torchruns_train_together_and_restart_after_a_killed_rank(make_run: 
             for _ in range(2)
         ]
     try:
-        wait_until(partial(has_done, run, 5), run)
+        wait_for_steps(run, 5)
         victim = next(rank for agent in agents for rank in ranks_of(agent) if rank.environ().get("RANK") == "1")
         victim.kill()
-        wait_until(lambda: len(events(run, "start")) == 2, run)
+        wait_for_worker(run, lambda: len(events(run, "start")) == 2, "a restart")
         again = events(run, "start")[1]
         assert again["ranks"] == 2
         assert again["step"] >= 4
-        wait_until(partial(has_done, run, again["step"] + 3), run)
+        wait_for_steps(run, again["step"] + 3)
         assert read_status(run).state == "running"
         assert wait_for_answer(run, request(run, "stop"), 120)
         for agent in agents:

@@ -19,13 +19,19 @@ from torch import Tensor
 
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network, read_network
-from alexplore.network.layers import Conv2d, Dropout, Layer, Linear
+from alexplore.network.layers.base import Layer
+from alexplore.network.layers.conv2d import Conv2d
+from alexplore.network.layers.dropout import Dropout
+from alexplore.network.layers.linear import Linear
 from alexplore.presets.library import load_preset
 from alexplore.training.checkpoint import read
 from alexplore.training.errors import UsageError
 from alexplore.training.model.build import build
 from alexplore.training.parallel.towers import place
-from tests.training.conftest import MakeRun, end_of, events, start_worker, train_here, values
+from tests.support.processes import exit_code, start_worker
+from tests.support.runs import events, metrics
+from tests.support.training import train_here
+from tests.training.conftest import MakeRun
 
 
 def narrow(network: Network) -> Network:
@@ -148,7 +154,7 @@ dist.destroy_process_group()
 assert_equal = partial(torch.testing.assert_close, rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("heavy")
 def test_two_towers_are_the_grouped_network_in_float64(tmp_path: Path) -> None:
     whole = build(PAPER, 1).double()
     optimizer = torch.optim.SGD(whole.parameters(), 0.05, momentum=0.9, weight_decay=5e-4)
@@ -180,7 +186,6 @@ def test_two_towers_are_the_grouped_network_in_float64(tmp_path: Path) -> None:
         assert found["exchanged"] == column
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_towers_stopped_and_resumed_end_with_the_same_bits(make_run: MakeRun, optimizer: str) -> None:
     recipe: dict[str, Any] = {"optimizer": optimizer, "lr": 0.01, "batch_size": 8, "limit_train": 20, "limit_val": 6}
@@ -188,21 +193,20 @@ def test_towers_stopped_and_resumed_end_with_the_same_bits(make_run: MakeRun, op
     whole = make_run("whole", network=network, parallel="towers", epochs=2, **recipe)
     parts = make_run("parts", network=network, parallel="towers", epochs=1, **recipe)
     for run in (whole, parts):
-        assert end_of(start_worker(run), run) == 0
+        assert exit_code(start_worker(run), run) == 0
     config = json.loads(parts.config_file.read_text())
     config["recipe"]["epochs"] = 2
     parts.config_file.write_text(json.dumps(config))
-    assert end_of(start_worker(parts), parts) == 0
+    assert exit_code(start_worker(parts), parts) == 0
     ours, theirs = (read(run.checkpoints_folder / "last").weights for run in (parts, whole))
     assert all(torch.equal(ours[name], weight) for name, weight in theirs.items())
 
 
-@pytest.mark.slow
 def test_a_run_in_towers_is_resumed_by_any_other_way_of_training(make_run: MakeRun) -> None:
     recipe: dict[str, Any] = {"optimizer": "sgd", "lr": 0.02, "batch_size": 8, "limit_train": 20, "limit_val": 6}
     network = PAPER.with_input(3, 67, 67)
     towers = make_run("towers", network=network, parallel="towers", epochs=1, precision="auto", **recipe)
-    assert end_of(start_worker(towers), towers) == 0
+    assert exit_code(start_worker(towers), towers) == 0
     (exchange,) = events(towers, "exchange")
     (start,) = events(towers, "start")
     value_bytes = {"fp32": 4, "bf16": 2}[start["precision"]]
@@ -213,7 +217,7 @@ def test_a_run_in_towers_is_resumed_by_any_other_way_of_training(make_run: MakeR
 
     alone = make_run("alone", network=network, epochs=1, **recipe)
     train_here(alone)
-    assert values(towers) == pytest.approx(values(alone), rel=1e-3)
+    assert metrics(towers) == pytest.approx(metrics(alone), rel=1e-3)
     ours, theirs = (read(run.checkpoints_folder / "last") for run in (towers, alone))
     for name, weight in theirs.weights.items():
         torch.testing.assert_close(ours.weights[name], weight, rtol=1e-3, atol=1e-5)
@@ -229,5 +233,5 @@ def test_a_run_in_towers_is_resumed_by_any_other_way_of_training(make_run: MakeR
     config["recipe"]["epochs"] = 3
     config["hardware"] = {"device": "cpu", "parallel": "towers"}
     towers.config_file.write_text(json.dumps(config))
-    assert end_of(start_worker(towers), towers) == 0
+    assert exit_code(start_worker(towers), towers) == 0
     assert events(towers, "epoch")[-1]["epoch"] == 3

@@ -1,0 +1,46 @@
+"""Changes that a layer proposes where it can't read its input, as values: `fixes` tries and applies them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+
+class Set(NamedTuple):
+    """Change a setting of the layer itself."""
+
+    key: str
+    value: Any
+
+
+class Insert(NamedTuple):
+    """Put a layer, given as an entry of a preset file, between this one and one of its inputs."""
+
+    entry: Mapping[str, Any]
+    input: int = 0
+
+
+class MoveBefore(NamedTuple):
+    """Move this layer before the nearest layer of a type above it."""
+
+    type: str
+
+
+class Produce(NamedTuple):
+    """Let one of the inputs have so many `channels`, or features, by changing the layer that produces it."""
+
+    channels: int
+    input: int = 0
+
+
+class Resize(NamedTuple):
+    """Change the network's input size until `measure(height, width)` of this layer's map equals `wanted`.
+
+    `measure` must not fall when height or width grows.
+    """
+
+    measure: Callable[[int, int], int]
+    wanted: int
+
+
+Change = Set | Insert | MoveBefore | Produce | Resize

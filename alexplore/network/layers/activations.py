@@ -1,0 +1,80 @@
+"""Activations: functions of one value, and softmax."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from alexplore.network.calls import Call
+from alexplore.network.layers.base import Layer, Saved, keras_always
+from alexplore.network.shapes import Shape, Shapes
+
+
+class Activation(Layer):
+    """A function of each value. A type without settings names PyTorch's and Keras's, and what it saves."""
+
+    role = "activation"
+    torch_name: ClassVar[str]
+    saves_output: ClassVar[bool] = False
+    """Whether the backward pass reads the output, else the input."""
+
+    keras: ClassVar[Call | None] = None
+    """Keras's layer without the arguments that every layer takes; None where Keras has none."""
+
+    def saved(self, inputs: Shapes, output: Shape, value_bytes: int) -> Saved:
+        return Saved(output=True) if self.saves_output else Saved(inputs=True)
+
+    def torch_call(self, inputs: Shapes) -> Call:
+        return Call(self.torch_name)
+
+    def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
+        if self.keras is None:
+            return super().keras_calls(inputs, pad_name)
+        return [Call(self.keras.name, self.keras.arguments, {**self.keras.keywords, **keras_always(self)})]
+
+
+class ReLU(Activation):
+    """max(0, x)."""
+
+    type = "relu"
+    title = "max(0, x)"
+    can_overwrite = True
+    torch_name = "nn.ReLU"
+    saves_output = True
+    keras = Call("layers.ReLU")
+
+
+class Tanh(Activation):
+    """tanh(x)."""
+
+    type = "tanh"
+    title = "tanh(x)"
+    torch_name = "nn.Tanh"
+    saves_output = True
+    keras = Call("layers.Activation", ("tanh",))
+
+
+class Sigmoid(Activation):
+    """1 / (1 + e^−x)."""
+
+    type = "sigmoid"
+    title = "1 / (1 + e^−x)"
+    torch_name = "nn.Sigmoid"
+    saves_output = True
+    keras = Call("layers.Activation", ("sigmoid",))
+
+
+class Softmax(Layer):
+    """e^x / Σ e^x over the channels or features."""
+
+    type = "softmax"
+    title = "e^x / Σ e^x"
+    needs_all_values = "it needs all values, before the last layer with weights"
+
+    def saved(self, inputs: Shapes, output: Shape, value_bytes: int) -> Saved:
+        return Saved(output=True)
+
+    def torch_call(self, inputs: Shapes) -> Call:
+        return Call("nn.Softmax", (), {"dim": 1})
+
+    def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
+        return [Call("layers.Softmax", (), keras_always(self))]

@@ -1,0 +1,257 @@
+"""What every layer type declares and answers. A layer type is one class in one file of this folder.
+
+A type is a frozen dataclass whose settings have PyTorch's names, meanings and defaults, in snake case. Each method is a
+pure function of the settings and of the shapes of the layer's inputs; most types read one input: `(shape,) = inputs`.
+What a type does not answer has a default here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from alexplore.core.errors import AlexploreError
+from alexplore.core.settings import setting_fields, settings_of
+from alexplore.network.calls import Call
+from alexplore.network.changes import Change
+from alexplore.network.formula import Formula, product_text
+from alexplore.network.shapes import Shape, Shapes, elements, shape_text
+from alexplore.network.windows import Windows
+
+
+class Unsupported(AlexploreError):
+    """A layer that another form (a library, a split into towers) has no equivalent for; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """Counts of numbers that a layer learns (`weights`, `biases`) and of those that it only keeps (`buffers`)."""
+
+    weights: int = 0
+    biases: int = 0
+    buffers: int = 0
+
+    @property
+    def count(self) -> int:
+        """Weights and biases: what PyTorch's `parameters()` holds."""
+        return self.weights + self.biases
+
+
+NO_PARAMETERS = Parameters()
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """A tensor that a layer keeps for its backward pass besides its input and output: `values` for each image.
+
+    A value takes `value_bytes`, or as many bytes as an activation where that is None. `per_batch` counts the values
+    once for the whole batch.
+    """
+
+    what: str
+    values: int
+    value_bytes: int | None = None
+    per_batch: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What autograd keeps from a layer's forward pass for its backward pass.
+
+    `inputs` and `output` tell whether these are kept; `copied` is the number of values for each image of a copy of the
+    input that is kept in its place. Source: the saved values of PyTorch's derivatives.yaml, for layers as
+    `alexplore.training.model` builds them.
+    """
+
+    inputs: bool = False
+    output: bool = False
+    copied: int = 0
+    extras: tuple[Extra, ...] = ()
+
+
+SAVES_NOTHING = Saved()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Layer:
+    """One layer: its name, the layers that it reads, and its settings.
+
+    `inputs` is empty where it reads the layer before it. Layers compare by all of their fields. That is written here
+    once: to generate it for each type would take a start of the program longer than to analyse a network does.
+    """
+
+    type: ClassVar[str] = ""
+    title: ClassVar[str] = ""
+    """What it is, in a few words, for whoever chooses a type."""
+
+    role: ClassVar[str] = ""
+    """What types that can stand for each other have in common, such as "activation"; the type itself if empty."""
+
+    fewest_inputs: ClassVar[int] = 1
+    most_inputs: ClassVar[int | None] = 1
+
+    neurons: ClassVar[bool] = False
+    """Whether its outputs are weighted sums, each a neuron."""
+
+    produces: ClassVar[str | None] = None
+    """The setting that holds the number of its output channels or features, None where its input decides."""
+
+    slides: ClassVar[bool] = False
+    """Whether a window slides over its input, so that the output's height and width follow from the input's."""
+
+    fixes_size: ClassVar[bool] = False
+    """Whether its output's height and width are the same for every input."""
+
+    overwritable: ClassVar[bool] = False
+    """Whether its backward pass does not need its output, so that the next layer may overwrite it."""
+
+    can_overwrite: ClassVar[bool] = False
+    """Whether PyTorch's module can write its output over its input (`inplace`), because it needs its output alone."""
+
+    random: ClassVar[bool] = False
+    """Whether it draws random numbers while training, which towers that hold the same input would draw differently."""
+
+    needs_all_values: ClassVar[str] = ""
+    """Why it can't work on a part of the channels; empty where it can. For the split into towers."""
+
+    example: ClassVar[Mapping[str, Any]] = {}
+    """Settings, besides the defaults, with which a small layer of this type is made: for forms and tests."""
+
+    name: str
+    inputs: tuple[str, ...] = ()
+
+    # What follows from the shapes of the inputs.
+
+    def output_shape(self, inputs: Shapes) -> Shape:
+        """Return the shape of the output.
+
+        Raises:
+            ShapeError: the layer can't read these shapes.
+        """
+        return inputs[0]
+
+    def parameters(self, inputs: Shapes) -> Parameters:
+        """Return the numbers of parameters and buffers, for inputs that it can read."""
+        return NO_PARAMETERS
+
+    def windows(self, inputs: Shapes) -> Windows | None:
+        """Return the windows along height and width that one output reads, or None where it reads one position."""
+        return None
+
+    def macs(self, inputs: Shapes, output: Shape) -> int:
+        """Return the multiplications by weights for one image: every weight at every position of a neuron."""
+        return self.parameters(inputs).weights * elements(output[1:]) if self.neurons else 0
+
+    # What training keeps in memory.
+
+    def saved(self, inputs: Shapes, output: Shape, value_bytes: int) -> Saved:
+        """Return what autograd keeps, where an activation takes `value_bytes` bytes."""
+        return SAVES_NOTHING
+
+    def is_view(self, inputs: Shapes) -> bool:
+        """Return whether the output is the input's memory, seen in another shape."""
+        return False
+
+    # The arithmetic, written out.
+
+    def output_formulas(self, inputs: Shapes, output: Shape) -> Iterator[Formula]:
+        """Yield how the output's size is calculated."""
+        yield Formula("output", product_text(output), elements(output), f"{shape_text(output)}, as it reads")
+
+    def parameter_formula(self, inputs: Shapes) -> Formula:
+        """Return how the number of parameters is calculated."""
+        return Formula("params", "0", 0, "it learns nothing")
+
+    def kernel_text(self, inputs: Shapes) -> tuple[str, str]:
+        """Return the values that one kernel reads, and the number of kernels, of a layer with neurons."""
+        raise NotImplementedError
+
+    # What would let it read its input.
+
+    def fixes(self, inputs: Shapes) -> Iterator[Change]:
+        """Yield changes that may fix the first reason for which it can't read `inputs`, the nearest first."""
+        yield from ()
+
+    # The split into towers.
+
+    def tower_share(self, towers: int) -> Layer:
+        """Return the part of the layer that one of `towers` towers holds, where its input is split as well.
+
+        Raises:
+            Unsupported: it can't be split.
+        """
+        if self.needs_all_values:
+            raise Unsupported(self.needs_all_values)
+        return self
+
+    # Texts.
+
+    def summary(self) -> str:
+        """Return the settings in brief: `256 · 5×5 · pad 2 · 2 groups`; those at their defaults are left out."""
+        parts = (
+            self.setting_text(key, getattr(self, key))
+            for key, field in setting_fields(type(self)).items()
+            if key != "inputs" and getattr(self, key) != field.default
+        )
+        return " · ".join(part for part in parts if part)
+
+    def setting_text(self, key: str, value: Any) -> str:
+        """Return one setting in brief, as its declaration says; empty where it is not shown."""
+        brief = setting_fields(type(self))[key].metadata["brief"]
+        if brief is not None:
+            return str(brief.format(value))
+        return f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}"
+
+    # Other libraries.
+
+    def torch_call(self, inputs: Shapes) -> Call:
+        """Return PyTorch's module for the layer, or a class of ours that exported code defines."""
+        raise NotImplementedError
+
+    def torch_padding(self, inputs: Shapes) -> Call | None:
+        """Return a module that pads the input first, where PyTorch's own layer can't pad like this one."""
+        return None
+
+    def torch_expression(self, inputs: Sequence[str]) -> str | None:
+        """Return an expression of the named inputs, for a layer that is no module in PyTorch."""
+        return None
+
+    def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
+        """Return Keras's layers for the layer, applied one after another; `pad_name` is free for one that pads first.
+
+        Raises:
+            Unsupported: Keras has no equivalent.
+        """
+        raise Unsupported(f"{self.name}: Keras has no {self.type}")
+
+    # What is the same for every type.
+
+    @property
+    def trains(self) -> bool:
+        """Whether the optimizer may change this layer's parameters."""
+        return bool(getattr(self, "trainable", True))
+
+    def settings(self, *, defaults: bool = True) -> dict[str, Any]:
+        """Return the settings by name, as a preset file holds them, without name, type and inputs."""
+        values = settings_of(self, defaults=defaults)
+        values.pop("inputs", None)
+        return values
+
+    def compared_settings(self) -> dict[str, Any]:
+        """Return the settings in one spelling, for a comparison."""
+        return self.settings()
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((type(self), *vars(self).values()))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in vars(self).items())})"
+
+
+def keras_always(layer: Layer) -> dict[str, Any]:
+    """Return the keyword arguments that every Keras layer takes."""
+    return {"trainable": None if layer.trains else False, "name": layer.name}

@@ -1,0 +1,126 @@
+"""Convolution."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from alexplore.core.settings import Padding, flag, integer, optional, padding, setting, size, table
+from alexplore.network.calls import Call, unless
+from alexplore.network.changes import Change, MoveBefore, Produce, Set
+from alexplore.network.formula import product_text
+from alexplore.network.layers.base import Layer, Parameters, Saved, Unsupported, keras_always
+from alexplore.network.layers.sliding import NO_SIDES, Sliding, both, largest_dilation
+from alexplore.network.layers.weighted import Init, Weighted, channels_text, nearest_divisor
+from alexplore.network.shapes import Shape, ShapeError, Shapes, elements, require_map
+from alexplore.network.windows import Pair, Windows, make_windows, pair, short_size_text
+
+MOST_GROUPS_APART = 4
+"""Groups of a convolution that a CPU convolves one after the other, each from a copy of its channels."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Conv2d(Sliding, Weighted):
+    """A convolution with `out_channels` kernels. Source: PyTorch's `Conv2d`."""
+
+    type = "conv2d"
+    title = "convolution"
+    produces = "out_channels"
+    example = {"out_channels": 6, "kernel_size": 3}  # noqa: RUF012 (a ClassVar of the base class)
+    out_channels: int = setting(integer(1), doc="number of kernels", brief="{}")
+    kernel_size: int | Pair = setting(size(1), doc="height and width of a kernel")
+    stride: int | Pair = setting(size(1), 1, "pixels between neighbouring outputs")
+    padding: Padding = setting(padding(), 0, "zeros around the input")
+    dilation: int | Pair = setting(size(1), 1, "pixels between neighbouring taps of a kernel")
+    groups: int = setting(integer(1), 1, "independent groups of channels", brief="{} groups")
+    bias: bool = setting(flag(), True, "whether each kernel has a bias", brief="no bias")
+    in_channels: int | None = setting(optional(integer(1)), None, "checked against the input if given", brief="")
+    init: Init | None = setting(optional(table(Init)), None, "initial weights and biases", brief="")
+    trainable: bool = setting(flag(), True, "false freezes the layer", brief="frozen")
+
+    def windows(self, inputs: Shapes) -> Windows:
+        map_size = inputs[0][1:] if self.padding == "same" else None
+        return make_windows(self.kernel_size, self.stride, self.padding, self.dilation, False, map_size)
+
+    def output_shape(self, inputs: Shapes) -> Shape:
+        channels, _, _ = require_map(self.name, inputs[0])
+        if self.in_channels not in (None, channels):
+            raise ShapeError(f"{self.name} expects {self.in_channels} input channels, gets {channels}")
+        for label, count in (("input", channels), ("output", self.out_channels)):
+            if count % self.groups:
+                raise ShapeError(f"{self.name}: {count} {label} channels don't divide into {self.groups} groups")
+        return (self.out_channels, *self.positions(inputs))
+
+    def parameters(self, inputs: Shapes) -> Parameters:
+        height, width = pair(self.kernel_size)
+        weights = height * width * (inputs[0][0] // self.groups) * self.out_channels
+        return Parameters(weights, self.out_channels if self.bias else 0)
+
+    def saved(self, inputs: Shapes, output: Shape, value_bytes: int) -> Saved:
+        copied = self.copied_values(inputs)
+        if not copied and 1 < self.groups <= MOST_GROUPS_APART:
+            copied = elements(inputs[0])
+        return Saved(inputs=True, copied=copied)
+
+    def kernel_text(self, inputs: Shapes) -> tuple[str, str]:
+        kernel = (*pair(self.kernel_size), inputs[0][0] // self.groups)
+        return product_text(kernel), product_text((self.out_channels,))
+
+    def kernel_note(self, inputs: Shapes) -> str:
+        return channels_text(inputs[0][0], self.groups)
+
+    def fixes(self, inputs: Shapes) -> Iterator[Change]:
+        (shape,) = inputs
+        if len(shape) == 1:
+            yield MoveBefore("flatten")
+        elif self.in_channels not in (None, shape[0]):
+            yield Set("in_channels", shape[0])
+            yield Produce(self.in_channels or shape[0])
+        elif shape[0] % self.groups or self.out_channels % self.groups:
+            yield Set("groups", nearest_divisor(self.groups, math.gcd(shape[0], self.out_channels)))
+            yield Set("out_channels", max(1, round(self.out_channels / self.groups)) * self.groups)
+        else:
+            smaller = both(*map(largest_dilation, self.windows(inputs), shape[1:]))
+            yield from self.window_fixes(inputs, Set("dilation", smaller))
+
+    def tower_share(self, towers: int) -> Layer:
+        if self.out_channels % towers:
+            raise Unsupported(f"out_channels = {self.out_channels} doesn't divide into {towers} towers")
+        groups = self.groups // towers if self.groups > 1 else 1
+        return dataclasses.replace(self, out_channels=self.out_channels // towers, groups=groups, in_channels=None)
+
+    def stride_text(self) -> str:
+        return "" if self.stride == 1 else f" / {short_size_text(self.stride)}"
+
+    def torch_call(self, inputs: Shapes) -> Call:
+        keywords = {
+            "kernel_size": self.kernel_size,
+            "stride": unless(self.stride, 1),
+            "padding": self.torch_padding_setting(inputs),
+            "dilation": unless(self.dilation, 1),
+            "groups": unless(self.groups, 1),
+            "bias": unless(self.bias, True),
+        }
+        return Call("nn.Conv2d", (inputs[0][0], self.out_channels), keywords, self.same_comment(inputs))
+
+    def torch_padding(self, inputs: Shapes) -> Call | None:
+        sides = self.torch_sides(inputs)
+        return None if sides is None else Call("nn.ZeroPad2d", (sides,))
+
+    def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
+        if max(pair(self.stride)) > 1 and max(pair(self.dilation)) > 1:
+            raise Unsupported(f"{self.name} has a stride and a dilation over 1, and Keras's Conv2D takes one of them")
+        same, sides = self.keras_padding(inputs)
+        keywords = {
+            "strides": unless(self.stride, 1),
+            "padding": "same" if same else None,
+            "dilation_rate": unless(self.dilation, 1),
+            "groups": unless(self.groups, 1),
+            "use_bias": unless(self.bias, True),
+            **self.keras_init(),
+            **keras_always(self),
+        }
+        pad = [] if same or sides == NO_SIDES else [Call("layers.ZeroPadding2D", (sides,), {"name": pad_name})]
+        return [*pad, Call("layers.Conv2D", (self.out_channels, self.kernel_size), keywords)]

@@ -1,0 +1,35 @@
+"""Flattening."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from alexplore.network.calls import Call
+from alexplore.network.formula import Formula, product_text
+from alexplore.network.layers.base import Layer, keras_always
+from alexplore.network.shapes import Shape, Shapes, elements
+
+
+class Flatten(Layer):
+    """A map as one vector, channel after channel. Source: PyTorch's `Flatten`."""
+
+    type = "flatten"
+    title = "a map as one vector"
+
+    def output_shape(self, inputs: Shapes) -> Shape:
+        return (elements(inputs[0]),)
+
+    def is_view(self, inputs: Shapes) -> bool:
+        """Return whether no copy is made: maps have their channels last in memory, the vector has them first."""
+        (shape,) = inputs
+        return elements(shape) == shape[0] or shape[0] == 1
+
+    def output_formulas(self, inputs: Shapes, output: Shape) -> Iterator[Formula]:
+        note = "every value of the input, channel after channel"
+        yield Formula("output", product_text(inputs[0]), output[0], note, "channels·height·width")
+
+    def torch_call(self, inputs: Shapes) -> Call:
+        return Call("nn.Flatten")
+
+    def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
+        return [Call("layers.Flatten", (), keras_always(self))]

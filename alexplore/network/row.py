@@ -1,0 +1,69 @@
+"""One layer's numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from alexplore.network.graph import Network
+from alexplore.network.layers.base import NO_PARAMETERS, Layer, Parameters
+from alexplore.network.receptive_field import Axis
+from alexplore.network.shapes import Shape, Shapes, elements
+from alexplore.network.windows import Windows
+
+FP32_BYTES = 4
+
+
+class Fix(NamedTuple):
+    """A change that lets a broken layer read its input, in words, and the network with it."""
+
+    text: str
+    network: Network
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One layer's numbers for one image; `output` is None where they could not be computed.
+
+    `sources` are the positions of what it reads (see `Network.sources`) and `inputs` their shapes. `windows` are what
+    one output reads of the layer's input, along height and width, None where it reads one position; `height` and
+    `width` are what it sees of the network's input. `unread` counts the border pixels (height, width) that no window
+    covers. `fixes` are for a layer with an `error`.
+    """
+
+    index: int
+    layer: Layer
+    sources: tuple[int, ...] = ()
+    inputs: Shapes = ()
+    output: Shape | None = None
+    windows: Windows | None = None
+    parameters: Parameters = NO_PARAMETERS
+    macs: int = 0
+    connections: int = 0
+    neurons: int = 0
+    height: Axis = Axis()
+    width: Axis = Axis()
+    unread: tuple[int, int] = (0, 0)
+    exchange_bytes: int = 0
+    error: str | None = None
+    fixes: tuple[Fix, ...] = ()
+
+    @property
+    def input(self) -> Shape | None:
+        """The shape of the first input, None where it could not be computed."""
+        return self.inputs[0] if self.inputs else None
+
+    @property
+    def params(self) -> int:
+        """Parameters, weights and biases together."""
+        return self.parameters.count
+
+    @property
+    def trainable_params(self) -> int:
+        """Parameters that the optimizer may change."""
+        return self.parameters.count if self.layer.trains else 0
+
+    @property
+    def activation_bytes(self) -> int:
+        """Bytes of the output for one image in fp32."""
+        return 0 if self.output is None else FP32_BYTES * elements(self.output)

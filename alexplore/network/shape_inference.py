@@ -1,0 +1,50 @@
+"""The shapes of all outputs of a network, without its other numbers."""
+
+from __future__ import annotations
+
+from alexplore.network.graph import IMAGE, Network
+from alexplore.network.layers.base import Layer
+from alexplore.network.shapes import Shape, ShapeError
+
+
+def shapes_until(network: Network, stop: int) -> list[Shape]:
+    """Return the shapes of the network's input and of the outputs of the layers before position `stop`.
+
+    The shape of position i stands at i + 1, so that `IMAGE` stands first.
+
+    Raises:
+        ShapeError: one of these layers can't read its input.
+    """
+    shapes: list[Shape] = [network.input]
+    for position in range(stop):
+        inputs = tuple(shapes[source - IMAGE] for source in network.sources[position])
+        shapes.append(network.layers[position].output_shape(inputs))
+    return shapes
+
+
+def reads_all(network: Network) -> bool:
+    """Return whether every layer can read its input."""
+    try:
+        shapes_until(network, len(network.layers))
+    except ShapeError:
+        return False
+    return True
+
+
+def suggest_inputs(network: Network, index: int, cls: type[Layer]) -> tuple[str, str]:
+    """Return two layers that a new layer of type `cls` at position `index` can read: the layer before it, and the
+    nearest one above whose output goes together with that one's, or the same one again where none does.
+    """
+    last = network.name_at(index - 1)
+    try:
+        shapes = shapes_until(network, index)
+    except ShapeError:
+        return last, last
+    for position in range(index - 2, IMAGE - 1, -1):
+        names = last, network.name_at(position)
+        try:
+            cls(name="new", inputs=names).output_shape((shapes[index - 1 - IMAGE], shapes[position - IMAGE]))
+        except ShapeError:
+            continue
+        return names
+    return last, last

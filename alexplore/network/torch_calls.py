@@ -1,0 +1,23 @@
+"""What a layer is in PyTorch, in its place in a network: what exported code writes, and what training makes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from alexplore.network.calls import Call
+from alexplore.network.graph import IMAGE, Network
+from alexplore.network.row import Row
+
+
+def torch_call(row: Row, network: Network) -> Call:
+    """Return PyTorch's module for a row's layer; an activation overwrites its input where nothing else needs that."""
+    call = row.layer.torch_call(row.inputs)
+    if row.layer.can_overwrite and _is_free(network, row):
+        return replace(call, keywords={**call.keywords, "inplace": True})
+    return call
+
+
+def _is_free(network: Network, row: Row) -> bool:
+    """Return whether the layer's input is read by it alone, and not needed by the layer that wrote it."""
+    (source,) = row.sources
+    return source != IMAGE and network.layers[source].overwritable and network.readers[source] == (row.index - 1,)

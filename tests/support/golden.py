@@ -1,0 +1,35 @@
+"""Golden texts: exact output that a person has read once and that a change must not alter unseen.
+
+They are the files in `tests/golden`. `pytest --update-golden` writes them anew; read what `git diff` shows then.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "golden"
+
+Golden = Callable[[str, str], None]
+"""Takes the name of a golden text and the text that must be in it."""
+
+
+def update_golden(name: str, text: str) -> None:
+    """Write a golden text."""
+    path = FOLDER / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8", newline="")
+
+
+def check_golden(name: str, text: str) -> None:
+    """Fail the test, with the lines that differ, unless the text is exactly the golden one."""
+    path = FOLDER / name
+    if not path.is_file():
+        pytest.fail(f"{path} does not exist: run pytest --update-golden, and read the file that it writes")
+    expected = path.read_bytes().decode()
+    if text != expected:
+        lines = difflib.unified_diff(expected.splitlines(), text.splitlines(), str(path), "now", lineterm="", n=1)
+        pytest.fail("\n".join([*lines, "if this is as it should be: pytest --update-golden"]), pytrace=False)

@@ -1,0 +1,56 @@
+"""What a Textual app under test shows, and waiting for it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from textual.app import App
+from textual.pilot import Pilot
+from textual.widgets import Static
+
+from alexplore.tui.widgets.settings_editor import SettingsEditor
+from tests.support.waiting import PATIENCE
+
+
+def screen_text(app: App[Any]) -> str:
+    """Return all lines of the screen."""
+    width, _ = app.size
+    lines = app.screen._compositor.render_strips(app.size)
+    return "\n".join(line.text[:width] for line in lines)
+
+
+def footer(app: App[Any]) -> list[str]:
+    """Return the keys in the last line, each with its description."""
+    return re.split(r"\s{2,}", screen_text(app).splitlines()[-1].strip())
+
+
+def form_message(app: App[Any]) -> str:
+    """Return the message below the form."""
+    return str(app.screen.query_one("#settings-message", Static).render())
+
+
+async def type_into(pilot: Pilot[None], app: App[Any], name: str, text: str) -> None:
+    """Replace the text of a setting in the open form."""
+    app.screen.query_one(SettingsEditor).select(name)
+    await pilot.pause()
+    await pilot.press("home", "shift+end", *([] if not text else list(text.replace(" ", "\0"))))
+    await pilot.pause()
+
+
+async def until(pilot: Pilot[None], condition: Callable[[], object], what: str) -> None:
+    """Wait until a condition holds in an app under test; `pilot.pause()` alone returns early on a busy machine.
+
+    Fails the test after `PATIENCE` seconds with `what` was waited for and the screen's text.
+    """
+    deadline = time.monotonic() + PATIENCE
+    await pilot.pause()
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"{what}: not within {PATIENCE:.0f} s\n{screen_text(pilot.app)}")
+        await asyncio.sleep(0.02)
+        await pilot.pause()

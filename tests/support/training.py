@@ -1,0 +1,32 @@
+"""Training inside the test's own process."""
+
+from __future__ import annotations
+
+import torch
+
+from alexplore.runs.directory import RunDirectory
+from alexplore.training import session
+from alexplore.training.errors import Stopped
+from alexplore.training.parallel.ranks import ALONE
+from alexplore.training.run_writer import RunWriter, read_history
+from alexplore.training.signals import Signals
+
+
+class QuietSignals(Signals):
+    """A worker's signals without handlers: the test's process keeps its own."""
+
+    def __init__(self) -> None:
+        self.stop = False
+        self.on_stop = lambda: None
+
+
+def train_here(run: RunDirectory) -> str:
+    """Train a run in this process, on the CPU, as a worker would; return "finished" or "stopped"."""
+    history = read_history(run)
+    journal = RunWriter(run, history.attempts)
+    try:
+        session.train(run, run.config(), ALONE, torch.device("cpu"), journal, history, QuietSignals())
+    except Stopped:
+        journal.end("stopped")
+        return "stopped"
+    return "finished"

@@ -1,0 +1,22 @@
+"""One way to wait, for a condition and not for a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+PATIENCE = 120.0  # seconds; only a failing test waits this long, also on a machine that is busy with other work
+
+
+def wait_until(condition: Callable[[], object], what: str, on_timeout: Callable[[], str] = str) -> None:
+    """Wait until a condition holds that another process or thread brings about.
+
+    Fails the test after `PATIENCE` seconds with `what` was waited for and the text that `on_timeout` returns.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"{what}: not within {PATIENCE:.0f} s\n{on_timeout()}")
+        time.sleep(0.02)
