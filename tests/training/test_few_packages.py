@@ -85,5 +85,5 @@ def test_fashion_mnist_is_trained_on(few_packages: str, tiny_preset: Path, tmp_p
         env={**os.environ, "PYTHONPATH": few_packages, "XDG_CACHE_HOME": str(tmp_path / "cache")},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "dataset name=fashion-mnist train=40 val=20" in done.stdout
-    assert "end state=finished" in done.stdout
+    assert "fashion-mnist: 40 training and 20 validation images" in done.stdout
+    assert "finished at step" in done.stdout
