@@ -81,7 +81,7 @@ def run_parts(parts: Sequence[Part], bench: Bench, until: float, device_process:
         if allowed < 1:
             yield PartResult(part, SKIPPED, 0.0, 0.0, error="the total time was up")
             continue
-        result = device_process.run(part, replace(bench, deadline=time.monotonic() + allowed), allowed)
+        result = device_process.run(part, bench, allowed)
         if result.values and "peak_flops" in result.values:
             bench = replace(bench, peaks=result.values["peak_flops"])
         yield result
@@ -108,7 +108,7 @@ class DeviceProcess:
         self._end()
 
     def run(self, part: Part, bench: Bench, allowed: float) -> PartResult:
-        """Run one part.
+        """Run one part, for `allowed` seconds from when there is a process.
 
         Raises:
             NoDevice: there is no GPU.
@@ -123,11 +123,13 @@ class DeviceProcess:
     def _ask(self, part: Part, bench: Bench, allowed: float) -> dict[str, Any]:
         try:
             pipe = self._pipe or self._start()
-            pipe.send((part.function, part.name, bench))
-            if pipe.poll(max(1.0, bench.seconds_left()) + GRACE_SECONDS):
+            pipe.send((part.function, part.name, replace(bench, deadline=time.monotonic() + allowed)))
+            if pipe.poll(allowed + GRACE_SECONDS):
                 answer: dict[str, Any] = pipe.recv()
                 return answer
             reason = f"not done after {allowed:.0f} s, and ended"
+        except TimeoutError:
+            reason = f"PyTorch and the device did not start within {START_SECONDS:.0f} s"
         except (EOFError, BrokenPipeError, ConnectionResetError):
             reason = f"the process ended by itself{self._exit_code()}; {self._log} has its last words"
         return {"status": FAILED, "error": reason, "lost": True}
@@ -145,7 +147,7 @@ class DeviceProcess:
         self._process.start()
         other.close()
         if not self._pipe.poll(START_SECONDS):
-            raise EOFError
+            raise TimeoutError
         refusal = self._pipe.recv()
         if refusal:
             raise NoDevice(refusal)
