@@ -1,8 +1,9 @@
-"""PyTorch's settings of a GPU's arithmetic."""
+"""PyTorch's settings of a GPU's arithmetic, and the time that the device takes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -39,6 +40,21 @@ def worker_settings(device: torch.device) -> Iterator[None]:
         if device.type == "cuda":
             hardware.prepare(device)
         yield
+
+
+def timed(task: Callable[[], object], device: torch.device) -> float:
+    """Return the seconds that a task takes, until the device has done all of it."""
+    synchronize(device)
+    started = time.perf_counter()
+    task()
+    synchronize(device)
+    return time.perf_counter() - started
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done everything; a CPU always has."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 @contextmanager

@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import statistics
 import subprocess
 from functools import partial
 
 import torch
 
-from alexplore.training.precision import TYPES, synchronize, time_each
-from gpu_checks.backend import backend_flags
+from alexplore.training.precision import TYPES
+from gpu_checks.backend import backend_flags, timed
 from gpu_checks.bench import Bench, Check, Outcome, attempt, expect
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 PEAK_SIZE, TINY_PEAK_SIZE = 8192, 256
+WARM_UPS, ROUNDS = 3, 10
 
 
 def run(bench: Bench) -> Outcome:
@@ -32,16 +34,14 @@ def run(bench: Bench) -> Outcome:
 
 
 def matmul_rate(device: torch.device, precision: str, size: int) -> float:
-    """Return the FLOP/s of a product of two `size`×`size` matrices of random numbers, the fastest of several."""
+    """Return the FLOP/s of a product of two `size`×`size` matrices of random numbers, the median of several."""
     tf32 = precision == "tf32"
     dtype = TYPES["fp32" if tf32 else precision]
     left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     with backend_flags(cudnn_benchmark=False, matmul_tf32=tf32, conv_tf32=tf32):
         multiply = partial(torch.matmul, left, right)
-        for _ in range(3):  # until the clocks have risen
-            multiply()
-        synchronize(device)
-        return 2 * size**3 / time_each({"matmul": multiply}, device)["matmul"]
+        seconds = [timed(multiply, device) for _ in range(WARM_UPS + ROUNDS)]
+        return 2 * size**3 / statistics.median(seconds[WARM_UPS:])
 
 
 def describe(device: torch.device) -> dict[str, object]:

@@ -35,9 +35,9 @@ from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.runs.protocol import StartEvent
 from alexplore.training.data import Dataset, Resident
-from alexplore.training.precision import TYPES, synchronize
+from alexplore.training.precision import TYPES
 from alexplore.training.run_writer import History
-from gpu_checks.backend import pytorch_defaults, worker_settings
+from gpu_checks.backend import pytorch_defaults, timed, worker_settings
 from gpu_checks.bench import FAILED, OK, SKIPPED, Bench, Check, Outcome, is_fatal, short
 
 PRESETS = ("fmnist", "torchvision", "paper")
@@ -146,15 +146,6 @@ def flops_per_image(history: History) -> int:
     start = history.last(StartEvent)
     assert start is not None
     return start.flops_per_image
-
-
-def timed(task: Callable[[], object], device: torch.device) -> float:
-    """Return the seconds that a task takes, until the device has done all of it."""
-    synchronize(device)
-    started = time.perf_counter()
-    task()
-    synchronize(device)
-    return time.perf_counter() - started
 
 
 def free_memory() -> None:
