@@ -116,7 +116,10 @@ class Layer:
     """Why it can't work on a part of the channels; empty where it can. For the split into towers."""
 
     example: ClassVar[Mapping[str, Any]] = {}
-    """Settings, besides the defaults, with which a small layer of this type is made: for forms and tests."""
+    """Settings, besides the defaults, of a new layer of this type: in the editor, in tests and in benchmarks."""
+
+    name_stem: ClassVar[str] = ""
+    """The name of a new layer without its number, such as "conv"; the type itself if empty."""
 
     name: str
     inputs: tuple[str, ...] = ()

@@ -21,6 +21,7 @@ class BatchNorm(Layer):
     type = "batch_norm"
     title = "batch normalisation"
     role = "norm"
+    name_stem = "norm"
     overwritable = True
     eps: float = setting(number(0, above=True), 1e-5, "added to the variance")
     momentum: float = setting(number(0, 1), 0.1, "share of the new batch in the running statistics")

@@ -27,8 +27,9 @@ class Conv2d(Sliding, Weighted):
 
     type = "conv2d"
     title = "convolution"
+    name_stem = "conv"
     produces = "out_channels"
-    example = {"out_channels": 6, "kernel_size": 3}  # noqa: RUF012 (a ClassVar of the base class)
+    example = {"out_channels": 64, "kernel_size": 3, "padding": 1}  # noqa: RUF012 (a ClassVar of the base class)
     out_channels: int = setting(integer(1), doc="number of kernels", brief="{}")
     kernel_size: int | Pair = setting(size(1), doc="height and width of a kernel")
     stride: int | Pair = setting(size(1), 1, "pixels between neighbouring outputs")

@@ -21,8 +21,9 @@ class Linear(Weighted):
 
     type = "linear"
     title = "fully connected"
+    name_stem = "fc"
     produces = "out_features"
-    example = {"out_features": 4}  # noqa: RUF012 (a ClassVar of the base class)
+    example = {"out_features": 1000}  # noqa: RUF012 (a ClassVar of the base class)
     out_features: int = setting(integer(1), doc="number of neurons", brief="{}")
     bias: bool = setting(flag(), True, "whether each neuron has a bias", brief="no bias")
     in_features: int | None = setting(optional(integer(1)), None, "checked against the input if given", brief="")
