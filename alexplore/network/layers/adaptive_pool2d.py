@@ -20,6 +20,7 @@ class AdaptiveAvgPool2d(Layer):
 
     type = "adaptive_avg_pool2d"
     title = "average pooling to a size"
+    role = "pool"
     name_stem = "pool"
     fixes_size = True
     example = {"output_size": 6}  # noqa: RUF012 (a ClassVar of the base class)

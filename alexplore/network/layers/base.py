@@ -83,10 +83,10 @@ class Layer:
 
     type: ClassVar[str] = ""
     title: ClassVar[str] = ""
-    """What it is, in a few words, for whoever chooses a type."""
+    """What it is, in a few words, for a list of types."""
 
     role: ClassVar[str] = ""
-    """What types that can stand for each other have in common, such as "activation"; the type itself if empty."""
+    """What types that can replace each other have in common: "activation", "norm", "pool", "merge"; else empty."""
 
     fewest_inputs: ClassVar[int] = 1
     most_inputs: ClassVar[int | None] = 1
@@ -113,7 +113,7 @@ class Layer:
     """Whether it draws random numbers while training, which towers that hold the same input would draw differently."""
 
     needs_all_values: ClassVar[str] = ""
-    """Why it can't work on a part of the channels; empty where it can. For the split into towers."""
+    """Why it can't work on a part of the channels, for the split into towers; empty where it can."""
 
     example: ClassVar[Mapping[str, Any]] = {}
     """Settings, besides the defaults, of a new layer of this type: in the editor, in tests and in benchmarks."""
