@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from alexplore.core.settings import names, setting
+from alexplore.core.settings import layer_names, setting
 from alexplore.network.calls import Call
 from alexplore.network.changes import Change, Insert, Produce
 from alexplore.network.formula import Formula, number_text, product_text
@@ -21,7 +21,7 @@ class Merge(Layer):
     fewest_inputs = 2
     most_inputs = None
     overwritable = True
-    inputs: tuple[str, ...] = setting(names(2), doc="the layers that it reads")
+    inputs: tuple[str, ...] = setting(layer_names(2), doc="the layers that it reads")
 
     def shapes_text(self, inputs: Shapes) -> str:
         """Return the shapes of the inputs: conv1a 64×8×8, conv1b 64×4×4."""

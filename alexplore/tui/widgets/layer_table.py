@@ -53,6 +53,12 @@ def _if_any(text: Callable[[int], str], count: int) -> str:
     return text(count) if count else NOTHING
 
 
+def _reads_text(row: Row) -> str:
+    """Return what a layer reads, where that is not just the row above; ↑ stands for that one."""
+    reads = zip(row.layer.inputs, row.sources, strict=False)
+    return " ".join("↑" if source == row.index - 2 else name for name, source in reads)
+
+
 def _sizes(row: Row) -> tuple[int, int]:
     return row.height.size, row.width.size
 
@@ -64,6 +70,7 @@ def _jumps(row: Row) -> tuple[int, int]:
 COLUMNS = (
     Column("#", 4, 0, lambda row: str(row.index)),
     Column("layer", 9, 0, lambda row: row.layer.name, lambda row: row.layer.name, left=True),
+    Column("reads", 16, 3, _reads_text, lambda row: row.layer.inputs, left=True),
     Column("type", 19, 5, lambda row: row.layer.type, left=True),
     Column("settings", 24, 1, lambda row: _cached_settings(row.layer), lambda row: row.layer, left=True),
     Column("output", 12, 0, lambda row: shape_text(row.output or ()), lambda row: row.output),
@@ -141,8 +148,9 @@ class LayerTable(ScrollView, LineWidget, can_focus=True):
         if self._analysis is None:
             return
         available = (self.size.width or 80) - 1
-        towers = self._analysis.network.towers > 1
-        columns = [column for column in COLUMNS if towers or column.title != "exchange"]
+        network = self._analysis.network
+        empty = {"exchange": network.towers == 1, "reads": network.is_chain}
+        columns = [column for column in COLUMNS if not empty.get(column.title)]
         chosen: list[Column] = []
         for column in sorted(columns, key=lambda column: column.rank):
             self._settings_width = NARROW_SETTINGS if column.rank <= ALWAYS_RANK else SETTINGS
@@ -203,7 +211,7 @@ class LayerTable(ScrollView, LineWidget, can_focus=True):
         return Strip(map(Segment, texts, styles)).adjust_cell_length(width, base)
 
     def _cell(self, column: Column, row: Row, before: Row | None) -> tuple[str, bool]:
-        if row.output is None and column.title not in ("#", "layer", "type", "settings"):
+        if row.output is None and column.title not in ("#", "layer", "reads", "type", "settings"):
             return ("✗" if row.error and column.title == "output" else NOTHING), False
         mark, text = "", column.text(row)
         if self._baseline and column.measure:

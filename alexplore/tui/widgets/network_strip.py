@@ -1,8 +1,12 @@
-"""The network as a strip of blocks: height follows the map's size, width its channels, one row for each tower."""
+"""The network as a strip of blocks: height follows the map's size, width its channels.
+
+Each tower has a row of its own. Blocks that no other follows, the branches of a network, stand above each other.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,42 +21,70 @@ from alexplore.network.row import Row
 from alexplore.tui.widgets.line_widget import LineWidget
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
-DRAWN = ("conv2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "linear")
 
 
 @dataclass(frozen=True)
 class Block:
-    """A layer in the strip: eighths of a line high, columns wide, beginning at column `left`."""
+    """A layer in the strip: eighths of a line high, columns wide, at column `left`; `band` counts from the top."""
 
     row: Row
     eighths: int
     width: int
     left: int
     slot: int
+    band: int = 0
 
 
-def lay_out(rows: list[Row], columns: int, eighths: int) -> list[Block]:
-    """Blocks side by side in `columns`, the first left to the mark before a label: heights by √map size, widths by
-    √channels, both against the largest."""
-    if not rows or columns <= 2 * len(rows):
+Stack = tuple[Block, ...]
+"""The blocks of one slot, from the top."""
+
+
+def is_drawn(row: Row) -> bool:
+    """Return whether a layer has a block: those that change a map's size or channels."""
+    layer = row.layer
+    return layer.neurons or layer.slides or layer.fixes_size
+
+
+def stacks_of(rows: Sequence[Row]) -> list[list[Row]]:
+    """Return the drawn rows, those that are equally far from the input together."""
+    depths: dict[int, int] = {}
+    stacks: list[list[Row]] = []
+    for row in rows:
+        above = max((depths.get(source, 0) for source in row.sources), default=0)
+        depths[row.index - 1] = above + is_drawn(row)
+        if is_drawn(row):
+            if above == len(stacks):
+                stacks.append([])
+            stacks[above].append(row)
+    return stacks
+
+
+def lay_out(stacks: Sequence[Sequence[Row]], columns: int, eighths: int) -> list[Stack]:
+    """Return stacks of blocks side by side in `columns`, the first one column in, where a label has its mark.
+
+    Heights are by √map size and widths by √channels, both against the largest; a stack shares the height among its
+    blocks.
+    """
+    if not stacks or columns <= 2 * len(stacks):
         return []
-    slot = (columns - 1) // len(rows)
-    tallest = max(_side(row) for row in rows)
-    widest = max(_depth(row) for row in rows)
+    slot, lines = (columns - 1) // len(stacks), eighths // 8
+    tallest = max(_side(row) for stack in stacks for row in stack)
+    widest = max(_depth(row) for stack in stacks for row in stack)
+
+    def block(row: Row, index: int, band: int, bands: int) -> Block:
+        height = max(2, round(lines // bands * 8 * math.sqrt(_side(row) / tallest)))
+        width = max(1, round((slot - 1) * math.sqrt(_depth(row) / widest)))
+        return Block(row, height, width, 1 + index * slot, slot, band)
+
+    shown = [stack[: max(1, lines)] for stack in stacks]
     return [
-        Block(
-            row,
-            max(2, round(eighths * math.sqrt(_side(row) / tallest))),
-            max(1, round((slot - 1) * math.sqrt(_depth(row) / widest))),
-            1 + index * slot,
-            slot,
-        )
-        for index, row in enumerate(rows)
+        tuple(block(row, index, band, len(stack)) for band, row in enumerate(stack))
+        for index, stack in enumerate(shown)
     ]
 
 
 class NetworkStrip(LineWidget):
-    """Draws the convolutions, pools and linear layers; ╳ stands where towers exchange what they hold."""
+    """Draw the convolutions, pools and linear layers; ╳ stands where towers exchange what they hold."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "network-strip--conv",
@@ -73,7 +105,7 @@ class NetworkStrip(LineWidget):
         super().__init__(id=id)
         self._analysis: Analysis | None = None
         self._selected = 0
-        self._blocks: list[Block] = []
+        self._stacks: list[Stack] = []
 
     def show(self, analysis: Analysis, selected: int) -> None:
         """Draw an analysis with the block of layer `selected`, or the one before it, lit."""
@@ -82,54 +114,65 @@ class NetworkStrip(LineWidget):
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
-        """One line of the picture; the last holds the labels."""
-        if y == 0 or not self._blocks:
-            self._blocks = self._arrange()
+        """Return one line of the picture; the last holds the labels."""
+        if y == 0 or not self._stacks:
+            self._stacks = self._arrange()
         lines = self.size.height - 1
         if y == lines:
             return self._labels()
         if self._towers == 2 and lines >= 4:
             half = lines // 2
             if y < half:
-                return self._band(half - 1 - y)
+                return self._line(y, half)
             if y >= lines - half:
-                return self._band(lines - 1 - y)
+                return self._line(y - lines + half, half)
             return self._exchanges()
-        return self._band(lines - 1 - y)
+        return self._line(y, lines)
 
     @property
     def _towers(self) -> int:
         return self._analysis.network.towers if self._analysis else 1
 
-    def _arrange(self) -> list[Block]:
+    def _arrange(self) -> list[Stack]:
         if self._analysis is None:
             return []
-        rows = [row for row in self._analysis.computed if row.layer.type in DRAWN]
+        stacks = stacks_of(self._analysis.computed)
         lines = self.size.height - 1
         if self._towers == 2 and lines >= 4:
             lines //= 2
         room = max(1, self.size.width // 4)
-        if len(rows) > room:  # too many for one screen: those around the selected layer
-            near = next((i for i, row in enumerate(rows) if row.index > self._selected), len(rows))
-            first = max(0, min(near - room // 2, len(rows) - room))
-            rows = rows[first : first + room]
-        return lay_out(rows, self.size.width, lines * 8)
+        if len(stacks) > room:  # too many for one screen: those around the selected layer
+            near = next((i for i, stack in enumerate(stacks) if stack[0].index > self._selected), len(stacks))
+            first = max(0, min(near - room // 2, len(stacks) - room))
+            stacks = stacks[first : first + room]
+        return lay_out(stacks, self.size.width, lines * 8)
+
+    @property
+    def _blocks(self) -> list[Block]:
+        return [block for stack in self._stacks for block in stack]
 
     def _lit(self) -> Block | None:
+        """Return the block of the selected layer, or of the last one before it."""
         before = [block for block in self._blocks if block.row.index - 1 <= self._selected]
-        return before[-1] if before else (self._blocks[0] if self._blocks else None)
+        return max(before, key=lambda block: block.row.index, default=self._blocks[0] if self._blocks else None)
 
     def _style(self, block: Block, lit: Block | None) -> Style:
-        kind = {"conv2d": "conv", "linear": "linear"}.get(block.row.layer.type, "pool")
-        name = "selected" if block is lit else kind
-        return self.style(f"network-strip--{name}")
+        layer = block.row.layer
+        kind = ("conv" if layer.slides else "linear") if layer.neurons else "pool"
+        return self.style(f"network-strip--{'selected' if block is lit else kind}")
 
-    def _band(self, level: int) -> Strip:
-        """The line `level` lines above the ground."""
+    def _line(self, y: int, lines: int) -> Strip:
+        """Return line `y` of `lines`, from the top."""
         lit = self._lit()
         segments = [Segment(" ", self.style())]
-        for block in self._blocks:
-            filled = max(0, min(8, block.eighths - level * 8))
+        for stack in self._stacks:
+            height = lines // len(stack)
+            band, below = divmod(y - (lines - height * len(stack)), height)  # what does not divide stays free on top
+            if band < 0:
+                segments.append(Segment(" " * stack[0].slot, self.style()))
+                continue
+            block = stack[band]
+            filled = max(0, min(8, block.eighths - (height - 1 - below) * 8))
             segments.append(Segment(BLOCKS[filled] * block.width, self._style(block, lit)))
             segments.append(Segment(" " * (block.slot - block.width), self.style()))
         return Strip(segments).adjust_cell_length(self.size.width, self.style())
@@ -137,25 +180,29 @@ class NetworkStrip(LineWidget):
     def _exchanges(self) -> Strip:
         style = self.style("network-strip--exchange")
         segments = [Segment(" ", self.style())]
-        for block in self._blocks:
-            text = "╳" if block.row.exchange_bytes else "─"
-            segments.append(Segment(text + "─" * (block.slot - 1), style))
+        for stack in self._stacks:
+            text = "╳" if any(block.row.exchange_bytes for block in stack) else "─"
+            segments.append(Segment(text + "─" * (stack[0].slot - 1), style))
         return Strip(segments).adjust_cell_length(self.size.width, self.style())
 
     def _labels(self) -> Strip:
         lit = self._lit()
         style = self.style("network-strip--label")
         segments = []
-        for block in self._blocks:
+        for stack in self._stacks:
+            block = lit if lit is not None and lit in stack else stack[0]
             text = ("▸" if block is lit else " ") + _shortened(block.row.layer.name, block.slot - 1)
             segments.append(Segment(text.ljust(block.slot), self._style(block, lit) if block is lit else style))
         return Strip(segments).adjust_cell_length(self.size.width, self.style())
 
     def on_click(self, event: events.Click) -> None:
         """Pick the block under the pointer."""
-        for block in self._blocks:
-            if block.left <= event.x < block.left + block.slot:
-                self.post_message(self.Picked(block.row.index - 1))
+        lines = max(1, self.size.height - 1)
+        for stack in self._stacks:
+            if stack[0].left <= event.x < stack[0].left + stack[0].slot:
+                height = max(1, lines // len(stack))
+                band = max(0, min(len(stack) - 1, (event.y - (lines - height * len(stack))) // height))
+                self.post_message(self.Picked(stack[0 if self._towers == 2 else band].row.index - 1))
 
 
 def _shortened(name: str, room: int) -> str:
