@@ -146,7 +146,11 @@ class Layer:
         """Return the multiplications by weights for one image: every weight at every position of a neuron."""
         return self.parameters(inputs).weights * elements(output[1:]) if self.neurons else 0
 
-    # What training keeps in memory.
+    # Training.
+
+    def fewest_images(self, inputs: Shapes) -> int:
+        """Return the smallest batch, in images, that the layer can be trained on."""
+        return 1
 
     def saved(self, inputs: Shapes, output: Shape, value_bytes: int) -> Saved:
         """Return what autograd keeps, where an activation takes `value_bytes` bytes."""
