@@ -16,6 +16,7 @@ from alexplore.core.settings import setting_fields, settings_of
 from alexplore.network.calls import Call
 from alexplore.network.changes import Change
 from alexplore.network.formula import Formula, product_text
+from alexplore.network.layers.init import Init
 from alexplore.network.shapes import Shape, Shapes, elements, shape_text
 from alexplore.network.windows import Windows
 
@@ -231,6 +232,11 @@ class Layer:
             Unsupported: Keras has no equivalent.
         """
         raise Unsupported(f"{self.name}: Keras has no {self.type}")
+
+    @property
+    def initial_weights(self) -> Init | None:
+        """How its weights are initialised, None for PyTorch's default."""
+        return None
 
     # What is the same for every type.
 

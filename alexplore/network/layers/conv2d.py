@@ -12,8 +12,9 @@ from alexplore.network.calls import Call, unless
 from alexplore.network.changes import Change, MoveBefore, Produce, Set
 from alexplore.network.formula import product_text
 from alexplore.network.layers.base import Layer, Parameters, Saved, Unsupported, keras_always
+from alexplore.network.layers.init import Init
 from alexplore.network.layers.sliding import NO_SIDES, Sliding, both, largest_dilation
-from alexplore.network.layers.weighted import Init, Weighted, channels_text, nearest_divisor
+from alexplore.network.layers.weighted import Weighted, channels_text, nearest_divisor
 from alexplore.network.shapes import Shape, ShapeError, Shapes, elements, require_map
 from alexplore.network.windows import Pair, Windows, make_windows, pair, short_size_text
 

@@ -11,7 +11,8 @@ from alexplore.network.calls import Call, unless
 from alexplore.network.changes import Change, Insert, Produce, Set
 from alexplore.network.formula import Formula, number_text
 from alexplore.network.layers.base import Layer, Parameters, Saved, Unsupported, keras_always
-from alexplore.network.layers.weighted import Init, Weighted
+from alexplore.network.layers.init import Init
+from alexplore.network.layers.weighted import Weighted
 from alexplore.network.shapes import Shape, ShapeError, Shapes, shape_text
 
 
