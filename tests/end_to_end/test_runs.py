@@ -145,6 +145,31 @@ def test_a_resumed_run_tells_where_it_goes_on_and_nothing_old(
     assert lines.index("attempt 2, from step 0") < next(i for i, line in enumerate(lines) if "training on CPU" in line)
 
 
+def test_a_preset_whose_name_begins_with_a_dash_is_trained(
+    alexplore: Alexplore, tiny_preset: Path, tmp_path: Path
+) -> None:
+    for name in ("-dash", ".dot"):
+        preset = tiny_preset.rename(tmp_path / f"{name}.toml")
+        done = alexplore("train", "-p", str(preset), *LIMITS, "--epochs", "1")
+        assert done.returncode == 0, done.stderr
+        tiny_preset = preset
+    runs = list_runs(tmp_path / "runs")
+    assert [run.name[:4] for run in runs] == ["dot-", "dash"]
+    assert alexplore("runs", "show", runs[0].name).returncode == 0
+
+
+@pytest.mark.parametrize("command", [("evaluate",), ("predict", "image.png")])
+def test_a_broken_preset_is_told_in_one_line(
+    alexplore: Alexplore, tiny_preset: Path, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    tiny_preset.write_text(tiny_preset.read_text().replace("kernel_size = 3", "kernel_size = 99"))
+    name, *images = command
+    done = alexplore(name, str(tiny_preset), *images, "--weights", str(tmp_path / "any.safetensors"))
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: conv1: the window's height 99 is larger than the input's 30 (28 with padding 1+1): ")
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_bad_data_is_told_in_one_message(alexplore: Alexplore, tiny_preset: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -193,7 +218,7 @@ def test_a_group_of_ranks_does_not_go_on_with_another_run(
     group = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29517"}
     done = alexplore(*options, "--epochs", "7", **group)
     assert done.returncode == 2
-    assert "is of a run with other settings" in done.stderr
+    assert "belongs to a run with other settings" in done.stderr
     many = alexplore(*options, "--epochs", "1", **{**group, "WORLD_SIZE": "5000"})
     assert "5000 ranks: a batch of" in many.stderr
     again = alexplore(*options, "--epochs", "1", **group)

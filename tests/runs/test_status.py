@@ -22,7 +22,6 @@ from tests.support.processes import Alexplore
 
 HOLDER = """
 import sys, time
-from dataclasses import replace
 from pathlib import Path
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.status import Status, worker_lock, write_status

@@ -46,7 +46,7 @@ def test_it_says_that_it_starts_before_it_imports_torch(make_run: MakeRun) -> No
     run = make_run()
     code = (
         "import sys; from alexplore.training import worker, run_writer\n"
-        "run_writer.Journal.starting = lambda self, doing: sys.exit(f'{doing}: {\"torch\" in sys.modules}')\n"
+        "run_writer.RunWriter.starting = lambda self, reason: sys.exit(f'{reason}: {\"torch\" in sys.modules}')\n"
         f"worker.main([{str(run.path)!r}])"
     )
     done = run_python(code)

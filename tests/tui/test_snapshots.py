@@ -22,6 +22,14 @@ from alexplore.presets.library import load_preset
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, create_run
 from alexplore.runs.lines import LineWriter
+from alexplore.runs.protocol import (
+    DatasetEvent,
+    EpochEvent,
+    MetricsLine,
+    StartEvent,
+    event_record,
+    metrics_record,
+)
 from alexplore.runs.status import Status, write_status
 from alexplore.tui.app import ExploreApp
 from docs.screen_svg import screen_svg
@@ -33,6 +41,12 @@ SIZES = [(80, 24), (120, 40)]
 NOW = 1_780_000_000.0  # 2026-05-28 20:26:40 UTC
 PRESETS = ("fmnist-28", "paper", "torchvision")  # that are listed, whatever else is shipped
 EPOCHS, BATCHES = 3, 20  # of a run, and of an epoch
+
+
+START = StartEvent(
+    step=0, device="cpu", device_name="CPU", threads=2, ranks=1, parallel="data", precision="fp32",
+    flops_per_image=2_000_000, peak_flops=2e10,
+)  # fmt: skip
 
 
 class Clock:
@@ -104,22 +118,19 @@ class Stage:
         )
         os.utime(run.config_file, (self.clock.now, self.clock.now))
         with LineWriter(run.metrics_file, attempt=0) as metrics, LineWriter(run.events_file, attempt=0) as events:
-            events.append(event="dataset", name="fashion-mnist", train=60_000, val=10_000)
+            events.append(**event_record(DatasetEvent("fashion-mnist", train=60_000, val=10_000, classes=10)))
             if steps:
-                machine = {"device": "cpu", "device_name": "CPU", "ranks": 1, "threads": 2, "precision": "fp32"}
-                events.append(event="start", attempt=0, step=0, flops_per_image=2e6, peak_flops=2e10, **machine)
+                events.append(**event_record(START))
             for step in range(1, steps + 1):
                 self.clock.now += 1
                 now = loss / step**0.5 + 0.02 * (step % 3)
-                numbers = {"train/loss": now, "train/acc": 1 - now / 4}
-                speed = 3000.0 + step
-                metrics.append(step=step, epoch=step / BATCHES, images_per_second=speed, **numbers)
+                values = {"train/loss": now, "train/acc": 1 - now / 4, "images_per_second": 3000.0 + step}
+                metrics.append(**metrics_record(MetricsLine(step, step / BATCHES, values)))
                 epoch, rest = divmod(step, BATCHES)
                 if rest == 0:
                     validation = {"val/loss": 0.9 * now, "val/acc": 1 - now / 5}
-                    metrics.append(step=step, epoch=epoch, **validation)
-                    numbers |= {**validation, "seconds": float(step), "images_per_second": speed}
-                    events.append(event="epoch", epoch=epoch, step=step, **numbers)
+                    metrics.append(**metrics_record(MetricsLine(step, epoch, validation)))
+                    events.append(**event_record(EpochEvent(epoch, step, values | validation, seconds=float(step))))
         write_status(run, Status(state, step=steps, epoch=steps / BATCHES, updated=NOW - age, reason=reason))
         self.clock.now = NOW
         return run

@@ -1,6 +1,7 @@
-"""The network as a strip of blocks: height follows the map's size, width its channels.
+"""The picture of the network: a strip of blocks, as high as maps are large and as wide as they have channels.
 
-Each tower has a row of its own. Blocks that no other follows, the branches of a network, stand above each other.
+Each of two towers has a row of its own. Layers that are equally far from the input, as on the branches of a network,
+are above each other.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ BLOCKS = " ▁▂▃▄▅▆▇█"
 
 @dataclass(frozen=True)
 class Block:
-    """A layer in the strip: eighths of a line high, columns wide, at column `left`; `band` counts from the top."""
+    """The block of a layer: `eighths` of a line high, and `width` of the `slot` columns that it has from column `left`.
+
+    `band` is its position in its stack, from the top.
+    """
 
     row: Row
     eighths: int
@@ -60,10 +64,10 @@ def stacks_of(rows: Sequence[Row]) -> list[list[Row]]:
 
 
 def lay_out(stacks: Sequence[Sequence[Row]], columns: int, eighths: int) -> list[Stack]:
-    """Return stacks of blocks side by side in `columns`, the first one column in, where a label has its mark.
+    """Return stacks of blocks side by side in `columns`, after a column for the mark before the first label.
 
-    Heights are by √map size and widths by √channels, both against the largest; a stack shares the height among its
-    blocks.
+    Heights follow the square root of the map's size, widths that of the channels, both relative to the largest. The
+    blocks of a stack share the height of `eighths` of a line.
     """
     if not stacks or columns <= 2 * len(stacks):
         return []
@@ -84,7 +88,7 @@ def lay_out(stacks: Sequence[Sequence[Row]], columns: int, eighths: int) -> list
 
 
 class NetworkStrip(LineWidget):
-    """Draw the convolutions, pools and linear layers; ╳ stands where towers exchange what they hold."""
+    """Draws the convolutions, pools and linear layers; ╳ marks where towers exchange activations."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "network-strip--conv",
@@ -108,13 +112,13 @@ class NetworkStrip(LineWidget):
         self._stacks: list[Stack] = []
 
     def show(self, analysis: Analysis, selected: int) -> None:
-        """Draw an analysis with the block of layer `selected`, or the one before it, lit."""
+        """Draw an analysis; the block of the layer at `selected`, or the last one before it, is highlighted."""
         self._analysis = analysis
         self._selected = selected
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
-        """Return one line of the picture; the last holds the labels."""
+        """Render one line of the picture; the last holds the labels."""
         if y == 0 or not self._stacks:
             self._stacks = self._arrange()
         lines = self.size.height - 1
@@ -141,7 +145,7 @@ class NetworkStrip(LineWidget):
         if self._towers == 2 and lines >= 4:
             lines //= 2
         room = max(1, self.size.width // 4)
-        if len(stacks) > room:  # too many for one screen: those around the selected layer
+        if len(stacks) > room:  # too many for the width: show those around the selected layer
             near = next((i for i, stack in enumerate(stacks) if stack[0].index > self._selected), len(stacks))
             first = max(0, min(near - room // 2, len(stacks) - room))
             stacks = stacks[first : first + room]
@@ -151,29 +155,29 @@ class NetworkStrip(LineWidget):
     def _blocks(self) -> list[Block]:
         return [block for stack in self._stacks for block in stack]
 
-    def _lit(self) -> Block | None:
+    def _highlighted(self) -> Block | None:
         """Return the block of the selected layer, or of the last one before it."""
         before = [block for block in self._blocks if block.row.index - 1 <= self._selected]
         return max(before, key=lambda block: block.row.index, default=self._blocks[0] if self._blocks else None)
 
-    def _style(self, block: Block, lit: Block | None) -> Style:
+    def _style(self, block: Block, highlighted: Block | None) -> Style:
         layer = block.row.layer
         kind = ("conv" if layer.slides else "linear") if layer.neurons else "pool"
-        return self.style(f"network-strip--{'selected' if block is lit else kind}")
+        return self.style(f"network-strip--{'selected' if block is highlighted else kind}")
 
     def _line(self, y: int, lines: int) -> Strip:
-        """Return line `y` of `lines`, from the top."""
-        lit = self._lit()
+        """Render line `y` of `lines` of a row of blocks, from the top."""
+        highlighted = self._highlighted()
         segments = [Segment(" ", self.style())]
         for stack in self._stacks:
             height = lines // len(stack)
-            band, below = divmod(y - (lines - height * len(stack)), height)  # what does not divide stays free on top
+            band, below = divmod(y - (lines - height * len(stack)), height)  # the remainder is blank, at the top
             if band < 0:
                 segments.append(Segment(" " * stack[0].slot, self.style()))
                 continue
             block = stack[band]
             filled = max(0, min(8, block.eighths - (height - 1 - below) * 8))
-            segments.append(Segment(BLOCKS[filled] * block.width, self._style(block, lit)))
+            segments.append(Segment(BLOCKS[filled] * block.width, self._style(block, highlighted)))
             segments.append(Segment(" " * (block.slot - block.width), self.style()))
         return Strip(segments).adjust_cell_length(self.size.width, self.style())
 
@@ -186,17 +190,19 @@ class NetworkStrip(LineWidget):
         return Strip(segments).adjust_cell_length(self.size.width, self.style())
 
     def _labels(self) -> Strip:
-        lit = self._lit()
+        highlighted = self._highlighted()
         style = self.style("network-strip--label")
         segments = []
         for stack in self._stacks:
-            block = lit if lit is not None and lit in stack else stack[0]
-            text = ("▸" if block is lit else " ") + _shortened(block.row.layer.name, block.slot - 1)
-            segments.append(Segment(text.ljust(block.slot), self._style(block, lit) if block is lit else style))
+            block = highlighted if highlighted is not None and highlighted in stack else stack[0]
+            text = ("▸" if block is highlighted else " ") + _shortened(block.row.layer.name, block.slot - 1)
+            segments.append(
+                Segment(text.ljust(block.slot), self._style(block, highlighted) if block is highlighted else style)
+            )
         return Strip(segments).adjust_cell_length(self.size.width, self.style())
 
     def on_click(self, event: events.Click) -> None:
-        """Pick the block under the pointer."""
+        """Report the block under the pointer."""
         lines = max(1, self.size.height - 1)
         for stack in self._stacks:
             if stack[0].left <= event.x < stack[0].left + stack[0].slot:
@@ -206,7 +212,7 @@ class NetworkStrip(LineWidget):
 
 
 def _shortened(name: str, room: int) -> str:
-    """A name without some of its letters: its number tells it from others."""
+    """Return a name without some of its letters, but with its number, which tells it from others."""
     number = name[len(name.rstrip("0123456789")) :][-room:]
     return name if len(name) <= room else name[: room - len(number)] + number
 
