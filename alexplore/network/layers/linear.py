@@ -43,7 +43,7 @@ class Linear(Weighted):
         return Parameters(inputs[0][0] * self.out_features, self.out_features if self.bias else 0)
 
     def saved(self, inputs: Shapes, output: Shape, value_bytes: int) -> Saved:
-        return Saved(inputs=True)
+        return Saved(inputs=self.trainable)  # it is read for the weights' gradient alone
 
     def output_formulas(self, inputs: Shapes, output: Shape) -> Iterator[Formula]:
         yield Formula("output", number_text(output[0]), output[0], "", "out_features")
