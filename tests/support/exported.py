@@ -72,10 +72,10 @@ def _in_keras_order(layer: Layer, value: Tensor, flattened: Shape | None) -> Ten
         case 3:
             return value.permute(1, 2, 0).contiguous()
         case 2:
-            inputs = value.unflatten(1, flattened).permute(0, 2, 3, 1).flatten(1) if flattened else value
+            inputs = value.reshape(-1, *flattened).permute(0, 2, 3, 1).flatten(1) if flattened else value
             return inputs.T.contiguous()
         case 1 if flattened and not layer.neurons and value.numel() > 1:
-            return value.unflatten(0, flattened).permute(1, 2, 0).flatten()
+            return value.reshape(flattened).permute(1, 2, 0).flatten()
     return value
 
 
