@@ -7,6 +7,7 @@ heavy if it uses the fixture `heavy`, itself or through a fixture such as `alexp
 
 from __future__ import annotations
 
+import platform
 import subprocess
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from tests.support.processes import Alexplore, run_alexplore
 
 ROOT = Path(__file__).parent
 HEAVY_FOLDERS = {"end_to_end"}
+
+platform.processor()  # starts `uname` once; later in a test, where Keras asks for it, a process would be refused
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
