@@ -86,7 +86,8 @@ def build(network: Network, seed: int | None = None) -> Model:
         if seed is not None:
             torch.manual_seed(seed)
         for row in analysis.rows:
-            model.add_module(row.layer.name, build_layer(row.layer, row.inputs, torch_call(row, network)))
+            call = None if row.layer.type in MERGES else torch_call(row, network)
+            model.add_module(row.layer.name, build_layer(row.layer, row.inputs, call))
     return model.to(memory_format=torch.channels_last)
 
 
@@ -142,7 +143,7 @@ def _make(call: Call) -> nn.Module:
 
 def _initialise(module: nn.Module, layer: Layer) -> None:
     """Draw the initial weights that the layer asks for."""
-    init = getattr(layer, "init", None)
+    init = layer.initial_weights
     if init is None:
         return
     parameters: dict[str, Any] = dict(module.named_parameters(recurse=False))
