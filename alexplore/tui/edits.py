@@ -59,23 +59,6 @@ class InputSettings:
     towers: int = setting(TOWERS, 1, "devices that the network is split over")
 
 
-# The values that a new layer starts with where its type declares no default.
-NEW_LAYERS: Mapping[str, Mapping[str, Any]] = {
-    "conv2d": {"out_channels": 64, "kernel_size": 3, "padding": 1},
-    "max_pool2d": {"kernel_size": 2},
-    "avg_pool2d": {"kernel_size": 2},
-    "adaptive_avg_pool2d": {"output_size": 6},
-    "local_response_norm": {"size": 5},
-    "linear": {"out_features": 1000},
-}
-
-# The names of new layers, where they are not called after their type.
-NAME_STEMS: Mapping[str, str] = {
-    "conv2d": "conv", "max_pool2d": "pool", "avg_pool2d": "pool", "adaptive_avg_pool2d": "pool",
-    "local_response_norm": "norm", "batch_norm": "norm", "linear": "fc", "dropout": "drop",
-}  # fmt: skip
-
-
 def layer_edit(network: Network, index: int) -> Edit:
     """Return the edit of the layer at `index`."""
     layer = network.layers[index]
@@ -85,9 +68,9 @@ def layer_edit(network: Network, index: int) -> Edit:
 def new_layer_edit(network: Network, index: int, layer_type: str) -> Edit:
     """Return the edit that inserts a new layer of a type at `index` and sets it up."""
     cls: type[Layer] = LAYER_TYPES[layer_type]
-    name = network.free_name(NAME_STEMS.get(layer_type, layer_type) + "1")
+    name = network.free_name(f"{cls.name_stem or cls.type}1")
     inputs = {"inputs": suggest_inputs(network, index, cls)} if cls.fewest_inputs > 1 else {}
-    layer = cls(name=name, **inputs, **NEW_LAYERS.get(layer_type, {}))
+    layer = cls(name=name, **inputs, **cls.example)
     return _edit_at(network.insert(index, layer), index, layer)
 
 

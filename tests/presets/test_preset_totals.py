@@ -74,6 +74,7 @@ def test_every_shipped_preset_reads_and_says_where_it_is_from() -> None:
         assert is_shipped(preset) and preset.title and preset.family and preset.source and preset.description
 
 
+@pytest.mark.usefixtures("heavy")
 def test_torchvision_has_the_state_dict_of_torchvision() -> None:
     import torch
     from torchvision.models import alexnet  # type: ignore[import-untyped]
@@ -134,7 +135,7 @@ def test_recipes(preset: str, quantities: dict[str, object]) -> None:
 
 def test_initial_weights_of_the_paper() -> None:
     network = load_preset("paper").network
-    begins = {layer.name: getattr(layer, "init", None) for layer in network.layers if layer.neurons}
+    begins = {layer.name: layer.initial_weights for layer in network.layers if layer.neurons}
     assert {init.std for init in begins.values() if init} == {0.01}
     assert [name for name, init in begins.items() if init and init.bias == 1] == [
         "conv2",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import strategies as st
 
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network, read_network
+from alexplore.presets.library import load_preset, shipped_names
 
 Entry = dict[str, Any]
 
@@ -57,6 +59,19 @@ SMALL = {
         {"name": "fc4", "type": "linear", "out_features": 10},
     ],
 }
+
+
+LIGHT_MACS = 50_000_000
+"""A network that takes more multiplications for an image is heavy to build and run in a test."""
+
+
+def presets_to_run() -> list[Any]:
+    """Return the names of the shipped presets, as parameters of a test that builds or runs the network.
+
+    The large ones make the test heavy.
+    """
+    heavy = [name for name in shipped_names() if analyse(load_preset(name).network).totals.macs > LIGHT_MACS]
+    return [pytest.param(name, marks=[pytest.mark.heavy] * (name in heavy)) for name in shipped_names()]
 
 
 def sizes(low: int, high: int) -> st.SearchStrategy[int | list[int]]:

@@ -143,7 +143,7 @@ def _make(call: Call) -> nn.Module:
 
 def _initialise(module: nn.Module, layer: Layer) -> None:
     """Draw the initial weights that the layer asks for."""
-    init = getattr(layer, "init", None)
+    init = layer.initial_weights
     if init is None:
         return
     parameters: dict[str, Any] = dict(module.named_parameters(recurse=False))

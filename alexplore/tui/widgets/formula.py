@@ -100,7 +100,7 @@ def layer_entries(row: Row, analysis: Analysis, published: tuple[Published, ...]
         yield Entry("settings", settings)
     for formula in explain(row, analysis.network):
         yield Entry(formula.quantity, formula.text, formula.note)
-    init = getattr(row.layer, "init", None)
+    init = row.layer.initial_weights
     if init is not None:
         yield Entry("initial values", init.text)
     for checked in check_published(tuple(one for one in published if one.layer == row.layer.name), analysis):

@@ -10,7 +10,6 @@ import numpy.typing as npt
 import pytest
 import torch
 import torch.nn.functional as F
-import torchvision  # type: ignore[import-untyped]
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -20,9 +19,10 @@ from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network, read_network
 from alexplore.network.layers import read_layer
 from alexplore.network.shapes import ShapeError
-from alexplore.presets.library import load_preset, shipped_names
+from alexplore.presets.library import load_preset
 from alexplore.training.kernels.convolution import Conv
 from alexplore.training.model.build import build, build_layer, check_classifier, check_last_batch, logits
+from tests.support.networks import presets_to_run
 
 Array = npt.NDArray[np.float64]
 
@@ -31,7 +31,7 @@ def network(input: list[int], *layers: dict[str, Any]) -> Network:
     return read_network({"input": input, "layers": list(layers)})
 
 
-@pytest.mark.parametrize("name", shipped_names())
+@pytest.mark.parametrize("name", presets_to_run())
 def test_presets_build_with_the_shapes_and_parameters_of_their_analysis(name: str) -> None:
     described = load_preset(name).network
     model = build(described).eval()
@@ -45,8 +45,11 @@ def test_presets_build_with_the_shapes_and_parameters_of_their_analysis(name: st
     assert list(dict(model.named_children())) == [row.layer.name for row in rows]
 
 
+@pytest.mark.usefixtures("heavy")
 def test_torchvision_preset_takes_torchvision_weights_in_order() -> None:
-    theirs = torchvision.models.alexnet(weights=None).eval()
+    from torchvision.models import alexnet  # type: ignore[import-untyped]
+
+    theirs = alexnet(weights=None).eval()
     ours = build(load_preset("torchvision").network).eval()
     weights = dict(zip(ours.state_dict(), theirs.state_dict().values(), strict=True))
     ours.load_state_dict(weights)
