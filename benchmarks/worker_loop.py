@@ -11,6 +11,7 @@ import torch
 
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, create_run
+from alexplore.runs.protocol import PrecisionEvent
 from alexplore.training import loop, session
 from alexplore.training.data import Dataset
 from alexplore.training.parallel.ranks import ALONE
@@ -29,7 +30,7 @@ class NoSignals(Signals):
 def train_here(config: RunConfig, folder: Path, name: str, device: torch.device) -> RunDirectory:
     """Train a run in this process, as a worker would, and return its directory."""
     run = create_run(config, folder, name)
-    session.train(run, config, ALONE, device, RunWriter(run, 0), read_history(run), NoSignals())
+    _train(run, config, device)
     return run
 
 
@@ -38,15 +39,23 @@ def open_trainer(
 ) -> tuple[loop.Trainer, History]:
     """Return the worker's trainer, stopped where its first epoch would start, and its events.
 
-    It trains on `dataset` instead of the recipe's where one is given. The worker's measurement of the machine's peak is
-    left out.
+    It trains on `dataset` instead of the recipe's where one is given.
     """
     opened: list[loop.Trainer] = []
+    run = create_run(config, folder, name)
+    if config.recipe.precision != "auto":
+        # As if an earlier attempt had chosen: the peak of this precision need not be measured for every trainer.
+        RunWriter(run, 0).event(PrecisionEvent(config.recipe.precision, device.type, peak_flops=0.0))
     training = patch.object(loop.Trainer, "train", lambda self: opened.append(self))  # noqa: PLW0108 (a method is bound)
     opening = patch.object(session, "open_dataset", lambda *_: dataset) if dataset else nullcontext()
-    with training, opening, patch.object(session, "matmul_peak", lambda *_: 0.0):
-        run = train_here(config, folder, name, device)
+    with training, opening:
+        _train(run, config, device)
     return opened[0], read_history(run)
+
+
+def _train(run: RunDirectory, config: RunConfig, device: torch.device) -> None:
+    history = read_history(run)
+    session.train(run, config, ALONE, device, RunWriter(run, history.attempts), history, NoSignals())
 
 
 def restart_epoch(trainer: loop.Trainer) -> None:
