@@ -47,12 +47,12 @@ def _imports(helpers: str, network: Network) -> str:
 
 def _modules(network: Network, row: Row) -> Modules:
     """Return a layer's modules; none for one that is an expression."""
-    layer = row.layer
-    if layer.torch_expression(layer.inputs) is not None:
+    layer, made = row.layer, torch_call(row, network)
+    if made is None:
         return []
     padding = layer.torch_padding(row.inputs)
     pad = [] if padding is None else [(network.free_name(f"{layer.name}_pad"), padding)]
-    return [*pad, (layer.name, torch_call(row, network))]
+    return [*pad, (layer.name, made)]
 
 
 def _sequential(preset: Preset, rows: tuple[Row, ...], modules: list[Modules]) -> str:

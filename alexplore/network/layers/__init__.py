@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from alexplore.core.settings import SettingError, found_text, names, nearest, read_settings, read_value
+from alexplore.core.settings import SettingError, found_text, nearest, read_settings, read_value
+from alexplore.core.settings import names as layer_names  # `names` is a module of this package
 from alexplore.network.layers.activations import ReLU, Sigmoid, Softmax, Tanh
 from alexplore.network.layers.adaptive_pool2d import AdaptiveAvgPool2d
 from alexplore.network.layers.base import Layer
@@ -77,7 +78,7 @@ def make_layer(cls: type[Layer], name: str, values: Mapping[str, Any]) -> Layer:
     inputs: tuple[str, ...] = ()
     try:
         if "inputs" in settings and cls.most_inputs == 1:
-            inputs = read_value("inputs", names(1, 1), settings.pop("inputs"))
+            inputs = read_value("inputs", layer_names(1, 1), settings.pop("inputs"))
         read = read_settings(cls, settings)
     except SettingError as error:
         raise SettingError(f"layer {name} ({cls.type}): {error}") from None
