@@ -1,4 +1,4 @@
-"""Following a run from the command line: a live display with a terminal, plain lines without, JSON lines on request."""
+"""Following a run from the command line: a live display on a terminal, plain lines elsewhere, JSON lines on request."""
 
 from __future__ import annotations
 
@@ -15,33 +15,35 @@ import typer
 
 from alexplore.cli.output import complain, narrate
 from alexplore.core.errors import DONE, FAILED, INTERRUPTED, STOPPED
-from alexplore.runs.control import request
+from alexplore.runs import service
 from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.lines import LineReader
-from alexplore.runs.messages import attempt_words, end_words, event_words, number_words, speed_words
+from alexplore.runs.log import LogLine, RunLog
+from alexplore.runs.messages import progress_text, progress_texts, result_text
 from alexplore.runs.watch import Snapshot, Watch
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 POLL_SECONDS = 0.25
-EXIT_CODES = {"finished": DONE, "stopped": STOPPED}
+CONSOLE_LINES = 10
+"""Of console.log, shown when a worker crashed."""
 
 
 @dataclass
 class Interrupts:
-    """How often Ctrl-C was pressed."""
+    """How often Ctrl-C was pressed, or SIGTERM sent."""
 
     count: int = 0
 
     @contextmanager
     def counted(self) -> Iterator[None]:
-        """Count instead of raising."""
+        """Count them instead of raising KeyboardInterrupt or ending the process."""
 
-        def note(*_: object) -> None:
+        def count(*_: object) -> None:
             self.count += 1
 
-        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, count) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
         finally:
@@ -56,69 +58,68 @@ def follow(
     as_json: bool = False,
     kill: Callable[[], None] | None = None,
     interrupts: Interrupts | None = None,
-    told: int = -1,
+    after: int = -1,
 ) -> int:
-    """Show a run until it ends; the exit code.
+    """Show a run until it ends and return the exit code.
 
-    The `owner` started it: the first Ctrl-C asks the worker to stop after a checkpoint, the second kills it. Anyone
-    else's Ctrl-C ends the watching alone. `interrupts` were counted before, and events up to the number `told` are not
-    worth telling any more.
+    The command that started the run is its `owner`: the first Ctrl-C asks the worker to stop after a checkpoint, the
+    second calls `kill`. For any other command Ctrl-C ends the watching alone. `interrupts` may have been counted
+    before. Events up to the one numbered `after` are not shown.
     """
     watch = Watch(run)
-    show: Narrator = Lines(run) if as_json else Live(told) if sys.stdout.isatty() else Plain(told)
+    display: Display = JsonLines(run) if as_json else LiveDisplay(after) if sys.stdout.isatty() else PlainLines(after)
     interrupts = interrupts or Interrupts()
     asked = False
-    with interrupts.counted(), show:
+    with interrupts.counted(), display:
         while True:
             snapshot = watch.poll()
-            show.update(snapshot)
+            display.update(snapshot)
             if not snapshot.status.live:
                 break
             if interrupts.count and not owner:
                 return DONE
             if interrupts.count and not asked:
                 asked = True
-                show.say("stopping after a checkpoint; Ctrl-C again stops at once")
+                display.narrate("stopping after a checkpoint; Ctrl-C again stops at once")
                 _ask_to_stop(run)
             if interrupts.count > 1 and kill is not None:
                 kill()
-                show.say(f"stopped at once; resume from the last checkpoint with: alexplore runs resume {run.name}")
+                display.narrate(f"stopped at once; resume from the last checkpoint with: {run.command('resume')}")
                 return INTERRUPTED
             time.sleep(POLL_SECONDS)
-    return _farewell(snapshot)
+    return _report_end(snapshot)
 
 
 def _ask_to_stop(run: RunDirectory) -> None:
     try:
-        request(run, "stop")
-    except RunError as error:  # it ended by itself in the meantime
+        service.ask(run, "stop")
+    except RunError as error:  # it has ended in the meantime
         narrate(str(error))
 
 
-def _farewell(snapshot: Snapshot) -> int:
+def _report_end(snapshot: Snapshot) -> int:
+    """Print how a run ended and how to continue it; return the exit code."""
     status, run = snapshot.status, snapshot.run
     if status.state == "finished":
-        narrate(end_words(snapshot))
+        narrate(result_text(snapshot))
         return DONE
     if status.state == "stopped":
         if status.reason:
             complain(status.reason)
-        narrate(
-            f"stopped at epoch {status.epoch:.2f}, step {status.step}; go on with: alexplore runs resume {run.name}"
-        )
+        narrate(f"stopped at epoch {status.epoch:.2f}, step {status.step}; resume with: {run.command('resume')}")
         return STOPPED
     complain(f"{run.name} {status.state}: {status.reason or 'no reason given'}")
     if status.state == "crashed":
         narrate("the end of console.log:")
-        for line in run.console_tail(10):
+        for line in run.console_tail(CONSOLE_LINES):
             narrate(f"  {line}")
     if status.epoch > 0:
-        narrate(f"go on from the last checkpoint with: alexplore runs resume {run.name}")
+        narrate(f"resume from the last checkpoint with: {run.command('resume')}")
     return FAILED
 
 
-class Narrator:
-    """Shows a run somewhere; words of ours go to stderr."""
+class Display:
+    """Shows a run somewhere. What the command itself has to say goes to stderr."""
 
     def __enter__(self) -> Self:
         return self
@@ -126,8 +127,8 @@ class Narrator:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def say(self, message: str) -> None:
-        """A word of ours."""
+    def narrate(self, message: str) -> None:
+        """Show a message of the command itself."""
         narrate(message)
 
     def update(self, snapshot: Snapshot) -> None:
@@ -135,74 +136,59 @@ class Narrator:
         raise NotImplementedError
 
 
-class Plain(Narrator):
-    """Lines for a log or a pipe."""
+class PlainLines(Display):
+    """Prints lines for a log or a pipe: epochs to stdout, the rest to stderr."""
 
-    def __init__(self, told: int) -> None:
-        self._told = told
-        self._attempt = 0
-        self._waiting = ""
+    def __init__(self, after: int) -> None:
+        """Leave out the events up to the one numbered `after`."""
+        self._log = RunLog(after)
+        self._reason = ""
 
     def update(self, snapshot: Snapshot) -> None:
-        """Print what is waited for, and what is new."""
-        waiting = snapshot.status.reason if snapshot.status.state == "starting" else None
-        if waiting and waiting != self._waiting:
-            self._waiting = waiting
-            narrate(waiting)
-        self.tell(snapshot)
+        """Print what a starting run waits for, and the new lines of the log."""
+        reason = snapshot.status.reason if snapshot.status.state == "starting" else None
+        if reason and reason != self._reason:
+            self._reason = reason
+            narrate(reason)
+        self.print_log(snapshot)
 
-    def tell(self, snapshot: Snapshot) -> None:
-        """Print the events that were not told yet, but for the error that ends the run: that is told last."""
-        for event in snapshot.events_after(self._told):
-            attempt = event.get("attempt", 0)
-            if attempt != self._attempt and not self._begin(attempt, snapshot):
-                break
-            self._told = event["seq"]
-            last_error = event.get("event") == "error" and attempt == snapshot.attempt
-            words = event_words(event, snapshot.config.recipe.epochs)
-            if words and not last_error:
-                self.write(words, data=event.get("event") == "epoch")
+    def print_log(self, snapshot: Snapshot) -> None:
+        """Print the new lines of the log, but the error that ended the run: `follow` prints it last."""
+        for line in self._log.new_lines(snapshot):
+            if not line.is_end:
+                self.print_line(line)
 
-    def _begin(self, attempt: int, snapshot: Snapshot) -> bool:
-        """Divide an attempt from those before it; False for as long as it may yet tell from which step it goes on."""
-        step = snapshot.first_step(attempt)
-        if step is None and attempt == snapshot.attempt and snapshot.status.live:
-            return False
-        self._attempt = attempt
-        self.write(attempt_words(attempt, step), data=False)
-        return True
-
-    def write(self, words: str, *, data: bool) -> None:
-        """A line: epochs are data, all else is narration."""
-        if data:
-            typer.echo(words)
+    def print_line(self, line: LogLine) -> None:
+        """Print one line of the log."""
+        if line.is_result:
+            typer.echo(line.text)
         else:
-            narrate(words)
+            narrate(line.text)
 
 
-class Lines(Narrator):
-    """Every metric and event as it was written, one JSON object a line."""
+class JsonLines(Display):
+    """Prints every event and metrics line as it was written, one JSON object a line."""
 
     def __init__(self, run: RunDirectory) -> None:
         self._readers = (LineReader(run.events_file), LineReader(run.metrics_file))
 
     def update(self, snapshot: Snapshot) -> None:
-        """Pass on what is new."""
+        """Print the new lines."""
         for reader in self._readers:
             for record in reader.read_all():
                 typer.echo(json.dumps(record))
 
 
-class Live(Plain):
-    """A display that stays in place, with the lines above it."""
+class LiveDisplay(PlainLines):
+    """Shows a status line that stays in place, under the lines of the log."""
 
-    def __init__(self, told: int) -> None:
+    def __init__(self, after: int) -> None:
         from rich.console import Console
-        from rich.live import Live as RichLive
+        from rich.live import Live
 
-        super().__init__(told)
+        super().__init__(after)
         self._console = Console(highlight=False)
-        self._live = RichLive(console=self._console, refresh_per_second=4, transient=True)
+        self._live = Live(console=self._console, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -211,20 +197,20 @@ class Live(Plain):
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def say(self, message: str) -> None:
-        """A word of ours."""
+    def narrate(self, message: str) -> None:
+        """Show a message of the command itself above the status line."""
         self._console.print(message, markup=False)
 
-    def write(self, words: str, *, data: bool) -> None:
-        """A line above the display."""
-        self._console.print(words, markup=False, style="" if data else "dim")
+    def print_line(self, line: LogLine) -> None:
+        """Print one line of the log above the status line."""
+        self._console.print(line.text, markup=False, style="" if line.is_result else "dim")
 
     def update(self, snapshot: Snapshot) -> None:
-        """Print what is new above, and draw the display."""
-        self.tell(snapshot)
-        self._live.update(self._display(snapshot))
+        """Print the new lines of the log and draw the status line."""
+        self.print_log(snapshot)
+        self._live.update(self._status_line(snapshot))
 
-    def _display(self, snapshot: Snapshot) -> RenderableType:
+    def _status_line(self, snapshot: Snapshot) -> RenderableType:
         from rich.progress_bar import ProgressBar
         from rich.table import Table
 
@@ -233,12 +219,11 @@ class Live(Plain):
         table.add_column(no_wrap=True, min_width=8)
         table.add_column(no_wrap=True)
         table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
-        words = [f"epoch {status.epoch:.2f}/{snapshot.config.recipe.epochs}"]
-        words += number_words(snapshot.latest)
-        words += speed_words(snapshot)
-        bar = ProgressBar(total=1.0, completed=snapshot.fraction, width=24)
         if status.state == "starting":
             table.add_row("starting", status.reason or "…")
         else:
-            table.add_row(status.state, bar, " · ".join(words))
+            texts = [f"epoch {progress_text(snapshot)}", *progress_texts(snapshot)]
+            table.add_row(
+                status.state, ProgressBar(total=1.0, completed=snapshot.fraction, width=24), " · ".join(texts)
+            )
         return table

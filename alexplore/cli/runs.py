@@ -15,15 +15,20 @@ from alexplore.cli.output import console, deliver, narrate
 from alexplore.cli.recipe_options import recipe_changes
 from alexplore.core.errors import DONE, FAILED
 from alexplore.core.settings import toml_text
-from alexplore.runs.control import Request, request, wait_for_answer
-from alexplore.runs.directory import RunDirectory, RunError, find_run, list_runs, remove_run, runs_folder
+from alexplore.runs import service
+from alexplore.runs.control import Request, wait_for_answer
+from alexplore.runs.directory import RunDirectory, RunError, find_run, list_runs, runs_folder
 from alexplore.runs.lines import finite
-from alexplore.runs.messages import epoch_words, state_words, summary_cells
-from alexplore.runs.reconfigure import change_run
+from alexplore.runs.messages import SUMMARY_HEADINGS, epoch_text, progress_text, state_text, summary_cells
+from alexplore.runs.protocol import METRICS, ControlEvent
 from alexplore.runs.status import read_status
-from alexplore.runs.watch import Summary, Watch, summarise
+from alexplore.runs.summary import RunList, Summary
+from alexplore.runs.watch import Watch
 
 SOON_SECONDS, ANSWER_SECONDS = 3.0, 120.0
+"""How long an answer is waited for before the waiting is announced, and how long after that."""
+
+POLL_SECONDS = 0.1
 
 app = typer.Typer(
     help="Runs: list, show, watch, stop, pause, checkpoint, resume, compare, export, remove.", no_args_is_help=True
@@ -36,7 +41,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")
 @app.command("list")
 def list_(as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
     """List the runs, the newest first."""
-    summaries = [summarise(run) for run in list_runs(runs_folder(runs_dir))]
+    summaries = RunList().summarise(list_runs(runs_folder(runs_dir)))
     if as_json:
         _print_json([summary_dict(summary) for summary in summaries])
         return
@@ -45,14 +50,9 @@ def list_(as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
         return
     from alexplore.render.fitted_table import Column, FittingTable
 
+    ranks = {"loss": 2, "validation": 1, "images/s": 4, "updated": 3}
     table = FittingTable(
-        Column("run", left=True),
-        Column("state", left=True),
-        Column("epoch"),
-        Column("loss", rank=2),
-        Column("validation", rank=1),
-        Column("images/s", rank=4),
-        Column("last heard", rank=3),
+        *(Column(title, rank=ranks.get(title, 0), left=title in ("run", "state")) for title in SUMMARY_HEADINGS)
     )
     for summary in summaries:
         table.add(*summary_cells(summary))
@@ -64,39 +64,37 @@ def _print_json(content: Any) -> None:
 
 
 def summary_dict(summary: Summary) -> dict[str, Any]:
-    """A run as `runs list --json` has it."""
+    """Return a run as `runs list --json` prints it: with every metric, null where it has no value."""
     return {
         "run": summary.run.name,
         "path": str(summary.run.path),
         "state": summary.status.state,
         "step": summary.status.step,
         "epoch": summary.status.epoch,
-        "epochs": summary.config.recipe.epochs if summary.config else None,
-        "train/loss": summary.loss,
-        "val/acc": summary.accuracy,
-        "images_per_second": summary.images_per_second,
+        "epochs": summary.total_epochs,
+        **{key: summary.latest.get(key) for key in METRICS},
         "reason": summary.status.reason,
     }
 
 
 @app.command("show")
 def show(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
-    """Show what was asked for, how it is going, and every epoch."""
+    """Show a run's settings, its state, and every epoch."""
     found = find_run(run, runs_folder(runs_dir))
-    if as_json:
-        _print_json({**summary_dict(summarise(found)), "config": found.config().to_dict()})
-        return
     snapshot = Watch(found).poll()
     status, config = snapshot.status, snapshot.config
+    if as_json:
+        _print_json({**summary_dict(snapshot), "config": config.to_dict()})
+        return
     typer.echo(f"{found.name}\n{found.path}")
-    typer.echo(f"{state_words(status)} at epoch {status.epoch:.2f}/{config.recipe.epochs}, step {status.step}")
+    typer.echo(f"{state_text(status)} at epoch {progress_text(snapshot)}, step {status.step}")
     if status.reason:
         typer.echo(status.reason)
     typer.echo(f"preset {config.preset}, seed {config.recipe.seed}")
     changed = {**config.recipe.to_dict(defaults=False), **config.means(defaults=False)}
     typer.echo(" · ".join(f"{key} {toml_text(value)}" for key, value in changed.items()))
-    for row in snapshot.epochs:
-        typer.echo(epoch_words(row, config.recipe.epochs))
+    for epoch in snapshot.epochs:
+        typer.echo(epoch_text(epoch, config.recipe.epochs))
 
 
 @app.command("watch")
@@ -109,86 +107,96 @@ def watch(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) -
 
 @app.command("stop")
 def stop(run: RunArgument, runs_dir: RunsDir = None) -> None:
-    """Stop a run after a checkpoint; it can be resumed."""
-    found = _asked("stop", run, runs_dir)
-    status = read_status(found)
-    narrate(f"{found.name} {status.state} at epoch {status.epoch:.2f}; go on with: alexplore runs resume {found.name}")
+    """Stop a run after a checkpoint; it can be resumed.
+
+    Exit code 0 when it has ended with its checkpoint saved; 1 when it failed, or still runs after two minutes.
+    """
+    found = find_run(run, runs_folder(runs_dir))
+    _ask(found, "stop")
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while (status := read_status(found)).live:
+        if time.monotonic() > deadline:
+            narrate(f"{found.name} has agreed to stop, but still runs; see how it ends with: {found.command('watch')}")
+            raise typer.Exit(FAILED)
+        time.sleep(POLL_SECONDS)
+    if status.state == "finished":
+        narrate(f"{found.name} finished before it could stop")
+        return
+    if status.state != "stopped" or status.reason:
+        raise RunError(f"{found.name} {status.state}: {status.reason or 'no reason given'}", failure=True)
+    narrate(f"{found.name} stopped at epoch {status.epoch:.2f}; resume with: {found.command('resume')}")
 
 
 @app.command("pause")
 def pause(run: RunArgument, runs_dir: RunsDir = None) -> None:
-    """Let a run wait, its worker and memory kept, until it is resumed."""
-    found = _asked("pause", run, runs_dir)
-    narrate(f"{found.name} paused; go on with: alexplore runs resume {found.name}")
+    """Pause a run until it is resumed; its worker keeps its memory."""
+    found = find_run(run, runs_folder(runs_dir))
+    _ask(found, "pause")
+    narrate(f"{found.name} paused; resume with: {found.command('resume')}")
 
 
 @app.command("checkpoint")
 def checkpoint(run: RunArgument, runs_dir: RunsDir = None) -> None:
-    """Have a run save a checkpoint now."""
-    found = _asked("checkpoint", run, runs_dir)
+    """Save a checkpoint of a run now."""
+    found = find_run(run, runs_folder(runs_dir))
+    _ask(found, "checkpoint")
     narrate(f"{found.name}: saved in {found.checkpoints_folder / 'last'}")
 
 
 @app.command("resume")
 def resume(
     run: RunArgument,
-    epochs: Annotated[int | None, typer.Option(metavar="N", help="Train to so many epochs instead.")] = None,
-    lr: Annotated[float | None, typer.Option(metavar="X", help="Go on with another learning rate.")] = None,
+    epochs: Annotated[int | None, typer.Option(metavar="N", help="Train until so many epochs instead.")] = None,
+    lr: Annotated[float | None, typer.Option(metavar="X", help="Continue with another learning rate.")] = None,
     assignments: Annotated[
-        list[str] | None, typer.Option("--set", metavar="training.KEY=VALUE", help="Go on with another value.")
+        list[str] | None, typer.Option("--set", metavar="training.KEY=VALUE", help="Continue with another value.")
     ] = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Return at once; the training goes on.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Return at once; training continues.")] = False,
     as_json: AsJson = False,
     runs_dir: RunsDir = None,
 ) -> None:
-    """Go on with a run that is paused, was stopped, failed or crashed, from its last checkpoint.
+    """Resume a run that is paused, or that stopped, failed or crashed, from its last checkpoint.
 
-    With more epochs a finished one goes on, too.
+    With more epochs a finished one is resumed, too.
     """
     found = find_run(run, runs_folder(runs_dir))
-    if changes := recipe_changes({"epochs": epochs, "lr": lr}, assignments):
-        change_run(found, changes)
-    status = read_status(found)
-    if status.state == "finished" and status.epoch >= found.config().recipe.epochs:
-        raise RunError(f"{found.name} is finished: there is nothing to resume; to train on, give more --epochs")
-    if status.state == "paused":
-        _asked("resume", run, runs_dir)
-        narrate(f"{found.name} goes on; watch with: alexplore runs watch {found.name}")
+    changes = recipe_changes({"epochs": epochs, "lr": lr}, assignments)
+    if read_status(found).state == "paused" and not changes:
+        _ask(found, "resume")
+        narrate(f"{found.name} continues; watch with: {found.command('watch')}")
         return
-    from alexplore.cli.train import start
+    from alexplore.cli.train import start_and_follow
 
-    start(found, detach=detach, as_json=as_json)
+    start_and_follow(found, lambda: service.restart(found, changes), detach=detach, as_json=as_json)
 
 
-def _asked(action: str, run: str, runs_dir: Path | None) -> RunDirectory:
-    found = find_run(run, runs_folder(runs_dir))
-    made = request(found, action)
-    answer = wait_for_answer(found, made, SOON_SECONDS) or _late_answer(found, made)
-    status = read_status(found)
+def _ask(run: RunDirectory, action: str) -> None:
+    """Ask the worker of a run for something and wait until it has answered.
+
+    A run that ended instead is an error, unless it was asked to stop.
+
+    Raises:
+        RunError: the request was refused, or the run ended before it was granted.
+        typer.Exit: there was no answer in time.
+    """
+    asked = service.ask(run, action)
+    answer = wait_for_answer(run, asked, SOON_SECONDS) or _wait_longer(run, asked)
+    status = read_status(run)
     if answer is None and status.live:
-        narrate(f"{found.name} has not answered in {ANSWER_SECONDS:.0f} s; it will {action} when it gets to it")
+        narrate(f"{run.name} has not answered in {ANSWER_SECONDS:.0f} s; it was asked to {action} and may still do so")
         raise typer.Exit(FAILED)
     if answer is None and action != "stop":
-        raise RunError(f"{found.name} {status.state} before it could {action}", failure=True)
-    if action == "stop":
-        _wait_for_end(found)
-    if answer and answer.get("error"):
-        raise RunError(f"{found.name}: {answer['error']}", failure=True)
-    return found
+        raise RunError(f"{run.name} {status.state} before it could {action}", failure=True)
+    if answer and answer.error and action != "stop":
+        raise RunError(f"{run.name}: {answer.error}", failure=True)
 
 
-def _late_answer(run: RunDirectory, made: Request) -> dict[str, Any] | None:
+def _wait_longer(run: RunDirectory, asked: Request) -> ControlEvent | None:
     status = read_status(run)
     if status.live:
         until = time.strftime("%H:%M:%S", time.localtime(time.time() + ANSWER_SECONDS))
-        narrate(f"{run.name} is {state_words(status)}; waiting for its answer until {until}")
-    return wait_for_answer(run, made, ANSWER_SECONDS)
-
-
-def _wait_for_end(run: RunDirectory) -> None:
-    deadline = time.monotonic() + ANSWER_SECONDS
-    while read_status(run).live and time.monotonic() < deadline:
-        time.sleep(0.1)
+        narrate(f"{run.name} is {state_text(status)}; waiting for its answer until {until}")
+    return wait_for_answer(run, asked, ANSWER_SECONDS)
 
 
 @app.command("compare")
@@ -197,20 +205,20 @@ def compare(
     as_json: AsJson = False,
     runs_dir: RunsDir = None,
 ) -> None:
-    """Put runs side by side: what differs in what was asked for, and what came of it."""
-    from alexplore.runs.compare import compare_runs, value_text
+    """Compare runs: the settings that differ, and the results."""
+    from alexplore.runs.compare import compare_runs
 
     snapshots = [Watch(find_run(run, runs_folder(runs_dir))).poll() for run in runs]
     rows = compare_runs(snapshots)
     if as_json:
-        _print_json({"runs": [snapshot.run.name for snapshot in snapshots], **dict(rows)})
+        _print_json({"runs": [snapshot.run.name for snapshot in snapshots], **{row.name: row.values for row in rows}})
         return
     from rich import box
     from rich.table import Table
 
     table = Table("", *(snapshot.run.name for snapshot in snapshots), box=box.SIMPLE_HEAD, pad_edge=False)
-    for key, values in rows:
-        table.add_row(key, *(value_text(key, value) for value in values))
+    for row in rows:
+        table.add_row(row.name, *row.texts)
     console().print(table)
 
 
@@ -229,20 +237,19 @@ def export(
 
 @app.command("remove")
 def remove(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN…", help="Runs that no worker is at.")],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    runs: Annotated[list[str], typer.Argument(metavar="RUN…", help="Runs that are not being trained.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask for confirmation.")] = False,
     runs_dir: RunsDir = None,
 ) -> None:
     """Delete runs with their checkpoints."""
     found = [find_run(run, runs_folder(runs_dir)) for run in runs]
     for run in found:
-        if read_status(run).live:
-            raise RunError(f"{run.name} is being trained; stop it first with: alexplore runs stop {run.name}")
+        service.check_removable(run)
     if not yes:
         if not sys.stdin.isatty():
-            raise RunError("removing deletes checkpoints for good; say --yes to do it without being asked")
+            raise RunError("removing deletes checkpoints for good; confirm it with --yes")
         if not typer.confirm(f"delete {', '.join(run.name for run in found)} with all checkpoints?", err=True):
             raise typer.Exit(DONE)
     for run in found:
-        remove_run(run)
+        service.remove(run)
         narrate(f"removed {run.name}")

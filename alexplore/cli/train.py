@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -13,15 +15,14 @@ from alexplore.cli.networks import PresetOption, RunsDir
 from alexplore.cli.output import narrate
 from alexplore.cli.recipe_options import recipe_changes
 from alexplore.core.errors import FAILED, WRONG_USE
-from alexplore.core.settings import SettingError, read_settings
-from alexplore.network.analysis import analyse
 from alexplore.presets.library import find_preset, load_preset
+from alexplore.presets.precisions import PRECISIONS
 from alexplore.presets.preset import PresetError
-from alexplore.presets.recipe import OPTIMIZERS, PRECISIONS, change_recipe
-from alexplore.runs.config import DEVICES, PARALLEL, DataSource, Hardware, RunConfig, in_group
-from alexplore.runs.directory import RunDirectory, create_run, find_run, runs_folder
+from alexplore.presets.recipe import OPTIMIZERS
+from alexplore.runs import service
+from alexplore.runs.config import DEVICES, PARALLEL, RunConfig, in_group
+from alexplore.runs.directory import RunDirectory, find_run, runs_folder
 from alexplore.runs.lines import last_sequence
-from alexplore.runs.preflight import check_config
 
 
 def train(
@@ -59,62 +60,47 @@ def train(
         "epochs": epochs, "batch_size": batch_size, "lr": lr, "optimizer": optimizer, "precision": precision,
         "dataset": dataset, "seed": seed,
     }  # fmt: skip
-    recipe = change_recipe(opened.recipe, recipe_changes(options, assignments))
-    hardware = Hardware(**read_settings(Hardware, _given(device=device, gpus=gpus, parallel=parallel)))
-    folder = str(data.expanduser().resolve()) if data else None
-    source = DataSource(
-        **read_settings(DataSource, _given(folder=folder, limit_train=limit_train, limit_val=limit_val))
+    given = {
+        "device": device, "gpus": gpus, "parallel": parallel, "folder": str(data) if data else None,
+        "limit_train": limit_train, "limit_val": limit_val,
+    }  # fmt: skip
+    config = RunConfig(opened.name, opened.network, opened.recipe).change(
+        {
+            **recipe_changes(options, assignments),
+            **{key: value for key, value in given.items() if value is not None},
+        }
     )
-    broken = analyse(opened.network).broken
-    if broken:
-        raise SettingError(f"{opened.name} can't train: {broken.error}")
-    config = RunConfig(opened.name, opened.network, recipe, hardware, source)
-    check_config(config)
+    planned, folder = service.plan(config), runs_folder(runs_dir)
     if in_group():
-        _join(config, runs_folder(runs_dir), name)
-    run = create_run(config, runs_folder(runs_dir), name)
-    start(run, detach=detach, as_json=as_json)
+        service.join(planned, folder, name)
+    run = service.create(planned, folder, name)
+    start_and_follow(run, lambda: service.start(run), detach=detach, as_json=as_json)
 
 
-def start(run: RunDirectory, *, detach: bool, as_json: bool) -> None:
-    """Start a worker on a run, and follow it unless it is to be left alone."""
-    from alexplore.runs.launch import launch
-
+def start_and_follow(
+    run: RunDirectory, start: Callable[[], subprocess.Popen[bytes]], *, detach: bool, as_json: bool
+) -> None:
+    """Start a worker on a run, and follow the run to its end unless it is detached."""
     if detach:
-        launch(run)
+        start()
         typer.echo(run.name)
-        narrate(f"training in the background; watch with: alexplore runs watch {run.name}")
+        narrate(f"training in the background; watch with: {run.command('watch')}")
         return
     from alexplore.cli.follow import Interrupts, follow
 
-    narrate(f"run {run.name}")
-    told = last_sequence(run.events_file)
+    after = last_sequence(run.events_file)
     interrupts = Interrupts()
     with interrupts.counted():  # from before there is a worker that could be left behind
-        process = launch(run)
+        process = start()
+        narrate(f"run {run.name}")
 
         def kill() -> None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
-        code = follow(run, owner=True, as_json=as_json, kill=kill, interrupts=interrupts, told=told)
+        code = follow(run, owner=True, as_json=as_json, kill=kill, interrupts=interrupts, after=after)
     # The worker knows a failure from wrong use, such as more GPUs than there are.
     raise typer.Exit(WRONG_USE if code == FAILED and process.wait() == WRONG_USE else code)
-
-
-def _join(config: RunConfig, folder: Path, name: str | None) -> None:
-    """Become a rank of the group that torchrun started; the ranks meet in one run directory, and a restarted group too.
-
-    Never returns.
-    """
-    from alexplore.runs.launch import become_rank
-
-    identity = os.environ.get("TORCHELASTIC_RUN_ID", "none")
-    become_rank(config, folder, name or f"{config.preset}-torchrun-{identity}")
-
-
-def _given(**options: Any) -> dict[str, Any]:
-    return {key: value for key, value in options.items() if value is not None}
 
 
 SourceArgument = Annotated[

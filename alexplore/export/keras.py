@@ -41,7 +41,7 @@ def export(preset: Preset, analysis: Analysis) -> str:
         raise ExportError(f"{preset.name} can't be exported to Keras: {error}") from None
     helpers = helpers_text(made for of_row in calls for made in of_row)
     channels, height, width = network.input
-    own = any(row.layer.neurons and getattr(row.layer, "init", None) is None for row in rows)
+    own = any(row.layer.neurons and row.layer.initial_weights is None for row in rows)
     name = "_".join(re.findall(r"[a-z0-9]+", preset.name.lower())) or "network"
     body = _sequential(preset, calls, name) if network.is_chain else _functional(preset, rows, calls, name)
     return (

@@ -13,7 +13,7 @@ from alexplore.network.analysis import Analysis
 from alexplore.network.calls import Call
 from alexplore.network.graph import Network
 from alexplore.network.layers.flatten import Flatten
-from alexplore.network.layers.weighted import Init
+from alexplore.network.layers.init import Init
 from alexplore.network.row import Row
 from alexplore.network.torch_calls import torch_call
 from alexplore.presets.preset import Preset
@@ -132,7 +132,7 @@ def _initial(rows: tuple[Row, ...]) -> Iterator[str]:
     """Yield statements that draw initial weights, layers with the same initialisation together."""
     alike: dict[tuple[Init, bool], list[str]] = {}
     for row in rows:
-        init = getattr(row.layer, "init", None)
+        init = row.layer.initial_weights
         if init is not None and init != Init():
             biased = getattr(row.layer, "bias", False) and init.bias is not None
             alike.setdefault((init, biased), []).append(f"self.{row.layer.name}")

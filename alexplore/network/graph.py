@@ -195,9 +195,19 @@ class Network:
         return dataclasses.replace(self, towers=read_value("towers", TOWERS, towers))
 
     @property
+    def classifier(self) -> int | None:
+        """The position of the last layer with neurons, whose outputs are the classes; None without one."""
+        for position in reversed(range(len(self.layers))):
+            if self.layers[position].neurons:
+                return position
+            if len(self.sources[position]) > 1:
+                return None
+        return None
+
+    @property
     def classes(self) -> int | None:
         """How many classes the network distinguishes: the outputs of its last layer with neurons, None without one."""
-        index = self._classifier()
+        index = self.classifier
         return None if index is None else getattr(self.layers[index], str(self.layers[index].produces), None)
 
     def with_classes(self, classes: int) -> Network:
@@ -206,7 +216,7 @@ class Network:
         Raises:
             SettingError: there is no such layer.
         """
-        index = self._classifier()
+        index = self.classifier
         if index is None:
             raise SettingError("the network has no linear layer or convolution whose outputs could be the classes")
         return self.change(index, {str(self.layers[index].produces): classes})
@@ -226,15 +236,6 @@ class Network:
         """Return input, towers and layers as a preset file and config.json hold them."""
         towers = {"towers": self.towers} if self.towers > 1 else {}
         return {"input": list(self.input), **towers, "layers": [write_layer(layer) for layer in self.layers]}
-
-    def _classifier(self) -> int | None:
-        """Return the position of the last layer whose outputs are the classes; flatten and pools may follow it."""
-        for position in reversed(range(len(self.layers))):
-            if self.layers[position].neurons:
-                return position
-            if len(self.sources[position]) > 1:
-                return None
-        return None
 
     def _entries(self) -> list[tuple[Layer, tuple[str, ...]]]:
         """Return every layer with the names of what it reads."""

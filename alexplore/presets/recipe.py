@@ -18,11 +18,11 @@ from alexplore.core.settings import (
     setting,
     settings_of,
 )
+from alexplore.presets.precisions import PRECISIONS
 
 DATASETS = ("fashion-mnist", "cifar10", "imagefolder", "synthetic")
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("constant", "step", "plateau", "cosine")
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class Recipe:
 
     @property
     def activation_bits(self) -> int:
-        """Bits of an activation in training; `auto`, which a machine decides, counts as fp32."""
-        return 32 if self.precision in ("auto", "fp32") else 16
+        """Return the bits of an activation in training; `auto` counts as fp32."""
+        return PRECISIONS[self.precision].activation_bits
 
     def to_dict(self, *, defaults: bool = True) -> dict[str, Any]:
         """The `[training]` table."""

@@ -1,1 +1,1 @@
-"""What a run is on disk: the only channel between a training worker and anyone who watches or steers it. No torch."""
+"""Runs on disk: the run directory, which is the only channel between a training worker and its watchers. No torch."""

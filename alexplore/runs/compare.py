@@ -1,66 +1,103 @@
-"""Runs side by side: only what differs in what was asked for, then what came of it."""
+"""Runs side by side: the settings that differ, then the results."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from alexplore.core.settings import toml_text
+from alexplore.runs.messages import progress_text, state_text
+from alexplore.runs.protocol import METRICS, Metric
 from alexplore.runs.watch import Snapshot
 
-LAST = ("train/loss", "train/acc", "val/loss", "val/acc")
-FORMATS = {
-    "epoch": ".2f",
-    **dict.fromkeys(("best validation accuracy", *LAST), ".4f"),
-    "images per second": ",.0f",
-}
-"""How the numbers that came of a run are printed."""
+
+@dataclass(frozen=True)
+class ComparedRow:
+    """One setting or result: its name, its value in each run (None where a run has none), and the values as text."""
+
+    name: str
+    values: tuple[Any, ...]
+    texts: tuple[str, ...]
 
 
-def compare_runs(snapshots: Sequence[Snapshot]) -> list[tuple[str, list[Any]]]:
-    """Rows of a name and a value for each run; None where a run has none."""
-    asked = [_asked(snapshot) for snapshot in snapshots]
-    keys = list(dict.fromkeys(key for one in asked for key in one))
-    rows = [(key, [one.get(key) for one in asked]) for key in keys]
-    differing = [(key, values) for key, values in rows if any(value != values[0] for value in values)]
-    came = [_came(snapshot) for snapshot in snapshots]
-    return [*differing, *((key, [one[key] for one in came]) for key in came[0])]
+def compare_runs(snapshots: Sequence[Snapshot]) -> list[ComparedRow]:
+    """Return the settings whose values differ, then the results, metrics in the order of `METRICS`."""
+    return [*_compare_settings(snapshots), *_compare_layers(snapshots), *_compare_results(snapshots)]
 
 
-def value_text(key: str, value: Any) -> str:
-    """A value of a row as a table has it: what was asked for exactly, what came of it as everywhere else."""
-    match value:
-        case None:
-            return "–"
-        case str():
-            return value
-        case float() if key in FORMATS:
-            return f"{value:{FORMATS[key]}}"
-        case _:
-            return toml_text(value)
+def _compare_settings(snapshots: Sequence[Snapshot]) -> list[ComparedRow]:
+    settings = [
+        {
+            "preset": snapshot.config.preset,
+            "input": list(snapshot.config.network.input),
+            "towers": snapshot.config.network.towers,
+            **snapshot.config.recipe.to_dict(),
+            **snapshot.config.means(),
+        }
+        for snapshot in snapshots
+    ]
+    return _differing(settings)
 
 
-def _asked(snapshot: Snapshot) -> dict[str, Any]:
-    config = snapshot.config
-    layers = {
-        f"layer {layer.name}": f"{layer.type} {layer.settings(defaults=False)}" for layer in config.network.layers
-    }
-    return {
-        "preset": config.preset,
-        "input": config.network.to_dict()["input"],
-        "towers": config.network.towers,
-        **config.recipe.to_dict(),
-        **config.means(),
-        **layers,
-    }
+def _compare_layers(snapshots: Sequence[Snapshot]) -> list[ComparedRow]:
+    """A row for each setting that differs of a layer that all runs have, else one for the layer."""
+    networks = [{layer.name: layer for layer in snapshot.config.network.layers} for snapshot in snapshots]
+    rows = []
+    for name in dict.fromkeys(name for layers in networks for name in layers):
+        layers = [layers.get(name) for layers in networks]
+        there = [layer for layer in layers if layer is not None]
+        if len(there) == len(layers) and len({layer.type for layer in there}) == 1:
+            rows += _differing([{f"{name}.{key}": value for key, value in layer.settings().items()} for layer in there])
+        else:
+            texts = [None if layer is None else f"{layer.type} {layer.summary()}".rstrip() for layer in layers]
+            rows.append(ComparedRow(name, tuple(texts), tuple(text or "–" for text in texts)))
+    return rows
 
 
-def _came(snapshot: Snapshot) -> dict[str, Any]:
-    last = snapshot.epochs[-1].values if snapshot.epochs else {}
-    return {
-        "state": snapshot.status.state,
-        "epoch": round(snapshot.status.epoch, 3),
-        "best validation accuracy": snapshot.best,
-        **{key: last.get(key) for key in LAST},
-        "images per second": snapshot.images_per_second,
-    }
+def _compare_results(snapshots: Sequence[Snapshot]) -> list[ComparedRow]:
+    best = METRICS["val/acc"]
+    results = [metric for metric in METRICS.values() if metric.higher_is_better is not None]
+    values = {metric: [_result(snapshot, metric) for snapshot in snapshots] for metric in results}
+    return [
+        ComparedRow(
+            "state",
+            tuple(snapshot.status.state for snapshot in snapshots),
+            tuple(state_text(snapshot.status) for snapshot in snapshots),
+        ),
+        ComparedRow(
+            "epoch",
+            tuple(round(snapshot.status.epoch, 3) for snapshot in snapshots),
+            tuple(progress_text(snapshot) for snapshot in snapshots),
+        ),
+        _metric_row(f"best {best.title}", best, [snapshot.best for snapshot in snapshots]),
+        *(
+            _metric_row(metric.key, metric, values[metric])
+            for metric in results
+            if any(value is not None for value in values[metric])
+        ),
+    ]
+
+
+def _result(snapshot: Snapshot, metric: Metric) -> float | None:
+    """A metric as the last epoch's mean, before an epoch is finished as the last value; speeds are always the last."""
+    of_epoch = snapshot.epochs[-1].metrics if snapshot.epochs and "/" in metric.key else {}
+    return of_epoch.get(metric.key, snapshot.latest.get(metric.key))
+
+
+def _metric_row(name: str, metric: Metric, values: Sequence[float | None]) -> ComparedRow:
+    return ComparedRow(name, tuple(values), tuple(metric.number(value) for value in values))
+
+
+def _differing(settings: Sequence[dict[str, Any]]) -> list[ComparedRow]:
+    keys = dict.fromkeys(key for one in settings for key in one)
+    rows = ((key, tuple(one.get(key) for one in settings)) for key in keys)
+    return [
+        ComparedRow(key, values, tuple("–" if value is None else _setting_text(value) for value in values))
+        for key, values in rows
+        if any(value != values[0] for value in values)
+    ]
+
+
+def _setting_text(value: Any) -> str:
+    return value if isinstance(value, str) else toml_text(value)

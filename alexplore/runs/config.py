@@ -1,4 +1,4 @@
-"""What was asked for: the network, the recipe and the hardware of a run, as one checked record (config.json)."""
+"""The config of a run: its network, recipe, hardware and data, as config.json holds them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ from alexplore.core.settings import (
     optional,
     read_settings,
     setting,
+    setting_fields,
     settings_of,
     text,
 )
 from alexplore.network.graph import Network, read_network
-from alexplore.presets.recipe import Recipe, read_recipe
+from alexplore.presets.recipe import Recipe, change_recipe, read_recipe
+from alexplore.runs.lines import read_number
 
 FORMAT = 1
 DEVICES = ("auto", "cpu", "cuda")
@@ -31,7 +33,7 @@ PARALLEL = ("data", "towers")
 
 @dataclass(frozen=True)
 class Hardware:
-    """On what a run trains."""
+    """The hardware that a run trains on."""
 
     device: str = setting(choice(*DEVICES), "auto", "auto takes the GPUs there are, else the CPU")
     gpus: int | None = setting(
@@ -42,40 +44,69 @@ class Hardware:
 
 @dataclass(frozen=True)
 class DataSource:
-    """Where the images come from, and how many of them are used."""
+    """Where the images are, and how many of them are used."""
 
-    folder: str | None = setting(optional(text()), None, "folder of the data set, looked into first")
+    folder: str | None = setting(optional(text()), None, "folder of the data set; the first place to look")
     limit_train: int | None = setting(optional(integer(1)), None, "use only so many training images")
     limit_val: int | None = setting(optional(integer(1)), None, "use only so many validation images")
-    download: bool = setting(flag(), True, "whether a missing data set may be fetched")
+    download: bool = setting(flag(), True, "whether a missing data set may be downloaded")
 
 
 def in_group() -> bool:
-    """Whether this process was started as one of a group of ranks, by torchrun or as torchrun would (its manual's
-    "Environment Variables")."""
+    """Return whether this process is one of a group of ranks, started by torchrun or in its way.
+
+    Source: torchrun's manual, "Environment Variables".
+    """
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Enough to start a run, and to start it again."""
+    """Enough to start a run, and to start it again.
+
+    `created` is the time at which the run was created, in seconds since 1970; it does not enter comparisons.
+    """
 
     preset: str
     network: Network
     recipe: Recipe = field(default_factory=Recipe)
     hardware: Hardware = field(default_factory=Hardware)
     data: DataSource = field(default_factory=DataSource)
+    created: float | None = field(default=None, compare=False)
 
     def means(self, *, defaults: bool = True) -> dict[str, Any]:
-        """The hardware and the data by the names of their options; with `defaults=False` what differs from them."""
+        """Return hardware and data by the names of their options; with `defaults=False` what differs from them."""
         hardware, data = (settings_of(part, defaults=defaults) for part in (self.hardware, self.data))
         return {**hardware, **{"data" if name == "folder" else name: value for name, value in data.items()}}
 
+    def change(self, changes: Mapping[str, Any]) -> RunConfig:
+        """Return the config with other values of some settings.
+
+        A key is a setting of `Recipe`, `Hardware` or `DataSource`, whose names do not overlap, or `network`.
+
+        Raises:
+            SettingError: a key is unknown or a value is not allowed.
+        """
+        settings = {key: value for key, value in changes.items() if key != "network"}
+        of_hardware, of_data = (
+            {key: settings.pop(key) for key in setting_fields(part) if key in settings}
+            for part in (Hardware, DataSource)
+        )
+        return RunConfig(
+            self.preset,
+            changes.get("network", self.network),
+            change_recipe(self.recipe, settings),
+            Hardware(**read_settings(Hardware, {**settings_of(self.hardware), **of_hardware})),
+            DataSource(**read_settings(DataSource, {**settings_of(self.data), **of_data})),
+            self.created,
+        )
+
     def to_dict(self) -> dict[str, Any]:
-        """As config.json holds it."""
+        """Return what config.json holds."""
         return {
             "format": FORMAT,
             "alexplore": __version__,
+            **({} if self.created is None else {"created": round(self.created, 3)}),
             "preset": self.preset,
             "network": self.network.to_dict(),
             "recipe": self.recipe.to_dict(),
@@ -84,15 +115,15 @@ class RunConfig:
         }
 
     def to_json(self) -> str:
-        """The text of config.json."""
+        """Return the text of config.json."""
         return json.dumps(self.to_dict(), indent=1) + "\n"
 
 
 def parse_config(content: str, where: Path) -> RunConfig:
-    """The inverse of `RunConfig.to_json`; `where` names the file in messages.
+    """Read the text of config.json; `where` is its path, for messages.
 
     Raises:
-        SettingError: it is not a config.json that this version can read.
+        SettingError: this version can't read it.
     """
     try:
         values = json.loads(content)
@@ -114,6 +145,7 @@ def _config(values: Any) -> RunConfig:
             recipe=read_recipe(values["recipe"]),
             hardware=Hardware(**read_settings(Hardware, values["hardware"])),
             data=DataSource(**read_settings(DataSource, values["data"])),
+            created=read_number(values.get("created")),
         )
     except KeyError as error:
         raise SettingError(f"{error.args[0]} is missing") from None

@@ -1,4 +1,4 @@
-"""Asking a worker for something: a request is a file renamed into control/, the answer a line of events.jsonl."""
+"""Requests to a worker: a request is a file that is renamed into control/, the answer an event in events.jsonl."""
 
 from __future__ import annotations
 
@@ -6,29 +6,30 @@ import json
 import secrets
 import time
 from dataclasses import dataclass
-from typing import Any
 
 from alexplore.core.atomic_files import read_json, write_atomically
 from alexplore.runs.directory import RunDirectory, RunError
-from alexplore.runs.lines import LineReader
+from alexplore.runs.protocol import ControlEvent
+from alexplore.runs.reader import RunReader
 from alexplore.runs.status import read_status
 
 ACTIONS = ("stop", "checkpoint", "pause", "resume")
+POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
 class Request:
-    """One request; `id` comes back in the answer."""
+    """One request; its answer carries the same `id`."""
 
     id: str
     action: str
 
 
 def request(run: RunDirectory, action: str) -> Request:
-    """Leave a request for the worker of a run, which takes it up within a few steps.
+    """Leave a request for the worker of a run, which looks for requests about twice a second.
 
     Raises:
-        RunError: no worker is at it, or the directory can't be written.
+        RunError: no worker trains the run, or the directory can't be written.
     """
     status = read_status(run)
     if not status.live:
@@ -37,13 +38,14 @@ def request(run: RunDirectory, action: str) -> Request:
 
 
 def leave_request(run: RunDirectory, action: str) -> Request:
-    """Leave a request without a look whether there is a worker: for the worker itself, which holds the lock.
+    """Leave a request without checking that there is a worker: for the worker itself, which can't test its own lock.
 
     Raises:
         RunError: the directory can't be written.
     """
     made = Request(f"{time.time_ns():020d}-{secrets.token_hex(3)}", action)
     try:
+        run.control_folder.mkdir(exist_ok=True)
         write_atomically(run.control_folder / f"{made.id}.json", json.dumps({"action": action}) + "\n")
     except OSError as error:
         raise RunError(f"{run.control_folder}: {error.strerror}") from None
@@ -51,7 +53,7 @@ def leave_request(run: RunDirectory, action: str) -> Request:
 
 
 def pending(run: RunDirectory) -> list[Request]:
-    """Requests not taken up yet, the oldest first. Each is taken away, so that it is answered once."""
+    """Return the requests that wait, the oldest first, and remove their files, so that each is answered once."""
     requests = []
     for path in sorted(run.control_folder.glob("*.json")):
         content = read_json(path)
@@ -61,24 +63,24 @@ def pending(run: RunDirectory) -> list[Request]:
     return requests
 
 
-def wait_for_answer(run: RunDirectory, made: Request, seconds: float) -> dict[str, Any] | None:
-    """The line of events.jsonl that answers a request, with an `error` where it could not be granted.
+def wait_for_answer(run: RunDirectory, made: Request, seconds: float) -> ControlEvent | None:
+    """Wait for the answer to a request, at most so many seconds.
 
-    None where its worker ended without an answer, or gave none in time.
+    Returns None if the worker ended without an answer, or gave none in time.
     """
-    reader = LineReader(run.events_file)
+    reader = RunReader(run)
     deadline = time.monotonic() + seconds
     while True:
-        waiting = read_status(run).live and time.monotonic() < deadline
-        for event in reader.read_all():
-            if event.get("event") == "control" and event.get("request") == made.id:
-                return event
+        waiting = reader.status().live and time.monotonic() < deadline
+        for line in reader.events():
+            if isinstance(line.event, ControlEvent) and line.event.request == made.id:
+                return line.event
         if not waiting:
             return None
-        time.sleep(0.1)
+        time.sleep(POLL_SECONDS)
 
 
 def forget_requests(run: RunDirectory) -> None:
-    """Drop what was asked of an earlier worker."""
+    """Remove the requests to an earlier worker."""
     for path in run.control_folder.glob("*"):
         path.unlink(missing_ok=True)

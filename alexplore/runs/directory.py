@@ -1,29 +1,37 @@
-"""Run directories: where they are, how they are made, found and listed."""
+"""Run directories: their files, and making, finding, listing and removing them."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import shutil
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
-from alexplore.core.atomic_files import write_atomically
+from alexplore.core.atomic_files import read_json, write_atomically
 from alexplore.core.errors import FAILED, WRONG_USE, AlexploreError
 from alexplore.core.settings import SettingError, nearest
 from alexplore.runs.config import RunConfig, parse_config
+from alexplore.runs.lines import LineReader, read_number
 
-LAST = "last"  # the newest run, whatever its name
-LONGEST_NAME = 255  # bytes, of a file on Linux and macOS
-SHOWN_NAME = 60
+LAST = "last"
+"""On a command line, the run that was created last."""
+
+LONGEST_NAME = 255
+"""Bytes of a file name on Linux and macOS."""
+
+LONGEST_SHOWN = 60
+KEPT_TIMES = 4096
 
 
 class RunError(AlexploreError):
-    """A run that can't be made, found or used; the message says which and what to do.
+    """A run that can't be made, found or used; the message names it and says what to do.
 
-    `failure` distinguishes what the machine or a worker refused (exit code 1) from wrong use (exit code 2).
+    `failure` means that the machine or a worker failed (exit code 1), else it is wrong use (exit code 2).
     """
 
     def __init__(self, message: str, *, failure: bool = False) -> None:
@@ -40,32 +48,32 @@ class RunDirectory:
 
     @property
     def name(self) -> str:
-        """The run's name: its folder's."""
+        """The name of the run, which is its folder's."""
         return self.path.name
 
     @property
     def config_file(self) -> Path:
-        """What was asked for."""
+        """The network, the recipe, the hardware and the data asked for."""
         return self.path / "config.json"
 
     @property
     def status_file(self) -> Path:
-        """How it is going; replaced atomically."""
+        """The state of the run; replaced atomically."""
         return self.path / "status.json"
 
     @property
     def metrics_file(self) -> Path:
-        """Numbers, one JSON object a line."""
+        """Metrics, one JSON object a line."""
         return self.path / "metrics.jsonl"
 
     @property
     def events_file(self) -> Path:
-        """What happened, one JSON object a line."""
+        """Events, one JSON object a line."""
         return self.path / "events.jsonl"
 
     @property
     def dataset_file(self) -> Path:
-        """What its data set was like: classes and statistics, which treating one more image alike takes."""
+        """Classes and pixel statistics of the data set, which predictions need."""
         return self.path / "dataset.json"
 
     @property
@@ -75,7 +83,7 @@ class RunDirectory:
 
     @property
     def lock_file(self) -> Path:
-        """Locked for as long as a worker lives."""
+        """Locked as long as a worker lives."""
         return self.path / "worker.lock"
 
     @property
@@ -85,14 +93,14 @@ class RunDirectory:
 
     @property
     def checkpoints_folder(self) -> Path:
-        """last, previous and best."""
+        """The checkpoints last, previous and best."""
         return self.path / "checkpoints"
 
     def config(self) -> RunConfig:
-        """What was asked for.
+        """Read config.json.
 
         Raises:
-            RunError: config.json is missing, damaged or from another version.
+            RunError: it is missing, damaged or of another version.
         """
         try:
             return parse_config(self.config_file.read_text(encoding="utf-8"), self.config_file)
@@ -101,8 +109,13 @@ class RunDirectory:
         except (SettingError, UnicodeDecodeError) as error:
             raise RunError(str(error), failure=True) from None
 
+    def command(self, action: str) -> str:
+        """Return the command line that does something with the run: `alexplore runs resume 'my run'`."""
+        argument = self.name if self.path.parent.resolve() == runs_folder().resolve() else str(self.path)
+        return f"alexplore runs {action} {shlex.quote(argument)}"
+
     def console_tail(self, lines: int = 20) -> list[str]:
-        """The last lines that the worker printed."""
+        """Return the last lines that the worker printed."""
         try:
             with self.console_file.open("rb") as file:
                 file.seek(max(0, os.fstat(file.fileno()).st_size - 64 * 1024))
@@ -112,7 +125,7 @@ class RunDirectory:
 
 
 def runs_folder(given: Path | None = None) -> Path:
-    """Where runs are kept: what was given, else $ALEXPLORE_RUNS, else the user's data folder."""
+    """Return the folder of runs: the one given, else $ALEXPLORE_RUNS, else one in the user's data folder."""
     if given is not None:
         return given.expanduser()
     if variable := os.environ.get("ALEXPLORE_RUNS"):
@@ -123,14 +136,16 @@ def runs_folder(given: Path | None = None) -> Path:
 
 
 def checked_name(name: str) -> str:
-    """A name that a run can have: a file's, one that lines and tables can show, and none that means another run.
+    """Return a name that was chosen for a run.
+
+    It must be possible as a file name, fit in a line of text, and not mean something else on a command line.
 
     Raises:
-        RunError: it is none.
+        RunError: it does not.
     """
     fits = name.strip() and name.isprintable() and len(os.fsencode(name)) <= LONGEST_NAME
     if not fits or name == LAST or "/" in name or name.startswith((".", "-")):
-        shown = name if len(name) <= SHOWN_NAME else f"{name[:SHOWN_NAME]}…"
+        shown = name if len(name) <= LONGEST_SHOWN else f"{name[:LONGEST_SHOWN]}…"
         raise RunError(
             f"--name {shown!r}: allowed: a file name of at most {LONGEST_NAME} bytes, without control characters, that "
             f"doesn't start with . or - and isn't `{LAST}`"
@@ -138,14 +153,27 @@ def checked_name(name: str) -> str:
     return name
 
 
+def name_after(preset: str, ending: str) -> str:
+    """Return `<preset>-<ending>`, without what a preset's name may have and a run's name may not.
+
+    A preset's name is its file's stem, so it may begin with a dash or a dot, hold control characters, or be as long as
+    a file name can be.
+    """
+    stem = "".join(character if character.isprintable() else "-" for character in preset).lstrip("-. ") or "run"
+    room = LONGEST_NAME - len(os.fsencode(f"-{ending}"))
+    while len(os.fsencode(stem)) > room:
+        stem = stem[:-1]
+    return f"{stem}-{ending}"
+
+
 def create_run(config: RunConfig, folder: Path, name: str | None = None) -> RunDirectory:
-    """Make the directory of a new run, with its config.json.
+    """Make the directory of a new run, with its config.json and the time of its creation in it.
 
     Raises:
-        RunError: the name is taken or not a file's, or the folder can't be written.
+        RunError: the name is taken or not allowed, or the folder can't be written.
     """
     if name is None:
-        name = f"{config.preset}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+        name = name_after(config.preset, f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}")
     run = RunDirectory(folder / checked_name(name))
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -154,7 +182,7 @@ def create_run(config: RunConfig, folder: Path, name: str | None = None) -> RunD
         run.path.mkdir(mode=0o700)
         run.control_folder.mkdir()
         run.checkpoints_folder.mkdir()
-        write_atomically(run.config_file, config.to_json())
+        write_atomically(run.config_file, replace(config, created=time.time()).to_json())
     except OSError as error:
         raise RunError(
             f"{folder}: {error.strerror}; choose another folder with --runs-dir or $ALEXPLORE_RUNS", failure=True
@@ -163,35 +191,58 @@ def create_run(config: RunConfig, folder: Path, name: str | None = None) -> RunD
 
 
 def list_runs(folder: Path) -> list[RunDirectory]:
-    """Every run in a folder, the newest first; a folder that does not exist has none.
+    """Return every run in a folder, the one created last first; a folder that does not exist has none.
 
     Raises:
         RunError: the folder can't be read.
     """
     entries = []
     try:
-        for entry in folder.glob("*/config.json"):
+        for file in folder.glob("*/config.json"):
             with suppress(OSError):  # deleted since it was found
-                entries.append((entry.stat().st_mtime_ns, entry.parent))
+                entries.append((_creation_time(file, file.stat().st_mtime_ns), file.parent))
     except OSError as error:
         raise RunError(f"{folder}: {error.strerror}", failure=True) from None
     return [RunDirectory(path) for _, path in sorted(entries, reverse=True)]
 
 
+def creation_time(run: RunDirectory) -> float:
+    """Return when a run was created, in seconds since 1970; 0 for one that has no config.json."""
+    try:
+        return _creation_time(run.config_file, run.config_file.stat().st_mtime_ns)
+    except OSError:
+        return 0.0
+
+
+@lru_cache(maxsize=KEPT_TIMES)
+def _creation_time(config_file: Path, modified: int) -> float:
+    """Read the time that config.json records.
+
+    Earlier versions recorded none: then it is the time of the first event, or before one the file's own.
+    """
+    recorded = read_number((read_json(config_file) or {}).get("created"))
+    if recorded is not None:
+        return recorded
+    events = LineReader(RunDirectory(config_file.parent).events_file).read(limit=64 * 1024)
+    first = read_number(events[0].get("time")) if events else None
+    return modified / 1e9 if first is None else first
+
+
 def find_run(name: str, folder: Path) -> RunDirectory:
-    """A run by its path, its name, the beginning of its name, or `last`.
+    """Return a run by its path, its name, the beginning of its name, or `last`.
 
     Raises:
-        RunError: there is none, or several begin so.
+        RunError: there is none, or several names begin so.
     """
     if os.sep in name and (Path(name).expanduser() / "config.json").is_file():
         return RunDirectory(Path(name).expanduser().resolve())
+    named = RunDirectory(folder / name)
+    with suppress(OSError):  # a name that no file can have
+        if os.sep not in name and name != LAST and named.config_file.is_file():
+            return named
     runs = list_runs(folder)
     if name == LAST and runs:
         return runs[0]
-    for run in runs:
-        if run.name == name:
-            return run
     matching = [run for run in runs if run.name.startswith(name)]
     if len(matching) == 1:
         return matching[0]

@@ -6,23 +6,31 @@ import csv
 import io
 from typing import Any
 
+from alexplore.runs.curves import put_at_step
 from alexplore.runs.directory import RunDirectory
-from alexplore.runs.lines import LineReader
-from alexplore.runs.watch import place
+from alexplore.runs.lines import finite
+from alexplore.runs.protocol import METRICS
+from alexplore.runs.reader import RunReader
+
+LEADING = ("step", "epoch", "attempt", "time")
 
 
 def metrics_csv(run: RunDirectory) -> str:
-    """A row for every step with metrics, by the last attempt that reached it; a column for every key."""
+    """Return CSV with a row for every step with metrics, by the last attempt that reached it, and a column a metric.
+
+    Metrics come in the order of `METRICS`, those of other versions of alexplore behind them.
+    """
     rows: dict[int, dict[str, Any]] = {}
-    for record in LineReader(run.metrics_file).read_all():
-        match record:
-            case {"step": int(step)}:
-                before = rows.get(step, {})
-                same = before.get("attempt") == record.get("attempt")  # an epoch's last step is told again, validated
-                place(rows, step, {**before, **record} if same else record)
-    keys = list(dict.fromkeys(["step", "epoch", "attempt", "time", *(key for row in rows.values() for key in row)]))
+    for line in RunReader(run).metrics():
+        row = {"step": line.step, "epoch": line.epoch, "attempt": line.head.attempt, "time": line.head.time}
+        before = rows.get(line.step, {})
+        if before.get("attempt") == line.head.attempt:  # an epoch's last step is written again, with its validation
+            row = {**before, **row}
+        put_at_step(rows, line.step, {**row, **line.values})
+    found = dict.fromkeys(key for row in rows.values() for key in row)
+    columns = dict.fromkeys((*LEADING, *(key for key in METRICS if key in found), *found))
     output = io.StringIO()
-    writer = csv.DictWriter(output, [key for key in keys if key not in ("v", "seq")], extrasaction="ignore")
+    writer = csv.DictWriter(output, list(columns))
     writer.writeheader()
-    writer.writerows(rows.values())
+    writer.writerows(finite(list(rows.values())))
     return output.getvalue()

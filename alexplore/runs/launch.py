@@ -1,4 +1,4 @@
-"""Starting what needs torch: a training worker in the background, or a command in a process of its own."""
+"""Starting the processes that import torch: a worker in the background, or a command on this terminal."""
 
 from __future__ import annotations
 
@@ -11,22 +11,21 @@ from pathlib import Path
 from typing import NoReturn
 
 from alexplore.runs.config import RunConfig
-from alexplore.runs.directory import RunDirectory, RunError, checked_name, create_run
+from alexplore.runs.directory import RunDirectory, RunError, checked_name, create_run, name_after
 from alexplore.runs.status import STARTING_SECONDS, is_locked, read_status
 
 
 def launch(run: RunDirectory) -> subprocess.Popen[bytes]:
-    """Start a worker on a run directory, in a session of its own, and wait for its first word in status.json.
+    """Start a worker on a run directory and wait until it has written status.json.
 
-    Until then status.json has the last word of an earlier worker, by which a watcher would take the run for ended.
-
-    It reads nothing from this process and writes to console.log alone, so it outlives whoever started it.
+    Before that status.json may hold how an earlier worker ended, and a watcher would think that the run has ended. The
+    worker has a session of its own, reads nothing from this process and writes to console.log, so it outlives it.
 
     Raises:
-        RunError: a worker is already at it, or the new one ended at once (with the end of what it printed).
+        RunError: a worker already trains the run, or the new one ended at once (with the end of what it printed).
     """
     if read_status(run).live and is_locked(run):
-        raise RunError(f"{run.name} is already being trained; watch it with `alexplore runs watch {run.name}`")
+        raise RunError(f"{run.name} is already being trained; watch it with: {run.command('watch')}")
     command = [sys.executable, "-P", "-m", "alexplore.training.worker", str(run.path)]
     try:
         with run.console_file.open("ab") as console:
@@ -44,44 +43,54 @@ def launch(run: RunDirectory) -> subprocess.Popen[bytes]:
     while read_status(run).pid != process.pid:
         if process.poll() is not None:
             if process.returncode == 0:
-                break  # it was done before we looked
-            said = "\n".join(run.console_tail(5))
-            raise RunError(f"the worker of {run.name} ended with exit code {process.returncode}:\n{said}", failure=True)
+                break  # it has already finished
+            output = "\n".join(run.console_tail(5))
+            raise RunError(
+                f"the worker of {run.name} ended with exit code {process.returncode}:\n{output}", failure=True
+            )
         if time.monotonic() > deadline:
             if is_locked(run):
-                break  # it trains, on a disk that is too full for a status
+                break  # it trains, but the disk is too full for a status
             raise RunError(f"the worker of {run.name} did not start within {STARTING_SECONDS:.0f} s", failure=True)
         time.sleep(0.01)
     return process
 
 
-def become_rank(config: RunConfig, folder: Path, name: str) -> NoReturn:
-    """Turn this process into a rank of the group that torchrun started around it.
+def group_name(config: RunConfig) -> str:
+    """Return the name of the run in which the ranks of one torchrun meet, also after a restart."""
+    identity = os.environ.get("TORCHELASTIC_RUN_ID", "none").replace("/", "-")
+    return name_after(config.preset, f"torchrun-{identity}")
 
-    The first rank makes the run directory, the others wait until it is there; a group that torchrun restarted finds it
-    and goes on from its last checkpoint.
+
+def become_rank(config: RunConfig, folder: Path, name: str) -> NoReturn:
+    """Replace this process by a rank of the group that torchrun started.
+
+    The first rank makes the run directory, the others wait for it. A group that torchrun restarted finds the directory
+    and continues from its last checkpoint.
 
     Raises:
-        RunError: the name is none that a run can have, or the directory can't be made, is another run's, or did not
-            appear within a minute.
+        RunError: the name is not allowed, or the directory can't be made, belongs to a run with another config, or did
+            not appear within a minute.
     """
     run = RunDirectory(folder / checked_name(name))
     if os.environ["RANK"] == "0":
         if not run.config_file.is_file():
             create_run(config, folder, name)
         elif run.config() != config:
-            raise RunError(f"{run.path} is of a run with other settings: choose another --name, or delete that run")
+            raise RunError(
+                f"{run.path} belongs to a run with other settings: choose another --name, or delete that run"
+            )
     deadline = time.monotonic() + STARTING_SECONDS * 2
     while not run.config_file.is_file():
         if time.monotonic() > deadline:
             raise RunError(
-                f"{run.path}: the first rank has not made it; all machines need the same runs folder", failure=True
+                f"{run.path}: the first rank did not make it; all machines need the same runs folder", failure=True
             )
         time.sleep(0.05)
     os.execv(sys.executable, [sys.executable, "-P", "-m", "alexplore.training.worker", str(run.path)])
 
 
 def run_command(name: str, arguments: Sequence[str]) -> int:
-    """Run a command that needs torch on this terminal; its exit code."""
+    """Run a command that imports torch on this terminal and return its exit code."""
     module = f"alexplore.training.commands.{name}"
     return subprocess.run([sys.executable, "-P", "-m", module, *arguments], check=False).returncode

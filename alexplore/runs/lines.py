@@ -1,7 +1,7 @@
-"""Append-only JSON lines: one writer at a time, any number of readers.
+"""Append-only files of JSON lines: one writer at a time, any number of readers.
 
-A line is written whole by one `write`. A torn last line, as a crash leaves it, is cut by the next writer and not read.
-Numbers that are not finite are the strings "NaN", "Infinity" and "-Infinity", since JSON has none.
+A writer writes a line whole, with one `write`. A crash may leave a torn last line: readers skip it, the next writer
+cuts it off. JSON has no numbers that are not finite: they are the strings "NaN", "Infinity" and "-Infinity".
 """
 
 from __future__ import annotations
@@ -11,18 +11,23 @@ import math
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeGuard
 
 VERSION = 1
+"""Of the lines; a version that changes the meaning of a key adds 1, one that adds keys or kinds of events does not."""
+
 SYNC_SECONDS = 30.0
+BLOCK_BYTES = 4 * 1024 * 1024
+"""Bytes that a reader reads at a time, and the length of the longest line that it takes."""
+
 HEAD: Mapping[str, tuple[type, ...]] = {"v": (int,), "seq": (int,), "attempt": (int,), "time": (int, float)}
+"""Keys with which every line begins, and their types."""
 
 
 class LineWriter:
-    """Appends records to a file, each with `v`, `seq`, `attempt` and `time`."""
+    """Appends records to a file, each with `v`, `seq`, `attempt` and `time` (seconds since 1970)."""
 
     def __init__(self, path: Path, attempt: int) -> None:
         self._attempt = attempt
@@ -32,12 +37,12 @@ class LineWriter:
         self._synced = time.monotonic()
 
     def append(self, **record: Any) -> None:
-        """Write one record; on disk for certain within 30 s, or when `sync` is called.
+        """Write one record. It is on disk for certain after 30 s, or when `sync` is called.
 
         Raises:
-            OSError: the disk is full or gone. A line that was written in part is cut off again.
+            OSError: the disk is full or gone. The part of the line that was written is cut off again.
         """
-        if os.fstat(self._descriptor).st_size != self._end:  # the first of the ranks that this process launched wrote
+        if os.fstat(self._descriptor).st_size != self._end:  # another process wrote: a rank that this one launched
             self._sequence = _cut_torn_line(self._descriptor)
         head = {"v": VERSION, "seq": self._sequence, "attempt": self._attempt, "time": round(time.time(), 3)}
         line = (json.dumps(finite({**head, **record}), ensure_ascii=False) + "\n").encode(errors="backslashreplace")
@@ -75,72 +80,74 @@ class LineWriter:
 
 
 class LineReader:
-    """Reads what was appended since the last call, by byte offset to the last newline."""
+    """Reads the records that were appended since the last call.
 
-    def __init__(self, path: Path) -> None:
+    Damaged lines and lines of more than `BLOCK_BYTES` are skipped; a file that does not exist has no records.
+    """
+
+    def __init__(self, path: Path, tail: int | None = None) -> None:
+        """Start at the beginning of the file, or at the first line in its last `tail` bytes."""
         self._path = path
         self._offset = 0
+        self._skipping = False  # the rest of a line, up to its newline
+        if tail is not None and (start := self._size() - tail) > 0:
+            self._offset, self._skipping = start - 1, True  # the byte before may be the newline
+        self.from_beginning = not self._skipping
 
-    def skip_to(self, offset: int) -> None:
-        """Begin at the first line after `offset`, if there is a file."""
-        with suppress(OSError), self._path.open("rb") as file:
-            file.seek(offset)
-            self._offset = offset + len(file.readline())
-
-    def read(self, limit: int = 4 * 1024 * 1024) -> list[dict[str, Any]]:
-        """New records, from at most `limit` bytes; a damaged line is passed over. Nothing where there is no file."""
+    def read(self, limit: int = BLOCK_BYTES) -> list[dict[str, Any]]:
+        """Return the records in the next `limit` bytes."""
+        size = self._size()
+        if size < self._offset:  # the file was replaced
+            self._offset, self._skipping = 0, False
+        if size <= self._offset:
+            return []
         try:
             with self._path.open("rb") as file:
-                if os.fstat(file.fileno()).st_size < self._offset:  # another file in its place
-                    self._offset = 0
                 file.seek(self._offset)
                 block = file.read(limit)
         except OSError:
             return []
-        whole = block[: block.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        records = []
-        for line in whole.splitlines():
-            try:
-                record = json.loads(line)
-            except (ValueError, RecursionError):
-                continue
-            if _is_record(record):
-                records.append(record)
-        return records
+        return [record for line in self._whole_lines(block, limit) if (record := _parse(line)) is not None]
 
     def read_all(self) -> Iterator[dict[str, Any]]:
-        """All new records, however many: read a block at a time, as they are taken."""
+        """Yield all new records; the file is read a block at a time, as they are taken."""
         before = None
         while before != self._offset:
             before = self._offset
             yield from self.read()
 
-
-def _is_record(value: Any) -> TypeGuard[dict[str, Any]]:
-    """Whether it is an object in which what every record begins with, where it is there, is of its type."""
-    return isinstance(value, dict) and all(type(value[key]) in kinds for key, kinds in HEAD.items() if key in value)
-
-
-def last_records(path: Path, size: int = 64 * 1024) -> list[dict[str, Any]]:
-    """The records in the last `size` bytes of a file of lines."""
-    reader = LineReader(path)
-    try:
-        length = path.stat().st_size
-    except OSError:
+    def _whole_lines(self, block: bytes, limit: int) -> list[bytes]:
+        """Return the lines that end in a block, and move on behind the last of them."""
+        start = 0
+        if self._skipping:
+            start = block.find(b"\n") + 1
+            if not start:
+                self._offset += len(block)
+                return []
+            self._skipping = False
+        end = block.rfind(b"\n") + 1
+        if end:
+            self._offset += end
+            return block[start:end].split(b"\n")
+        if len(block) == limit:
+            self._offset += len(block)
+            self._skipping = True
         return []
-    if length > size:
-        reader.skip_to(length - size)
-    return reader.read(size)
+
+    def _size(self) -> int:
+        try:
+            return self._path.stat().st_size
+        except OSError:
+            return 0
 
 
 def last_sequence(path: Path) -> int:
-    """The number of the last record of a file of lines; -1 without one."""
-    return max((record.get("seq", -1) for record in last_records(path)), default=-1)
+    """Return the number of the last record of a file of lines; -1 without one."""
+    return max((record.get("seq", -1) for record in LineReader(path, tail=64 * 1024).read_all()), default=-1)
 
 
 def read_number(value: Any) -> float | None:
-    """A number of a record, with those that are not finite; None for anything else."""
+    """Return a number of a record, finite or not; None for anything else."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
@@ -148,17 +155,18 @@ def read_number(value: Any) -> float | None:
             return float(value)
         except OverflowError:  # an integer of hundreds of digits
             return None
-    return (
-        {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}.get(value) if isinstance(value, str) else None
-    )
+    return NOT_FINITE.get(value) if isinstance(value, str) else None
+
+
+NOT_FINITE: Mapping[str, float] = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 def finite(value: Any) -> Any:
-    """A value as JSON can have it: numbers that are not finite as strings, which `read_number` reads."""
+    """Return a value as JSON can hold it: numbers that are not finite as strings, which `read_number` reads."""
     match value:
         case float() if not math.isfinite(value):
             return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-        case dict():
+        case Mapping():
             return {key: finite(item) for key, item in value.items()}
         case list() | tuple():
             return [finite(item) for item in value]
@@ -166,8 +174,21 @@ def finite(value: Any) -> Any:
             return value
 
 
+def _parse(line: bytes) -> dict[str, Any] | None:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return record if _is_record(record) else None
+
+
+def _is_record(value: Any) -> TypeGuard[dict[str, Any]]:
+    """Return whether a value is an object whose head, as far as it has one, is of the right types."""
+    return isinstance(value, dict) and all(type(value[key]) in kinds for key, kinds in HEAD.items() if key in value)
+
+
 def _cut_torn_line(descriptor: int) -> int:
-    """Cut what follows the last newline; the next sequence number."""
+    """Cut off what follows the last newline and return the next sequence number."""
     size = os.fstat(descriptor).st_size
     sequence, end, tail = 0, size, b""
     while end > 0:

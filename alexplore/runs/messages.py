@@ -1,119 +1,206 @@
-"""What happened in a run, in words: the same lines in the app and on the command line."""
+"""A run in words: the same in the app, on the command line and in console.log."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from alexplore.core.formatting import duration_text
-from alexplore.runs.lines import read_number
+from alexplore.presets.precisions import MARGIN
+from alexplore.runs.protocol import (
+    METRICS,
+    CheckpointEvent,
+    ControlEvent,
+    DatasetEvent,
+    EndEvent,
+    EpochEvent,
+    ErrorEvent,
+    Event,
+    ExchangeEvent,
+    PrecisionEvent,
+    PreparingEvent,
+    StartEvent,
+    UnknownEvent,
+    WarningEvent,
+)
 from alexplore.runs.status import Status
-from alexplore.runs.watch import EpochRow, Snapshot, Summary, read_epoch
+from alexplore.runs.summary import Summary
+from alexplore.runs.watch import Snapshot
 
-SILENT_SECONDS = 30.0
-NUMBERS = (("train/loss", "loss"), ("train/acc", "train"), ("val/acc", "validation"))
+HEARTBEAT_SECONDS = 30.0
+"""A worker that is busy and does not update its status for so long is stopped or hangs."""
+
+SUMMARY_METRICS = tuple(METRICS[key] for key in ("train/loss", "val/acc", "images_per_second"))
+SUMMARY_HEADINGS = ("run", "state", "epoch", *(metric.heading for metric in SUMMARY_METRICS), "updated")
+"""Over the columns of `summary_cells`."""
 
 
-def state_words(status: Status) -> str:
-    """running; or running, silent for 2:05: a worker that is stopped or hangs says nothing, one that waits need not."""
-    silence = status.silence
-    return f"{status.state}, silent for {duration_text(silence)}" if silence > SILENT_SECONDS else status.state
+def state_text(status: Status) -> str:
+    """Return `running`, or `running, no update for 2:05`."""
+    age = status.heartbeat_age
+    return f"{status.state}, no update for {duration_text(age)}" if age > HEARTBEAT_SECONDS else status.state
+
+
+def progress_text(summary: Summary) -> str:
+    """Return `3.50/10`: epochs that are done, of those to train."""
+    total = "?" if summary.total_epochs is None else summary.total_epochs
+    return f"{summary.status.epoch:.2f}/{total}"
 
 
 def summary_cells(summary: Summary) -> tuple[str, ...]:
-    """A run in a line of a table: run, state, epoch, loss, validation, images/s, when it was last heard of."""
+    """Return a run as a row of a table, under `SUMMARY_HEADINGS`."""
     return (
         summary.run.name,
-        state_words(summary.status),
-        summary.epochs,
-        "–" if summary.loss is None else f"{summary.loss:.4f}",
-        "–" if summary.accuracy is None else f"{summary.accuracy:.4f}",
-        "–" if summary.images_per_second is None else f"{summary.images_per_second:,.0f}",
+        state_text(summary.status),
+        progress_text(summary),
+        *(metric.number(summary.latest.get(metric.key)) for metric in SUMMARY_METRICS),
         f"{duration_text(summary.age)} ago" if summary.status.updated else "–",
     )
 
 
-def epoch_words(row: EpochRow, epochs: int) -> str:
-    """epoch  1/10 · loss 0.5123 · train 0.8120 · validation 0.8810 · 3,512 images/s"""
-    values = row.values
-    words = [f"epoch {row.epoch:>{len(str(epochs))}}/{epochs}", *number_words(values)]
-    if "val/acc5" in values:
-        words.append(f"top-5 {values['val/acc5']:.4f}")
-    if "images_per_second" in values:
-        words.append(f"{values['images_per_second']:,.0f} images/s")
-    return " · ".join(words + damaged_words(values))
+def metric_texts(values: Mapping[str, float], *, without: tuple[str, ...] = ()) -> list[str]:
+    """Return `loss 0.5123`, `train 0.8120`, `validation 0.8810`, …: the metrics there are that have a phrase."""
+    return [
+        metric.phrase.format(metric.number(values[key]))
+        for key, metric in METRICS.items()
+        if metric.phrase and key in values and key not in without
+    ]
 
 
-def damaged_words(values: Mapping[str, float]) -> list[str]:
-    """3 damaged images left out: if there were any."""
-    count = int(values.get("damaged", 0))
-    return [f"{count:,} damaged image{'s' * (count != 1)} left out"] if count else []
+def epoch_text(epoch: EpochEvent, epochs: int | None = None) -> str:
+    """Return `epoch  1/10 · loss 0.5123 · train 0.8120 · validation 0.8810 · 3,512 images/s`."""
+    number = f"{epoch.epoch}" if epochs is None else f"{epoch.epoch:>{len(str(epochs))}}/{epochs}"
+    return " · ".join([f"epoch {number}", *metric_texts(epoch.metrics), *_damaged_texts(epoch)])
 
 
-def number_words(values: Mapping[str, float]) -> list[str]:
-    """loss 0.5123, train 0.8120, validation 0.8810: those there are."""
-    return [f"{label} {values[key]:.4f}" for key, label in NUMBERS if key in values]
-
-
-def attempt_words(attempt: int, step: int | None) -> str:
-    """attempt 2, from step 20: the second, whose number is 1."""
+def attempt_text(attempt: int, step: int | None) -> str:
+    """Return `attempt 2, from step 20`; attempts are counted from 0 and shown from 1."""
     return f"attempt {attempt + 1}" + ("" if step is None else f", from step {step}")
 
 
-def event_words(event: Mapping[str, Any], epochs: int) -> str:  # noqa: PLR0911 (one for each kind)
-    """An event, of a run of so many epochs, for a person to read; nothing for those that only programs need."""
-    if row := read_epoch(event):
-        return epoch_words(row, epochs)
-    match event:
-        case {"event": "warning" | "note" | "error", "message": str(message)}:
-            return message
-        case {"event": "dataset", "name": str(name), "train": int(train), "val": int(val)}:
-            drawn = ", drawn by the program: not real images" if event.get("synthetic") else ""
-            return f"{name}: {train:,} images to train on, {val:,} to validate{drawn}"
-        case {"event": "precision", "precision": str(precision), "seconds": dict(seconds)} if len(seconds) > 1:
-            timings = ", ".join(f"{name} {1000 * (read_number(took) or 0):.0f} ms" for name, took in seconds.items())
-            return f"forward and backward over {event.get('images', 0)} images take {timings}: {precision} it is"
-        case {"event": "start", "device_name": str(device), "ranks": int(ranks), "precision": str(precision)}:
-            return f"training on {device} in {precision}: {_workforce(event, ranks)}"
-        case {"event": "control", "action": str(action), "error": str(error)}:
-            return f"asked to {action}: {error}"
-        case {"event": "control", "action": "checkpoint", "step": int(step)} if step > 0:
-            return f"asked to checkpoint: saved at step {step}"
-        case {"event": "control", "action": str(action)}:
-            return f"asked to {action}"
-        case _:
-            return ""
+def event_text(event: Event, epochs: int | None = None) -> str:
+    """Return an event as a line of text; `epochs` is the number of epochs to train."""
+    if isinstance(event, EpochEvent):
+        return epoch_text(event, epochs)
+    return EVENT_TEXTS[type(event)](event)
 
 
-def speed_words(snapshot: Snapshot) -> list[str]:
-    """3,512 images/s, 62 % of the machine's peak, 4:05 left: those that are known."""
-    words = []
-    if snapshot.images_per_second:
-        words.append(f"{snapshot.images_per_second:,.0f} images/s")
+def is_logged(event: Event) -> bool:
+    """Return whether a log shows an event; the rest is for programs, or is shown in another place."""
+    if isinstance(event, PrecisionEvent):
+        return bool(event.seconds)  # one that was not measured was asked for
+    return not isinstance(event, UNLOGGED)
+
+
+def speed_texts(snapshot: Snapshot) -> list[str]:
+    """Return `3,512 images/s`, `62% of peak`, `4:05 left`: those that are known."""
+    rate, texts = METRICS["images_per_second"], []
+    if snapshot.images_per_second and rate.phrase:
+        texts.append(rate.phrase.format(rate.number(snapshot.images_per_second)))
     if snapshot.peak_share is not None:
-        words.append(f"{snapshot.peak_share:.0%} of peak")
+        texts.append(f"{snapshot.peak_share:.0%} of peak")
     if snapshot.remaining_seconds is not None and snapshot.status.live:
-        words.append(f"{duration_text(snapshot.remaining_seconds)} left")
-    return words
+        texts.append(f"{duration_text(snapshot.remaining_seconds)} left")
+    return texts
 
 
-def end_words(snapshot: Snapshot) -> str:
-    """What a finished run came to: time, speed, device and accuracy."""
-    last = snapshot.epochs[-1].values if snapshot.epochs else {}
-    count = len(snapshot.epochs)
-    words = [f"{count} epoch{'s' if count != 1 else ''} in {duration_text(last.get('seconds', 0.0))}"]
-    if "images_per_second" in last:
-        words.append(f"{last['images_per_second']:,.0f} images/s")
-    start = snapshot.event("start")
-    match start:
-        case {"device_name": str(device), "ranks": int(ranks), "precision": str(precision)}:
-            words.append(f"{device}, {_workforce(start, ranks)}, {precision}")
+def progress_texts(snapshot: Snapshot) -> list[str]:
+    """Return the last metrics and the speed: `loss 0.5123`, `train 0.8120`, `3,512 images/s`, `4:05 left`, …"""
+    return [*metric_texts(snapshot.latest, without=("images_per_second",)), *speed_texts(snapshot)]
+
+
+def result_text(snapshot: Snapshot) -> str:
+    """Return what a finished run came to: time, speed, device and accuracy."""
+    seconds = snapshot.epochs[-1].seconds if snapshot.epochs else 0.0
+    texts = [f"{_count_text(len(snapshot.epochs), 'epoch')} in {duration_text(seconds)}"]
+    if snapshot.epochs:
+        last = snapshot.epochs[-1].metrics
+        texts += metric_texts({key: last[key] for key in ("images_per_second",) if key in last})
+    if start := snapshot.last(StartEvent):
+        texts.append(f"{start.device_name}, {_ranks_text(start)}, {start.precision}")
     if snapshot.best is not None:
-        words.append(f"best validation {snapshot.best:.4f}")
-    words += damaged_words(last)
-    return "finished: " + " · ".join(words)
+        texts.append(f"best validation {METRICS['val/acc'].number(snapshot.best)}")
+    if snapshot.epochs:
+        texts += _damaged_texts(snapshot.epochs[-1])
+    return "finished: " + " · ".join(texts)
 
 
-def _workforce(event: Mapping[str, Any], ranks: int) -> str:
-    threads = f", {event.get('threads')} threads{' each' if ranks > 1 else ''}" if event.get("device") == "cpu" else ""
-    return f"{ranks} rank{'s' if ranks > 1 else ''}{threads}"
+def _count_text(count: int, noun: str) -> str:
+    """`1 rank`, or `2 ranks`."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
+def _damaged_texts(epoch: EpochEvent) -> list[str]:
+    return [f"{_count_text(epoch.damaged, 'damaged image')} left out"] if epoch.damaged else []
+
+
+def _ranks_text(start: StartEvent) -> str:
+    threads = f", {_count_text(start.threads, 'thread')}{' each' * (start.ranks > 1)}" if start.device == "cpu" else ""
+    return _count_text(start.ranks, "rank") + threads
+
+
+def _dataset(event: DatasetEvent) -> str:
+    drawn = ", drawn by the program: not real images" if event.synthetic else ""
+    return f"{event.name}: {event.train:,} images to train on, {event.val:,} to validate{drawn}"
+
+
+def _precision(event: PrecisionEvent) -> str:
+    if not event.seconds:
+        return f"precision {event.precision}" + (", as before" if event.kept else "")
+    if "fp32" not in event.seconds or "bf16" not in event.seconds:
+        return f"training in {event.precision}"
+    exact, faster = event.seconds["fp32"], event.seconds["bf16"]
+    speedup = event.speedup or max(exact, 1e-9) / max(faster, 1e-9)
+    compared = _faster_text("bf16", "fp32", speedup) if speedup >= 1 else _faster_text("fp32", "bf16", 1 / speedup)
+    if event.precision == "fp32" and speedup >= 1:
+        compared += f", less than the {MARGIN - 1:.0%} needed"
+    timings = " and ".join(f"{1000 * seconds:.{0 if seconds > 0.01 else 2}f}" for seconds in (exact, faster))
+    timings = f"fp32 and bf16: {timings} ms for {event.images} images"
+    kept = ", as in the first attempt" if event.kept else ""
+    return f"{compared} ({timings}): training in {event.precision}{kept}"
+
+
+def _faster_text(one: str, other: str, speedup: float) -> str:
+    """Return `bf16 is 6% faster than fp32`, rounded down."""
+    if speedup >= 2:
+        return f"{one} is {math.floor(10 * speedup) / 10:g} times as fast as {other}"
+    return f"{one} is {math.floor(100 * (speedup - 1) + 1e-6)}% faster than {other}"
+
+
+def _start(event: StartEvent) -> str:
+    return f"training on {event.device_name} in {event.precision}: {_ranks_text(event)}"
+
+
+def _checkpoint(event: CheckpointEvent) -> str:
+    return f"checkpoint at step {event.step}{', the best so far' if event.best else ''}"
+
+
+def _control(event: ControlEvent) -> str:
+    if event.error is not None:
+        return f"asked to {event.action}: {event.error}"
+    saved = event.action == "checkpoint" and event.step > 0
+    return f"asked to {event.action}" + (f": saved at step {event.step}" if saved else "")
+
+
+def _end(event: EndEvent) -> str:
+    return f"{event.state} at step {event.step}" + (f": {event.reason}" if event.reason else "")
+
+
+EVENT_TEXTS: Mapping[type[Event], Callable[[Any], str]] = {
+    PreparingEvent: lambda event: event.message,
+    DatasetEvent: _dataset,
+    PrecisionEvent: _precision,
+    StartEvent: _start,
+    EpochEvent: epoch_text,
+    ExchangeEvent: lambda event: f"towers exchange {sum(event.bytes_per_image.values()):,.0f} bytes an image",
+    CheckpointEvent: _checkpoint,
+    ControlEvent: _control,
+    WarningEvent: lambda event: event.message,
+    ErrorEvent: lambda event: event.message,
+    EndEvent: _end,
+    UnknownEvent: lambda event: event.name,
+}
+"""How each kind of event is told."""
+
+UNLOGGED = (PreparingEvent, ExchangeEvent, CheckpointEvent, EndEvent, UnknownEvent)

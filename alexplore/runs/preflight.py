@@ -1,50 +1,163 @@
-"""What is refused before there is a run of it. A worker refuses the rest, which takes torch to see."""
+"""Checks of a run's config that need neither torch nor the machine that will train.
+
+A worker checks the rest before it trains: the GPUs there are, memory, the files of the data set.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from alexplore.core.settings import SettingError
+from alexplore.network.analysis import Analysis, analyse
+from alexplore.network.graph import Network
+from alexplore.network.shapes import elements, shape_text
 from alexplore.runs.config import RunConfig
+from alexplore.runs.datasets import DatasetFolderError, DatasetShape, dataset_shape
 
 
-def check_config(config: RunConfig) -> None:
-    """Refuse what no worker could train.
+@dataclass(frozen=True)
+class Fix:
+    """A change that removes a problem: `RunConfig.change(changes)` makes it, `text` is it in words."""
 
-    Raises:
-        SettingError: the work can't be shared among so many ranks, or there is no such data set.
+    text: str
+    changes: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a run can't be started.
+
+    `setting` is the one at fault: of `Recipe`, `Hardware` or `DataSource`, or `network`. `message` is one sentence that
+    names the fix, if there is one.
     """
-    check_ranks(config, config.hardware.gpus)
-    _check_data(config)
+
+    setting: str
+    message: str
+    fix: Fix | None = None
 
 
-def check_ranks(config: RunConfig, ranks: int | None) -> None:
-    """Refuse a number of ranks among which the work can't be shared; None stands for as many as suit it.
+def find_problems(config: RunConfig) -> tuple[Problem, ...]:
+    """Return everything that keeps a run with this config from being trained; nothing if it can be started."""
+    analysis = analyse(config.network)
+    network_problems = tuple(_network_problems(config, analysis))
+    return (
+        *network_problems,
+        *rank_problems(config, config.hardware.gpus),
+        *_data_problems(config, compare_outputs=not network_problems),
+    )
 
-    Raises:
-        SettingError: a batch has fewer images, or the network has not as many towers.
-    """
+
+def rank_problems(config: RunConfig, ranks: int | None) -> Iterator[Problem]:
+    """Yield why the work can't be shared among `ranks` processes; None stands for as many as suit it."""
     towers, batch = config.network.towers, config.recipe.batch_size
     if config.hardware.parallel == "towers":
         if towers < 2:
-            raise SettingError(
-                "--parallel towers: this network has no towers; set towers = 2, or train with --parallel data"
+            yield Problem(
+                "parallel",
+                "--parallel towers: this network has no towers; set towers = 2, or train with --parallel data",
+                Fix("train with --parallel data", {"parallel": "data"}),
             )
-        if ranks not in (None, towers):
-            raise SettingError(
-                f"--parallel towers: this network has {towers} towers, each for one rank, not for {ranks}"
+        elif ranks not in (None, towers):
+            yield Problem(
+                "gpus",
+                f"--parallel towers: this network has {towers} towers, each for one rank, not for {ranks}",
+                Fix(f"use --gpus {towers}", {"gpus": towers}),
             )
     elif ranks is not None and ranks > batch:
-        raise SettingError(
-            f"{ranks} ranks: a batch of {batch} images can't be shared among so many; use --gpus {batch} or less"
+        yield Problem(
+            "gpus",
+            f"{ranks} ranks: a batch of {batch} images can't be shared among so many; use --gpus {batch} or less",
+            Fix(f"use --gpus {batch}", {"gpus": batch}),
         )
 
 
-def _check_data(config: RunConfig) -> None:
-    if config.data.folder is None:
-        if config.recipe.dataset == "imagefolder":
-            raise SettingError(
-                "an image folder has to be named: --data DIR, with DIR/train/CLASS/*.jpg and DIR/val/CLASS/*.jpg"
+def fit_problems(network: Network, shape: DatasetShape) -> Iterator[Problem]:
+    """Yield why a network can't learn a data set: its input has other channels, or it has not one output a class."""
+    if network.input[0] != shape.channels:
+        fitting = network.with_input(shape.channels, *network.input[1:])
+        text = f"set input to {shape_text(fitting.input)}"
+        yield Problem(
+            "network",
+            f"images of {shape.name} have {shape.channels} channel{'s' * (shape.channels > 1)}, the network reads "
+            f"{network.input[0]}: {text}",
+            Fix(text, {"network": fitting}),
+        )
+    outputs = count_outputs(network)
+    if shape.classes is None or outputs in (None, shape.classes):
+        return
+    what = f"{shape.name} has {shape.classes} classes"
+    if network.classifier is None:
+        last = network.layers[-1].name
+        yield Problem("network", f"{what}, the network's last layer {last} has {outputs} outputs: change the network")
+        return
+    classifier = network.layers[network.classifier]
+    text = f"set its {classifier.produces} to {shape.classes}"
+    yield Problem(
+        "network",
+        f"{what}, the network's last layer with weights {classifier.name} has {outputs} outputs: {text}",
+        Fix(text, {"network": network.with_classes(shape.classes)}),
+    )
+
+
+def batch_problems(network: Network, images: int, batch_size: int) -> Iterator[Problem]:
+    """Yield why `images` can't be trained in batches of `batch_size`.
+
+    The last batch is one image, and a layer can't be trained on one: see `Layer.fewest_images`.
+    """
+    if batch_size != 1 and images % batch_size != 1:
+        return
+    for row in analyse(network).computed:
+        if row.layer.fewest_images(row.inputs) > 1:
+            fitting = next((size for size in range(batch_size + 1, batch_size + 10) if images % size != 1), None)
+            yield Problem(
+                "batch_size",
+                f"{row.layer.name} normalises over a batch, and the last batch of {images:,} images by {batch_size} is "
+                "one image: choose another batch_size",
+                Fix(f"set batch_size to {fitting}", {"batch_size": fitting}) if fitting else None,
             )
-    elif not Path(config.data.folder).expanduser().is_dir():
-        raise SettingError(f"--data {config.data.folder}, where the data set is to be looked for, is not a folder")
+            return
+
+
+def count_outputs(network: Network) -> int | None:
+    """Return how many numbers the network gives for an image; None where a broken layer leaves that open."""
+    if network.classes is not None:
+        return network.classes
+    output = analyse(network).rows[-1].output
+    return None if output is None else elements(output)
+
+
+def _network_problems(config: RunConfig, analysis: Analysis) -> Iterator[Problem]:
+    broken = analysis.broken
+    if broken is not None:
+        fix = broken.fixes[0] if broken.fixes else None
+        yield Problem(
+            "network",
+            f"{config.preset} can't train: {broken.error}",
+            Fix(fix.text, {"network": fix.network}) if fix else None,
+        )
+        return
+    output = analysis.rows[-1].output
+    if output is not None and len(output) != 1:
+        yield Problem(
+            "network",
+            f"{config.preset} can't train: the network ends in a {shape_text(output)} map, not in one number for each "
+            "class: end it with flatten and linear layers",
+        )
+
+
+def _data_problems(config: RunConfig, *, compare_outputs: bool) -> Iterator[Problem]:
+    folder = config.data.folder
+    if folder is not None and not Path(folder).expanduser().is_dir():
+        yield Problem("folder", f"--data {folder}, where the data set is to be looked for, is not a folder")
+        return
+    try:
+        shape = dataset_shape(config)
+    except DatasetFolderError as error:
+        yield Problem("folder", str(error))
+        return
+    if compare_outputs:
+        yield from fit_problems(config.network, shape)
+    if shape.train_images is not None:
+        yield from batch_problems(config.network, shape.train_images, config.recipe.batch_size)

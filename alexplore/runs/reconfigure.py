@@ -1,4 +1,4 @@
-"""Changing what a run was asked for, before it is resumed."""
+"""Changing the recipe of a run before it is resumed."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ CHANGEABLE = (
     "epochs", "lr", "momentum", "weight_decay", "bias_lr", "schedule", "warmup_epochs", "step_epochs", "gamma",
     "patience", "reductions", "label_smoothing", "precision", "horizontal_flip", "color_noise", "checkpoint_minutes",
 )  # fmt: skip
-"""Keys of a recipe that checkpoints don't depend on: batches, weights and the optimizer's state stay what they are."""
+"""Keys of a recipe that checkpoints don't depend on: batches, weights and the optimizer's state keep their meaning."""
 
 
 def change_run(run: RunDirectory, changes: Mapping[str, Any]) -> None:
-    """Change a run's recipe in its config.json; a resumed run goes on by it from the last checkpoint.
+    """Change a run's recipe in its config.json; a resumed run follows it from the last checkpoint on.
 
     Raises:
         SettingError: a key is unknown or can't be changed any more, or a value is not allowed.
-        RunError: a worker is at it, or the file can't be written.
+        RunError: a worker trains the run, or the file can't be written.
     """
     config = run.config()
     changed = replace(config, recipe=change_recipe(config.recipe, changes))
@@ -34,7 +34,7 @@ def change_run(run: RunDirectory, changes: Mapping[str, Any]) -> None:
             "Start a new run for it"
         )
     if read_status(run).live:
-        raise RunError(f"{run.name} is being trained; stop it first: alexplore runs stop {run.name}")
+        raise RunError(f"{run.name} is being trained; stop it first with: {run.command('stop')}")
     try:
         write_atomically(run.config_file, changed.to_json())
     except OSError as error:

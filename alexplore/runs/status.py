@@ -1,7 +1,7 @@
-"""How a run is going: what its worker last wrote, and whether that worker still lives.
+"""The state of a run: what its worker wrote last, and whether the worker still lives.
 
-A worker holds a lock on worker.lock for as long as it lives, so a run that says `running` and whose lock is free has
-crashed. Nothing is concluded from process numbers or from silence.
+A worker holds a lock on worker.lock as long as it lives. A run whose status says `running` and whose lock is free has
+crashed. Nothing is concluded from process numbers or from the time since the last update.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 
 from alexplore.core.atomic_files import read_json, write_atomically
-from alexplore.runs.directory import RunDirectory, RunError
+from alexplore.runs.directory import RunDirectory, RunError, creation_time
 
 LIVE = ("starting", "running", "paused")
 ENDED = ("stopped", "finished", "failed", "crashed")
@@ -23,7 +23,11 @@ ENDED = ("stopped", "finished", "failed", "crashed")
 
 @dataclass(frozen=True)
 class Status:
-    """What status.json says, or `crashed` where its writer is gone."""
+    """What status.json holds, or `crashed` if its writer is gone.
+
+    `step` counts updates of the weights, `epoch` passes over the training images (a fraction); `updated` is in seconds
+    since 1970. `reason` is why the run ended, or while it starts what it waits for.
+    """
 
     state: str
     pid: int | None = None
@@ -35,19 +39,19 @@ class Status:
 
     @property
     def live(self) -> bool:
-        """Whether a worker is at it."""
+        """Whether a worker trains the run, or is about to."""
         return self.state in LIVE
 
     @property
-    def silence(self) -> float:
-        """Seconds without a word of a worker that has work to do; 0 where nothing is to be heard."""
+    def heartbeat_age(self) -> float:
+        """Seconds since the last update by a worker that is busy; 0 if none is, as in a pause."""
         if self.state not in ("starting", "running") or not self.updated:
             return 0.0
         return max(0.0, time.time() - self.updated)
 
     @property
     def resumable(self) -> bool:
-        """Whether it ended before it was finished."""
+        """Whether the run ended before it was finished."""
         return self.state in ("stopped", "failed", "crashed")
 
 
@@ -56,32 +60,32 @@ def write_status(run: RunDirectory, status: Status) -> None:
     write_atomically(run.status_file, json.dumps(asdict(status)) + "\n")
 
 
-# A launcher waits this long at most for its worker to take the lock; until then a run without a status is starting.
 STARTING_SECONDS = 30.0
+"""The longest time in which a new worker takes the lock; until then a new run without a status is starting."""
 
 
 def read_status(run: RunDirectory) -> Status:
-    """What status.json says, checked against the lock."""
+    """Return what status.json holds, checked against the lock."""
     written = _parse(read_json(run.status_file))
     if written is None:
-        young = time.time() - _created(run) < STARTING_SECONDS
+        young = time.time() - creation_time(run) < STARTING_SECONDS
         if young or is_locked(run):
             return Status("starting")
         return Status("crashed", reason="the worker ended before it wrote a status")
     if written.live and not is_locked(run):
-        # It may have ended properly between the two looks.
+        # It may have ended in order after status.json was read.
         latest = _parse(read_json(run.status_file)) or written
         if latest.live:
             where = f"epoch {latest.epoch:.2f}, step {latest.step}"
-            return replace(latest, state="crashed", reason=f"the worker died without a word at {where}")
+            return replace(latest, state="crashed", reason=f"the worker died at {where} without giving a reason")
         return latest
     return written
 
 
 def is_locked(run: RunDirectory) -> bool:
-    """Whether a worker of this or another machine holds the run's lock.
+    """Return whether a worker of this or another machine holds the run's lock.
 
-    Not to be asked by the worker itself: closing the file would give up its lock.
+    The worker itself must not call this: closing the file would give up its lock.
     """
     try:
         descriptor = os.open(run.lock_file, os.O_RDONLY)
@@ -99,7 +103,7 @@ def is_locked(run: RunDirectory) -> bool:
 
 @contextmanager
 def worker_lock(run: RunDirectory) -> Iterator[None]:
-    """Hold the run's lock; it goes with the process, however that ends.
+    """Hold the run's lock; the system frees it when the process ends, in whatever way.
 
     Raises:
         RunError: another worker holds it.
@@ -113,7 +117,7 @@ def worker_lock(run: RunDirectory) -> Iterator[None]:
 
 
 def _lock(descriptor: int, run: RunDirectory) -> None:
-    for _ in range(50):  # a reader's look holds the lock for a moment
+    for _ in range(50):  # `is_locked` in another process holds the lock for a moment
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -121,13 +125,6 @@ def _lock(descriptor: int, run: RunDirectory) -> None:
         else:
             return
     raise RunError(f"{run.name} is already being trained by another worker")
-
-
-def _created(run: RunDirectory) -> float:
-    try:
-        return run.config_file.stat().st_mtime
-    except OSError:
-        return 0.0
 
 
 def _parse(values: dict[str, object] | None) -> Status | None:

@@ -10,10 +10,10 @@ import torch
 
 from alexplore.core.cpu_count import processors
 from alexplore.core.formatting import bytes_text
-from alexplore.core.settings import SettingError
 from alexplore.network.analysis import analyse
-from alexplore.runs import preflight
 from alexplore.runs.config import Hardware, RunConfig, in_group
+from alexplore.runs.preflight import rank_problems
+from alexplore.runs.protocol import StartEvent
 from alexplore.training.errors import UsageError
 from alexplore.training.parallel.ranks import Ranks
 from alexplore.training.parallel.towers import place
@@ -66,10 +66,8 @@ def check_ranks(config: RunConfig, ranks: int) -> None:
     Raises:
         UsageError: a batch has fewer images, or the network can't be split into as many towers.
     """
-    try:
-        preflight.check_ranks(config, ranks)
-    except SettingError as error:
-        raise UsageError(str(error)) from None
+    for problem in rank_problems(config, ranks):
+        raise UsageError(problem.message)
     if config.hardware.parallel == "towers":
         place(config.network)
 
@@ -102,9 +100,9 @@ def device_name(device: torch.device) -> str:
 
 def set_threads(device: torch.device, ranks: Ranks, history: History) -> int:
     """Give this rank its share of the cores, or as many threads as the run began with, whose sums add up alike."""
-    earlier = history.last("start") or {}
-    if device.type == "cpu" and earlier.get("device") == "cpu" and earlier.get("ranks") == ranks.size:
-        torch.set_num_threads(int(earlier["threads"]))
+    earlier = history.last(StartEvent)
+    if earlier and device.type == earlier.device == "cpu" and earlier.ranks == ranks.size:
+        torch.set_num_threads(earlier.threads)
     elif ranks.size > 1:
         torch.set_num_threads(max(1, processors() // ranks.local_size))
     return torch.get_num_threads()

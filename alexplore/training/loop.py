@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.directory import RunDirectory
+from alexplore.runs.protocol import CheckpointEvent, ControlEvent, EpochEvent, ExchangeEvent, WarningEvent
 from alexplore.training import checkpoint
 from alexplore.training.data import DataError, Dataset, Preprocess, left_out
 from alexplore.training.errors import CheckpointError, NotFiniteError, Stopped
@@ -30,7 +31,7 @@ from alexplore.training.parallel.ranks import Ranks
 from alexplore.training.parallel.towers import TowerState, exchanged
 from alexplore.training.precision import Precision
 from alexplore.training.randomness import epoch_order, seed_for
-from alexplore.training.run_writer import Journal
+from alexplore.training.run_writer import RunWriter
 from alexplore.training.sync_points import Pulse, Wishes
 
 PAUSE_SECONDS = 0.2
@@ -99,7 +100,7 @@ class Trainer:
         macs: int,
         ranks: Ranks,
         pulse: Pulse,
-        journal: Journal,
+        journal: RunWriter,
         progress: Progress,
     ) -> None:
         """`objective` wraps `model`, perhaps with the exchange of gradients between ranks."""
@@ -212,7 +213,7 @@ class Trainer:
             "lr": learning_rate(self.recipe, at.step - 1, self.steps_per_epoch, at.plateau.reductions),
             "images_per_second": round(self.rate, 1),
         }
-        self.journal.metrics(at.step, at.step / self.steps_per_epoch, **values)
+        self.journal.metrics(at.step, at.step / self.steps_per_epoch, values)
         return values
 
     def _evaluate(self) -> Result:
@@ -242,20 +243,16 @@ class Trainer:
         values = result.values(len(self.dataset.classes))
         epoch = at.epoch + 1
         damaged = self._count_damaged()
-        self.journal.metrics(at.step, epoch, **at.last_line, **values)
-        train = {"train/loss": at.whole.mean_loss, "train/acc": at.whole.accuracy}
-        self.journal.event(
-            "epoch",
-            epoch=epoch,
-            step=at.step,
-            **train,
+        self.journal.metrics(at.step, epoch, {**at.last_line, **values})
+        metrics = {
+            "train/loss": at.whole.mean_loss,
+            "train/acc": at.whole.accuracy,
             **values,
-            seconds=round(at.seconds, 3),
-            images_per_second=round(at.whole.images / max(at.epoch_seconds, 1e-6), 1),
-            **({"damaged": damaged} if damaged else {}),
-        )
+            "images_per_second": round(at.whole.images / max(at.epoch_seconds, 1e-6), 1),
+        }
+        self.journal.event(EpochEvent(epoch, at.step, metrics, round(at.seconds, 3), damaged))
         if self.ranks.towers:
-            self.journal.event("exchange", bytes_per_image=exchanged(self.model))
+            self.journal.event(ExchangeEvent(exchanged(self.model)))
         best = at.best is None or result.accuracy > at.best
         self.progress = replace(
             at,
@@ -276,7 +273,7 @@ class Trainer:
         for split in (self.dataset.train, self.dataset.val):
             met = self.ranks.union(split.damaged)
             for path in met.keys() - split.damaged.keys():
-                self.journal.event("warning", message=left_out(path, met[path]))
+                self.journal.event(WarningEvent(left_out(path, met[path])))
             split.damaged.update(met)
             count += len(met)
         return count
@@ -306,8 +303,8 @@ class Trainer:
         if wishes.stop or wishes.checkpoint:
             self._save()
         for request in wishes.requests:
-            failed = {"error": self.unsaved} if self.unsaved and request.action in SAVING else {}
-            self.journal.event("control", request=request.id, action=request.action, step=self.progress.step, **failed)
+            error = self.unsaved if request.action in SAVING else None
+            self.journal.event(ControlEvent(request.id, request.action, self.progress.step, error))
         if wishes.stop:
             raise Stopped(self.unsaved)
 
@@ -328,10 +325,10 @@ class Trainer:
                 checkpoint.save(self.run.checkpoints_folder, weights, state, best=best, **where)
             except CheckpointError as error:
                 self.unsaved = f"no checkpoint at step {at.step}: {error}"
-                self.journal.event("warning", message=self.unsaved)
+                self.journal.event(WarningEvent(self.unsaved))
             else:
                 seconds = round(time.monotonic() - started, 3)
-                self.journal.event("checkpoint", step=at.step, epoch=at.epoch, best=best, seconds=seconds)
+                self.journal.event(CheckpointEvent(at.step, at.epoch, best, seconds))
         self.journal.sync()
         self.saved_at = time.monotonic()
         self.clock += self.saved_at - started

@@ -1,4 +1,7 @@
-"""What a worker says of itself: status.json, events.jsonl and metrics.jsonl. No torch, so that it can say so early."""
+"""What a worker writes about its run: status.json, events.jsonl and metrics.jsonl.
+
+No torch here: a worker writes its first status before it imports torch.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,24 @@ import socket
 import sys
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from alexplore.runs.directory import RunDirectory
-from alexplore.runs.lines import LineReader, LineWriter
+from alexplore.runs.lines import LineWriter
+from alexplore.runs.messages import event_text
+from alexplore.runs.protocol import (
+    EndEvent,
+    ErrorEvent,
+    Event,
+    EventLine,
+    EventType,
+    MetricsLine,
+    event_record,
+    metrics_record,
+)
+from alexplore.runs.reader import RunReader
 from alexplore.runs.status import Status, write_status
 
 STATUS_SECONDS = 1.0
@@ -20,53 +36,56 @@ KEPT_LINES = 10_000
 
 @dataclass(frozen=True)
 class History:
-    """What earlier attempts left in events.jsonl."""
+    """What earlier attempts wrote to events.jsonl."""
 
     attempts: int = 0
-    events: tuple[dict[str, Any], ...] = ()
+    lines: tuple[EventLine, ...] = ()
 
-    def last(self, event: str) -> dict[str, Any] | None:
-        """The last event of a kind."""
-        return next((e for e in reversed(self.events) if e.get("event") == event), None)
+    def last(self, kind: type[EventType]) -> EventType | None:
+        """Return the last event of a kind."""
+        return next((line.event for line in reversed(self.lines) if isinstance(line.event, kind)), None)
 
 
 def read_history(run: RunDirectory) -> History:
-    """Read events.jsonl whole."""
-    events = tuple(LineReader(run.events_file).read_all())
-    attempts = max((int(e["attempt"]) for e in events if isinstance(e.get("attempt"), int)), default=-1) + 1
-    return History(attempts, events)
+    """Read events.jsonl."""
+    lines = tuple(RunReader(run).events())
+    return History(max((line.head.attempt for line in lines), default=-1) + 1, lines)
 
 
-class Journal:
-    """The one writer of a run's status, events and metrics.
+class RunWriter:
+    """Writes the status, the events and the metrics of a run; a run has one at a time.
 
-    A full disk stops no training: lines that can't be written are kept (the last 10,000) and written when they can be.
+    A full disk does not stop the training: lines that can't be written are kept, the last 10,000, and written later.
     """
 
     def __init__(self, run: RunDirectory, attempt: int, pid: int | None = None) -> None:
-        """`pid` is the process to be shown as the worker, this one if left out."""
+        """`pid` is the process that the status names as the worker; this one if left out."""
         self._run = run
         self._status = Status("starting", pid or os.getpid(), socket.gethostname())
         self._written_at = 0.0
-        self._events = _Lines(LineWriter(run.events_file, attempt))
-        self._metrics = _Lines(LineWriter(run.metrics_file, attempt))
+        self._events = _PatientWriter(LineWriter(run.events_file, attempt))
+        self._metrics = _PatientWriter(LineWriter(run.metrics_file, attempt))
 
-    def event(self, event: str, **details: Any) -> None:
-        """Append to events.jsonl, and say it in console.log."""
-        self._events.append(event=event, **details)
-        told = " ".join(f"{key}={value}" for key, value in details.items())
-        print(f"{time.strftime('%H:%M:%S')} {event} {told}".rstrip(), flush=True)
+    def event(self, event: Event) -> None:
+        """Append an event to events.jsonl, and print it, which console.log keeps."""
+        self._events.append(event_record(event))
+        if not isinstance(event, ErrorEvent):  # the worker prints errors itself
+            print(f"{time.strftime('%H:%M:%S')} {event_text(event)}", flush=True)
 
-    def metrics(self, step: int, epoch: float, **values: float) -> None:
-        """Append to metrics.jsonl."""
-        self._metrics.append(step=step, epoch=round(epoch, 6), **values)
+    def metrics(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
+        """Append metrics by their keys to metrics.jsonl.
 
-    def starting(self, doing: str) -> None:
-        """Tell whoever waits what for."""
-        self._write(replace(self._status, state="starting", reason=doing))
+        Raises:
+            KeyError: a metric is not declared in `protocol.METRICS`.
+        """
+        self._metrics.append(metrics_record(MetricsLine(step, round(epoch, 6), values)))
+
+    def starting(self, reason: str) -> None:
+        """Set the status to `starting`, with what the run waits for."""
+        self._write(replace(self._status, state="starting", reason=reason))
 
     def at(self, state: str, step: int, epoch: float) -> None:
-        """Where the training is; written at most once a second unless the state changes."""
+        """Update the status; it is written at most once a second unless the state changes."""
         status = replace(self._status, state=state, step=step, epoch=round(epoch, 6), reason=None)
         if state != self._status.state or time.monotonic() - self._written_at > STATUS_SECONDS:
             self._write(status)
@@ -74,8 +93,8 @@ class Journal:
             self._status = status
 
     def end(self, state: str, reason: str | None = None) -> None:
-        """The last word: finished, stopped or failed."""
-        self.event("end", state=state, step=self._status.step, reason=reason)
+        """Write the end of the attempt: finished, stopped or failed."""
+        self.event(EndEvent(state, self._status.step, reason))
         self.sync()
         self._write(replace(self._status, state=state, reason=reason))
 
@@ -93,14 +112,39 @@ class Journal:
             print(f"warning: status.json: {error.strerror}", file=sys.stderr, flush=True)
 
 
-class _Lines:
-    """A line writer that outlasts a full disk."""
+class NullRunWriter(RunWriter):
+    """Writes nothing: for the ranks but the first."""
+
+    def __init__(self) -> None:
+        pass
+
+    def event(self, event: Event) -> None:
+        pass
+
+    def metrics(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
+        pass
+
+    def at(self, state: str, step: int, epoch: float) -> None:
+        pass
+
+    def end(self, state: str, reason: str | None = None) -> None:
+        pass
+
+    def sync(self) -> None:
+        pass
+
+    def starting(self, reason: str) -> None:
+        pass
+
+
+class _PatientWriter:
+    """A line writer that keeps what it can't write until it can."""
 
     def __init__(self, writer: LineWriter) -> None:
         self._writer = writer
-        self._waiting: deque[dict[str, Any]] = deque(maxlen=KEPT_LINES)
+        self._waiting: deque[Mapping[str, Any]] = deque(maxlen=KEPT_LINES)
 
-    def append(self, **record: Any) -> None:
+    def append(self, record: Mapping[str, Any]) -> None:
         self._waiting.append(record)
         try:
             while self._waiting:
@@ -115,28 +159,3 @@ class _Lines:
             self._writer.sync()
         except OSError as error:
             print(f"warning: {error.strerror}", file=sys.stderr, flush=True)
-
-
-class SilentJournal(Journal):
-    """Of the ranks that write nothing."""
-
-    def __init__(self) -> None:
-        pass
-
-    def event(self, event: str, **details: Any) -> None:
-        pass
-
-    def metrics(self, step: int, epoch: float, **values: float) -> None:
-        pass
-
-    def at(self, state: str, step: int, epoch: float) -> None:
-        pass
-
-    def end(self, state: str, reason: str | None = None) -> None:
-        pass
-
-    def sync(self) -> None:
-        pass
-
-    def starting(self, doing: str) -> None:
-        pass

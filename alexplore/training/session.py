@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import partial
-from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from alexplore.core.atomic_files import write_atomically
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network
-from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import RunConfig
-from alexplore.runs.control import pending
+from alexplore.runs.control import Request, pending
 from alexplore.runs.directory import RunDirectory
+from alexplore.runs.protocol import (
+    ControlEvent,
+    DatasetEvent,
+    PrecisionEvent,
+    PreparingEvent,
+    StartEvent,
+    WarningEvent,
+)
 from alexplore.training import checkpoint
 from alexplore.training.data import Dataset, Preprocess, left_out, open_dataset
 from alexplore.training.errors import Stopped
@@ -27,16 +31,13 @@ from alexplore.training.model.shared_batch_norm import share_statistics
 from alexplore.training.nonfinite import Guard
 from alexplore.training.optim import make_optimizer
 from alexplore.training.parallel.ranks import Ranks
-from alexplore.training.parallel.towers import TowerState, build_tower, count_anew
-from alexplore.training.precision import CANDIDATES, PLAIN, Precision, matmul_peak, time_each
+from alexplore.training.parallel.towers import TowerState, build_tower
+from alexplore.training.precision import Precision
+from alexplore.training.precision_choice import choose_precision, kept_choice
 from alexplore.training.randomness import seed_for
-from alexplore.training.run_writer import History, Journal
+from alexplore.training.run_writer import History, RunWriter
 from alexplore.training.signals import Signals
 from alexplore.training.sync_points import Pulse
-
-FEW_IMAGES = 4
-PLAINEST = "fp32"
-CLEARLY = 1.1  # times as fast: timings of one run and the next differ by as much
 
 
 def train(
@@ -44,7 +45,7 @@ def train(
     config: RunConfig,
     ranks: Ranks,
     device: torch.device,
-    journal: Journal,
+    journal: RunWriter,
     history: History,
     signals: Signals,
 ) -> None:
@@ -58,7 +59,7 @@ def train(
 
     def starting(doing: str) -> None:
         for request in pending(run) if ranks.rank == 0 else ():
-            journal.event("control", request=request.id, step=0, **_answer(request.action))
+            journal.event(_answer(request))
             signals.stop = signals.stop or request.action == "stop"
         if signals.stop:
             raise Stopped
@@ -69,16 +70,16 @@ def train(
     def report(line: str) -> None:
         """What opening and reading the data have to say: before training what is waited for, then a warning."""
         if begun:
-            journal.event("warning", message=line)
+            journal.event(WarningEvent(line))
         else:
-            journal.event("preparing", message=line)
+            journal.event(PreparingEvent(line))
             starting(line)
 
     recipe, network = config.recipe, config.network
     check_classifier(network)
     if device.type == "cpu" and ranks.size > 1:
         rehearsal = f"no GPU: rehearsing on {ranks.size} CPU processes (gloo) what {ranks.size} GPUs would do"
-        journal.event("warning", message=rehearsal)
+        journal.event(WarningEvent(rehearsal))
     threads = set_threads(device, ranks, history)
 
     starting(f"loading {recipe.dataset}")
@@ -92,17 +93,17 @@ def train(
         share_statistics(model)
     held = TowerState(network, ranks.rank) if ranks.towers else checkpoint.WholeState()
     saved = ranks.first(
-        lambda: checkpoint.load(run.checkpoints_folder, lambda message: journal.event("warning", message=message))
+        lambda: checkpoint.load(run.checkpoints_folder, lambda message: journal.event(WarningEvent(message)))
     )
     if saved is not None:
         held.load_weights(model, saved.weights)
 
-    choice = _kept_choice(recipe, device, history)
-    if not choice:
-        starting("measuring precision" if recipe.precision == "auto" else "measuring the machine")
-        choice = _measured_choice(recipe, model, dataset, preprocess, ranks)
-    journal.event("precision", **choice)
-    precision = Precision(choice["precision"], device)
+    choice = kept_choice(recipe, device, history.last(PrecisionEvent))
+    if choice is None:
+        starting("timing fp32 and bf16" if recipe.precision == "auto" else "timing a matrix multiplication")
+        choice = choose_precision(recipe, model, dataset, preprocess, ranks)
+    journal.event(choice)
+    precision = Precision(choice.precision, device)
 
     optimizer = make_optimizer(recipe, model)
     guard = Guard(optimizer, device, scaled=precision.scaled, agree=ranks.agree)
@@ -112,17 +113,18 @@ def train(
         guard.load(saved.state["guard"])
         progress = Progress.from_dict(saved.state["progress"])
     journal.event(
-        "start",
-        device=device.type,
-        device_name=device_name(device),
-        threads=threads,
-        ranks=ranks.size,
-        parallel=config.hardware.parallel,
-        precision=precision.name,
-        step=progress.step,
-        recipe=recipe.to_dict(defaults=False),
-        flops_per_image=_training_flops(network),
-        peak_flops=choice["peak_flops"] * ranks.size,
+        StartEvent(
+            device=device.type,
+            device_name=device_name(device),
+            threads=threads,
+            ranks=ranks.size,
+            parallel=config.hardware.parallel,
+            precision=precision.name,
+            step=progress.step,
+            recipe=recipe.to_dict(defaults=False),
+            flops_per_image=_training_flops(network),
+            peak_flops=choice.peak_flops * ranks.size,
+        )
     )
     begun = True
     for path, reason in {**dataset.train.damaged, **dataset.val.damaged}.items():
@@ -146,9 +148,10 @@ def train(
     ).train()
 
 
-def _answer(action: str) -> dict[str, str]:
-    """To a request that comes before training begins."""
-    return {"action": action, **({"error": "training has not begun"} if action == "checkpoint" else {})}
+def _answer(request: Request) -> ControlEvent:
+    """Return the answer to a request that comes before training begins."""
+    error = "training has not begun" if request.action == "checkpoint" else None
+    return ControlEvent(request.id, request.action, step=0, error=error)
 
 
 def _open_data(
@@ -156,74 +159,16 @@ def _open_data(
     config: RunConfig,
     ranks: Ranks,
     device: torch.device,
-    journal: Journal,
+    journal: RunWriter,
     report: Callable[[str], None],
 ) -> tuple[Dataset, Preprocess]:
     """The data set and what is done to its images; what it is like is written down for later questions."""
     dataset = ranks.first(lambda: open_dataset(config, device, report))
     if ranks.rank == 0:
         write_atomically(run.dataset_file, json.dumps(dataset.to_dict()) + "\n")
-    sizes = {"train": len(dataset.train), "val": len(dataset.val), "classes": len(dataset.classes)}
-    journal.event("dataset", name=dataset.name, **sizes, synthetic=dataset.synthetic)
+    sizes = len(dataset.train), len(dataset.val), len(dataset.classes)
+    journal.event(DatasetEvent(dataset.name, *sizes, synthetic=dataset.synthetic))
     return dataset, Preprocess(config.recipe, config.network.input, dataset, device)
-
-
-def _kept_choice(recipe: Recipe, device: torch.device, history: History) -> dict[str, Any]:
-    """The precision that an earlier attempt began with on such a device, with its timings; empty without one."""
-    earlier = history.last("precision") or {}
-    if earlier.get("device") != device.type or recipe.precision not in ("auto", earlier.get("precision")):
-        return {}
-    return {
-        **{key: earlier.get(key) for key in ("precision", "device", "peak_flops", "seconds", "images")},
-        "kept": True,
-    }
-
-
-def _measured_choice(
-    recipe: Recipe, model: nn.Module, dataset: Dataset, preprocess: Preprocess, ranks: Ranks
-) -> dict[str, Any]:
-    """The precision to train in: the recipe's, or the one whose steps on a real batch are the faster on all ranks."""
-    device = preprocess.device
-    images, seconds = 0, dict[str, float]()
-    name = recipe.precision
-    if name == "auto":
-        images, seconds = _time_precisions(recipe, model, dataset, preprocess, ranks)
-        fastest = min(CANDIDATES, key=lambda candidate: seconds[candidate])
-        name = fastest if seconds[fastest] * CLEARLY < seconds[PLAINEST] else PLAINEST
-    peak = matmul_peak(device, name)
-    return {"precision": name, "device": device.type, "images": images, "seconds": seconds, "peak_flops": peak}
-
-
-def _time_precisions(
-    recipe: Recipe, model: nn.Module, dataset: Dataset, preprocess: Preprocess, ranks: Ranks
-) -> tuple[int, dict[str, float]]:
-    """How many images were taken, and the seconds of a forward and a backward pass over them; the model stays as it is.
-
-    They are this rank's share of a batch, or a few where those show one way to be twice as fast or more: on some
-    processors a whole batch in bf16 would take minutes.
-    """
-    share = min(ranks.share_size(recipe.batch_size), len(dataset.train))
-    images, labels = next(dataset.train.batches(torch.arange(share), share))
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    model.train()
-    count, seconds = 0, dict[str, float]()
-    few = preprocess.device.type == "cpu" and recipe.batch_size > FEW_IMAGES * ranks.data_size  # the same on all ranks
-    for count in (min(FEW_IMAGES, share), share) if few else (share,):
-        inputs = preprocess.train(images[:count], seed=0)
-
-        def task(name: str, inputs: Tensor = inputs, labels: Tensor = labels[:count]) -> None:
-            loss, _ = Objective(model, recipe, Precision(name, preprocess.device))(inputs, labels)
-            loss.backward()
-            model.zero_grad()
-
-        seconds = time_each({name: partial(task, name) for name in CANDIDATES}, preprocess.device, ranks.slowest)
-        if max(seconds.values()) > PLAIN * min(seconds.values()):
-            break
-    with torch.no_grad():
-        for name, buffer in model.named_buffers():
-            buffer.copy_(buffers[name])
-    count_anew(model)
-    return count, {name: round(value, 6) for name, value in seconds.items()}
 
 
 def _training_flops(network: Network) -> int:

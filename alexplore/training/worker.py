@@ -22,9 +22,10 @@ from alexplore.core.errors import DONE, FAILED, STOPPED, WRONG_USE, AlexploreErr
 from alexplore.runs.config import RunConfig, in_group
 from alexplore.runs.control import forget_requests, leave_request
 from alexplore.runs.directory import RunDirectory
+from alexplore.runs.protocol import ErrorEvent
 from alexplore.runs.status import ENDED, worker_lock
 from alexplore.training.errors import RankError, Stopped
-from alexplore.training.run_writer import Journal, SilentJournal, read_history
+from alexplore.training.run_writer import NullRunWriter, RunWriter, read_history
 from alexplore.training.signals import Signals
 
 LAUNCHER = "ALEXPLORE_LAUNCHER"
@@ -62,7 +63,7 @@ def main(arguments: list[str]) -> int:
 def _be_worker(run: RunDirectory, config: RunConfig) -> int:
     """Train as the only rank, or launch several."""
     history = read_history(run)
-    journal = Journal(run, history.attempts)
+    journal = RunWriter(run, history.attempts)
     if history.attempts:
         forget_requests(run)  # asked of a worker that is gone
     if _epochs_done(run) >= config.recipe.epochs:
@@ -88,7 +89,7 @@ def _be_worker(run: RunDirectory, config: RunConfig) -> int:
     return _guarded(journal, work)
 
 
-def _launch(run: RunDirectory, ranks: int, journal: Journal, signals: Signals) -> int:
+def _launch(run: RunDirectory, ranks: int, journal: RunWriter, signals: Signals) -> int:
     """Launch ranks and wait for them; the first of them writes how it goes, and how it ended."""
     from alexplore.training.parallel.launcher import launch_ranks
 
@@ -119,7 +120,7 @@ def _be_rank(run: RunDirectory, config: RunConfig) -> int:
     signals = Signals()
     with worker_lock(run) if rank == 0 and not launcher else nullcontext():
         history = read_history(run)
-        journal = Journal(run, history.attempts, launcher or os.getpid()) if rank == 0 else SilentJournal()
+        journal = RunWriter(run, history.attempts, launcher or os.getpid()) if rank == 0 else NullRunWriter()
         journal.starting("importing torch")
 
         def work() -> int:
@@ -139,14 +140,14 @@ def _be_rank(run: RunDirectory, config: RunConfig) -> int:
     return DONE if code == STOPPED else code  # whoever launched it takes all else for a failure
 
 
-def _guarded(journal: Journal, work: Callable[[], int], who: str = "") -> int:
+def _guarded(journal: RunWriter, work: Callable[[], int], who: str = "") -> int:
     """Do the work, and write down how it ended where it ended early; the exit code."""
 
     def failed(reason: str) -> None:
         if reason == ANOTHER_RANK and _launched():
             return  # the launcher knows which; if it died without a word, that is for readers to say
         print(f"error: {who}{reason}", file=sys.stderr, flush=True)
-        journal.event("error", message=reason)
+        journal.event(ErrorEvent(reason))
         journal.end("failed", reason)
 
     try:

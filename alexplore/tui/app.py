@@ -1,4 +1,4 @@
-"""The app: three modes, and what every one of them has."""
+"""The app: three modes (Explore, Train, Runs), what works in each of them, and the requests that screens post."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual import work
+from textual import on, work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
@@ -16,13 +16,16 @@ from textual.events import ScreenResume
 from textual.screen import Screen
 
 from alexplore.presets.preset import Preset
-from alexplore.tui.edit_session import Workspace
+from alexplore.tui.messages import ModeRequested, OpenRequested, PlanRequested, WatchRequested
 from alexplore.tui.screens.explore import ExploreScreen
+from alexplore.tui.state import AppState, Mode
 
 if TYPE_CHECKING:
     from alexplore.runs.directory import RunDirectory
+
 HERE = Path(__file__).parent
 WIDE, HIGH = 110, 30  # columns and lines from which there is room for more
+TEXTUAL_COMMANDS = ("Theme", "Screenshot", "Maximize", "Minimize")  # of Textual's own commands, those that we offer
 
 
 class ExploreApp(App[None]):
@@ -42,68 +45,94 @@ class ExploreApp(App[None]):
     ]
 
     def __init__(self, preset: Preset, runs_folder: Path, attached: RunDirectory | None = None) -> None:
+        """Open a preset, and watch the run `attached` if one is given."""
         super().__init__()
-        self.workspace = Workspace(preset)
-        self.runs_folder = runs_folder
-        self.attached = attached
-        self.planning = False  # another run: Train shows its form though a run is attached
+        self.state = AppState(preset, runs_folder)
+        if attached is not None:
+            self.state.watch(attached)
         self.farewell = ""
-        self._leaving = False
+        self._asking_to_leave = False
 
     def on_ready(self) -> None:
-        """What the app is made of stays: the garbage collector need not look through it between keystrokes."""
+        """Keep the garbage collector from scanning what the app is made of between keystrokes."""
         gc.freeze()
 
     def on_mount(self) -> None:
-        """Go to the run that was asked for."""
-        if self.attached:
+        """Show the run that was asked for."""
+        if self.state.watched:
             self.action_mode("train")
 
-    # The modes are screens: Explore lies below, Train or Runs upon it. Textual's own modes would read every style twice
-    # before the first screen.
+    # The modes are screens: Explore lies below, Train or Runs on top of it. Textual's own modes would read every style
+    # twice before the first screen.
 
     def get_default_screen(self) -> Screen[None]:
-        """Explore, which the app opens with."""
-        width, height = self.size  # Textual sets the classes of a size itself, but after it has laid the screen out
+        """Return Explore, which the app opens with."""
+        width, height = self.size  # Textual sets the classes of a size itself, but only after the first layout
         classes = f"{'-wide' if width >= WIDE else '-narrow'} {'-high' if height >= HIGH else '-low'}"
-        return ExploreScreen(self.workspace, classes)
+        return ExploreScreen(self.state.session, classes)
 
     @property
     def explore(self) -> ExploreScreen:
-        """What lies below Train and Runs."""
+        """The screen below Train and Runs."""
         screen = self.screen_stack[0]
         assert isinstance(screen, ExploreScreen)
         return screen
 
-    def _open(self, mode: str) -> Screen[None]:
+    def _new_screen(self, mode: Mode) -> Screen[None]:
         if mode == "train":
             from alexplore.tui.screens.train import TrainScreen
 
-            return TrainScreen(self.workspace)
+            return TrainScreen(self.state)
         from alexplore.tui.screens.runs import RunsScreen
 
-        return RunsScreen()
+        return RunsScreen(self.state)
 
-    def action_mode(self, mode: str) -> None:
-        """Go to Explore, Train or Runs; each stays as it was left."""
+    def action_mode(self, mode: Mode) -> None:
+        """Show Explore, Train or Runs; each is as it was left."""
         if mode == "explore":
             while len(self.screen_stack) > 1:
                 self.pop_screen()
             return
         if not self.is_screen_installed(mode):
-            self.install_screen(self._open(mode), mode)
+            self.install_screen(self._new_screen(mode), mode)
         if len(self.screen_stack) > 1:
             self.switch_screen(mode)
         else:
             self.push_screen(mode)
 
-    def attach(self, run: RunDirectory) -> None:
+    # Requests of the screens
+
+    @on(ModeRequested)
+    def _show_mode(self, event: ModeRequested) -> None:
+        self.action_mode(event.mode)
+
+    @on(PlanRequested)
+    def _plan(self) -> None:
+        self.state.open_form(planned_from="explore")
+        self._show_train()
+
+    @on(WatchRequested)
+    def _watch_requested(self, event: WatchRequested) -> None:
+        self.watch_run(event.run)
+
+    def watch_run(self, run: RunDirectory) -> None:
         """Watch a run in Train."""
-        self.attached, self.planning = run, False
+        self.state.watch(run)
+        self._show_train()
+
+    def _show_train(self) -> None:
         if self.is_screen_installed("train") and self.screen is self.get_screen("train"):
             self.screen.post_message(ScreenResume())
         else:
             self.action_mode("train")
+
+    @on(OpenRequested)
+    @work
+    async def _open(self, event: OpenRequested) -> None:
+        if await self.explore.open_preset(event.preset):
+            self.action_mode("explore")
+
+    # Help and palette
 
     def action_help(self) -> None:
         """List every key that works here."""
@@ -114,7 +143,7 @@ class ExploreApp(App[None]):
         self.push_screen(HelpScreen([*rows, *palette]))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """The palette: what the keys do, then what Textual offers itself."""
+        """Yield the commands of the palette: what the keys do, then what Textual offers itself."""
         for keys, binding, node in self._actions():
             run = partial(self.run_action, binding.action, node)
             yield SystemCommand(binding.description, f"{binding.tooltip} ({keys})", run)
@@ -122,10 +151,10 @@ class ExploreApp(App[None]):
 
     def _textual_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         offered = super().get_system_commands(screen)
-        return (command for command in offered if command.title in ("Theme", "Screenshot", "Maximize", "Minimize"))
+        return (command for command in offered if command.title in TEXTUAL_COMMANDS)
 
     def _actions(self) -> list[tuple[str, Binding, DOMNode]]:
-        """The keys, what they do and where, of everything that can be done now: what help and palette list."""
+        """Return the keys, the bindings and their nodes of everything that can be done now."""
         screen = next(screen for screen in reversed(self.screen_stack) if not screen.is_modal)
         found: dict[str, tuple[list[str], Binding, DOMNode]] = {}
         for node, binding, enabled, tooltip in screen.active_bindings.values():
@@ -136,9 +165,11 @@ class ExploreApp(App[None]):
         actions = sorted(found.values(), key=lambda action: order.index(action[2]))
         return [(" ".join(keys), binding, node) for keys, binding, node in actions]
 
+    # Leaving
+
     async def action_quit(self) -> None:
-        """Close the app, after a yes where edits would be lost; a second time without."""
-        if self.workspace.would_be_lost and not self._leaving:
+        """Close the app, after asking where edits would be lost; a second time without asking."""
+        if self.state.session.unsaved and not self._asking_to_leave:
             self._ask_to_leave()
         else:
             self._leave()
@@ -147,18 +178,20 @@ class ExploreApp(App[None]):
     async def _ask_to_leave(self) -> None:
         from alexplore.tui.screens.dialogs import Confirm
 
-        self._leaving = True
-        question = f"Close alexplore? The edits of {self.workspace.preset.name} are not saved (n, then s, saves them)."
+        self._asking_to_leave = True
+        name = self.state.session.preset.name
+        question = f"Close alexplore? The edits of {name} are not saved (n, then s, saves them)."
         if await self.push_screen_wait(Confirm(question)):
             self._leave()
-        self._leaving = False
+        self._asking_to_leave = False
 
     def _leave(self) -> None:
-        """Workers go on, and the command line says how to come back to them."""
+        """Close the app, with a message about the runs that go on."""
         from alexplore.runs.directory import list_runs
         from alexplore.runs.status import read_status
 
-        live = [run.name for run in list_runs(self.runs_folder) if read_status(run).live]
+        live = [run for run in list_runs(self.state.runs_folder) if read_status(run).live]
         if live:
-            self.farewell = "still training: " + ", ".join(live) + f"\nwatch with: alexplore runs watch {live[0]}"
+            names = ", ".join(run.name for run in live)
+            self.farewell = f"still training: {names}\nwatch with: {live[0].command('watch')}"
         self.exit()

@@ -1,81 +1,157 @@
-"""The network that is being looked at, its recipe, and the edits made to it."""
+"""The network under edit: the preset as it was opened and as it is now, undo and redo, and the edit in progress.
+
+An edit in progress begins with a form, is previewed at every keystroke, and ends with a commit or a cancel.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
+from alexplore.core.settings import SettingError
 from alexplore.network.analysis import Analysis, analyse
 from alexplore.network.graph import Network
 from alexplore.presets.preset import Preset
-from alexplore.presets.recipe import Recipe
+from alexplore.tui.edits import Edit
+from alexplore.tui.form import Form
 
 
-@dataclass
-class Workspace:
-    """A preset as it was opened and as it is now, with every step between to go back and forth."""
+class EditInProgress:
+    """An edit that is neither committed nor cancelled: its form, the candidate network and the candidate's analysis.
 
-    preset: Preset
-    done: list[Preset] = field(default_factory=list)
-    undone: list[Preset] = field(default_factory=list)
-    analysis: Analysis = field(init=False)
+    Where what is typed can't be read, there is no candidate and `analysis` is that of the network as the edit began.
+    """
 
-    def __post_init__(self) -> None:
-        self.opened = self.preset
-        self.trained: Network | None = None
-        self.analysis = analyse(self.preset.network)
+    def __init__(self, edit: Edit, before: Analysis) -> None:
+        self.edit = edit
+        self.form = edit.new_form()
+        network = edit.network(self.form.values)
+        self._start = before if network == before.network else analyse(network, before)
+        self.candidate: Network | None = network
+        self.analysis = self._start
+        self._show_broken()
+
+    def preview(self, values: Mapping[str, Any]) -> bool:
+        """Analyse the network that `values` make; return whether that is another one than before."""
+        shown = (self.candidate is None, self.analysis)
+        try:
+            self.candidate = self.edit.network(values)
+        except SettingError as error:
+            self.candidate, self.analysis = None, self._start
+            self.form.set_error(str(error))
+        else:
+            self.analysis = analyse(self.candidate, self.analysis)
+            self._show_broken()
+        return (self.candidate is None, self.analysis) != shown
+
+    def _show_broken(self) -> None:
+        """Set the form's error to that of a broken layer, if there is one."""
+        broken = self.analysis.broken
+        self.form.set_error((broken.error or "") if broken else "")
+
+
+class EditSession:
+    """One preset, every committed edit of it, and at most one edit in progress."""
+
+    def __init__(self, preset: Preset) -> None:
+        self.openings = 0  # how often another preset was opened
+        self.open(preset)
+
+    def open(self, preset: Preset) -> None:
+        """Start over with another preset."""
+        self.openings += 1
+        self.preset = self.opened = preset
+        self.analysis = analyse(preset.network)
+        self.editing: EditInProgress | None = None
+        self._trained: Network | None = None
+        self._done: list[Preset] = []
+        self._undone: list[Preset] = []
 
     @property
     def network(self) -> Network:
-        """The network as it is now."""
+        """The network with every committed edit."""
         return self.preset.network
 
     @property
     def modified(self) -> bool:
-        """Whether it differs from what was opened or last saved."""
-        return self.preset.network != self.opened.network or self.preset.recipe != self.opened.recipe
+        """Whether the network differs from what was opened or last saved."""
+        return self.network != self.opened.network
 
     @property
-    def would_be_lost(self) -> bool:
-        """Whether the network is nowhere else: neither in a preset nor in a run."""
-        return self.network not in (self.opened.network, self.trained)
+    def unsaved(self) -> bool:
+        """Whether the network is in no preset file and in no run, so that closing the app would lose it."""
+        return self.network not in (self.opened.network, self._trained)
 
     @property
     def title(self) -> str:
-        """Name and title, marked where it was edited."""
+        """The preset's name and title; an edited one is marked."""
         edited = " (edited)" if self.modified else ""
         return f"{self.preset.name}{edited}" + (f" · {self.preset.title}" if self.preset.title else "")
 
-    def open(self, preset: Preset) -> None:
-        """Begin anew with another preset."""
-        self.preset = self.opened = preset
-        self.done.clear()
-        self.undone.clear()
-        self.analysis = analyse(preset.network)
-
-    def saved(self, preset: Preset) -> None:
-        """Go on as the preset that was just saved; the history stays."""
+    def mark_saved(self, preset: Preset) -> None:
+        """Go on with the preset that was just saved; undo still works."""
         self.preset = self.opened = preset
 
-    def edit(self, network: Network) -> None:
-        """Take one step; what was undone before can't be redone after it."""
+    def mark_trained(self) -> None:
+        """Remember that a run has the network as it is now."""
+        self._trained = self.network
+
+    # The edit in progress
+
+    @property
+    def shown(self) -> Analysis:
+        """The analysis to show: of the edit in progress, else of the network."""
+        return self.editing.analysis if self.editing else self.analysis
+
+    @property
+    def baseline(self) -> Analysis | None:
+        """What the analysis shown is compared with while an edit is in progress, else None."""
+        return self.analysis if self.editing else None
+
+    @property
+    def unreadable(self) -> bool:
+        """Whether the form of the edit in progress can't be read, so that the network as it was is shown."""
+        return self.editing is not None and self.editing.candidate is None
+
+    def begin(self, edit: Edit) -> Form:
+        """Begin an edit; return its form."""
+        self.editing = EditInProgress(edit, self.analysis)
+        return self.editing.form
+
+    def preview(self, values: Mapping[str, Any]) -> bool:
+        """Preview the edit in progress with `values`; return whether there is something else to show."""
+        return self.editing is not None and self.editing.preview(values)
+
+    def commit(self) -> bool:
+        """Apply the edit in progress and end it; return False, and go on, where its form can't be read."""
+        if self.editing is None or self.editing.candidate is None:
+            return False
+        self.apply(self.editing.candidate)
+        self.editing = None
+        return True
+
+    def cancel(self) -> None:
+        """End the edit in progress without a trace."""
+        self.editing = None
+
+    # Committed edits
+
+    def apply(self, network: Network) -> None:
+        """Replace the network, as one step to undo; what was undone before can't be redone any more."""
         if network == self.network:
             return
-        self.done.append(self.preset)
-        self.undone.clear()
+        self._done.append(self.preset)
+        self._undone.clear()
         self._show(self.preset.with_network(network))
 
     def undo(self) -> bool:
-        """Go back one step; False where there is none."""
-        return self._step(self.done, self.undone)
+        """Take one step back; return whether there was one."""
+        return self._step(self._done, self._undone)
 
     def redo(self) -> bool:
-        """Go forth one step; False where there is none."""
-        return self._step(self.undone, self.done)
-
-    def with_recipe(self, recipe: Recipe) -> None:
-        """Train by another recipe: a run has it now, with the network."""
-        self.preset = replace(self.preset, recipe=recipe)
-        self.trained = self.network
+        """Take one step forward again; return whether there was one."""
+        return self._step(self._undone, self._done)
 
     def _step(self, source: list[Preset], target: list[Preset]) -> bool:
         if not source:
@@ -85,6 +161,6 @@ class Workspace:
         return True
 
     def _show(self, step: Preset) -> None:
-        """Show the network of a step; its published numbers have the names that the layers have there."""
+        """Take over a step's network and the published numbers, which follow the names of its layers."""
         self.preset = replace(self.preset, network=step.network, published=step.published)
         self.analysis = analyse(step.network, self.analysis)

@@ -19,7 +19,7 @@ LAYER_KEYS = [
 ]  # fmt: skip
 TOTAL_KEYS = [
     "params", "trainable_params", "macs", "neurons", "connections", "weight_bytes", "activation_bytes",
-    "training_bytes", "exchange_bytes", "partial",
+    "training_bytes", "partial",
 ]  # fmt: skip
 
 

@@ -206,7 +206,7 @@ def test_recipes(preset: str, quantities: dict[str, object]) -> None:
 
 def test_initial_weights_of_the_paper() -> None:
     network = load_preset("paper").network
-    begins = {layer.name: getattr(layer, "init", None) for layer in network.layers if layer.neurons}
+    begins = {layer.name: layer.initial_weights for layer in network.layers if layer.neurons}
     assert {init.std for init in begins.values() if init} == {0.01}
     assert [name for name, init in begins.items() if init and init.bias == 1] == [
         "conv2",

@@ -13,6 +13,7 @@ from alexplore.cli.runs import app
 from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.runs.directory import create_run
 from alexplore.runs.lines import LineWriter
+from alexplore.runs.protocol import StartEvent, event_record
 from alexplore.runs.status import Status, write_status
 from tests.support.processes import Alexplore
 
@@ -93,15 +94,18 @@ def test_attempts_are_divided(alexplore: Alexplore, config: RunConfig, tmp_path:
         with LineWriter(run.events_file, attempt=attempt) as events:
             events.append(event="warning", message=f"words of {attempt}")
             if step is not None:
-                events.append(event="start", step=step)
+                start = StartEvent(step, "cpu", "CPU", 1, 1, "data", "fp32", 1, 1.0)
+                events.append(**event_record(start))
             events.append(event="error", message=f"error of {attempt}")
     write_status(run, Status("failed", step=4, epoch=1.0, updated=1.0, reason="error of 2"))
     lines = alexplore("runs", "watch", "thrice").stderr.splitlines()
     assert lines[:-1] == [
         "words of 0",
+        "training on CPU in fp32: 1 rank, 1 thread",
         "error of 0",
         "attempt 2, from step 4",
         "words of 1",
+        "training on CPU in fp32: 1 rank, 1 thread",
         "error of 1",
         "attempt 3",
         "words of 2",
@@ -131,7 +135,7 @@ def test_compared_numbers_are_printed_as_elsewhere(alexplore: Alexplore, config:
     lines = alexplore("runs", "compare", "exact", "other").stdout.splitlines()
     rows = {key.strip(): values for key, *values in (line.rsplit(maxsplit=2) for line in lines if line.strip())}
     assert rows["lr"] == ["0.0123456789", "0.005"]
-    assert rows["epoch"] == ["1.00", "0.00"]
+    assert rows["epoch"] == ["1.00/2", "0.00/2"]
     assert rows["best validation accuracy"] == rows["val/acc"] == ["0.6418", "–"]
     assert rows["train/loss"] == ["3.1416", "–"]
-    assert rows["images per second"] == ["12,346", "–"]
+    assert rows["images_per_second"] == ["12,346", "–"]

@@ -5,14 +5,29 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import stat
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from alexplore.core.settings import SettingError
 from alexplore.runs.config import RunConfig, parse_config
-from alexplore.runs.directory import RunDirectory, RunError, create_run, find_run, list_runs, remove_run, runs_folder
+from alexplore.runs.directory import (
+    RunDirectory,
+    RunError,
+    checked_name,
+    create_run,
+    creation_time,
+    find_run,
+    list_runs,
+    remove_run,
+    runs_folder,
+)
+from alexplore.runs.reconfigure import change_run
+from alexplore.runs.status import Status, write_status
 
 
 def test_a_run_has_the_layout_of_the_contract(config: RunConfig, tmp_path: Path) -> None:
@@ -49,7 +64,6 @@ def test_runs_are_found_by_name_beginning_path_and_last(config: RunConfig, tmp_p
     folder = tmp_path / "runs"
     first = create_run(config, folder, "alpha-one")
     second = create_run(config, folder, "beta-two")
-    os.utime(first.config_file, (1, 1))
     assert [run.name for run in list_runs(folder)] == ["beta-two", "alpha-one"]
     assert find_run("alpha", folder) == first
     assert find_run("last", folder) == second
@@ -61,6 +75,52 @@ def test_runs_are_found_by_name_beginning_path_and_last(config: RunConfig, tmp_p
         find_run("alpha", folder)
     remove_run(second)
     assert len(list_runs(folder)) == 2
+
+
+def test_the_last_run_is_the_one_created_last(config: RunConfig, tmp_path: Path) -> None:
+    runs = [create_run(config, tmp_path, name) for name in ("b", "c", "a")]
+    for run, created in zip(runs, (10.0, 30.0, 20.0), strict=True):
+        run.config_file.write_text(replace(config, created=created).to_json())
+    assert [run.name for run in list_runs(tmp_path)] == ["c", "a", "b"]
+    write_status(runs[0], Status("stopped"))
+    change_run(runs[0], {"lr": 0.5})
+    assert runs[0].config().recipe.lr == 0.5
+    assert [creation_time(run) for run in runs] == [10.0, 30.0, 20.0]
+    assert find_run("last", tmp_path) == runs[1]
+
+
+def test_the_time_of_creation_is_recorded_and_no_part_of_what_was_asked_for(config: RunConfig, tmp_path: Path) -> None:
+    before = time.time()
+    run = create_run(config, tmp_path)
+    assert before - 0.001 <= creation_time(run) <= time.time() + 0.001
+    assert run.config() == config
+    assert config.created is None
+
+
+def test_a_run_of_an_earlier_version_is_as_old_as_its_first_event(config: RunConfig, tmp_path: Path) -> None:
+    run = create_run(config, tmp_path)
+    run.config_file.write_text(config.to_json())  # without the time
+    os.utime(run.config_file, (5000, 5000))
+    assert creation_time(run) == 5000.0
+    run.events_file.write_text('{"v": 1, "seq": 0, "time": 1234.5}\n{"v": 1, "seq": 1, "time": 9999.0}\n')
+    os.utime(run.config_file, (6000, 6000))
+    assert creation_time(run) == 1234.5
+    run.config_file.unlink()
+    assert creation_time(run) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"), [("plain-1", "plain-1"), ("long one", "'long one'"), ("it's", "'it'\"'\"'s'"), ("$x", "'$x'")]
+)
+def test_a_hint_names_a_run_so_that_a_shell_finds_it(
+    config: RunConfig, tmp_path: Path, name: str, argument: str
+) -> None:
+    assert create_run(config, runs_folder(), name).command("watch") == f"alexplore runs watch {argument}"
+    (word,) = shlex.split(argument)
+    assert find_run(word, runs_folder()).name == name
+    elsewhere = create_run(config, tmp_path / "else where", name)
+    *_, path = shlex.split(elsewhere.command("resume"))
+    assert find_run(path, runs_folder()) == elsewhere
 
 
 def test_a_run_that_vanishes_while_runs_are_listed_is_left_out(
@@ -94,6 +154,14 @@ def test_a_name_must_be_a_file_s_that_can_be_shown(config: RunConfig, tmp_path: 
 @pytest.mark.parametrize("name", ["n" * 255, "ü" * 127, "my run", "lastly"])
 def test_other_names_are_taken(config: RunConfig, tmp_path: Path, name: str) -> None:
     assert find_run(create_run(config, tmp_path, name).name, tmp_path).config() == config
+
+
+@pytest.mark.parametrize("preset", ["-dash", ".dot", "-.-", "a\nb", "\x1bred", "n" * 255, "ü" * 120, " "])
+def test_a_run_of_any_preset_has_a_name_that_a_run_can_have(config: RunConfig, tmp_path: Path, preset: str) -> None:
+    run = create_run(replace(config, preset=preset), tmp_path)
+    assert checked_name(run.name) == run.name
+    assert re.search(r"-\d{8}-\d{6}-[0-9a-f]{6}$", run.name)
+    assert find_run(run.name, tmp_path).config().preset == preset
 
 
 def test_a_taken_name_and_a_folder_that_is_a_file_are_told(config: RunConfig, tmp_path: Path) -> None:

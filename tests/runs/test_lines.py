@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from alexplore.runs.lines import LineReader, LineWriter, last_records, read_number
+from alexplore.runs.lines import BLOCK_BYTES, LineReader, LineWriter, last_sequence, read_number
 
 
 def test_a_line_is_one_json_object_with_its_place(tmp_path: Path) -> None:
@@ -130,13 +130,43 @@ def test_all_is_read_however_long_it_is_and_damaged(tmp_path: Path) -> None:
     assert list(reader.read_all()) == []
 
 
-def test_the_last_records_come_without_the_first(tmp_path: Path) -> None:
+@pytest.mark.parametrize("length", [BLOCK_BYTES // 2, BLOCK_BYTES, BLOCK_BYTES + 1, 3 * BLOCK_BYTES + 7])
+def test_a_line_longer_than_a_block_is_skipped_and_holds_up_nothing(tmp_path: Path, length: int) -> None:
     path = tmp_path / "metrics.jsonl"
-    path.write_text("".join(f'{{"step": {step}}}\n' for step in range(10_000)))
-    records = last_records(path, size=200)
-    assert records[-1] == {"step": 9999}
-    assert 5 < len(records) < 20
-    assert last_records(tmp_path / "none.jsonl") == []
+    path.write_bytes(b'{"step": 1}\n' + b'{"step": 2, "x": "' + b"x" * length)
+    reader = LineReader(path)
+    assert list(reader.read_all()) == [{"step": 1}]
+    with path.open("ab") as file:
+        file.write(b'"}\n{"step": 3}\n')
+    read = [record["step"] for record in reader.read_all()]
+    assert read == ([2, 3] if length < BLOCK_BYTES else [3])
+    assert list(reader.read_all()) == []
+
+
+def test_no_read_takes_more_than_a_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b"x" * (3 * BLOCK_BYTES) + b'\n{"step": 1}\n')
+    reader = LineReader(path)
+    assert [reader.read() for _ in range(4)] == [[], [], [], [{"step": 1}]]
+
+
+@pytest.mark.parametrize("tail", [*range(40), 1000])
+def test_the_end_of_a_file_is_read_from_the_first_whole_line_in_it(tmp_path: Path, tail: int) -> None:
+    path = tmp_path / "metrics.jsonl"
+    lines = [f'{{"step": {step}}}\n' for step in range(3)]  # 12 bytes each
+    path.write_text("".join(lines))
+    reader = LineReader(path, tail=tail)
+    assert [record["step"] for record in reader.read_all()] == [0, 1, 2][3 - min(3, tail // 12) :]
+    assert reader.from_beginning == (tail >= 36)
+
+
+def test_the_last_sequence_number_is_that_of_the_last_line(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    assert last_sequence(path) == -1
+    with LineWriter(path, attempt=0) as writer:
+        for _ in range(5):
+            writer.append(event="warning", message="x" * 50_000)
+    assert last_sequence(path) == 4
 
 
 def test_a_file_that_goes_away_before_it_is_read_has_no_records(
@@ -144,15 +174,16 @@ def test_a_file_that_goes_away_before_it_is_read_has_no_records(
 ) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text("".join(f'{{"step": {step}}}\n' for step in range(100)))
-    look = Path.stat
+    reader = LineReader(path)
+    stat = Path.stat
 
-    def look_and_delete(self: Path) -> os.stat_result:
-        seen = look(self)
+    def stat_and_delete(self: Path) -> os.stat_result:
+        found = stat(self)
         path.unlink()
-        return seen
+        return found
 
-    monkeypatch.setattr(Path, "stat", look_and_delete)
-    assert last_records(path, size=200) == []
+    monkeypatch.setattr(Path, "stat", stat_and_delete)
+    assert reader.read() == []
 
 
 def test_what_a_full_disk_cuts_short_leaves_no_torn_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,23 +1,34 @@
-"""What a watcher makes of a run directory."""
+"""A watched run as one value, and as the lines of a log."""
 
 from __future__ import annotations
 
-import csv
-import io
-import math
+import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from alexplore.runs.compare import compare_runs
-from alexplore.runs.config import DataSource, Hardware, RunConfig
+from alexplore.runs.config import RunConfig
+from alexplore.runs.curves import Curve
 from alexplore.runs.directory import RunDirectory, create_run
-from alexplore.runs.export import metrics_csv
 from alexplore.runs.lines import LineWriter
-from alexplore.runs.messages import event_words
+from alexplore.runs.log import RunLog
+from alexplore.runs.messages import progress_texts, result_text, speed_texts
+from alexplore.runs.protocol import (
+    ControlEvent,
+    EpochEvent,
+    ErrorEvent,
+    Event,
+    MetricsLine,
+    PrecisionEvent,
+    PreparingEvent,
+    StartEvent,
+    WarningEvent,
+    event_record,
+    metrics_record,
+)
+from alexplore.runs.reconfigure import change_run
 from alexplore.runs.status import Status, write_status
-from alexplore.runs.watch import Curve, Watch, summarise
+from alexplore.runs.watch import Watch
 
 
 @pytest.fixture
@@ -27,83 +38,67 @@ def run(config: RunConfig, tmp_path: Path) -> RunDirectory:
     return run
 
 
-def test_curves_follow_the_steps_and_a_resumed_run_s_last_word_counts(run: RunDirectory) -> None:
+def write_events(run: RunDirectory, *events: Event, attempt: int = 0) -> None:
+    with LineWriter(run.events_file, attempt) as writer:
+        for event in events:
+            writer.append(**event_record(event))
+
+
+def write_metrics(run: RunDirectory, *lines: MetricsLine, attempt: int = 0) -> None:
+    with LineWriter(run.metrics_file, attempt) as writer:
+        for line in lines:
+            writer.append(**metrics_record(line))
+
+
+def start_at(step: int) -> StartEvent:
+    return StartEvent(step, "cpu", "CPU", 2, 1, "data", "fp32", flops_per_image=1000, peak_flops=400_000.0)
+
+
+def test_curves_follow_the_steps_and_a_resumed_run_replaces_what_it_repeats(run: RunDirectory) -> None:
     watch = Watch(run)
-    with LineWriter(run.metrics_file, attempt=0) as writer:
-        for step in (5, 10, 15):
-            writer.append(step=step, epoch=step / 10, **{"train/loss": float(step)})
+    write_metrics(run, *(MetricsLine(step, step / 10, {"train/loss": float(step)}) for step in (5, 10, 15)))
     assert watch.poll().curves["train/loss"] == Curve((0.5, 1.0, 1.5), (5.0, 10.0, 15.0))
-    with LineWriter(run.metrics_file, attempt=1) as writer:
-        for step in (10, 20):
-            writer.append(step=step, epoch=step / 10, **{"train/loss": float(-step)})
+    write_metrics(run, *(MetricsLine(step, step / 10, {"train/loss": float(-step)}) for step in (10, 20)), attempt=1)
     assert watch.poll().curves["train/loss"] == Curve((0.5, 1.0, 2.0), (5.0, -10.0, -20.0))
 
 
-def test_progress_epochs_and_events(run: RunDirectory) -> None:
-    with LineWriter(run.metrics_file, attempt=0) as writer:
-        writer.append(step=10, epoch=0.5, images_per_second=100.0, **{"train/acc": 0.5})
-        writer.append(step=20, epoch=1.0, images_per_second=120.0, **{"train/acc": 0.6})
-        writer.append(step=20, epoch=1, **{"val/loss": 0.4, "val/acc": "NaN"})
-    with LineWriter(run.events_file, attempt=0) as writer:
-        writer.append(
-            event="epoch",
-            epoch=1,
-            step=20,
-            seconds=2.0,
-            images_per_second=50.0,
-            **{"train/loss": 1.0, "val/acc": 0.875},
-        )
-        writer.append(event="warning", message="careful")
+def test_curves_stay_the_same_object_while_nothing_is_added(run: RunDirectory) -> None:
+    watch = Watch(run)
+    write_metrics(run, MetricsLine(5, 0.5, {"train/loss": 1.0}))
+    curves = watch.poll().curves
+    assert watch.poll().curves is curves
+    write_metrics(run, MetricsLine(6, 0.6, {"train/loss": 1.0}))
+    assert watch.poll().curves is not curves
+
+
+def test_epochs_after_the_step_that_a_run_is_resumed_from_are_dropped(run: RunDirectory) -> None:
+    watch = Watch(run)
+    write_events(run, start_at(0), *(EpochEvent(n, 4 * n, {"val/acc": n / 10}) for n in (1, 2, 3)))
+    assert [epoch.epoch for epoch in watch.poll().epochs] == [1, 2, 3]
+    write_events(run, start_at(8), attempt=1)
+    assert [epoch.epoch for epoch in watch.poll().epochs] == [1, 2]
+    assert watch.poll().best == 0.2
+    write_events(run, EpochEvent(3, 12, {"val/acc": 0.15}), attempt=1)
+    snapshot = watch.poll()
+    assert [epoch.metrics["val/acc"] for epoch in snapshot.epochs] == [0.1, 0.2, 0.15]
+    assert snapshot.latest["val/acc"] == 0.15
+
+
+def test_progress_and_speed(run: RunDirectory) -> None:
+    write_metrics(
+        run,
+        MetricsLine(10, 0.5, {"train/acc": 0.5, "images_per_second": 100.0}),
+        MetricsLine(20, 1.0, {"train/acc": 0.6, "images_per_second": 120.0}),
+        MetricsLine(20, 1.0, {"val/loss": 0.4, "val/acc": 0.875}),
+    )
+    write_events(run, start_at(0), EpochEvent(1, 20, {"train/loss": 1.0, "val/acc": 0.875}, seconds=2.0))
     snapshot = Watch(run).poll()
     assert snapshot.fraction == 0.5
     assert snapshot.best == 0.875
     assert snapshot.images_per_second == 120.0
-    assert math.isnan(snapshot.latest["val/acc"])
-    words = "epoch 1/2 · loss 1.0000 · validation 0.8750 · 50 images/s"
-    assert [event_words(event, 2) for event in snapshot.events] == [words, "careful"]
-    assert [event["event"] for event in snapshot.events_after(0)] == ["warning"]
-    assert summarise(run).images_per_second == 120.0
-
-
-def test_who_asked_for_a_checkpoint_learns_what_came_of_it() -> None:
-    answers: list[dict[str, Any]] = [
-        {"action": "checkpoint", "step": 20},
-        {"action": "checkpoint", "step": 20, "error": "no checkpoint at step 20: the disk is full"},
-        {"action": "stop", "step": 20, "error": "no checkpoint at step 20: the disk is full"},
-        {"action": "pause", "step": 20},
-        {"action": "checkpoint", "step": 0},  # before training: nothing is saved
-    ]
-    assert [event_words({"event": "control", **answer}, 2) for answer in answers] == [
-        "asked to checkpoint: saved at step 20",
-        "asked to checkpoint: no checkpoint at step 20: the disk is full",
-        "asked to stop: no checkpoint at step 20: the disk is full",
-        "asked to pause",
-        "asked to checkpoint",
-    ]
-
-
-def test_a_list_reads_again_only_what_changed(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
-    with LineWriter(run.metrics_file, attempt=0) as writer:
-        writer.append(step=10, epoch=0.5, **{"train/loss": 2.0})
-    first = summarise(run)
-    opened: list[Path] = []
-    look = Path.open
-
-    def note(self: Path, *arguments: Any, **options: Any) -> Any:
-        opened.append(self)
-        return look(self, *arguments, **options)
-
-    monkeypatch.setattr(Path, "open", note)
-    assert summarise(run) == first
-    assert opened == [run.status_file]
-
-    with LineWriter(run.metrics_file, attempt=1) as writer:
-        writer.append(step=11, epoch=0.6, **{"train/loss": 1.0})
-    write_status(run, Status("finished", step=20, epoch=2.0, updated=1.0))
-    changed = summarise(run)
-    assert (changed.loss, changed.status.state, changed.config) == (1.0, "finished", first.config)
-    run.config_file.unlink()
-    assert summarise(run).config is None
+    assert snapshot.peak_share == 0.3  # 120 · 1000 of 400,000
+    assert speed_texts(snapshot) == ["120 images/s", "30% of peak"]
+    assert progress_texts(snapshot) == ["train 0.6000", "validation 0.8750", "120 images/s", "30% of peak"]
 
 
 def test_the_remaining_time_goes_by_the_pace_of_the_metrics(run: RunDirectory) -> None:
@@ -113,80 +108,91 @@ def test_the_remaining_time_goes_by_the_pace_of_the_metrics(run: RunDirectory) -
     assert snapshot.remaining_seconds == pytest.approx(20.0)  # one epoch more, at 0.05 epochs a second
 
 
-def test_thinning_keeps_the_ends_and_the_mean() -> None:
-    curve = Curve(list(map(float, range(1000))), list(map(float, range(1000))))
-    thin = curve.thinned(10)
-    assert len(thin.values) == 10
-    assert sum(thin.values) / 10 == pytest.approx(499.5)
-    assert list(thin.values) == sorted(thin.values)
-    assert curve.thinned(2000) is curve
+def test_a_changed_config_is_seen_and_a_damaged_one_changes_nothing(run: RunDirectory) -> None:
+    watch = Watch(run)
+    change_run(run, {"epochs": 4})
+    assert watch.poll().fraction == 0.25
+    run.config_file.write_text("{")
+    assert watch.poll().fraction == 0.25
 
 
-def test_smoothing_leaves_a_constant_alone_and_passes_over_what_is_not_finite() -> None:
-    values = [3.0] * 100
-    values[50] = math.inf
-    smooth = Curve(list(map(float, range(100))), values).smoothed().values
-    assert smooth[50] == math.inf
-    assert [value for value in smooth if math.isfinite(value)] == pytest.approx([3.0] * 99)
-
-
-def test_metrics_as_csv(run: RunDirectory) -> None:
-    with LineWriter(run.metrics_file, attempt=0) as writer:
-        writer.append(step=1, epoch=0.5, **{"train/loss": 2.0})
-        writer.append(step=2, epoch=1.0, **{"val/acc": 0.5})
-    header, first, second = metrics_csv(run).splitlines()
-    assert header == "step,epoch,attempt,time,train/loss,val/acc"
-    assert first.startswith("1,0.5,0,")
-    assert first.endswith(",2.0,")
-    assert second.endswith(",,0.5")
-
-
-def test_exported_steps_are_those_of_the_last_attempt_that_reached_them(run: RunDirectory) -> None:
-    for attempt, steps in enumerate(((5, 10, 15, 20, 20), (12, 18), (17, 25, 25))):
-        with LineWriter(run.metrics_file, attempt=attempt) as writer:
-            for step in steps:
-                writer.append(step=step, epoch=step / 10, **{"train/loss": float(step)})
-    with run.metrics_file.open("a") as file:
-        file.write('{"step": "x", "attempt": 2, "train/loss": 0.0}\n')
-    rows = list(csv.DictReader(io.StringIO(metrics_csv(run))))
-    assert [(row["step"], row["attempt"]) for row in rows] == [
-        ("5", "0"),
-        ("10", "0"),
-        ("12", "1"),
-        ("17", "2"),
-        ("25", "2"),
-    ]
-    curve = Watch(run).poll().curves["train/loss"]
-    assert [float(row["train/loss"]) for row in rows] == list(curve.values)
-
-
-def test_a_step_that_is_told_twice_has_one_row(run: RunDirectory) -> None:
-    with LineWriter(run.metrics_file, attempt=0) as writer:
-        writer.append(step=20, epoch=1.0, lr=0.5)
-        writer.append(step=20, epoch=1.0, **{"val/acc": 0.75})
-    (row,) = csv.DictReader(io.StringIO(metrics_csv(run)))
-    assert (row["lr"], row["val/acc"]) == ("0.5", "0.75")
-
-
-def test_compared_runs_show_what_differs_alone(run: RunDirectory, config: RunConfig, tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    other = create_run(
-        replace(
-            config,
-            network=config.network.with_towers(2),
-            recipe=replace(config.recipe, lr=0.5),
-            hardware=Hardware(device="cpu", gpus=2, parallel="towers"),
-            data=DataSource(folder="/images", limit_train=99, limit_val=128),
-        ),
-        tmp_path / "runs",
+def test_a_result_names_time_speed_device_and_accuracy(run: RunDirectory) -> None:
+    write_events(
+        run,
+        start_at(0),
+        EpochEvent(1, 4, {"val/acc": 0.5}, seconds=1.0),
+        EpochEvent(2, 8, {"val/acc": 0.25, "images_per_second": 1234.0}, seconds=65.0, damaged=2),
     )
-    rows = dict(compare_runs([Watch(run).poll(), Watch(other).poll()]))
-    assert rows["lr"] == [0.005, 0.5]
-    assert rows["gpus"] == [None, 2]
-    assert rows["parallel"] == ["data", "towers"]
-    assert rows["data"] == [None, "/images"]
-    assert rows["limit_train"] == [512, 99]
-    assert rows["towers"] == [1, 2]
-    assert not {"optimizer", "device", "limit_val", "download"} & set(rows)
-    assert rows["state"] == ["stopped", "starting"]
+    assert result_text(Watch(run).poll()) == (
+        "finished: 2 epochs in 1:05 · 1,234 images/s · CPU, 1 rank, 2 threads, fp32 · best validation 0.5000 · "
+        "2 damaged images left out"
+    )
+
+
+def test_a_log_has_each_line_once_and_leaves_out_what_programs_need(run: RunDirectory) -> None:
+    watch, log = Watch(run), RunLog()
+    assert list(log.new_lines(watch.poll())) == []
+    write_events(
+        run,
+        PreparingEvent("reading"),
+        PrecisionEvent("fp32", "cpu", 1e9),
+        PrecisionEvent("bf16", "cpu", 1e9, 4, {"fp32": 0.02, "bf16": 0.01}),
+        start_at(0),
+        WarningEvent("careful"),
+    )
+    run.events_file.write_bytes(run.events_file.read_bytes() + b'{"event": "later", "seq": 5}\n')
+    write_events(run, EpochEvent(1, 20, {"train/loss": 1.0, "val/acc": 0.875, "images_per_second": 50.0}))
+    lines = list(log.new_lines(watch.poll()))
+    assert [line.text for line in lines] == [
+        "forward and backward pass over 4 images: fp32 20 ms, bf16 10 ms; training in bf16",
+        "training on CPU in fp32: 1 rank, 2 threads",
+        "careful",
+        "epoch 1/2 · loss 1.0000 · validation 0.8750 · 50 images/s",
+    ]
+    assert [line.is_result for line in lines] == [False, False, False, True]
+    times = [json.loads(line).get("time") for line in run.events_file.read_text().splitlines()]
+    assert [line.time for line in lines] == [times[2], times[3], times[4], times[6]]
+    assert list(log.new_lines(watch.poll())) == []
+
+
+def test_a_log_marks_the_error_that_ended_the_run(run: RunDirectory) -> None:
+    write_events(run, ErrorEvent("first"))
+    write_events(run, ErrorEvent("second"), attempt=1)
+    lines = list(RunLog().new_lines(Watch(run).poll()))
+    assert [(line.text, line.is_end) for line in lines] == [("first", False), ("attempt 2", False), ("second", True)]
+
+
+def test_an_attempt_is_announced_when_its_first_step_is_known(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alexplore.runs.status.is_locked", lambda _: True)
+    watch, log = Watch(run), RunLog()
+    write_status(run, Status("starting"))
+    write_events(run, WarningEvent("of the second"), attempt=1)
+    assert list(log.new_lines(watch.poll())) == []
+    write_events(run, start_at(7), attempt=1)
+    assert [line.text for line in log.new_lines(watch.poll())][:2] == ["attempt 2, from step 7", "of the second"]
+
+
+def test_a_log_starts_after_the_events_that_were_shown(run: RunDirectory) -> None:
+    write_events(run, WarningEvent("old"), WarningEvent("new"))
+    assert [line.text for line in RunLog(after=0).new_lines(Watch(run).poll())] == ["new"]
+
+
+def test_who_asked_for_a_checkpoint_learns_whether_it_was_saved(run: RunDirectory) -> None:
+    error = "no checkpoint at step 20: the disk is full"
+    write_events(
+        run,
+        ControlEvent("a", "checkpoint", 20),
+        ControlEvent("b", "checkpoint", 20, error),
+        ControlEvent("c", "stop", 20, error),
+        ControlEvent("d", "pause", 20),
+        ControlEvent("e", "checkpoint", 0),  # before training: nothing is saved
+    )
+    assert [line.text for line in RunLog().new_lines(Watch(run).poll())] == [
+        "asked to checkpoint: saved at step 20",
+        "asked to checkpoint: no checkpoint at step 20: the disk is full",
+        "asked to stop: no checkpoint at step 20: the disk is full",
+        "asked to pause",
+        "asked to checkpoint",
+    ]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
+import pytest
 from hypothesis import strategies as st
 
 from alexplore.core.settings import SettingError
@@ -13,6 +14,7 @@ from alexplore.network.analysis import analyse
 from alexplore.network.graph import IMAGE, Network, read_network
 from alexplore.network.layers import LAYER_TYPES, read_layer
 from alexplore.network.shapes import Shape, ShapeError, elements
+from alexplore.presets.library import load_preset, shipped_names
 
 Entry = dict[str, Any]
 
@@ -62,6 +64,19 @@ SMALL = {
         {"name": "fc4", "type": "linear", "out_features": 10},
     ],
 }
+
+
+LIGHT_MACS = 50_000_000
+"""A network that takes more multiplications for an image is heavy to build and run in a test."""
+
+
+def presets_to_run() -> list[Any]:
+    """Return the names of the shipped presets, as parameters of a test that builds or runs the network.
+
+    The large ones make the test heavy.
+    """
+    heavy = [name for name in shipped_names() if analyse(load_preset(name).network).totals.macs > LIGHT_MACS]
+    return [pytest.param(name, marks=[pytest.mark.heavy] * (name in heavy)) for name in shipped_names()]
 
 
 def sizes(low: int, high: int) -> st.SearchStrategy[int | list[int]]:
@@ -180,10 +195,13 @@ def fits(entry: Entry, *shapes: Shape) -> bool:
     return elements(output) <= MOST_VALUES
 
 
+SMALLER = {"out_channels": 3, "out_features": 3, "kernel_size": 1, "padding": 0}
+
+
 def smallest(type_name: str) -> Entry:
-    """Return a layer of a type as its `example` has it, with a kernel of one pixel."""
+    """Return a layer of a type as its `example` has it, but small."""
     example = LAYER_TYPES[type_name].example
-    return {"type": type_name, **example, **({"kernel_size": 1} if "kernel_size" in example else {})}
+    return {"type": type_name, **{key: SMALLER.get(key, value) for key, value in example.items()}}
 
 
 SINGLE = [name for name, cls in LAYER_TYPES.items() if cls.most_inputs == 1]

@@ -8,7 +8,7 @@ from alexplore.runs.directory import RunDirectory
 from alexplore.training import session
 from alexplore.training.errors import Stopped
 from alexplore.training.parallel.ranks import ALONE
-from alexplore.training.run_writer import Journal, read_history
+from alexplore.training.run_writer import RunWriter, read_history
 from alexplore.training.signals import Signals
 
 
@@ -23,7 +23,7 @@ class QuietSignals(Signals):
 def train_here(run: RunDirectory) -> str:
     """Train a run in this process, on the CPU, as a worker would; return "finished" or "stopped"."""
     history = read_history(run)
-    journal = Journal(run, history.attempts)
+    journal = RunWriter(run, history.attempts)
     try:
         session.train(run, run.config(), ALONE, torch.device("cpu"), journal, history, QuietSignals())
     except Stopped:

@@ -107,5 +107,5 @@ def test_ten_crops_average_probabilities() -> None:
         views += [view, view.flip(3)]
     mean = sum(model.eval()(view).softmax(1) for view in views) / 10
     assert isinstance(mean, Tensor)
-    assert result.loss == pytest.approx(float(F.nll_loss(mean.log(), labels)), rel=1e-4)
+    assert result.loss == pytest.approx(F.nll_loss(mean.log(), labels).item(), rel=1e-4)
     assert result.correct == int((mean.argmax(1) == labels).sum())

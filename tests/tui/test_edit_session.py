@@ -1,47 +1,243 @@
-"""Edits, undo and redo of a preset, without the app around it."""
+"""An edit session without the app: begin, preview, commit, cancel, undo, redo."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
+import pytest
+
+from alexplore.core.settings import setting_fields
+from alexplore.network.analysis import analyse
+from alexplore.network.layers import LAYER_TYPES
 from alexplore.presets.library import load_preset
 from alexplore.presets.preset import Preset
 from alexplore.presets.writer import save_preset
-from alexplore.tui.edit_session import Workspace
+from alexplore.tui.edit_session import EditSession
+from alexplore.tui.edits import input_edit, layer_edit, new_layer_edit
+
+PAPER_PARAMS = 60_965_224
 
 
-def names(preset: Preset) -> list[str | None]:
+def published_layers(preset: Preset) -> list[str | None]:
     return [one.layer for one in preset.published]
 
 
+def begin_layer(session: EditSession, name: str) -> dict[str, Any]:
+    """Begin the edit of a layer; return what its form holds."""
+    return session.begin(layer_edit(session.network, session.network.index(name))).values
+
+
+def error(session: EditSession) -> str:
+    """What the form of the edit in progress says is wrong."""
+    assert session.editing is not None
+    return session.editing.form.error
+
+
+def typed(values: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
+    return {**values, **changes}
+
+
+def test_a_preview_shows_the_candidate_and_leaves_the_network() -> None:
+    session = EditSession(load_preset("paper"))
+    values = begin_layer(session, "conv1")
+    assert session.preview(typed(values, out_channels=64))
+    assert session.shown.rows[0].params == (11 * 11 * 3 + 1) * 64
+    assert session.baseline is session.analysis
+    assert session.analysis.totals.params == PAPER_PARAMS
+    assert not session.modified
+
+
+def test_a_preview_of_the_same_values_is_nothing_new() -> None:
+    session = EditSession(load_preset("paper"))
+    values = begin_layer(session, "conv1")
+    assert not session.preview(values)
+    assert session.preview(typed(values, stride=2))
+    assert not session.preview(typed(values, stride=2))
+
+
+@pytest.mark.parametrize(("stride", "found"), [("abc", '"abc"'), (None, "nothing"), (0, "0"), ([1, 2, 3], "[1, 2, 3]")])
+def test_values_that_can_not_be_read_preview_the_network_as_it_was(stride: object, found: str) -> None:
+    """Also after another value could be read: stride 1 would have ten times the parameters."""
+    session = EditSession(load_preset("paper"))
+    values = begin_layer(session, "conv1")
+    session.preview(typed(values, stride=1))
+    assert session.shown.totals.params > 10 * PAPER_PARAMS
+    assert session.preview(typed(values, stride=stride))
+    assert (session.unreadable, session.shown.totals.params) == (True, PAPER_PARAMS)
+    assert f"stride: found {found}, allowed: an integer ≥ 1" in error(session)
+    assert not session.commit()
+    session.preview(values)
+    assert not session.unreadable
+    assert not error(session)
+
+
+def test_an_empty_optional_setting_is_not_set() -> None:
+    """A pool without a stride moves by its window: 55 pixels in windows of 3 are 18."""
+    session = EditSession(load_preset("paper"))
+    values = begin_layer(session, "pool1")
+    assert values["stride"] == 2
+    session.preview(typed(values, stride=None))
+    assert not session.unreadable
+    assert session.commit()
+    pool = session.analysis.rows[session.network.index("pool1")]
+    assert (pool.layer.settings(defaults=False), pool.output) == ({"kernel_size": 3}, (96, 18, 18))
+
+
+def test_a_broken_candidate_is_shown_with_its_reason_and_can_be_committed() -> None:
+    session = EditSession(load_preset("paper"))
+    values = begin_layer(session, "fc6")
+    session.preview(typed(values, in_features=6400))
+    assert "fc6 expects 6400 inputs, gets 9216" in error(session)
+    assert session.commit()
+    assert session.analysis.broken is not None
+
+
+def test_a_commit_is_one_step_to_undo() -> None:
+    session = EditSession(load_preset("paper"))
+    opened = session.network
+    session.preview(typed(begin_layer(session, "conv1"), out_channels=32))
+    session.preview(typed(begin_layer(session, "conv1"), out_channels=64))
+    assert session.commit()
+    edited = session.network
+    assert session.editing is None
+    assert session.baseline is None
+    assert session.modified
+    assert session.undo()
+    assert session.network == opened
+    assert session.analysis == analyse(opened)
+    assert not session.undo()
+    assert session.redo()
+    assert session.network == edited
+    assert not session.redo()
+
+
+def test_a_commit_without_a_change_is_no_step() -> None:
+    session = EditSession(load_preset("paper"))
+    begin_layer(session, "conv1")
+    assert session.commit()
+    assert not session.undo()
+
+
+def test_cancel_leaves_no_trace() -> None:
+    session = EditSession(load_preset("paper"))
+    session.preview(typed(begin_layer(session, "conv1"), out_channels=64))
+    session.cancel()
+    assert session.shown is session.analysis
+    assert session.shown.totals.params == PAPER_PARAMS
+    assert not session.undo()
+
+
+def test_another_edit_forgets_what_was_undone() -> None:
+    session = EditSession(load_preset("paper"))
+    session.apply(session.network.remove(0))
+    session.undo()
+    session.apply(session.network.remove(1))
+    assert not session.redo()
+
+
+def test_a_layer_is_renamed_by_its_form() -> None:
+    session = EditSession(load_preset("paper"))
+    values = begin_layer(session, "conv1")
+    session.preview(typed(values, name="conv2"))
+    assert "used twice" in error(session)
+    session.preview(typed(values, name="stem", out_channels=48))
+    assert session.commit()
+    assert (session.network.layers[0].name, session.network.layers[0].settings()["out_channels"]) == ("stem", 48)
+
+
+@pytest.mark.parametrize("layer_type", LAYER_TYPES)
+def test_every_layer_type_can_be_added_and_taken_back(layer_type: str) -> None:
+    session = EditSession(load_preset("paper"))
+    opened = session.network
+    edit = new_layer_edit(session.network, 3, layer_type)
+    form = session.begin(edit)
+    assert edit.position == 3
+    assert session.shown.rows[3].layer.type == layer_type
+    assert [field.name for field in form.fields] == ["name", *setting_fields(LAYER_TYPES[layer_type])]
+    assert session.commit()
+    assert len(session.network.layers) == len(opened.layers) + 1
+    assert session.undo()
+    assert session.network == opened
+
+
+def test_an_unreadable_new_layer_stays_where_it_is() -> None:
+    session = EditSession(load_preset("lenet"))
+    edit = new_layer_edit(session.network, 1, "conv2d")
+    form = session.begin(edit)
+    session.preview(typed(form.values, kernel_size=None))
+    assert [row.layer.type for row in session.shown.rows[:3]] == ["conv2d", "conv2d", *[session.network.layers[1].type]]
+
+
+def test_input_classes_and_towers() -> None:
+    session = EditSession(load_preset("paper"))
+    form = session.begin(input_edit(session.network))
+    assert (form.values["channels"], form.values["classes"], form.values["towers"]) == (3, 1000, 2)
+    session.preview(typed(form.values, height=259, width=259, classes=10, towers=1))
+    assert session.commit()
+    assert (session.network.input, session.network.classes, session.network.towers) == ((3, 259, 259), 10, 1)
+
+
+def test_an_empty_number_of_classes_keeps_it() -> None:
+    session = EditSession(load_preset("paper"))
+    form = session.begin(input_edit(session.network))
+    session.preview(typed(form.values, classes=None))
+    assert session.commit()
+    assert session.network.classes == 1000
+
+
 def test_published_numbers_go_back_and_forth_with_a_name() -> None:
-    """As a layer that is gone gives its name to another, whose numbers are not to be mixed with its own."""
+    """Also where a layer that is gone gives its name to another, whose numbers must not be mixed with its own."""
     paper = load_preset("paper")
-    workspace = Workspace(paper)
-    workspace.edit(workspace.network.rename(0, "new1"))
-    workspace.edit(workspace.network.remove(0))
-    workspace.edit(workspace.network.rename(workspace.network.index("conv2"), "new1"))
-    edited = workspace.preset
-    assert "conv1" not in names(edited) and "conv2" not in names(edited)
+    session = EditSession(paper)
+    session.apply(session.network.rename(0, "new1"))
+    session.apply(session.network.remove(0))
+    session.apply(session.network.rename(session.network.index("conv2"), "new1"))
+    edited = session.preset
+    assert "conv1" not in published_layers(edited)
+    assert "conv2" not in published_layers(edited)
     assert [one.value for one in edited.published if one.layer == "new1"] == [
         one.value for one in paper.published if one.layer == "conv2"
     ]
-    workspace.with_recipe(replace(paper.recipe, lr=0.5))
-    while workspace.undo():
+    while session.undo():
         pass
-    assert workspace.preset == replace(paper, recipe=replace(paper.recipe, lr=0.5))
-    while workspace.redo():
+    assert session.preset == paper
+    while session.redo():
         pass
-    assert workspace.preset == replace(edited, recipe=replace(paper.recipe, lr=0.5))
+    assert session.preset == edited
 
 
 def test_a_save_goes_on_under_its_name() -> None:
-    """The history stays, and what a save left out with its layer comes back with it."""
+    """The history stays, and what was said of a removed layer comes back with it."""
     paper = load_preset("paper")
-    workspace = Workspace(paper)
-    workspace.edit(workspace.network.remove(0))
-    workspace.saved(save_preset(workspace.preset, "mine"))
-    assert "conv1" not in names(workspace.preset)
-    assert workspace.undo()
-    assert (workspace.preset.name, names(workspace.preset)) == ("mine", names(paper))
-    assert workspace.modified
+    session = EditSession(paper)
+    session.apply(session.network.remove(0))
+    session.mark_saved(save_preset(session.preset, "mine"))
+    assert not session.modified
+    assert "conv1" not in published_layers(session.preset)
+    assert session.undo()
+    assert (session.preset.name, published_layers(session.preset)) == ("mine", published_layers(paper))
+    assert session.modified
+
+
+def test_a_network_that_a_run_has_is_not_lost() -> None:
+    session = EditSession(load_preset("paper"))
+    session.apply(session.network.remove(0))
+    assert (session.modified, session.unsaved) == (True, True)
+    session.mark_trained()
+    assert (session.modified, session.unsaved) == (True, False)
+    session.apply(session.network.remove(0))
+    assert (session.modified, session.unsaved) == (True, True)
+
+
+def test_opening_forgets_the_preset_before() -> None:
+    session = EditSession(load_preset("paper"))
+    session.apply(session.network.remove(0))
+    begin_layer(session, "conv2")
+    openings = session.openings
+    session.open(replace(load_preset("lenet"), title=""))
+    assert session.openings > openings
+    assert session.editing is None
+    assert session.title == "lenet"
+    assert not session.undo()

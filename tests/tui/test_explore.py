@@ -1,7 +1,8 @@
-"""Explore: what is shown, and what every edit does to it."""
+"""Explore: what is shown, and what every edit changes."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from alexplore.presets.library import load_preset, shipped_folder
 from alexplore.tui.screens.dialogs import HelpScreen
 from alexplore.tui.screens.explore import ExploreScreen
 from alexplore.tui.widgets.layer_table import LayerTable
+from alexplore.tui.widgets.settings_editor import SettingsEditor
 from tests.support.screens import footer, form_message, screen_text, type_into
 from tests.tui.conftest import OpenApp
 
@@ -37,7 +39,7 @@ async def test_every_size_shows_table_arithmetic_and_totals(open_app: OpenApp, s
 
 
 async def test_the_table_follows_the_terminals_width(open_app: OpenApp) -> None:
-    """Also where the columns stay the same, and only the settings get wider: all behind them moves right."""
+    """Here only the settings get wider: the columns after them move right."""
     async with open_app(size=(115, 40)) as (app, pilot):
         before = screen_text(app)
         await pilot.resize_terminal(118, 40)
@@ -47,51 +49,85 @@ async def test_the_table_follows_the_terminals_width(open_app: OpenApp) -> None:
         assert columns[1] == columns[0] + 3
 
 
-async def test_typing_previews_and_escape_leaves_no_trace(open_app: OpenApp) -> None:
+async def test_typing_previews_and_escape_cancels(open_app: OpenApp) -> None:
     async with open_app() as (app, pilot):
-        before = app.workspace.network
+        before = app.state.session.network
         await pilot.press("enter")
         await type_into(pilot, app, "stride", "8")
         text = screen_text(app)
         assert "▼96×28×28" in text  # ⌊(227 − 11) / 8⌋ + 1
-        assert app.workspace.network == before
+        assert app.state.session.network == before
         await pilot.press("escape")
         await pilot.pause()
-        assert app.workspace.network == before
+        assert app.state.session.network == before
         assert "▼" not in screen_text(app)
-        assert not app.workspace.modified
+        assert not app.state.session.modified
 
 
-async def test_an_edit_is_kept_undone_and_redone(open_app: OpenApp) -> None:
+async def test_an_edit_is_committed_undone_and_redone(open_app: OpenApp) -> None:
     async with open_app() as (app, pilot):
         await pilot.press("enter")
         await type_into(pilot, app, "out_channels", "64")
         await pilot.press("enter")
         await pilot.pause()
-        conv1 = app.workspace.analysis.rows[0]
+        conv1 = app.state.session.analysis.rows[0]
         assert conv1.params == (11 * 11 * 3 + 1) * 64
         assert "(edited)" in screen_text(app)
         await pilot.press("u")
-        assert app.workspace.network == load_preset("paper").network
+        assert app.state.session.network == load_preset("paper").network
         await pilot.press("U")
-        assert app.workspace.analysis.rows[0] == conv1
+        assert app.state.session.analysis.rows[0] == conv1
 
 
-async def test_what_can_not_be_is_said_while_typing_and_not_kept(open_app: OpenApp) -> None:
+async def test_a_value_that_is_not_allowed_is_refused(open_app: OpenApp) -> None:
     async with open_app() as (app, pilot):
         await pilot.press("enter")
         await type_into(pilot, app, "stride", "0")
         assert "stride: found 0, allowed: an integer ≥ 1" in form_message(app)
         await pilot.press("enter")
         await pilot.pause()
-        assert app.workspace.network == load_preset("paper").network
+        assert app.state.session.network == load_preset("paper").network
         await pilot.press("escape")
         assert "allowed" not in screen_text(app)
 
 
+async def test_an_unreadable_value_shows_the_network_as_it_was(open_app: OpenApp) -> None:
+    """An emptied field, too: with stride 1, the default, the network would have ten times the parameters."""
+    async with open_app() as (app, pilot):
+        await pilot.press("enter")
+        app.screen.query_one(SettingsEditor).select("stride")
+        await pilot.press("backspace")
+        await pilot.pause()
+        assert (
+            form_message(app) == "✗ stride: found nothing, allowed: an integer ≥ 1 or [height, width]; the default is 1"
+        )
+        assert "60,965,224 params" in screen_text(app)
+        await pilot.press("1")
+        await pilot.pause()
+        assert "▲96×217×217" in screen_text(app)
+        await pilot.press("backspace", *"abc")
+        await pilot.pause()
+        assert 'stride: found "abc", allowed: an integer ≥ 1' in form_message(app)
+        text = screen_text(app)
+        assert "60,965,224 params" in text
+        assert "▲" not in text
+        assert "+0 params" in text
+        await pilot.press("enter")
+        await pilot.pause()
+        assert app.screen.query_one("#editor").display
+        assert app.state.session.network == load_preset("paper").network
+
+
+async def test_an_empty_optional_setting_is_shown_as_not_set(open_app: OpenApp) -> None:
+    async with open_app(size=(200, 60)) as (app, pilot):
+        await pilot.press("enter")
+        await pilot.pause()
+        assert re.search(r"in_channels +not set", screen_text(app))
+
+
 @pytest.mark.parametrize("size", [(80, 16), (80, 24), (120, 40)])
-async def test_the_input_stands_on_the_setting_that_has_the_keys(open_app: OpenApp, size: tuple[int, int]) -> None:
-    """And what is said about it stands below, where the window is too low for all settings, too: the form scrolls."""
+async def test_the_input_is_placed_on_the_current_field(open_app: OpenApp, size: tuple[int, int]) -> None:
+    """Its description is below it, also in a window that is too low for all settings: there the form scrolls."""
     async with open_app(size=size) as (app, pilot):
         await pilot.press("enter")
         for _ in range(10):
@@ -106,7 +142,7 @@ async def test_the_input_stands_on_the_setting_that_has_the_keys(open_app: OpenA
             await pilot.press("tab")
 
 
-async def test_the_arithmetic_scrolls_and_tells_what_is_below(open_app: OpenApp) -> None:
+async def test_the_arithmetic_scrolls_and_counts_the_lines_below(open_app: OpenApp) -> None:
     async with open_app(size=(80, 24)) as (app, pilot):
         panel = app.screen.query_one("#formulas")
         height = panel.content_size.height
@@ -120,31 +156,31 @@ async def test_the_arithmetic_scrolls_and_tells_what_is_below(open_app: OpenApp)
         assert not panel.border_subtitle
 
 
-async def test_a_broken_shape_is_told_while_typing_and_mended_by_a_key(open_app: OpenApp) -> None:
+async def test_a_broken_layer_is_explained_while_typing_and_fixed_with_a_key(open_app: OpenApp) -> None:
     async with open_app() as (app, pilot):
         await pilot.press(*["down"] * 16, "enter")
         await type_into(pilot, app, "in_features", "6400")
         assert "fc6 expects 6400 inputs, gets 9216" in form_message(app)
         await pilot.press("enter")
         await pilot.pause()
-        assert app.workspace.analysis.broken is not None
+        assert app.state.session.analysis.broken is not None
         await pilot.press("t")
         await pilot.pause()
         assert isinstance(app.screen, ExploreScreen)
         await pilot.press("f")
         await pilot.pause()
-        assert app.workspace.analysis.broken is None
+        assert app.state.session.analysis.broken is None
 
 
-async def test_layers_are_added_copied_moved_and_removed(open_app: OpenApp) -> None:
+async def test_layers_are_added_duplicated_moved_and_removed(open_app: OpenApp) -> None:
     async with open_app("lenet") as (app, pilot):
-        names = [layer.name for layer in app.workspace.network.layers]
+        names = [layer.name for layer in app.state.session.network.layers]
         await pilot.press("y")
-        assert len(app.workspace.network.layers) == len(names) + 1
+        assert len(app.state.session.network.layers) == len(names) + 1
         await pilot.press("J")
-        assert app.workspace.network.layers[2].type == "conv2d"
+        assert app.state.session.network.layers[2].type == "conv2d"
         await pilot.press("x", "u", "u", "u")
-        assert [layer.name for layer in app.workspace.network.layers] == names
+        assert [layer.name for layer in app.state.session.network.layers] == names
         await pilot.press("g", "a")
         await pilot.pause()
         app.screen.query_one(OptionList).highlighted = 1  # max_pool2d
@@ -152,32 +188,32 @@ async def test_layers_are_added_copied_moved_and_removed(open_app: OpenApp) -> N
         await pilot.pause()
         await pilot.press("enter")
         await pilot.pause()
-        assert app.workspace.network.layers[1].type == "max_pool2d"
-        assert len(app.workspace.network.layers) == len(names) + 1
+        assert app.state.session.network.layers[1].type == "max_pool2d"
+        assert len(app.state.session.network.layers) == len(names) + 1
 
 
 async def test_escape_while_adding_adds_nothing(open_app: OpenApp) -> None:
     async with open_app("lenet") as (app, pilot):
-        before = app.workspace.network
+        before = app.state.session.network
         await pilot.press("a")
         await pilot.pause()
         await pilot.press("enter")
         await pilot.pause()
         await pilot.press("escape")
         await pilot.pause()
-        assert app.workspace.network == before
+        assert app.state.session.network == before
 
 
 async def test_a_layer_is_renamed_and_a_taken_name_refused(open_app: OpenApp) -> None:
     async with open_app("lenet") as (app, pilot):
-        names = [layer.name for layer in app.workspace.network.layers]
+        names = [layer.name for layer in app.state.session.network.layers]
         await pilot.press("enter")
         await type_into(pilot, app, "name", names[1])
         assert "used twice" in form_message(app)
         await type_into(pilot, app, "name", "stem")
         await pilot.press("enter")
         await pilot.pause()
-        assert app.workspace.network.layers[0].name == "stem"
+        assert app.state.session.network.layers[0].name == "stem"
 
 
 async def test_input_classes_and_towers(open_app: OpenApp) -> None:
@@ -189,10 +225,10 @@ async def test_input_classes_and_towers(open_app: OpenApp) -> None:
         await type_into(pilot, app, "width", "259")
         await pilot.press("enter")
         await pilot.pause()
-        network = app.workspace.network
+        network = app.state.session.network
         assert network.input == (3, 259, 259)
         assert network.classes == 10
-        assert app.workspace.analysis.rows[-1].params == 4096 * 10 + 10
+        assert app.state.session.analysis.rows[-1].params == 4096 * 10 + 10
 
 
 async def test_saving_asks_about_a_clash_and_never_writes_shipped_presets(open_app: OpenApp, tmp_path: Path) -> None:
@@ -209,8 +245,8 @@ async def test_saving_asks_about_a_clash_and_never_writes_shipped_presets(open_a
         await pilot.press("x")
         await save("mine")
         saved = (folder / "mine.toml").read_text()
-        assert load_preset("mine").network == app.workspace.network
-        assert not app.workspace.modified
+        assert load_preset("mine").network == app.state.session.network
+        assert not app.state.session.modified
         await pilot.press("x")
         await save("mine")
         await pilot.press("n")
@@ -219,7 +255,7 @@ async def test_saving_asks_about_a_clash_and_never_writes_shipped_presets(open_a
         await save("mine")
         await pilot.press("y")
         await pilot.pause()
-        assert load_preset("mine").network == app.workspace.network
+        assert load_preset("mine").network == app.state.session.network
         await save("paper")
         assert not (folder / "paper.toml").exists()
 
@@ -234,16 +270,16 @@ async def test_another_preset_is_opened_and_edits_are_asked_about(open_app: Open
         await pilot.pause()
         await pilot.press("n")
         await pilot.pause()
-        assert app.workspace.preset.name == "lenet"
+        assert app.state.session.preset.name == "lenet"
         app.explore.open_named("torchvision")
         await pilot.pause()
         await pilot.press("y")
         await pilot.pause()
-        assert app.workspace.preset.name == "torchvision"
+        assert app.state.session.preset.name == "torchvision"
         assert "61,100,840 params" in screen_text(app)
 
 
-async def test_comparing_and_the_source(open_app: OpenApp) -> None:
+async def test_the_comparison_and_the_source(open_app: OpenApp) -> None:
     async with open_app() as (app, pilot):
         await pilot.press("d")
         await pilot.pause()
@@ -287,7 +323,7 @@ async def test_help_and_palette_list_the_same_actions(open_app: OpenApp) -> None
         await pilot.pause()
         assert isinstance(app.screen, HelpScreen)
         listed = {description for _, description, _ in app.screen._rows}
-        assert listed >= {"Edit", "Add", "Undo", "Mend", "Export", "Quit", "Train", "Runs", "Last layer", "Theme"}
+        assert listed >= {"Edit", "Add", "Undo", "Fix", "Export", "Quit", "Train", "Runs", "Last layer", "Theme"}
         assert listed == commands
 
 
@@ -313,7 +349,7 @@ async def test_a_click_selects_and_a_double_click_edits(open_app: OpenApp) -> No
         assert app.screen.query_one("#editor").display
 
 
-async def test_a_click_elsewhere_leaves_the_keys_to_the_form(open_app: OpenApp) -> None:
+async def test_a_click_elsewhere_leaves_the_focus_in_the_form(open_app: OpenApp) -> None:
     async with open_app() as (app, pilot):
         await pilot.press("enter")
         await type_into(pilot, app, "out_channels", "6")
@@ -336,13 +372,13 @@ async def test_no_other_preset_is_opened_while_a_layer_is_edited(open_app: OpenA
         await pilot.pause()
         await pilot.press("9")
         await pilot.pause()
-        assert app.workspace.preset.name == "paper"
+        assert app.state.session.preset.name == "paper"
         await pilot.press("enter")
         await pilot.pause()
-        assert app.workspace.network.classes == 9
+        assert app.state.session.network.classes == 9
 
 
-async def test_what_looks_like_markup_is_shown_as_it_is(open_app: OpenApp, tmp_path: Path) -> None:
+async def test_markup_in_a_title_is_shown_as_text(open_app: OpenApp, tmp_path: Path) -> None:
     text = (shipped_folder() / "lenet.toml").read_text()
     title = next(line for line in text.splitlines() if line.startswith("title"))
     (tmp_path / "odd.toml").write_text(text.replace(title, 'title = "A [/red] net of [bold]"'))
@@ -365,7 +401,7 @@ async def test_closing_asks_about_edits_and_the_second_time_closes(open_app: Ope
 
 
 @pytest.mark.parametrize(("size", "exchanges"), [((60, 20), False), ((80, 24), True), ((120, 40), True)])
-async def test_the_picture_fits_and_tells_the_layers_apart(
+async def test_the_picture_fits_and_its_labels_differ(
     open_app: OpenApp, size: tuple[int, int], exchanges: bool
 ) -> None:
     async with open_app(size=size) as (app, pilot):
@@ -396,7 +432,7 @@ async def test_the_edited_layer_stays_in_view_when_a_message_takes_its_line(open
         assert any("11 conv4" in line for line in shown)
 
 
-async def test_escape_from_adding_goes_back_to_where_it_began(open_app: OpenApp) -> None:
+async def test_escape_while_adding_restores_the_cursor(open_app: OpenApp) -> None:
     async with open_app() as (app, pilot):
         await pilot.press("down", "down", "a", "enter")
         await pilot.pause()

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from alexplore.core.settings import SettingError, found_text, nearest, read_settings, read_value
-from alexplore.core.settings import names as layer_names  # `names` is a module of this package
+from alexplore.core.settings import SettingError, found_text, layer_names, nearest, read_settings, read_value
 from alexplore.network.layers.activations import ReLU, Sigmoid, Softmax, Tanh
 from alexplore.network.layers.adaptive_pool2d import AdaptiveAvgPool2d
 from alexplore.network.layers.base import Layer

@@ -1,16 +1,20 @@
-"""Activations: functions of one value, and softmax."""
+"""Activations: functions of each value, and softmax."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from alexplore.network.calls import Call
+from alexplore.core.settings import setting_fields
+from alexplore.network.calls import Call, unless
 from alexplore.network.layers.base import Layer, Saved, keras_always
 from alexplore.network.shapes import Shape, Shapes
 
 
 class Activation(Layer):
-    """A function of each value. A type without settings names PyTorch's and Keras's, and what it saves."""
+    """A function of each value.
+
+    A type names PyTorch's module, which takes the type's settings under their names, and Keras's layer.
+    """
 
     role = "activation"
     torch_name: ClassVar[str]
@@ -18,13 +22,14 @@ class Activation(Layer):
     """Whether the backward pass reads the output, else the input."""
 
     keras: ClassVar[Call | None] = None
-    """Keras's layer without the arguments that every layer takes; None where Keras has none."""
+    """Keras's layer, without the arguments that every layer takes, of a type without settings."""
 
     def saved(self, inputs: Shapes, output: Shape, value_bytes: int) -> Saved:
         return Saved(output=True) if self.saves_output else Saved(inputs=True)
 
     def torch_call(self, inputs: Shapes) -> Call:
-        return Call(self.torch_name)
+        settings = setting_fields(type(self)).items()
+        return Call(self.torch_name, (), {key: unless(getattr(self, key), field.default) for key, field in settings})
 
     def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
         if self.keras is None:

@@ -16,6 +16,7 @@ from alexplore.core.settings import setting_fields, settings_of
 from alexplore.network.calls import Call
 from alexplore.network.changes import Change
 from alexplore.network.formula import Formula, product_text
+from alexplore.network.layers.init import Init
 from alexplore.network.shapes import Shape, Shapes, elements, shape_text
 from alexplore.network.windows import Windows
 
@@ -83,10 +84,10 @@ class Layer:
 
     type: ClassVar[str] = ""
     title: ClassVar[str] = ""
-    """What it is, in a few words, for whoever chooses a type."""
+    """What it is, in a few words, for a list of types."""
 
     role: ClassVar[str] = ""
-    """What types that can stand for each other have in common, such as "activation"; the type itself if empty."""
+    """What types that can replace each other have in common: "activation", "norm", "pool", "merge"; else empty."""
 
     fewest_inputs: ClassVar[int] = 1
     most_inputs: ClassVar[int | None] = 1
@@ -113,10 +114,13 @@ class Layer:
     """Whether it draws random numbers while training, which towers that hold the same input would draw differently."""
 
     needs_all_values: ClassVar[str] = ""
-    """Why it can't work on a part of the channels; empty where it can. For the split into towers."""
+    """Why it can't work on a part of the channels, for the split into towers; empty where it can."""
 
     example: ClassVar[Mapping[str, Any]] = {}
-    """Settings, besides the defaults, with which a small layer of this type is made: for forms and tests."""
+    """Settings, besides the defaults, of a new layer of this type: in the editor, in tests and in benchmarks."""
+
+    name_stem: ClassVar[str] = ""
+    """The name of a new layer without its number, such as "conv"; the type itself if empty."""
 
     name: str
     inputs: tuple[str, ...] = ()
@@ -143,7 +147,11 @@ class Layer:
         """Return the multiplications by weights for one image: every weight at every position of a neuron."""
         return self.parameters(inputs).weights * elements(output[1:]) if self.neurons else 0
 
-    # What training keeps in memory.
+    # Training.
+
+    def fewest_images(self, inputs: Shapes) -> int:
+        """Return the smallest batch, in images, that the layer can be trained on."""
+        return 1
 
     def saved(self, inputs: Shapes, output: Shape, value_bytes: int) -> Saved:
         """Return what autograd keeps, where an activation takes `value_bytes` bytes."""
@@ -224,6 +232,11 @@ class Layer:
             Unsupported: Keras has no equivalent.
         """
         raise Unsupported(f"{self.name}: Keras has no {self.type}")
+
+    @property
+    def initial_weights(self) -> Init | None:
+        """How its weights are initialised, None for PyTorch's default."""
+        return None
 
     # What is the same for every type.
 

@@ -16,6 +16,7 @@ class Dropout(Layer):
 
     type = "dropout"
     title = "dropout of values"
+    name_stem = "drop"
     random = True
     p: float = setting(number(0, 1), 0.5, "share of the values set to zero")
 

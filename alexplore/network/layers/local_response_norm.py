@@ -29,6 +29,7 @@ class LocalResponseNorm(Layer):
     type = "local_response_norm"
     title = "local response normalisation"
     role = "norm"
+    name_stem = "norm"
     example = {"size": 5}  # noqa: RUF012 (a ClassVar of the base class)
     size: int = setting(integer(1), doc="neighbours, or the window's side within a channel")
     alpha: float = setting(number(0), 1e-4, "scale; divided by the number of neighbours")

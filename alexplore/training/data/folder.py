@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
@@ -186,6 +185,8 @@ class _Decoder(TorchDataset[_Sample]):
         return len(self._listing.paths)
 
     def __getitem__(self, index: int) -> _Sample:
+        from PIL import Image
+
         try:
             with Image.open(self._listing.folder / self._listing.paths[index]) as image:
                 return index, read_image(image, self.channels, self.size), ""

@@ -8,10 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network
-from alexplore.network.shapes import elements, shape_text
+from alexplore.network.shapes import shape_text
 from alexplore.runs.config import RunConfig
+from alexplore.runs.datasets import DatasetShape
+from alexplore.runs.preflight import count_outputs, fit_problems
 from alexplore.training.data.dataset import DataError, Dataset, Resident, Split, balanced, pixel_statistics
 from alexplore.training.data.folder import FolderSplit, open_listings
 from alexplore.training.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, stage_size
@@ -50,29 +51,9 @@ def check_fit(name: str, classes: int, channels: int, network: Network) -> None:
     Raises:
         DataError: it can't; the message says what to set.
     """
-    wrong = []
-    if network.input[0] != channels:
-        mended = (channels, *network.input[1:])
-        wrong.append(
-            f"images of {name} have {channels} channel{'s' * (channels > 1)}, the network reads "
-            f"{network.input[0]}: set input to {shape_text(mended)}"
-        )
-    outputs = _outputs(network)
-    if outputs is not None and outputs[1] != classes:
-        wrong.append(f"{name} has {classes} classes, {outputs[0]} has {outputs[1]} outputs: {outputs[2]} to {classes}")
-    if wrong:
-        raise DataError("; and ".join(wrong))
-
-
-def _outputs(network: Network) -> tuple[str, int, str] | None:
-    """What gives the network's outputs, how many, and what to set; None where a broken layer leaves that open."""
-    if network.classes is not None:
-        last = [layer.name for layer in network.layers if layer.type == "linear"][-1]
-        return f"the network's last linear layer {last}", network.classes, "set its out_features"
-    output = analyse(network).rows[-1].output
-    if output is None:
-        return None
-    return f"the network's last layer {network.layers[-1].name}", elements(output), "change the network"
+    problems = list(fit_problems(network, DatasetShape(name, channels, classes, train_images=None)))
+    if problems:
+        raise DataError("; and ".join(problem.message for problem in problems))
 
 
 def _known(known: Known, config: RunConfig, device: torch.device, report: Report) -> Dataset:
@@ -117,10 +98,10 @@ def _folder(config: RunConfig, stage: tuple[int, int], device: torch.device, rep
 
 def _synthetic(config: RunConfig, device: torch.device) -> Dataset:
     network = config.network
-    outputs = _outputs(network)
-    if outputs is None:
+    classes = count_outputs(network)
+    if classes is None:
         raise DataError("the network's last layer has no output: mend the network before training it")
-    classes, channels = outputs[1], network.input[0]
+    channels = network.input[0]
     size = min(network.input[1], LARGEST), min(network.input[2], LARGEST)
     counts = (
         config.data.limit_train or max(SYNTHETIC_TRAIN, 10 * classes),

@@ -9,15 +9,18 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
 from alexplore.presets.recipe import Recipe
 from alexplore.training.data.dataset import DataError, Dataset, pixel_statistics
 from alexplore.training.data.images import read_image
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -18,7 +18,7 @@ Report = Callable[[str], None]
 class Known:
     """What can be said of a data set without its files, and how they are come by.
 
-    `find` looks for files in a folder, `unpack` checks them and lays them out, and `read` has torchvision read them.
+    `find` looks for files in a folder, `unpack` checks them and lays them out, and `read` reads them.
     `fetchers` bring files into a folder, by their names in messages; `places` may have them already.
     """
 

@@ -12,9 +12,9 @@ from alexplore.network.analysis import analyse
 from alexplore.network.calls import Call
 from alexplore.network.graph import IMAGE, Network
 from alexplore.network.layers.base import Layer
-from alexplore.network.layers.batch_norm import BatchNorm
 from alexplore.network.shapes import ShapeError, Shapes, shape_text
 from alexplore.network.torch_calls import torch_call
+from alexplore.runs.preflight import batch_problems
 from alexplore.training.kernels import KERNELS
 from alexplore.training.model.merge import MERGES
 
@@ -86,7 +86,8 @@ def build(network: Network, seed: int | None = None) -> Model:
         if seed is not None:
             torch.manual_seed(seed)
         for row in analysis.rows:
-            model.add_module(row.layer.name, build_layer(row.layer, row.inputs, torch_call(row, network)))
+            call = None if row.layer.type in MERGES else torch_call(row, network)
+            model.add_module(row.layer.name, build_layer(row.layer, row.inputs, call))
     return model.to(memory_format=torch.channels_last)
 
 
@@ -115,15 +116,8 @@ def check_last_batch(network: Network, images: int, batch_size: int) -> None:
     Raises:
         SettingError: the last batch of an epoch would be one image.
     """
-    if batch_size != 1 and images % batch_size != 1:
-        return
-    for row in analyse(network).computed:
-        one_value = row.input is not None and all(size == 1 for size in row.input[1:])
-        if isinstance(row.layer, BatchNorm) and row.layer.trains and one_value:
-            raise SettingError(
-                f"{row.layer.name} normalises over a batch, and the last batch of {images:,} images by {batch_size} is "
-                "one image: choose another batch_size"
-            )
+    for problem in batch_problems(network, images, batch_size):
+        raise SettingError(problem.message)
 
 
 def build_layer(layer: Layer, inputs: Shapes, call: Call | None = None) -> nn.Module:
@@ -149,7 +143,7 @@ def _make(call: Call) -> nn.Module:
 
 def _initialise(module: nn.Module, layer: Layer) -> None:
     """Draw the initial weights that the layer asks for."""
-    init = getattr(layer, "init", None)
+    init = layer.initial_weights
     if init is None:
         return
     parameters: dict[str, Any] = dict(module.named_parameters(recurse=False))

@@ -1,131 +1,122 @@
-"""Runs: every run there is, with what can be done to it, and marked ones drawn over each other."""
+"""Runs: a table of every run, what can be done to each, and the curves of the marked ones."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import DataTable, Input, Static
 from textual.worker import get_current_worker
 
+from alexplore.core.errors import AlexploreError
 from alexplore.presets.preset import Preset
-from alexplore.runs.control import request
-from alexplore.runs.directory import RunDirectory, RunError, list_runs, remove_run
-from alexplore.runs.launch import launch
-from alexplore.runs.messages import summary_cells
-from alexplore.runs.status import read_status
-from alexplore.runs.watch import Summary, Watch, summarise
+from alexplore.runs import service
+from alexplore.runs.directory import RunDirectory, RunError, list_runs
+from alexplore.runs.messages import SUMMARY_HEADINGS, summary_cells
+from alexplore.runs.summary import RunList, Summary
+from alexplore.tui.marked_runs import Overlay, OverlayReader, marker
+from alexplore.tui.messages import OpenRequested, RunsListed, WatchRequested
 from alexplore.tui.screens.dialogs import Confirm
-from alexplore.tui.widgets.curves import Curves, Line
+from alexplore.tui.state import AppState
+from alexplore.tui.widgets.curves import Curves, Line, Plot
 from alexplore.tui.widgets.key_bar import KeyBar
 
-if TYPE_CHECKING:
-    from alexplore.tui.app import ExploreApp
-
 POLL_SECONDS = 1.0
-COLUMNS = ("", "run", "state", "epoch", "loss", "validation", "images/s", "heard")
-MARKERS = "●▲■◆○△□◇"
-
-
-@dataclass
-class Listed(Message):
-    """The runs, the newest first."""
-
-    summaries: Sequence[Summary]
-
-    def can_replace(self, message: Message) -> bool:
-        """Only the newest counts."""
-        return isinstance(message, Listed)
-
-
-@dataclass
-class Overlaid(Message):
-    """The marked runs' validation accuracy."""
-
-    lines: Sequence[Line]
-    epochs: float
+ERROR_SECONDS = 20.0  # how long a long error is shown
+COLUMNS = ("", *SUMMARY_HEADINGS)  # the first holds the marker
+TEXT_COLUMNS = ("", "run", "state")  # the others hold numbers
+COLOURS = ("primary", "accent", "success", "error", "warning", "secondary")
 
 
 class RunsScreen(Screen[None]):
-    """A table of runs; under it, curves of those that are marked."""
+    """A table of runs, and the curves of the marked ones below it."""
 
     CSS_PATH = "runs.tcss"
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "attach", "Attach", tooltip="Watch the run in Train"),
         Binding("x", "stop", "Stop", tooltip="Stop the run after a checkpoint; it can be resumed"),
-        Binding("r", "resume", "Resume", tooltip="Go on with a run that is paused, was stopped, failed or crashed"),
+        Binding("r", "resume", "Resume", tooltip="Continue a run that is paused, was stopped, failed or crashed"),
         Binding("space", "mark", "Mark", tooltip="Draw the run's validation accuracy with that of other marked runs"),
         Binding("f", "fork", "Fork", tooltip="Open the run's network and recipe in Explore, to change and train anew"),
         Binding("slash", "filter", "Filter", show=False, tooltip="Show only runs whose line holds some words"),
         Binding("delete", "remove", "Delete", show=False, tooltip="Delete the run with its checkpoints"),
     ]
 
-    app: ExploreApp
-
-    def __init__(self) -> None:
+    def __init__(self, state: AppState) -> None:
         super().__init__()
+        self.state = state
         self._summaries: Sequence[Summary] = ()
-        self._marked: list[str] = []
+        self._overlay = Overlay()
+        self._look_now = threading.Event()
 
     def compose(self) -> ComposeResult:
-        """The filter, the table, and the overlaid curves."""
+        """Put the filter above the table and the curves below it."""
         with Vertical(classes="frame") as frame:
             frame.border_title = "Runs"
             yield Input(placeholder="filter", id="runs-filter", compact=True)
             yield DataTable(id="runs-table", cursor_type="row", zebra_stripes=True)
             yield Static("No runs yet: press 2 to train.", id="no-runs")
             yield Curves(id="overlay")
+            yield Static(id="overlay-legend")
         yield KeyBar()
 
     def on_mount(self) -> None:
         """Make the columns."""
         table = self.query_one(DataTable)
         for column in COLUMNS:
-            table.add_column(column, key=column)
+            table.add_column(_aligned(column, column), key=column)
         self.query_one("#runs-filter").display = False
-        self.query_one("#overlay").display = False
+        self.query_one("#overlay").display = self.query_one("#overlay-legend").display = False
         self.query_one("#overlay").border_title = "validation accuracy"
         table.focus()
 
     def on_screen_resume(self) -> None:
-        """Look at the runs for as long as this screen is shown."""
-        self._look()
+        """Read the runs for as long as this screen is visible."""
+        self._poll()
 
     def on_screen_suspend(self) -> None:
-        """Nobody looks: stop reading."""
-        self.workers.cancel_group(self, "look")
+        """Stop reading runs that are not visible."""
+        self.workers.cancel_group(self, "poll")
 
-    @work(thread=True, exclusive=True, group="look")
-    def _look(self) -> None:
-        worker, told = get_current_worker(), ""
+    # Reading and drawing
+
+    @work(thread=True, exclusive=True, group="poll")
+    def _poll(self) -> None:
+        worker, run_list, reader, reported = get_current_worker(), RunList(), OverlayReader(), ""
         while not worker.is_cancelled:
+            self._look_now.clear()
             try:
-                self.post_message(Listed([summarise(run) for run in list_runs(self.app.runs_folder)]))
-                told = ""
+                runs = list_runs(self.state.runs_folder)
+                overlay = reader.read(self.state.marked.marked(runs))
+                self.post_message(RunsListed(run_list.summarise(runs), overlay))
+                reported = ""
             except RunError as error:  # of a file system that may come back
-                if str(error) != told:
-                    told = str(error)
-                    self.notify(told, severity="error", markup=False)
-            for _ in range(10):
-                if not worker.is_cancelled:
-                    time.sleep(POLL_SECONDS / 10)
+                if str(error) != reported:
+                    reported = str(error)
+                    self.notify(reported, severity="error", markup=False)
+            deadline = time.monotonic() + POLL_SECONDS
+            while time.monotonic() < deadline and not worker.is_cancelled and not self._look_now.is_set():
+                self._look_now.wait(POLL_SECONDS / 10)
 
-    @on(Listed)
-    def _listed(self, event: Listed) -> None:
+    @on(RunsListed)
+    def _listed(self, event: RunsListed) -> None:
         self._summaries = event.summaries
-        self._draw()
+        self.state.marked.keep([summary.run.name for summary in event.summaries])
+        self._draw_table()
+        if event.overlay != self._overlay:
+            self._overlay = event.overlay
+            self._draw_overlay()
 
-    def _draw(self) -> None:
+    def _draw_table(self) -> None:
         table = self.query_one(DataTable)
         wanted = self.query_one("#runs-filter", Input).value.casefold().split()
         lines = {summary.run.name: self._cells(summary) for summary in self._summaries}
@@ -139,7 +130,7 @@ class RunsScreen(Screen[None]):
             for name, cells in rows.items():
                 for column, cell in zip(COLUMNS, cells, strict=True):
                     if table.get_cell(name, column) != cell:
-                        table.update_cell(name, column, cell)
+                        table.update_cell(name, column, cell, update_width=True)
             return
         selected = self._selected_name()
         with self.app.batch_update():
@@ -150,10 +141,24 @@ class RunsScreen(Screen[None]):
                 table.move_cursor(row=list(rows).index(selected), animate=False)
 
     def _cells(self, summary: Summary) -> tuple[Text, ...]:
-        """A line of the table, as texts: a plain string would be read as markup, and a run may be called [red]x."""
-        name = summary.run.name
-        mark = MARKERS[self._marked.index(name) % len(MARKERS)] if name in self._marked else " "
-        return tuple(Text(cell) for cell in (mark, *summary_cells(summary)))
+        """Return the cells of a row as texts: strings would be read as markup, and a run may be called [red]x."""
+        cells = (self.state.marked.marker(summary.run.name), *summary_cells(summary))
+        return tuple(_aligned(column, cell) for column, cell in zip(COLUMNS, cells, strict=True))
+
+    def _draw_overlay(self) -> None:
+        """Draw the curves, with the legend below them: on top of them it would hide points."""
+        plot, legend = self.query_one("#overlay", Curves), self.query_one("#overlay-legend", Static)
+        plot.display = legend.display = bool(self._overlay.curves)
+        colours = self.app.get_css_variables()
+        lines = [
+            Line(curve.label, curve.curve, colours[COLOURS[curve.number % len(COLOURS)]], marker(curve.number))
+            for curve in self._overlay.curves
+        ]
+        plot.draw(Plot(lines, self._overlay.epochs, legend=False))
+        names = [Text.assemble((str(line.marker), line.colour), f" {line.label}") for line in lines]
+        legend.update(Text("   ").join(names))
+
+    # The selected run
 
     def _selected_name(self) -> str:
         table = self.query_one(DataTable)
@@ -174,86 +179,47 @@ class RunsScreen(Screen[None]):
     def action_attach(self) -> None:
         """Watch the run in Train."""
         if self.selected:
-            self.app.attach(self.selected.run)
-
-    def action_stop(self) -> None:
-        """Stop after a checkpoint."""
-        if self.selected:
-            self._ask(self.selected.run, "stop")
-
-    def action_resume(self) -> None:
-        """Go on."""
-        summary = self.selected
-        if summary is None:
-            return
-        if summary.status.state == "paused":
-            self._ask(summary.run, "resume")
-        elif summary.status.resumable:
-            self._launch(summary.run)
-        else:
-            self.notify(f"{summary.run.name} is {summary.status.state}: there is nothing to resume", markup=False)
+            self.post_message(WatchRequested(self.selected.run))
 
     @work(thread=True)
-    def _ask(self, run: RunDirectory, action: str) -> None:
+    def action_stop(self) -> None:
+        """Stop the run after a checkpoint."""
+        if self.selected is None:
+            return
+        run = self.selected.run
         try:
-            request(run, action)
-        except RunError as error:
+            service.ask(run, "stop")
+        except AlexploreError as error:
             self.notify(str(error), severity="warning", markup=False)
         else:
-            self.notify(f"asked {run.name} to {action}", markup=False)
+            self.notify(f"asked {run.name} to stop", markup=False)
 
     @work(thread=True)
-    def _launch(self, run: RunDirectory) -> None:
+    def action_resume(self) -> None:
+        """Continue the run."""
+        if self.selected is None:
+            return
         try:
-            launch(run)
-        except RunError as error:
-            self.notify(str(error), severity="error", markup=False, timeout=20)
+            service.resume(self.selected.run)
+        except AlexploreError as error:
+            self.notify(str(error), severity="error", markup=False, timeout=ERROR_SECONDS)
 
     def action_mark(self) -> None:
-        """Mark or unmark the run for the overlay."""
+        """Mark the run for the overlay, or unmark it."""
         name = self._selected_name()
-        if not name:
-            return
-        if name in self._marked:
-            self._marked.remove(name)
-        else:
-            self._marked.append(name)
-        self._draw()
-        self.query_one("#overlay").display = bool(self._marked)
-        self._overlay([summary.run for summary in self._summaries if summary.run.name in self._marked])
+        if name:
+            self.state.marked.toggle(name)
+            self._draw_table()
+            self._look_now.set()
 
-    @work(thread=True, exclusive=True, group="overlay")
-    def _overlay(self, runs: Sequence[RunDirectory]) -> None:
-        colours = self.app.get_css_variables()
-        palette = [colours[name] for name in ("primary", "accent", "success", "error", "warning", "secondary")]
-        lines, epochs = [], 1.0
-        for run in runs:
-            try:
-                snapshot = Watch(run).poll()
-            except RunError:
-                continue
-            curve = snapshot.curves.get("val/acc")
-            if curve is None:
-                continue
-            place = self._marked.index(run.name) if run.name in self._marked else 0
-            lines.append(Line(run.name, curve, palette[place % len(palette)], MARKERS[place % len(MARKERS)]))
-            epochs = max(epochs, snapshot.status.epoch)
-        self.post_message(Overlaid(lines, epochs))
-
-    @on(Overlaid)
-    def _overlaid(self, event: Overlaid) -> None:
-        self.query_one("#overlay", Curves).draw(event.lines, event.epochs, rising=True)
-
-    @work
-    async def action_fork(self) -> None:
+    def action_fork(self) -> None:
         """Open the run's network and recipe in Explore."""
         summary = self.selected
         if summary is None or summary.config is None:
             return
         config = summary.config
         preset = Preset(config.preset, config.network, config.recipe, title=f"from {summary.run.name}")
-        if await self.app.explore.open_preset(preset):
-            self.app.action_mode("explore")
+        self.post_message(OpenRequested(preset))
 
     def action_filter(self) -> None:
         """Show the filter."""
@@ -263,7 +229,7 @@ class RunsScreen(Screen[None]):
 
     @on(Input.Changed, "#runs-filter")
     def _filtered(self) -> None:
-        self._draw()
+        self._draw_table()
 
     @on(Input.Submitted, "#runs-filter")
     def _filter_done(self, event: Input.Submitted) -> None:
@@ -272,21 +238,27 @@ class RunsScreen(Screen[None]):
 
     @work
     async def action_remove(self) -> None:
-        """Delete the run, after asking."""
+        """Delete the run after asking."""
         summary = self.selected
         if summary is None or not self._removable(summary.run):
             return
-        agreed = await self.app.push_screen_wait(Confirm(f"Delete {summary.run.name} with its checkpoints?"))
-        if agreed and self._removable(summary.run):  # it may have been resumed while the question was open
+        if await self.app.push_screen_wait(Confirm(f"Delete {summary.run.name} with its checkpoints?")):
             try:
-                remove_run(summary.run)
-            except RunError as error:
+                service.remove(summary.run)  # which refuses a run that was resumed while the question was open
+            except AlexploreError as error:
                 self.notify(str(error), severity="error", markup=False)
-            self._look()
+            self._look_now.set()
 
     def _removable(self, run: RunDirectory) -> bool:
-        """Whether no worker is at a run; where one is, that is said."""
-        live = read_status(run).live
-        if live:
-            self.notify(f"{run.name} is being trained; stop it first", severity="warning", markup=False)
-        return not live
+        """Return whether no worker trains a run; show that one does."""
+        try:
+            service.check_removable(run)
+        except RunError as error:
+            self.notify(str(error), severity="warning", markup=False)
+            return False
+        return True
+
+
+def _aligned(column: str, cell: str) -> Text:
+    """Return a cell of a column, or its title, with numbers at the right."""
+    return Text(cell, justify="left" if column in TEXT_COLUMNS else "right")

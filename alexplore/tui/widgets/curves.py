@@ -1,4 +1,4 @@
-"""Curves over the epochs. numpy and the plotting library come with this module: import it where curves are shown."""
+"""Plots of curves over epochs. Import it only where curves are shown: it loads numpy and the plotting library."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 from textual_plot import HiResMode, LegendLocation, NumericAxisFormatter, PlotWidget
 
-from alexplore.runs.watch import Curve
+from alexplore.runs.curves import Curve
 
 POINTS_A_COLUMN = 2
+PADDING = 0.04  # of the values' range, above and below them
+SINGLE_VALUE_PADDING = 0.01  # where all values are the same
 
 
 @dataclass(frozen=True)
@@ -23,22 +25,33 @@ class Line:
     marker: str | None = None
 
 
+@dataclass(frozen=True)
+class Plot:
+    """Lines from epoch 0 to `epochs`. A legend, if any, is below the lines where they are `rising`, else above them."""
+
+    lines: Sequence[Line] = ()
+    epochs: float = 1.0
+    logarithmic: bool = False
+    rising: bool = False
+    legend: bool = True
+
+
 class LogFormatter(NumericAxisFormatter):
-    """Ticks at powers of ten and between, for values given as their logarithms."""
+    """Formats an axis of logarithms: ticks at 1, 2 and 5 of each decade."""
 
     def get_ticks(self, min_: float, max_: float, max_ticks: int = 8) -> list[float]:
-        """1, 2 and 5 of each decade, as logarithms, within the axis."""
+        """Return the logarithms of 1, 2 and 5 of each decade within the axis."""
         decades = range(math.floor(min_), math.ceil(max_) + 1)
         ticks = [math.log10(digit) + decade for decade in decades for digit in (1, 2, 5)]
         return [tick for tick in ticks if min_ <= tick <= max_][:max_ticks]
 
     def get_labels_for_ticks(self, ticks: Sequence[float]) -> list[str]:
-        """The values that the logarithms stand for."""
+        """Return the values of the logarithms."""
         return [f"{10**tick:.2g}" for tick in ticks]
 
 
 class Curves(PlotWidget):
-    """A plot of a few lines over a shared axis of epochs; its vertical axis may be logarithmic."""
+    """A plot of a few lines over one axis of epochs; the vertical axis may be logarithmic."""
 
     DEFAULT_CSS = """
     Curves {
@@ -56,41 +69,56 @@ class Curves(PlotWidget):
     margin_bottom = 1
     margin_left = 7
 
-    def draw(self, lines: Sequence[Line], epochs: float, *, logarithmic: bool = False, rising: bool = False) -> None:
-        """Draw lines anew, from epoch 0 to `epochs`, with at most two points a column.
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._plot = Plot()
 
-        The legend of `rising` lines stands below them, that of others above.
-        """
+    def draw(self, plot: Plot) -> None:
+        """Draw lines with at most two points a column."""
+        self._plot = plot
         points = max(20, self.size.width * POINTS_A_COLUMN)
-        self._set_scale(logarithmic)
+        self.set_y_formatter(LogFormatter() if plot.logarithmic else NumericAxisFormatter())
+        values: list[float] = []
         with self.app.batch_update():
             self.clear()
-            for line in lines:
-                x, y = _coordinates(line.curve.thinned(points), logarithmic)
+            for line in plot.lines:
+                x, y = _coordinates(line.curve.thinned(points), plot.logarithmic)
+                values += y
                 if not x:
                     continue
                 if line.marker or len(x) == 1:
                     self.scatter(x, y, marker=line.marker or "•", marker_style=line.colour, label=line.label)
                 else:
                     self.plot(x, y, line_style=line.colour, hires_mode=HiResMode.BRAILLE, label=line.label)
-            self.set_xlimits(0, epochs * 1.03)
-            corner = LegendLocation.BOTTOMRIGHT if rising else LegendLocation.TOPRIGHT
-            self.show_legend(corner, is_visible=any(line.label and line.curve.values for line in lines))
+            self.set_xlimits(0, plot.epochs * 1.03)
+            self.set_ylimits(*padded_limits(values))
+            corner = LegendLocation.BOTTOMRIGHT if plot.rising else LegendLocation.TOPRIGHT
+            self.show_legend(corner, is_visible=plot.legend and any(line.curve.values for line in plot.lines))
 
-    def draw_nothing(self) -> None:
-        """Draw empty axes; those of the lines before, which may have been zoomed, tell of them, too."""
-        self.set_ylimits()
-        self.draw([], 1.0)
-
-    def _set_scale(self, logarithmic: bool) -> None:
-        self.set_y_formatter(LogFormatter() if logarithmic else NumericAxisFormatter())
+    def on_resize(self) -> None:
+        """Draw with as many points as the new width has room for."""
+        if self._plot.lines:
+            self.draw(self._plot)
 
 
 def _coordinates(curve: Curve, logarithmic: bool) -> tuple[list[float], list[float]]:
-    """The points that can be drawn: finite, and positive where the axis is logarithmic."""
+    """Return the points that can be drawn: finite, and positive where the axis is logarithmic."""
     drawn = [
         (x, math.log10(y) if logarithmic else y)
         for x, y in zip(curve.epochs, curve.values, strict=True)
         if math.isfinite(y) and (y > 0 or not logarithmic)
     ]
     return [x for x, _ in drawn], [y for _, y in drawn]
+
+
+def padded_limits(values: Sequence[float]) -> tuple[float | None, float | None]:
+    """Return the limits of an axis on which every value is visible, (None, None) without values.
+
+    The plotting library draws a value at the upper limit above its canvas, and gives equal values an axis of equal
+    ticks.
+    """
+    if not values:
+        return None, None
+    low, high = min(values), max(values)
+    padding = PADDING * (high - low) or SINGLE_VALUE_PADDING
+    return low - padding, high + padding

@@ -15,6 +15,8 @@ import pytest
 from alexplore.training.data import download, fashion_mnist
 from alexplore.training.data.record import DEBIAN_FOLDER
 
+pytestmark = pytest.mark.usefixtures("heavy")
+
 PACKED = {  # when the authors packed each file: Debian's package has the same data without name and time
     "train-images-idx3-ubyte": 1504176606,
     "train-labels-idx1-ubyte": 1504176606,
@@ -47,7 +49,7 @@ class Mirror(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def mirror(heavy: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Every http address leads to the mirror."""
     if not fashion_mnist.find(Path(DEBIAN_FOLDER)):
         pytest.skip(f"needs the real images: install Debian's package dataset-fashion-mnist (no {DEBIAN_FOLDER})")
@@ -68,20 +70,31 @@ def test_torchvision_downloads(mirror: None, tmp_path: Path) -> None:
 
 
 def test_a_silent_download_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = set(psutil.Process().children())
     monkeypatch.setattr(download, "SILENT_SECONDS", 0.5)
     monkeypatch.setattr(download, "TORCHVISION", "import time; time.sleep(60)")
     with pytest.raises(download.FetchError, match="nothing came for"):
         download.fetch_with_torchvision("FashionMNIST", tmp_path / "work", lambda _: None)
-    assert not [child for child in psutil.Process().children() if child.is_running()]
+    assert not set(psutil.Process().children()) - before
 
 
 def test_progress_is_told_while_files_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "REPORT_SECONDS", 0.2)
-    monkeypatch.setattr(
-        download, "TORCHVISION", "import time; open('part', 'wb').write(bytes(3 * 2**20)); time.sleep(1)"
-    )
+    growing = """
+import os, time
+open("part", "wb").write(bytes(3 * 2**20))
+while not os.path.exists("seen"):
+    time.sleep(0.05)
+"""
+    monkeypatch.setattr(download, "TORCHVISION", growing)
     said: list[str] = []
-    download.fetch_with_torchvision("FashionMNIST", tmp_path / "work", said.append)
+
+    def report(line: str) -> None:
+        said.append(line)
+        if line == "3 MiB so far":
+            (tmp_path / "work" / "seen").touch()
+
+    download.fetch_with_torchvision("FashionMNIST", tmp_path / "work", report)
     assert "3 MiB so far" in said
 
 

@@ -90,7 +90,7 @@ def test_known_data_sits_on_the_device(made_known: None, name: str) -> None:
         (
             "fashion-mnist",
             network(classes=1000),
-            "fashion-mnist has 10 classes, the network's last linear layer fc has 1000 outputs: "
+            "fashion-mnist has 10 classes, the network's last layer with weights fc has 1000 outputs: "
             "set its out_features to 10",
         ),
         (

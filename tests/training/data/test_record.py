@@ -11,18 +11,19 @@ import subprocess
 import sys
 import tarfile
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torchvision  # type: ignore[import-untyped]
 
 from alexplore.runs.config import DataSource
 from alexplore.training.data import DataError, download, fashion_mnist, store
 from alexplore.training.data.fashion_mnist import CONTENTS
 from alexplore.training.data.record import CIFAR10, DEBIAN_FOLDER, FASHION_MNIST, Known, load_known
+from tests.training.data import small_fashion_mnist
 
 WriteFiles = Callable[..., Path]
 
@@ -38,16 +39,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def write_small(monkeypatch: pytest.MonkeyPatch) -> WriteFiles:
     """Writes four small files that pass for Fashion-MNIST's in this test: 40 training and 20 test images."""
-    generator = torch.Generator().manual_seed(0)
-    contents = {}
-    for part, count in (("train", 40), ("t10k", 20)):
-        pixels = torch.randint(0, 256, (count, 28, 28), dtype=torch.uint8, generator=generator)
-        header = b"".join(n.to_bytes(4, "big") for n in (0x803, count, 28, 28))
-        contents[f"{part}-images-idx3-ubyte"] = header + pixels.numpy().tobytes()
-        labels = bytes(i % 10 for i in range(count))
-        contents[f"{part}-labels-idx1-ubyte"] = (0x801).to_bytes(4, "big") + count.to_bytes(4, "big") + labels
-    known = {name: (len(content), hashlib.md5(content).hexdigest()) for name, content in contents.items()}
-    monkeypatch.setattr(fashion_mnist, "CONTENTS", known)
+    contents = small_fashion_mnist.contents()
+    monkeypatch.setattr(fashion_mnist, "CONTENTS", small_fashion_mnist.checksums(contents))
 
     def write(folder: Path, *, packed: bool = True) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
@@ -82,6 +75,15 @@ def test_files_are_read_from_the_folder_asked_for(
     if not packed:
         pixels = np.frombuffer((folder / "train-images-idx3-ubyte").read_bytes()[16:], dtype=np.uint8)
         assert np.array_equal(arrays["train_images"].numpy().reshape(-1), pixels)
+
+
+def test_fashion_mnist_is_read_as_torchvision_reads_it(tmp_path: Path, write_small: WriteFiles) -> None:
+    fashion_mnist.unpack(fashion_mnist.find(write_small(tmp_path / "data")), tmp_path)
+    arrays = fashion_mnist.read(tmp_path)
+    for part, train in (("train", True), ("val", False)):
+        theirs = torchvision.datasets.FashionMNIST(tmp_path, train=train)
+        assert torch.equal(arrays[f"{part}_images"][:, 0], theirs.data)
+        assert torch.equal(arrays[f"{part}_labels"], theirs.targets)
 
 
 def test_the_second_start_reads_the_cache_alone(
@@ -206,16 +208,22 @@ def test_a_cache_that_cant_be_written_is_done_without(
 
 
 def test_two_at_once_bring_it_once(write_small: WriteFiles) -> None:
-    brought: list[float] = []
+    brought: list[Path] = []
     said: list[str] = []
+    others_wait = threading.Event()
+
+    def report(line: str) -> None:
+        said.append(line)
+        if sum("another process is preparing" in line for line in said) == 2:
+            others_wait.set()
 
     def bring(folder: Path, report: Callable[[str], None]) -> Path:
-        brought.append(time.monotonic())
-        time.sleep(0.3)
+        brought.append(folder)
+        assert others_wait.wait(60)
         return write_small(folder)
 
     def load() -> None:
-        results.append(load_known(bare(("a mirror", bring)), DataSource(), said.append))
+        results.append(load_known(bare(("a mirror", bring)), DataSource(), report))
 
     results: list[store.Arrays] = []
     threads = [threading.Thread(target=load) for _ in range(3)]
@@ -225,7 +233,6 @@ def test_two_at_once_bring_it_once(write_small: WriteFiles) -> None:
         thread.join()
     assert len(brought) == 1
     assert len(results) == 3
-    assert any("another process is preparing" in line for line in said)
 
 
 KILLED = """
@@ -239,6 +246,7 @@ with store.locked("fashion-mnist", print) as folder, store.work_folder(folder) a
 """
 
 
+@pytest.mark.usefixtures("heavy")
 def test_a_killed_download_leaves_nothing_half(tmp_path: Path, write_small: WriteFiles, cache: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", KILLED], stdout=subprocess.PIPE)
     assert process.stdout is not None

@@ -19,9 +19,10 @@ from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network, read_network
 from alexplore.network.layers import read_layer
 from alexplore.network.shapes import ShapeError
-from alexplore.presets.library import load_preset, shipped_names
+from alexplore.presets.library import load_preset
 from alexplore.training.kernels.convolution import Conv
 from alexplore.training.model.build import build, build_layer, check_classifier, check_last_batch, logits
+from tests.support.networks import presets_to_run
 
 Array = npt.NDArray[np.float64]
 
@@ -30,7 +31,7 @@ def network(input: list[int], *layers: dict[str, Any]) -> Network:
     return read_network({"input": input, "layers": list(layers)})
 
 
-@pytest.mark.parametrize("name", shipped_names())
+@pytest.mark.parametrize("name", presets_to_run())
 def test_presets_build_with_the_shapes_and_parameters_of_their_analysis(name: str) -> None:
     described = load_preset(name).network
     with torch.device("meta"):

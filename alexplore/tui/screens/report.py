@@ -1,4 +1,4 @@
-"""Something to read over the whole terminal: a comparison, or where a preset is from."""
+"""Full-screen reports to read: a comparison, the arithmetic of the totals, the source of a preset."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from rich.console import Group, RenderableType
-from rich.measure import Measurement
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -20,27 +19,23 @@ from alexplore.presets.preset import Preset
 from alexplore.render.network_tables import about, diff_table, diff_totals, explanation
 from alexplore.tui.widgets.key_bar import KeyBar
 
-UNWRAPPED = 500
 
+class ReportScreen(Screen[None]):
+    """Shows what the command line prints, fitted to the terminal's width; Escape goes back."""
 
-class ReadingScreen(Screen[None]):
-    """Scrolls both ways; Escape goes back."""
-
-    CSS_PATH = "reading.tcss"
+    CSS_PATH = "report.tcss"
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "app.pop_screen", "Back", tooltip="Go back to the network"),
     ]
 
-    def __init__(self, title: str, content: Iterable[RenderableType], *, unwrapped: bool = False) -> None:
-        """`unwrapped` content keeps its width, however narrow the terminal."""
+    def __init__(self, title: str, content: Iterable[RenderableType]) -> None:
         super().__init__()
         self._title = title
         self._content = Group(*content)
-        self._unwrapped = unwrapped
 
     def compose(self) -> ComposeResult:
-        """A framed page."""
+        """Put the content in one framed page that scrolls."""
         with ScrollableContainer(id="page") as page:
             page.border_title = Text(self._title)
             yield Static(self._content)
@@ -48,26 +43,22 @@ class ReadingScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Let the arrows scroll."""
-        if self._unwrapped:
-            options = self.app.console.options.update(width=UNWRAPPED)
-            width = Measurement.get(self.app.console, options, self._content).maximum
-            self.query_one("#page Static").styles.width = width
         self.query_one("#page").focus()
 
 
-def comparison(a: Preset, b: Preset) -> ReadingScreen:
-    """Two networks side by side."""
+def comparison(a: Preset, b: Preset) -> ReportScreen:
+    """Return a report of two networks side by side."""
     compared = compare(a.network, b.network)
     legend = "≠ settings differ · ≈ only numbers do · − only in a · + only in b"
     content = (diff_table(a, b, compared), legend, "", diff_totals(a, b, compared))
-    return ReadingScreen(f"{a.name} and {b.name}", content, unwrapped=True)
+    return ReportScreen(f"{a.name} and {b.name}", content)
 
 
-def totals(preset: Preset, analysis: Analysis) -> ReadingScreen:
-    """The totals' arithmetic, with what training by the preset's recipe takes."""
-    return ReadingScreen("Totals", explanation(preset, analysis, (), preset.recipe.batch_size, totals=True))
+def totals(preset: Preset, analysis: Analysis) -> ReportScreen:
+    """Return a report of the totals' arithmetic and of the memory that training by the preset's recipe takes."""
+    return ReportScreen("Totals", explanation(preset, analysis, (), preset.recipe.batch_size, totals=True))
 
 
-def source(preset: Preset, analysis: Analysis) -> ReadingScreen:
-    """Where a preset is from, and its published numbers beside ours."""
-    return ReadingScreen("Source", about(preset, analysis))
+def source(preset: Preset, analysis: Analysis) -> ReportScreen:
+    """Return a report of where a preset is from, with its published numbers beside the calculated ones."""
+    return ReportScreen("Source", about(preset, analysis))

@@ -1,0 +1,369 @@
+"""What a worker tells through a run directory: the events of events.jsonl and the metrics of metrics.jsonl.
+
+Both are written and read here alone. An event is one entry in `EVENTS`, a metric one entry in `METRICS`; tables,
+comparison, CSV and displays take names and formats from there. Readers skip what they don't know (events and keys of a
+later version) and keep it in `record`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from enum import Enum
+from functools import cache
+from types import UnionType
+from typing import Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
+
+from alexplore.runs.lines import HEAD, VERSION, read_number
+
+# Metrics
+
+
+class Recorded(Enum):
+    """When a metric is written."""
+
+    PER_STEP = "step"  # with every line of metrics.jsonl: a mean over the steps since the line before
+    PER_EPOCH = "epoch"  # with the line at the end of an epoch
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a metric is called, shown and compared.
+
+    `heading` stands over a column of a table. `phrase` is a value in a line of text, with `{}` for the number; None
+    keeps the metric out of such lines. `number_format` is Python's format specification.
+    """
+
+    key: str
+    title: str
+    heading: str
+    unit: str
+    number_format: str
+    recorded: Recorded
+    higher_is_better: bool | None = None
+    phrase: str | None = None
+
+    def number(self, value: float | None) -> str:
+        """Return a value as a table shows it; a dash for None."""
+        return "–" if value is None else f"{value:{self.number_format}}"
+
+
+STEP, EPOCH = Recorded.PER_STEP, Recorded.PER_EPOCH
+ACCURACY = "share of the images, 0 to 1"
+
+METRICS: Mapping[str, Metric] = {
+    metric.key: metric
+    for metric in (
+        Metric("train/loss", "training loss", "loss", "nats an image", ".4f", STEP, False, "loss {}"),
+        Metric("train/acc", "training accuracy", "train", ACCURACY, ".4f", STEP, True, "train {}"),
+        Metric("val/loss", "validation loss", "validation loss", "nats an image", ".4f", EPOCH, False),
+        Metric("val/acc", "validation accuracy", "validation", ACCURACY, ".4f", EPOCH, True, "validation {}"),
+        Metric("val/acc5", "validation accuracy, top 5", "top-5", ACCURACY, ".4f", EPOCH, True, "top-5 {}"),
+        Metric("lr", "learning rate", "lr", "", ".3g", STEP),
+        Metric("images_per_second", "images per second", "images/s", "images/s", ",.0f", STEP, True, "{} images/s"),
+    )
+}
+"""Every metric by its key, in the order of tables. Losses are mean cross-entropies with natural logarithms."""
+
+
+# Lines
+
+
+@dataclass(frozen=True)
+class Head:
+    """How every line begins.
+
+    `seq` numbers the lines of a file from 0. `attempt` is 0 until a run is resumed, which adds 1. `time` is in seconds
+    since 1970.
+    """
+
+    seq: int = -1
+    attempt: int = 0
+    time: float = 0.0
+
+
+@dataclass(frozen=True)
+class MetricsLine:
+    """Metrics after `step` updates of the weights and `epoch` passes over the training images, a fraction."""
+
+    step: int
+    epoch: float
+    values: Mapping[str, float]
+    head: Head = Head()
+    record: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+class Event:
+    """Something that happened in a run; `kind` is its name in the file."""
+
+    kind: ClassVar[str]
+
+
+@dataclass(frozen=True)
+class PreparingEvent(Event):
+    """Something that takes time before training begins, such as the reading of a data set."""
+
+    kind = "preparing"
+    message: str
+
+
+@dataclass(frozen=True)
+class DatasetEvent(Event):
+    """The data set was opened: numbers of training and validation images and of classes.
+
+    `synthetic` images are drawn by the program.
+    """
+
+    kind = "dataset"
+    name: str
+    train: int
+    val: int
+    classes: int
+    synthetic: bool = False
+
+
+@dataclass(frozen=True)
+class PrecisionEvent(Event):
+    """The precision that was chosen.
+
+    `seconds` is the time of a forward and a backward pass over `images` images in each precision, of the slowest rank:
+    on a CPU the processor time of one thread. It is empty if the recipe names the precision. `speedup` is the time in
+    fp32 divided by that in bf16. `peak_flops` are the operations a second of one rank's matrix multiplication. `kept`
+    says that an earlier attempt chose.
+    """
+
+    kind = "precision"
+    precision: str
+    device: str
+    peak_flops: float
+    images: int = 0
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    speedup: float | None = None
+    kept: bool = False
+
+
+@dataclass(frozen=True)
+class StartEvent(Event):
+    """Training began after `step` updates.
+
+    `threads` are those of each rank. `recipe` holds the settings that differ from their defaults. `flops_per_image` are
+    floating-point operations of a training step, `peak_flops` operations a second of all ranks' matrix multiplication.
+    """
+
+    kind = "start"
+    step: int
+    device: str
+    device_name: str
+    threads: int
+    ranks: int
+    parallel: str
+    precision: str
+    flops_per_image: int
+    peak_flops: float
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EpochEvent(Event):
+    """An epoch was trained and evaluated.
+
+    `epoch` counts finished epochs, so the first is 1; `step` counts updates since the run began. `metrics` are means
+    over the epoch; in the file they stand beside the other keys. `seconds` is the time of training and evaluation since
+    the run began, over all attempts. `damaged` counts images that could not be read so far.
+    """
+
+    kind = "epoch"
+    epoch: int
+    step: int
+    metrics: Mapping[str, float] = field(metadata={"flat": True})
+    seconds: float = 0.0
+    damaged: int = 0
+
+
+@dataclass(frozen=True)
+class ExchangeEvent(Event):
+    """Bytes that crossed between towers for one image, by layer, counted in the last epoch."""
+
+    kind = "exchange"
+    bytes_per_image: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class CheckpointEvent(Event):
+    """A checkpoint was saved in `seconds`, after `epoch` whole epochs; `best` if none before had a higher val/acc."""
+
+    kind = "checkpoint"
+    step: int
+    epoch: int
+    best: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ControlEvent(Event):
+    """The answer to a request: granted at `step`, or refused with an `error`. `request` is the request's id."""
+
+    kind = "control"
+    request: str
+    action: str
+    step: int
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class WarningEvent(Event):
+    """Something to know that does not end the run."""
+
+    kind = "warning"
+    message: str
+
+
+@dataclass(frozen=True)
+class ErrorEvent(Event):
+    """What ended the run."""
+
+    kind = "error"
+    message: str
+
+
+@dataclass(frozen=True)
+class EndEvent(Event):
+    """The worker ended with `state` finished, stopped or failed."""
+
+    kind = "end"
+    state: str
+    step: int
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class UnknownEvent(Event):
+    """An event of a kind that this version does not know, or one that is damaged; its line keeps the `record`."""
+
+    name: str
+
+
+EVENTS: Mapping[str, type[Event]] = {
+    event.kind: event
+    for event in (
+        PreparingEvent,
+        DatasetEvent,
+        PrecisionEvent,
+        StartEvent,
+        EpochEvent,
+        ExchangeEvent,
+        CheckpointEvent,
+        ControlEvent,
+        WarningEvent,
+        ErrorEvent,
+        EndEvent,
+    )
+}
+"""Every kind of event by its name in the file."""
+
+EventType = TypeVar("EventType", bound=Event)
+
+
+@dataclass(frozen=True)
+class EventLine:
+    """An event and where its line stands."""
+
+    event: Event
+    head: Head = Head()
+    record: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+def metrics_record(line: MetricsLine) -> dict[str, Any]:
+    """Return what metrics.jsonl holds of a line besides its head.
+
+    Raises:
+        KeyError: a metric is not in `METRICS`.
+    """
+    return {"step": line.step, "epoch": line.epoch, **{METRICS[key].key: value for key, value in line.values.items()}}
+
+
+def read_metrics(record: Mapping[str, Any]) -> MetricsLine | None:
+    """Return a line of metrics.jsonl with every number in it; None where it is damaged or of a later version."""
+    step, epoch = record.get("step"), read_number(record.get("epoch"))
+    if type(step) is not int or epoch is None or record.get("v", VERSION) > VERSION:
+        return None
+    return MetricsLine(step, epoch, _numbers(record, ("step", "epoch")), _head(record), record)
+
+
+def event_record(event: Event) -> dict[str, Any]:
+    """Return what events.jsonl holds of an event besides its head; fields that are None are left out."""
+    record: dict[str, Any] = {"event": event.kind}
+    for entry in fields(event):  # type: ignore[arg-type]  # every event is a dataclass
+        value = getattr(event, entry.name)
+        if entry.metadata.get("flat"):
+            record.update(value)
+        elif value is not None:
+            record[entry.name] = value
+    return record
+
+
+def read_event(record: Mapping[str, Any]) -> EventLine:
+    """Return a line of events.jsonl; its event is an `UnknownEvent` where it can't be read."""
+    name = str(record.get("event"))
+    kind = EVENTS.get(name) if record.get("v", VERSION) <= VERSION else None
+    event = None if kind is None else _typed(kind, record)
+    return EventLine(event or UnknownEvent(name), _head(record), record)
+
+
+def _head(record: Mapping[str, Any]) -> Head:
+    return Head(record.get("seq", -1), record.get("attempt", 0), record.get("time", 0.0))
+
+
+def _numbers(record: Mapping[str, Any], without: tuple[str, ...]) -> dict[str, float]:
+    """The numbers of a record by key, finite or not, without its head."""
+    return {
+        key: number
+        for key, value in record.items()
+        if key not in HEAD and key not in without and (number := read_number(value)) is not None
+    }
+
+
+def _typed(kind: type[Event], record: Mapping[str, Any]) -> Event | None:
+    """The event in a record; None where a key is missing or of another type."""
+    entries, types = _fields(kind.kind)
+    values: dict[str, Any] = {}
+    for entry in entries:
+        if entry.metadata.get("flat"):
+            values[entry.name] = _numbers(record, tuple(other.name for other in entries))
+        elif entry.name in record:
+            try:
+                values[entry.name] = _convert(types[entry.name], record[entry.name])
+            except ValueError:
+                return None
+        elif entry.default is MISSING and entry.default_factory is MISSING:
+            return None
+    return kind(**values)
+
+
+@cache
+def _fields(name: str) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+    kind: Any = EVENTS[name]
+    return fields(kind), get_type_hints(kind)
+
+
+def _convert(kind: Any, value: Any) -> Any:
+    """Check a value of a record against a field's type.
+
+    Raises:
+        ValueError: it is of another type.
+    """
+    if isinstance(kind, UnionType):  # X | None
+        return None if value is None else _convert(get_args(kind)[0], value)
+    if get_origin(kind) is not None:  # Mapping[str, X]
+        items = get_args(kind)[1]
+        if not isinstance(value, dict):
+            raise ValueError
+        return value if items is Any else {key: _convert(items, item) for key, item in value.items()}
+    if kind is float:
+        number = read_number(value)
+        if number is None:
+            raise ValueError
+        return number
+    if type(value) is not kind:
+        raise ValueError
+    return value

@@ -1,0 +1,162 @@
+"""Reading a run directory, a little at a time: the one reader of list, show, watch, export, compare and the app."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from alexplore.runs.config import RunConfig
+from alexplore.runs.curves import drop_after, put_at_step
+from alexplore.runs.directory import RunDirectory
+from alexplore.runs.lines import LineReader
+from alexplore.runs.protocol import (
+    METRICS,
+    EpochEvent,
+    EventLine,
+    MetricsLine,
+    Recorded,
+    StartEvent,
+    read_event,
+    read_metrics,
+)
+from alexplore.runs.status import Status, read_status
+
+Line = TypeVar("Line", MetricsLine, EventLine)
+
+TAIL_BYTES = (4 * 1024, 64 * 1024, 512 * 1024, 4 * 1024 * 1024)
+"""How much of the end of a file is read, the next where what is looked for is not in the one before."""
+
+
+class RunReader:
+    """Reads what the files of one run have gained since the last call.
+
+    With `tail` it reads no more of the old lines than the last values of the metrics take.
+    """
+
+    def __init__(self, run: RunDirectory, *, tail: bool = False) -> None:
+        self.run = run
+        self._config: RunConfig | None = None
+        self._config_stamp: tuple[int, int] | None = None
+        self._metrics, self._events = LineReader(run.metrics_file), LineReader(run.events_file)
+        self._old_metrics: Sequence[MetricsLine] = ()
+        self._old_events: Sequence[EventLine] = ()
+        if tail:
+            self._events, self._old_events = _read_tail(run.events_file, _event_lines, _has_epoch)
+            enough = bool if _has_epoch(self._old_events) else _has_epoch_metrics
+            self._metrics, self._old_metrics = _read_tail(run.metrics_file, _metrics_lines, enough)
+
+    def config(self) -> RunConfig:
+        """Return config.json, which is read again when it was changed.
+
+        Raises:
+            RunError: it is missing, damaged or of another version.
+        """
+        stamp = _stamp(self.run.config_file)
+        if self._config is None or stamp != self._config_stamp:
+            self._config, self._config_stamp = self.run.config(), stamp
+        return self._config
+
+    def status(self) -> Status:
+        """Return the run's state. To miss no line of a run that has ended, ask before reading lines."""
+        return read_status(self.run)
+
+    def metrics(self) -> Iterator[MetricsLine]:
+        """Yield the new lines of metrics.jsonl."""
+        old, self._old_metrics = self._old_metrics, ()
+        yield from old
+        yield from _metrics_lines(self._metrics)
+
+    def events(self) -> Iterator[EventLine]:
+        """Yield the new lines of events.jsonl."""
+        old, self._old_events = self._old_events, ()
+        yield from old
+        yield from _event_lines(self._events)
+
+
+class MetricValues:
+    """The numbers of a run so far: those of each epoch, and the last value of every metric.
+
+    A resumed run replaces the epochs after the step that it starts from.
+    """
+
+    def __init__(self) -> None:
+        self._epochs: dict[int, EpochEvent] = {}  # by step
+        self._last: dict[str, tuple[int, float]] = {}  # step and value
+        self._step = 0
+
+    def add_metrics(self, line: MetricsLine) -> None:
+        """Take the values of a line of metrics.jsonl."""
+        if line.step < self._step:
+            self._last = {key: entry for key, entry in self._last.items() if entry[0] <= line.step}
+        self._step = line.step
+        for key, value in line.values.items():
+            self._last[key] = (line.step, value)
+
+    def add_event(self, line: EventLine) -> None:
+        """Take the values of an event, if it has some."""
+        match line.event:
+            case EpochEvent() as epoch:
+                put_at_step(self._epochs, epoch.step, epoch)
+            case StartEvent() as start:
+                drop_after(self._epochs, start.step)
+
+    @property
+    def epochs(self) -> tuple[EpochEvent, ...]:
+        """The finished epochs that were read, in order."""
+        return tuple(self._epochs.values())
+
+    def latest(self) -> Mapping[str, float]:
+        """Return the last value of every metric by its key."""
+        latest = dict(self._last)
+        if self._epochs:
+            epoch = self._epochs[next(reversed(self._epochs))]
+            for key, value in epoch.metrics.items():
+                if _per_epoch(key) and (key not in latest or latest[key][0] <= epoch.step):
+                    latest[key] = (epoch.step, value)
+        return {key: value for key, (_, value) in latest.items()}
+
+
+def _per_epoch(key: str) -> bool:
+    return key in METRICS and METRICS[key].recorded is Recorded.PER_EPOCH
+
+
+def _metrics_lines(reader: LineReader) -> Iterator[MetricsLine]:
+    return (line for record in reader.read_all() if (line := read_metrics(record)))
+
+
+def _event_lines(reader: LineReader) -> Iterator[EventLine]:
+    return map(read_event, reader.read_all())
+
+
+def _read_tail(
+    path: Path, read: Callable[[LineReader], Iterator[Line]], enough: Callable[[Sequence[Line]], bool]
+) -> tuple[LineReader, Sequence[Line]]:
+    """Read the end of a file, as far back as it takes; return the lines and a reader that continues behind them."""
+    reader, lines = LineReader(path), list[Line]()
+    for size in TAIL_BYTES:
+        reader = LineReader(path, tail=size)
+        lines = list(read(reader))
+        if reader.from_beginning or enough(lines):
+            break
+    return reader, lines
+
+
+def _has_epoch_metrics(lines: Sequence[MetricsLine]) -> bool:
+    return any(_per_epoch(key) for line in lines for key in line.values)
+
+
+def _has_epoch(lines: Sequence[EventLine]) -> bool:
+    values = MetricValues()
+    for line in lines:
+        values.add_event(line)
+    return bool(values.epochs)
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """What differs after every change of a file that is replaced; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino

@@ -1,0 +1,140 @@
+"""The one place through which the command line and the app plan, start, resume, ask and remove runs.
+
+`plan` makes every check that needs no run, `create` makes the run directory of a plan, `start` its worker.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+from alexplore.core.errors import WrongUseError
+from alexplore.runs import control, launch, reconfigure
+from alexplore.runs.config import RunConfig
+from alexplore.runs.directory import RunDirectory, RunError, create_run, remove_run
+from alexplore.runs.preflight import Problem, find_problems
+from alexplore.runs.status import read_status
+
+
+class PlanError(WrongUseError):
+    """A run that can't be started; the message is the first problem's."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A config with everything that keeps it from being trained."""
+
+    config: RunConfig
+    problems: tuple[Problem, ...] = ()
+
+    def raise_problem(self) -> None:
+        """Raise the first problem, if there is one.
+
+        Raises:
+            PlanError: the config can't be trained.
+        """
+        for problem in self.problems:
+            raise PlanError(problem)
+
+
+def plan(config: RunConfig) -> Plan:
+    """Check a config; the plan's config names the data folder by its absolute path."""
+    if config.data.folder is not None:
+        folder = str(Path(config.data.folder).expanduser().resolve())
+        config = replace(config, data=replace(config.data, folder=folder))
+    return Plan(config, find_problems(config))
+
+
+def create(planned: Plan, folder: Path, name: str | None = None) -> RunDirectory:
+    """Make the run directory of a plan in the folder of runs, called `name` or after its preset.
+
+    Raises:
+        PlanError: the plan has a problem.
+        RunError: the name is taken or not allowed, or the folder can't be written.
+    """
+    planned.raise_problem()
+    return create_run(planned.config, folder, name)
+
+
+def start(run: RunDirectory) -> subprocess.Popen[bytes]:
+    """Start a worker on a run and return its process as soon as it has written a status.
+
+    Raises:
+        RunError: a worker already trains it, or the new one ended at once (with the end of what it printed).
+    """
+    return launch.launch(run)
+
+
+def join(planned: Plan, folder: Path, name: str | None = None) -> NoReturn:
+    """Become a rank of the group that torchrun started around this process.
+
+    Raises:
+        PlanError: the plan has a problem.
+        RunError: the ranks can't meet in one run directory.
+    """
+    planned.raise_problem()
+    launch.become_rank(planned.config, folder, name or launch.group_name(planned.config))
+
+
+def resume(run: RunDirectory, changes: Mapping[str, Any] | None = None) -> subprocess.Popen[bytes] | control.Request:
+    """Let a run continue: ask the worker of a paused one, return the request; restart any other, return the process.
+
+    Raises:
+        AlexploreError: as `ask` and `restart` do.
+    """
+    if not changes and read_status(run).state == "paused":
+        return ask(run, "resume")
+    return restart(run, changes)
+
+
+def restart(run: RunDirectory, changes: Mapping[str, Any] | None = None) -> subprocess.Popen[bytes]:
+    """Start a worker that continues a run from its last checkpoint, with other values of its recipe if given.
+
+    Raises:
+        SettingError: a change is unknown, not allowed, or of a setting that checkpoints depend on.
+        PlanError: the run can't be trained any more, for example because its data folder is gone.
+        RunError: it is finished, or a worker already trains it.
+    """
+    if changes:
+        reconfigure.change_run(run, changes)
+    status, config = read_status(run), run.config()
+    if status.state == "finished" and status.epoch >= config.recipe.epochs:
+        raise RunError(f"{run.name} is finished: there is nothing to resume; to train on, give more --epochs")
+    plan(config).raise_problem()
+    return start(run)
+
+
+def ask(run: RunDirectory, action: str) -> control.Request:
+    """Ask the worker of a run for one of `control.ACTIONS`; `control.wait_for_answer` waits for what comes of it.
+
+    Raises:
+        RunError: no worker trains the run, or its directory can't be written.
+    """
+    return control.request(run, action)
+
+
+def check_removable(run: RunDirectory) -> None:
+    """Refuse to remove a run that is being trained.
+
+    Raises:
+        RunError: a worker trains it.
+    """
+    if read_status(run).live:
+        raise RunError(f"{run.name} is being trained; stop it first with: {run.command('stop')}")
+
+
+def remove(run: RunDirectory) -> None:
+    """Delete a run directory with its checkpoints.
+
+    Raises:
+        RunError: a worker trains it, or it can't be deleted.
+    """
+    check_removable(run)
+    remove_run(run)

@@ -1,0 +1,57 @@
+"""A run in one line: its state and the last values of its metrics."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from alexplore.runs.config import RunConfig
+from alexplore.runs.directory import RunDirectory, RunError
+from alexplore.runs.reader import MetricValues, RunReader
+from alexplore.runs.status import Status
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A run as it is now. `config` is None where config.json can't be read; `latest` holds metrics by their keys."""
+
+    run: RunDirectory
+    status: Status
+    config: RunConfig | None
+    latest: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def total_epochs(self) -> int | None:
+        """The number of epochs to train; None where config.json can't be read."""
+        return self.config.recipe.epochs if self.config else None
+
+    @property
+    def age(self) -> float:
+        """Seconds since the last update of the status; 0 where there was none."""
+        return max(0.0, time.time() - self.status.updated) if self.status.updated else 0.0
+
+
+class RunList:
+    """Summarises runs again and again: what did not change since the last time is not read again."""
+
+    def __init__(self) -> None:
+        self._runs: dict[RunDirectory, tuple[RunReader, MetricValues]] = {}
+
+    def summarise(self, runs: Sequence[RunDirectory]) -> list[Summary]:
+        """Return a summary of each run, in the order given."""
+        self._runs = {run: self._runs.get(run) or (RunReader(run, tail=True), MetricValues()) for run in runs}
+        return [_summary(reader, values) for reader, values in self._runs.values()]
+
+
+def _summary(reader: RunReader, values: MetricValues) -> Summary:
+    status = reader.status()
+    for event in reader.events():
+        values.add_event(event)
+    for line in reader.metrics():
+        values.add_metrics(line)
+    try:
+        config = reader.config()
+    except RunError:
+        config = None
+    return Summary(reader.run, status, config, values.latest())

@@ -1,0 +1,80 @@
+"""Messages that screens post: requests to the app, and what background threads have read from run directories.
+
+A screen knows neither the app nor another screen. What only the app can do it asks for with a message, which bubbles up
+to the app.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from textual.message import Message
+
+if TYPE_CHECKING:
+    from alexplore.presets.preset import Preset
+    from alexplore.runs.directory import RunDirectory
+    from alexplore.runs.summary import Summary
+    from alexplore.runs.watch import Snapshot
+    from alexplore.tui.marked_runs import Overlay
+    from alexplore.tui.state import Mode
+    from alexplore.tui.watched_run import Drawing
+
+
+@dataclass
+class ModeRequested(Message):
+    """Show Explore, Train or Runs."""
+
+    mode: Mode
+
+
+@dataclass
+class PlanRequested(Message):
+    """Show the form that plans a training of the network in Explore."""
+
+
+@dataclass
+class WatchRequested(Message):
+    """Watch a run in Train."""
+
+    run: RunDirectory
+
+
+@dataclass
+class OpenRequested(Message):
+    """Open a preset in Explore, after asking about unsaved edits."""
+
+    preset: Preset
+
+
+@dataclass
+class RunPolled(Message):
+    """The state of the watched run; a newer message replaces one that is still queued."""
+
+    snapshot: Snapshot
+    drawing: Drawing
+
+    def can_replace(self, message: Message) -> bool:
+        """Return whether `message` is an older state of a run."""
+        return isinstance(message, RunPolled)
+
+
+@dataclass
+class RunUnreadable(Message):
+    """The watched run's directory could not be read."""
+
+    run: RunDirectory
+    reason: str
+
+
+@dataclass
+class RunsListed(Message):
+    """Every run, the newest first, and the curves of the marked ones."""
+
+    summaries: Sequence[Summary]
+    overlay: Overlay
+
+    def can_replace(self, message: Message) -> bool:
+        """Return whether `message` is an older list."""
+        return isinstance(message, RunsListed)

@@ -1,0 +1,68 @@
+"""What the screens of the app share: the network under edit, the planned run, the watched run and the marked runs."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from alexplore.presets.preset import Preset
+from alexplore.tui.edit_session import EditSession
+
+if TYPE_CHECKING:
+    from alexplore.runs.directory import RunDirectory
+    from alexplore.tui.marked_runs import MarkedRuns
+    from alexplore.tui.planned_run import PlannedRun
+    from alexplore.tui.watched_run import WatchedRun
+
+Mode = Literal["explore", "train", "runs"]
+
+
+class AppState:
+    """The state of the app, handed to each screen. What only Train and Runs need is imported when they open."""
+
+    def __init__(self, preset: Preset, runs_folder: Path) -> None:
+        self.runs_folder = runs_folder
+        self.session = EditSession(preset)
+        self.watched: WatchedRun | None = None
+        self.log_loss = False  # whether the axis of the loss is logarithmic
+        self.raw_curves = True  # whether the training curves are drawn unsmoothed, too
+        self._planning = False
+        self._planned_from: Mode = "explore"
+
+    @cached_property
+    def planned(self) -> PlannedRun:
+        """The run that the form of Train describes."""
+        from alexplore.tui.planned_run import PlannedRun
+
+        return PlannedRun(self.session)
+
+    @cached_property
+    def marked(self) -> MarkedRuns:
+        """The runs that are marked in Runs."""
+        from alexplore.tui.marked_runs import MarkedRuns
+
+        return MarkedRuns()
+
+    @property
+    def shows_form(self) -> bool:
+        """Whether Train shows the form of the planned run, not the watched run."""
+        return self._planning or self.watched is None
+
+    def open_form(self, planned_from: Mode) -> None:
+        """Show the form in Train; closing it leads back to `planned_from`."""
+        self._planning, self._planned_from = True, planned_from
+
+    def close_form(self) -> Mode:
+        """Show the watched run in Train again, if there is one; return the mode to show now."""
+        back = self._planned_from if self.watched else "explore"
+        self._planning, self._planned_from = False, "explore"
+        return back
+
+    def watch(self, run: RunDirectory) -> None:
+        """Watch a run in Train instead of the form or another run."""
+        from alexplore.tui.watched_run import WatchedRun
+
+        if self.watched is None or self.watched.run != run:
+            self.watched = WatchedRun(run)
+        self._planning = False

@@ -1,0 +1,136 @@
+"""The run that Train watches: its last snapshot, the curves to draw, and what of it was already logged."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from alexplore.runs.curves import Curve
+from alexplore.runs.directory import RunDirectory
+from alexplore.runs.log import RunLog
+from alexplore.runs.messages import progress_text, progress_texts
+from alexplore.runs.watch import Snapshot, Watch
+
+POLL_SECONDS = 0.5  # between two looks at a run
+LIVELY_SECONDS = 30.0  # after which a look takes twice as long to come
+MOST_SECONDS = 8.0  # between two drawings of curves that change
+CONSOLE_LINES = 8  # of the worker's last output, shown when it fails
+EVENT_LINE = re.compile(r"\d\d:\d\d:\d\d ")  # how an event begins in the worker's output, which the log has anyway
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Curves to draw, and the training curves smoothed, by the names of their metrics."""
+
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+    smooth: Mapping[str, Curve] = field(default_factory=dict)
+
+
+class Poller:
+    """Reads a run directory from a background thread, and decides when its curves are worth another drawing.
+
+    The longer a run was watched, the less another second changes, and drawing takes time from the training.
+    """
+
+    def __init__(self, run: RunDirectory, now: float) -> None:
+        """Open a run at the monotonic time `now`.
+
+        Raises:
+            RunError: its config can't be read.
+        """
+        self._watch = Watch(run)
+        self._opened = now
+        self._drawn_at = 0.0
+        self._drawn_epochs = 0
+        self._drawing = Drawing()
+
+    def poll(self, now: float) -> tuple[Snapshot, Drawing]:
+        """Return the run's state and the curves to draw, which are the same object until they are drawn anew."""
+        snapshot = self._watch.poll()
+        curves = snapshot.curves
+        due = now >= self._drawn_at + min(MOST_SECONDS, (now - self._opened) / 8)
+        if curves is not self._drawing.curves and (
+            due or len(snapshot.epochs) > self._drawn_epochs or not snapshot.status.live
+        ):
+            self._drawn_at, self._drawn_epochs = now, len(snapshot.epochs)
+            smooth = {name: curve.smoothed() for name, curve in curves.items() if name.startswith("train/")}
+            self._drawing = Drawing(curves, smooth)
+        return snapshot, self._drawing
+
+    def pause(self, now: float) -> float:
+        """Return the seconds to wait before the next poll."""
+        return POLL_SECONDS if now - self._opened < LIVELY_SECONDS else 2 * POLL_SECONDS
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """A line of the log: an event with its local time, or output of the worker without one."""
+
+    text: str
+    time: str = ""
+
+
+class WatchedRun:
+    """What is known of the run that is watched."""
+
+    def __init__(self, run: RunDirectory) -> None:
+        self.run = run
+        self.snapshot: Snapshot | None = None
+        self.drawing = Drawing()
+        self.unreadable = ""  # why the run can't be read
+        self._log = RunLog()
+        self._console_logged = False
+
+    def update(self, snapshot: Snapshot, drawing: Drawing) -> bool:
+        """Take over a new state; return whether there are other curves to draw."""
+        changed = drawing is not self.drawing
+        self.snapshot, self.drawing, self.unreadable = snapshot, drawing, ""
+        return changed
+
+    def fail(self, reason: str) -> None:
+        """Forget what was known: the run can't be read."""
+        self.snapshot, self.drawing, self.unreadable = None, Drawing(), reason
+
+    def new_log_lines(self) -> list[LogLine]:
+        """Return what is to be added to the log since the last call."""
+        if self.snapshot is None:
+            return []
+        lines = [
+            LogLine(line.text, time.strftime("%H:%M:%S", time.localtime(line.time)))
+            for line in self._log.new_lines(self.snapshot)
+        ]
+        ended_badly = self.snapshot.status.state in ("crashed", "failed")
+        if ended_badly and not self._console_logged:
+            output = [text for text in self.run.console_tail() if not EVENT_LINE.match(text)]
+            lines += [LogLine(text) for text in output[-CONSOLE_LINES:]]
+        self._console_logged = ended_badly
+        return lines
+
+    @property
+    def state_text(self) -> str:
+        """The run's state and its numbers in two lines, or why it can't be read."""
+        if self.snapshot is None:
+            return f"✗ {self.unreadable}" if self.unreadable else ""
+        status, config = self.snapshot.status, self.snapshot.config
+        dataset = config.recipe.dataset
+        drawn = " (images drawn by the program, not real ones)" if dataset == "synthetic" else ""
+        state = [f"{status.state} · {config.preset} on {dataset}{drawn}"]
+        if status.reason:
+            state.append(status.reason)
+        numbers = [
+            f"epoch {progress_text(self.snapshot)}",
+            f"{self.snapshot.fraction:.0%}",
+            f"step {status.step:,}",
+            *progress_texts(self.snapshot),
+        ]
+        return " · ".join(state) + "\n" + " · ".join(numbers)
+
+    @property
+    def last_epoch(self) -> float:
+        """Where the axis of epochs ends: a little after the epoch that the run is in, and no later than its last."""
+        if self.snapshot is None:
+            return 1.0
+        epoch = self.snapshot.status.epoch
+        return max(1.0, epoch, min(self.snapshot.config.recipe.epochs, epoch * 1.25))

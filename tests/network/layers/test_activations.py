@@ -1,0 +1,35 @@
+"""Activations against their definitions, written out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+import torch
+
+from alexplore.network.layers import LAYER_TYPES, read_layer
+from alexplore.training.model.build import build_layer
+
+Function = Callable[[float], float]
+
+DEFINITIONS: list[tuple[str, Mapping[str, Any], Function]] = [
+    ("relu", {}, lambda x: max(0.0, x)),
+    ("tanh", {}, math.tanh),
+    ("sigmoid", {}, lambda x: 1 / (1 + math.exp(-x))),
+]
+VALUES = [-7.5, -6.0, -3.0, -1.25, -0.5, 0.0, 0.5, 1.25, 3.0, 6.0, 7.5]
+
+
+@pytest.mark.parametrize(("name", "settings", "function"), DEFINITIONS)
+def test_definition(name: str, settings: Mapping[str, Any], function: Function) -> None:
+    layer = read_layer({"name": "tested", "type": name, **settings}, "")
+    values = torch.tensor([VALUES], dtype=torch.float64)
+    found = build_layer(layer, ((len(VALUES),),))(values.clone()).detach()
+    torch.testing.assert_close(found, torch.tensor([[function(value) for value in VALUES]], dtype=torch.float64))
+
+
+def test_all_activations_are_defined() -> None:
+    activations = {name for name, cls in LAYER_TYPES.items() if cls.role == "activation"}
+    assert {name for name, _, _ in DEFINITIONS} == activations

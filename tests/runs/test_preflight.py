@@ -1,0 +1,161 @@
+"""What keeps a config from being trained, and whether the proposed fixes work."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alexplore.network.graph import Network, read_network
+from alexplore.presets.recipe import DATASETS, Recipe
+from alexplore.runs.config import DataSource, Hardware, RunConfig
+from alexplore.runs.datasets import SHAPES, dataset_shape
+from alexplore.runs.preflight import Problem, find_problems
+
+
+def network(channels: int = 1, side: int = 8, outputs: int = 10, *extra: dict[str, Any]) -> Network:
+    layers = [
+        {"name": "conv", "type": "conv2d", "out_channels": 4, "kernel_size": 3},
+        {"name": "flatten", "type": "flatten"},
+        *extra,
+        {"name": "fc", "type": "linear", "out_features": outputs},
+    ]
+    return read_network({"input": [channels, side, side], "layers": layers})
+
+
+def config_of(net: Network, dataset: str = "fashion-mnist", **settings: Any) -> RunConfig:
+    return RunConfig("mine", net, Recipe(dataset=dataset)).change(settings)
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path) -> Path:
+    """Two classes and a hidden folder, in both parts."""
+    for part in ("train", "val"):
+        for name in ("cat", "dog", ".cache"):
+            (tmp_path / "images" / part / name).mkdir(parents=True)
+    return tmp_path / "images"
+
+
+def test_a_config_that_can_be_trained_has_no_problem(image_folder: Path) -> None:
+    assert find_problems(config_of(network())) == ()
+    assert find_problems(config_of(network(3), "cifar10")) == ()
+    assert find_problems(config_of(network(7, 8, 3), "synthetic")) == ()
+    for channels in (1, 3):
+        assert find_problems(config_of(network(channels, 8, 2), "imagefolder", folder=str(image_folder))) == ()
+
+
+BATCH_NORM = {"name": "bn", "type": "batch_norm"}
+
+
+@pytest.mark.parametrize(
+    ("config", "setting", "words", "fixed"),
+    [
+        (
+            config_of(network(side=2)),
+            "network",
+            "mine can't train: conv: the window's height 3 is larger than the input's 2",
+            lambda config: config.network,
+        ),
+        (config_of(network(), gpus=200), "gpus", "200 ranks: a batch of 128 images can't be shared", 128),
+        (config_of(network(), parallel="towers"), "parallel", "this network has no towers; set towers = 2", "data"),
+        (
+            config_of(network().with_towers(2), parallel="towers", gpus=3),
+            "gpus",
+            "this network has 2 towers, each for one rank, not for 3",
+            2,
+        ),
+        (
+            config_of(network(3)),
+            "network",
+            "images of fashion-mnist have 1 channel, the network reads 3: set input to 1×8×8",
+            network(1),
+        ),
+        (
+            config_of(network(outputs=7)),
+            "network",
+            "fashion-mnist has 10 classes, the network's last layer with weights fc has 7 outputs: "
+            "set its out_features to 10",
+            network(outputs=10),
+        ),
+        (
+            config_of(network(1, 8, 10, BATCH_NORM), limit_train=257),
+            "batch_size",
+            "bn normalises over a batch, and the last batch of 257 images by 128 is one image",
+            129,
+        ),
+    ],
+)
+def test_each_problem_names_its_setting_and_its_fix_removes_it(
+    config: RunConfig, setting: str, words: str, fixed: Any
+) -> None:
+    (problem,) = find_problems(config)
+    assert problem.setting == setting
+    assert words in problem.message
+    assert problem.fix is not None
+    changed = config.change(problem.fix.changes)
+    assert find_problems(changed) == ()
+    if not callable(fixed):
+        assert problem.fix.changes == {setting: fixed}
+
+
+def test_a_network_that_ends_in_a_map_is_refused(image_folder: Path) -> None:
+    maps = network().remove(2).remove(1)
+    (problem,) = find_problems(config_of(maps, "synthetic"))
+    assert problem.setting == "network"
+    assert "ends in a 4×6×6 map, not in one number for each class" in problem.message
+
+
+def test_several_problems_are_all_found() -> None:
+    config = config_of(network(3, outputs=7), gpus=200)
+    assert [problem.setting for problem in find_problems(config)] == ["gpus", "network", "network"]
+
+
+def folder_problem(folder: Path | None, outputs: int = 2, channels: int = 3) -> Problem:
+    settings = {} if folder is None else {"folder": str(folder)}
+    (problem,) = find_problems(config_of(network(channels, 8, outputs), "imagefolder", **settings))
+    return problem
+
+
+def test_an_image_folder_is_looked_into(image_folder: Path, tmp_path: Path) -> None:
+    problem = folder_problem(image_folder, outputs=5)
+    assert (problem.setting, problem.message.partition(",")[0]) == ("network", f"{image_folder} has 2 classes")
+    assert "have 3 channels, the network reads 2" in folder_problem(image_folder, channels=2).message
+
+    for folder, words in (
+        (None, "an image folder has to be named: --data DIR"),
+        (tmp_path / "none", "none, where the data set is to be looked for, is not a folder"),
+        (tmp_path, f"no folder {tmp_path}/train and no folder {tmp_path}/val"),
+    ):
+        problem = folder_problem(folder)
+        assert problem.setting == "folder"
+        assert words in problem.message
+    (image_folder / "val" / "dog").rmdir()
+    assert "train and val have not the same classes: only train has dog" in folder_problem(image_folder).message
+    for name in ("cat", "dog"):
+        (image_folder / "train" / name).rmdir()
+    assert "has no folders in it" in folder_problem(image_folder).message
+
+
+@pytest.mark.usefixtures("heavy")  # importing torch starts a process
+def test_the_sizes_of_every_data_set_are_those_that_training_reads() -> None:
+    from alexplore.training.data.record import KNOWN
+
+    assert set(SHAPES) == set(DATASETS)
+    for name, known in KNOWN.items():
+        shape = dataset_shape(config_of(network(), name))
+        assert (shape.name, shape.channels, shape.classes) == (name, known.channels, len(known.classes))
+        assert dataset_shape(config_of(network(), name, limit_train=7)).train_images == 7
+
+
+def test_settings_of_every_part_are_changed_by_name() -> None:
+    config = RunConfig("mine", network())
+    changed = config.change({"lr": 0.5, "device": "cpu", "folder": "/x", "network": network(3)})
+    assert changed == replace(
+        config,
+        network=network(3),
+        recipe=replace(config.recipe, lr=0.5),
+        hardware=Hardware(device="cpu"),
+        data=DataSource(folder="/x"),
+    )

@@ -1,0 +1,94 @@
+"""The one way from a config to a run, and to what is asked of it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from alexplore.core.errors import WRONG_USE
+from alexplore.core.settings import SettingError
+from alexplore.runs import service
+from alexplore.runs.config import Hardware, RunConfig
+from alexplore.runs.control import Request
+from alexplore.runs.directory import RunDirectory, RunError, create_run, list_runs
+from alexplore.runs.status import Status, worker_lock, write_status
+
+
+def test_a_plan_with_a_problem_makes_no_run(config: RunConfig, tmp_path: Path) -> None:
+    planned = service.plan(replace(config, hardware=Hardware(gpus=1000)))
+    assert [problem.setting for problem in planned.problems] == ["gpus"]
+    with pytest.raises(service.PlanError, match="1000 ranks: a batch of 128") as refused:
+        service.create(planned, tmp_path / "runs", "x")
+    assert refused.value.exit_code == WRONG_USE
+    assert refused.value.problem == planned.problems[0]
+    assert list_runs(tmp_path / "runs") == []
+
+
+def test_the_folder_of_the_data_does_not_depend_on_where_a_run_is_resumed(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "images").mkdir()
+    monkeypatch.chdir(tmp_path)
+    run = service.create(service.plan(config.change({"folder": "images"})), tmp_path / "runs")
+    assert run.config().data.folder == str(tmp_path / "images")
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[RunDirectory]:
+    """Runs that a worker would have been started on."""
+    runs: list[RunDirectory] = []
+    monkeypatch.setattr(service, "start", runs.append)
+    return runs
+
+
+def test_a_stopped_run_is_restarted_with_the_changes(
+    config: RunConfig, tmp_path: Path, started: list[RunDirectory]
+) -> None:
+    run = create_run(config, tmp_path)
+    write_status(run, Status("stopped", step=4, epoch=1.0, updated=1.0))
+    service.resume(run, {"lr": 0.5})
+    assert started == [run]
+    assert run.config().recipe.lr == 0.5
+    with pytest.raises(SettingError, match="batch_size can't be changed"):
+        service.resume(run, {"batch_size": 7})
+
+
+def test_a_finished_run_continues_only_with_more_epochs(
+    config: RunConfig, tmp_path: Path, started: list[RunDirectory]
+) -> None:
+    run = create_run(config, tmp_path)
+    write_status(run, Status("finished", step=8, epoch=2.0, updated=1.0))
+    with pytest.raises(RunError, match="is finished: there is nothing to resume"):
+        service.resume(run)
+    service.resume(run, {"epochs": 3})
+    assert started == [run]
+
+
+def test_a_run_whose_data_is_gone_is_not_restarted(
+    config: RunConfig, tmp_path: Path, started: list[RunDirectory]
+) -> None:
+    run = create_run(config.change({"folder": str(tmp_path / "gone")}), tmp_path)
+    write_status(run, Status("stopped", step=4, epoch=1.0, updated=1.0))
+    with pytest.raises(service.PlanError, match="is not a folder"):
+        service.resume(run)
+    assert started == []
+
+
+def test_a_paused_run_is_asked_to_continue_and_a_live_one_is_kept(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = create_run(config, tmp_path)
+    with worker_lock(run):
+        monkeypatch.setattr("alexplore.runs.status.is_locked", lambda _: True)  # this process can't ask itself
+        write_status(run, Status("paused", step=4, epoch=1.0, updated=time.time()))
+        asked = service.resume(run)
+        assert isinstance(asked, Request)
+        assert asked.action == "resume"
+        with pytest.raises(RunError, match="stop it first"):
+            service.remove(run)
+    write_status(run, Status("stopped"))
+    service.remove(run)
+    assert not run.path.exists()
