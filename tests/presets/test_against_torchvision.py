@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
-from torchvision import models  # type: ignore[import-untyped]
 
 from alexplore.network.analysis import analyse
 from alexplore.presets.library import load_preset
 from alexplore.training.model.build import Model, build
 
+pytestmark = pytest.mark.usefixtures("heavy")
 
-def googlenet() -> nn.Module:
-    """Return GoogLeNet without its auxiliary classifiers; it warns about its initial weights unless they are drawn."""
-    model: nn.Module = models.googlenet(aux_logits=False, transform_input=False, init_weights=False)
-    return model
-
-
-THEIRS: dict[str, Callable[[], nn.Module]] = {
-    "torchvision": models.alexnet,
-    "vgg16": models.vgg16,
-    "resnet18": models.resnet18,
-    "squeezenet1_1": models.squeezenet1_1,
-    "googlenet": googlenet,
+MODULES = {
+    "torchvision": "alexnet",
+    "vgg16": "vgg16",
+    "resnet18": "resnet18",
+    "squeezenet1_1": "squeezenet1_1",
+    "googlenet": "googlenet",
 }
+"""torchvision's names of the presets' networks."""
+
 PARAMETERS = {
     "torchvision": 61_100_840,
     "vgg16": 138_357_544,
@@ -49,11 +44,16 @@ MODULES_OF_JOINS = {"resnet18": "BasicBlock", "squeezenet1_1": "Fire", "googlene
 
 
 def on_meta(name: str) -> nn.Module:
+    """Return torchvision's module without memory for its parameters; GoogLeNet without auxiliary classifiers."""
+    from torchvision import models  # type: ignore[import-untyped]
+
+    settings = {"aux_logits": False, "transform_input": False, "init_weights": False} if name == "googlenet" else {}
     with torch.device("meta"):
-        return THEIRS[name]().eval()
+        module: nn.Module = getattr(models, MODULES[name])(**settings)
+    return module.eval()
 
 
-@pytest.mark.parametrize("name", THEIRS)
+@pytest.mark.parametrize("name", MODULES)
 def test_parameters_and_macs(name: str) -> None:
     theirs = on_meta(name)
     with FlopCounterMode(display=False) as counter:
@@ -63,7 +63,7 @@ def test_parameters_and_macs(name: str) -> None:
     assert 2 * totals.macs == counter.get_total_flops()
 
 
-@pytest.mark.parametrize("name", THEIRS)
+@pytest.mark.parametrize("name", MODULES)
 def test_state_dict_has_the_same_shapes_in_the_same_order(name: str) -> None:
     theirs = on_meta(name).state_dict()
     with torch.device("meta"):
@@ -78,7 +78,7 @@ def kind(key: str) -> str:
     return key.rpartition(".")[2]
 
 
-@pytest.mark.parametrize("name", THEIRS)
+@pytest.mark.parametrize("name", MODULES)
 def test_every_output_shape(name: str) -> None:
     """In the order in which torchvision's modules run; ReLUs and flattening, which may be functions there, follow."""
     theirs = on_meta(name)
@@ -107,8 +107,9 @@ def with_the_same_weights(name: str) -> tuple[Model, nn.Module]:
     for index, layer in enumerate(network.layers):
         if layer.type == "dropout":
             network = network.change(index, {"p": 0.0})
+    theirs = on_meta(name)
     with torch.device("meta"):
-        ours, theirs = build(network), THEIRS[name]()
+        ours = build(network)
     theirs.double().to_empty(device="cpu")
     generator = torch.Generator().manual_seed(1)
     for tensor in theirs.state_dict().values():
@@ -127,7 +128,7 @@ def with_the_same_weights(name: str) -> tuple[Model, nn.Module]:
     return ours, theirs
 
 
-@pytest.mark.parametrize("name", THEIRS)
+@pytest.mark.parametrize("name", MODULES)
 def test_outputs_and_statistics_with_the_same_weights(name: str) -> None:
     """In training, where a batch is normalised by its own statistics, then in evaluation by those gathered in it."""
     ours, theirs = with_the_same_weights(name)

@@ -150,6 +150,7 @@ def test_networks_that_torchvision_has_not(theirs: Callable[[], nn.Module]) -> N
     assert [tensor.shape for tensor in ours.values()] == [tensor.shape for tensor in module.state_dict().values()]
 
 
+@pytest.mark.usefixtures("heavy")
 def test_outputs_of_nin_with_the_same_weights() -> None:
     theirs, ours = nin().eval(), build(load_preset("nin").network).eval()
     ours.load_state_dict(dict(zip(ours.state_dict(), theirs.state_dict().values(), strict=True)))

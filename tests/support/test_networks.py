@@ -46,5 +46,7 @@ def test_working_networks() -> None:
 def test_broken_networks() -> None:
     found = drawn(working=False)
     assert 0.3 < share([analyse(network).broken is not None for network in found]) < 0.7
-    errors = {(row.layer.type, len(row.inputs[0])) for network in found for row in analyse(network).rows if row.error}
-    assert {("conv2d", 3), ("conv2d", 1), ("linear", 3), ("linear", 1), ("max_pool2d", 3), ("add", 3)} <= errors
+    rows = [row for network in found for row in analyse(network).rows if row.error]
+    wrong = {(row.layer.type, len(row.inputs[0])) for row in rows}
+    assert wrong >= {("conv2d", 3), ("conv2d", 1), ("linear", 3), ("linear", 1), ("max_pool2d", 3)}
+    assert any(len(row.inputs) > 1 for row in rows)
