@@ -48,6 +48,16 @@ class ReLU(Activation):
     keras = Call("layers.ReLU")
 
 
+class ReLU6(Activation):
+    """min(max(0, x), 6)."""
+
+    type = "relu6"
+    title = "min(max(0, x), 6)"
+    overwritable = True
+    torch_name = "nn.ReLU6"
+    keras = Call("layers.ReLU", (), {"max_value": 6.0})
+
+
 class Tanh(Activation):
     """tanh(x)."""
 

@@ -18,6 +18,7 @@ DEFINITIONS: list[tuple[str, Mapping[str, Any], Function]] = [
     ("relu", {}, lambda x: max(0.0, x)),
     ("tanh", {}, math.tanh),
     ("sigmoid", {}, lambda x: 1 / (1 + math.exp(-x))),
+    ("relu6", {}, lambda x: min(max(0.0, x), 6.0)),
 ]
 VALUES = [-7.5, -6.0, -3.0, -1.25, -0.5, 0.0, 0.5, 1.25, 3.0, 6.0, 7.5]
 
