@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
-from alexplore.core.settings import setting_fields
+from alexplore.core.settings import number, setting, setting_fields
 from alexplore.network.calls import Call, unless
 from alexplore.network.layers.base import Layer, Saved, keras_always
 from alexplore.network.shapes import Shape, Shapes
@@ -56,6 +57,20 @@ class ReLU6(Activation):
     overwritable = True
     torch_name = "nn.ReLU6"
     keras = Call("layers.ReLU", (), {"max_value": 6.0})
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class LeakyReLU(Activation):
+    """x where x > 0, else negative_slope · x. Source: PyTorch's `LeakyReLU`."""
+
+    type = "leaky_relu"
+    title = "x where x > 0, else negative_slope · x"
+    overwritable = True
+    torch_name = "nn.LeakyReLU"
+    negative_slope: float = setting(number(0), 1e-2, "factor of negative values", brief="slope {:g}")
+
+    def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
+        return [Call("layers.LeakyReLU", (), {"negative_slope": self.negative_slope, **keras_always(self)})]
 
 
 class Tanh(Activation):

@@ -19,6 +19,8 @@ DEFINITIONS: list[tuple[str, Mapping[str, Any], Function]] = [
     ("tanh", {}, math.tanh),
     ("sigmoid", {}, lambda x: 1 / (1 + math.exp(-x))),
     ("relu6", {}, lambda x: min(max(0.0, x), 6.0)),
+    ("leaky_relu", {}, lambda x: x if x > 0 else 0.01 * x),
+    ("leaky_relu", {"negative_slope": 0.2}, lambda x: x if x > 0 else 0.2 * x),
 ]
 VALUES = [-7.5, -6.0, -3.0, -1.25, -0.5, 0.0, 0.5, 1.25, 3.0, 6.0, 7.5]
 
