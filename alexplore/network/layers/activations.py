@@ -73,6 +73,20 @@ class LeakyReLU(Activation):
         return [Call("layers.LeakyReLU", (), {"negative_slope": self.negative_slope, **keras_always(self)})]
 
 
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class ELU(Activation):
+    """x where x > 0, else alpha · (e^x − 1). Source: PyTorch's `ELU`."""
+
+    type = "elu"
+    title = "x where x > 0, else alpha · (e^x − 1)"
+    overwritable = True
+    torch_name = "nn.ELU"
+    alpha: float = setting(number(0), 1.0, "minus the limit for small values")
+
+    def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
+        return [Call("layers.ELU", (), {"alpha": unless(self.alpha, 1.0), **keras_always(self)})]
+
+
 class Tanh(Activation):
     """tanh(x)."""
 

@@ -21,6 +21,8 @@ DEFINITIONS: list[tuple[str, Mapping[str, Any], Function]] = [
     ("relu6", {}, lambda x: min(max(0.0, x), 6.0)),
     ("leaky_relu", {}, lambda x: x if x > 0 else 0.01 * x),
     ("leaky_relu", {"negative_slope": 0.2}, lambda x: x if x > 0 else 0.2 * x),
+    ("elu", {}, lambda x: x if x > 0 else math.exp(x) - 1),
+    ("elu", {"alpha": 0.3}, lambda x: x if x > 0 else 0.3 * (math.exp(x) - 1)),
 ]
 VALUES = [-7.5, -6.0, -3.0, -1.25, -0.5, 0.0, 0.5, 1.25, 3.0, 6.0, 7.5]
 
