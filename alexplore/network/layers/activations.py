@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from alexplore.core.settings import number, setting, setting_fields
+from alexplore.core.settings import choice, number, setting, setting_fields
 from alexplore.network.calls import Call, unless
 from alexplore.network.layers.base import Layer, Saved, keras_always
 from alexplore.network.shapes import Shape, Shapes
@@ -87,6 +87,22 @@ class ELU(Activation):
         return [Call("layers.ELU", (), {"alpha": unless(self.alpha, 1.0), **keras_always(self)})]
 
 
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class GELU(Activation):
+    """x · Φ(x), where Φ is the normal distribution's; `tanh` approximates it. Source: PyTorch's `GELU`."""
+
+    type = "gelu"
+    title = "x · Φ(x), the normal distribution's"
+    overwritable = True
+    torch_name = "nn.GELU"
+    approximate: str = setting(choice("none", "tanh"), "none", "how Φ is approximated", brief="by {}")
+
+    def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
+        if self.approximate == "none":
+            return [Call("layers.Activation", ("gelu",), keras_always(self))]
+        return [Call("GELUByTanh", (), keras_always(self), helper=KERAS_GELU_BY_TANH)]
+
+
 class Tanh(Activation):
     """tanh(x)."""
 
@@ -122,3 +138,14 @@ class Softmax(Layer):
 
     def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
         return [Call("layers.Softmax", (), keras_always(self))]
+
+
+KERAS_GELU_BY_TANH = '''
+@keras.saving.register_keras_serializable()
+class GELUByTanh(layers.Layer):
+    """x · Φ(x), where Φ is approximated by tanh."""
+
+    def call(self, values):
+        return ops.gelu(values, approximate=True)
+
+'''

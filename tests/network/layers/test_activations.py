@@ -23,6 +23,12 @@ DEFINITIONS: list[tuple[str, Mapping[str, Any], Function]] = [
     ("leaky_relu", {"negative_slope": 0.2}, lambda x: x if x > 0 else 0.2 * x),
     ("elu", {}, lambda x: x if x > 0 else math.exp(x) - 1),
     ("elu", {"alpha": 0.3}, lambda x: x if x > 0 else 0.3 * (math.exp(x) - 1)),
+    ("gelu", {}, lambda x: x * (1 + math.erf(x / math.sqrt(2))) / 2),
+    (
+        "gelu",
+        {"approximate": "tanh"},
+        lambda x: x / 2 * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
+    ),
 ]
 VALUES = [-7.5, -6.0, -3.0, -1.25, -0.5, 0.0, 0.5, 1.25, 3.0, 6.0, 7.5]
 
