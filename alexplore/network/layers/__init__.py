@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from alexplore.core.settings import SettingError, found_text, layer_names, nearest, read_settings, read_value
-from alexplore.network.layers.activations import ELU, GELU, LeakyReLU, ReLU, ReLU6, Sigmoid, Softmax, Tanh
+from alexplore.network.layers.activations import ELU, GELU, LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Softmax, Tanh
 from alexplore.network.layers.adaptive_pool2d import AdaptiveAvgPool2d
 from alexplore.network.layers.base import Layer
 from alexplore.network.layers.batch_norm import BatchNorm
@@ -36,6 +36,7 @@ LAYER_TYPES: Mapping[str, type[Layer]] = {
         LeakyReLU,
         ELU,
         GELU,
+        SiLU,
         Tanh,
         Sigmoid,
         Dropout,

@@ -103,6 +103,16 @@ class GELU(Activation):
         return [Call("GELUByTanh", (), keras_always(self), helper=KERAS_GELU_BY_TANH)]
 
 
+class SiLU(Activation):
+    """x / (1 + e^−x), also called swish."""
+
+    type = "silu"
+    title = "x / (1 + e^−x), swish"
+    overwritable = True
+    torch_name = "nn.SiLU"
+    keras = Call("layers.Activation", ("silu",))
+
+
 class Tanh(Activation):
     """tanh(x)."""
 
