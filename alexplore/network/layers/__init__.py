@@ -9,7 +9,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from alexplore.core.settings import SettingError, found_text, layer_names, nearest, read_settings, read_value
-from alexplore.network.layers.activations import ELU, GELU, LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Softmax, Tanh
+from alexplore.network.layers.activations import (
+    ELU,
+    GELU,
+    Hardswish,
+    LeakyReLU,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Tanh,
+)
 from alexplore.network.layers.adaptive_pool2d import AdaptiveAvgPool2d
 from alexplore.network.layers.base import Layer
 from alexplore.network.layers.batch_norm import BatchNorm
@@ -37,6 +48,7 @@ LAYER_TYPES: Mapping[str, type[Layer]] = {
         ELU,
         GELU,
         SiLU,
+        Hardswish,
         Tanh,
         Sigmoid,
         Dropout,

@@ -113,6 +113,16 @@ class SiLU(Activation):
     keras = Call("layers.Activation", ("silu",))
 
 
+class Hardswish(Activation):
+    """x · min(max(0, x + 3), 6) / 6. Source: PyTorch's `Hardswish`."""
+
+    type = "hardswish"
+    title = "x · min(max(0, x + 3), 6) / 6"
+    overwritable = True
+    torch_name = "nn.Hardswish"
+    keras = Call("layers.Activation", ("hard_silu",))
+
+
 class Tanh(Activation):
     """tanh(x)."""
 

@@ -30,6 +30,7 @@ DEFINITIONS: list[tuple[str, Mapping[str, Any], Function]] = [
         lambda x: x / 2 * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
     ),
     ("silu", {}, lambda x: x / (1 + math.exp(-x))),
+    ("hardswish", {}, lambda x: x * min(max(0.0, x + 3), 6.0) / 6),
 ]
 VALUES = [-7.5, -6.0, -3.0, -1.25, -0.5, 0.0, 0.5, 1.25, 3.0, 6.0, 7.5]
 
