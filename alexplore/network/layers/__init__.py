@@ -12,6 +12,7 @@ from alexplore.core.settings import SettingError, found_text, layer_names, neare
 from alexplore.network.layers.activations import (
     ELU,
     GELU,
+    Hardsigmoid,
     Hardswish,
     LeakyReLU,
     ReLU,
@@ -51,6 +52,7 @@ LAYER_TYPES: Mapping[str, type[Layer]] = {
         Hardswish,
         Tanh,
         Sigmoid,
+        Hardsigmoid,
         Dropout,
         Flatten,
         Linear,

@@ -143,6 +143,16 @@ class Sigmoid(Activation):
     keras = Call("layers.Activation", ("sigmoid",))
 
 
+class Hardsigmoid(Activation):
+    """min(max(0, x + 3), 6) / 6. Source: PyTorch's `Hardsigmoid`."""
+
+    type = "hardsigmoid"
+    title = "min(max(0, x + 3), 6) / 6"
+    overwritable = True
+    torch_name = "nn.Hardsigmoid"
+    keras = Call("layers.Activation", ("hard_sigmoid",))
+
+
 class Softmax(Layer):
     """e^x / Σ e^x over the channels or features."""
 

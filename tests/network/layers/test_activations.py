@@ -31,6 +31,7 @@ DEFINITIONS: list[tuple[str, Mapping[str, Any], Function]] = [
     ),
     ("silu", {}, lambda x: x / (1 + math.exp(-x))),
     ("hardswish", {}, lambda x: x * min(max(0.0, x + 3), 6.0) / 6),
+    ("hardsigmoid", {}, lambda x: min(max(0.0, x + 3), 6.0) / 6),
 ]
 VALUES = [-7.5, -6.0, -3.0, -1.25, -0.5, 0.0, 0.5, 1.25, 3.0, 6.0, 7.5]
 
