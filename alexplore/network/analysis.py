@@ -12,11 +12,11 @@ from functools import cached_property
 from typing import NamedTuple
 
 from alexplore.network.graph import Network
-from alexplore.network.layers.base import Layer
+from alexplore.network.layers.base import FP32_BYTES, Layer
 from alexplore.network.layers.flatten import Flatten
 from alexplore.network.memory import TrainingMemory, training_memory
 from alexplore.network.receptive_field import Axis, union
-from alexplore.network.row import FP32_BYTES, Row
+from alexplore.network.row import Row
 from alexplore.network.shape_inference import reads_all
 from alexplore.network.shapes import Shape, ShapeError, Shapes, elements
 from alexplore.network.windows import Window, Windows

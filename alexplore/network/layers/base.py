@@ -41,6 +41,9 @@ class Parameters:
 
 NO_PARAMETERS = Parameters()
 
+FP32_BYTES = 4
+"""Of a parameter, and of an activation where PyTorch does not use fewer bits."""
+
 
 @dataclass(frozen=True, slots=True)
 class Extra:
