@@ -33,6 +33,7 @@ from alexplore.network.layers.local_response_norm import LocalResponseNorm
 from alexplore.network.layers.merge import Add, Concat, Mul
 from alexplore.network.layers.names import ALLOWED, is_layer_name
 from alexplore.network.layers.pool2d import AvgPool2d, MaxPool2d
+from alexplore.network.layers.prelu import PReLU
 
 LAYER_TYPES: Mapping[str, type[Layer]] = {
     cls.type: cls
@@ -46,6 +47,7 @@ LAYER_TYPES: Mapping[str, type[Layer]] = {
         ReLU,
         ReLU6,
         LeakyReLU,
+        PReLU,
         ELU,
         GELU,
         SiLU,
