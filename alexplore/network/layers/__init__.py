@@ -26,7 +26,7 @@ from alexplore.network.layers.adaptive_pool2d import AdaptiveAvgPool2d
 from alexplore.network.layers.base import Layer
 from alexplore.network.layers.batch_norm import BatchNorm
 from alexplore.network.layers.conv2d import Conv2d
-from alexplore.network.layers.dropout import Dropout
+from alexplore.network.layers.dropout import Dropout, Dropout2d
 from alexplore.network.layers.flatten import Flatten
 from alexplore.network.layers.linear import Linear
 from alexplore.network.layers.local_response_norm import LocalResponseNorm
@@ -56,6 +56,7 @@ LAYER_TYPES: Mapping[str, type[Layer]] = {
         Sigmoid,
         Hardsigmoid,
         Dropout,
+        Dropout2d,
         Flatten,
         Linear,
         Softmax,
