@@ -98,6 +98,9 @@ class Layer:
     neurons: ClassVar[bool] = False
     """Whether its outputs are weighted sums, each a neuron."""
 
+    reads_whole_vector: ClassVar[bool] = False
+    """Whether each of its outputs reads all features of a vector, so that it sees all that they see."""
+
     produces: ClassVar[str | None] = None
     """The setting that holds the number of its output channels or features, None where its input decides."""
 
