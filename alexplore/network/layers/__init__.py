@@ -28,6 +28,7 @@ from alexplore.network.layers.batch_norm import BatchNorm
 from alexplore.network.layers.conv2d import Conv2d
 from alexplore.network.layers.dropout import Dropout, Dropout2d
 from alexplore.network.layers.flatten import Flatten
+from alexplore.network.layers.group_norm import GroupNorm
 from alexplore.network.layers.linear import Linear
 from alexplore.network.layers.local_response_norm import LocalResponseNorm
 from alexplore.network.layers.merge import Add, Concat, Mul
@@ -44,6 +45,7 @@ LAYER_TYPES: Mapping[str, type[Layer]] = {
         AdaptiveAvgPool2d,
         LocalResponseNorm,
         BatchNorm,
+        GroupNorm,
         ReLU,
         ReLU6,
         LeakyReLU,
