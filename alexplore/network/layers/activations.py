@@ -159,6 +159,7 @@ class Softmax(Layer):
     type = "softmax"
     title = "e^x / Σ e^x"
     reads_whole_vector = True
+    channels_first = True
     needs_all_values = "it needs all values, before the last layer with weights"
 
     def saved(self, inputs: Shapes, output: Shape, value_bytes: int) -> Saved:

@@ -116,6 +116,9 @@ class Layer:
     can_overwrite: ClassVar[bool] = False
     """Whether PyTorch's module can write its output over its input (`inplace`), because it needs its output alone."""
 
+    channels_first: ClassVar[bool] = False
+    """Whether PyTorch's module writes maps with their channels first in memory; training puts them last again."""
+
     random: ClassVar[bool] = False
     """Whether it draws random numbers while training, which towers that hold the same input would draw differently."""
 
