@@ -41,6 +41,9 @@ class Parameters:
 
 NO_PARAMETERS = Parameters()
 
+FP32_BYTES = 4
+"""Of a parameter, and of an activation where PyTorch does not use fewer bits."""
+
 
 @dataclass(frozen=True, slots=True)
 class Extra:
@@ -95,6 +98,9 @@ class Layer:
     neurons: ClassVar[bool] = False
     """Whether its outputs are weighted sums, each a neuron."""
 
+    reads_whole_vector: ClassVar[bool] = False
+    """Whether each of its outputs reads all features of a vector, so that it sees all that they see."""
+
     produces: ClassVar[str | None] = None
     """The setting that holds the number of its output channels or features, None where its input decides."""
 
@@ -109,6 +115,9 @@ class Layer:
 
     can_overwrite: ClassVar[bool] = False
     """Whether PyTorch's module can write its output over its input (`inplace`), because it needs its output alone."""
+
+    channels_first: ClassVar[bool] = False
+    """Whether PyTorch's module writes maps with their channels first in memory; training puts them last again."""
 
     random: ClassVar[bool] = False
     """Whether it draws random numbers while training, which towers that hold the same input would draw differently."""
