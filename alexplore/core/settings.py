@@ -142,7 +142,7 @@ def padding() -> Kind[Padding]:
     return Kind('an integer ≥ 0, [height, width], [left, right, top, bottom], "valid" or "same"', parse)
 
 
-def names(minimum: int = 1, maximum: int | None = None) -> Kind[tuple[str, ...]]:
+def layer_names(minimum: int = 1, maximum: int | None = None) -> Kind[tuple[str, ...]]:
     """A list of layer names, from `minimum` to `maximum` of them."""
 
     def parse(value: Any) -> tuple[str, ...]:

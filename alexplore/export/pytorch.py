@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from alexplore.export.python_code import call, call_arguments, class_name, heading, helpers_text, variables
+from alexplore.export.python_code import assignment, call, call_arguments, class_name, heading, helpers_text, variables
 from alexplore.network.analysis import Analysis
 from alexplore.network.calls import Call
 from alexplore.network.graph import Network
 from alexplore.network.layers.flatten import Flatten
-from alexplore.network.layers.weighted import Init
+from alexplore.network.layers.init import Init
 from alexplore.network.row import Row
 from alexplore.network.torch_calls import torch_call
 from alexplore.presets.preset import Preset
@@ -47,12 +47,12 @@ def _imports(helpers: str, network: Network) -> str:
 
 def _modules(network: Network, row: Row) -> Modules:
     """Return a layer's modules; none for one that is an expression."""
-    layer = row.layer
-    if layer.torch_expression(layer.inputs) is not None:
+    layer, made = row.layer, torch_call(row, network)
+    if made is None:
         return []
     padding = layer.torch_padding(row.inputs)
     pad = [] if padding is None else [(network.free_name(f"{layer.name}_pad"), padding)]
-    return [*pad, (layer.name, torch_call(row, network))]
+    return [*pad, (layer.name, made)]
 
 
 def _sequential(preset: Preset, rows: tuple[Row, ...], modules: list[Modules]) -> str:
@@ -75,11 +75,14 @@ def _module(preset: Preset, rows: tuple[Row, ...], modules: list[Modules]) -> st
     text += "\n    def forward(self, images: Tensor) -> Tensor:\n"
     names = variables(preset.network, "images")
     for row, of_row in zip(rows, modules, strict=True):
-        read = [names[source] for source in row.sources]
-        value = row.layer.torch_expression(read) or read[0]
+        read, output = [names[source] for source in row.sources], names[row.index - 1]
+        expression = row.layer.torch_expression(read)
+        if expression is not None:
+            text += assignment(output, expression, 8)
+        value = read[0]
         for name, _ in of_row:
-            value = f"self.{name}({value})"
-        text += f"        {names[row.index - 1]} = {value}\n"
+            text += call(f"self.{name}", [value], 8, f"{output} = ")
+            value = output
     return text + f"        return {names[len(rows) - 1]}\n"
 
 
@@ -129,7 +132,7 @@ def _initial(rows: tuple[Row, ...]) -> Iterator[str]:
     """Yield statements that draw initial weights, layers with the same initialisation together."""
     alike: dict[tuple[Init, bool], list[str]] = {}
     for row in rows:
-        init = getattr(row.layer, "init", None)
+        init = row.layer.initial_weights
         if init is not None and init != Init():
             biased = getattr(row.layer, "bias", False) and init.bias is not None
             alike.setdefault((init, biased), []).append(f"self.{row.layer.name}")

@@ -10,6 +10,9 @@ from alexplore.network.quantities import COLUMNS, NOTHING, OF_LAYERS, TOTALS, Va
 from alexplore.network.row import Row
 from alexplore.presets.preset import Preset
 
+OF_TOWERS = ("exchange_bytes",)
+"""Totals that `shapes --json` leaves to the layers: few networks have towers."""
+
 
 def shapes_dict(preset: Preset, analysis: Analysis, batch: int = 1) -> dict[str, Any]:
     """Return what `alexplore shapes --json` prints.
@@ -26,7 +29,7 @@ def shapes_dict(preset: Preset, analysis: Analysis, batch: int = 1) -> dict[str,
         "batch": batch,
         "layers": [_layer(row, analysis, batch) for row in analysis.rows],
         "totals": {
-            **{quantity.key: total_value(quantity, analysis, batch) for quantity in TOTALS},
+            **{one.key: total_value(one, analysis, batch) for one in TOTALS if one.key not in OF_TOWERS},
             "training_bytes": memory.total,
             "partial": analysis.totals.partial,
         },

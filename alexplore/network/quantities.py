@@ -172,7 +172,7 @@ QUANTITIES: tuple[Quantity, ...] = (
         "init_std",
         "init std",
         "standard deviation of the initial weights",
-        lambda row: getattr(getattr(row.layer, "init", None), "std", None),
+        lambda row: getattr(row.layer.initial_weights, "std", None),
         reported=False,
     ),
     Quantity(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from alexplore.network.graph import IMAGE, Network
+from alexplore.network.layers.base import Layer
 from alexplore.network.shapes import Shape, ShapeError
 
 
@@ -28,3 +29,22 @@ def reads_all(network: Network) -> bool:
     except ShapeError:
         return False
     return True
+
+
+def suggest_inputs(network: Network, index: int, cls: type[Layer]) -> tuple[str, str]:
+    """Return two layers that a new layer of type `cls` at position `index` can read: the layer before it, and the
+    nearest one above whose output goes together with that one's, or the same one again where none does.
+    """
+    last = network.name_at(index - 1)
+    try:
+        shapes = shapes_until(network, index)
+    except ShapeError:
+        return last, last
+    for position in range(index - 2, IMAGE - 1, -1):
+        names = last, network.name_at(position)
+        try:
+            cls(name="new", inputs=names).output_shape((shapes[index - 1 - IMAGE], shapes[position - IMAGE]))
+        except ShapeError:
+            continue
+        return names
+    return last, last

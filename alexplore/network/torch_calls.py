@@ -9,8 +9,13 @@ from alexplore.network.graph import IMAGE, Network
 from alexplore.network.row import Row
 
 
-def torch_call(row: Row, network: Network) -> Call:
-    """Return PyTorch's module for a row's layer; an activation overwrites its input where nothing else needs that."""
+def torch_call(row: Row, network: Network) -> Call | None:
+    """Return PyTorch's module for a row's layer, None where the layer is an expression (`Layer.torch_expression`).
+
+    An activation overwrites its input where nothing else needs that.
+    """
+    if row.layer.torch_expression(network.source_names(row.index - 1)) is not None:
+        return None
     call = row.layer.torch_call(row.inputs)
     if row.layer.can_overwrite and _is_free(network, row):
         return replace(call, keywords={**call.keywords, "inplace": True})

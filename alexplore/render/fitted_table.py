@@ -1,4 +1,4 @@
-"""Tables and labelled lines that fit the terminal, with names and numbers whole."""
+"""Rich tables and labelled lines that fit the width of the terminal without cutting names or numbers."""
 
 from __future__ import annotations
 
@@ -15,24 +15,29 @@ from rich.text import Text
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
 
-GAP, EDGES = 2, 2  # blank characters between two columns, and beside them all
+GAP, EDGES = 2, 2  # blank characters between two columns, and at both sides of the table together
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column: how long it stays when the table gets narrower, and to how many characters it may be shortened."""
+    """A column of a table.
+
+    As the table gets narrower, the columns with the highest `rank` are left out first, all columns of a rank together;
+    those with rank 0 always stay. `left` aligns text at the left. A column with a `least` may be shortened to so many
+    characters; one without is shown whole or not at all.
+    """
 
     title: str
-    rank: int = 0  # the highest goes first, all columns of a rank together; 0 stays
+    rank: int = 0
     left: bool = False
-    least: int = 0  # 0: it is whole or it is left out
+    least: int = 0
 
 
 class FittingTable:
-    """A table that fits the width it is drawn in, its numbers whole.
+    """A table that fits the width in which it is printed.
 
-    Columns with a `least` are shortened; those with a rank are left out, also where they hold nothing. Only where what
-    stays is too wide by itself do words go over several lines.
+    Columns with a `least` are shortened, columns with a rank are left out; a column with a rank that holds nothing is
+    never shown. If the remaining columns are still too wide, their words wrap.
     """
 
     def __init__(self, *columns: Column, title: str = "") -> None:
@@ -42,19 +47,19 @@ class FittingTable:
         self._styles: list[str] = []
 
     def add(self, *cells: str, style: str = "") -> None:
-        """One more row; cells left out at its end are empty."""
+        """Add a row; missing cells at its end are empty."""
         for index, cell in enumerate((*cells, *[""] * (len(self._columns) - len(cells)))):
             self._cells[index].append(cell)
             self._whole[index] = max(self._whole[index], cell_len(cell))
         self._styles.append(style)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
-        yield self._drawn(options.max_width)
+        yield self._table(options.max_width)
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        return Measurement.get(console, options, self._drawn(options.max_width))
+        return Measurement.get(console, options, self._table(options.max_width))
 
-    def _drawn(self, available: int) -> Table:
+    def _table(self, available: int) -> Table:
         title = Text(self._title, style="bold") if self._title else None
         table = Table(
             title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, GAP - 1, 0, 0)
@@ -76,7 +81,7 @@ class FittingTable:
         return table
 
     def _chosen(self, available: int) -> list[int]:
-        """The columns that there is room for, in their order."""
+        """Return the indices of the columns that fit in `available` characters."""
         chosen: list[int] = []
         for rank in sorted({column.rank for column in self._columns}):
             more = [index for index, column in enumerate(self._columns) if column.rank == rank]
@@ -90,14 +95,14 @@ class FittingTable:
         return EDGES + sum(self._column_width(index, cap) + GAP for index in columns) - GAP
 
     def _column_width(self, index: int, cap: int) -> int:
-        """A column's width where those that may be shortened are at most `cap` wide."""
+        """Return the width of a column if those that may be shortened are at most `cap` characters wide."""
         whole, least = self._whole[index], self._columns[index].least
         return min(whole, max(cap, least)) if least else whole
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Words beside a label; where they wrap, they stay beside it."""
+    """A label with text beside it; wrapped lines of the text are indented by the width of the label."""
 
     label: str | Text
     words: str | Text

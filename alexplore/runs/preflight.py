@@ -12,7 +12,6 @@ from typing import Any
 
 from alexplore.network.analysis import Analysis, analyse
 from alexplore.network.graph import Network
-from alexplore.network.layers.batch_norm import BatchNorm
 from alexplore.network.shapes import elements, shape_text
 from alexplore.runs.config import RunConfig
 from alexplore.runs.datasets import DataError, DatasetShape, dataset_shape
@@ -105,13 +104,12 @@ def fit_problems(network: Network, shape: DatasetShape) -> Iterator[Problem]:
 def batch_problems(network: Network, images: int, batch_size: int) -> Iterator[Problem]:
     """Yield why `images` can't be trained in batches of `batch_size`.
 
-    The last batch is one image, and a batch norm sees one value of it in a channel: no variance can be estimated.
+    The last batch is one image, and a layer can't be trained on one: see `Layer.fewest_images`.
     """
     if batch_size != 1 and images % batch_size != 1:
         return
     for row in analyse(network).computed:
-        one_value = row.input is not None and all(size == 1 for size in row.input[1:])
-        if isinstance(row.layer, BatchNorm) and row.layer.trains and one_value:
+        if row.layer.fewest_images(row.inputs) > 1:
             fitting = next((size for size in range(batch_size + 1, batch_size + 10) if images % size != 1), None)
             yield Problem(
                 "batch_size",

@@ -311,7 +311,7 @@ def read_event(record: Mapping[str, Any]) -> EventLine:
 
 
 def _head(record: Mapping[str, Any]) -> Head:
-    return Head(**{key: record[key] for key in HEAD if key != "v" and key in record})
+    return Head(record.get("seq", -1), record.get("attempt", 0), record.get("time", 0.0))
 
 
 def _numbers(record: Mapping[str, Any], without: tuple[str, ...]) -> dict[str, float]:

@@ -2,6 +2,6 @@
 
 import os
 
-# Textual draws at its next frame or the one after, and an edit takes two or three rounds of drawing: at its 60 frames a
-# second that is 30 to 100 ms of waiting. Must be set before Textual is imported; what is in the environment goes first.
+# An edit takes two or three rounds of drawing, and each waits for Textual's next frame: at its default of 60 frames a
+# second that adds 30 to 100 ms. The variable must be set before Textual is imported; a user's own value stays.
 os.environ.setdefault("TEXTUAL_FPS", "120")

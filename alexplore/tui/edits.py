@@ -13,6 +13,7 @@ from alexplore.core.settings import integer, optional, setting
 from alexplore.network.graph import TOWERS, Network
 from alexplore.network.layers import LAYER_TYPES
 from alexplore.network.layers.base import Layer
+from alexplore.network.shape_inference import suggest_inputs
 from alexplore.tui.form import NAME, Form, given_values
 
 Build = Callable[[Mapping[str, Any]], Network]
@@ -58,23 +59,6 @@ class InputSettings:
     towers: int = setting(TOWERS, 1, "devices that the network is split over")
 
 
-# The values that a new layer starts with where its type declares no default.
-NEW_LAYERS: Mapping[str, Mapping[str, Any]] = {
-    "conv2d": {"out_channels": 64, "kernel_size": 3, "padding": 1},
-    "max_pool2d": {"kernel_size": 2},
-    "avg_pool2d": {"kernel_size": 2},
-    "adaptive_avg_pool2d": {"output_size": 6},
-    "local_response_norm": {"size": 5},
-    "linear": {"out_features": 1000},
-}
-
-# The names of new layers, where they are not called after their type.
-NAME_STEMS: Mapping[str, str] = {
-    "conv2d": "conv", "max_pool2d": "pool", "avg_pool2d": "pool", "adaptive_avg_pool2d": "pool",
-    "local_response_norm": "norm", "batch_norm": "norm", "linear": "fc", "dropout": "drop",
-}  # fmt: skip
-
-
 def layer_edit(network: Network, index: int) -> Edit:
     """Return the edit of the layer at `index`."""
     layer = network.layers[index]
@@ -84,8 +68,9 @@ def layer_edit(network: Network, index: int) -> Edit:
 def new_layer_edit(network: Network, index: int, layer_type: str) -> Edit:
     """Return the edit that inserts a new layer of a type at `index` and sets it up."""
     cls: type[Layer] = LAYER_TYPES[layer_type]
-    name = network.free_name(NAME_STEMS.get(layer_type, layer_type) + "1")
-    layer = cls(name=name, **NEW_LAYERS.get(layer_type, {}))
+    name = network.free_name(f"{cls.name_stem or cls.type}1")
+    inputs = {"inputs": suggest_inputs(network, index, cls)} if cls.fewest_inputs > 1 else {}
+    layer = cls(name=name, **inputs, **cls.example)
     return _edit_at(network.insert(index, layer), index, layer)
 
 
@@ -112,4 +97,6 @@ def _edit_at(network: Network, index: int, layer: Layer) -> Edit:
         changed = network.change(index, settings)
         return changed if values[NAME] == layer.name else changed.rename(index, values[NAME])
 
-    return Edit(f"{layer.name} · {layer.type}", type(layer), layer.settings(), build, layer.name, index)
+    inputs = {"inputs": list(layer.inputs)} if layer.fewest_inputs > 1 else {}
+    values = {**inputs, **layer.settings()}
+    return Edit(f"{layer.name} · {layer.type}", type(layer), values, build, layer.name, index)

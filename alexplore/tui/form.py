@@ -85,8 +85,9 @@ class Form:
 
     @property
     def message(self) -> str:
-        """The error, or what the field under the cursor means."""
-        return f"✗ {self.error}" if self.error else self.current.description
+        """The error, or what the field under the cursor means; the error of one field is shown only there."""
+        here = self.error and self.error_field in ("", self.current.name)
+        return f"✗ {self.error}" if here else self.current.description
 
     def index(self, name: str) -> int:
         """Return the position of the field called `name`."""

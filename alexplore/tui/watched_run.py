@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ POLL_SECONDS = 0.5  # between two looks at a run
 LIVELY_SECONDS = 30.0  # after which a look takes twice as long to come
 MOST_SECONDS = 8.0  # between two drawings of curves that change
 CONSOLE_LINES = 8  # of the worker's last output, shown when it fails
+EVENT_LINE = re.compile(r"\d\d:\d\d:\d\d ")  # how an event begins in the worker's output, which the log has anyway
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,8 @@ class WatchedRun:
         ]
         ended_badly = self.snapshot.status.state in ("crashed", "failed")
         if ended_badly and not self._console_logged:
-            lines += [LogLine(text) for text in self.run.console_tail(CONSOLE_LINES)]
+            output = [text for text in self.run.console_tail() if not EVENT_LINE.match(text)]
+            lines += [LogLine(text) for text in output[-CONSOLE_LINES:]]
         self._console_logged = ended_badly
         return lines
 

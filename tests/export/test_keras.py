@@ -4,65 +4,32 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
 import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 
 from alexplore.export import export_preset
 from alexplore.export.errors import ExportError
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import read_network
-from alexplore.presets.library import load_preset, shipped_names
+from alexplore.presets.library import load_preset
 from alexplore.presets.preset import Preset
 from alexplore.training.model.build import build
-from tests.support.networks import networks
+from tests.support.exported import keras_model, keras_model_with
+from tests.support.networks import networks, presets_to_run
 
 needs_keras = pytest.mark.skipif(
     importlib.util.find_spec("keras") is None, reason="running exported Keras code needs keras: pip install keras"
 )
 
 
-@pytest.fixture(autouse=True)
-def torch_backend(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(os.environ, "KERAS_BACKEND", "torch")
-
-
-def built(preset: Preset) -> Any:
-    names: dict[str, Any] = {"__name__": "exported"}
-    exec(compile(export_preset(preset, "keras"), "exported.py", "exec"), names)
-    return next(value for name, value in names.items() if name.startswith("build_"))()
-
-
-def with_weights(preset: Preset, weights: dict[str, torch.Tensor]) -> Any:
-    """The exported model with weights of ours, in Keras's order of axes."""
-    model = built(preset)
-    flattened: tuple[int, ...] | None = None
-    for row in analyse(preset.network).rows:
-        name = row.layer.name
-        own = {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
-        own.pop("num_batches_tracked", None)
-        if row.layer.type == "flatten" and row.input is not None and len(row.input) == 3:
-            flattened = row.input
-        elif row.layer.type == "linear":
-            if flattened:  # channels come last before Keras's flatten, first before ours
-                own["weight"] = own["weight"].reshape(-1, *flattened).permute(0, 2, 3, 1).flatten(1)
-                flattened = None
-            own["weight"] = own["weight"].T
-        elif row.layer.type == "conv2d":
-            own["weight"] = own["weight"].permute(2, 3, 1, 0)
-        if own:
-            model.get_layer(name).set_weights([tensor.contiguous().numpy() for tensor in own.values()])
-    return model
-
-
 def check(preset: Preset) -> None:
     ours = build(preset.network, seed=1).eval()
-    model = with_weights(preset, dict(ours.state_dict()))
+    model = keras_model_with(preset, dict(ours.state_dict()))
     totals = analyse(preset.network).totals
     assert model.count_params() == totals.params + totals.buffers
     assert sum(weight.numpy().size for weight in model.trainable_weights) == totals.trainable_params
@@ -77,7 +44,7 @@ def check(preset: Preset) -> None:
 
 
 @needs_keras
-@pytest.mark.parametrize("name", shipped_names())
+@pytest.mark.parametrize("name", presets_to_run())
 def test_presets(name: str) -> None:
     """With hidden linear layers of 32 outputs where there are thousands, which Keras takes seconds to fill."""
     preset = load_preset(name)
@@ -89,7 +56,7 @@ def test_presets(name: str) -> None:
 
 
 @needs_keras
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None)
 @given(network=networks(working=True))
 def test_any_network(network: Any) -> None:
     """Order of a flattened map apart, which whoever reads it other than through `linear` would see."""
@@ -104,7 +71,7 @@ def test_any_network(network: Any) -> None:
 
 @needs_keras
 def test_initial_weights() -> None:
-    model = built(load_preset("cifar10-relu"))
+    model = keras_model(load_preset("cifar10-relu"))
     kernel, bias = model.get_layer("conv2").get_weights()
     assert kernel.std() == pytest.approx(0.01, rel=0.1)
     assert not bias.any()

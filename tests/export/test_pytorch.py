@@ -6,7 +6,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -21,26 +20,8 @@ from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network, read_network
 from alexplore.presets.library import load_preset, shipped_names
 from alexplore.presets.preset import Preset
-from alexplore.training.model.build import build
-from tests.support.networks import networks
-
-
-def exported(preset: Preset) -> type[nn.Module]:
-    """The class that the exported code defines."""
-    names: dict[str, Any] = {"__name__": "exported"}
-    exec(compile(export_preset(preset, "pytorch"), "exported.py", "exec"), names)
-    found = names[class_name(preset)]
-    assert isinstance(found, type) and issubclass(found, nn.Module)
-    return found
-
-
-def both(preset: Preset) -> tuple[nn.Module, nn.Module]:
-    """The exported module and ours, with the same weights."""
-    ours = build(preset.network, seed=1)
-    with torch.device("meta"):
-        theirs = exported(preset)()
-    theirs.load_state_dict({name: tensor.clone() for name, tensor in ours.state_dict().items()}, assign=True)
-    return theirs, ours
+from tests.support.exported import torch_class, torch_models
+from tests.support.networks import networks, presets_to_run
 
 
 def outputs(module: nn.Module, images: Tensor, *, training: bool = False) -> Tensor:
@@ -50,10 +31,10 @@ def outputs(module: nn.Module, images: Tensor, *, training: bool = False) -> Ten
     return result
 
 
-@pytest.mark.parametrize("name", shipped_names())
+@pytest.mark.parametrize("name", presets_to_run())
 def test_presets(name: str) -> None:
     preset = load_preset(name)
-    theirs, ours = both(preset)
+    theirs, ours = torch_models(preset)
     assert [(key, value.shape) for key, value in theirs.state_dict().items()] == [
         (key, value.shape) for key, value in ours.state_dict().items()
     ]
@@ -69,7 +50,7 @@ def test_presets(name: str) -> None:
 @settings(max_examples=100, deadline=None)
 @given(networks(working=True))
 def test_any_network(network: Network) -> None:
-    theirs, ours = both(Preset("any", network))
+    theirs, ours = torch_models(Preset("any", network))
     images = torch.rand(3, *network.input, generator=torch.Generator().manual_seed(2)) - 0.5
     torch.testing.assert_close(outputs(theirs, images), outputs(ours, images), rtol=1e-4, atol=1e-5)
     frozen = [name for name, parameter in ours.named_parameters() if not parameter.requires_grad]
@@ -80,7 +61,7 @@ def test_any_network(network: Network) -> None:
 def test_a_rounded_up_pool_starts_no_window_in_the_padding(name: str) -> None:
     layer = {"type": name, "kernel_size": 4, "stride": 3, "padding": [0, 2, 0, 2], "ceil_mode": True}
     network = read_network({"input": [1, 6, 6], "layers": [layer]})
-    theirs, ours = both(Preset("any", network))
+    theirs, ours = torch_models(Preset("any", network))
     images = torch.rand(1, 1, 6, 6)
     assert outputs(ours, images).shape == (1, 1, 2, 2)
     torch.testing.assert_close(outputs(theirs, images), outputs(ours, images))
@@ -88,7 +69,7 @@ def test_a_rounded_up_pool_starts_no_window_in_the_padding(name: str) -> None:
 
 def test_batch_norm_gathers_the_same_statistics() -> None:
     layer = {"name": "bn", "type": "batch_norm", "momentum": 0.3, "eps": 0.1}
-    theirs, ours = both(Preset("any", read_network({"input": [2, 4, 4], "layers": [layer]})))
+    theirs, ours = torch_models(Preset("any", read_network({"input": [2, 4, 4], "layers": [layer]})))
     images = torch.rand(3, 2, 4, 4)
     torch.testing.assert_close(outputs(theirs, images, training=True), outputs(ours, images, training=True))
     torch.testing.assert_close(theirs.state_dict(), ours.state_dict())
@@ -97,7 +78,7 @@ def test_batch_norm_gathers_the_same_statistics() -> None:
 
 def test_a_frozen_batch_norm_keeps_its_statistics() -> None:
     network = read_network({"input": [2, 4, 4], "layers": [{"name": "bn", "type": "batch_norm", "trainable": False}]})
-    theirs, ours = both(Preset("any", network))
+    theirs, ours = torch_models(Preset("any", network))
     images = torch.rand(3, 2, 4, 4)
     torch.testing.assert_close(outputs(theirs, images, training=True), outputs(ours, images, training=True))
 
@@ -107,14 +88,14 @@ def test_a_padding_that_is_called_as_a_layer() -> None:
         {"name": "pool1", "type": "max_pool2d", "kernel_size": 2, "padding": "same"},
         {"name": "pool1_pad", "type": "relu"},
     ]
-    theirs, ours = both(Preset("any", read_network({"input": [2, 5, 5], "layers": layers})))
+    theirs, ours = torch_models(Preset("any", read_network({"input": [2, 5, 5], "layers": layers})))
     assert len(list(theirs.children())) == 3
     images = torch.rand(2, 2, 5, 5) - 0.5
     torch.testing.assert_close(outputs(theirs, images), outputs(ours, images))
 
 
 def test_initial_weights() -> None:
-    model = exported(load_preset("cifar10-relu"))()
+    model = torch_class(load_preset("cifar10-relu"))()
     for name, std in {"conv1": 1e-4, "conv2": 0.01, "fc4": 0.01}.items():
         layer = model.get_submodule(name)
         assert isinstance(layer.weight, Tensor) and isinstance(layer.bias, Tensor)

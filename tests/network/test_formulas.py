@@ -1,91 +1,23 @@
-"""Every formula's text, reckoned by a reader of its own, comes to the number beside it."""
+"""The arithmetic of every formula, evaluated, gives the number beside it."""
 
 from __future__ import annotations
-
-import ast
-import math
-import operator
-import re
-from collections.abc import Callable
-from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alexplore.network.analysis import analyse
-from alexplore.network.formula import Formula
 from alexplore.network.formulas import explain, explain_totals
 from alexplore.network.graph import Network
 from alexplore.network.memory import OptimizerState
 from alexplore.presets.library import load_preset, shipped_names
+from tests.support.formulas import check_explained, check_formulas
 from tests.support.networks import networks
-
-QUANTITIES = {
-    "output", "params", "MACs", "connections", "neurons", "receptive field", "jump", "start", "activation bytes",
-    "unread border", "exchange bytes",
-}  # fmt: skip
-
-
-def reckon(expression: str) -> Fraction:
-    """The value of an expression as a person would work it out."""
-    text = re.sub(r"(?<=\d),(?=\d{3})", "", expression)
-    for written, meant in {"·": "*", "−": "-", "⌊": "floor(", "⌋": ")", "⌈": "ceil(", "⌉": ")"}.items():
-        text = text.replace(written, meant)
-    return value_of(ast.parse(text, mode="eval").body)
-
-
-OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
-
-
-def value_of(node: ast.expr) -> Fraction:
-    match node:
-        case ast.Constant(value=int(value)):
-            return Fraction(value)
-        case ast.BinOp(left=left, op=op, right=right):
-            return Fraction(OPERATORS[type(op)](value_of(left), value_of(right)))
-        case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return -value_of(operand)
-        case ast.Call(func=ast.Name(id=name), args=arguments):
-            functions: dict[str, Callable[..., Fraction | int]] = {"floor": math.floor, "ceil": math.ceil, "max": max}
-            return Fraction(functions[name](*map(value_of, arguments)))
-    raise AssertionError(ast.dump(node))
-
-
-def check(formulas: tuple[Formula, ...]) -> None:
-    for formula in formulas:
-        assert reckon(formula.expression) == formula.value, formula
 
 
 def explained(network: Network) -> None:
-    analysis = analyse(network)
-    for row in analysis.rows:
-        formulas = explain(row, network)
-        if row.output is None:
-            assert formulas == ()
-            continue
-        check(formulas)
-        assert {formula.quantity.split(",")[0] for formula in formulas} == QUANTITIES
-        values = {formula.quantity: formula.value for formula in formulas}
-        assert values["params"] == row.params
-        assert values["MACs"] == row.macs
-        assert values["connections"] == row.connections
-        assert values["neurons"] == row.neurons
-        assert values["activation bytes"] == row.activation_bytes
-        assert values["exchange bytes"] == row.exchange_bytes
-        for quantity, pair in {
-            "receptive field": (row.height.size, row.width.size),
-            "jump": (row.height.jump, row.width.jump),
-            "start": (row.height.start, row.width.start),
-            "unread border": row.unread,
-        }.items():
-            both = values.get(quantity)
-            assert (values.get(f"{quantity}, height", both), values.get(f"{quantity}, width", both)) == pair
-        if row.layer.type == "conv2d" or "pool" in row.layer.type:
-            both = values.get("output")
-            assert (values.get("output, height", both), values.get("output, width", both)) == row.output[1:]
-        else:
-            assert values["output"] == math.prod(row.output)
+    for row in analyse(network).rows:
+        check_explained(row, network)
 
 
 @pytest.mark.parametrize("name", shipped_names())
@@ -109,7 +41,7 @@ def test_any_network(network: Network) -> None:
 def test_totals(network: Network, batch: int, state: OptimizerState, bits: int) -> None:
     analysis = analyse(network)
     formulas = explain_totals(analysis, batch, state, bits)
-    check(formulas)
+    check_formulas(formulas)
     values = {formula.quantity: formula.value for formula in formulas}
     totals, memory = analysis.totals, analysis.memory(batch, state, bits)
     assert values["params"] == totals.params

@@ -7,40 +7,17 @@ from collections.abc import Iterator
 import pytest
 import torch
 from hypothesis import given, settings
-from torch import Tensor, nn
+from torch import Tensor
 
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network
 from alexplore.presets.library import load_preset, shipped_names
 from alexplore.presets.recipe import Recipe
 from alexplore.training.model.build import build
-from tests.support.networks import networks
+from tests.support.memory import kept_bytes
+from tests.support.networks import networks, presets_to_run
 
 BATCH = 2
-
-
-def kept_bytes(model: nn.Module, images: Tensor, precision: torch.dtype) -> int:
-    """Bytes of all storages that autograd keeps for the backward pass, the model's own left out."""
-    own = {storage(tensor) for tensor in model.state_dict(keep_vars=True).values()}
-    kept: dict[int, int] = {}
-    alive = []
-
-    def pack(tensor: Tensor) -> Tensor:
-        alive.append(tensor)  # so that no storage is given to another tensor meanwhile
-        if storage(tensor) not in own:
-            kept[storage(tensor)] = tensor.untyped_storage().nbytes()
-        return tensor
-
-    with (
-        torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
-        torch.autocast("cpu", precision, enabled=precision != torch.float32),
-    ):
-        alive.append(model(images))
-    return sum(kept.values())
-
-
-def storage(tensor: Tensor) -> int:
-    return int(tensor.untyped_storage()._cdata)
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +29,7 @@ def two_threads() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("bits", [32, 16])
-@pytest.mark.parametrize("name", shipped_names())
+@pytest.mark.parametrize("name", presets_to_run())
 def test_presets(name: str, bits: int) -> None:
     """What is kept for each image, and all of it at the preset's batch size, where what is kept once counts too.
 

@@ -139,6 +139,7 @@ def test_an_image_folder_is_looked_into(image_folder: Path, tmp_path: Path) -> N
     assert "has no folders in it" in folder_problem(image_folder).message
 
 
+@pytest.mark.usefixtures("heavy")  # importing torch starts a process
 def test_the_sizes_of_every_data_set_are_those_that_training_reads() -> None:
     assert set(SHAPES) == set(DATASETS)
     for name, entry in DATASETS.items():

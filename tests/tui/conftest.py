@@ -1,4 +1,4 @@
-"""The app at the sizes that it promises to work at."""
+"""Fixtures that open the app."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OpenApp = Callable[..., AbstractAsyncContextManager[tuple[ExploreApp, Pilot[None
 
 @pytest.fixture
 def open_app(tmp_path: Path) -> OpenApp:
-    """Opens the app without a terminal; gives it and what presses its keys. `notifications` are drawn if wanted."""
+    """Return what opens the app without a terminal and yields it with its pilot; `notifications` are off by default."""
 
     @asynccontextmanager
     async def run(

@@ -1,4 +1,4 @@
-"""Explore: what is shown, and what every edit does to it."""
+"""Explore: what is shown, and what every edit changes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def test_every_size_shows_table_arithmetic_and_totals(open_app: OpenApp, s
 
 
 async def test_the_table_follows_the_terminals_width(open_app: OpenApp) -> None:
-    """Also where the columns stay the same, and only the settings get wider: all behind them moves right."""
+    """Here only the settings get wider: the columns after them move right."""
     async with open_app(size=(115, 40)) as (app, pilot):
         before = screen_text(app)
         await pilot.resize_terminal(118, 40)
@@ -49,7 +49,7 @@ async def test_the_table_follows_the_terminals_width(open_app: OpenApp) -> None:
         assert columns[1] == columns[0] + 3
 
 
-async def test_typing_previews_and_escape_leaves_no_trace(open_app: OpenApp) -> None:
+async def test_typing_previews_and_escape_cancels(open_app: OpenApp) -> None:
     async with open_app() as (app, pilot):
         before = app.state.session.network
         await pilot.press("enter")
@@ -64,7 +64,7 @@ async def test_typing_previews_and_escape_leaves_no_trace(open_app: OpenApp) -> 
         assert not app.state.session.modified
 
 
-async def test_an_edit_is_kept_undone_and_redone(open_app: OpenApp) -> None:
+async def test_an_edit_is_committed_undone_and_redone(open_app: OpenApp) -> None:
     async with open_app() as (app, pilot):
         await pilot.press("enter")
         await type_into(pilot, app, "out_channels", "64")
@@ -79,7 +79,7 @@ async def test_an_edit_is_kept_undone_and_redone(open_app: OpenApp) -> None:
         assert app.state.session.analysis.rows[0] == conv1
 
 
-async def test_what_can_not_be_is_said_while_typing_and_not_kept(open_app: OpenApp) -> None:
+async def test_a_value_that_is_not_allowed_is_refused(open_app: OpenApp) -> None:
     async with open_app() as (app, pilot):
         await pilot.press("enter")
         await type_into(pilot, app, "stride", "0")
@@ -126,8 +126,8 @@ async def test_an_empty_optional_setting_is_shown_as_not_set(open_app: OpenApp) 
 
 
 @pytest.mark.parametrize("size", [(80, 16), (80, 24), (120, 40)])
-async def test_the_input_stands_on_the_setting_that_has_the_keys(open_app: OpenApp, size: tuple[int, int]) -> None:
-    """And what is said about it stands below, where the window is too low for all settings, too: the form scrolls."""
+async def test_the_input_is_placed_on_the_current_field(open_app: OpenApp, size: tuple[int, int]) -> None:
+    """Its description is below it, also in a window that is too low for all settings: there the form scrolls."""
     async with open_app(size=size) as (app, pilot):
         await pilot.press("enter")
         for _ in range(10):
@@ -142,7 +142,7 @@ async def test_the_input_stands_on_the_setting_that_has_the_keys(open_app: OpenA
             await pilot.press("tab")
 
 
-async def test_the_arithmetic_scrolls_and_tells_what_is_below(open_app: OpenApp) -> None:
+async def test_the_arithmetic_scrolls_and_counts_the_lines_below(open_app: OpenApp) -> None:
     async with open_app(size=(80, 24)) as (app, pilot):
         panel = app.screen.query_one("#formulas")
         height = panel.content_size.height
@@ -156,7 +156,7 @@ async def test_the_arithmetic_scrolls_and_tells_what_is_below(open_app: OpenApp)
         assert not panel.border_subtitle
 
 
-async def test_a_broken_shape_is_told_while_typing_and_mended_by_a_key(open_app: OpenApp) -> None:
+async def test_a_broken_layer_is_explained_while_typing_and_fixed_with_a_key(open_app: OpenApp) -> None:
     async with open_app() as (app, pilot):
         await pilot.press(*["down"] * 16, "enter")
         await type_into(pilot, app, "in_features", "6400")
@@ -172,7 +172,7 @@ async def test_a_broken_shape_is_told_while_typing_and_mended_by_a_key(open_app:
         assert app.state.session.analysis.broken is None
 
 
-async def test_layers_are_added_copied_moved_and_removed(open_app: OpenApp) -> None:
+async def test_layers_are_added_duplicated_moved_and_removed(open_app: OpenApp) -> None:
     async with open_app("lenet") as (app, pilot):
         names = [layer.name for layer in app.state.session.network.layers]
         await pilot.press("y")
@@ -279,7 +279,7 @@ async def test_another_preset_is_opened_and_edits_are_asked_about(open_app: Open
         assert "61,100,840 params" in screen_text(app)
 
 
-async def test_comparing_and_the_source(open_app: OpenApp) -> None:
+async def test_the_comparison_and_the_source(open_app: OpenApp) -> None:
     async with open_app() as (app, pilot):
         await pilot.press("d")
         await pilot.pause()
@@ -349,7 +349,7 @@ async def test_a_click_selects_and_a_double_click_edits(open_app: OpenApp) -> No
         assert app.screen.query_one("#editor").display
 
 
-async def test_a_click_elsewhere_leaves_the_keys_to_the_form(open_app: OpenApp) -> None:
+async def test_a_click_elsewhere_leaves_the_focus_in_the_form(open_app: OpenApp) -> None:
     async with open_app() as (app, pilot):
         await pilot.press("enter")
         await type_into(pilot, app, "out_channels", "6")
@@ -378,7 +378,7 @@ async def test_no_other_preset_is_opened_while_a_layer_is_edited(open_app: OpenA
         assert app.state.session.network.classes == 9
 
 
-async def test_what_looks_like_markup_is_shown_as_it_is(open_app: OpenApp, tmp_path: Path) -> None:
+async def test_markup_in_a_title_is_shown_as_text(open_app: OpenApp, tmp_path: Path) -> None:
     text = (shipped_folder() / "lenet.toml").read_text()
     title = next(line for line in text.splitlines() if line.startswith("title"))
     (tmp_path / "odd.toml").write_text(text.replace(title, 'title = "A [/red] net of [bold]"'))
@@ -401,7 +401,7 @@ async def test_closing_asks_about_edits_and_the_second_time_closes(open_app: Ope
 
 
 @pytest.mark.parametrize(("size", "exchanges"), [((60, 20), False), ((80, 24), True), ((120, 40), True)])
-async def test_the_picture_fits_and_tells_the_layers_apart(
+async def test_the_picture_fits_and_its_labels_differ(
     open_app: OpenApp, size: tuple[int, int], exchanges: bool
 ) -> None:
     async with open_app(size=size) as (app, pilot):
@@ -432,7 +432,7 @@ async def test_the_edited_layer_stays_in_view_when_a_message_takes_its_line(open
         assert any("11 conv4" in line for line in shown)
 
 
-async def test_escape_from_adding_goes_back_to_where_it_began(open_app: OpenApp) -> None:
+async def test_escape_while_adding_restores_the_cursor(open_app: OpenApp) -> None:
     async with open_app() as (app, pilot):
         await pilot.press("down", "down", "a", "enter")
         await pilot.pause()

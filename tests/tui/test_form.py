@@ -43,6 +43,11 @@ def test_the_message_is_the_error_or_the_meaning() -> None:
     assert form.message == "count: how many · an integer ≥ 1 and ≤ 9"
     form.set_error("count: no", "count")
     assert (form.message, form.error_field) == ("✗ count: no", "count")
+    form.position = form.index("rate")
+    assert form.message == "rate: a number ≥ 0"
+    form.set_error("rate and count: no")
+    assert form.message == "✗ rate and count: no"
+    form.position = form.index("count")
     form.set_error("")
     assert (form.message, form.error_field) == ("count: how many · an integer ≥ 1 and ≤ 9", "")
 

@@ -1,4 +1,4 @@
-"""What holds in all three modes."""
+"""What all three modes have in common."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The log of a run: as wide as there is room, whenever a line comes."""
+"""The log of a run fills the width of its panel."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCROLLBAR = 2
 
 
 class LogApp(App[None]):
-    """A log and nothing else."""
+    """An app with a log and nothing else."""
 
     def __init__(self, *, shown: bool = True) -> None:
         super().__init__()
@@ -28,11 +28,11 @@ class LogApp(App[None]):
 
 
 def lines(pilot: Pilot[None]) -> list[str]:
-    """What the log holds."""
+    """Return the lines of the log."""
     return [line.text.rstrip() for line in pilot.app.query_one(RunLog).lines]
 
 
-async def test_lines_fill_the_width_and_are_wrapped_anew_at_another() -> None:
+async def test_lines_fill_the_width_and_are_wrapped_again_after_a_resize() -> None:
     async with LogApp().run_test(size=(80, 24)) as pilot:
         pilot.app.query_one(RunLog).add(Text(WORDS))
         await pilot.pause()
@@ -47,7 +47,7 @@ async def test_lines_fill_the_width_and_are_wrapped_anew_at_another() -> None:
 
 
 @pytest.mark.parametrize("shown_before", [False, True])
-async def test_a_line_that_comes_while_the_log_is_hidden_fills_the_width(shown_before: bool) -> None:
+async def test_a_line_added_while_the_log_is_hidden_fills_the_width(shown_before: bool) -> None:
     async with LogApp(shown=shown_before).run_test(size=(80, 24)) as pilot:
         log = pilot.app.query_one(RunLog)
         log.display = False
@@ -59,11 +59,11 @@ async def test_a_line_that_comes_while_the_log_is_hidden_fills_the_width(shown_b
         assert lines(pilot) == [WORDS, "at once"]
 
 
-async def test_what_is_forgotten_does_not_come_back() -> None:
+async def test_cleared_lines_do_not_come_back() -> None:
     async with LogApp().run_test(size=(80, 24)) as pilot:
         log = pilot.app.query_one(RunLog)
         log.add(Text("of the run before"))
-        log.forget()
+        log.clear_lines()
         log.add(Text("of this run"))
         await pilot.resize_terminal(60, 24)
         await pilot.pause()

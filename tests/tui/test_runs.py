@@ -14,7 +14,7 @@ from alexplore.runs.directory import RunDirectory, RunError, create_run, list_ru
 from alexplore.runs.lines import LineWriter
 from alexplore.runs.messages import summary_cells
 from alexplore.runs.status import Status, write_status
-from alexplore.runs.summary import summarise
+from alexplore.runs.summary import RunList
 from alexplore.tui.app import ExploreApp
 from alexplore.tui.screens import runs
 from alexplore.tui.screens.dialogs import Confirm
@@ -67,17 +67,17 @@ async def test_runs_are_listed_filtered_marked_attached_and_forked(
 
 
 async def test_the_list_has_the_cells_of_the_command_line(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:
-    """Also of a run that nothing was heard of yet."""
+    """Also for a run without a status."""
     run = create_run(config, tmp_path / "runs", "alpha")
     async with open_app() as (app, pilot):
         await pilot.press("3")
         await until(pilot, lambda: "alpha" in screen_text(app), "the list")
         cells = app.screen.query_one(DataTable).get_row(run.name)
-        assert tuple(str(cell) for cell in cells) == (" ", *summary_cells(summarise(run)))
+        assert tuple(str(cell) for cell in cells) == (" ", *summary_cells(RunList().summarise([run])[0]))
 
 
 async def test_the_name_of_a_run_is_shown_as_it_is(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:
-    """Wherever it stands: what is in brackets is no markup."""
+    """Wherever the app shows it: brackets are not read as markup."""
     name = "[red]x"
     finished_run(config, tmp_path / "runs", name, 0.75)
     async with open_app(notifications=True) as (app, pilot):
@@ -102,7 +102,7 @@ async def test_the_name_of_a_run_is_shown_as_it_is(open_app: OpenApp, config: Ru
         await until(pilot, lambda: f"{name} is finished" in screen_text(app), "a notification beside the run")
 
 
-async def test_the_list_goes_on_when_the_folder_can_be_read_again(
+async def test_the_list_recovers_when_the_folder_can_be_read_again(
     open_app: OpenApp, config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     finished_run(config, tmp_path / "runs", "alpha", 0.75)
@@ -120,7 +120,7 @@ async def test_the_list_goes_on_when_the_folder_can_be_read_again(
         await until(pilot, lambda: "alpha" in screen_text(app), "the list")
 
 
-async def test_a_fork_leaves_edits_only_after_a_yes_and_begins_at_the_first_layer(
+async def test_a_fork_asks_about_edits_and_selects_the_first_layer(
     open_app: OpenApp, config: RunConfig, tmp_path: Path
 ) -> None:
     finished_run(config, tmp_path / "runs", "alpha", 0.75)
@@ -151,7 +151,7 @@ async def ask_to_delete(app: ExploreApp, pilot: Pilot[None], run: str) -> None:
     await until(pilot, lambda: isinstance(app.screen, Confirm), "the question")
 
 
-async def test_a_run_is_deleted_only_after_a_yes(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:
+async def test_a_run_is_deleted_only_after_a_confirmation(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:
     run = finished_run(config, tmp_path / "runs", "alpha", 0.75)
     async with open_app() as (app, pilot):
         await ask_to_delete(app, pilot, "alpha")
@@ -165,7 +165,7 @@ async def test_a_run_is_deleted_only_after_a_yes(open_app: OpenApp, config: RunC
         await until(pilot, lambda: "No runs yet" in screen_text(app), "the empty list")
 
 
-async def test_a_run_that_starts_while_its_deletion_is_asked_about_stays(
+async def test_a_run_that_starts_during_the_question_is_not_deleted(
     open_app: OpenApp, config: RunConfig, tmp_path: Path
 ) -> None:
     run = finished_run(config, tmp_path / "runs", "alpha", 0.75)
@@ -179,7 +179,7 @@ async def test_a_run_that_starts_while_its_deletion_is_asked_about_stays(
 
 
 async def test_the_overlay_follows_the_marked_runs(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:
-    """Also one that had no epoch when it was marked."""
+    """Also a run that had no epoch when it was marked."""
     run = create_run(config, tmp_path / "runs", "alpha")
     async with open_app() as (app, pilot):
         await pilot.press("3")
@@ -202,7 +202,7 @@ async def test_the_overlay_follows_the_marked_runs(open_app: OpenApp, config: Ru
 
 
 async def test_the_legend_hides_no_point(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:
-    """Names are long, and the terminal is small: each run has a point at its second epoch."""
+    """Also in a small terminal with long names. Each run has one point, at its second epoch."""
     names = [f"fmnist-28-20261126-18434{number}-624ca1" for number in range(3)]
     for number, name in enumerate(names):
         finished_run(config, tmp_path / "runs", name, 0.5 + number / 10)

@@ -39,6 +39,7 @@ def set_field(app: ExploreApp, name: str, text: str) -> None:
     app.screen.query_one(SettingInput).value = text
 
 
+@pytest.mark.usefixtures("heavy")
 async def test_training_from_the_app(open_app: OpenApp, tiny_preset: Path, tmp_path: Path) -> None:
     async with open_app(str(tiny_preset)) as (app, pilot):
         await pilot.press("t")
@@ -79,7 +80,7 @@ async def test_training_from_the_app(open_app: OpenApp, tiny_preset: Path, tmp_p
                 os.kill(pid, signal.SIGKILL)
 
 
-async def test_a_worker_that_dies_is_told(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:
+async def test_a_crashed_worker_is_shown_with_its_output(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:
     run = create_run(config, tmp_path / "runs")
     write_status(run, Status("running", pid=1, step=7, epoch=0.5, updated=1.0))
     run.console_file.write_text("Segmentation fault\n")
@@ -117,10 +118,10 @@ async def test_the_form_of_another_run_stays_when_a_dialog_over_it_closes(
         await until(pilot, lambda: "step 8" in screen_text(app), "the run that is attached anew")
 
 
-async def test_a_new_form_takes_the_keys_from_its_first_setting_on(
+async def test_a_new_form_has_the_focus_on_its_first_setting(
     open_app: OpenApp, config: RunConfig, tiny_preset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also one that was filled, and left at another setting, before a run was shown."""
+    """Also a form that was left at another setting before a run was shown."""
     monkeypatch.setattr(service, "start", lambda _: None)
     folder = tmp_path / "runs"
     run = finished_run(config, folder, "alpha", 0.75)
@@ -140,7 +141,7 @@ async def test_a_new_form_takes_the_keys_from_its_first_setting_on(
 
 
 async def test_the_log_is_as_wide_as_its_panel(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:
-    """Also of a run that begins after the form had its place, and in a terminal of another width."""
+    """Also when the form was shown before, and after the terminal was resized."""
     run = create_run(config, tmp_path / "runs", "alpha")
     write_status(run, Status("running", pid=os.getpid(), updated=time.time()))
     words = "words that take a whole line of the log, without its time"
@@ -158,7 +159,7 @@ async def test_the_log_is_as_wide_as_its_panel(open_app: OpenApp, config: RunCon
         await until(pilot, lambda: words in screen_text(app), "the line again")
 
 
-async def test_a_late_word_of_the_run_watched_before_is_not_drawn(
+async def test_a_late_message_about_the_run_watched_before_is_ignored(
     open_app: OpenApp, config: RunConfig, tmp_path: Path
 ) -> None:
     before = finished_run(config, tmp_path / "runs", "before", 0.75)
@@ -177,7 +178,7 @@ async def test_a_late_word_of_the_run_watched_before_is_not_drawn(
         assert "of the run before" not in screen_text(app)
 
 
-async def test_a_run_that_can_not_be_read_is_told_with_nothing_of_the_run_before(
+async def test_an_unreadable_run_shows_the_reason_and_nothing_of_the_run_before(
     open_app: OpenApp, config: RunConfig, tmp_path: Path
 ) -> None:
     before = finished_run(config, tmp_path / "runs", "before", 0.75)
@@ -255,7 +256,7 @@ async def test_t_sets_up_the_network_in_explore_also_while_a_run_is_watched(
 async def test_a_run_that_can_not_be_trained_is_refused_at_its_setting(
     open_app: OpenApp, tmp_path: Path, size: tuple[int, int]
 ) -> None:
-    """The paper's recipe needs a folder of images; the refusal is the command line's, and leaves no run."""
+    """The paper's recipe needs a folder of images. No run is created."""
     async with open_app(size=size) as (app, pilot):
         await pilot.press("2")
         await until(pilot, lambda: "batch_size" in screen_text(app), "the form")
@@ -271,6 +272,18 @@ async def test_a_run_that_can_not_be_trained_is_refused_at_its_setting(
         await pilot.press("enter")
         await until(pilot, lambda: "/nonexistent" in form_message(app), "another refusal")
         assert list_runs(tmp_path / "runs") == []
+
+
+async def test_the_form_uses_the_width_of_the_terminal(open_app: OpenApp) -> None:
+    async with open_app(size=(80, 24)) as (app, pilot):
+        await pilot.press("2")
+        await until(pilot, lambda: "download" in screen_text(app), "the form")
+        assert "normalize" in screen_text(app).splitlines()[1]  # 31 settings in two columns
+        await pilot.resize_terminal(120, 24)
+        await until(pilot, lambda: "seed" in screen_text(app).splitlines()[1], "three columns")
+        await pilot.press(*["tab"] * 11)
+        place = app.screen.query_one(SettingInput).region
+        assert screen_text(app).splitlines()[place.y][: place.x].rstrip().endswith("gamma")
 
 
 async def test_what_is_set_for_a_run_is_no_edit_of_the_preset(
@@ -293,7 +306,7 @@ async def test_what_is_set_for_a_run_is_no_edit_of_the_preset(
         await until(pilot, lambda: not app.is_running, "the end, without a question")
 
 
-async def test_the_form_tells_the_memory_of_its_own_network(open_app: OpenApp, tiny_preset: Path) -> None:
+async def test_the_form_shows_the_memory_of_its_own_network(open_app: OpenApp, tiny_preset: Path) -> None:
     async with open_app() as (app, pilot):
         await pilot.press("2")
         await until(pilot, lambda: "batch_size" in screen_text(app), "the form")

@@ -63,7 +63,8 @@ def test_a_line_has_the_time_of_its_event(run: RunDirectory, monkeypatch: pytest
 @pytest.mark.parametrize("state", ["failed", "running"])  # running without a worker is crashed
 def test_the_workers_last_output_is_logged_once_where_it_failed(run: RunDirectory, state: str) -> None:
     write_status(run, Status(state, step=7, epoch=0.5, updated=1.0))
-    run.console_file.write_text("".join(f"line {number}\n" for number in range(20)))
+    text = "".join(f"line {number}\n20:17:0{number % 10} an event\n" for number in range(20))
+    run.console_file.write_text(text)
     watched, poller = WatchedRun(run), Poller(run, 0.0)
     look(watched, poller)
     assert [line.text for line in watched.new_log_lines()] == [f"line {number}" for number in range(12, 20)]

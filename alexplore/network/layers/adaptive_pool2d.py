@@ -20,8 +20,10 @@ class AdaptiveAvgPool2d(Layer):
 
     type = "adaptive_avg_pool2d"
     title = "average pooling to a size"
+    role = "pool"
+    name_stem = "pool"
     fixes_size = True
-    example = {"output_size": 2}  # noqa: RUF012 (a ClassVar of the base class)
+    example = {"output_size": 6}  # noqa: RUF012 (a ClassVar of the base class)
     output_size: int | Pair = setting(size(1), doc="height and width of the output")
 
     def output_shape(self, inputs: Shapes) -> Shape:

@@ -16,6 +16,7 @@ from alexplore.core.settings import setting_fields, settings_of
 from alexplore.network.calls import Call
 from alexplore.network.changes import Change
 from alexplore.network.formula import Formula, product_text
+from alexplore.network.layers.init import Init
 from alexplore.network.shapes import Shape, Shapes, elements, shape_text
 from alexplore.network.windows import Windows
 
@@ -39,6 +40,9 @@ class Parameters:
 
 
 NO_PARAMETERS = Parameters()
+
+FP32_BYTES = 4
+"""Of a parameter, and of an activation where PyTorch does not use fewer bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +87,19 @@ class Layer:
 
     type: ClassVar[str] = ""
     title: ClassVar[str] = ""
-    """What it is, in a few words, for whoever chooses a type."""
+    """What it is, in a few words, for a list of types."""
 
     role: ClassVar[str] = ""
-    """What types that can stand for each other have in common, such as "activation"; the type itself if empty."""
+    """What types that can replace each other have in common: "activation", "norm", "pool", "merge"; else empty."""
 
     fewest_inputs: ClassVar[int] = 1
     most_inputs: ClassVar[int | None] = 1
 
     neurons: ClassVar[bool] = False
     """Whether its outputs are weighted sums, each a neuron."""
+
+    reads_whole_vector: ClassVar[bool] = False
+    """Whether each of its outputs reads all features of a vector, so that it sees all that they see."""
 
     produces: ClassVar[str | None] = None
     """The setting that holds the number of its output channels or features, None where its input decides."""
@@ -109,14 +116,20 @@ class Layer:
     can_overwrite: ClassVar[bool] = False
     """Whether PyTorch's module can write its output over its input (`inplace`), because it needs its output alone."""
 
+    channels_first: ClassVar[bool] = False
+    """Whether PyTorch's module writes maps with their channels first in memory; training puts them last again."""
+
     random: ClassVar[bool] = False
     """Whether it draws random numbers while training, which towers that hold the same input would draw differently."""
 
     needs_all_values: ClassVar[str] = ""
-    """Why it can't work on a part of the channels; empty where it can. For the split into towers."""
+    """Why it can't work on a part of the channels, for the split into towers; empty where it can."""
 
     example: ClassVar[Mapping[str, Any]] = {}
-    """Settings, besides the defaults, with which a small layer of this type is made: for forms and tests."""
+    """Settings, besides the defaults, of a new layer of this type: in the editor, in tests and in benchmarks."""
+
+    name_stem: ClassVar[str] = ""
+    """The name of a new layer without its number, such as "conv"; the type itself if empty."""
 
     name: str
     inputs: tuple[str, ...] = ()
@@ -143,7 +156,11 @@ class Layer:
         """Return the multiplications by weights for one image: every weight at every position of a neuron."""
         return self.parameters(inputs).weights * elements(output[1:]) if self.neurons else 0
 
-    # What training keeps in memory.
+    # Training.
+
+    def fewest_images(self, inputs: Shapes) -> int:
+        """Return the smallest batch, in images, that the layer can be trained on."""
+        return 1
 
     def saved(self, inputs: Shapes, output: Shape, value_bytes: int) -> Saved:
         """Return what autograd keeps, where an activation takes `value_bytes` bytes."""
@@ -213,8 +230,8 @@ class Layer:
         """Return a module that pads the input first, where PyTorch's own layer can't pad like this one."""
         return None
 
-    def torch_expression(self, inputs: Sequence[str]) -> str | None:
-        """Return an expression of the named inputs, for a layer that is no module in PyTorch."""
+    def torch_expression(self, inputs: Sequence[str]) -> Call | str | None:
+        """Return a call or an operation, `a + b`, of the named inputs, for a layer that is no module in PyTorch."""
         return None
 
     def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
@@ -224,6 +241,11 @@ class Layer:
             Unsupported: Keras has no equivalent.
         """
         raise Unsupported(f"{self.name}: Keras has no {self.type}")
+
+    @property
+    def initial_weights(self) -> Init | None:
+        """How its weights are initialised, None for PyTorch's default."""
+        return None
 
     # What is the same for every type.
 

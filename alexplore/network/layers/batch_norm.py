@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from alexplore.core.settings import flag, number, setting
 from alexplore.network.calls import Call, unless
 from alexplore.network.formula import Formula, join_notes, number_text
-from alexplore.network.layers.base import Extra, Layer, Parameters, Saved, keras_always
+from alexplore.network.layers.base import FP32_BYTES, Extra, Layer, Parameters, Saved, keras_always
 from alexplore.network.layers.weighted import FROZEN_NOTE
-from alexplore.network.shapes import Shape, Shapes
-
-FP32_BYTES = 4
+from alexplore.network.shapes import Shape, Shapes, elements
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -21,6 +19,7 @@ class BatchNorm(Layer):
     type = "batch_norm"
     title = "batch normalisation"
     role = "norm"
+    name_stem = "norm"
     overwritable = True
     eps: float = setting(number(0, above=True), 1e-5, "added to the variance")
     momentum: float = setting(number(0, 1), 0.1, "share of the new batch in the running statistics")
@@ -31,6 +30,10 @@ class BatchNorm(Layer):
         channels = inputs[0][0]
         learned = channels if self.affine else 0
         return Parameters(learned, learned, buffers=2 * channels)
+
+    def fewest_images(self, inputs: Shapes) -> int:
+        """Return 2 where an image has one value in a channel, of which no variance can be estimated."""
+        return 2 if self.trainable and elements(inputs[0][1:]) == 1 else 1
 
     def saved(self, inputs: Shapes, output: Shape, value_bytes: int) -> Saved:
         statistics = Extra("the batch's statistics", 2 * output[0], FP32_BYTES, per_batch=True)

@@ -12,8 +12,9 @@ from alexplore.network.calls import Call, unless
 from alexplore.network.changes import Change, MoveBefore, Produce, Set
 from alexplore.network.formula import product_text
 from alexplore.network.layers.base import Layer, Parameters, Saved, Unsupported, keras_always
+from alexplore.network.layers.init import Init
 from alexplore.network.layers.sliding import NO_SIDES, Sliding, both, largest_dilation
-from alexplore.network.layers.weighted import Init, Weighted, channels_text, nearest_divisor
+from alexplore.network.layers.weighted import Weighted, channels_text, nearest_divisor
 from alexplore.network.shapes import Shape, ShapeError, Shapes, elements, require_map
 from alexplore.network.windows import Pair, Windows, make_windows, pair, short_size_text
 
@@ -27,8 +28,9 @@ class Conv2d(Sliding, Weighted):
 
     type = "conv2d"
     title = "convolution"
+    name_stem = "conv"
     produces = "out_channels"
-    example = {"out_channels": 6, "kernel_size": 3}  # noqa: RUF012 (a ClassVar of the base class)
+    example = {"out_channels": 64, "kernel_size": 3, "padding": 1}  # noqa: RUF012 (a ClassVar of the base class)
     out_channels: int = setting(integer(1), doc="number of kernels", brief="{}")
     kernel_size: int | Pair = setting(size(1), doc="height and width of a kernel")
     stride: int | Pair = setting(size(1), 1, "pixels between neighbouring outputs")

@@ -11,7 +11,8 @@ from alexplore.network.calls import Call, unless
 from alexplore.network.changes import Change, Insert, Produce, Set
 from alexplore.network.formula import Formula, number_text
 from alexplore.network.layers.base import Layer, Parameters, Saved, Unsupported, keras_always
-from alexplore.network.layers.weighted import Init, Weighted
+from alexplore.network.layers.init import Init
+from alexplore.network.layers.weighted import Weighted
 from alexplore.network.shapes import Shape, ShapeError, Shapes, shape_text
 
 
@@ -21,8 +22,9 @@ class Linear(Weighted):
 
     type = "linear"
     title = "fully connected"
+    name_stem = "fc"
     produces = "out_features"
-    example = {"out_features": 4}  # noqa: RUF012 (a ClassVar of the base class)
+    example = {"out_features": 1000}  # noqa: RUF012 (a ClassVar of the base class)
     out_features: int = setting(integer(1), doc="number of neurons", brief="{}")
     bias: bool = setting(flag(), True, "whether each neuron has a bias", brief="no bias")
     in_features: int | None = setting(optional(integer(1)), None, "checked against the input if given", brief="")
@@ -41,7 +43,7 @@ class Linear(Weighted):
         return Parameters(inputs[0][0] * self.out_features, self.out_features if self.bias else 0)
 
     def saved(self, inputs: Shapes, output: Shape, value_bytes: int) -> Saved:
-        return Saved(inputs=True)
+        return Saved(inputs=self.trainable)  # it is read for the weights' gradient alone
 
     def output_formulas(self, inputs: Shapes, output: Shape) -> Iterator[Formula]:
         yield Formula("output", number_text(output[0]), output[0], "", "out_features")

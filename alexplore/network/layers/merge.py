@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from alexplore.core.settings import names, setting
-from alexplore.network.calls import Call
+from alexplore.core.settings import layer_names, setting
+from alexplore.network.calls import Call, Code
 from alexplore.network.changes import Change, Insert, Produce
 from alexplore.network.formula import Formula, number_text, product_text
 from alexplore.network.layers.base import Layer, Saved, keras_always
@@ -21,7 +21,7 @@ class Merge(Layer):
     fewest_inputs = 2
     most_inputs = None
     overwritable = True
-    inputs: tuple[str, ...] = setting(names(2), doc="the layers that it reads")
+    inputs: tuple[str, ...] = setting(layer_names(2), doc="the layers that it reads")
 
     def shapes_text(self, inputs: Shapes) -> str:
         """Return the shapes of the inputs: conv1a 64×8×8, conv1b 64×4×4."""
@@ -33,6 +33,7 @@ class Elementwise(Merge):
 
     def fixes(self, inputs: Shapes) -> Iterator[Change]:
         """Yield a projection of an input to the first input's shape (He et al. 2015, section 3.3, option B)."""
+        yield from _flattened(inputs)
         first = inputs[0]
         for index, shape in enumerate(inputs[1:], start=1):
             if shape == first:
@@ -108,6 +109,9 @@ class Concat(Merge):
     title = "channels of layers, one after another"
     needs_all_values = "the channels of a tower would not lie next to each other"
 
+    def fixes(self, inputs: Shapes) -> Iterator[Change]:
+        yield from _flattened(inputs)
+
     def output_shape(self, inputs: Shapes) -> Shape:
         first = inputs[0]
         if any(len(shape) != len(first) or shape[1:] != first[1:] for shape in inputs):
@@ -124,11 +128,17 @@ class Concat(Merge):
         rule = f"sum of {what}" + ("·height·width" if positions else "")
         yield Formula("output", expression, elements(output), note, rule)
 
-    def torch_expression(self, inputs: Sequence[str]) -> str:
-        return f"torch.cat([{', '.join(inputs)}], dim=1)"
+    def torch_expression(self, inputs: Sequence[str]) -> Call:
+        return Call("torch.cat", ([Code(name) for name in inputs],), {"dim": 1})
 
     def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
         return [Call("layers.Concatenate", (), keras_always(self))]
+
+
+def _flattened(inputs: Shapes) -> Iterator[Change]:
+    """Yield a flatten layer for the first map among inputs of which some are vectors."""
+    if len({len(shape) for shape in inputs}) > 1:
+        yield Insert({"type": "flatten"}, next(index for index, shape in enumerate(inputs) if len(shape) == 3))
 
 
 def _projections(wanted: Shape, shape: Shape, index: int) -> Iterator[Change]:

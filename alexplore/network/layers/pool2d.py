@@ -23,6 +23,7 @@ class Pool2d(Sliding):
     """What the pooling layers share."""
 
     role = "pool"
+    name_stem = "pool"
     example = {"kernel_size": 2}  # noqa: RUF012 (a ClassVar of the base class)
     kernel_size: int | Pair = setting(size(1), doc="height and width of the window")
     stride: int | Pair | None = setting(

@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
-from alexplore.core.settings import number, optional, setting
 from alexplore.network.calls import Code
 from alexplore.network.formula import Formula, join_notes, number_text
 from alexplore.network.layers.base import Layer
+from alexplore.network.layers.init import Init
 from alexplore.network.shapes import Shapes
 
-
-@dataclass(frozen=True)
-class Init:
-    """How a layer's weights and bias are initialised: weights ~ N(0, std²), every bias the same value."""
-
-    std: float | None = setting(optional(number(0, above=True)), None, "standard deviation of the weights")
-    bias: float | None = setting(optional(number(-1e6, 1e6)), None, "value of every bias")
-
-    @property
-    def text(self) -> str:
-        """The initialisation in words."""
-        weights = PYTORCH_DEFAULT if self.std is None else f"weights ~ N(0, {self.std:g}²)"
-        return weights + ("" if self.bias is None else f", biases {self.bias:g}")
-
-
-PYTORCH_DEFAULT = "PyTorch's default"
 FROZEN_NOTE = "frozen: the optimizer does not change them"
 
 
@@ -35,10 +18,15 @@ class Weighted(Layer):
     """A layer whose outputs are weighted sums. Its types declare these settings, in their own order."""
 
     neurons = True
+    reads_whole_vector = True
     overwritable = True
     bias: bool
     init: Init | None
     trainable: bool
+
+    @property
+    def initial_weights(self) -> Init | None:
+        return self.init
 
     def parameter_formula(self, inputs: Shapes) -> Formula:
         kernel, kernels = self.kernel_text(inputs)

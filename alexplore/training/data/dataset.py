@@ -61,7 +61,8 @@ class ResidentSplit:
 
     def batches(self, order: Tensor, batch_size: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """See `Split.batches`; every batch but the last is full."""
-        for chosen in torch.split(order[skip * batch_size :].to(self._labels.device), batch_size):
+        order = order[skip * batch_size :].to(self._labels.device, non_blocking=True)
+        for chosen in torch.split(order, batch_size):
             if len(chosen):
                 yield self._rows[chosen].permute(0, 3, 1, 2), self._labels[chosen]
 

@@ -7,6 +7,9 @@ import hashlib
 import zlib
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from alexplore.runs.datasets import DataError
 from alexplore.training.data.cache import Arrays
 from alexplore.training.data.download import download_debian_package, download_with_torchvision
@@ -52,7 +55,7 @@ def find(folder: Path) -> Files:
 
 
 def unpack(files: Files, work: Path) -> None:
-    """Check the files, and write them to `work` as torchvision expects them.
+    """Check the files, and write them to `work` where torchvision puts them.
 
     Raises:
         DataError: one of them is damaged or can't be read.
@@ -75,14 +78,24 @@ def unpack(files: Files, work: Path) -> None:
 
 
 def read(work: Path) -> Arrays:
-    """Read the images and labels that `unpack` has written."""
-    from torchvision.datasets import FashionMNIST  # type: ignore[import-untyped]  # takes seconds, but only once
-
+    """Read the images and labels that `unpack` has written: uint8 (N, 1, 28, 28) and int64 (N,)."""
+    raw = work / "FashionMNIST" / "raw"
     arrays = {}
-    for part, train in (("train", True), ("val", False)):
-        split = FashionMNIST(work, train=train)
-        arrays[f"{part}_images"], arrays[f"{part}_labels"] = split.data.unsqueeze(1), split.targets
+    for part, prefix in (("train", "train"), ("val", "t10k")):
+        arrays[f"{part}_images"] = _read_idx(raw / f"{prefix}-images-idx3-ubyte").unsqueeze(1)
+        arrays[f"{part}_labels"] = _read_idx(raw / f"{prefix}-labels-idx1-ubyte").to(torch.int64)
     return arrays
+
+
+def _read_idx(path: Path) -> Tensor:
+    """Read an IDX file of unsigned bytes: two zeros, the type (8), the number of dimensions, each size, the values.
+
+    Sizes are 32-bit integers, the most significant byte first. Source: "The IDX file format" on the MNIST page.
+    """
+    content = bytearray(path.read_bytes())
+    start = 4 + 4 * content[3]
+    sizes = [int.from_bytes(content[at : at + 4], "big") for at in range(4, start, 4)]
+    return torch.frombuffer(content, dtype=torch.uint8, offset=start).view(sizes)
 
 
 FASHION_MNIST = PublishedDataset(

@@ -43,7 +43,7 @@ class PublishedDataset:
     """Looks for the files in a folder. It raises a DataError if only some of them are there."""
 
     unpack: Callable[[Files, Path], None]
-    """Checks the files, and lays them out in another folder as torchvision expects them.
+    """Checks the files, and writes or links them to another folder.
 
     It raises a DataError if one is damaged.
     """

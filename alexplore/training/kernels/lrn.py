@@ -58,7 +58,7 @@ class LocalResponseNormWithin(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Normalise (N, C, H, W)."""
         before, after = self.size // 2, (self.size - 1) // 2
-        squares = F.pad(maps.float().square(), (before, after, before, after))
+        squares = F.pad(_working(maps).square(), (before, after, before, after))
         means = F.avg_pool2d(squares, self.size, stride=1)
         return maps * means.mul(self.alpha).add(self.k).pow(-self.beta).to(maps.dtype)
 

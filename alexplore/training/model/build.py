@@ -86,7 +86,8 @@ def build(network: Network, seed: int | None = None) -> Model:
         if seed is not None:
             torch.manual_seed(seed)
         for row in analysis.rows:
-            model.add_module(row.layer.name, build_layer(row.layer, row.inputs, torch_call(row, network)))
+            call = None if row.layer.type in MERGES else torch_call(row, network)
+            model.add_module(row.layer.name, build_layer(row.layer, row.inputs, call))
     return model.to(memory_format=torch.channels_last)
 
 
@@ -127,6 +128,8 @@ def build_layer(layer: Layer, inputs: Shapes, call: Call | None = None) -> nn.Mo
     if layer.type in MERGES:
         return MERGES[layer.type]()
     module = KERNELS[layer.type](layer, inputs) if layer.type in KERNELS else _make(call or layer.torch_call(inputs))
+    if layer.channels_first:
+        module.register_forward_hook(_put_channels_last)
     _initialise(module, layer)
     if not layer.trains:
         module.requires_grad_(False)
@@ -140,9 +143,14 @@ def _make(call: Call) -> nn.Module:
     return made
 
 
+def _put_channels_last(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    """Return maps with their channels last: else the next convolution copies them, and both are kept for backward."""
+    return output.contiguous(memory_format=torch.channels_last) if output.dim() == 4 else output
+
+
 def _initialise(module: nn.Module, layer: Layer) -> None:
     """Draw the initial weights that the layer asks for."""
-    init = getattr(layer, "init", None)
+    init = layer.initial_weights
     if init is None:
         return
     parameters: dict[str, Any] = dict(module.named_parameters(recurse=False))

@@ -1,1 +1,1 @@
-"""What fills the terminal: three modes, and the dialogs that open over them."""
+"""The screens: the three modes, full-screen reports, and dialogs."""

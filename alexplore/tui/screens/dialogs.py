@@ -1,4 +1,4 @@
-"""Small questions that open over a screen and answer with what was chosen, or None on Escape."""
+"""Dialogs over a screen. Each is dismissed with its answer; Escape answers None, and in `Confirm` False."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from textual.widgets.option_list import Option
 
 
 class Choose(ModalScreen[str | None]):
-    """One of a list."""
+    """Asks to choose one option of a list; the answer is its id."""
 
     CSS_PATH = "dialogs.tcss"
 
@@ -27,19 +27,19 @@ class Choose(ModalScreen[str | None]):
         self._options = options
 
     def compose(self) -> ComposeResult:
-        """A framed list."""
+        """Yield the list in a frame."""
         with Vertical(classes="dialog") as frame:
             frame.border_title = Text(self._title)
             frame.border_subtitle = "enter chooses · escape cancels"
             yield OptionList(*self._options)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Answer with the option's id."""
+        """Answer with the id of the option."""
         self.dismiss(event.option.id)
 
 
 class Ask(ModalScreen[str | None]):
-    """A line of text."""
+    """Asks for a line of text."""
 
     CSS_PATH = "dialogs.tcss"
 
@@ -52,7 +52,7 @@ class Ask(ModalScreen[str | None]):
         self._note = note
 
     def compose(self) -> ComposeResult:
-        """A framed input."""
+        """Yield the input, with a note below it, in a frame."""
         with Vertical(classes="dialog") as frame:
             frame.border_title = Text(self._title)
             frame.border_subtitle = "enter accepts · escape cancels"
@@ -61,13 +61,13 @@ class Ask(ModalScreen[str | None]):
                 yield Label(self._note)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Answer with what was typed."""
+        """Answer with the text, unless it is blank."""
         if event.value.strip():
             self.dismiss(event.value.strip())
 
 
 class Confirm(ModalScreen[bool]):
-    """Yes or no."""
+    """Asks a question to answer with yes or no."""
 
     CSS_PATH = "dialogs.tcss"
 
@@ -81,14 +81,14 @@ class Confirm(ModalScreen[bool]):
         self._question = question
 
     def compose(self) -> ComposeResult:
-        """The question and the keys."""
+        """Yield the question and its keys in a frame."""
         with Vertical(classes="dialog"):
             yield Static(self._question, markup=False)
             yield Label("y or enter: yes · n or escape: no")
 
 
 class HelpScreen(ModalScreen[None]):
-    """Every key that works here, as the palette and the footer have them."""
+    """Lists keys, each with its name and what it does."""
 
     CSS_PATH = "dialogs.tcss"
 
@@ -99,7 +99,7 @@ class HelpScreen(ModalScreen[None]):
         self._rows = rows
 
     def compose(self) -> ComposeResult:
-        """A framed table of keys."""
+        """Yield the table in a frame."""
         from rich.table import Table
         from textual.containers import VerticalScroll
 

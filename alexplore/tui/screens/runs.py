@@ -20,7 +20,7 @@ from alexplore.core.errors import AlexploreError
 from alexplore.presets.preset import Preset
 from alexplore.runs import service
 from alexplore.runs.directory import RunDirectory, RunError, list_runs
-from alexplore.runs.messages import summary_cells
+from alexplore.runs.messages import SUMMARY_HEADINGS, summary_cells
 from alexplore.runs.summary import RunList, Summary
 from alexplore.tui.marked_runs import Overlay, OverlayReader, marker
 from alexplore.tui.messages import OpenRequested, RunsListed, WatchRequested
@@ -31,8 +31,8 @@ from alexplore.tui.widgets.key_bar import KeyBar
 
 POLL_SECONDS = 1.0
 ERROR_SECONDS = 20.0  # how long a long error is shown
-WORDS = ("", "run", "state")  # the columns that hold no numbers
-COLUMNS = (*WORDS, "epoch", "loss", "validation", "images/s", "heard")
+COLUMNS = ("", *SUMMARY_HEADINGS)  # the first holds the marker
+TEXT_COLUMNS = ("", "run", "state")  # the others hold numbers
 COLOURS = ("primary", "accent", "success", "error", "warning", "secondary")
 
 
@@ -261,4 +261,4 @@ class RunsScreen(Screen[None]):
 
 def _aligned(column: str, cell: str) -> Text:
     """Return a cell of a column, or its title, with numbers at the right."""
-    return Text(cell, justify="left" if column in WORDS else "right")
+    return Text(cell, justify="left" if column in TEXT_COLUMNS else "right")

@@ -87,7 +87,15 @@ class TrainScreen(Screen[None]):
         """Stop reading a run that is not visible."""
         self.workers.cancel_group(self, "poll")
 
+    def on_resize(self) -> None:
+        """Use the width for the form."""
+        self.query_one("#recipe", SettingsEditor).set_columns(self._form_columns)
+
     # The form
+
+    @property
+    def _form_columns(self) -> int:
+        return 2 if self.size.width < WIDE else 3
 
     def _show_form(self) -> None:
         """Show the form; what was typed stays in it until another preset is opened."""
@@ -99,7 +107,8 @@ class TrainScreen(Screen[None]):
         editor.display, self.query_one("#run").display = True, False
         if self._form is not planned.form:
             self._form = planned.form
-            editor.edit(planned.form, columns=2 if self.size.width < WIDE else 3)
+            editor.edit(planned.form)
+        editor.set_columns(self._form_columns)
         self._show_check()
         editor.focus()
         self.refresh_bindings()
@@ -152,7 +161,7 @@ class TrainScreen(Screen[None]):
         if self._run is not watched:
             self._run = watched
             self.query_one("#run").border_title = Text(watched.run.name)
-            self.query_one(RunLog).forget()
+            self.query_one(RunLog).clear_lines()
             self._draw()
         if form_was_shown or self.focused is None:
             self.query_one("#log").focus()

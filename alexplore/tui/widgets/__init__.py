@@ -1,1 +1,1 @@
-"""Parts of screens, each drawing one thing that it is given."""
+"""The widgets of the screens. They draw what they are given; state and decisions are in the modules beside them."""

@@ -1,4 +1,4 @@
-"""The arithmetic of the selected layer, written out with its numbers."""
+"""Shows the arithmetic of the selected layer, with its numbers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LABEL_WIDTH = 18
 
 @dataclass(frozen=True)
 class Entry:
-    """A label, what it is about, and a fainter remark."""
+    """A label, its text, and a note in a fainter colour."""
 
     label: str
     text: str
@@ -32,7 +32,7 @@ class Entry:
 
 
 class FormulaPanel(ScrollView, LineWidget, can_focus=True):
-    """Paints its own lines, so that moving through the layers lays nothing out anew."""
+    """A list of entries that scrolls. It renders its own lines, so that going to another layer causes no layout."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"formula--label", "formula--text", "formula--note"}
 
@@ -44,41 +44,41 @@ class FormulaPanel(ScrollView, LineWidget, can_focus=True):
         self._width = 0
 
     def show(self, entries: Iterator[Entry], title: str) -> None:
-        """Write out some entries."""
+        """Show entries; another title scrolls back to the first one."""
         if self._title != title:
             self._title = title
             self.border_title = Text(title)
             self.scroll_to(y=0, animate=False)
         self._entries = tuple(entries)
         self._wrap()
-        self._tell_rest()
+        self._show_rest()
         self.refresh()
 
     def on_resize(self) -> None:
-        """Scroll within what there is at this width."""
+        """Wrap to the new width."""
         self._wrap()
-        self._tell_rest()
+        self._show_rest()
 
     def watch_scroll_y(self, old: float, new: float) -> None:
-        """Follow."""
+        """Update the number of lines that are below the view."""
         super().watch_scroll_y(old, new)
-        self._tell_rest()
+        self._show_rest()
 
     def _wrap(self) -> None:
         self._width = self.content_size.width or 80
         self._lines = [line for entry in self._entries for line in _wrapped(entry, self._width)]
-        # No layout of the screen is needed for it, whatever Textual thinks.
+        # Set without the reactive's layout of the screen, which a change of the scrollable height does not need.
         self.set_reactive(FormulaPanel.virtual_size, Size(self._width, len(self._lines)))
         self.scroll_to(y=min(self.scroll_y, self.max_scroll_y), animate=False)
 
-    def _tell_rest(self) -> None:
+    def _show_rest(self) -> None:
         below = len(self._lines) - round(self.scroll_y) - self.content_size.height
         rest = f"↓ {below} more" if below > 0 and self._lines else ""
         if (self.border_subtitle or "") != rest:
             self.border_subtitle = rest
 
     def render_line(self, y: int) -> Strip:
-        """One line of the view."""
+        """Render one line of the view."""
         index = y + round(self.scroll_offset.y)
         if self._width != self.content_size.width:
             self._wrap()
@@ -88,10 +88,10 @@ class FormulaPanel(ScrollView, LineWidget, can_focus=True):
 
 
 def layer_entries(row: Row, analysis: Analysis, published: tuple[Published, ...]) -> Iterator[Entry]:
-    """A layer's numbers, or what is wrong with it and what would mend it."""
+    """Yield the numbers of a layer, or its error and the changes that fix it."""
     if row.error:
         yield Entry("✗", row.error)
-        yield from (Entry("mends it", proposal.text) for proposal in row.fixes)
+        yield from (Entry("fixed by", fix.text) for fix in row.fixes)
         return
     if row.output is None:
         yield Entry("–", "not computed: a layer before this one is broken")
@@ -100,15 +100,15 @@ def layer_entries(row: Row, analysis: Analysis, published: tuple[Published, ...]
         yield Entry("settings", settings)
     for formula in explain(row, analysis.network):
         yield Entry(formula.quantity, formula.text, formula.note)
-    init = getattr(row.layer, "init", None)
+    init = row.layer.initial_weights
     if init is not None:
-        yield Entry("begins with", init.text)
+        yield Entry("initial values", init.text)
     for checked in check_published(tuple(one for one in published if one.layer == row.layer.name), analysis):
         yield Entry("published", published_text(checked))
 
 
 def _wrapped(entry: Entry, width: int) -> Iterator[list[tuple[str, str]]]:
-    """An entry's lines as pieces of text with their kinds: the label, then text and note wrapped beside it."""
+    """Yield the lines of an entry as pieces of text with their kinds: the label, then the wrapped text and note."""
     room = max(10, width - LABEL_WIDTH - 1)
     whole = f"{entry.text}  {entry.note}" if entry.note else entry.text
     label, done = entry.label, 0

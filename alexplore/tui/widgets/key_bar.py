@@ -1,4 +1,7 @@
-"""The keys that work now, in one painted line: a footer of widgets takes a fifth of the time to the first screen."""
+"""The footer: the keys that work now, in one rendered line.
+
+Textual's footer, a widget for each key, takes a fifth of the time to the first screen.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from alexplore.tui.widgets.line_widget import LineWidget
 
 @dataclass(frozen=True)
 class KeyLabel:
-    """A key with its name, at a place in the line."""
+    """A key with its description; `left` is its column in the line."""
 
     key: str
     shown: str
@@ -23,25 +26,25 @@ class KeyLabel:
 
     @property
     def right(self) -> int:
-        """The column behind it."""
+        """The column after it."""
         return self.left + len(self.shown) + len(self.description) + 2
 
 
 class KeyBar(LineWidget):
-    """Shows the bindings that want to be shown; a click does what the key does."""
+    """Shows the bindings with `show=True`; a click on one presses its key."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"key-bar--key", "key-bar--description"}
 
     def __init__(self) -> None:
         super().__init__()
-        self._painted: list[KeyLabel] = []
+        self._rendered: list[KeyLabel] = []
 
     def on_mount(self) -> None:
-        """Follow what can be done."""
-        self.screen.bindings_updated_signal.subscribe(self, lambda _: self._follow())
+        """Follow the bindings of the screen."""
+        self.screen.bindings_updated_signal.subscribe(self, lambda _: self._refresh_if_changed())
 
-    def _follow(self) -> None:
-        if self._labels() != self._painted:  # the bindings are renewed far more often than they change
+    def _refresh_if_changed(self) -> None:
+        if self._labels() != self._rendered:  # Textual signals far more often than the bindings change
             self.refresh()
 
     def _labels(self) -> list[KeyLabel]:
@@ -57,11 +60,11 @@ class KeyBar(LineWidget):
         return labels
 
     def render_line(self, y: int) -> Strip:
-        """The line."""
+        """Render the line."""
         key_style, style = self.style("key-bar--key"), self.style("key-bar--description")
         segments, at = [], 0
-        self._painted = self._labels()
-        for label in self._painted:
+        self._rendered = self._labels()
+        for label in self._rendered:
             segments.append(Segment(" " * (label.left - at), style))
             segments.append(Segment(label.shown, key_style))
             segments.append(Segment(f" {label.description} ", style))
@@ -70,6 +73,6 @@ class KeyBar(LineWidget):
 
     def on_click(self, event: events.Click) -> None:
         """Press the key under the pointer."""
-        for label in self._painted:
+        for label in self._rendered:
             if label.left <= event.x < label.right:
                 self.app.simulate_key(label.key)

@@ -1,4 +1,4 @@
-"""The table of layers: draws the visible rows alone, so a network of a thousand layers costs what ten do."""
+"""The table of layers. Only visible rows are rendered: a network of a thousand layers costs as much as one of ten."""
 
 from __future__ import annotations
 
@@ -26,20 +26,24 @@ from alexplore.tui.widgets.line_widget import LineWidget
 
 NOTHING = "–"
 NARROW_SETTINGS, SETTINGS, WIDEST_SETTINGS = 12, 24, 44
-ALWAYS_RANK = 2  # columns up to this rank go before settings that can be read in full
+ALWAYS_RANK = 2  # columns up to this rank have precedence over settings of full width
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column: what it shows of a row, how wide it is, and how soon it is there as the table gets wider."""
+    """A column of the table.
+
+    As the table gets wider, columns appear in the order of their `rank`. `text` is what the column shows of a row, and
+    `short` what it shows where that is too long. `measure` is compared with the same row before an edit.
+    """
 
     title: str
     width: int
-    rank: int  # the lowest comes first
+    rank: int
     text: Callable[[Row], str]
-    measure: Callable[[Row], object] | None = None  # compared with the row before an edit
+    measure: Callable[[Row], object] | None = None
     left: bool = False
-    short: Callable[[Row], str] | None = None  # where the text is too long
+    short: Callable[[Row], str] | None = None
 
 
 _cached_settings = lru_cache(maxsize=4096)(Layer.summary)
@@ -53,6 +57,12 @@ def _if_any(text: Callable[[int], str], count: int) -> str:
     return text(count) if count else NOTHING
 
 
+def _reads_text(row: Row) -> str:
+    """Return what a layer reads, where that is not just the row above; ↑ stands for that one."""
+    reads = zip(row.layer.inputs, row.sources, strict=False)
+    return " ".join("↑" if source == row.index - 2 else name for name, source in reads)
+
+
 def _sizes(row: Row) -> tuple[int, int]:
     return row.height.size, row.width.size
 
@@ -64,6 +74,7 @@ def _jumps(row: Row) -> tuple[int, int]:
 COLUMNS = (
     Column("#", 4, 0, lambda row: str(row.index)),
     Column("layer", 9, 0, lambda row: row.layer.name, lambda row: row.layer.name, left=True),
+    Column("reads", 16, 3, _reads_text, lambda row: row.layer.inputs, left=True),
     Column("type", 19, 5, lambda row: row.layer.type, left=True),
     Column("settings", 24, 1, lambda row: _cached_settings(row.layer), lambda row: row.layer, left=True),
     Column("output", 12, 0, lambda row: shape_text(row.output or ()), lambda row: row.output),
@@ -86,7 +97,7 @@ COLUMNS = (
 
 
 class LayerTable(ScrollView, LineWidget, can_focus=True):
-    """Shows an analysis; beside a baseline, every cell that differs from it is marked ▲ (more), ▼ (less) or ≠."""
+    """Shows an analysis. With a baseline, every cell that differs from it is marked ▲ (more), ▼ (less) or ≠."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "layer-table--header",
@@ -141,8 +152,9 @@ class LayerTable(ScrollView, LineWidget, can_focus=True):
         if self._analysis is None:
             return
         available = (self.size.width or 80) - 1
-        towers = self._analysis.network.towers > 1
-        columns = [column for column in COLUMNS if towers or column.title != "exchange"]
+        network = self._analysis.network
+        empty = {"exchange": network.towers == 1, "reads": network.is_chain}
+        columns = [column for column in COLUMNS if not empty.get(column.title)]
         chosen: list[Column] = []
         for column in sorted(columns, key=lambda column: column.rank):
             self._settings_width = NARROW_SETTINGS if column.rank <= ALWAYS_RANK else SETTINGS
@@ -160,17 +172,17 @@ class LayerTable(ScrollView, LineWidget, can_focus=True):
         return {"layer": self._name_width, "settings": self._settings_width}.get(column.title, column.width)
 
     def on_resize(self) -> None:
-        """Choose the columns that fit; another width is another virtual size, which draws the table anew."""
+        """Choose the columns that fit; the new virtual size redraws the table."""
         self._lay_out()
         first = round(self.scroll_offset.y)
-        if not first <= self.cursor < first + self.size.height - 1:  # scrolling is a round of layout
+        if not first <= self.cursor < first + self.size.height - 1:  # a scroll costs a layout
             self.call_after_refresh(self._reveal)
 
     def _reveal(self) -> None:
         self.scroll_to_region(Region(0, self.cursor, self.size.width, 2), animate=False, force=True)
 
     def render_line(self, y: int) -> Strip:
-        """One line of the view: the header, which does not scroll, or a layer."""
+        """Render one line of the view: the header, which does not scroll, or a layer."""
         width = self.size.width
         if self._analysis is None:
             return Strip.blank(width, self.style())
@@ -203,7 +215,7 @@ class LayerTable(ScrollView, LineWidget, can_focus=True):
         return Strip(map(Segment, texts, styles)).adjust_cell_length(width, base)
 
     def _cell(self, column: Column, row: Row, before: Row | None) -> tuple[str, bool]:
-        if row.output is None and column.title not in ("#", "layer", "type", "settings"):
+        if row.output is None and column.title not in ("#", "layer", "reads", "type", "settings"):
             return ("✗" if row.error and column.title == "output" else NOTHING), False
         mark, text = "", column.text(row)
         if self._baseline and column.measure:
@@ -221,12 +233,12 @@ class LayerTable(ScrollView, LineWidget, can_focus=True):
         return text.ljust(width) if column.left else text.rjust(width)
 
     def validate_cursor(self, cursor: int) -> int:
-        """Stay on a row."""
+        """Keep the cursor on a row."""
         last = len(self._analysis.rows) - 1 if self._analysis else 0
         return max(0, min(cursor, last))
 
     def watch_cursor(self, cursor: int) -> None:
-        """Bring the row into view and tell which it is."""
+        """Scroll the row into view and report it."""
         self._reveal()
         self.refresh()
         self.post_message(self.Highlighted(cursor))
@@ -248,7 +260,7 @@ class LayerTable(ScrollView, LineWidget, can_focus=True):
         self.cursor = self.validate_cursor(10**9)
 
     def on_click(self, event: events.Click) -> None:
-        """Select a row; a double click chooses it."""
+        """Move the cursor to the row; a double click chooses it."""
         index = event.y - 1 + round(self.scroll_offset.y)
         if self._analysis is None or event.y < 1 or index >= len(self._analysis.rows):
             return

@@ -1,4 +1,4 @@
-"""The presets by family, the user's own last."""
+"""The list of presets by family, the user's own last."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from alexplore.presets.preset import PresetError
 
 
 class PresetList(OptionList):
-    """One of them is highlighted: the one that is open."""
+    """The list of presets; the open one is highlighted."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(*preset_options(), id=id, classes=classes)
 
     def fill(self) -> None:
-        """List what there is now."""
+        """List the presets that there are now."""
         self.clear_options()
         self.add_options(preset_options())
 
     def point_at(self, name: str) -> None:
-        """Highlight a preset, if it is among them."""
+        """Highlight a preset, if it is listed."""
         names = [option.id for option in self.options]
         if name in names:
             self.highlighted = names.index(name)
 
 
 def preset_options() -> list[Option | None]:
-    """An option for each preset under a heading for each family. Only the files' heads are read: there may be many."""
+    """Return an option for each preset under a heading for each family. Only the heads of the files are read."""
     families: dict[str, list[Option]] = {}
     for name in shipped_names():
         families.setdefault(preset_family(shipped_folder() / f"{name}.toml"), []).append(Option(Content(name), id=name))

@@ -1,4 +1,4 @@
-"""The log of a run, wrapped to the width that there is."""
+"""The log of a run, wrapped to the width of its panel."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KEPT_LINES = 1000
 
 
 class RunLog(RichLog):
-    """Keeps what it was told: what comes while it is hidden waits for its width, and another width wraps all anew."""
+    """Keeps its lines: those added while it is hidden wait for a width, and at another width all are wrapped again."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id, max_lines=KEPT_LINES, wrap=True)
@@ -25,13 +25,13 @@ class RunLog(RichLog):
         if self._width:
             self.write(line, self._width)
 
-    def forget(self) -> None:
-        """Begin anew."""
+    def clear_lines(self) -> None:
+        """Remove all lines."""
         self._lines_added.clear()
         self.clear()
 
     def on_resize(self, event: Resize) -> None:
-        """Wrap to the new width, which the event has: where the log stands is not known while it is laid out."""
+        """Wrap to the new width, taken from the event: during a layout the widget's own size is the old one."""
         width = (event.size - self.styles.gutter.totals - self.scrollbar_gutter.totals).width
         if width and width != self._width:
             self._width = width

@@ -87,11 +87,16 @@ class FieldColumns(LineWidget):
     def __init__(self) -> None:
         super().__init__()
         self._form: Form | None = None
-        self._columns = 1
+        self.columns = 2
 
-    def show(self, form: Form, columns: int) -> None:
+    def show(self, form: Form) -> None:
         """Paint the fields of a form."""
-        self._form, self._columns = form, columns
+        self._form = form
+        self.set_columns(self.columns)
+
+    def set_columns(self, columns: int) -> None:
+        """Paint the fields in another number of columns."""
+        self.columns = columns
         self.styles.height = self._rows
         self.refresh()
 
@@ -101,12 +106,12 @@ class FieldColumns(LineWidget):
 
     @property
     def _rows(self) -> int:
-        return max(1, -(-len(self._fields) // self._columns))
+        return max(1, -(-len(self._fields) // self.columns))
 
     def place(self, index: int, width: int) -> Region:
         """Return the cells of a field's value where the form has `width` cells."""
         column, row = divmod(index, self._rows)
-        width //= self._columns
+        width //= self.columns
         members = self._fields[column * self._rows : (column + 1) * self._rows]
         label = max(len(field.name) for field in members) + 1
         return Region(column * width + label, row, max(1, width - label - GAP), 1)
@@ -117,7 +122,7 @@ class FieldColumns(LineWidget):
         at = 0
         for index in range(y, len(self._fields), self._rows):
             field, place = self._fields[index], self.place(index, self.size.width)
-            left = index // self._rows * (self.size.width // self._columns)
+            left = index // self._rows * (self.size.width // self.columns)
             wrong = self._form is not None and self._form.error_field == field.name
             segments.append(Segment(" " * (left - at), self.style()))
             label = self.style("field-columns--error" if wrong else "field-columns--label")
@@ -136,7 +141,7 @@ class FieldColumns(LineWidget):
 
     def on_click(self, event: events.Click) -> None:
         """Report the field under the pointer."""
-        index = event.x * self._columns // max(1, self.size.width) * self._rows + event.y
+        index = event.x * self.columns // max(1, self.size.width) * self._rows + event.y
         if index < len(self._fields):
             self.post_message(self.Picked(index))
 
@@ -188,12 +193,18 @@ class SettingsEditor(VerticalScroll, can_focus=False):
         yield self._input
         yield self._message
 
-    def edit(self, form: Form, columns: int = 2) -> None:
+    def edit(self, form: Form) -> None:
         """Show a form and give it the keys."""
         self._form = form
-        self._columns.show(form, columns)
+        self._columns.show(form)
         self._place_input()
         self.focus()
+
+    def set_columns(self, columns: int) -> None:
+        """Show the fields in another number of columns."""
+        if self._columns.columns != columns:
+            self._columns.set_columns(columns)
+            self.refresh(layout=True)
 
     def focus(self, scroll_visible: bool = True) -> Self:
         """Give the keys to the input."""
@@ -217,9 +228,9 @@ class SettingsEditor(VerticalScroll, can_focus=False):
         """Show the form's error, or what the field under the cursor means."""
         if self._form is None:
             return
-        text, wrong = self._form.message, bool(self._form.error)
+        text = self._form.message
         if text != str(self._message.content):  # a layout costs more than the comparison
-            self._message.set_class(wrong, "error")
+            self._message.set_class(text != self._form.current.description, "error")
             self._message.update(Text(text))
             self._columns.refresh()
 

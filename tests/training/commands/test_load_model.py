@@ -8,7 +8,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torchvision.models import alexnet  # type: ignore[import-untyped]
 
 from alexplore.network.graph import Network, read_network
 from alexplore.presets.library import load_preset
@@ -36,7 +35,10 @@ def named(model: nn.Module, *names: str) -> dict[str, Tensor]:
     return {f"{name}.{kind}": next(values) for name in names for kind in ("weight", "bias")}
 
 
+@pytest.mark.usefixtures("heavy")
 def test_torchvision_weights_fit_in_whatever_order_a_file_has_them(tmp_path: Path) -> None:
+    from torchvision.models import alexnet  # type: ignore[import-untyped]
+
     torch.manual_seed(1)
     theirs = alexnet().eval()
     save_file(theirs.state_dict(), tmp_path / "sorted.safetensors")  # by name: biases and classifier first

@@ -15,6 +15,8 @@ import pytest
 from alexplore.training.data import download, fashion_mnist
 from alexplore.training.data.fashion_mnist import DEBIAN_FOLDER
 
+pytestmark = pytest.mark.usefixtures("heavy")
+
 PACKED = {  # when the authors packed each file: Debian's package has the same data without name and time
     "train-images-idx3-ubyte": 1504176606,
     "train-labels-idx1-ubyte": 1504176606,
@@ -47,7 +49,7 @@ class Mirror(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def mirror(heavy: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Every http address leads to the mirror."""
     if not fashion_mnist.find(Path(DEBIAN_FOLDER)):
         pytest.skip(f"needs the real images: install Debian's package dataset-fashion-mnist (no {DEBIAN_FOLDER})")

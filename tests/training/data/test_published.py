@@ -17,12 +17,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torchvision  # type: ignore[import-untyped]
 
 from alexplore.runs.config import DataSource
 from alexplore.training.data import DataError, cache, download, fashion_mnist
 from alexplore.training.data.cifar10 import CIFAR_10
 from alexplore.training.data.fashion_mnist import CONTENTS, DEBIAN_FOLDER, FASHION_MNIST
 from alexplore.training.data.published import Download, PublishedDataset, load_arrays
+from tests.training.data import small_fashion_mnist
 
 WriteFiles = Callable[..., Path]
 
@@ -38,16 +40,8 @@ def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def write_small(monkeypatch: pytest.MonkeyPatch) -> WriteFiles:
     """Writes four small files that pass for Fashion-MNIST's in this test: 40 training and 20 test images."""
-    generator = torch.Generator().manual_seed(0)
-    contents = {}
-    for part, count in (("train", 40), ("t10k", 20)):
-        pixels = torch.randint(0, 256, (count, 28, 28), dtype=torch.uint8, generator=generator)
-        header = b"".join(n.to_bytes(4, "big") for n in (0x803, count, 28, 28))
-        contents[f"{part}-images-idx3-ubyte"] = header + pixels.numpy().tobytes()
-        labels = bytes(i % 10 for i in range(count))
-        contents[f"{part}-labels-idx1-ubyte"] = (0x801).to_bytes(4, "big") + count.to_bytes(4, "big") + labels
-    known = {name: (len(content), hashlib.md5(content).hexdigest()) for name, content in contents.items()}
-    monkeypatch.setattr(fashion_mnist, "CONTENTS", known)
+    contents = small_fashion_mnist.contents()
+    monkeypatch.setattr(fashion_mnist, "CONTENTS", small_fashion_mnist.checksums(contents))
 
     def write(folder: Path, *, packed: bool = True) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
@@ -82,6 +76,15 @@ def test_files_are_read_from_the_folder_asked_for(
     if not packed:
         pixels = np.frombuffer((folder / "train-images-idx3-ubyte").read_bytes()[16:], dtype=np.uint8)
         assert np.array_equal(arrays["train_images"].numpy().reshape(-1), pixels)
+
+
+def test_fashion_mnist_is_read_as_torchvision_reads_it(tmp_path: Path, write_small: WriteFiles) -> None:
+    fashion_mnist.unpack(fashion_mnist.find(write_small(tmp_path / "data")), tmp_path)
+    arrays = fashion_mnist.read(tmp_path)
+    for part, train in (("train", True), ("val", False)):
+        theirs = torchvision.datasets.FashionMNIST(tmp_path, train=train)
+        assert torch.equal(arrays[f"{part}_images"][:, 0], theirs.data)
+        assert torch.equal(arrays[f"{part}_labels"], theirs.targets)
 
 
 def test_the_second_start_reads_the_cache_alone(

@@ -1,0 +1,81 @@
+"""Every layer type through everything that reads layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import MISSING
+
+import pytest
+
+from alexplore.core.settings import read_value, setting_fields
+from alexplore.network.analysis import analyse
+from alexplore.network.compare import compare
+from alexplore.network.graph import read_network
+from alexplore.network.layers import LAYER_TYPES
+from alexplore.network.layers.base import Layer
+from tests.support.layer_checks import LAYER_CHECKS, LayerCheck
+from tests.support.layers import FIRST, FLATTEN, INPUT, TESTED, Case, Entry, layer_cases, layers_ending_in
+
+CASES = tuple(layer_cases())
+of_each_type = pytest.mark.parametrize("cls", LAYER_TYPES.values(), ids=list(LAYER_TYPES))
+
+
+@pytest.mark.parametrize("case", CASES, ids=map(str, CASES))
+@pytest.mark.parametrize("check", LAYER_CHECKS)
+def test_every_layer(check: LayerCheck, case: Case) -> None:
+    check(case)
+
+
+def test_there_is_a_case_of_every_type() -> None:
+    assert {case.cls.type for case in CASES} == set(LAYER_TYPES)
+
+
+@of_each_type
+def test_declarations(cls: type[Layer]) -> None:
+    assert cls.title and cls.__doc__
+    for key, field in setting_fields(cls).items():
+        kind = field.metadata["kind"]
+        assert field.metadata["doc"] and kind.allowed, key
+        if field.default is not MISSING:
+            assert read_value(key, kind, field.default) == field.default
+        else:
+            assert key in cls.example or key == "inputs", f"a new {cls.type} has no {key}"
+
+
+def wrong_inputs(cls: type[Layer]) -> Iterator[list[Entry]]:
+    """Yield layers that end in one of a type that reads a map, a vector, or both at once."""
+    yield layers_ending_in(cls, {}, [FIRST])
+    yield layers_ending_in(cls, {}, [FIRST, FLATTEN])
+    if cls.fewest_inputs > 1:
+        *before, layer = layers_ending_in(cls, {}, [FIRST])
+        yield [*before, {**FLATTEN, "inputs": ["first"]}, {**layer, "inputs": [layer["inputs"][0], FLATTEN["name"]]}]
+
+
+@of_each_type
+def test_a_wrong_rank_is_refused_with_fixes(cls: type[Layer]) -> None:
+    for layers in wrong_inputs(cls):
+        read = {name for layer in layers for name in layer.get("inputs", [])}
+        unread = [layer for layer in layers if layer["name"].startswith("branch") and layer["name"] not in read]
+        network = read_network({"input": INPUT, "layers": [layer for layer in layers if layer not in unread]})
+        broken = analyse(network).broken
+        if broken is None:
+            continue
+        assert broken.layer.name == TESTED
+        assert broken.fixes, broken.error
+        for fix in broken.fixes:
+            fixed = analyse(fix.network)
+            assert TESTED in [row.layer.name for row in fixed.computed], fix.text
+
+
+@of_each_type
+def test_compared_with_every_type(cls: type[Layer]) -> None:
+    """Two layers of one role are compared with each other; others are not."""
+    one = next(case for case in CASES if case.cls is cls)
+    for other_cls in LAYER_TYPES.values():
+        other = next(case for case in CASES if case.cls is other_cls)
+        pairs = compare(one.network, other.network).pairs
+        together = [pair for pair in pairs if pair.a and pair.b and {pair.a.layer.name, pair.b.layer.name} == {TESTED}]
+        if (cls.role or cls.type) != (other_cls.role or other_cls.type):
+            assert not together
+        elif cls is not other_cls:
+            assert [pair.kind for pair in together] == ["changed"]
