@@ -1,4 +1,4 @@
-"""A training recipe: what the `[training]` table of a preset may say, every key with its default."""
+"""A training recipe: the `[training]` table of a preset, each key with what is allowed and its default."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from alexplore.presets.schedules import SCHEDULES
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained. A batch is the whole batch, whatever the number of ranks."""
+    """How a network is trained."""
 
-    dataset: str = setting(choice(*DATASETS), "fashion-mnist", "what it learns from")
+    dataset: str = setting(choice(*DATASETS), "fashion-mnist", "images to learn from")
     epochs: int = setting(integer(1), 10, "passes over the training images")
     batch_size: int = setting(integer(1), 128, "images in a step, shared among the ranks")
-    optimizer: str = setting(choice(*OPTIMIZERS), "sgd")
+    optimizer: str = setting(choice(*OPTIMIZERS), "sgd", "how gradients change the weights")
     lr: float = setting(number(0, above=True), 0.01, "learning rate")
-    momentum: float = setting(number(0, 1, below=True), 0.9, "of sgd")
+    momentum: float = setting(number(0, 1, below=True), 0.9, "share of the last update that sgd repeats")
     weight_decay: float = setting(number(0), 0.0, "L2 penalty; decoupled with adamw")
     bias_lr: float = setting(number(0), 1.0, "learning rate of the biases as a multiple of lr")
     schedule: str = setting(choice(*SCHEDULES), "constant", "how lr changes")
@@ -44,13 +44,13 @@ class Recipe:
     gamma: float = setting(number(0, 1, above=True), 0.1, "factor of a reduction under step and plateau")
     patience: int = setting(integer(0), 3, "epochs without improvement before plateau reduces lr")
     reductions: int = setting(integer(0), 3, "how often plateau may reduce lr")
-    label_smoothing: float = setting(number(0, 1, below=True), 0.0)
-    precision: str = setting(choice(*PRECISIONS), "auto", "auto measures and takes the faster")
+    label_smoothing: float = setting(number(0, 1, below=True), 0.0, "share of a label spread over all classes")
+    precision: str = setting(choice(*PRECISIONS), "auto", "auto times fp32 and bf16 and takes the faster")
     normalize: str = setting(
         choice("unit", "dataset", "imagenet"), "unit", "pixels: 0 to 1, or standardised by these statistics"
     )
     resize: int | None = setting(
-        optional(integer(1, 4096)), None, "side that images are resized to before cropping; the input's if left out"
+        optional(integer(1, 4096)), None, "side in pixels of images before cropping; the input's if left out"
     )
     random_crop: bool = setting(flag(), False, "train on random crops of the input's size; test on the centre")
     crop_padding: int = setting(integer(0, 1024), 0, "black pixels around an image before a random crop")
@@ -70,7 +70,7 @@ class Recipe:
         return PRECISIONS[self.precision].activation_bits
 
     def to_dict(self, *, defaults: bool = True) -> dict[str, Any]:
-        """The `[training]` table."""
+        """Return the `[training]` table; with `defaults=False` only what differs from the defaults."""
         return settings_of(self, defaults=defaults)
 
 
@@ -86,28 +86,28 @@ def used_settings(recipe: Recipe) -> tuple[str, ...]:
 
 
 def read_recipe(values: Mapping[str, Any]) -> Recipe:
-    """The inverse of `Recipe.to_dict`.
+    """Return the recipe of a `[training]` table; keys that are missing have their defaults.
 
     Raises:
-        SettingError: an unknown key or a value that is not allowed.
+        SettingError: a key is unknown or a value is not allowed.
     """
     return Recipe(**read_settings(Recipe, values))
 
 
 def change_recipe(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
-    """A recipe with some keys changed.
+    """Return the recipe with some keys changed.
 
     Raises:
-        SettingError: an unknown key or a value that is not allowed.
+        SettingError: a key is unknown or a value is not allowed.
     """
     return read_recipe({**recipe.to_dict(), **changes})
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
-    """Changes from `training.lr=0.02`, with TOML's values.
+    """Return the changes in assignments such as `training.lr=0.02`, whose values are written as in TOML.
 
     Raises:
-        SettingError: one is not of that form.
+        SettingError: an assignment has another form.
     """
     changes = {}
     for assignment in assignments:
