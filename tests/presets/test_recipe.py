@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pytest
@@ -42,37 +41,6 @@ def test_used_settings_are_those_of_the_chosen_optimizer_and_schedule() -> None:
         "momentum", "gamma", "patience", "reductions",
     }  # fmt: skip
     assert set(used_settings(Recipe(optimizer="adamw", schedule="step"))) - set(plain) == {"step_epochs", "gamma"}
-
-
-OTHER_VALUES: dict[str, Any] = {
-    "warmup_epochs": 2.0,
-    "step_epochs": 1,
-    "gamma": 0.5,
-    "patience": 0,
-    "reductions": 1,
-    "momentum": 0.5,
-}
-
-
-@pytest.mark.parametrize("name", SCHEDULES)
-def test_a_schedule_depends_on_the_settings_that_it_declares_and_on_no_other(name: str) -> None:
-    """Patience and reductions of `plateau` take effect through `Plateau`, which has tests of its own."""
-    recipe = Recipe(schedule=name, epochs=6, lr=1.0, step_epochs=2)
-
-    def rates(recipe: Recipe) -> list[float]:
-        return [learning_rate(recipe, step, 5, reductions=step // 5) for step in range(5 * recipe.epochs)]
-
-    for key, value in OTHER_VALUES.items():
-        changed = rates(dataclasses.replace(recipe, **{key: value})) != rates(recipe)
-        assert changed == (key in SCHEDULES[name].settings and key not in ("patience", "reductions")), key
-
-
-@pytest.mark.parametrize("name", SCHEDULES)
-def test_a_schedule_begins_with_lr_after_the_warmup_and_stays_positive(name: str) -> None:
-    recipe = Recipe(schedule=name, epochs=6, lr=0.2, warmup_epochs=2.0)
-    rates = [learning_rate(recipe, step, 5) for step in range(30)]
-    assert rates[:11] == pytest.approx([0.02 * (step + 1) for step in range(10)] + [0.2])
-    assert all(0 < rate <= 0.2 for rate in rates)
 
 
 def test_what_a_registry_does_not_have_is_an_error_and_no_default() -> None:

@@ -1,4 +1,4 @@
-"""What the tests of training share: few threads, and runs that train in a moment."""
+"""Fixtures of the tests of training: one thread, a fixed seed, and runs that train in a moment."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.networks import SMALL
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> Iterator[None]:
-    """Tiny tensors are not worth the waiting for each other."""
+    """Use one thread: for tiny tensors, several take longer."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -34,7 +34,7 @@ def fixed_seed() -> None:
 
 @pytest.fixture
 def small() -> Network:
-    """Every kind of layer whose state or randomness matters, in 12×12 pixels."""
+    """Return a network for 12×12 pixels with every kind of layer that has state or randomness."""
     return read_network(SMALL)
 
 
@@ -43,7 +43,7 @@ MakeRun = Callable[..., RunDirectory]
 
 @pytest.fixture
 def make_run(heavy: None, tmp_path: Path, small: Network) -> MakeRun:
-    """Make a run of the small network; keywords are of the recipe."""
+    """Return what creates a run of the small network; keywords are keys of the recipe."""
 
     def make(name: str = "run", network: Network = small, **recipe: Any) -> RunDirectory:
         defaults: dict[str, Any] = {

@@ -56,7 +56,7 @@ def few_packages(heavy: None, tmp_path: Path) -> str:
     return os.pathsep.join(filter(None, [str(tmp_path / "site"), os.environ.get("PYTHONPATH")]))
 
 
-def test_they_are_missing_here(few_packages: str) -> None:
+def test_the_packages_are_missing_in_these_processes(few_packages: str) -> None:
     program = "import importlib.util as u; print([u.find_spec('rich') is not None]); import PIL"
     done = subprocess.run(
         [sys.executable, "-c", program],

@@ -1,4 +1,4 @@
-"""Numbers that are not finite never reach the weights."""
+"""Values that are not finite never reach the weights."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def everything(model: nn.Module, optimizer: Optimizer) -> list[Tensor]:
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("steps", [0, 2])
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_a_bad_loss_changes_nothing_and_neither_does_anything_after_it(optimizer: str, steps: int, bad: float) -> None:
+def test_a_nonfinite_loss_changes_nothing_nor_do_later_steps(optimizer: str, steps: int, bad: float) -> None:
     model, made, one = trained(optimizer, steps=steps)
     before = copy.deepcopy(model.state_dict())
     assert one.step(loss_of(model, bad), 0.5) == 1
@@ -54,7 +54,7 @@ def test_a_bad_loss_changes_nothing_and_neither_does_anything_after_it(optimizer
     assert all(bool(value.isfinite().all()) for value in after)
 
 
-def test_a_bad_gradient_under_a_good_loss_is_seen() -> None:
+def test_a_nonfinite_gradient_of_a_finite_loss_is_detected() -> None:
     model, _, one = trained("sgd", steps=1)
     before = copy.deepcopy(model.state_dict())
 
@@ -73,7 +73,7 @@ def test_a_bad_gradient_under_a_good_loss_is_seen() -> None:
 
 
 @pytest.mark.parametrize("bad", [math.nan, -math.inf])
-def test_a_bad_loss_with_good_gradients_reaches_all_of_them(bad: float) -> None:
+def test_a_nonfinite_loss_makes_all_gradients_nan(bad: float) -> None:
     model, _, one = trained("adam", steps=1)
     before = copy.deepcopy(model.state_dict())
     assert one.step(loss_of(model) + bad, 0.5) == 1
@@ -82,7 +82,7 @@ def test_a_bad_loss_with_good_gradients_reaches_all_of_them(bad: float) -> None:
     assert all(parameter.grad is not None and bool(parameter.grad.isnan().all()) for parameter in model.parameters())
 
 
-def test_a_rank_that_hears_of_another_stops_too() -> None:
+def test_a_failure_on_another_rank_skips_the_step() -> None:
     model = nn.Linear(3, 2)
     one = NonfiniteGuard(make_optimizer(Recipe(), model), CPU, agree=torch.ones_like)
     before = copy.deepcopy(model.state_dict())
@@ -91,14 +91,14 @@ def test_a_rank_that_hears_of_another_stops_too() -> None:
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_scaling_changes_no_update(optimizer: str) -> None:
+def test_loss_scaling_does_not_change_updates(optimizer: str) -> None:
     plain, *_ = trained(optimizer, steps=3)
     scaled, *_ = trained(optimizer, steps=3, scaled=True)
     for ours, theirs in zip(scaled.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs)
 
 
-def test_scaled_overflow_halves_the_scale_and_ends_the_run_only_without_one() -> None:
+def test_an_overflow_halves_the_scale_and_fails_only_at_scale_1() -> None:
     model, _, one = trained("sgd", steps=0, scaled=True)
     before = copy.deepcopy(model.state_dict())
     halvings = round(math.log2(nonfinite.FIRST_SCALE))
@@ -109,7 +109,7 @@ def test_scaled_overflow_halves_the_scale_and_ends_the_run_only_without_one() ->
     assert one.step(loss_of(model, math.inf), 0.5) == 1
 
 
-def test_scale_never_grows_to_infinity() -> None:
+def test_the_scale_has_a_maximum() -> None:
     model, made, _ = trained("sgd", steps=0, scaled=True)
     one = NonfiniteGuard(made, CPU, scaled=True)
     one.load({"scale": torch.tensor(2.0**24), "calm": torch.tensor(float(nonfinite.GROWTH_STEPS))})
@@ -117,7 +117,7 @@ def test_scale_never_grows_to_infinity() -> None:
     assert one.state()["scale"] == 2.0**24
 
 
-def test_scale_grows_after_calm_and_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_scale_grows_after_steps_without_overflow_and_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nonfinite, "GROWTH_STEPS", 3)
     _, made, one = trained("sgd", steps=4, scaled=True)
     assert one.state()["scale"] == 2 * nonfinite.FIRST_SCALE

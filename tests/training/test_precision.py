@@ -17,13 +17,13 @@ from tests.training.conftest import MakeRun
 CPU = torch.device("cpu")
 
 
-def test_peak_counts_a_multiplication_and_an_addition(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_peak_counts_multiplications_and_additions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "fastest", lambda task, _: 0.5 if task().shape == (1024, 1024) else 0.0)
     assert matmul_peak(CPU, "fp32") == 2 * 1024 * 1024 * 1024 / 0.5
 
 
 @pytest.mark.parametrize("name", sorted(PRECISIONS.keys() - {"auto", "fp32"}))
-def test_sixteen_bits_train_about_as_thirty_two_do(name: str, make_run: MakeRun) -> None:
+def test_16_bit_losses_are_close_to_fp32(name: str, make_run: MakeRun) -> None:
     exact = make_run("fp32", epochs=1)
     train_here(exact)
     run = make_run(name, precision=name, epochs=1)
@@ -39,7 +39,7 @@ def test_sixteen_bits_train_about_as_thirty_two_do(name: str, make_run: MakeRun)
             assert key[0] == "val/loss" or value != expected[key]
 
 
-def test_autocast_is_the_precision_it_says() -> None:
+def test_autocast_computes_in_the_named_precision() -> None:
     layer = torch.nn.Linear(2, 2)
     with Precision("bf16", CPU).autocast():
         assert layer(torch.ones(1, 2)).dtype == torch.bfloat16

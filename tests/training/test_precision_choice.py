@@ -1,4 +1,4 @@
-"""How `auto` chooses a precision, with timings that the test makes up."""
+"""How `auto` chooses a precision, with made-up timings."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def choose(
 @pytest.mark.parametrize(
     ("speedup", "precision"), [(0.5, "fp32"), (1.0, "fp32"), (1.09, "fp32"), (MARGIN, "bf16"), (1.9, "bf16")]
 )
-def test_bf16_is_chosen_from_the_margin_on(
+def test_bf16_is_chosen_if_its_speedup_reaches_the_margin(
     monkeypatch: pytest.MonkeyPatch, small_norm: Network, dataset: Dataset, speedup: float, precision: str
 ) -> None:
     on_few = 1.0  # undecided, so the whole batch is timed
@@ -89,7 +89,7 @@ def test_bf16_is_chosen_from_the_margin_on(
 
 
 @pytest.mark.parametrize(("on_few", "precision"), [(0.1, "fp32"), (0.5, "fp32"), (2.0, "bf16"), (8.0, "bf16")])
-def test_a_few_images_settle_it_if_one_is_twice_as_fast(
+def test_a_few_images_decide_if_one_precision_is_twice_as_fast(
     monkeypatch: pytest.MonkeyPatch, small_norm: Network, dataset: Dataset, on_few: float, precision: str
 ) -> None:
     found = choose(monkeypatch, small_norm, dataset, on_few)

@@ -1,4 +1,4 @@
-"""A run that was interrupted ends as one that never was: the same bits, the same metrics."""
+"""A run that was interrupted ends with the same bits and metrics as one that was not."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from tests.training.conftest import MakeRun
 
 
 class Killed(BaseException):
-    """What SIGKILL does, in a process that a test can go on in."""
+    """Stands for SIGKILL in the test's own process."""
 
 
 @pytest.fixture
 def kill_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Batches, counted over all attempts, at which the process dies."""
+    """Return a list for the numbers of the batches, over all attempts, at which training is killed."""
     deaths: list[int] = []
     seen = 0
     plain = Preprocess.train
@@ -94,7 +94,7 @@ def test_killed_anywhere_it_ends_with_the_same_bits(
 
 @pytest.mark.parametrize("name", ["fmnist-28", "cifar10-relu", "cifar10-tanh", "lenet"])
 def test_presets_killed_anywhere_end_with_the_same_bits(name: str, make_run: MakeRun, kill_at: list[int]) -> None:
-    """Those that train in seconds, with their own recipes."""
+    """Of the presets that train in seconds, with their own recipes."""
     preset = load_preset(name)
     recipe = preset.recipe.to_dict(defaults=False) | {
         "dataset": "synthetic", "batch_size": 16, "epochs": 2, "checkpoint_minutes": 1e-9, "random_crop": True,
@@ -110,7 +110,7 @@ def test_presets_killed_anywhere_end_with_the_same_bits(name: str, make_run: Mak
     assert_same_end(parts, whole)
 
 
-def test_a_line_stands_for_the_steps_since_the_last_also_across_a_kill(
+def test_a_metrics_line_covers_the_steps_since_the_last_one_even_after_a_kill(
     make_run: MakeRun, kill_at: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     single = make_run("single", epochs=1)
@@ -133,7 +133,9 @@ def test_a_line_stands_for_the_steps_since_the_last_also_across_a_kill(
     assert_same_end(parts, whole)
 
 
-def test_stopped_at_any_look_it_goes_on_from_there(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopped_at_every_sync_point_it_continues_from_there(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = make_run("whole")
     train_here(whole)
     parts = make_run("parts")
@@ -155,7 +157,7 @@ def test_stopped_at_any_look_it_goes_on_from_there(make_run: MakeRun, monkeypatc
     assert_same_end(parts, whole)
 
 
-def test_precision_and_threads_stay_what_they_were(
+def test_a_resumed_run_keeps_precision_and_threads(
     make_run: MakeRun, kill_at: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make_run(precision="auto")
@@ -193,7 +195,7 @@ def test_damaged_last_checkpoint_falls_back_to_previous_with_a_warning(make_run:
     assert_same_end(run, whole)
 
 
-def test_full_disk_is_told_and_the_end_is_not_called_finished(
+def test_a_full_disk_is_reported_and_the_run_does_not_end_as_finished(
     make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make_run(epochs=3)
@@ -226,7 +228,7 @@ def test_full_disk_is_told_and_the_end_is_not_called_finished(
         assert all(torch.equal(ours.weights[key], weight) for key, weight in theirs.weights.items())
 
 
-def test_before_training_begins_there_is_nothing_to_save(make_run: MakeRun) -> None:
+def test_a_request_for_a_checkpoint_before_training_is_refused(make_run: MakeRun) -> None:
     run = make_run(epochs=1)
     asked = leave_request(run, "checkpoint")
     train_here(run)
@@ -234,7 +236,7 @@ def test_before_training_begins_there_is_nothing_to_save(make_run: MakeRun) -> N
     assert (answer["request"], answer["error"]) == (asked.id, "training has not begun")
 
 
-def test_a_resumed_run_goes_on_by_what_it_is_asked_for_then(make_run: MakeRun) -> None:
+def test_a_resumed_run_uses_the_changed_settings(make_run: MakeRun) -> None:
     run = make_run(epochs=1, lr=0.003, weight_decay=0.0)
     train_here(run)
     change_run(run, {"epochs": 2, "lr": 0.001, "weight_decay": 0.1})
@@ -266,7 +268,7 @@ def test_best_is_the_epoch_with_the_best_accuracy(make_run: MakeRun, monkeypatch
     assert all(torch.equal(best[name], previous[name]) for name in best)
 
 
-def test_a_stop_is_heard_while_data_are_loaded(make_run: MakeRun) -> None:
+def test_a_stop_is_handled_while_data_are_loaded(make_run: MakeRun) -> None:
     run = make_run()
     asked = []
 

@@ -61,7 +61,7 @@ def test_rounds_that_agree_end_the_comparison(machine: Machine) -> None:
     assert machine.ran == ["a", "b", "a", "b", "b", "a", "a", "b"]
 
 
-def test_more_rounds_follow_where_some_disagree(machine: Machine) -> None:
+def test_more_rounds_are_timed_if_some_disagree(machine: Machine) -> None:
     tasks = {
         "a": machine.task("a", processor=in_turn(1.0, 0.2, 0.9, 0.2, 0.2, 0.5, 0.2)),
         "b": machine.task("b", processor=always(0.1)),
@@ -113,7 +113,7 @@ def test_other_programs_do_not_change_the_result(speedup: float, monkeypatch: py
         assert compare(tasks, CPU).speedup == pytest.approx(speedup, rel=0.1)
 
 
-def test_a_change_of_speed_meets_both_tasks(machine: Machine) -> None:
+def test_a_change_of_clock_rate_affects_both_tasks_alike(machine: Machine) -> None:
     rate = in_turn(1.0, 1.0, 3.0, 3.0, 7.0, 7.0, 2.0, 2.0)
     tasks = {
         "a": machine.task("a", processor=lambda: 0.2 * rate()),

@@ -1,4 +1,4 @@
-"""The worker process: how it starts, is steered, is killed, fails and ends."""
+"""The worker process: how it starts, handles requests, is killed, fails and ends."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_killed_again_and_again_it_ends_with_the_same_bits(make_run: MakeRun) ->
     assert read_status(parts).state == "finished"
 
 
-def test_it_says_that_it_starts_before_it_imports_torch(make_run: MakeRun) -> None:
+def test_it_writes_its_first_status_before_importing_torch(make_run: MakeRun) -> None:
     run = make_run()
     code = (
         "import sys; from alexplore.training import worker, run_writer\n"
@@ -60,7 +60,7 @@ def test_it_says_that_it_starts_before_it_imports_torch(make_run: MakeRun) -> No
     assert done.stderr.strip() == "importing torch: False"
 
 
-def test_it_spares_itself_the_compiler(make_run: MakeRun) -> None:
+def test_it_does_not_import_the_compiler(make_run: MakeRun) -> None:
     run = make_run(epochs=1)
     code = (
         "import sys; from alexplore.training import worker\n"
@@ -71,7 +71,7 @@ def test_it_spares_itself_the_compiler(make_run: MakeRun) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_it_is_steered_through_its_control_folder(make_run: MakeRun) -> None:
+def test_it_follows_the_requests_in_its_control_folder(make_run: MakeRun) -> None:
     run = make_run(**LONG)
     process = start_worker(run)
     wait_for_steps(run, 3)
@@ -102,7 +102,7 @@ def test_it_is_steered_through_its_control_folder(make_run: MakeRun) -> None:
     assert (answer["action"], answer["step"]) == ("stop", status.step)
 
 
-def test_what_can_not_be_saved_is_answered(make_run: MakeRun) -> None:
+def test_a_request_for_a_checkpoint_that_fails_is_answered_with_the_reason(make_run: MakeRun) -> None:
     run = make_run(**LONG)
     run.checkpoints_folder.rmdir()
     run.checkpoints_folder.write_text("no folder")
@@ -118,7 +118,7 @@ def test_what_can_not_be_saved_is_answered(make_run: MakeRun) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_it_after_a_checkpoint(make_run: MakeRun, number: signal.Signals) -> None:
+def test_a_signal_makes_it_save_and_stop(make_run: MakeRun, number: signal.Signals) -> None:
     run = make_run(**LONG)
     process = start_worker(run)
     wait_for_steps(run, 3)
@@ -128,7 +128,7 @@ def test_a_signal_stops_it_after_a_checkpoint(make_run: MakeRun, number: signal.
     assert (run.checkpoints_folder / "last" / "manifest.json").is_file()
 
 
-def test_what_cannot_be_done_is_told_in_one_line(make_run: MakeRun, small: Network) -> None:
+def test_a_run_that_cannot_be_trained_fails_with_one_line(make_run: MakeRun, small: Network) -> None:
     wrong_classes = small.with_classes(7)
     cases = [
         (make_run("cuda", device="cuda", gpus=2), 2, "--device cuda: PyTorch finds no GPU"),
@@ -162,7 +162,7 @@ def test_more_processes_than_fit_into_memory_are_refused(make_run: MakeRun, monk
         check_memory(config, 28)
 
 
-def test_the_copies_that_towers_save_are_counted(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_includes_the_copies_that_towers_save(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     """To save a checkpoint, each of two ranks collects the weights and the momentum of the whole network."""
     network = load_preset("paper").network
     config = make_run(network=network, parallel="towers", optimizer="sgd", momentum=0.9, batch_size=1).config()
@@ -176,7 +176,7 @@ def test_the_copies_that_towers_save_are_counted(make_run: MakeRun, monkeypatch:
     check_memory(config, 2)
 
 
-def test_a_run_that_is_done_has_nothing_left_to_do(make_run: MakeRun) -> None:
+def test_a_finished_run_is_not_trained_further(make_run: MakeRun) -> None:
     run = make_run(epochs=1)
     train_here(run)
     before = metrics(run)
@@ -186,7 +186,7 @@ def test_a_run_that_is_done_has_nothing_left_to_do(make_run: MakeRun) -> None:
     assert metrics(run) == before
 
 
-def test_a_bug_leaves_its_traceback_in_the_console(make_run: MakeRun) -> None:
+def test_an_unexpected_exception_leaves_its_traceback_in_console_log(make_run: MakeRun) -> None:
     run = make_run()
     code = (
         "from alexplore.training import worker, loop\n"

@@ -1,4 +1,4 @@
-"""Weights from a file find their layers, or are refused."""
+"""Weights from a file are assigned to the network's layers, or refused."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def named(model: nn.Module, *names: str) -> dict[str, Tensor]:
 
 
 @pytest.mark.usefixtures("heavy")
-def test_torchvision_weights_fit_in_whatever_order_a_file_has_them(tmp_path: Path) -> None:
+def test_torchvision_weights_are_loaded_whatever_their_order(tmp_path: Path) -> None:
     from torchvision.models import alexnet  # type: ignore[import-untyped]
 
     torch.manual_seed(1)
@@ -52,7 +52,7 @@ def test_torchvision_weights_fit_in_whatever_order_a_file_has_them(tmp_path: Pat
             torch.testing.assert_close(ours(images), theirs(images), rtol=1e-4, atol=1e-5)
 
 
-def test_layers_of_the_same_shapes_come_in_the_order_of_their_numbers(twins: Network) -> None:
+def test_layers_of_equal_shapes_are_assigned_in_the_order_of_their_numbers(twins: Network) -> None:
     trained, model = build(twins, seed=1), build(twins, seed=2)
     load_weights(model, named(trained, "b2", "b10", "c"), SOURCE)
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(model.parameters(), trained.parameters(), strict=True))
@@ -60,7 +60,7 @@ def test_layers_of_the_same_shapes_come_in_the_order_of_their_numbers(twins: Net
         load_weights(model, named(trained, "b10", "b2", "c"), SOURCE)
 
 
-def test_what_does_not_fit_is_named(twins: Network) -> None:
+def test_weights_that_do_not_fit_are_refused_by_name(twins: Network) -> None:
     trained, model = build(twins, seed=1), build(twins, seed=2)
     before = [parameter.clone() for parameter in model.parameters()]
     other = named(build(twins.with_classes(4), seed=1), "a1", "a2", "a3")

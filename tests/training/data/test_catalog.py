@@ -1,4 +1,4 @@
-"""From a run's config to its data set: which one, whether it fits, how much of it."""
+"""Opening a run's data set: which one, whether it fits the network, and how much of it."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def image_folder(tmp_path: Path) -> Path:
 PUBLISHED = {name: entry.images for name, entry in DATASETS.items() if entry.images}
 
 
-def test_every_data_set_can_be_opened_and_no_other() -> None:
+def test_every_declared_data_set_has_an_opener() -> None:
     assert OPENERS.keys() == DATASETS.keys()
     with pytest.raises(KeyError):
         open_dataset(config_of("mnist"), CPU, ignore)
@@ -104,12 +104,12 @@ def test_a_step_can_be_trained_on_every_data_set(made_arrays: None, image_folder
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_data_is_on_the_device(made_arrays: None, name: str) -> None:
     known = PUBLISHED[name]
-    said: list[str] = []
-    dataset = open_dataset(config_of(name, network(known.channels, 40)), CPU, said.append)
+    messages: list[str] = []
+    dataset = open_dataset(config_of(name, network(known.channels, 40)), CPU, messages.append)
     assert (dataset.name, dataset.classes, dataset.channels) == (name, known.classes, known.channels)
     assert (len(dataset.train), len(dataset.val)) == (50, 30)
     assert not dataset.synthetic
-    assert "resized to the network's" in said[-1]
+    assert "resized to the network's" in messages[-1]
     order = torch.tensor([9, 4, 33, 2, 7])
     batches = list(dataset.train.batches(order, 2))
     assert [len(labels) for _, labels in batches] == [2, 2, 1]
@@ -138,14 +138,14 @@ def test_published_data_is_on_the_device(made_arrays: None, name: str) -> None:
         ("cifar10", network(), "images of cifar10 have 3 channels, the network reads 1: set input to 3×28×28"),
     ],
 )
-def test_what_does_not_fit_is_told_with_its_mend(dataset: str, net: Network, words: str) -> None:
+def test_a_network_that_does_not_fit_is_refused_with_the_fix(dataset: str, net: Network, words: str) -> None:
     """Before any file is looked for."""
     with pytest.raises(DataError) as caught:
         open_dataset(config_of(dataset, net, DataSource(download=False)), CPU, ignore)
     assert str(caught.value) == words
 
 
-def test_networks_that_end_without_a_linear_layer_are_checked_too() -> None:
+def test_a_network_that_ends_in_a_convolution_is_checked_too() -> None:
     layers = [
         {"name": "conv", "type": "conv2d", "out_channels": 7, "kernel_size": 28},
         {"name": "flatten", "type": "flatten"},
@@ -190,12 +190,12 @@ def test_one_channel_reads_an_image_folder_in_grey(image_folder: Path) -> None:
 
 @pytest.mark.parametrize(("channels", "side", "classes"), [(1, 28, 10), (3, 40, 1000), (2, 5, 3)])
 def test_synthetic_images_fit_any_network(channels: int, side: int, classes: int) -> None:
-    said: list[str] = []
-    dataset = open_dataset(config_of("synthetic", network(channels, side, classes)), CPU, said.append)
+    messages: list[str] = []
+    dataset = open_dataset(config_of("synthetic", network(channels, side, classes)), CPU, messages.append)
     assert dataset.synthetic
     assert dataset.name == "synthetic"
     assert len(dataset.classes) == classes
-    assert "not real images" in said[-1]
+    assert "not real images" in messages[-1]
     assert set(dataset.train.labels.tolist()) == set(dataset.val.labels.tolist()) == set(range(classes))
     images, _ = next(dataset.train.batches(torch.arange(8), 8))
     made = Preprocess(Recipe(), (channels, side, side), dataset, CPU).test(images)
@@ -206,7 +206,7 @@ def everything(split: ResidentSplit) -> tuple[torch.Tensor, torch.Tensor]:
     return next(split.batches(torch.arange(len(split)), len(split)))
 
 
-def test_synthetic_images_are_the_same_every_time_and_can_be_learnt() -> None:
+def test_synthetic_images_are_reproducible_and_can_be_classified() -> None:
     one, other = (open_dataset(config_of("synthetic"), CPU, ignore) for _ in range(2))
     assert torch.equal(everything(one.train)[0], everything(other.train)[0])  # type: ignore[arg-type]
     images, labels = everything(one.train)  # type: ignore[arg-type]
@@ -234,7 +234,7 @@ def test_limits_take_the_classes_in_turn(labels: list[int], limit: int) -> None:
         ]
 
 
-def test_limits_are_kept(made_arrays: None) -> None:
+def test_limits_of_a_run_are_applied(made_arrays: None) -> None:
     dataset = open_dataset(config_of("fashion-mnist", data=DataSource(limit_train=20, limit_val=7)), CPU, ignore)
     assert torch.bincount(dataset.train.labels).tolist() == [2] * 10
     assert len(dataset.val) == 7
@@ -242,7 +242,7 @@ def test_limits_are_kept(made_arrays: None) -> None:
     assert len(again.train) == 50
 
 
-def test_a_crop_larger_than_its_image_is_refused_first() -> None:
+def test_a_crop_larger_than_its_image_is_refused_before_loading() -> None:
     config = config_of("fashion-mnist", network(side=40))
     config = dataclasses.replace(config, recipe=Recipe(resize=30, random_crop=True))
     with pytest.raises(DataError, match="set resize to 40 or more"):

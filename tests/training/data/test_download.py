@@ -1,4 +1,4 @@
-"""Bringing files: torchvision against a mirror on this machine, Debian's tools against stand-ins that record."""
+"""Downloads: torchvision's from a mirror on this machine, Debian's with stand-ins for its tools."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ PACKED = {  # when the authors packed each file: Debian's package has the same d
 
 
 def as_published(name: str) -> bytes:
-    """A file as the authors packed it, byte for byte, of Debian's: with the name and the time in gzip's header."""
+    """Return a file as the authors compressed it, from Debian's: with the name and the time in gzip's header."""
     content = (Path(DEBIAN_FOLDER) / f"{name}.gz").read_bytes()
     return b"\x1f\x8b\x08\x08" + struct.pack("<I", PACKED[name]) + content[8:10] + name.encode() + b"\0" + content[10:]
 
 
 class Mirror(BaseHTTPRequestHandler):
-    """Answers as a proxy for whatever host, with the files as published."""
+    """A proxy for any host, which serves the files as published."""
 
     def do_GET(self) -> None:
         """One file."""
@@ -45,12 +45,12 @@ class Mirror(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
 @pytest.fixture
 def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Every http address leads to the mirror."""
+    """Let every http address lead to the mirror."""
     if not fashion_mnist.find(Path(DEBIAN_FOLDER)):
         pytest.skip(f"needs the real images: install Debian's package dataset-fashion-mnist (no {DEBIAN_FOLDER})")
     server = ThreadingHTTPServer(("127.0.0.1", 0), Mirror)
@@ -63,13 +63,13 @@ def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_torchvision_downloads(mirror: None, tmp_path: Path) -> None:
-    said: list[str] = []
-    brought = download.download_with_torchvision("FashionMNIST", tmp_path / "work", said.append)
+    messages: list[str] = []
+    brought = download.download_with_torchvision("FashionMNIST", tmp_path / "work", messages.append)
     fashion_mnist.unpack(fashion_mnist.find(brought), tmp_path)
-    assert said[0] == "downloading FashionMNIST with torchvision"
+    assert messages[0] == "downloading FashionMNIST with torchvision"
 
 
-def test_a_silent_download_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_download_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = set(psutil.Process().children())
     monkeypatch.setattr(download, "SILENT_SECONDS", 0.5)
     monkeypatch.setattr(download, "TORCHVISION", "import time; time.sleep(60)")
@@ -78,7 +78,7 @@ def test_a_silent_download_is_given_up(tmp_path: Path, monkeypatch: pytest.Monke
     assert not set(psutil.Process().children()) - before
 
 
-def test_progress_is_told_while_files_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_reported_while_files_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "REPORT_SECONDS", 0.2)
     growing = """
 import os, time
@@ -87,15 +87,15 @@ while not os.path.exists("seen"):
     time.sleep(0.05)
 """
     monkeypatch.setattr(download, "TORCHVISION", growing)
-    said: list[str] = []
+    messages: list[str] = []
 
     def report(line: str) -> None:
-        said.append(line)
+        messages.append(line)
         if line == "3 MiB so far":
             (tmp_path / "work" / "seen").touch()
 
     download.download_with_torchvision("FashionMNIST", tmp_path / "work", report)
-    assert "3 MiB so far" in said
+    assert "3 MiB so far" in messages
 
 
 APT = """#!{python}
@@ -118,7 +118,7 @@ if arguments[0] == "-x":
 
 
 def stand_ins(folder: Path, monkeypatch: pytest.MonkeyPatch, *, listed: bool, gone: bool = False) -> Path:
-    """apt-get and dpkg that only write down how they are called."""
+    """Put programs named apt-get and dpkg on the path that log how they are called, and return the log."""
     tools = folder / "tools"
     tools.mkdir()
     for name in ("apt-get", "dpkg"):
@@ -133,7 +133,7 @@ def fetch_package(folder: Path) -> Path:
     return download.download_debian_package("dataset-fashion-mnist", DEBIAN_FOLDER, folder / "work", lambda _: None)
 
 
-def test_debians_package_comes_by_the_systems_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_debians_package_is_downloaded_with_the_systems_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = stand_ins(tmp_path, monkeypatch, listed=True)
     assert (fetch_package(tmp_path) / "file").read_text() == "packed"
     calls = log.read_text().splitlines()
@@ -141,7 +141,7 @@ def test_debians_package_comes_by_the_systems_lists(tmp_path: Path, monkeypatch:
     assert not any("install" in call or "Dir::State" in call for call in calls)
 
 
-def test_debians_package_comes_by_lists_of_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_debians_package_is_downloaded_with_new_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = stand_ins(tmp_path, monkeypatch, listed=False)
     assert (fetch_package(tmp_path) / "file").read_text() == "packed"
     _, update, download, unpack = log.read_text().splitlines()
@@ -152,13 +152,13 @@ def test_debians_package_comes_by_lists_of_our_own(tmp_path: Path, monkeypatch: 
     assert unpack.startswith("dpkg -x ")
 
 
-def test_apts_own_words_tell_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_is_that_of_apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_ins(tmp_path, monkeypatch, listed=False, gone=True)
     with pytest.raises(download.DownloadError, match=r"^E: Failed to fetch$"):
         fetch_package(tmp_path)
 
 
-def test_other_systems_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_systems_without_apt_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(download.DownloadError, match="not a Debian or Ubuntu machine"):
         fetch_package(tmp_path)

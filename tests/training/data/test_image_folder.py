@@ -1,4 +1,4 @@
-"""Image folders: what is in them, what is wrong with them, and what comes out of them."""
+"""Image folders: listing, errors and decoding."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def split_of(folder: Path, *, workers: int = 0, channels: int = 3, size: tuple[i
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_images_come_in_the_order_asked_for(tmp_path: Path, workers: int) -> None:
+def test_images_are_read_in_the_requested_order(tmp_path: Path, workers: int) -> None:
     split = split_of(made(tmp_path) / "train", workers=workers)
     assert split.labels.tolist() == [0, 0, 0, 1, 1, 1]
     order = torch.tensor([5, 0, 3, 2, 4])
@@ -62,7 +62,7 @@ def test_images_come_in_the_order_asked_for(tmp_path: Path, workers: int) -> Non
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_damaged_images_are_named_left_out_and_counted(tmp_path: Path, workers: int) -> None:
+def test_damaged_images_are_reported_once_and_left_out(tmp_path: Path, workers: int) -> None:
     folder = made(tmp_path) / "train"
     rng = np.random.default_rng(0)
     noise = Image.fromarray(rng.integers(0, 256, (60, 60, 3), dtype=np.uint8))
@@ -70,22 +70,22 @@ def test_damaged_images_are_named_left_out_and_counted(tmp_path: Path, workers: 
     noise.save(cut)
     cut.write_bytes(cut.read_bytes()[:1000])
     text.write_text("<html>not found</html>")
-    said: list[str] = []
-    split = FolderSplit(list_images(folder, CLASSES, ignore), 3, (24, 24), CPU, said.append, workers)
+    messages: list[str] = []
+    split = FolderSplit(list_images(folder, CLASSES, ignore), 3, (24, 24), CPU, messages.append, workers)
     for _ in range(2):
         labels = [labels.tolist() for _, labels in split.batches(torch.arange(6), 2)]
         assert labels == [[0], [0], [1, 1]]
     assert split.damaged.keys() == {str(cut), str(text)}
-    assert len(said) == 2  # once, not every epoch
-    assert str(cut) in said[0]
-    assert "truncated" in said[0]
-    assert said[1] == f"{text} is damaged and is left out: not an image that Pillow knows"
+    assert len(messages) == 2  # once, not every epoch
+    assert str(cut) in messages[0]
+    assert "truncated" in messages[0]
+    assert messages[1] == f"{text} is damaged and is left out: not an image that Pillow knows"
     images, none = next(split.batches(torch.tensor([1]), 4))
     assert images.shape == (0, 3, 24, 24)
     assert none.tolist() == []
 
 
-def test_an_unreadable_training_set_is_told(tmp_path: Path) -> None:
+def test_statistics_of_unreadable_images_are_an_error(tmp_path: Path) -> None:
     folder = made(tmp_path) / "train"
     for path in folder.rglob("*.jpg"):
         path.write_text("no")
@@ -93,23 +93,23 @@ def test_an_unreadable_training_set_is_told(tmp_path: Path) -> None:
         pixel_statistics(split_of(folder))
 
 
-def test_what_is_no_image_is_told_and_left_out(tmp_path: Path) -> None:
+def test_other_files_are_reported_and_left_out(tmp_path: Path) -> None:
     folder = made(tmp_path) / "train"
     (folder / "README.txt").write_text("")
     (folder / "cat" / "labels.csv").write_text("")
-    said: list[str] = []
-    assert len(list_images(folder, CLASSES, said.append).paths) == 6
-    assert said == [f"{folder}: 2 files are not images and are left out: README.txt, cat/labels.csv"]
+    messages: list[str] = []
+    assert len(list_images(folder, CLASSES, messages.append).paths) == 6
+    assert messages == [f"{folder}: 2 files are not images and are left out: README.txt, cat/labels.csv"]
 
 
-def test_empty_classes_are_told(tmp_path: Path) -> None:
+def test_a_class_without_images_is_an_error(tmp_path: Path) -> None:
     folder = made(tmp_path) / "train"
     (folder / "eel").mkdir()
     with pytest.raises(DataError, match="class eel has no images: add some, or remove the folder"):
         list_images(folder, [*CLASSES, "eel"], ignore)
 
 
-def test_images_in_folders_of_a_class_belong_to_it(tmp_path: Path) -> None:
+def test_images_in_subfolders_belong_to_the_class(tmp_path: Path) -> None:
     folder = made(tmp_path) / "train"
     picture(folder / "dog" / "more" / "9.PNG")
     listing = list_images(folder, CLASSES, ignore)
@@ -133,7 +133,7 @@ def test_images_in_folders_of_a_class_belong_to_it(tmp_path: Path) -> None:
         ("YCbCr", (100, 128, 128), (100, 100, 100)),
     ],
 )
-def test_every_mode_is_read(mode: str, color: tuple[int, ...], expected: tuple[int, ...]) -> None:
+def test_images_of_every_mode_are_read(mode: str, color: tuple[int, ...], expected: tuple[int, ...]) -> None:
     image = Image.new(mode, (50, 20), color if len(color) > 1 else color[0])
     pixels = read_image(image, 3, (8, 6))
     assert pixels.shape == (3, 8, 6)
@@ -155,7 +155,7 @@ def test_the_shorter_side_is_resized_and_the_centre_taken() -> None:
     assert torch.equal(upright[:, 3:-3, 25].float().mean(1), torch.tensor([0.0, 255, 0]))
 
 
-def test_pictures_are_turned_as_the_camera_was_held(tmp_path: Path) -> None:
+def test_images_are_rotated_as_exif_says(tmp_path: Path) -> None:
     image = Image.new("RGB", (64, 64), (0, 0, 0))
     image.paste((255, 255, 255), (0, 0, 64, 32))
     exif = Image.Exif()

@@ -1,4 +1,4 @@
-"""The treatment of images, against Pillow, NumPy and arithmetic done one image at a time."""
+"""Preprocessing, compared with Pillow, NumPy and arithmetic on one image at a time."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def preprocess(recipe: Recipe, images: Tensor, height: int, width: int) -> Prepr
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 60), st.integers(1, 60), st.sampled_from([1, 3]))
 @settings(max_examples=60, deadline=None)
-def test_resizing_is_pillows_smoothed_bilinear(
+def test_resizing_equals_pillows_antialiased_bilinear(
     height: int, width: int, to_height: int, to_width: int, channels: int
 ) -> None:
     images = pictures(2, channels, height, width)
@@ -55,7 +55,7 @@ def test_resizing_is_pillows_smoothed_bilinear(
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_test_image_is_what_pillow_makes_of_it(channels: int) -> None:
+def test_test_images_equal_pillows(channels: int) -> None:
     images = pictures(3, channels, 28, 28)
     made = preprocess(Recipe(), images, 224, 224).test(images)
     assert made.dtype == torch.float32
@@ -78,7 +78,7 @@ def test_a_test_image_is_what_pillow_makes_of_it(channels: int) -> None:
     ],
 )
 @pytest.mark.parametrize("side", [6, 8, 20])
-def test_pixels_are_standardised(normalize: str, mean: list[float], std: list[float], side: int) -> None:
+def test_pixels_are_normalised(normalize: str, mean: list[float], std: list[float], side: int) -> None:
     images = pictures(4, 3, 8, 8)
     made = preprocess(Recipe(normalize=normalize), images, side, side).test(images)
     pixels = F.interpolate(images.double() / 255, (side, side), mode="bilinear", antialias=True).numpy()
@@ -91,16 +91,16 @@ def test_imagenet_statistics_need_three_channels() -> None:
         preprocess(Recipe(normalize="imagenet"), pictures(1, 1, 8, 8), 8, 8)
 
 
-def test_resize_has_to_hold_the_crop() -> None:
+def test_a_resize_smaller_than_the_crop_is_refused() -> None:
     with pytest.raises(DataError, match="set resize to 10 or more"):
         preprocess(Recipe(resize=9, random_crop=True), pictures(1, 3, 8, 8), 10, 8)
 
 
-def test_a_single_pixel_fills_everything() -> None:
+def test_a_single_pixel_is_enlarged_to_a_constant() -> None:
     assert torch.equal(resize_rows(torch.full((1, 1, 1, 3), 7), (4, 5)), torch.full((1, 4, 5, 3), 7.0))
 
 
-def test_the_centre_is_tested() -> None:
+def test_test_images_are_the_centre() -> None:
     images = pictures(2, 3, 12, 12)
     made = preprocess(Recipe(resize=12, random_crop=True), images, 6, 8).test(images)
     np.testing.assert_allclose(made.numpy(), images[:, :, 3:9, 2:10].numpy() / 255, atol=1e-6)
@@ -127,7 +127,7 @@ def test_random_crops_are_uniform_windows_of_the_resized_image() -> None:
     assert min(counts.values()) > 600 / 9 / 2  # each place 67 times, give or take 8
 
 
-def test_crops_of_padded_images_see_black() -> None:
+def test_crops_of_padded_images_include_black_borders() -> None:
     images = pictures(200, 3, 8, 8).clamp(min=1)
     recipe = Recipe(random_crop=True, crop_padding=2, normalize="dataset")
     made = preprocess(recipe, images, 8, 8).train(images, seed=1)
@@ -148,7 +148,7 @@ def test_half_of_the_images_are_mirrored() -> None:
 
 
 @pytest.mark.parametrize("side", [6, 9])
-def test_colour_noise_is_the_papers(side: int) -> None:
+def test_colour_noise_follows_the_paper(side: int) -> None:
     """a_i l_i p_i is added to every pixel of an image: eigenvectors from NumPy's singular value decomposition."""
     base = pictures(300, 1, 6, 6).float()
     images = torch.cat([base, 0.7 * base + 20, 0.3 * base + 0.2 * pictures(300, 1, 6, 6, 5)], 1).to(torch.uint8)
@@ -174,7 +174,7 @@ def test_colour_components_are_eigenvectors_as_long_as_their_eigenvalues() -> No
     torch.testing.assert_close(components.norm(dim=0).sum(), covariance.trace())
 
 
-def test_pixel_statistics_are_numpys() -> None:
+def test_pixel_statistics_equal_numpys() -> None:
     images = pictures(700, 3, 5, 4)
     mean, covariance = pixel_statistics(ResidentSplit(images, torch.zeros(700, dtype=torch.int64), CPU))
     pixels = images.permute(1, 0, 2, 3).reshape(3, -1).numpy() / 255
@@ -185,7 +185,7 @@ def test_pixel_statistics_are_numpys() -> None:
 FULL = Recipe(resize=16, random_crop=True, crop_padding=1, horizontal_flip=True, color_noise=0.1, normalize="imagenet")
 
 
-def test_a_seed_settles_every_bit() -> None:
+def test_a_seed_determines_every_bit() -> None:
     images = pictures(20, 3, 10, 10)
     one = preprocess(FULL, images, 14, 14)
     assert torch.equal(one.train(images, 11), preprocess(FULL, images, 14, 14).train(images, 11))
@@ -197,7 +197,7 @@ def test_a_seed_settles_every_bit() -> None:
     assert torch.equal(torch.rand(3), before)  # dropout's random numbers are left alone
 
 
-def test_without_augmentation_training_images_are_test_images() -> None:
+def test_without_augmentation_training_images_equal_test_images() -> None:
     images = pictures(4, 1, 10, 10)
     one = preprocess(Recipe(normalize="dataset"), images, 14, 14)
     assert torch.equal(one.train(images, 11), one.test(images))
@@ -214,7 +214,7 @@ def test_ten_crops_are_four_corners_the_centre_and_their_mirror_images() -> None
     assert torch.equal(made[5:], made[:5].flip(4))
 
 
-def test_crops_at_once_are_crops_one_by_one() -> None:
+def test_crops_at_once_equal_crops_one_by_one() -> None:
     rows = pictures(50, 9, 11, 3).contiguous()
     generator = torch.Generator().manual_seed(0)
     draws = [
@@ -247,7 +247,7 @@ def test_a_batch_may_be_empty() -> None:
     assert one.train(nothing, 1).shape == one.test(nothing).shape == (0, 3, 14, 14)
 
 
-def test_autocast_does_not_coarsen_pixels() -> None:
+def test_autocast_does_not_round_pixels() -> None:
     images = pictures(6, 3, 10, 10)
     one = preprocess(FULL, images, 14, 14)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -256,7 +256,7 @@ def test_autocast_does_not_coarsen_pixels() -> None:
     assert torch.equal(inside, one.train(images, 1))
 
 
-def test_one_picture_is_treated_like_the_data_set() -> None:
+def test_an_image_file_is_preprocessed_like_the_data_set() -> None:
     images = pictures(1, 1, 28, 28)
     dataset = read_dataset({**dataset_of(images).to_dict(), "size": [28, 28]})
     one = Preprocess(Recipe(normalize="dataset"), (1, 56, 56), dataset, CPU)
@@ -266,7 +266,7 @@ def test_one_picture_is_treated_like_the_data_set() -> None:
     assert one.image(Image.new("CMYK", (300, 111))).shape == (1, 1, 28, 28)
 
 
-def test_a_data_set_survives_json() -> None:
+def test_a_data_set_is_read_back_from_its_dict() -> None:
     made = dataset_of(pictures(1, 3, 8, 8)).to_dict()
     again = read_dataset(made)
     assert again.to_dict() == made

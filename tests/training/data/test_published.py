@@ -1,4 +1,4 @@
-"""Finding, checking, keeping and bringing the data sets that everybody's are the same."""
+"""Published data sets: their files are found, checked, cached and downloaded."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WriteFiles = Callable[..., Path]
 
 @pytest.fixture(autouse=True)
 def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The user's cache, empty."""
+    """Return the folder of the user's cache, which is empty."""
     folder = tmp_path / "cache"
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
     return folder / "alexplore"
@@ -56,7 +56,7 @@ def write_small(monkeypatch: pytest.MonkeyPatch) -> WriteFiles:
 
 
 def bare(*downloads: Download, installed_in: tuple[str, ...] = ()) -> PublishedDataset:
-    """Fashion-MNIST, nowhere but where a test puts it."""
+    """Return Fashion-MNIST with other places and downloads."""
     return dataclasses.replace(FASHION_MNIST, installed_in=installed_in, downloads=downloads)
 
 
@@ -66,7 +66,7 @@ def ignore(_: str) -> None:
 
 @pytest.mark.parametrize("layout", ["", "FashionMNIST/raw", "raw", "fashion-mnist"])
 @pytest.mark.parametrize("packed", [True, False])
-def test_files_are_read_from_the_folder_asked_for(
+def test_files_are_read_from_the_named_folder(
     tmp_path: Path, write_small: WriteFiles, layout: str, packed: bool
 ) -> None:
     folder = write_small(tmp_path / "data" / layout, packed=packed)
@@ -87,7 +87,7 @@ def test_fashion_mnist_is_read_as_torchvision_reads_it(tmp_path: Path, write_sma
         assert torch.equal(arrays[f"{part}_labels"], theirs.targets)
 
 
-def test_the_second_start_reads_the_cache_alone(
+def test_the_second_start_reads_only_the_cache(
     tmp_path: Path, write_small: WriteFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = bare(installed_in=(str(write_small(tmp_path / "installed")),))
@@ -99,7 +99,7 @@ def test_the_second_start_reads_the_cache_alone(
     assert first.keys() == again.keys()
 
 
-def test_a_damaged_cache_is_made_again(tmp_path: Path, write_small: WriteFiles, cached: Path) -> None:
+def test_a_damaged_cache_is_written_again(tmp_path: Path, write_small: WriteFiles, cached: Path) -> None:
     known = bare(installed_in=(str(write_small(tmp_path / "installed")),))
     first = load_arrays(known, DataSource(), ignore)
     kept = cached / "fashion-mnist" / "images.safetensors"
@@ -107,14 +107,14 @@ def test_a_damaged_cache_is_made_again(tmp_path: Path, write_small: WriteFiles, 
     content[-1] ^= 1
     for damage in (bytes(content), content[: len(content) // 2], b""):
         kept.write_bytes(damage)
-        said: list[str] = []
-        again = load_arrays(known, DataSource(), said.append)
+        messages: list[str] = []
+        again = load_arrays(known, DataSource(), messages.append)
         assert torch.equal(first["val_labels"], again["val_labels"])
-        assert f"{kept} is damaged" in said[0]
+        assert f"{kept} is damaged" in messages[0]
         assert cache.load("fashion-mnist", pytest.fail) is not None
 
 
-def test_files_in_the_cache_come_before_those_installed(tmp_path: Path, write_small: WriteFiles, cached: Path) -> None:
+def test_files_in_the_cache_come_before_installed_ones(tmp_path: Path, write_small: WriteFiles, cached: Path) -> None:
     write_small(cached / "fashion-mnist")
     assert load_arrays(bare(installed_in=("/nowhere",)), DataSource(), ignore)["train_labels"].shape == (40,)
 
@@ -143,7 +143,7 @@ def damage(folder: Path, how: str) -> Path:
 
 
 @pytest.mark.parametrize("how", ["cut", "not packed", "short", "changed", "missing"])
-def test_a_damaged_file_is_named(tmp_path: Path, write_small: WriteFiles, how: str) -> None:
+def test_a_damaged_file_is_named_in_the_error(tmp_path: Path, write_small: WriteFiles, how: str) -> None:
     folder = write_small(tmp_path / "data")
     write_small(folder, packed=False)
     if how in ("cut", "not packed", "missing"):
@@ -158,12 +158,12 @@ def test_a_damaged_file_is_named(tmp_path: Path, write_small: WriteFiles, how: s
     assert path.name in str(caught.value)
 
 
-def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not a folder"):
         load_arrays(bare(), DataSource(folder=str(tmp_path / "absent")), ignore)
 
 
-def test_all_that_was_tried_is_told_once(tmp_path: Path) -> None:
+def test_the_error_lists_everything_that_was_tried(tmp_path: Path) -> None:
     def broken(folder: Path, report: Callable[[str], None]) -> Path:
         raise download.DownloadError("the network is down")
 
@@ -189,7 +189,7 @@ def test_all_that_was_tried_is_told_once(tmp_path: Path) -> None:
         )
 
 
-def test_what_is_brought_is_kept(tmp_path: Path, write_small: WriteFiles, cached: Path) -> None:
+def test_a_download_is_cached(tmp_path: Path, write_small: WriteFiles, cached: Path) -> None:
     def bring(folder: Path, report: Callable[[str], None]) -> Path:
         return write_small(folder)
 
@@ -203,25 +203,25 @@ def test_what_is_brought_is_kept(tmp_path: Path, write_small: WriteFiles, cached
     load_arrays(bare(), DataSource(download=False), ignore)
 
 
-def test_a_cache_that_cant_be_written_is_done_without(
+def test_a_cache_that_cannot_be_written_is_not_needed(
     tmp_path: Path, write_small: WriteFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    said: list[str] = []
-    arrays = load_arrays(bare(installed_in=(str(write_small(tmp_path / "data")),)), DataSource(), said.append)
+    messages: list[str] = []
+    arrays = load_arrays(bare(installed_in=(str(write_small(tmp_path / "data")),)), DataSource(), messages.append)
     assert len(arrays["train_labels"]) == 40
-    assert "can't be written" in said[0]
+    assert "can't be written" in messages[0]
 
 
-def test_two_at_once_bring_it_once(write_small: WriteFiles) -> None:
+def test_several_processes_download_only_once(write_small: WriteFiles) -> None:
     brought: list[Path] = []
-    said: list[str] = []
+    messages: list[str] = []
     others_wait = threading.Event()
 
     def report(line: str) -> None:
-        said.append(line)
-        if sum("another process is preparing" in line for line in said) == 2:
+        messages.append(line)
+        if sum("another process is preparing" in line for line in messages) == 2:
             others_wait.set()
 
     def bring(folder: Path, report: Callable[[str], None]) -> Path:
@@ -254,7 +254,7 @@ with cache.locked("fashion-mnist", print) as folder, cache.work_folder(folder) a
 
 
 @pytest.mark.usefixtures("heavy")
-def test_a_killed_download_leaves_nothing_half(tmp_path: Path, write_small: WriteFiles, cached: Path) -> None:
+def test_a_killed_download_leaves_nothing_behind(tmp_path: Path, write_small: WriteFiles, cached: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", KILLED], stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
@@ -265,7 +265,7 @@ def test_a_killed_download_leaves_nothing_half(tmp_path: Path, write_small: Writ
     assert sorted(path.name for path in (cached / "fashion-mnist").iterdir()) == ["images.safetensors", "lock"]
 
 
-def test_the_real_images_are_fashion_mnists() -> None:
+def test_the_installed_images_are_fashion_mnist() -> None:
     if not FASHION_MNIST.find(Path(DEBIAN_FOLDER)):
         pytest.skip(f"needs the real images: install Debian's package dataset-fashion-mnist (no {DEBIAN_FOLDER})")
     arrays = load_arrays(FASHION_MNIST, DataSource(download=False), ignore)
@@ -277,7 +277,7 @@ def test_the_real_images_are_fashion_mnists() -> None:
     assert (FASHION_MNIST.images.mean, FASHION_MNIST.images.std) == ((0.2860,), (0.3530,))
 
 
-def test_what_is_known_agrees_with_torchvision() -> None:
+def test_declared_classes_and_files_agree_with_torchvision() -> None:
     from torchvision.datasets import FashionMNIST  # type: ignore[import-untyped]
 
     assert FASHION_MNIST.images.classes == tuple(FashionMNIST.classes)
@@ -332,7 +332,9 @@ def test_cifar10_is_read_from_its_archive(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(("name", "word"), [("data_batch_3", "damaged"), ("test_batch", "missing")])
-def test_a_damaged_batch_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, word: str) -> None:
+def test_a_damaged_batch_is_named_in_the_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, word: str
+) -> None:
     folder = made_cifar10(tmp_path / "data", monkeypatch)
     path = folder / "cifar-10-batches-py" / name
     if word == "damaged":

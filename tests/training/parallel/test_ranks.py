@@ -1,4 +1,4 @@
-"""Several ranks: the same training as one, on real processes that find each other, are killed and come back."""
+"""Several ranks train as one does; as processes that connect, are killed and are resumed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def ranks_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return psutil.Process(process.pid).children(recursive=True)
 
 
-def test_damaged_images_that_any_rank_meets_are_named_and_counted(make_run: MakeRun, tmp_path: Path) -> None:
+def test_damaged_images_of_all_ranks_are_reported_and_counted(make_run: MakeRun, tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     for part, name, count in product(("train", "val"), ("cat", "dog"), range(8)):
         path = folder / part / name / f"{count}.png"
@@ -60,7 +60,7 @@ def test_damaged_images_that_any_rank_meets_are_named_and_counted(make_run: Make
 
 
 @pytest.mark.parametrize("part", ["train", "val"])
-def test_a_part_without_an_image_that_can_be_read_ends_the_run(make_run: MakeRun, tmp_path: Path, part: str) -> None:
+def test_a_split_without_readable_images_ends_the_run(make_run: MakeRun, tmp_path: Path, part: str) -> None:
     folder = tmp_path / "pictures"
     for where, name, count in product(("train", "val"), ("cat", "dog"), range(3)):
         path = folder / where / name / f"{count}.png"
@@ -120,7 +120,7 @@ def test_two_ranks_killed_and_resumed_end_with_the_same_bits(make_run: MakeRun) 
     assert metrics(parts) == metrics(whole)
 
 
-def test_ranks_are_steered_together(make_run: MakeRun) -> None:
+def test_requests_reach_all_ranks(make_run: MakeRun) -> None:
     run = make_run(gpus=2, epochs=1000)
     process = start_worker(run)
     wait_for_steps(run, 3)
@@ -136,7 +136,7 @@ def test_ranks_are_steered_together(make_run: MakeRun) -> None:
     assert manifest["step"] == read_status(run).step
 
 
-def test_a_rank_that_dies_ends_the_run_with_the_reason(make_run: MakeRun) -> None:
+def test_a_killed_rank_ends_the_run_with_the_reason(make_run: MakeRun) -> None:
     run = make_run(gpus=2, epochs=1000)
     process = start_worker(run)
     wait_for_worker(run, lambda: read_status(run).step >= 3, "step 3 in the status")

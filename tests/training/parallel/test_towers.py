@@ -1,4 +1,4 @@
-"""The paper's split: each tower on its own rank, and the mathematics of the one network in groups."""
+"""The paper's split: each tower on its own rank computes what the one network in groups does."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.training.conftest import MakeRun
 
 
 def narrow(network: Network) -> Network:
-    """A network of the same build without dropout, with a sixteenth of the kernels, at a third of the size."""
+    """Return a network with the same layers, no dropout and a sixteenth of the kernels, for smaller images."""
 
     def narrowed(layer: Layer) -> Layer:
         match layer:
@@ -87,7 +87,7 @@ STACK: list[dict[str, Any]] = [
         ({2: {"name": "soft", "type": "softmax"}}, 2, "soft can't be split: it needs all values"),
     ],
 )
-def test_what_cannot_be_split_is_refused_with_the_reason(
+def test_a_network_that_cannot_be_split_is_refused_with_the_reason(
     changes: dict[int, dict[str, Any]], towers: int, said: str
 ) -> None:
     layers = [{**layer} for layer in STACK]
@@ -99,7 +99,7 @@ def test_what_cannot_be_split_is_refused_with_the_reason(
 
 
 def run_towers(script: str, folder: Path, **given: Any) -> list[Any]:
-    """Run a script on two gloo ranks, which meet in a file; what each saved."""
+    """Run a script on two gloo ranks, which connect through a file, and return what each has saved."""
     file = folder / "script.py"
     file.write_text(script)
     (folder / "given.json").write_text(json.dumps(given))
@@ -152,7 +152,7 @@ assert_equal = partial(torch.testing.assert_close, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.usefixtures("heavy")
-def test_two_towers_are_the_grouped_network_in_float64(tmp_path: Path) -> None:
+def test_two_towers_equal_the_grouped_network_in_float64(tmp_path: Path) -> None:
     whole = build(PAPER, 1).double()
     optimizer = torch.optim.SGD(whole.parameters(), 0.05, momentum=0.9, weight_decay=5e-4)
     generator = torch.Generator().manual_seed(0)
@@ -199,7 +199,7 @@ def test_towers_stopped_and_resumed_end_with_the_same_bits(make_run: MakeRun, op
     assert all(torch.equal(ours[name], weight) for name, weight in theirs.items())
 
 
-def test_towers_choose_a_precision_together_and_count_the_bytes_of_training_alone(make_run: MakeRun) -> None:
+def test_towers_choose_one_precision_and_count_only_bytes_of_training(make_run: MakeRun) -> None:
     network = PAPER.with_input(3, 67, 67)
     run = make_run(
         network=network, parallel="towers", epochs=1, precision="auto", batch_size=8, limit_train=20, limit_val=6
@@ -213,7 +213,7 @@ def test_towers_choose_a_precision_together_and_count_the_bytes_of_training_alon
     assert exchange["bytes_per_image"] == priced
 
 
-def test_a_run_in_towers_is_resumed_by_any_other_way_of_training(make_run: MakeRun) -> None:
+def test_a_run_in_towers_can_be_resumed_on_one_rank_and_back(make_run: MakeRun) -> None:
     recipe: dict[str, Any] = {"optimizer": "sgd", "lr": 0.02, "batch_size": 8, "limit_train": 20, "limit_val": 6}
     network = PAPER.with_input(3, 67, 67)
     towers = make_run("towers", network=network, parallel="towers", epochs=1, **recipe)

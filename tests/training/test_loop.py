@@ -36,7 +36,7 @@ def made(changes: dict[str, Any], small: Network, device: torch.device) -> tuple
 
 
 @pytest.mark.parametrize("changes", RECIPES, ids=lambda changes: str(changes["optimizer"]))
-def test_a_step_runs_without_values(changes: dict[str, Any], small: Network) -> None:
+def test_a_step_reads_no_value_from_the_device(changes: dict[str, Any], small: Network) -> None:
     recipe, preprocess = made(changes, small, CPU)
     precision = Precision("fp32" if recipe.precision == "auto" else recipe.precision, CPU)
     # Tensors without values: whatever looks at one raises.
@@ -58,7 +58,7 @@ def test_a_step_runs_without_values(changes: dict[str, Any], small: Network) -> 
 
 
 class Copies(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Notes which copies between devices are waited for."""
+    """Records which copies between devices are waited for."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -72,7 +72,7 @@ class Copies(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.parametrize("changes", RECIPES, ids=lambda changes: str(changes["optimizer"]))
-def test_what_a_step_sends_to_a_gpu_is_not_waited_for(changes: dict[str, Any], small: Network) -> None:
+def test_a_step_waits_for_no_copy_to_the_gpu(changes: dict[str, Any], small: Network) -> None:
     gpu = torch.device("cuda", 0)
     recipe, preprocess = made(changes, small, gpu)
     model = build(small)

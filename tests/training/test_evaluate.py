@@ -40,7 +40,7 @@ def dataset(count: int, classes: int, size: int) -> Dataset:
 
 
 @pytest.mark.parametrize(("count", "classes"), [(23, 12), (16, 10), (5, 3)])
-def test_counts_and_loss_are_those_of_one_pass(count: int, classes: int) -> None:
+def test_counts_and_loss_equal_those_of_one_large_batch(count: int, classes: int) -> None:
     data = dataset(count, classes, 4)
     preprocess = Preprocess(Recipe(), (1, 4, 4), data, CPU)
     model = Picture(16, classes).train()
@@ -56,7 +56,7 @@ def test_counts_and_loss_are_those_of_one_pass(count: int, classes: int) -> None
     assert result.correct_top5 == int((ranks <= 5).sum())
 
 
-def test_ten_crops_of_what_is_next_to_impossible_have_a_loss() -> None:
+def test_the_loss_of_ten_crops_is_finite_for_tiny_probabilities() -> None:
     data = dataset(3, 2, 6)
     model = Picture(16, 2)
     model.load_state_dict(
@@ -71,7 +71,7 @@ def test_ten_crops_of_what_is_next_to_impossible_have_a_loss() -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
 @pytest.mark.parametrize(("count", "batch"), [(23, 8), (16, 8), (3, 5), (1, 5)])
-def test_ranks_see_every_image_once(size: int, count: int, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ranks_count_every_image_once(size: int, count: int, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     data = dataset(count, 10, 4)
     preprocess = Preprocess(Recipe(), (1, 4, 4), data, CPU)
     model = Picture(16, 10)

@@ -1,4 +1,4 @@
-"""Checkpoints are whole or absent, whenever the process dies."""
+"""Checkpoints are whole or absent, whenever the process is killed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def no_warning(message: str) -> None:
     pytest.fail(message)
 
 
-def test_what_is_saved_is_read_back_and_opens_elsewhere(tmp_path: Path) -> None:
+def test_a_saved_checkpoint_is_read_back_and_opens_in_other_programs(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, weights(1), state(1), step=1, epoch=0)
     read = checkpoint.load(tmp_path, no_warning)
     assert read is not None
@@ -62,12 +62,12 @@ def test_last_becomes_previous_and_best_stays(tmp_path: Path) -> None:
     assert steps == {"last": 3, "previous": 2, "best": 1}
 
 
-def test_nothing_saved_is_nothing_loaded(tmp_path: Path) -> None:
+def test_without_a_checkpoint_nothing_is_loaded(tmp_path: Path) -> None:
     assert checkpoint.load(tmp_path, no_warning) is None
 
 
 @pytest.mark.parametrize("damage", ["cut", "bit", "gone", "manifest", "format"])
-def test_damage_is_noticed_and_told(tmp_path: Path, damage: str) -> None:
+def test_damage_is_detected_and_reported(tmp_path: Path, damage: str) -> None:
     for step in (1, 2):
         checkpoint.save(tmp_path, weights(step), state(step), step=step)
     last = tmp_path / "last"
@@ -85,15 +85,15 @@ def test_damage_is_noticed_and_told(tmp_path: Path, damage: str) -> None:
         case "format":
             manifest = json.loads((last / "manifest.json").read_text())
             (last / "manifest.json").write_text(json.dumps({**manifest, "format": 99}))
-    said: list[str] = []
-    read = checkpoint.load(tmp_path, said.append)
+    messages: list[str] = []
+    read = checkpoint.load(tmp_path, messages.append)
     assert read is not None
     assert read.manifest["step"] == 1
-    assert len(said) == 1
-    assert str(last) in said[0]
+    assert len(messages) == 1
+    assert str(last) in messages[0]
     shutil.rmtree(tmp_path / "previous")
     with pytest.raises(CheckpointError, match="no checkpoint can be used"):
-        checkpoint.load(tmp_path, said.append)
+        checkpoint.load(tmp_path, messages.append)
 
 
 class Died(BaseException):
@@ -101,7 +101,7 @@ class Died(BaseException):
 
 
 @pytest.mark.parametrize("after", range(8))
-def test_dying_at_any_rename_leaves_one_to_go_on_from(
+def test_a_kill_at_any_rename_leaves_a_whole_checkpoint(
     tmp_path: Path, after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for step in (1, 2):
@@ -143,7 +143,7 @@ def files_of_at_most(size: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("large", ["weights", "state"])
-def test_full_disk_leaves_what_was_there(tmp_path: Path, large: str) -> None:
+def test_a_full_disk_leaves_the_last_checkpoint(tmp_path: Path, large: str) -> None:
     checkpoint.save(tmp_path, weights(1), state(1), step=1)
     many = {"large": torch.zeros(200_000)}
     new_weights = many if large == "weights" else weights(2)
@@ -197,7 +197,7 @@ def test_saving_and_reading_take_no_second_copy_of_the_tensors(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", ["last", "previous", "best"])
-def test_dying_between_two_renames_loses_no_folder(name: str, tmp_path: Path) -> None:
+def test_a_kill_between_two_renames_loses_no_folder(name: str, tmp_path: Path) -> None:
     for step in (1, 2):
         checkpoint.save(tmp_path, weights(step), state(step), best=step == 1, step=step, epoch=0)
     before = (tmp_path / name / "manifest.json").read_text()
@@ -217,7 +217,7 @@ def test_best_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert checkpoint.read(tmp_path / "best").manifest["step"] == 1
 
 
-def test_weights_alone_from_any_file(tmp_path: Path) -> None:
+def test_weights_are_read_from_files_of_every_kind(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, weights(1), state(1), step=1)
     torch.save(weights(2), tmp_path / "two.pth")
     torch.save({"epoch": 3}, tmp_path / "three.pt")
@@ -228,7 +228,7 @@ def test_weights_alone_from_any_file(tmp_path: Path) -> None:
     (tmp_path / "four.safetensors").write_bytes(b"nonsense")
     for path, value in (("last", 1), ("last/model.safetensors", 1), ("two.pth", 2), ("lightning.ckpt", 4)):
         assert torch.equal(checkpoint.read_weights(tmp_path / path)["conv1.bias"], weights(value)["conv1.bias"])
-    for path, said in (
+    for path, messages in (
         ("three.pt", "contains no state_dict"),
         ("four.safetensors", "can't be read"),
         ("no.pt", "No such"),
@@ -236,5 +236,5 @@ def test_weights_alone_from_any_file(tmp_path: Path) -> None:
         ("empty.pt", "can't be read"),
         ("text.pt", "(can't be read|other things)"),
     ):
-        with warnings_are_errors(), pytest.raises(CheckpointError, match=said):
+        with warnings_are_errors(), pytest.raises(CheckpointError, match=messages):
             checkpoint.read_weights(tmp_path / path)
