@@ -95,6 +95,12 @@ def config(tiny: Network) -> RunConfig:
 
 
 @pytest.fixture
-def alexplore(heavy: None) -> Alexplore:
+def alexplore_process(heavy: None) -> Alexplore:
     """Return what runs the command line in a process of its own, without a terminal."""
     return run_alexplore
+
+
+@pytest.fixture
+def alexplore(alexplore_process: Alexplore) -> Alexplore:
+    """Return what runs the command line: a process here, the test's own process in `tests/cli` and `tests/runs`."""
+    return alexplore_process

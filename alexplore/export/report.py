@@ -10,7 +10,6 @@ from alexplore.network.quantities import COLUMNS, NOTHING, OF_LAYERS, TOTALS, Va
 from alexplore.network.row import Row
 from alexplore.presets.preset import Preset
 
-
 OF_TOWERS = ("exchange_bytes",)
 """Totals that `shapes --json` leaves to the layers: few networks have towers."""
 

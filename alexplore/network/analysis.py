@@ -12,11 +12,11 @@ from functools import cached_property
 from typing import NamedTuple
 
 from alexplore.network.graph import Network
-from alexplore.network.layers.base import Layer
+from alexplore.network.layers.base import FP32_BYTES, Layer
 from alexplore.network.layers.flatten import Flatten
 from alexplore.network.memory import TrainingMemory, training_memory
 from alexplore.network.receptive_field import Axis, union
-from alexplore.network.row import FP32_BYTES, Row
+from alexplore.network.row import Row
 from alexplore.network.shape_inference import reads_all
 from alexplore.network.shapes import Shape, ShapeError, Shapes, elements
 from alexplore.network.windows import Window, Windows
@@ -156,8 +156,8 @@ def _signal(row: Row, read: tuple[Signal, ...]) -> Signal:
     layer, split = row.layer, any(signal.split for signal in read)
     if row.output is None:
         return Signal(None)
-    if layer.neurons:
-        return Signal(row.output, row.height, row.width, row.height, row.width, None, True)
+    if layer.neurons or (layer.reads_whole_vector and len(row.output) == 1):
+        return Signal(row.output, row.height, row.width, row.height, row.width, None, split or layer.neurons)
     if isinstance(layer, Flatten) and len(row.inputs[0]) == 3:
         _, height, width = row.inputs[0]
         windows = Window(height, 1), Window(width, 1)
@@ -220,7 +220,7 @@ def _receptive_field(layer: Layer, inputs: Shapes, read: tuple[Signal, ...]) -> 
     if len(read) > 1:
         return union(signal.height for signal in read), union(signal.width for signal in read), None
     (signal,) = read
-    reads_vector = layer.neurons and len(inputs[0]) == 1
+    reads_vector = layer.reads_whole_vector and len(inputs[0]) == 1
     windows = signal.flattened if reads_vector else layer.windows(inputs)
     if windows is not None:
         return signal.height.through(windows[0]), signal.width.through(windows[1]), windows

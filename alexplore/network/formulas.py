@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from alexplore.network.analysis import Analysis
 from alexplore.network.formula import Formula, by_axis, join_notes, number_text, product_text, sum_text
 from alexplore.network.graph import Network
+from alexplore.network.layers.base import FP32_BYTES
 from alexplore.network.layers.sliding import extent_text
 from alexplore.network.memory import optimizer_copies
 from alexplore.network.receptive_field import Axis
-from alexplore.network.row import FP32_BYTES, Row
+from alexplore.network.row import Row
 from alexplore.network.shapes import Shape
 from alexplore.network.windows import Window
 

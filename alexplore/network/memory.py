@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from alexplore.network.graph import IMAGE, Network
-from alexplore.network.row import FP32_BYTES, Row
+from alexplore.network.layers.base import FP32_BYTES
+from alexplore.network.row import Row
 from alexplore.network.shapes import elements
 
 OPTIMIZER_COPIES = {"sgd": 0, "adam": 2, "adamw": 2}

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from alexplore.network.graph import Network
-from alexplore.network.layers.base import NO_PARAMETERS, Layer, Parameters
+from alexplore.network.layers.base import FP32_BYTES, NO_PARAMETERS, Layer, Parameters
 from alexplore.network.receptive_field import Axis
 from alexplore.network.shapes import Shape, Shapes, elements
 from alexplore.network.windows import Windows
-
-FP32_BYTES = 4
 
 
 class Fix(NamedTuple):

@@ -11,9 +11,11 @@ from torch import Tensor
 
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import read_network
+from alexplore.network.layers import LAYER_TYPES
 from alexplore.network.row import Row
 from alexplore.network.shapes import Shape
 from alexplore.presets.library import load_preset
+from tests.support.layers import Case
 from tests.support.networks import Entry
 
 windows = st.builds(
@@ -103,6 +105,23 @@ def test_a_linear_layer_sees_the_whole_map() -> None:
     # 195 pixels at each of 6 positions, 32 pixels apart.
     assert rows["fc6"].height.size == 195 + 5 * 32
     assert rows["fc8"].height == rows["fc6"].height
+
+
+VECTOR_READERS = [
+    name for name, cls in LAYER_TYPES.items() if cls.reads_whole_vector and Case(cls, vector=True).is_readable
+]
+
+
+@pytest.mark.parametrize("name", VECTOR_READERS)
+def test_a_layer_that_reads_a_whole_vector_sees_the_whole_map(name: str) -> None:
+    """Once, also where another such layer reads it."""
+    first: Entry = {"type": "conv2d", "out_channels": 2, "kernel_size": 3}
+    last: Entry = {"type": "linear", "out_features": 2}
+    layers = [first, {"type": "flatten"}, {"type": name, **LAYER_TYPES[name].example}, last]
+    *_, flatten, tested, linear = analyse(read_network({"input": [3, 9, 7], "layers": layers})).rows
+    assert (flatten.height.size, flatten.width.size) == (3, 3)
+    assert (tested.height.size, tested.width.size) == (9, 7)
+    assert (linear.height.size, linear.width.size) == (9, 7)
 
 
 def test_rounding_up_reads_the_border() -> None:

@@ -64,9 +64,9 @@ def test_it_is_shown_and_exported(alexplore: Alexplore, run: RunDirectory) -> No
 
 
 @pytest.mark.usefixtures("heavy")
-def test_it_is_resumed_from_its_checkpoint(alexplore: Alexplore, run: RunDirectory) -> None:
+def test_it_is_resumed_from_its_checkpoint(alexplore_process: Alexplore, run: RunDirectory) -> None:
     before = run.metrics_file.read_bytes()
-    done = alexplore("runs", "resume", "written-before")
+    done = alexplore_process("runs", "resume", "written-before")
     assert done.returncode == 0, done.stderr
     assert "attempt 3, from step 134" in done.stderr
     assert [line.split(" · ")[0] for line in done.stdout.splitlines()] == ["epoch 3/4", "epoch 4/4"]

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from alexplore.export import export_preset
 from alexplore.export.python_code import class_name
 from alexplore.network.analysis import analyse
+from alexplore.network.graph import IMAGE
 from alexplore.network.layers.base import Layer
-from alexplore.network.shapes import Shape
+from alexplore.network.row import Row
 from alexplore.presets.preset import Preset
 from alexplore.training.model.build import Model, build
 
@@ -44,27 +45,42 @@ def keras_model(preset: Preset) -> Any:
 def keras_model_with(preset: Preset, weights: dict[str, Tensor]) -> Any:
     """Return the exported Keras model with weights of a model of ours."""
     model = keras_model(preset)
-    flattened: Shape | None = None
+    orders: dict[int, Tensor | None] = {IMAGE: None}
     for row in analyse(preset.network).rows:
-        name = row.layer.name
+        name, read = row.layer.name, [orders[source] for source in row.sources]
         own = {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
         own.pop("num_batches_tracked", None)
         if own:
             layer = model.get_layer(name)
             shapes = [tuple(variable.shape) for variable in layer.weights]
-            values = [_in_keras_order(row.layer, value, flattened) for value in own.values()]
+            values = [_in_keras_order(row.layer, value, read[0]) for value in own.values()]
             layer.set_weights([value.reshape(shape).numpy() for value, shape in zip(values, shapes, strict=True)])
-        if row.layer.neurons:
-            flattened = None
-        elif row.input is not None and row.output is not None and len(row.input) > len(row.output):
-            flattened = row.input
+        orders[row.index - 1] = _order_of_features(row, read)
     return model
 
 
-def _in_keras_order(layer: Layer, value: Tensor, flattened: Shape | None) -> Tensor:
+def _order_of_features(row: Row, read: list[Tensor | None]) -> Tensor | None:
+    """Return which of our features each of Keras's is, for a vector in which maps are flattened; else None.
+
+    Keras's maps have their channels last. `read` are the orders of what the layer reads.
+    """
+    assert row.output is not None
+    if row.layer.neurons or len(row.output) > 1:
+        return None
+    if len(row.inputs[0]) == 3:
+        return torch.arange(row.output[0]).reshape(row.inputs[0]).permute(1, 2, 0).flatten()
+    if row.output == row.inputs[0]:
+        return read[0]
+    counts = [features for (features,) in row.inputs]
+    starts = [sum(counts[:position]) for position in range(len(counts))]
+    parts = zip(starts, counts, read, strict=True)
+    return torch.cat([start + (torch.arange(count) if order is None else order) for start, count, order in parts])
+
+
+def _in_keras_order(layer: Layer, value: Tensor, order: Tensor | None) -> Tensor:
     """Return a weight with its axes in Keras's order: channels last, kernels (height, width, in, out).
 
-    `flattened` is the shape of the map that was made the vector that the layer reads: Keras's has its channels last.
+    `order` tells which of our features each feature is that Keras's layer reads; None where they are the same.
     """
     match value.dim():
         case 4:
@@ -72,10 +88,9 @@ def _in_keras_order(layer: Layer, value: Tensor, flattened: Shape | None) -> Ten
         case 3:
             return value.permute(1, 2, 0).contiguous()
         case 2:
-            inputs = value.reshape(-1, *flattened).permute(0, 2, 3, 1).flatten(1) if flattened else value
-            return inputs.T.contiguous()
-        case 1 if flattened and not layer.neurons and value.numel() > 1:
-            return value.reshape(flattened).permute(1, 2, 0).flatten()
+            return (value if order is None else value[:, order]).T.contiguous()
+        case 1 if order is not None and not layer.neurons and value.numel() == order.numel():
+            return value[order]
     return value
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -26,37 +26,32 @@ LAST: Entry = {"name": "last", "type": "linear", "out_features": 5}
 
 @dataclass(frozen=True)
 class Case:
-    """A layer type with settings besides its example's; the layer is called `TESTED` in `network`."""
+    """A layer type with settings besides its example's, on a map of 8×12×10 or on a vector of 960."""
 
     cls: type[Layer]
-    settings: Mapping[str, Any]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    vector: bool = False
 
     def __str__(self) -> str:
-        return "-".join([self.cls.type, *(f"{key}={value}" for key, value in self.settings.items())])
+        values = (f"{key}={value}" for key, value in self.settings.items())
+        return "-".join([self.cls.type, *values, *(["vector"] if self.vector else [])])
+
+    @cached_property
+    def layers(self) -> list[Entry]:
+        """A convolution, flatten for a vector, and the layer, called `TESTED`; on branches if it reads several."""
+        return layers_ending_in(self.cls, self.settings, [FIRST, FLATTEN] if self.vector else [FIRST])
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether the layer can read what is before it."""
+        return analyse(read_network({"input": INPUT, "layers": self.layers})).broken is None
 
     @cached_property
     def network(self) -> Network:
-        """A convolution, the layer (on branches where it reads several; on a vector where it reads one), `LAST`."""
-        before = [FIRST]
-        if analyse(read_network({"input": INPUT, "layers": self.ending(before)})).broken:
-            before = [FIRST, FLATTEN]
-        layers = self.ending(before)
-        output = analyse(read_network({"input": INPUT, "layers": layers})).output
-        if output is not None and len(output) > 1:
-            layers.append({**FLATTEN, "name": "vector"})
-        return read_network({"input": INPUT, "layers": [*layers, LAST]})
-
-    def ending(self, before: list[Entry]) -> list[Entry]:
-        """Return some layers and this one, which reads the last of them, or branches of it."""
-        layer = {"name": TESTED, "type": self.cls.type, **self.cls.example, **self.settings}
-        if self.cls.fewest_inputs == 1:
-            return [*before, layer]
-        source = before[-1]["name"]
-        branches = [
-            {"name": f"branch{number}", "type": "relu" if number == 1 else "tanh", "inputs": [source]}
-            for number in range(1, self.cls.fewest_inputs + 1)
-        ]
-        return [*before, *branches, {**layer, "inputs": [branch["name"] for branch in branches]}]
+        """These layers, and a linear layer for five classes."""
+        output = analyse(read_network({"input": INPUT, "layers": self.layers})).output
+        vector = [] if output is not None and len(output) == 1 else [{**FLATTEN, "name": "vector"}]
+        return read_network({"input": INPUT, "layers": [*self.layers, *vector, LAST]})
 
     @property
     def preset(self) -> Preset:
@@ -71,15 +66,32 @@ class Case:
     @property
     def layer(self) -> Layer:
         """The layer."""
-        return self.row.layer
+        return self.network.layers[self.network.index(TESTED)]
+
+
+def layers_ending_in(cls: type[Layer], settings: Mapping[str, Any], before: list[Entry]) -> list[Entry]:
+    """Return the layers `before`, and one of a type that reads the last of them, or branches of it."""
+    layer = {"name": TESTED, "type": cls.type, **cls.example, **settings}
+    if cls.fewest_inputs == 1:
+        return [*before, layer]
+    source = before[-1]["name"]
+    branches = [
+        {"name": f"branch{number}", "type": "relu" if number == 1 else "tanh", "inputs": [source]}
+        for number in range(1, cls.fewest_inputs + 1)
+    ]
+    return [*before, *branches, {**layer, "inputs": [branch["name"] for branch in branches]}]
 
 
 def layer_cases() -> Iterator[Case]:
-    """Yield each type with its example's settings, then with every other choice of each setting that has choices."""
+    """Yield each type on what it reads: as in its example, then with each other choice of each setting with choices."""
     for cls in LAYER_TYPES.values():
-        yield Case(cls, {})
-        for key, field in setting_fields(cls).items():
-            for choice in field.metadata["kind"].choices:
-                value = parse_text(choice)
-                if value != cls.example.get(key, field.default):
-                    yield Case(cls, {key: value})
+        for vector in (False, True):
+            if Case(cls, vector=vector).is_readable:
+                yield Case(cls, vector=vector)
+                yield from (Case(cls, settings, vector) for settings in _choices(cls))
+
+
+def _choices(cls: type[Layer]) -> Iterator[Mapping[str, Any]]:
+    for key, one in setting_fields(cls).items():
+        values = map(parse_text, one.metadata["kind"].choices)
+        yield from ({key: value} for value in values if value != cls.example.get(key, one.default))

@@ -9,18 +9,32 @@ from collections.abc import Mapping
 from typing import Any
 
 from alexplore.core.settings import SettingError, found_text, layer_names, nearest, read_settings, read_value
-from alexplore.network.layers.activations import ReLU, Sigmoid, Softmax, Tanh
+from alexplore.network.layers.activations import (
+    ELU,
+    GELU,
+    Hardsigmoid,
+    Hardswish,
+    LeakyReLU,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Tanh,
+)
 from alexplore.network.layers.adaptive_pool2d import AdaptiveAvgPool2d
 from alexplore.network.layers.base import Layer
 from alexplore.network.layers.batch_norm import BatchNorm
 from alexplore.network.layers.conv2d import Conv2d
-from alexplore.network.layers.dropout import Dropout
+from alexplore.network.layers.dropout import Dropout, Dropout2d
 from alexplore.network.layers.flatten import Flatten
+from alexplore.network.layers.group_norm import GroupNorm
 from alexplore.network.layers.linear import Linear
 from alexplore.network.layers.local_response_norm import LocalResponseNorm
 from alexplore.network.layers.merge import Add, Concat, Mul
 from alexplore.network.layers.names import ALLOWED, is_layer_name
 from alexplore.network.layers.pool2d import AvgPool2d, MaxPool2d
+from alexplore.network.layers.prelu import PReLU
 
 LAYER_TYPES: Mapping[str, type[Layer]] = {
     cls.type: cls
@@ -31,10 +45,20 @@ LAYER_TYPES: Mapping[str, type[Layer]] = {
         AdaptiveAvgPool2d,
         LocalResponseNorm,
         BatchNorm,
+        GroupNorm,
         ReLU,
+        ReLU6,
+        LeakyReLU,
+        PReLU,
+        ELU,
+        GELU,
+        SiLU,
+        Hardswish,
         Tanh,
         Sigmoid,
+        Hardsigmoid,
         Dropout,
+        Dropout2d,
         Flatten,
         Linear,
         Softmax,

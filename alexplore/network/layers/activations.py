@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
-from alexplore.core.settings import setting_fields
+from alexplore.core.settings import choice, number, setting, setting_fields
 from alexplore.network.calls import Call, unless
 from alexplore.network.layers.base import Layer, Saved, keras_always
 from alexplore.network.shapes import Shape, Shapes
@@ -48,6 +49,80 @@ class ReLU(Activation):
     keras = Call("layers.ReLU")
 
 
+class ReLU6(Activation):
+    """min(max(0, x), 6)."""
+
+    type = "relu6"
+    title = "min(max(0, x), 6)"
+    overwritable = True
+    torch_name = "nn.ReLU6"
+    keras = Call("layers.ReLU", (), {"max_value": 6.0})
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class LeakyReLU(Activation):
+    """x where x > 0, else negative_slope · x. Source: PyTorch's `LeakyReLU`."""
+
+    type = "leaky_relu"
+    title = "x where x > 0, else negative_slope · x"
+    overwritable = True
+    torch_name = "nn.LeakyReLU"
+    negative_slope: float = setting(number(0), 1e-2, "factor of negative values", brief="slope {:g}")
+
+    def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
+        return [Call("layers.LeakyReLU", (), {"negative_slope": self.negative_slope, **keras_always(self)})]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class ELU(Activation):
+    """x where x > 0, else alpha · (e^x − 1). Source: PyTorch's `ELU`."""
+
+    type = "elu"
+    title = "x where x > 0, else alpha · (e^x − 1)"
+    overwritable = True
+    torch_name = "nn.ELU"
+    alpha: float = setting(number(0), 1.0, "minus the limit for small values")
+
+    def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
+        return [Call("layers.ELU", (), {"alpha": unless(self.alpha, 1.0), **keras_always(self)})]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class GELU(Activation):
+    """x · Φ(x), where Φ is the normal distribution's; `tanh` approximates it. Source: PyTorch's `GELU`."""
+
+    type = "gelu"
+    title = "x · Φ(x), the normal distribution's"
+    overwritable = True
+    torch_name = "nn.GELU"
+    approximate: str = setting(choice("none", "tanh"), "none", "how Φ is approximated", brief="by {}")
+
+    def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
+        if self.approximate == "none":
+            return [Call("layers.Activation", ("gelu",), keras_always(self))]
+        return [Call("GELUByTanh", (), keras_always(self), helper=KERAS_GELU_BY_TANH)]
+
+
+class SiLU(Activation):
+    """x / (1 + e^−x), also called swish."""
+
+    type = "silu"
+    title = "x / (1 + e^−x), swish"
+    overwritable = True
+    torch_name = "nn.SiLU"
+    keras = Call("layers.Activation", ("silu",))
+
+
+class Hardswish(Activation):
+    """x · min(max(0, x + 3), 6) / 6. Source: PyTorch's `Hardswish`."""
+
+    type = "hardswish"
+    title = "x · min(max(0, x + 3), 6) / 6"
+    overwritable = True
+    torch_name = "nn.Hardswish"
+    keras = Call("layers.Activation", ("hard_silu",))
+
+
 class Tanh(Activation):
     """tanh(x)."""
 
@@ -68,11 +143,23 @@ class Sigmoid(Activation):
     keras = Call("layers.Activation", ("sigmoid",))
 
 
+class Hardsigmoid(Activation):
+    """min(max(0, x + 3), 6) / 6. Source: PyTorch's `Hardsigmoid`."""
+
+    type = "hardsigmoid"
+    title = "min(max(0, x + 3), 6) / 6"
+    overwritable = True
+    torch_name = "nn.Hardsigmoid"
+    keras = Call("layers.Activation", ("hard_sigmoid",))
+
+
 class Softmax(Layer):
     """e^x / Σ e^x over the channels or features."""
 
     type = "softmax"
     title = "e^x / Σ e^x"
+    reads_whole_vector = True
+    channels_first = True
     needs_all_values = "it needs all values, before the last layer with weights"
 
     def saved(self, inputs: Shapes, output: Shape, value_bytes: int) -> Saved:
@@ -83,3 +170,14 @@ class Softmax(Layer):
 
     def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
         return [Call("layers.Softmax", (), keras_always(self))]
+
+
+KERAS_GELU_BY_TANH = '''
+@keras.saving.register_keras_serializable()
+class GELUByTanh(layers.Layer):
+    """x · Φ(x), where Φ is approximated by tanh."""
+
+    def call(self, values):
+        return ops.gelu(values, approximate=True)
+
+'''

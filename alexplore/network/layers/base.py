@@ -41,6 +41,9 @@ class Parameters:
 
 NO_PARAMETERS = Parameters()
 
+FP32_BYTES = 4
+"""Of a parameter, and of an activation where PyTorch does not use fewer bits."""
+
 
 @dataclass(frozen=True, slots=True)
 class Extra:
@@ -95,6 +98,9 @@ class Layer:
     neurons: ClassVar[bool] = False
     """Whether its outputs are weighted sums, each a neuron."""
 
+    reads_whole_vector: ClassVar[bool] = False
+    """Whether each of its outputs reads all features of a vector, so that it sees all that they see."""
+
     produces: ClassVar[str | None] = None
     """The setting that holds the number of its output channels or features, None where its input decides."""
 
@@ -109,6 +115,9 @@ class Layer:
 
     can_overwrite: ClassVar[bool] = False
     """Whether PyTorch's module can write its output over its input (`inplace`), because it needs its output alone."""
+
+    channels_first: ClassVar[bool] = False
+    """Whether PyTorch's module writes maps with their channels first in memory; training puts them last again."""
 
     random: ClassVar[bool] = False
     """Whether it draws random numbers while training, which towers that hold the same input would draw differently."""
@@ -221,8 +230,8 @@ class Layer:
         """Return a module that pads the input first, where PyTorch's own layer can't pad like this one."""
         return None
 
-    def torch_expression(self, inputs: Sequence[str]) -> str | None:
-        """Return an expression of the named inputs, for a layer that is no module in PyTorch."""
+    def torch_expression(self, inputs: Sequence[str]) -> Call | str | None:
+        """Return a call or an operation, `a + b`, of the named inputs, for a layer that is no module in PyTorch."""
         return None
 
     def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:

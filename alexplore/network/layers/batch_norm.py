@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from alexplore.core.settings import flag, number, setting
 from alexplore.network.calls import Call, unless
 from alexplore.network.formula import Formula, join_notes, number_text
-from alexplore.network.layers.base import Extra, Layer, Parameters, Saved, keras_always
+from alexplore.network.layers.base import FP32_BYTES, Extra, Layer, Parameters, Saved, keras_always
 from alexplore.network.layers.weighted import FROZEN_NOTE
 from alexplore.network.shapes import Shape, Shapes, elements
-
-FP32_BYTES = 4
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

@@ -1,13 +1,15 @@
-"""Dropout."""
+"""Dropout, of values and of whole channels."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from alexplore.core.settings import number, setting
 from alexplore.network.calls import Call
+from alexplore.network.changes import Change, MoveBefore
 from alexplore.network.layers.base import Extra, Layer, Saved, keras_always
-from alexplore.network.shapes import Shape, Shapes, elements
+from alexplore.network.shapes import Shape, Shapes, elements, require_map
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -16,6 +18,7 @@ class Dropout(Layer):
 
     type = "dropout"
     title = "dropout of values"
+    role = "dropout"
     name_stem = "drop"
     random = True
     p: float = setting(number(0, 1), 0.5, "share of the values set to zero")
@@ -31,3 +34,28 @@ class Dropout(Layer):
 
     def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
         return [Call("layers.Dropout", (self.p,), keras_always(self))]
+
+
+class Dropout2d(Dropout):
+    """While training, set a share `p` of the channels to zero and scale the others by 1 / (1 − p).
+
+    Source: PyTorch's `Dropout2d`; Tompson et al. 2015, "Efficient Object Localization Using Convolutional Networks".
+    """
+
+    type = "dropout2d"
+    title = "dropout of channels"
+
+    def output_shape(self, inputs: Shapes) -> Shape:
+        return require_map(self.name, inputs[0])
+
+    def saved(self, inputs: Shapes, output: Shape, value_bytes: int) -> Saved:
+        return Saved(extras=(Extra("the factor of each channel", output[0]),) if 0 < self.p < 1 else ())
+
+    def fixes(self, inputs: Shapes) -> Iterator[Change]:
+        yield MoveBefore("flatten")
+
+    def torch_call(self, inputs: Shapes) -> Call:
+        return Call("nn.Dropout2d", (), {"p": self.p})
+
+    def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
+        return [Call("layers.SpatialDropout2D", (self.p,), keras_always(self))]

@@ -10,12 +10,10 @@ from typing import Any
 from alexplore.core.settings import choice, integer, number, setting
 from alexplore.network.calls import Call, unless
 from alexplore.network.changes import Change, MoveBefore, Set
-from alexplore.network.layers.base import Extra, Layer, Saved, Unsupported, keras_always
+from alexplore.network.layers.base import FP32_BYTES, Extra, Layer, Saved, Unsupported, keras_always
 from alexplore.network.layers.weighted import nearest_divisor
 from alexplore.network.shapes import Shape, ShapeError, Shapes, elements, require_map
 from alexplore.network.windows import Window, Windows
-
-FP32_BYTES = 4
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from alexplore.core.settings import layer_names, setting
-from alexplore.network.calls import Call
+from alexplore.network.calls import Call, Code
 from alexplore.network.changes import Change, Insert, Produce
 from alexplore.network.formula import Formula, number_text, product_text
 from alexplore.network.layers.base import Layer, Saved, keras_always
@@ -128,8 +128,8 @@ class Concat(Merge):
         rule = f"sum of {what}" + ("·height·width" if positions else "")
         yield Formula("output", expression, elements(output), note, rule)
 
-    def torch_expression(self, inputs: Sequence[str]) -> str:
-        return f"torch.cat([{', '.join(inputs)}], dim=1)"
+    def torch_expression(self, inputs: Sequence[str]) -> Call:
+        return Call("torch.cat", ([Code(name) for name in inputs],), {"dim": 1})
 
     def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
         return [Call("layers.Concatenate", (), keras_always(self))]

@@ -18,6 +18,7 @@ class Weighted(Layer):
     """A layer whose outputs are weighted sums. Its types declare these settings, in their own order."""
 
     neurons = True
+    reads_whole_vector = True
     overwritable = True
     bias: bool
     init: Init | None

@@ -8,7 +8,6 @@ from typing import Any
 from torch import nn
 
 from alexplore.network.shapes import Shapes
-from alexplore.training.kernels.channels_last import Softmax
 from alexplore.training.kernels.convolution import Conv
 from alexplore.training.kernels.lrn import make_response_norm
 from alexplore.training.kernels.pooling import AvgPool, MaxPool
@@ -18,6 +17,5 @@ KERNELS: Mapping[str, Callable[[Any, Shapes], nn.Module]] = {
     "max_pool2d": MaxPool,
     "avg_pool2d": AvgPool,
     "local_response_norm": make_response_norm,
-    "softmax": Softmax,
 }
 """For each type a function of the layer and the shapes of its inputs."""

@@ -128,6 +128,8 @@ def build_layer(layer: Layer, inputs: Shapes, call: Call | None = None) -> nn.Mo
     if layer.type in MERGES:
         return MERGES[layer.type]()
     module = KERNELS[layer.type](layer, inputs) if layer.type in KERNELS else _make(call or layer.torch_call(inputs))
+    if layer.channels_first:
+        module.register_forward_hook(_put_channels_last)
     _initialise(module, layer)
     if not layer.trains:
         module.requires_grad_(False)
@@ -139,6 +141,11 @@ def _make(call: Call) -> nn.Module:
     """Return the module that a call of `torch.nn` makes."""
     made: nn.Module = getattr(nn, call.name.removeprefix("nn."))(*call.arguments, **call.given)
     return made
+
+
+def _put_channels_last(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    """Return maps with their channels last: else the next convolution copies them, and both are kept for backward."""
+    return output.contiguous(memory_format=torch.channels_last) if output.dim() == 4 else output
 
 
 def _initialise(module: nn.Module, layer: Layer) -> None:

@@ -14,19 +14,36 @@ from alexplore.training.model.build import build_layer
 
 Function = Callable[[float], float]
 
+VALUES = [-7.5, -6.0, -3.0, -1.25, -0.5, 0.0, 0.5, 1.25, 3.0, 6.0, 7.5]
 DEFINITIONS: list[tuple[str, Mapping[str, Any], Function]] = [
     ("relu", {}, lambda x: max(0.0, x)),
     ("tanh", {}, math.tanh),
     ("sigmoid", {}, lambda x: 1 / (1 + math.exp(-x))),
+    ("relu6", {}, lambda x: min(max(0.0, x), 6.0)),
+    ("leaky_relu", {}, lambda x: x if x > 0 else 0.01 * x),
+    ("leaky_relu", {"negative_slope": 0.2}, lambda x: x if x > 0 else 0.2 * x),
+    ("elu", {}, lambda x: x if x > 0 else math.exp(x) - 1),
+    ("elu", {"alpha": 0.3}, lambda x: x if x > 0 else 0.3 * (math.exp(x) - 1)),
+    ("gelu", {}, lambda x: x * (1 + math.erf(x / math.sqrt(2))) / 2),
+    (
+        "gelu",
+        {"approximate": "tanh"},
+        lambda x: x / 2 * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
+    ),
+    ("silu", {}, lambda x: x / (1 + math.exp(-x))),
+    ("hardswish", {}, lambda x: x * min(max(0.0, x + 3), 6.0) / 6),
+    ("hardsigmoid", {}, lambda x: min(max(0.0, x + 3), 6.0) / 6),
+    ("prelu", {}, lambda x: x if x > 0 else 0.25 * x),
+    ("prelu", {"init": -0.5}, lambda x: x if x > 0 else -0.5 * x),
+    ("prelu", {"num_parameters": len(VALUES)}, lambda x: x if x > 0 else 0.25 * x),
 ]
-VALUES = [-7.5, -6.0, -3.0, -1.25, -0.5, 0.0, 0.5, 1.25, 3.0, 6.0, 7.5]
 
 
 @pytest.mark.parametrize(("name", "settings", "function"), DEFINITIONS)
 def test_definition(name: str, settings: Mapping[str, Any], function: Function) -> None:
     layer = read_layer({"name": "tested", "type": name, **settings}, "")
     values = torch.tensor([VALUES], dtype=torch.float64)
-    found = build_layer(layer, ((len(VALUES),),))(values.clone()).detach()
+    found = build_layer(layer, ((len(VALUES),),)).double()(values.clone()).detach()
     torch.testing.assert_close(found, torch.tensor([[function(value) for value in VALUES]], dtype=torch.float64))
 
 
