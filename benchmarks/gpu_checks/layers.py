@@ -25,7 +25,7 @@ MAP = (8, 9, 11)  # the input of an example: channels, height, width
 LIMIT = 1e-4
 """Of ‖device − CPU‖ / ‖CPU‖, tensor by tensor. Sums in another order differ by 1e-7 to 1e-5; TF32 by about 3e-4."""
 RANDOM_IMAGES, MEAN_LIMIT = 2048, 0.1
-"""The mean of so many values that are 0 or 2 differs from 1 by 0.01, where whole channels are zeroed, and else by less."""
+"""The mean of so many values that are 0 or 2 differs from 1 by 0.01 if whole channels are zeroed, else by less."""
 HALF_LIMITS = {torch.bfloat16: 2e-2, torch.float16: 3e-3}
 """Four roundings to 8 or 11 significant bits, at most."""
 
