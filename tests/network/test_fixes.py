@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -196,6 +198,63 @@ def test_the_reason_is_told_in_numbers(network: Network, error: str) -> None:
     broken = analyse(network).broken
     assert broken is not None
     assert broken.error == error
+
+
+def joined(type_: str, **changes: dict[str, Any]) -> Network:
+    """Return two branches and a layer that joins them, with changed settings of layers by name."""
+    layers: list[dict[str, Any]] = [
+        {"name": "stem", "type": "conv2d", "out_channels": 4, "kernel_size": 3, "padding": 1},
+        {"name": "conv1", "type": "conv2d", "out_channels": 4, "kernel_size": 3, "padding": 1},
+        {"name": "short", "type": "conv2d", "inputs": ["stem"], "out_channels": 4, "kernel_size": 1},
+        {"name": "join", "type": type_, "inputs": ["conv1", "short"]},
+    ]
+    return read_network({"input": [3, 8, 8], "layers": [{**one, **changes.get(one["name"], {})} for one in layers]})
+
+
+@pytest.mark.parametrize(
+    ("network", "errors"),
+    [
+        (
+            joined("add", conv1={"stride": 2}),
+            [
+                "join adds inputs of one shape, gets conv1 4×4×4, short 4×8×8: "
+                "insert conv2d out_channels 4 kernel_size 1 stride 2 between short and join, "
+                "or insert adaptive_avg_pool2d output_size 4 between short and join"
+            ],
+        ),
+        (
+            joined("add", conv1={"out_channels": 6}),
+            [
+                "join adds inputs of one shape, gets conv1 6×8×8, short 4×8×8: set short's out_channels to 6, or conv1's "
+                "out_channels to 4, or insert conv2d out_channels 6 kernel_size 1 between short and join"
+            ],
+        ),
+        (
+            joined("mul", conv1={"kernel_size": 4}),
+            [
+                "join multiplies inputs of one shape, or of size 1 along an axis, gets conv1 4×7×7, short 4×8×8: "
+                "insert adaptive_avg_pool2d output_size 7 between short and join"
+            ],
+        ),
+        (
+            joined("concat", conv1={"stride": [1, 2]}),
+            [
+                "join concatenates maps of one height and width, gets conv1 4×8×4, short 4×8×8: "
+                "insert adaptive_avg_pool2d output_size [8, 4] between short and join"
+            ],
+        ),
+        (  # each branch has its own reason, and what joins them has none
+            joined("add", conv1={"in_channels": 3}, short={"kernel_size": 9}),
+            [
+                "conv1 expects 3 input channels, gets 4: set in_channels to 4, or stem's out_channels to 3",
+                "short: the window's height 9 is larger than the input's 8: "
+                "set padding to 1, or kernel_size to 8, or input to 3×9×9",
+            ],
+        ),
+    ],
+)
+def test_branches_that_do_not_join(network: Network, errors: list[str]) -> None:
+    assert [row.error for row in analyse(network).rows if row.error] == errors
 
 
 @pytest.mark.parametrize("size", [64, 100, 223, 224, 225, 230, 300])
