@@ -29,6 +29,7 @@ from alexplore.network.layers.conv2d import Conv2d
 from alexplore.network.layers.dropout import Dropout, Dropout2d
 from alexplore.network.layers.flatten import Flatten
 from alexplore.network.layers.group_norm import GroupNorm
+from alexplore.network.layers.layer_norm import LayerNorm
 from alexplore.network.layers.linear import Linear
 from alexplore.network.layers.local_response_norm import LocalResponseNorm
 from alexplore.network.layers.merge import Add, Concat, Mul
@@ -46,6 +47,7 @@ LAYER_TYPES: Mapping[str, type[Layer]] = {
         LocalResponseNorm,
         BatchNorm,
         GroupNorm,
+        LayerNorm,
         ReLU,
         ReLU6,
         LeakyReLU,
