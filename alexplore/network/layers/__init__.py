@@ -22,7 +22,7 @@ from alexplore.network.layers.activations import (
     Softmax,
     Tanh,
 )
-from alexplore.network.layers.adaptive_pool2d import AdaptiveAvgPool2d
+from alexplore.network.layers.adaptive_pool2d import AdaptiveAvgPool2d, AdaptiveMaxPool2d
 from alexplore.network.layers.base import Layer
 from alexplore.network.layers.batch_norm import BatchNorm
 from alexplore.network.layers.conv2d import Conv2d
@@ -44,6 +44,7 @@ LAYER_TYPES: Mapping[str, type[Layer]] = {
         MaxPool2d,
         AvgPool2d,
         AdaptiveAvgPool2d,
+        AdaptiveMaxPool2d,
         LocalResponseNorm,
         BatchNorm,
         GroupNorm,
