@@ -22,7 +22,8 @@ class MaxPool(nn.MaxPool2d):
         """Pool (N, C, H, W)."""
         if self.sides:
             input = F.pad(input, self.sides, value=-torch.inf)
-        return super().forward(input)
+        pooled: Tensor = super().forward(input)
+        return pooled
 
 
 class AvgPool(nn.AvgPool2d):
