@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from alexplore.network.graph import Network
 from alexplore.presets.recipe import Recipe
-from alexplore.training.data import Dataset, Preprocess, Resident
+from alexplore.training.data import Dataset, Preprocess, ResidentSplit
 from alexplore.training.loop import Objective
 from alexplore.training.metrics import StepLog
 from alexplore.training.model.build import build
@@ -30,7 +30,7 @@ RECIPES: list[dict[str, Any]] = [
 
 def made(changes: dict[str, Any], small: Network, device: torch.device) -> tuple[Recipe, Preprocess]:
     recipe = Recipe(**changes)
-    none = Resident(torch.zeros(0, 1, 12, 12, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64), CPU)
+    none = ResidentSplit(torch.zeros(0, 1, 12, 12, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64), CPU)
     dataset = Dataset("none", tuple("0123456789"), 1, (0.5,), (0.2,), none, none, size=(12, 12))
     return recipe, Preprocess(recipe, small.input, dataset, device)
 
