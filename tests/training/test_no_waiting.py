@@ -92,7 +92,7 @@ def test_what_a_step_sends_to_a_gpu_is_not_waited_for(changes: dict[str, Any], s
 def test_batches_that_sit_on_a_gpu_are_not_waited_for() -> None:
     gpu = torch.device("cuda", 0)
     with FakeTensorMode(allow_non_fake_inputs=True):
-        split = Resident(torch.zeros(8, 1, 4, 4, dtype=torch.uint8), torch.zeros(8, dtype=torch.int64), gpu)
+        split = ResidentSplit(torch.zeros(8, 1, 4, 4, dtype=torch.uint8), torch.zeros(8, dtype=torch.int64), gpu)
         with Copies() as copies:
             images, labels = next(split.batches(torch.arange(8), 4))
     assert images.device == labels.device == gpu
