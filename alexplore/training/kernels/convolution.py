@@ -19,6 +19,7 @@ from alexplore.network.layers.conv2d import MOST_GROUPS_APART, Conv2d
 from alexplore.network.shapes import Shapes
 from alexplore.network.windows import pair
 from alexplore.training.kernels import winograd
+from alexplore.training.kernels.padding import pad
 from alexplore.training.kernels.winograd import tile_outputs
 
 Pair = tuple[int, int]
@@ -47,7 +48,7 @@ class Conv(nn.Conv2d):
 
     def __init__(self, layer: Conv2d, inputs: Shapes) -> None:
         (shape,) = inputs
-        self.sides = layer.padded_sides(inputs)
+        self.sides, self.mode = layer.padded_sides(inputs), layer.padding_mode
         padding = (0, 0) if self.sides else pair(layer.torch_padding_setting(inputs) or 0)
         geometry = Geometry(pair(layer.stride), padding, pair(layer.dilation))
         super().__init__(
@@ -66,7 +67,7 @@ class Conv(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         """Convolve (N, C, H, W)."""
         if self.sides:
-            input = F.pad(input, self.sides)
+            input = pad(input, self.sides, self.mode)
         if input.device.type != "cpu" or self.groups > MOST_GROUPS_APART:
             return super().forward(input)
         inputs = input.chunk(self.groups, 1)
