@@ -1,12 +1,13 @@
-# `make run` opens the app (without a terminal: prints a table and trains for an epoch); `make test` checks everything.
-# Both set themselves up: a virtual environment in .venv, installed once and again when pyproject.toml changes.
+# `make run` opens the app (without a terminal: prints a table and trains for an epoch); `make test` checks everything,
+# `make check` in under a minute all but the heavy tests (see CONTRIBUTING.md). Each sets itself up: a virtual
+# environment in .venv, installed once, and again when pyproject.toml changes.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run test lint types contracts tests picture clean
+.PHONY: run check test lint types contracts light-tests tests golden picture clean
 
 run: $(INSTALLED)
 	@if [ -t 0 ] && [ -t 1 ]; then \
@@ -14,6 +15,9 @@ run: $(INSTALLED)
 	else \
 		$(BIN)/alexplore shapes --preset paper && $(BIN)/alexplore train --preset fmnist-28 --epochs 1; \
 	fi
+
+check: $(INSTALLED)
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync lint types contracts light-tests
 
 test: lint types contracts tests
 
@@ -27,8 +31,14 @@ types: $(INSTALLED)
 contracts: $(INSTALLED)
 	$(BIN)/lint-imports
 
+light-tests: $(INSTALLED)
+	$(BIN)/pytest -n 2 --dist worksteal -m "not heavy"
+
 tests: $(INSTALLED)
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
+
+golden: $(INSTALLED)
+	$(BIN)/pytest -n 2 --update-golden -m golden
 
 picture: $(INSTALLED)
 	$(BIN)/python -m docs.picture

@@ -25,7 +25,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import psutil
 import torch
@@ -34,6 +33,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 from torchvision import transforms  # type: ignore[import-untyped]
+from worker_loop import open_trainer, train_epoch
 
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network
@@ -52,11 +52,8 @@ from alexplore.runs.lines import LineReader
 from alexplore.runs.protocol import PrecisionEvent
 from alexplore.runs.status import read_status
 from alexplore.training import hardware, loop, session
-from alexplore.training.data import Dataset, Resident
-from alexplore.training.parallel.ranks import ALONE
+from alexplore.training.data import Dataset, ResidentSplit
 from alexplore.training.precision import matmul_peak
-from alexplore.training.run_writer import RunWriter, read_history
-from alexplore.training.signals import Signals
 
 CPU = torch.device("cpu")
 STEPS = 2  # a turn
@@ -116,33 +113,21 @@ def made(preset: str, count: int) -> tuple[Tensor, Tensor]:
     return images, torch.randint(0, classes, (count,))
 
 
-class NoSignals(Signals):
-    """This process keeps its own."""
-
-    def __init__(self) -> None:
-        self.stop = False
-        self.on_stop = lambda: None
-
-
 @contextmanager
 def trainer(preset: str, images: Tensor, labels: Tensor) -> Iterator[tuple[loop.Trainer, PrecisionEvent]]:
     """The worker's trainer with all that goes with it, stopped where its first epoch would begin."""
     loaded = load_preset(preset)
-    resident = Resident(images, labels, CPU)
+    resident = ResidentSplit(images, labels, CPU)
     classes = tuple(map(str, range(int(labels.max()) + 1)))
     mean = (0.5,) * images.shape[1]
     dataset = Dataset("made", classes, images.shape[1], mean, mean, resident, resident)
-    kept: list[loop.Trainer] = []
-    opening = patch.object(session, "open_dataset", lambda *_: dataset)
-    training = patch.object(loop.Trainer, "train", lambda self: kept.append(self))  # noqa: PLW0108 (a method is bound)
-    with opening, training, tempfile.TemporaryDirectory() as folder:
-        recipe = replace(loaded.recipe, epochs=1000, normalize="dataset", resize=None, random_crop=False)
-        config = RunConfig(preset, loaded.network, recipe, Hardware(device="cpu"), DataSource())
-        run = create_run(config, Path(folder), "run")
-        session.train(run, config, ALONE, CPU, RunWriter(run, 0), read_history(run), NoSignals())
-        chosen = read_history(run).last(PrecisionEvent)
+    recipe = replace(loaded.recipe, epochs=1000, normalize="dataset", resize=None, random_crop=False)
+    config = RunConfig(preset, loaded.network, recipe, Hardware(device="cpu"), DataSource())
+    with tempfile.TemporaryDirectory() as folder:
+        trained, history = open_trainer(config, Path(folder), "run", CPU, dataset)
+        chosen = history.last(PrecisionEvent)
         assert chosen is not None
-        yield kept[0], chosen
+        yield trained, chosen
 
 
 def tutorial(preset: str) -> None:
@@ -189,12 +174,6 @@ def tutorials(preset: str) -> Iterator[Callable[[], float]]:
         process.wait()
 
 
-def epoch(trained: loop.Trainer) -> None:
-    """The worker's loop over all images once: batches, preprocessing, updates, metrics, control."""
-    trained.progress = replace(trained.progress, step=0)
-    trained._train_epoch()
-
-
 def seconds(task: Callable[[], object]) -> float:
     """That a task takes."""
     started = time.perf_counter()
@@ -209,7 +188,7 @@ def against_tutorials(preset: str, turns: int) -> None:
     with trainer(preset, images, labels) as (trained, choice), tutorials(preset) as theirs:
         precision = choice.precision
         flops = session._training_flops(load_preset(preset).network)
-        ours = partial(epoch, trained)
+        ours = partial(train_epoch, trained)
         seconds(ours), theirs()
         taken = []
         for _ in range(turns):
@@ -252,7 +231,7 @@ def costs(turns: int) -> None:
         for turn in range(turns + 1):
             spent[0], started = 0.0, time.perf_counter()
             while time.perf_counter() - started < 3:
-                epoch(trained)
+                train_epoch(trained)
             if turn:
                 shares.append(spent[0] / (time.perf_counter() - started))
     print(f"fmnist-28: metrics and control take {statistics.median(shares):.2%} of the time (goal {COST_GOAL:.0%})")

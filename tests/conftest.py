@@ -1,7 +1,8 @@
 """Fixtures of all tests: folders of their own, small networks, the command line; and which tests are heavy.
 
-`make check` leaves out the heavy tests: those that start a process or train. A test is heavy if it uses the fixture
-`heavy`, itself or through a fixture such as `alexplore`, or if it is in one of the `HEAVY_FOLDERS`.
+`make check` leaves out the heavy tests: those that start a process, train, or run a network of full size. A test is
+heavy if it uses the fixture `heavy`, itself or through a fixture such as `alexplore`, if it is in one of the
+`HEAVY_FOLDERS`, or if a preset that it runs is large (`tests.support.networks.presets_to_run`).
 """
 
 from __future__ import annotations
@@ -31,16 +32,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the heavy tests."""
+    """Mark the heavy tests, and those with golden texts."""
     for item in items:
-        folder = item.path.relative_to(ROOT).parts[0]
-        if folder in HEAVY_FOLDERS or "heavy" in getattr(item, "fixturenames", ()):
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if "heavy" in fixtures or item.path.relative_to(ROOT).parts[0] in HEAVY_FOLDERS:
             item.add_marker(pytest.mark.heavy)
+        if "golden" in fixtures:
+            item.add_marker(pytest.mark.golden)
 
 
 @pytest.fixture
 def heavy() -> None:
-    """Mark the tests that use this, in whatever way, as heavy: they start a process or train."""
+    """Mark the tests that use this fixture, also through another one, as heavy."""
 
 
 @pytest.fixture(autouse=True)
@@ -92,6 +95,12 @@ def config(tiny: Network) -> RunConfig:
 
 
 @pytest.fixture
-def alexplore(heavy: None) -> Alexplore:
+def alexplore_process(heavy: None) -> Alexplore:
     """Return what runs the command line in a process of its own, without a terminal."""
     return run_alexplore
+
+
+@pytest.fixture
+def alexplore(alexplore_process: Alexplore) -> Alexplore:
+    """Return what runs the command line: a process here, the test's own process in `tests/cli` and `tests/runs`."""
+    return alexplore_process

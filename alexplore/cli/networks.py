@@ -14,9 +14,11 @@ from alexplore.core.errors import DONE, FAILED, WRONG_USE
 from alexplore.network.analysis import Analysis, analyse
 from alexplore.network.graph import parse_input
 from alexplore.presets.library import find_preset, load_preset
+from alexplore.presets.optimizers import OPTIMIZERS
+from alexplore.presets.precisions import PRECISIONS
 from alexplore.presets.preset import Preset
 from alexplore.presets.reader import read_preset
-from alexplore.presets.recipe import OPTIMIZERS, PRECISIONS, change_recipe
+from alexplore.presets.recipe import change_recipe
 
 PresetOption = Annotated[
     str, typer.Option("--preset", "-p", metavar="P", help="A preset's name, or a path to its file.")
@@ -68,9 +70,7 @@ def shapes(
     ] = None,
     precision: Annotated[
         str | None,
-        typer.Option(
-            metavar="|".join(PRECISIONS), help="For training memory, else the recipe's; auto is reckoned as fp32."
-        ),
+        typer.Option(metavar="|".join(PRECISIONS), help="For training memory, else the recipe's; auto counts as fp32."),
     ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="The arithmetic behind every number, of LAYER or of all of them.")

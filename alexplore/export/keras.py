@@ -8,7 +8,17 @@ from __future__ import annotations
 import re
 
 from alexplore.export.errors import ExportError
-from alexplore.export.python_code import call, call_arguments, heading, helpers_text, quoted, variables
+from alexplore.export.python_code import (
+    WIDTH,
+    Argument,
+    call,
+    call_arguments,
+    heading,
+    helpers_text,
+    one_line,
+    quoted,
+    variables,
+)
 from alexplore.network.analysis import Analysis
 from alexplore.network.calls import Call
 from alexplore.network.layers.base import Unsupported
@@ -66,8 +76,17 @@ def _functional(preset: Preset, rows: tuple[Row, ...], calls: list[list[Call]], 
     text = f"    {images} = {_input(preset)}\n"
     for row, of_row in zip(rows, calls, strict=True):
         read = [names[source] for source in row.sources]
-        value = read[0] if row.layer.most_inputs == 1 else f"[{', '.join(read)}]"
+        output = names[row.index - 1]
+        value: Argument = read[0] if row.layer.most_inputs == 1 else read
         for made in of_row:
-            text += call(made.name, call_arguments(made), 4, f"{names[row.index - 1]} = ", f"({value})")
-            value = names[row.index - 1]
+            text += _applied(made, value, f"{output} = ")
+            value = output
     return text + f"    return keras.Model({images}, {names[len(rows) - 1]}, name={quoted(name)})\n\n\n"
+
+
+def _applied(made: Call, value: Argument, before: str) -> str:
+    """Return a statement that makes a layer and calls it with `value`; a list that is too long has a line an item."""
+    start = f"{made.name}({', '.join(map(one_line, call_arguments(made)))})"
+    if isinstance(value, list) and len(f"    {before}{start}(") <= WIDTH:
+        return call(start, [value], 4, before)
+    return call(made.name, call_arguments(made), 4, before, f"({one_line(value)})")

@@ -37,23 +37,56 @@ def heading(preset: Preset, rows: tuple[Row, ...], to: str) -> str:
     return '"""' + "\n\n".join(textwrap.fill(line, WIDTH) for line in lines if line) + '\n"""\n'
 
 
-def call(name: str, arguments: Iterable[str], indent: int, before: str = "", after: str = "") -> str:
-    """`before name(arguments) after` on one line where it fits, else with a line for each argument.
+Argument = str | list[str]
+"""An argument as it is written; a list argument by its items."""
+
+
+def call(name: str, arguments: Iterable[Argument], indent: int, before: str = "", after: str = "") -> str:
+    """Return `before name(arguments) after`, on one line where it fits, else with a line for each argument.
 
     The comma after the last argument keeps it so under any line length.
     """
-    arguments = list(arguments)
+    return _bracketed(f"{before}{name}(", list(arguments), f"){after}", indent)
+
+
+def assignment(target: str, value: Call | str, indent: int) -> str:
+    """Return `target = value`, for a call or an operation, as ruff formats it."""
+    if isinstance(value, Call):
+        return call(value.name, call_arguments(value), indent, f"{target} = ")
     space = " " * indent
-    line = f"{space}{before}{name}({', '.join(arguments)}){after}"
+    if len(f"{space}{target} = {value}") <= WIDTH:
+        return f"{space}{target} = {value}\n"
+    first, *rest = value.split()
+    lines = [first, *(f"{operator} {operand}" for operator, operand in zip(rest[::2], rest[1::2], strict=True))]
+    if len(f"{space}    {value}") <= WIDTH:
+        lines = [value]
+    return f"{space}{target} = (\n" + "".join(f"{space}    {line}\n" for line in lines) + f"{space})\n"
+
+
+def _bracketed(opening: str, items: list[Argument], closing: str, indent: int) -> str:
+    """Return items in brackets, on one line where they fit, else with a line and a comma for each."""
+    space = " " * indent
+    line = f"{space}{opening}{', '.join(map(one_line, items))}{closing}"
     if len(line) <= WIDTH:
         return f"{line}\n"
-    lines = [f"{space}{before}{name}(", *(f"{space}    {argument}," for argument in arguments), f"{space}){after}"]
-    return "\n".join(lines) + "\n"
+    lines = (
+        _bracketed("[", list(item), "],", indent + 4) if isinstance(item, list) else f"{space}    {item},\n"
+        for item in items
+    )
+    return f"{space}{opening}\n{''.join(lines)}{space}{closing}\n"
 
 
-def call_arguments(made: Call) -> list[str]:
+def one_line(argument: Argument) -> str:
+    """Return an argument on one line."""
+    return f"[{', '.join(argument)}]" if isinstance(argument, list) else argument
+
+
+def call_arguments(made: Call) -> list[Argument]:
     """Return the arguments of a call as they are written."""
-    return [*map(_literal, made.arguments), *(f"{key}={_literal(value)}" for key, value in made.given.items())]
+    positional: list[Argument] = [
+        [_literal(item) for item in value] if isinstance(value, list) else _literal(value) for value in made.arguments
+    ]
+    return [*positional, *(f"{key}={_literal(value)}" for key, value in made.given.items())]
 
 
 def _literal(value: Any) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from alexplore.export.python_code import call, call_arguments, class_name, heading, helpers_text, variables
+from alexplore.export.python_code import assignment, call, call_arguments, class_name, heading, helpers_text, variables
 from alexplore.network.analysis import Analysis
 from alexplore.network.calls import Call
 from alexplore.network.graph import Network
@@ -75,11 +75,14 @@ def _module(preset: Preset, rows: tuple[Row, ...], modules: list[Modules]) -> st
     text += "\n    def forward(self, images: Tensor) -> Tensor:\n"
     names = variables(preset.network, "images")
     for row, of_row in zip(rows, modules, strict=True):
-        read = [names[source] for source in row.sources]
-        value = row.layer.torch_expression(read) or read[0]
+        read, output = [names[source] for source in row.sources], names[row.index - 1]
+        expression = row.layer.torch_expression(read)
+        if expression is not None:
+            text += assignment(output, expression, 8)
+        value = read[0]
         for name, _ in of_row:
-            value = f"self.{name}({value})"
-        text += f"        {names[row.index - 1]} = {value}\n"
+            text += call(f"self.{name}", [value], 8, f"{output} = ")
+            value = output
     return text + f"        return {names[len(rows) - 1]}\n"
 
 

@@ -10,6 +10,9 @@ from alexplore.network.quantities import COLUMNS, NOTHING, OF_LAYERS, TOTALS, Va
 from alexplore.network.row import Row
 from alexplore.presets.preset import Preset
 
+OF_TOWERS = ("exchange_bytes",)
+"""Totals that `shapes --json` leaves to the layers: few networks have towers."""
+
 
 def shapes_dict(preset: Preset, analysis: Analysis, batch: int = 1) -> dict[str, Any]:
     """Return what `alexplore shapes --json` prints.
@@ -19,14 +22,14 @@ def shapes_dict(preset: Preset, analysis: Analysis, batch: int = 1) -> dict[str,
     null; `partial` tells that the totals leave it out.
     """
     recipe = preset.recipe
-    memory = analysis.memory(batch, recipe.optimizer, recipe.momentum, recipe.activation_bits)
+    memory = analysis.memory(batch, recipe.optimizer_state, recipe.activation_bits)
     return {
         "preset": preset.name,
         "input": list(analysis.network.input),
         "batch": batch,
         "layers": [_layer(row, analysis, batch) for row in analysis.rows],
         "totals": {
-            **{quantity.key: total_value(quantity, analysis, batch) for quantity in TOTALS},
+            **{one.key: total_value(one, analysis, batch) for one in TOTALS if one.key not in OF_TOWERS},
             "training_bytes": memory.total,
             "partial": analysis.totals.partial,
         },
@@ -85,7 +88,7 @@ def _number_text(value: Value, nothing: str = NOTHING) -> str:
     """Return an exact number with thousands' commas, or a shape."""
     if value is None:
         return nothing
-    return "×".join(f"{item:,}" for item in value) if isinstance(value, tuple) else f"{value:,}"
+    return "×".join(map(str, value)) if isinstance(value, tuple) else f"{value:,}"
 
 
 def _settings_text(row: Row) -> str:

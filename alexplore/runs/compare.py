@@ -51,7 +51,7 @@ def _compare_layers(snapshots: Sequence[Snapshot]) -> list[ComparedRow]:
             rows += _differing([{f"{name}.{key}": value for key, value in layer.settings().items()} for layer in there])
         else:
             texts = [None if layer is None else f"{layer.type} {layer.summary()}".rstrip() for layer in layers]
-            rows.append(ComparedRow(name, tuple(texts), tuple(text or "–" for text in texts)))
+            rows.append(ComparedRow(f"layer {name}", tuple(texts), tuple(text or "–" for text in texts)))
     return rows
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from alexplore.core.formatting import duration_text
+from alexplore.presets.precisions import MARGIN
 from alexplore.runs.protocol import (
     METRICS,
     CheckpointEvent,
@@ -146,8 +148,25 @@ def _dataset(event: DatasetEvent) -> str:
 def _precision(event: PrecisionEvent) -> str:
     if not event.seconds:
         return f"precision {event.precision}" + (", as before" if event.kept else "")
-    timings = ", ".join(f"{name} {1000 * seconds:.0f} ms" for name, seconds in event.seconds.items())
-    return f"forward and backward pass over {event.images} images: {timings}; training in {event.precision}"
+    if "fp32" not in event.seconds or "bf16" not in event.seconds:
+        return f"training in {event.precision}"
+    exact, faster = event.seconds["fp32"], event.seconds["bf16"]
+    speedup = event.speedup or max(exact, 1e-9) / max(faster, 1e-9)
+    compared = _faster_text("bf16", "fp32", speedup) if speedup >= 1 else _faster_text("fp32", "bf16", 1 / speedup)
+    if event.precision == "fp32" and speedup >= 1:
+        compared += f", less than the {MARGIN - 1:.0%} needed"
+    decimals = 0 if min(exact, faster) >= 0.01 else 2
+    timings = " and ".join(f"{1000 * seconds:.{decimals}f}" for seconds in (exact, faster))
+    timings = f"fp32 and bf16: {timings} ms for {event.images} images"
+    kept = ", as in the first attempt" if event.kept else ""
+    return f"{compared} ({timings}): training in {event.precision}{kept}"
+
+
+def _faster_text(one: str, other: str, speedup: float) -> str:
+    """Return `bf16 is 6% faster than fp32`, rounded down."""
+    if speedup >= 2:
+        return f"{one} is {math.floor(10 * speedup) / 10:g} times as fast as {other}"
+    return f"{one} is {math.floor(100 * (speedup - 1) + 1e-6)}% faster than {other}"
 
 
 def _start(event: StartEvent) -> str:

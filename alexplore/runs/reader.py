@@ -90,7 +90,8 @@ class MetricValues:
         if line.step < self._step:
             self._last = {key: entry for key, entry in self._last.items() if entry[0] <= line.step}
         self._step = line.step
-        self._last.update({key: (line.step, value) for key, value in line.values.items()})
+        for key, value in line.values.items():
+            self._last[key] = (line.step, value)
 
     def add_event(self, line: EventLine) -> None:
         """Take the values of an event, if it has some."""

@@ -44,11 +44,6 @@ class RunList:
         return [_summary(reader, values) for reader, values in self._runs.values()]
 
 
-def summarise(run: RunDirectory) -> Summary:
-    """Return the summary of one run."""
-    return RunList().summarise([run])[0]
-
-
 def _summary(reader: RunReader, values: MetricValues) -> Summary:
     status = reader.status()
     for event in reader.events():

@@ -144,8 +144,9 @@ class Watch:
 
     def _add_metrics(self, line: MetricsLine) -> None:
         self._values.add_metrics(line)
-        for key in METRICS.keys() & line.values.keys():
-            put_at_step(self._points.setdefault(key, {}), line.step, (line.epoch, line.values[key]))
+        for key, value in line.values.items():
+            if key in METRICS:
+                put_at_step(self._points.setdefault(key, {}), line.step, (line.epoch, value))
         if self._pace and line.epoch < self._pace[-1][1]:  # resumed from an earlier step
             self._pace.clear()
         self._pace.append((line.head.time, line.epoch))

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
 
 import torch
-from torch import Tensor, nn
 
 from alexplore.core.atomic_files import write_atomically
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network
-from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import RunConfig
 from alexplore.runs.control import Request, pending
 from alexplore.runs.directory import RunDirectory
@@ -26,7 +22,7 @@ from alexplore.runs.protocol import (
     WarningEvent,
 )
 from alexplore.training import checkpoint
-from alexplore.training.data import Dataset, Preprocess, left_out, open_dataset
+from alexplore.training.data import Dataset, Preprocess, damaged_text, open_dataset
 from alexplore.training.errors import Stopped
 from alexplore.training.hardware import device_name, set_threads
 from alexplore.training.loop import Objective, Progress, Trainer
@@ -35,16 +31,13 @@ from alexplore.training.model.shared_batch_norm import share_statistics
 from alexplore.training.nonfinite import Guard
 from alexplore.training.optim import make_optimizer
 from alexplore.training.parallel.ranks import Ranks
-from alexplore.training.parallel.towers import TowerState, build_tower, count_anew
-from alexplore.training.precision import CANDIDATES, PLAIN, Precision, matmul_peak, time_each
+from alexplore.training.parallel.towers import TowerState, build_tower
+from alexplore.training.precision import Precision
+from alexplore.training.precision_choice import choose_precision, kept_choice
 from alexplore.training.randomness import seed_for
 from alexplore.training.run_writer import History, RunWriter
 from alexplore.training.signals import Signals
 from alexplore.training.sync_points import Pulse
-
-FEW_IMAGES = 4
-PLAINEST = "fp32"
-CLEARLY = 1.1  # times as fast: timings of one run and the next differ by as much
 
 
 def train(
@@ -105,10 +98,10 @@ def train(
     if saved is not None:
         held.load_weights(model, saved.weights)
 
-    choice = _kept_choice(recipe, device, history)
+    choice = kept_choice(recipe, device, history.last(PrecisionEvent))
     if choice is None:
-        starting("measuring precision" if recipe.precision == "auto" else "measuring the machine")
-        choice = _measured_choice(recipe, model, dataset, preprocess, ranks)
+        starting("timing fp32 and bf16" if recipe.precision == "auto" else "timing a matrix multiplication")
+        choice = choose_precision(recipe, model, dataset, preprocess, ranks)
     journal.event(choice)
     precision = Precision(choice.precision, device)
 
@@ -135,7 +128,7 @@ def train(
     )
     begun = True
     for path, reason in {**dataset.train.damaged, **dataset.val.damaged}.items():
-        report(left_out(path, reason))
+        report(damaged_text(path, reason))
     Trainer(
         run=run,
         recipe=recipe,
@@ -176,61 +169,6 @@ def _open_data(
     sizes = len(dataset.train), len(dataset.val), len(dataset.classes)
     journal.event(DatasetEvent(dataset.name, *sizes, synthetic=dataset.synthetic))
     return dataset, Preprocess(config.recipe, config.network.input, dataset, device)
-
-
-def _kept_choice(recipe: Recipe, device: torch.device, history: History) -> PrecisionEvent | None:
-    """Return the precision that an earlier attempt chose on such a device, with its timings; None without one."""
-    earlier = history.last(PrecisionEvent)
-    if earlier is None or earlier.device != device.type or recipe.precision not in ("auto", earlier.precision):
-        return None
-    return replace(earlier, kept=True)
-
-
-def _measured_choice(
-    recipe: Recipe, model: nn.Module, dataset: Dataset, preprocess: Preprocess, ranks: Ranks
-) -> PrecisionEvent:
-    """The precision to train in: the recipe's, or the one whose steps on a real batch are the faster on all ranks."""
-    device = preprocess.device
-    images, seconds = 0, dict[str, float]()
-    name = recipe.precision
-    if name == "auto":
-        images, seconds = _time_precisions(recipe, model, dataset, preprocess, ranks)
-        fastest = min(CANDIDATES, key=lambda candidate: seconds[candidate])
-        name = fastest if seconds[fastest] * CLEARLY < seconds[PLAINEST] else PLAINEST
-    peak = matmul_peak(device, name)
-    return PrecisionEvent(name, device.type, peak, images, seconds)
-
-
-def _time_precisions(
-    recipe: Recipe, model: nn.Module, dataset: Dataset, preprocess: Preprocess, ranks: Ranks
-) -> tuple[int, dict[str, float]]:
-    """How many images were taken, and the seconds of a forward and a backward pass over them; the model stays as it is.
-
-    They are this rank's share of a batch, or a few where those show one way to be twice as fast or more: on some
-    processors a whole batch in bf16 would take minutes.
-    """
-    share = min(ranks.share_size(recipe.batch_size), len(dataset.train))
-    images, labels = next(dataset.train.batches(torch.arange(share), share))
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    model.train()
-    count, seconds = 0, dict[str, float]()
-    few = preprocess.device.type == "cpu" and recipe.batch_size > FEW_IMAGES * ranks.data_size  # the same on all ranks
-    for count in (min(FEW_IMAGES, share), share) if few else (share,):
-        inputs = preprocess.train(images[:count], seed=0)
-
-        def task(name: str, inputs: Tensor = inputs, labels: Tensor = labels[:count]) -> None:
-            loss, _ = Objective(model, recipe, Precision(name, preprocess.device))(inputs, labels)
-            loss.backward()
-            model.zero_grad()
-
-        seconds = time_each({name: partial(task, name) for name in CANDIDATES}, preprocess.device, ranks.slowest)
-        if max(seconds.values()) > PLAIN * min(seconds.values()):
-            break
-    with torch.no_grad():
-        for name, buffer in model.named_buffers():
-            buffer.copy_(buffers[name])
-    count_anew(model)
-    return count, {name: round(value, 6) for name, value in seconds.items()}
 
 
 def _training_flops(network: Network) -> int:

@@ -26,9 +26,11 @@ class EditInProgress:
     def __init__(self, edit: Edit, before: Analysis) -> None:
         self.edit = edit
         self.form = edit.new_form()
-        self._start = analyse(edit.network(self.form.values), before)
-        self.candidate: Network | None = self._start.network
+        network = edit.network(self.form.values)
+        self._start = before if network == before.network else analyse(network, before)
+        self.candidate: Network | None = network
         self.analysis = self._start
+        self._show_broken()
 
     def preview(self, values: Mapping[str, Any]) -> bool:
         """Analyse the network that `values` make; return whether that is another one than before."""
@@ -40,9 +42,13 @@ class EditInProgress:
             self.form.set_error(str(error))
         else:
             self.analysis = analyse(self.candidate, self.analysis)
-            broken = self.analysis.broken
-            self.form.set_error((broken.error or "") if broken else "")
+            self._show_broken()
         return (self.candidate is None, self.analysis) != shown
+
+    def _show_broken(self) -> None:
+        """Set the form's error to that of a broken layer, if there is one."""
+        broken = self.analysis.broken
+        self.form.set_error((broken.error or "") if broken else "")
 
 
 class EditSession:

@@ -5,16 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.support.command_line import run_here
-from tests.support.processes import Alexplore, run_alexplore
+from tests.support.processes import Alexplore
 
 
 @pytest.fixture
 def alexplore() -> Alexplore:
     """Return what runs the command line in this process, without a terminal."""
     return run_here
-
-
-@pytest.fixture
-def alexplore_process(heavy: None) -> Alexplore:
-    """Return what runs the command line in a process of its own, for what depends on the process."""
-    return run_alexplore

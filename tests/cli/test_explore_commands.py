@@ -33,8 +33,8 @@ def test_shapes_json_is_the_contract(alexplore: Alexplore) -> None:
     assert conv1["settings"]["kernel_size"] == 11
     del conv1["settings"]
     assert conv1 == {
-        "index": 1, "name": "conv1", "type": "conv2d", "output": [96, 55, 55], "params": 34944,
-        "trainable_params": 34944, "macs": 105415200, "connections": 55 * 55 * (11 * 11 * 3 + 1) * 96,
+        "index": 1, "name": "conv1", "type": "conv2d", "inputs": ["input"], "output": [96, 55, 55],
+        "params": 34944, "trainable_params": 34944, "macs": 105415200, "connections": 55 * 55 * (11 * 11 * 3 + 1) * 96,
         "neurons": 290400, "activation_bytes": 4 * 290400, "receptive_field": 11, "jump": 4, "exchange_bytes": 0,
         "error": None,
     }  # fmt: skip

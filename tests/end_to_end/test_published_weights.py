@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torchvision.models import AlexNet_Weights, alexnet  # type: ignore[import-untyped]
 
 from tests.support.processes import Alexplore
 
 
 def test_a_file_of_weights_needs_no_run(alexplore: Alexplore, tmp_path: Path) -> None:
+    from torchvision.models import AlexNet_Weights, alexnet  # type: ignore[import-untyped]
+
     torch.manual_seed(3)
     model = alexnet().eval()  # the published ones can't be had without a network; theirs have the same names and shapes
     weights = tmp_path / "alexnet-owt.pth"

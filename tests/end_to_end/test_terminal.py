@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,8 +124,8 @@ def test_explore_edit_train_quit_come_back_stop_resume(
     wait_for_worker(run, lambda: read_status(run).step > stopped.step, "steps after resuming")
 
     os.kill(app_pid(preset), signal.SIGKILL)
-    time.sleep(1)
-    assert read_status(run).state == "running"
+    at = read_status(run).step
+    wait_for_worker(run, lambda: read_status(run).step > at, "steps after the app is gone")
     assert alexplore("runs", "stop", run.name).returncode == 0
     assert read_status(run).state == "stopped"
 

@@ -16,11 +16,11 @@ from alexplore.export import export_preset
 from alexplore.export.errors import ExportError
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import read_network
-from alexplore.presets.library import load_preset, shipped_names
+from alexplore.presets.library import load_preset
 from alexplore.presets.preset import Preset
 from alexplore.training.model.build import build
 from tests.support.exported import keras_model, keras_model_with
-from tests.support.networks import networks
+from tests.support.networks import networks, presets_to_run
 
 needs_keras = pytest.mark.skipif(
     importlib.util.find_spec("keras") is None, reason="running exported Keras code needs keras: pip install keras"
@@ -44,7 +44,7 @@ def check(preset: Preset) -> None:
 
 
 @needs_keras
-@pytest.mark.parametrize("name", shipped_names())
+@pytest.mark.parametrize("name", presets_to_run())
 def test_presets(name: str) -> None:
     """With hidden linear layers of 32 outputs where there are thousands, which Keras takes seconds to fill."""
     preset = load_preset(name)

@@ -21,7 +21,7 @@ from alexplore.network.graph import Network, read_network
 from alexplore.presets.library import load_preset, shipped_names
 from alexplore.presets.preset import Preset
 from tests.support.exported import torch_class, torch_models
-from tests.support.networks import networks
+from tests.support.networks import networks, presets_to_run
 
 
 def outputs(module: nn.Module, images: Tensor, *, training: bool = False) -> Tensor:
@@ -31,7 +31,7 @@ def outputs(module: nn.Module, images: Tensor, *, training: bool = False) -> Ten
     return result
 
 
-@pytest.mark.parametrize("name", shipped_names())
+@pytest.mark.parametrize("name", presets_to_run())
 def test_presets(name: str) -> None:
     preset = load_preset(name)
     theirs, ours = torch_models(preset)

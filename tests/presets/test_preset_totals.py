@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from alexplore.network.analysis import Analysis, analyse
 from alexplore.presets.library import is_shipped, load_preset, shipped_names
+from alexplore.training.model.build import build
 
 # Parameters, running statistics, MACs: hand-written arithmetic, and the layers run in PyTorch.
 TOTALS = {
@@ -20,6 +26,12 @@ TOTALS = {
     "cifar10-relu": (89_578, 0, 12_298_240),
     "cifar10-tanh": (89_578, 0, 12_298_240),
     "lenet": (61_706, 0, 416_520),
+    "vgg16": (138_357_544, 0, 15_470_264_320),
+    "resnet18": (11_689_512, 9_600, 1_814_073_344),
+    "squeezenet1_1": (1_235_496, 0, 349_151_936),
+    "googlenet": (6_624_904, 14_560, 1_498_376_192),
+    "nin": (966_986, 0, 222_486_528),
+    "zfnet": (62_357_608, 0, 1_168_032_896),
 }
 PAPER_SHAPES = "96×55×55 96×27×27 256×27×27 256×13×13 384×13×13 384×13×13 256×13×13 256×6×6 4096 4096 1000"
 FMNIST_SHAPES = "96×54×54 96×26×26 256×26×26 256×12×12 384×12×12 384×12×12 256×12×12 256×5×5 4096 4096 10"
@@ -35,6 +47,8 @@ SHAPES = {
     "cifar10-relu": "32×32×32 32×16×16 32×16×16 32×8×8 64×8×8 64×4×4 10",
     "cifar10-tanh": "32×32×32 32×16×16 32×16×16 32×8×8 64×8×8 64×4×4 10",
     "lenet": "6×28×28 6×14×14 16×10×10 16×5×5 120 84 10",
+    "nin": "192×32×32 160×32×32 96×32×32 96×16×16 192×16×16 192×16×16 192×16×16 192×8×8 192×8×8 192×8×8 10×8×8 10×1×1",
+    "zfnet": "96×110×110 96×55×55 256×26×26 256×13×13 384×13×13 384×13×13 256×13×13 256×6×6 4096 4096 1000",
 }
 PARAMETERS = {
     "paper": [34_944, 307_456, 885_120, 663_936, 442_624, 37_752_832, 16_781_312, 4_097_000],
@@ -74,16 +88,75 @@ def test_every_shipped_preset_reads_and_says_where_it_is_from() -> None:
         assert is_shipped(preset) and preset.title and preset.family and preset.source and preset.description
 
 
-def test_torchvision_has_the_state_dict_of_torchvision() -> None:
-    import torch
-    from torchvision.models import alexnet  # type: ignore[import-untyped]
+def nin() -> nn.Module:
+    """Return Network in Network as its authors' file for cuda-convnet lists it, whose pools round sizes up."""
 
-    from alexplore.training.model.build import build
+    def convolutions(channels: int, kernel: int, *widths: int) -> list[nn.Module]:
+        found: list[nn.Module] = []
+        for index, width in enumerate(widths):
+            size = kernel if index == 0 else 1
+            found += [nn.Conv2d(channels, width, size, padding=size // 2), nn.ReLU()]
+            channels = width
+        return found
 
+    return nn.Sequential(
+        *convolutions(3, 5, 192, 160, 96),
+        nn.MaxPool2d(3, 2, ceil_mode=True),
+        nn.Dropout(0.5),
+        *convolutions(96, 5, 192, 192, 192),
+        nn.MaxPool2d(3, 2, ceil_mode=True),
+        nn.Dropout(0.5),
+        *convolutions(192, 3, 192, 192, 10),
+        nn.AvgPool2d(8, 1),
+        nn.Flatten(),
+        nn.Softmax(dim=1),
+    )
+
+
+def zfnet() -> nn.Module:
+    """Return figure 3 of Zeiler & Fergus."""
+    return nn.Sequential(
+        *(nn.Conv2d(3, 96, 7, 2, 1), nn.ReLU(), nn.MaxPool2d(3, 2, ceil_mode=True), alexnet_norm()),
+        *(nn.Conv2d(96, 256, 5, 2), nn.ReLU(), nn.MaxPool2d(3, 2, ceil_mode=True), alexnet_norm()),
+        *(nn.Conv2d(256, 384, 3, padding=1), nn.ReLU()),
+        *(nn.Conv2d(384, 384, 3, padding=1), nn.ReLU()),
+        *(nn.Conv2d(384, 256, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2), nn.Flatten()),
+        *(nn.Linear(6 * 6 * 256, 4096), nn.ReLU(), nn.Dropout(0.5)),
+        *(nn.Linear(4096, 4096), nn.ReLU(), nn.Dropout(0.5)),
+        nn.Linear(4096, 1000),
+    )
+
+
+def alexnet_norm() -> nn.Module:
+    """Return AlexNet's local response norm: PyTorch divides alpha by the size, the paper does not."""
+    return nn.LocalResponseNorm(5, alpha=5 * 1e-4, beta=0.75, k=2.0)
+
+
+@pytest.mark.parametrize("theirs", [nin, zfnet])
+def test_networks_that_torchvision_has_not(theirs: Callable[[], nn.Module]) -> None:
+    """Every output shape and the state_dict on the meta device, MACs as half of PyTorch's count of operations."""
+    network = load_preset(theirs.__name__).network
     with torch.device("meta"):
-        theirs = alexnet().state_dict()
-        ours = build(load_preset("torchvision").network).state_dict()
-    assert [tensor.shape for tensor in ours.values()] == [tensor.shape for tensor in theirs.values()]
+        module, images = theirs().eval(), torch.empty(1, *network.input)
+        ours = build(network).state_dict()
+    shapes = []
+    with FlopCounterMode(display=False) as counter:
+        for layer in module.children():
+            images = layer(images)
+            shapes.append(tuple(images.shape[1:]))
+    analysis = analyse(network)
+    assert [row.output for row in analysis.rows] == shapes
+    assert 2 * analysis.totals.macs == counter.get_total_flops()
+    assert [tensor.shape for tensor in ours.values()] == [tensor.shape for tensor in module.state_dict().values()]
+
+
+@pytest.mark.usefixtures("heavy")
+def test_outputs_of_nin_with_the_same_weights() -> None:
+    theirs, ours = nin().eval(), build(load_preset("nin").network).eval()
+    ours.load_state_dict(dict(zip(ours.state_dict(), theirs.state_dict().values(), strict=True)))
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        torch.testing.assert_close(ours(images), theirs(images))
 
 
 def test_receptive_fields_and_smallest_input_of_torchvision() -> None:

@@ -29,6 +29,10 @@ WRONG = [
     ("paper", "pool1", "output", (96, 26, 26), (96, 27, 27)),
     ("paper", "conv1", "output", (96, 56, 56), (96, 55, 55)),
     ("torchvision", None, "flops", 0.71e9, 1_428_376_960),
+    ("resnet18", None, "flops", 1.8e9, 3_628_146_688),
+    ("squeezenet1_1", None, "flops", 0.72e9, 698_303_872),
+    ("googlenet", "conv1_conv", "params", 2700, 9_408),
+    ("googlenet", "conv1_conv", "macs", 34e6, 118_013_952),
 ]
 
 
@@ -61,6 +65,15 @@ def test_nothing_else_is_wrong() -> None:
         ("torchvision", None, "macs"),
         ("torchvision", None, "smallest_input"),
         ("fmnist", "fc6", "input"),
+        ("resnet18", None, "params"),
+        ("resnet18", "layer2_1_relu2", "output"),
+        ("squeezenet1_1", None, "smallest_input"),
+        ("googlenet", None, "smallest_input"),
+        ("googlenet", "inception4e", "output"),
+        ("vgg16", None, "smallest_input"),
+        ("vgg16", "conv3_3", "kernel"),
+        ("zfnet", "conv1", "output"),
+        ("nin", "poolg", "input"),
     ],
 )
 def test_what_is_confirmed(preset: str, layer: str | None, quantity: str) -> None:
@@ -88,6 +101,11 @@ def test_only_training_measures_accuracy() -> None:
 )
 def test_values_as_people_read_them(quantity: str, value: Any, text: str) -> None:
     assert Published(quantity, value).value_text == text
+
+
+def test_squeezenets_operations_at_the_input_of_its_authors() -> None:
+    """As the note says."""
+    assert analyse(load_preset("squeezenet1_1").network.with_input(3, 227, 227)).totals.flops == 775_495_040
 
 
 def test_rounded_numbers_are_confirmed_within_what_they_say() -> None:

@@ -55,8 +55,8 @@ def test_layers_are_compared_setting_by_setting(config: RunConfig, tmp_path: Pat
     assert rows["conv1.kernel_size"].values == (3, 5)
     assert rows["conv1.padding"].values == (1, 2)
     assert rows["conv1.init"].texts == ("–", "{ std = 0.01 }")
-    assert rows["relu1"].texts == ("relu", "–")
-    assert not [name for name in rows if name.startswith(("fc2", "pool1", "conv1.stride"))]
+    assert rows["layer relu1"].texts == ("relu", "–")
+    assert not [name for name in rows if name.startswith(("layer fc2", "layer pool1", "fc2", "pool1", "conv1.stride"))]
 
 
 @pytest.mark.parametrize("towers", [1, 2])

@@ -46,7 +46,7 @@ StartWorker = Callable[[str, str | None], RunDirectory]
 
 
 @pytest.fixture
-def worker(config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StartWorker]:
+def worker(heavy: None, config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StartWorker]:
     """Start a worker that answers requests, with an error if one is given, and is in a state then."""
     monkeypatch.setattr(commands, "SOON_SECONDS", 60.0)
     processes = []

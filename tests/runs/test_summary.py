@@ -26,7 +26,7 @@ from alexplore.runs.protocol import (
 from alexplore.runs.reader import TAIL_BYTES
 from alexplore.runs.reconfigure import change_run
 from alexplore.runs.status import Status, write_status
-from alexplore.runs.summary import RunList, summarise
+from alexplore.runs.summary import RunList, Summary
 from alexplore.runs.watch import Watch
 
 
@@ -35,6 +35,10 @@ def run(config: RunConfig, tmp_path: Path) -> RunDirectory:
     run = create_run(config, tmp_path / "runs", "run")
     write_status(run, Status("stopped", step=20, epoch=1.234, updated=1.0))
     return run
+
+
+def summarise(run: RunDirectory) -> Summary:
+    return RunList().summarise([run])[0]
 
 
 def write(run: RunDirectory, lines: Iterable[MetricsLine] = (), events: Iterable[Event] = (), attempt: int = 0) -> None:

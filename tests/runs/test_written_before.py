@@ -17,7 +17,7 @@ from alexplore.runs.directory import RunDirectory, creation_time, list_runs
 from alexplore.runs.messages import summary_cells
 from alexplore.runs.protocol import UnknownEvent
 from alexplore.runs.status import read_status
-from alexplore.runs.summary import summarise
+from alexplore.runs.summary import RunList
 from alexplore.runs.watch import Watch
 from tests.support.processes import Alexplore
 
@@ -30,7 +30,14 @@ def run(tmp_path: Path) -> RunDirectory:
 
 
 def test_it_is_listed_with_its_numbers_and_the_time_of_its_first_event(run: RunDirectory) -> None:
-    assert summary_cells(summarise(run))[:-1] == ("written-before", "stopped", "2.68/4", "0.2405", "0.8667", "708")
+    assert summary_cells(RunList().summarise([run])[0])[:-1] == (
+        "written-before",
+        "stopped",
+        "2.68/4",
+        "0.2405",
+        "0.8667",
+        "708",
+    )
     assert list_runs(run.path.parent) == [run]
     first = json.loads(run.events_file.read_text().splitlines()[0])
     assert creation_time(run) == first["time"]
@@ -56,9 +63,10 @@ def test_it_is_shown_and_exported(alexplore: Alexplore, run: RunDirectory) -> No
     assert rows[99]["val/acc"] == "0.8666666666666667"
 
 
-def test_it_is_resumed_from_its_checkpoint(alexplore: Alexplore, run: RunDirectory) -> None:
+@pytest.mark.usefixtures("heavy")
+def test_it_is_resumed_from_its_checkpoint(alexplore_process: Alexplore, run: RunDirectory) -> None:
     before = run.metrics_file.read_bytes()
-    done = alexplore("runs", "resume", "written-before")
+    done = alexplore_process("runs", "resume", "written-before")
     assert done.returncode == 0, done.stderr
     assert "attempt 3, from step 134" in done.stderr
     assert [line.split(" · ")[0] for line in done.stdout.splitlines()] == ["epoch 3/4", "epoch 4/4"]

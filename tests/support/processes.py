@@ -35,7 +35,7 @@ def run_python(code: str) -> subprocess.CompletedProcess[str]:
 
 
 def start_worker(run: RunDirectory, **environment: str) -> subprocess.Popen[bytes]:
-    """Start the worker of a run, as `alexplore train` does, with one thread."""
+    """Start the worker of a run, as `alexplore train` does, with one thread and no GPU."""
     with run.console_file.open("ab") as console:
         return subprocess.Popen(
             [sys.executable, "-m", "alexplore.training.worker", str(run.path)],
@@ -43,7 +43,7 @@ def start_worker(run: RunDirectory, **environment: str) -> subprocess.Popen[byte
             stdout=console,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", **environment},
         )
 
 

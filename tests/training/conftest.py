@@ -26,6 +26,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.fixture(autouse=True)
+def fixed_seed() -> None:
+    """Let no test draw other numbers because of the tests before it."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture
 def small() -> Network:
     """Every kind of layer whose state or randomness matters, in 12×12 pixels."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 import torch
@@ -16,11 +17,12 @@ from alexplore.runs.config import RunConfig
 from alexplore.runs.control import Request, leave_request
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.reconfigure import change_run
-from alexplore.training import checkpoint, loop, session
+from alexplore.training import checkpoint, loop, precision_choice, session
 from alexplore.training.checkpoint import read
 from alexplore.training.data import Dataset, Preprocess, open_dataset
 from alexplore.training.errors import CheckpointError
 from alexplore.training.loop import Trainer
+from alexplore.training.timing import Comparison
 from tests.support.runs import events, metrics
 from tests.support.training import train_here
 from tests.training.conftest import MakeRun
@@ -157,20 +159,21 @@ def test_precision_and_threads_stay_what_they_were(
     make_run: MakeRun, kill_at: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make_run(precision="auto")
-    kill_at.append(4)  # one of them to measure with
+    kill_at.append(5)  # two of them to time
+    monkeypatch.setattr(precision_choice, "compare", lambda *_: Comparison({"fp32": 0.3, "bf16": 0.2}, 1.5))
     with pytest.raises(Killed):
         train_here(run)
     (chosen,) = events(run, "precision")
-    assert set(chosen["seconds"]) == {"fp32", "bf16"}
-    assert chosen["precision"] == min(chosen["seconds"], key=chosen["seconds"].__getitem__)
-    monkeypatch.setattr("alexplore.training.session.time_each", lambda *_: pytest.fail("measured again"))
+    assert chosen["seconds"] == {"fp32": 0.3, "bf16": 0.2}
+    assert chosen["precision"] == "bf16"
+    monkeypatch.setattr(precision_choice, "compare", lambda *_: pytest.fail("timed again"))
     torch.set_num_threads(2)
     try:
         train_here(run)
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(1)
-    assert events(run, "precision")[1]["precision"] == chosen["precision"]
+    assert events(run, "precision")[1] == {**chosen, "kept": True, **dict.fromkeys(("seq", "attempt", "time"), ANY)}
     assert [event["threads"] for event in events(run, "start")] == [1, 1]
 
 

@@ -14,7 +14,7 @@ from alexplore.runs.directory import RunDirectory, RunError, create_run, list_ru
 from alexplore.runs.lines import LineWriter
 from alexplore.runs.messages import summary_cells
 from alexplore.runs.status import Status, write_status
-from alexplore.runs.summary import summarise
+from alexplore.runs.summary import RunList
 from alexplore.tui.app import ExploreApp
 from alexplore.tui.screens import runs
 from alexplore.tui.screens.dialogs import Confirm
@@ -73,7 +73,7 @@ async def test_the_list_has_the_cells_of_the_command_line(open_app: OpenApp, con
         await pilot.press("3")
         await until(pilot, lambda: "alpha" in screen_text(app), "the list")
         cells = app.screen.query_one(DataTable).get_row(run.name)
-        assert tuple(str(cell) for cell in cells) == (" ", *summary_cells(summarise(run)))
+        assert tuple(str(cell) for cell in cells) == (" ", *summary_cells(RunList().summarise([run])[0]))
 
 
 async def test_the_name_of_a_run_is_shown_as_it_is(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:

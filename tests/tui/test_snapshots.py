@@ -6,19 +6,18 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
 
+from alexplore.network.graph import read_network
 from alexplore.presets.library import load_preset
+from alexplore.presets.preset import Preset
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, create_run
 from alexplore.runs.lines import LineWriter
@@ -31,7 +30,8 @@ from alexplore.runs.protocol import (
     metrics_record,
 )
 from alexplore.runs.status import Status, write_status
-from alexplore.tui.app import ExploreApp
+from alexplore.tui.app import HIGH, ExploreApp
+from alexplore.tui.messages import OpenRequested
 from docs.screen_svg import screen_svg
 from tests.support.golden import Golden
 from tests.support.screens import screen_text, type_into, until
@@ -41,6 +41,7 @@ SIZES = [(80, 24), (120, 40)]
 NOW = 1_780_000_000.0  # 2026-05-28 20:26:40 UTC
 PRESETS = ("fmnist-28", "paper", "torchvision")  # that are listed, whatever else is shipped
 EPOCHS, BATCHES = 3, 20  # of a run, and of an epoch
+RUNNING = "running"  # the name of the run that a worker trains
 
 
 START = StartEvent(
@@ -62,9 +63,10 @@ class Clock:
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
-    """Stop the clock, in UTC; list the same few presets in the colours of the default theme."""
+    """Fix what a picture could depend on: the time, the colours, the presets, and which run has a worker."""
     clock = Clock()
     monkeypatch.setattr("alexplore.tui.widgets.preset_list.shipped_names", lambda: PRESETS)
+    monkeypatch.setattr("alexplore.runs.status.is_locked", lambda run: run.name == RUNNING)
     monkeypatch.delenv("NO_COLOR", raising=False)
     with monkeypatch.context() as patch:
         patch.setenv("TZ", "UTC")
@@ -72,14 +74,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
         time.tzset()
         yield clock
     time.tzset()
-
-
-LOCK = """
-import fcntl, os, sys
-fcntl.lockf(os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o600), fcntl.LOCK_EX)
-print("locked", flush=True)
-sys.stdin.read()
-"""
 
 
 @dataclass
@@ -90,7 +84,6 @@ class Stage:
     pilot: Pilot[None]
     folder: Path
     clock: Clock
-    closing: ExitStack = field(default_factory=ExitStack)
 
     async def press(self, *keys: str) -> None:
         """Press keys, one after the other's effect."""
@@ -101,6 +94,11 @@ class Stage:
     async def until(self, text: str) -> None:
         """Wait until the screen shows a text."""
         await until(self.pilot, lambda: text in screen_text(self.app), text)
+
+    async def show_picture(self) -> None:
+        """Show the picture of the network in a small terminal, too."""
+        if self.app.size.height < HIGH:
+            await self.press("v")
 
     async def watch(self, run: RunDirectory, text: str) -> None:
         """Watch a run in Train until the screen shows a text."""
@@ -136,15 +134,8 @@ class Stage:
         return run
 
     def running(self) -> RunDirectory:
-        """Write a run that another process trains: one that holds its lock."""
-        run = self.write_run("running", "running", 33, age=1.0, loss=2.6)
-        process = subprocess.Popen(
-            [sys.executable, "-c", LOCK, str(run.lock_file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        self.closing.enter_context(process)  # closes its stdin, and waits for it
-        assert process.stdout is not None
-        process.stdout.readline()
-        return run
+        """Write the run that is being trained, according to the `clock` fixture."""
+        return self.write_run(RUNNING, "running", 33, age=1.0, loss=2.6)
 
 
 Play = Callable[[Stage], Awaitable[None]]
@@ -197,7 +188,29 @@ async def explore_broken(stage: Stage) -> None:
 
 @scene("fmnist-28")
 async def explore_one_tower(stage: Stage) -> None:
-    await stage.press("v")
+    await stage.show_picture()
+
+
+BRANCHES = {
+    "input": [3, 32, 32],
+    "layers": [
+        {"name": "conv1", "type": "conv2d", "out_channels": 16, "kernel_size": 3, "padding": 1},
+        {"name": "conv2a", "type": "conv2d", "out_channels": 16, "kernel_size": 1},
+        {"name": "conv2b", "type": "conv2d", "inputs": ["conv1"], "out_channels": 32, "kernel_size": 3, "padding": 1},
+        {"name": "mixed", "type": "concat", "inputs": ["conv2a", "conv2b"]},
+        {"name": "pool", "type": "adaptive_avg_pool2d", "output_size": 1},
+        {"name": "flatten", "type": "flatten"},
+        {"name": "fc", "type": "linear", "out_features": 10},
+    ],
+}
+
+
+@scene()
+async def explore_branches(stage: Stage) -> None:
+    stage.app.post_message(OpenRequested(Preset("branches", read_network(BRANCHES))))
+    await stage.until("conv2b")
+    await stage.press("down", "down")
+    await stage.show_picture()
 
 
 @scene()
@@ -357,10 +370,9 @@ async def test_screen(
     preset, play = SCENES[name]
     async with open_app(preset, size=size) as (app, pilot):
         stage = Stage(app, pilot, tmp_path / "runs", clock)
-        with stage.closing:
-            await play(stage)
-            for blinking in app.screen.query(Input):
-                blinking.cursor_blink = False
-            await pilot.pause()
-            picture = screen_svg(app)
+        await play(stage)
+        for blinking in app.screen.query(Input):
+            blinking.cursor_blink = False
+        await pilot.pause()
+        picture = screen_svg(app)
     golden(f"screens/{name}.{size[0]}x{size[1]}.svg", picture)

@@ -39,6 +39,7 @@ def set_field(app: ExploreApp, name: str, text: str) -> None:
     app.screen.query_one(SettingInput).value = text
 
 
+@pytest.mark.usefixtures("heavy")
 async def test_training_from_the_app(open_app: OpenApp, tiny_preset: Path, tmp_path: Path) -> None:
     async with open_app(str(tiny_preset)) as (app, pilot):
         await pilot.press("t")

@@ -230,8 +230,8 @@ class Layer:
         """Return a module that pads the input first, where PyTorch's own layer can't pad like this one."""
         return None
 
-    def torch_expression(self, inputs: Sequence[str]) -> str | None:
-        """Return an expression of the named inputs, for a layer that is no module in PyTorch."""
+    def torch_expression(self, inputs: Sequence[str]) -> Call | str | None:
+        """Return a call or an operation, `a + b`, of the named inputs, for a layer that is no module in PyTorch."""
         return None
 
     def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from alexplore.core.settings import layer_names, setting
-from alexplore.network.calls import Call
+from alexplore.network.calls import Call, Code
 from alexplore.network.changes import Change, Insert, Produce
 from alexplore.network.formula import Formula, number_text, product_text
 from alexplore.network.layers.base import Layer, Saved, keras_always
@@ -48,6 +48,7 @@ class Elementwise(Merge):
             elif len(shape) == len(first) == 3:
                 yield from _projections(first, shape, index)
                 yield from _projections(shape, first, 0)
+                yield from _pooled(inputs)
             return
 
 
@@ -111,6 +112,8 @@ class Concat(Merge):
 
     def fixes(self, inputs: Shapes) -> Iterator[Change]:
         yield from _flattened(inputs)
+        if all(len(shape) == 3 for shape in inputs):
+            yield from _pooled(inputs)
 
     def output_shape(self, inputs: Shapes) -> Shape:
         first = inputs[0]
@@ -128,8 +131,8 @@ class Concat(Merge):
         rule = f"sum of {what}" + ("·height·width" if positions else "")
         yield Formula("output", expression, elements(output), note, rule)
 
-    def torch_expression(self, inputs: Sequence[str]) -> str:
-        return f"torch.cat([{', '.join(inputs)}], dim=1)"
+    def torch_expression(self, inputs: Sequence[str]) -> Call:
+        return Call("torch.cat", ([Code(name) for name in inputs],), {"dim": 1})
 
     def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
         return [Call("layers.Concatenate", (), keras_always(self))]
@@ -139,6 +142,15 @@ def _flattened(inputs: Shapes) -> Iterator[Change]:
     """Yield a flatten layer for the first map among inputs of which some are vectors."""
     if len({len(shape) for shape in inputs}) > 1:
         yield Insert({"type": "flatten"}, next(index for index, shape in enumerate(inputs) if len(shape) == 3))
+
+
+def _pooled(inputs: Shapes) -> Iterator[Change]:
+    """Yield an adaptive pool that gives the first map of another height and width those of the smallest map."""
+    height, width = min((shape[1:] for shape in inputs), key=elements)
+    index = next((index for index, shape in enumerate(inputs) if shape[1:] != (height, width)), None)
+    if index is not None:
+        size = height if height == width else [height, width]
+        yield Insert({"type": "adaptive_avg_pool2d", "output_size": size}, index)
 
 
 def _projections(wanted: Shape, shape: Shape, index: int) -> Iterator[Change]:

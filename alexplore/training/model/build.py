@@ -86,7 +86,8 @@ def build(network: Network, seed: int | None = None) -> Model:
         if seed is not None:
             torch.manual_seed(seed)
         for row in analysis.rows:
-            model.add_module(row.layer.name, build_layer(row.layer, row.inputs, torch_call(row, network)))
+            call = None if row.layer.type in MERGES else torch_call(row, network)
+            model.add_module(row.layer.name, build_layer(row.layer, row.inputs, call))
     return model.to(memory_format=torch.channels_last)
 
 

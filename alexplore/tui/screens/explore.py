@@ -115,9 +115,10 @@ class ExploreScreen(Screen[None]):
             self.query_one(LayerTable).show(session.shown, session.baseline, dimmed=session.unreadable)
             self.query_one("#totals").set_class(session.unreadable, "dimmed")
             self._draw_selected()
-            self._draw_totals(self._totals(session.shown, session.baseline))
+            self._draw_totals()
 
-    def _draw_totals(self, text: str) -> None:
+    def _draw_totals(self) -> None:
+        text = self._totals(self.session.shown, self.session.baseline)
         totals = self.query_one("#totals", Static)
         reserved = 2 if self.has_class("-high") else 1  # lines, as in the stylesheet
         before, after = (max(reserved, 1 + content.count("\n")) for content in (str(totals.content), text))
@@ -134,7 +135,7 @@ class ExploreScreen(Screen[None]):
 
     def _totals(self, analysis: Analysis, baseline: Analysis | None) -> str:
         totals, recipe = analysis.totals, self.session.preset.recipe
-        memory = analysis.memory(recipe.batch_size, recipe.optimizer, recipe.momentum, recipe.activation_bits)
+        memory = analysis.memory(recipe.batch_size, recipe.optimizer_state, recipe.activation_bits)
         line = (
             f"{totals.params:,} params · {short_count(totals.macs)} MACs · {bytes_text(totals.weight_bytes)} · "
             f"trains in {bytes_text(memory.total)} at batch {recipe.batch_size}"
@@ -174,11 +175,11 @@ class ExploreScreen(Screen[None]):
         editor.border_subtitle = "enter keeps · escape cancels · ↑↓ count"
         editor.display = True
         editor.edit(form)
-        self.session.preview(form.values)
-        editor.show_message()
-        self.show()
-        if edit.position is not None:
-            self.query_one(LayerTable).cursor = edit.position
+        self._draw_totals()
+        if self.session.shown is not self.session.analysis:  # a layer was added
+            self.show()
+            if edit.position is not None:
+                self.query_one(LayerTable).cursor = edit.position
 
     async def _form(self) -> SettingsEditor:
         """Return the form. It is made once, some time after the first screen or when it is first used."""

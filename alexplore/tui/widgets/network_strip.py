@@ -109,11 +109,14 @@ class NetworkStrip(LineWidget):
         super().__init__(id=id)
         self._analysis: Analysis | None = None
         self._selected = 0
+        self._row_stacks: list[list[Row]] = []
         self._stacks: list[Stack] = []
 
     def show(self, analysis: Analysis, selected: int) -> None:
         """Draw an analysis; the block of the layer at `selected`, or the last one before it, is highlighted."""
-        self._analysis = analysis
+        if analysis is not self._analysis:
+            self._analysis = analysis
+            self._row_stacks = stacks_of(analysis.computed)
         self._selected = selected
         self.refresh()
 
@@ -138,9 +141,7 @@ class NetworkStrip(LineWidget):
         return self._analysis.network.towers if self._analysis else 1
 
     def _arrange(self) -> list[Stack]:
-        if self._analysis is None:
-            return []
-        stacks = stacks_of(self._analysis.computed)
+        stacks = self._row_stacks
         lines = self.size.height - 1
         if self._towers == 2 and lines >= 4:
             lines //= 2

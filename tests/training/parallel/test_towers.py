@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import socket
 import subprocess
 import sys
 from functools import partial
@@ -27,10 +26,12 @@ from alexplore.presets.library import load_preset
 from alexplore.training.checkpoint import read
 from alexplore.training.errors import UsageError
 from alexplore.training.model.build import build
+from alexplore.training.parallel.ranks import loopback
 from alexplore.training.parallel.towers import place
 from tests.support.processes import exit_code, start_worker
 from tests.support.runs import events, metrics
 from tests.support.training import train_here
+from tests.support.waiting import PATIENCE
 from tests.training.conftest import MakeRun
 
 
@@ -98,22 +99,18 @@ def test_what_cannot_be_split_is_refused_with_the_reason(
 
 
 def run_towers(script: str, folder: Path, **given: Any) -> list[Any]:
-    """Run a script on two gloo ranks; what each saved."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    """Run a script on two gloo ranks, which meet in a file; what each saved."""
     file = folder / "script.py"
     file.write_text(script)
     (folder / "given.json").write_text(json.dumps(given))
     processes = []
     for rank in range(2):
         environment = {
-            "RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
-            "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1",
+            "RANK": str(rank), "GLOO_SOCKET_IFNAME": loopback(), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "",
         }  # fmt: skip
         processes.append(subprocess.Popen([sys.executable, str(file), str(folder)], env={**os.environ, **environment}))
     for process in processes:
-        assert process.wait(120) == 0
+        assert process.wait(PATIENCE) == 0
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 
@@ -124,8 +121,8 @@ import torch, torch.distributed as dist, torch.nn.functional as F
 from alexplore.network.graph import read_network
 from alexplore.training.parallel.towers import TowerState, build_tower, exchanged
 
-dist.init_process_group("gloo")
 rank, folder = int(os.environ["RANK"]), Path(sys.argv[1])
+dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
 given = json.loads((folder / "given.json").read_text())
 network = read_network(given["network"])
 model = build_tower(network, rank, seed=1).double()
@@ -202,17 +199,26 @@ def test_towers_stopped_and_resumed_end_with_the_same_bits(make_run: MakeRun, op
     assert all(torch.equal(ours[name], weight) for name, weight in theirs.items())
 
 
-def test_a_run_in_towers_is_resumed_by_any_other_way_of_training(make_run: MakeRun) -> None:
-    recipe: dict[str, Any] = {"optimizer": "sgd", "lr": 0.02, "batch_size": 8, "limit_train": 20, "limit_val": 6}
+def test_towers_choose_a_precision_together_and_count_the_bytes_of_training_alone(make_run: MakeRun) -> None:
     network = PAPER.with_input(3, 67, 67)
-    towers = make_run("towers", network=network, parallel="towers", epochs=1, precision="auto", **recipe)
-    assert exit_code(start_worker(towers), towers) == 0
-    (exchange,) = events(towers, "exchange")
-    (start,) = events(towers, "start")
-    value_bytes = {"fp32": 4, "bf16": 2}[start["precision"]]
+    run = make_run(
+        network=network, parallel="towers", epochs=1, precision="auto", batch_size=8, limit_train=20, limit_val=6
+    )
+    assert exit_code(start_worker(run), run) == 0
+    (exchange,) = events(run, "exchange")
+    (start,) = events(run, "start")
+    value_bytes = {"fp32": 4, "bf16": 2}[start["precision"]]  # whichever is the faster on this machine
     rows = analyse(network).rows
     priced = {row.layer.name: row.exchange_bytes * value_bytes / 4 for row in rows if row.exchange_bytes}
     assert exchange["bytes_per_image"] == priced
+
+
+def test_a_run_in_towers_is_resumed_by_any_other_way_of_training(make_run: MakeRun) -> None:
+    recipe: dict[str, Any] = {"optimizer": "sgd", "lr": 0.02, "batch_size": 8, "limit_train": 20, "limit_val": 6}
+    network = PAPER.with_input(3, 67, 67)
+    towers = make_run("towers", network=network, parallel="towers", epochs=1, **recipe)
+    assert exit_code(start_worker(towers), towers) == 0
+    (start,) = events(towers, "start")
     assert start["ranks"] == 2
 
     alone = make_run("alone", network=network, epochs=1, **recipe)

@@ -1,0 +1,104 @@
+"""Choose the precision that a run trains in: the recipe's, or for `auto` the one that is faster on this machine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from alexplore.presets.precisions import MARGIN
+from alexplore.presets.recipe import Recipe
+from alexplore.runs.protocol import PrecisionEvent
+from alexplore.training.data import Dataset, Preprocess
+from alexplore.training.loop import Objective
+from alexplore.training.parallel.ranks import Ranks
+from alexplore.training.parallel.towers import count_anew
+from alexplore.training.precision import Precision, matmul_peak
+from alexplore.training.timing import Comparison, compare
+
+EXACT, FASTER = "fp32", "bf16"
+FEW_IMAGES = 4
+FAR = 2.0
+"""A speedup on `FEW_IMAGES`, of either precision, that more images will not reverse."""
+
+PASS_SECONDS = 1.0
+"""Processor time on a CPU that a forward and a backward pass over the timed images should take at most."""
+
+
+def kept_choice(recipe: Recipe, device: torch.device, earlier: PrecisionEvent | None) -> PrecisionEvent | None:
+    """Return the choice that an earlier attempt made, or None if it was for another device or another precision.
+
+    `earlier` is the run's last event of this kind. A resumed run keeps the choice, so that it ends with the same bits.
+    """
+    if earlier is None or earlier.device != device.type or recipe.precision not in ("auto", earlier.precision):
+        return None
+    return replace(earlier, kept=True)
+
+
+def choose_precision(
+    recipe: Recipe, model: nn.Module, dataset: Dataset, preprocess: Preprocess, ranks: Ranks
+) -> PrecisionEvent:
+    """Return the recipe's precision, or for `auto` the faster one; the same on all ranks.
+
+    bf16 is chosen if a forward and a backward pass over real images are `MARGIN` times faster in it than in fp32.
+    """
+    device = preprocess.device
+    if recipe.precision != "auto":
+        return PrecisionEvent(recipe.precision, device.type, matmul_peak(device, recipe.precision))
+    images, comparison = _compare_precisions(recipe, model, dataset, preprocess, ranks)
+    name = FASTER if comparison.speedup >= MARGIN else EXACT
+    return PrecisionEvent(
+        precision=name,
+        device=device.type,
+        peak_flops=matmul_peak(device, name),
+        images=images,
+        seconds={key: round(value, 6) for key, value in comparison.seconds.items()},
+        speedup=round(comparison.speedup, 4),
+    )
+
+
+def _compare_precisions(
+    recipe: Recipe, model: nn.Module, dataset: Dataset, preprocess: Preprocess, ranks: Ranks
+) -> tuple[int, Comparison]:
+    """Time both precisions; return the number of images timed and the comparison. The model stays as it is.
+
+    The images are this rank's share of a batch. On a CPU, `FEW_IMAGES` of them are timed first. Then as many as take
+    `PASS_SECONDS` are, unless one precision is `FAR` ahead: a processor without bf16 instructions can take minutes for
+    a batch in bf16.
+    """
+    device = preprocess.device
+    share = min(ranks.share_size(recipe.batch_size), len(dataset.train))
+    images, labels = next(dataset.train.batches(torch.arange(share), share))
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    model.train()
+
+    def compare_on(count: int) -> Comparison:
+        inputs = preprocess.train(images[:count], seed=0)
+        tasks = {
+            name: partial(_forward_and_backward, model, recipe, Precision(name, device), inputs, labels[:count])
+            for name in (EXACT, FASTER)
+        }
+        return compare(tasks, device, ranks.slowest)
+
+    few_first = device.type == "cpu" and recipe.batch_size > FEW_IMAGES * ranks.data_size  # the same on all ranks
+    count = min(FEW_IMAGES, share) if few_first else share
+    comparison = compare_on(count)
+    more = int(count * PASS_SECONDS / max(comparison.seconds.values()))
+    if few_first and more > count and 1 / FAR < comparison.speedup < FAR:
+        count = min(more, share)
+        comparison = compare_on(count)
+    with torch.no_grad():
+        for name, buffer in model.named_buffers():
+            buffer.copy_(buffers[name])
+    count_anew(model)
+    return count, comparison
+
+
+def _forward_and_backward(
+    model: nn.Module, recipe: Recipe, precision: Precision, inputs: Tensor, labels: Tensor
+) -> None:
+    loss, _ = Objective(model, recipe, precision)(inputs, labels)
+    torch.autograd.backward(loss)
+    model.zero_grad()

@@ -1,0 +1,1 @@
+"""The parts of `benchmarks/gpu.py`: what alexplore computes and how fast it is on a GPU."""

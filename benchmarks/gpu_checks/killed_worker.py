@@ -1,0 +1,42 @@
+"""A worker that is killed: `python killed_worker.py RUN_DIR SAVED KILLED`.
+
+It trains a run, is asked for a checkpoint at its batch SAVED, and dies by SIGKILL at its batch KILLED.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from alexplore.runs.control import leave_request
+from alexplore.runs.directory import RunDirectory
+from alexplore.training import worker
+
+
+def main(run: str, saved_at: int, killed_at: int) -> int:
+    """Train until batch number `killed_at` of this process is preprocessed; a shorter run ends as it would."""
+    from torch import Tensor
+
+    from alexplore.training import sync_points
+    from alexplore.training.data import Preprocess
+
+    plain, seen = Preprocess.train, 0
+
+    def train(self: Preprocess, images: Tensor, seed: int, before: int = 0) -> Tensor:
+        nonlocal seen
+        seen += 1
+        if seen == saved_at:
+            leave_request(RunDirectory(Path(run)), "checkpoint")
+        if seen == killed_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return plain(self, images, seed, before)
+
+    sync_points.LOOK_SECONDS = 0.0  # requests are heard after every step
+    Preprocess.train = train  # type: ignore[method-assign]
+    return worker.main([run])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], *map(int, sys.argv[2:])))

@@ -1,0 +1,250 @@
+"""Images a second of alexplore's loop beside the tutorials' loop, and their share of the matrix product's peak.
+
+Both loops train the same layers on random images that are on the device already, at the same batch size, taking turns.
+
+alexplore's is the worker's own loop with the recipe of the preset: 8-bit images are picked, resized, cropped, mirrored,
+recoloured and normalised on the device, and metrics are written.
+
+The tutorials' is the exported `nn.Sequential` with PyTorch's settings as they come (TF32 in convolutions, not in matrix
+products), their optimizer, images that were resized and normalised before, and `loss.item()` at each step, as their
+loops add up losses. It is the best case of a tutorial: its `DataLoader` costs nothing. In bf16 and fp16 it has
+`torch.autocast` and, for fp16, `GradScaler`, as PyTorch's examples have them. Without `item()` it is measured too.
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, replace
+from itertools import product
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from worker_loop import open_trainer, train_epoch
+
+from alexplore.export import export_preset
+from alexplore.network.graph import Network
+from alexplore.presets.library import load_preset
+from alexplore.presets.preset import Preset
+from alexplore.presets.recipe import Recipe
+from alexplore.runs.config import DataSource, Hardware, RunConfig
+from alexplore.runs.protocol import StartEvent
+from alexplore.training.data import Dataset, ResidentSplit
+from alexplore.training.precision import TYPES
+from alexplore.training.run_writer import History
+from gpu_checks.backend import pytorch_defaults, timed, worker_settings
+from gpu_checks.bench import FAILED, OK, SKIPPED, Bench, Check, Outcome, is_fatal, short
+
+PRESETS = ("fmnist", "torchvision", "paper")
+PRECISIONS = ("fp32", "bf16", "fp16")
+PEAKS = {"fp32": "tf32", "bf16": "bf16", "fp16": "fp16"}
+"""Which peak a precision is measured against: fp32 is computed in TF32, as the worker sets it."""
+LOOPS = ("alexplore", "tutorial", "tutorial without item")
+LEARNING_RATE = 1e-5  # random labels must not make the loss overflow
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured."""
+
+    batches: tuple[int, ...]
+    images: int  # in a window
+    windows: int
+    narrower: int = 1  # divides the channels and features of every layer but the last
+
+
+FULL = Size(batches=(128, 1024), images=8192, windows=3)
+TINY = Size(batches=(4,), images=8, windows=1, narrower=16)
+
+
+@dataclass(frozen=True)
+class Speed:
+    """The speed of one preset in one precision at one batch size."""
+
+    preset: str
+    batch: int
+    precision: str
+    images_per_second: dict[str, float]
+    """By loop, the median of the windows."""
+    ratio: float
+    """Of alexplore's to the tutorials', the median of neighbouring windows."""
+    share_of_peak: float | None
+    """FLOPs of alexplore's steps a second, by the FLOP/s of a large matrix product in the same precision."""
+    windows: dict[str, list[float]]
+    """By loop, images a second in each window."""
+
+
+def run(bench: Bench) -> Outcome:
+    """Measure each preset in each precision, at the recipe's batch size first, for as long as there is time."""
+    size = TINY if bench.dry else FULL
+    checks: list[Check] = []
+    rows: list[Speed] = []
+    longest = 0.0
+    for batch, name, precision in product(size.batches, PRESETS, PRECISIONS):
+        label = f"{name}, batch {batch}, {precision}"
+        if bench.seconds_left() < longest:
+            checks.append(Check(label, SKIPPED, note="the part's time was up"))
+            continue
+        started = time.monotonic()
+        try:
+            rows.append(measure(bench, size, name, batch, precision))
+            checks.append(Check(label, OK))
+        except Exception as error:
+            if is_fatal(error):
+                raise
+            checks.append(Check(label, FAILED, note=short(error)))
+        longest = max(longest, time.monotonic() - started)
+        free_memory()
+    return Outcome(tuple(checks), {"loops": __doc__, "rows": [asdict(row) for row in rows]})
+
+
+def measure(bench: Bench, size: Size, name: str, batch: int, precision: str) -> Speed:
+    """Measure one preset in one precision at one batch size: the loops in turn, after a window to warm up."""
+    device = torch.device(bench.device)
+    preset = load_preset(name)
+    preset = replace(preset, network=narrowed(preset.network, size.narrower))
+    recipe = replace(preset.recipe, precision=precision, batch_size=batch, epochs=1000, lr=LEARNING_RATE)
+    dataset = random_dataset(preset, batch, size.images, device)
+    config = RunConfig(name, preset.network, recipe, Hardware(device=bench.device), DataSource())
+    with worker_settings(device):
+        trainer, history = open_trainer(config, bench.work, f"{name}-{batch}-{precision}", device, dataset)
+    steps, flops = size.images // batch, flops_per_image(history)
+    tutorial = Tutorial(preset, recipe, batch, device)
+    loops: dict[str, tuple[Callable[[], AbstractContextManager[None]], Callable[[], object]]] = {
+        "alexplore": (lambda: worker_settings(device), lambda: train_epoch(trainer)),
+        "tutorial": (pytorch_defaults, lambda: tutorial.train(steps, item=True)),
+        "tutorial without item": (pytorch_defaults, lambda: tutorial.train(steps, item=False)),
+    }
+    windows: dict[str, list[float]] = {loop: [] for loop in loops}
+    for window in range(size.windows + 1):
+        for loop, (settings, task) in loops.items():
+            with settings():
+                seconds = timed(task, device)
+            if window:  # the first one chooses algorithms and allocates
+                windows[loop].append(steps * batch / seconds)
+    ours, theirs = windows["alexplore"], windows["tutorial"]
+    median = {loop: statistics.median(values) for loop, values in windows.items()}
+    peak = bench.peaks.get(PEAKS[precision])
+    return Speed(
+        preset=name,
+        batch=batch,
+        precision=precision,
+        images_per_second=median,
+        ratio=statistics.median(a / b for a, b in zip(ours, theirs, strict=True)),
+        share_of_peak=median["alexplore"] * flops / peak if peak else None,
+        windows=windows,
+    )
+
+
+def flops_per_image(history: History) -> int:
+    """Return the floating-point operations of a training step for one image, as the worker tells them."""
+    start = history.last(StartEvent)
+    assert start is not None
+    return start.flops_per_image
+
+
+def free_memory() -> None:
+    """Give back what the last measurement held of the device."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def narrowed(network: Network, times: int) -> Network:
+    """Return a network whose layers have so many times fewer channels and features, but for the last."""
+    if times == 1:
+        return network
+    last = max(index for index, layer in enumerate(network.layers) if layer.type == "linear")
+    for index, layer in enumerate(network.layers):
+        for key in ("out_channels", "out_features"):
+            if hasattr(layer, key) and index != last:
+                network = network.change(index, {key: max(2, getattr(layer, key) // times)})
+    return network
+
+
+class RepeatedSplit:
+    """A split of any length made of a few images on the device: the same ones over and over."""
+
+    def __init__(self, images: Tensor, labels: Tensor, length: int, device: torch.device) -> None:
+        self._images = ResidentSplit(images, labels, device)
+        self.labels = labels.repeat(-(-length // len(labels)))[:length]
+        self.damaged: dict[str, str] = {}
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batches(self, order: Tensor, batch_size: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Give batches as `alexplore.training.data.Split` does."""
+        return self._images.batches(order % len(self._images), batch_size, skip)
+
+
+def random_dataset(preset: Preset, pool: int, length: int, device: torch.device) -> Dataset:
+    """Return a data set of random images: as many different ones as `pool`, of the size that the recipe expects."""
+    channels, height, width = preset.network.input
+    if channels == 1:
+        height = width = 28
+    elif preset.recipe.resize is not None:
+        height = width = preset.recipe.resize
+    classes = preset.network.classes or 10
+    images = torch.randint(0, 256, (pool, channels, height, width), dtype=torch.uint8, device=device)
+    split = RepeatedSplit(images, torch.randint(0, classes, (pool,)), length, device)
+    half = (0.5,) * channels
+    return Dataset("random", tuple(map(str, range(classes))), channels, half, half, split, split, size=(height, width))
+
+
+class Tutorial:
+    """The loop of PyTorch's and the networks' tutorials, without their DataLoader."""
+
+    def __init__(self, preset: Preset, recipe: Recipe, batch: int, device: torch.device) -> None:
+        self.device, self.precision, self.batch = device, recipe.precision, batch
+        with device:
+            self.model = exported_module(preset).train()
+        self.images = torch.randn(batch, *preset.network.input, device=device)
+        self.labels = torch.randint(0, preset.network.classes or 10, (batch,), device=device)
+        self.optimizer = plain_optimizer(recipe, self.model)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16")
+
+    def train(self, steps: int, *, item: bool) -> float:
+        """Train for some steps and return the sum of the losses, read at each step with `item`, else at the end."""
+        total: Any = 0.0
+        chosen = torch.randperm(self.batch, device=self.device)
+        for _ in range(steps):
+            inputs, labels = self.images[chosen], self.labels[chosen]
+            self.optimizer.zero_grad()
+            with self._autocast():
+                loss = F.cross_entropy(self.model(inputs), labels)
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+            total += loss.item() if item else loss.detach()
+        return float(total)
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, TYPES[self.precision])
+
+
+def exported_module(preset: Preset) -> nn.Module:
+    """Return the module that the text exported for a preset defines."""
+    namespace: dict[str, Any] = {"__name__": "exported"}
+    exec(export_preset(preset, "pytorch"), namespace)
+    defined = [value for value in namespace.values() if isinstance(value, type) and value.__module__ == "exported"]
+    module: nn.Module = defined[-1]()
+    return module
+
+
+def plain_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
+    """Return the recipe's optimizer as PyTorch makes it where only rates and penalties are given."""
+    parameters, decay = list(model.parameters()), recipe.weight_decay
+    makers: dict[str, Callable[[], torch.optim.Optimizer]] = {
+        "sgd": lambda: torch.optim.SGD(parameters, recipe.lr, recipe.momentum, weight_decay=decay),
+        "adam": lambda: torch.optim.Adam(parameters, recipe.lr, weight_decay=decay),
+        "adamw": lambda: torch.optim.AdamW(parameters, recipe.lr, weight_decay=decay),
+    }
+    return makers[recipe.optimizer]()

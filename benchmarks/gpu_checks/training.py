@@ -1,0 +1,202 @@
+"""Training on the device: the same losses as on the CPU, no waiting in a step, and the scaling of fp16."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.profiler import ProfilerActivity, profile, record_function
+from worker_loop import open_trainer, restart_epoch, train_epoch, train_here
+
+from alexplore.presets.optimizers import OPTIMIZERS
+from alexplore.runs.config import Hardware
+from alexplore.training import nonfinite
+from alexplore.training.loop import Trainer
+from gpu_checks.backend import plain_fp32, worker_settings
+from gpu_checks.bench import Bench, Check, Outcome, at_most, attempt, expect, skip
+from gpu_checks.runs import largest_difference, losses_by_step, small_config, small_network
+
+STEPS = 20
+LOSS_LIMIT, KINKS_LIMIT = 5e-5, 1e-3
+"""Of |loss on the device − loss on the CPU| / |loss on the CPU| at every step, without and with ReLUs and max pools.
+
+On a CPU, images changed by 1e-6 of themselves change these losses by 1e-7, and bf16 by 1e-4 to 3e-3.
+"""
+LEARNING_RATES = {"sgd": 0.05}  # others: 0.001
+STEPS_AHEAD = 3
+SLEEP_CYCLES = 2_000_000_000  # about a second of a GPU's clock
+READS = ("cudaStreamSynchronize", "cudaEventSynchronize", "Memcpy DtoH")
+"""What a profile calls the ways in which a program reads a value from a GPU."""
+CALM_STEPS = 5
+LARGE_SCALE = 2.0**24
+
+
+def run_losses(bench: Bench) -> Outcome:
+    """Check the losses of 20 steps of each optimizer against the CPU's, in fp32 without TF32."""
+    losses: dict[str, dict[str, list[float]]] = {}
+
+    def compared(name: str, optimizer: str, kinks: bool) -> Check:
+        runs: list[dict[int, float]] = []
+        for place in ("cpu", bench.device):
+            config = small_config(
+                small_network(kinks=kinks), STEPS, Hardware(device=place),
+                optimizer=optimizer, lr=LEARNING_RATES.get(optimizer, 1e-3), weight_decay=0.01,
+            )  # fmt: skip
+            run = train_here(config, bench.work, f"{name}-{place}-{len(runs)}", torch.device(place))
+            runs.append(losses_by_step(run))
+        reference, found = runs
+        losses[name] = {"cpu": [*reference.values()], bench.device: [*found.values()]}
+        change = abs(reference[STEPS] - reference[1]) / reference[1]
+        limit = KINKS_LIMIT if kinks else LOSS_LIMIT
+        return at_most(name, largest_difference(found, reference), limit, f"the loss changes by {change:.0%}")
+
+    compare = {optimizer: partial(compared, optimizer, optimizer, False) for optimizer in OPTIMIZERS}
+    compare["relu and max pool"] = partial(compared, "relu and max pool", "adam", True)
+    with plain_fp32():
+        checks = attempt(compare)
+    return Outcome(checks, {"losses": losses})
+
+
+def run_waiting(bench: Bench) -> Outcome:
+    """Check that no step of the loop waits for the device, in each precision, with everything that is random."""
+    device = torch.device(bench.device)
+    counts: dict[str, Any] = {}
+
+    def checked(precision: str) -> Iterator[Check]:
+        config = small_config(
+            small_network(kinks=True, dropout=True), 2 if bench.dry else 40, Hardware(device=bench.device), epochs=10,
+            optimizer="adam", lr=1e-3, precision=precision,
+            random_crop=True, crop_padding=2, horizontal_flip=True, color_noise=0.1,
+        )  # fmt: skip
+        trainer, _ = open_trainer(config, bench.work, f"waiting-{precision}", device)
+        train_epoch(trainer)  # chooses algorithms and allocates
+        if device.type == "cuda":
+            yield _never_synchronizes(f"{precision}: synchronisation is an error", trainer)
+            yield _runs_ahead(f"{precision}: the host runs ahead", trainer)
+        else:
+            yield skip(f"{precision}: synchronisation is an error", "needs CUDA")
+            yield skip(f"{precision}: the host runs ahead", "needs CUDA")
+        counts[precision] = reads_in_steps(trainer, device)
+        yield _no_reads(f"{precision}: reads in a profile", counts[precision], device)
+
+    with worker_settings(device):
+        checks = attempt({precision: partial(checked, precision) for precision in ("fp32", "bf16", "fp16")})
+    return Outcome(checks, {"profile": counts})
+
+
+def run_scaling(bench: Bench) -> Outcome:
+    """Check fp16's scaling of losses: an overflow skips the step and halves the scale; then training goes on."""
+    device = torch.device(bench.device)
+    network, hardware = small_network(kinks=True), Hardware(device=bench.device)
+    config = small_config(network, 4, hardware, epochs=10, precision="fp16", optimizer="adam", lr=1e-3)
+    trainer, _ = open_trainer(config, bench.work, "scaling", device)
+    return Outcome(attempt({"scaling": partial(_check_scaling, trainer)}))
+
+
+@contextmanager
+def looking_up(trainer: Trainer, around: Callable[[Callable[[], Tensor]], Tensor]) -> Iterator[None]:
+    """Have `around` make the loop's one read of the device: when it looks up, and at an epoch's end."""
+    take = trainer.log.take
+    trainer.log.take = lambda: around(take)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        trainer.log.take = take  # type: ignore[method-assign]
+
+
+def _never_synchronizes(name: str, trainer: Trainer) -> Check:
+    """Train an epoch in which PyTorch raises at every synchronisation but those of the loop's look-ups."""
+
+    def allowed(take: Callable[[], Tensor]) -> Tensor:
+        torch.cuda.set_sync_debug_mode("default")
+        try:
+            return take()
+        finally:
+            torch.cuda.set_sync_debug_mode("error")
+
+    with looking_up(trainer, allowed):
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            train_epoch(trainer)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    return expect(name, True, f"{trainer.steps_per_epoch} steps")
+
+
+def _runs_ahead(name: str, trainer: Trainer) -> Check:
+    """Have the device sleep, and see whether the host is done with some steps before it wakes."""
+    restart_epoch(trainer)
+    batches = trainer._batches()
+    torch.cuda.synchronize()
+    torch.cuda._sleep(SLEEP_CYCLES)  # type: ignore[no-untyped-call]
+    awake = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    awake.record()
+    for step in range(STEPS_AHEAD):
+        trainer.step(*next(batches), step)
+    ahead = not awake.query()  # type: ignore[no-untyped-call]
+    torch.cuda.synchronize()
+    return expect(name, ahead, f"{STEPS_AHEAD} steps while the device sleeps" + ("" if ahead else ": it waited"))
+
+
+def reads_in_steps(trainer: Trainer, device: torch.device) -> dict[str, int]:
+    """Profile an epoch; return how often values were read from the device, by the profile's names, and the look-ups."""
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
+
+    def marked(take: Callable[[], Tensor]) -> Tensor:
+        with record_function("look-up"):
+            return take()
+
+    with profile(activities=activities) as recorded, record_function("steps"), looking_up(trainer, marked):
+        train_epoch(trainer)
+    events = recorded.events()
+    (steps,) = (event.time_range for event in events if event.name == "steps" and event.device_type.name == "CPU")
+    inside = [event for event in events if steps.start <= event.time_range.start <= steps.end]
+    counts = {name: sum(event.name.startswith(name) for event in inside) for name in READS}
+    looks = sum(event.name == "look-up" and event.device_type.name == "CPU" for event in inside)
+    return {**counts, "look-ups": looks, "launches": sum(event.name.startswith("cudaLaunch") for event in inside)}
+
+
+def _no_reads(name: str, counts: dict[str, int], device: torch.device) -> Check:
+    """Check that a profile has one read for each look-up and no other."""
+    if not counts["launches"]:
+        return skip(name, "needs CUDA" if device.type == "cpu" else "the profiler recorded nothing of the device")
+    reads = max(counts[one] for one in READS)
+    return at_most(name, reads, counts["look-ups"], ", ".join(f"{key} {count}" for key, count in counts.items()))
+
+
+def _check_scaling(trainer: Trainer) -> Iterator[Check]:
+    trainer.model.train()
+    images, labels = next(trainer._batches())
+    before = {name: value.clone() for name, value in trainer.model.named_parameters()}
+    trainer.guard.load({"scale": torch.tensor(LARGE_SCALE), "calm": torch.tensor(0.0)})
+    scales, moved, broken = [LARGE_SCALE], [False], [0.0]
+    while not moved[-1] and len(scales) < 25:
+        *_, flag = trainer.step(images, labels, 0)
+        scales.append(float(trainer.guard.state()["scale"]))
+        moved.append(any(not torch.equal(before[name], value) for name, value in trainer.model.named_parameters()))
+        broken.append(float(flag))
+    overflows = len(scales) - 2
+    halved = all(after == scale / 2 for scale, after in pairwise(scales[:-1]))
+    yield expect("gradients overflow at first", overflows > 0, f"at {overflows} scales from 2^24 down")
+    yield expect("an overflow leaves the weights and halves the scale", halved, " → ".join(f"{s:g}" for s in scales))
+    yield expect("the run goes on", moved[-1] and not any(broken))
+    finite = all(bool(value.isfinite().all()) for value in trainer.model.parameters())
+    yield expect("weights stay finite", finite)
+    steps = {float(slots["step"]) for slots in trainer.optimizer.state.values() if "step" in slots}
+    yield expect("Adam counts the steps that were made", steps == {1.0}, f"counted {sorted(steps)}")
+    yield _grows_again(trainer, images, labels)
+
+
+def _grows_again(trainer: Trainer, images: Tensor, labels: Tensor) -> Check:
+    """Check that the scale doubles after enough steps without an overflow."""
+    scale = float(trainer.guard.state()["scale"]) / 4  # far from overflow
+    trainer.guard.load({"scale": torch.tensor(scale), "calm": torch.tensor(float(nonfinite.GROWTH_STEPS - CALM_STEPS))})
+    for step in range(1, 1 + CALM_STEPS):
+        trainer.step(images, labels, step)
+    after = float(trainer.guard.state()["scale"])
+    return expect("the scale doubles after calm steps", after == 2 * scale, f"{scale:g} → {after:g}")

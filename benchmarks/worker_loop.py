@@ -1,0 +1,69 @@
+"""The worker's own training loop in the process of a benchmark, on data that the benchmark makes."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from unittest.mock import patch
+
+import torch
+
+from alexplore.runs.config import RunConfig
+from alexplore.runs.directory import RunDirectory, create_run
+from alexplore.runs.protocol import PrecisionEvent
+from alexplore.training import loop, session
+from alexplore.training.data import Dataset
+from alexplore.training.parallel.ranks import ALONE
+from alexplore.training.run_writer import History, RunWriter, read_history
+from alexplore.training.signals import Signals
+
+
+class NoSignals(Signals):
+    """Signals of a worker inside another process, which handles its own."""
+
+    def __init__(self) -> None:
+        self.stop = False
+        self.on_stop = lambda: None
+
+
+def train_here(config: RunConfig, folder: Path, name: str, device: torch.device) -> RunDirectory:
+    """Train a run in this process, as a worker would, and return its directory."""
+    run = create_run(config, folder, name)
+    _train(run, config, device)
+    return run
+
+
+def open_trainer(
+    config: RunConfig, folder: Path, name: str, device: torch.device, dataset: Dataset | None = None
+) -> tuple[loop.Trainer, History]:
+    """Return the worker's trainer, stopped where its first epoch would start, and its events.
+
+    It trains on `dataset` instead of the recipe's where one is given.
+    """
+    opened: list[loop.Trainer] = []
+    run = create_run(config, folder, name)
+    if config.recipe.precision != "auto":
+        # As if an earlier attempt had chosen: the peak of this precision need not be measured for every trainer.
+        RunWriter(run, 0).event(PrecisionEvent(config.recipe.precision, device.type, peak_flops=0.0))
+    training = patch.object(loop.Trainer, "train", lambda self: opened.append(self))  # noqa: PLW0108 (a method is bound)
+    opening = patch.object(session, "open_dataset", lambda *_: dataset) if dataset else nullcontext()
+    with training, opening:
+        _train(run, config, device)
+    return opened[0], read_history(run)
+
+
+def _train(run: RunDirectory, config: RunConfig, device: torch.device) -> None:
+    history = read_history(run)
+    session.train(run, config, ALONE, device, RunWriter(run, history.attempts), history, NoSignals())
+
+
+def restart_epoch(trainer: loop.Trainer) -> None:
+    """Put the trainer where its epoch starts."""
+    trainer.progress = replace(trainer.progress, step=trainer.progress.epoch * trainer.steps_per_epoch)
+
+
+def train_epoch(trainer: loop.Trainer) -> None:
+    """Run the loop over all training images once: batches, preprocessing, updates, metrics, requests."""
+    restart_epoch(trainer)
+    trainer._train_epoch()

@@ -1,0 +1,52 @@
+"""The random networks are what the tests that draw them need: deep, with weights, with branches."""
+
+from __future__ import annotations
+
+from statistics import mean
+
+from hypothesis import Phase, given, seed, settings
+
+from alexplore.network.analysis import analyse
+from alexplore.network.graph import Network
+from alexplore.network.layers import LAYER_TYPES
+from tests.support.networks import networks
+
+DRAWS = 250
+
+
+def drawn(*, working: bool) -> list[Network]:
+    """Return networks, the same at every run."""
+    found: list[Network] = []
+
+    @seed(1)
+    @settings(max_examples=DRAWS, deadline=None, database=None, phases=[Phase.generate])
+    @given(networks(working=working))
+    def note(network: Network) -> None:
+        found.append(network)
+
+    note()
+    return found
+
+
+def share(found: list[bool]) -> float:
+    return sum(found) / len(found)
+
+
+def test_working_networks() -> None:
+    found = drawn(working=True)
+    analyses = [analyse(network) for network in found]
+    assert not [analysis.broken.error for analysis in analyses if analysis.broken]
+    lengths = [len(network.layers) for network in found]
+    assert min(lengths) == 4 and max(lengths) == 12 and 6 <= mean(lengths) <= 10
+    assert share([analysis.totals.params > 0 for analysis in analyses]) > 0.85
+    assert 0.25 < share([not network.is_chain for network in found]) < 0.5
+    assert {layer.type for network in found for layer in network.layers} == set(LAYER_TYPES)
+
+
+def test_broken_networks() -> None:
+    found = drawn(working=False)
+    assert 0.3 < share([analyse(network).broken is not None for network in found]) < 0.7
+    rows = [row for network in found for row in analyse(network).rows if row.error]
+    wrong = {(row.layer.type, len(row.inputs[0])) for row in rows}
+    assert wrong >= {("conv2d", 3), ("conv2d", 1), ("linear", 3), ("linear", 1), ("max_pool2d", 3)}
+    assert any(len(row.inputs) > 1 for row in rows)
