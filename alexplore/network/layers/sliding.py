@@ -124,15 +124,19 @@ class Sliding(Layer):
 
     def copied_values(self, inputs: Shapes) -> int:
         """Return the values of the padded copy that is made of the input, 0 where PyTorch's own layer pads."""
-        (shape,) = inputs
-        if self.torch_sides(inputs) is None:
+        sides, (channels, height, width) = self.padded_sides(inputs), inputs[0]
+        if sides is None:
             return 0
-        height, width = self.windows(inputs)
-        return shape[0] * (shape[1] + height.before + height.after) * (shape[2] + width.before + width.after)
+        left, right, top, bottom = sides
+        return channels * (height + top + bottom) * (width + left + right)
 
     def same_comment(self, inputs: Shapes) -> str:
         """Return what exported code says about a size that holds for this input alone."""
         return f'"same" for maps of {inputs[0][1]}×{inputs[0][2]}' if self.padding == "same" else ""
+
+    def padded_sides(self, inputs: Shapes) -> Sides | None:
+        """Return the padding that training does before PyTorch's layer; None where that pads itself."""
+        return self.torch_sides(inputs)
 
     def torch_sides(self, inputs: Shapes) -> Sides | None:
         """Return the padding to be done before PyTorch's layer, or None where its own padding will do."""
