@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from alexplore.core.settings import SettingError
@@ -24,6 +24,7 @@ from alexplore.network.row import Row
 from alexplore.presets.library import load_preset
 from alexplore.presets.preset import Preset
 from alexplore.presets.published import check_published
+from tests.support.examples import examples
 from tests.support.networks import maps, networks
 
 
@@ -57,7 +58,7 @@ def changes(type_: str) -> st.SearchStrategy[dict[str, Any]]:
     return one.get(type_, st.just({}))
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(networks(), st.data())
 def test_an_analysis_that_builds_on_the_one_before_is_the_same(network: Network, data: st.DataObject) -> None:
     before = analyse(network)
@@ -75,7 +76,7 @@ def numbers(analysis: Analysis) -> list[Row]:
     return list(analysis.rows)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(networks(), st.data())
 def test_edits_are_pure_and_undo_restores_exactly(network: Network, data: st.DataObject) -> None:
     """Undo is the network before; no later edit can have touched it."""
@@ -90,7 +91,7 @@ def test_edits_are_pure_and_undo_restores_exactly(network: Network, data: st.Dat
             assert read_network(values) == state
 
 
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @given(networks(), st.data())
 def test_edits_have_inverses(network: Network, data: st.DataObject) -> None:
     index = data.draw(st.integers(0, len(network.layers) - 1))
@@ -107,7 +108,7 @@ def test_edits_have_inverses(network: Network, data: st.DataObject) -> None:
 
 
 @given(networks(), st.data())
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_names_stay_unique(network: Network, data: st.DataObject) -> None:
     for _ in range(4):
         network = network.duplicate(data.draw(st.integers(0, len(network.layers) - 1)))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -17,6 +17,7 @@ from alexplore.runs.config import DataSource, RunConfig
 from alexplore.training.data import DataError, Preprocess, Resident, balanced, open_dataset
 from alexplore.training.data.record import KNOWN, Known
 from alexplore.training.data.store import Arrays
+from tests.support.examples import examples
 
 CPU = torch.device("cpu")
 
@@ -182,7 +183,7 @@ def test_synthetic_images_are_the_same_every_time_and_can_be_learnt() -> None:
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=60), st.integers(1, 70))
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_limits_take_the_classes_in_turn(labels: list[int], limit: int) -> None:
     chosen = balanced(torch.tensor(labels), limit).tolist()
     assert chosen == sorted(set(chosen))
