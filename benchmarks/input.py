@@ -22,7 +22,7 @@ from torch.utils.data import Dataset as TorchDataset
 from torchvision import transforms  # type: ignore[import-untyped]
 
 from alexplore.presets.recipe import Recipe
-from alexplore.training.data import Dataset, Preprocess, Resident
+from alexplore.training.data import Dataset, Preprocess, ResidentSplit
 from alexplore.training.hardware import prepare
 
 SIDE, TO, BATCH = 28, 224, 128
@@ -53,12 +53,12 @@ def main(turns: int) -> None:
     print(f"{os.cpu_count()} processors, {torch.get_num_threads()} threads, torch {torch.__version__}")
     for channels in (1, 3):
         images = torch.randint(0, 256, (COUNT, channels, SIDE, SIDE), dtype=torch.uint8)
-        resident = Resident(images, torch.zeros(COUNT, dtype=torch.int64), cpu)
+        resident = ResidentSplit(images, torch.zeros(COUNT, dtype=torch.int64), cpu)
         dataset = Dataset("made", ("one",), channels, (0.0,) * channels, (1.0,) * channels, resident, resident)
         preprocess = Preprocess(Recipe(), (channels, TO, TO), dataset, cpu)
         loader_data = OneAtATime(images)
 
-        def ours(preprocess: Preprocess = preprocess, resident: Resident = resident) -> None:
+        def ours(preprocess: Preprocess = preprocess, resident: ResidentSplit = resident) -> None:
             for batch, _ in resident.batches(torch.randperm(COUNT), BATCH):
                 preprocess.train(batch, 0)
 

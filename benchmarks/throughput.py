@@ -52,7 +52,7 @@ from alexplore.runs.lines import LineReader
 from alexplore.runs.protocol import PrecisionEvent
 from alexplore.runs.status import read_status
 from alexplore.training import hardware, loop, session
-from alexplore.training.data import Dataset, Resident
+from alexplore.training.data import Dataset, ResidentSplit
 from alexplore.training.precision import matmul_peak
 
 CPU = torch.device("cpu")
@@ -117,7 +117,7 @@ def made(preset: str, count: int) -> tuple[Tensor, Tensor]:
 def trainer(preset: str, images: Tensor, labels: Tensor) -> Iterator[tuple[loop.Trainer, PrecisionEvent]]:
     """The worker's trainer with all that goes with it, stopped where its first epoch would begin."""
     loaded = load_preset(preset)
-    resident = Resident(images, labels, CPU)
+    resident = ResidentSplit(images, labels, CPU)
     classes = tuple(map(str, range(int(labels.max()) + 1)))
     mean = (0.5,) * images.shape[1]
     dataset = Dataset("made", classes, images.shape[1], mean, mean, resident, resident)

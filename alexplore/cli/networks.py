@@ -14,10 +14,11 @@ from alexplore.core.errors import DONE, FAILED, WRONG_USE
 from alexplore.network.analysis import Analysis, analyse
 from alexplore.network.graph import parse_input
 from alexplore.presets.library import find_preset, load_preset
+from alexplore.presets.optimizers import OPTIMIZERS
 from alexplore.presets.precisions import PRECISIONS
 from alexplore.presets.preset import Preset
 from alexplore.presets.reader import read_preset
-from alexplore.presets.recipe import OPTIMIZERS, change_recipe
+from alexplore.presets.recipe import change_recipe
 
 PresetOption = Annotated[
     str, typer.Option("--preset", "-p", metavar="P", help="A preset's name, or a path to its file.")

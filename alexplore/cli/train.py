@@ -16,9 +16,9 @@ from alexplore.cli.output import narrate
 from alexplore.cli.recipe_options import recipe_changes
 from alexplore.core.errors import FAILED, WRONG_USE
 from alexplore.presets.library import find_preset, load_preset
+from alexplore.presets.optimizers import OPTIMIZERS
 from alexplore.presets.precisions import PRECISIONS
 from alexplore.presets.preset import PresetError
-from alexplore.presets.recipe import OPTIMIZERS
 from alexplore.runs import service
 from alexplore.runs.config import DEVICES, PARALLEL, RunConfig, in_group
 from alexplore.runs.directory import RunDirectory, find_run, runs_folder

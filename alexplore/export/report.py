@@ -22,7 +22,7 @@ def shapes_dict(preset: Preset, analysis: Analysis, batch: int = 1) -> dict[str,
     null; `partial` tells that the totals leave it out.
     """
     recipe = preset.recipe
-    memory = analysis.memory(batch, recipe.optimizer, recipe.momentum, recipe.activation_bits)
+    memory = analysis.memory(batch, recipe.optimizer_state, recipe.activation_bits)
     return {
         "preset": preset.name,
         "input": list(analysis.network.input),

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from alexplore.network.graph import Network
 from alexplore.network.layers.base import FP32_BYTES, Layer
 from alexplore.network.layers.flatten import Flatten
-from alexplore.network.memory import TrainingMemory, training_memory
+from alexplore.network.memory import MOMENTUM, OptimizerState, TrainingMemory, training_memory
 from alexplore.network.receptive_field import Axis, union
 from alexplore.network.row import Row
 from alexplore.network.shape_inference import reads_all
@@ -88,9 +88,9 @@ class Analysis:
         """The first row with an error, if there is one."""
         return next((row for row in self.rows if row.error), None)
 
-    def memory(self, batch: int = 1, optimizer: str = "sgd", momentum: float = 0.9, bits: int = 32) -> TrainingMemory:
+    def memory(self, batch: int = 1, state: OptimizerState = MOMENTUM, bits: int = 32) -> TrainingMemory:
         """Return what training takes on the device; see `training_memory`."""
-        return training_memory(self.network, self.computed, batch, optimizer, momentum, bits)
+        return training_memory(self.network, self.computed, batch, state, bits)
 
     def smallest_input(self) -> tuple[int, int, int] | None:
         """Return the smallest square input up to 512 pixels that every layer can read, None without one."""

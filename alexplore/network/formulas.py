@@ -9,7 +9,7 @@ from alexplore.network.formula import Formula, by_axis, join_notes, number_text,
 from alexplore.network.graph import Network
 from alexplore.network.layers.base import FP32_BYTES
 from alexplore.network.layers.sliding import extent_text
-from alexplore.network.memory import optimizer_copies
+from alexplore.network.memory import MOMENTUM, OptimizerState
 from alexplore.network.receptive_field import Axis
 from alexplore.network.row import Row
 from alexplore.network.shapes import Shape
@@ -132,7 +132,7 @@ def _exchange(row: Row, network: Network) -> Formula:
 
 
 def explain_totals(
-    analysis: Analysis, batch: int = 1, optimizer: str = "sgd", momentum: float = 0.9, bits: int = 32
+    analysis: Analysis, batch: int = 1, state: OptimizerState = MOMENTUM, bits: int = 32
 ) -> tuple[Formula, ...]:
     """Return every total, then the training memory for a batch, an optimizer and a precision of `bits` bits."""
     rows, totals = analysis.computed, analysis.totals
@@ -151,27 +151,26 @@ def explain_totals(
         Formula(
             "activation bytes", sum_text(row.activation_bytes for row in rows), totals.activation_bytes, "for one image"
         ),
-        *_training(analysis, batch, optimizer, momentum, bits),
+        *_training(analysis, batch, state, bits),
     )
 
 
-COPIES_NOTES = ("sgd without momentum keeps nothing", "the momentum", "running means of gradients and their squares")
-
-
-def _training(analysis: Analysis, batch: int, optimizer: str, momentum: float, bits: int) -> Iterator[Formula]:
-    totals, memory = analysis.totals, analysis.memory(batch, optimizer, momentum, bits)
-    state = f"{FP32_BYTES}·({number_text(totals.params)} + {number_text(totals.buffers)})"
+def _training(analysis: Analysis, batch: int, state: OptimizerState, bits: int) -> Iterator[Formula]:
+    totals, memory = analysis.totals, analysis.memory(batch, state, bits)
+    weights = f"{FP32_BYTES}·({number_text(totals.params)} + {number_text(totals.buffers)})"
     copied = (memory.weights - FP32_BYTES * (totals.params + totals.buffers)) // (bits // 8)
     note = "parameters and running statistics in fp32"
     if copied:
-        state, note = f"{state} + {bits // 8}·{number_text(copied)}", f"{note}, and a {bits}-bit copy of the weights"
-    yield Formula("training weights", state, memory.weights, note)
+        weights, note = (
+            f"{weights} + {bits // 8}·{number_text(copied)}",
+            f"{note}, and a {bits}-bit copy of the weights",
+        )
+    yield Formula("training weights", weights, memory.weights, note)
 
     gradients = f"{FP32_BYTES}·{number_text(totals.trainable_params)}"
     yield Formula("training gradients", gradients, memory.gradients, "one for each trainable parameter")
 
-    copies = optimizer_copies(optimizer, momentum)
-    yield Formula("training optimizer", f"{gradients}·{copies}", memory.optimizer, COPIES_NOTES[copies])
+    yield Formula("training optimizer", f"{gradients}·{state.tensors}", memory.optimizer, state.note)
 
     for_each_image = [kept for kept in memory.kept if not kept.per_batch]
     values = {
@@ -184,4 +183,5 @@ def _training(analysis: Analysis, batch: int, optimizer: str, momentum: float, b
     yield Formula("training activations", expression, memory.activations, "what the backward pass reads again")
 
     parts = (memory.weights, memory.gradients, memory.optimizer, memory.activations)
-    yield Formula("training bytes", sum_text(parts), memory.total, f"at batch {number_text(batch)}, with {optimizer}")
+    note = f"at batch {number_text(batch)}, with {state.optimizer}"
+    yield Formula("training bytes", sum_text(parts), memory.total, note)

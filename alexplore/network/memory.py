@@ -10,8 +10,16 @@ from alexplore.network.layers.base import FP32_BYTES
 from alexplore.network.row import Row
 from alexplore.network.shapes import elements
 
-OPTIMIZER_COPIES = {"sgd": 0, "adam": 2, "adamw": 2}
-"""Running means that an optimizer keeps for each parameter: of the gradients and of their squares."""
+
+class OptimizerState(NamedTuple):
+    """What an optimizer keeps for each trainable parameter: so many fp32 numbers (`tensors`); `note` says which."""
+
+    optimizer: str
+    tensors: int
+    note: str
+
+
+MOMENTUM = OptimizerState("sgd", 1, "the momentum")
 
 
 class Kept(NamedTuple):
@@ -44,7 +52,7 @@ class TrainingMemory(NamedTuple):
 
 
 def training_memory(
-    network: Network, rows: Sequence[Row], batch: int, optimizer: str, momentum: float, bits: int
+    network: Network, rows: Sequence[Row], batch: int, state: OptimizerState, bits: int
 ) -> TrainingMemory:
     """Return the bytes for training on a batch, with activations of `bits` bits; `rows` are those with numbers.
 
@@ -58,15 +66,10 @@ def training_memory(
     return TrainingMemory(
         weights=FP32_BYTES * params + bits // 8 * copied,
         gradients=FP32_BYTES * trainable,
-        optimizer=FP32_BYTES * trainable * optimizer_copies(optimizer, momentum),
+        optimizer=FP32_BYTES * trainable * state.tensors,
         activations=sum(tensor.bytes(batch) for tensor in kept),
         kept=kept,
     )
-
-
-def optimizer_copies(optimizer: str, momentum: float) -> int:
-    """Return how many numbers an optimizer keeps for each parameter."""
-    return OPTIMIZER_COPIES[optimizer] or (1 if momentum else 0)
 
 
 class _Tensor:

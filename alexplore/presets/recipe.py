@@ -16,13 +16,14 @@ from alexplore.core.settings import (
     parse_text,
     read_settings,
     setting,
+    setting_fields,
     settings_of,
 )
+from alexplore.network.memory import OptimizerState
+from alexplore.presets.datasets import DATASETS
+from alexplore.presets.optimizers import OPTIMIZERS
 from alexplore.presets.precisions import PRECISIONS
-
-DATASETS = ("fashion-mnist", "cifar10", "imagefolder", "synthetic")
-OPTIMIZERS = ("sgd", "adam", "adamw")
-SCHEDULES = ("constant", "step", "plateau", "cosine")
+from alexplore.presets.schedules import SCHEDULES
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,11 @@ class Recipe:
     checkpoint_minutes: float = setting(number(0, above=True), 10.0, "minutes between checkpoints within an epoch")
 
     @property
+    def optimizer_state(self) -> OptimizerState:
+        """Return what the optimizer keeps for each trainable parameter."""
+        return OPTIMIZERS[self.optimizer].state(self)
+
+    @property
     def activation_bits(self) -> int:
         """Return the bits of an activation in training; `auto` counts as fp32."""
         return PRECISIONS[self.precision].activation_bits
@@ -66,6 +72,17 @@ class Recipe:
     def to_dict(self, *, defaults: bool = True) -> dict[str, Any]:
         """The `[training]` table."""
         return settings_of(self, defaults=defaults)
+
+
+def used_settings(recipe: Recipe) -> tuple[str, ...]:
+    """Return the keys that matter with a recipe's optimizer and schedule, in the order of the recipe.
+
+    Those left out are used by other optimizers or schedules alone.
+    """
+    optimizer, schedule = OPTIMIZERS[recipe.optimizer], SCHEDULES[recipe.schedule]
+    declared = (*(each.settings for each in OPTIMIZERS.values()), *(each.settings for each in SCHEDULES.values()))
+    unused = {key for settings in declared for key in settings} - {*optimizer.settings, *schedule.settings}
+    return tuple(key for key in setting_fields(Recipe) if key not in unused)
 
 
 def read_recipe(values: Mapping[str, Any]) -> Recipe:

@@ -61,7 +61,7 @@ def shapes_table(preset: Preset, analysis: Analysis) -> FittingTable:
 def totals_lines(preset: Preset, analysis: Analysis, batch: int) -> Iterator[RenderableType]:
     """What stands under the table: the totals, then the source's numbers beside ours."""
     totals, recipe = analysis.totals, preset.recipe
-    memory = analysis.memory(batch, recipe.optimizer, recipe.momentum, recipe.activation_bits)
+    memory = analysis.memory(batch, recipe.optimizer_state, recipe.activation_bits)
     frozen = totals.params - totals.trainable_params
     buffers = f", and {totals.buffers:,} running statistics" if totals.buffers else ""
     lines = [
@@ -109,7 +109,7 @@ def explanation(
         recipe = preset.recipe
         heading = Text("totals", style="bold").append(f" · training {_training_words(recipe, batch)}", style="not bold")
         bits = recipe.activation_bits
-        yield Group(heading, *_formulas(explain_totals(analysis, batch, recipe.optimizer, recipe.momentum, bits)))
+        yield Group(heading, *_formulas(explain_totals(analysis, batch, recipe.optimizer_state, bits)))
 
 
 def _formulas(formulas: Sequence[Formula]) -> Iterator[Labelled]:

@@ -155,7 +155,8 @@ def _precision(event: PrecisionEvent) -> str:
     compared = _faster_text("bf16", "fp32", speedup) if speedup >= 1 else _faster_text("fp32", "bf16", 1 / speedup)
     if event.precision == "fp32" and speedup >= 1:
         compared += f", less than the {MARGIN - 1:.0%} needed"
-    timings = " and ".join(f"{1000 * seconds:.{0 if seconds > 0.01 else 2}f}" for seconds in (exact, faster))
+    decimals = 0 if min(exact, faster) >= 0.01 else 2
+    timings = " and ".join(f"{1000 * seconds:.{decimals}f}" for seconds in (exact, faster))
     timings = f"fp32 and bf16: {timings} ms for {event.images} images"
     kept = ", as in the first attempt" if event.kept else ""
     return f"{compared} ({timings}): training in {event.precision}{kept}"

@@ -14,7 +14,7 @@ from alexplore.network.analysis import Analysis, analyse
 from alexplore.network.graph import Network
 from alexplore.network.shapes import elements, shape_text
 from alexplore.runs.config import RunConfig
-from alexplore.runs.datasets import DatasetFolderError, DatasetShape, dataset_shape
+from alexplore.runs.datasets import DataError, DatasetShape, dataset_shape
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def _data_problems(config: RunConfig, *, compare_outputs: bool) -> Iterator[Prob
         return
     try:
         shape = dataset_shape(config)
-    except DatasetFolderError as error:
+    except DataError as error:
         yield Problem("folder", str(error))
         return
     if compare_outputs:

@@ -79,7 +79,7 @@ def check_memory(config: RunConfig, ranks: int) -> None:
         UsageError: training on the CPU takes more than is free.
     """
     recipe = config.recipe
-    batch = analyse(config.network).memory(recipe.batch_size, recipe.optimizer, recipe.momentum, recipe.activation_bits)
+    batch = analyse(config.network).memory(recipe.batch_size, recipe.optimizer_state, recipe.activation_bits)
     each = PROCESS_BYTES + batch.total - batch.activations
     needed, free = ranks * each + batch.activations, psutil.virtual_memory().available
     if needed <= free:

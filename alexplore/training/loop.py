@@ -17,16 +17,17 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from alexplore.presets.recipe import Recipe
+from alexplore.presets.schedules import Plateau, learning_rate
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.protocol import CheckpointEvent, ControlEvent, EpochEvent, ExchangeEvent, WarningEvent
 from alexplore.training import checkpoint
-from alexplore.training.data import DataError, Dataset, Preprocess, left_out
+from alexplore.training.data import DataError, Dataset, Preprocess, damaged_text
 from alexplore.training.errors import CheckpointError, NotFiniteError, Stopped
 from alexplore.training.evaluate import Result, evaluate
 from alexplore.training.metrics import StepLog, Tally, record_interval, recorded, tallies
 from alexplore.training.model.build import logits
 from alexplore.training.nonfinite import Guard
-from alexplore.training.optim import Plateau, learning_rate, set_learning_rate
+from alexplore.training.optim import set_learning_rate
 from alexplore.training.parallel.ranks import Ranks
 from alexplore.training.parallel.towers import TowerState, exchanged
 from alexplore.training.precision import Precision
@@ -273,7 +274,7 @@ class Trainer:
         for split in (self.dataset.train, self.dataset.val):
             met = self.ranks.union(split.damaged)
             for path in met.keys() - split.damaged.keys():
-                self.journal.event(WarningEvent(left_out(path, met[path])))
+                self.journal.event(WarningEvent(damaged_text(path, met[path])))
             split.damaged.update(met)
             count += len(met)
         return count

@@ -1,10 +1,14 @@
-"""A recipe as PyTorch objects: the optimizer, and the learning rate as a function of where training is."""
+"""A recipe's optimizer as PyTorch's.
+
+To add one: an entry in `FACTORIES`, and its declaration in `alexplore.presets.optimizers`. It must have a fused
+implementation: `NonfiniteGuard` relies on fused optimizers to leave everything as it is where `found_inf` is 1.
+"""
 
 from __future__ import annotations
 
 import inspect
-import math
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,49 +17,66 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from alexplore.core.settings import SettingError
 from alexplore.presets.recipe import Recipe
 
+Groups = list[dict[str, Any]]
+"""Parameter groups as PyTorch's optimizers take them."""
+
 
 def make_optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
-    """The recipe's optimizer, with weights and biases in groups whose rates are `lr` and `lr` × `bias_lr`.
+    """Return the recipe's optimizer for the parameters of a model that require gradients.
+
+    Weights and biases are in groups of their own, with a `multiplier` of the learning rate: 1 and `bias_lr`.
 
     Raises:
-        SettingError: every layer is frozen.
+        SettingError: no parameter requires a gradient.
     """
     trainable = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     if not trainable:
         raise SettingError("every layer has trainable = false, or no parameters: there is nothing to train")
     biases = [parameter for name, parameter in trainable if name.endswith(".bias")]
     weights = [parameter for name, parameter in trainable if not name.endswith(".bias")]
-    spare_the_compiler()
-    groups = [
+    avoid_compiler_import()
+    groups: Groups = [
         {"params": parameters, "multiplier": multiplier}
         for parameters, multiplier in ((weights, 1.0), (biases, recipe.bias_lr))
         if parameters
     ]
-    match recipe.optimizer:
-        case "sgd":
-            sgd = SGD(groups, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, fused=True)
-            if recipe.momentum:
-                # 0 · momentum + gradient is the gradient: what PyTorch starts from. Left to PyTorch, a first step that
-                # is passed over would leave the buffer uninitialised.
-                for _, parameter in trainable:
-                    sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
-            return sgd
-        case "adam":
-            return Adam(groups, recipe.lr, weight_decay=recipe.weight_decay, fused=True)
-        case _:
-            return AdamW(groups, recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+    return FACTORIES[recipe.optimizer](groups, recipe)
+
+
+def _sgd(groups: Groups, recipe: Recipe) -> Optimizer:
+    sgd = SGD(groups, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, fused=True)
+    if recipe.momentum:
+        # PyTorch makes the first momentum equal to the first gradient. So does a momentum of zeros, since
+        # 0 · momentum + gradient = gradient. Without it, a first step that is skipped would leave it uninitialised.
+        for group in groups:
+            for parameter in group["params"]:
+                sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return sgd
+
+
+def _adam(groups: Groups, recipe: Recipe) -> Optimizer:
+    return Adam(groups, recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+
+
+def _adamw(groups: Groups, recipe: Recipe) -> Optimizer:
+    return AdamW(groups, recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+
+
+FACTORIES: Mapping[str, Callable[[Groups, Recipe], Optimizer]] = {"sgd": _sgd, "adam": _adam, "adamw": _adamw}
+"""How each entry of `OPTIMIZERS` is made."""
 
 
 def update(optimizer: Optimizer) -> None:
-    """`optimizer.step()` without its wrappers for hooks and for PyTorch's compiler (see `spare_the_compiler`)."""
+    """Do `optimizer.step()` without its wrappers for hooks and for PyTorch's compiler (see `avoid_compiler_import`)."""
     with torch.no_grad():
         inspect.unwrap(type(optimizer).step)(optimizer)
 
 
-def spare_the_compiler() -> None:
+def avoid_compiler_import() -> None:
     """Keep optimizers from importing PyTorch's compiler, which takes as long as importing PyTorch.
 
-    They import it at their first use only to tell it to leave them alone. A method that is marked as told does not.
+    They import it at their first use to exclude themselves from compilation. A method that is marked as excluded does
+    not.
     """
     for method in vars(Optimizer).values():
         plain = getattr(method, "__wrapped__", None)
@@ -64,47 +85,6 @@ def spare_the_compiler() -> None:
 
 
 def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
-    """Give every group its multiple of `rate`."""
+    """Set the rate of each group to its multiple of `rate`."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["multiplier"]
-
-
-def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int, reductions: int = 0) -> float:
-    """The rate of step `step` (from 0), after `reductions` by the plateau schedule.
-
-    The warm-up rises linearly to `lr` at its last step. Cosine: Loshchilov & Hutter, "SGDR", 2017, equation 5, with
-    one cycle from the end of the warm-up to the end of training.
-    """
-    warmup = round(recipe.warmup_epochs * steps_per_epoch)
-    if step < warmup:
-        return recipe.lr * (step + 1) / warmup
-    match recipe.schedule:
-        case "step":
-            return recipe.lr * recipe.gamma ** (step // (recipe.step_epochs * steps_per_epoch))
-        case "plateau":
-            return recipe.lr * recipe.gamma**reductions
-        case "cosine":
-            total = recipe.epochs * steps_per_epoch
-            return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
-        case _:
-            return recipe.lr
-
-
-@dataclass(frozen=True)
-class Plateau:
-    """What the plateau schedule remembers: the smallest validation error, epochs without a smaller one, reductions."""
-
-    smallest: float = math.inf
-    waited: int = 0
-    reductions: int = 0
-
-    def after(self, error: float, recipe: Recipe) -> Plateau:
-        """After one more epoch: the rate is reduced when more than `patience` epochs brought nothing smaller.
-
-        Source: paper, section 5, with the patience of PyTorch's `ReduceLROnPlateau`.
-        """
-        if error < self.smallest:
-            return replace(self, smallest=error, waited=0)
-        if self.waited < recipe.patience:
-            return replace(self, waited=self.waited + 1)
-        return replace(self, waited=0, reductions=min(self.reductions + 1, recipe.reductions))

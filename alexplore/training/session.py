@@ -22,7 +22,7 @@ from alexplore.runs.protocol import (
     WarningEvent,
 )
 from alexplore.training import checkpoint
-from alexplore.training.data import Dataset, Preprocess, left_out, open_dataset
+from alexplore.training.data import Dataset, Preprocess, damaged_text, open_dataset
 from alexplore.training.errors import Stopped
 from alexplore.training.hardware import device_name, set_threads
 from alexplore.training.loop import Objective, Progress, Trainer
@@ -128,7 +128,7 @@ def train(
     )
     begun = True
     for path, reason in {**dataset.train.damaged, **dataset.val.damaged}.items():
-        report(left_out(path, reason))
+        report(damaged_text(path, reason))
     Trainer(
         run=run,
         recipe=recipe,

@@ -55,9 +55,7 @@ class PlannedRun:
             self.training_bytes = None
             self.form.set_error(str(error))
             return
-        memory = self._session.analysis.memory(
-            recipe.batch_size, recipe.optimizer, recipe.momentum, recipe.activation_bits
-        )
+        memory = self._session.analysis.memory(recipe.batch_size, recipe.optimizer_state, recipe.activation_bits)
         self.training_bytes = memory.total
         self.form.set_error("")
 

@@ -34,7 +34,7 @@ from alexplore.presets.preset import Preset
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.runs.protocol import StartEvent
-from alexplore.training.data import Dataset, Resident
+from alexplore.training.data import Dataset, ResidentSplit
 from alexplore.training.precision import TYPES
 from alexplore.training.run_writer import History
 from gpu_checks.backend import pytorch_defaults, timed, worker_settings
@@ -171,7 +171,7 @@ class RepeatedSplit:
     """A split of any length made of a few images on the device: the same ones over and over."""
 
     def __init__(self, images: Tensor, labels: Tensor, length: int, device: torch.device) -> None:
-        self._images = Resident(images, labels, device)
+        self._images = ResidentSplit(images, labels, device)
         self.labels = labels.repeat(-(-length // len(labels)))[:length]
         self.damaged: dict[str, str] = {}
 

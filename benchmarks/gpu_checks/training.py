@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile, record_function
 from worker_loop import open_trainer, restart_epoch, train_epoch, train_here
 
-from alexplore.presets.recipe import OPTIMIZERS
+from alexplore.presets.optimizers import OPTIMIZERS
 from alexplore.runs.config import Hardware
 from alexplore.training import nonfinite
 from alexplore.training.loop import Trainer

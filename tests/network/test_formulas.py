@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from alexplore.network.analysis import analyse
 from alexplore.network.formulas import explain, explain_totals
 from alexplore.network.graph import Network
+from alexplore.network.memory import OptimizerState
 from alexplore.presets.library import load_preset, shipped_names
 from tests.support.examples import examples
 from tests.support.formulas import check_explained, check_formulas
@@ -35,16 +36,15 @@ def test_any_network(network: Network) -> None:
 @given(
     networks(),
     st.integers(1, 2000),
-    st.sampled_from(["sgd", "adam", "adamw"]),
-    st.sampled_from([0.0, 0.9]),
+    st.builds(OptimizerState, st.just("any"), st.integers(0, 3), st.just("")),
     st.sampled_from([16, 32]),
 )
-def test_totals(network: Network, batch: int, optimizer: str, momentum: float, bits: int) -> None:
+def test_totals(network: Network, batch: int, state: OptimizerState, bits: int) -> None:
     analysis = analyse(network)
-    formulas = explain_totals(analysis, batch, optimizer, momentum, bits)
+    formulas = explain_totals(analysis, batch, state, bits)
     check_formulas(formulas)
     values = {formula.quantity: formula.value for formula in formulas}
-    totals, memory = analysis.totals, analysis.memory(batch, optimizer, momentum, bits)
+    totals, memory = analysis.totals, analysis.memory(batch, state, bits)
     assert values["params"] == totals.params
     assert values["MACs"] == totals.macs
     assert values["FLOPs"] == totals.flops

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -129,22 +128,6 @@ def test_same_is_tensorflows(name: str, size: int, kernel: int, stride: int, dil
     assert window.before == total // 2
     positions = (size + total - dilation * (kernel - 1) - 1) // stride + 1
     assert positions == outputs
-
-
-@examples(100)
-@given(shape=maps(), output_size=sizes(1, 16))
-def test_adaptive_avg_pool2d(shape: list[int], output_size: Any) -> None:
-    row = ours(shape, {"type": "adaptive_avg_pool2d", "output_size": output_size})
-    check(row, lambda: nn.AdaptiveAvgPool2d(as_tuple(output_size)), shape)
-    # Each window as PyTorch's documentation has it.
-    assert row.windows is not None and row.output is not None
-    for window, size, outputs in zip(row.windows, shape[1:], row.output[1:], strict=True):
-        starts = [i * size // outputs for i in range(outputs)]
-        ends = [math.ceil((i + 1) * size / outputs) for i in range(outputs)]
-        assert window.kernel == max(end - start for start, end in zip(starts, ends, strict=True))
-        steps = [right - left for left, right in pairwise(starts)]
-        assert window.stride >= max(steps, default=1)
-    assert row.unread == (0, 0)
 
 
 @examples(25)

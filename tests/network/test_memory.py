@@ -12,6 +12,7 @@ from torch import Tensor
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network
 from alexplore.presets.library import load_preset, shipped_names
+from alexplore.presets.recipe import Recipe
 from alexplore.training.model.build import build
 from tests.support.examples import examples
 from tests.support.memory import kept_bytes
@@ -47,7 +48,7 @@ def test_presets(name: str, bits: int) -> None:
     statistics = sum(buffer.nbytes for buffer in model.buffers())
     remembered = 2 * parameters if recipe.optimizer == "adam" else parameters
     kept = two + (recipe.batch_size - 2) * (three - two)
-    memory = analysis.memory(recipe.batch_size, recipe.optimizer, recipe.momentum, bits)
+    memory = analysis.memory(recipe.batch_size, recipe.optimizer_state, bits)
     assert memory.total == pytest.approx(parameters + statistics + parameters + remembered + kept, rel=0.05)
 
 
@@ -65,21 +66,21 @@ def test_parameters_gradients_and_optimizer_state(name: str, optimizer: str) -> 
     steps.step()
     state = [tensor for kept in steps.state.values() for tensor in kept.values() if isinstance(tensor, Tensor)]
     floats = [tensor for tensor in model.state_dict().values() if tensor.is_floating_point()]
-    memory = analyse(network).memory(BATCH, optimizer, 0.9)
+    memory = analyse(network).memory(BATCH, Recipe(optimizer=optimizer).optimizer_state)
     assert memory.weights == sum(tensor.nbytes for tensor in floats)
     assert memory.gradients == sum(p.grad.nbytes for p in model.parameters() if p.grad is not None)
     assert memory.optimizer == pytest.approx(sum(tensor.nbytes for tensor in state), rel=0.05)
 
 
 def test_sgd_without_momentum_remembers_nothing() -> None:
-    assert analyse(load_preset("lenet").network).memory(1, "sgd", 0.0).optimizer == 0
+    assert analyse(load_preset("lenet").network).memory(1, Recipe(momentum=0.0).optimizer_state).optimizer == 0
 
 
 def test_frozen_layers_have_no_gradients_and_keep_nothing_before_the_first_that_trains() -> None:
     network = load_preset("lenet").network
     for index in (0, 3):
         network = network.change(index, {"trainable": False})
-    memory = analyse(network).memory(BATCH, "adam")
+    memory = analyse(network).memory(BATCH, Recipe(optimizer="adam").optimizer_state)
     trainable = 48120 + 10164 + 850
     assert (memory.gradients, memory.optimizer) == (4 * trainable, 8 * trainable)
     kept = kept_bytes(build(network).train(), torch.zeros(BATCH, 1, 28, 28), torch.float32)

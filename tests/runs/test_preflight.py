@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from alexplore.network.graph import Network, read_network
-from alexplore.presets.recipe import DATASETS, Recipe
+from alexplore.presets.datasets import DATASETS
+from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.runs.datasets import SHAPES, dataset_shape
 from alexplore.runs.preflight import Problem, find_problems
@@ -140,13 +141,17 @@ def test_an_image_folder_is_looked_into(image_folder: Path, tmp_path: Path) -> N
 
 @pytest.mark.usefixtures("heavy")  # importing torch starts a process
 def test_the_sizes_of_every_data_set_are_those_that_training_reads() -> None:
-    from alexplore.training.data.record import KNOWN
-
     assert set(SHAPES) == set(DATASETS)
-    for name, known in KNOWN.items():
-        shape = dataset_shape(config_of(network(), name))
-        assert (shape.name, shape.channels, shape.classes) == (name, known.channels, len(known.classes))
-        assert dataset_shape(config_of(network(), name, limit_train=7)).train_images == 7
+    for name, entry in DATASETS.items():
+        if entry.images is not None:
+            shape = dataset_shape(config_of(network(), name))
+            assert (shape.name, shape.channels, shape.classes) == (
+                name,
+                entry.images.channels,
+                len(entry.images.classes),
+            )
+            assert shape.train_images == entry.images.train
+            assert dataset_shape(config_of(network(), name, limit_train=7)).train_images == 7
 
 
 def test_settings_of_every_part_are_changed_by_name() -> None:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from alexplore.presets.recipe import Recipe
-from alexplore.training.data import Dataset, Preprocess, Resident
+from alexplore.training.data import Dataset, Preprocess, ResidentSplit
 from alexplore.training.evaluate import evaluate
 from alexplore.training.parallel.ranks import Ranks
 from alexplore.training.precision import Precision
@@ -34,7 +34,7 @@ def dataset(count: int, classes: int, size: int) -> Dataset:
     generator = torch.Generator().manual_seed(2)
     images = torch.randint(0, 256, (count, 1, size, size), generator=generator, dtype=torch.uint8)
     labels = torch.randint(0, classes, (count,), generator=generator)
-    split = Resident(images, labels, CPU)
+    split = ResidentSplit(images, labels, CPU)
     names = tuple(map(str, range(classes)))
     return Dataset("drawn", names, 1, (0.5,), (0.5,), split, split, size=(size, size))
 

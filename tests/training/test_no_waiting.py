@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from alexplore.network.graph import Network
 from alexplore.presets.recipe import Recipe
-from alexplore.training.data import Dataset, Preprocess, Resident
+from alexplore.training.data import Dataset, Preprocess, ResidentSplit
 from alexplore.training.loop import Objective
 from alexplore.training.metrics import StepLog
 from alexplore.training.model.build import build
@@ -30,7 +30,7 @@ RECIPES: list[dict[str, Any]] = [
 
 def made(changes: dict[str, Any], small: Network, device: torch.device) -> tuple[Recipe, Preprocess]:
     recipe = Recipe(**changes)
-    none = Resident(torch.zeros(0, 1, 12, 12, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64), CPU)
+    none = ResidentSplit(torch.zeros(0, 1, 12, 12, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64), CPU)
     dataset = Dataset("none", tuple("0123456789"), 1, (0.5,), (0.2,), none, none, size=(12, 12))
     return recipe, Preprocess(recipe, small.input, dataset, device)
 
@@ -87,3 +87,13 @@ def test_what_a_step_sends_to_a_gpu_is_not_waited_for(changes: dict[str, Any], s
     assert loss.device == correct.device == gpu
     assert copies.waited
     assert not any(copies.waited)
+
+
+def test_batches_that_sit_on_a_gpu_are_not_waited_for() -> None:
+    gpu = torch.device("cuda", 0)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        split = ResidentSplit(torch.zeros(8, 1, 4, 4, dtype=torch.uint8), torch.zeros(8, dtype=torch.int64), gpu)
+        with Copies() as copies:
+            images, labels = next(split.batches(torch.arange(8), 4))
+    assert images.device == labels.device == gpu
+    assert copies.waited == [False]  # the epoch's order

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from alexplore.presets.optimizers import OPTIMIZERS
 from alexplore.presets.recipe import Recipe
 from alexplore.training import nonfinite
 from alexplore.training.nonfinite import Guard
@@ -39,7 +40,7 @@ def everything(model: nn.Module, optimizer: Optimizer) -> list[Tensor]:
     return [value.detach().clone() for value in (*model.parameters(), *slots)]
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("steps", [0, 2])
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_bad_loss_changes_nothing_and_neither_does_anything_after_it(optimizer: str, steps: int, bad: float) -> None:
@@ -89,7 +90,7 @@ def test_a_rank_that_hears_of_another_stops_too() -> None:
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in before.items())
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_scaling_changes_no_update(optimizer: str) -> None:
     plain, *_ = trained(optimizer, steps=3)
     scaled, *_ = trained(optimizer, steps=3, scaled=True)

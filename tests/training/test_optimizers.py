@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -13,8 +14,10 @@ from torch import Tensor, nn
 from torch.optim import lr_scheduler
 
 from alexplore.core.settings import SettingError
+from alexplore.presets.optimizers import OPTIMIZERS
 from alexplore.presets.recipe import Recipe
-from alexplore.training.optim import Plateau, learning_rate, make_optimizer, set_learning_rate, update
+from alexplore.presets.schedules import Plateau, learning_rate
+from alexplore.training.optim import FACTORIES, make_optimizer, set_learning_rate, update
 from tests.support.examples import examples
 
 
@@ -82,7 +85,68 @@ def test_updates_follow_the_formulas(recipe: Recipe) -> None:
         torch.testing.assert_close(parameter.detach(), expected[name])
 
 
-def test_nothing_to_train_is_told() -> None:
+def test_every_optimizer_can_be_made_and_no_other() -> None:
+    assert FACTORIES.keys() == OPTIMIZERS.keys()
+    with pytest.raises(KeyError):
+        make_optimizer(Recipe(optimizer="rmsprop"), model())
+
+
+CHANGES: dict[str, Any] = {"momentum": 0.3, "weight_decay": 0.2, "bias_lr": 3.0}
+
+
+def step_with(recipe: Recipe) -> tuple[dict[str, Tensor], int]:
+    """Take two steps; return the parameters, and the number of values of optimizer state for each parameter."""
+    ours = model()
+    optimizer = make_optimizer(recipe, ours)
+    for step in range(2):
+        set_learning_rate(optimizer, recipe.lr)
+        gradients(ours, step)
+        update(optimizer)
+    parameters = dict(ours.named_parameters())
+    state = sum(
+        value.numel()
+        for kept in optimizer.state.values()
+        for value in kept.values()
+        if isinstance(value, Tensor) and value.dim()
+    )
+    count, rest = divmod(state, sum(parameter.numel() for parameter in parameters.values()))
+    assert rest == 0
+    return {name: parameter.detach() for name, parameter in parameters.items()}, count
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_uses_the_settings_that_it_declares_and_no_other(name: str) -> None:
+    recipe = Recipe(optimizer=name, lr=0.1, weight_decay=0.1)
+    expected, _ = step_with(recipe)
+    for key, value in {**CHANGES, "lr": 0.2}.items():
+        found, _ = step_with(dataclasses.replace(recipe, **{key: value}))
+        changed = any(not torch.equal(found[name], expected[name]) for name in expected)
+        assert changed == (key in OPTIMIZERS[name].settings), key
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_keeps_as_much_as_the_memory_estimate_says(name: str, momentum: float) -> None:
+    recipe = Recipe(optimizer=name, momentum=momentum)
+    _, count = step_with(recipe)
+    assert count == recipe.optimizer_state.tensors
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_lowers_the_loss(name: str) -> None:
+    """The sum of squares of two weights."""
+    layer = nn.Linear(2, 1, bias=False)
+    optimizer = make_optimizer(Recipe(optimizer=name, lr=0.05), layer)
+    set_learning_rate(optimizer, 0.05)
+    before = float(layer.weight.detach().square().sum())
+    for _ in range(20):
+        optimizer.zero_grad()
+        torch.autograd.backward(layer.weight.square().sum())
+        update(optimizer)
+    assert float(layer.weight.detach().square().sum()) < before / 2
+
+
+def test_a_model_without_trainable_parameters_is_refused() -> None:
     with pytest.raises(SettingError, match="nothing to train"):
         make_optimizer(Recipe(), model().requires_grad_(False))
 

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from alexplore.presets.precisions import PRECISIONS
 from alexplore.training import precision
 from alexplore.training.precision import Precision, matmul_peak
 from tests.support.runs import events, metrics
@@ -21,7 +22,7 @@ def test_peak_counts_a_multiplication_and_an_addition(monkeypatch: pytest.Monkey
     assert matmul_peak(CPU, "fp32") == 2 * 1024 * 1024 * 1024 / 0.5
 
 
-@pytest.mark.parametrize("name", ["bf16", "fp16"])
+@pytest.mark.parametrize("name", sorted(PRECISIONS.keys() - {"auto", "fp32"}))
 def test_sixteen_bits_train_about_as_thirty_two_do(name: str, make_run: MakeRun) -> None:
     exact = make_run("fp32", epochs=1)
     train_here(exact)

@@ -14,7 +14,7 @@ from alexplore.presets.precisions import MARGIN, PRECISIONS
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.protocol import PrecisionEvent
 from alexplore.training import precision_choice
-from alexplore.training.data import Dataset, Preprocess, Resident
+from alexplore.training.data import Dataset, Preprocess, ResidentSplit
 from alexplore.training.model.build import build
 from alexplore.training.parallel.ranks import ALONE, Ranks
 from alexplore.training.precision import TYPES
@@ -32,7 +32,7 @@ def no_peak(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def dataset() -> Dataset:
-    split = Resident(torch.zeros(40, 1, 12, 12, dtype=torch.uint8), torch.zeros(40, dtype=torch.int64), CPU)
+    split = ResidentSplit(torch.zeros(40, 1, 12, 12, dtype=torch.uint8), torch.zeros(40, dtype=torch.int64), CPU)
     return Dataset("made", tuple("0123456789"), 1, (0.5,), (0.5,), split, split, size=(12, 12))
 
 

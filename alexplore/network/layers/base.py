@@ -108,7 +108,7 @@ class Layer:
     """Whether a window slides over its input, so that the output's height and width follow from the input's."""
 
     fixes_size: ClassVar[bool] = False
-    """Whether its output's height and width are the same for every input."""
+    """Whether its output's height or width is set, whatever the input's is."""
 
     overwritable: ClassVar[bool] = False
     """Whether its backward pass does not need its output, so that the next layer may overwrite it."""

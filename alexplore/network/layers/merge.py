@@ -48,6 +48,7 @@ class Elementwise(Merge):
             elif len(shape) == len(first) == 3:
                 yield from _projections(first, shape, index)
                 yield from _projections(shape, first, 0)
+                yield from _pooled(inputs)
             return
 
 
@@ -111,6 +112,8 @@ class Concat(Merge):
 
     def fixes(self, inputs: Shapes) -> Iterator[Change]:
         yield from _flattened(inputs)
+        if all(len(shape) == 3 for shape in inputs):
+            yield from _pooled(inputs)
 
     def output_shape(self, inputs: Shapes) -> Shape:
         first = inputs[0]
@@ -139,6 +142,15 @@ def _flattened(inputs: Shapes) -> Iterator[Change]:
     """Yield a flatten layer for the first map among inputs of which some are vectors."""
     if len({len(shape) for shape in inputs}) > 1:
         yield Insert({"type": "flatten"}, next(index for index, shape in enumerate(inputs) if len(shape) == 3))
+
+
+def _pooled(inputs: Shapes) -> Iterator[Change]:
+    """Yield an adaptive pool that gives the first map of another height and width those of the smallest map."""
+    height, width = min((shape[1:] for shape in inputs), key=elements)
+    index = next((index for index, shape in enumerate(inputs) if shape[1:] != (height, width)), None)
+    if index is not None:
+        size = height if height == width else [height, width]
+        yield Insert({"type": "adaptive_avg_pool2d", "output_size": size}, index)
 
 
 def _projections(wanted: Shape, shape: Shape, index: int) -> Iterator[Change]:

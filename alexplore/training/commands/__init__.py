@@ -1,1 +1,1 @@
-"""Programs of their own beside the worker, for commands that need torch: `python -m alexplore.training.commands.…`."""
+"""Commands that need torch, each a program of its own: `python -m alexplore.training.commands.NAME`."""

@@ -1,4 +1,4 @@
-"""`alexplore doctor`: what this machine offers, and what to do about what is missing."""
+"""`alexplore doctor`: what this machine has for training, and what to do about what is missing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import platformdirs
@@ -20,93 +20,111 @@ from alexplore.core.cpu_count import processors
 from alexplore.core.formatting import bytes_text, short_count
 from alexplore.presets.library import user_folder
 from alexplore.runs.directory import runs_folder
-from alexplore.training.data import store
-from alexplore.training.data.record import KNOWN
+from alexplore.training.data import cache
+from alexplore.training.data.catalog import PUBLISHED
 from alexplore.training.precision import matmul_peak
 
-Line = tuple[str, str, str]  # ✓ or ✗ or ·, what, and what about it
+FOUND, MISSING, NOTE = "✓", "✗", "·"
+
+Line = tuple[str, str, str]
+"""A mark, a subject and a finding. A subject without a text continues the one before."""
+
+PACKAGES = ("torch", "torchvision", "textual", "rich", "typer")
 
 
 def doctor() -> int:
-    """Print a line for everything; 1 where something that training needs is missing."""
-    missing = 0
-    for mark, subject, finding in (*software(), *devices(), *data(), *terminal(), *folders()):
-        print(f"{mark} {subject:<14} {finding}", flush=True)
-        missing |= mark == "✗"
+    """Print all findings; return 1 if something that training needs is missing, else 0."""
+    missing = False
+    for check in (software, devices, data, terminal, folders):
+        for mark, subject, finding in check():
+            print(f"{mark} {subject:<14} {finding}", flush=True)
+            missing |= mark == MISSING
     return int(missing)
 
 
 def software() -> Iterator[Line]:
-    """Python and what alexplore stands on."""
-    yield "✓", "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"
-    names = ("torch", "torchvision", "textual", "rich", "typer")
-    yield "✓", "packages", ", ".join(f"{name} {version(name)}" for name in names)
+    """Yield the versions of Python and of the packages that alexplore uses."""
+    yield FOUND, "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    versions = {name: _version(name) for name in PACKAGES}
+    yield FOUND, "packages", ", ".join(f"{name} {found}" for name, found in versions.items() if found)
+    for name in (name for name, found in versions.items() if found is None):
+        yield MISSING, "", f"{name} is not installed: pip install {name}"
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def devices() -> Iterator[Line]:
-    """Processors, memory, GPUs, how fast they multiply, and how ranks talk."""
+    """Yield processors, memory and GPUs with their speed, and the backends by which ranks communicate."""
     cores = processors()
     memory = psutil.virtual_memory()
-    yield "✓", "processor", f"{cores} cores, {bytes_text(memory.available)} of {bytes_text(memory.total)} memory free"
-    yield "✓", "", f"multiplies at {_speeds(torch.device('cpu'))}"
+    yield FOUND, "processor", f"{cores} cores, {bytes_text(memory.available)} of {bytes_text(memory.total)} memory free"
+    yield FOUND, "", f"multiplies at {_speeds(torch.device('cpu'))}"
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
             device = torch.device("cuda", index)
             properties = torch.cuda.get_device_properties(device)
-            yield "✓", f"gpu {index}", f"{properties.name}, {bytes_text(properties.total_memory)}, {_speeds(device)}"
+            yield FOUND, f"gpu {index}", f"{properties.name}, {bytes_text(properties.total_memory)}, {_speeds(device)}"
     else:
-        yield "·", "gpu", "none that PyTorch finds; training runs on the processor, --gpus N rehearses on processes"
+        yield NOTE, "gpu", "none that PyTorch finds; training runs on the processor, --gpus N rehearses on processes"
     backends = [name for name in ("nccl", "gloo") if getattr(torch.distributed, f"is_{name}_available")()]
-    yield ("✓" if backends else "✗"), "ranks", f"talk by {', '.join(backends) or 'nothing: this torch has no gloo'}"
+    if backends:
+        yield FOUND, "ranks", f"communicate by {', '.join(backends)}"
+    else:
+        yield MISSING, "ranks", "can't communicate: this PyTorch has neither nccl nor gloo"
 
 
 def _speeds(device: torch.device) -> str:
     speeds = {precision: matmul_peak(device, precision) for precision in ("fp32", "bf16")}
-    told = ", ".join(f"{short_count(speed)} FLOP/s in {precision}" for precision, speed in speeds.items())
-    return f"{told}: {max(speeds, key=lambda precision: speeds[precision])} is the faster"
+    values = ", ".join(f"{short_count(speed)} FLOP/s in {precision}" for precision, speed in speeds.items())
+    return f"{values}: {max(speeds, key=lambda precision: speeds[precision])} is the faster"
 
 
 def data() -> Iterator[Line]:
-    """The data sets that are found here."""
-    for name, known in KNOWN.items():
-        places = (store.cache_folder(name), *map(Path, known.places))
-        found = [place for place in places if place.is_dir() and any(place.iterdir())]
+    """Yield where each data set is that can be downloaded."""
+    for name, published in PUBLISHED.items():
+        folders = (cache.cache_folder(name), *map(Path, published.installed_in))
+        found = [folder for folder in folders if folder.is_dir() and any(folder.iterdir())]
         if found:
-            yield "✓", name, str(found[0])
+            yield FOUND, name, str(found[0])
         else:
-            yield "·", name, "not here yet; brought when it is first trained on, or give --data DIR"
+            yield NOTE, name, "not on this machine; downloaded when it is first trained on, or give --data DIR"
 
 
 def terminal() -> Iterator[Line]:
-    """What the terminal can show."""
+    """Yield the size, the colours and the encoding of the terminal."""
     if not sys.stdout.isatty():
-        yield "·", "terminal", "none; the app needs one"
+        yield NOTE, "terminal", "none; the app needs one"
         return
     size = shutil.get_terminal_size()
     colours = "true colour" if os.environ.get("COLORTERM") in ("truecolor", "24bit") else "256 colours or fewer"
-    yield "✓", "terminal", f"{size.columns}×{size.lines}, {os.environ.get('TERM', 'unknown')}, {colours}"
+    yield FOUND, "terminal", f"{size.columns}×{size.lines}, {os.environ.get('TERM', 'unknown')}, {colours}"
     encoding = sys.stdout.encoding or ""
     if encoding.lower().replace("-", "") != "utf8":
-        yield "·", "", f"{encoding}: blocks and curves need UTF-8; set LANG=C.UTF-8"
+        yield NOTE, "", f"{encoding}: blocks and curves need UTF-8; set LANG=C.UTF-8"
 
 
 def folders() -> Iterator[Line]:
-    """Where things are kept, and whether they can be."""
-    places = {
+    """Yield the folders that alexplore writes to, with their free space."""
+    paths = {
         "runs": runs_folder(),
         "presets": user_folder(),
         "cache": platformdirs.user_cache_path("alexplore"),
     }
-    for subject, path in places.items():
-        standing = next(parent for parent in (path, *path.parents) if parent.exists())
+    for subject, path in paths.items():
+        existing = next(parent for parent in (path, *path.parents) if parent.exists())
         try:
-            with tempfile.NamedTemporaryFile(dir=standing) as file:  # permissions alone don't tell
+            with tempfile.NamedTemporaryFile(dir=existing) as file:  # permissions alone are not enough
                 file.write(b"1")
                 file.flush()
         except OSError as error:
-            yield "✗", subject, f"{path} can't be written: {error.strerror}; {REMEDIES[subject]}"
+            yield MISSING, subject, f"{path} can't be written: {error.strerror}; {REMEDIES[subject]}"
         else:
-            yield "✓", subject, f"{path}, {bytes_text(shutil.disk_usage(standing).free)} free"
+            yield FOUND, subject, f"{path}, {bytes_text(shutil.disk_usage(existing).free)} free"
 
 
 REMEDIES = {

@@ -1,4 +1,4 @@
-"""`alexplore predict`: the five likeliest classes of images."""
+"""`alexplore predict`: the five most likely classes of images."""
 
 from __future__ import annotations
 
@@ -6,67 +6,81 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 from unicodedata import combining, east_asian_width
 
 import torch
-from PIL import Image
 
 from alexplore.core.boundary import print_error, run_guarded
-from alexplore.training.commands.trained import Trained, load_trained
+from alexplore.training.commands.load_model import LoadedModel, load_model
 from alexplore.training.data import Preprocess
 from alexplore.training.data.images import why_unreadable
 from alexplore.training.model.build import logits
 
-LIKELIEST = 5
-BAR = 30
+if TYPE_CHECKING:
+    from PIL import Image
+
+CLASSES = 5
+BAR_CELLS = 30  # of a probability of 1
+
+Prediction = list[tuple[str, float]]
+"""Classes with their probabilities, the most likely first."""
 
 
 def predict() -> int:
-    """Print each image's likeliest classes with bars; 1 where an image could not be read."""
+    """Print the most likely classes of each image, with bars; return 1 if an image could not be read, else 0."""
+    from PIL import Image
+
     parser = argparse.ArgumentParser(prog="alexplore predict")
     parser.add_argument("source", type=Path)
     parser.add_argument("images", type=Path, nargs="+")
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    trained = load_trained(arguments.source, arguments.weights)
-    preprocess = Preprocess(trained.config.recipe, trained.config.network.input, trained.dataset, trained.device)
+    loaded = load_model(arguments.source, arguments.weights)
+    preprocess = Preprocess(loaded.config.recipe, loaded.config.network.input, loaded.dataset, loaded.device)
     failed = 0
-    answers = {}
+    predictions = {}
     for path in arguments.images:
         try:
             with Image.open(path) as image:
-                answers[str(path)] = likeliest(trained, preprocess, image)
+                predictions[str(path)] = predict_image(loaded, preprocess, image)
         except MemoryError:
             raise
-        except Exception as error:  # (decoders meet damage with whatever they stumble over)
+        except Exception as error:  # a decoder raises anything when a file is damaged
             print(f"error: {path}: {why_unreadable(error)}", file=sys.stderr)
             failed = 1
         else:
             if not arguments.json:
-                print(f"{path}\n" + "\n".join(bars(answers[str(path)])))
+                print(f"{path}\n" + "\n".join(bars(predictions[str(path)])))
     if arguments.json:
-        print(json.dumps(answers, ensure_ascii=False, indent=1))
+        print(json.dumps(predictions, ensure_ascii=False, indent=1))
     return failed
 
 
-def likeliest(trained: Trained, preprocess: Preprocess, image: Image.Image) -> list[tuple[str, float]]:
-    """The likeliest classes of one image with their probabilities, the likeliest first."""
+def predict_image(loaded: LoadedModel, preprocess: Preprocess, image: Image.Image) -> Prediction:
+    """Return the most likely classes of one image.
+
+    Raises:
+        OSError: the image is damaged (see `read_image`).
+    """
     with torch.no_grad():
-        outputs = logits(trained.model, preprocess.test(preprocess.image(image)))
-    classes = trained.dataset.classes
-    best = outputs.softmax(1)[0].topk(min(LIKELIEST, len(classes)))
+        outputs = logits(loaded.model, preprocess.test(preprocess.image(image)))
+    classes = loaded.dataset.classes
+    best = outputs.softmax(1)[0].topk(min(CLASSES, len(classes)))
     return [(classes[i], p) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)]
 
 
-def bars(answers: list[tuple[str, float]]) -> list[str]:
-    """A line for each class: its name, its probability, and a bar."""
-    width = max(_columns(name) for name, _ in answers)
-    return [f"  {name}{' ' * (width - _columns(name))}  {p:6.1%}  {'█' * round(BAR * p)}" for name, p in answers]
+def bars(prediction: Prediction) -> list[str]:
+    """Return a line for each class: its name, its probability and a bar."""
+    width = max(_columns(name) for name, _ in prediction)
+    return [
+        f"  {name}{' ' * (width - _columns(name))}  {p:6.1%}  {'█' * round(BAR_CELLS * p)}" for name, p in prediction
+    ]
 
 
 def _columns(text: str) -> int:
-    """How wide a terminal shows a text: East Asian characters take two columns, accents none."""
+    """Return the width of a text in a terminal: East Asian characters take two columns, combining ones none."""
     return sum(2 if east_asian_width(one) in "WF" else 0 if combining(one) else 1 for one in text)
 
 

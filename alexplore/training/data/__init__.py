@@ -1,32 +1,32 @@
-"""Data sets: found or brought, checked against the network, kept on the device, and made into batches there."""
+"""Data sets: found or downloaded, checked against the network, kept on the device, and made into batches there."""
 
+from alexplore.runs.datasets import DataError
+from alexplore.training.data.catalog import open_dataset
 from alexplore.training.data.dataset import (
-    DataError,
     Dataset,
-    Resident,
+    ResidentSplit,
     Split,
-    balanced,
-    left_out,
+    choose_balanced,
+    damaged_text,
     pixel_statistics,
     read_dataset,
 )
-from alexplore.training.data.folder import FolderSplit
+from alexplore.training.data.image_folder import FolderSplit
 from alexplore.training.data.images import read_image
-from alexplore.training.data.load import open_dataset
-from alexplore.training.data.preprocess import Preprocess, stage_size
+from alexplore.training.data.preprocess import Preprocess, resized_size
 
 __all__ = [
     "DataError",
     "Dataset",
     "FolderSplit",
     "Preprocess",
-    "Resident",
+    "ResidentSplit",
     "Split",
-    "balanced",
-    "left_out",
+    "choose_balanced",
+    "damaged_text",
     "open_dataset",
     "pixel_statistics",
     "read_dataset",
     "read_image",
-    "stage_size",
+    "resized_size",
 ]

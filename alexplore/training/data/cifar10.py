@@ -1,4 +1,4 @@
-"""CIFAR-10's batches: finding, checking and reading them."""
+"""CIFAR-10: its six batches of images, in a folder or in an archive."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from pathlib import Path
 
 import torch
 
-from alexplore.training.data.dataset import DataError
-from alexplore.training.data.store import Arrays
+from alexplore.runs.datasets import DataError
+from alexplore.training.data.cache import Arrays
+from alexplore.training.data.download import download_with_torchvision
+from alexplore.training.data.published import Download, Files, PublishedDataset
 
 FOLDER = "cifar-10-batches-py"
 ARCHIVE = "cifar-10-python.tar.gz"
 
 
-def find(folder: Path) -> dict[str, Path]:
-    """The folder of batches or else the archive with it, as torchvision leaves them; {} without either."""
+def find(folder: Path) -> Files:
+    """Return the folder of batches, or else the archive that contains it, where torchvision puts them."""
     for place in (folder, folder / "cifar10"):
         for batches in (place / FOLDER, place):
             if (batches / "data_batch_1").is_file():
@@ -26,11 +28,11 @@ def find(folder: Path) -> dict[str, Path]:
     return {}
 
 
-def unpack(files: dict[str, Path], work: Path) -> None:
-    """Check the files and lay them out in `work` for torchvision.
+def unpack(files: Files, work: Path) -> None:
+    """Check the files, and write or link them to `work` as torchvision expects them.
 
     Raises:
-        DataError: one of them is damaged, missing, or can't be read.
+        DataError: one of them is damaged or missing, or can't be read.
     """
     from torchvision.datasets import CIFAR10  # type: ignore[import-untyped]
 
@@ -45,7 +47,7 @@ def unpack(files: dict[str, Path], work: Path) -> None:
 
 
 def read(work: Path) -> Arrays:
-    """The images and labels laid out by `unpack`."""
+    """Read the images and labels that `unpack` has written."""
     from torchvision.datasets import CIFAR10
 
     arrays = {}
@@ -65,3 +67,14 @@ def _check(path: Path, digest: str) -> None:
         raise DataError(f"{path} can't be read: {error.strerror}") from None
     if found != digest:
         raise DataError(f"{path} is damaged: its checksum is wrong")
+
+
+CIFAR_10 = PublishedDataset(
+    name="cifar10",
+    find=find,
+    unpack=unpack,
+    read=read,
+    downloads=(
+        Download("torchvision's download", lambda folder, report: download_with_torchvision("CIFAR10", folder, report)),
+    ),
+)

@@ -1,53 +1,56 @@
-"""What a data set is to training: two splits of labelled 8-bit images, and what is known about them."""
+"""A data set as training sees it: two splits of labelled 8-bit images, and what is known about them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from alexplore.core.errors import AlexploreError
+from alexplore.network.graph import Network
+from alexplore.runs.datasets import DataError, DatasetShape
+from alexplore.runs.preflight import fit_problems
 
-STATISTICS_PIXELS = 2**26  # all of CIFAR-10 or Fashion-MNIST; 1,024 images of 256×256
+Report = Callable[[str], None]
+"""Takes a line of text: what opening a data set is doing, or a warning."""
+
+STATISTICS_PIXELS = 2**26
+"""Pixels that statistics are taken of at most: all of CIFAR-10 or Fashion-MNIST, or 1,024 images of 256×256."""
 
 
-class DataError(AlexploreError):
-    """A data set that can't be found, read or used; the message says what was tried and what to do."""
-
-
-def left_out(path: str, reason: str) -> str:
-    """What is said of a damaged image."""
+def damaged_text(path: str, reason: str) -> str:
+    """Return the warning about an image that can't be read."""
     return f"{path} is damaged and is left out: {reason}"
 
 
 class Split(Protocol):
-    """Labelled images, in an order that whoever reads them chooses."""
+    """Labelled images, read in whatever order the caller asks for."""
 
     labels: Tensor
-    """int64 on the CPU, one for every image."""
+    """int64 (N,) on the CPU."""
 
     damaged: dict[str, str]
-    """Paths of the images that could not be read so far, with the reasons."""
+    """Paths of the images that could not be read so far, each with the reason."""
 
     def __len__(self) -> int: ...
 
     def batches(self, order: Tensor, batch_size: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """The images of `order` (int64 indices on the CPU), `batch_size` at a time, from batch number `skip` on.
+        """Yield the images of `order` (int64 indices on the CPU) in batches, without the first `skip` batches.
 
-        Yields uint8 images (N, C, H, W), channels last in memory, and int64 labels (N,), both on the device. The last
-        batch may be short; any batch is shorter by the images that could not be read, down to none at all.
+        A batch is uint8 images (N, C, H, W), channels last in memory, and int64 labels (N,), both on the device. The
+        last batch may be shorter than `batch_size`; any batch is shorter by the images that could not be read, and may
+        be empty.
         """
         ...
 
 
-class Resident:
-    """A split that sits on the device as a whole: no batch waits for anything."""
+class ResidentSplit:
+    """A split that is on the device as a whole, so that no batch waits for anything."""
 
     def __init__(self, images: Tensor, labels: Tensor, device: torch.device) -> None:
-        """Take uint8 images (N, C, H, W) and int64 labels (N,) to the device."""
+        """Copy uint8 images (N, C, H, W) and int64 labels (N,) to the device."""
         self.labels = labels
         self.damaged: dict[str, str] = {}
         self._labels = labels.to(device)
@@ -66,23 +69,30 @@ class Resident:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set; `mean` and `std` of its pixels, channel by channel, where black is 0 and white is 1.
-
-    `size` is the height and width of its images as the splits give them.
-    """
+    """A data set with its images."""
 
     name: str
+
     classes: tuple[str, ...]
+    """Names of the classes, in the order of their labels."""
+
     channels: int
+
     mean: tuple[float, ...]
+    """Mean of the pixels by channel, where black is 0 and white is 1."""
+
     std: tuple[float, ...]
+    """Standard deviation of the pixels by channel."""
+
     train: Split
     val: Split
     synthetic: bool = False
+
     size: tuple[int, int] | None = None
+    """Height and width of the images as the splits yield them."""
 
     def to_dict(self) -> dict[str, Any]:
-        """All but the images, as JSON holds it: what treating one more image alike takes."""
+        """Return the contents of dataset.json: everything but the images, enough to treat another image alike."""
         return {
             "name": self.name,
             "classes": list(self.classes),
@@ -95,9 +105,13 @@ class Dataset:
 
 
 def read_dataset(values: Mapping[str, Any]) -> Dataset:
-    """The inverse of `Dataset.to_dict`, its splits empty."""
+    """Return the data set of which `values` is the `to_dict`, with empty splits.
+
+    Raises:
+        KeyError, TypeError: a value is missing or of another type.
+    """
     size = tuple(values["size"]) if values["size"] else None
-    nothing = Resident(
+    empty = ResidentSplit(
         torch.empty(0, values["channels"], *(size or (0, 0)), dtype=torch.uint8),
         torch.empty(0, dtype=torch.int64),
         torch.device("cpu"),
@@ -108,17 +122,29 @@ def read_dataset(values: Mapping[str, Any]) -> Dataset:
         values["channels"],
         tuple(values["mean"]),
         tuple(values["std"]),
-        nothing,
-        nothing,
+        empty,
+        empty,
         values["synthetic"],
         size,
     )
 
 
-def balanced(labels: Tensor, limit: int | None) -> Tensor:
-    """Indices of the first `limit` images taken from the classes in turn, in rising order; all without a limit.
+def check_fit(network: Network, shape: DatasetShape) -> None:
+    """Check that a network can learn a data set.
 
-    Class counts differ by at most 1 as long as no class runs out.
+    Raises:
+        DataError: its input or its outputs don't fit; the message says what to set.
+    """
+    problems = list(fit_problems(network, shape))
+    if problems:
+        raise DataError("; and ".join(problem.message for problem in problems))
+
+
+def choose_balanced(labels: Tensor, limit: int | None) -> Tensor:
+    """Return the indices of `limit` images, in rising order; of all images without a limit.
+
+    They are the first ones when the classes are gone through in turn: the counts of two classes differ by at most 1, as
+    long as both have images left.
     """
     if limit is None or limit >= len(labels):
         return torch.arange(len(labels))
@@ -131,12 +157,12 @@ def balanced(labels: Tensor, limit: int | None) -> Tensor:
 
 
 def pixel_statistics(split: Split) -> tuple[Tensor, Tensor]:
-    """The mean (C,) and the covariance (C, C) of a split's pixels between 0 and 1, in float64 on the CPU.
+    """Return the mean (C,) and the covariance (C, C) of a split's pixels between 0 and 1, in float64 on the CPU.
 
-    Of all its images where those come to at most `STATISTICS_PIXELS`, else of as many, evenly spaced.
+    They are taken of all images if these have at most `STATISTICS_PIXELS` pixels, else of as many, evenly spaced.
 
     Raises:
-        DataError: there is no image that can be read.
+        DataError: no image can be read.
     """
     channels, height, width = next(split.batches(torch.arange(1), 1))[0].shape[1:]
     count = max(1, min(len(split), STATISTICS_PIXELS // (height * width)))
@@ -153,3 +179,9 @@ def pixel_statistics(split: Split) -> tuple[Tensor, Tensor]:
         raise DataError(f"none of {count:,} training images could be read")
     mean = total / pixels
     return mean, products / pixels - torch.outer(mean, mean)
+
+
+def mean_and_std(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the mean and the standard deviation of a split's pixels by channel; see `pixel_statistics`."""
+    mean, covariance = pixel_statistics(split)
+    return tuple(mean.tolist()), tuple(covariance.diagonal().sqrt().tolist())

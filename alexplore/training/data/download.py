@@ -1,4 +1,4 @@
-"""Bringing a data set's files from elsewhere, without root, never waiting for a silent network for long."""
+"""Download the files of a data set, without root, and give up when the network is silent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from pathlib import Path
 
 from alexplore.core.errors import AlexploreError
 
-SILENT_SECONDS = 60.0  # without a new byte, after which a download is given up
+SILENT_SECONDS = 60.0
+"""Time without a new byte after which a download is given up."""
+
 REPORT_SECONDS = 2.0
 MIB = 2**20
 
@@ -25,33 +27,33 @@ getattr(torchvision.datasets, sys.argv[1])(sys.argv[2], download=True)
 """
 
 
-class FetchError(AlexploreError):
-    """A way of bringing files that did not work; the message says why."""
+class DownloadError(AlexploreError):
+    """A download failed; the message says why."""
 
 
-def fetch_with_torchvision(dataset: str, folder: Path, report: Callable[[str], None]) -> Path:
-    """Have torchvision download and check a data set (the name of its class) into a folder, which is given back.
+def download_with_torchvision(dataset: str, folder: Path, report: Callable[[str], None]) -> Path:
+    """Let torchvision download and check a data set, named by its class, into a folder; return the folder.
 
     Raises:
-        FetchError: it could not.
+        DownloadError: torchvision failed, or nothing came for `SILENT_SECONDS`.
     """
-    report(f"downloading {dataset} as torchvision does")
+    report(f"downloading {dataset} with torchvision")
     _run([sys.executable, "-c", TORCHVISION, dataset, str(folder)], folder, report)
     return folder
 
 
-def fetch_from_debian(package: str, installed_in: str, folder: Path, report: Callable[[str], None]) -> Path:
-    """Download a Debian package and unpack it into a folder, and give back where in it the files are.
+def download_debian_package(package: str, installed_in: str, folder: Path, report: Callable[[str], None]) -> Path:
+    """Download a Debian package and unpack it into a folder; return the folder in it that has the files.
 
-    With the package lists that the system has, else with lists of our own. `installed_in` is where the package puts
-    its files, from the root.
+    The system's package lists are used, or downloaded to the folder if they don't list the package. `installed_in` is
+    the folder, from the root, that the package puts its files into.
 
     Raises:
-        FetchError: this is no Debian or Ubuntu machine, or the package could not be had.
+        DownloadError: this is no Debian or Ubuntu machine, apt-get failed, or nothing came for `SILENT_SECONDS`.
     """
     missing = [command for command in ("apt-get", "dpkg") if shutil.which(command) is None]
     if missing:
-        raise FetchError(f"there is no {' and no '.join(missing)}: not a Debian or Ubuntu machine")
+        raise DownloadError(f"there is no {' and no '.join(missing)}: not a Debian or Ubuntu machine")
     report(f"downloading Debian's package {package}")
     downloads, lists, cache = (folder / part for part in ("downloads", "lists", "cache"))
     for made in (downloads, lists / "partial", cache / "archives" / "partial"):
@@ -60,8 +62,8 @@ def fetch_from_debian(package: str, installed_in: str, folder: Path, report: Cal
     own = [*apt, "-o", f"Dir::State::Lists={lists}", "-o", f"Dir::Cache={cache}"]
     try:
         _run([*apt, "download", package], downloads, report)
-    except FetchError:
-        report("the system's package lists don't lead to it; fetching lists of our own")
+    except DownloadError:
+        report("the system's package lists don't list it; downloading package lists")
         _run([*own, "update"], lists, report)
         _run([*own, "download", package], downloads, report)
     unpacked = folder / "unpacked"
@@ -71,10 +73,10 @@ def fetch_from_debian(package: str, installed_in: str, folder: Path, report: Cal
 
 
 def _run(command: Sequence[str], folder: Path, report: Callable[[str], None]) -> None:
-    """Run a command in a folder, reporting as the folder grows; end it when it is silent for too long."""
+    """Run a command in a folder and report how much the folder contains; end it when that no longer grows."""
     folder.mkdir(parents=True, exist_ok=True)
-    said = folder.with_name(f"{folder.name}.log")
-    with said.open("wb") as log:
+    output = folder.with_name(f"{folder.name}.log")
+    with output.open("wb") as log:
         process = subprocess.Popen(
             command,
             cwd=folder,
@@ -90,7 +92,8 @@ def _run(command: Sequence[str], folder: Path, report: Callable[[str], None]) ->
             process.kill()
             process.wait()
     if process.returncode:
-        raise FetchError(_reason(said.read_text(errors="replace")) or f"{command[0]} ended with {process.returncode}")
+        reason = _reason(output.read_text(errors="replace"))
+        raise DownloadError(reason or f"{command[0]} ended with exit code {process.returncode}")
 
 
 def _watch(process: subprocess.Popen[bytes], folder: Path, report: Callable[[str], None]) -> None:
@@ -106,20 +109,20 @@ def _watch(process: subprocess.Popen[bytes], folder: Path, report: Callable[[str
             reported = now
             report(f"{size / MIB:.0f} MiB so far")
         if now - grown > SILENT_SECONDS:
-            raise FetchError(f"nothing came for {SILENT_SECONDS:.0f} s")
+            raise DownloadError(f"nothing came for {SILENT_SECONDS:.0f} s")
 
 
 def _bytes(folder: Path) -> int:
     total = 0
     for parent, _, names in os.walk(folder):
         for name in names:
-            with contextlib.suppress(FileNotFoundError):  # it was renamed meanwhile
+            with contextlib.suppress(FileNotFoundError):  # it was renamed in the meantime
                 total += Path(parent, name).stat().st_size
     return total
 
 
-def _reason(said: str) -> str:
-    """Of all that a command said, the line that tells why it failed: apt's errors are marked, Python's come last."""
-    lines = [line.strip() for line in said.replace("\r", "\n").splitlines() if line.strip()]
+def _reason(output: str) -> str:
+    """Return the line of a command's output that says why it failed: apt's errors are marked, Python's come last."""
+    lines = [line.strip() for line in output.replace("\r", "\n").splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("E:")]
     return (errors or lines or [""])[-1]

@@ -1,4 +1,4 @@
-"""Fashion-MNIST's four files: finding, checking and reading them."""
+"""Fashion-MNIST: its four files."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from alexplore.training.data.dataset import DataError
-from alexplore.training.data.store import Arrays
+from alexplore.runs.datasets import DataError
+from alexplore.training.data.cache import Arrays
+from alexplore.training.data.download import download_debian_package, download_with_torchvision
+from alexplore.training.data.published import Download, Files, PublishedDataset
 
 CONTENTS = {
     "train-images-idx3-ubyte": (47_040_016, "f4a8712d7a061bf5bd6d2ca38dc4d50a"),
@@ -19,20 +21,23 @@ CONTENTS = {
     "t10k-images-idx3-ubyte": (7_840_016, "8181f5470baa50b63fa0f6fddb340f0a"),
     "t10k-labels-idx1-ubyte": (10_008, "15d484375f8d13e6eb1aabb0c3f46965"),
 }
-"""Bytes and MD5 of each file unpacked.
+"""Bytes and MD5 of each file when decompressed.
 
-torchvision knows the MD5 of the packed files; those of Debian's package are packed again, so they differ there while
-what is in them is the same.
+torchvision checks the MD5 of the compressed files. Those of Debian's package are compressed again: they differ, but
+their contents are the same.
 """
 
 LAYOUTS = (".", "FashionMNIST/raw", "raw", "fashion-mnist")
+"""Folders, inside the one that is named, in which torchvision, Debian or the authors put the files."""
+
+DEBIAN_FOLDER = "/usr/share/datasets/fashion-mnist"
 
 
-def find(folder: Path) -> dict[str, Path]:
-    """The four files in a folder, packed or not, as torchvision, Debian or the authors lay them out; {} without any.
+def find(folder: Path) -> Files:
+    """Return the four files in a folder, compressed or not; nothing if none of them is there.
 
     Raises:
-        DataError: some are there and some are missing.
+        DataError: some of them are missing.
     """
     for place in (folder / layout for layout in LAYOUTS):
         found = {}
@@ -43,17 +48,17 @@ def find(folder: Path) -> dict[str, Path]:
                     break
         if found and len(found) < len(CONTENTS):
             missing = [f"{name}.gz" for name in CONTENTS if name not in found]
-            raise DataError(f"{place} holds only a part of Fashion-MNIST: {', '.join(missing)} missing")
+            raise DataError(f"{place} contains only a part of Fashion-MNIST: {', '.join(missing)} missing")
         if found:
             return found
     return {}
 
 
-def unpack(files: dict[str, Path], work: Path) -> None:
-    """Check the files and lay them out in `work`, as torchvision does.
+def unpack(files: Files, work: Path) -> None:
+    """Check the files, and write them to `work` where torchvision puts them.
 
     Raises:
-        DataError: one of them is damaged, or can't be read.
+        DataError: one of them is damaged or can't be read.
     """
     raw = work / "FashionMNIST" / "raw"
     raw.mkdir(parents=True, exist_ok=True)
@@ -66,14 +71,14 @@ def unpack(files: dict[str, Path], work: Path) -> None:
         except OSError as error:
             raise DataError(f"{path} can't be read: {error.strerror}") from None
         if len(content) != size:
-            raise DataError(f"{path} is damaged: {len(content):,} bytes unpacked where {size:,} are expected")
+            raise DataError(f"{path} is damaged: {len(content):,} bytes when decompressed, expected {size:,}")
         if hashlib.md5(content, usedforsecurity=False).hexdigest() != digest:
             raise DataError(f"{path} is damaged: its checksum is wrong")
         (raw / name).write_bytes(content)
 
 
 def read(work: Path) -> Arrays:
-    """Read the images and labels laid out by `unpack`: uint8 (N, 1, 28, 28) and int64 (N,)."""
+    """Read the images and labels that `unpack` has written: uint8 (N, 1, 28, 28) and int64 (N,)."""
     raw = work / "FashionMNIST" / "raw"
     arrays = {}
     for part, prefix in (("train", "train"), ("val", "t10k")):
@@ -91,3 +96,22 @@ def _read_idx(path: Path) -> Tensor:
     start = 4 + 4 * content[3]
     sizes = [int.from_bytes(content[at : at + 4], "big") for at in range(4, start, 4)]
     return torch.frombuffer(content, dtype=torch.uint8, offset=start).view(sizes)
+
+
+FASHION_MNIST = PublishedDataset(
+    name="fashion-mnist",
+    find=find,
+    unpack=unpack,
+    read=read,
+    downloads=(
+        Download(
+            "torchvision's download",
+            lambda folder, report: download_with_torchvision("FashionMNIST", folder, report),
+        ),
+        Download(
+            "Debian's package dataset-fashion-mnist",
+            lambda folder, report: download_debian_package("dataset-fashion-mnist", DEBIAN_FOLDER, folder, report),
+        ),
+    ),
+    installed_in=(DEBIAN_FOLDER,),
+)

@@ -1,13 +1,9 @@
-"""Pictures as people have them, of any size and mode, as 8-bit pixels of one size.
-
-Pillow is imported when a picture is read, so that training on a data set that needs none works without it.
-"""
+"""Image files of any size and mode as 8-bit pixels of one size."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,27 +12,28 @@ if TYPE_CHECKING:
 
 
 def read_image(image: Image.Image, channels: int, size: tuple[int, int]) -> Tensor:
-    """A picture as uint8 (channels, *size): its shorter side resized, then its centre cropped (the paper, section 2).
+    """Return an image as uint8 (channels, *size): its shorter side resized, then its centre cropped (paper, section 2).
 
-    It is turned as its camera was held; where it is transparent it becomes black; one channel is grey, three are
+    It is rotated as its EXIF orientation says. Transparent parts become black. With 1 channel it is grey, with 3 it is
     red, green and blue.
 
     Raises:
-        OSError: its data is damaged (and other errors of Pillow's decoders).
+        OSError: the file is damaged. Pillow's decoders raise other exceptions too.
     """
+    import numpy as np
     from PIL import Image, ImageOps
 
     height, width = size
     mode = "RGB" if channels == 3 else "L"
     image.draft(mode, (max(size), max(size)))  # a JPEG need not be decoded much larger than it is used
-    picture = _plain(ImageOps.exif_transpose(image), mode)
+    picture = _convert(ImageOps.exif_transpose(image), mode)
     picture = ImageOps.fit(picture, (width, height), Image.Resampling.BILINEAR)
     pixels = torch.from_numpy(np.array(picture))
     return pixels.view(height, width, channels).permute(2, 0, 1)
 
 
 def why_unreadable(error: Exception) -> str:
-    """What a decoder's error says, without the path, which is named beside it."""
+    """Return the reason in a decoder's exception, without the path, which the caller names."""
     from PIL import UnidentifiedImageError
 
     if isinstance(error, UnidentifiedImageError):
@@ -44,7 +41,8 @@ def why_unreadable(error: Exception) -> str:
     return error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
 
 
-def _plain(image: Image.Image, mode: str) -> Image.Image:
+def _convert(image: Image.Image, mode: str) -> Image.Image:
+    import numpy as np
     from PIL import Image
 
     if image.mode.startswith("I"):  # 16 bits a pixel, of which Pillow's own conversion would keep the lower 8

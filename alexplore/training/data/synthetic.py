@@ -1,4 +1,4 @@
-"""Images drawn from class-dependent patterns: data that needs no files, to rehearse training with."""
+"""Images drawn from patterns that depend on the class: data without files, to try a training with."""
 
 from __future__ import annotations
 
@@ -6,22 +6,52 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-LARGEST = 32  # pixels a side; larger inputs are resized to
-PATTERN = 4  # cells a side of a class's pattern
+from alexplore.runs.config import RunConfig
+from alexplore.runs.datasets import DataError
+from alexplore.runs.preflight import count_outputs
+from alexplore.training.data.dataset import Dataset, Report, ResidentSplit, mean_and_std
+
+TRAIN_IMAGES = 10_000  # or 10 for each class
+VAL_IMAGES = 2_000  # or 2 for each class
+LARGEST_SIDE = 32  # in pixels; images for larger inputs are resized
+PATTERN_CELLS = 4  # along each side of a class's pattern
 SHIFT = 2  # pixels that a pattern is moved by at most
 SEED = 2012
 
 
-def synthetic_split(classes: int, channels: int, size: tuple[int, int], count: int, part: int) -> tuple[Tensor, Tensor]:
-    """`count` uint8 images (count, channels, *size) and their labels (count,), the classes in turn.
+def open_synthetic(config: RunConfig, device: torch.device, _: Report) -> Dataset:
+    """Return images with as many channels and classes as the network has.
 
-    Each class has a smooth pattern of random colours; an image is that pattern, moved a little, at a contrast of its
-    own, under noise. Equal arguments draw equal images; `part` tells training from validation, whose patterns are
-    the same.
+    Raises:
+        DataError: the network has no output because a layer is broken.
+    """
+    network = config.network
+    classes = count_outputs(network)
+    if classes is None:
+        raise DataError("the network's last layer has no output: fix the network before training it")
+    channels = network.input[0]
+    size = min(network.input[1], LARGEST_SIDE), min(network.input[2], LARGEST_SIDE)
+    counts = (
+        config.data.limit_train or max(TRAIN_IMAGES, 10 * classes),
+        config.data.limit_val or max(VAL_IMAGES, 2 * classes),
+    )
+    train, val = (
+        ResidentSplit(*draw_images(classes, channels, size, count, part), device) for part, count in enumerate(counts)
+    )
+    names = tuple(f"pattern {i + 1}" for i in range(classes))
+    return Dataset("synthetic", names, channels, *mean_and_std(train), train, val, synthetic=True, size=size)
+
+
+def draw_images(classes: int, channels: int, size: tuple[int, int], count: int, part: int) -> tuple[Tensor, Tensor]:
+    """Return uint8 images (count, channels, *size) and int64 labels (count,), the classes in turn.
+
+    Each class has a smooth pattern of random colours. An image is that pattern, moved a little, with a contrast of its
+    own and noise. Equal arguments give equal images. `part` is 0 for training and 1 for validation images, which have
+    the same patterns.
     """
     height, width = size
     generator = torch.Generator().manual_seed(SEED)
-    patterns = torch.rand(classes, channels, PATTERN, PATTERN, generator=generator) - 0.5
+    patterns = torch.rand(classes, channels, PATTERN_CELLS, PATTERN_CELLS, generator=generator) - 0.5
     patterns = F.interpolate(patterns, size=(height + 2 * SHIFT, width + 2 * SHIFT), mode="bilinear")
     generator.manual_seed(SEED + 1 + part)
     labels = torch.arange(count) % classes
@@ -29,8 +59,8 @@ def synthetic_split(classes: int, channels: int, size: tuple[int, int], count: i
     for chosen in torch.split(torch.arange(count), 1024):
         n = len(chosen)
         top, left = (torch.randint(2 * SHIFT + 1, (n, 1), generator=generator) for _ in range(2))
-        down, across = top + torch.arange(height), left + torch.arange(width)
-        moved = patterns.permute(0, 2, 3, 1)[labels[chosen][:, None, None], down[:, :, None], across[:, None, :]]
+        rows, columns = top + torch.arange(height), left + torch.arange(width)
+        moved = patterns.permute(0, 2, 3, 1)[labels[chosen][:, None, None], rows[:, :, None], columns[:, None, :]]
         contrast = 0.5 + torch.rand(n, 1, 1, 1, generator=generator)
         noise = 0.15 * torch.randn(n, channels, height, width, generator=generator)
         images[chosen] = ((0.5 + contrast * moved.permute(0, 3, 1, 2) + noise) * 256).clamp(0, 255).to(torch.uint8)

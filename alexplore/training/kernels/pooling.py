@@ -15,15 +15,15 @@ class MaxPool(nn.MaxPool2d):
     """A max pool with any padding; what is padded is never the largest."""
 
     def __init__(self, layer: MaxPool2d, inputs: Shapes) -> None:
-        padding, self.sides = padding_of(layer.windows(inputs))
-        self.size = layer.output_shape(inputs)[1:]
-        super().__init__(layer.kernel_size, layer.stride, padding, ceil_mode=layer.ceil_mode)
+        super().__init__(**layer.torch_call(inputs).given)
+        self.sides = layer.torch_sides(inputs)
 
     def forward(self, input: Tensor) -> Tensor:
         """Pool (N, C, H, W)."""
         if self.sides:
             input = F.pad(input, self.sides, value=-torch.inf)
-        return _cropped(super().forward(input), self.size)
+        pooled: Tensor = super().forward(input)
+        return pooled
 
 
 class AvgPool(nn.AvgPool2d):

@@ -135,7 +135,7 @@ class ExploreScreen(Screen[None]):
 
     def _totals(self, analysis: Analysis, baseline: Analysis | None) -> str:
         totals, recipe = analysis.totals, self.session.preset.recipe
-        memory = analysis.memory(recipe.batch_size, recipe.optimizer, recipe.momentum, recipe.activation_bits)
+        memory = analysis.memory(recipe.batch_size, recipe.optimizer_state, recipe.activation_bits)
         line = (
             f"{totals.params:,} params · {short_count(totals.macs)} MACs · {bytes_text(totals.weight_bytes)} · "
             f"trains in {bytes_text(memory.total)} at batch {recipe.batch_size}"

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from alexplore.training.data import download, fashion_mnist
-from alexplore.training.data.record import DEBIAN_FOLDER
+from alexplore.training.data.fashion_mnist import DEBIAN_FOLDER
 
 pytestmark = pytest.mark.usefixtures("heavy")
 
@@ -64,17 +64,17 @@ def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def test_torchvision_downloads(mirror: None, tmp_path: Path) -> None:
     said: list[str] = []
-    brought = download.fetch_with_torchvision("FashionMNIST", tmp_path / "work", said.append)
+    brought = download.download_with_torchvision("FashionMNIST", tmp_path / "work", said.append)
     fashion_mnist.unpack(fashion_mnist.find(brought), tmp_path)
-    assert said[0] == "downloading FashionMNIST as torchvision does"
+    assert said[0] == "downloading FashionMNIST with torchvision"
 
 
 def test_a_silent_download_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = set(psutil.Process().children())
     monkeypatch.setattr(download, "SILENT_SECONDS", 0.5)
     monkeypatch.setattr(download, "TORCHVISION", "import time; time.sleep(60)")
-    with pytest.raises(download.FetchError, match="nothing came for"):
-        download.fetch_with_torchvision("FashionMNIST", tmp_path / "work", lambda _: None)
+    with pytest.raises(download.DownloadError, match="nothing came for"):
+        download.download_with_torchvision("FashionMNIST", tmp_path / "work", lambda _: None)
     assert not set(psutil.Process().children()) - before
 
 
@@ -94,7 +94,7 @@ while not os.path.exists("seen"):
         if line == "3 MiB so far":
             (tmp_path / "work" / "seen").touch()
 
-    download.fetch_with_torchvision("FashionMNIST", tmp_path / "work", report)
+    download.download_with_torchvision("FashionMNIST", tmp_path / "work", report)
     assert "3 MiB so far" in said
 
 
@@ -130,7 +130,7 @@ def stand_ins(folder: Path, monkeypatch: pytest.MonkeyPatch, *, listed: bool, go
 
 
 def fetch_package(folder: Path) -> Path:
-    return download.fetch_from_debian("dataset-fashion-mnist", DEBIAN_FOLDER, folder / "work", lambda _: None)
+    return download.download_debian_package("dataset-fashion-mnist", DEBIAN_FOLDER, folder / "work", lambda _: None)
 
 
 def test_debians_package_comes_by_the_systems_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,11 +154,11 @@ def test_debians_package_comes_by_lists_of_our_own(tmp_path: Path, monkeypatch: 
 
 def test_apts_own_words_tell_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_ins(tmp_path, monkeypatch, listed=False, gone=True)
-    with pytest.raises(download.FetchError, match=r"^E: Failed to fetch$"):
+    with pytest.raises(download.DownloadError, match=r"^E: Failed to fetch$"):
         fetch_package(tmp_path)
 
 
 def test_other_systems_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(download.FetchError, match="not a Debian or Ubuntu machine"):
+    with pytest.raises(download.DownloadError, match="not a Debian or Ubuntu machine"):
         fetch_package(tmp_path)

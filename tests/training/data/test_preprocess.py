@@ -13,8 +13,14 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from alexplore.presets.recipe import Recipe
-from alexplore.training.data import DataError, Dataset, Preprocess, Resident, pixel_statistics, read_dataset
-from alexplore.training.data.preprocess import Draw, _crop_at_once, _crop_in_turn, color_components, resize_rows
+from alexplore.training.data import DataError, Dataset, Preprocess, ResidentSplit, pixel_statistics, read_dataset
+from alexplore.training.data.preprocess import (
+    Augmentation,
+    _crop_at_once,
+    _crop_one_by_one,
+    color_components,
+    resize_rows,
+)
 from tests.support.examples import examples
 
 CPU = torch.device("cpu")
@@ -27,7 +33,7 @@ def pictures(count: int, channels: int, height: int, width: int, seed: int = 0) 
 
 def dataset_of(images: Tensor, mean: float = 0.4, std: float = 0.3) -> Dataset:
     channels = images.shape[1]
-    split = Resident(images, torch.zeros(len(images), dtype=torch.int64), CPU)
+    split = ResidentSplit(images, torch.zeros(len(images), dtype=torch.int64), CPU)
     return Dataset("made", ("one",), channels, (mean,) * channels, (std,) * channels, split, split)
 
 
@@ -171,7 +177,7 @@ def test_colour_components_are_eigenvectors_as_long_as_their_eigenvalues() -> No
 
 def test_pixel_statistics_are_numpys() -> None:
     images = pictures(700, 3, 5, 4)
-    mean, covariance = pixel_statistics(Resident(images, torch.zeros(700, dtype=torch.int64), CPU))
+    mean, covariance = pixel_statistics(ResidentSplit(images, torch.zeros(700, dtype=torch.int64), CPU))
     pixels = images.permute(1, 0, 2, 3).reshape(3, -1).numpy() / 255
     np.testing.assert_allclose(mean.numpy(), pixels.mean(1), rtol=1e-12)
     np.testing.assert_allclose(covariance.numpy(), np.cov(pixels, bias=True), rtol=1e-9)
@@ -209,11 +215,11 @@ def test_ten_crops_are_four_corners_the_centre_and_their_mirror_images() -> None
     assert torch.equal(made[5:], made[:5].flip(4))
 
 
-def test_crops_at_once_are_crops_in_turn() -> None:
+def test_crops_at_once_are_crops_one_by_one() -> None:
     rows = pictures(50, 9, 11, 3).contiguous()
     generator = torch.Generator().manual_seed(0)
     draws = [
-        Draw(
+        Augmentation(
             int(torch.randint(4, (), generator=generator)),
             int(torch.randint(5, (), generator=generator)),
             i % 3 > 0,
@@ -221,7 +227,7 @@ def test_crops_at_once_are_crops_in_turn() -> None:
         )
         for i in range(50)
     ]
-    assert torch.equal(_crop_at_once(rows, (6, 7), draws), _crop_in_turn(rows, (6, 7), draws))
+    assert torch.equal(_crop_at_once(rows, (6, 7), draws), _crop_one_by_one(rows, (6, 7), draws))
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])

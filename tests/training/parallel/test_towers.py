@@ -213,7 +213,6 @@ def test_towers_choose_a_precision_together_and_count_the_bytes_of_training_alon
     assert exchange["bytes_per_image"] == priced
 
 
-@pytest.mark.slow
 def test_a_run_in_towers_is_resumed_by_any_other_way_of_training(make_run: MakeRun) -> None:
     recipe: dict[str, Any] = {"optimizer": "sgd", "lr": 0.02, "batch_size": 8, "limit_train": 20, "limit_val": 6}
     network = PAPER.with_input(3, 67, 67)

@@ -1,4 +1,4 @@
-"""A trained network, ready to be asked: a run's, or a preset's with weights from a file."""
+"""Load a trained model: a run's, or a preset's with weights from a file."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from alexplore.network.shapes import Shape, shape_text
+from alexplore.presets.datasets import DATASETS
 from alexplore.presets.reader import read_preset
 from alexplore.runs.config import Hardware, RunConfig
 from alexplore.runs.directory import RunDirectory
 from alexplore.training import checkpoint
 from alexplore.training.data import Dataset, read_dataset
-from alexplore.training.data.record import KNOWN
 from alexplore.training.errors import CheckpointError, UsageError
 from alexplore.training.hardware import choose_device
 from alexplore.training.model.build import build, check_classifier
@@ -25,39 +25,47 @@ IMAGENET_CLASSES = 1000
 
 
 @dataclass(frozen=True)
-class Trained:
+class LoadedModel:
     """A model in evaluation mode on its device, and what it was trained with."""
 
     config: RunConfig
+
     dataset: Dataset
+    """What it was trained on, without the images."""
+
     model: nn.Module
     device: torch.device
+
     weights: Path
+    """The file or checkpoint folder that its weights are from."""
 
 
-def load_trained(source: Path, weights: Path | None) -> Trained:
-    """A run's network with the weights of a file, else its best checkpoint's, else its last one's; or a preset's.
+def load_model(source: Path, weights: Path | None) -> LoadedModel:
+    """Load the network of a run's folder, or of a preset file.
 
-    `source` is a run's folder or, with weights, a preset file. The data set is what it was like, without its images.
+    The weights are those in the file `weights`, or else, for a run, in its best or its last checkpoint.
 
     Raises:
-        TrainingError: there are no weights, they are damaged, or they don't fit the network.
-        PresetError: the preset can't be read or used.
+        UsageError: there are no weights, or the run was never trained.
+        CheckpointError: the weights are damaged or don't fit the network.
+        PresetError: the preset can't be read.
+        ShapeError: a layer of the network is broken.
     """
     if source.is_dir():
         run = RunDirectory(source)
         config, where = run.config(), weights or _best_checkpoint(run)
-        dataset = _remembered(run)
+        dataset = _recorded_dataset(run)
     else:
-        config, where = _config_of(source), weights
-        dataset = _presumed(config)
+        preset = read_preset(source)
+        config, where = RunConfig(preset.name, preset.network, preset.recipe), weights
+        dataset = _assumed_dataset(config)
     if where is None:
         raise UsageError(f"{source.stem} has no checkpoint yet; train it, or give --weights FILE")
-    # What a run was trained on may be elsewhere; asking takes one device.
+    # The GPUs that a run was trained on may be on another machine, and one device is enough.
     device = choose_device(Hardware("cpu" if config.hardware.device == "cpu" else "auto"))
     model = build(config.network)
-    fit(model, checkpoint.read_weights(where), where)
-    return Trained(config, dataset, model.eval().to(device), device, where)
+    load_weights(model, checkpoint.read_weights(where), where)
+    return LoadedModel(config, dataset, model.eval().to(device), device, where)
 
 
 def _best_checkpoint(run: RunDirectory) -> Path | None:
@@ -65,34 +73,31 @@ def _best_checkpoint(run: RunDirectory) -> Path | None:
     return next((folder for folder in folders if folder.is_dir()), None)
 
 
-def _config_of(file: Path) -> RunConfig:
-    preset = read_preset(file)
-    return RunConfig(preset.name, preset.network, preset.recipe)
+def load_weights(model: nn.Module, tensors: dict[str, Tensor], source: Path) -> None:
+    """Load weights into a model, by name if the names are the model's, else by the shapes of each layer's tensors.
 
-
-def fit(model: nn.Module, tensors: dict[str, Tensor], source: Path) -> None:
-    """Load weights by name; under other names, by the shapes of each layer's tensors (torchvision's: `features.0.…`).
-
-    Layers of the same shapes come in the order of their names, where the file has them in that order too.
+    So torchvision's weights fit, whose names are `features.0.weight` and so on. Layers with the same shapes are
+    assigned in the order of their names, if the file has them in that order too. `source` is named in messages.
 
     Raises:
-        CheckpointError: they don't fit, may be taken for one another, or are no finite numbers.
+        CheckpointError: the tensors don't fit the model, their assignment is ambiguous, or a value is not finite.
     """
     own = model.state_dict()
     if set(own) != set(tensors):
-        tensors = _renamed(own, tensors, source)
+        tensors = _rename(own, tensors, source)
     checkpoint.check_shapes(own, tensors, source)
     for name, tensor in tensors.items():
         if tensor.is_floating_point() != own[name].is_floating_point():
-            raise CheckpointError(f"{source}: {name} holds {str(tensor.dtype).removeprefix('torch.')} numbers")
+            raise CheckpointError(f"{source}: {name} contains {str(tensor.dtype).removeprefix('torch.')} numbers")
         if not tensor.isfinite().all():
-            raise CheckpointError(f"{source}: {name} holds numbers that are not finite: it can't be used")
+            raise CheckpointError(f"{source}: {name} contains numbers that are not finite, so it can't be used")
     model.load_state_dict(tensors)
 
 
-def _renamed(own: dict[str, Tensor], tensors: dict[str, Tensor], source: Path) -> dict[str, Tensor]:
+def _rename(own: dict[str, Tensor], tensors: dict[str, Tensor], source: Path) -> dict[str, Tensor]:
+    """Return the tensors under the names of the model's, `own`, that have the same shapes."""
     if len(own) != len(tensors):
-        raise CheckpointError(f"{source}: holds {len(tensors)} tensors, the network has {len(own)}")
+        raise CheckpointError(f"{source}: contains {len(tensors)} tensors, the network has {len(own)}")
     theirs = _layers_by_shapes(tensors)
     renamed = {}
     for shapes, layers in _layers_by_shapes(own).items():
@@ -100,10 +105,10 @@ def _renamed(own: dict[str, Tensor], tensors: dict[str, Tensor], source: Path) -
         if len(fitting) != len(layers):
             wanted = " and ".join(f"{kind} {shape_text(shape) or 'of one number'}" for kind, shape in sorted(shapes))
             raise CheckpointError(f"{source}: has {len(fitting)} layers that fit {', '.join(layers)} ({wanted})")
-        if fitting != sorted(fitting, key=_natural):
+        if fitting != sorted(fitting, key=_natural_order):
             raise CheckpointError(
-                f"{source}: {' and '.join(fitting)} have the same shapes, and neither names nor order tell which is "
-                f"{layers[0]}: give them the network's names"
+                f"{source}: {' and '.join(fitting)} have the same shapes, and neither their names nor their order show "
+                f"which is {layers[0]}: give them the network's names"
             )
         for layer, other in zip(layers, fitting, strict=True):
             renamed.update({f"{layer}.{kind}": tensors[f"{other}.{kind}"] for kind, _ in shapes})
@@ -111,7 +116,7 @@ def _renamed(own: dict[str, Tensor], tensors: dict[str, Tensor], source: Path) -
 
 
 def _layers_by_shapes(tensors: dict[str, Tensor]) -> dict[frozenset[tuple[str, Shape]], list[str]]:
-    """Layers' names, in order, by the kinds and shapes of their tensors."""
+    """Return the names of layers, in order, by the kinds (weight, bias, …) and shapes of their tensors."""
     layers: dict[str, set[tuple[str, Shape]]] = {}
     for name, tensor in tensors.items():
         layer, _, kind = name.rpartition(".")
@@ -122,31 +127,32 @@ def _layers_by_shapes(tensors: dict[str, Tensor]) -> dict[frozenset[tuple[str, S
     return by_shapes
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Sorts `b2` before `b10`."""
+def _natural_order(name: str) -> list[tuple[int, str]]:
+    """Return a key that sorts `b2` before `b10`."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
-def _remembered(run: RunDirectory) -> Dataset:
+def _recorded_dataset(run: RunDirectory) -> Dataset:
     try:
         return read_dataset(json.loads(run.dataset_file.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError):
         raise UsageError(f"{run.name} has no {run.dataset_file.name}: it was never trained") from None
 
 
-def _presumed(config: RunConfig) -> Dataset:
-    """What the weights of a preset are taken to have learned from: the recipe's data set, or ImageNet."""
+def _assumed_dataset(config: RunConfig) -> Dataset:
+    """Return what the weights of a preset were probably trained on: the recipe's data set, or ImageNet."""
     channels, name = config.network.input[0], config.recipe.dataset
     count = check_classifier(config.network)
-    if name in KNOWN and len(KNOWN[name].classes) == count:
-        classes = KNOWN[name].classes
+    published = DATASETS[name].images
+    if published and len(published.classes) == count:
+        classes = published.classes
     elif count == IMAGENET_CLASSES:
         classes = _imagenet_classes()
     else:
         classes = tuple(f"class {index}" for index in range(count))
     if config.recipe.normalize == "dataset":
         raise UsageError(
-            f"{config.preset} standardises pixels by its data set's statistics, which only a run knows: give a run"
+            f"{config.preset} normalises pixels by the statistics of its data set, which only a run records: give a run"
         )
     unknown = [0.0] * channels
     return read_dataset(
@@ -156,7 +162,7 @@ def _presumed(config: RunConfig) -> Dataset:
 
 
 def _imagenet_classes() -> tuple[str, ...]:
-    """The names that torchvision's published weights come with, in order."""
+    """Return the names of the classes in the order of torchvision's published weights."""
     from torchvision.models import AlexNet_Weights  # type: ignore[import-untyped]
 
     return tuple(AlexNet_Weights.IMAGENET1K_V1.meta["categories"])

@@ -12,11 +12,17 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from alexplore.network.graph import Network, read_network
+from alexplore.presets.datasets import DATASETS, DatasetEntry
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import DataSource, RunConfig
-from alexplore.training.data import DataError, Preprocess, Resident, balanced, open_dataset
-from alexplore.training.data.record import KNOWN, Known
-from alexplore.training.data.store import Arrays
+from alexplore.training.data import DataError, Preprocess, ResidentSplit, choose_balanced, open_dataset
+from alexplore.training.data.cache import Arrays
+from alexplore.training.data.catalog import OPENERS
+from alexplore.training.data.published import PublishedDataset
+from alexplore.training.loop import Objective
+from alexplore.training.model.build import build
+from alexplore.training.optim import make_optimizer, update
+from alexplore.training.precision import Precision
 from tests.support.examples import examples
 
 CPU = torch.device("cpu")
@@ -39,18 +45,19 @@ def ignore(_: str) -> None:
 
 
 @pytest.fixture
-def made_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Known data sets that need no files: 50 training and 30 test images, of which each is its index."""
+def made_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let published data sets need no files: they have 50 training and 30 test images, each filled with its index."""
 
-    def load(known: Known, source: DataSource, report: object) -> Arrays:
+    def load(published: PublishedDataset, source: DataSource, report: object) -> Arrays:
+        images = published.images
         arrays = {}
         for part, count in (("train", 50), ("val", 30)):
             index = torch.arange(count, dtype=torch.uint8)
-            arrays[f"{part}_images"] = index.view(-1, 1, 1, 1).expand(-1, known.channels, *known.size).clone()
-            arrays[f"{part}_labels"] = (torch.arange(count) * 7) % len(known.classes)
+            arrays[f"{part}_images"] = index.view(-1, 1, 1, 1).expand(-1, images.channels, *images.size).clone()
+            arrays[f"{part}_labels"] = (torch.arange(count) * 7) % len(images.classes)
         return arrays
 
-    monkeypatch.setattr("alexplore.training.data.load.load_known", load)
+    monkeypatch.setattr("alexplore.training.data.published.load_arrays", load)
 
 
 @pytest.fixture
@@ -65,15 +72,45 @@ def image_folder(tmp_path: Path) -> Path:
     return tmp_path / "pictures"
 
 
-@pytest.mark.parametrize("name", ["fashion-mnist", "cifar10"])
-def test_known_data_sits_on_the_device(made_known: None, name: str) -> None:
-    known = KNOWN[name]
+PUBLISHED = {name: entry.images for name, entry in DATASETS.items() if entry.images}
+
+
+def test_every_data_set_can_be_opened_and_no_other() -> None:
+    assert OPENERS.keys() == DATASETS.keys()
+    with pytest.raises(KeyError):
+        open_dataset(config_of("mnist"), CPU, ignore)
+
+
+@pytest.mark.parametrize("entry", DATASETS.values(), ids=lambda entry: entry.name)
+def test_a_step_can_be_trained_on_every_data_set(made_arrays: None, image_folder: Path, entry: DatasetEntry) -> None:
+    images = entry.images
+    net = network(images.channels, 28, len(images.classes)) if images else network(3, 24, 2)
+    source = DataSource(folder=str(image_folder) if entry.needs_folder else None)
+    config = config_of(entry.name, net, source, batch_size=4)
+    data = open_dataset(config, CPU, ignore)
+    assert (data.name, data.channels, len(data.classes)) == (entry.name, net.input[0], net.classes)
+    inputs, labels = next(data.train.batches(torch.arange(4), 4))
+    model = build(net, seed=0)
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    optimizer = make_optimizer(config.recipe, model)
+    loss, _ = Objective(model, config.recipe, Precision("fp32", CPU))(
+        Preprocess(config.recipe, net.input, data, CPU).train(inputs, seed=0), labels
+    )
+    torch.autograd.backward(loss)
+    update(optimizer)
+    assert all(not torch.equal(*pair) for pair in zip(model.parameters(), before, strict=True))
+    assert all(bool(parameter.isfinite().all()) for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_data_is_on_the_device(made_arrays: None, name: str) -> None:
+    known = PUBLISHED[name]
     said: list[str] = []
     dataset = open_dataset(config_of(name, network(known.channels, 40)), CPU, said.append)
     assert (dataset.name, dataset.classes, dataset.channels) == (name, known.classes, known.channels)
     assert (len(dataset.train), len(dataset.val)) == (50, 30)
     assert not dataset.synthetic
-    assert "brought to the network's" in said[-1]
+    assert "resized to the network's" in said[-1]
     order = torch.tensor([9, 4, 33, 2, 7])
     batches = list(dataset.train.batches(order, 2))
     assert [len(labels) for _, labels in batches] == [2, 2, 1]
@@ -115,7 +152,7 @@ def test_networks_that_end_without_a_linear_layer_are_checked_too() -> None:
         {"name": "flatten", "type": "flatten"},
     ]
     net = read_network({"input": [1, 28, 28], "layers": layers})
-    with pytest.raises(DataError, match="the network's last layer flatten has 7 outputs"):
+    with pytest.raises(DataError, match="conv has 7 outputs: set its out_channels to 10"):
         open_dataset(config_of("fashion-mnist", net), CPU, ignore)
 
 
@@ -159,14 +196,14 @@ def test_synthetic_images_fit_any_network(channels: int, side: int, classes: int
     assert dataset.synthetic
     assert dataset.name == "synthetic"
     assert len(dataset.classes) == classes
-    assert "no real pictures" in said[-1]
+    assert "not real images" in said[-1]
     assert set(dataset.train.labels.tolist()) == set(dataset.val.labels.tolist()) == set(range(classes))
     images, _ = next(dataset.train.batches(torch.arange(8), 8))
     made = Preprocess(Recipe(), (channels, side, side), dataset, CPU).test(images)
     assert made.shape == (8, channels, side, side)
 
 
-def everything(split: Resident) -> tuple[torch.Tensor, torch.Tensor]:
+def everything(split: ResidentSplit) -> tuple[torch.Tensor, torch.Tensor]:
     return next(split.batches(torch.arange(len(split)), len(split)))
 
 
@@ -185,7 +222,7 @@ def test_synthetic_images_are_the_same_every_time_and_can_be_learnt() -> None:
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=60), st.integers(1, 70))
 @examples(100)
 def test_limits_take_the_classes_in_turn(labels: list[int], limit: int) -> None:
-    chosen = balanced(torch.tensor(labels), limit).tolist()
+    chosen = choose_balanced(torch.tensor(labels), limit).tolist()
     assert chosen == sorted(set(chosen))
     assert len(chosen) == min(limit, len(labels))
     taken = {label: sum(labels[i] == label for i in chosen) for label in set(labels)}
@@ -198,7 +235,7 @@ def test_limits_take_the_classes_in_turn(labels: list[int], limit: int) -> None:
         ]
 
 
-def test_limits_are_kept(made_known: None) -> None:
+def test_limits_are_kept(made_arrays: None) -> None:
     dataset = open_dataset(config_of("fashion-mnist", data=DataSource(limit_train=20, limit_val=7)), CPU, ignore)
     assert torch.bincount(dataset.train.labels).tolist() == [2] * 10
     assert len(dataset.val) == 7

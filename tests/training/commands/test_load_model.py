@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from alexplore.network.graph import Network, read_network
 from alexplore.presets.library import load_preset
-from alexplore.training.commands.trained import fit
+from alexplore.training.commands.load_model import load_weights
 from alexplore.training.errors import CheckpointError
 from alexplore.training.model.build import build
 
@@ -47,17 +47,17 @@ def test_torchvision_weights_fit_in_whatever_order_a_file_has_them(tmp_path: Pat
     for tensors in (theirs.state_dict(), load_file(tmp_path / "sorted.safetensors")):
         for parameter in ours.parameters():
             nn.init.zeros_(parameter)
-        fit(ours, tensors, SOURCE)
+        load_weights(ours, tensors, SOURCE)
         with torch.no_grad():
             torch.testing.assert_close(ours(images), theirs(images), rtol=1e-4, atol=1e-5)
 
 
 def test_layers_of_the_same_shapes_come_in_the_order_of_their_numbers(twins: Network) -> None:
     trained, model = build(twins, seed=1), build(twins, seed=2)
-    fit(model, named(trained, "b2", "b10", "c"), SOURCE)
+    load_weights(model, named(trained, "b2", "b10", "c"), SOURCE)
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(model.parameters(), trained.parameters(), strict=True))
     with pytest.raises(CheckpointError, match=r"b10 and b2 have the same shapes.*which is fc1"):
-        fit(model, named(trained, "b10", "b2", "c"), SOURCE)
+        load_weights(model, named(trained, "b10", "b2", "c"), SOURCE)
 
 
 def test_what_does_not_fit_is_named(twins: Network) -> None:
@@ -69,11 +69,11 @@ def test_what_does_not_fit_is_named(twins: Network) -> None:
     wide = {**trained.state_dict(), "fc3.weight": torch.zeros(3, 8)}
     for tensors, said in (
         (other, r"has 0 layers that fit fc3 \(bias 3 and weight 3×9\)"),
-        ({"fc1.weight": torch.zeros(1)}, "holds 1 tensors, the network has 6"),
-        (broken, "fc2.bias holds numbers that are not finite"),
-        (whole, "fc2.bias holds int64 numbers"),
+        ({"fc1.weight": torch.zeros(1)}, "contains 1 tensors, the network has 6"),
+        (broken, "fc2.bias contains numbers that are not finite"),
+        (whole, "fc2.bias contains int64 numbers"),
         (wide, "fc3.weight is 3×8, the network's is 3×9"),
     ):
         with pytest.raises(CheckpointError, match=said):
-            fit(model, tensors, SOURCE)
+            load_weights(model, tensors, SOURCE)
     assert all(torch.equal(ours, parameter) for ours, parameter in zip(before, model.parameters(), strict=True))

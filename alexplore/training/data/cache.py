@@ -1,4 +1,4 @@
-"""The user's cache: decoded data sets, kept so that the next start takes no time, and work in progress apart."""
+"""The user's cache of data sets: decoded images and labels, which load in no time, and folders for unfinished work."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from alexplore.core.atomic_files import fsync_folder
 Arrays = dict[str, Tensor]
 """`train_images` and `val_images`, uint8 (N, C, H, W); `train_labels` and `val_labels`, int64 (N,)."""
 
-WORK = ".work-"  # prefix of folders whose contents are not finished
+WORK = ".work-"  # prefix of folders with unfinished contents
 
 
 def cache_folder(name: str) -> Path:
-    """Where a data set is kept for this user."""
+    """Return the folder that a data set is cached in for this user."""
     return platformdirs.user_cache_path("alexplore") / name
 
 
 def load(name: str, report: Callable[[str], None]) -> Arrays | None:
-    """The arrays kept under a name, or None where there are none or they are damaged (which is reported)."""
+    """Return a data set's arrays, or None if they are not cached or damaged; damage is reported."""
     path = cache_folder(name) / "images.safetensors"
     if not path.exists():
         return None
@@ -39,42 +39,42 @@ def load(name: str, report: Callable[[str], None]) -> Arrays | None:
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (it is no mapping)
             expected = (file.metadata() or {}).get("sha256")
     except (OSError, SafetensorError) as error:
-        report(f"{path} is damaged and will be made again: {error}")
+        report(f"{path} is damaged and will be written again: {error}")
         return None
     if _digest(arrays) != expected:
-        report(f"{path} is damaged and will be made again: its checksum is wrong")
+        report(f"{path} is damaged and will be written again: its checksum is wrong")
         return None
     return arrays
 
 
 def save(name: str, arrays: Arrays) -> None:
-    """Keep arrays under a name, while `locked`; a reader sees all of them or none.
+    """Write a data set's arrays, inside `locked`; readers see all of them or none.
 
     Raises:
-        OSError: the cache can't be written; nothing half is left.
+        OSError: the cache can't be written; nothing is left of the attempt.
     """
     folder = cache_folder(name)
     with work_folder(folder) as work:
-        made = work / "images.safetensors"
-        save_file(arrays, made, metadata={"sha256": _digest(arrays)})
-        with made.open("rb") as file:
+        new = work / "images.safetensors"
+        save_file(arrays, new, metadata={"sha256": _digest(arrays)})
+        with new.open("rb") as file:
             os.fsync(file.fileno())
-        made.replace(folder / made.name)
+        new.replace(folder / new.name)
     fsync_folder(folder)
 
 
 @contextmanager
 def work_folder(inside: Path | None) -> Iterator[Path]:
-    """A folder that is gone at the end, whatever happens: inside another, or where the system has temporary files."""
+    """Create a folder that is removed at the end: inside another one, or for None in the system's temporary folder."""
     with tempfile.TemporaryDirectory(prefix=WORK, dir=inside, ignore_cleanup_errors=True) as work:
         yield Path(work)
 
 
 @contextmanager
 def locked(name: str, report: Callable[[str], None]) -> Iterator[Path | None]:
-    """Alone among all processes at preparing a data set; what killed ones left unfinished is removed.
+    """Wait until no other process prepares a data set, keep others out, and remove what killed ones left behind.
 
-    Gives the data set's cache folder, or None (and reports why) where it can't be written.
+    Yields the data set's cache folder, or None if it can't be written, which is reported with the reason.
     """
     folder = cache_folder(name)
     with ExitStack() as held:
@@ -82,7 +82,7 @@ def locked(name: str, report: Callable[[str], None]) -> Iterator[Path | None]:
             folder.mkdir(parents=True, exist_ok=True)
             file = held.enter_context((folder / "lock").open("w"))
         except OSError as error:
-            report(f"{folder} can't be written ({error.strerror}), so {name} will not be kept for the next time")
+            report(f"{folder} can't be written ({error.strerror}), so {name} will not be cached")
             yield None
             return
         try:
@@ -96,7 +96,7 @@ def locked(name: str, report: Callable[[str], None]) -> Iterator[Path | None]:
 
 
 def _digest(arrays: Arrays) -> str:
-    """The SHA-256 of names, shapes and values."""
+    """Return the SHA-256 of names, shapes and values."""
     digest = hashlib.sha256()
     for key in sorted(arrays):
         digest.update(f"{key} {tuple(arrays[key].shape)}".encode())

@@ -20,16 +20,17 @@ import torch
 import torchvision  # type: ignore[import-untyped]
 
 from alexplore.runs.config import DataSource
-from alexplore.training.data import DataError, download, fashion_mnist, store
-from alexplore.training.data.fashion_mnist import CONTENTS
-from alexplore.training.data.record import CIFAR10, DEBIAN_FOLDER, FASHION_MNIST, Known, load_known
+from alexplore.training.data import DataError, cache, download, fashion_mnist
+from alexplore.training.data.cifar10 import CIFAR_10
+from alexplore.training.data.fashion_mnist import CONTENTS, DEBIAN_FOLDER, FASHION_MNIST
+from alexplore.training.data.published import Download, PublishedDataset, load_arrays
 from tests.training.data import small_fashion_mnist
 
 WriteFiles = Callable[..., Path]
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The user's cache, empty."""
     folder = tmp_path / "cache"
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
@@ -54,9 +55,9 @@ def write_small(monkeypatch: pytest.MonkeyPatch) -> WriteFiles:
     return write
 
 
-def bare(*fetchers: tuple[str, Callable[[Path, Callable[[str], None]], Path]], places: tuple[str, ...] = ()) -> Known:
+def bare(*downloads: Download, installed_in: tuple[str, ...] = ()) -> PublishedDataset:
     """Fashion-MNIST, nowhere but where a test puts it."""
-    return dataclasses.replace(FASHION_MNIST, places=places, fetchers=fetchers)
+    return dataclasses.replace(FASHION_MNIST, installed_in=installed_in, downloads=downloads)
 
 
 def ignore(_: str) -> None:
@@ -69,7 +70,7 @@ def test_files_are_read_from_the_folder_asked_for(
     tmp_path: Path, write_small: WriteFiles, layout: str, packed: bool
 ) -> None:
     folder = write_small(tmp_path / "data" / layout, packed=packed)
-    arrays = load_known(bare(), DataSource(folder=str(tmp_path / "data")), ignore)
+    arrays = load_arrays(bare(), DataSource(folder=str(tmp_path / "data")), ignore)
     assert arrays["train_images"].shape == (40, 1, 28, 28)
     assert arrays["val_labels"].tolist() == [i % 10 for i in range(20)]
     if not packed:
@@ -89,33 +90,33 @@ def test_fashion_mnist_is_read_as_torchvision_reads_it(tmp_path: Path, write_sma
 def test_the_second_start_reads_the_cache_alone(
     tmp_path: Path, write_small: WriteFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = bare(places=(str(write_small(tmp_path / "installed")),))
-    first = load_known(known, DataSource(), ignore)
+    known = bare(installed_in=(str(write_small(tmp_path / "installed")),))
+    first = load_arrays(known, DataSource(), ignore)
     for file in (tmp_path / "installed").iterdir():
         file.unlink()
-    again = load_known(known, DataSource(), ignore)
+    again = load_arrays(known, DataSource(), ignore)
     assert all(torch.equal(first[key], again[key]) for key in first)
     assert first.keys() == again.keys()
 
 
-def test_a_damaged_cache_is_made_again(tmp_path: Path, write_small: WriteFiles, cache: Path) -> None:
-    known = bare(places=(str(write_small(tmp_path / "installed")),))
-    first = load_known(known, DataSource(), ignore)
-    kept = cache / "fashion-mnist" / "images.safetensors"
+def test_a_damaged_cache_is_made_again(tmp_path: Path, write_small: WriteFiles, cached: Path) -> None:
+    known = bare(installed_in=(str(write_small(tmp_path / "installed")),))
+    first = load_arrays(known, DataSource(), ignore)
+    kept = cached / "fashion-mnist" / "images.safetensors"
     content = bytearray(kept.read_bytes())
     content[-1] ^= 1
     for damage in (bytes(content), content[: len(content) // 2], b""):
         kept.write_bytes(damage)
         said: list[str] = []
-        again = load_known(known, DataSource(), said.append)
+        again = load_arrays(known, DataSource(), said.append)
         assert torch.equal(first["val_labels"], again["val_labels"])
         assert f"{kept} is damaged" in said[0]
-        assert store.load("fashion-mnist", pytest.fail) is not None
+        assert cache.load("fashion-mnist", pytest.fail) is not None
 
 
-def test_files_in_the_cache_come_before_those_installed(tmp_path: Path, write_small: WriteFiles, cache: Path) -> None:
-    write_small(cache / "fashion-mnist")
-    assert load_known(bare(places=("/nowhere",)), DataSource(), ignore)["train_labels"].shape == (40,)
+def test_files_in_the_cache_come_before_those_installed(tmp_path: Path, write_small: WriteFiles, cached: Path) -> None:
+    write_small(cached / "fashion-mnist")
+    assert load_arrays(bare(installed_in=("/nowhere",)), DataSource(), ignore)["train_labels"].shape == (40,)
 
 
 def damage(folder: Path, how: str) -> Path:
@@ -149,26 +150,30 @@ def test_a_damaged_file_is_named(tmp_path: Path, write_small: WriteFiles, how: s
         (folder / "train-images-idx3-ubyte").unlink()
     path = damage(folder, how)
     with pytest.raises(DataError) as caught:
-        load_known(bare(), DataSource(folder=str(folder)), ignore)
+        load_arrays(bare(), DataSource(folder=str(folder)), ignore)
     assert path.name in str(caught.value)
     assert str(folder) in str(caught.value)
     with pytest.raises(DataError, match="Tried") as caught:
-        load_known(bare(places=(str(folder),)), DataSource(), ignore)
+        load_arrays(bare(installed_in=(str(folder),)), DataSource(), ignore)
     assert path.name in str(caught.value)
 
 
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="is not a folder"):
-        load_known(bare(), DataSource(folder=str(tmp_path / "absent")), ignore)
+    with pytest.raises(DataError, match="not a folder"):
+        load_arrays(bare(), DataSource(folder=str(tmp_path / "absent")), ignore)
 
 
 def test_all_that_was_tried_is_told_once(tmp_path: Path) -> None:
     def broken(folder: Path, report: Callable[[str], None]) -> Path:
-        raise download.FetchError("the network is down")
+        raise download.DownloadError("the network is down")
 
     (tmp_path / "data").mkdir()
     with pytest.raises(DataError) as caught:
-        load_known(bare(("a mirror", broken), places=("/nowhere",)), DataSource(folder=str(tmp_path / "data")), ignore)
+        load_arrays(
+            bare(Download("a mirror", broken), installed_in=("/nowhere",)),
+            DataSource(folder=str(tmp_path / "data")),
+            ignore,
+        )
     message = str(caught.value)
     for part in (
         f"{tmp_path / 'data'}: not there",
@@ -179,21 +184,23 @@ def test_all_that_was_tried_is_told_once(tmp_path: Path) -> None:
     ):
         assert message.count(part) == 1
     with pytest.raises(DataError, match="downloads: switched off"):
-        load_known(bare(("a mirror", lambda *_: pytest.fail("it was not allowed"))), DataSource(download=False), ignore)
+        load_arrays(
+            bare(Download("a mirror", lambda *_: pytest.fail("it was not allowed"))), DataSource(download=False), ignore
+        )
 
 
-def test_what_is_brought_is_kept(tmp_path: Path, write_small: WriteFiles, cache: Path) -> None:
+def test_what_is_brought_is_kept(tmp_path: Path, write_small: WriteFiles, cached: Path) -> None:
     def bring(folder: Path, report: Callable[[str], None]) -> Path:
         return write_small(folder)
 
     def broken(folder: Path, report: Callable[[str], None]) -> Path:
         folder.mkdir()
         (folder / "half").write_text("x")
-        raise download.FetchError("cut off")
+        raise download.DownloadError("cut off")
 
-    load_known(bare(("one", broken), ("two", bring)), DataSource(), ignore)
-    assert sorted(path.name for path in (cache / "fashion-mnist").iterdir()) == ["images.safetensors", "lock"]
-    load_known(bare(), DataSource(download=False), ignore)
+    load_arrays(bare(Download("one", broken), Download("two", bring)), DataSource(), ignore)
+    assert sorted(path.name for path in (cached / "fashion-mnist").iterdir()) == ["images.safetensors", "lock"]
+    load_arrays(bare(), DataSource(download=False), ignore)
 
 
 def test_a_cache_that_cant_be_written_is_done_without(
@@ -202,7 +209,7 @@ def test_a_cache_that_cant_be_written_is_done_without(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     said: list[str] = []
-    arrays = load_known(bare(places=(str(write_small(tmp_path / "data")),)), DataSource(), said.append)
+    arrays = load_arrays(bare(installed_in=(str(write_small(tmp_path / "data")),)), DataSource(), said.append)
     assert len(arrays["train_labels"]) == 40
     assert "can't be written" in said[0]
 
@@ -223,9 +230,9 @@ def test_two_at_once_bring_it_once(write_small: WriteFiles) -> None:
         return write_small(folder)
 
     def load() -> None:
-        results.append(load_known(bare(("a mirror", bring)), DataSource(), report))
+        results.append(load_arrays(bare(Download("a mirror", bring)), DataSource(), report))
 
-    results: list[store.Arrays] = []
+    results: list[cache.Arrays] = []
     threads = [threading.Thread(target=load) for _ in range(3)]
     for thread in threads:
         thread.start()
@@ -238,8 +245,8 @@ def test_two_at_once_bring_it_once(write_small: WriteFiles) -> None:
 KILLED = """
 import sys, time
 from pathlib import Path
-from alexplore.training.data import store
-with store.locked("fashion-mnist", print) as folder, store.work_folder(folder) as work:
+from alexplore.training.data import cache
+with cache.locked("fashion-mnist", print) as folder, cache.work_folder(folder) as work:
     (work / "half").write_text("x")
     print("ready", flush=True)
     time.sleep(60)
@@ -247,33 +254,33 @@ with store.locked("fashion-mnist", print) as folder, store.work_folder(folder) a
 
 
 @pytest.mark.usefixtures("heavy")
-def test_a_killed_download_leaves_nothing_half(tmp_path: Path, write_small: WriteFiles, cache: Path) -> None:
+def test_a_killed_download_leaves_nothing_half(tmp_path: Path, write_small: WriteFiles, cached: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", KILLED], stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert any(path.name.startswith(store.WORK) for path in (cache / "fashion-mnist").iterdir())
-    load_known(bare(places=(str(write_small(tmp_path / "data")),)), DataSource(), ignore)
-    assert sorted(path.name for path in (cache / "fashion-mnist").iterdir()) == ["images.safetensors", "lock"]
+    assert any(path.name.startswith(cache.WORK) for path in (cached / "fashion-mnist").iterdir())
+    load_arrays(bare(installed_in=(str(write_small(tmp_path / "data")),)), DataSource(), ignore)
+    assert sorted(path.name for path in (cached / "fashion-mnist").iterdir()) == ["images.safetensors", "lock"]
 
 
 def test_the_real_images_are_fashion_mnists() -> None:
     if not FASHION_MNIST.find(Path(DEBIAN_FOLDER)):
         pytest.skip(f"needs the real images: install Debian's package dataset-fashion-mnist (no {DEBIAN_FOLDER})")
-    arrays = load_known(FASHION_MNIST, DataSource(download=False), ignore)
+    arrays = load_arrays(FASHION_MNIST, DataSource(download=False), ignore)
     assert arrays["train_images"].shape == (60_000, 1, 28, 28)
     assert arrays["train_labels"][:10].tolist() == [9, 0, 0, 3, 0, 2, 7, 2, 5, 5]
     assert torch.bincount(arrays["val_labels"]).tolist() == [1000] * 10
     pixels = arrays["train_images"].double() / 255
     assert (round(pixels.mean().item(), 4), round(pixels.std().item(), 4)) == (0.2860, 0.3530)
-    assert (FASHION_MNIST.mean, FASHION_MNIST.std) == ((0.2860,), (0.3530,))
+    assert (FASHION_MNIST.images.mean, FASHION_MNIST.images.std) == ((0.2860,), (0.3530,))
 
 
 def test_what_is_known_agrees_with_torchvision() -> None:
     from torchvision.datasets import FashionMNIST  # type: ignore[import-untyped]
 
-    assert FASHION_MNIST.classes == tuple(FashionMNIST.classes)
+    assert FASHION_MNIST.images.classes == tuple(FashionMNIST.classes)
     assert [f"{name}.gz" for name in CONTENTS] == [name for name, _ in FashionMNIST.resources]
 
 
@@ -287,7 +294,7 @@ def made_cifar10(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for number, name in enumerate(names):
         pixels = np.random.default_rng(number).integers(0, 256, (4, 3072), dtype=np.uint8)
         (batches / name).write_bytes(pickle.dumps({"data": pixels, "labels": [number, 1, 2, 3]}))
-    (batches / "batches.meta").write_bytes(pickle.dumps({"label_names": list(CIFAR10.classes)}))
+    (batches / "batches.meta").write_bytes(pickle.dumps({"label_names": list(CIFAR_10.images.classes)}))
 
     def digest(name: str) -> str:
         return hashlib.md5((batches / name).read_bytes()).hexdigest()
@@ -300,7 +307,7 @@ def made_cifar10(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_cifar10_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = made_cifar10(tmp_path / "data", monkeypatch)
-    arrays = load_known(CIFAR10, DataSource(folder=str(folder), download=False), ignore)
+    arrays = load_arrays(CIFAR_10, DataSource(folder=str(folder), download=False), ignore)
     assert arrays["train_images"].shape == (20, 3, 32, 32)
     assert arrays["train_labels"][::4].tolist() == [0, 1, 2, 3, 4]
     batch = pickle.loads((folder / "cifar-10-batches-py" / "data_batch_1").read_bytes())
@@ -317,11 +324,11 @@ def test_cifar10_is_read_from_its_archive(tmp_path: Path, monkeypatch: pytest.Mo
     with tarfile.open(archive, "w:gz") as packed:
         packed.add(made / "cifar-10-batches-py", "cifar-10-batches-py")
     monkeypatch.setattr(Reader, "tgz_md5", hashlib.md5(archive.read_bytes()).hexdigest())
-    arrays = load_known(CIFAR10, DataSource(folder=str(tmp_path / "data"), download=False), ignore)
+    arrays = load_arrays(CIFAR_10, DataSource(folder=str(tmp_path / "data"), download=False), ignore)
     assert arrays["val_images"].shape == (4, 3, 32, 32)
     archive.write_bytes(archive.read_bytes()[:-1])
     with pytest.raises(DataError, match=r"cifar-10-python\.tar\.gz is damaged"):
-        load_known(CIFAR10, DataSource(folder=str(tmp_path / "data"), download=False), ignore)
+        load_arrays(CIFAR_10, DataSource(folder=str(tmp_path / "data"), download=False), ignore)
 
 
 @pytest.mark.parametrize(("name", "word"), [("data_batch_3", "damaged"), ("test_batch", "missing")])
@@ -333,4 +340,4 @@ def test_a_damaged_batch_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     else:
         path.unlink()
     with pytest.raises(DataError, match=f"{name} is {word}"):
-        load_known(CIFAR10, DataSource(folder=str(folder)), ignore)
+        load_arrays(CIFAR_10, DataSource(folder=str(folder)), ignore)

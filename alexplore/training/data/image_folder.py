@@ -1,11 +1,11 @@
-"""Image folders in ImageNet's layout: train/CLASS/*.jpg and val/CLASS/*.jpg, decoded by worker processes."""
+"""Image folders in ImageNet's layout, train/CLASS/*.jpg and val/CLASS/*.jpg, decoded by worker processes."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,40 +15,76 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from alexplore.core.cpu_count import processors
-from alexplore.training.data.dataset import DataError, balanced, left_out
+from alexplore.runs.config import RunConfig
+from alexplore.runs.datasets import PARTS, DataError, dataset_shape, find_classes
+from alexplore.training.data.dataset import (
+    Dataset,
+    Report,
+    check_fit,
+    choose_balanced,
+    damaged_text,
+    mean_and_std,
+)
 from alexplore.training.data.images import read_image, why_unreadable
-
-Report = Callable[[str], None]
+from alexplore.training.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, resized_size
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
 MOST_WORKERS = 8
-BATCHES_AHEAD = 2  # of every worker, the DataLoader's own default
+BATCHES_AHEAD = 2  # of each worker process; the DataLoader's own default
+
+
+def open_image_folder(config: RunConfig, device: torch.device, report: Report) -> Dataset:
+    """Return the images of the folder that a run names, grey if its network reads one channel, else in colour.
+
+    The mean and the standard deviation are ImageNet's unless the recipe asks for the data set's own.
+
+    Raises:
+        DataError: no folder is named, it is laid out wrongly or does not fit the network, a class has no images, or
+            the recipe's `resize` is too small.
+    """
+    shape = dataset_shape(config)
+    check_fit(config.network, shape)
+    folder = Path(config.data.folder or "").expanduser()
+    classes = find_classes(folder)
+    size = resized_size(config.recipe, config.network.input)
+    train, val = (
+        FolderSplit(list_images(folder / part, classes, report).limited(limit), shape.channels, size, device, report)
+        for part, limit in zip(PARTS, (config.data.limit_train, config.data.limit_val), strict=True)
+    )
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    if config.recipe.normalize == "dataset":
+        report("measuring the colours of the training images")
+        mean, std = mean_and_std(train)
+    elif shape.channels == 1:
+        mean, std = (sum(mean) / len(mean),), (sum(std) / len(std),)
+    return Dataset("imagefolder", tuple(classes), shape.channels, mean, std, train, val, size=size)
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The images of one part of an image folder: their paths, relative to it, and their classes' indices."""
+    """The images of one part of an image folder."""
 
     folder: Path
-    classes: tuple[str, ...]
+
     paths: tuple[str, ...]
+    """Relative to the folder."""
+
     labels: Tensor
+    """int64 (N,): the indices of the classes."""
 
     def limited(self, limit: int | None) -> Listing:
-        """With so many images, taken from the classes in turn."""
-        chosen = balanced(self.labels, limit)
-        return Listing(self.folder, self.classes, tuple(self.paths[i] for i in chosen.tolist()), self.labels[chosen])
+        """Return the listing of `limit` images, taken from the classes in turn."""
+        chosen = choose_balanced(self.labels, limit)
+        return Listing(self.folder, tuple(self.paths[i] for i in chosen.tolist()), self.labels[chosen])
 
 
-def list_images(folder: Path, report: Report) -> Listing:
-    """The images under a folder that has a folder for each class; what is no image is reported.
+def list_images(folder: Path, classes: list[str], report: Report) -> Listing:
+    """Return the images in a folder that contains a folder for each class; other files are reported.
 
     Raises:
-        DataError: there are no classes, or a class has no image.
+        DataError: a class has no images, or a folder can't be read.
     """
-    classes = sorted(entry.name for entry in _entries(folder) if entry.is_dir() and not entry.name.startswith("."))
-    if not classes:
-        raise DataError(f"{folder} has no folders in it: there must be one for each class, with its images")
     paths: list[str] = []
     labels: list[int] = []
     others = [entry.name for entry in _entries(folder) if entry.is_file()]
@@ -70,38 +106,12 @@ def list_images(folder: Path, report: Report) -> Listing:
             f"or remove the folder{'s' * (not one)} from train and val"
         )
     if others:
-        report(f"{folder}: {len(others):,} files are no images and are left out: {_some(sorted(others))}")
-    return Listing(folder, tuple(classes), tuple(paths), torch.tensor(labels))
-
-
-def open_listings(folder: Path, report: Report) -> tuple[Listing, Listing]:
-    """The training and validation images of an image folder.
-
-    Raises:
-        DataError: a part is missing, a class is empty, or the two parts have not the same classes.
-    """
-    parts = [folder / part for part in ("train", "val")]
-    missing = [str(part) for part in parts if not part.is_dir()]
-    if missing:
-        raise DataError(
-            f"no folder {' and no folder '.join(missing)}: an image folder has train/CLASS/*.jpg and val/CLASS/*.jpg"
-        )
-    train, val = (list_images(part, report) for part in parts)
-    if train.classes != val.classes:
-        only = [
-            f"only {part} has {_some(sorted(names))}"
-            for part, names in (
-                ("train", set(train.classes) - set(val.classes)),
-                ("val", set(val.classes) - set(train.classes)),
-            )
-            if names
-        ]
-        raise DataError(f"{folder}: train and val have not the same classes: {'; '.join(only)}")
-    return train, val
+        report(f"{folder}: {len(others):,} files are not images and are left out: {_some(sorted(others))}")
+    return Listing(folder, tuple(paths), torch.tensor(labels))
 
 
 class FolderSplit:
-    """A split whose images are decoded as they are needed, by worker processes, each brought to one size.
+    """A split whose images are decoded and resized by worker processes when they are needed.
 
     A damaged image is reported once.
     """
@@ -115,7 +125,7 @@ class FolderSplit:
         report: Report,
         workers: int | None = None,
     ) -> None:
-        """Decode to uint8 (channels, *size); `workers` processes, or as many as there are processors for this rank."""
+        """Decode to uint8 (channels, *size) in `workers` processes, by default as many as this rank has processors."""
         self.labels = listing.labels
         self.damaged: dict[str, str] = {}
         self._listing = listing
@@ -123,7 +133,7 @@ class FolderSplit:
         self._image_bytes = channels * size[0] * size[1]
         self._device = device
         self._report = report
-        self._workers = decoders() if workers is None else workers
+        self._workers = count_decoders() if workers is None else workers
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -131,40 +141,40 @@ class FolderSplit:
     def batches(self, order: Tensor, batch_size: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """See `Split.batches`; damaged images are left out of their batch."""
         chunks = [chunk for chunk in torch.split(order[skip * batch_size :], batch_size) if len(chunk)]
-        workers = min(self._workers, len(chunks), self._room(batch_size))
+        workers = min(self._workers, len(chunks), self._workers_in_shared_memory(batch_size))
         loader: DataLoader[_Sample] = DataLoader(
             self._decoder,
             batch_sampler=_Chunks(chunks),
             num_workers=workers,
             collate_fn=self._decoder.collate,
-            worker_init_fn=_quiet_worker,
+            worker_init_fn=_ignore_interrupts,
             pin_memory=self._device.type == "cuda",
             prefetch_factor=BATCHES_AHEAD if workers else None,
         )
         for images, kept, failures in loader:
             for index, reason in failures:
-                self._tell(index, reason)
+                self._report_damage(index, reason)
             yield (
                 images.to(self._device, non_blocking=True).permute(0, 3, 1, 2),
                 self.labels[kept].to(self._device, non_blocking=True),
             )
 
-    def _tell(self, index: int, reason: str) -> None:
+    def _report_damage(self, index: int, reason: str) -> None:
         path = str(self._listing.folder / self._listing.paths[index])
         if path not in self.damaged:
             self.damaged[path] = reason
-            self._report(left_out(path, reason))
+            self._report(damaged_text(path, reason))
 
-    def _room(self, batch_size: int) -> int:
-        """How many workers' batches fit into shared memory, which is small in containers: too many are a bus error."""
+    def _workers_in_shared_memory(self, batch_size: int) -> int:
+        """Return how many workers' batches fit into shared memory: it is small in containers, and full is fatal."""
         shared = Path("/dev/shm")
         if not shared.is_dir():
             return self._workers
         return shutil.disk_usage(shared).free // (2 * BATCHES_AHEAD * batch_size * self._image_bytes)
 
 
-def decoders() -> int:
-    """Decoding processes for one rank: an equal share of the processors that this process may use."""
+def count_decoders() -> int:
+    """Return the number of decoding processes of a rank: its share of the processors that this process may use."""
     ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return max(1, min(MOST_WORKERS, processors() // ranks))
 
@@ -174,7 +184,7 @@ _Decoded = tuple[Tensor, Tensor, list[tuple[int, str]]]
 
 
 class _Decoder(TorchDataset[_Sample]):
-    """Runs in the worker processes: an index to its pixels, or to the reason why there are none."""
+    """Runs in the worker processes: maps an index to pixels, or to the reason why there are none."""
 
     def __init__(self, listing: Listing, channels: int, size: tuple[int, int]) -> None:
         self._listing = listing
@@ -192,11 +202,11 @@ class _Decoder(TorchDataset[_Sample]):
                 return index, read_image(image, self.channels, self.size), ""
         except MemoryError:
             raise
-        except Exception as error:  # (decoders meet damage with whatever they stumble over)
+        except Exception as error:  # a decoder raises anything when a file is damaged
             return index, None, why_unreadable(error)
 
     def collate(self, samples: list[_Sample]) -> _Decoded:
-        """A batch (N, H, W, C) of what could be read, its indices, and what could not."""
+        """Return the readable images (N, H, W, C), their indices, and the indices and reasons of the others."""
         kept = [(index, pixels.permute(1, 2, 0)) for index, pixels, _ in samples if pixels is not None]
         images = torch.empty(len(kept), *self.size, self.channels, dtype=torch.uint8)
         for position, (_, pixels) in enumerate(kept):
@@ -206,7 +216,7 @@ class _Decoder(TorchDataset[_Sample]):
 
 
 class _Chunks:
-    """Batches of indices, made as they are asked for."""
+    """Batches of indices as a batch sampler, each made into a list when it is needed."""
 
     def __init__(self, chunks: list[Tensor]) -> None:
         self._chunks = chunks
@@ -218,8 +228,8 @@ class _Chunks:
         return (chunk.tolist() for chunk in self._chunks)
 
 
-def _quiet_worker(_: int) -> None:
-    """Leave signals to the process that trains; when it ends, so does this one."""
+def _ignore_interrupts(_: int) -> None:
+    """Let the training process handle signals; a worker ends when that does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
@@ -233,7 +243,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _files(folder: Path) -> list[str]:
-    """The files under a folder, also in folders inside it, relative to it and in order."""
+    """Return the files under a folder and the folders inside it, as sorted paths relative to it."""
     files: list[str] = []
     for entry in _entries(folder):
         if entry.is_dir():
