@@ -226,8 +226,8 @@ def costs(turns: int) -> None:
     shares = []
     with trainer("fmnist-28", images, labels) as (trained, _):
         trained.log.add = timed(trained.log.add)  # type: ignore[method-assign]
-        trained.pulse.due = timed(trained.pulse.due)  # type: ignore[method-assign]
-        trained._look = timed(trained._look)  # type: ignore[method-assign]
+        trained.sync_points.step = timed(trained.sync_points.step)  # type: ignore[method-assign]
+        trained._sync = timed(trained._sync)  # type: ignore[method-assign]
         for turn in range(turns + 1):
             spent[0], started = 0.0, time.perf_counter()
             while time.perf_counter() - started < 3:

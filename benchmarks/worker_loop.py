@@ -14,7 +14,7 @@ from alexplore.runs.directory import RunDirectory, create_run
 from alexplore.runs.protocol import PrecisionEvent
 from alexplore.training import loop, session
 from alexplore.training.data import Dataset
-from alexplore.training.parallel.ranks import ALONE
+from alexplore.training.parallel.ranks import SINGLE_RANK
 from alexplore.training.run_writer import History, RunWriter, read_history
 from alexplore.training.signals import Signals
 
@@ -55,7 +55,7 @@ def open_trainer(
 
 def _train(run: RunDirectory, config: RunConfig, device: torch.device) -> None:
     history = read_history(run)
-    session.train(run, config, ALONE, device, RunWriter(run, history.attempts), history, NoSignals())
+    session.train(run, config, SINGLE_RANK, device, RunWriter(run, history.attempts), history, NoSignals())
 
 
 def restart_epoch(trainer: loop.Trainer) -> None:

@@ -1,4 +1,4 @@
-"""How training ends early. No torch here: a worker names these before it imports torch."""
+"""How a training ends early. No torch here: the worker uses these before it imports torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from alexplore.core.errors import AlexploreError, WrongUseError
 
 
 class Stopped(Exception):
-    """Somebody asked for a stop; everything is saved, unless a `failure` says why not."""
+    """The training was asked to stop. A checkpoint is saved, unless `failure` says why that was not possible."""
 
     def __init__(self, failure: str | None = None) -> None:
         super().__init__(failure)
@@ -14,19 +14,19 @@ class Stopped(Exception):
 
 
 class TrainingError(AlexploreError):
-    """A run that can't go on; the message says why, and what to do."""
+    """A run can't continue; the message says why and what to do."""
 
 
 class UsageError(TrainingError, WrongUseError):
-    """Something was asked for that this machine does not have, or this network does not allow."""
+    """Something was asked for that this machine does not have or this network does not allow."""
 
 
 class NotFiniteError(TrainingError):
-    """The loss or a gradient is not finite; the weights are as they were before that step."""
+    """The loss or a gradient is not finite; the weights are those before that step."""
 
 
 class CheckpointError(TrainingError):
-    """A checkpoint that can't be written or read; the message says which file and why."""
+    """A checkpoint can't be written or read; the message says which file and why."""
 
 
 class RankError(TrainingError):

@@ -1,4 +1,8 @@
-"""Exact figures over a whole data set: every image counted once, whatever the number of ranks."""
+"""Validation metrics: exact, over a whole split, each image counted once with any number of ranks.
+
+What a metric is called and how it is shown is declared in `alexplore.runs.protocol`; the training metrics are computed
+in `metrics.py`.
+"""
 
 from __future__ import annotations
 
@@ -12,39 +16,46 @@ from torch import Tensor, nn
 
 from alexplore.training.data import Preprocess, Split
 from alexplore.training.model.build import logits
-from alexplore.training.parallel.ranks import ALONE, Ranks
+from alexplore.training.parallel.ranks import SINGLE_RANK, Ranks
 from alexplore.training.precision import Precision
 
 TOP = 5
 FEW_CLASSES = 2 * TOP
+"""Up to so many classes the top-5 accuracy says little and is left out."""
 
 
 @dataclass(frozen=True)
-class Result:
-    """Counts over `images` images."""
+class Evaluation:
+    """Sums over the images of a split."""
 
     loss_sum: float
+    """Sum of the cross-entropies, in nats."""
+
     correct: int
+    """Number of images whose most likely class was the right one."""
+
     correct_top5: int
+    """Number of images whose right class was among the five most likely ones."""
+
     images: int
 
     @property
     def loss(self) -> float:
-        """Mean cross-entropy."""
+        """Mean cross-entropy of an image, in nats."""
         return self.loss_sum / max(1, self.images)
 
     @property
     def accuracy(self) -> float:
-        """Share whose class was the likeliest."""
+        """Share of the images whose most likely class was the right one."""
         return self.correct / max(1, self.images)
 
     @property
     def accuracy_top5(self) -> float:
-        """Share whose class was among the five likeliest."""
+        """Share of the images whose right class was among the five most likely ones."""
         return self.correct_top5 / max(1, self.images)
 
     def values(self, classes: int) -> dict[str, float]:
-        """By the names of metrics.jsonl; the five likeliest of ten classes or fewer say little."""
+        """Return the metrics by their keys in `protocol.METRICS`, for a data set with so many classes."""
         values = {"val/loss": self.loss, "val/acc": self.accuracy}
         return values if classes <= FEW_CLASSES else {**values, "val/acc5": self.accuracy_top5}
 
@@ -56,14 +67,14 @@ def evaluate(
     precision: Precision,
     *,
     batch_size: int,
-    ranks: Ranks = ALONE,
+    ranks: Ranks = SINGLE_RANK,
     ten_crops: bool = False,
-    between: Callable[[], None] = lambda: None,
-) -> Result:
-    """Evaluate a model on a split; every rank gets the sums over all of them.
+    after_batch: Callable[[], None] = lambda: None,
+) -> Evaluation:
+    """Evaluate a model on a split and return the sums over all ranks.
 
-    With `ten_crops` a prediction is the mean of the ten crops' probabilities (paper, section 4.1). `between` is called
-    after every batch, equally often on all ranks.
+    With `ten_crops` a prediction is the mean of the probabilities for ten crops (paper, section 4.1). `after_batch` is
+    called after every batch, equally often on all ranks.
     """
     was_training = model.training
     model.eval()
@@ -81,27 +92,28 @@ def evaluate(
                     else _scores(model, precision, preprocess.test(images))
                 )
                 loss = loss.to(scores.device) + F.nll_loss(scores, labels, reduction="sum").double()
-                correct = correct.to(scores.device) + _correct(scores, labels)
-            between()
+                correct = correct.to(scores.device) + _count_correct(scores, labels)
+            after_batch()
     model.train(was_training)
     loss_sum, *counts = ranks.sum(torch.stack((loss.cpu(), *correct.cpu().double()))).tolist()
-    return Result(loss_sum, *map(round, counts))
+    return Evaluation(loss_sum, *map(round, counts))
 
 
 def _scores(model: nn.Module, precision: Precision, inputs: Tensor) -> Tensor:
-    """Log-probabilities."""
+    """Return log-probabilities (N, classes) in fp32 or more."""
     with precision.autocast():
         outputs = logits(model, inputs)
     return F.log_softmax(outputs.to(torch.promote_types(outputs.dtype, torch.float32)), dim=1)
 
 
 def _ten_crop_scores(model: nn.Module, preprocess: Preprocess, precision: Precision, images: Tensor) -> Tensor:
+    """Return the logarithms of the mean probabilities (N, classes)."""
     scores = torch.stack([_scores(model, precision, crop) for crop in preprocess.ten_crops(images)])
     return scores.logsumexp(0) - math.log(len(scores))
 
 
-def _correct(scores: Tensor, labels: Tensor) -> Tensor:
-    """How many labels were first, how many among the first five, and how many there are."""
+def _count_correct(scores: Tensor, labels: Tensor) -> Tensor:
+    """Return how many labels have the highest score, how many one of the five highest, and how many there are."""
     best = scores.topk(min(TOP, scores.shape[1]), dim=1).indices
     found = best == labels[:, None]
     return torch.stack((found[:, 0].sum(), found.sum(), torch.full_like(found[:, 0].sum(), len(labels))))

@@ -1,4 +1,4 @@
-"""The machine that a worker runs on: devices, threads, memory."""
+"""The machine that a worker runs on: its devices, threads and memory."""
 
 from __future__ import annotations
 
@@ -20,31 +20,35 @@ from alexplore.training.parallel.towers import place
 from alexplore.training.run_writer import History
 
 NICE = 10
-PROCESS_BYTES = 300 * 2**20  # of a rank before it has a network: Python, torch, its share of the images
+
+PROCESS_BYTES = 300 * 2**20
+"""Memory of a rank without a network: Python, PyTorch, and its share of the images."""
+
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+"""Parameters of glibc's mallopt."""
 
 
 def choose_device(hardware: Hardware) -> torch.device:
-    """The device to train on; with several GPUs, any of them.
+    """Return the device to train on: the CPU, or cuda for whichever GPU a rank gets.
 
     Raises:
-        UsageError: cuda was asked for and there is none, or more GPUs than there are.
+        UsageError: a GPU was asked for and there is none, or more GPUs than there are.
     """
-    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if hardware.device == "cuda" and not there:
+    available = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if hardware.device == "cuda" and not available:
         raise UsageError("--device cuda: PyTorch finds no GPU on this machine; use --device cpu, or auto")
-    if hardware.device == "cpu" or not there:
+    if hardware.device == "cpu" or not available:
         return torch.device("cpu")
-    if hardware.gpus is not None and hardware.gpus > there and not in_group():
-        raise UsageError(f"--gpus {hardware.gpus}: this machine has {there}; use --gpus {there} or less")
+    if hardware.gpus is not None and hardware.gpus > available and not in_group():
+        raise UsageError(f"--gpus {hardware.gpus}: this machine has {available}; use --gpus {available} or less")
     return torch.device("cuda")
 
 
 def choose_ranks(config: RunConfig, device: torch.device) -> int:
-    """How many ranks to start: as many as asked for; else one for each tower, one for each GPU, or one CPU rank.
+    """Return how many ranks to start: as many as asked for, else one for each tower or GPU, else one.
 
     Raises:
-        UsageError: a batch can't be shared among so many, or the network can't be split into towers.
+        UsageError: a batch has fewer images, or the network can't be split into towers.
     """
     gpus = torch.cuda.device_count() if device.type == "cuda" else None
     ranks = config.hardware.gpus
@@ -61,7 +65,7 @@ def choose_ranks(config: RunConfig, device: torch.device) -> int:
 
 
 def check_ranks(config: RunConfig, ranks: int) -> None:
-    """Refuse a number of ranks, chosen here or by torchrun, among which the work can't be shared.
+    """Check that the work can be shared among a number of ranks, chosen here or by torchrun.
 
     Raises:
         UsageError: a batch has fewer images, or the network can't be split into as many towers.
@@ -97,12 +101,15 @@ def check_memory(config: RunConfig, ranks: int) -> None:
 
 
 def device_name(device: torch.device) -> str:
-    """What people call it."""
+    """Return the name of the GPU, or "CPU"."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
 
 
 def set_threads(device: torch.device, ranks: Ranks, history: History) -> int:
-    """Give this rank its share of the cores, or as many threads as the run began with, whose sums add up alike."""
+    """Set this rank's number of threads and return it: those the run began with, else its share of the processors.
+
+    A resumed run keeps the number because sums are rounded differently with another one.
+    """
     earlier = history.last(StartEvent)
     if earlier and device.type == earlier.device == "cpu" and earlier.ranks == ranks.size:
         torch.set_num_threads(earlier.threads)
@@ -112,27 +119,27 @@ def set_threads(device: torch.device, ranks: Ranks, history: History) -> int:
 
 
 def prepare(device: torch.device) -> None:
-    """Set this process up to train on a device."""
+    """Set up this process to train on a device."""
     if device.type == "cpu":
-        _be_nice()
-        _keep_memory()
+        _lower_priority()
+        _keep_freed_memory()
     else:
-        # The shapes stay: cuDNN may try its ways once. Products as convolutions: in TF32, PyTorch's default for the
-        # latter (its manual's "TensorFloat-32 on Ampere").
+        # Shapes don't change, so cuDNN may time its algorithms once. Matrix products are done in TF32 as convolutions
+        # are by PyTorch's default (its manual's "TensorFloat-32 on Ampere").
         torch.backends.cudnn.benchmark = True
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
 
 
-def _be_nice() -> None:
-    """Let whoever watches come first: training takes what others leave."""
+def _lower_priority() -> None:
+    """Let other programs, such as the app, go first."""
     os.nice(max(0, NICE - os.nice(0)))
 
 
-def _keep_memory() -> None:
-    """Have malloc keep what is freed.
+def _keep_freed_memory() -> None:
+    """Let malloc keep what is freed.
 
-    A step allocates and frees the same gigabytes as the one before. Left alone, glibc gives them back to the system
-    each time, which clears every page again before the next step: several times the work of an activation function.
+    A step allocates and frees the same gigabytes as the one before. By default glibc returns them to the system each
+    time, which clears every page for the next step; that takes several times as long as an activation function.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -1,7 +1,7 @@
-"""The training loop: one for a CPU, a GPU and any number of ranks.
+"""The training loop: the same for a CPU, a GPU and any number of ranks.
 
-No step waits for the device. Losses and correct answers gather there and are read when the ranks look up together,
-about every 0.4 s; weights are kept from numbers that are not finite without being looked at (`guard`).
+No step waits for the device. Losses and numbers of correct answers are collected there, and read at sync points, about
+every 0.4 s. `NonfiniteGuard` keeps values that are not finite away from the weights without reading them.
 """
 
 from __future__ import annotations
@@ -23,24 +23,27 @@ from alexplore.runs.protocol import CheckpointEvent, ControlEvent, EpochEvent, E
 from alexplore.training import checkpoint
 from alexplore.training.data import DataError, Dataset, Preprocess, damaged_text
 from alexplore.training.errors import CheckpointError, NotFiniteError, Stopped
-from alexplore.training.evaluate import Result, evaluate
-from alexplore.training.metrics import StepLog, Tally, record_interval, recorded, tallies
+from alexplore.training.evaluate import Evaluation, evaluate
+from alexplore.training.metrics import StepLog, Tally, is_recorded, read_steps, record_interval
 from alexplore.training.model.build import logits
-from alexplore.training.nonfinite import Guard
+from alexplore.training.nonfinite import NonfiniteGuard
 from alexplore.training.optim import set_learning_rate
 from alexplore.training.parallel.ranks import Ranks
 from alexplore.training.parallel.towers import TowerState, exchanged
 from alexplore.training.precision import Precision
 from alexplore.training.randomness import epoch_order, seed_for
 from alexplore.training.run_writer import RunWriter
-from alexplore.training.sync_points import Pulse, Wishes
+from alexplore.training.sync_points import AgreedActions, SyncPoints
 
 PAUSE_SECONDS = 0.2
-SAVING = ("stop", "checkpoint")  # requests that are granted by saving
+"""Time between two sync points during a pause."""
+
+SAVING = ("stop", "checkpoint")
+"""Requests that are answered after a checkpoint is saved."""
 
 
 class Objective(nn.Module):
-    """A model with its loss: (inputs, labels) to the summed cross-entropy and the number of correct answers."""
+    """A model with its loss."""
 
     def __init__(self, model: nn.Module, recipe: Recipe, precision: Precision) -> None:
         super().__init__()
@@ -49,7 +52,10 @@ class Objective(nn.Module):
         self.precision = precision
 
     def forward(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Of one rank's share of a batch, which may be empty."""
+        """Return the summed cross-entropy and the number of correct answers for a rank's share of a batch.
+
+        `inputs` are (N, C, H, W) and `labels` int64 (N,). The share may be empty.
+        """
         with self.precision.autocast():
             outputs = logits(self.model, inputs)
         outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32))
@@ -59,31 +65,50 @@ class Objective(nn.Module):
 
 @dataclass(frozen=True)
 class Progress:
-    """Where training is. Together with weights and optimizer, all that its future depends on."""
+    """The position of a training: with weights and optimizer state, everything that its future depends on.
 
-    step: int = 0  # updates made
-    epoch: int = 0  # epochs trained and evaluated
+    The names of the fields are keys in state.pt.
+    """
+
+    step: int = 0
+    """Updates of the weights so far."""
+
+    epoch: int = 0
+    """Epochs that are trained and evaluated."""
+
     plateau: Plateau = field(default_factory=Plateau)
-    best: float | None = None  # validation accuracy
-    line: Tally = field(default_factory=Tally)  # since the last metrics line
-    whole: Tally = field(default_factory=Tally)  # since the epoch began
-    last_line: dict[str, float] = field(default_factory=dict)  # what the last metrics line said
-    epoch_seconds: float = 0.0  # of training since the epoch began
-    seconds: float = 0.0  # of training and evaluating, over all attempts
+
+    best: float | None = None
+    """Highest validation accuracy, 0 to 1."""
+
+    line: Tally = field(default_factory=Tally)
+    """Training metrics since the last metrics line."""
+
+    whole: Tally = field(default_factory=Tally)
+    """Training metrics since the epoch began."""
+
+    last_line: dict[str, float] = field(default_factory=dict)
+    """The values of the last metrics line."""
+
+    epoch_seconds: float = 0.0
+    """Time of training since the epoch began."""
+
+    seconds: float = 0.0
+    """Time of training and evaluation over all attempts."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As state.pt holds it."""
+        """Return the fields as state.pt contains them."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Progress:
-        """The inverse of `to_dict`."""
-        plain = {"plateau": Plateau(**values["plateau"])}
-        return cls(**{**values, **plain, "line": Tally(**values["line"]), "whole": Tally(**values["whole"])})
+        """Return the progress of which `values` is the `to_dict`."""
+        plateau = Plateau(**values["plateau"])
+        return cls(**{**values, "plateau": plateau, "line": Tally(**values["line"]), "whole": Tally(**values["whole"])})
 
 
 class Trainer:
-    """Trains a model from where `progress` is to the recipe's last epoch."""
+    """Trains a model from `progress` to the recipe's last epoch."""
 
     def __init__(
         self,
@@ -95,45 +120,48 @@ class Trainer:
         model: nn.Module,
         objective: nn.Module,
         optimizer: Optimizer,
-        guard: Guard,
+        guard: NonfiniteGuard,
         precision: Precision,
-        held: checkpoint.WholeState | TowerState,
+        state: checkpoint.WholeState | TowerState,
         macs: int,
         ranks: Ranks,
-        pulse: Pulse,
-        journal: RunWriter,
+        sync_points: SyncPoints,
+        writer: RunWriter,
         progress: Progress,
     ) -> None:
-        """`objective` wraps `model`, perhaps with the exchange of gradients between ranks."""
+        """`objective` contains `model`, and averages gradients over the ranks. `macs` are the network's, for an image.
+
+        `state` collects what checkpoints contain.
+        """
         self.run, self.recipe, self.dataset, self.preprocess = run, recipe, dataset, preprocess
         self.model, self.objective, self.optimizer, self.guard = model, objective, optimizer, guard
-        self.precision, self.held = precision, held
-        self.ranks, self.pulse, self.journal = ranks, pulse, journal
+        self.precision, self.state = precision, state
+        self.ranks, self.sync_points, self.writer = ranks, sync_points, writer
         self.progress = progress
         self.steps_per_epoch = -(-len(dataset.train) // recipe.batch_size)
         self.interval = record_interval(macs, recipe.batch_size, self.steps_per_epoch)
         self.log = StepLog(preprocess.device)
         self.clock = time.monotonic()
         self.saved_at = time.monotonic()
-        self.rate = 0.0  # images a second
+        self.images_per_second = 0.0
         self.unsaved: str | None = None  # why the last checkpoint could not be saved
 
     def train(self) -> None:
-        """Train and evaluate, epoch after epoch.
+        """Train and evaluate, epoch by epoch.
 
         Raises:
-            Stopped: it was asked to, and has saved a checkpoint.
+            Stopped: a stop was requested; a checkpoint is saved.
             NotFiniteError: a loss or gradient is not finite.
-            CheckpointError: what was trained last could not be saved.
+            CheckpointError: the last epoch could not be saved.
             DataError: no image of a split could be read.
         """
-        self._tell("running")
+        self._update_status("running")
         while self.progress.epoch < self.recipe.epochs:
             self._train_epoch()
-            self._close_epoch(self._evaluate())
+            self._end_epoch(self._evaluate())
         if self.unsaved:
             raise CheckpointError(f"{self.unsaved}; make room, and resume from the last checkpoint that could be saved")
-        self.journal.end("finished")
+        self.writer.end("finished")
 
     def _train_epoch(self) -> None:
         self.model.train()
@@ -143,30 +171,33 @@ class Trainer:
             set_learning_rate(self.optimizer, rate)
             self.log.add(*self.step(images, labels, step))
             step += 1
-            if self.pulse.due() or self.log.full:
-                self._look()
-        self._read()
+            if self.sync_points.step() or self.log.full:
+                self._sync()
+        self._read_metrics()
 
     def step(self, images: Tensor, labels: Tensor, step: int) -> tuple[Tensor, Tensor, int, Tensor]:
-        """One update by this rank's share of a batch; what `StepLog.add` takes. Reads nothing from the device."""
+        """Do one update by this rank's share of a batch, and return the arguments of `StepLog.add`.
+
+        Nothing is read from the device.
+        """
         size = self._batch_size(step)
         seed = seed_for(self.recipe.seed, "images", step)
         inputs = self.preprocess.train(images, seed, before=self.ranks.share(size).start)
         torch.manual_seed(seed_for(self.recipe.seed, "dropout", step, self.ranks.rank))
         loss, correct = self.objective(inputs, labels)
-        broken = self.guard.step(loss, self.ranks.data_size / size)
-        return loss, correct, len(labels), broken
+        failed = self.guard.step(loss, self.ranks.data_size / size)
+        return loss, correct, len(labels), failed
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """This rank's shares of the batches of the epoch that are left; empty ones too, so that ranks keep step."""
+        """Yield this rank's shares of the epoch's remaining batches, empty ones too, so that ranks stay in step."""
         done = self.progress.step - self.progress.epoch * self.steps_per_epoch
         order = epoch_order(self.recipe.seed, self.progress.epoch, len(self.dataset.train))
         share = self.ranks.share_of_order(order, self.recipe.batch_size)
         batches = self.dataset.train.batches(share, self.ranks.share_size(self.recipe.batch_size), skip=done)
         for _ in range(done, self.steps_per_epoch):
-            yield next(batches, None) or self._nothing()
+            yield next(batches, None) or self._empty_batch()
 
-    def _nothing(self) -> tuple[Tensor, Tensor]:
+    def _empty_batch(self) -> tuple[Tensor, Tensor]:
         shape = self.preprocess.channels, *self.preprocess.image_size
         device = self.preprocess.device
         return torch.empty(0, *shape, dtype=torch.uint8, device=device), torch.empty(
@@ -174,146 +205,142 @@ class Trainer:
         )
 
     def _batch_size(self, step: int) -> int:
-        """Images in a step, over all ranks."""
+        """Return the number of images in a step, over all ranks."""
         before = step % self.steps_per_epoch * self.recipe.batch_size
         return min(self.recipe.batch_size, len(self.dataset.train) - before)
 
-    def _look(self) -> None:
-        """Read what the steps came to, and do what is asked."""
-        self._read()
-        self._obey()
+    def _sync(self) -> None:
+        """Read the metrics of the steps since the last sync point, and do what is requested."""
+        self._read_metrics()
+        self._handle_requests()
 
-    def _read(self) -> None:
-        """Bring progress up to the last step, and write the metrics lines that are due."""
-        steps = tallies(self.ranks.sum(self.log.take()))
+    def _read_metrics(self) -> None:
+        """Bring `progress` up to the last step, and write the metrics lines that are due."""
+        steps = read_steps(self.ranks.sum(self.log.take()))
         elapsed = self._count_time()
         self.progress = replace(self.progress, epoch_seconds=self.progress.epoch_seconds + elapsed)
         if steps:
-            self.rate = sum(tally.images for tally, _ in steps) / max(elapsed, 1e-6)
-        for tally, broken in steps:
+            self.images_per_second = sum(tally.images for tally, _ in steps) / max(elapsed, 1e-6)
+        for tally, failed in steps:
             at = self.progress
-            if broken:
+            if failed:
                 raise NotFiniteError(
                     f"step {at.step + 1}: the loss or a gradient is not finite (loss {tally.mean_loss:g}). The weights "
-                    f"were left as they were before it; {self._kept()}. Try a smaller lr, or fp32"
+                    f"were left as they were before it; {self._last_checkpoint()}. Try a smaller lr, or fp32"
                 )
             at = replace(at, step=at.step + 1, line=at.line.plus(tally), whole=at.whole.plus(tally))
-            if recorded(at.step, self.interval, self.steps_per_epoch):
+            if is_recorded(at.step, self.interval, self.steps_per_epoch):
                 at = replace(at, line=Tally(), last_line=self._write_line(at))
             self.progress = at
-        self._tell("running")
+        self._update_status("running")
 
-    def _kept(self) -> str:
-        there = (self.run.checkpoints_folder / checkpoint.LAST).is_dir()
-        return "the last checkpoint is good" if there else "there is no checkpoint yet"
+    def _last_checkpoint(self) -> str:
+        exists = (self.run.checkpoints_folder / checkpoint.LAST).is_dir()
+        return "the last checkpoint is good" if exists else "there is no checkpoint yet"
 
     def _write_line(self, at: Progress) -> dict[str, float]:
         values = {
-            "train/loss": at.line.mean_loss,
-            "train/acc": at.line.accuracy,
+            **at.line.values(),
             "lr": learning_rate(self.recipe, at.step - 1, self.steps_per_epoch, at.plateau.reductions),
-            "images_per_second": round(self.rate, 1),
+            "images_per_second": round(self.images_per_second, 1),
         }
-        self.journal.metrics(at.step, at.step / self.steps_per_epoch, values)
+        self.writer.metrics(at.step, at.step / self.steps_per_epoch, values)
         return values
 
-    def _evaluate(self) -> Result:
-        def between() -> None:
-            if self.pulse.due():
-                self._tell("running")
-                self._obey()
+    def _evaluate(self) -> Evaluation:
+        def after_batch() -> None:
+            if self.sync_points.step():
+                self._update_status("running")
+                self._handle_requests()
 
-        result = evaluate(
+        evaluation = evaluate(
             self.model,
             self.dataset.val,
             self.preprocess,
             self.precision,
             batch_size=self.recipe.batch_size,
             ranks=self.ranks,
-            between=between,
+            after_batch=after_batch,
         )
         self._count_time()
-        return result
+        return evaluation
 
-    def _close_epoch(self, result: Result) -> None:
-        """Record an epoch's end, let the schedule see it, and save."""
+    def _end_epoch(self, evaluation: Evaluation) -> None:
+        """Write the epoch's metrics, advance the schedule, and save a checkpoint."""
         at = self.progress
-        for part, images in (("training", at.whole.images), ("validation", result.images)):
+        for part, images in (("training", at.whole.images), ("validation", evaluation.images)):
             if not images:
                 raise DataError(f"none of the {part} images could be read")
-        values = result.values(len(self.dataset.classes))
+        values = evaluation.values(len(self.dataset.classes))
         epoch = at.epoch + 1
         damaged = self._count_damaged()
-        self.journal.metrics(at.step, epoch, {**at.last_line, **values})
-        metrics = {
-            "train/loss": at.whole.mean_loss,
-            "train/acc": at.whole.accuracy,
-            **values,
-            "images_per_second": round(at.whole.images / max(at.epoch_seconds, 1e-6), 1),
-        }
-        self.journal.event(EpochEvent(epoch, at.step, metrics, round(at.seconds, 3), damaged))
+        self.writer.metrics(at.step, epoch, {**at.last_line, **values})
+        images_per_second = round(at.whole.images / max(at.epoch_seconds, 1e-6), 1)
+        metrics = {**at.whole.values(), **values, "images_per_second": images_per_second}
+        self.writer.event(EpochEvent(epoch, at.step, metrics, round(at.seconds, 3), damaged))
         if self.ranks.towers:
-            self.journal.event(ExchangeEvent(exchanged(self.model)))
-        best = at.best is None or result.accuracy > at.best
+            self.writer.event(ExchangeEvent(exchanged(self.model)))
+        best = at.best is None or evaluation.accuracy > at.best
         self.progress = replace(
             at,
             epoch=epoch,
-            plateau=at.plateau.after(1 - result.accuracy, self.recipe),
-            best=result.accuracy if best else at.best,
+            plateau=at.plateau.after(1 - evaluation.accuracy, self.recipe),
+            best=evaluation.accuracy if best else at.best,
             whole=Tally(),
             epoch_seconds=0.0,
         )
         self._save(best=best)
-        if self.unsaved:  # what is not there is not to be surpassed
+        if self.unsaved:  # the next epoch must not have to exceed an accuracy whose checkpoint does not exist
             self.progress = replace(self.progress, best=at.best)
-        self._tell("running")
+        self._update_status("running")
 
     def _count_damaged(self) -> int:
-        """How many images could not be read so far; those that other ranks met are told here."""
+        """Return how many images no rank could read so far; report those that other ranks have found."""
         count = 0
         for split in (self.dataset.train, self.dataset.val):
-            met = self.ranks.union(split.damaged)
-            for path in met.keys() - split.damaged.keys():
-                self.journal.event(WarningEvent(damaged_text(path, met[path])))
-            split.damaged.update(met)
-            count += len(met)
+            damaged = self.ranks.merge(split.damaged)
+            for path in damaged.keys() - split.damaged.keys():
+                self.writer.event(WarningEvent(damaged_text(path, damaged[path])))
+            split.damaged.update(damaged)
+            count += len(damaged)
         return count
 
-    def _obey(self) -> None:
-        """Do what is asked: save, pause, stop."""
+    def _handle_requests(self) -> None:
+        """Save, pause or stop, if the ranks agree to."""
         minutes = (time.monotonic() - self.saved_at) / 60
-        wishes = self.pulse.look(checkpoint=minutes > self.recipe.checkpoint_minutes and self.ranks.rank == 0)
-        self._grant(wishes)
-        if wishes.paused:
+        due = minutes > self.recipe.checkpoint_minutes and self.ranks.rank == 0
+        actions = self.sync_points.agree(checkpoint=due)
+        self._do(actions)
+        if actions.paused:
             self._pause()
 
     def _pause(self) -> None:
-        self._tell("paused")
+        self._update_status("paused")
         started = time.monotonic()
         while True:
             time.sleep(PAUSE_SECONDS)
-            wishes = self.pulse.look()
-            self._grant(wishes)
-            if not wishes.paused:
+            actions = self.sync_points.agree()
+            self._do(actions)
+            if not actions.paused:
                 break
         self.clock += time.monotonic() - started
-        self._tell("running")
+        self._update_status("running")
 
-    def _grant(self, wishes: Wishes) -> None:
-        """Save and stop where that is wished, and answer."""
-        if wishes.stop or wishes.checkpoint:
+    def _do(self, actions: AgreedActions) -> None:
+        """Save and stop as agreed, and answer the requests."""
+        if actions.stop or actions.checkpoint:
             self._save()
-        for request in wishes.requests:
+        for request in actions.requests:
             error = self.unsaved if request.action in SAVING else None
-            self.journal.event(ControlEvent(request.id, request.action, self.progress.step, error))
-        if wishes.stop:
+            self.writer.event(ControlEvent(request.id, request.action, self.progress.step, error))
+        if actions.stop:
             raise Stopped(self.unsaved)
 
     def _save(self, *, best: bool = False) -> None:
-        """Save a checkpoint; a full disk is told, and training goes on with the last good one."""
+        """Save a checkpoint. If that fails, a warning is written and training continues."""
         at, self.unsaved = self.progress, None
         started = time.monotonic()
-        weights, optimizer = self.held.collect(self.model, self.optimizer)
+        weights, optimizer = self.state.collect(self.model, self.optimizer)
         if self.ranks.rank == 0:
             state = {
                 "progress": at.to_dict(),
@@ -326,20 +353,20 @@ class Trainer:
                 checkpoint.save(self.run.checkpoints_folder, weights, state, best=best, **where)
             except CheckpointError as error:
                 self.unsaved = f"no checkpoint at step {at.step}: {error}"
-                self.journal.event(WarningEvent(self.unsaved))
+                self.writer.event(WarningEvent(self.unsaved))
             else:
                 seconds = round(time.monotonic() - started, 3)
-                self.journal.event(CheckpointEvent(at.step, at.epoch, best, seconds))
-        self.journal.sync()
+                self.writer.event(CheckpointEvent(at.step, at.epoch, best, seconds))
+        self.writer.sync()
         self.saved_at = time.monotonic()
         self.clock += self.saved_at - started
 
     def _count_time(self) -> float:
-        """Seconds of work since this was last asked, without pauses and saving; added to progress."""
+        """Return the seconds of work since the last call, without pauses and saving, and add them to `progress`."""
         now = time.monotonic()
         elapsed, self.clock = now - self.clock, now
         self.progress = replace(self.progress, seconds=self.progress.seconds + elapsed)
         return elapsed
 
-    def _tell(self, state: str) -> None:
-        self.journal.at(state, self.progress.step, self.progress.step / self.steps_per_epoch)
+    def _update_status(self, state: str) -> None:
+        self.writer.at(state, self.progress.step, self.progress.step / self.steps_per_epoch)

@@ -1,4 +1,8 @@
-"""Losses and correct answers: gathered on the device step by step, read together now and then, summed exactly."""
+"""Training metrics: summed on the device step by step, and read from there together at sync points.
+
+The validation metrics are computed in `evaluate.py`; what a metric is called and how it is shown is declared in
+`alexplore.runs.protocol`.
+"""
 
 from __future__ import annotations
 
@@ -8,33 +12,42 @@ import torch
 from torch import Tensor
 
 CAPACITY = 512
+"""Steps that a `StepLog` holds."""
 
 
 @dataclass(frozen=True)
 class Tally:
-    """Sums over images."""
+    """Sums over training images."""
 
     loss: float = 0.0
+    """Sum of the cross-entropies, in nats."""
+
     correct: int = 0
+    """Number of images whose most likely class was the right one."""
+
     images: int = 0
 
     def plus(self, other: Tally) -> Tally:
-        """Both together."""
+        """Return the sums over both sets of images."""
         return Tally(self.loss + other.loss, self.correct + other.correct, self.images + other.images)
 
     @property
     def mean_loss(self) -> float:
-        """Loss an image."""
+        """Mean cross-entropy of an image, in nats."""
         return self.loss / max(1, self.images)
 
     @property
     def accuracy(self) -> float:
-        """Share of the images whose class was the likeliest."""
+        """Share of the images whose most likely class was the right one."""
         return self.correct / max(1, self.images)
+
+    def values(self) -> dict[str, float]:
+        """Return the metrics by their keys in `protocol.METRICS`."""
+        return {"train/loss": self.mean_loss, "train/acc": self.accuracy}
 
 
 class StepLog:
-    """What the steps since the last look came to, still on the device."""
+    """The results of the steps since the last sync point, on the device."""
 
     def __init__(self, device: torch.device) -> None:
         self._values = torch.zeros(CAPACITY, 4, device=device)
@@ -45,37 +58,45 @@ class StepLog:
         """Whether it must be read before the next step."""
         return self._count == CAPACITY
 
-    def add(self, loss: Tensor, correct: Tensor, images: int, broken: Tensor) -> None:
-        """One step of this rank: its summed loss, its correct answers, its images, and whether it broke."""
-        counted = torch.full_like(broken, images)
-        self._values[self._count] = torch.stack((loss.detach().to(broken), correct.to(broken), counted, broken))
+    def add(self, loss: Tensor, correct: Tensor, images: int, failed: Tensor) -> None:
+        """Add a step of this rank: summed loss, correct answers, images, and 1 if it failed (see `NonfiniteGuard`)."""
+        counted = torch.full_like(failed, images)
+        self._values[self._count] = torch.stack((loss.detach().to(failed), correct.to(failed), counted, failed))
         self._count += 1
 
     def take(self) -> Tensor:
-        """The steps as rows of (loss, correct, images, broken) in fp64 on the CPU; waits for the device."""
+        """Return the steps as rows (loss, correct, images, failed) in float64 on the CPU, and clear the log.
+
+        This waits for the device.
+        """
         values = self._values[: self._count].to("cpu", torch.float64)
         self._count = 0
         return values
 
 
-def tallies(values: Tensor) -> list[tuple[Tally, bool]]:
-    """What `StepLog.take` gave, summed over the ranks: for each step its tally, and whether it broke."""
+def read_steps(values: Tensor) -> list[tuple[Tally, bool]]:
+    """Return for each row of `StepLog.take`, summed over the ranks, its tally and whether the step failed."""
     return [
-        (Tally(loss, round(correct), round(images)), broken > 0) for loss, correct, images, broken in values.tolist()
+        (Tally(loss, round(correct), round(images)), failed > 0) for loss, correct, images, failed in values.tolist()
     ]
 
 
 def record_interval(macs: int, batch_size: int, steps_per_epoch: int) -> int:
-    """How many steps a metrics line stands for: about half a second's work of a small machine, 50 to 1,000 an epoch.
+    """Return how many steps a metrics line stands for.
 
-    A function of what is trained, not of how fast, so that an interrupted run writes the lines of one that was not.
+    That is about half a second's work of a small machine, or less or more for 50 to 1,000 lines an epoch. `macs` are
+    those of a forward pass over one image. The interval does not depend on the speed of the machine, so that an
+    interrupted run writes the same lines as an uninterrupted one.
     """
-    work = 3 * macs * batch_size  # a backward pass is two forward passes
+    work = 3 * macs * batch_size  # a backward pass takes as much as two forward passes
     wanted = round(30e9 / max(1, work))
     return min(max(1, wanted, -(-steps_per_epoch // 1000)), max(1, steps_per_epoch // 50))
 
 
-def recorded(step: int, interval: int, steps_per_epoch: int) -> bool:
-    """Whether a metrics line is due after `step` steps: each interval, each epoch, and early, for whoever waits."""
+def is_recorded(step: int, interval: int, steps_per_epoch: int) -> bool:
+    """Return whether a metrics line is due after `step` steps: at each interval, at each epoch's end, and early on.
+
+    The early ones are after 1, 2, 4, … steps, so that there is something to see at once.
+    """
     early = step < interval and step & (step - 1) == 0
     return step % interval == 0 or step % steps_per_epoch == 0 or early

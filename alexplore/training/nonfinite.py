@@ -1,4 +1,4 @@
-"""Keeping numbers that are not finite away from the weights, without waiting for the device at any step."""
+"""Keep values that are not finite away from the weights, without waiting for the device at any step."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from alexplore.training.optim import update
 
 FIRST_SCALE = 2.0**16
 GROWTH_STEPS = 2000
-LARGEST_SCALE = 2.0**24  # far from infinity, from which no halving comes back
+"""Steps without overflow after which the loss scale is doubled. Both are the defaults of PyTorch's `GradScaler`."""
+
+LARGEST_SCALE = 2.0**24
+"""The loss scale does not grow further: it must not become infinite, which can't be halved."""
 
 
-class Guard:
-    """Runs the backward pass and the optimizer, which does nothing from the first step on that is not finite.
+class NonfiniteGuard:
+    """Does the backward pass and the optimizer step, and skips every step from the first one that is not finite.
 
-    The decision stays on the device: a fused optimizer leaves everything as it is where its `found_inf` is 1, as it
-    does under PyTorch's `GradScaler`. Under fp16, losses are scaled as `GradScaler` scales them, and a step whose
-    gradients overflow is left out and the scale halved; only overflow without a scale ends the run.
+    The decision is made on the device: a fused optimizer leaves everything unchanged if its `found_inf` is 1, as under
+    PyTorch's `GradScaler`. In fp16 losses are scaled as `GradScaler` does: a step whose gradients overflow is skipped
+    and the scale is halved, and only an overflow at scale 1 counts as a failure.
     """
 
     def __init__(
@@ -33,33 +36,34 @@ class Guard:
         scaled: bool = False,
         agree: Callable[[Tensor], Tensor] = lambda flag: flag,
     ) -> None:
-        """`agree` makes a flag the same on all ranks, where their gradients aren't the same anyway."""
+        """`scaled` is for fp16. `agree` makes a flag equal on all ranks, if their gradients are not equal anyway."""
         self._optimizer = optimizer
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self._agree = agree
         self._scaled = scaled
         self._scale = torch.full((), FIRST_SCALE if scaled else 1.0, device=device)
-        self._calm = torch.zeros((), device=device)  # steps since the scale changed
-        self._broken = torch.zeros((), device=device)
+        self._growth_steps = torch.zeros((), device=device)  # without overflow since the scale last changed
+        self._failed = torch.zeros((), device=device)
 
     def step(self, loss: Tensor, share: float) -> Tensor:
-        """One update by the gradient of `loss` × `share`; 1 on the device if the run is broken at or before it.
+        """Do one update by the gradient of `loss` × `share`; return 1 if this step or one before failed, else 0.
 
-        A loss that is not finite makes the last layer's gradients NaN: all ranks that share gradients see it.
+        The result is on the device. If the loss is not finite, all gradients become NaN, so that the ranks that share
+        them see it too.
         """
         self._optimizer.zero_grad()
         torch.autograd.backward(loss, torch.where(loss.isfinite(), share, math.nan).to(loss) * self._scale)
-        # One value that is not finite makes its sum so; a sum is a tenth of the work of a largest or a norm on a CPU.
+        # A sum with a value that is not finite is not finite; on a CPU it takes a tenth of the time of a maximum.
         sums = torch.stack([p.grad.sum() for p in self._parameters if p.grad is not None])
-        bad = self._agree((~sums.isfinite().all()).float())
+        overflow = self._agree((~sums.isfinite().all()).float())
         if self._scaled:
-            self._broken = torch.maximum(self._broken, bad * (self._scale <= 1))
-            self._update(torch.maximum(self._broken, bad))
-            self._rescale(bad)
+            self._failed = torch.maximum(self._failed, overflow * (self._scale <= 1))
+            self._update(torch.maximum(self._failed, overflow))
+            self._rescale(overflow)
         else:
-            self._broken = torch.maximum(self._broken, bad)
-            self._update(self._broken)
-        return self._broken
+            self._failed = torch.maximum(self._failed, overflow)
+            self._update(self._failed)
+        return self._failed
 
     def _update(self, skip: Tensor) -> None:
         optimizer: Any = self._optimizer
@@ -68,17 +72,18 @@ class Guard:
             optimizer.grad_scale = self._scale
         update(optimizer)
 
-    def _rescale(self, bad: Tensor) -> None:
-        self._calm = (self._calm + 1) * (1 - bad)
-        grown = torch.where(self._calm >= GROWTH_STEPS, (self._scale * 2).clamp(max=LARGEST_SCALE), self._scale)
-        self._calm = self._calm * (self._calm < GROWTH_STEPS)
-        self._scale = torch.where(bad > 0, (self._scale / 2).clamp(min=1), grown)
+    def _rescale(self, overflow: Tensor) -> None:
+        self._growth_steps = (self._growth_steps + 1) * (1 - overflow)
+        grow = self._growth_steps >= GROWTH_STEPS
+        grown = torch.where(grow, (self._scale * 2).clamp(max=LARGEST_SCALE), self._scale)
+        self._growth_steps = self._growth_steps * ~grow
+        self._scale = torch.where(overflow > 0, (self._scale / 2).clamp(min=1), grown)
 
     def state(self) -> dict[str, Tensor]:
-        """What a checkpoint needs."""
-        return {"scale": self._scale, "calm": self._calm}
+        """Return the state for a checkpoint."""
+        return {"scale": self._scale, "calm": self._growth_steps}  # the keys that checkpoints have always had
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """The inverse of `state`; a scale from another precision is not taken."""
+        """Load the state of a checkpoint; the scale of one from another precision is ignored."""
         if self._scaled and float(state["scale"]) != 1:
-            self._scale, self._calm = state["scale"].to(self._scale), state["calm"].to(self._calm)
+            self._scale, self._growth_steps = state["scale"].to(self._scale), state["calm"].to(self._growth_steps)

@@ -1,9 +1,8 @@
-"""One rank's training, put together from a run's config: data, model, precision, optimizer, and where to go on."""
+"""One rank's training from a run's config: open the data, build the model, load the checkpoint, and train."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 
 import torch
 
@@ -11,7 +10,7 @@ from alexplore.core.atomic_files import write_atomically
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network
 from alexplore.runs.config import RunConfig
-from alexplore.runs.control import Request, pending
+from alexplore.runs.control import pending
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.protocol import (
     ControlEvent,
@@ -28,7 +27,7 @@ from alexplore.training.hardware import device_name, set_threads
 from alexplore.training.loop import Objective, Progress, Trainer
 from alexplore.training.model.build import build, check_classifier, check_last_batch
 from alexplore.training.model.shared_batch_norm import share_statistics
-from alexplore.training.nonfinite import Guard
+from alexplore.training.nonfinite import NonfiniteGuard
 from alexplore.training.optim import make_optimizer
 from alexplore.training.parallel.ranks import Ranks
 from alexplore.training.parallel.towers import TowerState, build_tower
@@ -37,7 +36,7 @@ from alexplore.training.precision_choice import choose_precision, kept_choice
 from alexplore.training.randomness import seed_for
 from alexplore.training.run_writer import History, RunWriter
 from alexplore.training.signals import Signals
-from alexplore.training.sync_points import Pulse
+from alexplore.training.sync_points import SyncPoints
 
 
 def train(
@@ -45,75 +44,113 @@ def train(
     config: RunConfig,
     ranks: Ranks,
     device: torch.device,
-    journal: RunWriter,
+    writer: RunWriter,
     history: History,
     signals: Signals,
 ) -> None:
     """Train a run to its end, from its newest checkpoint if it has one.
 
+    `history` is what earlier attempts wrote. Every rank calls this; only rank 0's `writer` writes.
+
     Raises:
-        Stopped: it was asked to stop, and has saved a checkpoint if it had begun.
+        Stopped: a stop was requested; a checkpoint is saved if training had begun.
         NotFiniteError: a loss or gradient is not finite.
-        DataError, SettingError, ShapeError, CheckpointError: it can't be trained, or not gone on with.
+        DataError, SettingError, ShapeError, CheckpointError: the run can't be trained or resumed.
     """
+    preparation = _Preparation(run, ranks, writer, signals)
+    trainer = _prepare(preparation, run, config, ranks, device, writer, history, signals)
+    preparation.done = True
+    for split in (trainer.dataset.train, trainer.dataset.val):
+        for path, reason in split.damaged.items():
+            preparation.report(damaged_text(path, reason))
+    trainer.train()
 
-    def starting(doing: str) -> None:
-        for request in pending(run) if ranks.rank == 0 else ():
-            journal.event(_answer(request))
-            signals.stop = signals.stop or request.action == "stop"
-        if signals.stop:
+
+class _Preparation:
+    """Tells what happens before the first step, and answers the requests that come in the meantime."""
+
+    def __init__(self, run: RunDirectory, ranks: Ranks, writer: RunWriter, signals: Signals) -> None:
+        self._run, self._ranks, self._writer, self._signals = run, ranks, writer, signals
+        self.done = False
+
+    def start(self, activity: str) -> None:
+        """Write an activity to the status.
+
+        Raises:
+            Stopped: a stop was requested.
+        """
+        for request in pending(self._run) if self._ranks.rank == 0 else ():
+            error = "training has not begun" if request.action == "checkpoint" else None
+            self._writer.event(ControlEvent(request.id, request.action, step=0, error=error))
+            self._signals.stop = self._signals.stop or request.action == "stop"
+        if self._signals.stop:
             raise Stopped
-        journal.starting(doing)
+        self._writer.starting(activity)
 
-    begun = False
+    def report(self, line: str) -> None:
+        """Report a line about the data set: an activity before training has begun, and a warning afterwards.
 
-    def report(line: str) -> None:
-        """What opening and reading the data have to say: before training what is waited for, then a warning."""
-        if begun:
-            journal.event(WarningEvent(line))
+        Raises:
+            Stopped: a stop was requested.
+        """
+        if self.done:
+            self._writer.event(WarningEvent(line))
         else:
-            journal.event(PreparingEvent(line))
-            starting(line)
+            self._writer.event(PreparingEvent(line))
+            self.start(line)
 
+
+def _prepare(
+    preparation: _Preparation,
+    run: RunDirectory,
+    config: RunConfig,
+    ranks: Ranks,
+    device: torch.device,
+    writer: RunWriter,
+    history: History,
+    signals: Signals,
+) -> Trainer:
+    """Return the trainer, at the position of the newest checkpoint."""
     recipe, network = config.recipe, config.network
     check_classifier(network)
     if device.type == "cpu" and ranks.size > 1:
         rehearsal = f"no GPU: rehearsing on {ranks.size} CPU processes (gloo) what {ranks.size} GPUs would do"
-        journal.event(WarningEvent(rehearsal))
+        writer.event(WarningEvent(rehearsal))
     threads = set_threads(device, ranks, history)
 
-    starting(f"loading {recipe.dataset}")
-    dataset, preprocess = _open_data(run, config, ranks, device, journal, report)
+    preparation.start(f"loading {recipe.dataset}")
+    dataset = ranks.first_then_others(lambda: open_dataset(config, device, preparation.report))
+    _write_dataset(run, ranks, writer, dataset)
+    preprocess = Preprocess(recipe, network.input, dataset, device)
     check_last_batch(network, len(dataset.train), recipe.batch_size)
 
-    starting("building the network")
+    preparation.start("building the network")
     seed = seed_for(recipe.seed, "weights")
     model = (build_tower(network, ranks.rank, seed) if ranks.towers else build(network, seed)).to(device)
     if ranks.data_size > 1:
         share_statistics(model)
-    held = TowerState(network, ranks.rank) if ranks.towers else checkpoint.WholeState()
-    saved = ranks.first(
-        lambda: checkpoint.load(run.checkpoints_folder, lambda message: journal.event(WarningEvent(message)))
+    state = TowerState(network, ranks.rank) if ranks.towers else checkpoint.WholeState()
+    saved = ranks.first_then_others(
+        lambda: checkpoint.load(run.checkpoints_folder, lambda message: writer.event(WarningEvent(message)))
     )
     if saved is not None:
-        held.load_weights(model, saved.weights)
+        state.load_weights(model, saved.weights)
 
     choice = kept_choice(recipe, device, history.last(PrecisionEvent))
     if choice is None:
-        starting("timing fp32 and bf16" if recipe.precision == "auto" else "timing a matrix multiplication")
+        preparation.start("timing fp32 and bf16" if recipe.precision == "auto" else "timing a matrix multiplication")
         choice = choose_precision(recipe, model, dataset, preprocess, ranks)
-    journal.event(choice)
+    writer.event(choice)
     precision = Precision(choice.precision, device)
 
     optimizer = make_optimizer(recipe, model)
-    guard = Guard(optimizer, device, scaled=precision.scaled, agree=ranks.agree)
+    guard = NonfiniteGuard(optimizer, device, scaled=precision.scaled, agree=ranks.agree)
     progress = Progress()
     if saved is not None:
-        held.load_optimizer(model, optimizer, saved.state["optimizer"])
+        state.load_optimizer(model, optimizer, saved.state["optimizer"])
         guard.load(saved.state["guard"])
         progress = Progress.from_dict(saved.state["progress"])
-        del saved  # its tensors
-    journal.event(
+    writer.event(
         StartEvent(
             device=device.type,
             device_name=device_name(device),
@@ -127,55 +164,38 @@ def train(
             peak_flops=choice.peak_flops * ranks.size,
         )
     )
-    begun = True
-    for path, reason in {**dataset.train.damaged, **dataset.val.damaged}.items():
-        report(damaged_text(path, reason))
-    Trainer(
+    return Trainer(
         run=run,
         recipe=recipe,
         dataset=dataset,
         preprocess=preprocess,
         model=model,
-        objective=ranks.sharing_gradients(Objective(model, recipe, precision)),
+        objective=ranks.average_gradients(Objective(model, recipe, precision)),
         optimizer=optimizer,
         guard=guard,
         precision=precision,
-        held=held,
+        state=state,
         macs=analyse(network).totals.macs,
         ranks=ranks,
-        pulse=Pulse(ranks, run if ranks.rank == 0 else None, signals),
-        journal=journal,
+        sync_points=SyncPoints(ranks, run if ranks.rank == 0 else None, signals),
+        writer=writer,
         progress=progress,
-    ).train()
+    )
 
 
-def _answer(request: Request) -> ControlEvent:
-    """Return the answer to a request that comes before training begins."""
-    error = "training has not begun" if request.action == "checkpoint" else None
-    return ControlEvent(request.id, request.action, step=0, error=error)
-
-
-def _open_data(
-    run: RunDirectory,
-    config: RunConfig,
-    ranks: Ranks,
-    device: torch.device,
-    journal: RunWriter,
-    report: Callable[[str], None],
-) -> tuple[Dataset, Preprocess]:
-    """The data set and what is done to its images; what it is like is written down for later questions."""
-    dataset = ranks.first(lambda: open_dataset(config, device, report))
+def _write_dataset(run: RunDirectory, ranks: Ranks, writer: RunWriter, dataset: Dataset) -> None:
+    """Write the data set's event, and dataset.json for later evaluations and predictions."""
     if ranks.rank == 0:
         write_atomically(run.dataset_file, json.dumps(dataset.to_dict()) + "\n")
     sizes = len(dataset.train), len(dataset.val), len(dataset.classes)
-    journal.event(DatasetEvent(dataset.name, *sizes, synthetic=dataset.synthetic))
-    return dataset, Preprocess(config.recipe, config.network.input, dataset, device)
+    writer.event(DatasetEvent(dataset.name, *sizes, synthetic=dataset.synthetic))
 
 
 def _training_flops(network: Network) -> int:
-    """Floating-point operations of a training step for an image: forward, and backward to weights and to inputs.
+    """Return the floating-point operations of a training step for an image.
 
-    The first layer with weights needs no gradient of its input.
+    They are those of the forward pass, and as many each for the gradients of the weights and of the inputs. The first
+    layer with weights needs no gradient of its input.
     """
     macs = [row.macs for row in analyse(network).rows if row.macs]
     return 2 * (3 * sum(macs) - macs[0]) if macs else 0

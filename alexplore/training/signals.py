@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: the first asks for a stop, the second ends the process at once."""
+"""SIGTERM and SIGINT: the first asks the worker to stop, the second ends the process at once."""
 
 from __future__ import annotations
 
@@ -8,18 +8,23 @@ from collections.abc import Callable
 from types import FrameType
 
 INTERRUPTED_TWICE = 130
+"""Exit code after a second signal."""
 
 
 class Signals:
-    """What this process was told by signals. Made in the main thread."""
+    """The signals that this process has received. It is made in the main thread, and installs the handlers."""
 
     def __init__(self) -> None:
         self.stop = False
-        self.on_stop: Callable[[], object] = lambda: None
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._received)
+        """Whether a signal has asked for a stop."""
 
-    def _received(self, number: int, frame: FrameType | None) -> None:
+        self.on_stop: Callable[[], object] = lambda: None
+        """Called at the first signal, in the signal handler."""
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.stop:
             os._exit(INTERRUPTED_TWICE)
         self.stop = True

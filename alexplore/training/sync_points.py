@@ -1,4 +1,4 @@
-"""The moments at which training looks up: ranks read their metrics together and agree on what is asked of them."""
+"""Sync points: the steps at which all ranks read their metrics together and agree on what was requested."""
 
 from __future__ import annotations
 
@@ -13,55 +13,61 @@ from alexplore.runs.directory import RunDirectory
 from alexplore.training.parallel.ranks import Ranks
 from alexplore.training.signals import Signals
 
-LOOK_SECONDS = 0.4
+INTERVAL_SECONDS = 0.4
+"""Time from one sync point to the next, about."""
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What all ranks are to do now. `requests` are those that rank 0 owes an answer; other ranks have none."""
+class AgreedActions:
+    """What all ranks do at a sync point."""
 
     stop: bool = False
     checkpoint: bool = False
+
     paused: bool = False
+    """Whether training pauses, or stays paused."""
+
     requests: tuple[Request, ...] = ()
+    """The requests that rank 0 answers; other ranks have none."""
 
 
-class Pulse:
-    """Counts steps, and says when it is time to look: about every 0.4 s, at the same step on every rank.
+class SyncPoints:
+    """Counts steps up to the next sync point, which is at the same step on every rank.
 
-    The ranks agree at one look on the step of the next, so none of the steps between waits for another rank.
+    At each sync point the ranks agree on the number of steps to the next one, so that no rank waits for another in
+    between.
     """
 
     def __init__(self, ranks: Ranks, run: RunDirectory | None, signals: Signals) -> None:
-        """Without a run, as in ranks other than 0, only signals are listened to."""
+        """`run` is where rank 0 looks for requests; other ranks pass None and heed their signals only."""
         self._ranks = ranks
         self._run = run
         self._signals = signals
-        self._until_look = 1
-        self._steps = 0
-        self._looked_at = time.monotonic()
+        self._interval = 1  # steps from the last sync point to the next
+        self._steps = 0  # since the last sync point
+        self._last = time.monotonic()
         self._paused = False
 
-    def due(self) -> bool:
-        """Count one step; whether all ranks look now."""
+    def step(self) -> bool:
+        """Count one step, and return whether this is a sync point."""
         self._steps += 1
-        return self._steps >= self._until_look
+        return self._steps >= self._interval
 
-    def look(self, checkpoint: bool = False) -> Wishes:
-        """Hear what is asked and agree on it; `checkpoint` is this rank's own wish for one."""
+    def agree(self, checkpoint: bool = False) -> AgreedActions:
+        """Agree with all ranks on what to do; `checkpoint` says whether this rank wants to save one."""
         requests = tuple(pending(self._run)) if self._run else ()
         asked = [request.action for request in requests]
         for action in asked:
             if action in ("pause", "resume"):
                 self._paused = action == "pause"
-        elapsed = time.monotonic() - self._looked_at
-        wanted = round(self._steps * LOOK_SECONDS / max(elapsed, 1e-3))
+        elapsed = time.monotonic() - self._last
+        wanted = round(self._steps * INTERVAL_SECONDS / max(elapsed, 1e-3))
         stop = self._signals.stop or "stop" in asked
-        mine: Sequence[int] = (stop, checkpoint or "checkpoint" in asked, self._paused, 0)
+        own: Sequence[int] = (stop, checkpoint or "checkpoint" in asked, self._paused, 0)
         if self._ranks.rank == 0:
-            mine = (*mine[:3], min(max(1, wanted), 4 * max(1, self._steps)))
-        agreed = self._ranks.largest(torch.tensor(mine)).tolist()
-        self._until_look = agreed[3]
+            own = (*own[:3], min(max(1, wanted), 4 * max(1, self._steps)))
+        agreed = self._ranks.max(torch.tensor(own)).tolist()
+        self._interval = agreed[3]
         self._steps = 0
-        self._looked_at = time.monotonic()
-        return Wishes(bool(agreed[0]), bool(agreed[1]), bool(agreed[2]), requests)
+        self._last = time.monotonic()
+        return AgreedActions(bool(agreed[0]), bool(agreed[1]), bool(agreed[2]), requests)

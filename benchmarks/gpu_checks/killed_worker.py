@@ -33,7 +33,7 @@ def main(run: str, saved_at: int, killed_at: int) -> int:
             os.kill(os.getpid(), signal.SIGKILL)
         return plain(self, images, seed, before)
 
-    sync_points.LOOK_SECONDS = 0.0  # requests are heard after every step
+    sync_points.INTERVAL_SECONDS = 0.0  # requests are heard after every step
     Preprocess.train = train  # type: ignore[method-assign]
     return worker.main([run])
 

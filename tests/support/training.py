@@ -7,7 +7,7 @@ import torch
 from alexplore.runs.directory import RunDirectory
 from alexplore.training import session
 from alexplore.training.errors import Stopped
-from alexplore.training.parallel.ranks import ALONE
+from alexplore.training.parallel.ranks import SINGLE_RANK
 from alexplore.training.run_writer import RunWriter, read_history
 from alexplore.training.signals import Signals
 
@@ -23,10 +23,10 @@ class QuietSignals(Signals):
 def train_here(run: RunDirectory) -> str:
     """Train a run in this process, on the CPU, as a worker would; return "finished" or "stopped"."""
     history = read_history(run)
-    journal = RunWriter(run, history.attempts)
+    writer = RunWriter(run, history.attempts)
     try:
-        session.train(run, run.config(), ALONE, torch.device("cpu"), journal, history, QuietSignals())
+        session.train(run, run.config(), SINGLE_RANK, torch.device("cpu"), writer, history, QuietSignals())
     except Stopped:
-        journal.end("stopped")
+        writer.end("stopped")
         return "stopped"
     return "finished"

@@ -82,11 +82,13 @@ def test_ranks_see_every_image_once(size: int, count: int, batch: int, monkeypat
     for rank in range(size):
         calls.append(0)
 
-        def between(rank: int = rank) -> None:
+        def after_batch(rank: int = rank) -> None:
             calls[rank] += 1
 
         ranks = Ranks(rank, size)
-        parts.append(evaluate(model, data.val, preprocess, FP32, batch_size=batch, ranks=ranks, between=between))
+        parts.append(
+            evaluate(model, data.val, preprocess, FP32, batch_size=batch, ranks=ranks, after_batch=after_batch)
+        )
     assert sum(part.images for part in parts) == count
     assert sum(part.correct for part in parts) == whole.correct
     assert sum(part.correct_top5 for part in parts) == whole.correct_top5

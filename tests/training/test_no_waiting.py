@@ -16,7 +16,7 @@ from alexplore.training.data import Dataset, Preprocess, ResidentSplit
 from alexplore.training.loop import Objective
 from alexplore.training.metrics import StepLog
 from alexplore.training.model.build import build
-from alexplore.training.nonfinite import Guard
+from alexplore.training.nonfinite import NonfiniteGuard
 from alexplore.training.optim import make_optimizer
 from alexplore.training.precision import Precision
 
@@ -46,7 +46,7 @@ def test_a_step_runs_without_values(changes: dict[str, Any], small: Network) -> 
             for name, parameter in list(module.named_parameters(recurse=False)):
                 setattr(module, name, nn.Parameter(without_values.from_tensor(parameter.detach())))
         objective = Objective(model, recipe, precision)
-        guard = Guard(make_optimizer(recipe, model), CPU, scaled=precision.scaled)
+        guard = NonfiniteGuard(make_optimizer(recipe, model), CPU, scaled=precision.scaled)
         log = StepLog(CPU)
         images, labels = torch.zeros(8, 1, 12, 12, dtype=torch.uint8), torch.zeros(8, dtype=torch.int64)
         for step in range(2):

@@ -14,17 +14,17 @@ from torch.optim import Optimizer
 from alexplore.presets.optimizers import OPTIMIZERS
 from alexplore.presets.recipe import Recipe
 from alexplore.training import nonfinite
-from alexplore.training.nonfinite import Guard
+from alexplore.training.nonfinite import NonfiniteGuard
 from alexplore.training.optim import make_optimizer
 
 CPU = torch.device("cpu")
 
 
-def trained(optimizer: str, *, steps: int, scaled: bool = False) -> tuple[nn.Module, Optimizer, Guard]:
+def trained(optimizer: str, *, steps: int, scaled: bool = False) -> tuple[nn.Module, Optimizer, NonfiniteGuard]:
     torch.manual_seed(0)
     model = nn.Linear(3, 2)
     made = make_optimizer(Recipe(optimizer=optimizer, lr=0.1, weight_decay=0.1), model)
-    one = Guard(made, CPU, scaled=scaled)
+    one = NonfiniteGuard(made, CPU, scaled=scaled)
     for _ in range(steps):
         assert one.step(loss_of(model), 0.5) == 0
     return model, made, one
@@ -84,7 +84,7 @@ def test_a_bad_loss_with_good_gradients_reaches_all_of_them(bad: float) -> None:
 
 def test_a_rank_that_hears_of_another_stops_too() -> None:
     model = nn.Linear(3, 2)
-    one = Guard(make_optimizer(Recipe(), model), CPU, agree=torch.ones_like)
+    one = NonfiniteGuard(make_optimizer(Recipe(), model), CPU, agree=torch.ones_like)
     before = copy.deepcopy(model.state_dict())
     assert one.step(loss_of(model), 1.0) == 1
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in before.items())
@@ -111,7 +111,7 @@ def test_scaled_overflow_halves_the_scale_and_ends_the_run_only_without_one() ->
 
 def test_scale_never_grows_to_infinity() -> None:
     model, made, _ = trained("sgd", steps=0, scaled=True)
-    one = Guard(made, CPU, scaled=True)
+    one = NonfiniteGuard(made, CPU, scaled=True)
     one.load({"scale": torch.tensor(2.0**24), "calm": torch.tensor(float(nonfinite.GROWTH_STEPS))})
     assert one.step(loss_of(model, 1e-9), 0.5) == 0
     assert one.state()["scale"] == 2.0**24
@@ -122,6 +122,6 @@ def test_scale_grows_after_calm_and_is_restored(monkeypatch: pytest.MonkeyPatch)
     _, made, one = trained("sgd", steps=4, scaled=True)
     assert one.state()["scale"] == 2 * nonfinite.FIRST_SCALE
     assert one.state()["calm"] == 1
-    other = Guard(made, CPU, scaled=True)
+    other = NonfiniteGuard(made, CPU, scaled=True)
     other.load(one.state())
     assert other.state() == one.state()

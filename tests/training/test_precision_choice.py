@@ -16,7 +16,7 @@ from alexplore.runs.protocol import PrecisionEvent
 from alexplore.training import precision_choice
 from alexplore.training.data import Dataset, Preprocess, ResidentSplit
 from alexplore.training.model.build import build
-from alexplore.training.parallel.ranks import ALONE, Ranks
+from alexplore.training.parallel.ranks import SINGLE_RANK, Ranks
 from alexplore.training.precision import TYPES
 from alexplore.training.precision_choice import choose_precision, kept_choice
 from alexplore.training.timing import Comparison
@@ -51,7 +51,7 @@ def choose(
     dataset: Dataset,
     *speedups: float,
     recipe: Recipe = AUTO,
-    ranks: Ranks = ALONE,
+    ranks: Ranks = SINGLE_RANK,
     seconds: float = 0.01,
 ) -> PrecisionEvent:
     """Choose a precision where one comparison after the other finds these speedups; fp32 takes `seconds`."""

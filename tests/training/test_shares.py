@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alexplore.training.metrics import record_interval, recorded
+from alexplore.training.metrics import is_recorded, record_interval
 from alexplore.training.parallel.ranks import Ranks
 from alexplore.training.randomness import epoch_order, seed_for
 from tests.support.examples import examples
@@ -50,7 +50,7 @@ def test_seeds_differ_by_purpose_and_position() -> None:
 @given(st.integers(1, 10**9), st.integers(1, 512), st.integers(1, 20_000))
 def test_lines_are_neither_too_many_nor_too_few(macs: int, batch: int, steps: int) -> None:
     interval = record_interval(macs, batch, steps)
-    lines = [step for step in range(1, steps + 1) if recorded(step, interval, steps)]
+    lines = [step for step in range(1, steps + 1) if is_recorded(step, interval, steps)]
     assert lines[0] == 1
     assert lines[-1] == steps
     assert len(lines) <= 1000 + 16

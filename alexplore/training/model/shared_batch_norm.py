@@ -1,4 +1,4 @@
-"""Batch norm over a batch that several ranks share: its statistics are the whole batch's, as on one device."""
+"""Batch norm over a batch that is shared among ranks, with the statistics of the whole batch as on one device."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 
 def share_statistics(model: nn.Module) -> None:
-    """Have a model's batch norms take their statistics over all ranks; what they are called stays."""
+    """Replace a model's batch norms by ones that take their statistics over all ranks, under the same names."""
     for name, layer in model.named_children():
         if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
             setattr(model, name, SharedBatchNorm(layer))
 
 
 class SharedBatchNorm(nn.Module):
-    """A batch norm over all ranks, of which some may have no images."""
+    """A batch norm over the images of all ranks, of which some may have none."""
 
     running_mean: Tensor
     running_var: Tensor
@@ -33,7 +33,7 @@ class SharedBatchNorm(nn.Module):
             self.register_buffer(name, buffer)
 
     def forward(self, values: Tensor) -> Tensor:
-        """Normalise (N, C) or (N, C, H, W)."""
+        """Normalise maps (N, C, H, W) or vectors (N, C)."""
         if not self.training:
             return F.batch_norm(values, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
         x = values.to(torch.promote_types(values.dtype, torch.float32))
@@ -60,7 +60,7 @@ def _sum_over_ranks(values: Tensor) -> Tensor:
 
 
 class _SumOverRanks(torch.autograd.Function):
-    """Every rank's loss depends on the sum, so what they all want changed in it is summed on the way back."""
+    """The sum over ranks. Every rank's loss depends on it, so its gradient is the sum of the ranks' gradients."""
 
     @staticmethod
     def forward(_: Any, values: Tensor) -> Tensor:

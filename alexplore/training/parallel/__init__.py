@@ -1,1 +1,1 @@
-"""Several ranks: meeting, launching, and splitting a network into towers."""
+"""Several ranks: starting them, connecting them, and splitting a network into towers."""

@@ -1,4 +1,4 @@
-"""Starting ranks on this machine through PyTorch's elastic launcher, as torchrun does."""
+"""Start ranks on this machine with PyTorch's elastic launcher, as torchrun does."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from alexplore.training.errors import RankError
 
 
 def launch_ranks(run: RunDirectory, count: int) -> None:
-    """Run `count` ranks of the worker to their end; main thread only.
+    """Start `count` ranks of a run's worker and wait until they end. It must be called in the main thread.
 
     Raises:
         RankError: one failed; the others were ended.
     """
     threads = max(1, processors() // count)
     os.environ["OMP_NUM_THREADS"] = str(threads)
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # what failed is said below
-    with tempfile.TemporaryDirectory(prefix="alexplore-") as logs:  # left alone, the launcher's own is never removed
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the RankError says what failed
+    with tempfile.TemporaryDirectory(prefix="alexplore-") as logs:  # the launcher never removes its own
         config = LaunchConfig(
             min_nodes=1,
             max_nodes=1,
@@ -35,7 +35,7 @@ def launch_ranks(run: RunDirectory, count: int) -> None:
             rdzv_endpoint="127.0.0.1:0",
             local_addr="127.0.0.1",
             max_restarts=0,
-            signals_to_handle="SIGQUIT",  # the worker asks for a stop in the run's control folder
+            signals_to_handle="SIGQUIT",  # the worker itself asks for a stop, in the run's control folder
             logs_specs=DefaultLogsSpecs(log_dir=logs),
         )
         _launch(config, run)
@@ -46,9 +46,9 @@ def _launch(config: LaunchConfig, run: RunDirectory) -> None:
         elastic_launch(config, sys.executable)("-P", "-m", "alexplore.training.worker", str(run.path))
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
-        said = [line for line in run.console_tail(200) if line.startswith(f"error: rank {rank}: ")]
-        how = said[-1].removeprefix("error: ") if said else f"rank {rank} ended with {_ending(failure.exitcode)}"
-        raise RankError(how) from None
+        printed = [line for line in run.console_tail(200) if line.startswith(f"error: rank {rank}: ")]
+        ended = f"rank {rank} ended with {_ending(failure.exitcode)}"
+        raise RankError(printed[-1].removeprefix("error: ") if printed else ended) from None
 
 
 def _ending(code: int) -> str:

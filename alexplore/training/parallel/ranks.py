@@ -1,4 +1,4 @@
-"""Ranks: which part of the work is this process's, and what all of them must agree on."""
+"""Ranks: which share of the work is this process's, and the collective operations that all of them take part in."""
 
 from __future__ import annotations
 
@@ -23,130 +23,140 @@ from alexplore.training.errors import RankError, UsageError
 
 T = TypeVar("T")
 
-MEETING = timedelta(minutes=10)
-# A pause or a slow disk is no failure. A rank that is gone is: gloo notices at once, and where NCCL would wait, the
-# launcher ends the others.
-PATIENCE = timedelta(days=2)
+JOIN_TIMEOUT = timedelta(minutes=10)
+
+COLLECTIVE_TIMEOUT = timedelta(days=2)
+"""A pause or a slow disk is no failure. When a rank is gone, gloo notices at once; NCCL would wait, but the launcher
+ends the other ranks."""
 
 
 @dataclass(frozen=True)
 class Ranks:
     """This process among those that train together.
 
-    In towers every rank sees every sample; otherwise each sees its share of a batch.
+    With `towers` every rank sees every sample, otherwise its share of each batch.
     """
 
     rank: int = 0
     size: int = 1
+
     local_rank: int = 0
+    """Number of this rank on its machine."""
+
     local_size: int = 1
+    """Ranks on this machine."""
+
     towers: bool = False
 
     @property
     def data_rank(self) -> int:
-        """Whose share of the samples this rank sees."""
+        """The number of this rank's share of the samples."""
         return 0 if self.towers else self.rank
 
     @property
     def data_size(self) -> int:
-        """Into how many shares the samples are split."""
+        """The number of shares that the samples are split into."""
         return 1 if self.towers else self.size
 
     def share(self, count: int) -> slice:
-        """This rank's part of `count` samples: the parts differ by one at most, the first ranks' being the larger."""
+        """Return this rank's share of `count` samples. Shares differ by at most one; the first ranks' are larger."""
         each, over = divmod(count, self.data_size)
         start = self.data_rank * each + min(self.data_rank, over)
         return slice(start, start + self.share_size(count))
 
     def share_size(self, count: int) -> int:
-        """How many samples this rank's part of `count` has."""
+        """Return how many samples this rank's share of `count` has."""
         each, over = divmod(count, self.data_size)
         return each + (self.data_rank < over)
 
     def share_of_order(self, order: Tensor, batch_size: int) -> Tensor:
-        """This rank's samples of every batch of an epoch, one batch after the other."""
+        """Return this rank's share of every batch of an epoch, one after the other."""
         whole = len(order) // batch_size * batch_size
         batches = order[:whole].view(-1, batch_size)[:, self.share(batch_size)]
         rest = order[whole:]
         return torch.cat((batches.flatten(), rest[self.share(len(rest))]))
 
     def sum(self, values: Tensor) -> Tensor:
-        """The sum over all samples of a tensor on the CPU. In towers all ranks saw the same ones, and one counts."""
+        """Return the sum over all shares of a tensor on the CPU; towers, which all saw every sample, count once."""
         if self.towers and self.rank:
             values = torch.zeros_like(values)
         if self.size > 1:
             dist.all_reduce(values)
         return values
 
-    def largest(self, values: Tensor) -> Tensor:
-        """The largest over the ranks, value by value."""
+    def max(self, values: Tensor) -> Tensor:
+        """Return the largest over the ranks of each value of a tensor on the CPU."""
         if self.size > 1:
             dist.all_reduce(values, dist.ReduceOp.MAX)
         return values
 
     def slowest(self, seconds: list[float]) -> list[float]:
-        """The largest of each over the ranks."""
-        largest: list[float] = self.largest(torch.tensor(seconds, dtype=torch.float64)).tolist()
+        """Return the largest over the ranks of each value."""
+        largest: list[float] = self.max(torch.tensor(seconds, dtype=torch.float64)).tolist()
         return largest
 
-    def tell(self, message: Any) -> Any:
-        """What rank 0 says, on every rank."""
-        messages = [message]
+    def broadcast(self, value: Any) -> Any:
+        """Return rank 0's value."""
+        values = [value]
         if self.size > 1:
-            dist.broadcast_object_list(messages, src=0)
-        return messages[0]
+            dist.broadcast_object_list(values, src=0)
+        return values[0]
 
     def agree(self, flag: Tensor) -> Tensor:
-        """1 on every rank where it is 1 on any, without waiting; ranks that share gradients agree already."""
+        """Return 1 if a flag on the device is 1 on any rank, without waiting for the device.
+
+        This is for towers; ranks that share gradients have equal flags.
+        """
         if self.towers:
             dist.all_reduce(flag, dist.ReduceOp.MAX)
         return flag
 
-    def union(self, values: dict[str, T]) -> dict[str, T]:
-        """The entries of all ranks."""
+    def merge(self, values: dict[str, T]) -> dict[str, T]:
+        """Return the entries of all ranks."""
         parts: list[dict[str, T]] = [values] * self.size
         if self.size > 1:
             dist.all_gather_object(parts, values)
         return {key: value for part in parts for key, value in part.items()}
 
-    def first(self, action: Callable[[], T]) -> T:
-        """Do something on rank 0, then on the others: what it downloads or builds is there for them."""
+    def first_then_others(self, action: Callable[[], T]) -> T:
+        """Do something on rank 0, and when it is done on the others, which find what rank 0 has downloaded or built."""
         if self.rank == 0:
-            done = action()
-            self.meet()
-            return done
-        self.meet()
+            result = action()
+            self.barrier()
+            return result
+        self.barrier()
         return action()
 
-    def meet(self) -> None:
+    def barrier(self) -> None:
         """Wait for all ranks."""
-        self.largest(torch.zeros(1))
+        self.max(torch.zeros(1))
 
     def device(self, kind: torch.device) -> torch.device:
-        """This rank's device of a kind."""
+        """Return this rank's device of a kind: its own GPU, or the CPU."""
         return torch.device("cuda", self.local_rank) if kind.type == "cuda" else kind
 
-    def sharing_gradients(self, objective: nn.Module) -> nn.Module:
-        """`objective` with its gradients averaged over the ranks as they are computed."""
+    def average_gradients(self, objective: nn.Module) -> nn.Module:
+        """Wrap a module so that its gradients are averaged over the ranks as they are computed."""
         if self.data_size == 1:
             return objective
-        # Buffers are the same on all ranks: see `batch_norm`.
+        # Buffers are equal on all ranks already: see `SharedBatchNorm`.
         return DistributedDataParallel(objective, gradient_as_bucket_view=True, broadcast_buffers=False)
 
 
-ALONE = Ranks()
+SINGLE_RANK = Ranks()
+"""The only rank."""
 
 
 def join(device: torch.device, *, towers: bool) -> Ranks:
-    """Meet the other ranks, as torchrun's environment variables say, and connect to them.
+    """Connect to the other ranks, as torchrun's environment variables say.
 
     Raises:
         UsageError: this machine has no GPU for this rank.
-        RankError: not all ranks came in time.
+        RankError: not all ranks came within `JOIN_TIMEOUT`.
     """
     if os.environ.get("MASTER_ADDR") in ("127.0.0.1", "localhost"):
         os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback())  # host names often don't resolve
-    local_rank = int(os.environ.get("LOCAL_RANK", "0"))  # one rank a machine: some launchers leave it out
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))  # launchers with one rank a machine may leave it out
     gpu = None
     if device.type == "cuda":
         if local_rank >= torch.cuda.device_count():
@@ -156,28 +166,28 @@ def join(device: torch.device, *, towers: bool) -> Ranks:
             )
         gpu = torch.device("cuda", local_rank)
         torch.cuda.set_device(gpu)
-    store, rank, size = next(rendezvous("env://", timeout=MEETING))
-    fresh = PrefixStore(_meeting(store, rank, size), store)
+    store, rank, size = next(rendezvous("env://", timeout=JOIN_TIMEOUT))
+    fresh = PrefixStore(_agree_on_prefix(store, rank, size), store)
     backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
-    dist.init_process_group(backend, store=fresh, rank=rank, world_size=size, timeout=PATIENCE, device_id=gpu)
+    dist.init_process_group(backend, store=fresh, rank=rank, world_size=size, timeout=COLLECTIVE_TIMEOUT, device_id=gpu)
     machines: list[Any] = [None] * size
     dist.all_gather_object(machines, (socket.gethostname(), uuid.getnode()))
     return Ranks(rank, size, local_rank, machines.count(machines[rank]), towers)
 
 
-def _meeting(store: Store, rank: int, size: int) -> str:
-    """A name for this meeting of ranks that no earlier one had; the same on all of them.
+def _agree_on_prefix(store: Store, rank: int, size: int) -> str:
+    """Return a prefix for the keys of this group of ranks in the store, equal on all of them and never used before.
 
-    After a restart, torchrun's store still holds what ranks that are gone have left in it, and a rank that is quick
-    would try to reach them. So rank 0 answers every other rank under a name that only the living can know.
+    After a restart, torchrun's store still contains the addresses of ranks that are gone, and a rank that is quick
+    would connect to them. So rank 0 answers every other rank under a key that only a rank of this group knows.
     """
     own = uuid.uuid4().hex
-    deadline = time.monotonic() + MEETING.total_seconds()
+    deadline = time.monotonic() + JOIN_TIMEOUT.total_seconds()
     if rank > 0:
         store.set(f"hello/{rank}", own)
-        meeting: str = store.get(f"welcome/{own}").decode()
-        store.set(f"{meeting}/{rank}", "here")
-        return meeting
+        prefix: str = store.get(f"welcome/{own}").decode()
+        store.set(f"{prefix}/{rank}", "here")
+        return prefix
     absent = set(range(1, size))
     while absent:
         for other in sorted(absent):
@@ -186,7 +196,7 @@ def _meeting(store: Store, rank: int, size: int) -> str:
             elif store.check([f"hello/{other}"]):
                 store.set(f"welcome/{store.get(f'hello/{other}').decode()}", own)
         if time.monotonic() > deadline:
-            raise RankError(f"ranks {', '.join(map(str, sorted(absent)))} did not come within {MEETING}")
+            raise RankError(f"ranks {', '.join(map(str, sorted(absent)))} did not come within {JOIN_TIMEOUT}")
         time.sleep(0.01)
     return own
 
@@ -198,13 +208,13 @@ def leave() -> None:
 
 
 def loopback() -> str:
-    """The network interface by which processes of one machine reach each other."""
+    """Return the name of the network interface by which the processes of a machine reach each other."""
     names = [name for _, name in socket.if_nameindex()]
     return next((name for name in ("lo", "lo0") if name in names), names[0])
 
 
-def end_with_parent(parent: int) -> None:
-    """End this process within a second of its parent's end, however that came about."""
+def exit_with_parent(parent: int) -> None:
+    """Watch the parent process in a thread, and end this one within a second after it, however it ended."""
 
     def watch() -> None:
         while os.getppid() == parent:
