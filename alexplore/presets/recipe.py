@@ -70,7 +70,7 @@ class Recipe:
         return PRECISIONS[self.precision].activation_bits
 
     def to_dict(self, *, defaults: bool = True) -> dict[str, Any]:
-        """The `[training]` table."""
+        """Return the `[training]` table."""
         return settings_of(self, defaults=defaults)
 
 
@@ -86,7 +86,7 @@ def used_settings(recipe: Recipe) -> tuple[str, ...]:
 
 
 def read_recipe(values: Mapping[str, Any]) -> Recipe:
-    """The inverse of `Recipe.to_dict`.
+    """Return the recipe of a `[training]` table.
 
     Raises:
         SettingError: an unknown key or a value that is not allowed.
@@ -95,7 +95,7 @@ def read_recipe(values: Mapping[str, Any]) -> Recipe:
 
 
 def change_recipe(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
-    """A recipe with some keys changed.
+    """Return a recipe with some keys changed.
 
     Raises:
         SettingError: an unknown key or a value that is not allowed.
@@ -104,7 +104,7 @@ def change_recipe(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
-    """Changes from `training.lr=0.02`, with TOML's values.
+    """Return the changes in assignments such as `training.lr=0.02`, whose values are TOML.
 
     Raises:
         SettingError: one is not of that form.

@@ -1,16 +1,18 @@
-"""Checkpoints: written whole or not at all, verified when read.
+"""Checkpoints: written whole or not at all, and verified when they are read.
 
 checkpoints/last/      model.safetensors   the weights by layer, in PyTorch's shapes
-                       state.pt            everything else that training goes on from
-                       manifest.json       sha256 of both, and where training was
-checkpoints/previous/  the one before it
-checkpoints/best/      the one with the best validation accuracy, by hard links
+                       state.pt            everything else that training continues from
+                       manifest.json       the SHA-256 of both, and the step and epoch
+checkpoints/previous/  the one before
+checkpoints/best/      the one with the best validation accuracy, as hard links
+
+Tensors are written from where they are and read by mapping the file into memory, so that neither takes a second copy of
+all weights.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import pickle
@@ -18,15 +20,16 @@ import shutil
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load as load_safetensors
-from safetensors.torch import save as save_safetensors
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -42,7 +45,7 @@ SAVING, OLD = ".saving-", ".old-"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint folder held; everything on the CPU."""
+    """The contents of a checkpoint folder; the tensors are on the CPU, mapped from its files."""
 
     folder: Path
     weights: dict[str, Tensor]
@@ -51,31 +54,31 @@ class Checkpoint:
 
 
 class WholeState:
-    """Weights and optimizer state of a rank that holds the whole network."""
+    """Weights and optimizer state of a rank that has the whole network."""
 
     def collect(self, model: nn.Module, optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """What a checkpoint needs of them; every rank must ask for it."""
+        """Return the weights and the optimizer state for a checkpoint; every rank must call it."""
         return model.state_dict(), optimizer.state_dict()
 
     def load_weights(self, model: nn.Module, weights: dict[str, Tensor]) -> None:
-        """Take weights from a checkpoint.
+        """Load the weights of a checkpoint.
 
         Raises:
-            CheckpointError: they are another network's.
+            CheckpointError: they are of another network.
         """
         check_shapes(model.state_dict(), weights, "the checkpoint")
         model.load_state_dict(weights)
 
     def load_optimizer(self, model: nn.Module, optimizer: Optimizer, state: dict[str, Any]) -> None:
-        """Take an optimizer's state from a checkpoint."""
-        load_slots(optimizer, state)
+        """Load the optimizer state of a checkpoint."""
+        load_optimizer_state(optimizer, state)
 
 
 def check_shapes(own: dict[str, Tensor], weights: dict[str, Tensor], source: object) -> None:
-    """Whether weights are a network's: the same names, and shapes.
+    """Check that weights have the names and shapes of a network's own; `source` is named in messages.
 
     Raises:
-        CheckpointError: they aren't; the message names the first that differs.
+        CheckpointError: they have not; the message names the first difference.
     """
     for name in (*own, *weights):
         if name not in weights or name not in own:
@@ -86,36 +89,37 @@ def check_shapes(own: dict[str, Tensor], weights: dict[str, Tensor], source: obj
             raise CheckpointError(f"{source}: {name} is {there}, the network's is {here}")
 
 
-def load_slots(optimizer: Optimizer, state: dict[str, Any]) -> None:
-    """Take an optimizer's state, each tensor laid out in memory as its parameter is.
+def load_optimizer_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
+    """Load an optimizer's state, each tensor laid out in memory as its parameter is.
 
-    A fused optimizer goes through both side by side without a look at their strides. Rates and penalties are the
-    optimizer's own: a resumed run may have been asked for others.
+    A fused optimizer goes through a parameter and its state in the order of memory, whatever their strides. Learning
+    rates and other settings stay the optimizer's own: a resumed run may have been given others.
     """
     own = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
     optimizer.load_state_dict(state)
     for group, settings in zip(optimizer.param_groups, own, strict=True):
         group.update(settings)
-    for parameter, slots in optimizer.state.items():
-        for key, value in slots.items():
-            if isinstance(value, Tensor) and value.shape == parameter.shape:
-                slots[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+    for parameter, kept in optimizer.state.items():
+        for key, value in kept.items():
+            if isinstance(value, Tensor):
+                like = parameter if value.shape == parameter.shape else value
+                kept[key] = torch.empty_like(like, dtype=value.dtype, device=value.device).copy_(value)
 
 
 def save(folder: Path, weights: dict[str, Tensor], state: dict[str, Any], *, best: bool = False, **where: Any) -> None:
-    """Write `last` in the checkpoints `folder`, after making the present `last` into `previous`.
+    """Write the checkpoint `last` in the folder of checkpoints; the present one becomes `previous`.
 
-    `where` goes into the manifest. With `best` the new checkpoint is the best one too.
+    `where` goes into the manifest. With `best` the new checkpoint is also the best one.
 
     Raises:
-        CheckpointError: the disk is full or gone; there is still a whole checkpoint if there was one before.
+        CheckpointError: the disk is full or can't be written. A whole checkpoint remains if there was one before.
     """
-    try:
+    with _checkpoint_errors(folder):
         folder.mkdir(exist_ok=True)
-        _clear(folder)
+        _clean_up(folder)
         new = Path(tempfile.mkdtemp(dir=folder, prefix=SAVING))
         try:
-            _fill(new, weights, state, where)
+            _write_checkpoint(new, weights, state, where)
         except BaseException:
             shutil.rmtree(new, ignore_errors=True)
             raise
@@ -129,12 +133,12 @@ def save(folder: Path, weights: dict[str, Tensor], state: dict[str, Any], *, bes
             fsync_folder(linked)
             _replace(linked, folder / BEST)
         fsync_folder(folder)
-    except OSError as error:
-        raise CheckpointError(f"{error.filename or folder}: {error.strerror or error}") from None
 
 
 def load(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
-    """The newest checkpoint that is whole: `last`, else `previous`, else `best`; None where there is none.
+    """Return the newest whole checkpoint in the folder of checkpoints, None if there is none.
+
+    Damaged ones are reported to `warn`.
 
     Raises:
         CheckpointError: there are checkpoints, but all are damaged.
@@ -157,23 +161,24 @@ def read(folder: Path) -> Checkpoint:
     """Read and verify one checkpoint folder.
 
     Raises:
-        CheckpointError: a file is missing, damaged or from another version.
+        CheckpointError: a file is missing, damaged or of another version.
     """
     manifest = read_manifest(folder)
-    weights, state = (_verified(folder / name, manifest) for name in (WEIGHTS, STATE))
+    for name in (WEIGHTS, STATE):
+        _verify(folder / name, manifest)
     try:
-        return Checkpoint(
-            folder, load_safetensors(weights), torch.load(io.BytesIO(state), "cpu", weights_only=True), manifest
-        )
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        weights = load_file(folder / WEIGHTS)
+        state = torch.load(folder / STATE, "cpu", weights_only=True, mmap=True)
+    except (OSError, SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise CheckpointError(f"{folder}: can't be read: {error}") from None
+    return Checkpoint(folder, weights, state, manifest)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """What manifest.json says.
+    """Return the contents of manifest.json.
 
     Raises:
-        CheckpointError: it is missing, damaged or from another version.
+        CheckpointError: it is missing, damaged or of another version.
     """
     manifest = read_json(folder / MANIFEST)
     if manifest is None:
@@ -184,70 +189,94 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The weights in a .safetensors file, a .pt or .pth file with a state_dict, or a checkpoint folder.
+    """Return the weights in a .safetensors file, a checkpoint folder, or a file with a state_dict saved by PyTorch.
 
     Raises:
-        CheckpointError: it can't be read, or holds no state_dict.
+        CheckpointError: it can't be read, or contains no state_dict.
     """
     if path.is_dir():
-        manifest = read_manifest(path)
-        return load_safetensors(_verified(path / WEIGHTS, manifest))
+        _verify(path / WEIGHTS, read_manifest(path))
+        path = path / WEIGHTS
     try:
         if path.suffix == ".safetensors":
-            return load_safetensors(path.read_bytes())
+            return load_file(path)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what it would take to read something else
-            values = torch.load(path, "cpu", weights_only=True)
+            warnings.simplefilter("ignore")  # about what would be needed to read other things
+            values = torch.load(path, "cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror or error}") from None
     except pickle.UnpicklingError:
-        raise CheckpointError(f"{path}: holds other things than tensors; save the model's state_dict()") from None
+        raise CheckpointError(f"{path}: contains other things than tensors; save the model's state_dict()") from None
     except MemoryError:
         raise
-    except Exception as error:  # (a file of another kind fails anywhere)
+    except Exception as error:  # a file of another kind raises anything
         raise CheckpointError(f"{path}: can't be read as weights ({type(error).__name__})") from None
-    if isinstance(values, dict) and isinstance(values.get("state_dict"), dict):  # as Lightning and timm keep it
+    if isinstance(values, dict) and isinstance(values.get("state_dict"), dict):  # as Lightning and timm save it
         values = values["state_dict"]
     if not isinstance(values, dict) or not all(isinstance(value, Tensor) for value in values.values()):
-        raise CheckpointError(f"{path}: holds no state_dict (a table of tensors by name)")
+        raise CheckpointError(f"{path}: contains no state_dict (a table of tensors by name)")
     return values
 
 
-def _fill(folder: Path, weights: dict[str, Tensor], state: dict[str, Any], where: dict[str, Any]) -> None:
-    packed = io.BytesIO()
-    torch.save(state, packed)
-    plain = {name: weight.contiguous() for name, weight in weights.items()}
-    sums = {
-        WEIGHTS: _write(folder / WEIGHTS, save_safetensors(plain, {"format": "pt"})),
-        STATE: _write(folder / STATE, packed.getbuffer()),
-    }
-    manifest = {"format": FORMAT, "sha256": sums, "time": round(time.time(), 3), **where}
-    _write(folder / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
+def _write_checkpoint(folder: Path, weights: dict[str, Tensor], state: dict[str, Any], where: dict[str, Any]) -> None:
+    _write_weights(folder / WEIGHTS, weights)
+    _write_state(folder / STATE, state)
+    digests = {name: _sync_and_digest(folder / name) for name in (WEIGHTS, STATE)}
+    manifest = {"format": FORMAT, "sha256": digests, "time": round(time.time(), 3), **where}
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+    _sync_and_digest(folder / MANIFEST)
     fsync_folder(folder)
 
 
-def _write(path: Path, content: bytes | memoryview) -> str:
-    """Write a file onto the disk; the sha256 of what it should hold."""
+def _write_weights(path: Path, weights: dict[str, Tensor]) -> None:
+    """Write weights; of those that are not contiguous, such as kernels that are channels last, copies are made."""
+    save_file({name: weight.contiguous() for name, weight in weights.items()}, path, {"format": "pt"})
+
+
+def _write_state(path: Path, state: dict[str, Any]) -> None:
     with path.open("wb") as file:
-        file.write(content)
-        file.flush()
+        torch.save(state, file)
+
+
+def _sync_and_digest(path: Path) -> str:
+    """Force a file onto the disk and return its SHA-256; it is read in blocks."""
+    with path.open("rb") as file:
         os.fsync(file.fileno())
-    return hashlib.sha256(content).hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _verified(path: Path, manifest: dict[str, Any]) -> bytes:
+def _verify(path: Path, manifest: dict[str, Any]) -> None:
+    """Check a file against its checksum in the manifest.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+    """
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror}") from None
     expected = manifest.get("sha256")
-    if not isinstance(expected, dict) or hashlib.sha256(content).hexdigest() != expected.get(path.name):
+    if not isinstance(expected, dict) or found != expected.get(path.name):
         raise CheckpointError(f"{path}: damaged: its checksum is not the one in {MANIFEST}")
-    return content
+
+
+@contextmanager
+def _checkpoint_errors(folder: Path) -> Iterator[None]:
+    """Raise what the libraries raise on a full disk as a CheckpointError, which says what the system said."""
+    try:
+        yield
+    except (OSError, SafetensorError, RuntimeError) as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, OSError):
+            cause = cause.__context__  # PyTorch's own error hides the file's
+        if cause is None:
+            raise CheckpointError(f"{folder}: {error}") from None
+        raise CheckpointError(f"{cause.filename or folder}: {cause.strerror or cause}") from None
 
 
 def _replace(source: Path, target: Path) -> None:
-    """Rename a folder to where another one may be, which goes."""
+    """Rename a folder to the name of another one, which is deleted if it exists."""
     if target.is_dir():
         old = target.with_name(f"{OLD}{target.name}")
         shutil.rmtree(old, ignore_errors=True)
@@ -265,8 +294,8 @@ def _link(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
 
 
-def _clear(folder: Path) -> None:
-    """Tidy up after a worker that was killed while saving: between two renames, the old folder is put back."""
+def _clean_up(folder: Path) -> None:
+    """Remove what a worker left that was killed while saving; a folder that it had renamed is renamed back."""
     for name in (LAST, PREVIOUS, BEST):
         if (folder / f"{OLD}{name}").is_dir() and not (folder / name).exists():
             (folder / f"{OLD}{name}").rename(folder / name)

@@ -73,23 +73,26 @@ def check_ranks(config: RunConfig, ranks: int) -> None:
 
 
 def check_memory(config: RunConfig, ranks: int) -> None:
-    """Refuse what can't fit into this machine's memory: Linux would kill it, and its neighbours perhaps, for that.
+    """Check that training on the CPU fits into the memory that is free; else Linux may kill it or other programs.
 
     Raises:
-        UsageError: training on the CPU takes more than is free.
+        UsageError: it does not fit.
     """
     recipe = config.recipe
-    batch = analyse(config.network).memory(recipe.batch_size, recipe.optimizer_state, recipe.activation_bits)
-    each = PROCESS_BYTES + batch.total - batch.activations
-    needed, free = ranks * each + batch.activations, psutil.virtual_memory().available
+    memory = analyse(config.network).memory(recipe.batch_size, recipe.optimizer_state, recipe.activation_bits)
+    each = PROCESS_BYTES + memory.total - memory.activations
+    if config.hardware.parallel == "towers":
+        share = (memory.total - memory.activations) // ranks
+        each = PROCESS_BYTES + share + memory.weights + memory.optimizer  # collected to save a checkpoint
+    needed, free = ranks * each + memory.activations, psutil.virtual_memory().available
     if needed <= free:
         return
-    fitting = (free - batch.activations) // each
-    mend = f"--gpus {fitting} or less" if 0 < fitting < ranks else "a smaller --batch-size"
+    fitting = (free - memory.activations) // each
+    fix = f"--gpus {fitting} or less" if 0 < fitting < ranks else "a smaller --batch-size"
     processes = f"{ranks} processes" if ranks > 1 else f"a batch of {recipe.batch_size} images"
     raise UsageError(
         f"training would take {bytes_text(needed)} of memory for {processes}, and {bytes_text(free)} are free: "
-        f"use {mend}"
+        f"use {fix}"
     )
 
 

@@ -112,6 +112,7 @@ def train(
         held.load_optimizer(model, optimizer, saved.state["optimizer"])
         guard.load(saved.state["guard"])
         progress = Progress.from_dict(saved.state["progress"])
+        del saved  # its tensors
     journal.event(
         StartEvent(
             device=device.type,

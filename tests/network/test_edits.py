@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -27,6 +27,7 @@ from alexplore.network.layers.names import is_layer_name
 from alexplore.presets.library import load_preset
 from alexplore.presets.preset import Preset
 from alexplore.presets.published import check_published
+from tests.support.examples import examples
 from tests.support.networks import maps, networks
 
 Edit = Callable[[Network], Network]
@@ -111,7 +112,7 @@ def check_graph(network: Network) -> None:
         assert read_network(network.to_dict()) == network
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(networks(), st.data())
 def test_an_edit_gives_a_valid_network_or_says_what_it_would_break(network: Network, data: st.DataObject) -> None:
     """And an analysis that builds on the one before is the same as a fresh one."""
@@ -124,7 +125,7 @@ def test_an_edit_gives_a_valid_network_or_says_what_it_would_break(network: Netw
         assert before.totals == fresh.totals
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(networks(), st.data())
 def test_edits_are_pure_and_undo_restores_exactly(network: Network, data: st.DataObject) -> None:
     """Undo is the network before; no later edit can have touched it."""
@@ -137,7 +138,7 @@ def test_edits_are_pure_and_undo_restores_exactly(network: Network, data: st.Dat
         assert [row.output for row in analyse(state).rows] == [row.output for row in rows]
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(networks(), st.data())
 def test_edits_have_inverses(network: Network, data: st.DataObject) -> None:
     index = data.draw(st.integers(0, len(network.layers) - 1))
@@ -154,7 +155,7 @@ def test_edits_have_inverses(network: Network, data: st.DataObject) -> None:
         assert network.remove(index).insert(index, layer) == network
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(networks(), st.data())
 def test_a_layer_moves_within_its_branch(network: Network, data: st.DataObject) -> None:
     """It moves exactly where all layers between are one after the other, and moves back."""
@@ -179,7 +180,7 @@ def test_a_layer_moves_within_its_branch(network: Network, data: st.DataObject) 
 
 
 @given(networks(), st.data())
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_names_stay_unique(network: Network, data: st.DataObject) -> None:
     for _ in range(4):
         alone = [index for index, read in enumerate(network.sources) if len(read) == 1]

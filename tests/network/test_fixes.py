@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from alexplore.core.settings import LARGEST
@@ -14,13 +14,14 @@ from alexplore.network.graph import Network, read_network
 from alexplore.network.shape_inference import shapes_until
 from alexplore.network.shapes import ShapeError
 from alexplore.presets.library import load_preset
+from tests.support.examples import examples
 from tests.support.networks import convolutions, linears, maps, networks, paddings, pools, sizes
 
 PAPER = load_preset("paper").network
 ALEXNET_FC6 = PAPER.change(PAPER.index("fc6"), {"in_features": 9216})
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(networks())
 def test_every_proposal_fixes_the_layer(network: Network) -> None:
     """Each of several broken layers has its own, and no layer that stays above it is broken by it."""
@@ -67,7 +68,7 @@ def faulty(draw: st.DrawFn) -> Network:
 CONV = {"type": "conv2d", "out_channels": 6, "kernel_size": 3, "padding": 1}
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(faulty())
 def test_nothing_is_removed_that_settings_can_mend(network: Network) -> None:
     """Some place, channels, groups and window suit every map: so whatever is wrong with a layer, it can stay."""
@@ -80,7 +81,7 @@ def test_nothing_is_removed_that_settings_can_mend(network: Network) -> None:
         assert broken.layer.name in [row.layer.name for row in mended.computed], fix.text
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(faulty())
 def test_no_change_of_a_proposal_is_needless(network: Network) -> None:
     """Each setting of the layer that one changes, changed back by itself, breaks the layer again."""
@@ -97,7 +98,7 @@ def test_no_change_of_a_proposal_is_needless(network: Network) -> None:
                 assert not reads(back, position), (fix.text, key)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(networks())
 def test_what_depends_on_a_broken_layer_is_empty_and_all_else_stays(network: Network) -> None:
     analysis = analyse(network)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from torch import Tensor
 
 from alexplore.network.analysis import analyse
@@ -14,6 +14,7 @@ from alexplore.network.graph import Network
 from alexplore.presets.library import load_preset, shipped_names
 from alexplore.presets.recipe import Recipe
 from alexplore.training.model.build import build
+from tests.support.examples import examples
 from tests.support.memory import kept_bytes
 from tests.support.networks import networks, presets_to_run
 
@@ -86,7 +87,7 @@ def test_frozen_layers_have_no_gradients_and_keep_nothing_before_the_first_that_
     assert memory.activations == pytest.approx(kept, rel=0.05)
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(networks(working=True))
 def test_activations_of_any_network(network: Network) -> None:
     """Within an eighth, or a few numbers: tiny networks show what large ones hide."""

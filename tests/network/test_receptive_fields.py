@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -15,6 +15,7 @@ from alexplore.network.layers import LAYER_TYPES
 from alexplore.network.row import Row
 from alexplore.network.shapes import Shape
 from alexplore.presets.library import load_preset
+from tests.support.examples import examples
 from tests.support.layers import Case
 from tests.support.networks import Entry
 
@@ -49,7 +50,7 @@ def reach(gradient: Tensor) -> tuple[int, int]:
     return int(seen[0]), int(seen[-1])
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.lists(windows, min_size=1, max_size=4))
 def test_an_output_sees_its_receptive_field(layers: list[Entry]) -> None:
     size = (150, 140)
@@ -71,7 +72,7 @@ def test_an_output_sees_its_receptive_field(layers: list[Entry]) -> None:
             assert reach(seen) == (first, last)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(windows, st.integers(8, 30), st.integers(8, 30))
 def test_border_that_no_window_reaches(layer: Entry, height: int, width: int) -> None:
     image = torch.ones(1, 1, height, width, requires_grad=True)

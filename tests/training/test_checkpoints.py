@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -128,17 +131,69 @@ def test_dying_at_any_rename_leaves_one_to_go_on_from(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "last", "previous"]
 
 
-def test_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Let the system refuse to write more to a file, as it does when the disk is full."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.parametrize("large", ["weights", "state"])
+def test_full_disk_leaves_what_was_there(tmp_path: Path, large: str) -> None:
     checkpoint.save(tmp_path, weights(1), state(1), step=1)
-
-    def full(path: Path, content: bytes) -> str:
-        raise OSError(28, "No space left on device", str(path))
-
-    monkeypatch.setattr(checkpoint, "_write", full)
-    with pytest.raises(CheckpointError, match=r"model.safetensors: No space left on device"):
-        checkpoint.save(tmp_path, weights(2), state(2), step=2)
+    many = {"large": torch.zeros(200_000)}
+    new_weights = many if large == "weights" else weights(2)
+    new_state = {"optimizer": many} if large == "state" else state(2)
+    with files_of_at_most(100_000), pytest.raises(CheckpointError, match="File too large"):
+        checkpoint.save(tmp_path, new_weights, new_state, step=2)
     assert [path.name for path in tmp_path.iterdir()] == ["last"]
     assert checkpoint.read(tmp_path / "last").manifest["step"] == 1
+    checkpoint.save(tmp_path, new_weights, new_state, step=3)
+    assert checkpoint.read(tmp_path / "last").manifest["step"] == 3
+
+
+MEMORY = """
+import re, resource, sys
+from pathlib import Path
+import torch
+from alexplore.training import checkpoint
+
+MIB = 2**20
+
+def anonymous():
+    # Memory that is not mapped from a file.
+    return int(re.search(r"RssAnon:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+folder = Path(sys.argv[1])
+small = {"a": torch.ones(3)}
+checkpoint.save(folder, small, {"optimizer": small}, step=0)  # imports what saving and reading need
+checkpoint.read(folder / "last")
+weights, state = {"a": torch.ones(200 * MIB // 4)}, {"optimizer": {"m": torch.ones(200 * MIB // 4)}}
+before = peak()
+checkpoint.save(folder, weights, state, step=1)
+print("saving took", peak() - before)
+before = anonymous()
+read = checkpoint.read(folder / "last")
+print("reading took", anonymous() - before)
+assert torch.equal(read.weights["a"], weights["a"]) and torch.equal(read.state["optimizer"]["m"], weights["a"])
+"""
+
+
+@pytest.mark.usefixtures("heavy")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux to measure memory")
+def test_saving_and_reading_take_no_second_copy_of_the_tensors(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", MEMORY, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    taken = [float(line.split()[-1]) for line in done.stdout.splitlines()]
+    assert len(taken) == 2
+    assert max(taken) < 50, done.stdout  # MiB, with 200 MiB of weights and as many of optimizer state
 
 
 @pytest.mark.parametrize("name", ["last", "previous", "best"])
@@ -174,10 +229,10 @@ def test_weights_alone_from_any_file(tmp_path: Path) -> None:
     for path, value in (("last", 1), ("last/model.safetensors", 1), ("two.pth", 2), ("lightning.ckpt", 4)):
         assert torch.equal(checkpoint.read_weights(tmp_path / path)["conv1.bias"], weights(value)["conv1.bias"])
     for path, said in (
-        ("three.pt", "holds no state_dict"),
+        ("three.pt", "contains no state_dict"),
         ("four.safetensors", "can't be read"),
         ("no.pt", "No such"),
-        ("model.pt", r"holds other things than tensors; save the model's state_dict\(\)$"),
+        ("model.pt", r"contains other things than tensors; save the model's state_dict\(\)$"),
         ("empty.pt", "can't be read"),
         ("text.pt", "(can't be read|other things)"),
     ):

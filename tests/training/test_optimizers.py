@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.optim import lr_scheduler
@@ -18,6 +18,7 @@ from alexplore.presets.optimizers import OPTIMIZERS
 from alexplore.presets.recipe import Recipe
 from alexplore.presets.schedules import Plateau, learning_rate
 from alexplore.training.optim import FACTORIES, make_optimizer, set_learning_rate, update
+from tests.support.examples import examples
 
 
 def model() -> nn.Module:
@@ -192,7 +193,7 @@ def test_warmup_rises_linearly_and_the_cosine_begins_behind_it() -> None:
     assert found[STEPS:] == pytest.approx(expected)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.lists(st.sampled_from([0.1, 0.2, 0.3, 0.4]), min_size=1, max_size=30), st.integers(0, 3), st.integers(0, 3))
 def test_plateau_is_pytorch_reduce_on_plateau(errors: list[float], patience: int, reductions: int) -> None:
     recipe = Recipe(lr=1.0, schedule="plateau", gamma=0.1, patience=patience, reductions=reductions)

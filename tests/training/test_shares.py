@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from alexplore.training.metrics import record_interval, recorded
 from alexplore.training.parallel.ranks import Ranks
 from alexplore.training.randomness import epoch_order, seed_for
+from tests.support.examples import examples
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.integers(0, 60), st.integers(1, 20), st.integers(1, 6))
 def test_every_batch_is_shared_whole_and_evenly(count: int, batch: int, size: int) -> None:
     order = torch.randperm(count)
@@ -45,7 +46,7 @@ def test_seeds_differ_by_purpose_and_position() -> None:
     assert all(0 <= seed < 2**63 for seed in seeds)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.integers(1, 10**9), st.integers(1, 512), st.integers(1, 20_000))
 def test_lines_are_neither_too_many_nor_too_few(macs: int, batch: int, steps: int) -> None:
     interval = record_interval(macs, batch, steps)

@@ -12,7 +12,9 @@ import psutil
 import pytest
 import torch
 
+from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network
+from alexplore.presets.library import load_preset
 from alexplore.runs.control import request, wait_for_answer
 from alexplore.runs.reconfigure import change_run
 from alexplore.runs.status import is_locked, read_status
@@ -158,6 +160,20 @@ def test_more_processes_than_fit_into_memory_are_refused(make_run: MakeRun, monk
     check_memory(config, 27)
     with pytest.raises(UsageError):
         check_memory(config, 28)
+
+
+def test_the_copies_that_towers_save_are_counted(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To save a checkpoint, each of two ranks collects the weights and the momentum of the whole network."""
+    network = load_preset("paper").network
+    config = make_run(network=network, parallel="towers", optimizer="sgd", momentum=0.9, batch_size=1).config()
+    megabytes = 4 * analyse(network).totals.params / 1e6
+    kept = 3 * megabytes / 2  # weights, gradients and momentum of a tower
+    least = 2 * (300 + kept + 2 * megabytes)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=int(least * 1e6)))
+    with pytest.raises(UsageError, match="for 2 processes"):
+        check_memory(config, 2)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=int(least * 1.1e6)))
+    check_memory(config, 2)
 
 
 def test_a_run_that_is_done_has_nothing_left_to_do(make_run: MakeRun) -> None:

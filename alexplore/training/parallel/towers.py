@@ -20,7 +20,7 @@ from alexplore.network.calls import Call
 from alexplore.network.graph import Network
 from alexplore.network.layers.base import Layer, Unsupported
 from alexplore.network.shapes import Shape, Shapes
-from alexplore.training.checkpoint import load_slots
+from alexplore.training.checkpoint import load_optimizer_state
 from alexplore.training.errors import UsageError
 from alexplore.training.model.build import Model, build, build_layer
 
@@ -215,7 +215,7 @@ class TowerState:
             index: {key: self._own(names[index], value) if value.dim() else value for key, value in slot.items()}
             for index, slot in state["state"].items()
         }
-        load_slots(optimizer, {**state, "state": slots})
+        load_optimizer_state(optimizer, {**state, "state": slots})
 
     def _split(self, name: str, value: Tensor) -> bool:
         layer = name.partition(".")[0]

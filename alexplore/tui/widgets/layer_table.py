@@ -69,7 +69,7 @@ def _jumps(row: Row) -> tuple[int, int]:
 COLUMNS = (
     Column("#", 4, 0, lambda row: str(row.index)),
     Column("layer", 9, 0, lambda row: row.layer.name, lambda row: row.layer.name, left=True),
-    Column("reads", 16, 3, reads_text, lambda row: row.layer.inputs, left=True),
+    Column("reads", 11, 1, reads_text, lambda row: row.layer.inputs, left=True),
     Column("type", 19, 5, lambda row: row.layer.type, left=True),
     Column("settings", 24, 1, lambda row: _cached_settings(row.layer), lambda row: row.layer, left=True),
     Column("output", 12, 0, lambda row: shape_text(row.output or ()), lambda row: row.output),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -21,6 +21,7 @@ from alexplore.network.layers.adaptive_pool2d import AdaptiveAvgPool2d, Adaptive
 from alexplore.presets.reader import parse_preset
 from alexplore.presets.text import preset_text
 from alexplore.training.model.build import build_layer
+from tests.support.examples import examples
 from tests.support.layer_checks import LAYER_CHECKS, LayerCheck
 from tests.support.layers import Case
 from tests.support.networks import maps, sizes
@@ -55,7 +56,7 @@ def test_other_sizes(check: LayerCheck, cls: type[AdaptivePool2d], output_size: 
     check(Case(cls, {"output_size": output_size}))
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @pytest.mark.parametrize(("cls", "module", "function"), POOLS)
 @given(shape=maps(), output_size=sizes(1, 16) | one_sided)
 def test_parts_of_the_input(

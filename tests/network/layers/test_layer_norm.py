@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -18,6 +18,7 @@ from alexplore.network.layers.layer_norm import LayerNorm
 from alexplore.training.errors import UsageError
 from alexplore.training.model.build import build, build_layer
 from alexplore.training.parallel.towers import place
+from tests.support.examples import examples
 from tests.support.layer_checks import LAYER_CHECKS, LayerCheck
 from tests.support.layers import Case
 from tests.support.memory import kept_bytes
@@ -51,7 +52,7 @@ def test_definition(shape: tuple[int, ...]) -> None:
         torch.testing.assert_close(found[image], (own - own.mean()) / (variance + 0.01).sqrt())
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(maps() | st.lists(st.integers(1, 8), min_size=1, max_size=1), st.booleans(), st.booleans())
 def test_parameters_are_pytorchs(shape: list[int], elementwise_affine: bool, bias: bool) -> None:
     layer = {"type": "layer_norm", "elementwise_affine": elementwise_affine, "bias": bias}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from alexplore.core.settings import SettingError
@@ -18,6 +18,7 @@ from alexplore.network.layers import read_layer
 from alexplore.network.layers.pool2d import MaxPool2d
 from alexplore.presets.reader import parse_preset
 from alexplore.training.model.build import build_layer
+from tests.support.examples import examples
 from tests.support.layer_checks import LAYER_CHECKS, LayerCheck
 from tests.support.layers import Case
 from tests.support.networks import Entry, maps, sizes
@@ -43,7 +44,7 @@ def test_dilated_max_pools(check: LayerCheck, case: dict[str, Any]) -> None:
     check(Case(MaxPool2d, case))
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(
     shape=maps(),
     kernel_size=sizes(1, 4),
@@ -65,7 +66,7 @@ def test_dilated_max_pools_are_pytorchs(shape: list[int], **values: Any) -> None
     assert torch.equal(build_layer(row.layer, row.inputs)(images), expected)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.integers(6, 14), st.integers(1, 3), st.integers(1, 3), st.integers(1, 3))
 def test_same_padding_of_dilated_pools_is_tensorflows(size: int, kernel: int, stride: int, dilation: int) -> None:
     """As many outputs as strides fit, from values that are padded on both sides, more after than before."""
