@@ -63,13 +63,15 @@ class Extra:
 class Saved:
     """What autograd keeps from a layer's forward pass for its backward pass.
 
-    `inputs` and `output` tell whether these are kept; `copied` is the number of values for each image of a copy of the
-    input that is kept in its place. Source: the saved values of PyTorch's derivatives.yaml, for layers as
+    `inputs` and `output` tell whether these are kept, and `factors` whether each input is kept for the gradients of the
+    others, if they have any. `copied` is the number of values for each image of a copy of the input that is kept in its
+    place. Source: the saved values of PyTorch's derivatives.yaml, for layers as
     `alexplore.training.model` builds them.
     """
 
     inputs: bool = False
     output: bool = False
+    factors: bool = False
     copied: int = 0
     extras: tuple[Extra, ...] = ()
 
