@@ -225,8 +225,8 @@ def joined(type_: str, **changes: dict[str, Any]) -> Network:
         (
             joined("add", conv1={"out_channels": 6}),
             [
-                "join adds inputs of one shape, gets conv1 6×8×8, short 4×8×8: set short's out_channels to 6, or conv1's "
-                "out_channels to 4, or insert conv2d out_channels 6 kernel_size 1 between short and join"
+                "join adds inputs of one shape, gets conv1 6×8×8, short 4×8×8: set short's out_channels to 6, "
+                "or conv1's out_channels to 4, or insert conv2d out_channels 6 kernel_size 1 between short and join"
             ],
         ),
         (
