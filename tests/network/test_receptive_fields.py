@@ -229,8 +229,8 @@ def seen_from(
     output: Tensor, place: list[int], image: Tensor, row: Row
 ) -> Iterator[tuple[int, Axis, tuple[int, int] | None]]:
     """Yield along height and width: the place, the axis, and the first and last pixel that the output there sees."""
-    value = output[(0, 0, *place)]
-    (gradient,) = torch.autograd.grad(value, image, retain_graph=True)
+    value = output[(0, slice(None), *place)] if place else output[0, :1]  # all channels, or the first feature
+    (gradient,) = torch.autograd.grad(value.sum(), image, retain_graph=True)
     for axis, at, others in ((row.height, place[:1], (0, 2)), (row.width, place[1:], (0, 1))):
         seen = gradient[0].sum(others)
         yield (at or [0])[0], axis, reach(seen) if seen.any() else None
