@@ -7,23 +7,28 @@ heavy if it uses the fixture `heavy`, itself or through a fixture such as `alexp
 
 from __future__ import annotations
 
-import platform
 import subprocess
+import sys
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from alexplore.network.graph import Network, read_network
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import DataSource, Hardware, RunConfig
+from tests.support.examples import ALL
 from tests.support.golden import Golden, check_golden, update_golden
 from tests.support.networks import TINY, TINY_PRESET
 from tests.support.processes import Alexplore, run_alexplore
 
 ROOT = Path(__file__).parent
+PACKAGE = ROOT.parent / "alexplore"
 HEAVY_FOLDERS = {"end_to_end"}
 
-platform.processor()  # starts `uname` once; later in a test, where Keras asks for it, a process would be refused
+settings.register_profile("quarter", max_examples=ALL // 4)  # of the examples of each test, in `make check`
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -48,13 +53,21 @@ def heavy() -> None:
 
 @pytest.fixture(autouse=True)
 def no_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fail a test that starts a process though it is not marked as heavy."""
-    if request.node.get_closest_marker("heavy") is None:
+    """Fail a test that is not heavy if it, or alexplore, starts a process. Libraries may: Keras asks `uname`."""
+    if request.node.get_closest_marker("heavy") is not None:
+        return
+    start: Any = subprocess.Popen.__init__
 
-        def refuse(process: object, command: object, *_: object, **__: object) -> None:
+    def refuse(process: object, command: object, *arguments: object, **options: object) -> None:
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and frame.f_code.co_filename == subprocess.__file__:
+            frame = frame.f_back
+        caller = Path(frame.f_code.co_filename) if frame else ROOT
+        if any(caller.is_relative_to(folder) for folder in (ROOT, PACKAGE)):
             pytest.fail(f'starts {command}: give the test @pytest.mark.usefixtures("heavy")')
+        start(process, command, *arguments, **options)
 
-        monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
+    monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
 
 
 @pytest.fixture

@@ -29,11 +29,11 @@ class LazyCommands(TyperGroup):
     """Finds commands in their modules: a function, or an `app` with commands of its own."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """All names, in the order of the help."""
+        """Return all names, in the order of the help."""
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command of that name; None where there is none."""
+        """Return the command of that name; None where there is none."""
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f"alexplore.cli.{COMMANDS[cmd_name]}")

@@ -20,17 +20,17 @@ UNBOUNDED = 10**6  # characters of a line in a file or a pipe, where nothing say
 
 
 def complain(message: str) -> None:
-    """One message about what went wrong."""
+    """Print one message about what went wrong to stderr."""
     typer.secho(f"error: {message}", fg="red", err=True)
 
 
 def narrate(message: str) -> None:
-    """What is going on, for the person waiting."""
+    """Print what is going on to stderr."""
     typer.echo(message, err=True)
 
 
 def console() -> Console:
-    """For stdout: as wide as the terminal, where lines break between words; where there is none, they don't break."""
+    """Return a console for stdout: as wide as the terminal; without one, lines do not break."""
     from rich.console import Console
 
     size = None if sys.stdout and sys.stdout.isatty() else UNBOUNDED
@@ -38,7 +38,7 @@ def console() -> Console:
 
 
 def deliver(content: str, file: Path | None) -> None:
-    """Write to the file that was asked for, or to stdout."""
+    """Write to a file, or to stdout if there is none."""
     if file is None:
         typer.echo(content, nl=False)
         return
@@ -50,7 +50,7 @@ def deliver(content: str, file: Path | None) -> None:
 
 
 def print_anything() -> None:
-    """Let every character be printed: a file or a pipe is UTF-8 whatever the locale, as files that we write are.
+    """Let every character be printed: a file or a pipe is UTF-8 whatever the locale.
 
     A terminal has its own encoding, and shows `?` for what that lacks. Processes that print for us do alike.
     """

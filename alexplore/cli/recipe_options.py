@@ -10,7 +10,7 @@ from alexplore.presets.recipe import Recipe, parse_assignments
 
 
 def recipe_changes(options: Mapping[str, Any], assignments: Sequence[str] | None) -> dict[str, Any]:
-    """What the options that were given, and --set, say of a recipe.
+    """Return the changes to a recipe from the options that were given and from --set.
 
     Raises:
         SettingError: a key is given twice, has no value, or is not of the form training.KEY=VALUE.

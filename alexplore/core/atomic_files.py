@@ -42,7 +42,7 @@ def fsync_folder(folder: Path) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The JSON object in a file, or None where there is no file or it holds no whole object."""
+    """Return the JSON object in a file, or None where there is no file or no whole object in it."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 
 def count_text(count: int) -> str:
-    """34,944; a dash for none."""
+    """Return a count with thousands' commas: 34,944; a dash for zero."""
     return f"{count:,}" if count else "–"
 
 
 def short_count(count: float) -> str:
-    """724.4M: four digits and a thousands' letter."""
+    """Return a count in four digits and a letter: 724.4M."""
     for divisor, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(count) >= divisor * 0.99995:
             return f"{count / divisor:.1f}{letter}"
@@ -17,7 +17,7 @@ def short_count(count: float) -> str:
 
 
 def bytes_text(count: int) -> str:
-    """233 MiB: bytes in units of 1024."""
+    """Return bytes in units of 1024: 233 MiB."""
     size = float(count)
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
         if size < 1024 or unit == "TiB":
@@ -27,7 +27,7 @@ def bytes_text(count: int) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """1:02:03, or 4:05, or 12.3 s."""
+    """Return a duration as 1:02:03, 4:05 or 12.3 s."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -37,7 +37,7 @@ LARGEST = 2**31 - 1  # what PyTorch takes for a size, and small enough for every
 
 
 def integer(minimum: int, maximum: int | None = None) -> Kind[int]:
-    """Whole numbers from `minimum` to `maximum`, both included; without a maximum, to `LARGEST`."""
+    """Return the kind of whole numbers from `minimum` to `maximum`, both included; to `LARGEST` without a maximum."""
 
     def parse(value: Any) -> int:
         if maximum is None:
@@ -50,7 +50,7 @@ def integer(minimum: int, maximum: int | None = None) -> Kind[int]:
 
 
 def number(minimum: float, maximum: float | None = None, *, above: bool = False, below: bool = False) -> Kind[float]:
-    """Finite numbers between the bounds; `above` and `below` leave the bound itself out."""
+    """Return the kind of finite numbers between the bounds; `above` and `below` exclude the bound itself."""
 
     def parse(value: Any) -> float:
         if type(value) not in (int, float) or not math.isfinite(value):
@@ -65,7 +65,7 @@ def number(minimum: float, maximum: float | None = None, *, above: bool = False,
 
 
 def numbers() -> Kind[int | float | tuple[int | float, ...]]:
-    """A finite number ≥ 0, or a list of them; whole numbers stay exact."""
+    """Return the kind of finite numbers ≥ 0, and lists of them; whole numbers stay exact."""
 
     def parse(value: Any) -> int | float | tuple[int | float, ...]:
         if isinstance(value, list | tuple):
@@ -76,7 +76,7 @@ def numbers() -> Kind[int | float | tuple[int | float, ...]]:
 
 
 def flag() -> Kind[bool]:
-    """`true` or `false`."""
+    """Return the kind of `true` and `false`."""
 
     def parse(value: Any) -> bool:
         if type(value) is not bool:
@@ -87,7 +87,7 @@ def flag() -> Kind[bool]:
 
 
 def text() -> Kind[str]:
-    """Any non-empty string."""
+    """Return the kind of non-empty strings."""
 
     def parse(value: Any) -> str:
         if not isinstance(value, str) or not value:
@@ -98,7 +98,7 @@ def text() -> Kind[str]:
 
 
 def choice(*names: str) -> Kind[str]:
-    """One of the given words."""
+    """Return the kind of the given words."""
 
     def parse(value: Any) -> str:
         if value not in names or not isinstance(value, str):
@@ -109,7 +109,7 @@ def choice(*names: str) -> Kind[str]:
 
 
 def size(minimum: int) -> Kind[int | tuple[int, int]]:
-    """An integer for both axes, or [height, width]."""
+    """Return the kind of sizes: an integer for both axes, or [height, width]."""
 
     def parse(value: Any) -> int | tuple[int, int]:
         if isinstance(value, list | tuple):
@@ -124,7 +124,7 @@ Padding = int | tuple[int, int] | tuple[int, int, int, int] | str
 
 
 def padding() -> Kind[Padding]:
-    """An integer, [height, width], [left, right, top, bottom], "valid" or "same"."""
+    """Return the kind of paddings: an integer, [height, width], [left, right, top, bottom], "valid" or "same"."""
 
     def parse(value: Any) -> Padding:
         if isinstance(value, str):
@@ -143,7 +143,7 @@ def padding() -> Kind[Padding]:
 
 
 def layer_names(minimum: int = 1, maximum: int | None = None) -> Kind[tuple[str, ...]]:
-    """A list of layer names, from `minimum` to `maximum` of them."""
+    """Return the kind of lists of `minimum` to `maximum` layer names."""
 
     def parse(value: Any) -> tuple[str, ...]:
         if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
@@ -157,7 +157,7 @@ def layer_names(minimum: int = 1, maximum: int | None = None) -> Kind[tuple[str,
 
 
 def table(cls: type[T]) -> Kind[T]:
-    """A table of settings of its own, such as `init = { std = 0.01, bias = 1 }`."""
+    """Return the kind of tables with settings of their own, such as `init = { std = 0.01, bias = 1 }`."""
     keys = ", ".join(field.name for field in dataclasses.fields(cls))  # type: ignore[arg-type]
 
     def parse(value: Any) -> T:
@@ -171,7 +171,7 @@ def table(cls: type[T]) -> Kind[T]:
 
 
 def optional(kind: Kind[T]) -> Kind[T | None]:
-    """A setting that may be left out."""
+    """Return the kind of settings that may be left out."""
     return Kind(kind.allowed, lambda value: None if value is None else kind.parse(value), kind.choices)
 
 
@@ -185,12 +185,12 @@ def setting(kind: Kind[T], default: Any = MISSING, doc: str = "", brief: str | N
 
 
 def setting_fields(cls: type) -> dict[str, dataclasses.Field[Any]]:
-    """The settings of a class by name, in the order they are declared."""
+    """Return the settings of a class by name, in the order in which they are declared."""
     return {field.name: field for field in dataclasses.fields(cls) if "kind" in field.metadata}
 
 
 def read_settings(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Check `values` against the settings of `cls` and give them back as its fields hold them.
+    """Check `values` against the settings of `cls` and return them as its fields hold them.
 
     Raises:
         SettingError: an unknown key (with the nearest known one), a value that is not allowed, or one that is missing.
@@ -216,7 +216,7 @@ def read_value(key: str, kind: Kind[T], value: Any) -> T:
 
 
 def settings_of(instance: object, *, defaults: bool = True) -> dict[str, Any]:
-    """The settings of an instance as TOML and JSON hold them: tuples as lists, settings left out skipped.
+    """Return the settings of an instance as TOML and JSON hold them: tuples as lists, without those that are None.
 
     With `defaults=False` those that have their default value are skipped too.
     """
@@ -229,7 +229,7 @@ def settings_of(instance: object, *, defaults: bool = True) -> dict[str, Any]:
 
 
 def parse_text(text: str) -> Any:
-    """A value as a person types it, with TOML's grammar; a bare word is a string, nothing is None."""
+    """Return a value that a person typed, by TOML's grammar; a bare word is a string, an empty text is None."""
     text = text.strip()
     if not text:
         return None
@@ -242,7 +242,7 @@ def parse_text(text: str) -> Any:
 
 
 def toml_text(value: Any) -> str:
-    """A value as TOML writes it, for messages and editors; the inverse of `parse_text`."""
+    """Return a value as TOML writes it, for messages and editors; the inverse of `parse_text`."""
     value = _plain(value)
     match value:
         case None:
@@ -260,7 +260,7 @@ def toml_text(value: Any) -> str:
 
 
 def found_text(value: Any) -> str:
-    """A value as TOML writes it, cut short, for messages."""
+    """Return a value as TOML writes it, cut short, for messages."""
     try:
         words = toml_text(value)
     except ValueError:
@@ -274,7 +274,7 @@ LONGEST_FOUND = 80
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The end of a sentence: `; did you mean …?` with the nearest known words, or a full stop."""
+    """Return the end of a sentence: `; did you mean …?` with the nearest known words, or a full stop."""
     import difflib  # only when something went wrong
 
     close = difflib.get_close_matches(word, list(known), n=3, cutoff=0.55)
@@ -290,7 +290,7 @@ def _plain(value: Any) -> Any:
 
 
 def _quoted(text: str) -> str:
-    """A TOML basic string; its escapes are JSON's, and DEL's besides."""
+    """Return a TOML basic string; its escapes are those of JSON, and that of DEL."""
     import json
 
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -12,7 +12,7 @@ from alexplore.presets.text import preset_values
 
 
 def export(preset: Preset, analysis: Analysis) -> str:
-    """What the preset file says under the file's own keys, and what follows from it under `analysis`.
+    """Return the preset under its file's own keys, and all numbers under `analysis`.
 
     `published` has ours, whether it is confirmed, and the reason beside each number.
     """

@@ -12,7 +12,7 @@ from alexplore.presets.preset import Preset
 
 
 def export(preset: Preset, analysis: Analysis) -> str:
-    """The text of a chart, from the input at the top to the last layer."""
+    """Return the text of a chart, from the input at the top to the last layer."""
     towers = analysis.network.towers
     split = all(row.output is None or row.output[0] % towers == 0 for row in analysis.rows)
     return "\n".join(["flowchart TD", *_lines(preset, analysis, towers if split else 1)]) + "\n"
@@ -48,5 +48,5 @@ def _label(row: Row, towers: int) -> str:
 
 
 def _text(text: str) -> str:
-    """A text inside a quoted label."""
+    """Return a text as it is written inside a quoted label."""
     return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace("\n", " ")

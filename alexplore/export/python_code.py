@@ -20,14 +20,14 @@ WIDTH = 88  # ruff's and black's default
 
 
 def class_name(preset: Preset) -> str:
-    """`PaperRelease` for paper-release."""
+    """Return the name of a preset's class: `PaperRelease` for paper-release."""
     words = re.findall(r"[A-Za-z0-9]+", preset.name)
     name = "".join(word[0].upper() + word[1:] for word in words) or "Network"
     return name if name[0].isalpha() and name not in TAKEN else f"Net{name}"
 
 
 def heading(preset: Preset, rows: tuple[Row, ...], to: str) -> str:
-    """The docstring of an exported module."""
+    """Return the docstring of an exported module."""
     output = rows[-1].output if rows else preset.network.input
     lines = [
         f"{_plain(preset.title or preset.name)}, {shape_text(preset.network.input)} to {shape_text(output or ())}.",
@@ -98,12 +98,12 @@ def _literal(value: Any) -> str:
 
 
 def quoted(text: str) -> str:
-    """A Python string in double quotes."""
+    """Return a Python string in double quotes."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _plain(text: str) -> str:
-    """A text that can stand in a docstring."""
+    """Return a text without what can't stand in a docstring."""
     printable = "".join(character if character.isprintable() else " " for character in text)
     return " ".join(printable.replace("\\", "/").replace('"""', "'").split()).rstrip('."')
 

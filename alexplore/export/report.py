@@ -88,7 +88,7 @@ def _number_text(value: Value, nothing: str = NOTHING) -> str:
     """Return an exact number with thousands' commas, or a shape."""
     if value is None:
         return nothing
-    return "×".join(f"{item:,}" for item in value) if isinstance(value, tuple) else f"{value:,}"
+    return "×".join(map(str, value)) if isinstance(value, tuple) else f"{value:,}"
 
 
 def _settings_text(row: Row) -> str:

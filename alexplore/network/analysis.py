@@ -165,7 +165,7 @@ def _signal(row: Row, read: tuple[Signal, ...]) -> Signal:
         return Signal(row.output, row.height, row.width, *seen, windows, split)
     if len(row.output) == 3:
         return Signal(row.output, row.height, row.width, row.height, row.width, None, split)
-    whole = union(signal.whole_height for signal in read), union(signal.whole_width for signal in read)
+    whole = union([signal.whole_height for signal in read]), union([signal.whole_width for signal in read])
     flattened = {signal.flattened for signal in read}
     return Signal(row.output, row.height, row.width, *whole, flattened.pop() if len(flattened) == 1 else None, split)
 
@@ -218,7 +218,8 @@ def _broken_row(network: Network, position: int, inputs: Shapes, error: ShapeErr
 def _receptive_field(layer: Layer, inputs: Shapes, read: tuple[Signal, ...]) -> tuple[Axis, Axis, Windows | None]:
     """Return what one output sees of the network's input, and the windows through which it reads the layer's input."""
     if len(read) > 1:
-        return union(signal.height for signal in read), union(signal.width for signal in read), None
+        heights, widths = [signal.height for signal in read], [signal.width for signal in read]
+        return union(heights, _moving(heights, inputs, 1)), union(widths, _moving(widths, inputs, 2)), None
     (signal,) = read
     reads_vector = layer.reads_whole_vector and len(inputs[0]) == 1
     windows = signal.flattened if reads_vector else layer.windows(inputs)
@@ -227,6 +228,11 @@ def _receptive_field(layer: Layer, inputs: Shapes, read: tuple[Signal, ...]) -> 
     if reads_vector:
         return signal.whole_height, signal.whole_width, None
     return signal.height, signal.width, None
+
+
+def _moving(axes: list[Axis], inputs: Shapes, dimension: int) -> list[Axis]:
+    """Return the axes of the inputs that are not broadcast along a dimension of a map."""
+    return [axis for axis, shape in zip(axes, inputs, strict=True) if len(shape) == 3 and shape[dimension] > 1]
 
 
 def _exchange_bytes(network: Network, layer: Layer, read: tuple[Signal, ...]) -> int:

@@ -1,7 +1,7 @@
 """Two networks side by side: which layers correspond to each other, and what differs.
 
-Layers are aligned so that as many as possible, and as like as possible, stand beside each other in order: the classic
-longest-common-subsequence recurrence, with a score for how like two layers are in place of equality.
+Layers are aligned so that as many as possible, and as similar as possible, are paired in order: the classic
+longest-common-subsequence recurrence, with a score for how similar two layers are in place of equality.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def _with_inputs(pairs: Iterable[Pair], a: Network, b: Network) -> Iterator[Pair
 
 
 def _align(a: tuple[Row, ...], b: tuple[Row, ...]) -> Iterator[Pair]:
-    """Pairs in order: those that begin alike, those that end alike, and what scores best between."""
+    """Yield the pairs in order: equal layers at the start and the end, and the best alignment between."""
     begin = sum(1 for _ in takewhile(_alike, zip(a, b, strict=False)))
     a_rest, b_rest = a[begin:], b[begin:]
     end = sum(1 for _ in takewhile(_alike, zip(reversed(a_rest), reversed(b_rest), strict=False)))
@@ -134,16 +134,16 @@ def _alike(pair: tuple[Row, Row]) -> bool:
 
 
 def _align_by_score(a: tuple[Row, ...], b: tuple[Row, ...]) -> Iterator[Pair]:
-    """The pairs with the highest sum of likenesses; `best[i][j]` is that sum for a from i and b from j."""
-    likeness = [[_likeness(left.layer, right.layer) for right in b] for left in a]
+    """Yield the pairs with the highest sum of scores; `best[i][j]` is that sum for a from i and b from j."""
+    similarity = [[_similarity(left.layer, right.layer) for right in b] for left in a]
     best = [[0] * (len(b) + 1) for _ in range(len(a) + 1)]
     for i in reversed(range(len(a))):
         for j in reversed(range(len(b))):
-            together = best[i + 1][j + 1] + likeness[i][j] if likeness[i][j] else 0
+            together = best[i + 1][j + 1] + similarity[i][j] if similarity[i][j] else 0
             best[i][j] = max(together, best[i + 1][j], best[i][j + 1])
     i = j = 0
     while i < len(a) and j < len(b):
-        if likeness[i][j] and best[i][j] == best[i + 1][j + 1] + likeness[i][j]:
+        if similarity[i][j] and best[i][j] == best[i + 1][j + 1] + similarity[i][j]:
             yield Pair(a[i], b[j])
             i, j = i + 1, j + 1
         elif best[i][j] == best[i + 1][j]:
@@ -156,8 +156,8 @@ def _align_by_score(a: tuple[Row, ...], b: tuple[Row, ...]) -> Iterator[Pair]:
     yield from (Pair(None, row) for row in b[j:])
 
 
-def _likeness(a: Layer, b: Layer) -> int:
-    """How well two layers answer to each other; 0 where they don't at all.
+def _similarity(a: Layer, b: Layer) -> int:
+    """Return how well two layers correspond to each other; 0 where they don't at all.
 
     The same type, or at least the same role, is what counts; a layer with weights weighs more than the small ones
     around it, and the same name decides between layers that are otherwise alike.

@@ -17,8 +17,8 @@ from alexplore.network.layers import read_layer
 from alexplore.network.layers.base import Layer
 from alexplore.network.layers.sliding import Sliding
 from alexplore.network.row import Fix
-from alexplore.network.shape_inference import shapes_until
-from alexplore.network.shapes import ShapeError, Shapes, shape_text
+from alexplore.network.shape_inference import known_shapes
+from alexplore.network.shapes import Shape, ShapeError, Shapes, shape_text
 from alexplore.network.windows import Window, Windows
 
 MOST_CHANGES = 4
@@ -29,12 +29,16 @@ LARGEST_INPUT = 1 << 14
 
 
 class _State(NamedTuple):
-    """A network on the way to being fixed: the layer called `name` gets `inputs`, after the changes in `texts`."""
+    """A network on the way to being fixed: the layer called `name` gets `inputs`, after the changes in `texts`.
+
+    `unknown` are the layers above it, in other branches, whose output is not known: they are broken, or depend on one.
+    """
 
     network: Network
     name: str
     position: int
     inputs: Shapes
+    unknown: frozenset[str]
     texts: tuple[str, ...] = ()
 
     @property
@@ -52,17 +56,19 @@ class _State(NamedTuple):
         return None
 
     def after(self, change: Change) -> _State | None:
-        """Return the state after one more change; None where it can't be made, or breaks a layer before this one."""
+        """Return the state after one more change; None where it can't be made, or breaks a layer above this one."""
         try:
             text, network = _apply(self, change)
-            position = network.index(self.name)
-            inputs = self._inputs_in(network, position)
-        except (SettingError, ShapeError, _NoSuchChange):
+        except (SettingError, _NoSuchChange):
             return None
-        return _State(network, self.name, position, inputs, (*self.texts, text))
+        position = network.index(self.name)
+        inputs = self._inputs_in(network, position)
+        if inputs is None:
+            return None
+        return self._replace(network=network, position=position, inputs=inputs, texts=(*self.texts, text))
 
-    def _inputs_in(self, network: Network, position: int) -> Shapes:
-        """Return the shapes that the layer gets in a changed network."""
+    def _inputs_in(self, network: Network, position: int) -> Shapes | None:
+        """Return the shapes that the layer gets in a changed network, None where a layer above it broke."""
         if (
             position == self.position
             and network.input == self.network.input
@@ -70,8 +76,11 @@ class _State(NamedTuple):
             and network.sources[position] == self.network.sources[position]
         ):
             return self.inputs
-        shapes = shapes_until(network, position)
-        return tuple(shapes[source - IMAGE] for source in network.sources[position])
+        shapes = known_shapes(network, position)
+        if not _unknown(network, shapes) <= self.unknown:
+            return None
+        read = (shapes[source - IMAGE] for source in network.sources[position])
+        return tuple(shape for shape in read if shape is not None)
 
 
 class _NoSuchChange(Exception):
@@ -85,7 +94,8 @@ def find_fixes(network: Network, position: int, inputs: Shapes) -> tuple[Fix, ..
     will do, and all together are no longer than a line can be read. Where none will do, the layer's removal is
     proposed, if the network stays whole without it.
     """
-    broken = _State(network, network.layers[position].name, position, inputs)
+    unknown = _unknown(network, known_shapes(network, position))
+    broken = _State(network, network.layers[position].name, position, inputs, unknown)
     for count in range(1, MOST_CHANGES + 1):
         fixed = tuple(islice(_fixed(broken, count), MOST_CHANGES // count))
         if fixed:
@@ -94,6 +104,11 @@ def find_fixes(network: Network, position: int, inputs: Shapes) -> tuple[Fix, ..
         return (Fix(f"remove {broken.name}", network.remove(position)),)
     except SettingError:
         return ()
+
+
+def _unknown(network: Network, shapes: list[Shape | None]) -> frozenset[str]:
+    """Return the names of the layers whose output has no shape; `shapes` are those of `known_shapes`."""
+    return frozenset(layer.name for layer, shape in zip(network.layers, shapes[1:], strict=False) if shape is None)
 
 
 def fixes_text(fixes: tuple[Fix, ...]) -> str:
@@ -157,7 +172,9 @@ def _produce(network: Network, source: int, wanted: int) -> tuple[str, Network]:
     while source != IMAGE and network.layers[source].produces is None:
         layer = network.layers[source]
         if layer.type == "flatten":
-            flattened = shapes_until(network, source)[network.sources[source][0] - IMAGE]
+            flattened = known_shapes(network, source)[network.sources[source][0] - IMAGE]
+            if flattened is None:
+                raise _NoSuchChange
             return _resize(network, source, partial(_values, flattened[0]), wanted)
         if len(network.sources[source]) > 1:
             raise _NoSuchChange

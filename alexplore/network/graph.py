@@ -124,44 +124,50 @@ class Network:
         return self._from_entries(entries)
 
     def remove(self, index: int) -> Network:
-        """Return the network without the layer at `index`; what read it reads its input.
+        """Return the network without the layer at `index`; the layers that read it read its input instead.
 
         Raises:
-            SettingError: it reads several layers, so that some of them would be read by none.
+            SettingError: it joins several layers, so that none of them can stand for it.
         """
         entries = self._entries()
         layer, read = entries.pop(index)
-        if len(read) > 1:
+        if len(set(read)) > 1:
             raise SettingError(
-                f"{layer.name} can't be removed: it joins {' and '.join(read)}. Remove the layers of all branches but "
-                "one first, or read other layers"
+                f"{layer.name} can't be removed: it joins {' and '.join(read)}. Remove all but one of these branches "
+                "first"
             )
         return self._from_entries([(one, _replaced(other, layer.name, read[0])) for one, other in entries])
 
     def duplicate(self, index: int) -> Network:
-        """Return the network with a copy of the layer at `index` behind it.
+        """Return the network with a copy of the layer at `index` behind it, which reads it.
 
         Raises:
-            SettingError: the layer reads several.
+            SettingError: the layer joins several.
         """
         layer = self.layers[index]
         if layer.fewest_inputs > 1:
-            raise SettingError(f"{layer.name} can't be duplicated: it reads {' and '.join(layer.inputs)}")
+            raise SettingError(
+                f"{layer.name} can't be duplicated: it joins {' and '.join(layer.inputs)}, and its copy would have "
+                "nothing to join"
+            )
         return self.insert(index + 1, dataclasses.replace(layer, inputs=()))
 
     def move(self, index: int, to: int) -> Network:
         """Return the network with the layer at `index` at position `to`.
 
         Raises:
-            SettingError: the layers between are not one after the other, each read by the next alone.
+            SettingError: between the two places branches part or join: some layer there does not read just the one
+                before it, or is not read just by the one after it.
         """
+        if index == to:
+            return self
         low, high = min(index, to), max(index, to)
         chained = all(self.sources[position] == (position - 1,) for position in range(low + 1, high + 1))
         alone = all(self.readers[position] == (position + 1,) for position in range(low, high))
         if len(self.sources[low]) > 1 or not (chained and alone):
             raise SettingError(
-                f"{self.layers[index].name} can't be moved there: it moves within its branch alone, from "
-                "where branches part or join to where they next do"
+                f"{self.layers[index].name} can't change places with {self.layers[to].name}: branches part or join "
+                "between them, and a layer moves only within its branch"
             )
         entries = self._entries()
         layers = [layer for layer, _ in entries[low : high + 1]]
@@ -267,6 +273,10 @@ def _resolved(layers: tuple[Layer, ...]) -> Iterator[tuple[int, ...]]:
             raise SettingError(
                 f"layer {layer.name} ({layer.type}): inputs: found {len(layer.inputs)}, allowed: "
                 f"{layer.fewest_inputs} or more layers that it reads"
+            )
+        if layer.most_inputs is not None and len(read) > layer.most_inputs:
+            raise SettingError(
+                f"layer {layer.name} ({layer.type}): inputs: found {len(read)}, allowed: at most {layer.most_inputs}"
             )
         for source in read:
             unread.pop(source, None)

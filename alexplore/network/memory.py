@@ -113,6 +113,10 @@ def kept_tensors(network: Network, rows: Sequence[Row], value_bytes: int) -> Ite
         elif saved.inputs:
             for tensor in read:
                 yield from tensor.keep()
+        elif saved.factors:
+            for position, tensor in enumerate(read):
+                if any(other.differentiable for other in (*read[:position], *read[position + 1 :])):
+                    yield from tensor.keep()
         if saved.output:
             yield from written.keep()
         for extra in saved.extras:

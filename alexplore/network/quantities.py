@@ -50,7 +50,7 @@ class Quantity:
         if not value:
             return NOTHING
         if isinstance(value, tuple):
-            return "×".join(f"{item:,}" for item in value)
+            return "×".join(map(str, value))
         return bytes_text(int(value)) if self.unit == "bytes" else f"{value:,}"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from alexplore.network.windows import Window
@@ -34,13 +34,13 @@ class Axis(NamedTuple):
         return Axis(self.size - (window.extent - 1) * jump, jump, self.start + window.before * jump)
 
 
-def union(axes: Iterable[Axis]) -> Axis:
+def union(axes: Sequence[Axis], moving: Sequence[Axis] = ()) -> Axis:
     """Return the axis that covers all of `axes`: what is seen through several paths.
 
-    Paths whose jumps differ are not aligned; the largest jump is given. Source: Araujo et al. 2019, "Arbitrary
-    computation graphs".
+    `moving` are those of which each output sees other pixels, all if left out: a single value that is broadcast over a
+    map sees the same ones everywhere. Paths whose jumps differ are not aligned; the largest jump is given. Source:
+    Araujo et al. 2019, "Arbitrary computation graphs".
     """
-    axes = tuple(axes)
     start = min(axis.start for axis in axes)
     end = max(axis.start + axis.size for axis in axes)
-    return Axis(end - start, max(axis.jump for axis in axes), start)
+    return Axis(end - start, max(axis.jump for axis in moving or axes), start)

@@ -22,6 +22,19 @@ def shapes_until(network: Network, stop: int) -> list[Shape]:
     return shapes
 
 
+def known_shapes(network: Network, stop: int) -> list[Shape | None]:
+    """Return what `shapes_until` returns, with None for a layer that can't read its input or depends on such a one."""
+    shapes: list[Shape | None] = [network.input]
+    for position in range(stop):
+        read = [shapes[source - IMAGE] for source in network.sources[position]]
+        inputs = tuple(shape for shape in read if shape is not None)
+        try:
+            shapes.append(network.layers[position].output_shape(inputs) if len(inputs) == len(read) else None)
+        except ShapeError:
+            shapes.append(None)
+    return shapes
+
+
 def reads_all(network: Network) -> bool:
     """Return whether every layer can read its input."""
     try:

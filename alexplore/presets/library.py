@@ -16,7 +16,7 @@ from alexplore.presets.reader import read_preset
 
 
 def shipped_folder() -> Path:
-    """Where the presets that come with alexplore are: in the package when installed, beside it in a checkout."""
+    """Return the folder of the shipped presets: in the package when installed, next to it in a checkout."""
     package = Path(__file__).resolve().parents[1]
     inside = package / "presets" / "shipped"
     return inside if inside.is_dir() else package.parent / "presets"
@@ -28,7 +28,7 @@ def is_shipped(preset: Preset) -> bool:
 
 
 def user_folder() -> Path:
-    """Where a person's own presets are kept."""
+    """Return the folder of the user's own presets."""
     import platformdirs
 
     return platformdirs.user_config_path("alexplore") / "presets"
@@ -36,12 +36,12 @@ def user_folder() -> Path:
 
 @cache
 def shipped_names() -> tuple[str, ...]:
-    """The names of the shipped presets."""
+    """Return the names of the shipped presets."""
     return tuple(sorted(path.stem for path in shipped_folder().glob("*.toml")))
 
 
 def user_paths() -> list[Path]:
-    """The files in the user's folder, those with a shipped name too."""
+    """Return the preset files in the user's folder, also those with a shipped name."""
     folder = user_folder()
     try:
         return sorted(folder.glob("*.toml"))
@@ -50,7 +50,7 @@ def user_paths() -> list[Path]:
 
 
 def find_preset(name_or_path: str) -> Path:
-    """The file of a preset.
+    """Return the file of a preset.
 
     Raises:
         PresetError: there is none of that name, or a user's file has a shipped name.
@@ -73,7 +73,7 @@ def find_preset(name_or_path: str) -> Path:
 
 
 def preset_family(path: Path) -> str:
-    """The family that a preset file names before its layers; "other" where it names none or can't be read."""
+    """Return the family that a preset file names; "other" where it names none or can't be read."""
     try:
         head = path.read_text(encoding="utf-8-sig").partition("\nlayers")[0]
         return str(tomllib.loads(head).get("family", "other"))

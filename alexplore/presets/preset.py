@@ -34,16 +34,16 @@ class Preset:
     path: Path | None = None
 
     def with_network(self, network: Network) -> Preset:
-        """With an edited network: published numbers follow a layer that has another name there."""
+        """Return the preset with an edited network; published numbers follow a renamed layer."""
         names = _renamed(self.network, network)
-        taken = set(names.values())  # what was said of a layer that is gone is not said of the one that gets its name
+        taken = set(names.values())  # a number of a layer that is gone is not of the one that gets its name
         published = (one for one in self.published if one.layer not in taken)
         following = (replace(one, layer=names.get(one.layer or "", one.layer)) for one in published)
         return replace(self, network=network, published=tuple(following))
 
 
 def _renamed(before: Network, after: Network) -> dict[str, str]:
-    """New names by old ones, of layers that stand where they stood and are of the type that they were."""
+    """Return new names by old ones, of layers whose position and type stayed the same."""
     if len(before.layers) != len(after.layers):
         return {}
     old_names, new_names = ({layer.name for layer in network.layers} for network in (before, after))

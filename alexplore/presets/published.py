@@ -49,12 +49,12 @@ class Published:
         return value_text(self.value, ", " if self.quantity in MEASURED else "×")
 
     def to_dict(self) -> dict[str, Any]:
-        """One `[[published]]` table."""
+        """Return the number as a `[[published]]` table."""
         return settings_of(self, defaults=False)
 
 
 def read_published(values: Mapping[str, Any]) -> Published:
-    """The inverse of `Published.to_dict`.
+    """Return the published number of one `[[published]]` table.
 
     Raises:
         SettingError: an unknown key, a value that is not allowed, or a quantity that a layer, or a network, has not.
@@ -68,7 +68,7 @@ def read_published(values: Mapping[str, Any]) -> Published:
 
 
 class Checked(NamedTuple):
-    """A published number beside ours. `confirmed` is None where arithmetic can't tell: only training measures it."""
+    """A published number compared with ours; `confirmed` is None where only training can measure it."""
 
     published: Published
     ours: Value
@@ -81,13 +81,13 @@ class Checked(NamedTuple):
         return {True: "confirmed", False: "not confirmed", None: "measured"}[self.confirmed]
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the comparison for JSON."""
         ours = list(self.ours) if isinstance(self.ours, tuple) else self.ours
         return {**self.published.to_dict(), "ours": ours, "confirmed": self.confirmed, "reason": self.reason}
 
 
 def check_published(published: tuple[Published, ...], analysis: Analysis) -> tuple[Checked, ...]:
-    """Every published number of a preset beside the one that its network comes to."""
+    """Return every published number of a preset, compared with the one calculated for its network."""
     return tuple(_check(one, analysis) for one in published)
 
 
@@ -125,14 +125,14 @@ def _judge(published: Published, ours: Number) -> tuple[bool, str]:
 
 
 def value_text(value: Number, between: str = "×") -> str:
-    """290,400, or 96×55×55."""
+    """Return a value as text: 290,400, or 96×55×55."""
     if isinstance(value, tuple):
         return between.join(f"{item:.15g}" for item in value)
     return f"{value:,}" if isinstance(value, int) else f"{value:,.15g}"
 
 
 def published_text(checked: Checked) -> str:
-    """✗ conv1 neurons 253,440: ours is 290,400, 36,960 more (the caption of figure 2 …)"""
+    """Return a line such as `✗ conv1 neurons 253,440: ours is 290,400, 36,960 more (the caption of figure 2 …)`."""
     one = checked.published
     mark = {True: "✓", False: "✗", None: "·"}[checked.confirmed]
     where = f"{one.layer} " if one.layer else ""

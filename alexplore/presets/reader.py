@@ -70,7 +70,7 @@ def _preset(values: Mapping[str, Any], path: Path) -> Preset:
 
 
 def _place(key: str) -> str:
-    """Where a key that can't stand at the top of a file belongs, to the end of the sentence."""
+    """Return the end of a sentence: where a key belongs that can't stand at the top of a file."""
     if key in setting_fields(Recipe):
         return "; it belongs in [training]."
     if key in ("name", "type") or any(key in setting_fields(cls) for cls in LAYER_TYPES.values() if key != "inputs"):

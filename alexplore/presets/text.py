@@ -23,7 +23,7 @@ WORDS = ("title", "family", "source", "description")
 
 
 def preset_values(preset: Preset) -> dict[str, Any]:
-    """A preset as TOML holds it; what has its default value is left out."""
+    """Return a preset as TOML holds it, without what has its default value."""
     names = {layer.name for layer in preset.network.layers}
     values = {
         **{key: getattr(preset, key) for key in WORDS},
@@ -35,7 +35,7 @@ def preset_values(preset: Preset) -> dict[str, Any]:
 
 
 def preset_text(preset: Preset) -> str:
-    """A file of its own, a line for each layer."""
+    """Return the text of a new preset file, with a line for each layer."""
     values = preset_values(preset)
     layers, training, published = (values.pop(key, ()) for key in ("layers", "training", "published"))
     lines = [f"{key} = {_words(value)}" for key, value in values.items()]
@@ -46,7 +46,7 @@ def preset_text(preset: Preset) -> str:
 
 
 def updated_text(existing: str, preset: Preset) -> str:
-    """An existing file with this preset in it: comments, order and layout stay wherever the values do.
+    """Return the text of an existing file with this preset in it; comments, order and layout stay where values stay.
 
     Raises:
         ValueError: the file is not TOML, or has another layout than `preset_text` gives.
@@ -73,7 +73,7 @@ def _update(document: TOMLDocument, preset: Preset) -> None:
 
 
 def _update_layers(array: Array, layers: Sequence[Layer]) -> None:
-    """Replace, insert and delete entries so that `array` holds `layers`; those that say the same stay as they are."""
+    """Replace, insert and delete entries so that `array` holds `layers`; equal entries are not touched."""
     names = [str(entry.get("name", "")) for entry in array]
     if not names:
         raise TypeError("no layers whose layout could be kept")
@@ -99,14 +99,14 @@ def _says(entry: Mapping[str, Any], layer: Layer) -> bool:
 
 
 def _changed(entry: Mapping[str, Any], layer: Layer) -> dict[str, Any]:
-    """What to write for a layer where `entry` stood: its keys first, though they may hold defaults now."""
+    """Return the entry of a layer that replaces `entry`; keys of the old entry stay, also with default values."""
     settings = layer.settings()
     kept = {key: settings[key] for key in entry if key in settings}
     return {"name": layer.name, "type": layer.type, **kept, **write_layer(layer)}
 
 
 def _update_training(document: TOMLDocument, values: Mapping[str, Any], recipe: Mapping[str, Any]) -> None:
-    """Let [training] say `values`; keys that it has besides get what `recipe`, defaults and all, holds."""
+    """Set [training] to `values`; its other keys get the value that `recipe`, with all defaults, holds."""
     if "training" not in document:
         if values:
             document["training"] = tomlkit.item(dict(values))
@@ -123,7 +123,7 @@ def _update_training(document: TOMLDocument, values: Mapping[str, Any], recipe: 
 
 
 def _update_published(document: TOMLDocument, entries: Sequence[Mapping[str, Any]]) -> None:
-    """Let [[published]] say `entries`, within the tables that are there where they are as many."""
+    """Set [[published]] to `entries`; the tables are edited in place where their number stays."""
     tables: Any = document.get("published", [])
     if len(tables) != len(entries):
         document.pop("published", None)
@@ -143,7 +143,7 @@ def _item(value: Any) -> Item:
 
 
 def _tables(name: str, tables: Iterable[Mapping[str, Any]]) -> str:
-    """`[[name]]` tables, an empty line before each."""
+    """Return `[[name]]` tables, with an empty line before each."""
     return "".join(
         "\n".join(["", f"[[{name}]]", *(f"{key} = {toml_text(value)}" for key, value in table.items()), ""])
         for table in tables
@@ -151,7 +151,7 @@ def _tables(name: str, tables: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _words(value: Any) -> str:
-    """A value, a plain text of several lines over several lines."""
+    """Return a value as TOML; a plain text of several lines stays on several lines."""
     lines = value.split("\n") if isinstance(value, str) else []
     if len(lines) > 1 and all(line.isprintable() and "\\" not in line and '"""' not in line for line in lines):
         return f'"""\n{value}\n"""'

@@ -13,7 +13,7 @@ from alexplore.presets.reader import parse_preset
 
 
 def save_preset(preset: Preset, name_or_path: str, overwrite: bool = False) -> Preset:
-    """Save as a preset of one's own, in the user's folder or at a path, and give back what was saved.
+    """Save as a preset of one's own, in the user's folder or at a path, and return what was saved.
 
     A file that is overwritten keeps its comments. It is replaced whole or not at all.
 
@@ -40,7 +40,7 @@ def save_preset(preset: Preset, name_or_path: str, overwrite: bool = False) -> P
 
 
 def _own_path(name_or_path: str) -> Path:
-    """Where a preset of one's own is saved."""
+    """Return the path at which a preset of one's own is saved."""
     if name_or_path.endswith(".toml") or os.sep in name_or_path:
         path = Path(name_or_path).expanduser()
         path = path if path.suffix == ".toml" else path.with_name(f"{path.name}.toml")
@@ -54,7 +54,7 @@ def _own_path(name_or_path: str) -> Path:
 
 
 def _text_with_comments(path: Path, preset: Preset, saved: Preset) -> str | None:
-    """The text of an existing file with the preset in it, None where that would not read as `saved`."""
+    """Return the text of an existing file with the preset in it, None where that would not read as `saved`."""
     from alexplore.presets.text import updated_text
 
     try:

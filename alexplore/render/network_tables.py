@@ -1,4 +1,4 @@
-"""What is told of networks, as Rich tables: the same on the command line and in the app."""
+"""Networks as Rich tables and lines: the same on the command line and in the app."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from alexplore.core.formatting import bytes_text, count_text, short_count
+from alexplore.core.formatting import bytes_text, short_count
 from alexplore.core.settings import toml_text
 from alexplore.network.analysis import Analysis, analyse
+from alexplore.network.compare import COMPARED
+from alexplore.network.quantities import BY_KEY, COLUMNS, NOTHING, Quantity, layer_value
 from alexplore.network.row import Row
 from alexplore.network.shapes import shape_text
 from alexplore.presets.library import load_preset, shipped_names, user_paths
@@ -24,54 +26,61 @@ if TYPE_CHECKING:
     from alexplore.network.compare import Comparison, Pair
     from alexplore.network.formula import Formula
 
-NOTHING = "–"
 MACS_NOTE = "MACs: multiplications by weights; biases, pooling, normalisation and activations count 0."
 
 
 def shapes_table(preset: Preset, analysis: Analysis) -> FittingTable:
-    """A row for each layer, as torchinfo's summary has them."""
+    """Return a row for each layer, with its main quantities.
+
+    A column tells what a layer reads where the network has branches; ↑ stands for the row above.
+    """
     network = preset.network
     table = FittingTable(
         Column("#"),
         Column("layer", left=True),
+        *([] if network.is_chain else [Column("reads", left=True)]),
         Column("type", rank=5, left=True),
         Column("settings", rank=2, left=True, least=16),
-        Column("output"),
-        Column("params"),
-        Column("MACs", rank=1),
-        Column("RF", rank=3),
-        *([Column("exchange", rank=4)] if network.towers > 1 else []),
+        *(Column(quantity.title, rank=quantity.rank or 0) for quantity in _columns(analysis)),
         title=f"{preset.name} · {preset.title or 'network'} · input {shape_text(network.input)}",
     )
     for row in analysis.rows:
         layer = row.layer
-        head = (str(row.index), layer.name, layer.type, layer.summary())
+        reads = [] if network.is_chain else [reads_text(row)]
+        head = (str(row.index), layer.name, *reads, layer.type, layer.summary())
+        cells = [quantity.text(layer_value(quantity, row)) for quantity in _columns(analysis)]
         if row.error:
-            table.add(*head, "✗", NOTHING, NOTHING, NOTHING, style="red")
-        elif row.output is None:
-            table.add(*head, NOTHING, NOTHING, NOTHING, NOTHING, style="dim")
-        else:
-            cells = [shape_text(row.output), count_text(row.params), count_text(row.macs), _field(row)]
-            if network.towers > 1:
-                cells.append(bytes_text(row.exchange_bytes) if row.exchange_bytes else NOTHING)
-            table.add(*head, *cells)
+            cells[0] = "✗"
+        table.add(*head, *cells, style="red" if row.error else "dim" if row.output is None else "")
     return table
 
 
+def _columns(analysis: Analysis) -> list[Quantity]:
+    """Return the quantities of a table; those of towers where there are towers."""
+    return [one for one in COLUMNS if one.key != "exchange_bytes" or analysis.network.towers > 1]
+
+
+def reads_text(row: Row) -> str:
+    """Return what a layer reads, where that is not just the row above; ↑ stands for that one."""
+    reads = zip(row.layer.inputs, row.sources, strict=False)
+    return " ".join("↑" if source == row.index - 2 else name for name, source in reads)
+
+
 def totals_lines(preset: Preset, analysis: Analysis, batch: int) -> Iterator[RenderableType]:
-    """What stands under the table: the totals, then the source's numbers beside ours."""
+    """Yield what stands under the table: the totals, then the source's numbers compared with ours."""
     totals, recipe = analysis.totals, preset.recipe
     memory = analysis.memory(batch, recipe.optimizer_state, recipe.activation_bits)
     frozen = totals.params - totals.trainable_params
     buffers = f", and {totals.buffers:,} running statistics" if totals.buffers else ""
     lines = [
+        *([("partial", "the totals are of the layers that could be computed")] if totals.partial else []),
         ("parameters", f"{totals.params:,}" + (f" ({frozen:,} frozen)" if frozen else "") + buffers),
         ("MACs", f"{totals.macs:,} ({short_count(totals.flops)} floating-point operations)"),
         ("neurons", f"{totals.neurons:,}, connections {totals.connections:,}"),
         ("weights", f"{bytes_text(totals.weight_bytes)}, activations {bytes_text(totals.activation_bytes)} an image"),
         (
             "training",
-            f"{bytes_text(memory.total)} {_training_words(recipe, batch)}: weights {bytes_text(memory.weights)}, "
+            f"{bytes_text(memory.total)} {_training_text(recipe, batch)}: weights {bytes_text(memory.weights)}, "
             f"gradients {bytes_text(memory.gradients)}, optimizer {bytes_text(memory.optimizer)}, activations "
             f"{bytes_text(memory.activations)}",
         ),
@@ -84,8 +93,8 @@ def totals_lines(preset: Preset, analysis: Analysis, batch: int) -> Iterator[Ren
     yield MACS_NOTE
 
 
-def _training_words(recipe: Recipe, batch: int) -> str:
-    """What training memory is reckoned for."""
+def _training_text(recipe: Recipe, batch: int) -> str:
+    """Return what the training memory is estimated for."""
     precision = "fp32" if recipe.precision == "auto" else recipe.precision
     return f"at batch {batch} with {recipe.optimizer} in {precision}"
 
@@ -93,7 +102,7 @@ def _training_words(recipe: Recipe, batch: int) -> str:
 def explanation(
     preset: Preset, analysis: Analysis, rows: Sequence[Row], batch: int, *, totals: bool
 ) -> Iterator[RenderableType]:
-    """The arithmetic of some rows, and of the totals where they are wanted."""
+    """Yield the arithmetic of some rows, and of the totals if wanted."""
     from alexplore.network.formulas import explain, explain_totals
 
     for row in rows:
@@ -107,7 +116,7 @@ def explanation(
             yield Group(heading, *_formulas(explain(row, preset.network)), "")
     if totals:
         recipe = preset.recipe
-        heading = Text("totals", style="bold").append(f" · training {_training_words(recipe, batch)}", style="not bold")
+        heading = Text("totals", style="bold").append(f" · training {_training_text(recipe, batch)}", style="not bold")
         bits = recipe.activation_bits
         yield Group(heading, *_formulas(explain_totals(analysis, batch, recipe.optimizer_state, bits)))
 
@@ -120,7 +129,7 @@ def _formulas(formulas: Sequence[Formula]) -> Iterator[Labelled]:
 
 
 def presets_table() -> FittingTable:
-    """Every preset, the user's own last; one that can't be used with the reason."""
+    """Return a row for every preset, the user's own last; one that can't be used has the reason."""
     table = FittingTable(
         Column("preset", left=True),
         Column("title", rank=2, left=True, least=24),
@@ -145,7 +154,7 @@ def presets_table() -> FittingTable:
 
 
 def about(preset: Preset, analysis: Analysis) -> Iterator[RenderableType]:
-    """A preset's source, description, recipe and published numbers."""
+    """Yield a preset's source, description, recipe and published numbers."""
     yield Text(f"{preset.name} · {preset.title}", style="bold")
     if preset.source:
         yield Labelled("source  ", preset.source)
@@ -166,7 +175,7 @@ DIFFERENCES = {"same": " ", "changed": "≠", "follows": "≈", "only a": "−",
 
 
 def diff_table(a: Preset, b: Preset, comparison: Comparison) -> FittingTable:
-    """Layers in pairs: ≠ where settings differ, ≈ where only numbers do, − and + where one network has none."""
+    """Return layers in pairs: ≠ where settings differ, ≈ where only numbers do, − and + where one network has none."""
     table = FittingTable(
         Column("", left=True),
         Column("a", left=True),
@@ -175,38 +184,39 @@ def diff_table(a: Preset, b: Preset, comparison: Comparison) -> FittingTable:
         Column("b", left=True),
         Column("settings", rank=2, left=True, least=12),
         Column("output", rank=4),
-        Column("Δ params"),
-        Column("Δ MACs", rank=1),
-        Column("Δ RF", rank=3),
+        *(Column(f"Δ {one.title}", rank=one.rank or 0) for one in DIFFERENCE_COLUMNS),
         title=f"a: {a.name} · {a.title}\nb: {b.name} · {b.title}",
     )
     for pair in comparison.pairs:
         style = {"same": "dim", "follows": "", "changed": "bold"}.get(pair.kind, "yellow")
-        deltas = [_delta(pair, key) for key in ("params", "macs", "receptive_field")]
+        deltas = [_difference(pair, quantity) for quantity in DIFFERENCE_COLUMNS]
         table.add(DIFFERENCES[pair.kind], *_side(pair.a), *_side(pair.b), *deltas, style=style)
     return table
+
+
+DIFFERENCE_COLUMNS = tuple(one for one in COMPARED if one.key != "output")
 
 
 def _side(row: Row | None) -> tuple[str, str, str]:
     if row is None:
         return ("", "", "")
-    output = NOTHING if row.output is None else shape_text(row.output)
-    return row.layer.name, row.layer.summary() or row.layer.type, output
+    return row.layer.name, row.layer.summary() or row.layer.type, BY_KEY["output"].text(row.output)
 
 
-def _delta(pair: Pair, key: str) -> str:
+def _difference(pair: Pair, quantity: Quantity) -> str:
+    """Return b's value minus a's; both where they are no numbers, or where one can't be computed."""
     if pair.a is None or pair.b is None:
         row = pair.a or pair.b
-        count = getattr(row, key, 0)
-        return f"{count if pair.a is None else -count:+,}" if count else ""
-    a, b = pair.numbers.get(key, (0, 0))
+        value = layer_value(quantity, row) if row else None
+        return f"{value if pair.a is None else -value:+,}" if isinstance(value, int) and value else ""
+    a, b = pair.numbers.get(quantity.key, (0, 0))
     if isinstance(a, int) and isinstance(b, int):
         return f"{b - a:+,}" if a != b else ""
-    return f"{a} → {b}"
+    return f"{quantity.text(a)} → {quantity.text(b)}"
 
 
 def diff_totals(a: Preset, b: Preset, comparison: Comparison) -> FittingTable:
-    """Both totals and their differences."""
+    """Return both totals and their differences."""
     numbers = {
         key.replace("_", " "): (f"{first:,}", f"{second:,}", f"{second - first:+,}")
         for key, (first, second) in comparison.totals.items()
@@ -218,8 +228,3 @@ def diff_totals(a: Preset, b: Preset, comparison: Comparison) -> FittingTable:
     for name, row in numbers.items():
         table.add(name, *row)
     return table
-
-
-def _field(row: Row) -> str:
-    height, width = row.height.size, row.width.size
-    return str(height) if height == width else f"{height}×{width}"

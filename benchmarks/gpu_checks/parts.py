@@ -27,11 +27,14 @@ GRACE_SECONDS = 10.0  # after its deadline, a part that does not end is ended
 
 @dataclass(frozen=True)
 class Part:
-    """One part: its title, the seconds that it gets at most, and the function that runs it, as `module:function`."""
+    """One part: its title, its share of the time, and the function that runs it, as `module:function`.
+
+    Shares are seconds: more than the part takes on a GPU, so that one that hangs leaves time for the others.
+    """
 
     name: str
     title: str
-    seconds: float
+    share: float
     function: str
 
 
@@ -72,12 +75,12 @@ class PartResult:
 def run_parts(parts: Sequence[Part], bench: Bench, until: float, device_process: DeviceProcess) -> Iterator[PartResult]:
     """Run parts one after the other, and give what became of each.
 
-    Where the time until `until` is less than the parts may take together, each gets its share of what is left.
+    Each gets its share of the time that is left until `until`: what one leaves over is for those after it.
     """
     for number, part in enumerate(parts):
         left = until - time.monotonic()
-        wanted = sum(later.seconds for later in parts[number:])
-        allowed = part.seconds * min(1.0, left / wanted)
+        wanted = sum(later.share for later in parts[number:])
+        allowed = part.share * left / wanted
         if allowed < 1:
             yield PartResult(part, SKIPPED, 0.0, 0.0, error="the total time was up")
             continue

@@ -94,8 +94,8 @@ def test_without_a_gpu_it_says_what_to_do(tmp_path: Path) -> None:
     assert "finds no GPU; --dry-run goes through everything on the CPU" in done.stderr
 
 
-def part_of(name: str, seconds: float = 30) -> Part:
-    return Part(name, name, seconds, f"tests.benchmarks.unruly_parts:{name}")
+def part_of(name: str, share: float) -> Part:
+    return Part(name, name, share, f"tests.benchmarks.unruly_parts:{name}")
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_a_part_that_its_process_does_not_survive_is_recorded_and_the_next_has_a
 ) -> None:
     monkeypatch.setattr(parts, "GRACE_SECONDS", 0.5)
     names = ("work", "crash", "work", "hang", "work", "lose", "work", "work")
-    chosen = [part_of(name, 1.5 if name == "hang" else 60) for name in names]
+    chosen = [part_of(name, 0.5 if name == "hang" else 60) for name in names]
     with DeviceProcess("cpu", tmp_path / "log") as process:
         made = [*run_parts(chosen, bench, time.monotonic() + 1000, process)]
     assert [result.status for result in made] == [OK, FAILED, OK, FAILED, OK, FAILED, OK, OK]
@@ -137,7 +137,7 @@ class Instant(DeviceProcess):
 def test_parts_share_the_time_there_is(bench: Bench) -> None:
     plenty = Instant(0)
     made = [*run_parts([part_of("work", 10), part_of("work", 30)], bench, time.monotonic() + 1000, plenty)]
-    assert plenty.given == [10, 30]
+    assert plenty.given == pytest.approx([250, 1000], abs=0.5)
     assert plenty.peaks == [{}, {"fp32": 1.0}]
     little = Instant(0)
     made = [*run_parts([part_of("work", 10), part_of("work", 30)], bench, time.monotonic() + 20, little)]

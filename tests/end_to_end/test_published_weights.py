@@ -44,5 +44,5 @@ def test_a_file_of_weights_needs_no_run(alexplore: Alexplore, tmp_path: Path) ->
     for command in (("predict", "lenet", str(names[0])), ("evaluate", "lenet")):
         wrong = alexplore(*command, "--weights", str(weights))
         assert wrong.returncode == 1
-        assert "holds 16 tensors, the network has 10" in wrong.stderr
+        assert "contains 16 tensors, the network has 10" in wrong.stderr
     assert alexplore("predict", "torchvision", str(names[0])).returncode == 2

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 
 from alexplore.export import export_preset
 from alexplore.export.errors import ExportError
@@ -19,6 +19,7 @@ from alexplore.network.graph import read_network
 from alexplore.presets.library import load_preset
 from alexplore.presets.preset import Preset
 from alexplore.training.model.build import build
+from tests.support.examples import examples
 from tests.support.exported import keras_model, keras_model_with
 from tests.support.networks import networks, presets_to_run
 
@@ -56,7 +57,7 @@ def test_presets(name: str) -> None:
 
 
 @needs_keras
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(network=networks(working=True))
 def test_any_network(network: Any) -> None:
     """Order of a flattened map apart, which whoever reads it other than through `linear` would see."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from torch import Tensor, nn
 
 from alexplore.core.settings import SettingError
@@ -20,6 +20,7 @@ from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network, read_network
 from alexplore.presets.library import load_preset, shipped_names
 from alexplore.presets.preset import Preset
+from tests.support.examples import examples
 from tests.support.exported import torch_class, torch_models
 from tests.support.networks import networks, presets_to_run
 
@@ -47,7 +48,7 @@ def test_presets(name: str) -> None:
     )
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(networks(working=True))
 def test_any_network(network: Network) -> None:
     theirs, ours = torch_models(Preset("any", network))
@@ -137,7 +138,7 @@ def test_files_pass_ruff_and_run_as_they_are(to: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("heavy")
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(networks(working=True))
 def test_any_exported_code_is_formatted(network: Network) -> None:
     for to in ("pytorch", "keras"):

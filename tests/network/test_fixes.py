@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from alexplore.core.settings import LARGEST
@@ -12,26 +14,31 @@ from alexplore.network.graph import Network, read_network
 from alexplore.network.shape_inference import shapes_until
 from alexplore.network.shapes import ShapeError
 from alexplore.presets.library import load_preset
+from tests.support.examples import examples
 from tests.support.networks import convolutions, linears, maps, networks, paddings, pools, sizes
 
 PAPER = load_preset("paper").network
 ALEXNET_FC6 = PAPER.change(PAPER.index("fc6"), {"in_features": 9216})
 
 
-@settings(max_examples=200, deadline=None)
+@examples(150)
 @given(networks())
-def test_every_proposal_mends(network: Network) -> None:
-    broken = analyse(network).broken
-    if broken is None:
-        return
-    assert broken.fixes
-    for fix in broken.fixes:
-        mended = fix.network
-        rows = {row.layer.name: row for row in analyse(mended).rows}
-        if fix.text.startswith("remove"):
-            assert broken.layer.name not in rows
-        else:
-            assert rows[broken.layer.name].output is not None, fix.text
+def test_every_proposal_fixes_the_layer(network: Network) -> None:
+    """Each of several broken layers has its own, and no layer that stays above it is broken by it."""
+    analysis = analyse(network)
+    for row in analysis.rows:
+        if not row.error:
+            continue
+        assert row.fixes, row.error
+        known = {other.layer.name for other in analysis.rows[: row.index - 1] if other.output is not None}
+        for fix in row.fixes:
+            fixed = {one.layer.name: one for one in analyse(fix.network).rows}
+            if fix.text.startswith("remove"):
+                assert row.layer.name not in fixed
+            else:
+                assert fixed[row.layer.name].output is not None, fix.text
+            above = fix.network.layers[: fixed[row.layer.name].index - 1] if row.layer.name in fixed else ()
+            assert not [one.name for one in above if one.name in known and fixed[one.name].output is None], fix.text
 
 
 def reads(network: Network, position: int) -> bool:
@@ -61,7 +68,7 @@ def faulty(draw: st.DrawFn) -> Network:
 CONV = {"type": "conv2d", "out_channels": 6, "kernel_size": 3, "padding": 1}
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(faulty())
 def test_nothing_is_removed_that_settings_can_mend(network: Network) -> None:
     """Some place, channels, groups and window suit every map: so whatever is wrong with a layer, it can stay."""
@@ -74,7 +81,7 @@ def test_nothing_is_removed_that_settings_can_mend(network: Network) -> None:
         assert broken.layer.name in [row.layer.name for row in mended.computed], fix.text
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(faulty())
 def test_no_change_of_a_proposal_is_needless(network: Network) -> None:
     """Each setting of the layer that one changes, changed back by itself, breaks the layer again."""
@@ -91,18 +98,23 @@ def test_no_change_of_a_proposal_is_needless(network: Network) -> None:
                 assert not reads(back, position), (fix.text, key)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(networks())
-def test_rows_before_stay_and_rows_after_are_empty(network: Network) -> None:
+def test_what_depends_on_a_broken_layer_is_empty_and_all_else_stays(network: Network) -> None:
     analysis = analyse(network)
-    if analysis.broken is None:
-        assert all(row.output is not None for row in analysis.rows)
-        return
-    broken = analysis.broken.index
-    before = analyse(Network(network.input, network.layers[: broken - 1], network.towers))
-    assert analysis.rows[: broken - 1] == before.rows
-    assert all(row.output is None and row.error is None for row in analysis.rows[broken:])
-    assert analysis.totals == before.totals._replace(partial=True)
+    lost: set[int] = set()
+    for position, row in enumerate(analysis.rows):
+        reads_lost = bool(lost & set(network.sources[position]))
+        assert (row.output is None) == (bool(row.error) or reads_lost)
+        if row.output is None:
+            lost.add(position)
+            assert not (row.error and reads_lost)
+            assert (row.params, row.macs, row.neurons, row.exchange_bytes, row.activation_bytes) == (0, 0, 0, 0, 0)
+    assert analysis.totals.partial == bool(lost)
+    assert analysis.totals.params == sum(row.params for row in analysis.computed)
+    if analysis.broken and network.is_chain:
+        above = analysis.rows[: analysis.broken.index - 1]
+        assert above == analyse(Network(network.input, network.layers[: len(above)], network.towers)).rows
 
 
 @pytest.mark.parametrize(
@@ -187,6 +199,63 @@ def test_the_reason_is_told_in_numbers(network: Network, error: str) -> None:
     broken = analyse(network).broken
     assert broken is not None
     assert broken.error == error
+
+
+def joined(type_: str, **changes: dict[str, Any]) -> Network:
+    """Return two branches and a layer that joins them, with changed settings of layers by name."""
+    layers: list[dict[str, Any]] = [
+        {"name": "stem", "type": "conv2d", "out_channels": 4, "kernel_size": 3, "padding": 1},
+        {"name": "conv1", "type": "conv2d", "out_channels": 4, "kernel_size": 3, "padding": 1},
+        {"name": "short", "type": "conv2d", "inputs": ["stem"], "out_channels": 4, "kernel_size": 1},
+        {"name": "join", "type": type_, "inputs": ["conv1", "short"]},
+    ]
+    return read_network({"input": [3, 8, 8], "layers": [{**one, **changes.get(one["name"], {})} for one in layers]})
+
+
+@pytest.mark.parametrize(
+    ("network", "errors"),
+    [
+        (
+            joined("add", conv1={"stride": 2}),
+            [
+                "join adds inputs of one shape, gets conv1 4×4×4, short 4×8×8: "
+                "insert conv2d out_channels 4 kernel_size 1 stride 2 between short and join, "
+                "or insert adaptive_avg_pool2d output_size 4 between short and join"
+            ],
+        ),
+        (
+            joined("add", conv1={"out_channels": 6}),
+            [
+                "join adds inputs of one shape, gets conv1 6×8×8, short 4×8×8: set short's out_channels to 6, or "
+                "conv1's out_channels to 4, or insert conv2d out_channels 6 kernel_size 1 between short and join"
+            ],
+        ),
+        (
+            joined("mul", conv1={"kernel_size": 4}),
+            [
+                "join multiplies inputs of one shape, or of size 1 along an axis, gets conv1 4×7×7, short 4×8×8: "
+                "insert adaptive_avg_pool2d output_size 7 between short and join"
+            ],
+        ),
+        (
+            joined("concat", conv1={"stride": [1, 2]}),
+            [
+                "join concatenates maps of one height and width, gets conv1 4×8×4, short 4×8×8: "
+                "insert adaptive_avg_pool2d output_size [8, 4] between short and join"
+            ],
+        ),
+        (  # each branch has its own reason, and what joins them has none
+            joined("add", conv1={"in_channels": 3}, short={"kernel_size": 9}),
+            [
+                "conv1 expects 3 input channels, gets 4: set in_channels to 4, or stem's out_channels to 3",
+                "short: the window's height 9 is larger than the input's 8: "
+                "set padding to 1, or kernel_size to 8, or input to 3×9×9",
+            ],
+        ),
+    ],
+)
+def test_branches_that_do_not_join(network: Network, errors: list[str]) -> None:
+    assert [row.error for row in analyse(network).rows if row.error] == errors
 
 
 @pytest.mark.parametrize("size", [64, 100, 223, 224, 225, 230, 300])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from alexplore.network.analysis import analyse
@@ -11,6 +11,7 @@ from alexplore.network.formulas import explain, explain_totals
 from alexplore.network.graph import Network
 from alexplore.network.memory import OptimizerState
 from alexplore.presets.library import load_preset, shipped_names
+from tests.support.examples import examples
 from tests.support.formulas import check_explained, check_formulas
 from tests.support.networks import networks
 
@@ -25,13 +26,13 @@ def test_presets(name: str) -> None:
     explained(load_preset(name).network)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(networks())
 def test_any_network(network: Network) -> None:
     explained(network)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     networks(),
     st.integers(1, 2000),

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import read_network
 from alexplore.network.row import Row
+from tests.support.examples import examples
 from tests.support.networks import Entry, maps, sizes
 
 
@@ -44,7 +44,7 @@ def as_tuple(size: int | list[int]) -> Any:
     return size if isinstance(size, int) else tuple(size)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(
     shape=maps(),
     out_channels=st.integers(1, 6),
@@ -60,14 +60,14 @@ def test_conv2d(shape: list[int], **values: Any) -> None:
     check(ours(shape, {"type": "conv2d", **values}), lambda: nn.Conv2d(shape[0], **given_), shape)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(shape=maps(), in_channels=st.integers(1, 4))
 def test_conv2d_checks_in_channels(shape: list[int], in_channels: int) -> None:
     layer = {"type": "conv2d", "out_channels": 2, "kernel_size": 1, "in_channels": in_channels}
     check(ours(shape, layer), lambda: nn.Conv2d(in_channels, 2, 1), shape)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @pytest.mark.parametrize(("name", "module"), [("max_pool2d", nn.MaxPool2d), ("avg_pool2d", nn.AvgPool2d)])
 @given(
     shape=maps(),
@@ -93,7 +93,7 @@ class Padded(nn.Module):
         return self.module(F.pad(images, self.sides))
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(
     shape=maps(),
     kernel_size=sizes(1, 5),
@@ -108,7 +108,7 @@ def test_four_sides_are_left_right_top_bottom(
     check(ours(shape, layer), lambda: Padded(sides, convolution), shape)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @pytest.mark.parametrize("name", ["conv2d", "max_pool2d", "avg_pool2d"])
 @given(size=st.integers(1, 40), kernel=st.integers(1, 7), stride=st.integers(1, 5), dilation=st.integers(1, 3))
 def test_same_is_tensorflows(name: str, size: int, kernel: int, stride: int, dilation: int) -> None:
@@ -130,23 +130,7 @@ def test_same_is_tensorflows(name: str, size: int, kernel: int, stride: int, dil
     assert positions == outputs
 
 
-@settings(max_examples=100, deadline=None)
-@given(shape=maps(), output_size=sizes(1, 16))
-def test_adaptive_avg_pool2d(shape: list[int], output_size: Any) -> None:
-    row = ours(shape, {"type": "adaptive_avg_pool2d", "output_size": output_size})
-    check(row, lambda: nn.AdaptiveAvgPool2d(as_tuple(output_size)), shape)
-    # Each window as PyTorch's documentation has it.
-    assert row.windows is not None and row.output is not None
-    for window, size, outputs in zip(row.windows, shape[1:], row.output[1:], strict=True):
-        starts = [i * size // outputs for i in range(outputs)]
-        ends = [math.ceil((i + 1) * size / outputs) for i in range(outputs)]
-        assert window.kernel == max(end - start for start, end in zip(starts, ends, strict=True))
-        steps = [right - left for left, right in pairwise(starts)]
-        assert window.stride >= max(steps, default=1)
-    assert row.unread == (0, 0)
-
-
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(shape=maps() | st.lists(st.integers(1, 9), min_size=1, max_size=1), affine=st.booleans())
 def test_batch_norm(shape: list[int], affine: bool) -> None:
     layers: list[Entry] = [{"type": "batch_norm", "affine": affine}]
@@ -157,13 +141,13 @@ def test_batch_norm(shape: list[int], affine: bool) -> None:
         check(ours(shape, *layers), lambda: nn.BatchNorm2d(shape[0], affine=affine), shape)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(shape=maps(), size=st.integers(1, 7))
 def test_local_response_norm(shape: list[int], size: int) -> None:
     check(ours(shape, {"type": "local_response_norm", "size": size}), lambda: nn.LocalResponseNorm(size), shape)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(shape=maps())
 @pytest.mark.parametrize(
     ("name", "module"),
@@ -180,7 +164,7 @@ def test_layers_without_parameters(name: str, module: Any, shape: list[int]) -> 
     check(ours(shape, {"type": name}), module, shape)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(features=st.integers(1, 9), said=st.none() | st.integers(1, 9), out=st.integers(1, 9), bias=st.booleans())
 def test_linear(features: int, said: int | None, out: int, bias: bool) -> None:
     layer: Entry = {"type": "linear", "out_features": out, "bias": bias}

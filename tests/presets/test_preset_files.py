@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from alexplore.core.settings import setting_fields, toml_text
@@ -15,6 +15,7 @@ from alexplore.presets.library import find_preset, is_shipped, load_preset, ship
 from alexplore.presets.preset import PresetError
 from alexplore.presets.reader import parse_preset
 from alexplore.presets.recipe import Recipe
+from tests.support.examples import examples
 
 GOOD = """
 input = [1, 8, 8]
@@ -157,7 +158,7 @@ def text_of(file: dict[str, Any]) -> str:
     return "\n".join(f"{key} = {toml_text(value)}" for key, value in file.items() if value is not None)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(files)
 def test_any_content_is_read_or_refused(file: dict[str, Any]) -> None:
     try:
@@ -167,7 +168,7 @@ def test_any_content_is_read_or_refused(file: dict[str, Any]) -> None:
         assert "\n" not in str(refused)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.text() | st.binary().map(lambda content: content.decode("latin-1")))
 @example("x = " + "[" * 3000)
 @example("x = " + "{a=" * 3000)

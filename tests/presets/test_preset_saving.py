@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from alexplore.network.graph import Network
@@ -19,6 +19,7 @@ from alexplore.presets.reader import parse_preset
 from alexplore.presets.recipe import Recipe
 from alexplore.presets.text import preset_text, updated_text
 from alexplore.presets.writer import save_preset
+from tests.support.examples import examples
 from tests.support.networks import networks
 
 WHERE = Path("mine.toml")
@@ -35,7 +36,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.samp
 )
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(networks(), recipes, texts, texts, st.floats(0, 1e30) | st.lists(st.integers(0, 10**30), max_size=3))
 def test_what_is_saved_reads_back(network: Network, recipe: Recipe, title: str, description: str, value: Any) -> None:
     published = Published("output" if isinstance(value, list) else "params", _tuple(value), network.layers[0].name)
@@ -47,7 +48,7 @@ def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(networks(), networks(), recipes, recipes, texts)
 def test_what_is_put_into_a_file_reads_back(a: Network, b: Network, x: Recipe, y: Recipe, title: str) -> None:
     before, after = Preset("mine", a, x, path=WHERE), Preset("mine", b, y, title.strip(), path=WHERE)
@@ -208,7 +209,7 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     assert load_preset(str(target)).network == load_preset("paper").network
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(networks(), st.data())
 def test_published_numbers_follow_a_rename(network: Network, data: st.DataObject) -> None:
     """What was said of each layer is said of it by every name, in a file too, and by its first name again at last."""

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.optim import lr_scheduler
 
 from alexplore.presets.recipe import Recipe
 from alexplore.presets.schedules import SCHEDULES, Plateau, learning_rate
+from tests.support.examples import examples
 
 STEPS = 7  # an epoch
 
@@ -58,7 +59,7 @@ def test_warmup_rises_linearly_and_cosine_starts_after_it() -> None:
     assert found[STEPS:] == pytest.approx(expected)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.lists(st.sampled_from([0.1, 0.2, 0.3, 0.4]), min_size=1, max_size=30), st.integers(0, 3), st.integers(0, 3))
 def test_plateau_is_pytorch_reduce_on_plateau(errors: list[float], patience: int, reductions: int) -> None:
     recipe = Recipe(lr=1.0, schedule="plateau", gamma=0.1, patience=patience, reductions=reductions)

@@ -87,3 +87,13 @@ def test_a_step_waits_for_no_copy_to_the_gpu(changes: dict[str, Any], small: Net
     assert loss.device == correct.device == gpu
     assert copies.waited
     assert not any(copies.waited)
+
+
+def test_batches_that_sit_on_a_gpu_are_not_waited_for() -> None:
+    gpu = torch.device("cuda", 0)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        split = ResidentSplit(torch.zeros(8, 1, 4, 4, dtype=torch.uint8), torch.zeros(8, dtype=torch.int64), gpu)
+        with Copies() as copies:
+            images, labels = next(split.batches(torch.arange(8), 4))
+    assert images.device == labels.device == gpu
+    assert copies.waited == [False]  # the epoch's order

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from alexplore.runs.lines import LineReader
 from alexplore.runs.protocol import METRICS, Recorded
 from alexplore.training.evaluate import Evaluation
 from alexplore.training.metrics import CAPACITY, StepLog, Tally, is_recorded, read_steps, record_interval
+from tests.support.examples import examples
 from tests.support.runs import events
 from tests.support.training import train_here
 from tests.training.conftest import MakeRun
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.integers(1, 10**9), st.integers(1, 512), st.integers(1, 20_000))
 def test_an_epoch_has_50_to_1000_metrics_lines(macs: int, batch: int, steps: int) -> None:
     interval = record_interval(macs, batch, steps)

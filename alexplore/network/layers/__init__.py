@@ -22,13 +22,14 @@ from alexplore.network.layers.activations import (
     Softmax,
     Tanh,
 )
-from alexplore.network.layers.adaptive_pool2d import AdaptiveAvgPool2d
+from alexplore.network.layers.adaptive_pool2d import AdaptiveAvgPool2d, AdaptiveMaxPool2d
 from alexplore.network.layers.base import Layer
 from alexplore.network.layers.batch_norm import BatchNorm
 from alexplore.network.layers.conv2d import Conv2d
 from alexplore.network.layers.dropout import Dropout, Dropout2d
 from alexplore.network.layers.flatten import Flatten
 from alexplore.network.layers.group_norm import GroupNorm
+from alexplore.network.layers.layer_norm import LayerNorm
 from alexplore.network.layers.linear import Linear
 from alexplore.network.layers.local_response_norm import LocalResponseNorm
 from alexplore.network.layers.merge import Add, Concat, Mul
@@ -43,9 +44,11 @@ LAYER_TYPES: Mapping[str, type[Layer]] = {
         MaxPool2d,
         AvgPool2d,
         AdaptiveAvgPool2d,
+        AdaptiveMaxPool2d,
         LocalResponseNorm,
         BatchNorm,
         GroupNorm,
+        LayerNorm,
         ReLU,
         ReLU6,
         LeakyReLU,

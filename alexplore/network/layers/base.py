@@ -63,13 +63,15 @@ class Extra:
 class Saved:
     """What autograd keeps from a layer's forward pass for its backward pass.
 
-    `inputs` and `output` tell whether these are kept; `copied` is the number of values for each image of a copy of the
-    input that is kept in its place. Source: the saved values of PyTorch's derivatives.yaml, for layers as
+    `inputs` and `output` tell whether these are kept, and `factors` whether each input is kept for the gradients of the
+    others, if they have any. `copied` is the number of values for each image of a copy of the input that is kept in its
+    place. Source: the saved values of PyTorch's derivatives.yaml, for layers as
     `alexplore.training.model` builds them.
     """
 
     inputs: bool = False
     output: bool = False
+    factors: bool = False
     copied: int = 0
     extras: tuple[Extra, ...] = ()
 
@@ -108,7 +110,7 @@ class Layer:
     """Whether a window slides over its input, so that the output's height and width follow from the input's."""
 
     fixes_size: ClassVar[bool] = False
-    """Whether its output's height and width are the same for every input."""
+    """Whether its output's height or width is set, whatever the input's is."""
 
     overwritable: ClassVar[bool] = False
     """Whether its backward pass does not need its output, so that the next layer may overwrite it."""

@@ -7,16 +7,17 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from alexplore.core.settings import Padding, flag, integer, optional, padding, setting, size, table
+from alexplore.core.settings import Padding, choice, flag, integer, optional, padding, setting, size, table
 from alexplore.network.calls import Call, unless
-from alexplore.network.changes import Change, MoveBefore, Produce, Set
+from alexplore.network.changes import Change, MoveBefore, Produce, Resize, Set
 from alexplore.network.formula import product_text
 from alexplore.network.layers.base import Layer, Parameters, Saved, Unsupported, keras_always
 from alexplore.network.layers.init import Init
-from alexplore.network.layers.sliding import NO_SIDES, Sliding, both, largest_dilation
+from alexplore.network.layers.padding_mode import PAD_WITH_MAP, PADDING_MODES, ZEROS, check_padding
+from alexplore.network.layers.sliding import NO_SIDES, Sides, Sliding, both, largest_dilation, shortest_sides
 from alexplore.network.layers.weighted import Weighted, channels_text, nearest_divisor
 from alexplore.network.shapes import Shape, ShapeError, Shapes, elements, require_map
-from alexplore.network.windows import Pair, Windows, make_windows, pair, short_size_text
+from alexplore.network.windows import Pair, Window, Windows, make_windows, pair, short_size_text
 
 MOST_GROUPS_APART = 4
 """Groups of a convolution that a CPU convolves one after the other, each from a copy of its channels."""
@@ -34,7 +35,8 @@ class Conv2d(Sliding, Weighted):
     out_channels: int = setting(integer(1), doc="number of kernels", brief="{}")
     kernel_size: int | Pair = setting(size(1), doc="height and width of a kernel")
     stride: int | Pair = setting(size(1), 1, "pixels between neighbouring outputs")
-    padding: Padding = setting(padding(), 0, "zeros around the input")
+    padding: Padding = setting(padding(), 0, "pixels around the input")
+    padding_mode: str = setting(choice(*PADDING_MODES), ZEROS, "what is around the input", brief="{}")
     dilation: int | Pair = setting(size(1), 1, "pixels between neighbouring taps of a kernel")
     groups: int = setting(integer(1), 1, "independent groups of channels", brief="{} groups")
     bias: bool = setting(flag(), True, "whether each kernel has a bias", brief="no bias")
@@ -47,12 +49,13 @@ class Conv2d(Sliding, Weighted):
         return make_windows(self.kernel_size, self.stride, self.padding, self.dilation, False, map_size)
 
     def output_shape(self, inputs: Shapes) -> Shape:
-        channels, _, _ = require_map(self.name, inputs[0])
+        channels, height, width = require_map(self.name, inputs[0])
         if self.in_channels not in (None, channels):
             raise ShapeError(f"{self.name} expects {self.in_channels} input channels, gets {channels}")
         for label, count in (("input", channels), ("output", self.out_channels)):
             if count % self.groups:
                 raise ShapeError(f"{self.name}: {count} {label} channels don't divide into {self.groups} groups")
+        check_padding(self.name, self.padding_mode, self.windows(inputs), height, width)
         return (self.out_channels, *self.positions(inputs))
 
     def parameters(self, inputs: Shapes) -> Parameters:
@@ -83,9 +86,27 @@ class Conv2d(Sliding, Weighted):
         elif shape[0] % self.groups or self.out_channels % self.groups:
             yield Set("groups", nearest_divisor(self.groups, math.gcd(shape[0], self.out_channels)))
             yield Set("out_channels", max(1, round(self.out_channels / self.groups)) * self.groups)
+        elif not self._can_pad(inputs):
+            if self.padding != "same":
+                yield Set("padding", shortest_sides(*map(self._most_padding, self.windows(inputs), shape[1:])))
+            yield Set("padding_mode", "replicate")
+            yield Resize(lambda height, width: int(self._can_pad(((1, height, width),))), 1)
         else:
             smaller = both(*map(largest_dilation, self.windows(inputs), shape[1:]))
             yield from self.window_fixes(inputs, Set("dilation", smaller))
+
+    def _can_pad(self, inputs: Shapes) -> bool:
+        """Return whether the padding mode can pad a map of this size."""
+        _, height, width = inputs[0]
+        try:
+            check_padding(self.name, self.padding_mode, self.windows(inputs), height, width)
+        except ShapeError:
+            return False
+        return True
+
+    def _most_padding(self, window: Window, size: int) -> Pair:
+        most = size + (PADDING_MODES[self.padding_mode].beyond_size or 0)
+        return min(window.before, most), min(window.after, most)
 
     def tower_share(self, towers: int) -> Layer:
         if self.out_channels % towers:
@@ -97,24 +118,34 @@ class Conv2d(Sliding, Weighted):
         return "" if self.stride == 1 else f" / {short_size_text(self.stride)}"
 
     def torch_call(self, inputs: Shapes) -> Call:
+        padding = self.torch_padding_setting(inputs)
         keywords = {
             "kernel_size": self.kernel_size,
             "stride": unless(self.stride, 1),
-            "padding": self.torch_padding_setting(inputs),
+            "padding": padding,
+            "padding_mode": unless(self.padding_mode, ZEROS) if padding else None,
             "dilation": unless(self.dilation, 1),
             "groups": unless(self.groups, 1),
             "bias": unless(self.bias, True),
         }
         return Call("nn.Conv2d", (inputs[0][0], self.out_channels), keywords, self.same_comment(inputs))
 
+    def padded_sides(self, inputs: Shapes) -> Sides | None:
+        height, width = self.windows(inputs)
+        sides = width.before, width.after, height.before, height.after
+        if self.padding_mode == ZEROS or not any(sides):
+            return self.torch_sides(inputs)
+        return sides
+
     def torch_padding(self, inputs: Shapes) -> Call | None:
         sides = self.torch_sides(inputs)
-        return None if sides is None else Call("nn.ZeroPad2d", (sides,))
+        return None if sides is None else Call(PADDING_MODES[self.padding_mode].torch_pad, (sides,))
 
     def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
         if max(pair(self.stride)) > 1 and max(pair(self.dilation)) > 1:
             raise Unsupported(f"{self.name} has a stride and a dilation over 1, and Keras's Conv2D takes one of them")
         same, sides = self.keras_padding(inputs)
+        same = same and self.padding_mode == ZEROS
         keywords = {
             "strides": unless(self.stride, 1),
             "padding": "same" if same else None,
@@ -124,5 +155,10 @@ class Conv2d(Sliding, Weighted):
             **self.keras_init(),
             **keras_always(self),
         }
-        pad = [] if same or sides == NO_SIDES else [Call("layers.ZeroPadding2D", (sides,), {"name": pad_name})]
+        if same or sides == NO_SIDES:
+            pad = []
+        elif self.padding_mode == ZEROS:
+            pad = [Call("layers.ZeroPadding2D", (sides,), {"name": pad_name})]
+        else:
+            pad = [Call("PadWithMap", (sides, self.padding_mode), {"name": pad_name}, helper=PAD_WITH_MAP)]
         return [*pad, Call("layers.Conv2D", (self.out_channels, self.kernel_size), keywords)]

@@ -9,7 +9,7 @@ from alexplore.core.settings import layer_names, setting
 from alexplore.network.calls import Call, Code
 from alexplore.network.changes import Change, Insert, Produce
 from alexplore.network.formula import Formula, number_text, product_text
-from alexplore.network.layers.base import Layer, Saved, keras_always
+from alexplore.network.layers.base import Extra, Layer, Saved, keras_always
 from alexplore.network.shapes import Shape, ShapeError, Shapes, elements, shape_text
 
 
@@ -32,23 +32,34 @@ class Elementwise(Merge):
     """A sum or product of values at the same place."""
 
     def fixes(self, inputs: Shapes) -> Iterator[Change]:
-        """Yield a projection of an input to the first input's shape (He et al. 2015, section 3.3, option B)."""
+        """Yield a projection of an input to the shape of one before it (He et al. 2015, section 3.3, option B)."""
         yield from _flattened(inputs)
-        first = inputs[0]
-        for index, shape in enumerate(inputs[1:], start=1):
-            if shape == first:
-                continue
-            if len(shape) == len(first) == 1:
-                yield Produce(first[0], index)
-                yield Produce(shape[0], 0)
-            elif len(shape) == len(first) == 3 and shape[1:] == first[1:]:
-                yield Produce(first[0], index)
-                yield Produce(shape[0], 0)
-                yield Insert({"type": "conv2d", "out_channels": first[0], "kernel_size": 1}, index)
-            elif len(shape) == len(first) == 3:
-                yield from _projections(first, shape, index)
-                yield from _projections(shape, first, 0)
+        mismatch = self._mismatch(inputs)
+        if mismatch is None:
             return
+        before, index = mismatch
+        wanted, shape = inputs[before], inputs[index]
+        if all(map(self.joins, wanted[1:], shape[1:])):
+            yield Produce(wanted[0], index)
+            yield Produce(shape[0], before)
+            if len(shape) == 3:
+                yield Insert({"type": "conv2d", "out_channels": wanted[0], "kernel_size": 1}, index)
+        else:
+            yield from _projections(wanted, shape, index)
+            yield from _projections(shape, wanted, before)
+            yield from _pooled(inputs)
+
+    def _mismatch(self, inputs: Shapes) -> tuple[int, int] | None:
+        """Return the first two inputs of one rank whose shapes do not fit each other, None without any."""
+        for index, shape in enumerate(inputs):
+            for before, other in enumerate(inputs[:index]):
+                if len(shape) == len(other) and not all(map(self.joins, other, shape)):
+                    return before, index
+        return None
+
+    def joins(self, size: int, other: int) -> bool:
+        """Return whether axes of these sizes fit each other."""
+        return size == other
 
 
 class Add(Elementwise):
@@ -88,8 +99,13 @@ class Mul(Elementwise):
             f"{self.name} multiplies inputs of one shape, or of size 1 along an axis, gets {self.shapes_text(inputs)}"
         )
 
+    def joins(self, size: int, other: int) -> bool:
+        return size == other or 1 in (size, other)
+
     def saved(self, inputs: Shapes, output: Shape, value_bytes: int) -> Saved:
-        return Saved(inputs=True)
+        """Return the factors; of three and more, the products of the first ones are factors too."""
+        products = sum(elements(self.output_shape(inputs[:count])) for count in range(2, len(inputs)))
+        return Saved(factors=True, extras=(Extra("products of some inputs", products),) if products else ())
 
     def output_formulas(self, inputs: Shapes, output: Shape) -> Iterator[Formula]:
         note = f"{shape_text(output)}, the product of {len(inputs)} inputs"
@@ -111,6 +127,8 @@ class Concat(Merge):
 
     def fixes(self, inputs: Shapes) -> Iterator[Change]:
         yield from _flattened(inputs)
+        if all(len(shape) == 3 for shape in inputs):
+            yield from _pooled(inputs)
 
     def output_shape(self, inputs: Shapes) -> Shape:
         first = inputs[0]
@@ -139,6 +157,15 @@ def _flattened(inputs: Shapes) -> Iterator[Change]:
     """Yield a flatten layer for the first map among inputs of which some are vectors."""
     if len({len(shape) for shape in inputs}) > 1:
         yield Insert({"type": "flatten"}, next(index for index, shape in enumerate(inputs) if len(shape) == 3))
+
+
+def _pooled(inputs: Shapes) -> Iterator[Change]:
+    """Yield an adaptive pool that gives the first map of another height and width those of the smallest map."""
+    height, width = min((shape[1:] for shape in inputs), key=elements)
+    index = next((index for index, shape in enumerate(inputs) if shape[1:] != (height, width)), None)
+    if index is not None:
+        size = height if height == width else [height, width]
+        yield Insert({"type": "adaptive_avg_pool2d", "output_size": size}, index)
 
 
 def _projections(wanted: Shape, shape: Shape, index: int) -> Iterator[Change]:

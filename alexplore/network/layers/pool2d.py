@@ -10,9 +10,9 @@ from alexplore.core.settings import Padding, flag, optional, padding, setting, s
 from alexplore.network.calls import Call, unless
 from alexplore.network.changes import Change, MoveBefore, Set
 from alexplore.network.layers.base import Extra, Saved, keras_always
-from alexplore.network.layers.sliding import NO_SIDES, KerasSides, Sliding, both, shortest_sides
+from alexplore.network.layers.sliding import NO_SIDES, KerasSides, Sliding, both, largest_dilation, shortest_sides
 from alexplore.network.shapes import Shape, ShapeError, Shapes, elements, require_map
-from alexplore.network.windows import Pair, Window, Windows, make_windows, short_size_text
+from alexplore.network.windows import Pair, Window, Windows, make_windows, pair, short_size_text
 
 INDEX_BYTES = 8
 """PyTorch's indices are int64."""
@@ -35,12 +35,17 @@ class Pool2d(Sliding):
     def windows(self, inputs: Shapes) -> Windows:
         stride = self.kernel_size if self.stride is None else self.stride
         map_size = inputs[0][1:] if self.padding == "same" else None
-        return make_windows(self.kernel_size, stride, self.padding, 1, self.ceil_mode, map_size)
+        return make_windows(self.kernel_size, stride, self.padding, self.window_dilation, self.ceil_mode, map_size)
+
+    @property
+    def window_dilation(self) -> int | Pair:
+        """Pixels between neighbouring taps of the window."""
+        return 1
 
     def output_shape(self, inputs: Shapes) -> Shape:
         channels, _, _ = require_map(self.name, inputs[0])
         for axis, window in zip(("height", "width"), self.windows(inputs), strict=True):
-            if max(window.before, window.after) > window.kernel // 2:
+            if self._pads_too_much(window):
                 raise ShapeError(
                     f"{self.name}: padding {max(window.before, window.after)} is more than half of the window's "
                     f"{axis} {window.kernel}"
@@ -52,11 +57,17 @@ class Pool2d(Sliding):
             yield MoveBefore("flatten")
             return
         windows = self.windows(inputs)
-        if any(max(window.before, window.after) > window.kernel // 2 for window in windows):
+        if any(map(self._pads_too_much, windows)):
             yield Set("padding", shortest_sides(*map(_at_most_half, windows)))
             yield Set("kernel_size", both(*(max(w.kernel, 2 * max(w.before, w.after)) for w in windows)))
             return
-        yield from self.window_fixes(inputs, Set("ceil_mode", True))
+        smaller = both(*map(largest_dilation, windows, inputs[0][1:]))
+        dilation = [] if self.window_dilation == 1 else [Set("dilation", smaller)]
+        yield from self.window_fixes(inputs, *dilation, Set("ceil_mode", True))
+
+    def _pads_too_much(self, window: Window) -> bool:
+        """Return whether the padding is more than PyTorch takes; "same" is what it has to be."""
+        return self.padding != "same" and max(window.before, window.after) > window.kernel // 2
 
     def stride_text(self) -> str:
         return "" if self.stride is None else f" / {short_size_text(self.stride)}"
@@ -80,18 +91,28 @@ class Pool2d(Sliding):
         return {"strides": self.stride, **keras_always(self)}
 
 
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class MaxPool2d(Pool2d):
     """The largest value in each window. Source: PyTorch's `MaxPool2d`."""
 
     type = "max_pool2d"
     title = "max pooling"
+    dilation: int | Pair = setting(size(1), 1, "pixels between neighbouring taps of the window")
+
+    @property
+    def window_dilation(self) -> int | Pair:
+        return self.dilation
 
     def saved(self, inputs: Shapes, output: Shape, value_bytes: int) -> Saved:
         positions = Extra("where each maximum was", elements(output), INDEX_BYTES)
         return Saved(inputs=True, copied=self.copied_values(inputs), extras=(positions,))
 
     def torch_call(self, inputs: Shapes) -> Call:
-        return Call("nn.MaxPool2d", (), self.torch_keywords(inputs), self.same_comment(inputs))
+        keywords = {**self.torch_keywords(inputs), "dilation": unless(self.dilation, 1)}
+        return Call("nn.MaxPool2d", (), keywords, self.same_comment(inputs))
+
+    def pads_in_pytorch(self, window: Window) -> bool:
+        return super().pads_in_pytorch(window) and window.before <= window.kernel // 2
 
     def torch_padding(self, inputs: Shapes) -> Call | None:
         sides = self.torch_sides(inputs)
@@ -99,8 +120,13 @@ class MaxPool2d(Pool2d):
 
     def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
         same, sides = self.keras_padding(inputs)
-        keywords = {"padding": "same" if same else None, **self.keras_keywords()}
+        same = same and self.dilation == 1
         pad = [] if same or sides == NO_SIDES else [Call("PadForMax", (sides,), {"name": pad_name}, helper=PAD_FOR_MAX)]
+        if self.dilation != 1:
+            windows = self.windows(inputs)
+            sizes = (tuple(w.kernel for w in windows), tuple(w.stride for w in windows), pair(self.dilation))
+            return [*pad, Call("DilatedMaxPooling2D", sizes, keras_always(self), helper=DILATED_MAX_POOLING)]
+        keywords = {"padding": "same" if same else None, **self.keras_keywords()}
         return [*pad, Call("layers.MaxPooling2D", (self.kernel_size,), keywords)]
 
 
@@ -180,6 +206,35 @@ class PadForMax(layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "sides": self.sides}
+
+'''
+DILATED_MAX_POOLING = '''
+@keras.saving.register_keras_serializable()
+class DilatedMaxPooling2D(layers.Layer):
+    """The largest of values that are `dilation` pixels apart, each (height, width)."""
+
+    def __init__(self, pool_size, strides, dilation, **kwargs):
+        super().__init__(**kwargs)
+        self.pool_size, self.strides, self.dilation = pool_size, strides, dilation
+
+    def call(self, maps):
+        for axis in (1, 2):
+            maps = self.largest_along(axis, maps)
+        return maps
+
+    def largest_along(self, axis, maps):
+        taps, stride = self.pool_size[axis - 1], self.strides[axis - 1]
+        dilation = self.dilation[axis - 1]
+        starts = range(0, maps.shape[axis] - dilation * (taps - 1), stride)
+        values = [
+            ops.take(maps, [start + tap * dilation for start in starts], axis=axis)
+            for tap in range(taps)
+        ]
+        return ops.max(ops.stack(values), axis=0)
+
+    def get_config(self):
+        names = ("pool_size", "strides", "dilation")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 '''
 MEAN_INSIDE = '''

@@ -13,7 +13,7 @@ from alexplore.network.changes import Change, Resize, Set
 from alexplore.network.formula import Formula, by_axis, number_text
 from alexplore.network.layers.base import Layer
 from alexplore.network.shapes import Shape, ShapeError, Shapes
-from alexplore.network.windows import Pair, Window, Windows, same_padding, size_text
+from alexplore.network.windows import Pair, Window, Windows, same_padding, short_size_text, size_text
 
 Sides = tuple[int, int, int, int]
 """Padding left, right, top and bottom: the order of PyTorch's `F.pad`."""
@@ -84,13 +84,13 @@ class Sliding(Layer):
             return f" + 2·{number_text(window.before)}"
         return f" + {number_text(window.before)} + {number_text(window.after)}"
 
-    def window_fixes(self, inputs: Shapes, shrinking: Change) -> Iterator[Change]:
-        """Yield fixes for a window that is larger than its input; `shrinking` is the type's own, besides the kernel."""
+    def window_fixes(self, inputs: Shapes, *own: Change) -> Iterator[Change]:
+        """Yield fixes for a window that is larger than its input, those that are the type's `own` among them."""
         windows, sizes = self.windows(inputs), inputs[0][1:]
         if self.padding != "same":
             yield Set("padding", shortest_sides(*map(_enough_padding, windows, sizes)))
         yield Set("kernel_size", both(*map(_largest_kernel, windows, sizes)))
-        yield shrinking
+        yield from own
         yield Resize(self._fits, 1)
 
     def _fits(self, height: int, width: int) -> int:
@@ -110,6 +110,8 @@ class Sliding(Layer):
                 return size_text(value) + self.stride_text()
             case "stride":
                 return ""
+            case "dilation":
+                return f"dilation {short_size_text(value)}"
             case "padding":
                 sides = value if isinstance(value, tuple) else (value,)
                 return value if isinstance(value, str) else "pad " + ",".join(map(str, sides))
@@ -122,23 +124,31 @@ class Sliding(Layer):
 
     def copied_values(self, inputs: Shapes) -> int:
         """Return the values of the padded copy that is made of the input, 0 where PyTorch's own layer pads."""
-        (shape,) = inputs
-        if self.torch_sides(inputs) is None:
+        sides, (channels, height, width) = self.padded_sides(inputs), inputs[0]
+        if sides is None:
             return 0
-        height, width = self.windows(inputs)
-        return shape[0] * (shape[1] + height.before + height.after) * (shape[2] + width.before + width.after)
+        left, right, top, bottom = sides
+        return channels * (height + top + bottom) * (width + left + right)
 
     def same_comment(self, inputs: Shapes) -> str:
         """Return what exported code says about a size that holds for this input alone."""
         return f'"same" for maps of {inputs[0][1]}×{inputs[0][2]}' if self.padding == "same" else ""
 
+    def padded_sides(self, inputs: Shapes) -> Sides | None:
+        """Return the padding that training does before PyTorch's layer; None where that pads itself."""
+        return self.torch_sides(inputs)
+
     def torch_sides(self, inputs: Shapes) -> Sides | None:
         """Return the padding to be done before PyTorch's layer, or None where its own padding will do."""
         windows = self.windows(inputs)
-        if all(window.before == window.after for window in windows):
+        if all(map(self.pads_in_pytorch, windows)):
             return None
         height, width = map(_padding_reached, windows, inputs[0][1:])
         return (*width, *height)
+
+    def pads_in_pytorch(self, window: Window) -> bool:
+        """Return whether PyTorch's layer pads an axis like this itself."""
+        return window.before == window.after
 
     def torch_padding_setting(self, inputs: Shapes) -> int | Pair | None:
         """Return the padding that PyTorch's own layer does; None for none."""

@@ -17,22 +17,14 @@ from torch import Tensor, nn
 
 from alexplore.network.layers.conv2d import MOST_GROUPS_APART, Conv2d
 from alexplore.network.shapes import Shapes
-from alexplore.network.windows import Window, pair
+from alexplore.network.windows import pair
 from alexplore.training.kernels import winograd
+from alexplore.training.kernels.padding import pad
 from alexplore.training.kernels.winograd import tile_outputs
 
 Pair = tuple[int, int]
-Sides = tuple[int, int, int, int]  # left, right, top, bottom: the order of `F.pad`
 
 COLUMN_VALUES = 2**22  # of a block of images: 16 MiB in fp32
-
-
-def padding_of(windows: tuple[Window, Window]) -> tuple[Pair, Sides | None]:
-    """Padding that PyTorch's layers can do themselves, or the four sides to be padded before them."""
-    height, width = windows
-    if height.before == height.after and width.before == width.after:
-        return (height.before, width.before), None
-    return (0, 0), (width.before, width.after, height.before, height.after)
 
 
 class Geometry(NamedTuple):
@@ -56,7 +48,8 @@ class Conv(nn.Conv2d):
 
     def __init__(self, layer: Conv2d, inputs: Shapes) -> None:
         (shape,) = inputs
-        padding, self.sides = padding_of(layer.windows(inputs))
+        self.sides, self.mode = layer.padded_sides(inputs), layer.padding_mode
+        padding = (0, 0) if self.sides else pair(layer.torch_padding_setting(inputs) or 0)
         geometry = Geometry(pair(layer.stride), padding, pair(layer.dilation))
         super().__init__(
             shape[0], layer.out_channels, layer.kernel_size, *geometry, groups=layer.groups, bias=layer.bias
@@ -74,7 +67,7 @@ class Conv(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         """Convolve (N, C, H, W)."""
         if self.sides:
-            input = F.pad(input, self.sides)
+            input = pad(input, self.sides, self.mode)
         if input.device.type != "cpu" or self.groups > MOST_GROUPS_APART:
             return super().forward(input)
         inputs = input.chunk(self.groups, 1)

@@ -112,7 +112,7 @@ class _Windows:
         self.padded = _working(rows[:0]).new_zeros(height, groups, self.channels + size - 1)
 
     def sum_of_product(self, one: Tensor, other: Tensor) -> Tensor:
-        """The sums over `one` times `other`, both (rows, channels): in pairs, as every pair serves two channels."""
+        """Return the sums over `one` times `other`, both (rows, channels); sums of pairs serve two channels."""
         padded = self.padded[: len(one)]
         grouped = (len(one), self.groups, self.channels)
         within = padded[:, :, self.before : self.before + self.channels]
@@ -128,7 +128,7 @@ class _Windows:
 
 
 def _rows(maps: Tensor) -> Tensor:
-    """(N, C, H, W) as (N·H·W, C), without a copy where the channels lie next to each other."""
+    """Return (N, C, H, W) as (N·H·W, C), without a copy where the channels lie next to each other."""
     return maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
 
 
@@ -138,17 +138,17 @@ def _blocks(rows: Tensor) -> Iterator[slice]:
 
 
 def _block_height(rows: Tensor) -> int:
-    """Of blocks that fit the cache; on a GPU one, since it would wait for their launches."""
+    """Return the height of blocks that fit the cache; on a GPU all rows, as it would wait for many launches."""
     return max(1, CACHED_VALUES // rows.shape[1]) if rows.device.type == "cpu" else max(1, len(rows))
 
 
 def _working(values: Tensor) -> Tensor:
-    """At least fp32: squares and their sums need more bits than activations do."""
+    """Return values in at least fp32: squares and their sums need more bits than activations do."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def _power(sums: Tensor, beta: float) -> Tensor:
-    """s^−beta; for the paper's 3/4 by two square roots, which processors have instructions for."""
+    """Return s^−beta; for the paper's 3/4 by two square roots, which processors have instructions for."""
     if beta == 0.75:
         root = sums.rsqrt()
         return root.sqrt().mul_(root)

@@ -7,23 +7,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from alexplore.network.layers.pool2d import AvgPool2d, MaxPool2d
-from alexplore.network.shapes import Shape, Shapes
-from alexplore.training.kernels.convolution import padding_of
+from alexplore.network.shapes import Shapes
 
 
 class MaxPool(nn.MaxPool2d):
     """A max pool with any padding; what is padded is never the largest."""
 
     def __init__(self, layer: MaxPool2d, inputs: Shapes) -> None:
-        padding, self.sides = padding_of(layer.windows(inputs))
-        self.size = layer.output_shape(inputs)[1:]
-        super().__init__(layer.kernel_size, layer.stride, padding, ceil_mode=layer.ceil_mode)
+        super().__init__(**layer.torch_call(inputs).given)
+        self.sides = layer.torch_sides(inputs)
 
     def forward(self, input: Tensor) -> Tensor:
         """Pool (N, C, H, W)."""
         if self.sides:
             input = F.pad(input, self.sides, value=-torch.inf)
-        return _cropped(super().forward(input), self.size)
+        pooled: Tensor = super().forward(input)
+        return pooled
 
 
 class AvgPool(nn.AvgPool2d):
@@ -32,23 +31,17 @@ class AvgPool(nn.AvgPool2d):
     shares: Tensor | None
 
     def __init__(self, layer: AvgPool2d, inputs: Shapes) -> None:
-        padding, self.sides = padding_of(layer.windows(inputs))
-        self.size = layer.output_shape(inputs)[1:]
+        self.sides, padding = layer.torch_sides(inputs), layer.torch_padding_setting(inputs) or 0
         counted = layer.padding != "same"
         super().__init__(layer.kernel_size, layer.stride, padding, layer.ceil_mode, counted)
         shares = None
         if self.sides and not counted:
-            shares = _cropped(super().forward(F.pad(torch.ones(1, 1, *inputs[0][1:]), self.sides)), self.size)
+            shares = super().forward(F.pad(torch.ones(1, 1, *inputs[0][1:]), self.sides))
         self.register_buffer("shares", shares, persistent=False)
 
     def forward(self, input: Tensor) -> Tensor:
         """Pool (N, C, H, W)."""
         if self.sides:
             input = F.pad(input, self.sides)
-        means = _cropped(super().forward(input), self.size)
+        means: Tensor = super().forward(input)
         return means if self.shares is None else means / self.shares.to(means.dtype)
-
-
-def _cropped(maps: Tensor, size: Shape) -> Tensor:
-    """Return maps without the last window of a rounded-up pool that would start in the padding after the input."""
-    return maps if maps.shape[2:] == size else maps[:, :, : size[0], : size[1]]

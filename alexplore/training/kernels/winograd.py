@@ -44,7 +44,7 @@ class Transforms(NamedTuple):
 
 
 def tile_outputs(channels: int, kernels: int, kernel: Pair, size: Pair) -> int | None:
-    """How many outputs a side a tile should have for an output of `size`, None where oneDNN's way is the faster.
+    """Return the outputs along a side of a tile for an output of `size`, None where oneDNN is faster.
 
     Measured on AVX2 (torch 2.14, 2 threads, batch 64, forward and backward together), as times faster than the other
     ways. 5×5: 96 to 256 channels, 26×26 outputs: 2.0; 64 to 192 and 48 to 128, 27×27: 1.7; 64 to 64, 14×14: 1.0; 32 to
@@ -69,7 +69,7 @@ def tile_outputs(channels: int, kernels: int, kernel: Pair, size: Pair) -> int |
 
 @lru_cache
 def transforms(outputs: int, kernel: int) -> Transforms:
-    """Of tiles of `outputs` outputs a side for a kernel of `kernel` weights a side; exact until they are fp32."""
+    """Return the matrices for tiles of `outputs` and kernels of `kernel` values a side, calculated exactly."""
     points = POINTS[: outputs + kernel - 2]
     output = [[point**power for point in points] + [Fraction(power == outputs - 1)] for power in range(outputs)]
     kernels, tiles = [], []
@@ -86,7 +86,7 @@ def transforms(outputs: int, kernel: int) -> Transforms:
 
 
 def _coefficients(roots: list[Fraction] | tuple[Fraction, ...]) -> list[Fraction]:
-    """Of the polynomial with these roots, the constant first."""
+    """Return the coefficients of the polynomial with these roots, the constant first."""
     coefficients = [Fraction(1)]
     for root in roots:
         shifted, scaled = [Fraction(0), *coefficients], [*coefficients, Fraction(0)]
@@ -100,7 +100,7 @@ def _both_axes(matrix: list[list[Fraction]]) -> Tensor:
 
 
 def convolve(input: Tensor, weight: Tensor, padding: Pair, outputs: int) -> Tensor:
-    """The convolution of (N, C, H, W) with kernels (K, C, r, r), as (N, K, H', W'); all channels last, fp32."""
+    """Return the convolution of (N, C, H, W) with kernels (K, C, r, r), (N, K, H', W'); all channels last, fp32."""
     kernels, channels, side, _ = weight.shape
     matrices = transforms(outputs, side)
     grid = _Grid.over(input, side, padding, outputs)
@@ -116,14 +116,14 @@ def convolve(input: Tensor, weight: Tensor, padding: Pair, outputs: int) -> Tens
 
 
 def input_gradient(grad_output: Tensor, weight: Tensor, padding: Pair, outputs: int) -> Tensor:
-    """The gradient of a convolution's input: a convolution of its output's gradient with the kernels turned round."""
+    """Return the gradient of a convolution's input: its output's gradient convolved with the flipped kernels."""
     side = weight.shape[2]
     turned = weight.flip(2, 3).transpose(0, 1)
     return convolve(grad_output, turned, (side - 1 - padding[0], side - 1 - padding[1]), outputs)
 
 
 def weight_gradient(grad_output: Tensor, input: Tensor, padding: Pair, side: int, outputs: int) -> Tensor:
-    """The gradient of a convolution's weights (K, C, r, r): a convolution whose kernels are tiles of `grad_output`."""
+    """Return the gradient of the weights (K, C, r, r): a convolution whose kernels are tiles of `grad_output`."""
     kernels, channels = grad_output.shape[1], input.shape[1]
     matrices = transforms(side, outputs)  # outputs and kernel have changed places
     grid = _Grid.over(input, side, padding, outputs)
@@ -158,17 +158,17 @@ class _Grid(NamedTuple):
         return cls((outputs + side - 1) ** 2, outputs, size, tiles, (0, 0, padding[1], right, padding[0], below))
 
     def blocks(self, images: int, channels: int) -> list[slice]:
-        """Images in blocks: products of more would leave the processor's caches long before they are read."""
+        """Yield images in blocks whose products fit the processor's caches."""
         step = max(1, BLOCK_VALUES // (self.points * self.tiles[0] * self.tiles[1] * channels))
         return [slice(start, start + step) for start in range(0, images, step)]
 
     def transformed(self, images: Tensor, matrix: Tensor) -> Tensor:
-        """The tiles of images (N, C, H, W) at every point: (N · tiles, points, C)."""
+        """Return the tiles of images (N, C, H, W) at every point: (N · tiles, points, C)."""
         rows = F.pad(images.permute(0, 2, 3, 1), self.sides)
         return _each(matrix, _tiles(rows, round(self.points**0.5), self.outputs, self.tiles))
 
     def place(self, tiles: Tensor, rows: Tensor) -> None:
-        """Write the outputs of tiles (N · tiles, outputs², K) to where they stand in rows (N, H', W', K).
+        """Write the outputs of tiles (N · tiles, outputs², K) to their places in rows (N, H', W', K).
 
         The last tiles may reach over the edge. Whole ones and cut ones are copied apart: four copies at most.
         """
@@ -184,14 +184,14 @@ class _Grid(NamedTuple):
             ).copy_(part)
 
     def _runs(self, size: int) -> list[tuple[slice, int]]:
-        """Which tiles along an axis have how many of their outputs within it."""
+        """Return which tiles along an axis have how many of their outputs within it."""
         whole, rest = divmod(size, self.outputs)
         runs = [(slice(0, whole), self.outputs), (slice(whole, whole + 1), rest)]
         return [(tiles, outputs) for tiles, outputs in runs if tiles.stop > tiles.start and outputs]
 
 
 def _tiles(rows: Tensor, side: int, step: int, count: Pair) -> Tensor:
-    """The tiles of rows (N, H, W, C), `step` apart, as (N · tiles, side², C)."""
+    """Return the tiles of rows (N, H, W, C), `step` apart, as (N · tiles, side², C)."""
     images, _, _, channels = rows.shape
     each, down, across, one = rows.stride()
     return rows.as_strided(
@@ -202,5 +202,5 @@ def _tiles(rows: Tensor, side: int, step: int, count: Pair) -> Tensor:
 
 
 def _each(matrix: Tensor, values: Tensor) -> Tensor:
-    """A matrix (P, Q) times each of many (T, Q, C), as (T, P, C)."""
+    """Return a matrix (P, Q) times each of many (T, Q, C), as (T, P, C)."""
     return torch.bmm(matrix.expand(len(values), -1, -1), values)

@@ -96,6 +96,8 @@ def layer_entries(row: Row, analysis: Analysis, published: tuple[Published, ...]
     if row.output is None:
         yield Entry("–", "not computed: a layer before this one is broken")
         return
+    if row.layer.inputs:
+        yield Entry("reads", ", ".join(row.layer.inputs))
     if settings := row.layer.summary():
         yield Entry("settings", settings)
     for formula in explain(row, analysis.network):

@@ -22,6 +22,7 @@ from alexplore.network.analysis import Analysis
 from alexplore.network.layers.base import Layer
 from alexplore.network.row import Row
 from alexplore.network.shapes import shape_text
+from alexplore.render.network_tables import reads_text
 from alexplore.tui.widgets.line_widget import LineWidget
 
 NOTHING = "–"
@@ -57,12 +58,6 @@ def _if_any(text: Callable[[int], str], count: int) -> str:
     return text(count) if count else NOTHING
 
 
-def _reads_text(row: Row) -> str:
-    """Return what a layer reads, where that is not just the row above; ↑ stands for that one."""
-    reads = zip(row.layer.inputs, row.sources, strict=False)
-    return " ".join("↑" if source == row.index - 2 else name for name, source in reads)
-
-
 def _sizes(row: Row) -> tuple[int, int]:
     return row.height.size, row.width.size
 
@@ -74,7 +69,7 @@ def _jumps(row: Row) -> tuple[int, int]:
 COLUMNS = (
     Column("#", 4, 0, lambda row: str(row.index)),
     Column("layer", 9, 0, lambda row: row.layer.name, lambda row: row.layer.name, left=True),
-    Column("reads", 16, 3, _reads_text, lambda row: row.layer.inputs, left=True),
+    Column("reads", 11, 1, reads_text, lambda row: row.layer.inputs, left=True),
     Column("type", 19, 5, lambda row: row.layer.type, left=True),
     Column("settings", 24, 1, lambda row: _cached_settings(row.layer), lambda row: row.layer, left=True),
     Column("output", 12, 0, lambda row: shape_text(row.output or ()), lambda row: row.output),

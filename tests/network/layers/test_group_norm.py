@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -16,6 +16,7 @@ from alexplore.network.layers import read_layer
 from alexplore.network.layers.group_norm import GroupNorm
 from alexplore.network.row import Row
 from alexplore.training.model.build import build, build_layer
+from tests.support.examples import examples
 from tests.support.layer_checks import LAYER_CHECKS, LayerCheck
 from tests.support.layers import Case
 from tests.support.memory import kept_bytes
@@ -52,7 +53,7 @@ def last_row(shape: list[int], layer: Entry) -> Row:
     return analyse(network({"type": "flatten"}, layer, shape=(shape[0], 1, 1))).rows[-1]
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(maps() | st.lists(st.integers(1, 8), min_size=1, max_size=1), st.integers(1, 6), st.booleans())
 def test_groups_are_refused_where_pytorch_refuses_them_for_an_image(
     shape: list[int], num_groups: int, affine: bool

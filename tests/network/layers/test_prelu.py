@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -14,6 +14,7 @@ from alexplore.network.layers.prelu import PReLU
 from alexplore.training.errors import UsageError
 from alexplore.training.model.build import build
 from alexplore.training.parallel.towers import place
+from tests.support.examples import examples
 from tests.support.layer_checks import LAYER_CHECKS, LayerCheck
 from tests.support.layers import Case
 from tests.support.memory import kept_bytes
@@ -39,7 +40,7 @@ def test_another_slope_at_the_start(check: LayerCheck) -> None:
     check(Case(PReLU, {"init": 0.5}))
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(maps() | st.lists(st.integers(1, 6), min_size=1, max_size=1), st.integers(1, 6))
 def test_slopes_are_refused_where_pytorch_refuses_them(shape: list[int], slopes: int) -> None:
     layer: Entry = {"type": "prelu", "num_parameters": slopes}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -23,6 +23,7 @@ from alexplore.training.loop import Objective
 from alexplore.training.model.build import build
 from alexplore.training.optim import make_optimizer, update
 from alexplore.training.precision import Precision
+from tests.support.examples import examples
 
 CPU = torch.device("cpu")
 
@@ -219,7 +220,7 @@ def test_synthetic_images_are_reproducible_and_can_be_classified() -> None:
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=60), st.integers(1, 70))
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_limits_take_the_classes_in_turn(labels: list[int], limit: int) -> None:
     chosen = choose_balanced(torch.tensor(labels), limit).tolist()
     assert chosen == sorted(set(chosen))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
@@ -21,6 +21,7 @@ from alexplore.training.data.preprocess import (
     color_components,
     resize_rows,
 )
+from tests.support.examples import examples
 
 CPU = torch.device("cpu")
 
@@ -41,7 +42,7 @@ def preprocess(recipe: Recipe, images: Tensor, height: int, width: int) -> Prepr
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 60), st.integers(1, 60), st.sampled_from([1, 3]))
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_resizing_equals_pillows_antialiased_bilinear(
     height: int, width: int, to_height: int, to_width: int, channels: int
 ) -> None:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
 from alexplore.training.kernels import lrn
+from tests.support.examples import examples
 
 
 def native(maps: Tensor, size: int, alpha: float, beta: float, k: float, groups: int) -> Tensor:
     return torch.cat([F.local_response_norm(part, size, alpha, beta, k) for part in maps.chunk(groups, 1)], 1)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(
     st.integers(1, 3),
     st.integers(1, 5),

@@ -7,13 +7,14 @@ from itertools import product
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
 from alexplore.presets.library import load_preset
 from alexplore.training.kernels import convolution, winograd
 from alexplore.training.model.build import build
+from tests.support.examples import examples
 
 ERROR = 2e-5  # of a result's norm; oneDNN's own is about 1e-6
 
@@ -64,7 +65,7 @@ def test_blocks_of_images_make_no_difference(monkeypatch: pytest.MonkeyPatch) ->
         assert off_by(one, other.double()) < ERROR
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.integers(1, 512), st.integers(1, 512), st.sampled_from([1, 2, 3, 5, 7, 11]), st.integers(1, 60))
 def test_only_what_gains_is_done_by_tiles(channels: int, kernels: int, side: int, size: int) -> None:
     with pytest.MonkeyPatch.context() as patch:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -22,6 +22,7 @@ from alexplore.network.shapes import ShapeError
 from alexplore.presets.library import load_preset
 from alexplore.training.kernels.convolution import Conv
 from alexplore.training.model.build import build, build_layer, check_classifier, check_last_batch, logits
+from tests.support.examples import examples
 from tests.support.networks import presets_to_run
 
 Array = npt.NDArray[np.float64]
@@ -141,7 +142,7 @@ def pools(draw: st.DrawFn) -> tuple[dict[str, Any], int, int]:
     return given_, draw(st.integers(kernel, 9)), draw(st.integers(kernel, 9))
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(pools(), st.sampled_from(["max", "avg"]))
 def test_pools_agree_with_windows_by_hand(pool: tuple[dict[str, Any], int, int], kind: str) -> None:
     given_, height, width = pool
@@ -170,7 +171,7 @@ def convolutions(draw: st.DrawFn) -> tuple[dict[str, Any], int]:
     }, groups * draw(st.integers(1, 3))
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(convolutions(), st.integers(8, 10), st.integers(8, 10), st.booleans())
 def test_convolutions_agree_with_pytorch(
     convolution: tuple[dict[str, Any], int], height: int, width: int, by_product: bool

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from alexplore.training.parallel.ranks import Ranks
+from tests.support.examples import examples
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.integers(0, 60), st.integers(1, 20), st.integers(1, 6))
 def test_the_shares_of_a_batch_are_disjoint_complete_and_even(count: int, batch: int, size: int) -> None:
     order = torch.randperm(count)

@@ -1,0 +1,42 @@
+"""Padding before a convolution or pool."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from alexplore.network.layers.padding_mode import ZEROS
+from alexplore.network.layers.sliding import Sides
+
+
+def pad(maps: Tensor, sides: Sides, mode: str) -> Tensor:
+    """Return (N, C, H, W) maps padded on their sides with what `mode`, PyTorch's `padding_mode`, says."""
+    if mode == ZEROS:
+        return F.pad(maps, sides)
+    padded: Tensor = _PadWithMap.apply(maps, sides, mode)
+    return padded
+
+
+class _PadWithMap(torch.autograd.Function):
+    """PyTorch's padding, which would keep the maps for their sizes, and under autocast on a CPU pad in fp32."""
+
+    @staticmethod
+    def forward(context: Any, maps: Tensor, sides: Sides, mode: str) -> Tensor:
+        context.shape, context.sides, context.mode = maps.shape, sides, mode
+        return _padded(maps, sides, mode)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Padding is linear: its gradient is the same for maps of any values."""
+        with torch.enable_grad():
+            maps = gradients[0].new_zeros(context.shape).contiguous(memory_format=torch.channels_last).requires_grad_()
+            padded = _padded(maps, context.sides, context.mode)
+        return torch.autograd.grad(padded, maps, gradients[0])[0], None, None
+
+
+def _padded(maps: Tensor, sides: Sides, mode: str) -> Tensor:
+    with torch.autocast(maps.device.type, enabled=False):
+        return F.pad(maps, sides, mode).contiguous(memory_format=torch.channels_last)
