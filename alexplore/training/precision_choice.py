@@ -48,14 +48,15 @@ def choose_precision(
     if recipe.precision != "auto":
         return PrecisionEvent(recipe.precision, device.type, matmul_peak(device, recipe.precision))
     images, comparison = _compare_precisions(recipe, model, dataset, preprocess, ranks)
-    name = FASTER if comparison.speedup >= MARGIN else EXACT
+    speedup = round(comparison.speedup, 4)
+    name = FASTER if speedup >= MARGIN else EXACT
     return PrecisionEvent(
         precision=name,
         device=device.type,
         peak_flops=matmul_peak(device, name),
         images=images,
         seconds={key: round(value, 6) for key, value in comparison.seconds.items()},
-        speedup=round(comparison.speedup, 4),
+        speedup=speedup,
     )
 
 
@@ -85,7 +86,7 @@ def _compare_precisions(
     few_first = device.type == "cpu" and recipe.batch_size > FEW_IMAGES * ranks.data_size  # the same on all ranks
     count = min(FEW_IMAGES, share) if few_first else share
     comparison = compare_on(count)
-    more = int(count * PASS_SECONDS / max(comparison.seconds.values()))
+    more = int(count * PASS_SECONDS / max(1e-9, *comparison.seconds.values()))
     if few_first and more > count and 1 / FAR < comparison.speedup < FAR:
         count = min(more, share)
         comparison = compare_on(count)

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from alexplore.presets.library import load_preset
+from alexplore.presets.optimizers import OPTIMIZERS
+from alexplore.presets.schedules import SCHEDULES
 from alexplore.runs.config import RunConfig
 from alexplore.runs.control import Request, leave_request
 from alexplore.runs.directory import RunDirectory
@@ -66,8 +68,15 @@ def assert_same_end(one: RunDirectory, other: RunDirectory) -> None:
 RECIPES: dict[str, dict[str, Any]] = {
     "adam, step": {"schedule": "step", "step_epochs": 1},
     "sgd, plateau": {"optimizer": "sgd", "lr": 0.05, "schedule": "plateau", "patience": 0, "gamma": 0.5},
+    "sgd, constant": {"optimizer": "sgd", "lr": 0.05, "schedule": "constant", "momentum": 0.0},
     "adamw, cosine": {"optimizer": "adamw", "weight_decay": 0.1, "schedule": "cosine", "warmup_epochs": 0.5},
 }
+
+
+def test_the_recipes_below_have_every_optimizer_and_schedule() -> None:
+    """`make_run` trains with adam unless a recipe names another optimizer."""
+    assert {recipe.get("optimizer", "adam") for recipe in RECIPES.values()} == OPTIMIZERS.keys()
+    assert {recipe["schedule"] for recipe in RECIPES.values()} == SCHEDULES.keys()
 
 
 @pytest.mark.parametrize("name", RECIPES)
