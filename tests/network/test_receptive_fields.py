@@ -53,7 +53,7 @@ def reach(gradient: Tensor) -> tuple[int, int]:
 @examples(60)
 @given(st.lists(windows, min_size=1, max_size=4))
 def test_an_output_sees_its_receptive_field(layers: list[Entry]) -> None:
-    size = (150, 140)
+    size = (300, 290)
     image = torch.ones(1, 1, *size, dtype=torch.float64, requires_grad=True)
     maps = image
     for layer in layers:
