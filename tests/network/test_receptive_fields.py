@@ -161,9 +161,9 @@ def summed(layer: Layer, values: list[Tensor]) -> Tensor:
             value = sum(values[1:], value)
         case "concat":
             value = torch.cat(values, 1)
-        case "conv2d" | "max_pool2d" | "avg_pool2d" | "adaptive_avg_pool2d":
+        case _ if layer.slides or layer.fixes_size:
             channels, height, width = layer.output_shape((tuple(value.shape[1:]),))
-            pool = F.adaptive_avg_pool2d if layer.type == "adaptive_avg_pool2d" else partial(slid, given=given)
+            pool = F.adaptive_avg_pool2d if layer.fixes_size else partial(slid, given=given)
             value = pool(value.mean(1, keepdim=True), (height, width)).expand(1, channels, height, width)
         case "local_response_norm" if given["region"] == "within_channel":
             window = {"kernel_size": given["size"], "stride": 1, "padding": sides_of(given["size"])}
