@@ -95,7 +95,7 @@ DATASETS = {
         ),
         DatasetEntry(
             "imagefolder",
-            "a folder of images",
+            "an image folder",
             "a folder with train/CLASS/*.jpg and val/CLASS/*.jpg, as ImageNet is laid out",
             needs_folder=True,
         ),

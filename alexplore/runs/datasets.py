@@ -38,7 +38,10 @@ def dataset_shape(config: RunConfig) -> DatasetShape:
     Raises:
         DataError: the data set is an image folder that is missing or laid out wrongly.
     """
-    return SHAPES[config.recipe.dataset](config)
+    entry = DATASETS[config.recipe.dataset]
+    if entry.needs_folder and config.data.folder is None:
+        raise DataError(f"{entry.title} has to be named: --data DIR, with {FOLDER_LAYOUT}")
+    return SHAPES[entry.name](config)
 
 
 def find_classes(folder: Path) -> list[str]:
@@ -72,9 +75,7 @@ def _folders(folder: Path) -> list[str]:
 
 def _image_folder(config: RunConfig) -> DatasetShape:
     """The classes are the folders; images are decoded to as many channels, 1 or 3, as the network reads."""
-    if config.data.folder is None:
-        raise DataError(f"an image folder has to be named: --data DIR, with {FOLDER_LAYOUT}")
-    folder = Path(config.data.folder).expanduser()
+    folder = Path(config.data.folder or "").expanduser()
     channels = 1 if config.network.input[0] == 1 else 3
     return DatasetShape(str(folder), channels, len(find_classes(folder)), train_images=None)
 
