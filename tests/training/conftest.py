@@ -1,8 +1,8 @@
-"""What the tests of training share: few threads, and runs that train in a moment."""
+"""Fixtures of the tests of training: a fixed seed, and runs that train in a moment."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,6 @@ from alexplore.runs.directory import RunDirectory, create_run
 from tests.support.networks import SMALL
 
 
-@pytest.fixture(autouse=True, scope="session")
-def one_thread() -> Iterator[None]:
-    """Tiny tensors are not worth the waiting for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(autouse=True)
 def fixed_seed() -> None:
     """Let no test draw other numbers because of the tests before it."""
@@ -34,7 +25,7 @@ def fixed_seed() -> None:
 
 @pytest.fixture
 def small() -> Network:
-    """Every kind of layer whose state or randomness matters, in 12×12 pixels."""
+    """Return a network for 12×12 pixels with every kind of layer that has state or randomness."""
     return read_network(SMALL)
 
 
@@ -43,7 +34,7 @@ MakeRun = Callable[..., RunDirectory]
 
 @pytest.fixture
 def make_run(heavy: None, tmp_path: Path, small: Network) -> MakeRun:
-    """Make a run of the small network; keywords are of the recipe."""
+    """Return what creates a run of the small network; keywords are keys of the recipe."""
 
     def make(name: str = "run", network: Network = small, **recipe: Any) -> RunDirectory:
         defaults: dict[str, Any] = {
