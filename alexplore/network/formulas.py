@@ -58,6 +58,8 @@ def _receptive_field(row: Row) -> Iterator[Formula]:
     axes = (row.height, row.width)
     if row.windows is None:
         same = "as what it reads" if len(row.sources) == 1 else "all that its inputs see together"
+        if row.layer.uses_statistics:
+            same += ", besides the statistics, which are of the whole map"
         yield from by_axis("receptive field", *(_value(axis.size, same) for axis in axes))
         yield from by_axis("jump", *(_value(axis.jump, same) for axis in axes))
         yield from by_axis("start", *(_value(axis.start, same) for axis in axes))

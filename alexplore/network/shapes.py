@@ -20,6 +20,11 @@ def elements(shape: Shape) -> int:
     return math.prod(shape)
 
 
+def has_one_layout(shape: Shape) -> bool:
+    """Return whether its values lie in memory in one order, with channels first or last: a vector, or one axis."""
+    return elements(shape) == shape[0] or shape[0] == 1
+
+
 def shape_text(shape: Shape) -> str:
     """Return a shape as people write it: 96×55×55."""
     return "×".join(map(str, shape))

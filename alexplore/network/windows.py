@@ -89,14 +89,6 @@ def same_padding(size: int, kernel: int, stride: int, dilation: int = 1) -> Pair
     return total // 2, total - total // 2
 
 
-def whole_map(shape: Shape) -> Windows | None:
-    """Return the windows of a layer each output of which reads all of a map, such as a norm; None for a vector.
-
-    The windows start at the map's first pixel for every output.
-    """
-    return (Window(shape[1], 1), Window(shape[2], 1)) if len(shape) == 3 else None
-
-
 @lru_cache(4096)  # each layer's are asked for several times in an analysis, and in the next one
 def make_windows(
     kernel_size: int | Pair,

@@ -204,10 +204,13 @@ def _side(row: Row | None) -> tuple[str, str, str]:
 
 
 def _difference(pair: Pair, quantity: Quantity) -> str:
-    """Return b's value minus a's; both where they are no numbers, or where one can't be computed."""
+    """Return b's value minus a's; both where they are no numbers, or where one can't be computed.
+
+    A layer that one network has alone counts as 0 in the other, for quantities that add up.
+    """
     if pair.a is None or pair.b is None:
         row = pair.a or pair.b
-        value = layer_value(quantity, row) if row else None
+        value = layer_value(quantity, row) if row and quantity.is_total else None
         return f"{value if pair.a is None else -value:+,}" if isinstance(value, int) and value else ""
     a, b = pair.numbers.get(quantity.key, (0, 0))
     if isinstance(a, int) and isinstance(b, int):

@@ -40,8 +40,8 @@ def test_the_object_of_the_contract() -> None:
     assert [layer["inputs"] for layer in layers[:2]] == [["input"], ["conv1"]]
     settings = layers[0].pop("settings")
     assert settings == {
-        "out_channels": 96, "kernel_size": 11, "stride": 4, "padding": 0, "dilation": 1, "groups": 1, "bias": True,
-        "init": {"std": 0.01, "bias": 0.0}, "trainable": True,
+        "out_channels": 96, "kernel_size": 11, "stride": 4, "padding": 0, "padding_mode": "zeros",
+        "dilation": 1, "groups": 1, "bias": True, "init": {"std": 0.01, "bias": 0.0}, "trainable": True,
     }  # fmt: skip
     assert layers[0] == {
         "index": 1, "name": "conv1", "type": "conv2d", "inputs": ["input"], "output": [96, 55, 55], "params": 34944,

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 def kept_bytes(model: nn.Module, images: Tensor, precision: torch.dtype = torch.float32) -> int:
     """Return the bytes of all storages that autograd keeps for the backward pass, the model's own left out.
 
+    Images have their channels last, as in training: else every convolution that reads them makes a copy.
     `precision` below fp32 is autocast's.
     """
     own = {_storage(tensor) for tensor in model.state_dict(keep_vars=True).values()}
@@ -25,7 +26,7 @@ def kept_bytes(model: nn.Module, images: Tensor, precision: torch.dtype = torch.
         torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
         torch.autocast("cpu", precision, enabled=precision != torch.float32),
     ):
-        alive.append(model(images))
+        alive.append(model(images.contiguous(memory_format=torch.channels_last)))
     return sum(kept.values())
 
 

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from alexplore.core.settings import choice, number, setting, setting_fields
 from alexplore.network.calls import Call, unless
-from alexplore.network.layers.base import Layer, Saved, keras_always
-from alexplore.network.shapes import Shape, Shapes
+from alexplore.network.layers.base import Extra, Layer, Saved, keras_always
+from alexplore.network.shapes import Shape, Shapes, elements, has_one_layout
 
 
 class Activation(Layer):
@@ -163,7 +163,9 @@ class Softmax(Layer):
     needs_all_values = "it needs all values, before the last layer with weights"
 
     def saved(self, inputs: Shapes, output: Shape, value_bytes: int) -> Saved:
-        return Saved(output=True)
+        if has_one_layout(output):
+            return Saved(output=True)
+        return Saved(extras=(Extra("its output with channels first", elements(output)),))
 
     def torch_call(self, inputs: Shapes) -> Call:
         return Call("nn.Softmax", (), {"dim": 1})

@@ -103,6 +103,9 @@ class Layer:
     reads_whole_vector: ClassVar[bool] = False
     """Whether each of its outputs reads all features of a vector, so that it sees all that they see."""
 
+    uses_statistics: ClassVar[bool] = False
+    """Whether an output also depends on statistics of the whole map, which its receptive field leaves out."""
+
     produces: ClassVar[str | None] = None
     """The setting that holds the number of its output channels or features, None where its input decides."""
 

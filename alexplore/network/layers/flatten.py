@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from alexplore.network.calls import Call
 from alexplore.network.formula import Formula, product_text
 from alexplore.network.layers.base import Layer, keras_always
-from alexplore.network.shapes import Shape, Shapes, elements
+from alexplore.network.shapes import Shape, Shapes, elements, has_one_layout
 
 
 class Flatten(Layer):
@@ -21,8 +21,7 @@ class Flatten(Layer):
 
     def is_view(self, inputs: Shapes) -> bool:
         """Return whether no copy is made: maps have their channels last in memory, the vector has them first."""
-        (shape,) = inputs
-        return elements(shape) == shape[0] or shape[0] == 1
+        return has_one_layout(inputs[0])
 
     def output_formulas(self, inputs: Shapes, output: Shape) -> Iterator[Formula]:
         note = "every value of the input, channel after channel"

@@ -13,7 +13,6 @@ from alexplore.network.formula import Formula, join_notes, number_text
 from alexplore.network.layers.base import FP32_BYTES, Extra, Layer, Parameters, Saved, Unsupported, keras_always
 from alexplore.network.layers.weighted import FROZEN_NOTE, divisors
 from alexplore.network.shapes import Shape, ShapeError, Shapes, elements
-from alexplore.network.windows import Windows, whole_map
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -28,7 +27,7 @@ class GroupNorm(Layer):
     role = "norm"
     name_stem = "norm"
     overwritable = True
-    reads_whole_vector = True
+    uses_statistics = True
     example = {"num_groups": 2}  # noqa: RUF012 (a ClassVar of the base class)
     num_groups: int = setting(integer(1), doc="groups that the channels are divided into", brief="{} groups")
     eps: float = setting(number(0, above=True), 1e-5, "added to the variance")
@@ -47,9 +46,6 @@ class GroupNorm(Layer):
     def parameters(self, inputs: Shapes) -> Parameters:
         learned = inputs[0][0] if self.affine else 0
         return Parameters(learned, learned)
-
-    def windows(self, inputs: Shapes) -> Windows | None:
-        return whole_map(inputs[0])
 
     def saved(self, inputs: Shapes, output: Shape, value_bytes: int) -> Saved:
         """Return the input, and the statistics in the precision of the scale; without one, in the input's."""

@@ -10,7 +10,6 @@ from alexplore.network.formula import Formula, join_notes, product_text
 from alexplore.network.layers.base import FP32_BYTES, Extra, Layer, Parameters, Saved, keras_always
 from alexplore.network.layers.weighted import FROZEN_NOTE
 from alexplore.network.shapes import Shape, Shapes, elements
-from alexplore.network.windows import Windows, whole_map
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -27,7 +26,7 @@ class LayerNorm(Layer):
     role = "norm"
     name_stem = "norm"
     overwritable = True
-    reads_whole_vector = True
+    uses_statistics = True
     channels_first = True
     needs_all_values = "it normalises over all channels; use group_norm with as many groups as towers"
     eps: float = setting(number(0, above=True), 1e-5, "added to the variance")
@@ -42,9 +41,6 @@ class LayerNorm(Layer):
             return Parameters()
         values = elements(inputs[0])
         return Parameters(values, values if self.bias else 0)
-
-    def windows(self, inputs: Shapes) -> Windows | None:
-        return whole_map(inputs[0])
 
     def saved(self, inputs: Shapes, output: Shape, value_bytes: int) -> Saved:
         """Return the input, and the statistics in the precision of the scale; without one, in the input's."""

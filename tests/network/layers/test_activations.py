@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 import torch
 
+from alexplore.network.analysis import analyse
+from alexplore.network.graph import read_network
 from alexplore.network.layers import LAYER_TYPES, read_layer
-from alexplore.training.model.build import build_layer
+from alexplore.training.model.build import build, build_layer
+from tests.support.memory import kept_bytes
 
 Function = Callable[[float], float]
 
@@ -50,3 +53,16 @@ def test_definition(name: str, settings: Mapping[str, Any], function: Function) 
 def test_all_activations_are_defined() -> None:
     activations = {name for name, cls in LAYER_TYPES.items() if cls.role == "activation"}
     assert {name for name, _, _ in DEFINITIONS} == activations
+
+
+@pytest.mark.parametrize("bits", [32, 16])
+@pytest.mark.parametrize("shape", [(3, 6, 5), (3, 1, 1), (1, 6, 5)], ids=str)
+def test_softmax_keeps_its_output_with_channels_first(shape: tuple[int, int, int], bits: int) -> None:
+    """Where that is another order than the one in which the next layer keeps it."""
+    conv = {"type": "conv2d", "out_channels": shape[0], "kernel_size": 1}
+    pool = {"type": "max_pool2d", "kernel_size": 1}
+    layers = read_network({"input": list(shape), "layers": [conv, {"type": "softmax"}, pool]})
+    model, analysis = build(layers, 1), analyse(layers)
+    precision = torch.bfloat16 if bits == 16 else torch.float32
+    two, three = (kept_bytes(model, torch.randn(count, *shape), precision) for count in (2, 3))
+    assert analysis.memory(3, bits=bits).activations - analysis.memory(2, bits=bits).activations == three - two

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from alexplore.network.analysis import analyse
+from alexplore.network.formulas import explain
 from alexplore.network.graph import Network, read_network
 from alexplore.network.layers import read_layer
 from alexplore.network.layers.group_norm import GroupNorm
@@ -101,8 +102,10 @@ def test_memory_of_a_batch_in_16_bits(affine: bool) -> None:
     assert kept_bytes(model, images, torch.bfloat16) == analysis.memory(2, bits=16).activations + copies
 
 
-def test_an_output_sees_the_whole_image() -> None:
-    """Its statistics are of the whole map: 3 + (8 − 1)·1 pixels."""
+def test_statistics_are_left_out_of_the_receptive_field() -> None:
     conv = {"type": "conv2d", "out_channels": 4, "kernel_size": 3, "padding": 1}
-    row = analyse(network(conv, {"type": "group_norm", "num_groups": 2})).rows[-1]
-    assert (row.height.size, row.height.jump, row.height.start) == (10, 1, -1)
+    layers = network(conv, {"type": "group_norm", "num_groups": 2})
+    row = analyse(layers).rows[-1]
+    assert (row.height.size, row.height.jump, row.height.start) == (3, 1, -1)
+    (formula,) = [formula for formula in explain(row, layers) if formula.quantity == "receptive field"]
+    assert formula.note == "as what it reads, besides the statistics, which are of the whole map"

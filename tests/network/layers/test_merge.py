@@ -121,7 +121,7 @@ def test_a_factor_is_kept_for_the_gradients_of_others_alone() -> None:
     """The images have no gradient: so what they multiply is not kept."""
     first: Entry = {"type": "conv2d", "out_channels": 3, "kernel_size": 3, "padding": 1}
     layers = network({"name": "conv", **first}, {"name": "product", "type": "mul", "inputs": ["conv", "input"]})
-    images = torch.randn(2, 3, 8, 8).contiguous(memory_format=torch.channels_last)
+    images = torch.randn(2, 3, 8, 8)
     kept = kept_bytes(build(layers, 1), images)
     assert kept == analyse(layers).memory(2).activations == images.nbytes
 
