@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from alexplore.core.settings import choice, number, setting, setting_fields
@@ -59,7 +58,6 @@ class ReLU6(Activation):
     keras = Call("layers.ReLU", (), {"max_value": 6.0})
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class LeakyReLU(Activation):
     """x where x > 0, else negative_slope · x. Source: PyTorch's `LeakyReLU`."""
 
@@ -73,7 +71,6 @@ class LeakyReLU(Activation):
         return [Call("layers.LeakyReLU", (), {"negative_slope": self.negative_slope, **keras_always(self)})]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ELU(Activation):
     """x where x > 0, else alpha · (e^x − 1). Source: PyTorch's `ELU`."""
 
@@ -87,7 +84,6 @@ class ELU(Activation):
         return [Call("layers.ELU", (), {"alpha": unless(self.alpha, 1.0), **keras_always(self)})]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class GELU(Activation):
     """x · Φ(x), where Φ is the normal distribution's; `tanh` approximates it. Source: PyTorch's `GELU`."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from alexplore.core.settings import Kind, integer, setting
@@ -41,7 +40,6 @@ def _number_or_none(size: int | str) -> int | None:
     return size if isinstance(size, int) else None
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class AdaptivePool2d(Layer):
     """A pool over the parts of the input, down or up to `output_size`; an axis of size "None" stays as it is."""
 

@@ -1,8 +1,8 @@
 """What every layer type declares and answers. A layer type is one class in one file of this folder.
 
-A type is a frozen dataclass whose settings have PyTorch's names, meanings and defaults, in snake case. Each method is a
-pure function of the settings and of the shapes of the layer's inputs; most types read one input: `(shape,) = inputs`.
-What a type does not answer has a default here.
+A type is a frozen dataclass, which `Declared` makes it, whose settings have PyTorch's names, meanings and defaults, in
+snake case. Each method is a pure function of the settings and of the shapes of the layer's inputs; most types read one
+input: `(shape,) = inputs`. What a type does not answer has a default here.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from alexplore.core.settings import setting_fields, settings_of
 from alexplore.network.calls import Call
 from alexplore.network.changes import Change
 from alexplore.network.formula import Formula, product_text
+from alexplore.network.layers.declared import Declared
 from alexplore.network.layers.init import Init
 from alexplore.network.shapes import Shape, Shapes, elements, shape_text
 from alexplore.network.windows import Windows
@@ -79,12 +80,10 @@ class Saved:
 SAVES_NOTHING = Saved()
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Layer:
+class Layer(Declared):
     """One layer: its name, the layers that it reads, and its settings.
 
-    `inputs` is empty where it reads the layer before it. Layers compare by all of their fields. That is written here
-    once: to generate it for each type would take a start of the program longer than to analyse a network does.
+    `inputs` is empty where it reads the layer before it.
     """
 
     type: ClassVar[str] = ""
@@ -268,15 +267,6 @@ class Layer:
     def compared_settings(self) -> dict[str, Any]:
         """Return the settings in one spelling, for a comparison."""
         return self.settings()
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and vars(self) == vars(other)
-
-    def __hash__(self) -> int:
-        return hash((type(self), *vars(self).values()))
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in vars(self).items())})"
 
 
 def keras_always(layer: Layer) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from alexplore.core.settings import flag, number, setting
 from alexplore.network.calls import Call, unless
 from alexplore.network.formula import Formula, join_notes, number_text
@@ -12,7 +10,6 @@ from alexplore.network.layers.weighted import FROZEN_NOTE
 from alexplore.network.shapes import Shape, Shapes, elements
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class BatchNorm(Layer):
     """Normalise each channel, or feature, over the batch; 1-d or 2-d by its input. Source: PyTorch's `BatchNorm2d`."""
 

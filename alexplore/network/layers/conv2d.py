@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from alexplore.core.settings import Padding, choice, flag, integer, optional, padding, setting, size, table
 from alexplore.network.calls import Call, unless
@@ -23,7 +22,6 @@ MOST_GROUPS_APART = 4
 """Groups of a convolution that a CPU convolves one after the other, each from a copy of its channels."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Conv2d(Sliding, Weighted):
     """A convolution with `out_channels` kernels. Source: PyTorch's `Conv2d`."""
 
@@ -55,7 +53,8 @@ class Conv2d(Sliding, Weighted):
         for label, count in (("input", channels), ("output", self.out_channels)):
             if count % self.groups:
                 raise ShapeError(f"{self.name}: {count} {label} channels don't divide into {self.groups} groups")
-        check_padding(self.name, self.padding_mode, self.windows(inputs), height, width)
+        if self.padding_mode != ZEROS:
+            check_padding(self.name, self.padding_mode, self.windows(inputs), height, width)
         return (self.out_channels, *self.positions(inputs))
 
     def parameters(self, inputs: Shapes) -> Parameters:

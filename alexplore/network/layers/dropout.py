@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from alexplore.core.settings import number, setting
 from alexplore.network.calls import Call
@@ -12,7 +11,6 @@ from alexplore.network.layers.base import Extra, Layer, Saved, keras_always
 from alexplore.network.shapes import Shape, Shapes, elements, require_map
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Dropout(Layer):
     """While training, set a share `p` of the values to zero and scale the others by 1 / (1 − p)."""
 

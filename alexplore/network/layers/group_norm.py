@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from alexplore.core.settings import flag, integer, number, setting
 from alexplore.network.calls import Call, unless
@@ -15,7 +14,6 @@ from alexplore.network.layers.weighted import FROZEN_NOTE, divisors
 from alexplore.network.shapes import Shape, ShapeError, Shapes, elements
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class GroupNorm(Layer):
     """Normalise groups of channels, or features, of each image: by mean and variance over a group and all positions.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from alexplore.core.settings import flag, number, setting
 from alexplore.network.calls import Call, unless
 from alexplore.network.formula import Formula, join_notes, product_text
@@ -12,7 +10,6 @@ from alexplore.network.layers.weighted import FROZEN_NOTE
 from alexplore.network.shapes import Shape, Shapes, elements
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class LayerNorm(Layer):
     """Normalise each image by mean and variance over all channels and positions of a map, or all features of a vector.
 

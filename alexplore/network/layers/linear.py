@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from alexplore.core.settings import flag, integer, optional, setting, table
 from alexplore.network.calls import Call, unless
@@ -16,7 +15,6 @@ from alexplore.network.layers.weighted import Weighted
 from alexplore.network.shapes import Shape, ShapeError, Shapes, shape_text
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Linear(Weighted):
     """A fully connected layer. Source: PyTorch's `Linear`."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from alexplore.core.settings import choice, integer, number, setting
@@ -16,7 +15,6 @@ from alexplore.network.shapes import Shape, ShapeError, Shapes, elements, requir
 from alexplore.network.windows import Window, Windows
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class LocalResponseNorm(Layer):
     """b = a / (k + alpha / n · Σ a²)^beta over n neighbours (paper, section 3.3; PyTorch divides alpha by n).
 

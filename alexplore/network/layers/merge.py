@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from alexplore.core.settings import layer_names, setting
 from alexplore.network.calls import Call, Code
@@ -13,7 +12,6 @@ from alexplore.network.layers.base import Extra, Layer, Saved, keras_always
 from alexplore.network.shapes import Shape, ShapeError, Shapes, elements, shape_text
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Merge(Layer):
     """A layer that reads two layers or more."""
 

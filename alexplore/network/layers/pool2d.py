@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from alexplore.core.settings import Padding, flag, optional, padding, setting, size
@@ -18,7 +17,6 @@ INDEX_BYTES = 8
 """PyTorch's indices are int64."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Pool2d(Sliding):
     """What the pooling layers share."""
 
@@ -91,7 +89,6 @@ class Pool2d(Sliding):
         return {"strides": self.stride, **keras_always(self)}
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class MaxPool2d(Pool2d):
     """The largest value in each window. Source: PyTorch's `MaxPool2d`."""
 

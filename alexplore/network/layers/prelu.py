@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from alexplore.core.settings import flag, integer, number, setting
 from alexplore.network.calls import Call, Code, unless
@@ -16,7 +15,6 @@ from alexplore.network.layers.weighted import FROZEN_NOTE
 from alexplore.network.shapes import Shape, ShapeError, Shapes
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class PReLU(Activation):
     """x where x > 0, else a learned slope · x: one slope, or one for each channel or feature.
 

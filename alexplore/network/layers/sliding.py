@@ -6,7 +6,7 @@ Output sizes: PyTorch's documentation of `Conv2d` and `MaxPool2d`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alexplore.core.settings import Padding
 from alexplore.network.changes import Change, Resize, Set
@@ -29,8 +29,9 @@ class Sliding(Layer):
 
     slides = True
     overwritable = True
-    kernel_size: int | Pair
-    padding: Padding
+    if TYPE_CHECKING:  # no fields of this class, whose place would be before a type's own
+        kernel_size: int | Pair
+        padding: Padding
 
     def windows(self, inputs: Shapes) -> Windows:
         raise NotImplementedError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alexplore.network.calls import Code
 from alexplore.network.formula import Formula, join_notes, number_text
@@ -20,9 +20,10 @@ class Weighted(Layer):
     neurons = True
     reads_whole_vector = True
     overwritable = True
-    bias: bool
-    init: Init | None
-    trainable: bool
+    if TYPE_CHECKING:  # no fields of this class, whose place would be before a type's own
+        bias: bool
+        init: Init | None
+        trainable: bool
 
     @property
     def initial_weights(self) -> Init | None:
