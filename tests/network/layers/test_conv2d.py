@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -20,6 +20,7 @@ from alexplore.network.layers.conv2d import Conv2d
 from alexplore.presets.preset import Preset
 from alexplore.presets.reader import parse_preset
 from alexplore.training.model.build import build, build_layer
+from tests.support.examples import examples
 from tests.support.layer_checks import LAYER_CHECKS, LayerCheck
 from tests.support.layers import Case
 from tests.support.memory import kept_bytes
@@ -50,7 +51,7 @@ def test_other_padding(check: LayerCheck, settings_: dict[str, Any], mode: str) 
     check(Case(Conv2d, {**settings_, "padding_mode": mode}))
 
 
-@settings(max_examples=120, deadline=None)
+@examples(120)
 @given(
     st.sampled_from(MODES),
     st.tuples(st.integers(1, 6), st.integers(1, 6)),

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from alexplore.network.analysis import analyse
@@ -21,6 +21,7 @@ from alexplore.network.layers.base import Layer
 from alexplore.network.layers.merge import Add, Concat, Mul
 from alexplore.network.shapes import ShapeError
 from alexplore.training.model.build import build, build_layer
+from tests.support.examples import examples
 from tests.support.formulas import check_explained
 from tests.support.layer_checks import LAYER_CHECKS, LayerCheck
 from tests.support.layers import FIRST, TESTED, Case, Entry
@@ -88,7 +89,7 @@ def network(*layers: Entry, shape: tuple[int, int, int] = (3, 8, 8)) -> Network:
 shapes = st.lists(st.integers(1, 3), min_size=3, max_size=3) | st.lists(st.integers(1, 3), min_size=1, max_size=1)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @pytest.mark.parametrize("cls", MERGES)
 @given(inputs=st.lists(shapes, min_size=2, max_size=3))
 def test_shapes_are_joined_where_pytorch_joins_them(cls: type[Layer], inputs: list[list[int]]) -> None:
