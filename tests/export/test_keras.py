@@ -21,7 +21,7 @@ from alexplore.presets.preset import Preset
 from alexplore.training.model.build import build
 from tests.support.examples import examples
 from tests.support.exported import keras_model, keras_model_with
-from tests.support.networks import networks, presets_to_run
+from tests.support.networks import networks, presets_to_run, quick_to_run
 
 needs_keras = pytest.mark.skipif(
     importlib.util.find_spec("keras") is None, reason="running exported Keras code needs keras: pip install keras"
@@ -48,7 +48,7 @@ def check(preset: Preset) -> None:
 @pytest.mark.parametrize("name", presets_to_run())
 def test_presets(name: str) -> None:
     """With hidden linear layers of 32 outputs where there are thousands, which Keras takes seconds to fill."""
-    preset = load_preset(name)
+    preset = quick_to_run(load_preset(name))
     network = preset.network
     for index, layer in enumerate(network.layers):
         if layer.settings().get("out_features", 0) >= 4096:

@@ -22,7 +22,7 @@ from alexplore.presets.library import load_preset, shipped_names
 from alexplore.presets.preset import Preset
 from tests.support.examples import examples
 from tests.support.exported import torch_class, torch_models
-from tests.support.networks import networks, presets_to_run
+from tests.support.networks import networks, presets_to_run, quick_to_run
 
 
 def outputs(module: nn.Module, images: Tensor, *, training: bool = False) -> Tensor:
@@ -34,7 +34,7 @@ def outputs(module: nn.Module, images: Tensor, *, training: bool = False) -> Ten
 
 @pytest.mark.parametrize("name", presets_to_run())
 def test_presets(name: str) -> None:
-    preset = load_preset(name)
+    preset = quick_to_run(load_preset(name))
     theirs, ours = torch_models(preset)
     assert [(key, value.shape) for key, value in theirs.state_dict().items()] == [
         (key, value.shape) for key, value in ours.state_dict().items()

@@ -16,11 +16,9 @@ from alexplore.presets.recipe import Recipe
 from alexplore.training.model.build import build
 from tests.support.examples import examples
 from tests.support.memory import kept_bytes
-from tests.support.networks import networks, presets_to_run
+from tests.support.networks import networks, presets_to_run, quick_to_run
 
 BATCH = 2
-LARGE = ("vgg16",)
-"""Presets that are run on smaller images: their activations take gigabytes."""
 
 
 @pytest.fixture(autouse=True)
@@ -38,8 +36,8 @@ def test_presets(name: str, bits: int) -> None:
 
     Kept once are 16-bit copies of the weights, and copies in the layout that a processor convolves fastest.
     """
-    preset = load_preset(name)
-    network = preset.network.with_input(3, 64, 64) if name in LARGE else preset.network
+    preset = quick_to_run(load_preset(name))
+    network = preset.network
     model = build(network).train()
     precision = torch.bfloat16 if bits == 16 else torch.float32
     two, three = (kept_bytes(model, torch.zeros(n, *network.input), precision) for n in (2, 3))

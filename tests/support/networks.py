@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,7 @@ from alexplore.network.graph import IMAGE, Network, read_network
 from alexplore.network.layers import LAYER_TYPES, read_layer
 from alexplore.network.shapes import Shape, ShapeError, elements
 from alexplore.presets.library import load_preset, shipped_names
+from alexplore.presets.preset import Preset
 
 Entry = dict[str, Any]
 
@@ -77,6 +79,23 @@ def presets_to_run() -> list[Any]:
     """
     heavy = [name for name in shipped_names() if analyse(load_preset(name).network).totals.macs > LIGHT_MACS]
     return [pytest.param(name, marks=[pytest.mark.heavy] * (name in heavy)) for name in shipped_names()]
+
+
+QUICK_MACS, QUICK_SIDE, QUICK_FEATURES = 1_200_000_000, 64, 256
+
+
+def quick_to_run(preset: Preset) -> Preset:
+    """Return a preset for images of 64×64, with small hidden linear layers, where its own would take long.
+
+    Such networks take a good part of a second for an image, and gigabytes of weights and activations.
+    """
+    network = preset.network
+    if analyse(network).totals.macs <= QUICK_MACS:
+        return preset
+    for index, layer in enumerate(network.layers):
+        if layer.settings().get("out_features", 0) >= 4096:
+            network = network.change(index, {"out_features": QUICK_FEATURES})
+    return replace(preset, network=network.with_input(network.input[0], QUICK_SIDE, QUICK_SIDE))
 
 
 def sizes(low: int, high: int) -> st.SearchStrategy[int | list[int]]:
