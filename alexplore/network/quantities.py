@@ -117,7 +117,7 @@ QUANTITIES: tuple[Quantity, ...] = (
     ),
     Quantity(
         "activation_bytes",
-        "activations",
+        "memory",
         "the output in fp32",
         lambda row: row.activation_bytes,
         lambda analysis: analysis.totals.activation_bytes,
@@ -149,6 +149,14 @@ QUANTITIES: tuple[Quantity, ...] = (
         lambda analysis: analysis.totals.exchange_bytes,
         unit="bytes",
         rank=4,
+    ),
+    Quantity(
+        "unread_border",
+        "unread",
+        "pixels at the far border of the input that no window covers",
+        lambda row: both(*row.unread),
+        unit="pixels",
+        reported=False,
     ),
     # What sources state besides.
     Quantity(

@@ -6,6 +6,7 @@ A preset's name is its file's stem. A user's file with a shipped name is refused
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -73,12 +74,21 @@ def find_preset(name_or_path: str) -> Path:
 
 
 def preset_family(path: Path) -> str:
-    """Return the family that a preset file names; "other" where it names none or can't be read."""
+    """Return the family that a preset file names before its layers; "other" where it names none or can't be read.
+
+    A list of presets is read often, and layers are most of a file: the text is parsed up to the layers, which is the
+    first line that starts with `layers` and leaves valid TOML before it. A description may have such a line too.
+    """
     try:
-        head = path.read_text(encoding="utf-8-sig").partition("\nlayers")[0]
-        return str(tomllib.loads(head).get("family", "other"))
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, ValueError):
         return "other"
+    for start in re.finditer(r"^layers\b|\Z", text, re.MULTILINE):
+        try:
+            return str(tomllib.loads(text[: start.start()]).get("family", "other"))
+        except ValueError:
+            continue
+    return "other"
 
 
 def load_preset(name_or_path: str) -> Preset:

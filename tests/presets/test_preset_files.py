@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from alexplore.core.settings import setting_fields, toml_text
 from alexplore.network.layers import LAYER_TYPES
-from alexplore.presets.library import find_preset, is_shipped, load_preset, shipped_folder, shipped_names, user_folder
+from alexplore.presets.library import (
+    find_preset,
+    is_shipped,
+    load_preset,
+    preset_family,
+    shipped_folder,
+    shipped_names,
+    user_folder,
+)
 from alexplore.presets.preset import PresetError
 from alexplore.presets.reader import parse_preset
 from alexplore.presets.recipe import Recipe
@@ -209,3 +217,15 @@ def test_a_users_file_does_not_shadow_a_shipped_one() -> None:
     shadow.write_text(GOOD)
     with pytest.raises(PresetError, match="paper is the name of a shipped preset; give your file another name"):
         load_preset("paper")
+
+
+def test_a_family_is_found_behind_a_description_that_talks_of_layers(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'description = """\nMany\nlayers = 3, and more.\n"""\nfamily = "mine"\ninput = [1, 2, 2]\nlayers = [\n'
+    )
+    assert preset_family(path) == "mine"
+    path.write_text("description = 'x'\nlayers = []\n")
+    assert preset_family(path) == "other"
+    path.write_text("family = [\n")
+    assert preset_family(path) == "other"

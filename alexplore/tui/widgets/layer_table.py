@@ -17,15 +17,14 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from alexplore.core.formatting import bytes_text, count_text, short_count
+from alexplore.core.formatting import short_count
 from alexplore.network.analysis import Analysis
 from alexplore.network.layers.base import Layer
+from alexplore.network.quantities import BY_KEY, NOTHING, Value, layer_value
 from alexplore.network.row import Row
-from alexplore.network.shapes import shape_text
 from alexplore.render.network_tables import reads_text
 from alexplore.tui.widgets.line_widget import LineWidget
 
-NOTHING = "–"
 NARROW_SETTINGS, SETTINGS, WIDEST_SETTINGS = 12, 24, 44
 ALWAYS_RANK = 2  # columns up to this rank have precedence over settings of full width
 
@@ -50,20 +49,23 @@ class Column:
 _cached_settings = lru_cache(maxsize=4096)(Layer.summary)
 
 
-def _both(height: int, width: int) -> str:
-    return str(height) if height == width else f"{height}×{width}"
+def _short(value: Value) -> str:
+    """Return a count in four digits and a letter."""
+    return short_count(value) if isinstance(value, int) and value else NOTHING
 
 
-def _if_any(text: Callable[[int], str], count: int) -> str:
-    return text(count) if count else NOTHING
+def _quantity(
+    key: str, width: int, rank: int, text: Callable[[Value], str] | None = None, *, fold: bool = False
+) -> Column:
+    """Return the column of a declared quantity; `fold` shortens a count that is too long for it."""
+    quantity = BY_KEY[key]
+    written = text or quantity.text
 
+    def value(row: Row) -> Value:
+        return layer_value(quantity, row)
 
-def _sizes(row: Row) -> tuple[int, int]:
-    return row.height.size, row.width.size
-
-
-def _jumps(row: Row) -> tuple[int, int]:
-    return row.height.jump, row.width.jump
+    short = (lambda row: _short(value(row))) if fold else None
+    return Column(quantity.title, width, rank, lambda row: written(value(row)), value, short=short)
 
 
 COLUMNS = (
@@ -72,23 +74,17 @@ COLUMNS = (
     Column("reads", 11, 1, reads_text, lambda row: row.layer.inputs, left=True),
     Column("type", 19, 5, lambda row: row.layer.type, left=True),
     Column("settings", 24, 1, lambda row: _cached_settings(row.layer), lambda row: row.layer, left=True),
-    Column("output", 12, 0, lambda row: shape_text(row.output or ()), lambda row: row.output),
-    Column(
-        "params", 12, 0, lambda row: count_text(row.params), lambda row: row.params,
-        short=lambda row: short_count(row.params),
-    ),
-    Column("MACs", 8, 2, lambda row: _if_any(short_count, row.macs), lambda row: row.macs),
-    Column("RF", 7, 3, lambda row: _both(row.height.size, row.width.size), _sizes),
-    Column("jump", 6, 8, lambda row: _both(row.height.jump, row.width.jump), _jumps),
-    Column("memory", 9, 7, lambda row: bytes_text(row.activation_bytes), lambda row: row.activation_bytes),
-    Column("exchange", 9, 6, lambda row: _if_any(bytes_text, row.exchange_bytes), lambda row: row.exchange_bytes),
-    Column(
-        "neurons", 9, 9, lambda row: count_text(row.neurons), lambda row: row.neurons,
-        short=lambda row: short_count(row.neurons),
-    ),
-    Column("connections", 12, 10, lambda row: _if_any(short_count, row.connections), lambda row: row.connections),
-    Column("unread", 7, 11, lambda row: _both(*row.unread) if any(row.unread) else NOTHING, lambda row: row.unread),
-)  # fmt: skip
+    _quantity("output", 12, 0),
+    _quantity("params", 12, 0, fold=True),
+    _quantity("macs", 8, 2, _short),
+    _quantity("receptive_field", 7, 3),
+    _quantity("jump", 6, 8),
+    _quantity("activation_bytes", 9, 7),
+    _quantity("exchange_bytes", 9, 6),
+    _quantity("neurons", 9, 9, fold=True),
+    _quantity("connections", 12, 10, _short),
+    _quantity("unread_border", 7, 11),
+)
 
 
 class LayerTable(ScrollView, LineWidget, can_focus=True):
@@ -269,6 +265,7 @@ def _mark(before: object, after: object) -> str:
         return ""
     if isinstance(before, int) and isinstance(after, int):
         return "▲" if after > before else "▼"
-    if isinstance(before, tuple) and isinstance(after, tuple) and len(before) == len(after):
+    before, after = (value if isinstance(value, tuple) else (value, value) for value in (before, after))
+    if len(before) == len(after) and all(isinstance(value, int) for value in (*before, *after)):
         return "▲" if after > before else "▼"
     return "≠"
