@@ -20,13 +20,14 @@ def kept_bytes(model: nn.Module, images: Tensor, precision: torch.dtype = torch.
         alive.append(tensor)  # so that no storage is given to another tensor meanwhile
         if _storage(tensor) not in own:
             kept[_storage(tensor)] = tensor.untyped_storage().nbytes()
-        return tensor
+        return tensor.detach()  # a saved output that holds its own graph would never be freed
 
     with (
         torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
         torch.autocast("cpu", precision, enabled=precision != torch.float32),
     ):
         alive.append(model(images.contiguous(memory_format=torch.channels_last)))
+    alive.clear()  # the graph holds `pack`, which holds the output of the graph
     return sum(kept.values())
 
 
