@@ -21,7 +21,7 @@ class Activation(Layer):
     saves_output: ClassVar[bool] = False
     """Whether the backward pass reads the output, else the input."""
 
-    keras: ClassVar[Call | None] = None
+    keras: ClassVar[Call]
     """Keras's layer, without the arguments that every layer takes, of a type without settings."""
 
     def saved(self, inputs: Shapes, output: Shape, value_bytes: int) -> Saved:
@@ -32,8 +32,6 @@ class Activation(Layer):
         return Call(self.torch_name, (), {key: unless(getattr(self, key), field.default) for key, field in settings})
 
     def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
-        if self.keras is None:
-            return super().keras_calls(inputs, pad_name)
         return [Call(self.keras.name, self.keras.arguments, {**self.keras.keywords, **keras_always(self)})]
 
 

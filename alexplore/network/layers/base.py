@@ -242,9 +242,9 @@ class Layer(Declared):
         """Return Keras's layers for the layer, applied one after another; `pad_name` is free for one that pads first.
 
         Raises:
-            Unsupported: Keras has no equivalent.
+            Unsupported: Keras has no equivalent; the message names the layer.
         """
-        raise Unsupported(f"{self.name}: Keras has no {self.type}")
+        raise NotImplementedError
 
     @property
     def initial_weights(self) -> Init | None:

@@ -7,7 +7,7 @@ from dataclasses import MISSING
 
 import pytest
 
-from alexplore.core.settings import read_value, setting_fields
+from alexplore.core.settings import SettingError, read_value, setting_fields
 from alexplore.network.analysis import analyse
 from alexplore.network.compare import compare
 from alexplore.network.graph import read_network
@@ -65,6 +65,35 @@ def test_a_wrong_rank_is_refused_with_fixes(cls: type[Layer]) -> None:
         for fix in broken.fixes:
             fixed = analyse(fix.network)
             assert TESTED in [row.layer.name for row in fixed.computed], fix.text
+
+
+OTHER_VALUES = (2, 3, 5, 97)
+
+
+def broken_cases(cls: type[Layer]) -> Iterator[Case]:
+    """Yield the type with other whole numbers in its settings, where the layer can't read its input then."""
+    for vector in (False, True):
+        if not Case(cls, vector=vector).is_readable:
+            continue
+        for key, field in setting_fields(cls).items():
+            for value in OTHER_VALUES:
+                try:
+                    read_value(key, field.metadata["kind"], value)
+                except SettingError:
+                    continue
+                case = Case(cls, {key: value}, vector)
+                if not case.is_readable:
+                    yield case
+
+
+@of_each_type
+def test_settings_that_do_not_fit_are_fixed(cls: type[Layer]) -> None:
+    for case in broken_cases(cls):
+        broken = analyse(read_network({"input": INPUT, "layers": case.layers})).broken
+        assert broken is not None and broken.layer.name == TESTED
+        assert broken.fixes, broken.error
+        for fix in broken.fixes:
+            assert TESTED in [row.layer.name for row in analyse(fix.network).computed], f"{broken.error} {fix.text}"
 
 
 @of_each_type
