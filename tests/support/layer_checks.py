@@ -99,6 +99,17 @@ def check_memory(case: Case) -> None:
         assert ours == three - two, f"{bits} bits: {analysis.memory(1, bits=bits).kept}"
 
 
+def check_random(case: Case) -> None:
+    """Check that a layer's outputs in training differ from time to time only if it says so."""
+    module = build_layer(case.layer, case.row.inputs).train()
+    inputs = [torch.randn(4, *shape) for shape in case.row.inputs]
+    one, other = (module(*(values.clone() for values in inputs)) for _ in range(2))
+    if not torch.equal(one, other):
+        assert case.layer.random
+    elif case.layer.random:
+        assert case.settings  # such as a dropout of no values
+
+
 def check_receptive_field(case: Case) -> None:
     """Check what one output in the middle of a map depends on, by its gradient over all channels.
 
@@ -131,12 +142,19 @@ def check_receptive_field(case: Case) -> None:
 
 
 def check_comparison(case: Case) -> None:
-    """Check that a network is the same as itself, and differs from the example in these settings alone."""
+    """Check that a network is the same as itself, and differs from the example in what these settings change."""
     assert {pair.kind for pair in compare(case.network, case.network).pairs} == {"same"}
-    other = compare(case.network, Case(case.cls, vector=case.vector).network)
-    (changed,) = [pair for pair in other.pairs if pair.a is not None and pair.a.layer.name == TESTED]
-    assert changed.settings.keys() <= set(case.settings)
-    assert changed.kind == ("changed" if case.settings else "same")
+    example = Case(case.cls, vector=case.vector)
+    own, examples = case.layer.compared_settings(), example.layer.compared_settings()
+    (changed,) = [
+        pair
+        for pair in compare(case.network, example.network).pairs
+        if pair.a is not None and pair.a.layer.name == TESTED
+    ]
+    assert changed.settings == {
+        key: (own.get(key), examples.get(key)) for key in {**own, **examples} if own.get(key) != examples.get(key)
+    }
+    assert changed.settings or case.row.output == example.row.output
 
 
 def check_pytorch_export(case: Case) -> None:
@@ -258,6 +276,7 @@ LAYER_CHECKS: tuple[LayerCheck, ...] = (
     check_formulas,
     check_shapes_and_parameters,
     check_memory,
+    check_random,
     check_receptive_field,
     check_comparison,
     check_pytorch_export,

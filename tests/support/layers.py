@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
-from alexplore.core.settings import parse_text, setting_fields
+from alexplore.core.settings import SettingError, parse_text, read_value, setting_fields
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network, read_network
 from alexplore.network.layers import LAYER_TYPES
@@ -70,28 +71,46 @@ class Case:
 
 
 def layers_ending_in(cls: type[Layer], settings: Mapping[str, Any], before: list[Entry]) -> list[Entry]:
-    """Return the layers `before`, and one of a type that reads the last of them, or branches of it."""
+    """Return the layers `before`, and one of a type that reads the last of them, or branches of it.
+
+    The branches keep nothing of what they write for the backward pass: what is kept, the tested layer keeps.
+    """
     layer = {"name": TESTED, "type": cls.type, **cls.example, **settings}
     if cls.fewest_inputs == 1:
         return [*before, layer]
     source = before[-1]["name"]
     branches = [
-        {"name": f"branch{number}", "type": "relu" if number == 1 else "tanh", "inputs": [source]}
+        {"name": f"branch{number}", "type": "gelu" if number == 1 else "silu", "inputs": [source]}
         for number in range(1, cls.fewest_inputs + 1)
     ]
     return [*before, *branches, {**layer, "inputs": [branch["name"] for branch in branches]}]
 
 
+NUMBERS = (2, 3, 8, 0.25)
+
+
 def layer_cases() -> Iterator[Case]:
-    """Yield each type on what it reads: as in its example, then with each other choice of each setting with choices."""
+    """Yield each type on what it reads: as in its example, then with each setting changed by itself.
+
+    That is to each of its choices, or to the first of `NUMBERS` with which the layer can read its input.
+    """
     for cls in LAYER_TYPES.values():
         for vector in (False, True):
             if Case(cls, vector=vector).is_readable:
                 yield Case(cls, vector=vector)
-                yield from (Case(cls, settings, vector) for settings in _choices(cls))
+                for key, one in setting_fields(cls).items():
+                    changed = (Case(cls, {key: value}, vector) for value in _values(cls, key))
+                    readable = (case for case in changed if case.is_readable)
+                    yield from readable if one.metadata["kind"].choices else islice(readable, 1)
 
 
-def _choices(cls: type[Layer]) -> Iterator[Mapping[str, Any]]:
-    for key, one in setting_fields(cls).items():
-        values = map(parse_text, one.metadata["kind"].choices)
-        yield from ({key: value} for value in values if value != cls.example.get(key, one.default))
+def _values(cls: type[Layer], key: str) -> Iterator[Any]:
+    """Yield values of a setting that are allowed and not its example's, or its default."""
+    one = setting_fields(cls)[key]
+    for value in map(parse_text, one.metadata["kind"].choices) if one.metadata["kind"].choices else NUMBERS:
+        try:
+            read_value(key, one.metadata["kind"], value)
+        except SettingError:
+            continue
+        if value != cls.example.get(key, one.default):
+            yield value
