@@ -36,6 +36,18 @@ SUMMARY_HEADINGS = ("run", "state", "epoch", *(metric.heading for metric in SUMM
 """Over the columns of `summary_cells`."""
 
 
+STATE_GLYPHS: Mapping[str, str] = {
+    "starting": "●",
+    "running": "●",
+    "paused": "‖",
+    "stopped": "■",
+    "finished": "✓",
+    "failed": "✗",
+    "crashed": "☠",
+}
+"""A character for each state, so that states differ without colour."""
+
+
 def state_text(status: Status) -> str:
     """Return `running`, or `running, no update for 2:05`."""
     age = status.heartbeat_age

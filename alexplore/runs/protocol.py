@@ -54,11 +54,11 @@ ACCURACY = "share of the images, 0 to 1"
 METRICS: Mapping[str, Metric] = {
     metric.key: metric
     for metric in (
-        Metric("train/loss", "training loss", "loss", "nats an image", ".4f", STEP, False, "loss {}"),
-        Metric("train/acc", "training accuracy", "train", ACCURACY, ".4f", STEP, True, "train {}"),
-        Metric("val/loss", "validation loss", "validation loss", "nats an image", ".4f", EPOCH, False),
-        Metric("val/acc", "validation accuracy", "validation", ACCURACY, ".4f", EPOCH, True, "validation {}"),
-        Metric("val/acc5", "validation accuracy, top 5", "top-5", ACCURACY, ".4f", EPOCH, True, "top-5 {}"),
+        Metric("train/loss", "training loss", "loss", "nats an image", ".3f", STEP, False, "loss {}"),
+        Metric("train/acc", "training accuracy", "train", ACCURACY, ".1%", STEP, True, "train {}"),
+        Metric("val/loss", "validation loss", "validation loss", "nats an image", ".3f", EPOCH, False),
+        Metric("val/acc", "validation accuracy", "validation", ACCURACY, ".1%", EPOCH, True, "validation {}"),
+        Metric("val/acc5", "validation accuracy, top 5", "top-5", ACCURACY, ".1%", EPOCH, True, "top-5 {}"),
         Metric("lr", "learning rate", "lr", "", ".3g", STEP),
         Metric("images_per_second", "images per second", "images/s", "images/s", ",.0f", STEP, True, "{} images/s"),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -21,6 +22,9 @@ from alexplore.runs.protocol import (
     read_metrics,
 )
 from alexplore.runs.status import Status, read_status
+
+PACE_LINES = 60
+"""Lines of metrics over which the pace of the training is measured."""
 
 Line = TypeVar("Line", MetricsLine, EventLine)
 
@@ -42,7 +46,8 @@ class RunReader:
         self._old_metrics: Sequence[MetricsLine] = ()
         self._old_events: Sequence[EventLine] = ()
         if tail:
-            self._events, self._old_events = _read_tail(run.events_file, _event_lines, _has_epoch)
+            self._events = LineReader(run.events_file, tail=TAIL_BYTES[-1])  # the best epoch may be the first one
+            self._old_events = list(_event_lines(self._events))
             enough = bool if _has_epoch(self._old_events) else _has_epoch_metrics
             self._metrics, self._old_metrics = _read_tail(run.metrics_file, _metrics_lines, enough)
 
@@ -84,6 +89,7 @@ class MetricValues:
         self._epochs: dict[int, EpochEvent] = {}  # by step
         self._last: dict[str, tuple[int, float]] = {}  # step and value
         self._step = 0
+        self._pace: deque[tuple[float, float]] = deque(maxlen=PACE_LINES)  # time, epoch
 
     def add_metrics(self, line: MetricsLine) -> None:
         """Take the values of a line of metrics.jsonl."""
@@ -92,6 +98,9 @@ class MetricValues:
         self._step = line.step
         for key, value in line.values.items():
             self._last[key] = (line.step, value)
+        if self._pace and line.epoch < self._pace[-1][1]:  # resumed from an earlier step
+            self._pace.clear()
+        self._pace.append((line.head.time, line.epoch))
 
     def add_event(self, line: EventLine) -> None:
         """Take the values of an event, if it has some."""
@@ -105,6 +114,14 @@ class MetricValues:
     def epochs(self) -> tuple[EpochEvent, ...]:
         """The finished epochs that were read, in order."""
         return tuple(self._epochs.values())
+
+    @property
+    def epochs_per_second(self) -> float | None:
+        """The pace over the last `PACE_LINES` lines of metrics; None before there are two lines."""
+        if len(self._pace) < 2:
+            return None
+        (first_time, first), (last_time, last) = self._pace[0], self._pace[-1]
+        return (last - first) / (last_time - first_time) if last_time > first_time and last > first else None
 
     def latest(self) -> Mapping[str, float]:
         """Return the last value of every metric by its key."""

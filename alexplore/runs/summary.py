@@ -8,18 +8,50 @@ from dataclasses import dataclass, field
 
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, RunError
+from alexplore.runs.protocol import EpochEvent
 from alexplore.runs.reader import MetricValues, RunReader
 from alexplore.runs.status import Status
+
+BEST_METRIC = "val/acc"
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A run as it is now. `config` is None where config.json can't be read; `latest` holds metrics by their keys."""
+    """A run as it is now.
+
+    `config` is None where config.json can't be read. `latest` holds the last value of each metric by its key, `epochs`
+    the finished epochs. `epochs_per_second` is None before two lines of metrics.
+    """
 
     run: RunDirectory
     status: Status
     config: RunConfig | None
     latest: Mapping[str, float] = field(default_factory=dict)
+    epochs: tuple[EpochEvent, ...] = ()
+    epochs_per_second: float | None = None
+
+    @property
+    def fraction(self) -> float:
+        """How much of the training is done, from 0 to 1; 0 where config.json can't be read."""
+        return min(1.0, self.status.epoch / self.total_epochs) if self.total_epochs else 0.0
+
+    @property
+    def remaining_seconds(self) -> float | None:
+        """The time that the rest of the training takes at the present pace, evaluation included; None if unknown."""
+        if not self.epochs_per_second or self.total_epochs is None:
+            return None
+        return max(0.0, self.total_epochs - self.status.epoch) / self.epochs_per_second
+
+    @property
+    def best_epoch(self) -> EpochEvent | None:
+        """The finished epoch with the highest validation accuracy, the first of several."""
+        evaluated = [epoch for epoch in self.epochs if BEST_METRIC in epoch.metrics]
+        return max(evaluated, key=lambda epoch: epoch.metrics[BEST_METRIC], default=None)
+
+    @property
+    def best(self) -> float | None:
+        """The highest validation accuracy of a finished epoch."""
+        return self.best_epoch.metrics[BEST_METRIC] if self.best_epoch else None
 
     @property
     def total_epochs(self) -> int | None:
@@ -54,4 +86,4 @@ def _summary(reader: RunReader, values: MetricValues) -> Summary:
         config = reader.config()
     except RunError:
         config = None
-    return Summary(reader.run, status, config, values.latest())
+    return Summary(reader.run, status, config, values.latest(), values.epochs, values.epochs_per_second)

@@ -12,7 +12,6 @@ from alexplore.runs.curves import Curve, put_at_step
 from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.protocol import (
     METRICS,
-    EpochEvent,
     Event,
     EventLine,
     EventType,
@@ -23,8 +22,6 @@ from alexplore.runs.reader import MetricValues, RunReader
 from alexplore.runs.summary import Summary
 
 KEPT_EVENTS = 500
-PACE_LINES = 60
-"""Lines of metrics over which the pace of the training is measured."""
 
 
 @dataclass(frozen=True)
@@ -32,28 +29,13 @@ class Snapshot(Summary):
     """A run as it is now, with all that was read of it.
 
     `curves` holds a curve of every metric by its key; it is the same object for as long as nothing was added. `events`
-    are the last `KEPT_EVENTS`, `last_events` the last of each kind, `epochs` those that are finished.
-    `epochs_per_second` is None before two lines of metrics.
+    are the last `KEPT_EVENTS`, `last_events` the last of each kind.
     """
 
     config: RunConfig
     curves: Mapping[str, Curve] = field(default_factory=dict)
-    epochs: tuple[EpochEvent, ...] = ()
     events: tuple[EventLine, ...] = ()
     last_events: Mapping[type[Event], EventLine] = field(default_factory=dict)
-    epochs_per_second: float | None = None
-
-    @property
-    def fraction(self) -> float:
-        """How much of the training is done, from 0 to 1."""
-        return min(1.0, self.status.epoch / self.config.recipe.epochs)
-
-    @property
-    def remaining_seconds(self) -> float | None:
-        """The time that the rest of the training takes at the present pace, evaluation included."""
-        if not self.epochs_per_second:
-            return None
-        return max(0.0, self.config.recipe.epochs - self.status.epoch) / self.epochs_per_second
 
     @property
     def images_per_second(self) -> float | None:
@@ -67,12 +49,6 @@ class Snapshot(Summary):
         if start is None or not (rate and start.flops_per_image and start.peak_flops):
             return None
         return rate * start.flops_per_image / start.peak_flops
-
-    @property
-    def best(self) -> float | None:
-        """The highest validation accuracy of a finished epoch."""
-        key = "val/acc"
-        return max((epoch.metrics[key] for epoch in self.epochs if key in epoch.metrics), default=None)
 
     @property
     def attempt(self) -> int:
@@ -113,7 +89,6 @@ class Watch:
         self._curves: Mapping[str, Curve] = {}
         self._events: deque[EventLine] = deque(maxlen=KEPT_EVENTS)
         self._last_events: dict[type[Event], EventLine] = {}
-        self._pace: deque[tuple[float, float]] = deque(maxlen=PACE_LINES)  # time, epoch
 
     def poll(self) -> Snapshot:
         """Return the run as it is now."""
@@ -139,7 +114,7 @@ class Watch:
             epochs=self._values.epochs,
             events=tuple(self._events),
             last_events=dict(self._last_events),
-            epochs_per_second=self._epochs_per_second(),
+            epochs_per_second=self._values.epochs_per_second,
         )
 
     def _add_metrics(self, line: MetricsLine) -> None:
@@ -147,12 +122,3 @@ class Watch:
         for key, value in line.values.items():
             if key in METRICS:
                 put_at_step(self._points.setdefault(key, {}), line.step, (line.epoch, value))
-        if self._pace and line.epoch < self._pace[-1][1]:  # resumed from an earlier step
-            self._pace.clear()
-        self._pace.append((line.head.time, line.epoch))
-
-    def _epochs_per_second(self) -> float | None:
-        if len(self._pace) < 2:
-            return None
-        (first_time, first), (last_time, last) = self._pace[0], self._pace[-1]
-        return (last - first) / (last_time - first_time) if last_time > first_time and last > first else None

@@ -3,28 +3,49 @@
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from textual import on, work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.events import ScreenResume
+from textual.notifications import SeverityLevel
 from textual.screen import Screen
+from textual.widgets import Input
+from textual.worker import get_current_worker
 
 from alexplore.presets.preset import Preset
-from alexplore.tui.messages import ModeRequested, OpenRequested, PlanRequested, WatchRequested
+from alexplore.tui.messages import (
+    ModeRequested,
+    OpenRequested,
+    Outcome,
+    OverviewChanged,
+    PlanRequested,
+    WatchRequested,
+)
+from alexplore.tui.palette import app_colours
 from alexplore.tui.screens.explore import ExploreScreen
+from alexplore.tui.screens.frame import FrameScreen
 from alexplore.tui.state import AppState, Mode
+from alexplore.tui.widgets.cursor_list import CursorList
+from alexplore.tui.widgets.mode_bar import ModeBar
 
 if TYPE_CHECKING:
     from alexplore.runs.directory import RunDirectory
 
+ScreenName = Literal["plan", "watch", "runs"]
+
 HERE = Path(__file__).parent
-WIDE, HIGH = 110, 30  # columns and lines from which there is room for more
+WIDE, LOW, HIGH = 110, 24, 30  # columns and lines from which there is room for more
+MONITOR_SECONDS = 2.0  # between two looks at the runs, for the line of modes
+FIRST_MONITOR_SECONDS = 0.5  # after the first screen
+INTERRUPT_SECONDS = 3.0  # within which a second Ctrl-C closes the app
 TEXTUAL_COMMANDS = ("Theme", "Screenshot", "Maximize", "Minimize")  # of Textual's own commands, those that we offer
 
 
@@ -34,14 +55,21 @@ class ExploreApp(App[None]):
     TITLE = "alexplore"
     CSS_PATH: ClassVar[list[str | PurePath]] = [HERE / "app.tcss", HERE / "screens" / "explore.tcss"]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]  # noqa: RUF012 (Textual declares them)
-    VERTICAL_BREAKPOINTS = [(0, "-low"), (HIGH, "-high")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (LOW, "-low"), (HIGH, "-high")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("1", "mode('explore')", "Explore", show=False, tooltip="Networks, layers and their arithmetic"),
-        Binding("2", "mode('train')", "Train", show=False, tooltip="Start a training and watch it"),
-        Binding("3", "mode('runs')", "Runs", show=False, tooltip="Every run: attach, stop, resume"),
-        Binding("question_mark,f1", "help", "Help", tooltip="Every key that works here"),
-        Binding("q", "quit", "Quit", show=False, tooltip="Close the app; training goes on"),
-        Binding("ctrl+q,ctrl+c", "quit", "Quit", show=False, priority=True, tooltip="Close the app; training goes on"),
+        Binding("question_mark,f1", "help", "help", tooltip="Every key that works here, and the words of the app"),
+        Binding("ctrl+p", "command_palette", "palette", priority=True, tooltip="Everything that can be done, by name"),
+        Binding("tab", "app.focus_next", "next pane", tooltip="Go to the next pane"),
+        Binding("shift+tab", "app.focus_previous", "pane before", show=False, tooltip="Go to the pane before"),
+        Binding("1,alt+1", "mode('explore')", "explore", tooltip="Networks, layers and their arithmetic"),
+        Binding("2,alt+2", "mode('train')", "train", tooltip="Start a training and watch it"),
+        Binding("3,alt+3", "mode('runs')", "runs", tooltip="Every run: watch, stop, resume, compare"),
+        Binding("y", "copy", "copy", tooltip="Copy what is selected to the clipboard of the terminal"),
+        Binding("ctrl+o", "jump", "jump", tooltip="Put a letter on each pane; the letter goes there"),
+        Binding("q", "quit", "quit", tooltip="Close the app; training goes on"),
+        Binding("ctrl+q", "quit", "quit", show=False, priority=True, tooltip="Close the app; training goes on"),
+        Binding("ctrl+c", "interrupt", "quit", show=False, priority=True, tooltip="Copy a selection, or close the app"),
+        Binding("ctrl+z", "suspend_process", "suspend", show=False, tooltip="Go back to the shell; fg comes back"),
     ]
 
     def __init__(self, preset: Preset, runs_folder: Path, attached: RunDirectory | None = None) -> None:
@@ -51,6 +79,8 @@ class ExploreApp(App[None]):
         if attached is not None:
             self.state.watch(attached)
         self.farewell = ""
+        self._interrupted_at = float("-inf")
+        self._overview_texts: list[tuple[str, str]] = []
         self._asking_to_leave = False
 
     def on_ready(self) -> None:
@@ -58,9 +88,95 @@ class ExploreApp(App[None]):
         gc.freeze()
 
     def on_mount(self) -> None:
-        """Show the run that was asked for."""
+        """Show the run that was asked for; look at the runs some time after the first screen."""
         if self.state.watched:
             self.action_mode("train")
+        self.set_timer(FIRST_MONITOR_SECONDS, self._monitor)
+
+    def get_css_variables(self) -> dict[str, str]:
+        """Return the theme's variables with the colours of `palette`, which are readable in every theme."""
+        variables = super().get_css_variables()
+        return variables | app_colours(variables)
+
+    # What every screen shows
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = False,
+    ) -> None:
+        """Show an outcome in the status line; `title`, if any, comes before it. Call it from any thread."""
+        self.post_message(Outcome(f"{title}: {message}" if title else message, severity))
+
+    @on(Outcome)
+    def _show_outcome(self, event: Outcome) -> None:
+        screen = next((screen for screen in reversed(self.screen_stack) if isinstance(screen, FrameScreen)), None)
+        if screen is not None:
+            screen.show_outcome(event.text, event.severity)
+
+    @work(thread=True, exclusive=True, group="monitor")
+    def _monitor(self) -> None:
+        """Look at all runs again and again, for the line of modes."""
+        from alexplore.runs.directory import RunError, list_runs
+        from alexplore.runs.summary import RunList
+
+        worker, run_list, shown = get_current_worker(), RunList(), None
+        while not worker.is_cancelled:
+            with suppress(RunError):  # Runs says why the folder can't be read
+                summaries = run_list.summarise(list_runs(self.state.runs_folder))
+                texts = self.state.attention.overview(summaries).texts
+                if texts != shown:
+                    shown = texts
+                    self.post_message(OverviewChanged(texts))
+            deadline = time.monotonic() + MONITOR_SECONDS
+            while time.monotonic() < deadline and not worker.is_cancelled:
+                time.sleep(MONITOR_SECONDS / 20)
+
+    @on(OverviewChanged)
+    def _show_overview(self, event: OverviewChanged) -> None:
+        self._overview_texts = event.texts
+        for screen in self.screen_stack:
+            if isinstance(screen, FrameScreen):
+                screen.show_runs(event.texts)
+
+    @on(ModeBar.Picked)
+    def _mode_picked(self, event: ModeBar.Picked) -> None:
+        self.action_mode(event.mode)
+
+    def action_copy(self) -> None:
+        """Copy what the focused pane has selected."""
+        focused = self.screen.focused
+        text = focused.copied_text() if isinstance(focused, CursorList) else ""
+        if text:
+            self.copy_to_clipboard(text)
+            first, *rest = text.splitlines()
+            self.notify(f"copied: {first}" + (f" and {len(rest)} more lines" if rest else ""))
+        else:
+            self.notify("nothing to copy here", severity="warning")
+
+    def action_jump(self) -> None:
+        """Put a letter on each pane."""
+        from alexplore.tui.screens.jump import JumpScreen
+
+        if not self.screen.is_modal:
+            self.push_screen(JumpScreen(self.screen))
+
+    async def action_interrupt(self) -> None:
+        """Copy the selected text, if there is some; else close the app when pressed twice."""
+        focused = self.screen.focused
+        selected = focused.selected_text if isinstance(focused, Input) else ""
+        if selected := selected or self.screen.get_selected_text() or "":
+            self.copy_to_clipboard(selected)
+            self.notify(f"copied: {selected.splitlines()[0]}")
+        elif time.monotonic() - self._interrupted_at < INTERRUPT_SECONDS:
+            self._leave()
+        else:
+            self._interrupted_at = time.monotonic()
+            self.notify("ctrl+c again closes the app; training goes on")
 
     # The modes are screens: Explore lies below, Train or Runs on top of it. Textual's own modes would read every style
     # twice before the first screen.
@@ -78,27 +194,39 @@ class ExploreApp(App[None]):
         assert isinstance(screen, ExploreScreen)
         return screen
 
-    def _new_screen(self, mode: Mode) -> Screen[None]:
-        if mode == "train":
-            from alexplore.tui.screens.train import TrainScreen
+    def _new_screen(self, name: ScreenName) -> Screen[None]:
+        if name == "plan":
+            from alexplore.tui.screens.plan import PlanScreen
 
-            return TrainScreen(self.state)
+            return PlanScreen(self.state)
+        if name == "watch":
+            from alexplore.tui.screens.watch import WatchScreen
+
+            return WatchScreen(self.state)
         from alexplore.tui.screens.runs import RunsScreen
 
         return RunsScreen(self.state)
 
+    @on(ScreenResume)
+    def _resumed(self) -> None:
+        """Show in the new screen what is known of runs."""
+        self.call_later(self._show_overview, OverviewChanged(self._overview_texts))
+
     def action_mode(self, mode: Mode) -> None:
-        """Show Explore, Train or Runs; each is as it was left."""
+        """Show Explore, Train (the form or the watched run) or Runs; each is as it was left."""
         if mode == "explore":
             while len(self.screen_stack) > 1:
                 self.pop_screen()
             return
-        if not self.is_screen_installed(mode):
-            self.install_screen(self._new_screen(mode), mode)
-        if len(self.screen_stack) > 1:
-            self.switch_screen(mode)
+        name: ScreenName = "runs" if mode == "runs" else "plan" if self.state.shows_form else "watch"
+        if not self.is_screen_installed(name):
+            self.install_screen(self._new_screen(name), name)
+        if self.screen is self.get_screen(name):
+            self.screen.post_message(ScreenResume())  # it may have another run to show
+        elif len(self.screen_stack) > 1:
+            self.switch_screen(name)
         else:
-            self.push_screen(mode)
+            self.push_screen(name)
 
     # Requests of the screens
 
@@ -109,7 +237,7 @@ class ExploreApp(App[None]):
     @on(PlanRequested)
     def _plan(self) -> None:
         self.state.open_form(planned_from="explore")
-        self._show_train()
+        self.action_mode("train")
 
     @on(WatchRequested)
     def _watch_requested(self, event: WatchRequested) -> None:
@@ -118,13 +246,7 @@ class ExploreApp(App[None]):
     def watch_run(self, run: RunDirectory) -> None:
         """Watch a run in Train."""
         self.state.watch(run)
-        self._show_train()
-
-    def _show_train(self) -> None:
-        if self.is_screen_installed("train") and self.screen is self.get_screen("train"):
-            self.screen.post_message(ScreenResume())
-        else:
-            self.action_mode("train")
+        self.action_mode("train")
 
     @on(OpenRequested)
     @work
@@ -139,8 +261,7 @@ class ExploreApp(App[None]):
         from alexplore.tui.screens.dialogs import HelpScreen
 
         rows = [(keys, binding.description, binding.tooltip) for keys, binding, _ in self._actions()]
-        palette = [("^p", command.title, command.help) for command in self._textual_commands(self.screen)]
-        self.push_screen(HelpScreen([*rows, *palette]))
+        self.push_screen(HelpScreen(rows))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Yield the commands of the palette: what the keys do, then what Textual offers itself."""

@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 
 
 @dataclass
+class Outcome(Message):
+    """Show in the status line what was done, or why it was not; `severity` is information, warning or error."""
+
+    text: str
+    severity: str = "information"
+
+
+@dataclass
 class ModeRequested(Message):
     """Show Explore, Train or Runs."""
 
@@ -66,6 +74,13 @@ class RunUnreadable(Message):
 
     run: RunDirectory
     reason: str
+
+
+@dataclass
+class OverviewChanged(Message):
+    """What the line of modes says about runs."""
+
+    texts: list[tuple[str, str]]
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,10 +13,13 @@ from alexplore.tui.edit_session import EditSession
 if TYPE_CHECKING:
     from alexplore.runs.directory import RunDirectory
     from alexplore.tui.marked_runs import MarkedRuns
+    from alexplore.tui.overview import Attention
     from alexplore.tui.planned_run import PlannedRun
     from alexplore.tui.watched_run import WatchedRun
 
 Mode = Literal["explore", "train", "runs"]
+MODES: Mapping[Mode, str] = {"explore": "Explore", "train": "Train", "runs": "Runs"}
+"""The titles of the modes, in the order of their keys 1, 2, 3."""
 
 
 class AppState:
@@ -44,6 +48,13 @@ class AppState:
 
         return MarkedRuns()
 
+    @cached_property
+    def attention(self) -> Attention:
+        """Which runs ended badly and were not looked at."""
+        from alexplore.tui.overview import Attention
+
+        return Attention()
+
     @property
     def shows_form(self) -> bool:
         """Whether Train shows the form of the planned run, not the watched run."""
@@ -65,4 +76,5 @@ class AppState:
 
         if self.watched is None or self.watched.run != run:
             self.watched = WatchedRun(run)
+        self.attention.look_at(run.name)
         self._planning = False

@@ -52,5 +52,5 @@ async def until(pilot: Pilot[None], condition: Callable[[], object], what: str) 
     while not condition():
         if time.monotonic() > deadline:
             pytest.fail(f"{what}: not within {PATIENCE:.0f} s\n{screen_text(pilot.app)}")
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.01)
         await pilot.pause()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 
 import pytest
 
-PATIENCE = 120.0  # seconds; only a failing test waits this long, also on a machine that is busy with other work
+PATIENCE = float(os.environ.get("ALEXPLORE_TEST_PATIENCE", "120"))
+"""Seconds. Only a failing test waits this long, also on a machine that is busy with other work."""
 
 
 def wait_until(condition: Callable[[], object], what: str, on_timeout: Callable[[], str] = str) -> None:

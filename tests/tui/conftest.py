@@ -7,12 +7,22 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
+from textual import _wait
 from textual.pilot import Pilot
 
 from alexplore.presets.library import load_preset
 from alexplore.tui.app import ExploreApp
 
+IDLE_LOOK = 1 / 250  # seconds for which a pilot looks whether the app is idle; Textual's own 1/50 takes most of a test's time
+
 OpenApp = Callable[..., AbstractAsyncContextManager[tuple[ExploreApp, Pilot[None]]]]
+
+
+@pytest.fixture(autouse=True)
+def quick_pilot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let pilots find out sooner that an app is idle."""
+    monkeypatch.setattr(_wait, "SLEEP_GRANULARITY", IDLE_LOOK)
+    monkeypatch.setattr(_wait, "SLEEP_IDLE", IDLE_LOOK / 20)
 
 
 @pytest.fixture

@@ -6,14 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
-from textual import work
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.events import DescendantFocus
-from textual.reactive import Reactive
-from textual.screen import Screen
-from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
 
 from alexplore.core.formatting import bytes_text, short_count
@@ -25,8 +22,10 @@ from alexplore.presets.preset import Preset
 from alexplore.tui.edit_session import EditSession
 from alexplore.tui.edits import Edit, input_edit, layer_edit, new_layer_edit
 from alexplore.tui.messages import PlanRequested
+from alexplore.tui.screens.frame import FrameScreen
+from alexplore.tui.state import Mode
+from alexplore.tui.widgets.cursor_list import CursorList
 from alexplore.tui.widgets.formula import FormulaPanel, layer_entries
-from alexplore.tui.widgets.key_bar import KeyBar
 from alexplore.tui.widgets.layer_table import LayerTable
 from alexplore.tui.widgets.network_strip import NetworkStrip
 from alexplore.tui.widgets.preset_list import PresetList
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 FORM_SECONDS = 0.3  # after the first screen, the form is made
 
 
-class ExploreScreen(Screen[None]):
+class ExploreScreen(FrameScreen):
     """Shows the network of an edit session, and edits it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -50,7 +49,7 @@ class ExploreScreen(Screen[None]):
         Binding("d", "compare", "Compare", tooltip="Put another preset beside this network"),
         Binding("t", "train", "Train", tooltip="Set up a training of this network"),
         Binding("U,ctrl+y", "redo", "Redo", show=False, tooltip="Do again what was undone"),
-        Binding("y", "duplicate", "Duplicate", show=False, tooltip="Copy the selected layer behind itself"),
+        Binding("D", "duplicate", "Duplicate", show=False, tooltip="Copy the selected layer behind itself"),
         Binding("K,shift+up", "shift(-1)", "Move up", show=False, tooltip="Move the selected layer up"),
         Binding("J,shift+down", "shift(1)", "Move down", show=False, tooltip="Move the selected layer down"),
         Binding("i", "input", "Input", show=False, tooltip="Change input size, classes and towers"),
@@ -66,9 +65,7 @@ class ExploreScreen(Screen[None]):
     ]
 
     AUTO_FOCUS = "LayerTable"
-
-    # A widget that gets or loses the focus repaints itself; Textual would repaint the whole screen as well.
-    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
+    MODE: ClassVar[Mode | None] = "explore"
 
     def __init__(self, session: EditSession, classes: str) -> None:
         super().__init__(classes=classes)
@@ -77,7 +74,7 @@ class ExploreScreen(Screen[None]):
         self._editor: SettingsEditor | None = None
         self._making_form = asyncio.Lock()
 
-    def compose(self) -> ComposeResult:
+    def compose_body(self) -> ComposeResult:
         """Put the presets at the left; picture, table, arithmetic and totals at the right."""
         with Horizontal():
             yield PresetList(id="presets", classes="frame")
@@ -87,7 +84,6 @@ class ExploreScreen(Screen[None]):
                 with Horizontal(id="detail"):
                     yield FormulaPanel(id="formulas", classes="frame")
                 yield Static(id="totals", markup=False)
-        yield KeyBar()
 
     def on_mount(self) -> None:
         """Show the network; make the form after the first screen."""
@@ -147,7 +143,8 @@ class ExploreScreen(Screen[None]):
             line += f"\n✗ {analysis.broken.error}" + ("" if baseline else " (f fixes it)")
         return line
 
-    def on_layer_table_highlighted(self) -> None:
+    @on(CursorList.Highlighted, "#layers")
+    def _layer_highlighted(self) -> None:
         """Write out the arithmetic of the layer under the cursor."""
         self._draw_selected()
 
@@ -155,7 +152,8 @@ class ExploreScreen(Screen[None]):
         """Go to the layer that was clicked in the picture."""
         self.query_one(LayerTable).cursor = event.index
 
-    async def on_layer_table_chosen(self) -> None:
+    @on(CursorList.Chosen, "#layers")
+    async def _layer_chosen(self) -> None:
         """Edit the layer that was double-clicked."""
         if not self.session.editing:
             await self.action_edit()

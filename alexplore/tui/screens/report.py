@@ -10,17 +10,16 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import ScrollableContainer
-from textual.screen import Screen
 from textual.widgets import Static
 
 from alexplore.network.analysis import Analysis
 from alexplore.network.compare import compare
 from alexplore.presets.preset import Preset
 from alexplore.render.network_tables import about, diff_table, diff_totals, explanation
-from alexplore.tui.widgets.key_bar import KeyBar
+from alexplore.tui.screens.frame import FrameScreen
 
 
-class ReportScreen(Screen[None]):
+class ReportScreen(FrameScreen):
     """Shows what the command line prints, fitted to the terminal's width; Escape goes back."""
 
     CSS_PATH = "report.tcss"
@@ -34,12 +33,11 @@ class ReportScreen(Screen[None]):
         self._title = title
         self._content = Group(*content)
 
-    def compose(self) -> ComposeResult:
+    def compose_body(self) -> ComposeResult:
         """Put the content in one framed page that scrolls."""
         with ScrollableContainer(id="page") as page:
             page.border_title = Text(self._title)
             yield Static(self._content)
-        yield KeyBar()
 
     def on_mount(self) -> None:
         """Let the arrows scroll."""

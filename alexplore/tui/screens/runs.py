@@ -12,34 +12,34 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import Screen
-from textual.widgets import DataTable, Input, Static
+from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
 from alexplore.core.errors import AlexploreError
 from alexplore.presets.preset import Preset
 from alexplore.runs import service
 from alexplore.runs.directory import RunDirectory, RunError, list_runs
-from alexplore.runs.messages import SUMMARY_HEADINGS, summary_cells
+from alexplore.runs.messages import summary_cells
 from alexplore.runs.summary import RunList, Summary
 from alexplore.tui.marked_runs import Overlay, OverlayReader, marker
 from alexplore.tui.messages import OpenRequested, RunsListed, WatchRequested
+from alexplore.tui.palette import SERIES
 from alexplore.tui.screens.dialogs import Confirm
-from alexplore.tui.state import AppState
+from alexplore.tui.screens.frame import FrameScreen
+from alexplore.tui.state import AppState, Mode
+from alexplore.tui.widgets.cursor_list import CursorList
 from alexplore.tui.widgets.curves import Curves, Line, Plot
-from alexplore.tui.widgets.key_bar import KeyBar
+from alexplore.tui.widgets.run_table import RunLine, RunTable
 
 POLL_SECONDS = 1.0
 ERROR_SECONDS = 20.0  # how long a long error is shown
-COLUMNS = ("", *SUMMARY_HEADINGS)  # the first holds the marker
-TEXT_COLUMNS = ("", "run", "state")  # the others hold numbers
-COLOURS = ("primary", "accent", "success", "error", "warning", "secondary")
 
 
-class RunsScreen(Screen[None]):
+class RunsScreen(FrameScreen):
     """A table of runs, and the curves of the marked ones below it."""
 
     CSS_PATH = "runs.tcss"
+    MODE: ClassVar[Mode | None] = "runs"
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "attach", "Attach", tooltip="Watch the run in Train"),
@@ -58,26 +58,22 @@ class RunsScreen(Screen[None]):
         self._overlay = Overlay()
         self._look_now = threading.Event()
 
-    def compose(self) -> ComposeResult:
+    def compose_body(self) -> ComposeResult:
         """Put the filter above the table and the curves below it."""
         with Vertical(classes="frame") as frame:
             frame.border_title = "Runs"
             yield Input(placeholder="filter", id="runs-filter", compact=True)
-            yield DataTable(id="runs-table", cursor_type="row", zebra_stripes=True)
+            yield RunTable(id="runs-table")
             yield Static("No runs yet: press 2 to train.", id="no-runs")
             yield Curves(id="overlay")
             yield Static(id="overlay-legend")
-        yield KeyBar()
 
     def on_mount(self) -> None:
-        """Make the columns."""
-        table = self.query_one(DataTable)
-        for column in COLUMNS:
-            table.add_column(_aligned(column, column), key=column)
+        """Hide what there is nothing to show in."""
         self.query_one("#runs-filter").display = False
         self.query_one("#overlay").display = self.query_one("#overlay-legend").display = False
         self.query_one("#overlay").border_title = "validation accuracy"
-        table.focus()
+        self.query_one(RunTable).focus()
 
     def on_screen_resume(self) -> None:
         """Read the runs for as long as this screen is visible."""
@@ -117,33 +113,14 @@ class RunsScreen(Screen[None]):
             self._draw_overlay()
 
     def _draw_table(self) -> None:
-        table = self.query_one(DataTable)
         wanted = self.query_one("#runs-filter", Input).value.casefold().split()
-        lines = {summary.run.name: self._cells(summary) for summary in self._summaries}
-        rows = {
-            name: cells
-            for name, cells in lines.items()
-            if all(word in " ".join(cell.plain for cell in cells).casefold() for word in wanted)
-        }
+        lines = [
+            RunLine(summary, self.state.marked.marker(summary.run.name))
+            for summary in self._summaries
+            if all(word in " ".join(summary_cells(summary)).casefold() for word in wanted)
+        ]
         self.query_one("#no-runs").display = not self._summaries
-        if [key.value for key in table.rows] == list(rows):
-            for name, cells in rows.items():
-                for column, cell in zip(COLUMNS, cells, strict=True):
-                    if table.get_cell(name, column) != cell:
-                        table.update_cell(name, column, cell, update_width=True)
-            return
-        selected = self._selected_name()
-        with self.app.batch_update():
-            table.clear()
-            for name, cells in rows.items():
-                table.add_row(*cells, key=name)
-            if selected in rows:
-                table.move_cursor(row=list(rows).index(selected), animate=False)
-
-    def _cells(self, summary: Summary) -> tuple[Text, ...]:
-        """Return the cells of a row as texts: strings would be read as markup, and a run may be called [red]x."""
-        cells = (self.state.marked.marker(summary.run.name), *summary_cells(summary))
-        return tuple(_aligned(column, cell) for column, cell in zip(COLUMNS, cells, strict=True))
+        self.query_one(RunTable).show(lines)
 
     def _draw_overlay(self) -> None:
         """Draw the curves, with the legend below them: on top of them it would hide points."""
@@ -151,7 +128,7 @@ class RunsScreen(Screen[None]):
         plot.display = legend.display = bool(self._overlay.curves)
         colours = self.app.get_css_variables()
         lines = [
-            Line(curve.label, curve.curve, colours[COLOURS[curve.number % len(COLOURS)]], marker(curve.number))
+            Line(curve.label, curve.curve, colours[SERIES[curve.number % len(SERIES)]], marker(curve.number))
             for curve in self._overlay.curves
         ]
         plot.draw(Plot(lines, self._overlay.epochs, legend=False))
@@ -160,20 +137,14 @@ class RunsScreen(Screen[None]):
 
     # The selected run
 
-    def _selected_name(self) -> str:
-        table = self.query_one(DataTable)
-        if not table.row_count:
-            return ""
-        return str(table.coordinate_to_cell_key(table.cursor_coordinate).row_key.value)
-
     @property
     def selected(self) -> Summary | None:
         """The run under the cursor."""
-        name = self._selected_name()
-        return next((summary for summary in self._summaries if summary.run.name == name), None)
+        line = self.query_one(RunTable).selected
+        return line.summary if line else None
 
-    @on(DataTable.RowSelected)
-    def _row_selected(self) -> None:
+    @on(CursorList.Chosen)
+    def _chosen(self) -> None:
         self.action_attach()
 
     def action_attach(self) -> None:
@@ -206,9 +177,8 @@ class RunsScreen(Screen[None]):
 
     def action_mark(self) -> None:
         """Mark the run for the overlay, or unmark it."""
-        name = self._selected_name()
-        if name:
-            self.state.marked.toggle(name)
+        if self.selected:
+            self.state.marked.toggle(self.selected.run.name)
             self._draw_table()
             self._look_now.set()
 
@@ -234,7 +204,7 @@ class RunsScreen(Screen[None]):
     @on(Input.Submitted, "#runs-filter")
     def _filter_done(self, event: Input.Submitted) -> None:
         event.input.display = bool(event.value)
-        self.query_one(DataTable).focus()
+        self.query_one(RunTable).focus()
 
     @work
     async def action_remove(self) -> None:
@@ -257,8 +227,3 @@ class RunsScreen(Screen[None]):
             self.notify(str(error), severity="warning", markup=False)
             return False
         return True
-
-
-def _aligned(column: str, cell: str) -> Text:
-    """Return a cell of a column, or its title, with numbers at the right."""
-    return Text(cell, justify="left" if column in TEXT_COLUMNS else "right")

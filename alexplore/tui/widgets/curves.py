@@ -55,13 +55,13 @@ class Curves(PlotWidget):
 
     DEFAULT_CSS = """
     Curves {
-        border: round $panel-lighten-2;
+        border: round $frame;
         border-title-color: $text;
         min-height: 7;
         background: $background;
-        &:focus { border: round $primary; }
-        .plot--axis { color: $panel-lighten-3; }
-        .plot--tick, .plot--label { color: $foreground-darken-3; text-style: none; }
+        &:focus { border: heavy $frame-focus; }
+        .plot--axis { color: $frame; }
+        .plot--tick, .plot--label { color: $faint; text-style: none; }
     }
     """
 

@@ -1,15 +1,19 @@
-"""The footer: the keys that work now, in one rendered line.
+"""The footer: the keys of the focused pane in one line, those that work everywhere in another.
 
 Textual's footer, a widget for each key, takes a fifth of the time to the first screen.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.segment import Segment
 from textual import events
+from textual.app import App
+from textual.binding import Binding
+from textual.screen import Screen
 from textual.strip import Strip
 
 from alexplore.tui.widgets.line_widget import LineWidget
@@ -31,40 +35,58 @@ class KeyLabel:
 
 
 class KeyBar(LineWidget):
-    """Shows the bindings with `show=True`; a click on one presses its key."""
+    """Shows the bindings with `show=True`, as many as fit whole; a click on one presses its key.
+
+    Bindings are shown in the order of their declaration, so that those which matter most come first. Where there is
+    only one line, the keys of the pane go before those that work everywhere.
+    """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"key-bar--key", "key-bar--description"}
 
     def __init__(self) -> None:
         super().__init__()
-        self._rendered: list[KeyLabel] = []
+        self._rendered: list[list[KeyLabel]] = []
 
     def on_mount(self) -> None:
         """Follow the bindings of the screen."""
         self.screen.bindings_updated_signal.subscribe(self, lambda _: self._refresh_if_changed())
 
     def _refresh_if_changed(self) -> None:
-        if self._labels() != self._rendered:  # Textual signals far more often than the bindings change
+        if self._lines() != self._rendered:  # Textual signals far more often than the bindings change
             self.refresh()
 
-    def _labels(self) -> list[KeyLabel]:
+    def _lines(self) -> list[list[KeyLabel]]:
+        """Return the labels of each line."""
+        pane: list[tuple[str, Binding]] = []
+        screen: list[tuple[str, Binding]] = []
+        everywhere: list[tuple[str, Binding]] = []
+        actions: set[str] = set()
+        for key, (node, binding, enabled, _) in self.screen.active_bindings.items():
+            if binding.show and enabled and binding.action not in actions:
+                actions.add(binding.action)
+                group = everywhere if isinstance(node, App) else screen if isinstance(node, Screen) else pane
+                group.append((key, binding))
+        if self.size.height < 2:
+            return [self._fitting([*pane, *screen, *everywhere])]
+        return [self._fitting([*pane, *screen]), self._fitting(everywhere)]
+
+    def _fitting(self, bindings: Iterable[tuple[str, Binding]]) -> list[KeyLabel]:
         labels: list[KeyLabel] = []
-        shown: set[str] = set()
         left = 1
-        for key, (_, binding, enabled, _) in self.screen.active_bindings.items():
-            if not binding.show or not enabled or binding.action in shown | {"command_palette"}:
-                continue
-            shown.add(binding.action)
-            labels.append(KeyLabel(key, self.app.get_key_display(binding), binding.description, left))
-            left = labels[-1].right + 1
+        for key, binding in bindings:
+            label = KeyLabel(key, self.app.get_key_display(binding), binding.description, left)
+            if label.right <= self.size.width + 1:
+                labels.append(label)
+                left = label.right + 1
         return labels
 
     def render_line(self, y: int) -> Strip:
-        """Render the line."""
+        """Render one line."""
+        if y == 0 or not self._rendered:
+            self._rendered = self._lines()
         key_style, style = self.style("key-bar--key"), self.style("key-bar--description")
         segments, at = [], 0
-        self._rendered = self._labels()
-        for label in self._rendered:
+        for label in self._rendered[y] if y < len(self._rendered) else []:
             segments.append(Segment(" " * (label.left - at), style))
             segments.append(Segment(label.shown, key_style))
             segments.append(Segment(f" {label.description} ", style))
@@ -73,6 +95,6 @@ class KeyBar(LineWidget):
 
     def on_click(self, event: events.Click) -> None:
         """Press the key under the pointer."""
-        for label in self._rendered:
+        for label in self._rendered[event.y] if event.y < len(self._rendered) else []:
             if label.left <= event.x < label.right:
                 self.app.simulate_key(label.key)

@@ -158,11 +158,11 @@ class SettingsEditor(VerticalScroll, can_focus=False):
         #settings-message {
             dock: bottom;
             height: auto;
-            color: $text-muted;
-            &.error { color: $text-error; text-style: bold; }
+            color: $faint;
+            &.error { color: $bad; text-style: bold; }
         }
-        .field-columns--label, .field-columns--placeholder { color: $foreground-darken-3; }
-        .field-columns--error { color: $text-error; text-style: bold; }
+        .field-columns--label, .field-columns--placeholder { color: $faint; }
+        .field-columns--error { color: $bad; text-style: bold; }
     }
     """
 

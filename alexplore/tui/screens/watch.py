@@ -1,4 +1,4 @@
-"""Train: the form of the planned run, or the watched run with progress, curves, log and control."""
+"""Train, once it started: the watched run with progress, curves, log and control."""
 
 from __future__ import annotations
 
@@ -12,38 +12,34 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.screen import Screen
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from alexplore.core.errors import AlexploreError
-from alexplore.core.formatting import bytes_text
 from alexplore.runs import service
 from alexplore.runs.curves import Curve
 from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.status import read_status
-from alexplore.tui.form import Form
-from alexplore.tui.messages import ModeRequested, RunPolled, RunUnreadable, WatchRequested
-from alexplore.tui.state import AppState
+from alexplore.tui.messages import ModeRequested, RunPolled, RunUnreadable
+from alexplore.tui.screens.frame import FrameScreen
+from alexplore.tui.state import AppState, Mode
 from alexplore.tui.watched_run import Poller, WatchedRun
 from alexplore.tui.widgets.curves import Curves, Line, Plot
-from alexplore.tui.widgets.key_bar import KeyBar
 from alexplore.tui.widgets.run_log import RunLog
-from alexplore.tui.widgets.settings_editor import SettingsEditor
 
 WIDE = 100  # columns from which the form has three columns of fields
 ERROR_SECONDS = 20.0  # how long a long error is shown
 RUN_ACTIONS = ("stop", "pause", "checkpoint", "resume", "log_scale", "raw", "new")
 
 
-class TrainScreen(Screen[None]):
-    """Shows the form of the planned run, or the watched run."""
+class WatchScreen(FrameScreen):
+    """Shows the watched run."""
 
-    CSS_PATH = "train.tcss"
+    CSS_PATH = "watch.tcss"
+    MODE: ClassVar[Mode | None] = "train"
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"train--done", "train--left"}
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "start", "Start", tooltip="Start the training that the form describes"),
         Binding("n", "new", "New", tooltip="Set up a training of the network in Explore"),
         Binding("x", "stop", "Stop", tooltip="Stop the run after a checkpoint; it can be resumed"),
         Binding("space", "pause", "Pause", tooltip="Pause the run, or let it continue"),
@@ -56,12 +52,10 @@ class TrainScreen(Screen[None]):
     def __init__(self, state: AppState) -> None:
         super().__init__()
         self.state = state
-        self._form: Form | None = None  # the form that the editor shows
         self._run: WatchedRun | None = None  # the run whose log is shown
 
-    def compose(self) -> ComposeResult:
-        """Put the form and the run in the same place; one of them is hidden."""
-        yield SettingsEditor(id="recipe", classes="frame")
+    def compose_body(self) -> ComposeResult:
+        """Put state and progress above the curves, and the log below them."""
         with Vertical(id="run", classes="frame"):
             yield Static(id="run-state", markup=False)
             yield Static(id="run-progress")
@@ -69,7 +63,6 @@ class TrainScreen(Screen[None]):
                 yield Curves(id="loss")
                 yield Curves(id="accuracy")
             yield RunLog(id="log")
-        yield KeyBar()
 
     def on_mount(self) -> None:
         """Name the frames."""
@@ -77,95 +70,25 @@ class TrainScreen(Screen[None]):
             self.query_one(f"#{name}").border_title = name
 
     def on_screen_resume(self) -> None:
-        """Show the form or the run, also when a dialog on top closes."""
-        if self.state.shows_form:
-            self._show_form()
-        elif self.state.watched:
+        """Show the run, also when a dialog on top closes."""
+        if self.state.watched:
             self._show_run(self.state.watched)
 
     def on_screen_suspend(self) -> None:
         """Stop reading a run that is not visible."""
         self.workers.cancel_group(self, "poll")
 
-    def on_resize(self) -> None:
-        """Use the width for the form."""
-        self.query_one("#recipe", SettingsEditor).set_columns(self._form_columns)
-
-    # The form
-
-    @property
-    def _form_columns(self) -> int:
-        return 2 if self.size.width < WIDE else 3
-
-    def _show_form(self) -> None:
-        """Show the form; what was typed stays in it until another preset is opened."""
-        self.workers.cancel_group(self, "poll")
-        planned = self.state.planned
-        planned.refresh()
-        editor = self.query_one("#recipe", SettingsEditor)
-        editor.border_title = Text(planned.title)
-        editor.display, self.query_one("#run").display = True, False
-        if self._form is not planned.form:
-            self._form = planned.form
-            editor.edit(planned.form)
-        editor.set_columns(self._form_columns)
-        self._show_check()
-        editor.focus()
-        self.refresh_bindings()
-
-    def _show_check(self) -> None:
-        """Show what is wrong with the form, and the memory that the training takes."""
-        editor, takes = self.query_one("#recipe", SettingsEditor), self.state.planned.training_bytes
-        editor.show_message()
-        memory = "" if takes is None else f"takes {bytes_text(takes)} · "
-        editor.border_subtitle = f"{memory}enter starts · escape goes back"
-
-    @on(SettingsEditor.Changed)
-    def _typed(self) -> None:
-        self.state.planned.check()
-        self._show_check()
-
-    @on(SettingsEditor.Committed)
-    def action_start(self) -> None:
-        """Start the planned run; if it can't be started, show why at the setting that is at fault."""
-        run = self.state.planned.create(self.state.runs_folder)
-        if run is None:
-            if setting := self.state.planned.form.error_field:
-                self.query_one("#recipe", SettingsEditor).select(setting)
-            self._show_check()
-            return
-        self.post_message(WatchRequested(run))
-        self._start(run)
-
-    @on(SettingsEditor.Cancelled)
-    def _cancel(self) -> None:
-        mode = self.state.close_form()
-        if mode == "train":
-            self.on_screen_resume()
-        else:
-            self.post_message(ModeRequested(mode))
-
-    @work(thread=True)
-    def _start(self, run: RunDirectory) -> None:
-        try:
-            service.start(run)
-        except AlexploreError as error:
-            self.notify(str(error), title="Not started", severity="error", markup=False, timeout=ERROR_SECONDS)
-
     # The watched run
 
     def _show_run(self, watched: WatchedRun) -> None:
         """Show a run; one that is shown already keeps its log, its curves and its place."""
-        form_was_shown = self.query_one("#recipe").display
-        self.query_one("#recipe").display, self.query_one("#run").display = False, True
         if self._run is not watched:
             self._run = watched
             self.query_one("#run").border_title = Text(watched.run.name)
             self.query_one(RunLog).clear_lines()
             self._draw()
-        if form_was_shown or self.focused is None:
+        if self.focused is None:
             self.query_one("#log").focus()
-        self.refresh_bindings()
         self._poll(watched.run)
 
     @work(thread=True, exclusive=True, group="poll")
@@ -230,7 +153,7 @@ class TrainScreen(Screen[None]):
                 curves.draw(Plot())
             return
         colours = self.app.get_css_variables()
-        train, faint, validation = colours["primary"], colours["primary-muted"], colours["accent"]
+        train, faint, validation = colours["series-1"], colours["series-1-faint"], colours["series-2"]
         drawing = watched.drawing
         for metric, widget, log_scale in (("loss", "#loss", self.state.log_loss), ("acc", "#accuracy", False)):
             raw = drawing.curves.get(f"train/{metric}", Curve())
@@ -248,10 +171,9 @@ class TrainScreen(Screen[None]):
     # Control
 
     def action_new(self) -> None:
-        """Show the form for another run, from its first setting on."""
+        """Ask the app for the form of another run."""
         self.state.open_form(planned_from="train")
-        self._show_form()
-        self.query_one("#recipe", SettingsEditor).go_to(0)
+        self.post_message(ModeRequested("train"))
 
     def action_stop(self) -> None:
         """Stop the run after a checkpoint."""
@@ -296,13 +218,6 @@ class TrainScreen(Screen[None]):
         """Show or hide the unsmoothed curves."""
         self.state.raw_curves = not self.state.raw_curves
         self._draw_curves()
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Return whether a key works: keys for a run only where one is shown, `start` only in the form."""
-        form = self.is_mounted and bool(self.query_one("#recipe").display)
-        if action in RUN_ACTIONS:
-            return not form
-        return form if action == "start" else True
 
 
 def _line_count(text: str, shown: Static) -> int:

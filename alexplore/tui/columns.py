@@ -1,0 +1,45 @@
+"""Which columns of a table fit a width, and how wide each is: numbers are shown whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+GAP = 1  # blank cells after each column
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A wish of a column: to be `width` cells wide. Claims with a lower `rank` are met first."""
+
+    rank: float
+    width: int
+
+
+def share_width(claims: Mapping[str, Sequence[Claim]], available: int) -> dict[str, int]:
+    """Return the width of each column that fits in `available` cells, in the order of the columns.
+
+    The claims of all columns are met in the order of their rank, each if there is room for it. A column none of whose
+    claims was met is not shown; one with a claim of rank 0 always is.
+    """
+    widths: dict[str, int] = {}
+    ordered = sorted(
+        ((claim, name) for name, wishes in claims.items() for claim in wishes), key=lambda pair: pair[0].rank
+    )
+    left = available
+    for claim, name in ordered:
+        more = claim.width - widths.get(name, -GAP)
+        if claim.rank == 0 or more <= left:
+            widths[name] = max(claim.width, widths.get(name, 0))
+            left -= max(0, more)
+        elif name in widths and left > 0:  # a part of what a column wishes is of use to it
+            widths[name] += left
+            left = 0
+    return {name: widths[name] for name in claims if name in widths}
+
+
+def fit(text: str, width: int, *, left: bool = False) -> str:
+    """Return a text exactly `width` characters long; a longer one ends with an ellipsis."""
+    if len(text) > width:
+        text = text[: max(0, width - 1)] + "…" if width else ""
+    return text.ljust(width) if left else text.rjust(width)

@@ -1,0 +1,66 @@
+"""What the first line of every screen says about runs: what is training, how far it is, and what ended unseen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, field
+
+from alexplore.core.formatting import duration_text
+from alexplore.runs.messages import STATE_GLYPHS
+from alexplore.runs.summary import Summary
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The runs that are live, and the last one that ended badly and was not looked at; `total` counts all runs."""
+
+    total: int = 0
+    live: tuple[Summary, ...] = ()
+    unseen: Summary | None = None
+
+    @property
+    def texts(self) -> list[tuple[str, str]]:
+        """What to show from the long to the short, each with the state that gives it its colour."""
+        if self.unseen is not None:
+            state, name = self.unseen.status.state, self.unseen.run.name
+            return [(f"{_glyph(state)} {name} {state}", state), (f"{_glyph(state)} {state}", state)]
+        if not self.live:
+            return [("no run is training", "")] if self.total else [("", "")]
+        if len(self.live) > 1:
+            return [
+                (f"{_glyph('running')} {len(self.live)} of {self.total} runs are training", "running"),
+                (f"{_glyph('running')} {len(self.live)} runs", "running"),
+            ]
+        only = self.live[0]
+        state, done = only.status.state, f"{only.fraction:.0%}"
+        short = f"{_glyph(state)} 1 run {done}"
+        whole = f"{_glyph(state)} {only.run.name} {done}"
+        left = only.remaining_seconds if state == "running" else None
+        texts = [whole, short] if left is None else [f"{whole} · {duration_text(left)} left", whole, short]
+        return [(text, state) for text in texts]
+
+
+def _glyph(state: str) -> str:
+    return STATE_GLYPHS.get(state, " ")
+
+
+@dataclass
+class Attention:
+    """Remembers which runs were seen to end badly and were not looked at yet."""
+
+    _live: Set[str] = frozenset()
+    _unseen: list[str] = field(default_factory=list)
+
+    def look_at(self, name: str) -> None:
+        """Forget that a run ended: it is being looked at."""
+        self._unseen = [other for other in self._unseen if other != name]
+
+    def overview(self, summaries: Sequence[Summary]) -> Overview:
+        """Return the overview of all runs; one that was live at the call before and has failed since is unseen."""
+        by_name = {summary.run.name: summary for summary in summaries}
+        failed = {name for name, summary in by_name.items() if summary.status.state in ("failed", "crashed")}
+        self._unseen = [name for name in self._unseen if name in failed]
+        self._unseen += sorted((self._live & failed) - set(self._unseen))
+        live = tuple(summary for summary in summaries if summary.status.live)
+        self._live = frozenset(summary.run.name for summary in live)
+        return Overview(len(summaries), live, by_name[self._unseen[-1]] if self._unseen else None)

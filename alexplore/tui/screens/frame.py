@@ -1,0 +1,47 @@
+"""The base of every screen that fills the terminal: modes above, outcomes and keys below."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.reactive import Reactive
+from textual.screen import Screen
+from textual.widget import Widget
+
+from alexplore.tui.state import Mode
+from alexplore.tui.widgets.key_bar import KeyBar
+from alexplore.tui.widgets.mode_bar import ModeBar
+from alexplore.tui.widgets.status_line import StatusLine
+
+
+class FrameScreen(Screen[None]):
+    """A screen with the line of modes, its own body, the status line and the keys.
+
+    `MODE` is the mode that it belongs to, None for a page that lies over one.
+    """
+
+    MODE: ClassVar[Mode | None] = None
+
+    # A widget that gets or loses the focus repaints itself; Textual would repaint the whole screen as well.
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
+
+    def compose(self) -> ComposeResult:
+        """Put the body between the lines that every screen has."""
+        yield ModeBar(self.MODE)
+        yield from self.compose_body()
+        yield StatusLine()
+        yield KeyBar()
+
+    @abstractmethod
+    def compose_body(self) -> ComposeResult:
+        """Yield what the screen is for."""
+
+    def show_outcome(self, message: str, severity: str = "information") -> None:
+        """Show what was done, or why it was not, in the status line."""
+        self.query_one(StatusLine).show(message, severity)
+
+    def show_runs(self, texts: list[tuple[str, str]]) -> None:
+        """Show what is training in the line of modes."""
+        self.query_one(ModeBar).show(texts)

@@ -1,0 +1,133 @@
+"""The base of tables: a list whose lines have columns, as many of them as the width has room for."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.message import Message
+from textual.strip import Strip
+
+from alexplore.tui.columns import GAP, Claim, fit, share_width
+from alexplore.tui.widgets.cursor_list import CursorList
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a line shows in a column, with the name of a component class for its colour, "" for that of the line."""
+
+    text: str
+    kind: str = ""
+
+
+class Table(CursorList):
+    """Draws cells in columns below a line of titles, which can be clicked.
+
+    A subclass names the columns and what each claims of the width, and returns the cells of a line.
+    """
+
+    HEADER_LINES = 1
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"table--header", "table--cursor"}
+
+    @dataclass
+    class TitleClicked(Message):
+        """The title of a column was clicked."""
+
+        source: Table
+        column: str
+
+        @property
+        def control(self) -> Table:
+            """The table, for `@on(…, "#id")`."""
+            return self.source
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.widths: dict[str, int] = {}
+        self._accents: dict[tuple[str, Style], Style] = {}
+
+    # What a subclass says
+
+    @abstractmethod
+    def claims(self) -> Mapping[str, Sequence[Claim]]:
+        """Return what each column claims of the width, in the order of the columns."""
+
+    @abstractmethod
+    def cell(self, index: int, column: str) -> Cell:
+        """Return what a line shows in a column."""
+
+    def title(self, column: str) -> str:
+        """Return the title of a column."""
+        return column
+
+    def is_left(self, column: str) -> bool:
+        """Return whether a column is aligned at the left; numbers are at the right."""
+        return False
+
+    def line_kind(self, index: int) -> str:
+        """Return the component class of a line, "" for none."""
+        return ""
+
+    # Drawing
+
+    def show_lines(self) -> None:
+        """Share out the width and draw everything again, after the lines changed."""
+        self._lay_out()
+        super().show_lines()
+
+    def on_resize(self) -> None:
+        """Share out the new width."""
+        self._lay_out()
+        super().on_resize()
+
+    def _lay_out(self) -> None:
+        self.widths = share_width(self.claims(), (self.size.width or 80) - 1)
+
+    def notify_style_update(self) -> None:
+        """Clear the cached styles."""
+        self._accents = {}
+        super().notify_style_update()
+
+    def header_strip(self, width: int) -> Strip:
+        """Return the titles of the columns."""
+        style = self.style("table--header")
+        titles = [fit(self.title(name), cells, left=self.is_left(name)) for name, cells in self.widths.items()]
+        return Strip([Segment((" " * GAP).join(titles), style)]).adjust_cell_length(width, style)
+
+    def line_strip(self, index: int, selected: bool, width: int) -> Strip:
+        """Return the cells of a line."""
+        base = self.style(self.line_kind(index))
+        if selected:
+            base += self.style("table--cursor")
+        texts: list[str] = []
+        style, segments = base, []
+        for name, cells in self.widths.items():
+            cell = self.cell(index, name)
+            wanted = self._accent(cell.kind, base) if cell.kind else base
+            if wanted is not style and texts:
+                segments.append(Segment("".join(texts), style))
+                texts = []
+            style = wanted
+            texts.append(fit(cell.text, cells, left=self.is_left(name)) + " " * GAP)
+        segments.append(Segment("".join(texts), style))
+        return Strip(segments).adjust_cell_length(width, base)
+
+    def _accent(self, kind: str, base: Style) -> Style:
+        """Return a line's style in the colour and weight of a component class, on the line's own background."""
+        key = (kind, base)
+        if key not in self._accents:
+            accent = self.style(kind)
+            self._accents[key] = base + Style(color=accent.color, bold=accent.bold)
+        return self._accents[key]
+
+    def on_header_clicked(self, x: int) -> None:
+        """Report the column whose title was clicked."""
+        left = 0
+        for name, cells in self.widths.items():
+            if left <= x < left + cells + GAP:
+                self.post_message(self.TitleClicked(self, name))
+            left += cells + GAP
