@@ -46,11 +46,14 @@ def tui(
     from alexplore.runs.directory import find_run, runs_folder
 
     folder = runs_folder(runs_dir)
-    opened = load_preset(preset or "paper")
+    from alexplore.tui.preferences import PreferencesStore, preferences_file
+
+    preferences = PreferencesStore(preferences_file())
+    opened = load_preset(preset or preferences.values.preset)
     attached = find_run(run, folder) if run else None
     from alexplore.tui.app import ExploreApp
 
-    app = ExploreApp(opened, folder, attached)
+    app = ExploreApp(opened, folder, attached, preferences)
     app.run()
     if app.farewell:
         typer.echo(app.farewell)

@@ -97,6 +97,17 @@ def text() -> Kind[str]:
     return Kind("a string", parse)
 
 
+def texts() -> Kind[tuple[str, ...]]:
+    """Return the kind of lists of strings."""
+
+    def parse(value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+            raise ValueError
+        return tuple(value)
+
+    return Kind("a list of strings", parse)
+
+
 def choice(*names: str) -> Kind[str]:
     """Return the kind of the given words."""
 
