@@ -19,11 +19,9 @@ from alexplore.presets.datasets import DATASETS
 from alexplore.runs import service
 from alexplore.runs.config import RunConfig
 from alexplore.runs.datasets import (
-    DataError,
     cache_folder,
     dataset_need,
     dataset_shape,
-    find_classes,
     image_counts,
 )
 from alexplore.runs.directory import RunError, list_runs, new_run
@@ -37,6 +35,7 @@ from alexplore.runs.estimate import (
 )
 from alexplore.runs.preflight import Fix, Problem, count_outputs
 from alexplore.runs.summary import RunList
+from alexplore.tui.folders import classes_text, holds
 
 State = Literal["ok", "wrong", "note"]
 GLYPHS: Mapping[State, str] = {"ok": "✓", "wrong": "✗", "note": "·"}
@@ -139,7 +138,7 @@ def _data(config: RunConfig) -> Iterator[Check]:
     entry, folder = DATASETS[config.recipe.dataset], config.data.folder
     need = dataset_need(entry.name)
     if entry.needs_folder:
-        yield Check("ok", "data", f"{folder}: {describe_image_folder(Path(folder or ''))}")
+        yield Check("ok", "data", f"{folder}: {classes_text(Path(folder or '.'))}")
     elif need == "drawn":
         yield Check("ok", "data", "drawn by the program: no real images")
     elif folder is not None:
@@ -180,18 +179,9 @@ def _notes(config: RunConfig) -> dict[str, str]:
     if entry.images is not None:
         need = dataset_need(entry.name)
         notes["dataset"] = f"{entry.images.train:,} + {entry.images.val:,} images, {need}"
-    if entry.needs_folder and config.data.folder is not None:
-        notes["folder"] = describe_image_folder(Path(config.data.folder).expanduser())
+    if config.data.folder is not None:
+        notes["folder"] = holds(Path(config.data.folder))
     return notes
-
-
-def describe_image_folder(folder: Path) -> str:
-    """Return what an image folder holds: its classes, or why it is none."""
-    try:
-        classes = find_classes(folder)
-    except DataError as error:
-        return str(error)
-    return f"train/ and val/ with {len(classes):,} class{'es' * (len(classes) != 1)}"
 
 
 def why_not_started(error: AlexploreError) -> Check:

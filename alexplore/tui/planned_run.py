@@ -32,7 +32,7 @@ from alexplore.tui.form import Field, Form, given_values
 class Naming:
     """How the run is called."""
 
-    name: str | None = setting(optional(text()), None, "the run's folder; after the time if left out")
+    name: str | None = setting(optional(text()), None, "folder of the run; named by the time if left out")
 
 
 PARTS = (Recipe, Hardware, DataSource)
@@ -56,6 +56,14 @@ TITLES: Mapping[str, str] = {
     "step_epochs": "epochs a step",
 }
 """How the form calls settings whose name is not plain; else underscores become blanks."""
+
+
+USED_BY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "dataset": {name: entry.sources for name, entry in DATASETS.items()},
+    "optimizer": {name: entry.settings for name, entry in OPTIMIZERS.items()},
+    "schedule": {name: entry.settings for name, entry in SCHEDULES.items()},
+}
+"""The settings that only some choices use, for each setting with such choices."""
 
 
 class PlannedRun:
@@ -140,15 +148,10 @@ class PlannedRun:
     def _is_used(self, field: Field) -> bool:
         """Return whether a setting matters with the schedule, the optimizer and the data set that were chosen."""
         form = self.form
-        of_data = {name for entry in DATASETS.values() for name in entry.sources}
-        of_optimizers = {name for entry in OPTIMIZERS.values() for name in entry.settings}
-        of_schedules = {name for entry in SCHEDULES.values() for name in entry.settings}
-        for settings, registry, chosen in (
-            (of_data, {name: entry.sources for name, entry in DATASETS.items()}, form.field("dataset").text),
-            (of_optimizers, {name: entry.settings for name, entry in OPTIMIZERS.items()}, form.field("optimizer").text),
-            (of_schedules, {name: entry.settings for name, entry in SCHEDULES.items()}, form.field("schedule").text),
-        ):
-            if field.name in settings and chosen in registry and field.name not in registry[chosen]:
+        for choice, settings_by_choice in USED_BY.items():
+            chosen = form.field(choice).text
+            declared = any(field.name in settings for settings in settings_by_choice.values())
+            if declared and field.name not in settings_by_choice.get(chosen, (field.name,)):
                 return False
         return field.name != "crop_padding" or form.field("random_crop").text != "false"
 
@@ -160,7 +163,8 @@ class PlannedRun:
         Raises:
             SettingError: a value is not allowed, or one that is not optional is missing.
         """
-        values = self.form.values
+        fields = self.form.fields
+        values = {field.name: field.value for field in fields if self._is_used(field) or not field.error}
         given: dict[str, Any] = {}
         for part in PARTS:
             given |= given_values(part, values)
@@ -234,9 +238,10 @@ class PlannedRun:
         self.answer = Answer((why_not_started(error), *others), self.answer.notes)
         self._show_on_field()
 
-    def mark_created(self, run: RunDirectory) -> None:
+    def mark_created(self) -> None:
         """Remember that a run has the network, and propose another name."""
         if self._network == self._session.network:
             self._session.mark_trained()
         field = self.form.field("name")
-        field.text = field.before = self._free_name()
+        self.form.put(field, field.before)  # a name is of one run
+        self._renew_name()

@@ -340,6 +340,10 @@ class SettingList(CursorList):
             self.form.entry = None
             self._refresh_line()
 
+    def end_edit(self) -> bool:
+        """End the editing of a value; return False, and go on, where it is not allowed."""
+        return not self.editing or self._accept()
+
     def on_blur(self) -> None:
         """End editing when another pane gets the keys."""
         self._leave_entry()
