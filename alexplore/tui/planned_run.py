@@ -83,6 +83,7 @@ class PlannedRun:
         for name in ("name", "folder"):
             self.form.field(name).literal = True
         self.form.field("folder").opens = True
+        self.form.field("batch_size").doubles = True
         self.form.is_used = self._is_used
         cores = processors()
         self.form.field("device").note = f"{cores} core{'s' * (cores > 1)}, " + (

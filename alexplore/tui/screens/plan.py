@@ -162,14 +162,18 @@ class PlanScreen(FrameScreen):
     @property
     def _problem(self) -> Check | None:
         """The problem under the cursor of the checks if they have the keys, else the first one that can be fixed."""
+        if self._question is not None:
+            return None  # a fix is of the network and the settings as they were
         checks = self.query_one(CheckList)
         if checks.has_focus and checks.check is not None and checks.check.fix is not None:
             return checks.check
         return next((check for check in self.state.planned.answer.wrong if check.fix is not None), None)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer a fix only where there is one."""
-        return action != "fix" or (self.is_mounted and self._problem is not None)
+        """Offer a fix only where there is one; its key is kept for it, so that it never begins to edit."""
+        if action == "fix" and not (self.is_mounted and self._problem is not None):
+            return None
+        return True
 
     def action_fix(self) -> None:
         """Make the change that removes a problem."""

@@ -94,7 +94,7 @@ class CheckList(CursorList):
         """Return one line of a check."""
         line = self._lines[index]
         style = self.style()
-        head = self.style("table--cursor") if selected else self.style(f"check-list--{line.kind}")
+        head = self.style("table--cursor") if selected and self.has_focus else self.style(f"check-list--{line.kind}")
         text = self.style(f"check-list--{line.kind}") if line.kind in ("wrong", "fix", "changed") else style
         segments = [Segment(line.head.ljust(TITLE_CELLS + 1), head), Segment(" ", style), Segment(line.text, text)]
         return Strip(segments).adjust_cell_length(width, style)

@@ -232,7 +232,8 @@ class SettingList(CursorList):
 
     def _note(self, field: Field) -> str:
         was = f"was {field.before or NOT_SET_SHORT}" if field.changed else ""
-        return " · ".join(filter(None, (was, field.note or field.doc)))
+        meaning = field.note or (field.doc if field.doc != field.title else "")
+        return " · ".join(filter(None, (was, meaning)))
 
     def _typed(self, field: Field, cells: int) -> list[Segment]:
         """Return the text that is typed with its caret, the part around it where the text is longer than `cells`."""
@@ -310,7 +311,8 @@ class SettingList(CursorList):
 
     def action_reset_all(self) -> None:
         """Give every setting the value that the form began with."""
-        if self.form is not None and self.form.reset(self.form.fields):
+        if self.form is not None:
+            self.form.reset(self.form.fields)
             self._changed("")
 
     def action_cancel(self) -> None:
