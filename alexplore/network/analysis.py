@@ -157,7 +157,7 @@ def _signal(row: Row, read: tuple[Signal, ...]) -> Signal:
     layer, output, height, width = row.layer, row.output, row.height, row.width
     if output is None:
         return Signal(None)
-    split = layer.neurons or any([signal.split for signal in read])
+    split = layer.neurons or True in [signal.split for signal in read]
     if len(output) == 3 or layer.reads_whole_vector:
         return Signal(output, height, width, height, width, None, split)
     if isinstance(layer, Flatten) and len(row.inputs[0]) == 3:

@@ -79,13 +79,9 @@ class _State(NamedTuple):
         """Return the number of layers, up to `position`, before the first that a changed network changes."""
         if network.input != self.network.input:
             return IMAGE
-        most = min(position, self.position)
-        if (
-            network.layers[:most] == self.network.layers[:most]
-            and network.sources[:most] == self.network.sources[:most]
-        ):
-            return most
-        return 0
+        most, old = min(position, self.position), self.network
+        same = network.layers[:most] == old.layers[:most] and network.sources[:most] == old.sources[:most]
+        return most if same else 0
 
 
 class _NoSuchChange(Exception):

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
+from alexplore.core.declared import Declared
 from alexplore.core.errors import AlexploreError
 from alexplore.core.settings import setting_fields, settings_of
 from alexplore.network.calls import Call
 from alexplore.network.changes import Change
 from alexplore.network.formula import Formula, product_text
-from alexplore.network.layers.declared import Declared
 from alexplore.network.layers.init import Init
 from alexplore.network.shapes import Shape, Shapes, elements, shape_text
 from alexplore.network.windows import Windows
@@ -46,8 +46,7 @@ FP32_BYTES = 4
 """Of a parameter, and of an activation where PyTorch does not use fewer bits."""
 
 
-@dataclass(frozen=True, slots=True)
-class Extra:
+class Extra(NamedTuple):
     """A tensor that a layer keeps for its backward pass besides its input and output: `values` for each image.
 
     A value takes `value_bytes`, or as many bytes as an activation where that is None. `per_batch` counts the values
@@ -60,8 +59,7 @@ class Extra:
     per_batch: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Saved:
+class Saved(NamedTuple):
     """What autograd keeps from a layer's forward pass for its backward pass.
 
     `inputs` and `output` tell whether these are kept, and `factors` whether each input is kept for the gradients of the
