@@ -100,6 +100,9 @@ class Layer(Declared):
     reads_whole_vector: ClassVar[bool] = False
     """Whether each of its outputs reads all features of a vector, so that it sees all that they see."""
 
+    features_in_any_order: ClassVar[bool] = True
+    """Whether vectors whose features stand in another order give the same outputs, in that order."""
+
     uses_statistics: ClassVar[bool] = False
     """Whether an output also depends on statistics of the whole map, which its receptive field leaves out."""
 
