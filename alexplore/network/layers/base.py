@@ -62,9 +62,9 @@ class Extra(NamedTuple):
 class Saved(NamedTuple):
     """What autograd keeps from a layer's forward pass for its backward pass.
 
-    `inputs` and `output` tell whether these are kept, and `factors` whether each input is kept for the gradients of the
-    others, if they have any. `copied` is the number of values for each image of a copy of the input that is kept in its
-    place. Source: the saved values of PyTorch's derivatives.yaml, for layers as
+    `inputs` and `output` tell whether these are kept, and `factors` whether the inputs are the factors of a product,
+    each kept for the gradient of the others. `copied` is the number of values for each image of a copy of the input
+    that is kept in its place. Source: the saved values of PyTorch's derivatives.yaml, for layers as
     `alexplore.training.model` builds them.
     """
 
@@ -123,6 +123,11 @@ class Layer(Declared):
 
     channels_first: ClassVar[bool] = False
     """Whether PyTorch's module writes maps with their channels first in memory; training puts them last again."""
+
+    lowers_precision: ClassVar[bool] = False
+    """Whether autocast lets it read and write 16 bits whatever its input has. Source: PyTorch's documentation of
+    `torch.amp`, "CPU ops that can autocast to lower precision".
+    """
 
     random: ClassVar[bool] = False
     """Whether it draws random numbers while training, which towers that hold the same input would draw differently."""
