@@ -131,9 +131,15 @@ def presets(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="Tell all about one preset.")] = None,
     path: Annotated[bool, typer.Option("--path", help="Print where the preset's file is.")] = False,
     check: Annotated[Path | None, typer.Option("--check", metavar="FILE", help="Check a preset file.")] = None,
+    schema: Annotated[bool, typer.Option("--schema", help="Print a JSON Schema of preset files.")] = False,
 ) -> None:
-    """List the presets, tell about one, or check a file."""
-    if check is not None:
+    """List the presets, tell about one, check a file, or print the JSON Schema of preset files."""
+    if (name is not None or path) + (check is not None) + schema > 1:
+        complain("NAME, --check and --schema exclude each other")
+        raise typer.Exit(WRONG_USE)
+    if schema:
+        _print_schema()
+    elif check is not None:
         _check(check)
     elif name is None:
         if path:
@@ -151,6 +157,14 @@ def presets(
         out = console()
         for renderable in about(preset, analyse(preset.network)):
             out.print(renderable)
+
+
+def _print_schema() -> None:
+    import json
+
+    from alexplore.presets.schema import preset_schema
+
+    typer.echo(json.dumps(preset_schema(), indent=1, ensure_ascii=False))
 
 
 def _check(file: Path) -> None:

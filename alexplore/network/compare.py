@@ -15,10 +15,8 @@ from typing import Any
 from alexplore.network.analysis import Analysis, analyse
 from alexplore.network.graph import Network
 from alexplore.network.layers.base import Layer
-from alexplore.network.quantities import OF_LAYERS, TOTALS, Value, layer_value, total
+from alexplore.network.quantities import COMPARED, TOTALS, Value, layer_value, total
 from alexplore.network.row import Row
-
-COMPARED = tuple(quantity for quantity in OF_LAYERS if quantity.compared)
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from alexplore.core.declared import Declared
 from alexplore.core.settings import (
     SettingError,
     choice,
@@ -26,8 +26,7 @@ from alexplore.presets.precisions import PRECISIONS
 from alexplore.presets.schedules import SCHEDULES
 
 
-@dataclass(frozen=True)
-class Recipe:
+class Recipe(Declared):
     """How a network is trained."""
 
     dataset: str = setting(choice(*DATASETS), "fashion-mnist", "images to learn from")
