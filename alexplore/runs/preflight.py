@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from alexplore.core.home import expand
 from alexplore.network.analysis import Analysis, analyse
 from alexplore.network.graph import Network
 from alexplore.network.shapes import elements, shape_text
@@ -149,7 +149,7 @@ def _network_problems(config: RunConfig, analysis: Analysis) -> Iterator[Problem
 
 def _data_problems(config: RunConfig, *, compare_outputs: bool) -> Iterator[Problem]:
     folder = config.data.folder
-    if folder is not None and not Path(folder).expanduser().is_dir():
+    if folder is not None and not expand(folder).is_dir():
         yield Problem("folder", f"--data {folder}, where the data set is to be looked for, is not a folder")
         return
     try:

@@ -9,17 +9,22 @@ from dataclasses import dataclass, field
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.reader import MetricValues, RunReader
-from alexplore.runs.status import Status
+from alexplore.runs.status import DAMAGED, Status, is_locked
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A run as it is now. `config` is None where config.json can't be read; `latest` holds metrics by their keys."""
+    """A run as it is now.
+
+    `config` is None where config.json can't be read; then the state is `damaged`, unless a worker trains the run.
+    `latest` holds metrics by their keys. `problems` says what can't be read, each with the file and the reason.
+    """
 
     run: RunDirectory
     status: Status
     config: RunConfig | None
     latest: Mapping[str, float] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
 
     @property
     def total_epochs(self) -> int | None:
@@ -50,8 +55,13 @@ def _summary(reader: RunReader, values: MetricValues) -> Summary:
         values.add_event(event)
     for line in reader.metrics():
         values.add_metrics(line)
+    config, problems = None, reader.problems
     try:
         config = reader.config()
-    except RunError:
-        config = None
-    return Summary(reader.run, status, config, values.latest())
+    except RunError as error:
+        problems = (str(error), *problems)
+        if not (status.live and is_locked(reader.run)):
+            status = Status(DAMAGED, step=status.step, epoch=status.epoch, updated=status.updated, reason=str(error))
+    if status.state == DAMAGED and status.reason and status.reason not in problems:
+        problems = (status.reason, *problems)
+    return Summary(reader.run, status, config, values.latest(), problems)

@@ -33,7 +33,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from alexplore.core.atomic_files import fsync_folder, read_json
+from alexplore.core.atomic_files import fsync_folder
+from alexplore.core.regular_files import read_json
 from alexplore.network.shapes import shape_text
 from alexplore.training.errors import CheckpointError
 

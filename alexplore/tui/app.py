@@ -16,6 +16,7 @@ from textual.events import ScreenResume
 from textual.screen import Screen
 
 from alexplore.presets.preset import Preset
+from alexplore.tui.inert_filter import InertFilter
 from alexplore.tui.messages import ModeRequested, OpenRequested, PlanRequested, WatchRequested
 from alexplore.tui.screens.explore import ExploreScreen
 from alexplore.tui.state import AppState, Mode
@@ -47,6 +48,7 @@ class ExploreApp(App[None]):
     def __init__(self, preset: Preset, runs_folder: Path, attached: RunDirectory | None = None) -> None:
         """Open a preset, and watch the run `attached` if one is given."""
         super().__init__()
+        self._filters.append(InertFilter())
         self.state = AppState(preset, runs_folder)
         if attached is not None:
             self.state.watch(attached)

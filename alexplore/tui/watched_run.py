@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from alexplore.core.formatting import clock_text
+from alexplore.core.inert import inert
 from alexplore.runs.curves import Curve
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.log import RunLog
@@ -97,14 +98,11 @@ class WatchedRun:
         """Return what is to be added to the log since the last call."""
         if self.snapshot is None:
             return []
-        lines = [
-            LogLine(line.text, time.strftime("%H:%M:%S", time.localtime(line.time)))
-            for line in self._log.new_lines(self.snapshot)
-        ]
+        lines = [LogLine(inert(line.text), clock_text(line.time)) for line in self._log.new_lines(self.snapshot)]
         ended_badly = self.snapshot.status.state in ("crashed", "failed")
         if ended_badly and not self._console_logged:
             output = [text for text in self.run.console_tail() if not EVENT_LINE.match(text)]
-            lines += [LogLine(text) for text in output[-CONSOLE_LINES:]]
+            lines += [LogLine(inert(text)) for text in output[-CONSOLE_LINES:]]
         self._console_logged = ended_badly
         return lines
 
@@ -125,7 +123,7 @@ class WatchedRun:
             f"step {status.step:,}",
             *progress_texts(self.snapshot),
         ]
-        return " · ".join(state) + "\n" + " · ".join(numbers)
+        return inert(" · ".join(state) + "\n" + " · ".join(numbers))
 
     @property
     def last_epoch(self) -> float:

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from alexplore.core.cpu_count import processors
+from alexplore.core.home import expand
 from alexplore.runs.config import RunConfig
 from alexplore.runs.datasets import PARTS, DataError, dataset_shape, find_classes
 from alexplore.training.data.dataset import (
@@ -44,7 +45,7 @@ def open_image_folder(config: RunConfig, device: torch.device, report: Report) -
     """
     shape = dataset_shape(config)
     check_fit(config.network, shape)
-    folder = Path(config.data.folder or "").expanduser()
+    folder = expand(config.data.folder or "")
     classes = find_classes(folder)
     size = resized_size(config.recipe, config.network.input)
     train, val = (

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from alexplore.core.home import expand
 from alexplore.presets.datasets import DATASETS, PublishedImages
 from alexplore.runs.config import DataSource, RunConfig
 from alexplore.runs.datasets import DataError, dataset_shape
@@ -102,7 +103,7 @@ def load_arrays(published: PublishedDataset, source: DataSource, report: Report)
     """
     tried: list[str] = []
     if source.folder is not None:
-        arrays = _load_from_named_folder(published, Path(source.folder).expanduser(), report, tried)
+        arrays = _load_from_named_folder(published, expand(source.folder), report, tried)
         if arrays:
             return arrays
     if arrays := cache.load(published.name, report):
