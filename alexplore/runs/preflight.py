@@ -12,6 +12,7 @@ from typing import Any
 from alexplore.core.home import expand
 from alexplore.network.analysis import Analysis, analyse
 from alexplore.network.graph import Network
+from alexplore.network.limits import ADDRESSABLE_BYTES, memory_problem
 from alexplore.network.shapes import elements, shape_text
 from alexplore.runs.config import RunConfig
 from alexplore.runs.datasets import DataError, DatasetShape, dataset_shape
@@ -137,6 +138,9 @@ def _network_problems(config: RunConfig, analysis: Analysis) -> Iterator[Problem
             f"{config.preset} can't train: {broken.error}",
             Fix(fix.text, {"network": fix.network}) if fix else None,
         )
+        return
+    if reason := memory_problem(analysis, ADDRESSABLE_BYTES, "no machine has more than"):
+        yield Problem("network", f"{config.preset} can't train: {reason}")
         return
     output = analysis.rows[-1].output
     if output is not None and len(output) != 1:
