@@ -7,12 +7,13 @@ file belongs to a run: what a run directory holds must be in it.
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import stat
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 LARGEST_TEXT = 64 * 2**20
 """Bytes of a text file that is read as a whole: a preset, config.json."""
@@ -34,7 +35,7 @@ class FileKindError(OSError):
     """Something that is no regular file stands in place of one; `strerror` says what it is."""
 
 
-def open_regular(path: Path, *, links: bool = True) -> BinaryIO:
+def open_regular(path: Path, *, links: bool = True) -> io.BufferedReader:
     """Open a regular file to read it. With `links=False` a link in its place is not followed.
 
     Raises:
