@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from alexplore.core.atomic_files import write_output
+from alexplore.core.boundary import naming_stdout
 from alexplore.core.errors import WRONG_USE
 from alexplore.core.home import expand
 from alexplore.core.inert import inert
@@ -47,12 +48,13 @@ def say(text: str, *, end: str = "\n") -> None:
     Raises:
         OSError: stdout is closed, or its disk is full.
     """
-    typer.echo(inert(text) + end, nl=False)
+    with naming_stdout():
+        typer.echo(inert(text) + end, nl=False)
 
 
 def say_json(content: Any, indent: int | None = None) -> None:
     """Print a value as JSON, in ASCII: whatever a string holds is escaped."""
-    typer.echo(json.dumps(content, indent=indent, ensure_ascii=True))
+    say(json.dumps(content, indent=indent, ensure_ascii=True))
 
 
 def console() -> Console:
@@ -67,6 +69,10 @@ def console() -> Console:
             for segment in super().render(renderable, options):
                 text, style, control = segment
                 yield segment if control or text.isprintable() else Segment(inert(text), style)
+
+        def print(self, *renderables: Any, **options: Any) -> None:
+            with naming_stdout():
+                super().print(*renderables, **options)
 
     size = None if sys.stdout and sys.stdout.isatty() else UNBOUNDED
     return InertConsole(width=size, height=size, markup=False, emoji=False, highlight=False)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from alexplore.core.errors import FAILED, INTERRUPTED, AlexploreError
@@ -25,9 +25,8 @@ def run_guarded(command: Callable[[], int], report: Callable[[str], None]) -> in
         _flush(sys.stderr)
     if unwritten is None:
         return code
-    if not isinstance(unwritten, BrokenPipeError):  # a reader that closed its pipe knows
-        with suppress(OSError):
-            report(f"stdout can't be written: {unwritten.strerror}")
+    if code == 0 and not isinstance(unwritten, BrokenPipeError):
+        report(f"{STDOUT}: {unwritten.strerror}")
     return code or FAILED
 
 
@@ -39,21 +38,45 @@ def _run(command: Callable[[], int], report: Callable[[str], None]) -> int:
     except AlexploreError as error:
         report(str(error))
         return error.exit_code
+    except BrokenPipeError:  # whoever read stdout has closed it, and knows
+        return FAILED
     except OSError as error:
-        if not output_failed():
-            report(os_error_text(error))
+        report(os_error_text(error))
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
 
 
-def output_failed() -> bool:
-    """Return whether what was printed to stdout can't be written: it is closed, or its disk is full."""
+STDOUT = "stdout"
+
+
+@contextmanager
+def naming_stdout() -> Iterator[None]:
+    """Name stdout in an error of printing, which says only `No space left on device`.
+
+    Raises:
+        OSError: what is printed inside can't be written.
+    """
     try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        return True
-    return False
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, STDOUT) from None
+
+
+def print_data(text: str) -> None:
+    """Print inert text to stdout, at once.
+
+    Raises:
+        OSError: stdout is closed, or its disk is full.
+    """
+    with naming_stdout():
+        print(inert(text), flush=True)
+
+
+def print_note(text: str) -> None:
+    """Print inert text to stderr, if that can be written."""
+    with suppress(OSError):
+        print(inert(text), file=sys.stderr, flush=True)
 
 
 def _flush(stream: TextIO | None) -> OSError | None:
@@ -99,5 +122,4 @@ def os_error_text(error: OSError) -> str:
 
 def print_error(message: str) -> None:
     """Print one error message to stderr, if that can be written."""
-    with suppress(OSError):
-        print(f"error: {inert(message)}", file=sys.stderr, flush=True)
+    print_note(f"error: {message}")

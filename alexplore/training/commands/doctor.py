@@ -14,11 +14,10 @@ from pathlib import Path
 import psutil
 import torch
 
-from alexplore.core.boundary import print_error, run_guarded
+from alexplore.core.boundary import print_data, print_error, run_guarded
 from alexplore.core.cpu_count import processors
 from alexplore.core.formatting import bytes_text, short_count
 from alexplore.core.home import NoHomeError, user_folder
-from alexplore.core.inert import inert
 from alexplore.presets import library
 from alexplore.runs.directory import runs_folder
 from alexplore.training.data.catalog import PUBLISHED
@@ -37,7 +36,7 @@ def doctor() -> int:
     missing = False
     for check in (software, devices, data, terminal, folders):
         for mark, subject, finding in check():
-            print(inert(f"{mark} {subject:<14} {finding}"), flush=True)
+            print_data(f"{mark} {subject:<14} {finding}")
             missing |= mark == MISSING
     return int(missing)
 

@@ -11,8 +11,8 @@ from unicodedata import combining, east_asian_width
 
 import torch
 
-from alexplore.core.boundary import print_error, run_guarded
-from alexplore.core.inert import inert, inert_line
+from alexplore.core.boundary import print_data, print_error, run_guarded
+from alexplore.core.inert import inert_line
 from alexplore.training.commands.load_model import LoadedModel, load_model
 from alexplore.training.data import Preprocess
 from alexplore.training.data.images import open_image, why_unreadable
@@ -51,9 +51,9 @@ def predict() -> int:
             failed = 1
         else:
             if not arguments.json:
-                print(inert(f"{path}\n" + "\n".join(bars(predictions[str(path)]))))
+                print_data(f"{path}\n" + "\n".join(bars(predictions[str(path)])))
     if arguments.json:
-        print(json.dumps(predictions, indent=1))
+        print_data(json.dumps(predictions, indent=1))
     return failed
 
 
