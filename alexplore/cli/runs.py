@@ -1,4 +1,4 @@
-"""Commands about runs: list, show, watch, stop, pause, checkpoint, resume, compare, export, remove."""
+"""Commands about runs: list, show, watch, stop, pause, checkpoint, resume, compare, export, doctor, remove."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ SOON_SECONDS, ANSWER_SECONDS = 3.0, 120.0
 POLL_SECONDS = 0.1
 
 app = typer.Typer(
-    help="Runs: list, show, watch, stop, pause, checkpoint, resume, compare, export, remove.", no_args_is_help=True
+    help="Runs: list, show, watch, stop, pause, checkpoint, resume, compare, export, doctor, remove.",
+    no_args_is_help=True,
 )
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's name or its beginning, `last`, or a path.")]
@@ -239,6 +240,41 @@ def export(
 
     found = find_run(run, runs_folder(runs_dir))
     deliver(metrics_csv(found), output)
+
+
+@app.command("doctor")
+def doctor(
+    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="A run; all of them if left out.")] = None,
+    repair: Annotated[bool, typer.Option("--repair", help="Make the repairs that lose nothing.")] = False,
+    as_json: AsJson = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Check run directories: lines, checksums, leftovers, permissions; say what each finding means.
+
+    Exit code 0 if nothing is left to report, else 1.
+    """
+    from alexplore.runs import checkup
+
+    folder = runs_folder(runs_dir)
+    runs = list_runs(folder) if run is None else [find_run(run, folder)]
+    left = []
+    for one in runs:
+        findings = checkup.check(one)
+        repaired = checkup.repair(one, findings) if repair else []
+        left += [finding for finding in findings if finding not in repaired]
+        if as_json:
+            continue
+        say(f"{'✗' if findings else '✓'} {inert_line(one.name)}{'' if findings else ': whole'}")
+        for finding in findings:
+            remedy = f"; --repair would {finding.remedy}" if finding.remedy else ""
+            end = f"; repaired: {finding.remedy}" if finding in repaired else remedy
+            where = finding.path.relative_to(one.path) if finding.path != one.path else "the directory"
+            say(inert_line(f"  {where}: {finding.what}: {finding.meaning}{end}"))
+    if as_json:
+        say_json([finding.to_dict() for finding in left], indent=1)
+    elif not runs:
+        narrate("no runs yet; start one with: alexplore train --preset fmnist-28")
+    raise typer.Exit(FAILED if left else DONE)
 
 
 @app.command("remove")

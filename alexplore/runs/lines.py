@@ -121,7 +121,7 @@ class LineReader:
         except OSError as error:
             self.problem = os_error_text(error)
             return []
-        return [record for line in self._whole_lines(block, limit) if (record := _parse(line)) is not None]
+        return [record for line in self._whole_lines(block, limit) if (record := parse_line(line)) is not None]
 
     def read_all(self) -> Iterator[dict[str, Any]]:
         """Yield all new records; the file is read a block at a time, as they are taken."""
@@ -198,7 +198,8 @@ def finite(value: Any) -> Any:
             return value
 
 
-def _parse(line: bytes) -> dict[str, Any] | None:
+def parse_line(line: bytes) -> dict[str, Any] | None:
+    """Return the record of a line, None where it is damaged."""
     try:
         record = parse_json(line)
     except ValueError:
@@ -228,7 +229,7 @@ def _cut_torn_line(descriptor: int) -> int:
         os.ftruncate(descriptor, size - len(tail) + whole)
     lines = tail[:whole].splitlines()
     for line in reversed(lines):
-        record = _parse(line)
+        record = parse_line(line)
         if record is not None and "seq" in record:
             return int(record["seq"]) + 1
         sequence += 1
