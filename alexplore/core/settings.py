@@ -39,6 +39,9 @@ class Kind(NamedTuple, Generic[T]):
     choices: tuple[str, ...] = ()
 
 
+LARGEST_NUMBER = 1e30
+"""Half of the exponents that fp32 has: the largest setting times a number of a network stays finite."""
+
 LARGEST = 2**31 - 1  # what PyTorch takes for a size, and small enough for every sum of them to be printed
 
 
@@ -57,13 +60,18 @@ def integer(minimum: int, maximum: int | None = None) -> Kind[int]:
 
 
 def number(minimum: float, maximum: float | None = None, *, above: bool = False, below: bool = False) -> Kind[float]:
-    """Return the kind of finite numbers between the bounds; `above` and `below` exclude the bound itself."""
+    """Return the kind of finite numbers between the bounds; `above` and `below` exclude the bound itself.
+
+    Without a maximum it is `LARGEST_NUMBER`, which goes without saying in messages about smaller ones.
+    """
 
     def parse(value: Any) -> float:
         if type(value) not in (int, float) or not math.isfinite(value):
             raise ValueError
         if value < minimum or (above and value == minimum):
             raise ValueError
+        if maximum is None and value > LARGEST_NUMBER:
+            raise SettingError(f"found {found_text(value)}, allowed: at most {LARGEST_NUMBER:g}")
         if maximum is not None and (value > maximum or (below and value == maximum)):
             raise ValueError
         return float(value)

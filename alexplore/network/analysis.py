@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+from alexplore.network.effort import Effort
 from alexplore.network.graph import Network
 from alexplore.network.layers.base import FP32_BYTES, Layer
 from alexplore.network.layers.flatten import Flatten
@@ -134,6 +135,7 @@ def _rows(network: Network, before: Analysis | None) -> Iterator[Row]:
     known = before.rows if before and before.network.towers == network.towers else ()
     sources = network.sources
     signals, signals_before = [Signal(network.input)], [Signal(before.network.input) if before else Signal(None)]
+    effort = Effort()
     for position, layer in enumerate(network.layers):
         read = tuple([signals[source + 1] for source in sources[position]])
         row_before = known[position] if position < len(known) else None
@@ -145,7 +147,7 @@ def _rows(network: Network, before: Analysis | None) -> Iterator[Row]:
             if same and row_before.output and read == read_before:
                 row = row_before
         if row is None:
-            row = _row(network, position, signals, read)
+            row = _row(network, position, signals, read, effort)
             signals.append(_signal(row, read))
         else:
             signals.append(signals_before[-1])
@@ -171,7 +173,7 @@ def _signal(row: Row, read: tuple[Signal, ...]) -> Signal:
     return Signal(output, height, width, *whole, flattened.pop() if len(flattened) == 1 else None, split)
 
 
-def _row(network: Network, position: int, signals: list[Signal], read: tuple[Signal, ...]) -> Row:
+def _row(network: Network, position: int, signals: list[Signal], read: tuple[Signal, ...], effort: Effort) -> Row:
     """Return the numbers of one layer, where it reads `read` of the `signals` before it."""
     layer, sources = network.layers[position], network.sources[position]
     inputs = _shapes(read)
@@ -180,7 +182,7 @@ def _row(network: Network, position: int, signals: list[Signal], read: tuple[Sig
     try:
         output = layer.output_shape(inputs)
     except ShapeError as error:
-        return _broken_row(network, position, [signal.shape for signal in signals], inputs, error)
+        return _broken_row(network, position, [signal.shape for signal in signals], inputs, error, effort)
     height, width, windows = _receptive_field(layer, inputs, read)
     parameters = layer.parameters(inputs)
     positions = elements(output[1:]) if layer.neurons else 0  # how often each kernel is applied
@@ -211,10 +213,12 @@ def _shapes(read: tuple[Signal, ...]) -> Shapes | None:
     return shapes if len(shapes) == len(read) else None
 
 
-def _broken_row(network: Network, position: int, shapes: list[Shape | None], inputs: Shapes, error: ShapeError) -> Row:
+def _broken_row(
+    network: Network, position: int, shapes: list[Shape | None], inputs: Shapes, error: ShapeError, effort: Effort
+) -> Row:
     from alexplore.network.fixes import find_fixes, fixes_text  # needed only for a broken network
 
-    fixes = find_fixes(network, position, shapes)
+    fixes = find_fixes(network, position, shapes, effort)
     reason = f"{error}: {fixes_text(fixes)}" if fixes else str(error)
     return Row(position + 1, network.layers[position], network.sources[position], inputs, error=reason, fixes=fixes)
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from alexplore.core.settings import SettingError, toml_text
 from alexplore.network.changes import Change, Insert, MoveBefore, Produce, Resize, Set
+from alexplore.network.effort import Effort
 from alexplore.network.graph import IMAGE, Network
 from alexplore.network.layers import read_layer
 from alexplore.network.layers.base import Layer
@@ -88,21 +89,28 @@ class _NoSuchChange(Exception):
     """A change that can't be made in this network."""
 
 
-def find_fixes(network: Network, position: int, shapes: list[Shape | None]) -> tuple[Fix, ...]:
+def find_fixes(
+    network: Network, position: int, shapes: list[Shape | None], effort: Effort | None = None
+) -> tuple[Fix, ...]:
     """Return changes that let the layer at `position` read its inputs, the nearest to that layer first.
 
     `shapes` are those of the network's input and of the layers above, as `known_shapes` returns them.
 
     Where no single change fixes it, what it is broken by after one is fixed as well: the fixes are of as few changes as
     will do, and all together are no longer than a line can be read. Where none will do, the layer's removal is
-    proposed, if the network stays whole without it.
+    proposed, if the network stays whole without it. Where the effort is spent, nothing more is proposed.
     """
+    effort = effort or Effort()
+    if not effort.spend(len(network.layers)):
+        return ()
     unknown = _unknown(network, shapes)
     broken = _State(network, network.layers[position].name, position, shapes, unknown)
     for count in range(1, MOST_CHANGES + 1):
-        fixed = tuple(islice(_fixed(broken, count), MOST_CHANGES // count))
+        fixed = tuple(islice(_fixed(broken, count, effort), MOST_CHANGES // count))
         if fixed:
             return tuple(Fix(_together(state.texts), state.network) for state in fixed)
+    if not effort.spend(len(network.layers)):
+        return ()
     try:
         return (Fix(f"remove {broken.name}", network.remove(position)),)
     except SettingError:
@@ -120,16 +128,18 @@ def fixes_text(fixes: tuple[Fix, ...]) -> str:
     return ", or ".join([*texts[:1], *(text.removeprefix("set ") for text in texts[1:])])
 
 
-def _fixed(broken: _State, count: int) -> Iterator[_State]:
+def _fixed(broken: _State, count: int, effort: Effort) -> Iterator[_State]:
     """Yield what `count` more changes lead to where the layer can read then, each fixing what broke it before."""
     for change in broken.layer.fixes(broken.inputs):
+        if not effort.spend(len(broken.network.layers)):
+            return
         after = broken.after(change)
         if after is None:
             continue
         if count == 1 and after.reason is None:
             yield after
         elif count > 1 and after.reason not in (None, broken.reason):
-            yield from _fixed(after, count - 1)
+            yield from _fixed(after, count - 1, effort)
 
 
 def _together(texts: tuple[str, ...]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from alexplore.core.regular_files import read_text
 from alexplore.core.settings import SettingError, found_text, nearest, setting_fields
 from alexplore.network.graph import Network, read_network
 from alexplore.network.layers import LAYER_TYPES
@@ -35,7 +36,7 @@ def read_preset(path: Path) -> Preset:
         PresetError: the file can't be read, is not TOML (with the line), or holds something that is not allowed.
     """
     try:
-        content = path.read_text(encoding="utf-8-sig")
+        content = read_text(path, encoding="utf-8-sig")
     except FileNotFoundError:
         raise PresetError(f"{path}: no such file") from None
     except OSError as error:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from alexplore.core.formatting import duration_text
+from alexplore.core.formatting import clock_text, duration_text
 from alexplore.core.settings import settings_of
 from alexplore.presets.recipe import Recipe, used_settings
 from alexplore.runs.messages import STATE_GLYPHS, progress_text
@@ -41,9 +40,9 @@ class Fact:
     note: str = ""
 
 
-def clock_text(seconds: float) -> str:
+def time_of_day(seconds: float) -> str:
     """Return the local time of day of a time since 1970: 18:42."""
-    return time.strftime("%H:%M", time.localtime(seconds))
+    return clock_text(seconds)[:5]
 
 
 def heading(snapshot: Snapshot) -> str:
@@ -56,7 +55,7 @@ def heading(snapshot: Snapshot) -> str:
         ranks = f"{start.ranks} rank{'s' * (start.ranks > 1)}"
         parts.append(f"{start.device_name}, {ranks}, {start.precision}")
     if snapshot.events:
-        parts.append(f"started {clock_text(snapshot.events[0].head.time)}")
+        parts.append(f"started {time_of_day(snapshot.events[0].head.time)}")
     return f"{STATE_GLYPHS.get(status.state, ' ')} {status.state.upper()}  {snapshot.run.name} · {' · '.join(parts)}"
 
 
@@ -113,9 +112,9 @@ def _time(snapshot: Snapshot) -> Tile:
     if snapshot.status.live:
         if left is None:
             return Tile("left", "–", "not known yet")
-        return Tile("left", duration_text(left), f"ends about {clock_text(snapshot.status.updated + left)}")
+        return Tile("left", duration_text(left), f"ends about {time_of_day(snapshot.status.updated + left)}")
     seconds = snapshot.epochs[-1].seconds if snapshot.epochs else 0.0
-    return Tile("took", duration_text(seconds), f"{state} {clock_text(snapshot.status.updated)}")
+    return Tile("took", duration_text(seconds), f"{state} {time_of_day(snapshot.status.updated)}")
 
 
 def ending(snapshot: Snapshot) -> str:
@@ -151,7 +150,7 @@ def checkpoint_facts(snapshot: Snapshot) -> list[Fact]:
     for line in reversed(saved[-SHOWN_CHECKPOINTS:]):
         assert isinstance(line.event, CheckpointEvent)
         star = " ★" if line.event.best else ""
-        facts.append(Fact(clock_text(line.head.time), f"step {line.event.step:,}{star}"))
+        facts.append(Fact(time_of_day(line.head.time), f"step {line.event.step:,}{star}"))
     return facts
 
 

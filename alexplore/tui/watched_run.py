@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from alexplore.core.errors import AlexploreError
+from alexplore.core.formatting import clock_text
+from alexplore.core.inert import inert
 from alexplore.presets.library import load_preset
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.curves import Curve
@@ -93,14 +94,14 @@ class WatchedRun:
         if self.snapshot is None:
             return []
         return [
-            LogEntry(line.text, time.strftime("%H:%M:%S", time.localtime(line.time)), "error" if line.is_end else "")
+            LogEntry(inert(line.text), clock_text(line.time), "error" if line.is_end else "")
             for line in self._log.new_lines(self.snapshot)
         ]
 
     def console_entries(self) -> list[LogEntry]:
         """Return the worker's last output, such as a traceback, without the events, which the log has anyway."""
         output = [text for text in self.run.console_tail() if not EVENT_LINE.match(text)]
-        return [LogEntry(text) for text in output[-CONSOLE_LINES:]]
+        return [LogEntry(inert(text)) for text in output[-CONSOLE_LINES:]]
 
     @cached_property
     def preset_recipe(self) -> Recipe | None:

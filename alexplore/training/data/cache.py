@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import platformdirs
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from alexplore.core.atomic_files import fsync_folder
+from alexplore.core.home import NoHomeError, user_folder
+from alexplore.core.regular_files import FileKindError, check_regular
 
 Arrays = dict[str, Tensor]
 """`train_images` and `val_images`, uint8 (N, C, H, W); `train_labels` and `val_labels`, int64 (N,)."""
@@ -25,14 +26,23 @@ WORK = ".work-"  # prefix of folders with unfinished contents
 
 
 def cache_folder(name: str) -> Path:
-    """Return the folder that a data set is cached in for this user."""
-    return platformdirs.user_cache_path("alexplore") / name
+    """Return the folder that a data set is cached in for this user.
+
+    Raises:
+        NoHomeError: there is no home folder.
+    """
+    return user_folder("cache", "set $XDG_CACHE_HOME to cache data sets") / name
 
 
 def load(name: str, report: Callable[[str], None]) -> Arrays | None:
     """Return a data set's arrays, or None if they are not cached or damaged; damage is reported."""
-    path = cache_folder(name) / "images.safetensors"
-    if not path.exists():
+    try:
+        path = cache_folder(name) / "images.safetensors"
+        check_regular(path)
+    except FileKindError as error:
+        report(f"{path} {error.strerror}")
+        return None
+    except (OSError, NoHomeError):
         return None
     try:
         with safe_open(path, framework="pt") as file:
@@ -76,7 +86,12 @@ def locked(name: str, report: Callable[[str], None]) -> Iterator[Path | None]:
 
     Yields the data set's cache folder, or None if it can't be written, which is reported with the reason.
     """
-    folder = cache_folder(name)
+    try:
+        folder = cache_folder(name)
+    except NoHomeError as error:
+        report(f"{name} will not be cached: {error}")
+        yield None
+        return
     with ExitStack() as held:
         try:
             folder.mkdir(parents=True, exist_ok=True)

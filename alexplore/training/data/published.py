@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from alexplore.core.home import NoHomeError, expand
 from alexplore.presets.datasets import DATASETS, PublishedImages
 from alexplore.runs.config import DataSource, RunConfig
 from alexplore.runs.datasets import DataError, dataset_shape
@@ -64,6 +65,14 @@ class PublishedDataset:
         assert images is not None
         return images
 
+    def folders(self) -> tuple[Path, ...]:
+        """Return the folders that may have the files: in the user's cache, and of installed packages."""
+        installed = tuple(map(Path, self.installed_in))
+        try:
+            return cache.cache_folder(self.name), *installed
+        except NoHomeError:
+            return installed
+
 
 def open_published(published: PublishedDataset, config: RunConfig, device: torch.device, report: Report) -> Dataset:
     """Return the data set, cut to the run's limits, on the device.
@@ -102,7 +111,7 @@ def load_arrays(published: PublishedDataset, source: DataSource, report: Report)
     """
     tried: list[str] = []
     if source.folder is not None:
-        arrays = _load_from_named_folder(published, Path(source.folder).expanduser(), report, tried)
+        arrays = _load_from_named_folder(published, expand(source.folder), report, tried)
         if arrays:
             return arrays
     if arrays := cache.load(published.name, report):
@@ -110,7 +119,7 @@ def load_arrays(published: PublishedDataset, source: DataSource, report: Report)
     with cache.locked(published.name, report) as writable:
         if arrays := cache.load(published.name, _no_report):  # another process has written it in the meantime
             return arrays
-        for folder in (cache.cache_folder(published.name), *map(Path, published.installed_in)):
+        for folder in published.folders():
             if arrays := _try_folder(published, folder, writable, report, tried):
                 return arrays
         for way in published.downloads if source.download else ():
