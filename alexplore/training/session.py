@@ -27,7 +27,7 @@ from alexplore.training.hardware import device_name, set_threads
 from alexplore.training.loop import Objective, Progress, Trainer
 from alexplore.training.means import Means, kept_means
 from alexplore.training.model.build import build, check_classifier, check_last_batch
-from alexplore.training.model.shared_batch_norm import share_statistics
+from alexplore.training.model.shared_batch_norm import share_statistics, tolerate_small_batches
 from alexplore.training.nonfinite import NonfiniteGuard
 from alexplore.training.optim import make_optimizer
 from alexplore.training.parallel.ranks import Ranks
@@ -142,6 +142,8 @@ def _prepare(
     model = (build_tower(network, ranks.rank, seed) if ranks.towers else build(network, seed)).to(device)
     if ranks.data_size > 1:
         share_statistics(model)
+    else:
+        tolerate_small_batches(model)
     state = TowerState(network, ranks.rank) if ranks.towers else checkpoint.WholeState()
     if saved is not None:
         state.load_weights(model, saved.weights)

@@ -26,7 +26,7 @@ SILENT_SECONDS = 30.0
 FIRST_SIGN_SECONDS = 300.0
 """The longest time until a rank's first sign; it starts Python and this program."""
 
-GRACE_SECONDS = 3.0
+GRACE_SECONDS = 1.5
 """How long the other ranks of one that has failed have to end by themselves, before they are killed."""
 
 LEAVING_SECONDS = 30.0
