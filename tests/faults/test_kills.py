@@ -18,6 +18,7 @@ from alexplore.training.checkpoint import read
 from tests.faults.kills import VICTIMS, check_files, kill_at_random, train_to_the_end
 from tests.support.networks import SMALL
 from tests.support.runs import metrics
+from tests.support.training import train_here
 from tests.training.conftest import MakeRun
 
 KINDS = ("one rank", "two ranks", "image folder")
@@ -83,7 +84,10 @@ def test_killed_at_random_a_run_ends_with_the_same_bits(
     check_files(run, had_checkpoint=True)
     if kind not in _references:
         _references[kind] = make(kind, "whole")
-        train_to_the_end(_references[kind])
+        if kind == "two ranks":
+            train_to_the_end(_references[kind])
+        else:
+            train_here(_references[kind])
     whole = _references[kind]
     ours, theirs = (read(one.checkpoints_folder / "last").weights for one in (run, whole))
     assert ours.keys() == theirs.keys()

@@ -194,7 +194,7 @@ class FolderSplit:
             except StopIteration:
                 return
             except (RuntimeError, OSError) as error:
-                self._explain(str(error), slowest)
+                self._explain(f"{error} {error.__cause__}", slowest)  # the cause has the signal
                 raise
             yield batch
 
