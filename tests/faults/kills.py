@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -178,9 +178,9 @@ def _lines(path: Path) -> Iterator[bytes]:
     yield from content[: content.rfind(b"\n") + 1].splitlines()
 
 
-def train_to_the_end(run: RunDirectory, on_wait: Callable[[], object] = lambda: None) -> None:
-    """Resume a run until it is finished."""
-    follower = start_following(run)
-    assert follower.wait(300) == 0, _tail(run)
+def train_to_the_end(run: RunDirectory) -> None:
+    """Start or resume a run, if it has not finished yet, and wait until it has."""
+    if read_status(run).state != "finished":
+        assert start_following(run).wait(300) == 0, _tail(run)
     assert read_status(run).state == "finished"
     wait_until(lambda: not processes_of(run) and not is_locked(run), "no process left", lambda: _tail(run))

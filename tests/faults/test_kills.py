@@ -26,7 +26,7 @@ SEEDS = 48
 IN_EVERY_TEST = (1,)
 """Seeds that `make test` runs too."""
 
-EPOCHS = 40
+EPOCHS = 60
 _references: dict[str, RunDirectory] = {}
 
 
