@@ -21,6 +21,7 @@ from alexplore.runs.curves import Curve
 from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.status import read_status
 from alexplore.runs.watch import Snapshot
+from alexplore.tui.log_entry import LogEntry
 from alexplore.tui.messages import ModeRequested, OpenRequested, RunPolled, RunUnreadable
 from alexplore.tui.run_facts import (
     checkpoint_facts,
@@ -35,7 +36,7 @@ from alexplore.tui.screens.frame import FrameScreen
 from alexplore.tui.state import AppState, Mode
 from alexplore.tui.watched_run import Poller, WatchedRun
 from alexplore.tui.widgets.curves import Curves, Line, Plot
-from alexplore.tui.widgets.log_view import LogEntry, LogView
+from alexplore.tui.widgets.log_view import LogView
 from alexplore.tui.widgets.tiles import Tiles
 
 ERROR_SECONDS = 20.0  # how long a long error is shown
