@@ -206,7 +206,7 @@ class WatchScreen(FrameScreen):
             lines.append(Line("train", smooth.epochs, smooth.values, "series-1"))
             is_share = metric == "acc"
             lines.append(
-                Line("validation", validation.epochs, validation.values, "series-2", "●", joined=False, best=is_share)
+                Line("val", validation.epochs, validation.values, "series-2", "●", joined=False, best=is_share)
             )
             number = METRICS[f"val/{metric}"].number
             self.query_one(widget, Curves).draw(Plot(lines, watched.last_epoch, percent=is_share, number=number))
