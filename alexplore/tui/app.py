@@ -22,6 +22,7 @@ from textual.widgets import Input
 from textual.worker import get_current_worker
 
 from alexplore.presets.preset import Preset
+from alexplore.tui.inert_filter import InertFilter
 from alexplore.tui.messages import (
     ModeRequested,
     OpenRequested,
@@ -84,6 +85,7 @@ class ExploreApp(App[None]):
         """Open a preset, and watch the run `attached` if one is given; without `preferences` those of nobody."""
         super().__init__()
         self.preferences = preferences or PreferencesStore(None)
+        self._filters.append(InertFilter())
         self.state = AppState(preset, runs_folder)
         if attached is not None:
             self.state.watch(attached)

@@ -21,9 +21,10 @@ NOT_SET = "not set"
 class Field:
     """One setting and the text typed for it.
 
-    `default` is its default as TOML text, "" without one. `title` is how the form calls it. `note` says something
-    about the value. A `literal` text is a string as it stands; another is read by TOML's grammar. A field that `opens`
-    has a dialog for its value. An integer that `doubles` is stepped to its double or its half. `before` is the text that the form began with.
+    `default` is its default as TOML text, "" without one, and `before` the text that the form began with. `title` is
+    how the form calls it, `note` says something about the value. A `literal` text is a string as it stands; another is
+    read by TOML's grammar. A field that `opens` has a dialog for its value. An integer that `doubles` is stepped to its
+    double or its half.
     """
 
     name: str
@@ -137,7 +138,7 @@ class Form:
         """
         self.fields = [_field(name, field, values.get(name)) for cls in classes for name, field in _declared(cls)]
         if layer_name is not None:
-            self.fields.insert(0, Field(NAME, Kind("a name", str), layer_name, literal=True))
+            self.fields.insert(0, Field(NAME, Kind("a name", str, {"type": "string"}), layer_name, literal=True))
         self.groups: tuple[str, ...] = tuple(groups or ())
         if groups:
             by_name = {field.name: field for field in self.fields}
