@@ -52,7 +52,12 @@ def test_the_ranks_that_are_proposed_fit(config: RunConfig) -> None:
 
 def test_the_speed_of_the_same_network_comes_first(config: RunConfig) -> None:
     other = replace(config, network=config.network.with_input(1, 12, 12).with_classes(20))
-    earlier = [summary("unreadable", None, 1), summary("new", config, None), summary("b", other, 5), summary("a", config, 70)]
+    earlier = [
+        summary("unreadable", None, 1),
+        summary("new", config, None),
+        summary("b", other, 5),
+        summary("a", config, 70),
+    ]
     speed = expected_speed(config, earlier)
     assert speed is not None
     assert (speed.images_per_second, speed.source, speed.guessed) == (70, "as fast as a", False)

@@ -215,7 +215,7 @@ class SettingList(CursorList):
             text = field.text or field.placeholder
             cells = min(room, max(self._value_width, cell_len(text)))
             arrows = bool(field.kind.choices) or (selected and field.stepped(1) is not None)
-            shown = _cut(text, cells)
+            shown = _cut_start(text, cells) if field.opens else _cut(text, cells)
             left, right = ("◂ ", " ▸") if arrows else ("  ", "  ")
             style = self._accent(kind if field.text else "note", base)
             segments += [
@@ -531,6 +531,11 @@ def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[: max(0, width - 1)] + "…" if width > 0 else ""
 
 
+def _cut_start(text: str, width: int) -> str:
+    """Return the end of a path that has at most `width` characters."""
+    return text if len(text) <= width else f"…{text[len(text) - width + 1 :]}" if width > 0 else ""
+
+
 class SettingHelp(LineWidget):
     """Says what a setting means, what is wrong with it, or what is searched for, wrapped onto its lines."""
 
@@ -610,4 +615,4 @@ class SettingPane(Vertical):
         elif form.error and not form.error_field:
             self.help.show(f"✗ {form.error}", wrong=True)
         else:
-            self.help.show(field.description)
+            self.help.show(f"{field.note} · {field.description}" if field.note else field.description)
