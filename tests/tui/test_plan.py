@@ -161,22 +161,25 @@ async def test_a_run_that_can_not_be_trained_is_refused_at_its_setting(
 
 
 async def test_a_folder_is_browsed_for_and_ends_the_refusal(
-    open_app: OpenApp, tmp_path: Path, started: list[RunDirectory]
+    open_app: OpenApp, tiny_preset: Path, tmp_path: Path, started: list[RunDirectory]
 ) -> None:
     for part in ("train", "val"):
-        for name in range(1000):
-            (tmp_path / "images" / part / f"n{name:04}").mkdir(parents=True)
-    async with open_app() as (app, pilot):
+        for name in range(10):
+            (tmp_path / "images" / part / f"class {name}").mkdir(parents=True)
+    async with open_app(str(tiny_preset)) as (app, pilot):
         await show_form(app, pilot)
-        await pilot.press("f5", "enter")
+        await put(app, pilot, "dataset", "imagefolder")
+        await pilot.press("f5")
+        await until(pilot, lambda: "Not started" in status(app), "the refusal")
+        await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, Browse), "the browser")
         await pilot.press("slash", "ctrl+u", *f"{tmp_path}/im", "tab")
-        await until(pilot, lambda: "train/ and val/ with 1,000 classes" in screen_text(app), "what it holds")
+        await until(pilot, lambda: "train/ and val/ with 10 classes" in screen_text(app), "what it holds")
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, PlanScreen), "the form")
         await until(pilot, lambda: not app.state.planned.answer.wrong, "no problem")
-        assert "1,000 classes" in flat(pane_lines(app, "#checks"))
-        assert "1,000 classes" in pane_lines(app, "#recipe")  # the setting has the cursor
+        assert "10 classes" in flat(pane_lines(app, "#checks"))
+        assert "10 classes" in pane_lines(app, "#recipe")  # the setting has the cursor
         await pilot.press("f5")
         await until(pilot, lambda: started, "a run")
         assert started[0].config().data.folder == str(tmp_path / "images")
