@@ -32,6 +32,9 @@ class PublishedImages(NamedTuple):
     std: tuple[float, ...]
     """Standard deviation of the training pixels by channel."""
 
+    light_on_dark: bool = False
+    """Whether every image is a light object on black."""
+
 
 class DatasetEntry(NamedTuple):
     """A value of the recipe's key `dataset`."""
@@ -75,6 +78,7 @@ DATASETS = {
                 val=10_000,
                 mean=(0.2860,),
                 std=(0.3530,),
+                light_on_dark=True,
             ),
         ),
         DatasetEntry(
