@@ -78,6 +78,7 @@ class Predictions:
         self._keep_errors = keep_errors
         self.returncode = 0
         self.errors = ""
+        self._ended = False
 
     def __enter__(self) -> Self:
         """Start the process."""
@@ -96,12 +97,13 @@ class Predictions:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             yield Prediction.from_dict(json.loads(line))
+        self._ended = True
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """End the process if it still runs."""
-        if kind is not None:
+        if not self._ended:
             self._process.kill()
         if self._process.stderr is not None:
             self.errors = self._process.stderr.read().strip()
