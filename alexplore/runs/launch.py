@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -91,6 +92,12 @@ def become_rank(config: RunConfig, folder: Path, name: str) -> NoReturn:
 
 
 def run_command(name: str, arguments: Sequence[str]) -> int:
-    """Run a command that imports torch on this terminal and return its exit code."""
+    """Run a command that imports torch on this terminal and return its exit code.
+
+    Raises:
+        RunError: PyTorch is not installed.
+    """
+    if find_spec("torch") is None:
+        raise RunError("PyTorch is not installed: pip install torch", failure=True)
     module = f"alexplore.training.commands.{name}"
     return subprocess.run([sys.executable, "-P", "-m", module, *arguments], check=False).returncode

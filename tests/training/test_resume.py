@@ -12,21 +12,25 @@ import pytest
 import torch
 from torch import Tensor
 
+from alexplore.network.graph import read_network
 from alexplore.presets.library import load_preset
 from alexplore.presets.optimizers import OPTIMIZERS
 from alexplore.presets.schedules import SCHEDULES
 from alexplore.runs.config import RunConfig
 from alexplore.runs.control import Request, leave_request
 from alexplore.runs.directory import RunDirectory
+from alexplore.runs.launch import launch
 from alexplore.runs.reconfigure import change_run
+from alexplore.runs.status import is_locked, read_status
 from alexplore.training import checkpoint, loop, precision_choice, session
 from alexplore.training.checkpoint import read
 from alexplore.training.data import Dataset, Preprocess, open_dataset
 from alexplore.training.errors import CheckpointError
 from alexplore.training.loop import Trainer
 from alexplore.training.timing import Comparison
-from tests.support.runs import events, metrics
+from tests.support.runs import events, metrics, wait_for_steps
 from tests.support.training import train_here
+from tests.support.waiting import PATIENCE, wait_until
 from tests.training.conftest import MakeRun
 
 
@@ -116,6 +120,44 @@ def test_presets_killed_anywhere_end_with_the_same_bits(name: str, make_run: Mak
         with pytest.raises(Killed):
             train_here(parts)
     assert train_here(parts) == "finished"
+    assert_same_end(parts, whole)
+
+
+BRANCHES: dict[str, Any] = {
+    "input": [3, 12, 12],
+    "layers": [
+        {"name": "conv1", "type": "conv2d", "out_channels": 8, "kernel_size": 3, "padding": 1},
+        {"name": "norm1", "type": "batch_norm"},
+        {"name": "relu1", "type": "relu"},
+        {"name": "conv2", "type": "conv2d", "out_channels": 8, "kernel_size": 3, "padding": 1},
+        {"name": "norm2", "type": "batch_norm"},
+        {"name": "sum", "type": "add", "inputs": ["norm2", "relu1"]},
+        {"name": "wide", "type": "conv2d", "inputs": ["sum"], "out_channels": 4, "kernel_size": 3, "padding": 1},
+        {"name": "narrow", "type": "conv2d", "inputs": ["sum"], "out_channels": 4, "kernel_size": 1},
+        {"name": "mixed", "type": "concat", "inputs": ["wide", "narrow"]},
+        {"name": "pool", "type": "adaptive_avg_pool2d", "output_size": 1},
+        {"name": "gate", "type": "sigmoid"},
+        {"name": "gated", "type": "mul", "inputs": ["mixed", "gate"]},
+        {"name": "drop", "type": "dropout", "p": 0.2},
+        {"name": "flatten", "type": "flatten"},
+        {"name": "fc", "type": "linear", "out_features": 10},
+    ],
+}
+
+
+def test_a_network_with_branches_killed_ends_with_the_same_bits(make_run: MakeRun) -> None:
+    """By SIGKILL of a worker and its two ranks, in the middle of training."""
+    settings: dict[str, Any] = {"network": read_network(BRANCHES), "gpus": 2, "limit_train": 512, "epochs": 4}
+    whole, parts = (make_run(name, checkpoint_minutes=1e-9, **settings) for name in ("whole", "parts"))
+    assert launch(whole).wait(PATIENCE) == 0
+    process = launch(parts)
+    wait_for_steps(parts, 40)
+    process.kill()
+    process.wait(PATIENCE)
+    wait_until(lambda: not is_locked(parts), "the end of the ranks")
+    assert read_status(parts).step < 4 * 32
+    assert launch(parts).wait(PATIENCE) == 0
+    assert {event["attempt"] for event in events(parts)} == {0, 1}
     assert_same_end(parts, whole)
 
 
