@@ -19,18 +19,15 @@ from alexplore.presets.schedules import SCHEDULES
 from alexplore.runs.config import RunConfig
 from alexplore.runs.control import Request, leave_request
 from alexplore.runs.directory import RunDirectory
-from alexplore.runs.launch import launch
 from alexplore.runs.reconfigure import change_run
-from alexplore.runs.status import is_locked, read_status
 from alexplore.training import checkpoint, loop, precision_choice, session
 from alexplore.training.checkpoint import read
 from alexplore.training.data import Dataset, Preprocess, open_dataset
 from alexplore.training.errors import CheckpointError
 from alexplore.training.loop import Trainer
 from alexplore.training.timing import Comparison
-from tests.support.runs import events, metrics, wait_for_steps
+from tests.support.runs import events, metrics
 from tests.support.training import train_here
-from tests.support.waiting import PATIENCE, wait_until
 from tests.training.conftest import MakeRun
 
 
@@ -145,19 +142,15 @@ BRANCHES: dict[str, Any] = {
 }
 
 
-def test_a_network_with_branches_killed_ends_with_the_same_bits(make_run: MakeRun) -> None:
-    """By SIGKILL of a worker and its two ranks, in the middle of training."""
-    settings: dict[str, Any] = {"network": read_network(BRANCHES), "gpus": 2, "limit_train": 512, "epochs": 4}
-    whole, parts = (make_run(name, checkpoint_minutes=1e-9, **settings) for name in ("whole", "parts"))
-    assert launch(whole).wait(PATIENCE) == 0
-    process = launch(parts)
-    wait_for_steps(parts, 40)
-    process.kill()
-    process.wait(PATIENCE)
-    wait_until(lambda: not is_locked(parts), "the end of the ranks")
-    assert read_status(parts).step < 4 * 32
-    assert launch(parts).wait(PATIENCE) == 0
-    assert {event["attempt"] for event in events(parts)} == {0, 1}
+def test_a_network_with_branches_killed_anywhere_ends_with_the_same_bits(make_run: MakeRun, kill_at: list[int]) -> None:
+    network = read_network(BRANCHES)
+    whole, parts = (make_run(name, network=network, checkpoint_minutes=1e-9) for name in ("whole", "parts"))
+    assert train_here(whole) == "finished"
+    kill_at += [10 + 2, 10 + 5, 10 + 9]
+    for _ in range(3):
+        with pytest.raises(Killed):
+            train_here(parts)
+    assert train_here(parts) == "finished"
     assert_same_end(parts, whole)
 
 
