@@ -1,4 +1,4 @@
-"""Output of the commands: data to stdout, progress and errors to stderr."""
+"""Where output goes: data to stdout, narration and complaints to stderr."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ UNBOUNDED = 10**6  # characters of a line in a file or a pipe, where nothing say
 
 
 def complain(message: str) -> None:
-    """Print an error message to stderr."""
+    """Print one message about what went wrong to stderr."""
     typer.secho(f"error: {message}", fg="red", err=True)
 
 
 def narrate(message: str) -> None:
-    """Print a message about progress to stderr."""
+    """Print what is going on to stderr."""
     typer.echo(message, err=True)
 
 
 def console() -> Console:
-    """Return a console for stdout, as wide as the terminal; without a terminal, lines do not wrap."""
+    """Return a console for stdout: as wide as the terminal; without one, lines do not break."""
     from rich.console import Console
 
     size = None if sys.stdout and sys.stdout.isatty() else UNBOUNDED
@@ -50,10 +50,9 @@ def deliver(content: str, file: Path | None) -> None:
 
 
 def print_anything() -> None:
-    """Make stdout and stderr accept every character: files and pipes are UTF-8 whatever the locale.
+    """Let every character be printed: a file or a pipe is UTF-8 whatever the locale.
 
-    A terminal keeps its encoding and shows `?` for other characters. Processes that are started for a command do the
-    same.
+    A terminal has its own encoding, and shows `?` for what that lacks. Processes that print for us do alike.
     """
     for stream in (sys.stderr, sys.stdout):
         if isinstance(stream, TextIOWrapper):

@@ -1,8 +1,8 @@
-"""Local response normalisation with PyTorch's results, several times faster on a CPU.
+"""Local response normalisation, several times faster on a CPU than PyTorch's own and equal to it.
 
-`torch.nn.LocalResponseNorm` sums over neighbouring channels with a three-dimensional average pool and then computes the
-power, each in a pass over the whole tensor. Here the sum is a few additions of shifted rows, and all steps are done for
-one block after another, each small enough to stay in the processor's cache.
+`torch.nn.LocalResponseNorm` sums over neighbours with a three-dimensional average pool and raises to a power over the
+whole tensor, one pass through memory after the other. Here the sum is a few shifted adds, and all passes are made over
+blocks that stay in the processor's cache.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from alexplore.network.layers import local_response_norm as layers
 from alexplore.network.shapes import Shapes
 
-CACHED_VALUES = 2**19
-"""Values of a block: 2 MiB in fp32, so that a few blocks fit into the processor's cache."""
+CACHED_VALUES = 2**19  # of a block: 2 MiB in fp32, so that a few blocks fit the processor's cache
 
 
 def make_response_norm(layer: layers.LocalResponseNorm, _: Shapes) -> nn.Module:
@@ -68,10 +67,8 @@ class LocalResponseNormWithin(nn.Module):
 
 
 class _AcrossChannels(torch.autograd.Function):
-    """The norm b = a · s^−beta with s = k + scale · Σ a², where Σ sums over the window of a channel.
-
-    With g = ∂L/∂b, its gradient is ∂L/∂a = g · s^−beta − 2 · beta · scale · a · Σᵀ (g · a · s^(−beta − 1)), where Σᵀ
-    sums over the channels whose windows contain this one.
+    """With s = k + scale · Σ a² and b = a · s^−beta, where Σ runs over a channel's window and Σᵀ over the channels
+    whose windows hold it: ∂L/∂a = g · s^−beta − 2 · beta · scale · a · Σᵀ (g · a · s^(−beta − 1)).
     """
 
     @staticmethod
@@ -107,7 +104,7 @@ class _AcrossChannels(torch.autograd.Function):
 
 
 class _Windows:
-    """Sums over windows of `size` channels within a group; a window begins `before` channels before its channel."""
+    """For each channel the sum over `size` channels of its group, beginning with the one `before` before it."""
 
     def __init__(self, rows: Tensor, size: int, before: int, groups: int) -> None:
         self.size, self.before, self.groups, self.channels = size, before, groups, rows.shape[1] // groups
@@ -115,10 +112,7 @@ class _Windows:
         self.padded = _working(rows[:0]).new_zeros(height, groups, self.channels + size - 1)
 
     def sum_of_product(self, one: Tensor, other: Tensor) -> Tensor:
-        """Return for each channel the sum of `one` · `other` over its window; both are (rows, channels).
-
-        The sum of two neighbours is computed once and used by two windows.
-        """
+        """Return the sums over `one` times `other`, both (rows, channels); sums of pairs serve two channels."""
         padded = self.padded[: len(one)]
         grouped = (len(one), self.groups, self.channels)
         within = padded[:, :, self.before : self.before + self.channels]
@@ -144,7 +138,7 @@ def _blocks(rows: Tensor) -> Iterator[slice]:
 
 
 def _block_height(rows: Tensor) -> int:
-    """Return the number of rows in a block that fits the cache; on a GPU all rows, to launch few kernels."""
+    """Return the height of blocks that fit the cache; on a GPU all rows, as it would wait for many launches."""
     return max(1, CACHED_VALUES // rows.shape[1]) if rows.device.type == "cpu" else max(1, len(rows))
 
 
@@ -154,7 +148,7 @@ def _working(values: Tensor) -> Tensor:
 
 
 def _power(sums: Tensor, beta: float) -> Tensor:
-    """Return s^−beta; for the paper's beta of 3/4 by square roots, for which processors have instructions."""
+    """Return s^−beta; for the paper's 3/4 by two square roots, which processors have instructions for."""
     if beta == 0.75:
         root = sums.rsqrt()
         return root.sqrt().mul_(root)
