@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from dataclasses import dataclass
 
 from alexplore.core.errors import AlexploreError
 from alexplore.runs.directory import RunDirectory
+from alexplore.runs.launch import command_line
 from alexplore.runs.protocol import METRICS
 
 
@@ -37,8 +37,9 @@ def evaluate_run(run: RunDirectory) -> Evaluation:
 
     Raises:
         EvaluationError: see the message.
+        RunError: PyTorch is not installed.
     """
-    command = [sys.executable, "-P", "-m", "alexplore.training.commands.evaluate", "--json", "--", str(run.path)]
+    command = command_line("evaluate", ["--json", "--", str(run.path)])
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", check=False)
     if done.returncode:
         reason = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]

@@ -21,6 +21,7 @@ from textual.theme import Theme
 from textual.widgets import Input
 from textual.worker import get_current_worker
 
+from alexplore.core.errors import AlexploreError
 from alexplore.presets.preset import Preset
 from alexplore.tui.inert_filter import InertFilter
 from alexplore.tui.messages import (
@@ -292,11 +293,11 @@ class ExploreApp(App[None]):
 
     @work(thread=True, group="evaluate")
     def _evaluate(self, run: RunDirectory) -> None:
-        from alexplore.runs.evaluation import EvaluationError, evaluate_run
+        from alexplore.runs.evaluation import evaluate_run
 
         try:
             self.notify(f"{run.name}: {evaluate_run(run).text}")
-        except EvaluationError as error:
+        except AlexploreError as error:
             self.notify(str(error), title=f"{run.name} can't be evaluated", severity="error")
 
     @on(OpenRequested)
