@@ -1,6 +1,7 @@
 """The data sets that a recipe can name: what is known about each without reading it. No torch, no files.
 
-To add one: an entry in `DATASETS`, and how it is opened in `OPENERS` of `alexplore.training.data.catalog`.
+To add one: an entry in `DATASETS`, and how it is opened in `PUBLISHED` or `OPENERS` of
+`alexplore.training.data.catalog`.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ class PublishedImages(NamedTuple):
 
     std: tuple[float, ...]
     """Standard deviation of the training pixels by channel."""
+
+    light_on_dark: bool = False
+    """Whether every image is a light object on black."""
 
 
 class DatasetEntry(NamedTuple):
@@ -84,6 +88,7 @@ DATASETS = {
                 val=10_000,
                 mean=(0.2860,),
                 std=(0.3530,),
+                light_on_dark=True,
             ),
             sources=("folder", "download"),
             download_bytes=30_878_645,  # the four files of torchvision's mirrors
