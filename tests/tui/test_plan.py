@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +13,6 @@ from alexplore.presets.library import load_preset
 from alexplore.runs import service
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, list_runs
-from alexplore.runs.status import read_status
 from alexplore.tui import checks
 from alexplore.tui.app import ExploreApp
 from alexplore.tui.screens.browse import Browse
@@ -69,26 +66,6 @@ def flat(text: str) -> str:
 
 def status(app: ExploreApp) -> str:
     return app.screen.query_one(StatusLine).message
-
-
-@pytest.mark.usefixtures("heavy")
-async def test_a_training_is_started_in_three_keys(open_app: OpenApp, tiny_preset: Path, tmp_path: Path) -> None:
-    async with open_app(str(tiny_preset)) as (app, pilot):
-        await pilot.press("t")
-        await until(pilot, lambda: isinstance(app.screen, PlanScreen), "the form")
-        await put(app, pilot, "limit_train", "512")
-        await put(app, pilot, "limit_val", "128")
-        await pilot.press("f5")
-        await until(pilot, lambda: bool(list_runs(tmp_path / "runs")), "a run")
-        (run,) = list_runs(tmp_path / "runs")
-        try:
-            assert run.name == "tiny-1"
-            assert run.config().data.limit_train == 512
-            await until(pilot, lambda: isinstance(app.screen, WatchScreen), "the run")
-            await until(pilot, lambda: read_status(run).state == "finished", "its end")
-        finally:
-            if (pid := read_status(run).pid) and read_status(run).live:
-                os.kill(pid, signal.SIGKILL)
 
 
 async def test_enter_never_starts_and_the_keys_of_the_screens_work(

@@ -116,9 +116,9 @@ def test_only_the_settings_of_the_chosen_data_set_are_shown(tmp_path: Path) -> N
 def test_a_hidden_setting_that_can_not_be_read_is_left_as_it_was(tmp_path: Path) -> None:
     _, planned = planned_run(tmp_path)
     put(planned, schedule="step", gamma="x")
-    assert planned.blocked is not None
+    assert [check.setting for check in planned.answer.wrong] == ["gamma"]
     put(planned, schedule="constant")
-    assert planned.blocked is None
+    assert planned.answer.wrong == ()
     assert planned.config().recipe.gamma == load_preset("fmnist-28").recipe.gamma
 
 

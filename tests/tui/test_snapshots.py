@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from textual.pilot import Pilot
@@ -40,6 +41,7 @@ from tests.tui.conftest import OpenApp
 SIZES = [(80, 24), (120, 40)]
 NOW = 1_780_000_000.0  # 2026-05-28 20:26:40 UTC
 PRESETS = ("fmnist-28", "paper", "torchvision")  # that are listed, whatever else is shipped
+NEEDS = {"imagefolder": "needs a folder"}  # of data sets that are not there
 EPOCHS, BATCHES = 3, 20  # of a run, and of an epoch
 RUNNING = "running"  # the name of the run that a worker trains
 
@@ -63,10 +65,16 @@ class Clock:
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
-    """Fix what a picture could depend on: the time, the colours, the presets, and which run has a worker."""
+    """Fix what a picture could depend on: time, colours, presets, the machine, and which run has a worker."""
     clock = Clock()
     monkeypatch.setattr("alexplore.tui.widgets.preset_list.shipped_names", lambda: PRESETS)
     monkeypatch.setattr("alexplore.runs.status.is_locked", lambda run: run.name == RUNNING)
+    monkeypatch.setattr("alexplore.tui.checks.cache_folder", lambda name: Path("/home/you/.cache/alexplore") / name)
+    monkeypatch.setattr("alexplore.tui.checks.dataset_need", lambda name: NEEDS.get(name, "here"))
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=16 * 2**30))
+    for module in ("tui.planned_run", "runs.estimate"):
+        monkeypatch.setattr(f"alexplore.{module}.processors", lambda: 4)
+        monkeypatch.setattr(f"alexplore.{module}.NVIDIA_DRIVER", Path("/nonexistent"))
     monkeypatch.delenv("NO_COLOR", raising=False)
     with monkeypatch.context() as patch:
         patch.setenv("TZ", "UTC")
@@ -265,15 +273,33 @@ async def dialog_quit(stage: Stage) -> None:
 @scene("fmnist-28")
 async def train_form(stage: Stage) -> None:
     await stage.press("2")
-    await stage.until("batch_size")
+    await stage.until("an epoch")
+
+
+@scene("fmnist-28")
+async def train_form_edited(stage: Stage) -> None:
+    await stage.press("2")
+    await stage.until("an epoch")
+    await stage.press(
+        "down", "enter", *"3", "enter", "slash", *"random", "enter", "right", "down", "enter", *"-1", "enter"
+    )
+    await stage.until("✗ crop_padding")
 
 
 @scene()
 async def train_form_refused(stage: Stage) -> None:
     await stage.press("2")
-    await stage.until("batch_size")
-    await stage.press("enter")
-    await stage.until("an image folder has to be named")
+    await stage.until("choose a folder")
+    await stage.press("f5")
+    await stage.until("Not started")
+
+
+@scene()
+async def train_form_fixable(stage: Stage) -> None:
+    await stage.press("2")
+    await stage.until("choose a folder")
+    await stage.press("right", "right", "tab")
+    await stage.until("f: set input to 1×227×227")
 
 
 @scene()
