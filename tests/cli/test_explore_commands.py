@@ -204,7 +204,7 @@ def test_a_bad_preset_gets_one_message_and_exit_code_2(
         (("shapes", "--preset", "paper", "--explain", "conv9"), "no layer 'conv9'"),
         (("shapes", "--preset", "paper", "conv1"), "--explain"),
         (("shapes", "--preset", "paper", "--json", "--csv"), "exclude each other"),
-        (("shapes",), "--preset"),
+        (("shapes",), "name a preset"),
         (("presets", "--path"), "NAME"),
         (("presets", "paper", "--schema"), "exclude each other"),
         (("presets", "paper", "--check", "paper.toml"), "exclude each other"),
@@ -272,7 +272,7 @@ def test_a_layer_is_named_behind_the_preset(alexplore: Alexplore, arguments: tup
     done = alexplore("shapes", *arguments)
     assert done.returncode == 0, done.stderr
     assert "(11·11·3 + 1) · 96 = 34,944" in done.stdout
-    assert "conv2" not in done.stdout
+    assert "307,456" not in done.stdout  # parameters of conv2
 
 
 @pytest.mark.parametrize(
