@@ -82,6 +82,11 @@ class RunDirectory:
         return self.path / "console.log"
 
     @property
+    def notes_file(self) -> Path:
+        """What a person noted on the run."""
+        return self.path / "notes.txt"
+
+    @property
     def lock_file(self) -> Path:
         """Locked as long as a worker lives."""
         return self.path / "worker.lock"
@@ -251,6 +256,22 @@ def find_run(name: str, folder: Path) -> RunDirectory:
     names = [run.name for run in runs]
     there = f"Runs: {', '.join(names[:5])}{' …' if names[5:] else ''}" if names else "There are no runs yet"
     raise RunError(f"no run {name!r} in {folder}{nearest(name, names)} {there}")
+
+
+def rename_run(run: RunDirectory, name: str) -> RunDirectory:
+    """Give a run another name, which is its folder's; return it under that name.
+
+    Raises:
+        RunError: the name is taken or not allowed, or the folder can't be written.
+    """
+    renamed = RunDirectory(run.path.with_name(checked_name(name)))
+    try:
+        if renamed.path.exists():
+            raise RunError(f"{renamed.path} exists; choose another name")
+        run.path.rename(renamed.path)
+    except OSError as error:
+        raise RunError(f"{run.path}: {error.strerror}", failure=True) from None
+    return renamed
 
 
 def remove_run(run: RunDirectory) -> None:
