@@ -85,16 +85,22 @@ def parse_filter(text: str) -> RunFilter:
     Raises:
         FilterError: a term has an unknown field, or compares with something that is no number.
     """
-    try:
-        words = shlex.split(text)
-    except ValueError:  # a quotation mark that was not closed yet
-        words = text.split()
     terms = []
-    for word in words:
+    for word in _split(text):
         negated = word.startswith("!") and len(word) > 1
         term = _term(word[1:] if negated else word)
         terms.append(_not(term) if negated else term)
     return RunFilter(terms)
+
+
+def _split(text: str) -> list[str]:
+    """Return the words of a text; one in quotation marks, which may not be closed yet, can have blanks."""
+    for ending in ("", '"', "'"):
+        try:
+            return shlex.split(text + ending)
+        except ValueError:
+            continue
+    return text.split()
 
 
 def _not(term: Callable[[ListedRun], bool]) -> Callable[[ListedRun], bool]:
