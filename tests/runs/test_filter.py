@@ -21,11 +21,11 @@ def runs(config: RunConfig) -> list[ListedRun]:
     """Four runs: alpha and beta are finished, gamma has failed at once, delta has a config that can't be read."""
 
     def listed(name: str, state: str, lr: float, best: float | None, note: str = "") -> ListedRun:
-        changed = replace(config, preset="fmnist-28" if name == "alpha" else "paper", recipe=replace(config.recipe, lr=lr))
-        epochs = () if best is None else (EpochEvent(1, 4, {"val/acc": best}),)
-        summary = Summary(
-            RunDirectory(Path(name)), Status(state, epoch=1.0), changed, {"train/loss": 1 / lr}, epochs
+        changed = replace(
+            config, preset="fmnist-28" if name == "alpha" else "paper", recipe=replace(config.recipe, lr=lr)
         )
+        epochs = () if best is None else (EpochEvent(1, 4, {"val/acc": best}),)
+        summary = Summary(RunDirectory(Path(name)), Status(state, epoch=1.0), changed, {"train/loss": 1 / lr}, epochs)
         return ListedRun(summary, ("conv1",) if name == "beta" else (), note)
 
     return [

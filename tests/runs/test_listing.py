@@ -134,7 +134,9 @@ def test_a_run_is_renamed(config: RunConfig, tmp_path: Path) -> None:
     assert not run.path.exists()
 
 
-@pytest.mark.parametrize(("name", "said"), [("taken", "exists"), ("a/b", "allowed"), ("last", "allowed"), ("", "allowed")])
+@pytest.mark.parametrize(
+    ("name", "said"), [("taken", "exists"), ("a/b", "allowed"), ("last", "allowed"), ("", "allowed")]
+)
 def test_names_that_a_run_can_not_get(config: RunConfig, tmp_path: Path, name: str, said: str) -> None:
     run = finished_run(config, tmp_path, "alpha", 0.5)
     create_run(config, tmp_path, "taken")

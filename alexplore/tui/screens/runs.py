@@ -327,7 +327,7 @@ class RunsScreen(FrameScreen):
         summary = self.selected.summary
         run, status = summary.run, summary.status
         if status.resumable and status.step and not await asyncio.to_thread(resume_step, run):
-            detail = f"It starts from the beginning: its {status.step:,} steps are trained again."
+            detail = f"Its {status.step:,} steps are trained again, from the beginning."
             if not await self.app.push_screen_wait(Confirm(f"{run.name} has no checkpoint. Start anew?", detail)):
                 return
         self._resume(summary)
