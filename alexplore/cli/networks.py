@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
-from alexplore.cli.output import complain, console, deliver
+from alexplore.cli.output import complain, console, deliver, say, say_json
 from alexplore.core.errors import DONE, FAILED, WRONG_USE
+from alexplore.core.settings import LARGEST
 from alexplore.network.analysis import Analysis, analyse
 from alexplore.network.graph import parse_input
 from alexplore.presets.library import find_preset, load_preset
@@ -22,6 +23,9 @@ from alexplore.presets.recipe import change_recipe
 
 PresetOption = Annotated[
     str, typer.Option("--preset", "-p", metavar="P", help="A preset's name, or a path to its file.")
+]
+OptionalPresetOption = Annotated[
+    str | None, typer.Option("--preset", "-p", metavar="P", help="A preset's name, or a path to its file.")
 ]
 RunsDir = Annotated[
     Path | None,
@@ -46,25 +50,33 @@ def tui(
     from alexplore.runs.directory import find_run, runs_folder
 
     folder = runs_folder(runs_dir)
-    opened = load_preset(preset or "paper")
+    from alexplore.tui.preferences import PreferencesStore, preferences_file
+
+    preferences = PreferencesStore(preferences_file())
+    opened = load_preset(preset or preferences.values.preset)
     attached = find_run(run, folder) if run else None
     from alexplore.tui.app import ExploreApp
 
-    app = ExploreApp(opened, folder, attached)
+    app = ExploreApp(opened, folder, attached, preferences)
     app.run()
     if app.farewell:
-        typer.echo(app.farewell)
+        say(app.farewell)
     raise typer.Exit(app.return_code or DONE)
 
 
 def shapes(
-    preset: PresetOption,
-    layer: Annotated[str | None, typer.Argument(metavar="[LAYER]", help="With --explain: this layer alone.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[P] [LAYER]", help="A preset, if not --preset; with --explain, one of its layers."),
+    ] = None,
+    preset: OptionalPresetOption = None,
     input_size: Annotated[
         str | None,
         typer.Option("--input", metavar="CxHxW", help="Another input size, such as 3x224x224."),
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images in a batch, for activation and training memory.")] = 1,
+    batch: Annotated[
+        int, typer.Option(min=1, max=LARGEST, help="Images in a batch, for activation and training memory.")
+    ] = 1,
     optimizer: Annotated[
         str | None, typer.Option(metavar="|".join(OPTIMIZERS), help="For training memory, else the recipe's.")
     ] = None,
@@ -83,6 +95,7 @@ def shapes(
     if as_json + as_csv + as_markdown + explain > 1:
         complain("--json, --csv, --markdown and --explain exclude each other")
         raise typer.Exit(WRONG_USE)
+    preset, layer = _preset_and_layer(names or [], preset)
     if layer is not None and not explain:
         complain(f"{layer!r}: a LAYER goes with --explain")
         raise typer.Exit(WRONG_USE)
@@ -97,10 +110,10 @@ def shapes(
         from alexplore.export import report
 
         if as_json:
-            typer.echo(report.to_json(opened, analysis, batch))
+            say(report.to_json(opened, analysis, batch))
         else:
             text = report.to_csv(analysis, batch) if as_csv else report.to_markdown(analysis, batch)
-            typer.echo(text, nl=False)
+            say(text, end="")
     elif explain:
         _print_explanation(opened, analysis, layer, batch)
     else:
@@ -115,6 +128,18 @@ def shapes(
         raise typer.Exit(FAILED)
 
 
+def _preset_and_layer(names: list[str], preset: str | None) -> tuple[str, str | None]:
+    """Return the preset and the layer, of which the first name is the preset where there is no --preset."""
+    if preset is None and not names:
+        complain("name a preset: `alexplore shapes paper`; `alexplore presets` lists them")
+        raise typer.Exit(WRONG_USE)
+    found, rest = (names[0], names[1:]) if preset is None else (preset, names)
+    if len(rest) > 1:
+        complain(f"{' '.join(rest)}: one LAYER at most; `alexplore diff` compares presets")
+        raise typer.Exit(WRONG_USE)
+    return found, rest[0] if rest else None
+
+
 def _print_explanation(preset: Preset, analysis: Analysis, layer: str | None, batch: int) -> None:
     from alexplore.render.network_tables import explanation
 
@@ -125,12 +150,18 @@ def _print_explanation(preset: Preset, analysis: Analysis, layer: str | None, ba
 
 
 def presets(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Tell all about one preset.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show one preset in full.")] = None,
     path: Annotated[bool, typer.Option("--path", help="Print where the preset's file is.")] = False,
     check: Annotated[Path | None, typer.Option("--check", metavar="FILE", help="Check a preset file.")] = None,
+    schema: Annotated[bool, typer.Option("--schema", help="Print a JSON Schema of preset files.")] = False,
 ) -> None:
-    """List the presets, tell about one, or check a file."""
-    if check is not None:
+    """List the presets, show one, check a file, or print the JSON Schema of preset files."""
+    if (name is not None or path) + (check is not None) + schema > 1:
+        complain("NAME, --check and --schema exclude each other")
+        raise typer.Exit(WRONG_USE)
+    if schema:
+        _print_schema()
+    elif check is not None:
         _check(check)
     elif name is None:
         if path:
@@ -140,7 +171,7 @@ def presets(
 
         console().print(presets_table())
     elif path:
-        typer.echo(find_preset(name))
+        say(str(find_preset(name)))
     else:
         from alexplore.render.network_tables import about
 
@@ -148,6 +179,14 @@ def presets(
         out = console()
         for renderable in about(preset, analyse(preset.network)):
             out.print(renderable)
+
+
+def _print_schema() -> None:
+    import json
+
+    from alexplore.presets.schema import preset_schema
+
+    typer.echo(json.dumps(preset_schema(), indent=1, ensure_ascii=False))
 
 
 def _check(file: Path) -> None:
@@ -176,9 +215,7 @@ def diff(
     first, second = load_preset(a), load_preset(b)
     comparison = compare(first.network, second.network)
     if as_json:
-        import json
-
-        typer.echo(json.dumps({"a": first.name, "b": second.name, **comparison.to_dict()}, ensure_ascii=False))
+        say_json({"a": first.name, "b": second.name, **comparison.to_dict()})
         return
     from alexplore.render.network_tables import diff_table, diff_totals
 

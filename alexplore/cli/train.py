@@ -12,16 +12,17 @@ from typing import Annotated
 import typer
 
 from alexplore.cli.networks import PresetOption, RunsDir
-from alexplore.cli.output import narrate
+from alexplore.cli.output import console, narrate, say, say_json
 from alexplore.cli.recipe_options import recipe_changes
 from alexplore.core.errors import FAILED, WRONG_USE
+from alexplore.core.home import expand
 from alexplore.presets.library import find_preset, load_preset
 from alexplore.presets.optimizers import OPTIMIZERS
 from alexplore.presets.precisions import PRECISIONS
 from alexplore.presets.preset import PresetError
 from alexplore.runs import service
 from alexplore.runs.config import DEVICES, PARALLEL, RunConfig, in_group
-from alexplore.runs.directory import RunDirectory, find_run, runs_folder
+from alexplore.runs.directory import RunDirectory, RunError, find_run, runs_folder
 from alexplore.runs.lines import last_sequence
 
 
@@ -83,7 +84,7 @@ def start_and_follow(
     """Start a worker on a run, and follow the run to its end unless it is detached."""
     if detach:
         start()
-        typer.echo(run.name)
+        say(run.name)
         narrate(f"training in the background; watch with: {run.command('watch')}")
         return
     from alexplore.cli.follow import Interrupts, follow
@@ -114,47 +115,66 @@ JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 
 def predict(
     run: SourceArgument,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Image files of any size and mode.")],
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE…", help="Image files of any size and mode, or folders of them.")
+    ],
+    invert: Annotated[
+        bool, typer.Option("--invert", help="Classify the negatives: for dark on light where the data set is light.")
+    ] = False,
+    show: Annotated[bool, typer.Option("--show", help="Draw each image as the network is shown it.")] = False,
     weights: WeightsOption = None,
     as_json: JsonOption = False,
     runs_dir: RunsDir = None,
 ) -> None:
     """Print the five likeliest classes of images."""
-    _ask("predict", run, [], list(map(str, images)), weights=weights, as_json=as_json, runs_dir=runs_dir)
+    from alexplore.render.predictions import prediction_lines
+    from alexplore.runs.predictions import Predictions
+
+    source, out, answers = _source(run, weights, runs_dir), console(), {}
+    weights = expand(weights) if weights else None
+    with Predictions(source, list(map(str, images)), weights=weights, invert=invert, pictures=show) as predictions:
+        for prediction in predictions:
+            if prediction.dark_on_light and not invert:
+                narrate(f"{prediction.image}: dark on light, where the data set is light on dark; try --invert")
+            answers[prediction.image] = prediction.to_dict() if show else prediction.classes
+            if not as_json:
+                for line in prediction_lines(prediction, out):
+                    out.print(line)
+    if as_json:
+        say_json(answers, indent=1)
+    raise typer.Exit(predictions.returncode)
 
 
 def evaluate(
     run: SourceArgument,
     ten_crop: Annotated[bool, typer.Option("--ten-crop", help="Average over the paper's ten crops.")] = False,
     weights: WeightsOption = None,
-    data: Annotated[str | None, typer.Option(metavar="DIR", help="Where its data set is, if elsewhere now.")] = None,
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="Where its data set is, if elsewhere now.")] = None,
     as_json: JsonOption = False,
     runs_dir: RunsDir = None,
 ) -> None:
     """Measure accuracy on the validation images."""
-    options = [*(["--ten-crop"] if ten_crop else []), *(["--data", data] if data else [])]
-    _ask("evaluate", run, options, [], weights=weights, as_json=as_json, runs_dir=runs_dir)
-
-
-def _ask(
-    name: str,
-    run: str,
-    options: list[str],
-    images: list[str],
-    *,
-    weights: Path | None,
-    as_json: bool,
-    runs_dir: Path | None,
-) -> None:
-    from alexplore.runs.launch import run_command
-
-    source = _preset_file(run) if weights else None
-    source = source or find_run(run, runs_folder(runs_dir)).path
+    options = [*(["--ten-crop"] if ten_crop else []), *(["--data", str(expand(data))] if data else [])]
     if weights is not None:
-        options += ["--weights", str(weights)]
+        options += ["--weights", str(expand(weights))]
     if as_json:
         options.append("--json")
-    raise typer.Exit(run_command(name, [*options, "--", str(source), *images]) or 0)
+    from alexplore.runs.launch import run_command
+
+    raise typer.Exit(run_command("evaluate", [*options, "--", str(_source(run, weights, runs_dir))]) or 0)
+
+
+def _source(run: str, weights: Path | None, runs_dir: Path | None) -> Path:
+    """Return the folder of a run, or the file of the preset of that name where weights are given."""
+    preset = _preset_file(run)
+    if preset is not None and weights:
+        return preset
+    try:
+        return find_run(run, runs_folder(runs_dir)).path
+    except RunError as error:
+        if preset is None:
+            raise
+        raise RunError(f"{error}. {run} is a preset: its network can be asked with --weights FILE") from None
 
 
 def _preset_file(name: str) -> Path | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from alexplore.core.atomic_files import read_json
+from alexplore.core.regular_files import read_json
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.lines import read_number
 from alexplore.runs.protocol import METRICS
@@ -32,7 +32,7 @@ def stored_checkpoints(run: RunDirectory) -> Sequence[StoredCheckpoint]:
     """Return the checkpoints that a run has, of last, previous and best; one without a whole manifest is left out."""
     found = []
     for kind in KINDS:
-        manifest = read_json(run.checkpoints_folder / kind / "manifest.json") or {}
+        manifest = read_json(run.checkpoints_folder / kind / "manifest.json", links=False) or {}
         match manifest:
             case {"step": int(step), "epoch": int(epoch)}:
                 accuracy, saved = (read_number(manifest.get(key)) for key in (BEST_METRIC, "time"))

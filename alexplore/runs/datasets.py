@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from alexplore.core.errors import AlexploreError
+from alexplore.core.home import expand
 from alexplore.presets.datasets import DATASETS, PublishedImages
-from alexplore.runs.config import RunConfig
+from alexplore.runs.config import DataSource, RunConfig
 
 FOLDER_LAYOUT = "DIR/train/CLASS/*.jpg and DIR/val/CLASS/*.jpg"
 PARTS = ("train", "val")
+TRAIN_IMAGES, VAL_IMAGES = 10_000, 2_000  # synthetic ones; or 10 and 2 for each class, if that is more
+IMAGES = "images.safetensors"  # the file in which the cache keeps a data set
+
+Need = Literal["here", "to fetch", "needs a folder", "drawn"]
+"""What it takes to train on a data set: nothing, a download, a folder that a run names, or nothing as it is drawn."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,24 @@ def dataset_shape(config: RunConfig) -> DatasetShape:
     if entry.needs_folder and config.data.folder is None:
         raise DataError(f"{entry.title} has to be named: --data DIR, with {FOLDER_LAYOUT}")
     return SHAPES[entry.name](config)
+
+
+def cache_folder(name: str) -> Path:
+    """Return the folder that a data set is cached in for this user."""
+    import platformdirs
+
+    return platformdirs.user_cache_path("alexplore") / name
+
+
+def dataset_need(name: str) -> Need:
+    """Return what it takes to train on a data set. Only looks whether files exist."""
+    entry = DATASETS[name]
+    if entry.needs_folder:
+        return "needs a folder"
+    if entry.images is None:
+        return "drawn"
+    installed = any(Path(folder).is_dir() for folder in entry.installed_in)
+    return "here" if installed or (cache_folder(name) / IMAGES).is_file() else "to fetch"
 
 
 def find_classes(folder: Path) -> list[str]:
@@ -75,7 +100,7 @@ def _folders(folder: Path) -> list[str]:
 
 def _image_folder(config: RunConfig) -> DatasetShape:
     """The classes are the folders; images are decoded to as many channels, 1 or 3, as the network reads."""
-    folder = Path(config.data.folder or "").expanduser()
+    folder = expand(config.data.folder or "")
     channels = 1 if config.network.input[0] == 1 else 3
     return DatasetShape(str(folder), channels, len(find_classes(folder)), train_images=None)
 
@@ -88,6 +113,25 @@ def _published(name: str, images: PublishedImages) -> Callable[[RunConfig], Data
         return DatasetShape(name, images.channels, len(images.classes), count)
 
     return shape
+
+
+def synthetic_counts(source: DataSource, classes: int) -> tuple[int, int]:
+    """Return how many training and validation images are drawn."""
+    return source.limit_train or max(TRAIN_IMAGES, 10 * classes), source.limit_val or max(VAL_IMAGES, 2 * classes)
+
+
+def image_counts(config: RunConfig, classes: int) -> tuple[int, int] | None:
+    """Return how many images a run trains on and is validated with; None for a folder, which has to be read for it."""
+    entry = DATASETS[config.recipe.dataset]
+    if entry.needs_folder:
+        return None
+    if entry.images is None:
+        return synthetic_counts(config.data, classes)
+    limits = config.data.limit_train, config.data.limit_val
+    train, val = (
+        min(there, limit or there) for there, limit in zip((entry.images.train, entry.images.val), limits, strict=True)
+    )
+    return train, val
 
 
 def _synthetic(config: RunConfig) -> DatasetShape:

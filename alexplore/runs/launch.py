@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -44,6 +46,8 @@ def launch(run: RunDirectory) -> subprocess.Popen[bytes]:
         if process.poll() is not None:
             if process.returncode == 0:
                 break  # it has already finished
+            with suppress(OSError):  # a run that has had a worker is not starting any more
+                run.lock_file.touch(mode=0o600)
             output = "\n".join(run.console_tail(5))
             raise RunError(
                 f"the worker of {run.name} ended with exit code {process.returncode}:\n{output}", failure=True
@@ -90,7 +94,21 @@ def become_rank(config: RunConfig, folder: Path, name: str) -> NoReturn:
     os.execv(sys.executable, [sys.executable, "-P", "-m", "alexplore.training.worker", str(run.path)])
 
 
+def command_line(name: str, arguments: Sequence[str]) -> list[str]:
+    """Return the command line of a command that imports torch.
+
+    Raises:
+        RunError: PyTorch is not installed.
+    """
+    if find_spec("torch") is None:
+        raise RunError("PyTorch is not installed: pip install torch", failure=True)
+    return [sys.executable, "-P", "-m", f"alexplore.training.commands.{name}", *arguments]
+
+
 def run_command(name: str, arguments: Sequence[str]) -> int:
-    """Run a command that imports torch on this terminal and return its exit code."""
-    module = f"alexplore.training.commands.{name}"
-    return subprocess.run([sys.executable, "-P", "-m", module, *arguments], check=False).returncode
+    """Run a command that imports torch on this terminal and return its exit code.
+
+    Raises:
+        RunError: PyTorch is not installed.
+    """
+    return subprocess.run(command_line(name, arguments), check=False).returncode

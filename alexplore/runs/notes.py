@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import stat
-
 from alexplore.core.atomic_files import write_atomically
+from alexplore.core.regular_files import open_regular
 from alexplore.runs.directory import RunDirectory, RunError
 
 MOST_BYTES = 4096
@@ -14,13 +12,10 @@ MOST_BYTES = 4096
 def read_note(run: RunDirectory) -> str:
     """Return the note on a run in one line without control characters; "" if there is none or it can't be read."""
     try:
-        descriptor = os.open(run.notes_file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+        with open_regular(run.notes_file, links=False) as file:
+            text = file.read(MOST_BYTES).decode("utf-8", "replace")
     except OSError:
         return ""
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            return ""
-        text = file.read(MOST_BYTES).decode("utf-8", "replace")
     return one_line(text)
 
 

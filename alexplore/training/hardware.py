@@ -9,20 +9,15 @@ import psutil
 import torch
 
 from alexplore.core.cpu_count import processors
-from alexplore.core.formatting import bytes_text
-from alexplore.network.analysis import analyse
 from alexplore.runs.config import Hardware, RunConfig, in_group
+from alexplore.runs.estimate import memory_problems
 from alexplore.runs.preflight import rank_problems
-from alexplore.runs.protocol import StartEvent
 from alexplore.training.errors import UsageError
+from alexplore.training.means import Means
 from alexplore.training.parallel.ranks import Ranks
 from alexplore.training.parallel.towers import place
-from alexplore.training.run_writer import History
 
 NICE = 10
-
-PROCESS_BYTES = 300 * 2**20
-"""Memory of a rank without a network: Python, PyTorch, and its share of the images."""
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Parameters of glibc's mallopt."""
@@ -82,22 +77,8 @@ def check_memory(config: RunConfig, ranks: int) -> None:
     Raises:
         UsageError: it does not fit.
     """
-    recipe = config.recipe
-    memory = analyse(config.network).memory(recipe.batch_size, recipe.optimizer_state, recipe.activation_bits)
-    each = PROCESS_BYTES + memory.total - memory.activations
-    if config.hardware.parallel == "towers":
-        share = (memory.total - memory.activations) // ranks
-        each = PROCESS_BYTES + share + memory.weights + memory.optimizer  # collected to save a checkpoint
-    needed, free = ranks * each + memory.activations, psutil.virtual_memory().available
-    if needed <= free:
-        return
-    fitting = (free - memory.activations) // each
-    fix = f"--gpus {fitting} or less" if 0 < fitting < ranks else "a smaller --batch-size"
-    processes = f"{ranks} processes" if ranks > 1 else f"a batch of {recipe.batch_size} images"
-    raise UsageError(
-        f"training would take {bytes_text(needed)} of memory for {processes}, and {bytes_text(free)} are free: "
-        f"use {fix}"
-    )
+    for problem in memory_problems(config, ranks, psutil.virtual_memory().available):
+        raise UsageError(problem.message)
 
 
 def device_name(device: torch.device) -> str:
@@ -105,14 +86,13 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
 
 
-def set_threads(device: torch.device, ranks: Ranks, history: History) -> int:
-    """Set this rank's number of threads and return it: those the run began with, else its share of the processors.
+def set_threads(device: torch.device, ranks: Ranks, kept: Means | None) -> int:
+    """Set this rank's number of threads and return it: those of the attempts before, else its share of the processors.
 
     A resumed run keeps the number because sums are rounded differently with another one.
     """
-    earlier = history.last(StartEvent)
-    if earlier and device.type == earlier.device == "cpu" and earlier.ranks == ranks.size:
-        torch.set_num_threads(earlier.threads)
+    if kept and kept.threads and device.type == kept.device == "cpu" and kept.ranks == ranks.size:
+        torch.set_num_threads(kept.threads)
     elif ranks.size > 1:
         torch.set_num_threads(max(1, processors() // ranks.local_size))
     return torch.get_num_threads()

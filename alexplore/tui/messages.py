@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from alexplore.runs.listing import ListedRun
     from alexplore.runs.watch import Snapshot
     from alexplore.tui.marked_runs import Overlay
-    from alexplore.tui.run_facts import RunDetails
+    from alexplore.tui.run_details import RunDetails
     from alexplore.tui.state import Mode
     from alexplore.tui.watched_run import Drawing
 
@@ -46,6 +46,20 @@ class PlanRequested(Message):
 @dataclass
 class WatchRequested(Message):
     """Watch a run in Train."""
+
+    run: RunDirectory
+
+
+@dataclass
+class PredictRequested(Message):
+    """Classify images with a run's network."""
+
+    run: RunDirectory
+
+
+@dataclass
+class EvaluateRequested(Message):
+    """Measure a run's accuracy on its validation images."""
 
     run: RunDirectory
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from alexplore.network.graph import read_network
 from alexplore.presets.library import load_preset
 from alexplore.presets.optimizers import OPTIMIZERS
 from alexplore.presets.schedules import SCHEDULES
@@ -22,7 +23,7 @@ from alexplore.runs.reconfigure import change_run
 from alexplore.training import checkpoint, loop, precision_choice, session
 from alexplore.training.checkpoint import read
 from alexplore.training.data import Dataset, Preprocess, open_dataset
-from alexplore.training.errors import CheckpointError
+from alexplore.training.errors import CheckpointError, GoneError
 from alexplore.training.loop import Trainer
 from alexplore.training.timing import Comparison
 from tests.support.runs import events, metrics
@@ -112,6 +113,40 @@ def test_presets_killed_anywhere_end_with_the_same_bits(name: str, make_run: Mak
     assert train_here(whole) == "finished"
     parts = make_run("parts", network=preset.network, **recipe)
     kill_at += [10 + 2, 10 + 3, 10 + 9]
+    for _ in range(3):
+        with pytest.raises(Killed):
+            train_here(parts)
+    assert train_here(parts) == "finished"
+    assert_same_end(parts, whole)
+
+
+BRANCHES: dict[str, Any] = {
+    "input": [3, 12, 12],
+    "layers": [
+        {"name": "conv1", "type": "conv2d", "out_channels": 8, "kernel_size": 3, "padding": 1},
+        {"name": "norm1", "type": "batch_norm"},
+        {"name": "relu1", "type": "relu"},
+        {"name": "conv2", "type": "conv2d", "out_channels": 8, "kernel_size": 3, "padding": 1},
+        {"name": "norm2", "type": "batch_norm"},
+        {"name": "sum", "type": "add", "inputs": ["norm2", "relu1"]},
+        {"name": "wide", "type": "conv2d", "inputs": ["sum"], "out_channels": 4, "kernel_size": 3, "padding": 1},
+        {"name": "narrow", "type": "conv2d", "inputs": ["sum"], "out_channels": 4, "kernel_size": 1},
+        {"name": "mixed", "type": "concat", "inputs": ["wide", "narrow"]},
+        {"name": "pool", "type": "adaptive_avg_pool2d", "output_size": 1},
+        {"name": "gate", "type": "sigmoid"},
+        {"name": "gated", "type": "mul", "inputs": ["mixed", "gate"]},
+        {"name": "drop", "type": "dropout", "p": 0.2},
+        {"name": "flatten", "type": "flatten"},
+        {"name": "fc", "type": "linear", "out_features": 10},
+    ],
+}
+
+
+def test_a_network_with_branches_killed_anywhere_ends_with_the_same_bits(make_run: MakeRun, kill_at: list[int]) -> None:
+    network = read_network(BRANCHES)
+    whole, parts = (make_run(name, network=network, checkpoint_minutes=1e-9) for name in ("whole", "parts"))
+    assert train_here(whole) == "finished"
+    kill_at += [10 + 2, 10 + 5, 10 + 9]
     for _ in range(3):
         with pytest.raises(Killed):
             train_here(parts)
@@ -291,3 +326,40 @@ def test_a_stop_is_handled_while_data_are_loaded(make_run: MakeRun) -> None:
         assert train_here(run) == "stopped"
     assert events(run, "control")[0]["request"] == asked[0].id
     assert train_here(run) == "finished"
+
+
+def test_precision_and_threads_are_kept_without_events(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bits belong to the checkpoint: events.jsonl is a log that may be lost."""
+    run = make_run(precision="auto", epochs=1)
+    monkeypatch.setattr(precision_choice, "compare", lambda *_: Comparison({"fp32": 0.3, "bf16": 0.2}, 1.5))
+    train_here(run)
+    (chosen,) = events(run, "precision")
+    run.events_file.unlink()
+    change_run(run, {"epochs": 2})
+    monkeypatch.setattr(precision_choice, "compare", lambda *_: pytest.fail("timed again"))
+    torch.set_num_threads(2)
+    try:
+        train_here(run)
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(1)
+    (kept,) = events(run, "precision")
+    assert (kept["precision"], kept["seconds"], kept["kept"]) == ("bf16", chosen["seconds"], True)
+
+
+def test_a_directory_that_is_renamed_ends_the_training(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run(epochs=3)
+    plain = Trainer._evaluate
+    moved = RunDirectory(tmp_path / "moved")
+
+    def rename(self: Trainer) -> Any:
+        if not moved.path.exists():
+            run.path.rename(moved.path)
+        return plain(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "_evaluate", rename)
+        with pytest.raises(GoneError, match="is gone: it was removed or renamed"):
+            train_here(run)
+    assert not run.path.exists()
+    assert train_here(moved) == "finished"

@@ -175,7 +175,8 @@ async def test_a_key_and_a_click_sort(open_app: OpenApp, config: RunConfig, tmp_
         assert order() == ["gamma", "beta", "alpha"]
         await pilot.press("down", "o")
         assert order() == ["alpha", "gamma", "beta"]
-        assert table(app).selected is not None and table(app).selected.run.name == "beta"
+        selected = table(app).selected
+        assert selected is not None and selected.run.name == "beta"
         assert "best▾" in screen_text(app)
         await pilot.press("O")
         assert order() == ["beta", "gamma", "alpha"]
@@ -322,7 +323,7 @@ async def test_a_run_is_renamed_and_gets_a_note(open_app: OpenApp, config: RunCo
         await until(pilot, lambda: isinstance(app.screen, Ask), "the question")
         app.screen.query_one(Input).value = "beta"
         await pilot.press("enter")
-        await until(pilot, lambda: (tmp_path / "runs" / "beta").exists(), "the new name")
+        await until(pilot, (tmp_path / "runs" / "beta").exists, "the new name")
         await until(pilot, lambda: "● beta" in row(app, "beta"), "its mark")
         assert "renamed alpha to beta" in told(app)
         await pilot.press("N")

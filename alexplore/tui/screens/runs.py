@@ -26,8 +26,16 @@ from alexplore.runs.protocol import METRICS
 from alexplore.runs.summary import Summary
 from alexplore.tui.listed_runs import ListedRuns
 from alexplore.tui.marked_runs import EPOCHS, METRIC_ORDER, MINUTES, Overlay, OverlayReader
-from alexplore.tui.messages import ModeRequested, OpenRequested, RunLookedAt, RunsListed, WatchRequested
-from alexplore.tui.run_facts import RunDetails, headline, read_details, run_facts, size_text
+from alexplore.tui.messages import (
+    EvaluateRequested,
+    ModeRequested,
+    OpenRequested,
+    PredictRequested,
+    RunLookedAt,
+    RunsListed,
+    WatchRequested,
+)
+from alexplore.tui.run_details import RunDetails, headline, read_details, run_facts, size_text
 from alexplore.tui.screens.dialogs import Ask, Confirm
 from alexplore.tui.screens.frame import FrameScreen
 from alexplore.tui.state import AppState, Mode
@@ -353,6 +361,16 @@ class RunsScreen(FrameScreen):
         config = self.selected.summary.config
         preset = Preset(config.preset, config.network, config.recipe, title=f"from {self.selected.name}")
         self.post_message(OpenRequested(preset))
+
+    def action_evaluate(self) -> None:
+        """Measure the run's accuracy on its validation images."""
+        if self.selected:
+            self.post_message(EvaluateRequested(self.selected.summary.run))
+
+    def action_predict(self) -> None:
+        """Classify images with the run's network."""
+        if self.selected:
+            self.post_message(PredictRequested(self.selected.summary.run))
 
     @work
     async def action_rename(self) -> None:

@@ -12,7 +12,7 @@ from textual.strip import Strip
 
 from alexplore.runs.messages import STATE_GLYPHS
 from alexplore.tui.columns import fit
-from alexplore.tui.run_facts import Fact
+from alexplore.tui.run_details import Fact
 from alexplore.tui.widgets.line_widget import LineWidget
 
 LABEL = 11  # cells, with the gap after them

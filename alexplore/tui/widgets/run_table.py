@@ -12,6 +12,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 
 from alexplore.core.formatting import age_text
+from alexplore.core.inert import inert_line
 from alexplore.runs.messages import STATE_GLYPHS, progress_text
 from alexplore.runs.protocol import METRICS
 from alexplore.runs.summary import BEST_METRIC
@@ -88,6 +89,8 @@ class RunTable(Table):
             "r", "screen.resume", "resume", tooltip="Continue a run that is paused, was stopped, failed or crashed"
         ),
         Binding("f", "screen.fork", "fork", tooltip="Open the run's network and recipe in Explore, to train anew"),
+        Binding("e", "screen.evaluate", "evaluate", tooltip="Measure the accuracy on the validation images"),
+        Binding("i", "screen.predict", "predict…", tooltip="Classify images of your own"),
         Binding("R", "screen.rename", "rename", tooltip="Give the run another name"),
         Binding("N", "screen.note", "note", tooltip="Write a note on the run"),
         Binding("delete", "screen.remove", "delete", key_display="del", tooltip="Delete the run and its checkpoints"),
@@ -195,7 +198,7 @@ class RunTable(Table):
 def _texts(line: RunLine | GroupLine) -> Mapping[str, str]:
     if isinstance(line, GroupLine):
         return {"heading": line.text}
-    return {column.title: column.text(line) for column in COLUMNS}
+    return {column.title: inert_line(column.text(line)) for column in COLUMNS}
 
 
 def _state_of(line: RunLine | GroupLine) -> str:
