@@ -96,10 +96,11 @@ class MarkedRun:
 
 @dataclass(frozen=True)
 class Overlay:
-    """The curves of one metric of the marked runs."""
+    """The curves of one metric of the marked runs, and what differs between those that can be read."""
 
     runs: tuple[MarkedRun, ...] = ()
     metric: str = METRIC_ORDER[0]
+    differences: Sequence[ComparedRow] = ()
 
     @property
     def snapshots(self) -> list[Snapshot]:
@@ -139,10 +140,6 @@ class Overlay:
     def has_seeds(self) -> bool:
         """Whether some of the runs differ only in their seed."""
         return any(len(group) > 1 for group in self.groups())
-
-    def differences(self) -> list[ComparedRow]:
-        """Return what differs between the runs, and their results."""
-        return compare_runs(self.snapshots) if len(self.snapshots) > 1 else []
 
     def plot(self, unit: str = EPOCHS, *, by_seed: bool = False) -> Plot:
         """Return what to draw: a line for each run, with `by_seed` the mean of those that differ only in their seed."""
@@ -205,7 +202,9 @@ class OverlayReader:
         runs = {run for run, _ in marked}
         self._watches = {run: watch for run, watch in self._watches.items() if run in runs}
         self._smooth = {run: curves for run, curves in self._smooth.items() if run in runs}
-        return Overlay(tuple(self._read(run, number, metric) for run, number in marked), metric)
+        read = tuple(self._read(run, number, metric) for run, number in marked)
+        snapshots = Overlay(read).snapshots
+        return Overlay(read, metric, compare_runs(snapshots) if len(snapshots) > 1 else ())
 
     def _read(self, run: RunDirectory, number: int, metric: str) -> MarkedRun:
         try:

@@ -99,7 +99,7 @@ def test_a_run_that_can_not_be_read_is_named(config: RunConfig, tmp_path: Path) 
     overlay = OverlayReader().read([(run, 0)])
     assert [(line.name, line.note) for line in overlay.plot().lines] == [("damaged", "can't be read")]
     assert overlay.plot().end == 1.0
-    assert overlay.differences() == []
+    assert overlay.differences == ()
 
 
 def test_other_metrics_and_minutes(config: RunConfig, tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_other_metrics_and_minutes(config: RunConfig, tmp_path: Path) -> None:
 def test_what_differs_between_the_runs(config: RunConfig, tmp_path: Path) -> None:
     other = replace(config, recipe=replace(config.recipe, lr=0.5))
     marked = [(create_run(one, tmp_path, name), n) for n, (one, name) in enumerate(((config, "a"), (other, "b")))]
-    rows = {row.name: row.texts for row in OverlayReader().read(marked).differences()}
+    rows = {row.name: row.texts for row in OverlayReader().read(marked).differences}
     assert rows["lr"] == ("0.005", "0.5")
     assert "seed" not in rows
 

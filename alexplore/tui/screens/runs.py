@@ -118,7 +118,7 @@ class RunsScreen(FrameScreen):
     @work(thread=True, exclusive=True, group="poll")
     def _poll(self) -> None:
         worker, listing, reader, reported = get_current_worker(), Listing(), OverlayReader(), ""
-        while not worker.is_cancelled:
+        while not worker.is_cancelled and self.is_running:
             self._look_now.clear()
             try:
                 runs = list_runs(self.state.runs_folder)
@@ -175,7 +175,7 @@ class RunsScreen(FrameScreen):
         lines = listed.lines(self.state.marked)
         nothing = self.query_one("#no-runs", Static)
         nothing.display = not lines
-        nothing.update(NO_RUNS if not listed.runs else "no run matches the filter", layout=False)
+        _write(nothing, NO_RUNS if not listed.runs else "no run matches the filter")
         frame = self.query_one("#runs")
         title, subtitle = (
             listed.title,
@@ -185,7 +185,7 @@ class RunsScreen(FrameScreen):
             frame.border_title = Text(title)
         if str(frame.border_subtitle) != subtitle:
             frame.border_subtitle = Text(subtitle)
-        self.query_one("#filter-note", Static).update(listed.filter_note)
+        _write(self.query_one("#filter-note", Static), listed.filter_note)
         self.query_one(RunTable).show(lines, listed.order.column, listed.descending)
         self._show_details()
 
@@ -202,7 +202,7 @@ class RunsScreen(FrameScreen):
     def _show_differences(self) -> None:
         if self.has_class("compared"):
             names = [f"{self.state.marked.marker(one.run.name)} {one.run.name}" for one in self._overlay.snapshots]
-            self.query_one(Comparison).show(names, self._overlay.differences())
+            self.query_one(Comparison).show(names, self._overlay.differences)
 
     def _show_details(self) -> None:
         pane, run = self.query_one("#details", Facts), self.selected
@@ -437,3 +437,9 @@ class RunsScreen(FrameScreen):
             self.notify(str(error), severity="warning", markup=False)
             return False
         return True
+
+
+def _write(line: Static, text: str) -> None:
+    """Write a text if it is another one: each writing costs a layout."""
+    if str(line.content) != text:
+        line.update(text)
