@@ -29,7 +29,7 @@ LONGEST_NAME = 255
 
 ENTRIES = (
     "config.json", "status.json", "metrics.jsonl", "events.jsonl", "dataset.json", "console.log", "worker.lock",
-    "control", "checkpoints",
+    "notes.txt", "control", "checkpoints",
 )  # fmt: skip
 """What a run directory has in it; while a file is replaced, `.NAME.` and a number too."""
 
@@ -89,6 +89,11 @@ class RunDirectory:
     def console_file(self) -> Path:
         """The worker's stdout and stderr."""
         return self.path / "console.log"
+
+    @property
+    def notes_file(self) -> Path:
+        """What a person noted on the run."""
+        return self.path / "notes.txt"
 
     @property
     def lock_file(self) -> Path:
@@ -381,6 +386,22 @@ def _no_run(name: str, folder: Path, runs: Sequence[RunDirectory]) -> RunError:
     names = [run.name for run in runs]
     there = f"Runs: {', '.join(names[:5])}{' …' if names[5:] else ''}" if names else "There are no runs yet"
     return RunError(f"no run {name!r} in {folder}{nearest(name, names)} {there}")
+
+
+def rename_run(run: RunDirectory, name: str) -> RunDirectory:
+    """Give a run another name, which is its folder's; return it under that name.
+
+    Raises:
+        RunError: the name is taken or not allowed, or the folder can't be written.
+    """
+    renamed = RunDirectory(run.path.with_name(checked_name(name)))
+    try:
+        if os.path.lexists(renamed.path):
+            raise RunError(f"{renamed.path} exists; choose another name")
+        run.path.rename(renamed.path)
+    except OSError as error:
+        raise RunError(f"{run.path}: {error.strerror}", failure=True) from None
+    return renamed
 
 
 def remove_run(run: RunDirectory) -> None:

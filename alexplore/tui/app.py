@@ -172,7 +172,7 @@ class ExploreApp(NamedKeys, App[None]):
         from alexplore.runs.summary import RunList
 
         worker, run_list, shown = get_current_worker(), RunList(), None
-        while not worker.is_cancelled:
+        while not worker.is_cancelled and self.is_running:
             with suppress(RunError):  # Runs says why the folder can't be read
                 summaries = run_list.summarise(list_runs(self.state.runs_folder))
                 texts = self.state.attention.overview(summaries).texts

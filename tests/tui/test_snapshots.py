@@ -274,10 +274,11 @@ async def runs_none(stage: Stage) -> None:
 
 
 async def list_runs(stage: Stage) -> None:
-    """Show a list with runs in several states."""
+    """Show a list with runs in several states; the folder of runs is named as one at home."""
     stage.runs.several()
     await stage.press("3")
     await stage.until("crashed")
+    await stage.until("KiB")  # of the selected run's folder, which is looked at last
 
 
 @scene()
@@ -299,6 +300,20 @@ async def runs_filtered(stage: Stage) -> None:
 
 
 @scene()
+async def runs_grouped_by_speed(stage: Stage) -> None:
+    await list_runs(stage)
+    await stage.press("p", "o", "o")
+
+
+@scene()
+async def runs_read(stage: Stage) -> None:
+    await list_runs(stage)
+    await stage.press("space", "down", "space", "m")
+    await stage.until("validation loss")
+    await stage.press("tab", "left", "left", "plus")
+
+
+@scene()
 async def dialog_delete(stage: Stage) -> None:
     await list_runs(stage)
     await stage.press("down", "delete")
@@ -313,8 +328,15 @@ async def help_runs(stage: Stage) -> None:
 @pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40"])
 @pytest.mark.parametrize("name", SCENES)
 async def test_screen(
-    name: str, size: tuple[int, int], open_app: OpenApp, golden: Golden, clock: Clock, tmp_path: Path
+    name: str,
+    size: tuple[int, int],
+    open_app: OpenApp,
+    golden: Golden,
+    clock: Clock,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))  # so that paths are shown as ~/…
     preset, play = SCENES[name]
     async with open_app(preset, size=size) as (app, pilot):
         stage = Stage(app, pilot, tmp_path / "runs", clock)
