@@ -50,6 +50,9 @@ class DatasetEntry:
     needs_folder: bool = False
     """Whether a run has to name the folder of the images."""
 
+    installed_in: tuple[str, ...] = ()
+    """Folders that a package of the operating system may have put the files into."""
+
 
 DATASETS = {
     entry.name: entry
@@ -78,6 +81,7 @@ DATASETS = {
                 mean=(0.2860,),
                 std=(0.3530,),
             ),
+            installed_in=("/usr/share/datasets/fashion-mnist",),
         ),
         DatasetEntry(
             "cifar10",

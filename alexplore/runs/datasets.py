@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from alexplore.core.errors import AlexploreError
 from alexplore.presets.datasets import DATASETS, PublishedImages
@@ -12,6 +13,10 @@ from alexplore.runs.config import RunConfig
 
 FOLDER_LAYOUT = "DIR/train/CLASS/*.jpg and DIR/val/CLASS/*.jpg"
 PARTS = ("train", "val")
+IMAGES = "images.safetensors"  # the file in which the cache keeps a data set
+
+Need = Literal["here", "to fetch", "needs a folder", "drawn"]
+"""What it takes to train on a data set: nothing, a download, a folder that a run names, or nothing as it is drawn."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,24 @@ def dataset_shape(config: RunConfig) -> DatasetShape:
     if entry.needs_folder and config.data.folder is None:
         raise DataError(f"{entry.title} has to be named: --data DIR, with {FOLDER_LAYOUT}")
     return SHAPES[entry.name](config)
+
+
+def cache_folder(name: str) -> Path:
+    """Return the folder that a data set is cached in for this user."""
+    import platformdirs
+
+    return platformdirs.user_cache_path("alexplore") / name
+
+
+def dataset_need(name: str) -> Need:
+    """Return what it takes to train on a data set. Only looks whether files exist."""
+    entry = DATASETS[name]
+    if entry.needs_folder:
+        return "needs a folder"
+    if entry.images is None:
+        return "drawn"
+    installed = any(Path(folder).is_dir() for folder in entry.installed_in)
+    return "here" if installed or (cache_folder(name) / IMAGES).is_file() else "to fetch"
 
 
 def find_classes(folder: Path) -> list[str]:

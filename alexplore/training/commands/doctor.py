@@ -19,8 +19,8 @@ from alexplore.core.boundary import print_error, run_guarded
 from alexplore.core.cpu_count import processors
 from alexplore.core.formatting import bytes_text, short_count
 from alexplore.presets.library import user_folder
+from alexplore.runs.datasets import cache_folder
 from alexplore.runs.directory import runs_folder
-from alexplore.training.data import cache
 from alexplore.training.data.catalog import PUBLISHED
 from alexplore.training.precision import matmul_peak
 
@@ -87,7 +87,7 @@ def _speeds(device: torch.device) -> str:
 def data() -> Iterator[Line]:
     """Yield where each data set is that can be downloaded."""
     for name, published in PUBLISHED.items():
-        folders = (cache.cache_folder(name), *map(Path, published.installed_in))
+        folders = (cache_folder(name), *map(Path, published.installed_in))
         found = [folder for folder in folders if folder.is_dir() and any(folder.iterdir())]
         if found:
             yield FOUND, name, str(found[0])

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import platformdirs
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from alexplore.core.atomic_files import fsync_folder
+from alexplore.runs.datasets import IMAGES, cache_folder
 
 Arrays = dict[str, Tensor]
 """`train_images` and `val_images`, uint8 (N, C, H, W); `train_labels` and `val_labels`, int64 (N,)."""
@@ -24,14 +24,9 @@ Arrays = dict[str, Tensor]
 WORK = ".work-"  # prefix of folders with unfinished contents
 
 
-def cache_folder(name: str) -> Path:
-    """Return the folder that a data set is cached in for this user."""
-    return platformdirs.user_cache_path("alexplore") / name
-
-
 def load(name: str, report: Callable[[str], None]) -> Arrays | None:
     """Return a data set's arrays, or None if they are not cached or damaged; damage is reported."""
-    path = cache_folder(name) / "images.safetensors"
+    path = cache_folder(name) / IMAGES
     if not path.exists():
         return None
     try:
@@ -55,7 +50,7 @@ def save(name: str, arrays: Arrays) -> None:
     """
     folder = cache_folder(name)
     with work_folder(folder) as work:
-        new = work / "images.safetensors"
+        new = work / IMAGES
         save_file(arrays, new, metadata={"sha256": _digest(arrays)})
         with new.open("rb") as file:
             os.fsync(file.fileno())

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from alexplore.presets.datasets import DATASETS, PublishedImages
 from alexplore.runs.config import DataSource, RunConfig
-from alexplore.runs.datasets import DataError, dataset_shape
+from alexplore.runs.datasets import DataError, cache_folder, dataset_shape
 from alexplore.training.data import cache, download
 from alexplore.training.data.cache import Arrays
 from alexplore.training.data.dataset import Dataset, Report, ResidentSplit, check_fit, choose_balanced
@@ -54,8 +54,10 @@ class PublishedDataset:
     downloads: tuple[Download, ...]
     """Tried one after the other."""
 
-    installed_in: tuple[str, ...] = ()
-    """Folders that a package of the operating system may have put the files into."""
+    @property
+    def installed_in(self) -> tuple[str, ...]:
+        """Return the folders that a package of the operating system may have put the files into."""
+        return DATASETS[self.name].installed_in
 
     @property
     def images(self) -> PublishedImages:
@@ -110,7 +112,7 @@ def load_arrays(published: PublishedDataset, source: DataSource, report: Report)
     with cache.locked(published.name, report) as writable:
         if arrays := cache.load(published.name, _no_report):  # another process has written it in the meantime
             return arrays
-        for folder in (cache.cache_folder(published.name), *map(Path, published.installed_in)):
+        for folder in (cache_folder(published.name), *map(Path, published.installed_in)):
             if arrays := _try_folder(published, folder, writable, report, tried):
                 return arrays
         for way in published.downloads if source.download else ():
