@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from alexplore import __version__
+from alexplore.cli.output import say
 
 COMMANDS = {
     "tui": "networks",
@@ -60,7 +61,7 @@ app = typer.Typer(
 
 def _version(value: bool) -> None:
     if value:
-        typer.echo(f"alexplore {__version__}")
+        say(f"alexplore {__version__}")
         raise typer.Exit
 
 

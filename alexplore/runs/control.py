@@ -7,7 +7,8 @@ import secrets
 import time
 from dataclasses import dataclass
 
-from alexplore.core.atomic_files import read_json, write_atomically
+from alexplore.core.atomic_files import write_atomically
+from alexplore.core.regular_files import read_json
 from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.protocol import ControlEvent
 from alexplore.runs.reader import RunReader

@@ -9,21 +9,30 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 
-from alexplore.core.atomic_files import read_json, write_atomically
+from alexplore.core.atomic_files import write_atomically
+from alexplore.core.boundary import os_error_text
+from alexplore.core.formatting import shortened
+from alexplore.core.regular_files import read_json_object
+from alexplore.core.settings import LARGEST, found_text
 from alexplore.runs.directory import RunDirectory, RunError, creation_time
+from alexplore.runs.lines import read_number, read_time
+from alexplore.runs.protocol import is_epoch, is_step
 
 LIVE = ("starting", "running", "paused")
 ENDED = ("stopped", "finished", "failed", "crashed")
+DAMAGED = "damaged"
+"""What a reader says of a run whose config.json or status.json can't be read."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """What status.json holds, or `crashed` if its writer is gone.
+    """What status.json holds, or `crashed` if its writer is gone, or `damaged` if it can't be read.
 
     `step` counts updates of the weights, `epoch` passes over the training images (a fraction); `updated` is in seconds
     since 1970. `reason` is why the run ended, or while it starts what it waits for.
@@ -52,7 +61,7 @@ class Status:
     @property
     def resumable(self) -> bool:
         """Whether the run ended before it was finished."""
-        return self.state in ("stopped", "failed", "crashed")
+        return self.state in ("stopped", "failed", "crashed", DAMAGED)
 
 
 def write_status(run: RunDirectory, status: Status) -> None:
@@ -66,20 +75,28 @@ STARTING_SECONDS = 30.0
 
 def read_status(run: RunDirectory) -> Status:
     """Return what status.json holds, checked against the lock."""
-    written = _parse(read_json(run.status_file))
-    if written is None:
-        young = time.time() - creation_time(run) < STARTING_SECONDS
-        if young or is_locked(run):
-            return Status("starting")
+    try:
+        written = _read(run)
+        if not written.live or is_locked(run):
+            return written
+        latest = _read(run)  # it may have ended in order after status.json was read
+    except (OSError, ValueError) as error:
+        return _without_file(run, error)
+    if latest.live:
+        where = f"epoch {latest.epoch:.2f}, step {latest.step}"
+        return replace(latest, state="crashed", reason=f"the worker died at {where} without giving a reason")
+    return latest
+
+
+def _without_file(run: RunDirectory, error: OSError | ValueError) -> Status:
+    """Return the status of a run whose status.json is missing or damaged."""
+    missing = isinstance(error, FileNotFoundError)
+    if is_locked(run) or (missing and time.time() - creation_time(run) < STARTING_SECONDS):
+        return Status("starting")  # its worker is about to write it
+    if missing:
         return Status("crashed", reason="the worker ended before it wrote a status")
-    if written.live and not is_locked(run):
-        # It may have ended in order after status.json was read.
-        latest = _parse(read_json(run.status_file)) or written
-        if latest.live:
-            where = f"epoch {latest.epoch:.2f}, step {latest.step}"
-            return replace(latest, state="crashed", reason=f"the worker died at {where} without giving a reason")
-        return latest
-    return written
+    reason = os_error_text(error) if isinstance(error, OSError) else f"{run.status_file}: {error}"
+    return Status(DAMAGED, reason=reason)
 
 
 def is_locked(run: RunDirectory) -> bool:
@@ -88,10 +105,12 @@ def is_locked(run: RunDirectory) -> bool:
     The worker itself must not call this: closing the file would give up its lock.
     """
     try:
-        descriptor = os.open(run.lock_file, os.O_RDONLY)
+        descriptor = os.open(run.lock_file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError:
         return False
     try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # no worker made it
+            return False
         fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
         return True
@@ -127,20 +146,27 @@ def _lock(descriptor: int, run: RunDirectory) -> None:
     raise RunError(f"{run.name} is already being trained by another worker")
 
 
-def _parse(values: dict[str, object] | None) -> Status | None:
-    if values is None:
-        return None
-    match values:
-        case {"state": str(state), "step": int(step), "epoch": int() | float() as epoch}:
-            pid, host, updated, reason = (values.get(key) for key in ("pid", "host", "updated", "reason"))
-            return Status(
-                state,
-                pid if isinstance(pid, int) else None,
-                host if isinstance(host, str) else "",
-                step,
-                float(epoch),
-                float(updated) if isinstance(updated, int | float) else 0.0,
-                reason if isinstance(reason, str) else None,
-            )
-        case _:
-            return None
+def _read(run: RunDirectory) -> Status:
+    """Return what status.json holds.
+
+    Raises:
+        OSError, ValueError: there is none, or it is damaged.
+    """
+    values = read_json_object(run.status_file, links=False)
+    state, step, epoch = values.get("state"), values.get("step"), read_number(values.get("epoch"))
+    if not isinstance(state, str) or state not in (*LIVE, *ENDED):
+        raise ValueError(f"state: found {found_text(state)}, allowed: {', '.join((*LIVE, *ENDED))}")
+    if not is_step(step):
+        raise ValueError(f"step: found {found_text(step)}, allowed: an integer from 0 to 2⁶³ − 1")
+    if not is_epoch(epoch):
+        raise ValueError(f"epoch: found {found_text(values.get('epoch'))}, allowed: a number from 0 to {LARGEST}")
+    pid, host, reason = (values.get(key) for key in ("pid", "host", "reason"))
+    return Status(
+        state,
+        pid if is_step(pid) else None,
+        host if isinstance(host, str) else "",
+        step,
+        epoch,
+        read_time(values.get("updated")) or 0.0,
+        shortened(reason) if isinstance(reason, str) else None,
+    )

@@ -16,9 +16,9 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from alexplore.core.atomic_files import read_json
 from alexplore.core.boundary import os_error_text, print_error, run_guarded
 from alexplore.core.errors import DONE, FAILED, STOPPED, WRONG_USE, AlexploreError
+from alexplore.core.regular_files import read_json
 from alexplore.runs.config import RunConfig, in_group
 from alexplore.runs.control import forget_requests, leave_request
 from alexplore.runs.directory import RunDirectory

@@ -137,9 +137,11 @@ def test_who_asks_learns_that_an_answer_is_waited_for(run: RunDirectory, action:
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"state": 3}', '{"state": "running", "step": "x", "epoch": 0}'])
-def test_a_damaged_status_is_no_traceback(run: RunDirectory, content: str) -> None:
+def test_a_damaged_status_is_named(run: RunDirectory, content: str) -> None:
     run.status_file.write_text(content)
-    assert read_status(run).state == "starting"
+    status = read_status(run)
+    assert status.state == "damaged"
+    assert str(run.status_file) in str(status.reason)
 
 
 def test_requests_are_answered_once_and_in_order(run: RunDirectory, hold: Hold) -> None:

@@ -16,6 +16,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from alexplore.core.atomic_files import fsync_folder
+from alexplore.core.home import NoHomeError
+from alexplore.core.regular_files import FileKindError, check_regular
 from alexplore.runs.datasets import IMAGES, cache_folder
 
 Arrays = dict[str, Tensor]
@@ -26,8 +28,13 @@ WORK = ".work-"  # prefix of folders with unfinished contents
 
 def load(name: str, report: Callable[[str], None]) -> Arrays | None:
     """Return a data set's arrays, or None if they are not cached or damaged; damage is reported."""
-    path = cache_folder(name) / IMAGES
-    if not path.exists():
+    try:
+        path = cache_folder(name) / IMAGES
+        check_regular(path)
+    except FileKindError as error:
+        report(f"{path} {error.strerror}")
+        return None
+    except (OSError, NoHomeError):
         return None
     try:
         with safe_open(path, framework="pt") as file:
@@ -71,7 +78,12 @@ def locked(name: str, report: Callable[[str], None]) -> Iterator[Path | None]:
 
     Yields the data set's cache folder, or None if it can't be written, which is reported with the reason.
     """
-    folder = cache_folder(name)
+    try:
+        folder = cache_folder(name)
+    except NoHomeError as error:
+        report(f"{name} will not be cached: {error}")
+        yield None
+        return
     with ExitStack() as held:
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from alexplore.core.cpu_count import processors
+from alexplore.core.home import expand
 from alexplore.runs.config import RunConfig
 from alexplore.runs.datasets import PARTS, DataError, dataset_shape, find_classes
 from alexplore.training.data.dataset import (
@@ -25,7 +26,7 @@ from alexplore.training.data.dataset import (
     damaged_text,
     mean_and_std,
 )
-from alexplore.training.data.images import read_image, why_unreadable
+from alexplore.training.data.images import open_image, read_image, why_unreadable
 from alexplore.training.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, resized_size
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
@@ -44,7 +45,7 @@ def open_image_folder(config: RunConfig, device: torch.device, report: Report) -
     """
     shape = dataset_shape(config)
     check_fit(config.network, shape)
-    folder = Path(config.data.folder or "").expanduser()
+    folder = expand(config.data.folder or "")
     classes = find_classes(folder)
     size = resized_size(config.recipe, config.network.input)
     train, val = (
@@ -87,7 +88,7 @@ def list_images(folder: Path, classes: list[str], report: Report) -> Listing:
     """
     paths: list[str] = []
     labels: list[int] = []
-    others = [entry.name for entry in _entries(folder) if entry.is_file()]
+    others = [entry.name for entry in _entries(folder) if entry.is_file() and not entry.name.startswith(".")]
     empty = []
     for label, name in enumerate(classes):
         before = len(paths)
@@ -195,10 +196,8 @@ class _Decoder(TorchDataset[_Sample]):
         return len(self._listing.paths)
 
     def __getitem__(self, index: int) -> _Sample:
-        from PIL import Image
-
         try:
-            with Image.open(self._listing.folder / self._listing.paths[index]) as image:
+            with open_image(self._listing.folder / self._listing.paths[index]) as image:
                 return index, read_image(image, self.channels, self.size), ""
         except MemoryError:
             raise
@@ -242,12 +241,21 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         raise DataError(f"{folder} can't be read: {error.strerror}") from None
 
 
-def _files(folder: Path) -> list[str]:
-    """Return the files under a folder and the folders inside it, as sorted paths relative to it."""
+def _files(folder: Path, above: frozenset[Path] = frozenset()) -> list[str]:
+    """Return the files under a folder and the folders inside it, as sorted paths relative to it.
+
+    Hidden ones are left out: systems write `._NAME` beside each picture, `.DS_Store` and the like. So is a link that
+    leads back to one of the folders `above`.
+    """
     files: list[str] = []
+    real = folder.resolve()
+    if real in above:
+        return files
     for entry in _entries(folder):
+        if entry.name.startswith("."):
+            continue
         if entry.is_dir():
-            files += [f"{entry.name}/{name}" for name in _files(folder / entry.name)]
+            files += [f"{entry.name}/{name}" for name in _files(folder / entry.name, above | {real})]
         elif entry.is_file():
             files.append(entry.name)
     return sorted(files)

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from alexplore.core.home import NoHomeError, expand
 from alexplore.presets.datasets import DATASETS, PublishedImages
 from alexplore.runs.config import DataSource, RunConfig
 from alexplore.runs.datasets import DataError, cache_folder, dataset_shape
@@ -54,10 +55,8 @@ class PublishedDataset:
     downloads: tuple[Download, ...]
     """Tried one after the other."""
 
-    @property
-    def installed_in(self) -> tuple[str, ...]:
-        """Return the folders that a package of the operating system may have put the files into."""
-        return DATASETS[self.name].installed_in
+    installed_in: tuple[str, ...] = ()
+    """Folders that a package of the operating system may have put the files into."""
 
     @property
     def images(self) -> PublishedImages:
@@ -65,6 +64,14 @@ class PublishedDataset:
         images = DATASETS[self.name].images
         assert images is not None
         return images
+
+    def folders(self) -> tuple[Path, ...]:
+        """Return the folders that may have the files: in the user's cache, and of installed packages."""
+        installed = tuple(map(Path, self.installed_in))
+        try:
+            return cache_folder(self.name), *installed
+        except NoHomeError:
+            return installed
 
 
 def open_published(published: PublishedDataset, config: RunConfig, device: torch.device, report: Report) -> Dataset:
@@ -104,7 +111,7 @@ def load_arrays(published: PublishedDataset, source: DataSource, report: Report)
     """
     tried: list[str] = []
     if source.folder is not None:
-        arrays = _load_from_named_folder(published, Path(source.folder).expanduser(), report, tried)
+        arrays = _load_from_named_folder(published, expand(source.folder), report, tried)
         if arrays:
             return arrays
     if arrays := cache.load(published.name, report):
@@ -112,7 +119,7 @@ def load_arrays(published: PublishedDataset, source: DataSource, report: Report)
     with cache.locked(published.name, report) as writable:
         if arrays := cache.load(published.name, _no_report):  # another process has written it in the meantime
             return arrays
-        for folder in (cache_folder(published.name), *map(Path, published.installed_in)):
+        for folder in published.folders():
             if arrays := _try_folder(published, folder, writable, report, tried):
                 return arrays
         for way in published.downloads if source.download else ():

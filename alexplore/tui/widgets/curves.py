@@ -13,6 +13,8 @@ from alexplore.runs.curves import Curve
 POINTS_A_COLUMN = 2
 PADDING = 0.04  # of the values' range, above and below them
 SINGLE_VALUE_PADDING = 0.01  # where all values are the same
+LEAST_PADDING = 1e-9  # the least, also as a share of the largest value: floats are no closer than 1e-16 of it
+LARGEST_DRAWN = 1e100  # larger values are drawn there: the plotting library can't calculate with those near 1e308
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,18 @@ class Plot:
     logarithmic: bool = False
     rising: bool = False
     legend: bool = True
+
+
+class LinearFormatter(NumericAxisFormatter):
+    """Formats an axis whose numbers would be longer than its margin with exponents."""
+
+    def get_labels_for_ticks(self, ticks: Sequence[float]) -> list[str]:
+        """Return the ticks as numbers."""
+        labels = super().get_labels_for_ticks(ticks)
+        return labels if max(map(len, labels), default=0) <= LONGEST_LABEL else [f"{tick:.3g}" for tick in ticks]
+
+
+LONGEST_LABEL = 9
 
 
 class LogFormatter(NumericAxisFormatter):
@@ -77,7 +91,7 @@ class Curves(PlotWidget):
         """Draw lines with at most two points a column."""
         self._plot = plot
         points = max(20, self.size.width * POINTS_A_COLUMN)
-        self.set_y_formatter(LogFormatter() if plot.logarithmic else NumericAxisFormatter())
+        self.set_y_formatter(LogFormatter() if plot.logarithmic else LinearFormatter())
         values: list[float] = []
         with self.app.batch_update():
             self.clear()
@@ -104,7 +118,7 @@ class Curves(PlotWidget):
 def _coordinates(curve: Curve, logarithmic: bool) -> tuple[list[float], list[float]]:
     """Return the points that can be drawn: finite, and positive where the axis is logarithmic."""
     drawn = [
-        (x, math.log10(y) if logarithmic else y)
+        (x, math.log10(min(y, LARGEST_DRAWN)) if logarithmic else max(-LARGEST_DRAWN, min(y, LARGEST_DRAWN)))
         for x, y in zip(curve.epochs, curve.values, strict=True)
         if math.isfinite(y) and (y > 0 or not logarithmic)
     ]
@@ -120,5 +134,6 @@ def padded_limits(values: Sequence[float]) -> tuple[float | None, float | None]:
     if not values:
         return None, None
     low, high = min(values), max(values)
-    padding = PADDING * (high - low) or SINGLE_VALUE_PADDING
+    least = LEAST_PADDING * max(1.0, abs(low), abs(high))
+    padding = max(PADDING * (high - low) or SINGLE_VALUE_PADDING, least)
     return low - padding, high + padding

@@ -354,10 +354,7 @@ class NetworkStrip(LineWidget):
                     text, kind = ("▲" if measure(shape) > measure(shape_before) else "▼") + text, "changed"
             text = text if len(text) < block.slot else ""
             segments.append(Segment(text.ljust(block.slot), self.style(f"network-strip--{kind}")))
-        if of_side:
-            unit = "side, px"
-        else:
-            unit = "depth"
+        unit = "side, px" if of_side else "depth"
         strip = Strip(segments).adjust_cell_length(self.size.width, self.style())
         free = self.size.width - len("".join(segment.text for segment in segments).rstrip())
         if free <= len(unit) + 1:

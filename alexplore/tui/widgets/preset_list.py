@@ -119,7 +119,9 @@ class PresetList(CursorList):
         marks = ("▶" if line.name == self.opened else " ") + ("●" if line.name in self.marked else " ")
         text = marks + fit(name, max(0, width - SIZE_WIDTH - len(marks)), left=True) + fit(size, SIZE_WIDTH)
         kind = "preset-list--error" if line.error else "preset-list--open" if line.name == self.opened else ""
-        style = self.style(kind) + self.style("preset-list--cursor") if selected and self.has_focus else self.style(kind)
+        style = self.style(kind)
+        if selected and self.has_focus:
+            style += self.style("preset-list--cursor")
         return Strip([Segment(text, style)]).adjust_cell_length(width, base)
 
     def copied_text(self) -> str:
