@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -61,10 +62,8 @@ def list_entries() -> list[PresetEntry]:
         for name in shipped_names()
         for path in [shipped_folder() / f"{name}.toml"]
     ]
-    try:
+    with suppress(PresetError):  # saving says why the folder can't be read
         entries += [PresetEntry(path.stem, YOURS, path) for path in user_paths()]
-    except PresetError:
-        pass  # saving says why the folder can't be read
     order = [family for family in FAMILIES if family != YOURS]
     return sorted(entries, key=lambda entry: _place(order, entry.family))
 
