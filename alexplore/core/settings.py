@@ -124,7 +124,7 @@ def texts() -> Kind[tuple[str, ...]]:
             raise ValueError
         return tuple(value)
 
-    return Kind("a list of strings", parse)
+    return Kind("a list of strings", parse, list_schema({"type": "string"}))
 
 
 def choice(*names: str) -> Kind[str]:

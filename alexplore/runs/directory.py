@@ -140,6 +140,27 @@ class RunDirectory:
             found += [path for name in (*folders, *files) if (path := Path(parent, name)).is_symlink()]
         return sorted(found)
 
+    def identity(self) -> tuple[int, int]:
+        """Return the numbers by which the file system knows this directory.
+
+        Raises:
+            OSError: it can't be found.
+        """
+        status = self.path.stat()
+        return status.st_dev, status.st_ino
+
+    def is_gone(self, identity: tuple[int, int]) -> bool:
+        """Return whether the directory of this identity was removed, or has another name now.
+
+        A file system that does not answer has lost nothing yet.
+        """
+        try:
+            return self.identity() != identity
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:
+            return False
+
     def command(self, action: str) -> str:
         """Return the command line that does something with the run: `alexplore runs resume 'my run'`."""
         argument = self.name if self.path.parent.resolve() == runs_folder().resolve() else str(self.path)
@@ -217,11 +238,11 @@ def create_run(config: RunConfig, folder: Path, name: str | None = None) -> RunD
             raise RunError(f"{run.path} exists; choose another --name, or remove it with `alexplore runs remove`")
         run.path.mkdir(mode=0o700)
         made = True
-        write_atomically(run.config_file, replace(config, created=time.time()).to_json())
         run.control_folder.mkdir()
         run.checkpoints_folder.mkdir()
+        write_atomically(run.config_file, replace(config, created=time.time()).to_json())
     except OSError as error:
-        if made:
+        if made:  # on a full disk, for example: half a run could be neither resumed nor listed
             shutil.rmtree(run.path, ignore_errors=True)
         raise RunError(
             f"{folder}: {error.strerror}; choose another folder with --runs-dir or $ALEXPLORE_RUNS", failure=True

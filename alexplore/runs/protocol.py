@@ -15,11 +15,12 @@ from math import isfinite
 from types import UnionType
 from typing import Any, ClassVar, TypeGuard, TypeVar, get_args, get_origin, get_type_hints
 
-from alexplore.core.formatting import number_text
 from alexplore.core.settings import LARGEST
 from alexplore.runs.lines import HEAD, VERSION, read_number
 
 # Metrics
+
+LARGEST_SHOWN = 1e9  # a larger number, which a damaged file may hold, is written in powers of ten
 
 
 class Recorded(Enum):
@@ -47,8 +48,12 @@ class Metric:
     phrase: str | None = None
 
     def number(self, value: float | None) -> str:
-        """Return a value as a table shows it; a dash for None."""
-        return "–" if value is None else number_text(value, self.number_format)
+        """Return a value as a table shows it; a dash for None, and any number that is not finite as it is."""
+        if value is None:
+            return "–"
+        if not abs(value) < LARGEST_SHOWN:
+            return f"{value:.3g}"
+        return f"{value:{self.number_format}}"
 
 
 STEP, EPOCH = Recorded.PER_STEP, Recorded.PER_EPOCH

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from alexplore.core.settings import SettingError
@@ -110,6 +111,11 @@ class EditSession:
         """Go on with the preset that was just saved; undo still works."""
         self.preset = self.opened = preset
         self._opened_analysis = self.analysis
+
+    def mark_renamed(self, path: Path | None) -> None:
+        """Follow the file of the preset, which was renamed, or deleted if `path` is None."""
+        name = path.stem if path else self.preset.name
+        self.preset, self.opened = (replace(one, name=name, path=path) for one in (self.preset, self.opened))
 
     def mark_trained(self) -> None:
         """Remember that a run has the network as it is now."""

@@ -81,9 +81,9 @@ def read_entry(entry: PresetEntry) -> PresetEntry:
     except PresetError as error:
         return replace(entry, error=str(error))
     analysis = analyse(preset.network)
-    error = str(analysis.broken.error) if analysis.broken else ""
+    broken = str(analysis.broken.error) if analysis.broken else ""
     need = dataset_need(preset.recipe.dataset)
-    return replace(entry, title=preset.title, params=analysis.totals.params, need=need, error=error)
+    return replace(entry, title=preset.title, params=analysis.totals.params, need=need, error=broken)
 
 
 Line = str | PresetEntry

@@ -16,7 +16,7 @@ from alexplore.runs.curves import Curve
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.log import RunLog
 from alexplore.runs.watch import Snapshot, Watch
-from alexplore.tui.widgets.log_view import LogEntry
+from alexplore.tui.log_entry import LogEntry
 
 POLL_SECONDS = 0.5  # between two looks at a run
 LIVELY_SECONDS = 30.0  # after which a look takes twice as long to come

@@ -11,8 +11,8 @@ from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, RunError, create_run
 from alexplore.runs.lines import LineWriter
 from alexplore.runs.status import Status, write_status
+from alexplore.tui.log_entry import LogEntry
 from alexplore.tui.watched_run import CONSOLE_LINES, MOST_SECONDS, Poller, WatchedRun
-from alexplore.tui.widgets.log_view import LogEntry
 
 
 @pytest.fixture

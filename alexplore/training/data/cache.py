@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -10,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -22,6 +24,11 @@ from alexplore.runs.datasets import IMAGES, cache_folder
 
 Arrays = dict[str, Tensor]
 """`train_images` and `val_images`, uint8 (N, C, H, W); `train_labels` and `val_labels`, int64 (N,)."""
+
+T = TypeVar("T")
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+"""Errors of a folder that can't be written, or not any more."""
 
 WORK = ".work-"  # prefix of folders with unfinished contents
 
@@ -58,7 +65,10 @@ def save(name: str, arrays: Arrays) -> None:
     folder = cache_folder(name)
     with work_folder(folder) as work:
         new = work / IMAGES
-        save_file(arrays, new, metadata={"sha256": _digest(arrays)})
+        try:
+            save_file(arrays, new, metadata={"sha256": _digest(arrays)})
+        except SafetensorError as error:  # it names no errno
+            raise OSError(errno.EIO, str(error), str(new)) from None
         with new.open("rb") as file:
             os.fsync(file.fileno())
         new.replace(folder / new.name)
@@ -70,6 +80,24 @@ def work_folder(inside: Path | None) -> Iterator[Path]:
     """Create a folder that is removed at the end: inside another one, or for None in the system's temporary folder."""
     with tempfile.TemporaryDirectory(prefix=WORK, dir=inside, ignore_cleanup_errors=True) as work:
         yield Path(work)
+
+
+def work_with_room(action: Callable[[Path], T], writable: Path | None, report: Callable[[str], None]) -> T:
+    """Do something in a work folder: inside the cache, or in the system's temporary folder if the cache is full.
+
+    Raises:
+        OSError: neither can be written.
+    """
+    if writable is not None:
+        try:
+            with work_folder(writable) as work:
+                return action(work)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            report(f"{writable} can't be written ({error.strerror}); using {tempfile.gettempdir()} instead")
+    with work_folder(None) as work:
+        return action(work)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from alexplore.core.settings import Kind, flag, integer, number, optional, read_value, text
+from alexplore.core.settings import Kind, flag, integer, list_schema, number, optional, read_value, text
 from alexplore.network.graph import Network
 from alexplore.runs.datasets import DataError, DatasetShape
 from alexplore.runs.preflight import fit_problems
@@ -140,8 +140,8 @@ def _size(value: Any) -> tuple[int, int]:
     return height, width
 
 
-NAMES = Kind("a list of names", _names)
-SIZE = Kind("[height, width]", _size)
+NAMES = Kind("a list of names", _names, list_schema({"type": "string"}))
+SIZE = Kind("[height, width]", _size, list_schema(integer(1).schema, 2, 2))
 
 
 def statistics(channels: int) -> Kind[tuple[float, ...]]:
@@ -152,7 +152,9 @@ def statistics(channels: int) -> Kind[tuple[float, ...]]:
             raise ValueError
         return tuple(number(0, 1).parse(one) for one in value)
 
-    return Kind(f"a list of {channels} numbers from 0 to 1", parse)
+    return Kind(
+        f"a list of {channels} numbers from 0 to 1", parse, list_schema(number(0, 1).schema, channels, channels)
+    )
 
 
 def check_fit(network: Network, shape: DatasetShape) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -123,15 +126,13 @@ def load_arrays(published: PublishedDataset, source: DataSource, report: Report)
             if arrays := _try_folder(published, folder, writable, report, tried):
                 return arrays
         for way in published.downloads if source.download else ():
-            with cache.work_folder(writable) as work:
-                try:
-                    folder = way.fetch(work / "download", report)
-                except (download.DownloadError, OSError) as error:
-                    report(f"{way.title} failed: {error}")
-                    tried.append(f"{way.title}: {error}")
-                    continue
-                if arrays := _try_folder(published, folder, writable, report, tried):
+            download_one = partial(_download, published, way, writable, report, tried)
+            try:
+                if arrays := cache.work_with_room(download_one, writable, report):
                     return arrays
+            except OSError as error:
+                report(f"{way.title} failed: {error}")
+                tried.append(f"{way.title}: {error}")
     if not source.download:
         tried.append("downloads: switched off")
     lines = "\n".join(f"  - {line}" for line in tried)
@@ -171,14 +172,36 @@ def _try_folder(
     return None
 
 
+def _download(
+    published: PublishedDataset, way: Download, writable: Path | None, report: Report, tried: list[str], work: Path
+) -> Arrays | None:
+    """Download the files into a work folder and read them; None if that failed, which `tried` then says.
+
+    Raises:
+        OSError: the work folder can't be written.
+    """
+    try:
+        folder = way.fetch(work / "download", report)
+    except download.DownloadError as error:
+        if (full := os.strerror(errno.ENOSPC)) in str(error):
+            raise OSError(errno.ENOSPC, full, str(work)) from None
+        report(f"{way.title} failed: {error}")
+        tried.append(f"{way.title}: {error}")
+        return None
+    return _try_folder(published, folder, writable, report, tried)
+
+
 def _read(published: PublishedDataset, files: Files, writable: Path | None, report: Report) -> Arrays:
     """Check files and read them, or the cache's copy of them; write that copy if the cache folder is `writable`."""
-    with cache.work_folder(writable) as work:
+
+    def read(work: Path) -> Arrays:
         published.unpack(files, work)
         if arrays := cache.load(published.name, report):
             return arrays
         report(f"reading {published.name}, which takes some seconds" + (" the first time" if writable else ""))
-        arrays = published.read(work)
+        return published.read(work)
+
+    arrays = cache.work_with_room(read, writable, report)
     if writable:
         try:
             cache.save(published.name, arrays)

@@ -142,7 +142,7 @@ class ExploreScreen(FrameScreen):
             (
                 f"{totals.params:,} params{so_far}",
                 f"{short_count(totals.macs)} MACs",
-                f"{bytes_text(totals.weight_bytes)} of weights",
+                f"{bytes_text(totals.weight_bytes)}{' of weights' if self.has_class('-wide') else ''}",
                 *([] if so_far else [f"{bytes_text(memory.total)} to train at batch {recipe.batch_size}"]),
             ),
             kind="faint" if session.unreadable else "",

@@ -19,9 +19,12 @@ from alexplore.presets.preset import Preset
 from alexplore.runs import service
 from alexplore.runs.curves import Curve
 from alexplore.runs.directory import RunDirectory, RunError
+from alexplore.runs.protocol import METRICS
 from alexplore.runs.status import read_status
 from alexplore.runs.watch import Snapshot
+from alexplore.tui.log_entry import LogEntry
 from alexplore.tui.messages import ModeRequested, OpenRequested, RunPolled, RunUnreadable
+from alexplore.tui.plot import Line, Plot
 from alexplore.tui.run_facts import (
     checkpoint_facts,
     ending,
@@ -34,8 +37,8 @@ from alexplore.tui.run_facts import (
 from alexplore.tui.screens.frame import FrameScreen
 from alexplore.tui.state import AppState, Mode
 from alexplore.tui.watched_run import Poller, WatchedRun
-from alexplore.tui.widgets.curves import Curves, Line, Plot
-from alexplore.tui.widgets.log_view import LogEntry, LogView
+from alexplore.tui.widgets.curves import Curves
+from alexplore.tui.widgets.log_view import LogView
 from alexplore.tui.widgets.tiles import Tiles
 
 ERROR_SECONDS = 20.0  # how long a long error is shown
@@ -76,17 +79,16 @@ class WatchScreen(FrameScreen):
         yield Tiles(id="tiles")
         yield Static(id="run-ending", markup=False)
         with Horizontal(id="middle"):
-            yield Curves(id="loss")
-            yield Curves(id="accuracy")
+            yield Curves("loss", id="loss")
+            yield Curves("accuracy", id="accuracy")
             with Vertical(id="recipe", classes="frame") as recipe:
                 recipe.border_title = "recipe"
                 yield Static(id="facts", markup=False)
         yield LogView(id="log", classes="frame")
 
     def on_mount(self) -> None:
-        """Name the frames."""
-        for name in ("loss", "accuracy", "log"):
-            self.query_one(f"#{name}").border_title = name
+        """Name the frame of the log."""
+        self.query_one("#log").border_title = "log"
 
     def on_screen_resume(self) -> None:
         """Show the run, also when a dialog on top closes."""
@@ -194,16 +196,20 @@ class WatchScreen(FrameScreen):
             for curves in self.query(Curves):
                 curves.draw(Plot())
             return
-        colours = self.app.get_css_variables()
-        train, faint, validation = colours["series-1"], colours["series-1-faint"], colours["series-2"]
         drawing = watched.drawing
-        for metric, widget, log_scale in (("loss", "#loss", self.state.log_loss), ("acc", "#accuracy", False)):
-            raw = drawing.curves.get(f"train/{metric}", Curve())
-            lines = [Line(None, raw, faint)] if self.state.raw_curves else []
-            lines.append(Line("train", drawing.smooth.get(f"train/{metric}", Curve()), train))
-            lines.append(Line("validation", drawing.curves.get(f"val/{metric}", Curve()), validation, marker="●"))
-            plot = Plot(lines, watched.last_epoch, logarithmic=log_scale, rising=metric == "acc")
-            self.query_one(widget, Curves).draw(plot)
+        for metric, widget in (("loss", "#loss"), ("acc", "#accuracy")):
+            raw, smooth, validation = (
+                curves.get(f"{part}/{metric}", Curve())
+                for part, curves in (("train", drawing.curves), ("train", drawing.smooth), ("val", drawing.curves))
+            )
+            lines = [Line("", raw.epochs, raw.values, "series-1-faint")] if self.state.raw_curves else []
+            lines.append(Line("train", smooth.epochs, smooth.values, "series-1"))
+            is_share = metric == "acc"
+            lines.append(
+                Line("val", validation.epochs, validation.values, "series-2", "●", joined=False, best=is_share)
+            )
+            number = METRICS[f"val/{metric}"].number
+            self.query_one(widget, Curves).draw(Plot(lines, watched.last_epoch, percent=is_share, number=number))
 
     def _log_news(self) -> None:
         if self._run is not None:
@@ -272,7 +278,7 @@ class WatchScreen(FrameScreen):
     def action_log_scale(self) -> None:
         """Use another axis for the loss."""
         self.state.log_loss = not self.state.log_loss
-        self._draw_curves()
+        self.query_one("#loss", Curves).show_logarithmic(self.state.log_loss)
 
     def action_raw(self) -> None:
         """Show or hide the unsmoothed curves."""

@@ -143,17 +143,18 @@ class FormulaPanel(CursorList):
         """Return what is folded away, in a line."""
         published = [entry for entry in self.hidden if entry.label == "published"]
         labels = [entry.label for entry in self.hidden if entry.label != "published"]
-        labels = [label.removesuffix(" bytes") for label in dict.fromkeys(labels)]
+        labels = [label.removesuffix(" bytes") for label in dict.fromkeys(labels)] or [""]
         wrong = sum(entry.wrong for entry in published)
         numbers = f" · {len(published)} published" if published else ""
         numbers += f", {wrong} differ{'s' if wrong == 1 else ''} ✗" if wrong else " ✓" if published else ""
         room = max(0, self.size.width - 2 - len(numbers))
-        return textwrap.shorten(", ".join(labels), room, placeholder=" …") + numbers
+        names = textwrap.shorten(", ".join(labels), room, placeholder=" …") if room > len(labels[0]) + 2 else ""
+        return names + numbers
 
     def _show_rest(self) -> None:
         below = len(self._lines) - round(self.scroll_y) - self.size.height
         if self.hidden:
-            rest = f"\\] {len(self.hidden)} more"
+            rest = f"] {len(self.hidden)} more"
         elif below > 0 and self._lines:
             rest = f"↓ {below} more · \\[ less"
         else:

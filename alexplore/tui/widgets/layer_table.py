@@ -18,6 +18,7 @@ from alexplore.render.network_tables import reads_text
 from alexplore.tui.columns import Claim
 from alexplore.tui.widgets.table import Cell, Table
 
+SHAPES = ("output", "receptive_field", "jump", "unread_border")  # quantities that may have a number for each axis
 LEAST_NAME, MOST_NAME = 9, 20  # cells for the names of layers
 
 
@@ -76,7 +77,7 @@ def _quantity(
 
 COLUMNS = (
     _layer_column(
-        "#", "the place of the layer, from 1", Claim(0, 4), text=lambda row: str(row.index), measure=None, left=False
+        "#", "the place of the layer, from 1", Claim(0, 3), text=lambda row: str(row.index), measure=None, left=False
     ),
     _layer_column(  # claims: see `claims`
         "layer", "the name of the layer", text=lambda row: row.layer.name, measure=lambda row: row.layer.name
@@ -92,15 +93,15 @@ COLUMNS = (
     _layer_column(
         "settings",
         "the settings that are not at their defaults",
-        *(Claim(1, 12), Claim(2.5, 24), Claim(99, 44)),
+        *(Claim(1, 12), Claim(2.5, 22), Claim(99, 44)),
         text=lambda row: _cached_settings(row.layer),
         measure=lambda row: row.layer,
     ),
-    _quantity("output", 12, 0),
-    _quantity("params", 12, 0, fold=True),
-    _quantity("macs", 8, 2, _short),
-    _quantity("receptive_field", 7, 3),
-    _quantity("jump", 6, 8),
+    _quantity("output", 6, 0),
+    _quantity("params", 11, 0, fold=True),
+    _quantity("macs", 7, 2, _short),
+    _quantity("receptive_field", 6, 3),
+    _quantity("jump", 5, 4),
     _quantity("activation_bytes", 9, 7),
     _quantity("exchange_bytes", 9, 6),
     _quantity("neurons", 9, 9, fold=True),
@@ -176,6 +177,10 @@ class LayerTable(Table):
         network = self._analysis.network
         empty = {"exchange": network.towers == 1, "reads": network.is_chain}
         claims = {column.title: column.claims for column in COLUMNS if not empty.get(column.title)}
+        for key in SHAPES:  # shown whole: as wide as the longest, with a mark
+            title = BY_KEY[key].title
+            longest = max((len(BY_TITLE[title].text(row)) for row in self._analysis.computed), default=0) + 1
+            claims[title] = tuple(Claim(claim.rank, max(claim.width, longest)) for claim in claims[title])
         claims["layer"] = (Claim(0, min(MOST_NAME, max(LEAST_NAME, self._longest_name))),)
         return claims
 

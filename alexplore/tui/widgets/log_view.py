@@ -10,18 +10,10 @@ from typing import ClassVar
 from rich.segment import Segment
 from textual.strip import Strip
 
+from alexplore.tui.log_entry import LogEntry
 from alexplore.tui.widgets.cursor_list import CursorList
 
 KEPT_ENTRIES = 1000
-
-
-@dataclass(frozen=True)
-class LogEntry:
-    """A line of the log: its time of day, if it has one, and its text; `kind` is "", "warning" or "error"."""
-
-    text: str
-    time: str = ""
-    kind: str = ""
 
 
 @dataclass(frozen=True)

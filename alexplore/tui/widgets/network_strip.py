@@ -90,8 +90,8 @@ def lay_out(
 ) -> list[Stack]:
     """Return stacks of blocks side by side in `columns`, from column `left`.
 
-    Heights follow the square root of the map's side relative to `side`, that of the input; widths the cube root of the
-    channels relative to `WIDEST`. The blocks of a stack share the height of `eighths` of a line. `before` are the rows
+    Heights follow the logarithm of the map's side relative to that of `side`, the input's, so that each halving takes
+    away as much; widths the cube root of the channels relative to `WIDEST`. The blocks of a stack share the height of `eighths` of a line. `before` are the rows
     before an edit, by the names of the layers.
     """
     if not stacks or columns - left < 2 * len(stacks):
@@ -101,7 +101,7 @@ def lay_out(
     def extent(shape: Shape | None, bands: int) -> Extent | None:
         if shape is None:
             return None
-        height = round(lines // bands * 8 * min(1.0, math.sqrt(side_of(shape) / side)))
+        height = round(lines // bands * 8 * min(1.0, math.log2(side_of(shape)) / math.log2(max(2, side))))
         width = round((slot - 1) * min(1.0, (shape[0] / WIDEST) ** (1 / 3)))
         return Extent(max(LEAST_EIGHTHS, height), max(1, width))
 

@@ -18,6 +18,7 @@ from alexplore.tui.preset_catalog import START_HERE, Line, PresetEntry, heading_
 from alexplore.tui.widgets.cursor_list import CursorList
 
 SIZE_WIDTH = 6
+NAME_WIDTH, TITLE_WIDTH = 21, 20  # where there is room for titles
 
 
 class PresetList(CursorList):
@@ -111,13 +112,16 @@ class PresetList(CursorList):
         if isinstance(line, str):
             title, need = heading_text(line, self.entries)
             head, note = self.style("preset-list--head"), self.style("preset-list--need")
-            room = max(0, width - len(title) - 1)
+            room = max(0, width - len(title))
             texts = [Segment(title, head), Segment(fit(need, room) if len(need) < room else "", note)]
             return Strip(texts).adjust_cell_length(width, base)
         name = line.name + (" ★" if line.name == START_HERE else "")
         size = "✗" if line.error else "" if line.params is None else short_count(line.params)
         marks = ("▶" if line.name == self.opened else " ") + ("●" if line.name in self.marked else " ")
-        text = marks + fit(name, max(0, width - SIZE_WIDTH - len(marks)), left=True) + fit(size, SIZE_WIDTH)
+        room = max(0, width - SIZE_WIDTH - len(marks))
+        if room > NAME_WIDTH + TITLE_WIDTH:  # the title, too
+            name = fit(name, NAME_WIDTH, left=True) + line.title
+        text = marks + fit(name, room, left=True) + fit(size, SIZE_WIDTH)
         kind = "preset-list--error" if line.error else "preset-list--open" if line.name == self.opened else ""
         style = self.style(kind)
         if selected and self.has_focus:

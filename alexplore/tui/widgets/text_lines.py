@@ -39,6 +39,7 @@ class TextLines(LineWidget):
         super().__init__(id=id)
         self._lines: Sequence[TextLine] = ()
         self._shown: list[tuple[str, str, str]] = []
+        self._height = 0
 
     def show(self, lines: Sequence[TextLine]) -> None:
         """Show lines."""
@@ -50,12 +51,14 @@ class TextLines(LineWidget):
     def on_resize(self) -> None:
         """Fold and wrap to the new width."""
         self._arrange()
+        self.refresh()
 
     def _arrange(self) -> None:
         width = max(10, (self.size.width or 80) - 2)
         self._shown = [shown for line in self._lines for shown in _arranged(line, width)]
-        if self._lines and self.styles.height != len(self._shown):
-            self.styles.height = len(self._shown)
+        if self._lines and self._height != len(self._shown):
+            self._height = len(self._shown)
+            self.styles.height = self._height
 
     @property
     def text(self) -> str:
