@@ -6,7 +6,7 @@ what the terminal shows is remembered, cell by cell, and an update becomes the c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from rich.cells import get_character_cell_size
@@ -20,6 +20,10 @@ from textual.strip import Strip
 WORTH_A_JUMP = 5  # unchanged cells that cost more to write again than a jump over them
 
 
+ENDS: Mapping[str, str] = {"1": "22", "2": "22", "3": "23", "4": "24", "5": "25", "7": "27", "8": "28", "9": "29"}
+"""The codes that end attributes: bold and dim share one."""
+
+
 class Look(NamedTuple):
     """How a cell is drawn, as the codes of ECMA-48's SGR: attributes such as bold, foreground, background."""
 
@@ -29,14 +33,17 @@ class Look(NamedTuple):
 
     def after(self, before: Look) -> str:
         """Return the escape sequence that changes to this look."""
-        if self.attributes != before.attributes:
+        old, new = (set(filter(None, look.attributes.split(";"))) for look in (before, self))
+        if not old - new <= ENDS.keys():
             return f"\x1b[{';'.join(filter(None, ('0', *self)))}m"
-        changed = [
+        ends = {ENDS[code] for code in old - new}
+        begins = {code for code in new if code not in old or ENDS.get(code) in ends}
+        colours = [
             code or default
-            for code, old, default in zip(self[1:], before[1:], ("39", "49"), strict=True)
-            if code != old
+            for code, past, default in zip(self[1:], before[1:], ("39", "49"), strict=True)
+            if code != past
         ]
-        return f"\x1b[{';'.join(changed)}m"
+        return f"\x1b[{';'.join([*sorted(ends), *sorted(begins), *colours])}m"
 
 
 PLAIN = Look("", "", "")

@@ -65,7 +65,12 @@ class ComparedPresets:
         return Side(f"{here} → {there}", there, differs=True)
 
     def difference(self, pair: Pair, key: str) -> Side:
-        """Return by how much a number of the other network's layer is larger or smaller."""
+        """Return by how much a number of the other network's layer is larger or smaller.
+
+        A layer that one network has alone counts as 0 in the other, for quantities that add up.
+        """
+        if (pair.a is None or pair.b is None) and not BY_KEY[key].is_total:
+            return Side("")
         here, there = (layer_value(BY_KEY[key], row) if row else None for row in (pair.a, pair.b))
         if not isinstance(here, int | None) or not isinstance(there, int | None):
             return Side(f"{BY_KEY[key].text(here)} → {BY_KEY[key].text(there)}", differs=here != there)

@@ -22,8 +22,11 @@ STYLES = [
     Style.parse("green on blue"),
     Style.parse("underline white on black"),
     Style.parse("reverse white on black"),
+    Style.parse("bold dim green on black"),
+    Style.parse("dim underline white on blue"),
     Style(),
 ]
+ENDED = {"22": "12", "23": "3", "24": "4", "27": "7", "29": "9"}  # the attributes that a code ends
 SEQUENCE = re.compile(r"\x1b\[([\d;]*)([A-Za-z])")
 
 
@@ -47,7 +50,8 @@ class SmallTerminal:
                     look = sgr(look, numbers)
                 at = found.end()
                 continue
-            shown = {part for part in look.values() if text[at] != " " or not part.startswith(("38", "1"))}
+            unseen_on_blanks = {"1", "2", look.get("38", "")}
+            shown = {part for part in look.values() if text[at] != " " or part not in unseen_on_blanks}
             self.cells[y, x] = text[at], frozenset(shown)
             x, at = x + 1, at + 1
         assert not look, "the look is reset at the end"
@@ -62,6 +66,9 @@ def sgr(look: dict[str, str], numbers: str) -> dict[str, str]:
         elif code in ("38", "48"):
             look[code] = ";".join([code, *codes[:4]])
             del codes[:4]
+        elif code in ENDED:
+            for ended in ENDED[code]:
+                look.pop(ended, None)
         elif code in ("39", "49"):
             look.pop(f"{code[0]}8", None)
         elif 30 <= int(code) <= 37 or 90 <= int(code) <= 97:

@@ -42,7 +42,7 @@ class ComparisonScreen(FrameScreen):
         """Put the table above what is under its cursor, and the totals below."""
         yield TextLines(id="compared")
         yield ComparisonTable(id="pairs", classes="frame")
-        yield TextLines(id="pair")
+        yield TextLines(id="pair", fixed=True)
         yield TextLines(id="differences")
 
     def on_mount(self) -> None:
@@ -66,9 +66,8 @@ class ComparisonScreen(FrameScreen):
     def _show_pair(self) -> None:
         table = self.query_one(ComparisonTable)
         if table.line_count:
-            lines = list(table.compared.details(table.compared.pairs[table.cursor]))
-            lines += [""] * (3 - len(lines))
-            self.query_one("#pair", TextLines).show([TextLine((line,)) for line in lines])
+            lines = table.compared.details(table.compared.pairs[table.cursor])
+            self.query_one("#pair", TextLines).show([TextLine((line,), wraps=True) for line in lines])
 
     def action_turn(self, step: int) -> None:
         """Put another of the marked presets beside the network."""

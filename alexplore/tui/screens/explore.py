@@ -150,14 +150,18 @@ class ExploreScreen(FrameScreen):
         differences: tuple[str, ...] = ()
         if baseline is not None:
             params, macs = totals.params - baseline.totals.params, totals.macs - baseline.totals.macs
-            differences = (f"{params:+,} params", f"{_signed(macs)} MACs")
+            differences = (
+                f"{_signed(params, f'{abs(params):,}')} params",
+                f"{_signed(macs, short_count(abs(macs)))} MACs",
+            )
         if session.editing:
             yield TextLine(differences, kind="faint" if session.unreadable else "changed")
         elif analysis.broken is not None:
             fix = " · f fixes it" if analysis.broken.fixes else ""
             yield TextLine((f"✗ {analysis.broken.error}{fix}",), kind="error", wraps=True)
         elif differences:
-            yield TextLine(("✓ every layer fits", *differences, f"against {session.opened.name}", "\\ hides the marks"))
+            against = f"{' and '.join(differences)} against {session.opened.name}"
+            yield TextLine(("✓ every layer fits", against, "\\ hides the marks"))
         else:
             yield TextLine(("✓ every layer fits",), kind="faint")
 
@@ -510,6 +514,6 @@ class ExploreScreen(FrameScreen):
         return action != "fix" or self.session.analysis.broken is not None
 
 
-def _signed(count: int) -> str:
-    """Return a difference in four digits and a letter: +308.6M."""
-    return f"{'−' if count < 0 else '+'}{short_count(abs(count))}"
+def _signed(difference: int, size: str) -> str:
+    """Return the size of a difference with its sign."""
+    return ("−" if difference < 0 else "+") + size

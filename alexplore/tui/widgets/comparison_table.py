@@ -9,6 +9,7 @@ from alexplore.network.quantities import BY_KEY
 from alexplore.tui.columns import Claim
 from alexplore.tui.comparison import LEGEND, ComparedPresets, Side
 from alexplore.tui.widgets.table import Cell, Table
+from alexplore.tui.widgets.text_lines import SEPARATOR
 
 MARK, HERE, THERE, WHAT, OUTPUT = "≠", "here", "there", "what differs", "output"
 DIFFERENCES: Mapping[str, tuple[str, int]] = {
@@ -109,7 +110,8 @@ class ComparisonTable(Table):
         if column in (HERE, THERE):
             return Cell(compared.name(pair, there=column == THERE))
         if column == WHAT:
-            return Cell(compared.what_differs(pair), "comparison--differs" if pair.kind == "changed" else "")
+            text = _folded(compared.what_differs(pair), self.widths[column])
+            return Cell(text, "comparison--differs" if pair.kind == "changed" else "")
         side = compared.shape(pair) if column == OUTPUT else compared.difference(pair, DIFFERENCES[column][0])
         return self._fitting(side, column)
 
@@ -120,3 +122,13 @@ class ComparisonTable(Table):
     def copied_text(self) -> str:
         """Return all about the pair under the cursor."""
         return "\n".join(self.compared.details(self.compared.pairs[self.cursor])) if self.line_count else ""
+
+
+def _folded(text: str, width: int) -> str:
+    """Return as many of the parts of a text as fit; the others are told of by an ellipsis."""
+    if len(text) <= width:
+        return text
+    parts = text.split(SEPARATOR)
+    while len(parts) > 1 and len(SEPARATOR.join([*parts, "…"])) > width:
+        parts.pop()
+    return SEPARATOR.join([*parts, "…"])

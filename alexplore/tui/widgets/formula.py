@@ -213,10 +213,12 @@ def _note(formula: Formula, analysis: Analysis) -> str:
     totals = {"params": analysis.totals.params, "MACs": analysis.totals.macs}
     whole = totals.get(formula.quantity, 0)
     if formula.value and whole:
-        of = "what could be computed" if analysis.totals.partial else "the network's"
+        of = "what could be computed" if analysis.totals.partial else "the network"
         return f"{_percent(formula.value / whole)} of {of}"
     if formula.quantity.startswith("receptive field"):
-        return formula.note.replace("input pixels", "pixels of the image that one output sees")
+        return formula.note.replace("input pixels", "px that one output sees")
+    if formula.quantity == "MACs" and not formula.value:
+        return "it has no weights"
     return formula.note or formula.rule
 
 

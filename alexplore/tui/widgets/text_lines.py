@@ -31,12 +31,14 @@ class TextLine:
 
 
 class TextLines(LineWidget):
-    """Shows lines of text; its height follows where one wraps."""
+    """Shows lines of text."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"text-lines--faint", "text-lines--changed", "text-lines--error"}
 
-    def __init__(self, *, id: str | None = None) -> None:
+    def __init__(self, *, fixed: bool = False, id: str | None = None) -> None:
+        """Follow the number of lines with the height, unless it is `fixed` by the stylesheet."""
         super().__init__(id=id)
+        self._fixed = fixed
         self._lines: Sequence[TextLine] = ()
         self._shown: list[tuple[str, str, str]] = []
         self._height = 0
@@ -56,7 +58,7 @@ class TextLines(LineWidget):
     def _arrange(self) -> None:
         width = max(10, (self.size.width or 80) - 2)
         self._shown = [shown for line in self._lines for shown in _arranged(line, width)]
-        if self._lines and self._height != len(self._shown):
+        if self._lines and not self._fixed and self._height != len(self._shown):
             self._height = len(self._shown)
             self.styles.height = self._height
 
