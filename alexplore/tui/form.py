@@ -21,9 +21,10 @@ NOT_SET = "not set"
 class Field:
     """One setting and the text typed for it.
 
-    `default` is its default as TOML text, "" without one. `title` is how the form calls it. `note` says something
-    about the value. A `literal` text is a string as it stands; another is read by TOML's grammar. A field that `opens`
-    has a dialog for its value. `before` is the text that the form began with.
+    `default` is its default as TOML text, "" without one, and `before` the text that the form began with. `title` is
+    how the form calls it, `note` says something about the value. A `literal` text is a string as it stands; another is
+    read by TOML's grammar. A field that `opens` has a dialog for its value. An integer that `doubles` is stepped to its
+    double or its half.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Field:
     note: str = ""
     literal: bool = False
     opens: bool = False
+    doubles: bool = False
     before: str = ""
 
     def __post_init__(self) -> None:
@@ -97,7 +99,7 @@ class Field:
             return choices[(position + step) % len(choices)]
         number = parse_text(self.text or self.default)
         if type(number) is int:
-            following: int | float = number + step
+            following: int | float = (number * 2 if step > 0 else number // 2) if self.doubles else number + step
         elif type(number) is float:
             following = float(f"{number * 2.0**step:.6g}")
         else:

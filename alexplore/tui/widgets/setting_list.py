@@ -215,7 +215,7 @@ class SettingList(CursorList):
             text = field.text or field.placeholder
             cells = min(room, max(self._value_width, cell_len(text)))
             arrows = bool(field.kind.choices) or (selected and field.stepped(1) is not None)
-            shown = _cut(text, cells)
+            shown = _cut_start(text, cells) if field.opens else _cut(text, cells)
             left, right = ("◂ ", " ▸") if arrows else ("  ", "  ")
             style = self._accent(kind if field.text else "note", base)
             segments += [
@@ -232,7 +232,8 @@ class SettingList(CursorList):
 
     def _note(self, field: Field) -> str:
         was = f"was {field.before or NOT_SET_SHORT}" if field.changed else ""
-        return " · ".join(filter(None, (was, field.note or field.doc)))
+        meaning = field.note or (field.doc if field.doc != field.title else "")
+        return " · ".join(filter(None, (was, meaning)))
 
     def _typed(self, field: Field, cells: int) -> list[Segment]:
         """Return the text that is typed with its caret, the part around it where the text is longer than `cells`."""
@@ -310,7 +311,8 @@ class SettingList(CursorList):
 
     def action_reset_all(self) -> None:
         """Give every setting the value that the form began with."""
-        if self.form is not None and self.form.reset(self.form.fields):
+        if self.form is not None:
+            self.form.reset(self.form.fields)
             self._changed("")
 
     def action_cancel(self) -> None:
@@ -339,6 +341,10 @@ class SettingList(CursorList):
         if self.form is not None and self.form.entry is not None:
             self.form.entry = None
             self._refresh_line()
+
+    def end_edit(self) -> bool:
+        """End the editing of a value; return False, and go on, where it is not allowed."""
+        return not self.editing or self._accept()
 
     def on_blur(self) -> None:
         """End editing when another pane gets the keys."""
@@ -525,6 +531,11 @@ def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[: max(0, width - 1)] + "…" if width > 0 else ""
 
 
+def _cut_start(text: str, width: int) -> str:
+    """Return the end of a path that has at most `width` characters."""
+    return text if len(text) <= width else f"…{text[len(text) - width + 1 :]}" if width > 0 else ""
+
+
 class SettingHelp(LineWidget):
     """Says what a setting means, what is wrong with it, or what is searched for, wrapped onto its lines."""
 
@@ -604,4 +615,4 @@ class SettingPane(Vertical):
         elif form.error and not form.error_field:
             self.help.show(f"✗ {form.error}", wrong=True)
         else:
-            self.help.show(field.description)
+            self.help.show(f"{field.note} · {field.description}" if field.note else field.description)
