@@ -91,8 +91,8 @@ def lay_out(
     """Return stacks of blocks side by side in `columns`, from column `left`.
 
     Heights follow the logarithm of the map's side relative to that of `side`, the input's, so that each halving takes
-    away as much; widths the cube root of the channels relative to `WIDEST`. The blocks of a stack share the height of `eighths` of a line. `before` are the rows
-    before an edit, by the names of the layers.
+    away as much; widths the cube root of the channels relative to `WIDEST`. The blocks of a stack share the height of
+    `eighths` of a line. `before` are the rows before an edit, by the names of the layers.
     """
     if not stacks or columns - left < 2 * len(stacks):
         return []
