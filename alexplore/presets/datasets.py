@@ -1,6 +1,7 @@
 """The data sets that a recipe can name: what is known about each without reading it. No torch, no files.
 
-To add one: an entry in `DATASETS`, and how it is opened in `OPENERS` of `alexplore.training.data.catalog`.
+To add one: an entry in `DATASETS`, and how it is opened in `PUBLISHED` or `OPENERS` of
+`alexplore.training.data.catalog`.
 """
 
 from __future__ import annotations

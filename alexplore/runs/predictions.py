@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from alexplore.core.picture import Picture
+from alexplore.runs.launch import command_line
 
 
 @dataclass(frozen=True)
@@ -67,17 +67,21 @@ class Predictions:
         pictures: bool = False,
         keep_errors: bool = False,
     ) -> None:
-        """Prepare to ask the network of a run's folder, or of a preset file with `weights`."""
+        """Prepare to ask the network of a run's folder, or of a preset file with `weights`.
+
+        Raises:
+            RunError: PyTorch is not installed.
+        """
         options = [
             *(["--weights", str(weights)] if weights else []),
             *(["--invert"] if invert else []),
             *(["--show"] if pictures else []),
         ]
-        module = "alexplore.training.commands.predict"
-        self._command = [sys.executable, "-P", "-m", module, *options, "--", str(source), *images]
+        self._command = command_line("predict", [*options, "--", str(source), *images])
         self._keep_errors = keep_errors
         self.returncode = 0
         self.errors = ""
+        self._ended = False
 
     def __enter__(self) -> Self:
         """Start the process."""
@@ -96,12 +100,13 @@ class Predictions:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             yield Prediction.from_dict(json.loads(line))
+        self._ended = True
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """End the process if it still runs."""
-        if kind is not None:
+        if not self._ended:
             self._process.kill()
         if self._process.stderr is not None:
             self.errors = self._process.stderr.read().strip()
