@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from alexplore.runs.listing import ListedRun
     from alexplore.runs.watch import Snapshot
     from alexplore.tui.marked_runs import Overlay
+    from alexplore.tui.preset_catalog import PresetEntry
     from alexplore.tui.run_details import RunDetails
     from alexplore.tui.state import Mode
     from alexplore.tui.watched_run import Drawing
@@ -69,6 +70,13 @@ class OpenRequested(Message):
     """Open a preset in Explore, after asking about unsaved edits."""
 
     preset: Preset
+
+
+@dataclass
+class PresetsRead(Message):
+    """Every preset, with what takes reading its whole file."""
+
+    entries: Sequence[PresetEntry]
 
 
 @dataclass

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input, OptionList
+from textual.widgets import Input
 
 from alexplore.network.graph import read_network
 from alexplore.presets.preset import Preset
@@ -25,13 +25,15 @@ from tests.support.screens import screen_text, type_into, until
 from tests.tui.conftest import OpenApp
 
 SIZES = [(80, 24), (120, 40)]
+NEEDS = {"fashion-mnist": "here", "imagefolder": "needs a folder"}  # wherever the pictures are made
 PRESETS = ("fmnist-28", "paper", "torchvision")  # that are listed, whatever else is shipped
 
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     """Fix what a picture could depend on: time, colours, presets, the machine, and which run has a worker."""
-    monkeypatch.setattr("alexplore.tui.widgets.preset_list.shipped_names", lambda: PRESETS)
+    monkeypatch.setattr("alexplore.tui.preset_catalog.shipped_names", lambda: PRESETS)
+    monkeypatch.setattr("alexplore.tui.preset_catalog.dataset_need", lambda name: NEEDS.get(name, "to fetch"))
     monkeypatch.delenv("NO_COLOR", raising=False)
     with still_clock() as clock, one_machine():
         yield clock
@@ -149,10 +151,37 @@ async def explore_branches(stage: Stage) -> None:
 
 @scene()
 async def comparison(stage: Stage) -> None:
-    await stage.press("d")
-    options = stage.app.screen.query_one(OptionList)
-    options.highlighted = options.get_option_index("torchvision")
+    await stage.press("d", "slash", *"torchv", "enter")
+    await stage.until("paper and torchvision")
+
+
+@scene()
+async def comparison_of_marked(stage: Stage) -> None:
+    await stage.press("p", "down", "space", "down", "space", "d")
+    await stage.until("1 of 2")
+
+
+@scene()
+async def explore_presets(stage: Stage) -> None:
+    await stage.press("p", "down")
+
+
+@scene()
+async def explore_kept(stage: Stage) -> None:
+    await explore_edit(stage)
     await stage.press("enter")
+    await stage.until("against paper")
+
+
+@scene()
+async def explore_type(stage: Stage) -> None:
+    await stage.press("down", "down", "down", "enter")
+    await type_into(stage.pilot, stage.app, "type", "avg_pool2d")
+
+
+@scene()
+async def explore_arithmetic(stage: Stage) -> None:
+    await stage.press("right_square_bracket", "right_square_bracket")
 
 
 @scene()
@@ -340,6 +369,7 @@ async def test_screen(
     preset, play = SCENES[name]
     async with open_app(preset, size=size) as (app, pilot):
         stage = Stage(app, pilot, tmp_path / "runs", clock)
+        await until(pilot, lambda: app.explore.presets_read, "the sizes of the presets")
         await play(stage)
         for blinking in app.screen.query(Input):
             blinking.cursor_blink = False
