@@ -29,6 +29,11 @@ def narrate(message: str) -> None:
     typer.echo(message, err=True)
 
 
+def on_a_terminal() -> bool:
+    """Return whether the app can be opened: it reads from stdin and draws to stderr."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
+
+
 def console() -> Console:
     """Return a console for stdout: as wide as the terminal; without one, lines do not break."""
     from rich.console import Console

@@ -72,8 +72,10 @@ class ExploreApp(App[None]):
         Binding("ctrl+z", "suspend_process", "suspend", show=False, tooltip="Go back to the shell; fg comes back"),
     ]
 
-    def __init__(self, preset: Preset, runs_folder: Path, attached: RunDirectory | None = None) -> None:
-        """Open a preset, and watch the run `attached` if one is given."""
+    def __init__(
+        self, preset: Preset, runs_folder: Path, attached: RunDirectory | None = None, *, welcome: bool = False
+    ) -> None:
+        """Open a preset, and watch the run `attached` if one is given; `welcome` those who have no runs yet."""
         super().__init__()
         self.state = AppState(preset, runs_folder)
         if attached is not None:
