@@ -7,11 +7,12 @@ from typing import Any
 
 from alexplore.cli.app import app
 from alexplore.cli.output import complain, print_anything
-from alexplore.core.boundary import run_guarded
+from alexplore.core.boundary import reopen_closed_streams, run_guarded
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    reopen_closed_streams()
     print_anything()
 
     def command() -> int:

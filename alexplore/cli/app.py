@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from alexplore import __version__
-from alexplore.cli.output import on_a_terminal
+from alexplore.cli.output import on_a_terminal, say
 
 COMMANDS = {
     "tui": "networks",
@@ -67,7 +67,7 @@ app = typer.Typer(
 
 def _version(value: bool) -> None:
     if value:
-        typer.echo(f"alexplore {__version__}")
+        say(f"alexplore {__version__}")
         raise typer.Exit
 
 
@@ -81,7 +81,7 @@ def _main(
     if context.invoked_subcommand is not None:
         return
     if not on_a_terminal():
-        typer.echo(context.get_help())
+        say(context.get_help())
         return
     from alexplore.cli.networks import tui
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 import time
@@ -11,13 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-import typer
-
-from alexplore.cli.output import complain, narrate
+from alexplore.cli.output import complain, console, narrate, say, say_json
+from alexplore.core.boundary import os_error_text
 from alexplore.core.errors import DONE, FAILED, INTERRUPTED, STOPPED
 from alexplore.runs import service
 from alexplore.runs.directory import RunDirectory, RunError
-from alexplore.runs.lines import LineReader
+from alexplore.runs.lines import LineReader, finite
 from alexplore.runs.log import LogLine, RunLog
 from alexplore.runs.messages import progress_text, progress_texts, result_text
 from alexplore.runs.watch import Snapshot, Watch
@@ -73,7 +71,12 @@ def follow(
     with interrupts.counted(), display:
         while True:
             snapshot = watch.poll()
-            display.update(snapshot)
+            try:
+                display.update(snapshot)
+            except OSError as error:  # stdout is closed, or its disk is full
+                if owner and snapshot.status.live:
+                    _stop_unseen(run, error)
+                raise
             if not snapshot.status.live:
                 break
             if interrupts.count and not owner:
@@ -88,6 +91,13 @@ def follow(
                 return INTERRUPTED
             time.sleep(POLL_SECONDS)
     return _report_end(snapshot)
+
+
+def _stop_unseen(run: RunDirectory, error: OSError) -> None:
+    """Stop a run that this command started and can't show any more: nobody might notice that it goes on."""
+    _ask_to_stop(run)
+    reason = os_error_text(error)
+    complain(f"{run.name} can't be shown ({reason}); it stops after a checkpoint; resume with: {run.command('resume')}")
 
 
 def _ask_to_stop(run: RunDirectory) -> None:
@@ -143,14 +153,23 @@ class PlainLines(Display):
         """Leave out the events up to the one numbered `after`."""
         self._log = RunLog(after)
         self._reason = ""
+        self._problems: set[str] = set()
 
     def update(self, snapshot: Snapshot) -> None:
-        """Print what a starting run waits for, and the new lines of the log."""
+        """Print what a starting run waits for, what can't be read, and the new lines of the log."""
         reason = snapshot.status.reason if snapshot.status.state == "starting" else None
         if reason and reason != self._reason:
             self._reason = reason
-            narrate(reason)
+            self.narrate(reason)
+        self.print_problems(snapshot)
         self.print_log(snapshot)
+
+    def print_problems(self, snapshot: Snapshot) -> None:
+        """Print which files can't be read, each once."""
+        for problem in snapshot.problems:
+            if problem not in self._problems:
+                self._problems.add(problem)
+                self.narrate(f"can't be read: {problem}")
 
     def print_log(self, snapshot: Snapshot) -> None:
         """Print the new lines of the log, but the error that ended the run: `follow` prints it last."""
@@ -161,7 +180,7 @@ class PlainLines(Display):
     def print_line(self, line: LogLine) -> None:
         """Print one line of the log."""
         if line.is_result:
-            typer.echo(line.text)
+            say(line.text)
         else:
             narrate(line.text)
 
@@ -176,18 +195,17 @@ class JsonLines(Display):
         """Print the new lines."""
         for reader in self._readers:
             for record in reader.read_all():
-                typer.echo(json.dumps(record))
+                say_json(finite(record))
 
 
 class LiveDisplay(PlainLines):
     """Shows a status line that stays in place, under the lines of the log."""
 
     def __init__(self, after: int) -> None:
-        from rich.console import Console
         from rich.live import Live
 
         super().__init__(after)
-        self._console = Console(highlight=False)
+        self._console = console()
         self._live = Live(console=self._console, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Self:
@@ -199,14 +217,15 @@ class LiveDisplay(PlainLines):
 
     def narrate(self, message: str) -> None:
         """Show a message of the command itself above the status line."""
-        self._console.print(message, markup=False)
+        self._console.print(message)
 
     def print_line(self, line: LogLine) -> None:
         """Print one line of the log above the status line."""
-        self._console.print(line.text, markup=False, style="" if line.is_result else "dim")
+        self._console.print(line.text, style="" if line.is_result else "dim")
 
     def update(self, snapshot: Snapshot) -> None:
         """Print the new lines of the log and draw the status line."""
+        self.print_problems(snapshot)
         self.print_log(snapshot)
         self._live.update(self._status_line(snapshot))
 

@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
-from alexplore.cli.output import complain, console, deliver, on_a_terminal
+from alexplore.cli.output import complain, console, deliver, on_a_terminal, say, say_json
 from alexplore.core.errors import DONE, FAILED, WRONG_USE
+from alexplore.core.settings import LARGEST
 from alexplore.network.analysis import Analysis, analyse
 from alexplore.network.graph import parse_input
 from alexplore.presets.library import find_preset, load_preset
@@ -46,16 +47,19 @@ def tui(
     from alexplore.runs.directory import find_run, runs_folder
 
     folder = runs_folder(runs_dir)
-    opened = load_preset(preset or "paper")
+    from alexplore.tui.preferences import PreferencesStore, preferences_file
+
+    preferences = PreferencesStore(preferences_file())
+    opened = load_preset(preset or preferences.values.preset)
     attached = find_run(run, folder) if run else None
     from alexplore.tui.app import ExploreApp
 
     for name in ("COLUMNS", "LINES"):  # an exported size was once that of a window; the terminal knows its own
         os.environ.pop(name, None)
-    app = ExploreApp(opened, folder, attached, welcome=preset is None and run is None)
+    app = ExploreApp(opened, folder, attached, preferences, welcome=preset is None and run is None)
     app.run()
     if app.farewell:
-        typer.echo(app.farewell)
+        say(app.farewell)
     raise typer.Exit(app.return_code or DONE)
 
 
@@ -66,7 +70,9 @@ def shapes(
         str | None,
         typer.Option("--input", metavar="CxHxW", help="Another input size, such as 3x224x224."),
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images in a batch, for activation and training memory.")] = 1,
+    batch: Annotated[
+        int, typer.Option(min=1, max=LARGEST, help="Images in a batch, for activation and training memory.")
+    ] = 1,
     optimizer: Annotated[
         str | None, typer.Option(metavar="|".join(OPTIMIZERS), help="For training memory, else the recipe's.")
     ] = None,
@@ -99,10 +105,10 @@ def shapes(
         from alexplore.export import report
 
         if as_json:
-            typer.echo(report.to_json(opened, analysis, batch))
+            say(report.to_json(opened, analysis, batch))
         else:
             text = report.to_csv(analysis, batch) if as_csv else report.to_markdown(analysis, batch)
-            typer.echo(text, nl=False)
+            say(text, end="")
     elif explain:
         _print_explanation(opened, analysis, layer, batch)
     else:
@@ -130,9 +136,15 @@ def presets(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="Tell all about one preset.")] = None,
     path: Annotated[bool, typer.Option("--path", help="Print where the preset's file is.")] = False,
     check: Annotated[Path | None, typer.Option("--check", metavar="FILE", help="Check a preset file.")] = None,
+    schema: Annotated[bool, typer.Option("--schema", help="Print a JSON Schema of preset files.")] = False,
 ) -> None:
-    """List the presets, tell about one, or check a file."""
-    if check is not None:
+    """List the presets, tell about one, check a file, or print the JSON Schema of preset files."""
+    if (name is not None or path) + (check is not None) + schema > 1:
+        complain("NAME, --check and --schema exclude each other")
+        raise typer.Exit(WRONG_USE)
+    if schema:
+        _print_schema()
+    elif check is not None:
         _check(check)
     elif name is None:
         if path:
@@ -142,7 +154,7 @@ def presets(
 
         console().print(presets_table())
     elif path:
-        typer.echo(find_preset(name))
+        say(str(find_preset(name)))
     else:
         from alexplore.render.network_tables import about
 
@@ -150,6 +162,14 @@ def presets(
         out = console()
         for renderable in about(preset, analyse(preset.network)):
             out.print(renderable)
+
+
+def _print_schema() -> None:
+    import json
+
+    from alexplore.presets.schema import preset_schema
+
+    typer.echo(json.dumps(preset_schema(), indent=1, ensure_ascii=False))
 
 
 def _check(file: Path) -> None:
@@ -178,9 +198,7 @@ def diff(
     first, second = load_preset(a), load_preset(b)
     comparison = compare(first.network, second.network)
     if as_json:
-        import json
-
-        typer.echo(json.dumps({"a": first.name, "b": second.name, **comparison.to_dict()}, ensure_ascii=False))
+        say_json({"a": first.name, "b": second.name, **comparison.to_dict()})
         return
     from alexplore.render.network_tables import diff_table, diff_totals
 

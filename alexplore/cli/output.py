@@ -1,32 +1,60 @@
-"""Where output goes: data to stdout, narration and complaints to stderr."""
+"""Where output goes: data to stdout, narration and complaints to stderr. Nothing else in `cli` prints.
+
+All of it goes through `inert`: names, reasons and messages may come from files that somebody else made.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from contextlib import suppress
 from io import TextIOWrapper
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from alexplore.core.atomic_files import write_output
+from alexplore.core.boundary import naming_stdout
 from alexplore.core.errors import WRONG_USE
+from alexplore.core.home import expand
+from alexplore.core.inert import inert
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
-    from rich.console import Console
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
 
 UNBOUNDED = 10**6  # characters of a line in a file or a pipe, where nothing says how wide it may be: all fits
 
 
 def complain(message: str) -> None:
-    """Print one message about what went wrong to stderr."""
-    typer.secho(f"error: {message}", fg="red", err=True)
+    """Print one message about what went wrong to stderr, if that can be written."""
+    with suppress(OSError):
+        typer.secho(f"error: {inert(message)}", fg="red", err=True)
 
 
 def narrate(message: str) -> None:
-    """Print what is going on to stderr."""
-    typer.echo(message, err=True)
+    """Print what is going on to stderr, if that can be written."""
+    with suppress(OSError):
+        typer.echo(inert(message), err=True)
+
+
+def say(text: str, *, end: str = "\n") -> None:
+    """Print data to stdout.
+
+    Raises:
+        OSError: stdout is closed, or its disk is full.
+    """
+    with naming_stdout():
+        typer.echo(inert(text) + end, nl=False)
+
+
+def say_json(content: Any, indent: int | None = None) -> None:
+    """Print a value as JSON, in ASCII: whatever a string holds is escaped."""
+    say(json.dumps(content, indent=indent, ensure_ascii=True))
 
 
 def on_a_terminal() -> bool:
@@ -37,20 +65,39 @@ def on_a_terminal() -> bool:
 def console() -> Console:
     """Return a console for stdout: as wide as the terminal; without one, lines do not break."""
     from rich.console import Console
+    from rich.segment import Segment
+
+    class InertConsole(Console):
+        """Makes all text inert before it is laid out or printed; the console's own control codes stay."""
+
+        def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+            for segment in super().render(renderable, options):
+                text, style, control = segment
+                yield segment if control or text.isprintable() else Segment(inert(text), style)
+
+        def print(self, *renderables: Any, **options: Any) -> None:
+            with naming_stdout():
+                super().print(*renderables, **options)
 
     size = None if sys.stdout and sys.stdout.isatty() else UNBOUNDED
-    return Console(width=size, height=size, markup=False, emoji=False, highlight=False)
+    return InertConsole(width=size, height=size, markup=False, emoji=False, highlight=False)
 
 
 def deliver(content: str, file: Path | None) -> None:
-    """Write to a file, or to stdout if there is none."""
+    """Write to a file, whole or not at all, or to stdout if there is none.
+
+    Raises:
+        typer.Exit: the file is a directory.
+        OSError: the file can't be written; the error names it.
+    """
     if file is None:
-        typer.echo(content, nl=False)
+        say(content, end="")
         return
-    if file.is_dir():
+    try:
+        write_output(expand(file), content)
+    except IsADirectoryError:
         complain(f"{file} is a directory; give the name of a file in it")
-        raise typer.Exit(WRONG_USE)
-    file.write_text(content, encoding="utf-8")
+        raise typer.Exit(WRONG_USE) from None
     narrate(f"wrote {file}")
 
 

@@ -1,8 +1,7 @@
-"""Commands about runs: list, show, watch, stop, pause, checkpoint, resume, compare, export, remove."""
+"""Commands about runs: list, show, watch, stop, pause, checkpoint, resume, compare, export, doctor, remove."""
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from pathlib import Path
@@ -11,13 +10,14 @@ from typing import Annotated, Any
 import typer
 
 from alexplore.cli.networks import RunsDir
-from alexplore.cli.output import console, deliver, narrate
+from alexplore.cli.output import console, deliver, narrate, say, say_json
 from alexplore.cli.recipe_options import recipe_changes
 from alexplore.core.errors import DONE, FAILED
+from alexplore.core.inert import inert, inert_line
 from alexplore.core.settings import toml_text
 from alexplore.runs import service
 from alexplore.runs.control import Request, wait_for_answer
-from alexplore.runs.directory import RunDirectory, RunError, find_run, list_runs, runs_folder
+from alexplore.runs.directory import RunDirectory, RunError, find_removable, find_run, list_runs, runs_folder
 from alexplore.runs.lines import finite
 from alexplore.runs.messages import SUMMARY_HEADINGS, epoch_text, progress_text, state_text, summary_cells
 from alexplore.runs.protocol import METRICS, ControlEvent
@@ -31,7 +31,8 @@ SOON_SECONDS, ANSWER_SECONDS = 3.0, 120.0
 POLL_SECONDS = 0.1
 
 app = typer.Typer(
-    help="Runs: list, show, watch, stop, pause, checkpoint, resume, compare, export, remove.", no_args_is_help=True
+    help="Runs: list, show, watch, stop, pause, checkpoint, resume, compare, export, doctor, remove.",
+    no_args_is_help=True,
 )
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's name or its beginning, `last`, or a path.")]
@@ -43,7 +44,7 @@ def list_(as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
     """List the runs, the newest first."""
     summaries = RunList().summarise(list_runs(runs_folder(runs_dir)))
     if as_json:
-        _print_json([summary_dict(summary) for summary in summaries])
+        say_json(finite([summary_dict(summary) for summary in summaries]), indent=1)
         return
     if not summaries:
         narrate("no runs yet; start one with: alexplore train --preset fmnist-28")
@@ -57,10 +58,13 @@ def list_(as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
     for summary in summaries:
         table.add(*summary_cells(summary))
     console().print(table)
+    for summary in summaries:
+        _narrate_problems(summary)
 
 
-def _print_json(content: Any) -> None:
-    typer.echo(json.dumps(finite(content), indent=1))
+def _narrate_problems(summary: Summary) -> None:
+    for problem in summary.problems:
+        narrate(f"{summary.run.name} can't be read whole: {problem}")
 
 
 def summary_dict(summary: Summary) -> dict[str, Any]:
@@ -74,6 +78,7 @@ def summary_dict(summary: Summary) -> dict[str, Any]:
         "epochs": summary.total_epochs,
         **{key: summary.latest.get(key) for key in METRICS},
         "reason": summary.status.reason,
+        "problems": list(summary.problems),
     }
 
 
@@ -84,17 +89,18 @@ def show(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) ->
     snapshot = Watch(found).poll()
     status, config = snapshot.status, snapshot.config
     if as_json:
-        _print_json({**summary_dict(snapshot), "config": config.to_dict()})
+        say_json(finite({**summary_dict(snapshot), "config": config.to_dict()}), indent=1)
         return
-    typer.echo(f"{found.name}\n{found.path}")
-    typer.echo(f"{state_text(status)} at epoch {progress_text(snapshot)}, step {status.step}")
+    say(f"{found.name}\n{found.path}")
+    say(f"{state_text(status)} at epoch {progress_text(snapshot)}, step {status.step}")
     if status.reason:
-        typer.echo(status.reason)
-    typer.echo(f"preset {config.preset}, seed {config.recipe.seed}")
+        say(status.reason)
+    say(f"preset {config.preset}, seed {config.recipe.seed}")
     changed = {**config.recipe.to_dict(defaults=False), **config.means(defaults=False)}
-    typer.echo(" · ".join(f"{key} {toml_text(value)}" for key, value in changed.items()))
+    say(" · ".join(f"{key} {toml_text(value)}" for key, value in changed.items()))
     for epoch in snapshot.epochs:
-        typer.echo(epoch_text(epoch, config.recipe.epochs))
+        say(epoch_text(epoch, config.recipe.epochs))
+    _narrate_problems(snapshot)
 
 
 @app.command("watch")
@@ -211,14 +217,15 @@ def compare(
     snapshots = [Watch(find_run(run, runs_folder(runs_dir))).poll() for run in runs]
     rows = compare_runs(snapshots)
     if as_json:
-        _print_json({"runs": [snapshot.run.name for snapshot in snapshots], **{row.name: row.values for row in rows}})
+        names = [snapshot.run.name for snapshot in snapshots]
+        say_json(finite({"runs": names, **{row.name: row.values for row in rows}}), indent=1)
         return
     from rich import box
     from rich.table import Table
 
-    table = Table("", *(snapshot.run.name for snapshot in snapshots), box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table("", *(inert_line(snapshot.run.name) for snapshot in snapshots), box=box.SIMPLE_HEAD, pad_edge=False)
     for row in rows:
-        table.add_row(row.name, *row.texts)
+        table.add_row(row.name, *map(inert, row.texts))
     console().print(table)
 
 
@@ -235,14 +242,49 @@ def export(
     deliver(metrics_csv(found), output)
 
 
+@app.command("doctor")
+def doctor(
+    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="A run; all of them if left out.")] = None,
+    repair: Annotated[bool, typer.Option("--repair", help="Make the repairs that lose nothing.")] = False,
+    as_json: AsJson = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Check run directories: lines, checksums, leftovers, permissions; say what each finding means.
+
+    Exit code 0 if nothing is left to report, else 1.
+    """
+    from alexplore.runs import checkup
+
+    folder = runs_folder(runs_dir)
+    runs = list_runs(folder) if run is None else [find_run(run, folder)]
+    left = []
+    for one in runs:
+        findings = checkup.check(one)
+        repaired = checkup.repair(one, findings) if repair else []
+        left += [finding for finding in findings if finding not in repaired]
+        if as_json:
+            continue
+        say(f"{'✗' if findings else '✓'} {inert_line(one.name)}{'' if findings else ': whole'}")
+        for finding in findings:
+            remedy = f"; --repair would {finding.remedy}" if finding.remedy else ""
+            end = f"; repaired: {finding.remedy}" if finding in repaired else remedy
+            where = finding.path.relative_to(one.path) if finding.path != one.path else "the directory"
+            say(inert_line(f"  {where}: {finding.what}: {finding.meaning}{end}"))
+    if as_json:
+        say_json([finding.to_dict() for finding in left], indent=1)
+    elif not runs:
+        narrate("no runs yet; start one with: alexplore train --preset fmnist-28")
+    raise typer.Exit(FAILED if left else DONE)
+
+
 @app.command("remove")
 def remove(
     runs: Annotated[list[str], typer.Argument(metavar="RUN…", help="Runs that are not being trained.")],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask for confirmation.")] = False,
     runs_dir: RunsDir = None,
 ) -> None:
-    """Delete runs with their checkpoints."""
-    found = [find_run(run, runs_folder(runs_dir)) for run in runs]
+    """Delete runs with their checkpoints. Each is named in whole: the beginning of a name is not enough."""
+    found = [find_removable(run, runs_folder(runs_dir)) for run in runs]
     for run in found:
         service.check_removable(run)
     if not yes:

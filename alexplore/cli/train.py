@@ -12,9 +12,10 @@ from typing import Annotated
 import typer
 
 from alexplore.cli.networks import PresetOption, RunsDir
-from alexplore.cli.output import narrate
+from alexplore.cli.output import narrate, say
 from alexplore.cli.recipe_options import recipe_changes
 from alexplore.core.errors import FAILED, WRONG_USE
+from alexplore.core.home import expand
 from alexplore.presets.library import find_preset, load_preset
 from alexplore.presets.optimizers import OPTIMIZERS
 from alexplore.presets.precisions import PRECISIONS
@@ -83,7 +84,7 @@ def start_and_follow(
     """Start a worker on a run, and follow the run to its end unless it is detached."""
     if detach:
         start()
-        typer.echo(run.name)
+        say(run.name)
         narrate(f"training in the background; watch with: {run.command('watch')}")
         return
     from alexplore.cli.follow import Interrupts, follow
@@ -120,19 +121,27 @@ def predict(
     runs_dir: RunsDir = None,
 ) -> None:
     """Print the five likeliest classes of images."""
-    _ask("predict", run, [], list(map(str, images)), weights=weights, as_json=as_json, runs_dir=runs_dir)
+    _ask(
+        "predict",
+        run,
+        [],
+        [str(expand(image)) for image in images],
+        weights=weights,
+        as_json=as_json,
+        runs_dir=runs_dir,
+    )
 
 
 def evaluate(
     run: SourceArgument,
     ten_crop: Annotated[bool, typer.Option("--ten-crop", help="Average over the paper's ten crops.")] = False,
     weights: WeightsOption = None,
-    data: Annotated[str | None, typer.Option(metavar="DIR", help="Where its data set is, if elsewhere now.")] = None,
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="Where its data set is, if elsewhere now.")] = None,
     as_json: JsonOption = False,
     runs_dir: RunsDir = None,
 ) -> None:
     """Measure accuracy on the validation images."""
-    options = [*(["--ten-crop"] if ten_crop else []), *(["--data", data] if data else [])]
+    options = [*(["--ten-crop"] if ten_crop else []), *(["--data", str(expand(data))] if data else [])]
     _ask("evaluate", run, options, [], weights=weights, as_json=as_json, runs_dir=runs_dir)
 
 
@@ -151,7 +160,7 @@ def _ask(
     source = _preset_file(run) if weights else None
     source = source or find_run(run, runs_folder(runs_dir)).path
     if weights is not None:
-        options += ["--weights", str(weights)]
+        options += ["--weights", str(expand(weights))]
     if as_json:
         options.append("--json")
     raise typer.Exit(run_command(name, [*options, "--", str(source), *images]) or 0)

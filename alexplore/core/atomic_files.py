@@ -1,35 +1,73 @@
-"""Writing files that are whole or absent, and reading JSON that may be damaged."""
+"""Writing files that are whole or absent."""
 
 from __future__ import annotations
 
-import json
+import errno
 import os
 import secrets
+import stat
 from pathlib import Path
-from typing import Any
 
 PRIVATE, SHARED = 0o600, 0o666
 """Permissions of a new file: of its owner alone, or as the umask allows."""
 
 
-def write_atomically(path: Path, content: str, mode: int = PRIVATE) -> None:
+def write_atomically(path: Path, content: str, mode: int = PRIVATE, like: os.stat_result | None = None) -> None:
     """Replace `path` by `content`: a reader sees the old file or the new one, also after a power cut.
 
+    The new file has the permissions `mode` without those that the umask denies, or the very ones of `like`.
+
     Raises:
-        OSError: the folder can't be written or the disk is full; the old file is untouched.
+        OSError: the folder can't be written or the disk is full; the old file is untouched. The error names `path`.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    kept = os.fsdecode(os.fsencode(path.name)[:LONGEST_KEPT])
+    temporary = path.with_name(f".{kept}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    fsync_folder(path.parent)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+                if like is not None:
+                    os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        fsync_folder(path.parent)
+    except OSError as error:
+        raise _named(error, path) from None
+
+
+LONGEST_KEPT = 240
+"""Bytes of a file's name that is kept in the name of its temporary file; names may have 255."""
+
+
+def write_output(path: Path, content: str) -> None:
+    """Write what a person asked for to a file of their choice: atomically, with the permissions of a file it replaces.
+
+    A link stays a link: the file that it points to is replaced. A device or a FIFO is written to as it is.
+
+    Raises:
+        OSError: it can't be written, or is a directory; an old file is untouched. The error names `path`.
+    """
+    try:
+        target = Path(os.path.realpath(path))
+        try:
+            there = target.stat()
+        except FileNotFoundError:
+            write_atomically(target, content, SHARED)
+            return
+        if stat.S_ISDIR(there.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if stat.S_ISREG(there.st_mode):
+            write_atomically(target, content, like=there)
+        else:
+            with target.open("w", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(content)
+    except OSError as error:
+        raise _named(error, path) from None
 
 
 def fsync_folder(folder: Path) -> None:
@@ -41,10 +79,6 @@ def fsync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """Return the JSON object in a file, or None where there is no file or no whole object in it."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
+def _named(error: OSError, path: Path) -> OSError:
+    """Return the same error about another path: the one that the caller knows."""
+    return type(error)(error.errno, error.strerror, str(path))

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from math import isfinite
+
+LONGEST = 1e10
+"""Seconds, some three centuries."""
+
 
 def count_text(count: int) -> str:
     """Return a count with thousands' commas: 34,944; a dash for zero."""
@@ -18,16 +24,42 @@ def short_count(count: float) -> str:
 
 def bytes_text(count: int) -> str:
     """Return bytes in units of 1024: 233 MiB."""
-    size = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if size < 1024 or unit == "TiB":
-            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
+    size = float(min(count, 10**300))
+    for unit in UNITS:
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == UNITS[0] or size >= 100 else f"{size:.1f} {unit}"
         size /= 1024
-    raise AssertionError
+    return f"{1024 * size:.3g} {UNITS[-1]}"
+
+
+UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+
+
+def number_text(value: float, number_format: str) -> str:
+    """Return a number in a format; one that is too large for a table in three digits and an exponent."""
+    return f"{value:.3g}" if isfinite(value) and abs(value) >= LARGEST_SHOWN else f"{value:{number_format}}"
+
+
+LARGEST_SHOWN = 1e15
+
+
+def shortened(text: str, most: int = 4096) -> str:
+    """Return a text cut after so many characters: one in a damaged file may have millions."""
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
+def clock_text(seconds: float) -> str:
+    """Return the local time of day at `seconds` since 1970 as 14:02:31; blanks for a time that no clock shows."""
+    try:
+        return time.strftime("%H:%M:%S", time.localtime(seconds))
+    except (ValueError, OverflowError, OSError):  # not finite, or beyond the years that the system knows
+        return " " * 8
 
 
 def duration_text(seconds: float) -> str:
-    """Return a duration as 1:02:03, 4:05 or 12.3 s."""
+    """Return a duration as 1:02:03, 4:05 or 12.3 s; a dash for one that is not finite or longer than any training."""
+    if not seconds < LONGEST:
+        return "–"
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -18,6 +18,10 @@ from alexplore.core.errors import WrongUseError
 T = TypeVar("T")
 
 
+JSONSchema = Mapping[str, Any]
+"""A JSON Schema of draft 7, the newest that most editors of TOML files know."""
+
+
 class SettingError(WrongUseError, ValueError):
     """A setting that can't be used; the message says which, what was found and what is allowed."""
 
@@ -25,13 +29,18 @@ class SettingError(WrongUseError, ValueError):
 class Kind(NamedTuple, Generic[T]):
     """A kind of value: what is allowed, in words, and how it is read.
 
-    `parse` raises `ValueError` without a message where the value is not of this kind.
+    `parse` raises `ValueError` without a message where the value is not of this kind. `schema` says what is allowed as
+    a JSON Schema, for editors of preset files.
     """
 
     allowed: str
     parse: Callable[[Any], T]
+    schema: JSONSchema
     choices: tuple[str, ...] = ()
 
+
+LARGEST_NUMBER = 1e30
+"""Half of the exponents that fp32 has: the largest setting times a number of a network stays finite."""
 
 LARGEST = 2**31 - 1  # what PyTorch takes for a size, and small enough for every sum of them to be printed
 
@@ -46,22 +55,31 @@ def integer(minimum: int, maximum: int | None = None) -> Kind[int]:
             raise ValueError
         return value
 
-    return Kind(f"an integer {_range(minimum, maximum)}", parse)
+    schema = {"type": "integer", "minimum": minimum, "maximum": LARGEST if maximum is None else maximum}
+    return Kind(f"an integer {_range(minimum, maximum)}", parse, schema)
 
 
 def number(minimum: float, maximum: float | None = None, *, above: bool = False, below: bool = False) -> Kind[float]:
-    """Return the kind of finite numbers between the bounds; `above` and `below` exclude the bound itself."""
+    """Return the kind of finite numbers between the bounds; `above` and `below` exclude the bound itself.
+
+    Without a maximum it is `LARGEST_NUMBER`, which goes without saying in messages about smaller ones.
+    """
 
     def parse(value: Any) -> float:
         if type(value) not in (int, float) or not math.isfinite(value):
             raise ValueError
         if value < minimum or (above and value == minimum):
             raise ValueError
+        if maximum is None and value > LARGEST_NUMBER:
+            raise SettingError(f"found {found_text(value)}, allowed: at most {LARGEST_NUMBER:g}")
         if maximum is not None and (value > maximum or (below and value == maximum)):
             raise ValueError
         return float(value)
 
-    return Kind(f"a number {_range(minimum, maximum, '>' if above else '≥', '<' if below else '≤')}", parse)
+    schema = {"type": "number", "exclusiveMinimum" if above else "minimum": minimum}
+    if maximum is not None:
+        schema["exclusiveMaximum" if below else "maximum"] = maximum
+    return Kind(f"a number {_range(minimum, maximum, '>' if above else '≥', '<' if below else '≤')}", parse, schema)
 
 
 def numbers() -> Kind[int | float | tuple[int | float, ...]]:
@@ -72,7 +90,8 @@ def numbers() -> Kind[int | float | tuple[int | float, ...]]:
             return tuple(_amount(item) for item in value)
         return _amount(value)
 
-    return Kind("a number ≥ 0, or a list of them", parse)
+    amount = {"type": "number", "minimum": 0}
+    return Kind("a number ≥ 0, or a list of them", parse, {"anyOf": [amount, list_schema(amount)]})
 
 
 def flag() -> Kind[bool]:
@@ -83,7 +102,7 @@ def flag() -> Kind[bool]:
             raise ValueError
         return value
 
-    return Kind("true or false", parse, ("true", "false"))
+    return Kind("true or false", parse, {"type": "boolean"}, ("true", "false"))
 
 
 def text() -> Kind[str]:
@@ -94,7 +113,18 @@ def text() -> Kind[str]:
             raise ValueError
         return value
 
-    return Kind("a string", parse)
+    return Kind("a string", parse, {"type": "string", "minLength": 1})
+
+
+def texts() -> Kind[tuple[str, ...]]:
+    """Return the kind of lists of strings."""
+
+    def parse(value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+            raise ValueError
+        return tuple(value)
+
+    return Kind("a list of strings", parse, list_schema({"type": "string"}))
 
 
 def choice(*names: str) -> Kind[str]:
@@ -105,7 +135,7 @@ def choice(*names: str) -> Kind[str]:
             raise ValueError
         return value
 
-    return Kind(f"one of {', '.join(names)}", parse, names)
+    return Kind(f"one of {', '.join(names)}", parse, {"enum": list(names)}, names)
 
 
 def size(minimum: int) -> Kind[int | tuple[int, int]]:
@@ -117,7 +147,8 @@ def size(minimum: int) -> Kind[int | tuple[int, int]]:
             return height if height == width else (height, width)
         return _at_least(value, minimum)
 
-    return Kind(f"an integer ≥ {minimum} or [height, width]", parse)
+    one = integer(minimum).schema
+    return Kind(f"an integer ≥ {minimum} or [height, width]", parse, {"anyOf": [one, list_schema(one, 2, 2)]})
 
 
 Padding = int | tuple[int, int] | tuple[int, int, int, int] | str
@@ -139,7 +170,9 @@ def padding() -> Kind[Padding]:
             return left, right, top, bottom
         return _at_least(value, 0)
 
-    return Kind('an integer ≥ 0, [height, width], [left, right, top, bottom], "valid" or "same"', parse)
+    words, one = choice("valid", "same").schema, integer(0).schema
+    schema = {"anyOf": [words, one, list_schema(one, 2, 2), list_schema(one, 4, 4)]}
+    return Kind('an integer ≥ 0, [height, width], [left, right, top, bottom], "valid" or "same"', parse, schema)
 
 
 def layer_names(minimum: int = 1, maximum: int | None = None) -> Kind[tuple[str, ...]]:
@@ -153,7 +186,8 @@ def layer_names(minimum: int = 1, maximum: int | None = None) -> Kind[tuple[str,
         return tuple(value)
 
     count = f"{minimum} or more" if maximum is None else str(minimum)
-    return Kind(f"a list of {count} layer name{'s' if maximum != 1 else ''}", parse)
+    schema = list_schema({"type": "string"}, minimum, maximum)
+    return Kind(f"a list of {count} layer name{'s' if maximum != 1 else ''}", parse, schema)
 
 
 def table(cls: type[T]) -> Kind[T]:
@@ -167,12 +201,12 @@ def table(cls: type[T]) -> Kind[T]:
             raise ValueError  # noqa: TRY004 (the one error of a kind)
         return cls(**read_settings(cls, value))
 
-    return Kind(f"a table with {keys}", parse)
+    return Kind(f"a table with {keys}", parse, settings_schema(cls))
 
 
 def optional(kind: Kind[T]) -> Kind[T | None]:
     """Return the kind of settings that may be left out."""
-    return Kind(kind.allowed, lambda value: None if value is None else kind.parse(value), kind.choices)
+    return Kind(kind.allowed, lambda value: None if value is None else kind.parse(value), kind.schema, kind.choices)
 
 
 def setting(kind: Kind[T], default: Any = MISSING, doc: str = "", brief: str | None = None) -> Any:
@@ -226,6 +260,30 @@ def settings_of(instance: object, *, defaults: bool = True) -> dict[str, Any]:
         if value is not None and (defaults or value != field.default):
             values[name] = _plain(value)
     return values
+
+
+def settings_schema(cls: type) -> dict[str, Any]:
+    """Return the JSON Schema of a table with the settings of `cls`: what `read_settings` takes."""
+    fields = setting_fields(cls)
+    return {
+        "type": "object",
+        "properties": {name: _setting_schema(field) for name, field in fields.items()},
+        "required": [name for name, field in fields.items() if field.default is MISSING],
+        "additionalProperties": False,
+    }
+
+
+def _setting_schema(field: dataclasses.Field[Any]) -> dict[str, Any]:
+    kind, doc = field.metadata["kind"], field.metadata["doc"]
+    description = {"description": f"{doc}; {kind.allowed}" if doc else kind.allowed}
+    default = {} if field.default in (None, MISSING) else {"default": _plain(field.default)}
+    return {**description, **kind.schema, **default}
+
+
+def list_schema(item: JSONSchema, minimum: int = 0, maximum: int | None = None) -> JSONSchema:
+    """Return the JSON Schema of lists of `minimum` to `maximum` items."""
+    most = {} if maximum is None else {"maxItems": maximum}
+    return {"type": "array", "items": item, "minItems": minimum, **most}
 
 
 def parse_text(text: str) -> Any:

@@ -24,4 +24,4 @@ def export(preset: Preset, analysis: Analysis) -> str:
         "published": checked,
         "analysis": {"batch": shapes["batch"], "layers": shapes["layers"], "totals": shapes["totals"]},
     }
-    return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(values, indent=1) + "\n"

@@ -21,6 +21,7 @@ from alexplore.export.python_code import (
 )
 from alexplore.network.analysis import Analysis
 from alexplore.network.calls import Call
+from alexplore.network.graph import Network
 from alexplore.network.layers.base import Unsupported
 from alexplore.network.row import Row
 from alexplore.presets.preset import Preset
@@ -36,14 +37,14 @@ def export(preset: Preset, analysis: Analysis) -> str:
     """
     network, rows = preset.network, analysis.rows
     try:
-        calls = [row.layer.keras_calls(row.inputs, network.free_name(f"{row.layer.name}_pad")) for row in rows]
+        calls = [_calls(network, row) for row in rows]
     except Unsupported as error:
         raise ExportError(f"{preset.name} can't be exported to Keras: {error}") from None
     helpers = helpers_text(made for of_row in calls for made in of_row)
     channels, height, width = network.input
     own = any(row.layer.neurons and row.layer.initial_weights is None for row in rows)
     name = "_".join(re.findall(r"[a-z0-9]+", preset.name.lower())) or "network"
-    body = _sequential(preset, calls, name) if network.is_chain else _functional(preset, rows, calls, name)
+    body = _sequential(preset, calls, name) if network.is_chain else _functional(preset, rows, calls, name, helpers)
     return (
         heading(preset, rows, "keras")
         + f"\nimport keras\nfrom keras import layers{', ops' if helpers else ''}\n\n"
@@ -52,6 +53,37 @@ def export(preset: Preset, analysis: Analysis) -> str:
         + f'    """Reads (N, {height}, {width}, {channels}) images{OWN_INITIAL_WEIGHTS if own else "."}"""\n'
         + body
         + f'if __name__ == "__main__":\n    build_{name}().summary()\n'
+    )
+
+
+def _calls(network: Network, row: Row) -> list[Call]:
+    """Return Keras's layers for a layer; before one that flattens a map, where PyTorch's order counts, one that gives
+    it.
+    """
+    calls = row.layer.keras_calls(row.inputs, network.free_name(f"{row.layer.name}_pad"))
+    if _flattens(row) and not _in_any_order(network, row.index - 1):
+        name = network.free_name(f"{row.layer.name}_channels_first")
+        calls = [Call("layers.Permute", ((3, 1, 2),), {"name": name}), *calls]
+    return calls
+
+
+def _flattens(row: Row) -> bool:
+    """Return whether a layer makes a map a vector in which the channels' place matters."""
+    assert row.output is not None
+    (channels, *size), *_ = row.inputs
+    return bool(size) and len(row.output) == 1 and channels > 1 and size != [1, 1]
+
+
+def _in_any_order(network: Network, position: int) -> bool:
+    """Return whether the features of a vector can stand in Keras's order, height before width before channels.
+
+    They can where all that reads them are linear layers, whose weights are in the order of what they read, and layers
+    that treat each feature by itself.
+    """
+    readers = [network.layers[reader] for reader in network.readers[position]]
+    return bool(readers) and all(
+        layer.neurons or (layer.features_in_any_order and _in_any_order(network, reader))
+        for layer, reader in zip(readers, network.readers[position], strict=True)
     )
 
 
@@ -69,10 +101,10 @@ def _sequential(preset: Preset, calls: list[list[Call]], name: str) -> str:
     )
 
 
-def _functional(preset: Preset, rows: tuple[Row, ...], calls: list[list[Call]], name: str) -> str:
+def _functional(preset: Preset, rows: tuple[Row, ...], calls: list[list[Call]], name: str, helpers: str) -> str:
     """Return the body of a function that returns a `keras.Model`."""
     images = preset.network.free_name("images")
-    names = variables(preset.network, images)
+    names = variables(preset.network, images, helpers)
     text = f"    {images} = {_input(preset)}\n"
     for row, of_row in zip(rows, calls, strict=True):
         read = [names[source] for source in row.sources]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from alexplore.core.inert import inert
 from alexplore.network.analysis import Analysis
 from alexplore.network.graph import IMAGE
 from alexplore.network.row import Row
@@ -49,4 +50,4 @@ def _label(row: Row, towers: int) -> str:
 
 def _text(text: str) -> str:
     """Return a text as it is written inside a quoted label."""
-    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace("\n", " ")
+    return inert(text).replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace("\n", " ")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import builtins
 import math
 import re
 import textwrap
 from collections.abc import Iterable
-from keyword import iskeyword
 from typing import Any
 
 from alexplore.network.calls import Call, Code
@@ -15,15 +15,18 @@ from alexplore.network.row import Row
 from alexplore.network.shapes import shape_text
 from alexplore.presets.preset import Preset
 
-TAKEN = {"GroupedNorm", "NormWithinMap", "PaddedAvgPool2d", "OrderedDict", "Tensor", "F", "None", "True", "False"}
+IMPORTED = {"self", "torch", "nn", "F", "Tensor", "OrderedDict", "keras", "layers", "ops"}
+"""What exported modules import, and what a method is called with."""
+
 WIDTH = 88  # ruff's and black's default
 
 
-def class_name(preset: Preset) -> str:
-    """Return the name of a preset's class: `PaperRelease` for paper-release."""
+def class_name(preset: Preset, helpers: str = "") -> str:
+    """Return the name of a preset's class: `PaperRelease` for paper-release; none that the module uses already."""
     words = re.findall(r"[A-Za-z0-9]+", preset.name)
     name = "".join(word[0].upper() + word[1:] for word in words) or "Network"
-    return name if name[0].isalpha() and name not in TAKEN else f"Net{name}"
+    free = name not in IMPORTED | defined_classes(helpers) and not hasattr(builtins, name)
+    return name if name[0].isalpha() and free else f"Net{name}"
 
 
 def heading(preset: Preset, rows: tuple[Row, ...], to: str) -> str:
@@ -113,17 +116,23 @@ def helpers_text(calls: Iterable[Call]) -> str:
     return "".join(dict.fromkeys(made.helper for made in calls if made.helper))
 
 
-RESERVED = {"self", "torch", "nn", "F", "keras", "layers", "ops", "Tensor", "OrderedDict", "x"}
-
-
-def variables(network: Network, images: str) -> dict[int, str]:
+def variables(network: Network, images: str, helpers: str) -> dict[int, str]:
     """Return the variable that holds each layer's output in a function that calls layers one after another.
 
-    It is `x` where only the next layer reads it, else the layer's name. `IMAGE` is called `images`.
+    It is `x` where only the next layer reads it, else the layer's name, with a number where the function uses that name
+    for something else: a class of `helpers`, a module, a function of Python. `IMAGE` is called `images`.
     """
-    found = {IMAGE: images}
+    found, used = {IMAGE: images}, {images, "x", *IMPORTED, *defined_classes(helpers)}
     for position, layer in enumerate(network.layers):
-        next_alone = network.readers[position] in ((), (position + 1,))
-        taken = layer.name in RESERVED or iskeyword(layer.name) or layer.name == images
-        found[position] = "x" if next_alone else f"{layer.name}_" if taken else layer.name
+        if network.readers[position] in ((), (position + 1,)):
+            found[position] = "x"
+        elif layer.name in used or hasattr(builtins, layer.name):
+            found[position] = network.free_name(layer.name)
+        else:
+            found[position] = layer.name
     return found
+
+
+def defined_classes(helpers: str) -> set[str]:
+    """Return the names of the classes whose source is `helpers`."""
+    return set(re.findall(r"^class (\w+)", helpers, re.MULTILINE))

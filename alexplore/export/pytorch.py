@@ -28,13 +28,17 @@ def export(preset: Preset, analysis: Analysis) -> str:
     modules = [_modules(network, row) for row in rows]
     calls = [made for of_row in modules for _, made in of_row]
     helpers = helpers_text(calls)
-    write = _sequential if network.is_chain else _module
+    name = class_name(preset, helpers)
+    if network.is_chain:
+        definition = _sequential(preset, name, rows, modules)
+    else:
+        definition = _module(preset, name, rows, modules, helpers)
     return (
         heading(preset, rows, "pytorch")
         + _imports(helpers, network)
         + helpers
-        + write(preset, rows, modules)
-        + _demonstration(preset)
+        + definition
+        + _demonstration(preset, name)
     )
 
 
@@ -55,33 +59,33 @@ def _modules(network: Network, row: Row) -> Modules:
     return [*pad, (layer.name, made)]
 
 
-def _sequential(preset: Preset, rows: tuple[Row, ...], modules: list[Modules]) -> str:
+def _sequential(preset: Preset, name: str, rows: tuple[Row, ...], modules: list[Modules]) -> str:
     """Return a class that is an `nn.Sequential` of named layers."""
     entries = ["".join(_entry(made, 12, f'"{name}": ', ",") for name, made in one) for one in modules]
     flat = next((i for i, row in enumerate(rows) if isinstance(row.layer, Flatten)), None)
     parts = {"layers": entries} if not flat else {"features": entries[:flat], "classifier": entries[flat:]}
-    text = _class_head(preset, "nn.Sequential")
-    for name, part in parts.items():
-        text += f"        {name} = {{\n{''.join(part)}        }}\n"
+    text = _class_head(preset, name, "nn.Sequential")
+    for part_name, part in parts.items():
+        text += f"        {part_name} = {{\n{''.join(part)}        }}\n"
     text += f"        super().__init__(OrderedDict({' | '.join(parts)}))\n"
     return text + _class_tail(rows)
 
 
-def _module(preset: Preset, rows: tuple[Row, ...], modules: list[Modules]) -> str:
+def _module(preset: Preset, name: str, rows: tuple[Row, ...], modules: list[Modules], helpers: str) -> str:
     """Return a class with a `forward`."""
-    text = _class_head(preset, "nn.Module") + "        super().__init__()\n"
-    text += "".join(_entry(made, 8, f"self.{name} = ") for one in modules for name, made in one)
+    text = _class_head(preset, name, "nn.Module") + "        super().__init__()\n"
+    text += "".join(_entry(made, 8, f"self.{module} = ") for one in modules for module, made in one)
     text += _class_tail(rows)
     text += "\n    def forward(self, images: Tensor) -> Tensor:\n"
-    names = variables(preset.network, "images")
+    names = variables(preset.network, "images", helpers)
     for row, of_row in zip(rows, modules, strict=True):
         read, output = [names[source] for source in row.sources], names[row.index - 1]
         expression = row.layer.torch_expression(read)
         if expression is not None:
             text += assignment(output, expression, 8)
         value = read[0]
-        for name, _ in of_row:
-            text += call(f"self.{name}", [value], 8, f"{output} = ")
+        for module, _ in of_row:
+            text += call(f"self.{module}", [value], 8, f"{output} = ")
             value = output
     return text + f"        return {names[len(rows) - 1]}\n"
 
@@ -92,8 +96,8 @@ def _entry(made: Call, indent: int, before: str, after: str = "") -> str:
     return comment + call(made.name, call_arguments(made), indent, before, after)
 
 
-def _class_head(preset: Preset, base: str) -> str:
-    text = f"\nclass {class_name(preset)}({base}):\n"
+def _class_head(preset: Preset, name: str, base: str) -> str:
+    text = f"\nclass {name}({base}):\n"
     text += f'    """Reads (N, {", ".join(map(str, preset.network.input))}) images."""\n\n'
     return text + "    def __init__(self):\n"
 
@@ -116,12 +120,12 @@ def _class_tail(rows: tuple[Row, ...]) -> str:
     return text
 
 
-def _demonstration(preset: Preset) -> str:
+def _demonstration(preset: Preset, name: str) -> str:
     size = ", ".join(map(str, preset.network.input))
     return f"""
 
 if __name__ == "__main__":
-    model = {class_name(preset)}().eval()
+    model = {name}().eval()
     print(model)
     print(f"{{sum(p.numel() for p in model.parameters()):,}} parameters")
     print(tuple(model(torch.zeros(1, {size})).shape))

@@ -41,9 +41,9 @@ def to_json(preset: Preset, analysis: Analysis, batch: int = 1) -> str:
     import json
 
     content = shapes_dict(preset, analysis, batch)
-    layers = ",\n".join("  " + json.dumps(layer, ensure_ascii=False) for layer in content.pop("layers"))
+    layers = ",\n".join("  " + json.dumps(layer) for layer in content.pop("layers"))
     totals = json.dumps(content.pop("totals"))
-    head = json.dumps(content, ensure_ascii=False)[:-1]
+    head = json.dumps(content)[:-1]
     return f'{head},\n "layers": [\n{layers}\n ],\n "totals": {totals}}}'
 
 

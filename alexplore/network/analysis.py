@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+from alexplore.network.effort import Effort
 from alexplore.network.graph import Network
 from alexplore.network.layers.base import FP32_BYTES, Layer
 from alexplore.network.layers.flatten import Flatten
@@ -132,19 +133,21 @@ def analyse(network: Network, before: Analysis | None = None) -> Analysis:
 
 def _rows(network: Network, before: Analysis | None) -> Iterator[Row]:
     known = before.rows if before and before.network.towers == network.towers else ()
+    sources = network.sources
     signals, signals_before = [Signal(network.input)], [Signal(before.network.input) if before else Signal(None)]
+    effort = Effort()
     for position, layer in enumerate(network.layers):
-        read = tuple(signals[source + 1] for source in network.sources[position])
+        read = tuple([signals[source + 1] for source in sources[position]])
         row_before = known[position] if position < len(known) else None
         row = None
         if row_before:
-            read_before = tuple(signals_before[source + 1] for source in row_before.sources)
+            read_before = tuple([signals_before[source + 1] for source in row_before.sources])
             signals_before.append(_signal(row_before, read_before))
-            same = row_before.layer is layer and row_before.sources == network.sources[position]
+            same = row_before.layer is layer and row_before.sources == sources[position]
             if same and row_before.output and read == read_before:
                 row = row_before
         if row is None:
-            row = _row(network, position, read)
+            row = _row(network, position, signals, read, effort)
             signals.append(_signal(row, read))
         else:
             signals.append(signals_before[-1])
@@ -153,25 +156,25 @@ def _rows(network: Network, before: Analysis | None) -> Iterator[Row]:
 
 def _signal(row: Row, read: tuple[Signal, ...]) -> Signal:
     """Return what a row's layer hands on, where it reads `read`."""
-    layer, split = row.layer, any(signal.split for signal in read)
-    if row.output is None:
+    layer, output, height, width = row.layer, row.output, row.height, row.width
+    if output is None:
         return Signal(None)
-    if layer.neurons or (layer.reads_whole_vector and len(row.output) == 1):
-        return Signal(row.output, row.height, row.width, row.height, row.width, None, split or layer.neurons)
+    split = layer.neurons or True in [signal.split for signal in read]
+    if len(output) == 3 or layer.reads_whole_vector:
+        return Signal(output, height, width, height, width, None, split)
     if isinstance(layer, Flatten) and len(row.inputs[0]) == 3:
-        _, height, width = row.inputs[0]
-        windows = Window(height, 1), Window(width, 1)
-        seen = row.height.through(windows[0]), row.width.through(windows[1])
-        return Signal(row.output, row.height, row.width, *seen, windows, split)
-    if len(row.output) == 3:
-        return Signal(row.output, row.height, row.width, row.height, row.width, None, split)
+        _, rows, columns = row.inputs[0]
+        windows = Window(rows, 1), Window(columns, 1)
+        return Signal(output, height, width, height.through(windows[0]), width.through(windows[1]), windows, split)
+    if len(read) == 1:
+        return Signal(output, height, width, read[0].whole_height, read[0].whole_width, read[0].flattened, split)
     whole = union([signal.whole_height for signal in read]), union([signal.whole_width for signal in read])
     flattened = {signal.flattened for signal in read}
-    return Signal(row.output, row.height, row.width, *whole, flattened.pop() if len(flattened) == 1 else None, split)
+    return Signal(output, height, width, *whole, flattened.pop() if len(flattened) == 1 else None, split)
 
 
-def _row(network: Network, position: int, read: tuple[Signal, ...]) -> Row:
-    """Return the numbers of one layer, where it reads `read`."""
+def _row(network: Network, position: int, signals: list[Signal], read: tuple[Signal, ...], effort: Effort) -> Row:
+    """Return the numbers of one layer, where it reads `read` of the `signals` before it."""
     layer, sources = network.layers[position], network.sources[position]
     inputs = _shapes(read)
     if inputs is None:
@@ -179,7 +182,7 @@ def _row(network: Network, position: int, read: tuple[Signal, ...]) -> Row:
     try:
         output = layer.output_shape(inputs)
     except ShapeError as error:
-        return _broken_row(network, position, inputs, error)
+        return _broken_row(network, position, [signal.shape for signal in signals], inputs, error, effort)
     height, width, windows = _receptive_field(layer, inputs, read)
     parameters = layer.parameters(inputs)
     positions = elements(output[1:]) if layer.neurons else 0  # how often each kernel is applied
@@ -203,14 +206,19 @@ def _row(network: Network, position: int, read: tuple[Signal, ...]) -> Row:
 
 
 def _shapes(read: tuple[Signal, ...]) -> Shapes | None:
+    if len(read) == 1:
+        shape = read[0].shape
+        return None if shape is None else (shape,)
     shapes = tuple(signal.shape for signal in read if signal.shape is not None)
     return shapes if len(shapes) == len(read) else None
 
 
-def _broken_row(network: Network, position: int, inputs: Shapes, error: ShapeError) -> Row:
+def _broken_row(
+    network: Network, position: int, shapes: list[Shape | None], inputs: Shapes, error: ShapeError, effort: Effort
+) -> Row:
     from alexplore.network.fixes import find_fixes, fixes_text  # needed only for a broken network
 
-    fixes = find_fixes(network, position, inputs)
+    fixes = find_fixes(network, position, shapes, effort)
     reason = f"{error}: {fixes_text(fixes)}" if fixes else str(error)
     return Row(position + 1, network.layers[position], network.sources[position], inputs, error=reason, fixes=fixes)
 

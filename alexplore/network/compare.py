@@ -6,7 +6,8 @@ longest-common-subsequence recurrence, with a score for how similar two layers a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import takewhile
@@ -15,10 +16,8 @@ from typing import Any
 from alexplore.network.analysis import Analysis, analyse
 from alexplore.network.graph import Network
 from alexplore.network.layers.base import Layer
-from alexplore.network.quantities import OF_LAYERS, TOTALS, Value, layer_value, total
+from alexplore.network.quantities import COMPARED, TOTALS, Value, layer_value, total
 from alexplore.network.row import Row
-
-COMPARED = tuple(quantity for quantity in OF_LAYERS if quantity.compared)
 
 
 @dataclass(frozen=True)
@@ -134,13 +133,71 @@ def _alike(pair: tuple[Row, Row]) -> bool:
 
 
 def _align_by_score(a: tuple[Row, ...], b: tuple[Row, ...]) -> Iterator[Pair]:
+    for part_a, part_b in parts(a, b):
+        yield from _align_part(part_a, part_b)
+
+
+MOST_CELLS = 120_000
+"""Pairs of layers that are scored to align one part: two networks of 340 layers each are one part."""
+
+Part = tuple[tuple[Row, ...], tuple[Row, ...]]
+
+
+def parts(a: tuple[Row, ...], b: tuple[Row, ...]) -> Iterator[Part]:
+    """Yield the rows in parts that are aligned one by one, each with at most `MOST_CELLS` pairs of layers.
+
+    Aligning two whole networks of n layers takes n² steps; in parts it takes at most n·√`MOST_CELLS`. Networks are
+    divided at a layer of the same name and kind in both, nearest to their middle, else in their middle.
+    """
+    if len(a) * len(b) <= MOST_CELLS:
+        yield a, b
+        return
+    i, j = _division(a, b)
+    yield from parts(a[:i], b[:j])
+    yield from parts(a[i:], b[j:])
+
+
+def _division(a: tuple[Row, ...], b: tuple[Row, ...]) -> tuple[int, int]:
+    """Return where both networks are divided, inside or at the ends of them; never both at the same end."""
+    middle, places = len(a) // 2, {row.layer.name: j for j, row in enumerate(b)}
+    found = [(i, places[row.layer.name]) for i, row in enumerate(a) if row.layer.name in places]
+    common = [(i, j) for i, j in increasing(found) if i > 0 and j > 0 and _similarity(a[i].layer, b[j].layer)]
+    near = min(common, key=lambda pair: abs(pair[0] - middle), default=None)
+    if near is None or not len(a) / 8 < near[0] < len(a) * 7 / 8:  # far from the middle it divides little
+        return max(1, middle), max(1, len(b) // 2)
+    return near
+
+
+def increasing(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the longest subsequence of pairs with rising first numbers whose second numbers rise too.
+
+    Source: patience sorting, Aldous & Diaconis 1999.
+    """
+    tops: list[int] = []  # the smallest second number with which a subsequence of each length ends
+    ends: list[int] = []  # the positions of these pairs
+    before: list[int] = []  # of each pair the position of the one before it in its subsequence, -1 for none
+    for position, (_, j) in enumerate(pairs):
+        length = bisect_left(tops, j)
+        before.append(ends[length - 1] if length else -1)
+        tops[length : length + 1] = [j]
+        ends[length : length + 1] = [position]
+    chosen = []
+    position = ends[-1] if ends else -1
+    while position >= 0:
+        chosen.append(pairs[position])
+        position = before[position]
+    return chosen[::-1]
+
+
+def _align_part(a: tuple[Row, ...], b: tuple[Row, ...]) -> Iterator[Pair]:
     """Yield the pairs with the highest sum of scores; `best[i][j]` is that sum for a from i and b from j."""
-    similarity = [[_similarity(left.layer, right.layer) for right in b] for left in a]
+    similarity = _similarities([row.layer for row in a], [row.layer for row in b])
     best = [[0] * (len(b) + 1) for _ in range(len(a) + 1)]
     for i in reversed(range(len(a))):
+        scores, row, below = similarity[i], best[i], best[i + 1]
         for j in reversed(range(len(b))):
-            together = best[i + 1][j + 1] + similarity[i][j] if similarity[i][j] else 0
-            best[i][j] = max(together, best[i + 1][j], best[i][j + 1])
+            together = below[j + 1] + scores[j] if scores[j] else 0
+            row[j] = max(together, below[j], row[j + 1])
     i = j = 0
     while i < len(a) and j < len(b):
         if similarity[i][j] and best[i][j] == best[i + 1][j + 1] + similarity[i][j]:
@@ -156,7 +213,29 @@ def _align_by_score(a: tuple[Row, ...], b: tuple[Row, ...]) -> Iterator[Pair]:
     yield from (Pair(None, row) for row in b[j:])
 
 
-def _similarity(a: Layer, b: Layer) -> int:
+def _similarities(a: Sequence[Layer], b: Sequence[Layer]) -> list[list[int]]:
+    """Return the similarity of every layer of `a` with every one of `b`.
+
+    It is looked up by kind, of which a network has few; only equal names are looked for among all.
+    """
+    kinds: dict[tuple[str, str, bool], Layer] = {}
+    kind_of = [[(layer.role or layer.type, layer.type, layer.neurons) for layer in layers] for layers in (a, b)]
+    for layers, keys in zip((a, b), kind_of, strict=True):
+        kinds |= dict(zip(keys, layers, strict=True))
+    by_kind = {(one, two): _similarity(kinds[one], kinds[two], same_name=False) for one in kinds for two in kinds}
+    rows = {one: [by_kind[one, two] for two in kind_of[1]] for one in kinds}
+    places = {layer.name: j for j, layer in enumerate(b)}
+    found = []
+    for layer, kind in zip(a, kind_of[0], strict=True):
+        row, place = rows[kind], places.get(layer.name)
+        if place is not None:
+            row = row.copy()
+            row[place] = _similarity(layer, b[place])
+        found.append(row)
+    return found
+
+
+def _similarity(a: Layer, b: Layer, *, same_name: bool | None = None) -> int:
     """Return how well two layers correspond to each other; 0 where they don't at all.
 
     The same type, or at least the same role, is what counts; a layer with weights weighs more than the small ones
@@ -164,7 +243,8 @@ def _similarity(a: Layer, b: Layer) -> int:
     """
     if (a.role or a.type) != (b.role or b.type):
         return 0
-    return (20 if a.neurons else 8) + 4 * (a.type == b.type) + 3 * (a.name == b.name)
+    same = a.name == b.name if same_name is None else same_name
+    return (20 if a.neurons else 8) + 4 * (a.type == b.type) + 3 * same
 
 
 def _numbers(row: Row) -> dict[str, Value]:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from alexplore.core.settings import SettingError, toml_text
 from alexplore.network.changes import Change, Insert, MoveBefore, Produce, Resize, Set
+from alexplore.network.effort import Effort
 from alexplore.network.graph import IMAGE, Network
 from alexplore.network.layers import read_layer
 from alexplore.network.layers.base import Layer
@@ -29,15 +30,16 @@ LARGEST_INPUT = 1 << 14
 
 
 class _State(NamedTuple):
-    """A network on the way to being fixed: the layer called `name` gets `inputs`, after the changes in `texts`.
+    """A network on the way to being fixed: the layer called `name` is broken, after the changes in `texts`.
 
+    `shapes` are those of the network's input and of the layers above that one, as `known_shapes` returns them.
     `unknown` are the layers above it, in other branches, whose output is not known: they are broken, or depend on one.
     """
 
     network: Network
     name: str
     position: int
-    inputs: Shapes
+    shapes: list[Shape | None]
     unknown: frozenset[str]
     texts: tuple[str, ...] = ()
 
@@ -45,6 +47,12 @@ class _State(NamedTuple):
     def layer(self) -> Layer:
         """The layer to be fixed."""
         return self.network.layers[self.position]
+
+    @property
+    def inputs(self) -> Shapes:
+        """The shapes that the layer reads."""
+        read = (self.shapes[source - IMAGE] for source in self.network.sources[self.position])
+        return tuple(shape for shape in read if shape is not None)
 
     @property
     def reason(self) -> str | None:
@@ -62,44 +70,47 @@ class _State(NamedTuple):
         except (SettingError, _NoSuchChange):
             return None
         position = network.index(self.name)
-        inputs = self._inputs_in(network, position)
-        if inputs is None:
-            return None
-        return self._replace(network=network, position=position, inputs=inputs, texts=(*self.texts, text))
-
-    def _inputs_in(self, network: Network, position: int) -> Shapes | None:
-        """Return the shapes that the layer gets in a changed network, None where a layer above it broke."""
-        if (
-            position == self.position
-            and network.input == self.network.input
-            and network.layers[:position] == self.network.layers[:position]
-            and network.sources[position] == self.network.sources[position]
-        ):
-            return self.inputs
-        shapes = known_shapes(network, position)
+        shapes = self.shapes[: self._same_until(network, position) + 1]
+        shapes = known_shapes(network, position, shapes)
         if not _unknown(network, shapes) <= self.unknown:
             return None
-        read = (shapes[source - IMAGE] for source in network.sources[position])
-        return tuple(shape for shape in read if shape is not None)
+        return self._replace(network=network, position=position, shapes=shapes, texts=(*self.texts, text))
+
+    def _same_until(self, network: Network, position: int) -> int:
+        """Return the number of layers, up to `position`, before the first that a changed network changes."""
+        if network.input != self.network.input:
+            return IMAGE
+        most, old = min(position, self.position), self.network
+        same = network.layers[:most] == old.layers[:most] and network.sources[:most] == old.sources[:most]
+        return most if same else 0
 
 
 class _NoSuchChange(Exception):
     """A change that can't be made in this network."""
 
 
-def find_fixes(network: Network, position: int, inputs: Shapes) -> tuple[Fix, ...]:
-    """Return changes that let the layer at `position` read `inputs`, the nearest to that layer first.
+def find_fixes(
+    network: Network, position: int, shapes: list[Shape | None], effort: Effort | None = None
+) -> tuple[Fix, ...]:
+    """Return changes that let the layer at `position` read its inputs, the nearest to that layer first.
+
+    `shapes` are those of the network's input and of the layers above, as `known_shapes` returns them.
 
     Where no single change fixes it, what it is broken by after one is fixed as well: the fixes are of as few changes as
     will do, and all together are no longer than a line can be read. Where none will do, the layer's removal is
-    proposed, if the network stays whole without it.
+    proposed, if the network stays whole without it. Where the effort is spent, nothing more is proposed.
     """
-    unknown = _unknown(network, known_shapes(network, position))
-    broken = _State(network, network.layers[position].name, position, inputs, unknown)
+    effort = effort or Effort()
+    if not effort.spend(len(network.layers)):
+        return ()
+    unknown = _unknown(network, shapes)
+    broken = _State(network, network.layers[position].name, position, shapes, unknown)
     for count in range(1, MOST_CHANGES + 1):
-        fixed = tuple(islice(_fixed(broken, count), MOST_CHANGES // count))
+        fixed = tuple(islice(_fixed(broken, count, effort), MOST_CHANGES // count))
         if fixed:
             return tuple(Fix(_together(state.texts), state.network) for state in fixed)
+    if not effort.spend(len(network.layers)):
+        return ()
     try:
         return (Fix(f"remove {broken.name}", network.remove(position)),)
     except SettingError:
@@ -117,16 +128,18 @@ def fixes_text(fixes: tuple[Fix, ...]) -> str:
     return ", or ".join([*texts[:1], *(text.removeprefix("set ") for text in texts[1:])])
 
 
-def _fixed(broken: _State, count: int) -> Iterator[_State]:
+def _fixed(broken: _State, count: int, effort: Effort) -> Iterator[_State]:
     """Yield what `count` more changes lead to where the layer can read then, each fixing what broke it before."""
     for change in broken.layer.fixes(broken.inputs):
+        if not effort.spend(len(broken.network.layers)):
+            return
         after = broken.after(change)
         if after is None:
             continue
         if count == 1 and after.reason is None:
             yield after
         elif count > 1 and after.reason not in (None, broken.reason):
-            yield from _fixed(after, count - 1)
+            yield from _fixed(after, count - 1, effort)
 
 
 def _together(texts: tuple[str, ...]) -> str:
@@ -158,7 +171,7 @@ def _apply(state: _State, change: Change) -> tuple[str, Network]:
                 raise _NoSuchChange
             return f"move {name} before {network.layers[target].name}", network.move(position, target)
         case Produce(channels, input):
-            return _produce(network, network.sources[position][input], channels)
+            return _produce(state, network.sources[position][input], channels)
         case Resize(measure, wanted):
             return _resize(network, position, measure, wanted)
 
@@ -167,12 +180,13 @@ def _input_name(state: _State, input: int) -> str:
     return state.network.source_names(state.position)[input]
 
 
-def _produce(network: Network, source: int, wanted: int) -> tuple[str, Network]:
+def _produce(state: _State, source: int, wanted: int) -> tuple[str, Network]:
     """Let the output of `source` have `wanted` channels or features."""
+    network = state.network
     while source != IMAGE and network.layers[source].produces is None:
         layer = network.layers[source]
         if layer.type == "flatten":
-            flattened = known_shapes(network, source)[network.sources[source][0] - IMAGE]
+            flattened = state.shapes[network.sources[source][0] - IMAGE]
             if flattened is None:
                 raise _NoSuchChange
             return _resize(network, source, partial(_values, flattened[0]), wanted)

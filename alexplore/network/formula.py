@@ -6,11 +6,10 @@ An expression is arithmetic as people write it (`·`, `−`, `/`, `⌊ ⌋`, `�
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Formula:
+class Formula(NamedTuple):
     """One number: the quantity, its arithmetic, its value, a note, and the rule behind the arithmetic in words."""
 
     quantity: str
@@ -63,7 +62,7 @@ def join_notes(*notes: str) -> str:
 def by_axis(quantity: str, height: Formula, width: Formula) -> Iterator[Formula]:
     """Yield one formula where height and width are alike, else one for each."""
     if height == width:
-        yield replace(height, quantity=quantity)
+        yield height._replace(quantity=quantity)
     else:
-        yield replace(height, quantity=f"{quantity}, height")
-        yield replace(width, quantity=f"{quantity}, width")
+        yield height._replace(quantity=f"{quantity}, height")
+        yield width._replace(quantity=f"{quantity}, width")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from alexplore.core.settings import LARGEST, SettingError, found_text, integer, nearest, read_value
@@ -39,7 +39,7 @@ class Network:
     @cached_property
     def sources(self) -> tuple[tuple[int, ...], ...]:
         """For each layer the positions of the layers that it reads; `IMAGE` stands for the network's input."""
-        return tuple(_resolved(self.layers))
+        return _sources_of_chain(len(self.layers)) if _is_chain(self.layers) else tuple(_resolved(self.layers))
 
     @cached_property
     def readers(self) -> Mapping[int, tuple[int, ...]]:
@@ -255,6 +255,20 @@ class Network:
 
 
 TOWERS = integer(1, 64)
+
+
+def _is_chain(layers: tuple[Layer, ...]) -> bool:
+    """Return whether every layer reads the one before it by default, and all names differ.
+
+    Most networks do. To see it takes a fifth of the time of `_resolved`, and is done at every keystroke of an edit.
+    """
+    by_default = {(layer.inputs, layer.fewest_inputs) for layer in layers} <= {((), 1)}
+    return by_default and len({INPUT, *[layer.name for layer in layers]}) == len(layers) + 1
+
+
+@lru_cache(64)
+def _sources_of_chain(length: int) -> tuple[tuple[int, ...], ...]:
+    return tuple((position - 1,) for position in range(length))
 
 
 def _resolved(layers: tuple[Layer, ...]) -> Iterator[tuple[int, ...]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from alexplore.network.graph import IMAGE, Network
-from alexplore.network.layers.base import FP32_BYTES
+from alexplore.network.layers.base import FP32_BYTES, Layer
 from alexplore.network.row import Row
 from alexplore.network.shapes import elements
 
@@ -80,6 +80,15 @@ class _Tensor:
     def __init__(self, as_kept: Kept, differentiable: bool) -> None:
         self.as_kept, self.differentiable, self.is_kept = as_kept, differentiable, False
 
+    @property
+    def value_bytes(self) -> int:
+        """Bytes of a value."""
+        return self.as_kept.value_bytes
+
+    def copied(self, layer: Layer, value_bytes: int) -> Kept:
+        """Return the copy in fewer bits that a layer makes to read it."""
+        return Kept(layer.name, f"its input in {8 * value_bytes} bits", self.as_kept.values, value_bytes)
+
     def keep(self) -> Iterator[Kept]:
         """Yield the tensor the first time that somebody keeps it."""
         if not self.is_kept:
@@ -90,35 +99,52 @@ class _Tensor:
 def kept_tensors(network: Network, rows: Sequence[Row], value_bytes: int) -> Iterator[Kept]:
     """Yield the tensors that autograd keeps, each once: what one layer writes and others read is one tensor.
 
-    Source: what each layer type says of itself (`Layer.saved`), with maps channels last; the tests compare with
+    Images are fp32. Under autocast, layers that lower the precision write values of `value_bytes` bytes and read, or
+    make, copies in them; the others write in the highest precision of what they read. Source: what each layer type says
+    of itself (`Layer.saved`), with maps channels last; the tests compare with
     `torch.autograd.graph.saved_tensors_hooks`.
     """
-    tensors = {IMAGE: _Tensor(Kept("input", "the images", elements(network.input), value_bytes), False)}
+    tensors = {IMAGE: _Tensor(Kept("input", "the images", elements(network.input), FP32_BYTES), False)}
     for row in rows:
         layer = row.layer
         assert row.output is not None
         read = [tensors[source] for source in row.sources]
+        size = value_bytes if layer.lowers_precision else max(tensor.value_bytes for tensor in read)
         differentiable = row.trainable_params > 0 or any(tensor.differentiable for tensor in read)
         if layer.is_view(row.inputs):
             written = read[0]
             written.differentiable = written.differentiable or differentiable
         else:
-            written = _Tensor(Kept(layer.name, "its output", elements(row.output), value_bytes), differentiable)
+            written = _Tensor(Kept(layer.name, "its output", elements(row.output), size), differentiable)
         tensors[row.index - 1] = written
         if not differentiable:
             continue
-        saved = layer.saved(row.inputs, row.output, value_bytes)
+        saved = layer.saved(row.inputs, row.output, size)
         if saved.copied:
-            yield Kept(layer.name, "a copy of its input", saved.copied, value_bytes)
+            yield Kept(layer.name, "a copy of its input", saved.copied, size)
         elif saved.inputs:
             for tensor in read:
-                yield from tensor.keep()
+                yield from tensor.keep() if tensor.value_bytes <= size else [tensor.copied(layer, size)]
         elif saved.factors:
-            for position, tensor in enumerate(read):
-                if any(other.differentiable for other in (*read[:position], *read[position + 1 :])):
-                    yield from tensor.keep()
+            yield from _factors(row, read)
         if saved.output:
             yield from written.keep()
         for extra in saved.extras:
-            size = value_bytes if extra.value_bytes is None else extra.value_bytes
-            yield Kept(layer.name, extra.what, extra.values, size, extra.per_batch)
+            extra_size = size if extra.value_bytes is None else extra.value_bytes
+            yield Kept(layer.name, extra.what, extra.values, extra_size, extra.per_batch)
+
+
+def _factors(row: Row, read: Sequence[_Tensor]) -> Iterator[Kept]:
+    """Yield what is kept of a product, which is made from left to right: of two factors, each one if gradients flow
+    through the other.
+    """
+    left = read[0]
+    for count, right in enumerate(read[1:], start=2):
+        if right.differentiable:
+            yield from left.keep()
+        if left.differentiable:
+            yield from right.keep()
+        values = elements(row.layer.output_shape(row.inputs[:count]))
+        size = max(left.value_bytes, right.value_bytes)
+        product = Kept(row.layer.name, f"the product of its first {count} inputs", values, size)
+        left = _Tensor(product, left.differentiable or right.differentiable)

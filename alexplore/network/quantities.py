@@ -6,7 +6,7 @@ Tables, the app, JSON, CSV, Markdown, comparisons and published numbers are made
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from alexplore.core.formatting import bytes_text
 from alexplore.network.analysis import Analysis
@@ -20,8 +20,7 @@ Value = int | float | tuple[int | float, ...] | None
 NOTHING = "–"
 
 
-@dataclass(frozen=True)
-class Quantity:
+class Quantity(NamedTuple):
     """One quantity: its key in files, the title of its column, its unit, and what it is.
 
     `of_layer` and `of_network` calculate it. `rank` is how soon a table that gets narrower leaves the column out: 0
@@ -194,6 +193,9 @@ QUANTITIES: tuple[Quantity, ...] = (
 
 BY_KEY = {quantity.key: quantity for quantity in QUANTITIES}
 OF_LAYERS = tuple(quantity for quantity in QUANTITIES if quantity.reported and quantity.of_layer)
+
+COMPARED = tuple(quantity for quantity in OF_LAYERS if quantity.compared)
+"""What a comparison of two networks looks at."""
 TOTALS = tuple(quantity for quantity in QUANTITIES if quantity.is_total)
 COLUMNS = tuple(sorted((one for one in OF_LAYERS if one.rank is not None), key=lambda one: one.rank or 0))
 """The quantities of tables, those that stay longest first."""

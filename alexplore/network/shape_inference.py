@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from alexplore.network.graph import IMAGE, Network
 from alexplore.network.layers.base import Layer
 from alexplore.network.shapes import Shape, ShapeError
@@ -22,14 +24,17 @@ def shapes_until(network: Network, stop: int) -> list[Shape]:
     return shapes
 
 
-def known_shapes(network: Network, stop: int) -> list[Shape | None]:
-    """Return what `shapes_until` returns, with None for a layer that can't read its input or depends on such a one."""
-    shapes: list[Shape | None] = [network.input]
-    for position in range(stop):
-        read = [shapes[source - IMAGE] for source in network.sources[position]]
-        inputs = tuple(shape for shape in read if shape is not None)
+def known_shapes(network: Network, stop: int, first: Sequence[Shape | None] = ()) -> list[Shape | None]:
+    """Return what `shapes_until` returns, with None for a layer that can't read its input or depends on such a one.
+
+    `first` are the first of these shapes, where they are known already.
+    """
+    shapes = list(first) or [network.input]
+    layers, sources = network.layers, network.sources
+    for position in range(len(shapes) + IMAGE, stop):
+        inputs = tuple([shape for source in sources[position] if (shape := shapes[source - IMAGE]) is not None])
         try:
-            shapes.append(network.layers[position].output_shape(inputs) if len(inputs) == len(read) else None)
+            shapes.append(layers[position].output_shape(inputs) if len(inputs) == len(sources[position]) else None)
         except ShapeError:
             shapes.append(None)
     return shapes

@@ -5,11 +5,10 @@ To add one: an entry in `DATASETS`, and how it is opened in `OPENERS` of `alexpl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class PublishedImages:
+class PublishedImages(NamedTuple):
     """The images of a data set that is the same for everyone."""
 
     classes: tuple[str, ...]
@@ -34,8 +33,7 @@ class PublishedImages:
     """Standard deviation of the training pixels by channel."""
 
 
-@dataclass(frozen=True)
-class DatasetEntry:
+class DatasetEntry(NamedTuple):
     """A value of the recipe's key `dataset`."""
 
     name: str

@@ -11,6 +11,8 @@ import tomllib
 from functools import cache
 from pathlib import Path
 
+from alexplore.core import home
+from alexplore.core.regular_files import read_text
 from alexplore.core.settings import nearest
 from alexplore.presets.preset import Preset, PresetError
 from alexplore.presets.reader import read_preset
@@ -29,10 +31,12 @@ def is_shipped(preset: Preset) -> bool:
 
 
 def user_folder() -> Path:
-    """Return the folder of the user's own presets."""
-    import platformdirs
+    """Return the folder of the user's own presets.
 
-    return platformdirs.user_config_path("alexplore") / "presets"
+    Raises:
+        NoHomeError: there is no home folder.
+    """
+    return home.user_folder("config", "set $XDG_CONFIG_HOME, or give a path to a preset file") / "presets"
 
 
 @cache
@@ -43,7 +47,10 @@ def shipped_names() -> tuple[str, ...]:
 
 def user_paths() -> list[Path]:
     """Return the preset files in the user's folder, also those with a shipped name."""
-    folder = user_folder()
+    try:
+        folder = user_folder()
+    except home.NoHomeError:
+        return []
     try:
         return sorted(folder.glob("*.toml"))
     except OSError as error:
@@ -57,7 +64,7 @@ def find_preset(name_or_path: str) -> Path:
         PresetError: there is none of that name, or a user's file has a shipped name.
     """
     if name_or_path.endswith(".toml") or os.sep in name_or_path:
-        return Path(name_or_path).expanduser()
+        return home.expand(name_or_path)
     own = {path.stem: path for path in user_paths()}
     if name_or_path in shipped_names():
         if name_or_path in own:
@@ -80,13 +87,13 @@ def preset_family(path: Path) -> str:
     first line that starts with `layers` and leaves valid TOML before it. A description may have such a line too.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, encoding="utf-8-sig")
     except (OSError, ValueError):
         return "other"
     for start in re.finditer(r"^layers\b|\Z", text, re.MULTILINE):
         try:
             return str(tomllib.loads(text[: start.start()]).get("family", "other"))
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
     return "other"
 

@@ -6,8 +6,7 @@ To add one: an entry in `OPTIMIZERS`, and how PyTorch makes it in `FACTORIES` of
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from alexplore.network.memory import MOMENTUM, OptimizerState
 
@@ -20,8 +19,7 @@ class OptimizerSettings(Protocol):
         """Share of the last update that the next one repeats."""
 
 
-@dataclass(frozen=True)
-class Optimizer:
+class Optimizer(NamedTuple):
     """An optimizer as recipes, forms and the memory estimate know it."""
 
     name: str

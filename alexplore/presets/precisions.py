@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class PrecisionOption:
+class PrecisionOption(NamedTuple):
     """A value of the recipe's key `precision`."""
 
     name: str

@@ -10,6 +10,9 @@ from alexplore.network.graph import Network
 from alexplore.presets.published import Published
 from alexplore.presets.recipe import Recipe
 
+WORDS = ("title", "family", "source", "description")
+"""The keys of a preset file that hold a text."""
+
 
 class PresetError(WrongUseError):
     """A preset that can't be found, used or saved; the message says where, what was found and what is allowed."""

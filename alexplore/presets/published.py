@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from alexplore.core.declared import Declared
 from alexplore.core.settings import (
     SettingError,
     choice,
@@ -30,8 +30,7 @@ OF_THE_NETWORK = tuple(quantity.key for quantity in QUANTITIES if quantity.of_ne
 ALLOWED = tuple(dict.fromkeys((*OF_A_LAYER, *OF_THE_NETWORK, *MEASURED)))
 
 
-@dataclass(frozen=True)
-class Published:
+class Published(Declared):
     """A number that a preset's source states; `layer` is None for one of the whole network.
 
     `within` is the relative difference up to which it counts as confirmed, for sources that round.

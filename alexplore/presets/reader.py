@@ -7,14 +7,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from alexplore.core.regular_files import read_text
 from alexplore.core.settings import SettingError, found_text, nearest, setting_fields
 from alexplore.network.graph import Network, read_network
 from alexplore.network.layers import LAYER_TYPES
-from alexplore.presets.preset import Preset, PresetError
+from alexplore.presets.preset import WORDS, Preset, PresetError
 from alexplore.presets.published import Published, read_published
 from alexplore.presets.recipe import Recipe, read_recipe
 
-KEYS = ("title", "family", "source", "description", "input", "towers", "layers", "training", "published")
+KEYS = {
+    "title": "what the network is called",
+    "family": "the group that the preset is listed in, such as alexnet",
+    "source": "the paper or the code that the network is from",
+    "description": "what is special about it, in one or more paragraphs",
+    "input": "channels, height and width of an image",
+    "towers": "number of parts that the layers are split into, as on the GPUs of the paper",
+    "layers": "the layers in order; each reads the layer before it unless its inputs say otherwise",
+    "training": "the recipe: how the network is trained",
+    "published": "numbers that the source states, which are compared with ours",
+}
+"""Every key at the top of a preset file, and what it holds."""
 
 
 def read_preset(path: Path) -> Preset:
@@ -24,7 +36,7 @@ def read_preset(path: Path) -> Preset:
         PresetError: the file can't be read, is not TOML (with the line), or holds something that is not allowed.
     """
     try:
-        content = path.read_text(encoding="utf-8-sig")
+        content = read_text(path, encoding="utf-8-sig")
     except FileNotFoundError:
         raise PresetError(f"{path}: no such file") from None
     except OSError as error:
@@ -53,7 +65,7 @@ def _preset(values: Mapping[str, Any], path: Path) -> Preset:
         if key not in KEYS:
             raise SettingError(f"unknown key {found_text(key)}{_place(key)} Allowed: {', '.join(KEYS)}")
     words = {}
-    for key in ("title", "family", "source", "description"):
+    for key in WORDS:
         value = values.get(key, "")
         if not isinstance(value, str):
             raise SettingError(f"{key}: found {found_text(value)}, allowed: a string")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from alexplore.core.declared import Declared
 from alexplore.core.settings import (
+    LARGEST,
     SettingError,
     choice,
     flag,
@@ -26,8 +27,7 @@ from alexplore.presets.precisions import PRECISIONS
 from alexplore.presets.schedules import SCHEDULES
 
 
-@dataclass(frozen=True)
-class Recipe:
+class Recipe(Declared):
     """How a network is trained."""
 
     dataset: str = setting(choice(*DATASETS), "fashion-mnist", "images to learn from")
@@ -39,7 +39,7 @@ class Recipe:
     weight_decay: float = setting(number(0), 0.0, "L2 penalty; decoupled with adamw")
     bias_lr: float = setting(number(0), 1.0, "learning rate of the biases as a multiple of lr")
     schedule: str = setting(choice(*SCHEDULES), "constant", "how lr changes")
-    warmup_epochs: float = setting(number(0), 0.0, "epochs in which lr rises from 0")
+    warmup_epochs: float = setting(number(0, LARGEST), 0.0, "epochs in which lr rises from 0")
     step_epochs: int = setting(integer(1), 30, "epochs between two reductions under step")
     gamma: float = setting(number(0, 1, above=True), 0.1, "factor of a reduction under step and plateau")
     patience: int = setting(integer(0), 3, "epochs without improvement before plateau reduces lr")
@@ -57,7 +57,9 @@ class Recipe:
     horizontal_flip: bool = setting(flag(), False, "mirror half of the training images")
     color_noise: float = setting(number(0, 10), 0.0, "standard deviation of the paper's PCA colour noise")
     seed: int = setting(integer(0, 2**63 - 1), 0, "of initial weights, sample order, dropout and augmentation")
-    checkpoint_minutes: float = setting(number(0, above=True), 10.0, "minutes between checkpoints within an epoch")
+    checkpoint_minutes: float = setting(
+        number(0, LARGEST, above=True), 10.0, "minutes between checkpoints within an epoch"
+    )
 
     @property
     def optimizer_state(self) -> OptimizerState:

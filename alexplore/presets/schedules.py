@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class ScheduleSettings(Protocol):
@@ -32,8 +32,7 @@ class ScheduleSettings(Protocol):
     def reductions(self) -> int: ...
 
 
-@dataclass(frozen=True)
-class Position:
+class Position(NamedTuple):
     """A step of a training: its number from 0, the steps in an epoch, in the warm-up and in all epochs.
 
     `reductions` counts how often `Plateau` has reduced the rate.
@@ -46,8 +45,7 @@ class Position:
     reductions: int
 
 
-@dataclass(frozen=True)
-class Schedule:
+class Schedule(NamedTuple):
     """A schedule as recipes, forms and training know it."""
 
     name: str

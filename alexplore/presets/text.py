@@ -12,14 +12,13 @@ from tomlkit.exceptions import TOMLKitError
 from alexplore.core.settings import SettingError, toml_text
 from alexplore.network.layers import read_layer, write_layer
 from alexplore.network.layers.base import Layer
+from alexplore.presets.preset import WORDS
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
     from tomlkit.items import Array, Item
 
     from alexplore.presets.preset import Preset
-
-WORDS = ("title", "family", "source", "description")
 
 
 def preset_values(preset: Preset) -> dict[str, Any]:

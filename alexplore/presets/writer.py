@@ -6,7 +6,9 @@ import os
 import re
 from pathlib import Path
 
-from alexplore.core.atomic_files import SHARED, write_atomically
+from alexplore.core.atomic_files import write_output
+from alexplore.core.home import expand
+from alexplore.core.regular_files import check_regular, read_text
 from alexplore.presets.library import shipped_names, user_folder
 from alexplore.presets.preset import Preset, PresetError, PresetExists
 from alexplore.presets.reader import parse_preset
@@ -30,10 +32,10 @@ def save_preset(preset: Preset, name_or_path: str, overwrite: bool = False) -> P
         if path.exists():
             if not overwrite:
                 raise PresetExists(f"{path} exists")
+            check_regular(path)
             text = _text_with_comments(path, preset, saved) or text
-        target = Path(os.path.realpath(path))  # a link stays a link
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(target, text, SHARED)
+        Path(os.path.realpath(path)).parent.mkdir(parents=True, exist_ok=True)
+        write_output(path, text)
     except OSError as error:
         raise PresetError(f"{path}: {error.strerror}") from None
     return saved
@@ -42,7 +44,7 @@ def save_preset(preset: Preset, name_or_path: str, overwrite: bool = False) -> P
 def _own_path(name_or_path: str) -> Path:
     """Return the path at which a preset of one's own is saved."""
     if name_or_path.endswith(".toml") or os.sep in name_or_path:
-        path = Path(name_or_path).expanduser()
+        path = expand(name_or_path)
         path = path if path.suffix == ".toml" else path.with_name(f"{path.name}.toml")
     else:
         path = user_folder() / f"{name_or_path}.toml"
@@ -58,7 +60,7 @@ def _text_with_comments(path: Path, preset: Preset, saved: Preset) -> str | None
     from alexplore.presets.text import updated_text
 
     try:
-        text = updated_text(path.read_text(encoding="utf-8-sig"), preset)
+        text = updated_text(read_text(path, encoding="utf-8-sig"), preset)
         return text if parse_preset(text, path) == saved else None
     except (ValueError, PresetError):  # not UTF-8, not TOML, or of another layout
         return None

@@ -12,6 +12,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from alexplore.core.inert import inert
+
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
 
@@ -48,7 +50,7 @@ class FittingTable:
 
     def add(self, *cells: str, style: str = "") -> None:
         """Add a row; missing cells at its end are empty."""
-        for index, cell in enumerate((*cells, *[""] * (len(self._columns) - len(cells)))):
+        for index, cell in enumerate(map(inert, (*cells, *[""] * (len(self._columns) - len(cells))))):
             self._cells[index].append(cell)
             self._whole[index] = max(self._whole[index], cell_len(cell))
         self._styles.append(style)
@@ -60,7 +62,7 @@ class FittingTable:
         return Measurement.get(console, options, self._table(options.max_width))
 
     def _table(self, available: int) -> Table:
-        title = Text(self._title, style="bold") if self._title else None
+        title = Text(inert(self._title), style="bold") if self._title else None
         table = Table(
             title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, GAP - 1, 0, 0)
         )

@@ -12,8 +12,7 @@ from rich.text import Text
 from alexplore.core.formatting import bytes_text, short_count
 from alexplore.core.settings import toml_text
 from alexplore.network.analysis import Analysis, analyse
-from alexplore.network.compare import COMPARED
-from alexplore.network.quantities import BY_KEY, COLUMNS, NOTHING, Quantity, layer_value
+from alexplore.network.quantities import BY_KEY, COLUMNS, COMPARED, NOTHING, Quantity, layer_value
 from alexplore.network.row import Row
 from alexplore.network.shapes import shape_text
 from alexplore.presets.library import load_preset, shipped_names, user_paths

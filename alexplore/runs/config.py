@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from alexplore import __version__
+from alexplore.core.regular_files import parse_json
 from alexplore.core.settings import (
     SettingError,
     choice,
     flag,
+    found_text,
     integer,
     optional,
     read_settings,
@@ -24,7 +26,7 @@ from alexplore.core.settings import (
 )
 from alexplore.network.graph import Network, read_network
 from alexplore.presets.recipe import Recipe, change_recipe, read_recipe
-from alexplore.runs.lines import read_number
+from alexplore.runs.lines import read_time
 
 FORMAT = 1
 DEVICES = ("auto", "cpu", "cuda")
@@ -126,7 +128,7 @@ def parse_config(content: str, where: Path) -> RunConfig:
         SettingError: this version can't read it.
     """
     try:
-        values = json.loads(content)
+        values = parse_json(content)
     except ValueError as error:
         raise SettingError(f"{where}: not valid JSON: {error}") from None
     try:
@@ -138,14 +140,24 @@ def parse_config(content: str, where: Path) -> RunConfig:
 def _config(values: Any) -> RunConfig:
     if not isinstance(values, Mapping) or values.get("format") != FORMAT:
         raise SettingError(f"format: allowed: {FORMAT}; this file is from another version of alexplore, or damaged")
-    try:
-        return RunConfig(
-            preset=str(values["preset"]),
-            network=read_network(values["network"]),
-            recipe=read_recipe(values["recipe"]),
-            hardware=Hardware(**read_settings(Hardware, values["hardware"])),
-            data=DataSource(**read_settings(DataSource, values["data"])),
-            created=read_number(values.get("created")),
-        )
-    except KeyError as error:
-        raise SettingError(f"{error.args[0]} is missing") from None
+    preset = values.get("preset")
+    if not isinstance(preset, str):
+        raise SettingError(f"preset: found {found_text(preset)}, allowed: a string")
+    network, recipe, hardware, data = (_table(values, key) for key in ("network", "recipe", "hardware", "data"))
+    return RunConfig(
+        preset=preset,
+        network=read_network(network),
+        recipe=read_recipe(recipe),
+        hardware=Hardware(**read_settings(Hardware, hardware)),
+        data=DataSource(**read_settings(DataSource, data)),
+        created=read_time(values.get("created")),
+    )
+
+
+def _table(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    if key not in values:
+        raise SettingError(f"{key} is missing")
+    if not isinstance(values[key], Mapping):
+        raise SettingError(f"{key}: found {found_text(values[key])}, allowed: a table")
+    table: Mapping[str, Any] = values[key]
+    return table

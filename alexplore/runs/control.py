@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from alexplore.core.atomic_files import read_json, write_atomically
+from alexplore.core.atomic_files import write_atomically
+from alexplore.core.regular_files import read_json
 from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.protocol import ControlEvent
 from alexplore.runs.reader import RunReader
@@ -15,6 +20,9 @@ from alexplore.runs.status import read_status
 
 ACTIONS = ("stop", "checkpoint", "pause", "resume")
 POLL_SECONDS = 0.1
+
+LONGEST_REQUEST = 64 * 1024
+"""Bytes of a request's file at most; a larger one is not read."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +61,41 @@ def leave_request(run: RunDirectory, action: str) -> Request:
 
 
 def pending(run: RunDirectory) -> list[Request]:
-    """Return the requests that wait, the oldest first, and remove their files, so that each is answered once."""
+    """Return the requests that wait, the oldest first, and remove their files, so that each is answered once.
+
+    Whatever else lies in the folder is left alone: a worker must not stop or hang because of it.
+    """
     requests = []
-    for path in sorted(run.control_folder.glob("*.json")):
-        content = read_json(path)
-        path.unlink(missing_ok=True)
+    for path in _request_files(run):
+        content = _read_request(path)
+        try:
+            path.unlink()
+        except OSError:  # it would be answered again and again
+            continue
         if content is not None and content.get("action") in ACTIONS:
             requests.append(Request(path.stem, str(content["action"])))
     return requests
+
+
+def _request_files(run: RunDirectory) -> list[Path]:
+    """Return the regular files in the folder of requests that are named as requests are, sorted by name."""
+    try:
+        with os.scandir(run.control_folder) as entries:
+            return sorted(
+                Path(entry.path)
+                for entry in entries
+                if entry.name.endswith(".json") and entry.is_file(follow_symlinks=False)
+            )
+    except OSError:
+        return []
+
+
+def _read_request(path: Path) -> dict[str, Any] | None:
+    """Return the contents of a request; None for a file that is damaged or too large for one."""
+    try:
+        return read_json(path) if path.stat().st_size <= LONGEST_REQUEST else None
+    except (OSError, RecursionError):
+        return None
 
 
 def wait_for_answer(run: RunDirectory, made: Request, seconds: float) -> ControlEvent | None:
@@ -82,5 +117,6 @@ def wait_for_answer(run: RunDirectory, made: Request, seconds: float) -> Control
 
 def forget_requests(run: RunDirectory) -> None:
     """Remove the requests to an earlier worker."""
-    for path in run.control_folder.glob("*"):
-        path.unlink(missing_ok=True)
+    for path in _request_files(run):
+        with suppress(OSError):
+            path.unlink()

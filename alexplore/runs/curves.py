@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from math import isfinite
 from typing import TypeVar
 
@@ -17,18 +16,6 @@ class Curve:
 
     epochs: Sequence[float] = ()
     values: Sequence[float] = ()
-
-    def thinned(self, points: int) -> Curve:
-        """Return about `points` points at most, each the mean of neighbours in time."""
-        count = len(self.values)
-        if count <= points:
-            return self
-        bounds = [count * i // points for i in range(points + 1)]
-        spans = list(pairwise(bounds))
-        return Curve(
-            [sum(self.epochs[a:b]) / (b - a) for a, b in spans],
-            [sum(self.values[a:b]) / (b - a) for a, b in spans],
-        )
 
     def smoothed(self) -> Curve:
         """Return an exponential moving average over about a thirtieth of the points.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alexplore.core.errors import AlexploreError
+from alexplore.core.home import expand
 from alexplore.presets.datasets import DATASETS, PublishedImages
 from alexplore.runs.config import RunConfig
 
@@ -75,7 +76,7 @@ def _folders(folder: Path) -> list[str]:
 
 def _image_folder(config: RunConfig) -> DatasetShape:
     """The classes are the folders; images are decoded to as many channels, 1 or 3, as the network reads."""
-    folder = Path(config.data.folder or "").expanduser()
+    folder = expand(config.data.folder or "")
     channels = 1 if config.network.input[0] == 1 else 3
     return DatasetShape(str(folder), channels, len(find_classes(folder)), train_images=None)
 

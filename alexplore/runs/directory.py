@@ -7,22 +7,30 @@ import secrets
 import shlex
 import shutil
 import time
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from alexplore.core.atomic_files import read_json, write_atomically
+from alexplore.core.atomic_files import write_atomically
 from alexplore.core.errors import FAILED, WRONG_USE, AlexploreError
+from alexplore.core.home import expand, user_folder
+from alexplore.core.regular_files import open_regular, read_json, read_text
 from alexplore.core.settings import SettingError, nearest
 from alexplore.runs.config import RunConfig, parse_config
-from alexplore.runs.lines import LineReader, read_number
+from alexplore.runs.lines import LineReader, read_time
 
 LAST = "last"
 """On a command line, the run that was created last."""
 
 LONGEST_NAME = 255
 """Bytes of a file name on Linux and macOS."""
+
+ENTRIES = (
+    "config.json", "status.json", "metrics.jsonl", "events.jsonl", "dataset.json", "console.log", "worker.lock",
+    "control", "checkpoints",
+)  # fmt: skip
+"""What a run directory has in it; while a file is replaced, `.NAME.` and a number too."""
 
 LONGEST_SHOWN = 60
 KEPT_TIMES = 4096
@@ -103,11 +111,55 @@ class RunDirectory:
             RunError: it is missing, damaged or of another version.
         """
         try:
-            return parse_config(self.config_file.read_text(encoding="utf-8"), self.config_file)
+            return parse_config(read_text(self.config_file, links=False), self.config_file)
         except OSError as error:
             raise RunError(f"{self.config_file}: {error.strerror}", failure=True) from None
-        except (SettingError, UnicodeDecodeError) as error:
+        except UnicodeDecodeError as error:
+            raise RunError(f"{self.config_file}: not UTF-8 text (byte {error.start})", failure=True) from None
+        except SettingError as error:
             raise RunError(str(error), failure=True) from None
+
+    @property
+    def has_files(self) -> bool:
+        """Whether a file of a run is in it, readable or not."""
+        files = (self.config_file, self.status_file, self.events_file, self.metrics_file)
+        return any(os.path.lexists(file) for file in files)
+
+    def foreign_entries(self) -> list[str]:
+        """Return the names of what is in the directory and no run's, sorted."""
+        try:
+            names = sorted(path.name for path in self.path.iterdir())
+        except OSError:
+            return []
+        return [name for name in names if not any(name == own or name.startswith(f".{own}.") for own in ENTRIES)]
+
+    def outside_links(self) -> list[Path]:
+        """Return the links in the directory, at whatever depth: nothing is read or written through them."""
+        found = []
+        for parent, folders, files in os.walk(self.path):
+            found += [path for name in (*folders, *files) if (path := Path(parent, name)).is_symlink()]
+        return sorted(found)
+
+    def identity(self) -> tuple[int, int]:
+        """Return the numbers by which the file system knows this directory.
+
+        Raises:
+            OSError: it can't be found.
+        """
+        status = self.path.stat()
+        return status.st_dev, status.st_ino
+
+    def is_gone(self, identity: tuple[int, int]) -> bool:
+        """Return whether the directory of this identity was removed, or has another name now.
+
+        A file system that does not answer has lost nothing yet.
+        """
+        try:
+            return self.identity() != identity
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:
+            return False
 
     def command(self, action: str) -> str:
         """Return the command line that does something with the run: `alexplore runs resume 'my run'`."""
@@ -117,7 +169,7 @@ class RunDirectory:
     def console_tail(self, lines: int = 20) -> list[str]:
         """Return the last lines that the worker printed."""
         try:
-            with self.console_file.open("rb") as file:
+            with open_regular(self.console_file, links=False) as file:
                 file.seek(max(0, os.fstat(file.fileno()).st_size - 64 * 1024))
                 return file.read().decode("utf-8", "replace").splitlines()[-lines:]
         except OSError:
@@ -125,14 +177,16 @@ class RunDirectory:
 
 
 def runs_folder(given: Path | None = None) -> Path:
-    """Return the folder of runs: the one given, else $ALEXPLORE_RUNS, else one in the user's data folder."""
-    if given is not None:
-        return given.expanduser()
-    if variable := os.environ.get("ALEXPLORE_RUNS"):
-        return Path(variable).expanduser()
-    import platformdirs
+    """Return the folder of runs: the one given, else $ALEXPLORE_RUNS, else one in the user's data folder.
 
-    return platformdirs.user_data_path("alexplore") / "runs"
+    Raises:
+        NoHomeError: none is given and there is no home folder.
+    """
+    if given is not None:
+        return expand(given)
+    if variable := os.environ.get("ALEXPLORE_RUNS"):
+        return expand(variable)
+    return user_folder("data", "name a folder for runs with --runs-dir or $ALEXPLORE_RUNS") / "runs"
 
 
 def checked_name(name: str) -> str:
@@ -169,21 +223,27 @@ def name_after(preset: str, ending: str) -> str:
 def create_run(config: RunConfig, folder: Path, name: str | None = None) -> RunDirectory:
     """Make the directory of a new run, with its config.json and the time of its creation in it.
 
+    Nothing is left of a directory that can't be made whole.
+
     Raises:
         RunError: the name is taken or not allowed, or the folder can't be written.
     """
     if name is None:
         name = name_after(config.preset, f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}")
     run = RunDirectory(folder / checked_name(name))
+    made = False
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if run.path.exists():
+        if os.path.lexists(run.path):
             raise RunError(f"{run.path} exists; choose another --name, or remove it with `alexplore runs remove`")
         run.path.mkdir(mode=0o700)
+        made = True
         run.control_folder.mkdir()
         run.checkpoints_folder.mkdir()
         write_atomically(run.config_file, replace(config, created=time.time()).to_json())
     except OSError as error:
+        if made:  # on a full disk, for example: half a run could be neither resumed nor listed
+            shutil.rmtree(run.path, ignore_errors=True)
         raise RunError(
             f"{folder}: {error.strerror}; choose another folder with --runs-dir or $ALEXPLORE_RUNS", failure=True
         ) from None
@@ -193,23 +253,33 @@ def create_run(config: RunConfig, folder: Path, name: str | None = None) -> RunD
 def list_runs(folder: Path) -> list[RunDirectory]:
     """Return every run in a folder, the one created last first; a folder that does not exist has none.
 
+    Damaged runs are among them: what has a file of a run in it is one.
+
     Raises:
         RunError: the folder can't be read.
     """
-    entries = []
     try:
-        for file in folder.glob("*/config.json"):
-            with suppress(OSError):  # deleted since it was found
-                entries.append((_creation_time(file, file.stat().st_mtime_ns), file.parent))
+        with os.scandir(folder) as entries:
+            runs = [RunDirectory(folder / entry.name) for entry in entries if _is_folder(entry)]
+    except FileNotFoundError:
+        return []
     except OSError as error:
         raise RunError(f"{folder}: {error.strerror}", failure=True) from None
-    return [RunDirectory(path) for _, path in sorted(entries, reverse=True)]
+    found = [(creation_time(run), run.name, run) for run in runs if run.has_files]
+    return [run for *_, run in sorted(found, key=lambda entry: entry[:2], reverse=True)]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def creation_time(run: RunDirectory) -> float:
     """Return when a run was created, in seconds since 1970; 0 for one that has no config.json."""
     try:
-        return _creation_time(run.config_file, run.config_file.stat().st_mtime_ns)
+        return _creation_time(run.config_file, run.config_file.lstat().st_mtime_ns)
     except OSError:
         return 0.0
 
@@ -220,11 +290,11 @@ def _creation_time(config_file: Path, modified: int) -> float:
 
     Earlier versions recorded none: then it is the time of the first event, or before one the file's own.
     """
-    recorded = read_number((read_json(config_file) or {}).get("created"))
+    recorded = read_time((read_json(config_file, links=False) or {}).get("created"))
     if recorded is not None:
         return recorded
     events = LineReader(RunDirectory(config_file.parent).events_file).read(limit=64 * 1024)
-    first = read_number(events[0].get("time")) if events else None
+    first = read_time(events[0].get("time")) if events else None
     return modified / 1e9 if first is None else first
 
 
@@ -234,12 +304,9 @@ def find_run(name: str, folder: Path) -> RunDirectory:
     Raises:
         RunError: there is none, or several names begin so.
     """
-    if os.sep in name and (Path(name).expanduser() / "config.json").is_file():
-        return RunDirectory(Path(name).expanduser().resolve())
-    named = RunDirectory(folder / name)
-    with suppress(OSError):  # a name that no file can have
-        if os.sep not in name and name != LAST and named.config_file.is_file():
-            return named
+    found = _find_whole(name, folder)
+    if found is not None and found.has_files:
+        return found
     runs = list_runs(folder)
     if name == LAST and runs:
         return runs[0]
@@ -248,9 +315,55 @@ def find_run(name: str, folder: Path) -> RunDirectory:
         return matching[0]
     if matching:
         raise RunError(f"{name!r} begins {len(matching)} runs: {', '.join(run.name for run in matching)}")
+    raise _no_run(name, folder, runs)
+
+
+def find_removable(name: str, folder: Path) -> RunDirectory:
+    """Return a run that is to be deleted, by its path or its whole name.
+
+    What a run left that could not be made, because the disk was full or the program was killed, can be deleted too.
+
+    Raises:
+        RunError: there is none, or the folder has files of something else.
+    """
+    found = _find_whole(name, folder)
+    if found is None:
+        runs = list_runs(folder)
+        begun = [run.name for run in runs if run.name.startswith(name)]
+        if begun or (name == LAST and runs):
+            meant = " or ".join(repr(other) for other in begun or [runs[0].name])
+            raise RunError(f"{name!r}: only a whole name removes a run, so that no other is removed: {meant}")
+        raise _no_run(name, folder, runs)
+    if not found.has_files and (others := found.foreign_entries()):
+        raise RunError(f"{found.path} is not a run, but has {', '.join(others[:5])} in it; it is not removed")
+    return found
+
+
+def _find_whole(name: str, folder: Path) -> RunDirectory | None:
+    """Return the directory that a path or a whole name means, None where there is none.
+
+    Raises:
+        RunError: the name is empty.
+    """
+    if not name.strip():
+        raise RunError("the name of a run is empty; see `alexplore runs list`")
+    if os.sep in name:
+        path = expand(name)
+    elif name in (LAST, os.curdir, os.pardir):
+        return None
+    else:
+        path = folder / name
+    try:
+        is_folder = path.is_dir()
+    except OSError:  # a name that no file can have
+        return None
+    return RunDirectory(path.resolve() if os.sep in name else path) if is_folder else None
+
+
+def _no_run(name: str, folder: Path, runs: Sequence[RunDirectory]) -> RunError:
     names = [run.name for run in runs]
     there = f"Runs: {', '.join(names[:5])}{' …' if names[5:] else ''}" if names else "There are no runs yet"
-    raise RunError(f"no run {name!r} in {folder}{nearest(name, names)} {there}")
+    return RunError(f"no run {name!r} in {folder}{nearest(name, names)} {there}")
 
 
 def remove_run(run: RunDirectory) -> None:

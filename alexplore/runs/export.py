@@ -6,6 +6,7 @@ import csv
 import io
 from typing import Any
 
+from alexplore.core.inert import inert_line
 from alexplore.runs.curves import put_at_step
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.lines import finite
@@ -28,9 +29,9 @@ def metrics_csv(run: RunDirectory) -> str:
             row = {**before, **row}
         put_at_step(rows, line.step, {**row, **line.values})
     found = dict.fromkeys(key for row in rows.values() for key in row)
-    columns = dict.fromkeys((*LEADING, *(key for key in METRICS if key in found), *found))
+    columns = list(dict.fromkeys((*LEADING, *(key for key in METRICS if key in found), *found)))
     output = io.StringIO()
-    writer = csv.DictWriter(output, list(columns))
-    writer.writeheader()
+    csv.writer(output, lineterminator="\n").writerow(map(inert_line, columns))
+    writer = csv.DictWriter(output, columns, lineterminator="\n")
     writer.writerows(finite(list(rows.values())))
     return output.getvalue()

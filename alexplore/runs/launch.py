@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -44,6 +45,8 @@ def launch(run: RunDirectory) -> subprocess.Popen[bytes]:
         if process.poll() is not None:
             if process.returncode == 0:
                 break  # it has already finished
+            with suppress(OSError):  # a run that has had a worker is not starting any more
+                run.lock_file.touch(mode=0o600)
             output = "\n".join(run.console_tail(5))
             raise RunError(
                 f"the worker of {run.name} ended with exit code {process.returncode}:\n{output}", failure=True

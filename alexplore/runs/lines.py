@@ -15,6 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeGuard
 
+from alexplore.core.boundary import os_error_text
+from alexplore.core.regular_files import open_regular, parse_json, regular_size
+
 VERSION = 1
 """Of the lines; a version that changes the meaning of a key adds 1, one that adds keys or kinds of events does not."""
 
@@ -22,8 +25,16 @@ SYNC_SECONDS = 30.0
 BLOCK_BYTES = 4 * 1024 * 1024
 """Bytes that a reader reads at a time, and the length of the longest line that it takes."""
 
-HEAD: Mapping[str, tuple[type, ...]] = {"v": (int,), "seq": (int,), "attempt": (int,), "time": (int, float)}
-"""Keys with which every line begins, and their types."""
+LAST_SECOND = 253_402_300_799.0
+"""The last second of the year 9999, since 1970: dates end there."""
+
+HEAD: Mapping[str, tuple[tuple[type, ...], float]] = {
+    "v": ((int,), 2**31),
+    "seq": ((int,), 2**63),
+    "attempt": ((int,), 2**31),
+    "time": ((int, float), LAST_SECOND),
+}
+"""Keys with which every line begins, their types, and the largest value; the smallest is 0."""
 
 
 class LineWriter:
@@ -82,11 +93,13 @@ class LineWriter:
 class LineReader:
     """Reads the records that were appended since the last call.
 
-    Damaged lines and lines of more than `BLOCK_BYTES` are skipped; a file that does not exist has no records.
+    Damaged lines and lines of more than `BLOCK_BYTES` are skipped; a file that does not exist has no records. `problem`
+    says why a file can't be read, and what stands in its place if that is no regular file.
     """
 
     def __init__(self, path: Path, tail: int | None = None) -> None:
         """Start at the beginning of the file, or at the first line in its last `tail` bytes."""
+        self.problem: str | None = None
         self._path = path
         self._offset = 0
         self._skipping = False  # the rest of a line, up to its newline
@@ -102,12 +115,13 @@ class LineReader:
         if size <= self._offset:
             return []
         try:
-            with self._path.open("rb") as file:
+            with open_regular(self._path, links=False) as file:
                 file.seek(self._offset)
                 block = file.read(limit)
-        except OSError:
+        except OSError as error:
+            self.problem = os_error_text(error)
             return []
-        return [record for line in self._whole_lines(block, limit) if (record := _parse(line)) is not None]
+        return [record for line in self._whole_lines(block, limit) if (record := parse_line(line)) is not None]
 
     def read_all(self) -> Iterator[dict[str, Any]]:
         """Yield all new records; the file is read a block at a time, as they are taken."""
@@ -135,9 +149,13 @@ class LineReader:
         return []
 
     def _size(self) -> int:
+        self.problem = None
         try:
-            return self._path.stat().st_size
-        except OSError:
+            return regular_size(self._path, links=False)
+        except FileNotFoundError:
+            return 0
+        except OSError as error:
+            self.problem = os_error_text(error)
             return 0
 
 
@@ -158,6 +176,12 @@ def read_number(value: Any) -> float | None:
     return NOT_FINITE.get(value) if isinstance(value, str) else None
 
 
+def read_time(value: Any) -> float | None:
+    """Return a time of a file, in seconds since 1970; None for what is no time of the years 1970 to 9999."""
+    number = read_number(value)
+    return number if number is not None and 0 <= number <= LAST_SECOND else None
+
+
 NOT_FINITE: Mapping[str, float] = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -174,17 +198,20 @@ def finite(value: Any) -> Any:
             return value
 
 
-def _parse(line: bytes) -> dict[str, Any] | None:
+def parse_line(line: bytes) -> dict[str, Any] | None:
+    """Return the record of a line, None where it is damaged."""
     try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
+        record = parse_json(line)
+    except ValueError:
         return None
     return record if _is_record(record) else None
 
 
 def _is_record(value: Any) -> TypeGuard[dict[str, Any]]:
-    """Return whether a value is an object whose head, as far as it has one, is of the right types."""
-    return isinstance(value, dict) and all(type(value[key]) in kinds for key, kinds in HEAD.items() if key in value)
+    """Return whether a value is an object whose head, as far as it has one, is allowed by `HEAD`."""
+    return isinstance(value, dict) and all(
+        type(value[key]) in kinds and 0 <= value[key] <= most for key, (kinds, most) in HEAD.items() if key in value
+    )
 
 
 def _cut_torn_line(descriptor: int) -> int:
@@ -202,8 +229,8 @@ def _cut_torn_line(descriptor: int) -> int:
         os.ftruncate(descriptor, size - len(tail) + whole)
     lines = tail[:whole].splitlines()
     for line in reversed(lines):
-        try:
-            return int(json.loads(line)["seq"]) + 1
-        except (ValueError, KeyError, TypeError, RecursionError):
-            sequence += 1
+        record = parse_line(line)
+        if record is not None and "seq" in record:
+            return int(record["seq"]) + 1
+        sequence += 1
     return sequence

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from alexplore.core.formatting import duration_text
+from alexplore.core.formatting import duration_text, shortened
+from alexplore.core.inert import inert_line
 from alexplore.presets.precisions import MARGIN
 from alexplore.runs.protocol import (
     METRICS,
@@ -63,7 +64,7 @@ def progress_text(summary: Summary) -> str:
 def summary_cells(summary: Summary) -> tuple[str, ...]:
     """Return a run as a row of a table, under `SUMMARY_HEADINGS`."""
     return (
-        summary.run.name,
+        inert_line(summary.run.name),
         state_text(summary.status),
         progress_text(summary),
         *(metric.number(summary.latest.get(metric.key)) for metric in SUMMARY_METRICS),
@@ -95,7 +96,7 @@ def event_text(event: Event, epochs: int | None = None) -> str:
     """Return an event as a line of text; `epochs` is the number of epochs to train."""
     if isinstance(event, EpochEvent):
         return epoch_text(event, epochs)
-    return EVENT_TEXTS[type(event)](event)
+    return shortened(EVENT_TEXTS[type(event)](event))
 
 
 def is_logged(event: Event) -> bool:
@@ -176,9 +177,14 @@ def _precision(event: PrecisionEvent) -> str:
 
 def _faster_text(one: str, other: str, speedup: float) -> str:
     """Return `bf16 is 6% faster than fp32`, rounded down."""
+    speedup = min(speedup, MOST_SPEEDUP)
     if speedup >= 2:
         return f"{one} is {math.floor(10 * speedup) / 10:g} times as fast as {other}"
     return f"{one} is {math.floor(100 * (speedup - 1) + 1e-6)}% faster than {other}"
+
+
+MOST_SPEEDUP = 1e6
+"""More is no measurement, but a damaged line."""
 
 
 def _start(event: StartEvent) -> str:

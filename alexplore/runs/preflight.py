@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from alexplore.core.home import expand
 from alexplore.network.analysis import Analysis, analyse
 from alexplore.network.graph import Network
+from alexplore.network.limits import ADDRESSABLE_BYTES, memory_problem
 from alexplore.network.shapes import elements, shape_text
 from alexplore.runs.config import RunConfig
 from alexplore.runs.datasets import DataError, DatasetShape, dataset_shape
@@ -138,6 +139,9 @@ def _network_problems(config: RunConfig, analysis: Analysis) -> Iterator[Problem
             Fix(fix.text, {"network": fix.network}) if fix else None,
         )
         return
+    if reason := memory_problem(analysis, ADDRESSABLE_BYTES, "no machine has more than"):
+        yield Problem("network", f"{config.preset} can't train: {reason}")
+        return
     output = analysis.rows[-1].output
     if output is not None and len(output) != 1:
         yield Problem(
@@ -149,7 +153,7 @@ def _network_problems(config: RunConfig, analysis: Analysis) -> Iterator[Problem
 
 def _data_problems(config: RunConfig, *, compare_outputs: bool) -> Iterator[Problem]:
     folder = config.data.folder
-    if folder is not None and not Path(folder).expanduser().is_dir():
+    if folder is not None and not expand(folder).is_dir():
         yield Problem("folder", f"--data {folder}, where the data set is to be looked for, is not a folder")
         return
     try:

@@ -11,12 +11,16 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from enum import Enum
 from functools import cache
+from math import isfinite
 from types import UnionType
-from typing import Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, TypeGuard, TypeVar, get_args, get_origin, get_type_hints
 
+from alexplore.core.settings import LARGEST
 from alexplore.runs.lines import HEAD, VERSION, read_number
 
 # Metrics
+
+LARGEST_SHOWN = 1e9  # a larger number, which a damaged file may hold, is written in powers of ten
 
 
 class Recorded(Enum):
@@ -44,8 +48,12 @@ class Metric:
     phrase: str | None = None
 
     def number(self, value: float | None) -> str:
-        """Return a value as a table shows it; a dash for None."""
-        return "–" if value is None else f"{value:{self.number_format}}"
+        """Return a value as a table shows it; a dash for None, and any number that is not finite as it is."""
+        if value is None:
+            return "–"
+        if not abs(value) < LARGEST_SHOWN:
+            return f"{value:.3g}"
+        return f"{value:{self.number_format}}"
 
 
 STEP, EPOCH = Recorded.PER_STEP, Recorded.PER_EPOCH
@@ -285,9 +293,19 @@ def metrics_record(line: MetricsLine) -> dict[str, Any]:
 def read_metrics(record: Mapping[str, Any]) -> MetricsLine | None:
     """Return a line of metrics.jsonl with every number in it; None where it is damaged or of a later version."""
     step, epoch = record.get("step"), read_number(record.get("epoch"))
-    if type(step) is not int or epoch is None or record.get("v", VERSION) > VERSION:
+    if not is_step(step) or not is_epoch(epoch) or record.get("v", VERSION) > VERSION:
         return None
     return MetricsLine(step, epoch, _numbers(record, ("step", "epoch")), _head(record), record)
+
+
+def is_step(value: Any) -> TypeGuard[int]:
+    """Return whether a value of a file can be a number of updates, or any other count."""
+    return type(value) is int and 0 <= value < 2**63
+
+
+def is_epoch(value: float | None) -> TypeGuard[float]:
+    """Return whether a number of a file can be a number of epochs."""
+    return value is not None and 0 <= value <= LARGEST
 
 
 def event_record(event: Event) -> dict[str, Any]:
@@ -347,7 +365,7 @@ def _fields(name: str) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
 
 
 def _convert(kind: Any, value: Any) -> Any:
-    """Check a value of a record against a field's type.
+    """Check a value of a record against a field's type; integers are counts, floats are finite.
 
     Raises:
         ValueError: it is of another type.
@@ -361,9 +379,9 @@ def _convert(kind: Any, value: Any) -> Any:
         return value if items is Any else {key: _convert(items, item) for key, item in value.items()}
     if kind is float:
         number = read_number(value)
-        if number is None:
+        if number is None or not isfinite(number):
             raise ValueError
         return number
-    if type(value) is not kind:
+    if type(value) is not kind or (kind is int and not is_step(value)):
         raise ValueError
     return value

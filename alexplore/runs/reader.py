@@ -66,6 +66,11 @@ class RunReader:
         """Return the run's state. To miss no line of a run that has ended, ask before reading lines."""
         return read_status(self.run)
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Why lines can't be read, with the file; nothing where all files are there, or not there yet."""
+        return tuple(reader.problem for reader in (self._metrics, self._events) if reader.problem)
+
     def metrics(self) -> Iterator[MetricsLine]:
         """Yield the new lines of metrics.jsonl."""
         old, self._old_metrics = self._old_metrics, ()
@@ -173,7 +178,7 @@ def _has_epoch(lines: Sequence[EventLine]) -> bool:
 def _stamp(path: Path) -> tuple[int, int] | None:
     """What differs after every change of a file that is replaced; None where there is none."""
     try:
-        status = path.stat()
+        status = path.lstat()
     except OSError:
         return None
     return status.st_mtime_ns, status.st_ino

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from alexplore.core.errors import WrongUseError
+from alexplore.core.home import expand
 from alexplore.runs import control, launch, reconfigure
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, RunError, create_run, remove_run
@@ -47,7 +48,7 @@ class Plan:
 def plan(config: RunConfig) -> Plan:
     """Check a config; the plan's config names the data folder by its absolute path."""
     if config.data.folder is not None:
-        folder = str(Path(config.data.folder).expanduser().resolve())
+        folder = str(expand(config.data.folder).resolve())
         config = replace(config, data=replace(config.data, folder=folder))
     return Plan(config, find_problems(config))
 

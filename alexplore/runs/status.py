@@ -9,21 +9,33 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import secrets
+import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
-from alexplore.core.atomic_files import read_json, write_atomically
+from alexplore.core.atomic_files import write_atomically
+from alexplore.core.boundary import os_error_text
+from alexplore.core.formatting import shortened
+from alexplore.core.regular_files import read_json_object
+from alexplore.core.settings import LARGEST, found_text
 from alexplore.runs.directory import RunDirectory, RunError, creation_time
+from alexplore.runs.lines import read_number, read_time
+from alexplore.runs.protocol import is_epoch, is_step
 
 LIVE = ("starting", "running", "paused")
 ENDED = ("stopped", "finished", "failed", "crashed")
+DAMAGED = "damaged"
+"""What a reader says of a run whose config.json or status.json can't be read."""
+LOCK_POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
 class Status:
-    """What status.json holds, or `crashed` if its writer is gone.
+    """What status.json holds, or `crashed` if its writer is gone, or `damaged` if it can't be read.
 
     `step` counts updates of the weights, `epoch` passes over the training images (a fraction); `updated` is in seconds
     since 1970. `reason` is why the run ended, or while it starts what it waits for.
@@ -52,7 +64,7 @@ class Status:
     @property
     def resumable(self) -> bool:
         """Whether the run ended before it was finished."""
-        return self.state in ("stopped", "failed", "crashed")
+        return self.state in ("stopped", "failed", "crashed", DAMAGED)
 
 
 def write_status(run: RunDirectory, status: Status) -> None:
@@ -61,25 +73,47 @@ def write_status(run: RunDirectory, status: Status) -> None:
 
 
 STARTING_SECONDS = 30.0
-"""The longest time in which a new worker takes the lock; until then a new run without a status is starting."""
+"""The longest time in which a new worker takes the lock; until then a run that never had one is starting."""
+
+ENDING_SECONDS = 20.0
+"""The longest time for which a new worker waits for one that has written its end and still holds the lock."""
 
 
 def read_status(run: RunDirectory) -> Status:
     """Return what status.json holds, checked against the lock."""
-    written = _parse(read_json(run.status_file))
-    if written is None:
-        young = time.time() - creation_time(run) < STARTING_SECONDS
-        if young or is_locked(run):
-            return Status("starting")
-        return Status("crashed", reason="the worker ended before it wrote a status")
-    if written.live and not is_locked(run):
-        # It may have ended in order after status.json was read.
-        latest = _parse(read_json(run.status_file)) or written
-        if latest.live:
-            where = f"epoch {latest.epoch:.2f}, step {latest.step}"
-            return replace(latest, state="crashed", reason=f"the worker died at {where} without giving a reason")
-        return latest
-    return written
+    had_worker = os.path.lexists(run.lock_file)  # before the lock is tested: a worker creates the file locked
+    try:
+        written = _read(run)
+        if not written.live or is_locked(run):
+            return written
+        latest = _read(run)  # it may have ended in order after status.json was read
+    except (OSError, ValueError) as error:
+        return _without_file(run, error, had_worker)
+    if latest.live:
+        where = f"epoch {latest.epoch:.2f}, step {latest.step}"
+        return replace(latest, state="crashed", reason=f"the worker died at {where} without giving a reason")
+    return latest
+
+
+def _without_file(run: RunDirectory, error: OSError | ValueError, had_worker: bool) -> Status:
+    """Return the status of a run whose status.json is missing or damaged."""
+    if is_locked(run):
+        return Status("starting")  # its worker is about to write it
+    if not isinstance(error, FileNotFoundError):
+        return Status(
+            DAMAGED, reason=os_error_text(error) if isinstance(error, OSError) else f"{run.status_file}: {error}"
+        )
+    young = abs(time.time() - creation_time(run)) < STARTING_SECONDS  # a clock that is set back makes it no younger
+    return Status("starting") if young and not had_worker else _crashed_early(run)
+
+
+def _crashed_early(run: RunDirectory) -> Status:
+    """Return the status of a run without status.json and without a worker, which may have written one by now."""
+    with suppress(OSError, ValueError):
+        return _read(run)
+    if not run.path.is_dir():
+        return Status("crashed", reason=f"{run.path} is gone: it was removed or renamed")
+    return Status("crashed", reason="the worker ended before it wrote a status")
 
 
 def is_locked(run: RunDirectory) -> bool:
@@ -88,10 +122,12 @@ def is_locked(run: RunDirectory) -> bool:
     The worker itself must not call this: closing the file would give up its lock.
     """
     try:
-        descriptor = os.open(run.lock_file, os.O_RDONLY)
+        descriptor = os.open(run.lock_file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError:
         return False
     try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # no worker made it
+            return False
         fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
         return True
@@ -102,45 +138,89 @@ def is_locked(run: RunDirectory) -> bool:
 
 
 @contextmanager
-def worker_lock(run: RunDirectory) -> Iterator[None]:
-    """Hold the run's lock; the system frees it when the process ends, in whatever way.
+def worker_lock(run: RunDirectory) -> Iterator[bool]:
+    """Hold the run's lock, and yield whether an earlier worker has held it.
+
+    The system frees the lock when the process ends, in whatever way.
 
     Raises:
         RunError: another worker holds it.
     """
-    descriptor = os.open(run.lock_file, os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = _create_locked(run.lock_file)
+    had_worker = descriptor is None
+    if descriptor is None:
+        descriptor = os.open(run.lock_file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
-        _lock(descriptor, run)
-        yield
+        if had_worker:
+            _lock(descriptor, run)
+        yield had_worker
     finally:
         os.close(descriptor)
 
 
+def _create_locked(path: Path) -> int | None:
+    """Create the lock's file, locked from the moment at which others see it; return its descriptor.
+
+    Returns None if the file exists, or on a file system without hard links.
+    """
+    if path.exists():
+        return None
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.hardlink_to(temporary)
+    except OSError:
+        os.close(descriptor)
+        return None
+    finally:
+        temporary.unlink(missing_ok=True)
+    return descriptor
+
+
 def _lock(descriptor: int, run: RunDirectory) -> None:
-    for _ in range(50):  # `is_locked` in another process holds the lock for a moment
+    """Take the lock. A worker that has written its end is waited for, as several ranks take a while to end."""
+    waited = 0.0
+    while waited < 1 or (waited < ENDING_SECONDS and _has_ended(run)):
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            time.sleep(0.02)
+        except OSError:  # `is_locked` in another process holds the lock for a moment, too
+            time.sleep(LOCK_POLL_SECONDS)
+            waited += LOCK_POLL_SECONDS
         else:
             return
     raise RunError(f"{run.name} is already being trained by another worker")
 
 
-def _parse(values: dict[str, object] | None) -> Status | None:
-    if values is None:
-        return None
-    match values:
-        case {"state": str(state), "step": int(step), "epoch": int() | float() as epoch}:
-            pid, host, updated, reason = (values.get(key) for key in ("pid", "host", "updated", "reason"))
-            return Status(
-                state,
-                pid if isinstance(pid, int) else None,
-                host if isinstance(host, str) else "",
-                step,
-                float(epoch),
-                float(updated) if isinstance(updated, int | float) else 0.0,
-                reason if isinstance(reason, str) else None,
-            )
-        case _:
-            return None
+def _read(run: RunDirectory) -> Status:
+    """Return what status.json holds.
+
+    Raises:
+        OSError, ValueError: there is none, or it is damaged.
+    """
+    values = read_json_object(run.status_file, links=False)
+    state, step, epoch = values.get("state"), values.get("step"), read_number(values.get("epoch"))
+    if not isinstance(state, str) or state not in (*LIVE, *ENDED):
+        raise ValueError(f"state: found {found_text(state)}, allowed: {', '.join((*LIVE, *ENDED))}")
+    if not is_step(step):
+        raise ValueError(f"step: found {found_text(step)}, allowed: an integer from 0 to 2⁶³ − 1")
+    if not is_epoch(epoch):
+        raise ValueError(f"epoch: found {found_text(values.get('epoch'))}, allowed: a number from 0 to {LARGEST}")
+    pid, host, reason = (values.get(key) for key in ("pid", "host", "reason"))
+    return Status(
+        state,
+        pid if is_step(pid) else None,
+        host if isinstance(host, str) else "",
+        step,
+        epoch,
+        read_time(values.get("updated")) or 0.0,
+        shortened(reason) if isinstance(reason, str) else None,
+    )
+
+
+def _has_ended(run: RunDirectory) -> bool:
+    """Return whether status.json says that the last attempt has ended."""
+    try:
+        return _read(run).state in ENDED
+    except (OSError, ValueError):
+        return False

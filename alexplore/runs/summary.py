@@ -10,7 +10,7 @@ from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.protocol import EpochEvent
 from alexplore.runs.reader import MetricValues, RunReader
-from alexplore.runs.status import Status
+from alexplore.runs.status import DAMAGED, Status, is_locked
 
 BEST_METRIC = "val/acc"
 
@@ -19,8 +19,9 @@ BEST_METRIC = "val/acc"
 class Summary:
     """A run as it is now.
 
-    `config` is None where config.json can't be read. `latest` holds the last value of each metric by its key, `epochs`
-    the finished epochs. `epochs_per_second` is None before two lines of metrics.
+    `config` is None where config.json can't be read; then the state is `damaged`, unless a worker trains the run.
+    `latest` holds the last value of each metric by its key, `epochs` the finished epochs. `epochs_per_second` is None
+    before two lines of metrics. `problems` says what can't be read, each with the file and the reason.
     """
 
     run: RunDirectory
@@ -29,6 +30,7 @@ class Summary:
     latest: Mapping[str, float] = field(default_factory=dict)
     epochs: tuple[EpochEvent, ...] = ()
     epochs_per_second: float | None = None
+    problems: tuple[str, ...] = ()
 
     @property
     def fraction(self) -> float:
@@ -82,8 +84,13 @@ def _summary(reader: RunReader, values: MetricValues) -> Summary:
         values.add_event(event)
     for line in reader.metrics():
         values.add_metrics(line)
+    config, problems = None, reader.problems
     try:
         config = reader.config()
-    except RunError:
-        config = None
-    return Summary(reader.run, status, config, values.latest(), values.epochs, values.epochs_per_second)
+    except RunError as error:
+        problems = (str(error), *problems)
+        if not (status.live and is_locked(reader.run)):
+            status = Status(DAMAGED, step=status.step, epoch=status.epoch, updated=status.updated, reason=str(error))
+    if status.state == DAMAGED and status.reason and status.reason not in problems:
+        problems = (status.reason, *problems)
+    return Summary(reader.run, status, config, values.latest(), values.epochs, values.epochs_per_second, problems)

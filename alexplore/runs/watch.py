@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from alexplore.runs.config import RunConfig
@@ -22,6 +21,8 @@ from alexplore.runs.reader import MetricValues, RunReader
 from alexplore.runs.summary import Summary
 
 KEPT_EVENTS = 500
+MOST_SHARE = 100.0
+"""Times the peak that is measured; more is a damaged line."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class Snapshot(Summary):
         start, rate = self.last(StartEvent), self.images_per_second
         if start is None or not (rate and start.flops_per_image and start.peak_flops):
             return None
-        return rate * start.flops_per_image / start.peak_flops
+        share = rate * start.flops_per_image / start.peak_flops
+        return share if share < MOST_SHARE else None
 
     @property
     def attempt(self) -> int:
@@ -103,13 +105,17 @@ class Watch:
             self._last_events[type(event.event)] = event
         if changed:
             self._curves = {key: Curve(*zip(*points.values(), strict=True)) for key, points in self._points.items()}
-        with suppress(RunError):  # damaged since it was opened
+        problems = self._reader.problems
+        try:
             self._config = self._reader.config()
+        except RunError as error:  # damaged since it was opened
+            problems = (str(error), *problems)
         return Snapshot(
             run=self.run,
             status=status,
             config=self._config,
             latest=self._values.latest(),
+            problems=problems,
             curves=self._curves,
             epochs=self._values.epochs,
             events=tuple(self._events),

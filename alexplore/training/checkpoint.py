@@ -33,7 +33,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from alexplore.core.atomic_files import fsync_folder, read_json
+from alexplore.core.atomic_files import fsync_folder
+from alexplore.core.regular_files import check_regular, open_regular, read_json
+from alexplore.core.settings import found_text
 from alexplore.network.shapes import shape_text
 from alexplore.training.errors import CheckpointError
 
@@ -163,14 +165,21 @@ def read(folder: Path) -> Checkpoint:
     Raises:
         CheckpointError: a file is missing, damaged or of another version.
     """
+    for part in (folder.parent, folder):
+        if part.is_symlink():
+            raise CheckpointError(f"{part}: is a link, which is not followed: a run's files must be in its directory")
     manifest = read_manifest(folder)
     for name in (WEIGHTS, STATE):
         _verify(folder / name, manifest)
+    weights = read_weights(folder / WEIGHTS)
     try:
-        weights = load_file(folder / WEIGHTS)
         state = torch.load(folder / STATE, "cpu", weights_only=True, mmap=True)
-    except (OSError, SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise CheckpointError(f"{folder}: can't be read: {error}") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # a file of another kind raises anything
+        raise CheckpointError(f"{folder / STATE}: can't be read ({type(error).__name__})") from None
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{folder / STATE}: contains no table")
     return Checkpoint(folder, weights, state, manifest)
 
 
@@ -180,7 +189,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: it is missing, damaged or of another version.
     """
-    manifest = read_json(folder / MANIFEST)
+    manifest = read_json(folder / MANIFEST, links=False)
     if manifest is None:
         raise CheckpointError(f"{folder / MANIFEST}: missing or damaged")
     if manifest.get("format") != FORMAT:
@@ -198,8 +207,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         _verify(path / WEIGHTS, read_manifest(path))
         path = path / WEIGHTS
     try:
+        check_regular(path)
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return check_tensors(load_file(path), path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about what would be needed to read other things
             values = torch.load(path, "cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
@@ -215,7 +225,34 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         values = values["state_dict"]
     if not isinstance(values, dict) or not all(isinstance(value, Tensor) for value in values.values()):
         raise CheckpointError(f"{path}: contains no state_dict (a table of tensors by name)")
-    return values
+    return check_tensors(values, path)
+
+
+def check_tensors(tensors: dict[Any, Tensor], path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a weight file, if they can be a network's.
+
+    Raises:
+        CheckpointError: one has no name, no values or no plain layout, or numbers in another format than `NUMBERS`.
+    """
+    for name, tensor in tensors.items():
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        if not isinstance(name, str):
+            raise CheckpointError(f"{path}: {found_text(name)} is no name of a tensor")
+        if tensor.device.type == "meta":
+            raise CheckpointError(f"{path}: {name} has a shape, but no values: it was saved from the device `meta`")
+        if tensor.layout != torch.strided or tensor.is_quantized:
+            kind = "quantized" if tensor.is_quantized else "sparse"
+            raise CheckpointError(f"{path}: {name} is {kind}; save it as a plain tensor, in fp32, fp16 or bf16")
+        if tensor.dtype not in NUMBERS:
+            raise CheckpointError(f"{path}: {name} contains {dtype} numbers; save it in fp32, fp16 or bf16")
+    return tensors
+
+
+NUMBERS = (
+    torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8,
+    torch.uint8, torch.bool,
+)  # fmt: skip
+"""Formats of numbers that are copied into a network's own without a loss that matters."""
 
 
 def _write_checkpoint(folder: Path, weights: dict[str, Tensor], state: dict[str, Any], where: dict[str, Any]) -> None:
@@ -252,7 +289,7 @@ def _verify(path: Path, manifest: dict[str, Any]) -> None:
         CheckpointError: it is missing or damaged.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path, links=False) as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror}") from None

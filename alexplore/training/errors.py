@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from alexplore.core.errors import AlexploreError, WrongUseError
+from alexplore.runs.directory import RunDirectory
 
 
 class Stopped(Exception):
@@ -22,7 +23,7 @@ class UsageError(TrainingError, WrongUseError):
 
 
 class NotFiniteError(TrainingError):
-    """The loss or a gradient is not finite; the weights are those before that step."""
+    """The loss, a gradient, or something that a checkpoint would contain is not finite; no checkpoint contains it."""
 
 
 class CheckpointError(TrainingError):
@@ -31,3 +32,12 @@ class CheckpointError(TrainingError):
 
 class RankError(TrainingError):
     """A rank ended before its work was done."""
+
+
+class GoneError(TrainingError):
+    """The directory of the run was removed or renamed while it was trained."""
+
+
+def gone_text(run: RunDirectory) -> str:
+    """Return the message of a `GoneError`."""
+    return f"{run.path} is gone: it was removed or renamed while the run was trained. A renamed run can be resumed"

@@ -13,11 +13,10 @@ from alexplore.core.formatting import bytes_text
 from alexplore.network.analysis import analyse
 from alexplore.runs.config import Hardware, RunConfig, in_group
 from alexplore.runs.preflight import rank_problems
-from alexplore.runs.protocol import StartEvent
 from alexplore.training.errors import UsageError
+from alexplore.training.means import Means
 from alexplore.training.parallel.ranks import Ranks
 from alexplore.training.parallel.towers import place
-from alexplore.training.run_writer import History
 
 NICE = 10
 
@@ -105,14 +104,13 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
 
 
-def set_threads(device: torch.device, ranks: Ranks, history: History) -> int:
-    """Set this rank's number of threads and return it: those the run began with, else its share of the processors.
+def set_threads(device: torch.device, ranks: Ranks, kept: Means | None) -> int:
+    """Set this rank's number of threads and return it: those of the attempts before, else its share of the processors.
 
     A resumed run keeps the number because sums are rounded differently with another one.
     """
-    earlier = history.last(StartEvent)
-    if earlier and device.type == earlier.device == "cpu" and earlier.ranks == ranks.size:
-        torch.set_num_threads(earlier.threads)
+    if kept and kept.threads and device.type == kept.device == "cpu" and kept.ranks == ranks.size:
+        torch.set_num_threads(kept.threads)
     elif ranks.size > 1:
         torch.set_num_threads(max(1, processors() // ranks.local_size))
     return torch.get_num_threads()

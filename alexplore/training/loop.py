@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 import torch
@@ -22,11 +23,12 @@ from alexplore.runs.directory import RunDirectory
 from alexplore.runs.protocol import CheckpointEvent, ControlEvent, EpochEvent, ExchangeEvent, WarningEvent
 from alexplore.training import checkpoint
 from alexplore.training.data import DataError, Dataset, Preprocess, damaged_text
-from alexplore.training.errors import CheckpointError, NotFiniteError, Stopped
+from alexplore.training.errors import CheckpointError, GoneError, NotFiniteError, Stopped, gone_text
 from alexplore.training.evaluate import Evaluation, evaluate
+from alexplore.training.means import Means
 from alexplore.training.metrics import StepLog, Tally, is_recorded, read_steps, record_interval
 from alexplore.training.model.build import logits
-from alexplore.training.nonfinite import NonfiniteGuard
+from alexplore.training.nonfinite import NonfiniteGuard, find_nonfinite, optimizer_tensors
 from alexplore.training.optim import set_learning_rate
 from alexplore.training.parallel.ranks import Ranks
 from alexplore.training.parallel.towers import TowerState, exchanged
@@ -123,6 +125,7 @@ class Trainer:
         guard: NonfiniteGuard,
         precision: Precision,
         state: checkpoint.WholeState | TowerState,
+        means: Means,
         macs: int,
         ranks: Ranks,
         sync_points: SyncPoints,
@@ -131,11 +134,11 @@ class Trainer:
     ) -> None:
         """`objective` contains `model`, and averages gradients over the ranks. `macs` are the network's, for an image.
 
-        `state` collects what checkpoints contain.
+        `state` collects what checkpoints contain. `means` are what the bits depend on besides.
         """
         self.run, self.recipe, self.dataset, self.preprocess = run, recipe, dataset, preprocess
         self.model, self.objective, self.optimizer, self.guard = model, objective, optimizer, guard
-        self.precision, self.state = precision, state
+        self.precision, self.state, self.means = precision, state, means
         self.ranks, self.sync_points, self.writer = ranks, sync_points, writer
         self.progress = progress
         self.steps_per_epoch = -(-len(dataset.train) // recipe.batch_size)
@@ -154,6 +157,7 @@ class Trainer:
             NotFiniteError: a loss or gradient is not finite.
             CheckpointError: the last epoch could not be saved.
             DataError: no image of a split could be read.
+            GoneError: the run's directory was removed or renamed.
         """
         self._update_status("running")
         while self.progress.epoch < self.recipe.epochs:
@@ -225,14 +229,37 @@ class Trainer:
             at = self.progress
             if failed:
                 raise NotFiniteError(
-                    f"step {at.step + 1}: the loss or a gradient is not finite (loss {tally.mean_loss:g}). The weights "
-                    f"were left as they were before it; {self._last_checkpoint()}. Try a smaller lr, or fp32"
+                    f"step {at.step + 1}: {self._nonfinite_text(tally)}. The weights were left as they were before it; "
+                    f"{self._last_checkpoint()}. Try a smaller lr, or fp32"
                 )
             at = replace(at, step=at.step + 1, line=at.line.plus(tally), whole=at.whole.plus(tally))
             if is_recorded(at.step, self.interval, self.steps_per_epoch):
                 at = replace(at, line=Tally(), last_line=self._write_line(at))
             self.progress = at
         self._update_status("running")
+
+    def _nonfinite_text(self, tally: Tally) -> str:
+        """Return what is not finite after a step that failed: the buffer, if it is one, else the loss or a gradient."""
+        own = find_nonfinite(self.model.named_buffers())
+        found = self.ranks.merge({} if own is None else {own: True})
+        if found:
+            return f"the buffer {min(found)} is not finite (loss {tally.mean_loss:g})"
+        return f"the loss or a gradient is not finite (loss {tally.mean_loss:g})"
+
+    def _check_finite(self) -> None:
+        """Check everything that a checkpoint contains.
+
+        Raises:
+            NotFiniteError: something is not finite on one of the ranks.
+        """
+        names: dict[Tensor, str] = {parameter: name for name, parameter in self.model.named_parameters()}
+        tensors = chain(self.model.state_dict().items(), optimizer_tensors(self.optimizer, names))
+        own = find_nonfinite(tensors)
+        if found := self.ranks.merge({} if own is None else {own: True}):
+            raise NotFiniteError(
+                f"step {self.progress.step}: {min(found)} is not finite, so no checkpoint was saved; "
+                f"{self._last_checkpoint()}. Try a smaller lr, or fp32"
+            )
 
     def _last_checkpoint(self) -> str:
         exists = (self.run.checkpoints_folder / checkpoint.LAST).is_dir()
@@ -327,7 +354,13 @@ class Trainer:
         self._update_status("running")
 
     def _do(self, actions: AgreedActions) -> None:
-        """Save and stop as agreed, and answer the requests."""
+        """Save and stop as agreed, and answer the requests.
+
+        Raises:
+            GoneError: the run's directory is gone.
+        """
+        if actions.gone:
+            raise GoneError(gone_text(self.run))
         if actions.stop or actions.checkpoint:
             self._save()
         for request in actions.requests:
@@ -337,9 +370,14 @@ class Trainer:
             raise Stopped(self.unsaved)
 
     def _save(self, *, best: bool = False) -> None:
-        """Save a checkpoint. If that fails, a warning is written and training continues."""
+        """Save a checkpoint. If that fails, a warning is written and training continues.
+
+        Raises:
+            NotFiniteError: it would contain something that is not finite.
+        """
         at, self.unsaved = self.progress, None
         started = time.monotonic()
+        self._check_finite()
         weights, optimizer = self.state.collect(self.model, self.optimizer)
         if self.ranks.rank == 0:
             state = {
@@ -347,6 +385,7 @@ class Trainer:
                 "optimizer": optimizer,
                 "guard": self.guard.state(),
                 "precision": self.precision.name,
+                "means": self.means.to_dict(),
             }
             where = {"step": at.step, "epoch": at.epoch, "val/acc": at.best}
             try:

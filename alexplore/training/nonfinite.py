@@ -1,9 +1,12 @@
-"""Keep values that are not finite away from the weights, without waiting for the device at any step."""
+"""Keep values that are not finite away from the weights and from checkpoints.
+
+No step waits for the device: what a step finds is read at the next sync point, and before a checkpoint is saved.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -26,6 +29,9 @@ class NonfiniteGuard:
     The decision is made on the device: a fused optimizer leaves everything unchanged if its `found_inf` is 1, as under
     PyTorch's `GradScaler`. In fp16 losses are scaled as `GradScaler` does: a step whose gradients overflow is skipped
     and the scale is halved, and only an overflow at scale 1 counts as a failure.
+
+    Buffers, such as the running statistics of batch norm, are changed by the forward pass. One that is not finite
+    counts as a failure of that step: a smaller scale does not help.
     """
 
     def __init__(
@@ -34,11 +40,16 @@ class NonfiniteGuard:
         device: torch.device,
         *,
         scaled: bool = False,
-        agree: Callable[[Tensor], Tensor] = lambda flag: flag,
+        buffers: Sequence[Tensor] = (),
+        agree: Callable[[Tensor], Tensor] = lambda flags: flags,
     ) -> None:
-        """`scaled` is for fp16. `agree` makes a flag equal on all ranks, if their gradients are not equal anyway."""
+        """`scaled` is for fp16, `buffers` are the model's.
+
+        `agree` makes flags equal on all ranks, if their gradients are not equal anyway.
+        """
         self._optimizer = optimizer
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        self._buffers = [buffer for buffer in buffers if buffer.is_floating_point()]
         self._agree = agree
         self._scaled = scaled
         self._scale = torch.full((), FIRST_SCALE if scaled else 1.0, device=device)
@@ -55,7 +66,9 @@ class NonfiniteGuard:
         torch.autograd.backward(loss, torch.where(loss.isfinite(), share, math.nan).to(loss) * self._scale)
         # A sum with a value that is not finite is not finite; on a CPU it takes a tenth of the time of a maximum.
         sums = torch.stack([p.grad.sum() for p in self._parameters if p.grad is not None])
-        overflow = self._agree((~sums.isfinite().all()).float())
+        flags = torch.stack((~sums.isfinite().all(), ~self._buffers_are_finite())).float()
+        overflow, broken = self._agree(flags).unbind()
+        self._failed = torch.maximum(self._failed, broken)
         if self._scaled:
             self._failed = torch.maximum(self._failed, overflow * (self._scale <= 1))
             self._update(torch.maximum(self._failed, overflow))
@@ -64,6 +77,12 @@ class NonfiniteGuard:
             self._failed = torch.maximum(self._failed, overflow)
             self._update(self._failed)
         return self._failed
+
+    def _buffers_are_finite(self) -> Tensor:
+        """Return a flag on the device."""
+        if not self._buffers:
+            return torch.ones_like(self._failed, dtype=torch.bool)
+        return torch.cat([buffer.flatten() for buffer in self._buffers]).isfinite().all()
 
     def _update(self, skip: Tensor) -> None:
         optimizer: Any = self._optimizer
@@ -87,3 +106,23 @@ class NonfiniteGuard:
         """Load the state of a checkpoint; the scale of one from another precision is ignored."""
         if self._scaled and float(state["scale"]) != 1:
             self._scale, self._growth_steps = state["scale"].to(self._scale), state["calm"].to(self._growth_steps)
+
+
+def find_nonfinite(tensors: Iterable[tuple[str, Tensor]]) -> str | None:
+    """Return the name of the first tensor that contains a value that is not finite; None if there is none.
+
+    This waits for the device.
+    """
+    for name, tensor in tensors:
+        # The sum needs no memory; a sum that overflows is no proof.
+        if tensor.is_floating_point() and not tensor.sum().isfinite() and not tensor.isfinite().all():
+            return name
+    return None
+
+
+def optimizer_tensors(optimizer: Optimizer, names: dict[Tensor, str]) -> Iterable[tuple[str, Tensor]]:
+    """Yield the tensors of an optimizer's state; `names` are those of the parameters."""
+    for parameter, state in optimizer.state.items():
+        for key, value in state.items():
+            if isinstance(value, Tensor):
+                yield f"the optimizer's {key} of {names.get(parameter, 'a parameter')}", value

@@ -5,6 +5,7 @@ No torch here: a worker writes its first status before it imports torch.
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import sys
@@ -14,8 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from alexplore.core.regular_files import read_json
 from alexplore.runs.directory import RunDirectory
-from alexplore.runs.lines import LineWriter
+from alexplore.runs.lines import LineWriter, read_number
 from alexplore.runs.messages import event_text
 from alexplore.runs.protocol import (
     EndEvent,
@@ -46,6 +48,33 @@ class History:
         return next((line.event for line in reversed(self.lines) if isinstance(line.event, kind)), None)
 
 
+@dataclass(frozen=True)
+class Position:
+    """Where the last checkpoint of a run stands, for its status until training continues."""
+
+    step: int = 0
+    epoch: float = 0.0
+
+    epochs: int = 0
+    """Whole epochs that are trained and evaluated."""
+
+
+def read_position(run: RunDirectory) -> Position:
+    """Return the position of a run's last checkpoint, without a check of its checksums.
+
+    A manifest counts whole epochs; the steps of one are those of the status before.
+    """
+    manifest = read_json(run.checkpoints_folder / "last" / "manifest.json", links=False) or {}
+    step, epochs = manifest.get("step"), manifest.get("epoch")
+    if type(step) is not int or type(epochs) is not int:
+        return Position()
+    before = read_json(run.status_file, links=False) or {}
+    steps, epoch = read_number(before.get("step")), read_number(before.get("epoch"))
+    if steps and epoch and math.isfinite(epoch / steps):
+        return Position(step, step * epoch / steps, epochs)
+    return Position(step, float(epochs), epochs)
+
+
 def read_history(run: RunDirectory) -> History:
     """Read events.jsonl."""
     lines = tuple(RunReader(run).events())
@@ -58,10 +87,14 @@ class RunWriter:
     A full disk does not stop the training: lines that can't be written are kept, the last 10,000, and written later.
     """
 
-    def __init__(self, run: RunDirectory, attempt: int, pid: int | None = None) -> None:
+    def __init__(
+        self, run: RunDirectory, attempt: int, pid: int | None = None, position: Position = Position()
+    ) -> None:
         """`pid` is the process that the status names as the worker; this one if left out."""
         self._run = run
-        self._status = Status("starting", pid or os.getpid(), socket.gethostname())
+        self._status = Status(
+            "starting", pid or os.getpid(), socket.gethostname(), position.step, round(position.epoch, 6)
+        )
         self._written_at = 0.0
         self._events = _PatientWriter(LineWriter(run.events_file, attempt))
         self._metrics = _PatientWriter(LineWriter(run.metrics_file, attempt))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import torch
 
@@ -15,18 +16,18 @@ from alexplore.runs.directory import RunDirectory
 from alexplore.runs.protocol import (
     ControlEvent,
     DatasetEvent,
-    PrecisionEvent,
     PreparingEvent,
     StartEvent,
     WarningEvent,
 )
 from alexplore.training import checkpoint
 from alexplore.training.data import Dataset, Preprocess, damaged_text, open_dataset
-from alexplore.training.errors import Stopped
+from alexplore.training.errors import GoneError, Stopped, gone_text
 from alexplore.training.hardware import device_name, set_threads
 from alexplore.training.loop import Objective, Progress, Trainer
+from alexplore.training.means import Means, kept_means
 from alexplore.training.model.build import build, check_classifier, check_last_batch
-from alexplore.training.model.shared_batch_norm import share_statistics
+from alexplore.training.model.shared_batch_norm import share_statistics, tolerate_small_batches
 from alexplore.training.nonfinite import NonfiniteGuard
 from alexplore.training.optim import make_optimizer
 from alexplore.training.parallel.ranks import Ranks
@@ -47,18 +48,21 @@ def train(
     writer: RunWriter,
     history: History,
     signals: Signals,
+    on_progress: Callable[[], None] = lambda: None,
 ) -> None:
     """Train a run to its end, from its newest checkpoint if it has one.
 
-    `history` is what earlier attempts wrote. Every rank calls this; only rank 0's `writer` writes.
+    `history` is what earlier attempts wrote. Every rank calls this; only rank 0's `writer` writes. `on_progress` is
+    called at every step and every batch of an evaluation.
 
     Raises:
         Stopped: a stop was requested; a checkpoint is saved if training had begun.
-        NotFiniteError: a loss or gradient is not finite.
+        NotFiniteError: a loss, a gradient or something that a checkpoint would contain is not finite.
+        GoneError: the run's directory was removed or renamed.
         DataError, SettingError, ShapeError, CheckpointError: the run can't be trained or resumed.
     """
     preparation = _Preparation(run, ranks, writer, signals)
-    trainer = _prepare(preparation, run, config, ranks, device, writer, history, signals)
+    trainer = _prepare(preparation, run, config, ranks, device, writer, history, signals, on_progress)
     preparation.done = True
     for split in (trainer.dataset.train, trainer.dataset.val):
         for path, reason in split.damaged.items():
@@ -67,10 +71,11 @@ def train(
 
 
 class _Preparation:
-    """Tells what happens before the first step, and answers the requests that come in the meantime."""
+    """Reports what happens before the first step, and answers the requests that come in the meantime."""
 
     def __init__(self, run: RunDirectory, ranks: Ranks, writer: RunWriter, signals: Signals) -> None:
         self._run, self._ranks, self._writer, self._signals = run, ranks, writer, signals
+        self._identity = run.identity()
         self.done = False
 
     def start(self, activity: str) -> None:
@@ -78,12 +83,15 @@ class _Preparation:
 
         Raises:
             Stopped: a stop was requested.
+            GoneError: the run's directory is gone.
         """
+        if self._run.is_gone(self._identity):
+            raise GoneError(gone_text(self._run))
         for request in pending(self._run) if self._ranks.rank == 0 else ():
             error = "training has not begun" if request.action == "checkpoint" else None
             self._writer.event(ControlEvent(request.id, request.action, step=0, error=error))
             self._signals.stop = self._signals.stop or request.action == "stop"
-        if self._signals.stop:
+        if self._signals.stop and self._ranks.rank == 0:  # another rank's signal is heard at the first sync point
             raise Stopped
         self._writer.starting(activity)
 
@@ -109,6 +117,7 @@ def _prepare(
     writer: RunWriter,
     history: History,
     signals: Signals,
+    on_progress: Callable[[], None],
 ) -> Trainer:
     """Return the trainer, at the position of the newest checkpoint."""
     recipe, network = config.recipe, config.network
@@ -116,7 +125,11 @@ def _prepare(
     if device.type == "cpu" and ranks.size > 1:
         rehearsal = f"no GPU: rehearsing on {ranks.size} CPU processes (gloo) what {ranks.size} GPUs would do"
         writer.event(WarningEvent(rehearsal))
-    threads = set_threads(device, ranks, history)
+    saved = ranks.first_then_others(
+        lambda: checkpoint.load(run.checkpoints_folder, lambda message: writer.event(WarningEvent(message)))
+    )
+    kept = kept_means(saved.state if saved else None, history)
+    threads = set_threads(device, ranks, kept)
 
     preparation.start(f"loading {recipe.dataset}")
     dataset = ranks.first_then_others(lambda: open_dataset(config, device, preparation.report))
@@ -129,14 +142,13 @@ def _prepare(
     model = (build_tower(network, ranks.rank, seed) if ranks.towers else build(network, seed)).to(device)
     if ranks.data_size > 1:
         share_statistics(model)
+    else:
+        tolerate_small_batches(model)
     state = TowerState(network, ranks.rank) if ranks.towers else checkpoint.WholeState()
-    saved = ranks.first_then_others(
-        lambda: checkpoint.load(run.checkpoints_folder, lambda message: writer.event(WarningEvent(message)))
-    )
     if saved is not None:
         state.load_weights(model, saved.weights)
 
-    choice = kept_choice(recipe, device, history.last(PrecisionEvent))
+    choice = kept_choice(recipe, device, kept.choice if kept else None)
     if choice is None:
         preparation.start("timing fp32 and bf16" if recipe.precision == "auto" else "timing a matrix multiplication")
         choice = choose_precision(recipe, model, dataset, preprocess, ranks)
@@ -144,7 +156,7 @@ def _prepare(
     precision = Precision(choice.precision, device)
 
     optimizer = make_optimizer(recipe, model)
-    guard = NonfiniteGuard(optimizer, device, scaled=precision.scaled, agree=ranks.agree)
+    guard = NonfiniteGuard(optimizer, device, scaled=precision.scaled, buffers=list(model.buffers()), agree=ranks.agree)
     progress = Progress()
     if saved is not None:
         state.load_optimizer(model, optimizer, saved.state["optimizer"])
@@ -175,9 +187,10 @@ def _prepare(
         guard=guard,
         precision=precision,
         state=state,
+        means=Means(device.type, ranks.size, threads, choice),
         macs=analyse(network).totals.macs,
         ranks=ranks,
-        sync_points=SyncPoints(ranks, run if ranks.rank == 0 else None, signals),
+        sync_points=SyncPoints(ranks, run if ranks.rank == 0 else None, signals, on_progress),
         writer=writer,
         progress=progress,
     )

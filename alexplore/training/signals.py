@@ -1,10 +1,9 @@
-"""SIGTERM and SIGINT: the first asks the worker to stop, the second ends the process at once."""
+"""SIGTERM, SIGINT and SIGHUP: the first asks the worker to stop, the second ends the process at once."""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
 from types import FrameType
 
 INTERRUPTED_TWICE = 130
@@ -18,14 +17,11 @@ class Signals:
         self.stop = False
         """Whether a signal has asked for a stop."""
 
-        self.on_stop: Callable[[], object] = lambda: None
-        """Called at the first signal, in the signal handler."""
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._handle)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+                signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.stop:
             os._exit(INTERRUPTED_TWICE)
         self.stop = True
-        self.on_stop()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,6 +27,9 @@ class AgreedActions:
     paused: bool = False
     """Whether training pauses, or stays paused."""
 
+    gone: bool = False
+    """Whether the run's directory is gone."""
+
     requests: tuple[Request, ...] = ()
     """The requests that rank 0 answers; other ranks have none."""
 
@@ -38,11 +41,22 @@ class SyncPoints:
     between.
     """
 
-    def __init__(self, ranks: Ranks, run: RunDirectory | None, signals: Signals) -> None:
-        """`run` is where rank 0 looks for requests; other ranks pass None and heed their signals only."""
+    def __init__(
+        self,
+        ranks: Ranks,
+        run: RunDirectory | None,
+        signals: Signals,
+        on_progress: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`run` is where rank 0 looks for requests; other ranks pass None and heed their signals only.
+
+        `on_progress` is called at every step and sync point.
+        """
         self._ranks = ranks
         self._run = run
+        self._identity = run.identity() if run else (0, 0)
         self._signals = signals
+        self._on_progress = on_progress
         self._interval = 1  # steps from the last sync point to the next
         self._steps = 0  # since the last sync point
         self._last = time.monotonic()
@@ -51,11 +65,14 @@ class SyncPoints:
     def step(self) -> bool:
         """Count one step, and return whether this is a sync point."""
         self._steps += 1
+        self._on_progress()
         return self._steps >= self._interval
 
     def agree(self, checkpoint: bool = False) -> AgreedActions:
         """Agree with all ranks on what to do; `checkpoint` says whether this rank wants to save one."""
+        self._on_progress()
         requests = tuple(pending(self._run)) if self._run else ()
+        gone = self._run is not None and self._run.is_gone(self._identity)
         asked = [request.action for request in requests]
         for action in asked:
             if action in ("pause", "resume"):
@@ -63,11 +80,11 @@ class SyncPoints:
         elapsed = time.monotonic() - self._last
         wanted = round(self._steps * INTERVAL_SECONDS / max(elapsed, 1e-3))
         stop = self._signals.stop or "stop" in asked
-        own: Sequence[int] = (stop, checkpoint or "checkpoint" in asked, self._paused, 0)
+        own: Sequence[int] = (stop, checkpoint or "checkpoint" in asked, self._paused, gone, 0)
         if self._ranks.rank == 0:
-            own = (*own[:3], min(max(1, wanted), 4 * max(1, self._steps)))
+            own = (*own[:-1], min(max(1, wanted), 4 * max(1, self._steps)))
         agreed = self._ranks.max(torch.tensor(own)).tolist()
-        self._interval = agreed[3]
+        self._interval = agreed[-1]
         self._steps = 0
         self._last = time.monotonic()
-        return AgreedActions(bool(agreed[0]), bool(agreed[1]), bool(agreed[2]), requests)
+        return AgreedActions(bool(agreed[0]), bool(agreed[1]), bool(agreed[2]), bool(agreed[3]), requests)

@@ -7,29 +7,29 @@ WORLD_SIZE set, as under torchrun.
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 import traceback
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from alexplore.core.atomic_files import read_json
 from alexplore.core.boundary import os_error_text, print_error, run_guarded
 from alexplore.core.errors import DONE, FAILED, STOPPED, WRONG_USE, AlexploreError
+from alexplore.core.regular_files import read_json
 from alexplore.runs.config import RunConfig, in_group
 from alexplore.runs.control import forget_requests, leave_request
-from alexplore.runs.directory import RunDirectory
+from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.protocol import ErrorEvent
 from alexplore.runs.status import ENDED, worker_lock
+from alexplore.training.console import print_patiently
 from alexplore.training.errors import RankError, Stopped
-from alexplore.training.run_writer import NullRunWriter, RunWriter, read_history
+from alexplore.training.parallel.launched import Launch, die_with_parent, read_launch
+from alexplore.training.run_writer import NullRunWriter, RunWriter, read_history, read_position
 from alexplore.training.signals import Signals
-
-LAUNCHER = "ALEXPLORE_LAUNCHER"
-"""Environment variable of a rank: the id of the process that launched it, which holds the run's lock."""
+from alexplore.training.temporary import own_temporary_folder
+from alexplore.training.watchdog import Watchdog
 
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 # Idle threads wait actively for 0.2 ms and then sleep; OpenMP reads this when torch is imported. Its default of 5 ms
@@ -43,35 +43,47 @@ ANOTHER_RANK = "another rank ended before its work was done; console.log has its
 
 def main(arguments: list[str]) -> int:
     """Train the run in the directory that is the one argument, and return the exit code."""
+    print_patiently()
     if len(arguments) != 1:
         print("usage: python -m alexplore.training.worker RUN_DIR", file=sys.stderr)
         return WRONG_USE
-    run = RunDirectory(Path(arguments[0]).resolve())
-    for stream in (sys.stdout, sys.stderr):  # file names may not be valid text
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    run, launch = RunDirectory(Path(arguments[0]).resolve()), read_launch()
 
     def work() -> int:
         config = run.config()
-        if in_group():
-            return _run_rank(run, config)
-        with worker_lock(run):
-            return _run_worker(run, config)
+        if launch:
+            return _run_rank(run, config, launch)
+        with own_temporary_folder():
+            if in_group():
+                return _run_rank(run, config, None)
+            with _locked(run):
+                return _run_worker(run, config)
 
     return run_guarded(work, print_error)
 
 
+@contextmanager
+def _locked(run: RunDirectory) -> Iterator[None]:
+    """Hold the run's lock, and forget the requests to an earlier worker, which is gone.
+
+    A run that had no worker yet keeps its requests: they came since this one was started.
+    """
+    with worker_lock(run) as had_worker:
+        if had_worker:
+            forget_requests(run)
+        yield
+
+
 def _run_worker(run: RunDirectory, config: RunConfig) -> int:
     """Train as the only rank, or launch several; return the exit code."""
-    history = read_history(run)
-    writer = RunWriter(run, history.attempts)
-    if history.attempts:
-        forget_requests(run)  # they were for a worker that is gone
-    if _epochs_done(run) >= config.recipe.epochs:
+    signals = Signals()
+    history, position = read_history(run), read_position(run)
+    writer = RunWriter(run, history.attempts, position=position)
+    if position.epochs >= config.recipe.epochs:
         writer.end("finished", f"all {config.recipe.epochs} epochs are trained: there is nothing left to do")
         return DONE
     writer.starting("importing torch")
-    signals = Signals()
+    watchdog = Watchdog(None, None, lambda reason: _report_failure(writer, reason))
 
     def work() -> int:
         from alexplore.training import hardware, session
@@ -84,7 +96,8 @@ def _run_worker(run: RunDirectory, config: RunConfig) -> int:
         if ranks > 1:
             return _launch(run, ranks, writer, signals)
         hardware.prepare(device)
-        session.train(run, config, SINGLE_RANK, device, writer, history, signals)
+        watchdog.start()
+        session.train(run, config, SINGLE_RANK, device, writer, history, signals, watchdog.progress)
         return DONE
 
     return _report_end(writer, work)
@@ -95,12 +108,10 @@ def _launch(run: RunDirectory, ranks: int, writer: RunWriter, signals: Signals) 
     from alexplore.training.parallel.launcher import launch_ranks
 
     writer.starting(f"starting {ranks} ranks")
-    signals.on_stop = lambda: leave_request(run, "stop")
     if signals.stop:
         raise Stopped
-    os.environ[LAUNCHER] = str(os.getpid())
     try:
-        launch_ranks(run, ranks)
+        launch_ranks(run, ranks, _pass_on_stop(run, signals))
     except RankError:
         status = _raw_status(run)
         if status.get("state") not in ENDED:  # the first rank could not know the reason
@@ -109,31 +120,54 @@ def _launch(run: RunDirectory, ranks: int, writer: RunWriter, signals: Signals) 
     return {"finished": DONE, "stopped": STOPPED}.get(str(_raw_status(run).get("state")), FAILED)
 
 
+def _pass_on_stop(run: RunDirectory, signals: Signals) -> Callable[[], None]:
+    """Return what leaves a request to stop for the first rank when this process has been asked to; once."""
+    asked = False
+
+    def pass_on() -> None:
+        nonlocal asked
+        if signals.stop and not asked:
+            try:
+                leave_request(run, "stop")
+            except RunError as error:  # a full disk: tried again
+                print(f"warning: {error}", file=sys.stderr)
+            else:
+                asked = True
+
+    return pass_on
+
+
 def _raw_status(run: RunDirectory) -> dict[str, Any]:
     """Return the contents of status.json without a check of the lock: to test it would release this process's own."""
     return read_json(run.status_file) or {}
 
 
-def _run_rank(run: RunDirectory, config: RunConfig) -> int:
+def _run_rank(run: RunDirectory, config: RunConfig, launch: Launch | None) -> int:
     """Train as one of several ranks, launched by a worker or by torchrun; return the exit code."""
+    if launch:
+        die_with_parent()
     rank = int(os.environ["RANK"])
-    launcher = int(os.environ.get(LAUNCHER, "0"))
+    parent = launch.launcher if launch else os.getppid()
     signals = Signals()
-    with worker_lock(run) if rank == 0 and not launcher else nullcontext():
-        history = read_history(run)
-        writer = RunWriter(run, history.attempts, launcher or os.getpid()) if rank == 0 else NullRunWriter()
+    with _locked(run) if rank == 0 and not launch else nullcontext():
+        history, position = read_history(run), read_position(run)
+        pid = launch.launcher if launch else os.getpid()
+        writer = RunWriter(run, history.attempts, pid, position) if rank == 0 else NullRunWriter()
         writer.starting("importing torch")
+        watchdog = Watchdog(launch, parent, lambda reason: _report_failure(writer, reason, f"rank {rank}: "))
 
         def work() -> int:
             from alexplore.training import hardware, session
             from alexplore.training.parallel import ranks as group
 
-            group.exit_with_parent(launcher or os.getppid())
+            watchdog.start()
             device = hardware.choose_device(config.hardware)
             hardware.check_ranks(config, int(os.environ["WORLD_SIZE"]))
             hardware.prepare(device)
             ranks = group.join(device, towers=config.hardware.parallel == "towers")
-            session.train(run, config, ranks, ranks.device(device), writer, ranks.broadcast(history), signals)
+            session.train(
+                run, config, ranks, ranks.device(device), writer, ranks.broadcast(history), signals, watchdog.progress
+            )
             group.leave()
             return DONE
 
@@ -141,15 +175,17 @@ def _run_rank(run: RunDirectory, config: RunConfig) -> int:
     return DONE if code == STOPPED else code  # the launcher takes every other code for a failure
 
 
+def _report_failure(writer: RunWriter, reason: str, prefix: str = "") -> None:
+    """Write to the run's files and to stderr why the training has failed."""
+    if reason == ANOTHER_RANK and read_launch():
+        return  # the launcher knows which; if it died, readers find the run crashed
+    print(f"error: {prefix}{reason}", file=sys.stderr, flush=True)
+    writer.event(ErrorEvent(reason))
+    writer.end("failed", reason)
+
+
 def _report_end(writer: RunWriter, work: Callable[[], int], prefix: str = "") -> int:
     """Do the work and return the exit code. If it ends early, write why to the run's files and to stderr."""
-
-    def report_failure(reason: str) -> None:
-        if reason == ANOTHER_RANK and _was_launched():
-            return  # the launcher knows which; if it died, readers find the run crashed
-        print(f"error: {prefix}{reason}", file=sys.stderr, flush=True)
-        writer.event(ErrorEvent(reason))
-        writer.end("failed", reason)
 
     try:
         return work()
@@ -157,21 +193,16 @@ def _report_end(writer: RunWriter, work: Callable[[], int], prefix: str = "") ->
         writer.end("stopped", stopped.failure)
         return STOPPED
     except AlexploreError as error:
-        report_failure(str(error))
+        _report_failure(writer, str(error), prefix)
         return error.exit_code
     except OSError as error:
-        report_failure(os_error_text(error))
+        _report_failure(writer, os_error_text(error), prefix)
     except Exception as error:
         known = _explain(error)
         if known is None:
             traceback.print_exc()
-        report_failure(known or f"{type(error).__name__}: {error}".splitlines()[0])
+        _report_failure(writer, known or f"{type(error).__name__}: {error}".splitlines()[0], prefix)
     return FAILED
-
-
-def _was_launched() -> bool:
-    """Return whether this is a rank that a worker launched."""
-    return int(os.environ.get(LAUNCHER, "0")) not in (0, os.getpid())
 
 
 def _explain(error: Exception) -> str | None:
@@ -183,11 +214,6 @@ def _explain(error: Exception) -> str | None:
         detail = text.splitlines()[0] if text else "the machine has no more"
         return f"out of memory: {detail}; try a smaller --batch-size"
     return ANOTHER_RANK if any(sign in text for sign in PEER_GONE) else None
-
-
-def _epochs_done(run: RunDirectory) -> int:
-    epoch = (read_json(run.checkpoints_folder / "last" / "manifest.json") or {}).get("epoch")
-    return epoch if isinstance(epoch, int) else 0
 
 
 if __name__ == "__main__":

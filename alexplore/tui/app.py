@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from textual import on, work
 from textual.app import App, SystemCommand
@@ -17,10 +17,12 @@ from textual.dom import DOMNode
 from textual.events import ScreenResume
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
+from textual.theme import Theme
 from textual.widgets import Input
 from textual.worker import get_current_worker
 
 from alexplore.presets.preset import Preset
+from alexplore.tui.inert_filter import InertFilter
 from alexplore.tui.messages import (
     ModeRequested,
     OpenRequested,
@@ -30,6 +32,7 @@ from alexplore.tui.messages import (
     WatchRequested,
 )
 from alexplore.tui.palette import app_colours
+from alexplore.tui.preferences import PreferencesError, PreferencesStore
 from alexplore.tui.screens.explore import ExploreScreen
 from alexplore.tui.screens.frame import FrameScreen
 from alexplore.tui.state import AppState, Mode
@@ -73,10 +76,21 @@ class ExploreApp(App[None]):
     ]
 
     def __init__(
-        self, preset: Preset, runs_folder: Path, attached: RunDirectory | None = None, *, welcome: bool = False
+        self,
+        preset: Preset,
+        runs_folder: Path,
+        attached: RunDirectory | None = None,
+        preferences: PreferencesStore | None = None,
+        *,
+        welcome: bool = False,
     ) -> None:
-        """Open a preset, and watch the run `attached` if one is given; `welcome` those who have no runs yet."""
+        """Open a preset, and watch the run `attached` if one is given; without `preferences` those of nobody.
+
+        `welcome` shows the welcome card to those who have no runs, unless they prefer not to see it.
+        """
         super().__init__()
+        self.preferences = preferences or PreferencesStore(None)
+        self._filters.append(InertFilter())
         self.state = AppState(preset, runs_folder)
         if attached is not None:
             self.state.watch(attached)
@@ -91,9 +105,27 @@ class ExploreApp(App[None]):
 
     def on_mount(self) -> None:
         """Show the run that was asked for; look at the runs some time after the first screen."""
+        if self.preferences.values.theme in self.available_themes:
+            self.theme = self.preferences.values.theme
+        self.theme_changed_signal.subscribe(self, self._keep_theme)
         if self.state.watched:
             self.action_mode("train")
+        elif self.preferences.values.start != "explore":
+            self.action_mode(cast("Mode", self.preferences.values.start))
+        if self.preferences.problem:
+            self.notify(self.preferences.problem, severity="warning")
         self.set_timer(FIRST_MONITOR_SECONDS, self._monitor)
+
+    def _keep_theme(self, theme: Theme) -> None:
+        """Remember a theme that was chosen; one that the palette only previews is not."""
+        if not self.screen.is_modal:
+            self._prefer(theme=theme.name)
+
+    def _prefer(self, **changes: Any) -> None:
+        try:
+            self.preferences.change(**changes)
+        except PreferencesError as error:
+            self.notify(str(error), severity="warning")
 
     def get_css_variables(self) -> dict[str, str]:
         """Return the theme's variables with the colours of `palette`, which are readable in every theme."""

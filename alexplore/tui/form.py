@@ -68,7 +68,7 @@ class Form:
         """Fill in the settings of `classes`; `layer_name` puts a field for a layer's name before them."""
         self.fields = [_field(name, field, values.get(name)) for cls in classes for name, field in _declared(cls)]
         if layer_name is not None:
-            self.fields.insert(0, Field(NAME, Kind("a name", str), layer_name))
+            self.fields.insert(0, Field(NAME, Kind("a name", str, {"type": "string"}), layer_name))
         self.position = 1 if layer_name is not None and len(self.fields) > 1 else 0
         self.error = ""
         self.error_field = ""  # the name of the field that `error` is about, "" where it is about several

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
+from alexplore.core.errors import AlexploreError
+from alexplore.core.formatting import clock_text
+from alexplore.core.inert import inert
+from alexplore.presets.library import load_preset
+from alexplore.presets.recipe import Recipe
 from alexplore.runs.curves import Curve
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.log import RunLog
-from alexplore.runs.messages import progress_text, progress_texts
 from alexplore.runs.watch import Snapshot, Watch
+from alexplore.tui.log_entry import LogEntry
 
 POLL_SECONDS = 0.5  # between two looks at a run
 LIVELY_SECONDS = 30.0  # after which a look takes twice as long to come
 MOST_SECONDS = 8.0  # between two drawings of curves that change
-CONSOLE_LINES = 8  # of the worker's last output, shown when it fails
+CONSOLE_LINES = 200  # of the worker's last output
 EVENT_LINE = re.compile(r"\d\d:\d\d:\d\d ")  # how an event begins in the worker's output, which the log has anyway
 
 
@@ -64,14 +69,6 @@ class Poller:
         return POLL_SECONDS if now - self._opened < LIVELY_SECONDS else 2 * POLL_SECONDS
 
 
-@dataclass(frozen=True)
-class LogLine:
-    """A line of the log: an event with its local time, or output of the worker without one."""
-
-    text: str
-    time: str = ""
-
-
 class WatchedRun:
     """What is known of the run that is watched."""
 
@@ -81,7 +78,6 @@ class WatchedRun:
         self.drawing = Drawing()
         self.unreadable = ""  # why the run can't be read
         self._log = RunLog()
-        self._console_logged = False
 
     def update(self, snapshot: Snapshot, drawing: Drawing) -> bool:
         """Take over a new state; return whether there are other curves to draw."""
@@ -93,39 +89,27 @@ class WatchedRun:
         """Forget what was known: the run can't be read."""
         self.snapshot, self.drawing, self.unreadable = None, Drawing(), reason
 
-    def new_log_lines(self) -> list[LogLine]:
+    def new_log_entries(self) -> list[LogEntry]:
         """Return what is to be added to the log since the last call."""
         if self.snapshot is None:
             return []
-        lines = [
-            LogLine(line.text, time.strftime("%H:%M:%S", time.localtime(line.time)))
+        return [
+            LogEntry(inert(line.text), clock_text(line.time), "error" if line.is_end else "")
             for line in self._log.new_lines(self.snapshot)
         ]
-        ended_badly = self.snapshot.status.state in ("crashed", "failed")
-        if ended_badly and not self._console_logged:
-            output = [text for text in self.run.console_tail() if not EVENT_LINE.match(text)]
-            lines += [LogLine(text) for text in output[-CONSOLE_LINES:]]
-        self._console_logged = ended_badly
-        return lines
 
-    @property
-    def state_text(self) -> str:
-        """The run's state and its numbers in two lines, or why it can't be read."""
-        if self.snapshot is None:
-            return f"✗ {self.unreadable}" if self.unreadable else ""
-        status, config = self.snapshot.status, self.snapshot.config
-        dataset = config.recipe.dataset
-        drawn = " (images drawn by the program, not real ones)" if dataset == "synthetic" else ""
-        state = [f"{status.state} · {config.preset} on {dataset}{drawn}"]
-        if status.reason:
-            state.append(status.reason)
-        numbers = [
-            f"epoch {progress_text(self.snapshot)}",
-            f"{self.snapshot.fraction:.0%}",
-            f"step {status.step:,}",
-            *progress_texts(self.snapshot),
-        ]
-        return " · ".join(state) + "\n" + " · ".join(numbers)
+    def console_entries(self) -> list[LogEntry]:
+        """Return the worker's last output, such as a traceback, without the events, which the log has anyway."""
+        output = [text for text in self.run.console_tail() if not EVENT_LINE.match(text)]
+        return [LogEntry(inert(text)) for text in output[-CONSOLE_LINES:]]
+
+    @cached_property
+    def preset_recipe(self) -> Recipe | None:
+        """The recipe of the preset that the run was started from; None if there is no such preset any more."""
+        try:
+            return load_preset(self.snapshot.config.preset).recipe if self.snapshot else None
+        except AlexploreError:
+            return None
 
     @property
     def last_epoch(self) -> float:

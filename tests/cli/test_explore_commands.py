@@ -206,6 +206,8 @@ def test_a_bad_preset_gets_one_message_and_exit_code_2(
         (("shapes", "--preset", "paper", "--json", "--csv"), "exclude each other"),
         (("shapes",), "--preset"),
         (("presets", "--path"), "NAME"),
+        (("presets", "paper", "--schema"), "exclude each other"),
+        (("presets", "paper", "--check", "paper.toml"), "exclude each other"),
         (("train", "--preset", "lenet", "--epochs", "0"), "epochs: found 0, allowed: an integer ≥ 1"),
         (("train", "--preset", "lenet", "--optimizer", "sdg"), "one of sgd, adam, adamw"),
         (("train", "--preset", "lenet", "--set", "training.lrr=1"), "did you mean lr"),

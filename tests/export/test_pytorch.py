@@ -22,7 +22,7 @@ from alexplore.presets.library import load_preset, shipped_names
 from alexplore.presets.preset import Preset
 from tests.support.examples import examples
 from tests.support.exported import torch_class, torch_models
-from tests.support.networks import networks, presets_to_run, quick_to_run
+from tests.support.networks import called_like_the_code, networks, presets_to_run, quick_to_run
 
 
 def outputs(module: nn.Module, images: Tensor, *, training: bool = False) -> Tensor:
@@ -168,6 +168,15 @@ def test_any_exported_code_is_formatted(network: Network) -> None:
 )
 def test_class_names(name: str, expected: str) -> None:
     assert class_name(Preset(name, load_preset("lenet").network)) == expected
+
+
+def test_names_that_the_code_uses() -> None:
+    """Of layers that several read, whose outputs are variables, and of the class."""
+    preset = called_like_the_code()
+    theirs, ours = (model.double().eval() for model in torch_models(preset))
+    images = torch.rand(2, *preset.network.input, dtype=torch.float64)
+    torch.testing.assert_close(theirs(images), ours(images))
+    assert type(theirs).__name__ == "NetPaddedAvgPool2d"
 
 
 def test_what_cannot_be_exported() -> None:

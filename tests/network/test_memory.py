@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +11,8 @@ from hypothesis import given
 from torch import Tensor
 
 from alexplore.network.analysis import analyse
-from alexplore.network.graph import Network
+from alexplore.network.graph import Network, read_network
+from alexplore.network.layers import LAYER_TYPES
 from alexplore.presets.library import load_preset, shipped_names
 from alexplore.presets.recipe import Recipe
 from alexplore.training.model.build import build
@@ -88,16 +90,73 @@ def test_frozen_layers_have_no_gradients_and_keep_nothing_before_the_first_that_
     assert memory.activations == pytest.approx(kept, rel=0.05)
 
 
+@pytest.mark.parametrize("bits", [32, 16])
 @examples(50)
-@given(networks(working=True))
-def test_activations_of_any_network(network: Network) -> None:
-    """Within an eighth, or a few numbers: tiny networks show what large ones hide."""
-    analysis = analyse(network)
-    images = torch.zeros(BATCH, *network.input)
+@given(network=networks(working=True))
+def test_activations_of_any_network(network: Network, bits: int) -> None:
+    """For each image, to the byte."""
+    if analyse(network).totals.params == 0:
+        return
     try:
-        kept = kept_bytes(build(network).train(), images, torch.float32)
+        check_an_image(network, bits)
     except ValueError:  # batch norm over a single value
         return
-    if analysis.totals.params == 0:
-        return
-    assert analysis.memory(BATCH).activations == pytest.approx(kept, rel=0.125, abs=256)
+
+
+def check_an_image(network: Network, bits: int) -> None:
+    model, analysis = build(network).train(), analyse(network)
+    precision = torch.bfloat16 if bits == 16 else torch.float32
+    two, three = (kept_bytes(model, torch.zeros(n, *network.input), precision) for n in (2, 3))
+    ours = analysis.memory(3, bits=bits).activations - analysis.memory(2, bits=bits).activations
+    assert ours == three - two, analysis.memory(1, bits=bits).kept
+
+
+@pytest.mark.parametrize("bits", [32, 16])
+@pytest.mark.parametrize("frozen", [(), ("a",), ("a", "b"), ("c",)])
+@pytest.mark.parametrize(
+    "factors",
+    [
+        ("a", "input"),
+        ("a", "a"),
+        ("a", "b", "c"),
+        ("c", "a", "b"),
+        ("a", "b", "c", "a"),
+        ("input", "input", "a"),
+        ("a", "input", "input"),
+        ("a", "b", "input", "c"),
+        ("gate", "a", "b"),
+    ],
+)
+def test_products(factors: tuple[str, ...], frozen: tuple[str, ...], bits: int) -> None:
+    """Of layers some of which do not train, and of the image, which is fp32 always."""
+    convolutions = [
+        {"name": name, "type": "conv2d", "out_channels": 3, "kernel_size": 1, "inputs": ["input"]} for name in "abc"
+    ]
+    layers = [
+        *[{**layer, "trainable": layer["name"] not in frozen} for layer in convolutions],
+        {"name": "gate", "type": "adaptive_avg_pool2d", "output_size": 1},
+        {"name": "product", "type": "mul", "inputs": list(factors)},
+        {"name": "used", "type": "concat", "inputs": ["a", "b", "c", "product"]},
+        {"name": "all", "type": "mul", "inputs": ["used", "gate1"]},
+    ]
+    layers.insert(-1, {"name": "gate1", "type": "conv2d", "out_channels": 12, "kernel_size": 1, "inputs": ["gate"]})
+    check_an_image(read_network({"input": [3, 8, 6], "layers": layers}), bits)
+
+
+READS_A_SUM_WITH_THE_IMAGE = [
+    {"type": name, **cls.example} for name, cls in LAYER_TYPES.items() if cls.most_inputs == 1 and name != "linear"
+]
+
+
+@pytest.mark.parametrize("entry", READS_A_SUM_WITH_THE_IMAGE, ids=lambda entry: entry["type"])
+def test_layers_that_read_fp32_under_autocast(entry: dict[str, Any]) -> None:
+    """A sum with the image is fp32; so is what is made of it, up to the next convolution or linear layer."""
+    layers = [
+        {"name": "conv", "type": "conv2d", "out_channels": 4, "kernel_size": 1},
+        {"name": "sum", "type": "add", "inputs": ["conv", "input"]},
+        {"name": "read", **entry},
+        {"name": "tanh", "type": "tanh"},
+        {"name": "flat", "type": "flatten"},
+        {"name": "fc", "type": "linear", "out_features": 2},
+    ]
+    check_an_image(read_network({"input": [4, 8, 6], "layers": layers}), 16)

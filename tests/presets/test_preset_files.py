@@ -193,7 +193,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(PresetError, match=r"latin\.toml: not UTF-8 text \(byte 9\)"):
         load_preset(str(tmp_path / "latin.toml"))
     (tmp_path / "folder.toml").mkdir()
-    with pytest.raises(PresetError, match=r"folder\.toml: Is a directory"):
+    with pytest.raises(PresetError, match=r"folder\.toml: is a directory, not a regular file"):
         load_preset(str(tmp_path / "folder.toml"))
 
 

@@ -39,7 +39,8 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.samp
 @examples(100)
 @given(networks(), recipes, texts, texts, st.floats(0, 1e30) | st.lists(st.integers(0, 10**30), max_size=3))
 def test_what_is_saved_reads_back(network: Network, recipe: Recipe, title: str, description: str, value: Any) -> None:
-    published = Published("output" if isinstance(value, list) else "params", _tuple(value), network.layers[0].name)
+    quantity = "output" if isinstance(value, list) else "params"
+    published = Published(quantity=quantity, value=_tuple(value), layer=network.layers[0].name)
     preset = Preset("mine", network, recipe, title.strip(), "", "", description.strip(), (published,), WHERE)
     assert parse_preset(preset_text(preset), WHERE) == preset
 
@@ -116,7 +117,7 @@ def test_comments_of_published_numbers_stay(tmp_path: Path) -> None:
     path.write_text(COMMENTED + 'layer = "conv1"  # the first\nwithin = 0\n')
     preset = load_preset(str(path))
     saved = save_preset(preset.with_network(preset.network.rename(0, "new1")), str(path), overwrite=True)
-    assert saved.published == (Published("params", 1e3, "new1"),)
+    assert saved.published == (Published(quantity="params", value=1e3, layer="new1"),)
     assert load_preset(str(path)) == saved
     text = path.read_text()
     assert 'value = 1e3  # about\nlayer = "new1"  # the first\n' in text
@@ -213,8 +214,10 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
 @given(networks(), st.data())
 def test_published_numbers_follow_a_rename(network: Network, data: st.DataObject) -> None:
     """What was said of each layer is said of it by every name, in a file too, and by its first name again at last."""
-    said = tuple(Published("params", position, layer.name) for position, layer in enumerate(network.layers))
-    preset = first = Preset("mine", network, published=(*said, Published("params", 1)), path=WHERE)
+    said = tuple(
+        Published(quantity="params", value=position, layer=layer.name) for position, layer in enumerate(network.layers)
+    )
+    preset = first = Preset("mine", network, published=(*said, Published(quantity="params", value=1)), path=WHERE)
     for name in data.draw(st.lists(st.sampled_from(["a", "b", "relu1", "conv2d1"]), max_size=5)):
         index = data.draw(st.integers(0, len(network.layers) - 1))
         renamed = preset.network.rename(index, preset.network.free_name(name))
@@ -229,7 +232,9 @@ def test_published_numbers_follow_a_rename(network: Network, data: st.DataObject
 
 def test_only_a_layer_that_stays_is_followed() -> None:
     """Neither one that goes, nor one of another type in its place; who gets a free name gets no numbers with it."""
-    preset = Preset("mine", load_preset("lenet").network, published=(Published("neurons", 1, "conv1"),))
+    preset = Preset(
+        "mine", load_preset("lenet").network, published=(Published(quantity="neurons", value=1, layer="conv1"),)
+    )
     network = preset.network
     assert network.layers[0].name == "conv1"
     for edited in (

@@ -100,7 +100,7 @@ def test_only_training_measures_accuracy() -> None:
     ],
 )
 def test_values_as_people_read_them(quantity: str, value: Any, text: str) -> None:
-    assert Published(quantity, value).value_text == text
+    assert Published(quantity=quantity, value=value).value_text == text
 
 
 def test_squeezenets_operations_at_the_input_of_its_authors() -> None:
@@ -110,7 +110,8 @@ def test_squeezenets_operations_at_the_input_of_its_authors() -> None:
 
 def test_rounded_numbers_are_confirmed_within_what_they_say() -> None:
     analysis = analyse(load_preset("paper").network)
-    near, far = (check_published((Published("params", 60e6, within=within),), analysis)[0] for within in (0.02, 0.01))
+    stated = [Published(quantity="params", value=60e6, within=within) for within in (0.02, 0.01)]
+    near, far = check_published(tuple(stated), analysis)
     assert (near.confirmed, far.confirmed) == (True, False)
     assert near.reason == "ours is 60,965,224, within 2 % of it"
     assert far.reason == "ours is 60,965,224, 965,224 more"

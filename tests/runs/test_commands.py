@@ -136,6 +136,6 @@ def test_compared_numbers_are_printed_as_elsewhere(alexplore: Alexplore, config:
     rows = {key.strip(): values for key, *values in (line.rsplit(maxsplit=2) for line in lines if line.strip())}
     assert rows["lr"] == ["0.0123456789", "0.005"]
     assert rows["epoch"] == ["1.00/2", "0.00/2"]
-    assert rows["best validation accuracy"] == rows["val/acc"] == ["0.6418", "–"]
-    assert rows["train/loss"] == ["3.1416", "–"]
+    assert rows["best validation accuracy"] == rows["val/acc"] == ["64.2%", "–"]
+    assert rows["train/loss"] == ["3.142", "–"]
     assert rows["images_per_second"] == ["12,346", "–"]

@@ -1,4 +1,4 @@
-"""Curves: thinned and smoothed."""
+"""Curves: smoothed, and the values of a resumed run."""
 
 from __future__ import annotations
 
@@ -7,15 +7,6 @@ import math
 import pytest
 
 from alexplore.runs.curves import Curve, put_at_step
-
-
-def test_thinning_keeps_the_mean_and_the_order() -> None:
-    curve = Curve(list(map(float, range(1000))), list(map(float, range(1000))))
-    thin = curve.thinned(10)
-    assert len(thin.values) == 10
-    assert sum(thin.values) / 10 == pytest.approx(499.5)
-    assert list(thin.values) == sorted(thin.values)
-    assert curve.thinned(2000) is curve
 
 
 def test_smoothing_leaves_a_constant_alone_and_skips_what_is_not_finite() -> None:

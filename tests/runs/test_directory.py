@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from alexplore.core.settings import SettingError
+from alexplore.runs import directory
 from alexplore.runs.config import RunConfig, parse_config
 from alexplore.runs.directory import (
     RunDirectory,
@@ -188,3 +189,27 @@ def test_the_console_s_end_is_read_whatever_it_holds(config: RunConfig, tmp_path
     run.console_file.write_bytes(b"first\n" * 50_000 + b"\xff\nlast\n")
     assert run.console_tail(2) == ["\ufffd", "last"]
     assert RunDirectory(tmp_path / "none").console_tail() == []
+
+
+def test_a_full_disk_leaves_no_half_made_run(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: str) -> None:
+        path.write_text(content[:10])
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(directory, "write_atomically", full)
+    with pytest.raises(RunError, match="No space left on device"):
+        create_run(config, tmp_path / "runs", "half")
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_directory_is_gone_when_its_name_is_another_ones(config: RunConfig, tmp_path: Path) -> None:
+    run = create_run(config, tmp_path / "runs", "one")
+    identity = run.identity()
+    assert not run.is_gone(identity)
+    run.path.rename(tmp_path / "moved")
+    assert run.is_gone(identity)
+    run.path.mkdir()
+    assert run.is_gone(identity)
+    assert not RunDirectory(tmp_path / "moved").is_gone(identity)

@@ -177,8 +177,8 @@ def test_a_file_that_goes_away_before_it_is_read_has_no_records(
     reader = LineReader(path)
     stat = Path.stat
 
-    def stat_and_delete(self: Path) -> os.stat_result:
-        found = stat(self)
+    def stat_and_delete(self: Path, **options: bool) -> os.stat_result:
+        found = stat(self, **options)
         path.unlink()
         return found
 

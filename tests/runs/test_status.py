@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from alexplore.runs.config import RunConfig
-from alexplore.runs.control import forget_requests, pending, request
+from alexplore.runs.control import forget_requests, leave_request, pending, request
 from alexplore.runs.directory import RunDirectory, RunError, create_run
 from alexplore.runs.status import STARTING_SECONDS, Status, is_locked, read_status, worker_lock, write_status
 from tests.support.processes import Alexplore
@@ -137,9 +138,11 @@ def test_who_asks_learns_that_an_answer_is_waited_for(run: RunDirectory, action:
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"state": 3}', '{"state": "running", "step": "x", "epoch": 0}'])
-def test_a_damaged_status_is_no_traceback(run: RunDirectory, content: str) -> None:
+def test_a_damaged_status_is_named(run: RunDirectory, content: str) -> None:
     run.status_file.write_text(content)
-    assert read_status(run).state == "starting"
+    status = read_status(run)
+    assert status.state == "damaged"
+    assert str(run.status_file) in str(status.reason)
 
 
 def test_requests_are_answered_once_and_in_order(run: RunDirectory, hold: Hold) -> None:
@@ -152,5 +155,91 @@ def test_requests_are_answered_once_and_in_order(run: RunDirectory, hold: Hold) 
     assert pending(run) == []
     request(run, "stop")
     (run.control_folder / "x.json").write_text('{"action": "explode"}')
+    forget_requests(run)
+    assert pending(run) == []
+
+
+def test_a_worker_that_ended_before_its_first_status_has_crashed_at_once(run: RunDirectory) -> None:
+    """Its lock's file tells it from a worker that is on its way."""
+    with worker_lock(run) as had_worker:
+        assert not had_worker
+    assert read_status(run).state == "crashed"
+    with worker_lock(run) as had_worker:
+        assert had_worker
+
+
+def test_the_file_of_the_lock_appears_locked(run: RunDirectory, hold: Hold, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = Path.hardlink_to
+    seen: list[bool] = []
+
+    def show(self: Path, target: Path) -> None:
+        held = (  # by this process, as another one sees it
+            "import fcntl, sys\nwith open(sys.argv[1]) as file: fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)"
+        )
+        seen.append(subprocess.run([sys.executable, "-c", held, target], check=False, stderr=-3).returncode != 0)
+        link(self, target)
+
+    monkeypatch.setattr(Path, "hardlink_to", show)
+    with worker_lock(run):
+        pass
+    assert seen == [True]
+    assert sorted(path.name for path in run.path.iterdir()) == ["checkpoints", "config.json", "control", "worker.lock"]
+
+
+def test_a_worker_that_has_written_its_end_is_waited_for(
+    run: RunDirectory, hold: Hold, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holder = hold(run)
+    write_status(run, Status("stopped", pid=1, step=7))
+    waits = 0
+
+    def wait(_: float) -> None:
+        nonlocal waits
+        waits += 1
+        if waits == 200:  # four seconds: longer than a worker that trains is waited for
+            holder.kill()
+            holder.wait()
+
+    monkeypatch.setattr(time, "sleep", wait)
+    with worker_lock(run):
+        assert waits == 200
+
+
+def test_a_directory_that_is_gone_has_crashed(run: RunDirectory, tmp_path: Path) -> None:
+    run.path.rename(tmp_path / "elsewhere")
+    status = read_status(run)
+    assert (status.state, status.reason) == ("crashed", f"{run.path} is gone: it was removed or renamed")
+
+
+def test_a_clock_that_was_set_back_makes_no_run_younger(run: RunDirectory) -> None:
+    later = replace(run.config(), created=time.time() + 3600)
+    run.config_file.write_text(later.to_json())
+    assert read_status(run).state == "crashed"
+
+
+@pytest.mark.parametrize("kind", ["folder", "FIFO", "link", "nested", "large", "binary", "unreadable", "no folder"])
+def test_whatever_lies_among_the_requests_is_no_harm(run: RunDirectory, tmp_path: Path, kind: str) -> None:
+    path = run.control_folder / "0.json"
+    match kind:
+        case "folder":
+            (path / "full").mkdir(parents=True)
+        case "FIFO":
+            os.mkfifo(path)
+        case "link":
+            (tmp_path / "stop").write_text('{"action": "stop"}')
+            path.symlink_to(tmp_path / "stop")
+        case "nested":
+            path.write_text("[" * 60_000)
+        case "large":
+            path.write_text('{"action": "stop", "more": "' + "x" * 10**6 + '"}')
+        case "binary":
+            path.write_bytes(bytes(range(256)))
+        case "unreadable":
+            path.symlink_to(path)
+        case "no folder":
+            run.control_folder.rmdir()
+            run.control_folder.write_text("")
+    made = None if kind == "no folder" else leave_request(run, "stop")
+    assert pending(run) == ([made] if made else [])
     forget_requests(run)
     assert pending(run) == []

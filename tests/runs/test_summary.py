@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -79,13 +80,13 @@ def test_what_was_read_of_a_run_is_read_no_more(run: RunDirectory, monkeypatch: 
     run_list = RunList()
     (first,) = run_list.summarise([run])
     opened: list[Path] = []
-    open_file = Path.open
+    open_file = os.open
 
-    def note(self: Path, *arguments: Any, **options: Any) -> Any:
-        opened.append(self)
-        return open_file(self, *arguments, **options)
+    def note(path: Path, *arguments: Any, **options: Any) -> int:
+        opened.append(path)
+        return open_file(path, *arguments, **options)
 
-    monkeypatch.setattr(Path, "open", note)
+    monkeypatch.setattr(os, "open", note)
     assert run_list.summarise([run]) == [first]
     assert opened == [run.status_file]
 
@@ -133,7 +134,7 @@ def test_a_line_of_a_table_has_the_same_formats_everywhere(run: RunDirectory) ->
     cells = dict(zip(SUMMARY_HEADINGS, summary_cells(summarise(run)), strict=True))
     assert cells.pop("updated").endswith(" ago")
     assert cells == {
-        "run": "run", "state": "stopped", "epoch": "1.23/2", "loss": "3.1416", "validation": "nan", "images/s": "1,235",
+        "run": "run", "state": "stopped", "epoch": "1.23/2", "loss": "3.142", "validation": "nan", "images/s": "1,235",
     }  # fmt: skip
 
 

@@ -98,7 +98,7 @@ def test_progress_and_speed(run: RunDirectory) -> None:
     assert snapshot.images_per_second == 120.0
     assert snapshot.peak_share == 0.3  # 120 · 1000 of 400,000
     assert speed_texts(snapshot) == ["120 images/s", "30% of peak"]
-    assert progress_texts(snapshot) == ["train 0.6000", "validation 0.8750", "120 images/s", "30% of peak"]
+    assert progress_texts(snapshot) == ["train 60.0%", "validation 87.5%", "120 images/s", "30% of peak"]
 
 
 def test_the_remaining_time_goes_by_the_pace_of_the_metrics(run: RunDirectory) -> None:
@@ -124,7 +124,7 @@ def test_a_result_names_time_speed_device_and_accuracy(run: RunDirectory) -> Non
         EpochEvent(2, 8, {"val/acc": 0.25, "images_per_second": 1234.0}, seconds=65.0, damaged=2),
     )
     assert result_text(Watch(run).poll()) == (
-        "finished: 2 epochs in 1:05 · 1,234 images/s · CPU, 1 rank, 2 threads, fp32 · best validation 0.5000 · "
+        "finished: 2 epochs in 1:05 · 1,234 images/s · CPU, 1 rank, 2 threads, fp32 · best validation 50.0% · "
         "2 damaged images left out"
     )
 
@@ -147,7 +147,7 @@ def test_a_log_has_each_line_once_and_leaves_out_what_programs_need(run: RunDire
         "bf16 is 2 times as fast as fp32 (fp32 and bf16: 20 and 10 ms for 4 images): training in bf16",
         "training on CPU in fp32: 1 rank, 2 threads",
         "careful",
-        "epoch 1/2 · loss 1.0000 · validation 0.8750 · 50 images/s",
+        "epoch 1/2 · loss 1.000 · validation 87.5% · 50 images/s",
     ]
     assert [line.is_result for line in lines] == [False, False, False, True]
     times = [json.loads(line).get("time") for line in run.events_file.read_text().splitlines()]

@@ -34,8 +34,8 @@ def test_it_is_listed_with_its_numbers_and_the_time_of_its_first_event(run: RunD
         "written-before",
         "stopped",
         "2.68/4",
-        "0.2405",
-        "0.8667",
+        "0.241",
+        "86.7%",
         "708",
     )
     assert list_runs(run.path.parent) == [run]
@@ -56,7 +56,7 @@ def test_all_of_its_events_are_known(run: RunDirectory) -> None:
 def test_it_is_shown_and_exported(alexplore: Alexplore, run: RunDirectory) -> None:
     shown = alexplore("runs", "show", "written-before").stdout.splitlines()
     assert "stopped at epoch 2.68/4, step 134" in shown
-    assert shown[-1] == "epoch 2/4 · loss 0.7186 · train 0.8469 · validation 0.8667 · top-5 1.0000 · 1,977 images/s"
+    assert shown[-1] == "epoch 2/4 · loss 0.719 · train 84.7% · validation 86.7% · top-5 100.0% · 1,977 images/s"
     rows = list(csv.DictReader(io.StringIO(alexplore("runs", "export", "written-before").stdout)))
     assert [int(row["step"]) for row in rows] == list(range(1, 135))
     assert {row["attempt"] for row in rows} == {"0", "1"}

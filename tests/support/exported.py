@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from typing import Any
 from unittest.mock import patch
@@ -10,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from alexplore.export import export_preset
-from alexplore.export.python_code import class_name
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import IMAGE
 from alexplore.network.layers.base import Layer
@@ -21,8 +21,8 @@ from alexplore.training.model.build import Model, build
 
 def torch_class(preset: Preset) -> type[nn.Module]:
     """Return the class that exported PyTorch code defines."""
-    found = _run(preset, "pytorch")[class_name(preset)]
-    assert isinstance(found, type) and issubclass(found, nn.Module)
+    *_, found = (value for value in _run(preset, "pytorch").values() if isinstance(value, type))
+    assert issubclass(found, nn.Module)
     return found
 
 
@@ -36,8 +36,11 @@ def torch_models(preset: Preset) -> tuple[nn.Module, Model]:
 
 
 def keras_model(preset: Preset) -> Any:
-    """Return the model that exported Keras code builds."""
+    """Return the model that exported Keras code builds, in fp64."""
     with patch.dict(os.environ, KERAS_BACKEND="torch"):
+        config = importlib.import_module("keras").config
+        config.set_floatx("float64")
+        config.set_dtype_policy("float64")
         names = _run(preset, "keras")
         return next(value for name, value in names.items() if name.startswith("build_"))()
 
@@ -55,26 +58,25 @@ def keras_model_with(preset: Preset, weights: dict[str, Tensor]) -> Any:
             shapes = [tuple(variable.shape) for variable in layer.weights]
             values = [_in_keras_order(row.layer, value, read[0]) for value in own.values()]
             layer.set_weights([value.reshape(shape).numpy() for value, shape in zip(values, shapes, strict=True)])
-        orders[row.index - 1] = _order_of_features(row, read)
+        orders[row.index - 1] = _order_of_features(row, read, {one.name for one in model.layers})
     return model
 
 
-def _order_of_features(row: Row, read: list[Tensor | None]) -> Tensor | None:
-    """Return which of our features each of Keras's is, for a vector in which maps are flattened; else None.
+def _order_of_features(row: Row, read: list[Tensor | None], names: set[str]) -> Tensor | None:
+    """Return which of our features each of Keras's is, for a flattened map whose order does not matter; else None.
 
-    Keras's maps have their channels last. `read` are the orders of what the layer reads.
+    Keras's maps have their channels last. `read` are the orders of what the layer reads, `names` those of all layers.
     """
     assert row.output is not None
     if row.layer.neurons or len(row.output) > 1:
         return None
     if len(row.inputs[0]) == 3:
-        return torch.arange(row.output[0]).reshape(row.inputs[0]).permute(1, 2, 0).flatten()
-    if row.output == row.inputs[0]:
-        return read[0]
-    counts = [features for (features,) in row.inputs]
-    starts = [sum(counts[:position]) for position in range(len(counts))]
-    parts = zip(starts, counts, read, strict=True)
-    return torch.cat([start + (torch.arange(count) if order is None else order) for start, count, order in parts])
+        in_our_order = f"{row.layer.name}_channels_first" in names
+        return None if in_our_order else torch.arange(row.output[0]).reshape(row.inputs[0]).permute(1, 2, 0).flatten()
+    if len(read) > 1:
+        assert read == [None] * len(read), "joined vectors are in PyTorch's order"
+        return None
+    return read[0]
 
 
 def _in_keras_order(layer: Layer, value: Tensor, order: Tensor | None) -> Tensor:

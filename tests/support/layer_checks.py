@@ -183,7 +183,7 @@ def _outputs_and_gradients(model: nn.Module) -> dict[str, Tensor]:
 
 def check_keras_export(case: Case) -> None:
     """Check that exported Keras code has the outputs of the model, or is refused with a reason."""
-    ours = build(case.network, seed=1).eval()
+    ours = build(case.network, seed=1).double().eval()
     try:
         model = keras_model_with(case.preset, dict(ours.state_dict()))
     except ExportError as refused:
@@ -193,10 +193,29 @@ def check_keras_export(case: Case) -> None:
     totals = analyse(case.network).totals
     assert model.count_params() == totals.params + totals.buffers
     assert sum(weight.numpy().size for weight in model.trainable_weights) == totals.trainable_params
-    images = torch.randn(2, *INPUT, generator=torch.Generator().manual_seed(2))
+    images = torch.randn(2, *INPUT, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     with torch.no_grad():
         expected, found = ours(images), model(images.permute(0, 2, 3, 1)).detach().cpu()
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def check_order_of_features(case: Case) -> None:
+    """Check that a layer of a vector gives the same outputs in another order for features in that order, if it says so.
+
+    Its parameters come in that order too.
+    """
+    (features, *size), *others = case.row.inputs
+    if size or others or case.layer.neurons:
+        return
+    module = build_layer(case.layer, case.row.inputs).double().eval()
+    values = torch.randn(3, features, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    order = torch.randperm(features, generator=torch.Generator().manual_seed(3))
+    expected = module(values)[:, order]
+    with torch.no_grad():
+        for value in module.state_dict().values():
+            if value.shape == (features,):
+                value.copy_(value[order])
+    assert not case.layer.features_in_any_order or torch.allclose(module(values[:, order]), expected)
 
 
 def check_keras_initial_weights(case: Case) -> None:
@@ -210,7 +229,7 @@ def check_keras_initial_weights(case: Case) -> None:
         return
     trained = [weight for weight in fresh.weights if "moving" not in weight.name]
     for value, variable in zip(ours, trained, strict=True):
-        torch.testing.assert_close(torch.from_numpy(variable.numpy()).flatten(), value.detach().flatten())
+        torch.testing.assert_close(torch.from_numpy(variable.numpy()).flatten(), value.detach().double().flatten())
 
 
 def check_mermaid(case: Case) -> None:
@@ -281,6 +300,7 @@ LAYER_CHECKS: tuple[LayerCheck, ...] = (
     check_comparison,
     check_pytorch_export,
     check_keras_export,
+    check_order_of_features,
     check_keras_initial_weights,
     check_mermaid,
     check_json,

@@ -68,6 +68,30 @@ SMALL = {
 }
 
 
+def called_like_the_code() -> Preset:
+    """Return a network each of whose layers is read twice, and has a name that exported code uses or may take."""
+    names = [
+        "x", "x1", "x_", "images", "layers", "layers1", "ops", "keras", "torch", "nn", "F", "Tensor", "sum", "print",
+        "PadForMax", "PadWithMap", "ResponseNorm", "GroupedNorm", "PaddedAvgPool2d", "Any",
+    ]  # fmt: skip
+    uses = [
+        {"type": "max_pool2d", "kernel_size": 3, "stride": 1, "padding": [0, 1, 0, 1]},
+        {"type": "conv2d", "out_channels": 4, "kernel_size": 3, "padding": 1, "padding_mode": "reflect"},
+        {"type": "local_response_norm", "size": 3, "groups": 2},
+        {"type": "avg_pool2d", "kernel_size": 2, "stride": 1, "padding": "same"},
+    ]
+    layers: list[Entry] = []
+    for number, name in enumerate(names):
+        read = layers[-1]["name"] if layers else "input"
+        layers.append({"name": name, "type": "conv2d", "out_channels": 4, "kernel_size": 1})
+        layers.append({"name": f"use{number}", **uses[number % len(uses)]})
+        layers.append({"name": f"pool{number}", "type": "adaptive_avg_pool2d", "output_size": 4})
+        layers.append({"name": f"again{number}", "inputs": [name], "type": "adaptive_avg_pool2d", "output_size": 4})
+        layers.append({"name": f"sum{number}", "type": "add", "inputs": [f"pool{number}", f"again{number}"]})
+        layers[-5]["inputs"] = [read]
+    return Preset("padded-avg-pool2d", read_network({"input": [4, 6, 6], "layers": layers}))
+
+
 LIGHT_MACS = 50_000_000
 """A network that takes more multiplications for an image is heavy to build and run in a test."""
 

@@ -17,7 +17,6 @@ class QuietSignals(Signals):
 
     def __init__(self) -> None:
         self.stop = False
-        self.on_stop = lambda: None
 
 
 def train_here(run: RunDirectory) -> str:

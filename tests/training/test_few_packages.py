@@ -18,7 +18,7 @@ SITECUSTOMIZE = """
 import sys
 from importlib.abc import MetaPathFinder
 
-MISSING = {"textual", "textual_plot", "torchvision", "PIL", "tomlkit"}
+MISSING = {"textual", "torchvision", "PIL", "tomlkit"}
 
 class Missing(MetaPathFinder):
     def find_spec(self, name, path, target=None):

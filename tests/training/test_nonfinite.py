@@ -11,11 +11,19 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from alexplore.network.graph import Network
+from alexplore.network.layers.batch_norm import BatchNorm
 from alexplore.presets.optimizers import OPTIMIZERS
 from alexplore.presets.recipe import Recipe
 from alexplore.training import nonfinite
-from alexplore.training.nonfinite import NonfiniteGuard
+from alexplore.training.checkpoint import read
+from alexplore.training.errors import NotFiniteError
+from alexplore.training.evaluate import Evaluation
+from alexplore.training.loop import Trainer
+from alexplore.training.nonfinite import NonfiniteGuard, find_nonfinite, optimizer_tensors
 from alexplore.training.optim import make_optimizer
+from tests.support.training import train_here
+from tests.training.conftest import MakeRun
 
 CPU = torch.device("cpu")
 
@@ -125,3 +133,69 @@ def test_the_scale_grows_after_steps_without_overflow_and_is_restored(monkeypatc
     other = NonfiniteGuard(made, CPU, scaled=True)
     other.load(one.state())
     assert other.state() == one.state()
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_buffer_that_is_not_finite_fails_the_step_and_all_later_ones(scaled: bool, bad: float) -> None:
+    model = nn.Linear(3, 2)
+    buffers = [torch.zeros(3), torch.zeros((), dtype=torch.int64), torch.ones(2, 2)]
+    one = NonfiniteGuard(make_optimizer(Recipe(), model), CPU, scaled=scaled, buffers=buffers)
+    assert one.step(loss_of(model), 0.5) == 0
+    before = copy.deepcopy(model.state_dict())
+    buffers[2][1, 0] = bad
+    assert one.step(loss_of(model), 0.5) == 1
+    buffers[2].fill_(1)
+    assert one.step(loss_of(model), 0.5) == 1
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in before.items())
+
+
+def test_the_first_tensor_that_is_not_finite_is_found() -> None:
+    largest = torch.full((3,), torch.finfo(torch.float32).max)  # its sum is infinite, and no value of it
+    tensors = {"count": torch.tensor(3), "large": largest, "bad": torch.tensor([1.0, -math.inf]), "worse": largest / 0}
+    assert find_nonfinite(tensors.items()) == "bad"
+    assert find_nonfinite(list(tensors.items())[:2]) is None
+
+
+def test_the_optimizers_tensors_have_the_names_of_their_parameters() -> None:
+    model, made, _ = trained("adam", steps=1)
+    names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
+    found = {name for name, _ in optimizer_tensors(made, names)}
+    assert {"the optimizer's exp_avg of weight", "the optimizer's exp_avg_sq of bias"} <= found
+
+
+@pytest.mark.parametrize(
+    ("lr", "optimizer", "said"),
+    [
+        (1e10, "sgd", r"step 3: the buffer norm0\.running_var is not finite"),
+        (1e10, "adam", r"step 5: the optimizer's exp_avg_sq of \S+ is not finite, so no checkpoint was saved"),
+        (1e30, "adam", r"step 2: the buffer norm0\.running_var is not finite"),
+    ],
+)
+def test_a_network_with_batch_norm_stops_before_it_saves_what_is_not_finite(
+    make_run: MakeRun, small: Network, lr: float, optimizer: str, said: str
+) -> None:
+    run = make_run(network=small.insert(1, BatchNorm(name="norm0")), lr=lr, optimizer=optimizer)
+    with pytest.raises(NotFiniteError, match=said):
+        train_here(run)
+    assert list(run.checkpoints_folder.iterdir()) == []
+
+
+def test_what_the_last_step_spoils_is_not_saved(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The update of an epoch's last step may overflow, which no later step of the epoch can find."""
+    run = make_run(epochs=2)
+    plain = Trainer._evaluate
+    evaluations = 0
+
+    def spoil(self: Trainer) -> Evaluation:
+        nonlocal evaluations
+        evaluations += 1
+        if evaluations == 2:
+            with torch.no_grad():
+                next(self.model.parameters())[0] = math.inf
+        return plain(self)
+
+    monkeypatch.setattr(Trainer, "_evaluate", spoil)
+    with pytest.raises(NotFiniteError, match=r"step 10: conv1\.weight is not finite, .* the last checkpoint is good"):
+        train_here(run)
+    assert read(run.checkpoints_folder / "last").manifest["step"] == 5

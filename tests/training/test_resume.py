@@ -22,7 +22,7 @@ from alexplore.runs.reconfigure import change_run
 from alexplore.training import checkpoint, loop, precision_choice, session
 from alexplore.training.checkpoint import read
 from alexplore.training.data import Dataset, Preprocess, open_dataset
-from alexplore.training.errors import CheckpointError
+from alexplore.training.errors import CheckpointError, GoneError
 from alexplore.training.loop import Trainer
 from alexplore.training.timing import Comparison
 from tests.support.runs import events, metrics
@@ -291,3 +291,40 @@ def test_a_stop_is_handled_while_data_are_loaded(make_run: MakeRun) -> None:
         assert train_here(run) == "stopped"
     assert events(run, "control")[0]["request"] == asked[0].id
     assert train_here(run) == "finished"
+
+
+def test_precision_and_threads_are_kept_without_events(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bits belong to the checkpoint: events.jsonl is a log that may be lost."""
+    run = make_run(precision="auto", epochs=1)
+    monkeypatch.setattr(precision_choice, "compare", lambda *_: Comparison({"fp32": 0.3, "bf16": 0.2}, 1.5))
+    train_here(run)
+    (chosen,) = events(run, "precision")
+    run.events_file.unlink()
+    change_run(run, {"epochs": 2})
+    monkeypatch.setattr(precision_choice, "compare", lambda *_: pytest.fail("timed again"))
+    torch.set_num_threads(2)
+    try:
+        train_here(run)
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(1)
+    (kept,) = events(run, "precision")
+    assert (kept["precision"], kept["seconds"], kept["kept"]) == ("bf16", chosen["seconds"], True)
+
+
+def test_a_directory_that_is_renamed_ends_the_training(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run(epochs=3)
+    plain = Trainer._evaluate
+    moved = RunDirectory(tmp_path / "moved")
+
+    def rename(self: Trainer) -> Any:
+        if not moved.path.exists():
+            run.path.rename(moved.path)
+        return plain(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "_evaluate", rename)
+        with pytest.raises(GoneError, match="is gone: it was removed or renamed"):
+            train_here(run)
+    assert not run.path.exists()
+    assert train_here(moved) == "finished"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 
 import pytest
 
 from alexplore.runs.protocol import StartEvent, WarningEvent
-from alexplore.training.run_writer import NullRunWriter, RunWriter, read_history
+from alexplore.runs.status import Status, write_status
+from alexplore.training.run_writer import NullRunWriter, Position, RunWriter, read_history, read_position
 from tests.support.runs import events
 from tests.training.conftest import MakeRun
 
@@ -91,3 +94,39 @@ def test_other_ranks_write_nothing(make_run: MakeRun) -> None:
     writer.end("failed")
     assert not run.status_file.exists()
     assert not run.events_file.exists()
+
+
+def test_a_resumed_run_begins_where_its_checkpoint_stands(make_run: MakeRun) -> None:
+    run = make_run()
+    assert read_position(run) == Position()
+    (run.checkpoints_folder / "last").mkdir()
+    (run.checkpoints_folder / "last" / "manifest.json").write_text('{"step": 12, "epoch": 2}')
+    assert read_position(run) == Position(12, 2.0, 2)
+    write_status(run, Status("running", step=15, epoch=3.0))  # five steps an epoch
+    assert read_position(run) == Position(12, 2.4, 2)
+    RunWriter(run, 1, position=read_position(run)).starting("importing torch")
+    status = json.loads(run.status_file.read_text())
+    assert (status["step"], status["epoch"]) == (12, 2.4)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"step": "x", "epoch": 1}', '{"step": 1e99, "epoch": NaN}'])
+def test_a_damaged_manifest_has_no_position(make_run: MakeRun, content: str) -> None:
+    run = make_run()
+    (run.checkpoints_folder / "last").mkdir()
+    (run.checkpoints_folder / "last" / "manifest.json").write_text(content)
+    assert read_position(run) == Position()
+
+
+@pytest.mark.usefixtures("heavy")
+@pytest.mark.parametrize("where", [">&-", "> /dev/full", "| true"])
+def test_a_worker_prints_where_nothing_can_be_written(where: str) -> None:
+    code = (
+        "import sys; from alexplore.training.console import print_patiently; print_patiently()\n"
+        "for _ in range(100): print('\\udc80' * 10_000); print('error', file=sys.stderr)\n"
+        "sys.exit(7)"
+    )
+    command = f'{{ "{sys.executable}" -c "$CODE" {where}; }} 2>&1; echo "${{PIPESTATUS[0]}}"'
+    done = subprocess.run(
+        ["bash", "-c", command], env={**os.environ, "CODE": code}, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == [*["error"] * 100, "7"]

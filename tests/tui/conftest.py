@@ -13,7 +13,9 @@ from textual.pilot import Pilot
 from alexplore.presets.library import load_preset
 from alexplore.tui.app import ExploreApp
 
-IDLE_LOOK = 1 / 250  # seconds for which a pilot looks whether the app is idle; Textual's own 1/50 takes most of a test's time
+IDLE_LOOK = (
+    1 / 250
+)  # seconds for which a pilot looks whether the app is idle; Textual's own 1/50 takes most of a test's time
 
 OpenApp = Callable[..., AbstractAsyncContextManager[tuple[ExploreApp, Pilot[None]]]]
 

@@ -5,28 +5,19 @@ from __future__ import annotations
 import os
 import re
 import signal
-import threading
-import time
 from pathlib import Path
 
 import pytest
-from textual.widgets import RichLog
+from alexplore.tui.screens.train import TrainScreen
 
 from alexplore.core.settings import setting_fields
 from alexplore.presets.recipe import Recipe
 from alexplore.runs import service
 from alexplore.runs.config import RunConfig
-from alexplore.runs.directory import RunDirectory, create_run, list_runs
-from alexplore.runs.lines import LineWriter
-from alexplore.runs.status import Status, read_status, write_status
-from alexplore.runs.watch import Watch
-from alexplore.tui import watched_run
+from alexplore.runs.directory import list_runs
+from alexplore.runs.status import read_status
 from alexplore.tui.app import ExploreApp
-from alexplore.tui.messages import RunPolled
 from alexplore.tui.screens.explore import ExploreScreen
-from alexplore.tui.screens.train import TrainScreen
-from alexplore.tui.watched_run import Drawing
-from alexplore.tui.widgets.run_log import RunLog
 from alexplore.tui.widgets.settings_editor import SettingInput, SettingsEditor
 from tests.support.runs import finished_run
 from tests.support.screens import form_message, screen_text, until
@@ -80,17 +71,6 @@ async def test_training_from_the_app(open_app: OpenApp, tiny_preset: Path, tmp_p
                 os.kill(pid, signal.SIGKILL)
 
 
-async def test_a_crashed_worker_is_shown_with_its_output(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:
-    run = create_run(config, tmp_path / "runs")
-    write_status(run, Status("running", pid=1, step=7, epoch=0.5, updated=1.0))
-    run.console_file.write_text("Segmentation fault\n")
-    async with open_app() as (app, pilot):
-        app.watch_run(run)
-        await until(pilot, lambda: "crashed" in screen_text(app), "the crash")
-        await until(pilot, lambda: bool(app.screen.query_one(RichLog).lines), "the log")
-        assert "Segmentation fault" in screen_text(app)
-
-
 @pytest.mark.parametrize("key", ["f1", "ctrl+p"])
 async def test_the_form_of_another_run_stays_when_a_dialog_over_it_closes(
     open_app: OpenApp, config: RunConfig, tmp_path: Path, key: str
@@ -138,96 +118,6 @@ async def test_a_new_form_has_the_focus_on_its_first_setting(
         await pilot.press(*["tab"] * names.index("epochs"), "9", "9", "enter")
         await until(pilot, lambda: len(list_runs(folder)) == 2, "another run")
         assert {run.config().recipe.epochs for run in list_runs(folder)} == {config.recipe.epochs, 99}
-
-
-async def test_the_log_is_as_wide_as_its_panel(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:
-    """Also when the form was shown before, and after the terminal was resized."""
-    run = create_run(config, tmp_path / "runs", "alpha")
-    write_status(run, Status("running", pid=os.getpid(), updated=time.time()))
-    words = "words that take a whole line of the log, without its time"
-    async with open_app(size=(80, 24)) as (app, pilot):
-        await pilot.press("2")
-        await until(pilot, lambda: "batch_size" in screen_text(app), "the form")
-        app.watch_run(run)
-        with LineWriter(run.events_file, attempt=0) as events:
-            events.append(event="warning", message=words)
-        await until(pilot, lambda: words in screen_text(app), "the line")
-        await pilot.resize_terminal(60, 24)
-        await until(pilot, lambda: "without its time" in screen_text(app), "the line's end")
-        assert words not in screen_text(app)
-        await pilot.resize_terminal(80, 24)
-        await until(pilot, lambda: words in screen_text(app), "the line again")
-
-
-async def test_a_late_message_about_the_run_watched_before_is_ignored(
-    open_app: OpenApp, config: RunConfig, tmp_path: Path
-) -> None:
-    before = finished_run(config, tmp_path / "runs", "before", 0.75)
-    with LineWriter(before.events_file, attempt=0) as events:
-        events.append(event="warning", message="of the run before")
-    now = finished_run(config, tmp_path / "runs", "now", 0.875)
-    late = RunPolled(Watch(before).poll(), Drawing())
-    async with open_app() as (app, pilot):
-        app.watch_run(now)
-        await until(pilot, lambda: "epoch 2/2" in screen_text(app), "the log")
-        app.screen.post_message(late)
-        await pilot.pause()
-        with LineWriter(now.events_file, attempt=0) as events:
-            events.append(event="warning", message="of this run")
-        await until(pilot, lambda: "of this run" in screen_text(app), "the run's own word")
-        assert "of the run before" not in screen_text(app)
-
-
-async def test_an_unreadable_run_shows_the_reason_and_nothing_of_the_run_before(
-    open_app: OpenApp, config: RunConfig, tmp_path: Path
-) -> None:
-    before = finished_run(config, tmp_path / "runs", "before", 0.75)
-    damaged = finished_run(config, tmp_path / "runs", "damaged", 0.875)
-    damaged.config_file.write_text("{")
-    async with open_app(size=(200, 40)) as (app, pilot):
-        app.watch_run(damaged)
-        await until(pilot, lambda: f"✗ {damaged.config_file}: not valid JSON" in screen_text(app), "what is wrong")
-        await pilot.pause()
-        alone = screen_text(app)
-    async with open_app(size=(200, 40)) as (app, pilot):
-        app.watch_run(before)
-        await until(pilot, lambda: "epoch 2/2" in screen_text(app), "the run before")
-        app.watch_run(damaged)
-        await until(pilot, lambda: screen_text(app) == alone, "the same screen")
-        await pilot.press("l", "w")
-        await pilot.pause()
-        assert screen_text(app) == alone
-        app.watch_run(before)
-        await until(pilot, lambda: "epoch 2/2" in screen_text(app), "the run that can be read")
-
-
-async def test_nothing_of_the_run_before_is_shown_until_a_run_is_read(
-    open_app: OpenApp, config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = finished_run(config, tmp_path / "runs", "before", 0.75)
-    now = finished_run(config, tmp_path / "runs", "now", 0.875)
-    readable = threading.Event()
-
-    def slow(run: RunDirectory) -> Watch:
-        if run == now:
-            readable.wait()
-        return Watch(run)
-
-    monkeypatch.setattr(watched_run, "Watch", slow)
-    async with open_app() as (app, pilot):
-        app.watch_run(before)
-        await until(pilot, lambda: "validation 0.7500" in screen_text(app), "the run before")
-        app.watch_run(now)
-        try:
-            await until(pilot, lambda: " now " in screen_text(app), "the title")
-            await pilot.pause()
-            text = screen_text(app)
-            assert "step 8" not in text
-            assert "epoch 2" not in text
-            assert "validation" not in text
-        finally:
-            readable.set()
-        await until(pilot, lambda: "validation 0.8750" in screen_text(app), "the run")
 
 
 async def test_t_sets_up_the_network_in_explore_also_while_a_run_is_watched(
@@ -320,26 +210,3 @@ async def test_the_form_shows_the_memory_of_its_own_network(open_app: OpenApp, t
         await until(pilot, lambda: isinstance(app.screen, TrainScreen), "the form again")
         await until(pilot, lambda: str(app.screen.query_one("#recipe").border_subtitle) != papers, "another size")
         assert "MiB · enter starts" in str(app.screen.query_one("#recipe").border_subtitle)
-
-
-async def test_a_dialog_over_a_run_keeps_the_place_in_its_log(
-    open_app: OpenApp, config: RunConfig, tmp_path: Path
-) -> None:
-    run = finished_run(config, tmp_path / "runs", "alpha", 0.75)
-    with LineWriter(run.events_file, attempt=0) as events:
-        for number in range(100):
-            events.append(event="warning", message=f"line {number}")
-    async with open_app() as (app, pilot):
-        app.watch_run(run)
-        await until(pilot, lambda: "line 99" in screen_text(app), "the log")
-        log = app.screen.query_one(RunLog)
-        await pilot.press("home")
-        await until(pilot, lambda: log.scroll_y == 0, "its beginning")
-        app.screen.query_one("#loss").focus()
-        await pilot.press("question_mark")
-        await until(pilot, lambda: app.screen.is_modal, "the dialog")
-        await pilot.press("escape")
-        await until(pilot, lambda: isinstance(app.screen, TrainScreen), "the screen below")
-        await pilot.pause(1.0)  # longer than it takes to read the run again
-        assert log.scroll_y == 0
-        assert app.screen.focused is app.screen.query_one("#loss")

@@ -11,7 +11,8 @@ from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, RunError, create_run
 from alexplore.runs.lines import LineWriter
 from alexplore.runs.status import Status, write_status
-from alexplore.tui.watched_run import MOST_SECONDS, LogLine, Poller, WatchedRun
+from alexplore.tui.log_entry import LogEntry
+from alexplore.tui.watched_run import CONSOLE_LINES, MOST_SECONDS, Poller, WatchedRun
 
 
 @pytest.fixture
@@ -37,15 +38,15 @@ def look(watched: WatchedRun, poller: Poller, now: float = 0.0) -> bool:
 
 def test_events_are_logged_once(run: RunDirectory) -> None:
     watched, poller = WatchedRun(run), Poller(run, 0.0)
-    assert watched.new_log_lines() == []
+    assert watched.new_log_entries() == []
     event(run, "first")
     look(watched, poller)
-    assert [line.text for line in watched.new_log_lines()] == ["first"]
+    assert [line.text for line in watched.new_log_entries()] == ["first"]
     event(run, "second")
     look(watched, poller)
-    assert [line.text for line in watched.new_log_lines()] == ["second"]
+    assert [line.text for line in watched.new_log_entries()] == ["second"]
     look(watched, Poller(run, 0.0))  # as after another screen was shown
-    assert watched.new_log_lines() == []
+    assert watched.new_log_entries() == []
 
 
 def test_a_line_has_the_time_of_its_event(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,30 +58,17 @@ def test_a_line_has_the_time_of_its_event(run: RunDirectory, monkeypatch: pytest
     look(watched, poller)
     assert watched.snapshot is not None
     moment = watched.snapshot.events[-1].head.time
-    assert watched.new_log_lines() == [LogLine("now", time.strftime("%H:%M:%S", time.gmtime(moment)))]
+    assert watched.new_log_entries() == [LogEntry("now", time.strftime("%H:%M:%S", time.gmtime(moment)))]
 
 
-@pytest.mark.parametrize("state", ["failed", "running"])  # running without a worker is crashed
-def test_the_workers_last_output_is_logged_once_where_it_failed(run: RunDirectory, state: str) -> None:
-    write_status(run, Status(state, step=7, epoch=0.5, updated=1.0))
-    text = "".join(f"line {number}\n20:17:0{number % 10} an event\n" for number in range(20))
+def test_the_workers_last_output_is_there_without_the_events_of_the_log(run: RunDirectory) -> None:
+    count = CONSOLE_LINES + 10
+    text = "".join(f"line {number}\n20:17:0{number % 10} an event\n" for number in range(count))
     run.console_file.write_text(text)
-    watched, poller = WatchedRun(run), Poller(run, 0.0)
-    look(watched, poller)
-    assert [line.text for line in watched.new_log_lines()] == [f"line {number}" for number in range(12, 20)]
-    look(watched, poller)
-    assert watched.new_log_lines() == []
-
-
-def test_the_state_has_the_numbers_of_the_last_step(run: RunDirectory) -> None:
-    watched = WatchedRun(run)
-    assert watched.state_text == ""
-    metrics(run, 1, 2)
-    write_status(run, Status("finished", step=2, epoch=0.5, updated=1.0, reason="enough"))
-    look(watched, Poller(run, 0.0))
-    first, second = watched.state_text.splitlines()
-    assert first == "finished · tiny on synthetic (images drawn by the program, not real ones) · enough"
-    assert second == "epoch 0.50/2 · 25% · step 2 · loss 0.5000 · train 0.5000"
+    entries = WatchedRun(run).console_entries()
+    assert entries[-1].text == f"line {count - 1}"
+    assert not any("an event" in entry.text for entry in entries)
+    assert 0 < len(entries) <= CONSOLE_LINES
 
 
 def test_a_run_that_can_not_be_read_shows_only_why(run: RunDirectory) -> None:
@@ -92,8 +80,9 @@ def test_a_run_that_can_not_be_read_shows_only_why(run: RunDirectory) -> None:
     with pytest.raises(RunError) as caught:
         Poller(run, 0.0)
     watched.fail(str(caught.value))
-    assert watched.state_text == f"✗ {caught.value}"
-    assert watched.new_log_lines() == []
+    assert watched.unreadable == str(caught.value)
+    assert watched.snapshot is None
+    assert watched.new_log_entries() == []
     assert not watched.drawing.curves
 
 

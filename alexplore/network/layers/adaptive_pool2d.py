@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from alexplore.core.settings import Kind, integer, setting
+from alexplore.core.settings import Kind, integer, list_schema, setting
 from alexplore.network.calls import Call
 from alexplore.network.changes import Change, MoveBefore
 from alexplore.network.formula import Formula, by_axis, number_text
@@ -24,7 +24,7 @@ AS_THE_INPUT = ("as its input's", "size of its input")
 
 
 def _output_size() -> Kind[OutputSize]:
-    """An integer, or [height, width], where "None" is the input's."""
+    """Return the kind of output sizes: an integer, or [height, width], where "None" is the input's."""
     integers = integer(1)
 
     def parse(value: Any) -> OutputSize:
@@ -33,7 +33,9 @@ def _output_size() -> Kind[OutputSize]:
         height, width = (size if size == NONE else integers.parse(size) for size in value)
         return height if isinstance(height, int) and height == width else (height, width)
 
-    return Kind('an integer ≥ 1 or [height, width], where "None" keeps the input\'s', parse)
+    one, side = integers.schema, {"anyOf": [integers.schema, {"const": NONE}]}
+    schema = {"anyOf": [one, list_schema(side, 2, 2)]}
+    return Kind('an integer ≥ 1 or [height, width], where "None" keeps the input\'s', parse, schema)
 
 
 def _number_or_none(size: int | str) -> int | None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
+from alexplore.core.declared import Declared
 from alexplore.core.errors import AlexploreError
 from alexplore.core.settings import setting_fields, settings_of
 from alexplore.network.calls import Call
 from alexplore.network.changes import Change
 from alexplore.network.formula import Formula, product_text
-from alexplore.network.layers.declared import Declared
 from alexplore.network.layers.init import Init
 from alexplore.network.shapes import Shape, Shapes, elements, shape_text
 from alexplore.network.windows import Windows
@@ -46,8 +46,7 @@ FP32_BYTES = 4
 """Of a parameter, and of an activation where PyTorch does not use fewer bits."""
 
 
-@dataclass(frozen=True, slots=True)
-class Extra:
+class Extra(NamedTuple):
     """A tensor that a layer keeps for its backward pass besides its input and output: `values` for each image.
 
     A value takes `value_bytes`, or as many bytes as an activation where that is None. `per_batch` counts the values
@@ -60,13 +59,12 @@ class Extra:
     per_batch: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Saved:
+class Saved(NamedTuple):
     """What autograd keeps from a layer's forward pass for its backward pass.
 
-    `inputs` and `output` tell whether these are kept, and `factors` whether each input is kept for the gradients of the
-    others, if they have any. `copied` is the number of values for each image of a copy of the input that is kept in its
-    place. Source: the saved values of PyTorch's derivatives.yaml, for layers as
+    `inputs` and `output` tell whether these are kept, and `factors` whether the inputs are the factors of a product,
+    each kept for the gradient of the others. `copied` is the number of values for each image of a copy of the input
+    that is kept in its place. Source: the saved values of PyTorch's derivatives.yaml, for layers as
     `alexplore.training.model` builds them.
     """
 
@@ -102,6 +100,9 @@ class Layer(Declared):
     reads_whole_vector: ClassVar[bool] = False
     """Whether each of its outputs reads all features of a vector, so that it sees all that they see."""
 
+    features_in_any_order: ClassVar[bool] = True
+    """Whether vectors whose features stand in another order give the same outputs, in that order."""
+
     uses_statistics: ClassVar[bool] = False
     """Whether an output also depends on statistics of the whole map, which its receptive field leaves out."""
 
@@ -122,6 +123,11 @@ class Layer(Declared):
 
     channels_first: ClassVar[bool] = False
     """Whether PyTorch's module writes maps with their channels first in memory; training puts them last again."""
+
+    lowers_precision: ClassVar[bool] = False
+    """Whether autocast lets it read and write 16 bits whatever its input has. Source: PyTorch's documentation of
+    `torch.amp`, "CPU ops that can autocast to lower precision".
+    """
 
     random: ClassVar[bool] = False
     """Whether it draws random numbers while training, which towers that hold the same input would draw differently."""

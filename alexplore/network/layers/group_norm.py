@@ -25,6 +25,7 @@ class GroupNorm(Layer):
     role = "norm"
     name_stem = "norm"
     overwritable = True
+    features_in_any_order = False
     uses_statistics = True
     example = {"num_groups": 2}  # noqa: RUF012 (a ClassVar of the base class)
     num_groups: int = setting(integer(1), doc="groups that the channels are divided into", brief="{} groups")
@@ -74,10 +75,6 @@ class GroupNorm(Layer):
         return Call("nn.GroupNorm", (self.num_groups, inputs[0][0]), keywords)
 
     def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
-        if len(inputs[0]) == 1 and self.num_groups > 1:
-            raise Unsupported(
-                f"{self.name} normalises groups of features, and a map that Keras flattens has them in another order"
-            )
         keywords = {
             "epsilon": self.eps,
             "center": unless(self.affine, True),

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from alexplore.core.declared import Declared
 from alexplore.core.settings import number, optional, setting
 
 PYTORCH_DEFAULT = "PyTorch's default"
 
 
-@dataclass(frozen=True)
-class Init:
+class Init(Declared):
     """How a layer's weights and bias are initialised: weights ~ N(0, std²), every bias the same value."""
 
     std: float | None = setting(optional(number(0, above=True)), None, "standard deviation of the weights")

@@ -8,7 +8,7 @@ from alexplore.core.settings import layer_names, setting
 from alexplore.network.calls import Call, Code
 from alexplore.network.changes import Change, Insert, Produce
 from alexplore.network.formula import Formula, number_text, product_text
-from alexplore.network.layers.base import Extra, Layer, Saved, keras_always
+from alexplore.network.layers.base import Layer, Saved, keras_always
 from alexplore.network.shapes import Shape, ShapeError, Shapes, elements, shape_text
 
 
@@ -19,6 +19,7 @@ class Merge(Layer):
     fewest_inputs = 2
     most_inputs = None
     overwritable = True
+    features_in_any_order = False  # the other inputs have an order of their own
     inputs: tuple[str, ...] = setting(layer_names(2), doc="the layers that it reads")
 
     def shapes_text(self, inputs: Shapes) -> str:
@@ -101,9 +102,7 @@ class Mul(Elementwise):
         return size == other or 1 in (size, other)
 
     def saved(self, inputs: Shapes, output: Shape, value_bytes: int) -> Saved:
-        """Return the factors; of three and more, the products of the first ones are factors too."""
-        products = sum(elements(self.output_shape(inputs[:count])) for count in range(2, len(inputs)))
-        return Saved(factors=True, extras=(Extra("products of some inputs", products),) if products else ())
+        return Saved(factors=True)
 
     def output_formulas(self, inputs: Shapes, output: Shape) -> Iterator[Formula]:
         note = f"{shape_text(output)}, the product of {len(inputs)} inputs"

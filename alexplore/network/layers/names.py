@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from keyword import iskeyword
+from keyword import iskeyword, kwlist
+from typing import Any
 
 INPUT = "input"
 """What `inputs` calls the network's input."""
@@ -16,6 +17,16 @@ def is_layer_name(name: str) -> bool:
     """Return whether a layer may have this name."""
     plain = name.isascii() and name.isidentifier() and not name.startswith("_")
     return plain and not iskeyword(name) and name != INPUT and name not in MODULE_ATTRIBUTES
+
+
+def name_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the names that a layer may have."""
+    return {
+        "description": f"name of the layer: {ALLOWED}; its type with a number if left out",
+        "type": "string",
+        "pattern": "^[A-Za-z][A-Za-z0-9_]*$",
+        "not": {"enum": sorted({INPUT, *kwlist, *MODULE_ATTRIBUTES})},
+    }
 
 
 # The attributes of an nn.Module and an nn.Sequential, and what exported code defines in addition.

@@ -22,6 +22,7 @@ class PReLU(Activation):
     """
 
     type = "prelu"
+    lowers_precision = True
     title = "x where x > 0, else a learned slope · x"
     overwritable = True
     num_parameters: int = setting(integer(1), 1, "learned slopes: 1, or one for each channel", brief="{} slopes")

@@ -20,6 +20,7 @@ class Weighted(Layer):
     neurons = True
     reads_whole_vector = True
     overwritable = True
+    lowers_precision = True
     if TYPE_CHECKING:  # no fields of this class, whose place would be before a type's own
         bias: bool
         init: Init | None

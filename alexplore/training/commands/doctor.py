@@ -7,20 +7,19 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import platformdirs
 import psutil
 import torch
 
-from alexplore.core.boundary import print_error, run_guarded
+from alexplore.core.boundary import print_data, print_error, run_guarded
 from alexplore.core.cpu_count import processors
 from alexplore.core.formatting import bytes_text, short_count
-from alexplore.presets.library import user_folder
+from alexplore.core.home import NoHomeError, user_folder
+from alexplore.presets import library
 from alexplore.runs.directory import runs_folder
-from alexplore.training.data import cache
 from alexplore.training.data.catalog import PUBLISHED
 from alexplore.training.precision import matmul_peak
 
@@ -37,7 +36,7 @@ def doctor() -> int:
     missing = False
     for check in (software, devices, data, terminal, folders):
         for mark, subject, finding in check():
-            print(f"{mark} {subject:<14} {finding}", flush=True)
+            print_data(f"{mark} {subject:<14} {finding}")
             missing |= mark == MISSING
     return int(missing)
 
@@ -87,8 +86,7 @@ def _speeds(device: torch.device) -> str:
 def data() -> Iterator[Line]:
     """Yield where each data set is that can be downloaded."""
     for name, published in PUBLISHED.items():
-        folders = (cache.cache_folder(name), *map(Path, published.installed_in))
-        found = [folder for folder in folders if folder.is_dir() and any(folder.iterdir())]
+        found = [folder for folder in published.folders() if folder.is_dir() and any(folder.iterdir())]
         if found:
             yield FOUND, name, str(found[0])
         else:
@@ -110,12 +108,17 @@ def terminal() -> Iterator[Line]:
 
 def folders() -> Iterator[Line]:
     """Yield the folders that alexplore writes to, with their free space."""
-    paths = {
-        "runs": runs_folder(),
-        "presets": user_folder(),
-        "cache": platformdirs.user_cache_path("alexplore"),
+    places: dict[str, Callable[[], Path]] = {
+        "runs": runs_folder,
+        "presets": library.user_folder,
+        "cache": lambda: user_folder("cache", "set $XDG_CACHE_HOME"),
     }
-    for subject, path in paths.items():
+    for subject, place in places.items():
+        try:
+            path = place()
+        except NoHomeError as error:
+            yield MISSING if subject == "runs" else NOTE, subject, str(error)
+            continue
         existing = next(parent for parent in (path, *path.parents) if parent.exists())
         try:
             with tempfile.NamedTemporaryFile(dir=existing) as file:  # permissions alone are not enough

@@ -8,7 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from alexplore.core.boundary import print_error, run_guarded
+from alexplore.core.boundary import print_data, print_error, print_note, run_guarded
 from alexplore.training.commands.load_model import load_model
 from alexplore.training.data import DataError, Preprocess, open_dataset
 from alexplore.training.evaluate import evaluate
@@ -30,10 +30,10 @@ def evaluate_run() -> int:
     config = loaded.config
     if arguments.data:
         config = replace(config, data=replace(config.data, folder=arguments.data))
-    dataset = open_dataset(config, loaded.device, lambda line: print(line, file=sys.stderr))
+    dataset = open_dataset(config, loaded.device, print_note)
     preprocess = Preprocess(config.recipe, config.network.input, dataset, loaded.device)
     if arguments.ten_crop and preprocess.resized_size == config.network.input[1:]:
-        print("no resize in the recipe: each of the ten crops is the whole image, or its mirror image", file=sys.stderr)
+        print_note("no resize in the recipe: each of the ten crops is the whole image, or its mirror image")
     result = evaluate(
         loaded.model,
         dataset.val,
@@ -46,11 +46,11 @@ def evaluate_run() -> int:
         raise DataError(f"none of the {len(dataset.val):,} validation images could be read")
     values = result.values(len(dataset.classes))
     if arguments.json:
-        print(json.dumps({**values, "images": result.images, "weights": str(loaded.weights)}))
+        print_data(json.dumps({**values, "images": result.images, "weights": str(loaded.weights)}))
         return 0
     crops = "ten crops" if arguments.ten_crop else "the centre" if config.recipe.random_crop else "whole images"
-    print(f"{dataset.name}, {result.images:,} validation images, {crops}, {loaded.weights.name} weights")
-    print(" · ".join(f"{label} {values[key]:.4f}" for key, label in LABELS.items() if key in values))
+    print_data(f"{dataset.name}, {result.images:,} validation images, {crops}, {loaded.weights.name} weights")
+    print_data(" · ".join(f"{label} {values[key]:.4f}" for key, label in LABELS.items() if key in values))
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from alexplore.core.regular_files import read_json_object
 from alexplore.network.shapes import Shape, shape_text
 from alexplore.presets.datasets import DATASETS
 from alexplore.presets.reader import read_preset
@@ -55,6 +55,10 @@ def load_model(source: Path, weights: Path | None) -> LoadedModel:
         run = RunDirectory(source)
         config, where = run.config(), weights or _best_checkpoint(run)
         dataset = _recorded_dataset(run)
+        if (outputs := check_classifier(config.network)) != len(dataset.classes):
+            raise UsageError(
+                f"{run.dataset_file}: {len(dataset.classes)} classes, but the network has {outputs} outputs"
+            )
     else:
         preset = read_preset(source)
         config, where = RunConfig(preset.name, preset.network, preset.recipe), weights
@@ -134,9 +138,13 @@ def _natural_order(name: str) -> list[tuple[int, str]]:
 
 def _recorded_dataset(run: RunDirectory) -> Dataset:
     try:
-        return read_dataset(json.loads(run.dataset_file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError):
+        return read_dataset(read_json_object(run.dataset_file, links=False))
+    except FileNotFoundError:
         raise UsageError(f"{run.name} has no {run.dataset_file.name}: it was never trained") from None
+    except OSError as error:
+        raise UsageError(f"{run.dataset_file}: {error.strerror}") from None
+    except ValueError as error:  # also a SettingError
+        raise UsageError(f"{run.dataset_file}: {error}") from None
 
 
 def _assumed_dataset(config: RunConfig) -> Dataset:

@@ -11,10 +11,11 @@ from unicodedata import combining, east_asian_width
 
 import torch
 
-from alexplore.core.boundary import print_error, run_guarded
+from alexplore.core.boundary import print_data, print_error, run_guarded
+from alexplore.core.inert import inert_line
 from alexplore.training.commands.load_model import LoadedModel, load_model
 from alexplore.training.data import Preprocess
-from alexplore.training.data.images import why_unreadable
+from alexplore.training.data.images import open_image, why_unreadable
 from alexplore.training.model.build import logits
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ Prediction = list[tuple[str, float]]
 
 def predict() -> int:
     """Print the most likely classes of each image, with bars; return 1 if an image could not be read, else 0."""
-    from PIL import Image
-
     parser = argparse.ArgumentParser(prog="alexplore predict")
     parser.add_argument("source", type=Path)
     parser.add_argument("images", type=Path, nargs="+")
@@ -43,18 +42,18 @@ def predict() -> int:
     predictions = {}
     for path in arguments.images:
         try:
-            with Image.open(path) as image:
+            with open_image(path) as image:
                 predictions[str(path)] = predict_image(loaded, preprocess, image)
         except MemoryError:
             raise
         except Exception as error:  # a decoder raises anything when a file is damaged
-            print(f"error: {path}: {why_unreadable(error)}", file=sys.stderr)
+            print_error(f"{path}: {why_unreadable(error)}")
             failed = 1
         else:
             if not arguments.json:
-                print(f"{path}\n" + "\n".join(bars(predictions[str(path)])))
+                print_data(f"{path}\n" + "\n".join(bars(predictions[str(path)])))
     if arguments.json:
-        print(json.dumps(predictions, ensure_ascii=False, indent=1))
+        print_data(json.dumps(predictions, indent=1))
     return failed
 
 
@@ -73,6 +72,7 @@ def predict_image(loaded: LoadedModel, preprocess: Preprocess, image: Image.Imag
 
 def bars(prediction: Prediction) -> list[str]:
     """Return a line for each class: its name, its probability and a bar."""
+    prediction = [(inert_line(name), p) for name, p in prediction]
     width = max(_columns(name) for name, _ in prediction)
     return [
         f"  {name}{' ' * (width - _columns(name))}  {p:6.1%}  {'█' * round(BAR_CELLS * p)}" for name, p in prediction

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -10,29 +11,45 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
-import platformdirs
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from alexplore.core.atomic_files import fsync_folder
+from alexplore.core.home import NoHomeError, user_folder
+from alexplore.core.regular_files import FileKindError, check_regular
 
 Arrays = dict[str, Tensor]
 """`train_images` and `val_images`, uint8 (N, C, H, W); `train_labels` and `val_labels`, int64 (N,)."""
+
+T = TypeVar("T")
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+"""Errors of a folder that can't be written, or not any more."""
 
 WORK = ".work-"  # prefix of folders with unfinished contents
 
 
 def cache_folder(name: str) -> Path:
-    """Return the folder that a data set is cached in for this user."""
-    return platformdirs.user_cache_path("alexplore") / name
+    """Return the folder that a data set is cached in for this user.
+
+    Raises:
+        NoHomeError: there is no home folder.
+    """
+    return user_folder("cache", "set $XDG_CACHE_HOME to cache data sets") / name
 
 
 def load(name: str, report: Callable[[str], None]) -> Arrays | None:
     """Return a data set's arrays, or None if they are not cached or damaged; damage is reported."""
-    path = cache_folder(name) / "images.safetensors"
-    if not path.exists():
+    try:
+        path = cache_folder(name) / "images.safetensors"
+        check_regular(path)
+    except FileKindError as error:
+        report(f"{path} {error.strerror}")
+        return None
+    except (OSError, NoHomeError):
         return None
     try:
         with safe_open(path, framework="pt") as file:
@@ -56,7 +73,10 @@ def save(name: str, arrays: Arrays) -> None:
     folder = cache_folder(name)
     with work_folder(folder) as work:
         new = work / "images.safetensors"
-        save_file(arrays, new, metadata={"sha256": _digest(arrays)})
+        try:
+            save_file(arrays, new, metadata={"sha256": _digest(arrays)})
+        except SafetensorError as error:  # it names no errno
+            raise OSError(errno.EIO, str(error), str(new)) from None
         with new.open("rb") as file:
             os.fsync(file.fileno())
         new.replace(folder / new.name)
@@ -70,13 +90,36 @@ def work_folder(inside: Path | None) -> Iterator[Path]:
         yield Path(work)
 
 
+def work_with_room(action: Callable[[Path], T], writable: Path | None, report: Callable[[str], None]) -> T:
+    """Do something in a work folder: inside the cache, or in the system's temporary folder if the cache is full.
+
+    Raises:
+        OSError: neither can be written.
+    """
+    if writable is not None:
+        try:
+            with work_folder(writable) as work:
+                return action(work)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            report(f"{writable} can't be written ({error.strerror}); using {tempfile.gettempdir()} instead")
+    with work_folder(None) as work:
+        return action(work)
+
+
 @contextmanager
 def locked(name: str, report: Callable[[str], None]) -> Iterator[Path | None]:
     """Wait until no other process prepares a data set, keep others out, and remove what killed ones left behind.
 
     Yields the data set's cache folder, or None if it can't be written, which is reported with the reason.
     """
-    folder = cache_folder(name)
+    try:
+        folder = cache_folder(name)
+    except NoHomeError as error:
+        report(f"{name} will not be cached: {error}")
+        yield None
+        return
     with ExitStack() as held:
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from alexplore.core.regular_files import open_regular
 from alexplore.runs.datasets import DataError
 from alexplore.training.data.cache import Arrays
 from alexplore.training.data.download import download_with_torchvision
@@ -60,7 +61,8 @@ def read(work: Path) -> Arrays:
 
 def _check(path: Path, digest: str) -> None:
     try:
-        found = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+        with open_regular(path) as file:
+            found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     except FileNotFoundError:
         raise DataError(f"{path} is missing") from None
     except OSError as error:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
+from alexplore.core.settings import Kind, flag, integer, list_schema, number, optional, read_value, text
 from alexplore.network.graph import Network
 from alexplore.runs.datasets import DataError, DatasetShape
 from alexplore.runs.preflight import fit_problems
+
+T = TypeVar("T")
 
 Report = Callable[[str], None]
 """Takes a line of text: what opening a data set is doing, or a warning."""
@@ -108,24 +111,49 @@ def read_dataset(values: Mapping[str, Any]) -> Dataset:
     """Return the data set of which `values` is the `to_dict`, with empty splits.
 
     Raises:
-        KeyError, TypeError: a value is missing or of another type.
+        SettingError: a value is missing or not allowed.
     """
-    size = tuple(values["size"]) if values["size"] else None
+    size = _value(values, "size", optional(SIZE))
+    name, classes = _value(values, "name", text()), _value(values, "classes", NAMES)
+    channels = _value(values, "channels", integer(1, 4))
+    mean, std = (_value(values, key, statistics(channels)) for key in ("mean", "std"))
     empty = ResidentSplit(
-        torch.empty(0, values["channels"], *(size or (0, 0)), dtype=torch.uint8),
+        torch.empty(0, channels, *(size or (0, 0)), dtype=torch.uint8),
         torch.empty(0, dtype=torch.int64),
         torch.device("cpu"),
     )
-    return Dataset(
-        values["name"],
-        tuple(values["classes"]),
-        values["channels"],
-        tuple(values["mean"]),
-        tuple(values["std"]),
-        empty,
-        empty,
-        values["synthetic"],
-        size,
+    return Dataset(name, classes, channels, mean, std, empty, empty, _value(values, "synthetic", flag()), size)
+
+
+def _value(values: Mapping[str, Any], key: str, kind: Kind[T]) -> T:
+    return read_value(key, kind, values.get(key))
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not value or not all(isinstance(name, str) for name in value):
+        raise ValueError
+    return tuple(value)
+
+
+def _size(value: Any) -> tuple[int, int]:
+    height, width = (integer(1).parse(side) for side in value)
+    return height, width
+
+
+NAMES = Kind("a list of names", _names, list_schema({"type": "string"}))
+SIZE = Kind("[height, width]", _size, list_schema(integer(1).schema, 2, 2))
+
+
+def statistics(channels: int) -> Kind[tuple[float, ...]]:
+    """Return the kind of lists with a number from 0 to 1 for each channel."""
+
+    def parse(value: Any) -> tuple[float, ...]:
+        if len(value) != channels:
+            raise ValueError
+        return tuple(number(0, 1).parse(one) for one in value)
+
+    return Kind(
+        f"a list of {channels} numbers from 0 to 1", parse, list_schema(number(0, 1).schema, channels, channels)
     )
 
 

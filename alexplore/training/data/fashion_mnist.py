@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from alexplore.core.regular_files import open_regular
 from alexplore.runs.datasets import DataError
 from alexplore.training.data.cache import Arrays
 from alexplore.training.data.download import download_debian_package, download_with_torchvision
@@ -65,7 +66,8 @@ def unpack(files: Files, work: Path) -> None:
     for name, path in files.items():
         size, digest = CONTENTS[name]
         try:
-            content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+            with open_regular(path) as file:  # no more than one byte too many is read, however much it expands to
+                content = (gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file).read(size + 1)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise DataError(f"{path} is damaged ({error})") from None
         except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 from collections.abc import Iterator
@@ -11,10 +12,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, get_worker_info
 from torch.utils.data import Dataset as TorchDataset
 
 from alexplore.core.cpu_count import processors
+from alexplore.core.formatting import bytes_text
+from alexplore.core.home import expand
 from alexplore.runs.config import RunConfig
 from alexplore.runs.datasets import PARTS, DataError, dataset_shape, find_classes
 from alexplore.training.data.dataset import (
@@ -25,12 +28,17 @@ from alexplore.training.data.dataset import (
     damaged_text,
     mean_and_std,
 )
-from alexplore.training.data.images import read_image, why_unreadable
+from alexplore.training.data.images import open_image, read_image, why_unreadable
 from alexplore.training.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, resized_size
+from alexplore.training.parallel.launched import die_with_parent
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
 MOST_WORKERS = 8
 BATCHES_AHEAD = 2  # of each worker process; the DataLoader's own default
+SHARED_MEMORY = Path("/dev/shm")
+
+BATCH_SECONDS, IMAGE_SECONDS = 300.0, 1.0
+"""The longest time that decoding may take: of a batch, and of each of its images if they are many."""
 
 
 def open_image_folder(config: RunConfig, device: torch.device, report: Report) -> Dataset:
@@ -44,7 +52,7 @@ def open_image_folder(config: RunConfig, device: torch.device, report: Report) -
     """
     shape = dataset_shape(config)
     check_fit(config.network, shape)
-    folder = Path(config.data.folder or "").expanduser()
+    folder = expand(config.data.folder or "")
     classes = find_classes(folder)
     size = resized_size(config.recipe, config.network.input)
     train, val = (
@@ -87,7 +95,7 @@ def list_images(folder: Path, classes: list[str], report: Report) -> Listing:
     """
     paths: list[str] = []
     labels: list[int] = []
-    others = [entry.name for entry in _entries(folder) if entry.is_file()]
+    others = [entry.name for entry in _entries(folder) if entry.is_file() and not entry.name.startswith(".")]
     empty = []
     for label, name in enumerate(classes):
         before = len(paths)
@@ -142,22 +150,84 @@ class FolderSplit:
         """See `Split.batches`; damaged images are left out of their batch."""
         chunks = [chunk for chunk in torch.split(order[skip * batch_size :], batch_size) if len(chunk)]
         workers = min(self._workers, len(chunks), self._workers_in_shared_memory(batch_size))
+        done = 0
+        while done < len(chunks):
+            try:
+                for images, kept, failures in self._load(chunks[done:], workers):
+                    self._check_present(failures, len(chunks[done]))
+                    done += 1
+                    for index, reason in failures:
+                        self._report_damage(index, reason)
+                    yield (
+                        images.to(self._device, non_blocking=True).permute(0, 3, 1, 2),
+                        self.labels[kept].to(self._device, non_blocking=True),
+                    )
+            except _SharedMemoryError:
+                self._report(
+                    f"{SHARED_MEMORY} is full ({bytes_text(_free_shared_memory() or 0)} free, a batch takes "
+                    f"{bytes_text(batch_size * self._image_bytes)}): images are decoded in the training process for "
+                    "the rest of this epoch, which is slower; make room there, in a container with --shm-size"
+                )
+                workers = 0
+
+    def _load(self, chunks: list[Tensor], workers: int) -> Iterator[_Decoded]:
+        """Yield the chunks, decoded in processes, or in this one if `workers` is 0.
+
+        Raises:
+            _SharedMemoryError: there is no room for a batch in shared memory, through which processes send it.
+            DataError: a process was killed, or no batch came within `BATCH_SECONDS`.
+        """
+        slowest = max(BATCH_SECONDS, max(map(len, chunks)) * IMAGE_SECONDS)
         loader: DataLoader[_Sample] = DataLoader(
             self._decoder,
             batch_sampler=_Chunks(chunks),
             num_workers=workers,
             collate_fn=self._decoder.collate,
-            worker_init_fn=_ignore_interrupts,
+            worker_init_fn=_start_decoder,
             pin_memory=self._device.type == "cuda",
             prefetch_factor=BATCHES_AHEAD if workers else None,
+            timeout=slowest if workers else 0,
         )
-        for images, kept, failures in loader:
-            for index, reason in failures:
-                self._report_damage(index, reason)
-            yield (
-                images.to(self._device, non_blocking=True).permute(0, 3, 1, 2),
-                self.labels[kept].to(self._device, non_blocking=True),
-            )
+        batches = iter(loader)
+        while True:
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            except (RuntimeError, OSError) as error:
+                self._explain(f"{error} {error.__cause__}", slowest)  # the cause has the signal
+                raise
+            yield batch
+
+    def _explain(self, error: str, seconds: float) -> None:
+        """Raise what an error of the loader means, if it is known."""
+        if any(sign in error for sign in ("shared memory", "No space left", "Bus error")):
+            raise _SharedMemoryError from None
+        if "timed out after" in error:
+            raise DataError(
+                f"{self._listing.folder}: no batch of images in {seconds:,.0f} s: the disk or the network that it is "
+                "on does not answer; resume when it does"
+            ) from None
+        if killed := re.search("killed by signal: (.*?)\\.", error):
+            raise DataError(
+                f"a process that decodes images was killed by a signal ({killed[1]}); if the machine is out of memory, "
+                "use a smaller --batch-size"
+            ) from None
+
+    def _check_present(self, failures: list[tuple[int, str]], count: int) -> None:
+        """Check that the images that could not be read are damaged, and not gone with their folder.
+
+        Raises:
+            DataError: a folder is gone, or none of the `count` images of a batch is there any more.
+        """
+        folder = self._listing.folder
+        paths = [self._listing.paths[index] for index, _ in failures]
+        lost = {folder, *(folder / path.partition("/")[0] for path in paths)} if paths else set()
+        missing = next((path for path in sorted(lost) if not path.is_dir()), None)
+        if missing is None and len(paths) == count > 1 and not any((folder / path).exists() for path in paths):
+            missing = folder
+        if missing is not None:
+            raise DataError(f"{missing}: its images are gone; the training needs them: bring them back, and resume")
 
     def _report_damage(self, index: int, reason: str) -> None:
         path = str(self._listing.folder / self._listing.paths[index])
@@ -167,10 +237,8 @@ class FolderSplit:
 
     def _workers_in_shared_memory(self, batch_size: int) -> int:
         """Return how many workers' batches fit into shared memory: it is small in containers, and full is fatal."""
-        shared = Path("/dev/shm")
-        if not shared.is_dir():
-            return self._workers
-        return shutil.disk_usage(shared).free // (2 * BATCHES_AHEAD * batch_size * self._image_bytes)
+        free = _free_shared_memory()
+        return self._workers if free is None else free // (2 * BATCHES_AHEAD * batch_size * self._image_bytes)
 
 
 def count_decoders() -> int:
@@ -179,8 +247,19 @@ def count_decoders() -> int:
     return max(1, min(MOST_WORKERS, processors() // ranks))
 
 
+def _free_shared_memory() -> int | None:
+    """Return the free bytes of shared memory; None on a machine that keeps it elsewhere."""
+    return shutil.disk_usage(SHARED_MEMORY).free if SHARED_MEMORY.is_dir() else None
+
+
+class _SharedMemoryError(Exception):
+    """There is no room for a batch in shared memory."""
+
+
 _Sample = tuple[int, Tensor | None, str]
-_Decoded = tuple[Tensor, Tensor, list[tuple[int, str]]]
+
+_Decoded = tuple[Tensor, list[int], list[tuple[int, str]]]
+"""The readable images (N, H, W, C), their indices, and the indices and reasons of the others."""
 
 
 class _Decoder(TorchDataset[_Sample]):
@@ -195,10 +274,8 @@ class _Decoder(TorchDataset[_Sample]):
         return len(self._listing.paths)
 
     def __getitem__(self, index: int) -> _Sample:
-        from PIL import Image
-
         try:
-            with Image.open(self._listing.folder / self._listing.paths[index]) as image:
+            with open_image(self._listing.folder / self._listing.paths[index]) as image:
                 return index, read_image(image, self.channels, self.size), ""
         except MemoryError:
             raise
@@ -206,13 +283,18 @@ class _Decoder(TorchDataset[_Sample]):
             return index, None, why_unreadable(error)
 
     def collate(self, samples: list[_Sample]) -> _Decoded:
-        """Return the readable images (N, H, W, C), their indices, and the indices and reasons of the others."""
+        """Put samples together. In a process of the loader the images are in shared memory, so that it fails if full.
+
+        Left to the loader, a thread of the process would fail, and the batch would never arrive.
+        """
         kept = [(index, pixels.permute(1, 2, 0)) for index, pixels, _ in samples if pixels is not None]
         images = torch.empty(len(kept), *self.size, self.channels, dtype=torch.uint8)
+        if get_worker_info() is not None:
+            images.share_memory_()  # type: ignore[no-untyped-call]
         for position, (_, pixels) in enumerate(kept):
             images[position] = pixels
         failures = [(index, reason) for index, pixels, reason in samples if pixels is None]
-        return images, torch.tensor([index for index, _ in kept], dtype=torch.int64), failures
+        return images, [index for index, _ in kept], failures
 
 
 class _Chunks:
@@ -228,8 +310,9 @@ class _Chunks:
         return (chunk.tolist() for chunk in self._chunks)
 
 
-def _ignore_interrupts(_: int) -> None:
-    """Let the training process handle signals; a worker ends when that does."""
+def _start_decoder(_: int) -> None:
+    """Let the training process handle signals; a process of the loader ends when that does."""
+    die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
@@ -242,12 +325,21 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         raise DataError(f"{folder} can't be read: {error.strerror}") from None
 
 
-def _files(folder: Path) -> list[str]:
-    """Return the files under a folder and the folders inside it, as sorted paths relative to it."""
+def _files(folder: Path, above: frozenset[Path] = frozenset()) -> list[str]:
+    """Return the files under a folder and the folders inside it, as sorted paths relative to it.
+
+    Hidden ones are left out: systems write `._NAME` beside each picture, `.DS_Store` and the like. So is a link that
+    leads back to one of the folders `above`.
+    """
     files: list[str] = []
+    real = folder.resolve()
+    if real in above:
+        return files
     for entry in _entries(folder):
+        if entry.name.startswith("."):
+            continue
         if entry.is_dir():
-            files += [f"{entry.name}/{name}" for name in _files(folder / entry.name)]
+            files += [f"{entry.name}/{name}" for name in _files(folder / entry.name, above | {real})]
         elif entry.is_file():
             files.append(entry.name)
     return sorted(files)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from alexplore.core.home import NoHomeError, expand
 from alexplore.presets.datasets import DATASETS, PublishedImages
 from alexplore.runs.config import DataSource, RunConfig
 from alexplore.runs.datasets import DataError, dataset_shape
@@ -64,6 +68,14 @@ class PublishedDataset:
         assert images is not None
         return images
 
+    def folders(self) -> tuple[Path, ...]:
+        """Return the folders that may have the files: in the user's cache, and of installed packages."""
+        installed = tuple(map(Path, self.installed_in))
+        try:
+            return cache.cache_folder(self.name), *installed
+        except NoHomeError:
+            return installed
+
 
 def open_published(published: PublishedDataset, config: RunConfig, device: torch.device, report: Report) -> Dataset:
     """Return the data set, cut to the run's limits, on the device.
@@ -102,7 +114,7 @@ def load_arrays(published: PublishedDataset, source: DataSource, report: Report)
     """
     tried: list[str] = []
     if source.folder is not None:
-        arrays = _load_from_named_folder(published, Path(source.folder).expanduser(), report, tried)
+        arrays = _load_from_named_folder(published, expand(source.folder), report, tried)
         if arrays:
             return arrays
     if arrays := cache.load(published.name, report):
@@ -110,19 +122,17 @@ def load_arrays(published: PublishedDataset, source: DataSource, report: Report)
     with cache.locked(published.name, report) as writable:
         if arrays := cache.load(published.name, _no_report):  # another process has written it in the meantime
             return arrays
-        for folder in (cache.cache_folder(published.name), *map(Path, published.installed_in)):
+        for folder in published.folders():
             if arrays := _try_folder(published, folder, writable, report, tried):
                 return arrays
         for way in published.downloads if source.download else ():
-            with cache.work_folder(writable) as work:
-                try:
-                    folder = way.fetch(work / "download", report)
-                except (download.DownloadError, OSError) as error:
-                    report(f"{way.title} failed: {error}")
-                    tried.append(f"{way.title}: {error}")
-                    continue
-                if arrays := _try_folder(published, folder, writable, report, tried):
+            download_one = partial(_download, published, way, writable, report, tried)
+            try:
+                if arrays := cache.work_with_room(download_one, writable, report):
                     return arrays
+            except OSError as error:
+                report(f"{way.title} failed: {error}")
+                tried.append(f"{way.title}: {error}")
     if not source.download:
         tried.append("downloads: switched off")
     lines = "\n".join(f"  - {line}" for line in tried)
@@ -162,14 +172,36 @@ def _try_folder(
     return None
 
 
+def _download(
+    published: PublishedDataset, way: Download, writable: Path | None, report: Report, tried: list[str], work: Path
+) -> Arrays | None:
+    """Download the files into a work folder and read them; None if that failed, which `tried` then says.
+
+    Raises:
+        OSError: the work folder can't be written.
+    """
+    try:
+        folder = way.fetch(work / "download", report)
+    except download.DownloadError as error:
+        if (full := os.strerror(errno.ENOSPC)) in str(error):
+            raise OSError(errno.ENOSPC, full, str(work)) from None
+        report(f"{way.title} failed: {error}")
+        tried.append(f"{way.title}: {error}")
+        return None
+    return _try_folder(published, folder, writable, report, tried)
+
+
 def _read(published: PublishedDataset, files: Files, writable: Path | None, report: Report) -> Arrays:
     """Check files and read them, or the cache's copy of them; write that copy if the cache folder is `writable`."""
-    with cache.work_folder(writable) as work:
+
+    def read(work: Path) -> Arrays:
         published.unpack(files, work)
         if arrays := cache.load(published.name, report):
             return arrays
         report(f"reading {published.name}, which takes some seconds" + (" the first time" if writable else ""))
-        arrays = published.read(work)
+        return published.read(work)
+
+    arrays = cache.work_with_room(read, writable, report)
     if writable:
         try:
             cache.save(published.name, arrays)

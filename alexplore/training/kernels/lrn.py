@@ -57,9 +57,10 @@ class LocalResponseNormWithin(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Normalise (N, C, H, W)."""
-        before, after = self.size // 2, (self.size - 1) // 2
-        squares = F.pad(_working(maps).square(), (before, after, before, after))
-        means = F.avg_pool2d(squares, self.size, stride=1)
+        (top, bottom), (left, right) = (_reach(self.size, side) for side in maps.shape[2:])
+        squares = F.pad(_working(maps).square(), (left, right, top, bottom))
+        window = top + bottom + 1, left + right + 1
+        means = F.avg_pool2d(squares, window, stride=1, divisor_override=self.size**2)
         return maps * means.mul(self.alpha).add(self.k).pow(-self.beta).to(maps.dtype)
 
     def extra_repr(self) -> str:
@@ -76,7 +77,7 @@ class _AcrossChannels(torch.autograd.Function):
         rows = _rows(maps)
         normalized = torch.empty_like(maps, memory_format=torch.channels_last)
         results, sums = _rows(normalized), torch.empty_like(rows)
-        windows = _Windows(rows, size, size // 2, groups)
+        windows = _Windows(rows, *_reach(size, rows.shape[1] // groups), groups)
         constant = windows.padded.new_full((), k)  # made on the device
         for block in _blocks(rows):
             a = _working(rows[block])
@@ -94,7 +95,8 @@ class _AcrossChannels(torch.autograd.Function):
         rows, gradient = _rows(maps), _rows(gradients[0])
         grad_input = torch.empty_like(maps, memory_format=torch.channels_last)
         results = _rows(grad_input)
-        windows = _Windows(rows, size, (size - 1) // 2, groups)
+        before, after = _reach(size, rows.shape[1] // groups)
+        windows = _Windows(rows, after, before, groups)
         for block in _blocks(rows):
             a, s, g = _working(rows[block]), _working(sums[block]), _working(gradient[block])
             direct = g * _power(s, beta)
@@ -104,10 +106,11 @@ class _AcrossChannels(torch.autograd.Function):
 
 
 class _Windows:
-    """For each channel the sum over `size` channels of its group, beginning with the one `before` before it."""
+    """For each channel the sum over it and the channels of its group from `before` before it to `after` after it."""
 
-    def __init__(self, rows: Tensor, size: int, before: int, groups: int) -> None:
-        self.size, self.before, self.groups, self.channels = size, before, groups, rows.shape[1] // groups
+    def __init__(self, rows: Tensor, before: int, after: int, groups: int) -> None:
+        self.size = size = before + 1 + after
+        self.before, self.groups, self.channels = before, groups, rows.shape[1] // groups
         height = min(len(rows), _block_height(rows))
         self.padded = _working(rows[:0]).new_zeros(height, groups, self.channels + size - 1)
 
@@ -125,6 +128,14 @@ class _Windows:
         for part in parts[2:]:
             total += part
         return total.view(len(one), -1)
+
+
+def _reach(size: int, count: int) -> tuple[int, int]:
+    """Return how far a window of `size` reaches before and after its middle, among `count` channels or pixels.
+
+    A window that is wider than twice what there is sums no more, but would take memory and time for its width.
+    """
+    return min(size // 2, count - 1), min((size - 1) // 2, count - 1)
 
 
 def _rows(maps: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import psutil
 import torch
 from torch import Tensor, nn
 
@@ -12,9 +13,11 @@ from alexplore.network.analysis import analyse
 from alexplore.network.calls import Call
 from alexplore.network.graph import IMAGE, Network
 from alexplore.network.layers.base import Layer
+from alexplore.network.limits import memory_problem
 from alexplore.network.shapes import ShapeError, Shapes, shape_text
 from alexplore.network.torch_calls import torch_call
 from alexplore.runs.preflight import batch_problems
+from alexplore.training.errors import UsageError
 from alexplore.training.kernels import KERNELS
 from alexplore.training.model.merge import MERGES
 
@@ -77,10 +80,13 @@ def build(network: Network, seed: int | None = None) -> Model:
 
     Raises:
         ShapeError: a layer can't read its input, or the network has no layers.
+        UsageError: the weights and one image take more memory than this machine has.
     """
     analysis = analyse(network)
     if analysis.broken is not None:
         raise ShapeError(str(analysis.broken.error))
+    if reason := memory_problem(analysis, psutil.virtual_memory().total, "this machine has"):
+        raise UsageError(f"the network can't be built: {reason}")
     model = Model(None if network.is_chain else network.sources)
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:

@@ -1,4 +1,8 @@
-"""Batch norm over a batch that is shared among ranks, with the statistics of the whole batch as on one device."""
+"""Batch norm over a batch that is shared among ranks, with the statistics of the whole batch as on one device.
+
+Damaged images may leave a batch with one image or none. A batch norm that sees fewer than two values in a channel uses
+its running statistics for that batch, and leaves them as they are.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,26 @@ def share_statistics(model: nn.Module) -> None:
     for name, layer in model.named_children():
         if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
             setattr(model, name, SharedBatchNorm(layer))
+
+
+def tolerate_small_batches(model: nn.Module) -> None:
+    """Let a model's batch norms take batches that are too small for statistics, where PyTorch raises an error."""
+    for layer in model.modules():
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            layer.register_forward_pre_hook(_use_running_statistics)
+            layer.register_forward_hook(_use_batch_statistics)
+
+
+def _use_running_statistics(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    values = inputs[0]
+    norm.small_batch = norm.training and values.numel() < 2 * values.shape[1]  # type: ignore[assignment]
+    if norm.small_batch:
+        norm.training = False
+
+
+def _use_batch_statistics(norm: nn.Module, _: tuple[Tensor, ...], __: Tensor) -> None:
+    if norm.small_batch:
+        norm.training = True
 
 
 class SharedBatchNorm(nn.Module):
@@ -41,12 +65,16 @@ class SharedBatchNorm(nn.Module):
         shape = (1, -1, *[1] * (x.dim() - 2))
         own_count = x.new_full((1,), x.numel() // x.shape[1])
         sums = _sum_over_ranks(torch.cat((x.sum(over), own_count)))
-        mean, count = sums[:-1] / sums[-1], sums[-1]
+        count = sums[-1].detach()
+        enough = count > 1  # on the device: nothing waits for it
+        mean = torch.where(enough, sums[:-1] / count.clamp(min=1), self.running_mean)
         centred = x - mean.view(shape)
-        variance = _sum_over_ranks(centred.square().sum(over)) / count
+        variance = _sum_over_ranks(centred.square().sum(over)) / count.clamp(min=1)
+        unbiased = variance * (count / (count - 1).clamp(min=1))
+        variance = torch.where(enough, variance, self.running_var)
         with torch.no_grad():
             self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
+            self.running_var.lerp_(torch.where(enough, unbiased, self.running_var), self.momentum)
             self.num_batches_tracked += 1
         normalized = centred * (variance + self.eps).rsqrt().view(shape)
         if self.weight is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -15,11 +14,13 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed import TCPStore  # type: ignore[attr-defined]  # documented, but not in its __all__
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from alexplore.training.errors import RankError, UsageError
+from alexplore.training.parallel.launched import read_launch
 
 T = TypeVar("T")
 
@@ -27,7 +28,7 @@ JOIN_TIMEOUT = timedelta(minutes=10)
 
 COLLECTIVE_TIMEOUT = timedelta(days=2)
 """A pause or a slow disk is no failure. When a rank is gone, gloo notices at once; NCCL would wait, but the launcher
-ends the other ranks."""
+ends the other ranks, also when one hangs."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ SINGLE_RANK = Ranks()
 
 
 def join(device: torch.device, *, towers: bool) -> Ranks:
-    """Connect to the other ranks, as torchrun's environment variables say.
+    """Connect to the other ranks, as torchrun's environment variables say; those of our own launcher are the same.
 
     Raises:
         UsageError: this machine has no GPU for this rank.
@@ -166,7 +167,11 @@ def join(device: torch.device, *, towers: bool) -> Ranks:
             )
         gpu = torch.device("cuda", local_rank)
         torch.cuda.set_device(gpu)
-    store, rank, size = next(rendezvous("env://", timeout=JOIN_TIMEOUT))
+    if read_launch():  # the launcher has a store
+        rank, size, port = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "MASTER_PORT"))
+        store: Store = TCPStore(os.environ["MASTER_ADDR"], port, size, is_master=False, timeout=JOIN_TIMEOUT)
+    else:
+        store, rank, size = next(rendezvous("env://", timeout=JOIN_TIMEOUT))
     fresh = PrefixStore(_agree_on_prefix(store, rank, size), store)
     backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
     dist.init_process_group(backend, store=fresh, rank=rank, world_size=size, timeout=COLLECTIVE_TIMEOUT, device_id=gpu)
@@ -211,14 +216,3 @@ def loopback() -> str:
     """Return the name of the network interface by which the processes of a machine reach each other."""
     names = [name for _, name in socket.if_nameindex()]
     return next((name for name in ("lo", "lo0") if name in names), names[0])
-
-
-def exit_with_parent(parent: int) -> None:
-    """Watch the parent process in a thread, and end this one within a second after it, however it ended."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, name="parent-watch", daemon=True).start()

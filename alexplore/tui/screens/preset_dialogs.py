@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets.option_list import Option
 
+from alexplore.core.atomic_files import write_output
+from alexplore.core.boundary import os_error_text
+from alexplore.core.home import NoHomeError, expand
 from alexplore.export import FORMATS, export_preset
 from alexplore.export.errors import ExportError
 from alexplore.presets.library import is_shipped, load_preset
@@ -95,15 +97,16 @@ async def export(screen: Screen[Any], preset: Preset) -> None:
     answer = await screen.app.push_screen_wait(Ask("Write to", suggestion, "a file in the folder you started in"))
     if answer is None:
         return
-    path = Path(answer).expanduser()
-    if path.is_dir():
-        screen.notify(f"{path} is a directory; give the name of a file in it", severity="error", markup=False)
-        return
-    if path.exists() and not await screen.app.push_screen_wait(Confirm(f"{path} exists. Replace it?")):
-        return
     try:
-        path.write_text(content, encoding="utf-8")
-    except OSError as error:
-        screen.notify(f"{path}: {error.strerror}", severity="error", markup=False)
+        path = expand(answer)
+        if path.is_dir():
+            screen.notify(f"{path} is a directory; give the name of a file in it", severity="error", markup=False)
+            return
+        if path.exists() and not await screen.app.push_screen_wait(Confirm(f"{path} exists. Replace it?")):
+            return
+        write_output(path, content)
+    except (OSError, NoHomeError) as error:
+        text = os_error_text(error) if isinstance(error, OSError) else str(error)
+        screen.notify(text, severity="error", markup=False)
     else:
         screen.notify(f"Wrote {path}", markup=False)

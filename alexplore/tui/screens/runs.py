@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from typing import ClassVar
 
-from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -20,15 +19,17 @@ from alexplore.presets.preset import Preset
 from alexplore.runs import service
 from alexplore.runs.directory import RunDirectory, RunError, list_runs
 from alexplore.runs.messages import summary_cells
+from alexplore.runs.protocol import METRICS
 from alexplore.runs.summary import RunList, Summary
 from alexplore.tui.marked_runs import Overlay, OverlayReader, marker
 from alexplore.tui.messages import OpenRequested, RunsListed, WatchRequested
 from alexplore.tui.palette import SERIES
+from alexplore.tui.plot import Line, Plot
 from alexplore.tui.screens.dialogs import Confirm
 from alexplore.tui.screens.frame import FrameScreen
 from alexplore.tui.state import AppState, Mode
 from alexplore.tui.widgets.cursor_list import CursorList
-from alexplore.tui.widgets.curves import Curves, Line, Plot
+from alexplore.tui.widgets.curves import Curves
 from alexplore.tui.widgets.run_table import RunLine, RunTable
 
 POLL_SECONDS = 1.0
@@ -126,14 +127,18 @@ class RunsScreen(FrameScreen):
         """Draw the curves, with the legend below them: on top of them it would hide points."""
         plot, legend = self.query_one("#overlay", Curves), self.query_one("#overlay-legend", Static)
         plot.display = legend.display = bool(self._overlay.curves)
-        colours = self.app.get_css_variables()
         lines = [
-            Line(curve.label, curve.curve, colours[SERIES[curve.number % len(SERIES)]], marker(curve.number))
+            Line(
+                curve.name,
+                curve.curve.epochs,
+                curve.curve.values,
+                SERIES[curve.number % len(SERIES)],
+                marker(curve.number),
+                note=curve.note,
+            )
             for curve in self._overlay.curves
         ]
-        plot.draw(Plot(lines, self._overlay.epochs, legend=False))
-        names = [Text.assemble((str(line.marker), line.colour), f" {line.label}") for line in lines]
-        legend.update(Text("   ").join(names))
+        plot.draw(Plot(lines, self._overlay.epochs, percent=True, number=METRICS["val/acc"].number))
 
     # The selected run
 

@@ -6,7 +6,6 @@ import textwrap
 import time
 from typing import ClassVar
 
-from rich.progress_bar import ProgressBar
 from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
@@ -16,20 +15,34 @@ from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from alexplore.core.errors import AlexploreError
+from alexplore.presets.preset import Preset
 from alexplore.runs import service
 from alexplore.runs.curves import Curve
 from alexplore.runs.directory import RunDirectory, RunError
+from alexplore.runs.protocol import METRICS
 from alexplore.runs.status import read_status
-from alexplore.tui.messages import ModeRequested, RunPolled, RunUnreadable
+from alexplore.runs.watch import Snapshot
+from alexplore.tui.log_entry import LogEntry
+from alexplore.tui.messages import ModeRequested, OpenRequested, RunPolled, RunUnreadable
+from alexplore.tui.plot import Line, Plot
+from alexplore.tui.run_facts import (
+    checkpoint_facts,
+    ending,
+    fact_lines,
+    heading,
+    progress,
+    recipe_facts,
+    tiles,
+)
 from alexplore.tui.screens.frame import FrameScreen
 from alexplore.tui.state import AppState, Mode
 from alexplore.tui.watched_run import Poller, WatchedRun
-from alexplore.tui.widgets.curves import Curves, Line, Plot
-from alexplore.tui.widgets.run_log import RunLog
+from alexplore.tui.widgets.curves import Curves
+from alexplore.tui.widgets.log_view import LogView
+from alexplore.tui.widgets.tiles import Tiles
 
-WIDE = 100  # columns from which the form has three columns of fields
 ERROR_SECONDS = 20.0  # how long a long error is shown
-RUN_ACTIONS = ("stop", "pause", "checkpoint", "resume", "log_scale", "raw", "new")
+LIVE_ACTIONS = ("stop", "pause", "checkpoint")
 
 
 class WatchScreen(FrameScreen):
@@ -37,14 +50,18 @@ class WatchScreen(FrameScreen):
 
     CSS_PATH = "watch.tcss"
     MODE: ClassVar[Mode | None] = "train"
+    AUTO_FOCUS = "#log"
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"train--done", "train--left"}
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("n", "new", "New", tooltip="Set up a training of the network in Explore"),
-        Binding("x", "stop", "Stop", tooltip="Stop the run after a checkpoint; it can be resumed"),
-        Binding("space", "pause", "Pause", tooltip="Pause the run, or let it continue"),
-        Binding("r", "resume", "Resume", tooltip="Continue a run that was stopped, failed or crashed"),
-        Binding("c", "checkpoint", "Save", tooltip="Save a checkpoint now"),
+        Binding("space", "pause", "pause", tooltip="Pause the run, or let it continue"),
+        Binding("x", "stop", "stop", tooltip="Stop the run after a checkpoint; it can be resumed"),
+        Binding("c", "checkpoint", "checkpoint", tooltip="Save a checkpoint now"),
+        Binding("r", "resume", "resume", tooltip="Continue a run that was stopped, failed or crashed"),
+        Binding("n", "new", "new run", tooltip="Set up a training of the network in Explore"),
+        Binding("f", "fork", "fork", tooltip="Open the run's network and recipe in Explore, to change and train anew"),
+        Binding("o", "console", "output", show=False, tooltip="Show the worker's output below the log, or hide it"),
+        Binding("escape", "runs", "runs", tooltip="Go to the list of runs"),
         Binding("l", "log_scale", "Log scale", show=False, tooltip="Loss on a logarithmic axis, or a plain one"),
         Binding("w", "raw", "Raw", show=False, tooltip="Show or hide the unsmoothed training curve"),
     ]
@@ -53,21 +70,25 @@ class WatchScreen(FrameScreen):
         super().__init__()
         self.state = state
         self._run: WatchedRun | None = None  # the run whose log is shown
+        self._shows_console = False
 
     def compose_body(self) -> ComposeResult:
-        """Put state and progress above the curves, and the log below them."""
-        with Vertical(id="run", classes="frame"):
-            yield Static(id="run-state", markup=False)
-            yield Static(id="run-progress")
-            with Horizontal(id="curves"):
-                yield Curves(id="loss")
-                yield Curves(id="accuracy")
-            yield RunLog(id="log")
+        """Put state, progress and numbers above the curves and the recipe, and the log below them."""
+        yield Static(id="run-state", markup=False)
+        yield Static(id="run-progress")
+        yield Tiles(id="tiles")
+        yield Static(id="run-ending", markup=False)
+        with Horizontal(id="middle"):
+            yield Curves("loss", id="loss")
+            yield Curves("accuracy", id="accuracy")
+            with Vertical(id="recipe", classes="frame") as recipe:
+                recipe.border_title = "recipe"
+                yield Static(id="facts", markup=False)
+        yield LogView(id="log", classes="frame")
 
     def on_mount(self) -> None:
-        """Name the frames."""
-        for name in ("loss", "accuracy", "log"):
-            self.query_one(f"#{name}").border_title = name
+        """Name the frame of the log."""
+        self.query_one("#log").border_title = "log"
 
     def on_screen_resume(self) -> None:
         """Show the run, also when a dialog on top closes."""
@@ -84,8 +105,8 @@ class WatchScreen(FrameScreen):
         """Show a run; one that is shown already keeps its log, its curves and its place."""
         if self._run is not watched:
             self._run = watched
-            self.query_one("#run").border_title = Text(watched.run.name)
-            self.query_one(RunLog).clear_lines()
+            self.query_one(LogView).clear()
+            self._shows_console = False
             self._draw()
         if self.focused is None:
             self.query_one("#log").focus()
@@ -110,12 +131,15 @@ class WatchScreen(FrameScreen):
         watched = self._run
         if watched is None or event.snapshot.run != watched.run:  # a late message about the run watched before
             return
+        was_live = watched.snapshot is None or watched.snapshot.status.live
         changed = watched.update(event.snapshot, event.drawing)
         with self.app.batch_update():
             self._draw_state()
             self._log_news()
             if changed:
                 self._draw_curves()
+        if was_live is not event.snapshot.status.live:
+            self.refresh_bindings()
 
     @on(RunUnreadable)
     def _unreadable(self, event: RunUnreadable) -> None:
@@ -129,22 +153,42 @@ class WatchScreen(FrameScreen):
             self._draw_curves()
 
     def _draw_state(self) -> None:
-        text = self._run.state_text if self._run else ""
-        state = self.query_one("#run-state", Static)
-        if text != state.content:
-            state.update(text, layout=_line_count(text, state) != _line_count(str(state.content), state))
-            self._draw_progress()
-
-    def _draw_progress(self) -> None:
-        """Draw the progress bar. Textual's own widget lays the screen out at every change, which slows the training."""
-        progress = self.query_one("#run-progress", Static)
-        snapshot = self._run.snapshot if self._run else None
-        if snapshot is None:
-            progress.update()
+        watched = self._run
+        snapshot = watched.snapshot if watched else None
+        if watched is None or snapshot is None:
+            reading = f"reading {watched.run.name} …" if watched else ""
+            self._show_text("#run-state", f"✗ {watched.unreadable}" if watched and watched.unreadable else reading)
+            for name in ("#run-ending", "#facts", "#run-progress"):
+                self._show_text(name, "")
+            self.query_one(Tiles).show(())
             return
+        self._show_text("#run-state", heading(snapshot))
+        self.query_one("#run-state").set_classes(f"run-table--{snapshot.status.state}")
+        self._show_text("#run-ending", ending(snapshot))
+        self.query_one("#run-ending").set_classes(f"run-table--{snapshot.status.state}")
+        self.query_one(Tiles).show(tiles(snapshot))
+        self._draw_progress(snapshot)
+        facts = recipe_facts(snapshot, watched.preset_recipe)
+        saved = checkpoint_facts(snapshot)
+        width = max(20, self.query_one("#facts").content_size.width)
+        lines = fact_lines(facts, width) + (["", "checkpoints", *fact_lines(saved, width)] if saved else [])
+        self._show_text("#facts", "\n".join(lines))
+
+    def _show_text(self, name: str, text: str) -> None:
+        """Show a text; a layout costs more than the comparison, and is needed only for another number of lines."""
+        widget = self.query_one(name, Static)
+        if text != widget.content:
+            lines = _line_count(text, widget) != _line_count(str(widget.content), widget)
+            widget.update(text, layout=lines)
+
+    def _draw_progress(self, snapshot: Snapshot) -> None:
+        """Draw the progress bar. Textual's own widget lays the screen out at every change, which slows the training."""
+        widget = self.query_one("#run-progress", Static)
+        words = progress(snapshot)
+        room = max(10, widget.content_size.width - len(words) - 2)
         done, left = (self.get_component_rich_style(f"train--{name}", partial=True) for name in ("done", "left"))
-        bar = ProgressBar(1.0, snapshot.fraction, style=left, complete_style=done, finished_style=done)
-        progress.update(bar, layout=False)
+        filled = round(room * snapshot.fraction)
+        widget.update(Text.assemble(("█" * filled, done), ("░" * (room - filled), left), f"  {words}"), layout=False)
 
     def _draw_curves(self) -> None:
         watched = self._run
@@ -152,23 +196,45 @@ class WatchScreen(FrameScreen):
             for curves in self.query(Curves):
                 curves.draw(Plot())
             return
-        colours = self.app.get_css_variables()
-        train, faint, validation = colours["series-1"], colours["series-1-faint"], colours["series-2"]
         drawing = watched.drawing
-        for metric, widget, log_scale in (("loss", "#loss", self.state.log_loss), ("acc", "#accuracy", False)):
-            raw = drawing.curves.get(f"train/{metric}", Curve())
-            lines = [Line(None, raw, faint)] if self.state.raw_curves else []
-            lines.append(Line("train", drawing.smooth.get(f"train/{metric}", Curve()), train))
-            lines.append(Line("validation", drawing.curves.get(f"val/{metric}", Curve()), validation, marker="●"))
-            plot = Plot(lines, watched.last_epoch, logarithmic=log_scale, rising=metric == "acc")
-            self.query_one(widget, Curves).draw(plot)
+        for metric, widget in (("loss", "#loss"), ("acc", "#accuracy")):
+            raw, smooth, validation = (
+                curves.get(f"{part}/{metric}", Curve())
+                for part, curves in (("train", drawing.curves), ("train", drawing.smooth), ("val", drawing.curves))
+            )
+            lines = [Line("", raw.epochs, raw.values, "series-1-faint")] if self.state.raw_curves else []
+            lines.append(Line("train", smooth.epochs, smooth.values, "series-1"))
+            is_share = metric == "acc"
+            lines.append(
+                Line("val", validation.epochs, validation.values, "series-2", "●", joined=False, best=is_share)
+            )
+            number = METRICS[f"val/{metric}"].number
+            self.query_one(widget, Curves).draw(Plot(lines, watched.last_epoch, percent=is_share, number=number))
 
     def _log_news(self) -> None:
-        log = self.query_one(RunLog)
-        for line in self._run.new_log_lines() if self._run else []:
-            log.add(Text.assemble((f"{line.time} ", "dim"), line.text) if line.time else Text(line.text, style="red"))
+        if self._run is not None:
+            self.query_one(LogView).add(self._run.new_log_entries())
 
     # Control
+
+    def action_runs(self) -> None:
+        """Go to the list of runs."""
+        self.post_message(ModeRequested("runs"))
+
+    def action_fork(self) -> None:
+        """Open the run's network and recipe in Explore."""
+        if self._run is not None and self._run.snapshot is not None:
+            config = self._run.snapshot.config
+            title = f"from {self._run.run.name}"
+            self.post_message(OpenRequested(Preset(config.preset, config.network, config.recipe, title=title)))
+
+    def action_console(self) -> None:
+        """Show the worker's output below the log."""
+        if self._run is None or self._shows_console:
+            return
+        self._shows_console = True
+        entries = self._run.console_entries()
+        self.query_one(LogView).add(entries or [LogEntry("the worker wrote nothing")])
 
     def action_new(self) -> None:
         """Ask the app for the form of another run."""
@@ -212,12 +278,21 @@ class WatchScreen(FrameScreen):
     def action_log_scale(self) -> None:
         """Use another axis for the loss."""
         self.state.log_loss = not self.state.log_loss
-        self._draw_curves()
+        self.query_one("#loss", Curves).show_logarithmic(self.state.log_loss)
 
     def action_raw(self) -> None:
         """Show or hide the unsmoothed curves."""
         self.state.raw_curves = not self.state.raw_curves
         self._draw_curves()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Return whether a key works: a live run can be paused and stopped, one that has ended resumed."""
+        snapshot = self._run.snapshot if self._run else None
+        if snapshot is None:
+            return True
+        if action in LIVE_ACTIONS:
+            return snapshot.status.live
+        return snapshot.status.resumable if action == "resume" else True
 
 
 def _line_count(text: str, shown: Static) -> int:

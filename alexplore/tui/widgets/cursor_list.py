@@ -37,6 +37,12 @@ class CursorList(ScrollView, LineWidget, can_focus=True):
         Binding("end,G", "move(1000000000)", "Last", show=False, tooltip="Go to the last line"),
     ]
 
+    DEFAULT_CSS = """
+    CursorList {
+        overflow: hidden auto;
+        scrollbar-size-vertical: 1;
+    }
+    """
     HEADER_LINES: ClassVar[int] = 0
 
     cursor: reactive[int] = reactive(0, init=False, repaint=False)

@@ -1,124 +1,249 @@
-"""Plots of curves over epochs. Import it only where curves are shown: it loads numpy and the plotting library."""
+"""A plot of curves with keys of its own: zoom, a cursor that reads values, a logarithmic axis."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from itertools import groupby
+from typing import ClassVar
 
-from textual_plot import HiResMode, LegendLocation, NumericAxisFormatter, PlotWidget
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.geometry import Region
+from textual.strip import Strip
 
-from alexplore.runs.curves import Curve
+from alexplore.tui.canvas import BLANK, Cell
+from alexplore.tui.columns import fit
+from alexplore.tui.palette import SERIES
+from alexplore.tui.plot import AXIS, BAND, TICK, Drawing, Plot, View
+from alexplore.tui.widgets.line_widget import LineWidget
 
-POINTS_A_COLUMN = 2
-PADDING = 0.04  # of the values' range, above and below them
-SINGLE_VALUE_PADDING = 0.01  # where all values are the same
-
-
-@dataclass(frozen=True)
-class Line:
-    """A curve with its name and colour; `marker` draws its points instead of a line."""
-
-    label: str | None
-    curve: Curve
-    colour: str
-    marker: str | None = None
-
-
-@dataclass(frozen=True)
-class Plot:
-    """Lines from epoch 0 to `epochs`. A legend, if any, is below the lines where they are `rising`, else above them."""
-
-    lines: Sequence[Line] = ()
-    epochs: float = 1.0
-    logarithmic: bool = False
-    rising: bool = False
-    legend: bool = True
+CURSOR = "┊"
+ZOOM = 2.0
+COLOURS = (*SERIES, "series-1-faint", AXIS, TICK, BAND)
 
 
-class LogFormatter(NumericAxisFormatter):
-    """Formats an axis of logarithms: ticks at 1, 2 and 5 of each decade."""
+class Curves(LineWidget, can_focus=True):
+    """Draws a plot; what the keys change, the part of it that is shown, stays when the lines grow.
 
-    def get_ticks(self, min_: float, max_: float, max_ticks: int = 8) -> list[float]:
-        """Return the logarithms of 1, 2 and 5 of each decade within the axis."""
-        decades = range(math.floor(min_), math.ceil(max_) + 1)
-        ticks = [math.log10(digit) + decade for decade in decades for digit in (1, 2, 5)]
-        return [tick for tick in ticks if min_ <= tick <= max_][:max_ticks]
+    Only cells that change are written to the terminal. The lower frame has the values at the cursor.
+    """
 
-    def get_labels_for_ticks(self, ticks: Sequence[float]) -> list[str]:
-        """Return the values of the logarithms."""
-        return [f"{10**tick:.2g}" for tick in ticks]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("plus,equals_sign", "zoom(1)", "zoom in", key_display="+", tooltip="Show half as long a part"),
+        Binding("minus,underscore", "zoom(-1)", "out", key_display="-", tooltip="Show twice as long a part"),
+        Binding("left", "read(-1)", "read", key_display="←→", tooltip="Read the values at the point before"),
+        Binding("right", "read(1)", "Next point", show=False, tooltip="Read the values at the next point"),
+        Binding("shift+left", "read(-10)", "Back", show=False, tooltip="Go back by ten points"),
+        Binding("shift+right", "read(10)", "Ahead", show=False, tooltip="Go ahead by ten points"),
+        Binding("0", "whole", "whole", tooltip="Show the whole run, without the cursor"),
+        Binding("l", "logarithmic", "log", tooltip="Use a logarithmic axis for the values, or a plain one"),
+    ]
 
-
-class Curves(PlotWidget):
-    """A plot of a few lines over one axis of epochs; the vertical axis may be logarithmic."""
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"curves--{name}" for name in COLOURS}
 
     DEFAULT_CSS = """
     Curves {
-        border: round $frame;
-        border-title-color: $text;
-        min-height: 7;
-        background: $background;
-        &:focus { border: heavy $frame-focus; }
-        .plot--axis { color: $frame; }
-        .plot--tick, .plot--label { color: $faint; text-style: none; }
+        min-height: 5;
+        .curves--series-1 { color: $series-1; }
+        .curves--series-2 { color: $series-2; }
+        .curves--series-3 { color: $series-3; }
+        .curves--series-4 { color: $series-4; }
+        .curves--series-5 { color: $series-5; }
+        .curves--series-6 { color: $series-6; }
+        .curves--series-1-faint { color: $series-1-faint; }
+        .curves--axis, .curves--band { color: $frame; }
+        .curves--tick { color: $faint; }
     }
     """
 
-    margin_top = 0
-    margin_bottom = 1
-    margin_left = 7
+    def __init__(self, title: str = "", *, id: str | None = None) -> None:
+        super().__init__(id=id, classes="frame")
+        self._title, self._plot, self._view = title, Plot(), View()
+        self._drawing: Drawing | None = None
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self._plot = Plot()
+    # What a screen says
 
-    def draw(self, plot: Plot) -> None:
-        """Draw lines with at most two points a column."""
+    @property
+    def view(self) -> View:
+        """Which part of the plot is shown."""
+        return self._view
+
+    def draw(self, plot: Plot, title: str | None = None) -> None:
+        """Draw other lines; the part that is shown and the cursor stay if the unit of the axis does.
+
+        Args:
+            plot: What to draw.
+            title: The title of the frame if it is to change.
+        """
+        if title is not None:
+            self._title = title
+        if plot.unit != self._plot.unit:
+            self._view = View(logarithmic=self._view.logarithmic)
         self._plot = plot
-        points = max(20, self.size.width * POINTS_A_COLUMN)
-        self.set_y_formatter(LogFormatter() if plot.logarithmic else NumericAxisFormatter())
-        values: list[float] = []
-        with self.app.batch_update():
-            self.clear()
-            for line in plot.lines:
-                x, y = _coordinates(line.curve.thinned(points), plot.logarithmic)
-                values += y
-                if not x:
-                    continue
-                if line.marker or len(x) == 1:
-                    self.scatter(x, y, marker=line.marker or "•", marker_style=line.colour, label=line.label)
-                else:
-                    self.plot(x, y, line_style=line.colour, hires_mode=HiResMode.BRAILLE, label=line.label)
-            self.set_xlimits(0, plot.epochs * 1.03)
-            self.set_ylimits(*padded_limits(values))
-            corner = LegendLocation.BOTTOMRIGHT if plot.rising else LegendLocation.TOPRIGHT
-            self.show_legend(corner, is_visible=plot.legend and any(line.curve.values for line in plot.lines))
+        self._redraw()
+
+    def show_logarithmic(self, logarithmic: bool) -> None:
+        """Use a logarithmic axis, or a plain one."""
+        self._look(replace(self._view, logarithmic=logarithmic))
+
+    # Drawing
 
     def on_resize(self) -> None:
-        """Draw with as many points as the new width has room for."""
-        if self._plot.lines:
-            self.draw(self._plot)
+        """Draw for the new size."""
+        self._drawing = None
+        self._redraw()
 
+    def on_focus(self) -> None:
+        """Show what the keys do."""
+        self._show_frame()
 
-def _coordinates(curve: Curve, logarithmic: bool) -> tuple[list[float], list[float]]:
-    """Return the points that can be drawn: finite, and positive where the axis is logarithmic."""
-    drawn = [
-        (x, math.log10(y) if logarithmic else y)
-        for x, y in zip(curve.epochs, curve.values, strict=True)
-        if math.isfinite(y) and (y > 0 or not logarithmic)
-    ]
-    return [x for x, _ in drawn], [y for _, y in drawn]
+    def on_blur(self) -> None:
+        """Show no keys, which now go elsewhere."""
+        self._show_frame()
 
+    def _look(self, view: View) -> None:
+        """Show another part, or the same with another cursor."""
+        before, self._view = self._view, view
+        if (before.part, before.logarithmic) != (view.part, view.logarithmic):
+            self._redraw(before)
+        elif self._drawing is not None and before.x != view.x:
+            self._drawing.view = view
+            self._refresh_cursor(before)
+            self._show_frame()
 
-def padded_limits(values: Sequence[float]) -> tuple[float | None, float | None]:
-    """Return the limits of an axis on which every value is visible, (None, None) without values.
+    def _redraw(self, before: View | None = None) -> None:
+        """Draw everything; write only what differs."""
+        width, height = self.size
+        if not width or not height:
+            return
+        old = self._drawing
+        self._drawing = Drawing(self._plot, self._view, width, height)
+        self._refresh_changes(old)
+        if before is not None:
+            self._refresh_cursor(before, old)
+        self._show_frame()
 
-    The plotting library draws a value at the upper limit above its canvas, and gives equal values an axis of equal
-    ticks.
-    """
-    if not values:
-        return None, None
-    low, high = min(values), max(values)
-    padding = PADDING * (high - low) or SINGLE_VALUE_PADDING
-    return low - padding, high + padding
+    def _refresh_changes(self, old: Drawing | None) -> None:
+        assert self._drawing is not None
+        if old is None or len(old.rows) != len(self._drawing.rows):
+            self.refresh()
+            return
+        regions = []
+        for y, (before, now) in enumerate(zip(old.rows, self._drawing.rows, strict=True)):
+            changed = [x for x, (one, other) in enumerate(zip(before, now, strict=False)) if one != other]
+            if changed:
+                regions.append(Region(changed[0], y, changed[-1] - changed[0] + 1, 1))
+        if regions:
+            self.refresh(*regions)
+
+    def _refresh_cursor(self, before: View, old: Drawing | None = None) -> None:
+        drawing = self._drawing
+        assert drawing is not None
+        places = ((old or drawing, before.x), (drawing, self._view.x))
+        columns = {drawn.column(x) for drawn, x in places if x is not None} - {None}
+        if columns:
+            self.refresh(*(Region(column, 0, 1, drawing.down) for column in columns if column is not None))
+
+    def render_line(self, y: int) -> Strip:
+        """Render one row of cells."""
+        width = self.size.width
+        drawing = self._drawing
+        if drawing is None or y >= len(drawing.rows):
+            return Strip.blank(width, self.style())
+        row = drawing.rows[y]
+        segments: list[Segment] = []
+        at = drawing.column(self._view.x) if self._view.x is not None and y < drawing.down else None
+        parts = [row] if at is None else [row[:at], row[at : at + 1], row[at + 1 :]]
+        for number, part in enumerate(parts):
+            segments += self._cursor_segments(part) if number == 1 else self._segments(part)
+        return Strip(segments).adjust_cell_length(width, self.style())
+
+    def _segments(self, cells: list[Cell]) -> list[Segment]:
+        return [
+            Segment("".join(character for character, _ in group), self._colour(name))
+            for name, group in groupby(cells, key=lambda cell: cell[1])
+        ]
+
+    def _cursor_segments(self, cells: list[Cell]) -> list[Segment]:
+        return [
+            Segment(CURSOR, self._colour(TICK)) if cell == BLANK else Segment(cell[0], self._cursor_style(cell[1]))
+            for cell in cells
+        ]
+
+    def _cursor_style(self, name: str) -> Style:
+        return self._colour(name) + Style(reverse=True)
+
+    def _colour(self, name: str) -> Style:
+        return self.style(f"curves--{name}") if name else self.style()
+
+    # The frame
+
+    def _frame_texts(self) -> tuple[str, str]:
+        """Return the title, which says how to get back to the whole run, and the values at the cursor or the keys."""
+        title = f"{self._title} · log" if self._view.logarithmic else self._title
+        if self._view.part is not None:
+            title += " · zoomed · 0 whole"
+        if self._drawing is not None and self._view.x is not None:
+            return title, self._drawing.readings(self._frame_room)
+        return title, "+ − zoom  ← → read  l log" if self.has_focus else ""
+
+    @property
+    def _frame_room(self) -> int:
+        return max(0, self.size.width - 2)
+
+    def _show_frame(self) -> None:
+        """Write the texts into the frame. Textual's own properties would write the whole widget again."""
+        title, subtitle = (
+            Content(fit(text, min(len(text), self._frame_room))) if text else None for text in self._frame_texts()
+        )
+        if title != self._border_title:
+            self._border_title = title
+            self.refresh(Region(-1, -1, self.size.width + 2, 1))
+        if subtitle != self._border_subtitle:
+            self._border_subtitle = subtitle
+            self.refresh(Region(-1, self.size.height, self.size.width + 2, 1))
+
+    # Keys and mouse
+
+    def action_zoom(self, steps: int) -> None:
+        """Show a part of the axis that is half as long for each step, or twice as long."""
+        self._look(self._view.zoomed(self._plot, ZOOM**-steps))
+
+    def action_read(self, points: int) -> None:
+        """Move the cursor by points."""
+        if self._drawing is not None:
+            x = self._drawing.step(self._view.x, points)
+            self._look(self._view.with_cursor(self._plot, x))
+
+    def action_whole(self) -> None:
+        """Show the whole run, without the cursor."""
+        self._look(View(logarithmic=self._view.logarithmic))
+
+    def action_logarithmic(self) -> None:
+        """Use the other kind of axis."""
+        self.show_logarithmic(not self._view.logarithmic)
+
+    def on_click(self, event: events.Click) -> None:
+        """Read the values at the pointer."""
+        offset = event.get_content_offset(self)
+        drawing = self._drawing
+        if offset is None or drawing is None or not drawing.left <= offset.x < drawing.left + drawing.across:
+            return
+        self._look(self._view.with_cursor(self._plot, drawing.x_at(offset.x)))
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """Zoom in at the pointer if the plot has the focus."""
+        self._scroll_zoom(event, 1 / ZOOM)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """Zoom out at the pointer if the plot has the focus."""
+        self._scroll_zoom(event, ZOOM)
+
+    def _scroll_zoom(self, event: events.MouseEvent, factor: float) -> None:
+        offset = event.get_content_offset(self)
+        if self.has_focus and offset is not None and self._drawing is not None:
+            event.stop()
+            self._look(self._view.zoomed(self._plot, factor, self._drawing.x_at(offset.x)))

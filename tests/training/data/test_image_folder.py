@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from alexplore.training.data import DataError, FolderSplit, pixel_statistics, read_image
+from alexplore.training.data import DataError, FolderSplit, image_folder, pixel_statistics, read_image
 from alexplore.training.data.image_folder import list_images
 
 CPU = torch.device("cpu")
@@ -174,3 +177,69 @@ def test_statistics_are_of_evenly_spaced_images(tmp_path: Path) -> None:
     pixels = images.permute(1, 0, 2, 3).reshape(3, -1).numpy() / 255
     np.testing.assert_allclose(mean.numpy(), pixels.mean(1))
     np.testing.assert_allclose(covariance.numpy(), np.cov(pixels, bias=True), atol=1e-12)
+
+
+@pytest.mark.usefixtures("heavy")
+def test_full_shared_memory_is_reported_and_decoding_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = made(tmp_path) / "train"
+    messages: list[str] = []
+    split = FolderSplit(list_images(folder, CLASSES, ignore), 3, (24, 24), CPU, messages.append, 2)
+
+    batches = 0  # of the process that decodes them
+
+    def full(self: torch.Tensor) -> torch.Tensor:
+        nonlocal batches
+        batches += 1
+        if batches > 1:
+            raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device")
+        return self
+
+    monkeypatch.setattr(torch.Tensor, "share_memory_", full)
+    labels = [labels.tolist() for _, labels in split.batches(torch.arange(6), 1)]
+    assert labels == [[0], [0], [0], [1], [1], [1]]
+    (message,) = messages
+    assert message.startswith("/dev/shm is full")
+    assert "--shm-size" in message
+
+
+@pytest.mark.usefixtures("heavy")
+def test_a_decoder_that_is_killed_ends_the_training_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split = split_of(made(tmp_path) / "train", workers=1)
+    monkeypatch.setattr(type(split._decoder), "__getitem__", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(DataError, match=r"a process that decodes images was killed by a signal \(Killed\)"):
+        list(split.batches(torch.arange(6), 2))
+
+
+@pytest.mark.usefixtures("heavy")
+def test_images_that_never_come_end_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    split = split_of(made(tmp_path) / "train", workers=1)
+    monkeypatch.setattr(image_folder, "BATCH_SECONDS", 0.3)
+    monkeypatch.setattr(image_folder, "IMAGE_SECONDS", 0.1)
+    monkeypatch.setattr(type(split._decoder), "__getitem__", lambda *_: time.sleep(60))
+    with pytest.raises(DataError, match="no batch of images in 0 s: the disk or the network"):
+        list(split.batches(torch.arange(6), 2))
+
+
+@pytest.mark.parametrize("lost", ["train", "train/dog", "the images"])
+def test_a_folder_that_goes_away_ends_the_training(tmp_path: Path, lost: str) -> None:
+    folder = made(tmp_path) / "train"
+    split = split_of(folder)
+    batches = split.batches(torch.arange(6), 2)
+    next(batches)
+    if lost == "the images":
+        for path in folder.rglob("*.jpg"):
+            path.unlink()
+    else:
+        (tmp_path / lost).rename(tmp_path / "away")
+    with pytest.raises(DataError, match="its images are gone; the training needs them"):
+        list(batches)
+
+
+def test_one_image_that_goes_away_is_left_out(tmp_path: Path) -> None:
+    folder = made(tmp_path) / "train"
+    split = split_of(folder)
+    (folder / "cat" / "1.jpg").unlink()
+    assert [labels.tolist() for _, labels in split.batches(torch.arange(6), 2)] == [[0], [0, 1], [1, 1]]
+    assert list(split.damaged.values()) == ["No such file or directory"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import gzip
 import hashlib
 import pickle
@@ -18,6 +19,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision  # type: ignore[import-untyped]
+from safetensors import SafetensorError
 
 from alexplore.runs.config import DataSource
 from alexplore.training.data import DataError, cache, download, fashion_mnist
@@ -343,3 +345,39 @@ def test_a_damaged_batch_is_named_in_the_error(
         path.unlink()
     with pytest.raises(DataError, match=f"{name} is {word}"):
         load_arrays(CIFAR_10, DataSource(folder=str(folder)), ignore)
+
+
+def test_a_full_cache_is_not_needed(
+    tmp_path: Path, write_small: WriteFiles, cached: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither for what is written while the files are read, nor for the copy, of which safetensors names no errno."""
+    data = write_small(tmp_path / "data")
+    unpack = FASHION_MNIST.unpack
+
+    def full(files: dict[str, Path], work: Path) -> None:
+        if work.is_relative_to(cached):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        unpack(files, work)
+
+    def no_room(*_: object, **__: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(cache, "save_file", no_room)
+    messages: list[str] = []
+    dataset = dataclasses.replace(bare(installed_in=(str(data),)), unpack=full)
+    arrays = load_arrays(dataset, DataSource(), messages.append)
+    assert len(arrays["train_labels"]) == 40
+    assert sum("No space left on device" in message for message in messages) == 2
+    assert [path.name for path in (cached / "fashion-mnist").iterdir()] == ["lock"]
+
+
+def test_a_download_that_fills_the_cache_is_tried_elsewhere(
+    tmp_path: Path, write_small: WriteFiles, cached: Path
+) -> None:
+    def bring(folder: Path, report: Callable[[str], None]) -> Path:
+        if folder.is_relative_to(cached):
+            raise download.DownloadError("curl: No space left on device")
+        return write_small(folder)
+
+    arrays = load_arrays(bare(Download("a mirror", bring)), DataSource(), ignore)
+    assert len(arrays["train_labels"]) == 40

@@ -1,7 +1,7 @@
 """Values with declared fields: dataclasses that are quick to define.
 
-`@dataclass(frozen=True)` compiles an `__init__`, `__setattr__` and `__delattr__` for each class. For all layer types
-that would take longer, at every start of the program, than to analyse a network. Here they are written once.
+`@dataclass(frozen=True)` compiles an `__init__`, `__setattr__` and `__delattr__` for each class. For layer types and
+recipes that would take longer, at every start of the program, than to analyse a network. Here they are written once.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from alexplore.core.declared import Declared
 from alexplore.core.settings import integer, setting
-from alexplore.network.layers.declared import Declared
 
 
 class Point(Declared):

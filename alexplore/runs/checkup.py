@@ -1,0 +1,229 @@
+"""What can be checked of a run directory without training it, what a finding means, and the repairs that are safe.
+
+A repair loses nothing that alexplore reads: it cuts off half a line, deletes what was left unfinished, renames a
+checkpoint back, or takes permissions from others. None is made while a worker trains the run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from alexplore.core.regular_files import open_regular, read_json_object
+from alexplore.runs.directory import RunDirectory, RunError
+from alexplore.runs.lines import parse_line
+from alexplore.runs.protocol import EVENTS, UnknownEvent, read_event, read_metrics
+from alexplore.runs.status import DAMAGED, is_locked, read_status
+
+CHECKPOINTS = ("last", "previous", "best")
+SAVING, OLD = ".saving-", ".old-"
+"""How folders of checkpoints begin that a worker was killed in making or replacing."""
+
+OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is not as a worker leaves it: where, what, and what that means for the run.
+
+    `repair` makes it right and `remedy` says how, in words; None and "" where there is nothing that is safe to do.
+    """
+
+    path: Path
+    what: str
+    meaning: str
+    remedy: str = ""
+    repair: Callable[[], None] | None = field(default=None, compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the finding for JSON."""
+        return {"path": str(self.path), "what": self.what, "meaning": self.meaning, "repair": self.remedy or None}
+
+
+def check(run: RunDirectory) -> list[Finding]:
+    """Return everything that is found in a run directory; nothing if it is whole."""
+    return [finding for examine in CHECKS for finding in examine(run)]
+
+
+def repair(run: RunDirectory, findings: list[Finding]) -> list[Finding]:
+    """Make the repairs of findings, and return those that were made.
+
+    Raises:
+        RunError: a worker trains the run, or a repair fails.
+    """
+    if is_locked(run):
+        raise RunError(f"{run.name} is being trained; stop it first with: {run.command('stop')}")
+    repaired = []
+    for finding in findings:
+        if finding.repair is not None:
+            try:
+                finding.repair()
+            except OSError as error:
+                raise RunError(f"{finding.path} can't be repaired: {error.strerror}", failure=True) from None
+            repaired.append(finding)
+    return repaired
+
+
+def _kinds(run: RunDirectory) -> Iterator[Finding]:
+    """Yield what is neither a regular file nor a folder."""
+    for path in sorted(run.path.rglob("*")):
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            where = os.path.realpath(path)
+            yield Finding(path, f"a link to {where}", "it is not followed: what it points to is not read")
+        elif not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            yield Finding(path, "neither a file nor a folder", "it is not opened")
+
+
+def _description(run: RunDirectory) -> Iterator[Finding]:
+    """Yield why config.json or status.json can't be read."""
+    try:
+        run.config()
+    except RunError as error:
+        meaning = "the run can't be resumed or evaluated; its metrics can still be exported"
+        yield Finding(run.config_file, str(error).removeprefix(f"{run.config_file}: "), meaning)
+    status = read_status(run)
+    if status.state == DAMAGED:
+        reason = str(status.reason).removeprefix(f"{run.status_file}: ")
+        yield Finding(run.status_file, reason, "the state is not known; resuming the run writes it again")
+
+
+def _lines(run: RunDirectory) -> Iterator[Finding]:
+    """Yield torn and damaged lines, and gaps and repetitions in the numbers of lines."""
+    for path in (run.metrics_file, run.events_file):
+        try:
+            with open_regular(path, links=False) as file:
+                content = file.read()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            yield Finding(path, str(error.strerror), "its lines are not read")
+            continue
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            what = f"half a line at the end, {len(content) - whole:,} bytes"
+            meaning = "the worker was killed, or the disk was full, while it wrote; readers skip it"
+            yield Finding(path, what, meaning, "cut it off", partial(os.truncate, path, whole))
+        records = [parse_line(line) for line in content[:whole].split(b"\n")[:-1]]
+        readable = READABLE[path.name]
+        damaged = [number for number, record in enumerate(records, 1) if record is None or not readable(record)]
+        if damaged:
+            yield Finding(path, f"{_lines_text(damaged)} can't be read", "readers skip them; the rest is read")
+        numbers = [record["seq"] for record in records if record is not None and "seq" in record]
+        there = set(numbers)
+        missing = max(there, default=-1) + 1 - len(there)
+        if missing and not damaged:
+            first = next(number for number in range(len(there) + 1) if number not in there)
+            yield Finding(path, f"{missing:,} lines are missing, the first is number {first}", "they are lost")
+        if any(later <= before for before, later in pairwise(numbers)):
+            meaning = "two workers wrote, or the file was changed by hand"
+            yield Finding(path, "numbers of lines that don't rise", meaning)
+
+
+def _can_be_read(record: Mapping[str, Any]) -> bool:
+    """Return whether a line of events.jsonl is an event of another version, or one that this version can read."""
+    return record.get("event") not in EVENTS or not isinstance(read_event(record).event, UnknownEvent)
+
+
+READABLE: Mapping[str, Callable[[Mapping[str, Any]], object]] = {
+    "metrics.jsonl": read_metrics,
+    "events.jsonl": _can_be_read,
+}
+
+
+def _lines_text(numbers: list[int]) -> str:
+    shown = ", ".join(map(str, numbers[:SHOWN])) + (" …" if numbers[SHOWN:] else "")
+    return f"line{'s' * (len(numbers) > 1)} {shown}"
+
+
+def _checkpoints(run: RunDirectory) -> Iterator[Finding]:
+    """Yield checkpoints that are damaged, and what is left of unfinished ones."""
+    folder = run.checkpoints_folder
+    if folder.is_symlink() or not folder.is_dir():
+        return
+    for name in CHECKPOINTS:
+        if (folder / name).is_dir() and not (folder / name).is_symlink():
+            yield from _checkpoint(folder / name)
+    for path in sorted(folder.iterdir()):
+        name = path.name.removeprefix(OLD)
+        if path.name.startswith(OLD) and name in CHECKPOINTS and not (folder / name).exists():
+            meaning = "the worker was killed while it replaced the checkpoint; the old one is whole"
+            back = partial(os.rename, path, folder / name)
+            yield Finding(path, f"the checkpoint {name}, renamed", meaning, "rename it back", back)
+        elif path.name.startswith((SAVING, OLD)):
+            yield Finding(path, "an unfinished checkpoint", "it takes room", "delete it", partial(_delete, path))
+
+
+def _checkpoint(folder: Path) -> Iterator[Finding]:
+    meaning = "resuming takes an older checkpoint instead, if there is one"
+    manifest = folder / "manifest.json"
+    try:
+        digests = read_json_object(manifest, links=False).get("sha256")
+    except (OSError, ValueError) as error:
+        yield Finding(manifest, str(getattr(error, "strerror", None) or error), meaning)
+        return
+    if not isinstance(digests, dict) or not digests:
+        yield Finding(manifest, "it has no checksums", meaning)
+        return
+    for name, expected in digests.items():
+        path = folder / Path(name).name
+        try:
+            with open_regular(path, links=False) as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            yield Finding(path, str(error.strerror), meaning)
+        else:
+            if found != expected:
+                yield Finding(path, "its checksum is not the one in manifest.json", meaning)
+
+
+def _leftovers(run: RunDirectory) -> Iterator[Finding]:
+    """Yield temporary files, requests that no worker will answer, and what is no run's."""
+    foreign = set(run.foreign_entries())
+    for path in sorted(run.path.iterdir()):
+        if path.name in foreign:
+            yield Finding(path, "not a file of a run", "alexplore does not read it")
+        elif path.name.startswith(".") and path.is_file():
+            meaning = "the worker was killed while it replaced the file; the old one is whole"
+            yield Finding(path, "a file that was not finished", meaning, "delete it", partial(_delete, path))
+    if run.control_folder.is_dir() and not run.control_folder.is_symlink() and not is_locked(run):
+        for path in sorted(run.control_folder.iterdir()):
+            yield Finding(path, "a request without a worker", "nothing answers it", "delete it", partial(_delete, path))
+
+
+def _permissions(run: RunDirectory) -> Iterator[Finding]:
+    """Yield what others may write, and what this user can't read or write."""
+    for path in (run.path, *sorted(run.path.rglob("*"))):
+        status = path.lstat()
+        if stat.S_ISLNK(status.st_mode):
+            continue
+        if status.st_mode & OTHERS_MAY_WRITE and (path == run.path or status.st_mode & stat.S_IWOTH):
+            meaning = "other users can change the run"
+            mode = stat.S_IMODE(status.st_mode) & ~OTHERS_MAY_WRITE
+            remedy, made = f"set its permissions to {mode:o}", partial(os.chmod, path, mode)
+            yield Finding(path, f"others may write it ({stat.filemode(status.st_mode)})", meaning, remedy, made)
+        needed = os.R_OK | os.W_OK | (os.X_OK if stat.S_ISDIR(status.st_mode) else 0)
+        if not os.access(path, needed):
+            yield Finding(path, "this user may not read and write it", "the run can't be resumed by this user")
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+CHECKS: tuple[Callable[[RunDirectory], Iterator[Finding]], ...] = (
+    _kinds, _description, _lines, _checkpoints, _leftovers, _permissions,
+)  # fmt: skip
+"""Every check, in the order in which findings are shown."""

@@ -1,0 +1,41 @@
+"""What a run is computed with, which its bits depend on: a checkpoint keeps it for the attempts after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from alexplore.runs.protocol import PrecisionEvent, StartEvent, event_record, read_event
+from alexplore.training.run_writer import History
+
+
+@dataclass(frozen=True)
+class Means:
+    """The device, the number of ranks, the threads of each, and the choice of the precision."""
+
+    device: str
+    ranks: int
+    threads: int
+    choice: PrecisionEvent | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint contains of them."""
+        choice = event_record(self.choice) if self.choice else None
+        return {"device": self.device, "ranks": self.ranks, "threads": self.threads, "choice": choice}
+
+
+def kept_means(saved: Mapping[str, Any] | None, history: History) -> Means | None:
+    """Return the means of the earlier attempts: those in the state of a checkpoint, else those in events.jsonl.
+
+    `saved` is None without a checkpoint; checkpoints of earlier versions contain none.
+    """
+    if saved is not None and isinstance(means := saved.get("means"), dict):
+        choice = read_event(means["choice"]).event if means["choice"] else None
+        return Means(
+            means["device"], means["ranks"], means["threads"], choice if isinstance(choice, PrecisionEvent) else None
+        )
+    start, choice = history.last(StartEvent), history.last(PrecisionEvent)
+    if start is None and choice is None:
+        return None
+    return Means(start.device if start else "", start.ranks if start else 0, start.threads if start else 0, choice)

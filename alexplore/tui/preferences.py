@@ -1,0 +1,131 @@
+"""What a person prefers: one TOML file that the app writes and that can be edited by hand."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from alexplore.core.atomic_files import write_atomically
+from alexplore.core.errors import AlexploreError
+from alexplore.core.settings import (
+    SettingError,
+    choice,
+    flag,
+    read_settings,
+    setting,
+    setting_fields,
+    text,
+    texts,
+    toml_text,
+)
+from alexplore.tui.state import MODES
+
+KEYS = "keys"
+HEADER = """\
+# What you prefer in `alexplore tui`. The app changes this file where you choose something in it (a theme, for example);
+# your own changes count from the next start on. A setting that is left out has its default.
+"""
+KEYS_NOTE = """
+# Other keys for an action, by the name that the help (?) shows beside it: "explore.undo" = "z"
+[keys]
+"""
+
+
+class PreferencesError(AlexploreError):
+    """The file can't be read or written; the message says where and why."""
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """The preferences; `keys` are the keys of actions, by the names of the actions."""
+
+    theme: str = setting(text(), "textual-dark", "the colours; the palette (ctrl+p) previews all themes")
+    start: str = setting(choice(*MODES), "explore", "the screen that the app opens with")
+    preset: str = setting(text(), "paper", "the preset that the app opens with")
+    welcome: bool = setting(flag(), True, "whether the welcome card is shown as long as there are no runs")
+    hidden_columns: tuple[str, ...] = setting(texts(), (), "titles of columns of the layer table that are not shown")
+    keys: Mapping[str, str] = field(default_factory=dict)
+
+
+def preferences_file() -> Path:
+    """Return where the preferences are kept."""
+    import platformdirs
+
+    return platformdirs.user_config_path("alexplore") / "preferences.toml"
+
+
+def read_preferences(path: Path) -> Preferences:
+    """Return the preferences in a file, the defaults if there is none.
+
+    Raises:
+        PreferencesError: it can't be read, or holds something that is not allowed.
+    """
+    try:
+        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Preferences()
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise PreferencesError(f"{path}: {reason}") from None
+    keys = values.pop(KEYS, {})
+    if not isinstance(keys, dict) or not all(isinstance(value, str) for value in keys.values()):
+        raise PreferencesError(f'{path}: [keys] holds lines such as "explore.undo" = "z"')
+    try:
+        return Preferences(**read_settings(Preferences, values), keys=keys)
+    except SettingError as error:
+        raise PreferencesError(f"{path}: {error}") from None
+
+
+def write_preferences(preferences: Preferences, path: Path) -> None:
+    """Write the preferences, each setting with what it means.
+
+    Raises:
+        PreferencesError: the file can't be written.
+    """
+    lines = [HEADER]
+    for name, declared in setting_fields(Preferences).items():
+        value = getattr(preferences, name)
+        comment = "# " if value == declared.default else ""
+        lines.append(f"# {declared.metadata['doc']}: {declared.metadata['kind'].allowed}")
+        lines.append(f"{comment}{name} = {toml_text(value)}\n")
+    lines.append(KEYS_NOTE.strip())
+    lines += [f"{toml_text(action)} = {toml_text(keys)}" for action, keys in preferences.keys.items()]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, "\n".join(lines) + "\n")
+    except OSError as error:
+        raise PreferencesError(f"{path}: {error.strerror}") from None
+
+
+class PreferencesStore:
+    """The preferences and their file. A file that can't be read is left alone until it is mended."""
+
+    def __init__(self, path: Path | None) -> None:
+        """Read the preferences from `path`, or start with the defaults and write nothing without one."""
+        self._path = path
+        self.problem = ""  # why the file was not read
+        self.values = Preferences()
+        if path is not None:
+            try:
+                self.values = read_preferences(path)
+            except PreferencesError as error:
+                self.problem = str(error)
+
+    def change(self, **changes: Any) -> None:
+        """Change preferences, and write them.
+
+        Raises:
+            PreferencesError: the file can't be written, or could not be read when the app started.
+        """
+        changed = replace(self.values, **changes)
+        if changed == self.values:
+            return
+        self.values = changed
+        if self._path is None:
+            return
+        if self.problem:
+            raise PreferencesError(f"not saved, because the file can't be read: {self.problem}")
+        write_preferences(self.values, self._path)

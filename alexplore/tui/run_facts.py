@@ -1,0 +1,168 @@
+"""What the screen of a watched run says about it, as texts: heading, tiles, recipe, checkpoints and ending."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from alexplore.core.formatting import clock_text, duration_text
+from alexplore.core.settings import settings_of
+from alexplore.presets.recipe import Recipe, used_settings
+from alexplore.runs.messages import STATE_GLYPHS, progress_text
+from alexplore.runs.protocol import METRICS, CheckpointEvent, StartEvent
+from alexplore.runs.watch import Snapshot
+
+ESSENTIAL = ("epochs", "batch_size", "optimizer", "lr", "schedule", "precision", "seed")
+"""Settings that are always shown of a recipe; the others are shown where they differ from the preset's."""
+SHOWN_CHECKPOINTS = 3
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A number with its title and a note below it."""
+
+    title: str
+    value: str
+    note: str = ""
+
+    @property
+    def line(self) -> str:
+        """The tile in one line."""
+        return f"{self.title} {self.value}"
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A labelled value, with what it was before it was changed."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+def time_of_day(seconds: float) -> str:
+    """Return the local time of day of a time since 1970: 18:42."""
+    return clock_text(seconds)[:5]
+
+
+def heading(snapshot: Snapshot) -> str:
+    """Return the state, the name, and what is trained on what: `● RUNNING  night-3 · fmnist on fashion-mnist · …`."""
+    status, config = snapshot.status, snapshot.config
+    dataset = config.recipe.dataset
+    drawn = " (images drawn by the program, not real ones)" if dataset == "synthetic" else ""
+    parts = [f"{config.preset} on {dataset}{drawn}"]
+    if start := snapshot.last(StartEvent):
+        ranks = f"{start.ranks} rank{'s' * (start.ranks > 1)}"
+        parts.append(f"{start.device_name}, {ranks}, {start.precision}")
+    if snapshot.events:
+        parts.append(f"started {time_of_day(snapshot.events[0].head.time)}")
+    return f"{STATE_GLYPHS.get(status.state, ' ')} {status.state.upper()}  {snapshot.run.name} · {' · '.join(parts)}"
+
+
+def progress(snapshot: Snapshot) -> str:
+    """Return `epoch 1.57/3 · 52% · step 1,204`."""
+    return f"epoch {progress_text(snapshot)} · {snapshot.fraction:.0%} · step {snapshot.status.step:,}"
+
+
+def tiles(snapshot: Snapshot) -> list[Tile]:
+    """Return the numbers of the run that matter most: best, loss, gap to the training accuracy, speed, time left."""
+    return [_validation(snapshot), _loss(snapshot), _train(snapshot), _speed(snapshot), _time(snapshot)]
+
+
+def _latest(snapshot: Snapshot, key: str) -> str:
+    return METRICS[key].number(snapshot.latest.get(key))
+
+
+def _validation(snapshot: Snapshot) -> Tile:
+    best = snapshot.best_epoch
+    if best is None:
+        return Tile("best", "–", "no epoch yet")
+    values = [epoch.metrics["val/acc"] for epoch in snapshot.epochs if "val/acc" in epoch.metrics]
+    change = f" · last {values[-1] - values[-2]:+.1%}" if len(values) > 1 else ""
+    return Tile("best", METRICS["val/acc"].number(best.metrics["val/acc"]), f"epoch {best.epoch}{change}")
+
+
+def _loss(snapshot: Snapshot) -> Tile:
+    known = "val/loss" in snapshot.latest
+    return Tile(
+        "loss", _latest(snapshot, "train/loss"), f"validation {_latest(snapshot, 'val/loss')}" if known else "training"
+    )
+
+
+def _train(snapshot: Snapshot) -> Tile:
+    last = snapshot.epochs[-1].metrics if snapshot.epochs else {}
+    if "train/acc" not in last or "val/acc" not in last:
+        return Tile("train", _latest(snapshot, "train/acc"), "on training images")
+    gap = 100 * (last["train/acc"] - last["val/acc"])
+    return Tile("train", _latest(snapshot, "train/acc"), f"{gap:+.1f} points to validation")
+
+
+def _speed(snapshot: Snapshot) -> Tile:
+    share = snapshot.peak_share
+    start = snapshot.last(StartEvent)
+    device = start.device.upper() if start else ""
+    note = f"{share:.0%} of the {device}'s peak" if share is not None else "images a second"
+    return Tile("speed", f"{_latest(snapshot, 'images_per_second')}/s", note)
+
+
+def _time(snapshot: Snapshot) -> Tile:
+    state, left = snapshot.status.state, snapshot.remaining_seconds
+    if state == "paused":
+        return Tile("left", "paused", "space continues")
+    if snapshot.status.live:
+        if left is None:
+            return Tile("left", "–", "not known yet")
+        return Tile("left", duration_text(left), f"ends about {time_of_day(snapshot.status.updated + left)}")
+    seconds = snapshot.epochs[-1].seconds if snapshot.epochs else 0.0
+    return Tile("took", duration_text(seconds), f"{state} {time_of_day(snapshot.status.updated)}")
+
+
+def ending(snapshot: Snapshot) -> str:
+    """Return what an ended run came to, in one line; "" for a live one."""
+    state = snapshot.status.state
+    if snapshot.status.live:
+        return ""
+    best = snapshot.best_epoch
+    result = f" · best {METRICS['val/acc'].number(snapshot.best)} at epoch {best.epoch}" if best else ""
+    if state == "finished":
+        seconds = snapshot.epochs[-1].seconds if snapshot.epochs else 0.0
+        return f"{STATE_GLYPHS[state]} finished in {duration_text(seconds)}{result}"
+    reason = f": {snapshot.status.reason}" if snapshot.status.reason else ""
+    saved = snapshot.last(CheckpointEvent)
+    where = f"r resumes from step {saved.step:,}" if saved else "r starts anew: no checkpoint was saved yet"
+    return f"{STATE_GLYPHS.get(state, '✗')} {state}{reason}{result} · {where}"
+
+
+def recipe_facts(snapshot: Snapshot, before: Recipe | None) -> list[Fact]:
+    """Return the settings that matter, each with the value of the preset (`before`) where it differs."""
+    recipe = snapshot.config.recipe
+    values = settings_of(recipe)
+    old = settings_of(before) if before is not None else values
+    used = used_settings(recipe)
+    shown = [key for key in used if key in ESSENTIAL or values.get(key) != old.get(key)]
+    return [Fact(key, _text(values.get(key)), _was(values.get(key), old.get(key))) for key in shown]
+
+
+def checkpoint_facts(snapshot: Snapshot) -> list[Fact]:
+    """Return the last checkpoints, the newest first, with their times of day; ★ marks the best."""
+    saved = [line for line in snapshot.events if isinstance(line.event, CheckpointEvent)]
+    facts = []
+    for line in reversed(saved[-SHOWN_CHECKPOINTS:]):
+        assert isinstance(line.event, CheckpointEvent)
+        star = " ★" if line.event.best else ""
+        facts.append(Fact(time_of_day(line.head.time), f"step {line.event.step:,}{star}"))
+    return facts
+
+
+def _text(value: object) -> str:
+    return "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _was(value: object, before: object) -> str:
+    return "" if value == before else f"({_text(before)})"
+
+
+def fact_lines(facts: Sequence[Fact], width: int) -> list[str]:
+    """Return facts as lines of at most `width` characters, their values in a column."""
+    label = max((len(fact.label) for fact in facts), default=0)
+    return [f"{fact.label:<{label}}  {fact.value} {fact.note}".rstrip()[:width] for fact in facts]

@@ -1,0 +1,82 @@
+"""Preferences: what the app writes can be read and edited, and a broken file is named and left alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from alexplore.presets.library import load_preset
+from alexplore.tui.app import ExploreApp
+from alexplore.tui.preferences import (
+    Preferences,
+    PreferencesError,
+    PreferencesStore,
+    read_preferences,
+    write_preferences,
+)
+from tests.support.screens import screen_text, until
+
+OTHERS = Preferences("nord", "runs", "lenet", False, ("jump", "RF"), {"explore.undo": "z"})
+
+
+@pytest.mark.parametrize("preferences", [Preferences(), OTHERS])
+def test_what_is_written_is_read(preferences: Preferences, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "preferences.toml"
+    write_preferences(preferences, path)
+    assert read_preferences(path) == preferences
+
+
+def test_every_default_is_written_as_a_comment_that_can_be_used(tmp_path: Path) -> None:
+    path = tmp_path / "preferences.toml"
+    write_preferences(Preferences(), path)
+    written = path.read_text()
+    assert "# theme = " in written
+    path.write_text(written.replace('# preset = "paper"', 'preset = "lenet"'))
+    assert read_preferences(path) == Preferences(preset="lenet")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("theme = 3", "theme: found 3, allowed: a string"),
+        ('start = "here"', "allowed: one of explore, train, runs"),
+        ('thme = "nord"', "did you mean theme?"),
+        ("[keys]\nundo = 3", "[keys] holds lines such as"),
+        ("theme = [", "preferences.toml: "),
+    ],
+)
+def test_a_broken_file_is_named_and_left_alone(text: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "preferences.toml"
+    path.write_text(text)
+    store = PreferencesStore(path)
+    assert str(path) in store.problem
+    assert said in store.problem
+    assert store.values == Preferences()
+    with pytest.raises(PreferencesError, match="not saved"):
+        store.change(theme="nord")
+    assert path.read_text() == text
+
+
+async def test_a_chosen_theme_is_there_at_the_next_start(tmp_path: Path) -> None:
+    path = tmp_path / "preferences.toml"
+    app = ExploreApp(load_preset("lenet"), tmp_path / "runs", preferences=PreferencesStore(path))
+    async with app.run_test() as pilot:
+        app.theme = "nord"
+        await until(pilot, path.exists, "the file")
+    assert read_preferences(path).theme == "nord"
+    again = ExploreApp(load_preset("lenet"), tmp_path / "runs", preferences=PreferencesStore(path))
+    async with again.run_test():
+        assert again.theme == "nord"
+
+
+async def test_the_app_opens_with_the_screen_that_is_preferred_and_says_what_is_broken(tmp_path: Path) -> None:
+    path = tmp_path / "preferences.toml"
+    path.write_text('start = "runs"')
+    app = ExploreApp(load_preset("lenet"), tmp_path / "runs", preferences=PreferencesStore(path))
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: "▌3 Runs▐" in screen_text(app), "Runs")
+    path.write_text("start = 3")
+    app = ExploreApp(load_preset("lenet"), tmp_path / "runs", preferences=PreferencesStore(path))
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: "start: found 3, allowed: one of" in screen_text(app), "the reason")

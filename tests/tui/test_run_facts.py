@@ -1,0 +1,135 @@
+"""What the screen of a run says: numbers from events and metrics that are written here by hand."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from alexplore.presets.recipe import Recipe
+from alexplore.runs.config import RunConfig
+from alexplore.runs.directory import RunDirectory, create_run
+from alexplore.runs.lines import LineWriter
+from alexplore.runs.protocol import (
+    CheckpointEvent,
+    EpochEvent,
+    MetricsLine,
+    StartEvent,
+    event_record,
+    metrics_record,
+)
+from alexplore.runs.status import Status, write_status
+from alexplore.runs.watch import Snapshot, Watch
+from alexplore.tui.run_facts import (
+    Fact,
+    checkpoint_facts,
+    ending,
+    fact_lines,
+    heading,
+    progress,
+    recipe_facts,
+    tiles,
+)
+
+START = StartEvent(0, "cpu", "CPU", 2, 1, "data", "fp32", flops_per_image=1000, peak_flops=1e6)
+
+
+@pytest.fixture
+def run(config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    monkeypatch.setattr("alexplore.runs.status.is_locked", lambda _: True)
+    recipe = replace(config.recipe, epochs=4, dataset="fashion-mnist")
+    return create_run(replace(config, recipe=recipe), tmp_path / "runs", "night")
+
+
+def write(run: RunDirectory, accuracies: list[float], status: Status, *, saved: bool = True) -> Snapshot:
+    """Write epochs of ten steps with these validation accuracies, 90 % on training images, 500 images a second."""
+    with LineWriter(run.metrics_file, attempt=0) as metrics, LineWriter(run.events_file, attempt=0) as events:
+        events.append(**event_record(START))
+        for epoch, accuracy in enumerate(accuracies, 1):
+            step = 10 * epoch
+            values = {"train/loss": 0.25, "train/acc": 0.9, "images_per_second": 500.0}
+            metrics.append(**metrics_record(MetricsLine(step, epoch, values)))
+            measured = {**values, "val/loss": 0.5, "val/acc": accuracy}
+            events.append(**event_record(EpochEvent(epoch, step, measured, seconds=60.0 * epoch)))
+            if saved:
+                events.append(**event_record(CheckpointEvent(step, epoch, accuracy == max(accuracies[:epoch]), 0.1)))
+    write_status(run, status)
+    return Watch(run).poll()
+
+
+def texts(snapshot: Snapshot) -> dict[str, tuple[str, str]]:
+    return {tile.title: (tile.value, tile.note) for tile in tiles(snapshot)}
+
+
+def test_the_tiles_have_best_loss_gap_and_speed(run: RunDirectory) -> None:
+    snapshot = write(run, [0.8, 0.875, 0.85], Status("running", step=30, epoch=3.0, updated=time.time()))
+    shown = texts(snapshot)
+    assert shown["best"] == ("87.5%", "epoch 2 · last -2.5%")
+    assert shown["loss"] == ("0.250", "validation 0.500")
+    assert shown["train"] == ("90.0%", "+5.0 points to validation")
+    assert shown["speed"] == ("500/s", "50% of the CPU's peak")  # 500 images of 1000 operations, of a million
+    assert heading(snapshot).startswith("● RUNNING  night · tiny on fashion-mnist · CPU, 1 rank, fp32 · started ")
+    assert progress(snapshot) == "epoch 3.00/4 · 75% · step 30"
+    assert ending(snapshot) == ""
+
+
+def test_before_the_first_epoch_nothing_is_made_up(run: RunDirectory) -> None:
+    snapshot = write(run, [], Status("running", updated=time.time()))
+    assert [tile.value for tile in tiles(snapshot)] == ["–", "–", "–", "–/s", "–"]
+
+
+def test_a_pause_has_no_time_left(run: RunDirectory) -> None:
+    snapshot = write(run, [0.8], Status("paused", step=10, epoch=1.0, updated=time.time()))
+    assert texts(snapshot)["left"] == ("paused", "space continues")
+
+
+@pytest.mark.parametrize(
+    ("status", "saved", "said"),
+    [
+        (Status("finished", 1, "", 20, 2.0, 7200.0), True, "✓ finished in 2:00 · best 87.5% at epoch 2"),
+        (
+            Status("failed", 1, "", 20, 2.0, 7200.0, "the disk is full"),
+            True,
+            "✗ failed: the disk is full · best 87.5% at epoch 2 · r resumes from step 20",
+        ),
+        (
+            Status("stopped", 1, "", 20, 2.0, 7200.0),
+            False,
+            "■ stopped · best 87.5% at epoch 2 · r starts anew: no checkpoint was saved yet",
+        ),
+    ],
+)
+def test_an_ending_has_the_result_the_reason_and_what_resuming_does(
+    run: RunDirectory, status: Status, saved: bool, said: str
+) -> None:
+    snapshot = write(run, [0.8, 0.875], status, saved=saved)
+    assert ending(snapshot) == said
+    assert texts(snapshot)["took"] == ("2:00", f"{status.state} 02:00")
+
+
+def test_the_recipe_shows_what_differs_from_the_preset(run: RunDirectory) -> None:
+    snapshot = write(run, [0.8], Status("running", updated=time.time()))
+    recipe = snapshot.config.recipe
+    before = replace(recipe, epochs=10, label_smoothing=0.1)
+    facts = {fact.label: fact for fact in recipe_facts(snapshot, before)}
+    assert facts["epochs"] == Fact("epochs", "4", "(10)")
+    assert facts["label_smoothing"] == Fact("label_smoothing", "0", "(0.1)")
+    assert facts["lr"].note == ""
+    assert "patience" not in facts  # of another schedule
+    assert not any(fact.note for fact in recipe_facts(snapshot, None))
+    assert isinstance(before, Recipe)
+
+
+def test_the_newest_checkpoints_come_first_and_the_best_are_marked(run: RunDirectory) -> None:
+    snapshot = write(run, [0.8, 0.9, 0.7, 0.6], Status("running", updated=time.time()))
+    assert [fact.value for fact in checkpoint_facts(snapshot)] == ["step 40", "step 30", "step 20 ★"]
+
+
+def test_lines_of_facts_have_their_values_in_a_column_and_fit() -> None:
+    facts = [Fact("epochs", "4", "(10)"), Fact("lr", "0.1")]
+    assert fact_lines(facts, 40) == ["epochs  4 (10)", "lr      0.1"]
+    assert max(map(len, fact_lines(facts, 10))) == 10

@@ -1,0 +1,150 @@
+"""Train, once it started: the screen of a watched run."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from alexplore.runs.config import RunConfig
+from alexplore.runs.directory import RunDirectory, create_run
+from alexplore.runs.lines import LineWriter
+from alexplore.runs.status import Status, write_status
+from alexplore.runs.watch import Watch
+from alexplore.tui import watched_run
+from alexplore.tui.messages import RunPolled
+from alexplore.tui.screens.watch import WatchScreen
+from alexplore.tui.watched_run import Drawing
+from alexplore.tui.widgets.log_view import LogView
+from tests.support.runs import finished_run
+from tests.support.screens import screen_text, until
+from tests.tui.conftest import OpenApp
+
+
+async def test_a_crashed_worker_is_named_once_and_its_output_shown_on_demand(
+    open_app: OpenApp, config: RunConfig, tmp_path: Path
+) -> None:
+    run = create_run(config, tmp_path / "runs")
+    write_status(run, Status("running", pid=1, step=7, epoch=0.5, updated=1.0))
+    run.console_file.write_text("Segmentation fault\n")
+    async with open_app() as (app, pilot):
+        app.watch_run(run)
+        await until(pilot, lambda: "crashed" in screen_text(app), "the crash")
+        assert "the worker died at epoch 0.50, step 7" in screen_text(app)
+        assert "Segmentation fault" not in screen_text(app)
+        await pilot.press("o")
+        await until(pilot, lambda: "Segmentation fault" in screen_text(app), "the output")
+
+
+async def test_the_log_is_as_wide_as_its_panel(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:
+    """Also after the terminal was resized."""
+    run = create_run(config, tmp_path / "runs", "alpha")
+    write_status(run, Status("running", pid=os.getpid(), updated=time.time()))
+    words = "words that take a whole line of the log, without its time"
+    async with open_app(size=(80, 24)) as (app, pilot):
+        app.watch_run(run)
+        with LineWriter(run.events_file, attempt=0) as events:
+            events.append(event="warning", message=words)
+        await until(pilot, lambda: words in screen_text(app), "the line")
+        await pilot.resize_terminal(60, 24)
+        await until(pilot, lambda: "without its time" in screen_text(app), "the line's end")
+        assert words not in screen_text(app)
+        await pilot.resize_terminal(80, 24)
+        await until(pilot, lambda: words in screen_text(app), "the line again")
+
+
+async def test_a_late_message_about_the_run_watched_before_is_ignored(
+    open_app: OpenApp, config: RunConfig, tmp_path: Path
+) -> None:
+    before = finished_run(config, tmp_path / "runs", "before", 0.75)
+    with LineWriter(before.events_file, attempt=0) as events:
+        events.append(event="warning", message="of the run before")
+    now = finished_run(config, tmp_path / "runs", "now", 0.875)
+    late = RunPolled(Watch(before).poll(), Drawing())
+    async with open_app() as (app, pilot):
+        app.watch_run(now)
+        await until(pilot, lambda: "epoch 2/2" in screen_text(app), "the log")
+        app.screen.post_message(late)
+        await pilot.pause()
+        with LineWriter(now.events_file, attempt=0) as events:
+            events.append(event="warning", message="of this run")
+        await until(pilot, lambda: "of this run" in screen_text(app), "the run's own word")
+        assert "of the run before" not in screen_text(app)
+
+
+async def test_an_unreadable_run_shows_the_reason_and_nothing_of_the_run_before(
+    open_app: OpenApp, config: RunConfig, tmp_path: Path
+) -> None:
+    before = finished_run(config, tmp_path / "runs", "before", 0.75)
+    damaged = finished_run(config, tmp_path / "runs", "damaged", 0.875)
+    damaged.config_file.write_text("{")
+    async with open_app(size=(200, 40)) as (app, pilot):
+        app.watch_run(damaged)
+        await until(pilot, lambda: f"✗ {damaged.config_file}: not valid JSON" in screen_text(app), "what is wrong")
+        await pilot.pause()
+        alone = screen_text(app)
+    async with open_app(size=(200, 40)) as (app, pilot):
+        app.watch_run(before)
+        await until(pilot, lambda: "epoch 2/2" in screen_text(app), "the run before")
+        app.watch_run(damaged)
+        await until(pilot, lambda: screen_text(app) == alone, "the same screen")
+        await pilot.press("l", "w")
+        await pilot.pause()
+        assert screen_text(app) == alone
+        app.watch_run(before)
+        await until(pilot, lambda: "epoch 2/2" in screen_text(app), "the run that can be read")
+
+
+async def test_nothing_of_the_run_before_is_shown_until_a_run_is_read(
+    open_app: OpenApp, config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = finished_run(config, tmp_path / "runs", "before", 0.75)
+    now = finished_run(config, tmp_path / "runs", "now", 0.875)
+    readable = threading.Event()
+
+    def slow(run: RunDirectory) -> Watch:
+        if run == now:
+            readable.wait()
+        return Watch(run)
+
+    monkeypatch.setattr(watched_run, "Watch", slow)
+    async with open_app() as (app, pilot):
+        app.watch_run(before)
+        await until(pilot, lambda: "75.0%" in screen_text(app), "the run before")
+        app.watch_run(now)
+        try:
+            await until(pilot, lambda: "reading now" in screen_text(app), "the wait")
+            await pilot.pause()
+            text = screen_text(app)
+            assert "step 8" not in text
+            assert "epoch 2" not in text
+            assert "75.0%" not in text
+        finally:
+            readable.set()
+        await until(pilot, lambda: "87.5%" in screen_text(app), "the run")
+
+
+async def test_a_dialog_over_a_run_keeps_the_place_in_its_log(
+    open_app: OpenApp, config: RunConfig, tmp_path: Path
+) -> None:
+    run = finished_run(config, tmp_path / "runs", "alpha", 0.75)
+    with LineWriter(run.events_file, attempt=0) as events:
+        for number in range(100):
+            events.append(event="warning", message=f"line {number}")
+    async with open_app() as (app, pilot):
+        app.watch_run(run)
+        await until(pilot, lambda: "line 99" in screen_text(app), "the log")
+        log = app.screen.query_one(LogView)
+        await pilot.press("home")
+        await until(pilot, lambda: log.scroll_y == 0, "its beginning")
+        app.screen.query_one("#loss").focus()
+        await pilot.press("question_mark")
+        await until(pilot, lambda: app.screen.is_modal, "the dialog")
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, WatchScreen), "the screen below")
+        await pilot.pause(1.0)  # longer than it takes to read the run again
+        assert log.scroll_y == 0
+        assert app.screen.focused is app.screen.query_one("#loss")
