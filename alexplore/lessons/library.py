@@ -29,7 +29,7 @@ def shipped_lessons() -> tuple[Lesson, ...]:
 
 
 def load_lesson(name_or_path: str) -> Lesson:
-    """Return a lesson by its name, with or without its number, or by the path of its file.
+    """Return a lesson by its name, by its number or without it, or by the path of its file.
 
     Raises:
         LessonError: it can't be found, read or used.
@@ -38,7 +38,8 @@ def load_lesson(name_or_path: str) -> Lesson:
         return read_lesson(Path(name_or_path).expanduser())
     lessons = shipped_lessons()
     for lesson in lessons:
-        if name_or_path in (lesson.name, lesson.name.partition("-")[2]):
+        number, _, rest = lesson.name.partition("-")
+        if name_or_path in (lesson.name, rest, number, number.lstrip("0")):
             return lesson
     names = [lesson.name for lesson in lessons]
     raise LessonError(f"no lesson {name_or_path!r}{nearest(name_or_path, names)} Lessons: {', '.join(names)}")

@@ -16,12 +16,14 @@ from alexplore.core.settings import (
     choice,
     found_text,
     integer,
+    list_schema,
     nearest,
     number,
     numbers,
     optional,
     read_settings,
     setting,
+    settings_schema,
     text,
 )
 from alexplore.lessons.network_changes import changes_between
@@ -50,7 +52,7 @@ def tables(cls: type[T], fewest: int = 1) -> Kind[tuple[T, ...]]:
                 raise SettingError(f"number {count}: {error}") from None
         return tuple(read)
 
-    return Kind(f"a list of {fewest} or more tables", parse)
+    return Kind(f"a list of {fewest} or more tables", parse, list_schema(settings_schema(cls)))
 
 
 class Verdict(NamedTuple):
@@ -252,7 +254,7 @@ class Change:
     """A change of a network: of a layer's setting, or of the input."""
 
     layer: str | None = setting(optional(text()), None, "the layer")
-    value: Any = setting(Kind("a value of the setting", lambda value: value), None, "the new value")
+    value: Any = setting(Kind("a value of the setting", lambda value: value, {}), None, "the new value")
     input: tuple[int | float, ...] | None = setting(optional(numbers()), None, "instead: [channels, height, width]")
     setting: str | None = setting(optional(text()), None, "its setting")
 

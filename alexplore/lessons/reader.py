@@ -13,10 +13,12 @@ from alexplore.core.settings import (
     Kind,
     SettingError,
     found_text,
+    list_schema,
     nearest,
     optional,
     read_settings,
     setting,
+    settings_schema,
 )
 from alexplore.core.settings import text as string
 from alexplore.lessons.lesson import Lesson, LessonError, Step
@@ -36,7 +38,7 @@ def _question() -> Kind[Question]:
         cls = QUESTIONS[kind]
         return cls(**read_settings(cls, {key: found for key, found in value.items() if key != "type"}))
 
-    return Kind("a table with type, ask and what its type needs", parse)
+    return Kind("a table with type, ask and what its type needs", parse, {"type": "object"})
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def _steps() -> Kind[tuple[Step, ...]]:
             steps.append(Step(flowing(read["text"]), read.get("title") or "", layer, question))
         return tuple(steps)
 
-    return Kind("one or more [[steps]]", parse)
+    return Kind("one or more [[steps]]", parse, list_schema(settings_schema(StepSettings)))
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,9 @@ class DatasetEntry(NamedTuple):
     needs_folder: bool = False
     """Whether a run has to name the folder of the images."""
 
+    installed_in: tuple[str, ...] = ()
+    """Folders that a package of the operating system may have put the files into."""
+
 
 DATASETS = {
     entry.name: entry
@@ -76,6 +79,7 @@ DATASETS = {
                 mean=(0.2860,),
                 std=(0.3530,),
             ),
+            installed_in=("/usr/share/datasets/fashion-mnist",),
         ),
         DatasetEntry(
             "cifar10",

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from alexplore.core.errors import AlexploreError
-from alexplore.core.home import expand
+from alexplore.core.home import NoHomeError, expand, user_folder
 from alexplore.presets.datasets import DATASETS, PublishedImages
 from alexplore.runs.config import RunConfig
 
 FOLDER_LAYOUT = "DIR/train/CLASS/*.jpg and DIR/val/CLASS/*.jpg"
 PARTS = ("train", "val")
+IMAGES = "images.safetensors"  # the file in which the cache keeps a data set
+
+Need = Literal["here", "to fetch", "needs a folder", "drawn"]
+"""What it takes to train on a data set: nothing, a download, a folder that a run names, or nothing as it is drawn."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,30 @@ def dataset_shape(config: RunConfig) -> DatasetShape:
     if entry.needs_folder and config.data.folder is None:
         raise DataError(f"{entry.title} has to be named: --data DIR, with {FOLDER_LAYOUT}")
     return SHAPES[entry.name](config)
+
+
+def cache_folder(name: str) -> Path:
+    """Return the folder that a data set is cached in for this user.
+
+    Raises:
+        NoHomeError: there is no home folder.
+    """
+    return user_folder("cache", "set $XDG_CACHE_HOME to cache data sets") / name
+
+
+def dataset_need(name: str) -> Need:
+    """Return what it takes to train on a data set. Only looks whether files exist."""
+    entry = DATASETS[name]
+    if entry.needs_folder:
+        return "needs a folder"
+    if entry.images is None:
+        return "drawn"
+    if any(Path(folder).is_dir() for folder in entry.installed_in):
+        return "here"
+    try:
+        return "here" if (cache_folder(name) / IMAGES).is_file() else "to fetch"
+    except NoHomeError:
+        return "to fetch"
 
 
 def find_classes(folder: Path) -> list[str]:

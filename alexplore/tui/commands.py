@@ -6,13 +6,18 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from textual.binding import Binding
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
 from alexplore.tui.keys import active_keys
+from alexplore.tui.widgets.cursor_list import CursorList
 
 if TYPE_CHECKING:
     from alexplore.tui.app import ExploreApp
+
+UNLISTED = {"command_palette", *(one.action for one in CursorList.BINDINGS if isinstance(one, Binding))}
+"""Actions that nobody looks for by name: the palette itself, and moving a cursor."""
 
 MOST_RUNS = 20  # the newest ones, that are offered to watch
 
@@ -36,7 +41,7 @@ def commands(app: ExploreApp) -> Iterator[Command]:
     screen = next(screen for screen in reversed(app.screen_stack) if not screen.is_modal)
     keyed = set()
     for key in active_keys(screen):
-        if key.binding.tooltip:
+        if key.binding.tooltip and key.binding.action not in UNLISTED:
             keyed.add(key.name)
             run = partial(app.run_action, key.binding.action, key.node)
             yield Command(key.name, key.keys, key.doc, run)
@@ -74,7 +79,7 @@ def _presets(app: ExploreApp) -> Iterator[Command]:
     for name in names:
         yield Command(f"Open {name}", "", "Show its layers in Explore", partial(app.action_open_preset, name))
     for name in names:
-        yield Command(f"Train {name}", "", "Open its form", partial(app.action_open_preset, name, True))
+        yield Command(f"Train {name}", "", "Open its form", partial(app.action_train_preset, name))
 
 
 def _runs(app: ExploreApp) -> Iterator[Command]:
@@ -108,4 +113,3 @@ class AppCommands(Provider):
             if (score := matcher.match(command.title)) > 0:
                 label = Content.assemble(matcher.highlight(command.title), "  ", (command.key, "not bold dim"))
                 yield Hit(score, label, command.run, text=command.title, help=command.doc)
-

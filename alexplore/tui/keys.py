@@ -36,23 +36,27 @@ class Key:
 def active_keys(screen: Screen[Any]) -> list[Key]:
     """Return every key that works on the focused pane of a screen, in the order of the groups.
 
-    What the framework binds for itself, without a description, is left out.
+    Of what the framework binds on its screens, that is listed which the app declares too.
     """
     app = screen.app
-    found: dict[tuple[str, str], tuple[list[str], Binding, DOMNode]] = {}
-    for node, binding, enabled, _ in screen.active_bindings.values():
-        group = _group(node)
-        documented = binding.tooltip if group != PANE else binding.tooltip or binding.description
-        if enabled and documented and binding.action != "command_palette":
-            keys, *_ = found.setdefault((group, binding.action), ([], binding, node))
-            shown = app.get_key_display(binding)
-            if shown not in keys:
+    declared = {one.action: at for at, one in enumerate(type(app).BINDINGS) if isinstance(one, Binding)}
+    found: dict[str, tuple[list[str], Binding, DOMNode]] = {}
+    for key, (node, binding, enabled, _) in screen.active_bindings.items():
+        if isinstance(node, Screen) and not binding.tooltip and binding.action in declared:
+            node, binding = app, app._bindings.key_to_bindings[key][0]  # noqa: PLW2901 (the app's says what it does)
+        if enabled and (binding.tooltip or (_group(node) == PANE and binding.description)):
+            keys, *_ = found.setdefault(f"{id(node)} {binding.action}", ([], binding, node))
+            if (shown := app.get_key_display(binding)) not in keys:
                 keys.append(shown)
     listed = [
-        Key(" ".join(keys), binding.description or binding.action, binding.tooltip, group, binding, node)
-        for (group, _), (keys, binding, node) in found.items()
+        Key(" ".join(keys), binding.description or binding.action, binding.tooltip, _group(node), binding, node)
+        for keys, binding, node in found.values()
     ]
-    return sorted(listed, key=lambda key: GROUPS.index(key.group))
+
+    def order(key: Key) -> tuple[int, int]:
+        return GROUPS.index(key.group), declared.get(key.binding.action, 0) if key.group == EVERYWHERE else 0
+
+    return sorted(listed, key=order)
 
 
 def _group(node: DOMNode) -> str:

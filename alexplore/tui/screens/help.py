@@ -42,7 +42,7 @@ class HelpScreen(ModalScreen[None]):
         """Yield the filter above the groups, in a frame."""
         with Vertical(classes="dialog widest") as frame:
             frame.border_title = Text(" · ".join(part for part in ("Help", self._title) if part))
-            frame.border_subtitle = "/ filters · escape closes"
+            frame.border_subtitle = "/ filters and explains · escape closes"
             yield Input(placeholder="/ filter", compact=True)
             with VerticalScroll():
                 yield Static(id="help-text")
@@ -83,13 +83,13 @@ class HelpScreen(ModalScreen[None]):
     def _show(self) -> None:
         wanted = self.query_one(Input).value
         keys = matching(self._keys, wanted)
-        found = [word for word in words() if all(part in " ".join(word).casefold() for part in wanted.casefold().split())]
+        parts = wanted.casefold().split()
+        found = [word for word in words() if all(part in " ".join(word).casefold() for part in parts)]
         beside = self.size.width >= WIDE and not wanted
-        parts = [_columns(keys) if beside else _rows(keys)] if keys else []
+        shown: list[RenderableType] = [_columns(keys) if beside else _rows(keys)] if keys else []
         if found:
-            parts += [Text("\nWords" if keys else "Words", "bold"), _words(found)]
-        shown: RenderableType = Group(*parts) if parts else Text("no key and no word matches")
-        self.query_one("#help-text", Static).update(shown)
+            shown += [Text("\nWords" if keys else "Words", "bold"), _words(found)]
+        self.query_one("#help-text", Static).update(Group(*shown or [Text("no key and no word matches")]))
 
 
 def _grouped(keys: Sequence[Key]) -> list[tuple[str, list[Key]]]:
@@ -107,7 +107,7 @@ def _columns(keys: Sequence[Key]) -> Table:
     for group, members in groups:
         inner = Table.grid(padding=(0, 1))
         for key in members:
-            inner.add_row(Text(f"  {key.keys}", "bold"), key.name)
+            inner.add_row(Text(f"  {key.keys}", "bold"), Text(key.name))
         cells.append(Group(Text(group, "bold"), inner))
     table.add_row(*cells)
     return table
@@ -119,12 +119,12 @@ def _rows(keys: Sequence[Key]) -> Table:
     for group, members in _grouped(keys):
         table.add_row(Text(group, "bold"))
         for key in members:
-            table.add_row(Text(f"  {key.keys}", "bold"), key.name, Text(key.doc, "dim"))
+            table.add_row(Text(f"  {key.keys}", "bold"), Text(key.name), Text(key.doc, "dim"))
     return table
 
 
 def _words(found: Sequence[Word]) -> Table:
     table = Table.grid(padding=(0, 1))
     for term, meaning in found:
-        table.add_row(Text(f"  {term}", "bold"), meaning)
+        table.add_row(Text(f"  {term}", "bold"), Text(meaning))
     return table

@@ -41,8 +41,8 @@ class ThemeList(CursorList):
     COMPONENT_CLASSES: ClassVar[set[str]] = {"table--cursor"}
 
 
-class ThemeScreen(ModalScreen[None]):
-    """Lists the themes at the right, over the screen that shows the one under the cursor."""
+class ThemeScreen(ModalScreen[str | None]):
+    """Lists the themes over the screen that shows the one under the cursor; the answer is the theme that is kept."""
 
     DEFAULT_CSS = """
     ThemeScreen {
@@ -87,14 +87,14 @@ class ThemeScreen(ModalScreen[None]):
 
     @on(CursorList.Chosen)
     def _chosen(self, event: CursorList.Chosen) -> None:
-        self._end(self._names[event.index])
+        self._end(self._names[event.index], kept=True)
 
     def action_back(self) -> None:
         """Show the theme that there was before."""
-        self._end(self._before)
+        self._end(self._before, kept=False)
 
-    def _end(self, name: str) -> None:
+    def _end(self, name: str, *, kept: bool) -> None:
         if self._preview is not None:
             self._preview.stop()
         self._show(name)
-        self.dismiss(None)
+        self.dismiss(name if kept else None)
