@@ -1,4 +1,4 @@
-"""The commands by name; a command's module is imported when it is called, so that `shapes` waits for nothing else."""
+"""The commands by name. A command's module is imported when the command is called, which makes `shapes` start fast."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What this machine offers: doctor."""
+"""The command doctor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from alexplore.core.errors import FAILED
 
 
 def doctor() -> None:
-    """Tell what this machine offers for training and for the app, and what to do about what is missing."""
+    """Check what this machine has for training and for the app, and say how to get what is missing."""
     from alexplore.runs.launch import run_command
 
     raise typer.Exit(FAILED if run_command("doctor", []) else 0)

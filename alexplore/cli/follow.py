@@ -30,13 +30,13 @@ CONSOLE_LINES = 10
 
 @dataclass
 class Interrupts:
-    """How often Ctrl-C was pressed, or SIGTERM sent."""
+    """Counts how often Ctrl-C was pressed or SIGTERM was sent."""
 
     count: int = 0
 
     @contextmanager
     def counted(self) -> Iterator[None]:
-        """Count them instead of raising KeyboardInterrupt or ending the process."""
+        """Count signals from now on, in place of raising KeyboardInterrupt or ending the process."""
 
         def count(*_: object) -> None:
             self.count += 1
@@ -129,7 +129,7 @@ def _report_end(snapshot: Snapshot) -> int:
 
 
 class Display:
-    """Shows a run somewhere. What the command itself has to say goes to stderr."""
+    """Shows a run. Messages of the command itself go to stderr."""
 
     def __enter__(self) -> Self:
         return self

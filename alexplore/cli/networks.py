@@ -133,12 +133,12 @@ def _print_explanation(preset: Preset, analysis: Analysis, layer: str | None, ba
 
 
 def presets(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Tell all about one preset.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show one preset in full.")] = None,
     path: Annotated[bool, typer.Option("--path", help="Print where the preset's file is.")] = False,
     check: Annotated[Path | None, typer.Option("--check", metavar="FILE", help="Check a preset file.")] = None,
     schema: Annotated[bool, typer.Option("--schema", help="Print a JSON Schema of preset files.")] = False,
 ) -> None:
-    """List the presets, tell about one, check a file, or print the JSON Schema of preset files."""
+    """List the presets, show one, check a file, or print the JSON Schema of preset files."""
     if (name is not None or path) + (check is not None) + schema > 1:
         complain("NAME, --check and --schema exclude each other")
         raise typer.Exit(WRONG_USE)

@@ -1,4 +1,4 @@
-"""Changes of a recipe as a command line asks for them: by options of their own, and by --set."""
+"""The changes of a recipe that a command line asks for, by single options and by --set."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from alexplore.runs.summary import RunList, Summary
 from alexplore.runs.watch import Watch
 
 SOON_SECONDS, ANSWER_SECONDS = 3.0, 120.0
-"""How long an answer is waited for before the waiting is announced, and how long after that."""
+"""Seconds to wait for an answer before saying so, and seconds to wait after that."""
 
 POLL_SECONDS = 0.1
 

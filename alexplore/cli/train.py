@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from alexplore.cli.networks import PresetOption, RunsDir
-from alexplore.cli.output import narrate, say
+from alexplore.cli.output import console, narrate, say, say_json
 from alexplore.cli.recipe_options import recipe_changes
 from alexplore.core.errors import FAILED, WRONG_USE
 from alexplore.core.home import expand
@@ -115,21 +115,34 @@ JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 
 def predict(
     run: SourceArgument,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Image files of any size and mode.")],
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE…", help="Image files of any size and mode, or folders of them.")
+    ],
+    invert: Annotated[
+        bool, typer.Option("--invert", help="Classify the negatives: for dark on light where the data set is light.")
+    ] = False,
+    show: Annotated[bool, typer.Option("--show", help="Draw each image as the network is shown it.")] = False,
     weights: WeightsOption = None,
     as_json: JsonOption = False,
     runs_dir: RunsDir = None,
 ) -> None:
     """Print the five likeliest classes of images."""
-    _ask(
-        "predict",
-        run,
-        [],
-        [str(expand(image)) for image in images],
-        weights=weights,
-        as_json=as_json,
-        runs_dir=runs_dir,
-    )
+    from alexplore.render.predictions import prediction_lines
+    from alexplore.runs.predictions import Predictions
+
+    source, out, answers = _source(run, weights, runs_dir), console(), {}
+    weights = expand(weights) if weights else None
+    with Predictions(source, list(map(str, images)), weights=weights, invert=invert, pictures=show) as predictions:
+        for prediction in predictions:
+            if prediction.dark_on_light and not invert:
+                narrate(f"{prediction.image}: dark on light, where the data set is light on dark; try --invert")
+            answers[prediction.image] = prediction.to_dict() if show else prediction.classes
+            if not as_json:
+                for line in prediction_lines(prediction, out):
+                    out.print(line)
+    if as_json:
+        say_json(answers, indent=1)
+    raise typer.Exit(predictions.returncode)
 
 
 def evaluate(
@@ -142,28 +155,19 @@ def evaluate(
 ) -> None:
     """Measure accuracy on the validation images."""
     options = [*(["--ten-crop"] if ten_crop else []), *(["--data", str(expand(data))] if data else [])]
-    _ask("evaluate", run, options, [], weights=weights, as_json=as_json, runs_dir=runs_dir)
-
-
-def _ask(
-    name: str,
-    run: str,
-    options: list[str],
-    images: list[str],
-    *,
-    weights: Path | None,
-    as_json: bool,
-    runs_dir: Path | None,
-) -> None:
-    from alexplore.runs.launch import run_command
-
-    source = _preset_file(run) if weights else None
-    source = source or find_run(run, runs_folder(runs_dir)).path
     if weights is not None:
         options += ["--weights", str(expand(weights))]
     if as_json:
         options.append("--json")
-    raise typer.Exit(run_command(name, [*options, "--", str(source), *images]) or 0)
+    from alexplore.runs.launch import run_command
+
+    raise typer.Exit(run_command("evaluate", [*options, "--", str(_source(run, weights, runs_dir))]) or 0)
+
+
+def _source(run: str, weights: Path | None, runs_dir: Path | None) -> Path:
+    """Return the folder of a run, or the file of the preset of that name where weights are given."""
+    preset = _preset_file(run) if weights else None
+    return preset or find_run(run, runs_folder(runs_dir)).path
 
 
 def _preset_file(name: str) -> Path | None:

@@ -195,13 +195,13 @@ def _row(network: Network, position: int, signals: list[Signal], read: tuple[Sig
         output=output,
         windows=windows,
         parameters=parameters,
-        macs=layer.macs(inputs, output),
+        macs=layer.macs(inputs, output, parameters),
         connections=parameters.count * positions,
         neurons=output[0] * positions,
         height=height,
         width=width,
         unread=(windows[0].unread(inputs[0][1]), windows[1].unread(inputs[0][2])) if windows and slides else (0, 0),
-        exchange_bytes=_exchange_bytes(network, layer, read),
+        exchange_bytes=_exchange_bytes(network, layer, read) if layer.neurons else 0,
     )
 
 
@@ -249,7 +249,7 @@ def _exchange_bytes(network: Network, layer: Layer, read: tuple[Signal, ...]) ->
     Every tower sends its share to each of the others: 4 × input elements × (towers − 1). Layers in groups read their
     own tower alone, and so does everything without weights (paper, figure 2).
     """
-    if network.towers == 1 or not layer.neurons or getattr(layer, "groups", 1) > 1:
+    if network.towers == 1 or getattr(layer, "groups", 1) > 1:
         return 0
-    crossing = sum(elements(signal.shape) for signal in read if signal.split and signal.shape is not None)
+    crossing = sum([elements(signal.shape) for signal in read if signal.split and signal.shape is not None])
     return FP32_BYTES * crossing * (network.towers - 1)

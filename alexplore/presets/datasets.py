@@ -1,6 +1,7 @@
 """The data sets that a recipe can name: what is known about each without reading it. No torch, no files.
 
-To add one: an entry in `DATASETS`, and how it is opened in `OPENERS` of `alexplore.training.data.catalog`.
+To add one: an entry in `DATASETS`, and how it is opened in `PUBLISHED` or `OPENERS` of
+`alexplore.training.data.catalog`.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ class PublishedImages(NamedTuple):
     std: tuple[float, ...]
     """Standard deviation of the training pixels by channel."""
 
+    light_on_dark: bool = False
+    """Whether every image is a light object on black."""
+
 
 class DatasetEntry(NamedTuple):
     """A value of the recipe's key `dataset`."""
@@ -47,6 +51,12 @@ class DatasetEntry(NamedTuple):
 
     needs_folder: bool = False
     """Whether a run has to name the folder of the images."""
+
+    sources: tuple[str, ...] = ()
+    """The settings of a run's data that it uses, besides the limits."""
+
+    download_bytes: int = 0
+    """Size of what is downloaded, 0 if it can't be."""
 
     installed_in: tuple[str, ...] = ()
     """Folders that a package of the operating system may have put the files into."""
@@ -78,7 +88,10 @@ DATASETS = {
                 val=10_000,
                 mean=(0.2860,),
                 std=(0.3530,),
+                light_on_dark=True,
             ),
+            sources=("folder", "download"),
+            download_bytes=30_878_645,  # the four files of torchvision's mirrors
             installed_in=("/usr/share/datasets/fashion-mnist",),
         ),
         DatasetEntry(
@@ -94,12 +107,15 @@ DATASETS = {
                 mean=(0.4914, 0.4822, 0.4465),
                 std=(0.2470, 0.2435, 0.2616),
             ),
+            sources=("folder", "download"),
+            download_bytes=170_498_071,  # cifar-10-python.tar.gz
         ),
         DatasetEntry(
             "imagefolder",
             "an image folder",
             "a folder with train/CLASS/*.jpg and val/CLASS/*.jpg, as ImageNet is laid out",
             needs_folder=True,
+            sources=("folder",),
         ),
         DatasetEntry("synthetic", "synthetic images", "drawn by the program to fit the network: no real images"),
     )

@@ -60,13 +60,13 @@ def _columns(analysis: Analysis) -> list[Quantity]:
 
 
 def reads_text(row: Row) -> str:
-    """Return what a layer reads, where that is not just the row above; ↑ stands for that one."""
+    """Return what a layer reads if that is not just the row above, which is written ↑."""
     reads = zip(row.layer.inputs, row.sources, strict=False)
     return " ".join("↑" if source == row.index - 2 else name for name, source in reads)
 
 
 def totals_lines(preset: Preset, analysis: Analysis, batch: int) -> Iterator[RenderableType]:
-    """Yield what stands under the table: the totals, then the source's numbers compared with ours."""
+    """Yield the lines under the table: the totals, then the numbers that the source states compared with ours."""
     totals, recipe = analysis.totals, preset.recipe
     memory = analysis.memory(batch, recipe.optimizer_state, recipe.activation_bits)
     frozen = totals.params - totals.trainable_params

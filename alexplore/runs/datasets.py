@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Literal
 
 from alexplore.core.errors import AlexploreError
-from alexplore.core.home import NoHomeError, expand, user_folder
+from alexplore.core.home import expand
 from alexplore.presets.datasets import DATASETS, PublishedImages
-from alexplore.runs.config import RunConfig
+from alexplore.runs.config import DataSource, RunConfig
 
 FOLDER_LAYOUT = "DIR/train/CLASS/*.jpg and DIR/val/CLASS/*.jpg"
 PARTS = ("train", "val")
+TRAIN_IMAGES, VAL_IMAGES = 10_000, 2_000  # synthetic ones; or 10 and 2 for each class, if that is more
 IMAGES = "images.safetensors"  # the file in which the cache keeps a data set
 
 Need = Literal["here", "to fetch", "needs a folder", "drawn"]
@@ -51,12 +52,10 @@ def dataset_shape(config: RunConfig) -> DatasetShape:
 
 
 def cache_folder(name: str) -> Path:
-    """Return the folder that a data set is cached in for this user.
+    """Return the folder that a data set is cached in for this user."""
+    import platformdirs
 
-    Raises:
-        NoHomeError: there is no home folder.
-    """
-    return user_folder("cache", "set $XDG_CACHE_HOME to cache data sets") / name
+    return platformdirs.user_cache_path("alexplore") / name
 
 
 def dataset_need(name: str) -> Need:
@@ -66,12 +65,8 @@ def dataset_need(name: str) -> Need:
         return "needs a folder"
     if entry.images is None:
         return "drawn"
-    if any(Path(folder).is_dir() for folder in entry.installed_in):
-        return "here"
-    try:
-        return "here" if (cache_folder(name) / IMAGES).is_file() else "to fetch"
-    except NoHomeError:
-        return "to fetch"
+    installed = any(Path(folder).is_dir() for folder in entry.installed_in)
+    return "here" if installed or (cache_folder(name) / IMAGES).is_file() else "to fetch"
 
 
 def find_classes(folder: Path) -> list[str]:
@@ -118,6 +113,25 @@ def _published(name: str, images: PublishedImages) -> Callable[[RunConfig], Data
         return DatasetShape(name, images.channels, len(images.classes), count)
 
     return shape
+
+
+def synthetic_counts(source: DataSource, classes: int) -> tuple[int, int]:
+    """Return how many training and validation images are drawn."""
+    return source.limit_train or max(TRAIN_IMAGES, 10 * classes), source.limit_val or max(VAL_IMAGES, 2 * classes)
+
+
+def image_counts(config: RunConfig, classes: int) -> tuple[int, int] | None:
+    """Return how many images a run trains on and is validated with; None for a folder, which has to be read for it."""
+    entry = DATASETS[config.recipe.dataset]
+    if entry.needs_folder:
+        return None
+    if entry.images is None:
+        return synthetic_counts(config.data, classes)
+    limits = config.data.limit_train, config.data.limit_val
+    train, val = (
+        min(there, limit or there) for there, limit in zip((entry.images.train, entry.images.val), limits, strict=True)
+    )
+    return train, val
 
 
 def _synthetic(config: RunConfig) -> DatasetShape:

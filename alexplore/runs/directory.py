@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import secrets
 import shlex
@@ -220,6 +221,24 @@ def name_after(preset: str, ending: str) -> str:
     return f"{stem}-{ending}"
 
 
+def new_run(folder: Path, name: str) -> RunDirectory:
+    """Return the directory that a new run called `name` will have.
+
+    Raises:
+        RunError: the name is taken or not allowed.
+    """
+    run = RunDirectory(folder / checked_name(name))
+    if os.path.lexists(run.path):
+        raise RunError(f"{run.path} exists; choose another --name, or remove it with `alexplore runs remove`")
+    return run
+
+
+def free_name(preset: str, folder: Path) -> str:
+    """Return the first of `<preset>-1`, `<preset>-2` … that no run in the folder has."""
+    numbers = itertools.count(1)
+    return next(name for number in numbers if not os.path.lexists(folder / (name := name_after(preset, str(number)))))
+
+
 def create_run(config: RunConfig, folder: Path, name: str | None = None) -> RunDirectory:
     """Make the directory of a new run, with its config.json and the time of its creation in it.
 
@@ -230,12 +249,10 @@ def create_run(config: RunConfig, folder: Path, name: str | None = None) -> RunD
     """
     if name is None:
         name = name_after(config.preset, f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}")
-    run = RunDirectory(folder / checked_name(name))
+    run = new_run(folder, name)
     made = False
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if os.path.lexists(run.path):
-            raise RunError(f"{run.path} exists; choose another --name, or remove it with `alexplore runs remove`")
         run.path.mkdir(mode=0o700)
         made = True
         run.control_folder.mkdir()

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -93,7 +94,21 @@ def become_rank(config: RunConfig, folder: Path, name: str) -> NoReturn:
     os.execv(sys.executable, [sys.executable, "-P", "-m", "alexplore.training.worker", str(run.path)])
 
 
+def command_line(name: str, arguments: Sequence[str]) -> list[str]:
+    """Return the command line of a command that imports torch.
+
+    Raises:
+        RunError: PyTorch is not installed.
+    """
+    if find_spec("torch") is None:
+        raise RunError("PyTorch is not installed: pip install torch", failure=True)
+    return [sys.executable, "-P", "-m", f"alexplore.training.commands.{name}", *arguments]
+
+
 def run_command(name: str, arguments: Sequence[str]) -> int:
-    """Run a command that imports torch on this terminal and return its exit code."""
-    module = f"alexplore.training.commands.{name}"
-    return subprocess.run([sys.executable, "-P", "-m", module, *arguments], check=False).returncode
+    """Run a command that imports torch on this terminal and return its exit code.
+
+    Raises:
+        RunError: PyTorch is not installed.
+    """
+    return subprocess.run(command_line(name, arguments), check=False).returncode

@@ -9,9 +9,8 @@ import psutil
 import torch
 
 from alexplore.core.cpu_count import processors
-from alexplore.core.formatting import bytes_text
-from alexplore.network.analysis import analyse
 from alexplore.runs.config import Hardware, RunConfig, in_group
+from alexplore.runs.estimate import memory_problems
 from alexplore.runs.preflight import rank_problems
 from alexplore.training.errors import UsageError
 from alexplore.training.means import Means
@@ -19,9 +18,6 @@ from alexplore.training.parallel.ranks import Ranks
 from alexplore.training.parallel.towers import place
 
 NICE = 10
-
-PROCESS_BYTES = 300 * 2**20
-"""Memory of a rank without a network: Python, PyTorch, and its share of the images."""
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Parameters of glibc's mallopt."""
@@ -81,22 +77,8 @@ def check_memory(config: RunConfig, ranks: int) -> None:
     Raises:
         UsageError: it does not fit.
     """
-    recipe = config.recipe
-    memory = analyse(config.network).memory(recipe.batch_size, recipe.optimizer_state, recipe.activation_bits)
-    each = PROCESS_BYTES + memory.total - memory.activations
-    if config.hardware.parallel == "towers":
-        share = (memory.total - memory.activations) // ranks
-        each = PROCESS_BYTES + share + memory.weights + memory.optimizer  # collected to save a checkpoint
-    needed, free = ranks * each + memory.activations, psutil.virtual_memory().available
-    if needed <= free:
-        return
-    fitting = (free - memory.activations) // each
-    fix = f"--gpus {fitting} or less" if 0 < fitting < ranks else "a smaller --batch-size"
-    processes = f"{ranks} processes" if ranks > 1 else f"a batch of {recipe.batch_size} images"
-    raise UsageError(
-        f"training would take {bytes_text(needed)} of memory for {processes}, and {bytes_text(free)} are free: "
-        f"use {fix}"
-    )
+    for problem in memory_problems(config, ranks, psutil.virtual_memory().available):
+        raise UsageError(problem.message)
 
 
 def device_name(device: torch.device) -> str:

@@ -22,15 +22,18 @@ from textual.theme import Theme
 from textual.widgets import Input
 from textual.worker import get_current_worker
 
+from alexplore.core.errors import AlexploreError
 from alexplore.presets.preset import Preset
 from alexplore.tui.inert_filter import InertFilter
 from alexplore.tui.messages import (
+    EvaluateRequested,
     LessonPointed,
     ModeRequested,
     OpenRequested,
     Outcome,
     OverviewChanged,
     PlanRequested,
+    PredictRequested,
     TourWished,
     WatchRequested,
 )
@@ -304,6 +307,26 @@ class ExploreApp(App[None]):
         """Watch a run in Train."""
         self.state.watch(run)
         self.action_mode("train")
+
+    @on(PredictRequested)
+    def _predict(self, event: PredictRequested) -> None:
+        from alexplore.tui.screens.predict import PredictScreen
+
+        self.push_screen(PredictScreen(event.run))
+
+    @on(EvaluateRequested)
+    def _evaluation_requested(self, event: EvaluateRequested) -> None:
+        self.notify(f"evaluating {event.run.name} …")
+        self._evaluate(event.run)
+
+    @work(thread=True, group="evaluate")
+    def _evaluate(self, run: RunDirectory) -> None:
+        from alexplore.runs.evaluation import evaluate_run
+
+        try:
+            self.notify(f"{run.name}: {evaluate_run(run).text}")
+        except AlexploreError as error:
+            self.notify(str(error), title=f"{run.name} can't be evaluated", severity="error")
 
     @on(OpenRequested)
     @work

@@ -1,15 +1,17 @@
-"""A form over the settings of some classes, without a widget: what is typed for each setting and where the cursor is.
+"""A form over the settings of some classes, without a widget: its fields, the one under the cursor and what is typed.
 
-The kinds that check preset files check what is typed here, too.
+A form is in one of three states: moving from field to field, editing the value of one (`entry`), or finding one
+(`search`). The kinds that check preset files check what is typed here, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass
 from typing import Any
 
 from alexplore.core.settings import Kind, SettingError, parse_text, read_value, setting_fields, toml_text
+from alexplore.tui.text_entry import TextEntry
 
 NAME = "name"  # the field of a layer's name, which is no setting
 NOT_SET = "not set"
@@ -17,7 +19,13 @@ NOT_SET = "not set"
 
 @dataclass
 class Field:
-    """One setting and the text typed for it. `default` is its default as TOML text, "" without one."""
+    """One setting and the text typed for it.
+
+    `default` is its default as TOML text, "" without one, and `before` the text that the form began with. `title` is
+    how the form calls it, `note` says something about the value. A `literal` text is a string as it stands; another is
+    read by TOML's grammar. A field that `opens` has a dialog for its value. An integer that `doubles` is stepped to its
+    double or its half.
+    """
 
     name: str
     kind: Kind[Any]
@@ -25,11 +33,42 @@ class Field:
     default: str = ""
     optional: bool = False
     doc: str = ""
+    title: str = ""
+    group: str = ""
+    note: str = ""
+    literal: bool = False
+    opens: bool = False
+    doubles: bool = False
+    before: str = ""
+
+    def __post_init__(self) -> None:
+        """Remember the text that the form begins with."""
+        self.before = self.text
+        self.title = self.title or self.name
 
     @property
     def value(self) -> Any:
-        """The typed value as TOML would give it, None where the field is empty; a layer's name is always text."""
-        return self.text.strip() if self.name == NAME else parse_text(self.text)
+        """The typed value as TOML would give it; None where the field is empty, but "" for a name that is required."""
+        if self.literal:
+            return self.text.strip() or (None if self.optional else "")
+        return parse_text(self.text)
+
+    @property
+    def changed(self) -> bool:
+        """Whether the text differs from what the form began with."""
+        return self.text.strip() != self.before
+
+    @property
+    def error(self) -> str:
+        """Why the typed value is not allowed, "" if it is."""
+        if self.value is None:
+            default = toml_text(parse_text(self.default))
+            return "" if self.optional else f"{self.name}: {missing_text(self.kind, default)}"
+        try:
+            read_value(self.name, self.kind, self.value)
+        except SettingError as error:
+            return str(error)
+        return ""
 
     @property
     def placeholder(self) -> str:
@@ -41,15 +80,26 @@ class Field:
         """What the setting means and which values it allows."""
         return f"{self.name}: {self.doc}{' · ' if self.doc else ''}{self.kind.allowed}"
 
+    @property
+    def completion(self) -> str:
+        """The first choice that begins with the text, "" where there is none."""
+        return next((choice for choice in self.kind.choices if self.text and choice.startswith(self.text)), "")
+
+    def complete(self) -> None:
+        """Write out the only choice that begins with the text."""
+        matching = [choice for choice in self.kind.choices if self.text and choice.startswith(self.text)]
+        if len(matching) == 1:
+            self.text = matching[0]
+
     def stepped(self, step: int) -> str | None:
         """Return the next choice or number, `step` away from what is typed, or None where there is none."""
         if self.kind.choices:
             choices = self.kind.choices
-            position = choices.index(self.text) if self.text in choices else -1
-            return choices[(position - step) % len(choices)]
+            position = choices.index(self.text) if self.text in choices else (-1 if step > 0 else len(choices))
+            return choices[(position + step) % len(choices)]
         number = parse_text(self.text or self.default)
         if type(number) is int:
-            following: int | float = number + step
+            following: int | float = (number * 2 if step > 0 else number // 2) if self.doubles else number + step
         elif type(number) is float:
             following = float(f"{number * 2.0**step:.6g}")
         else:
@@ -61,21 +111,52 @@ class Field:
         return toml_text(following)
 
 
-class Form:
-    """The fields of a form, the one under the cursor, and what is wrong with what is typed."""
+@dataclass(frozen=True)
+class Heading:
+    """The line above the fields of a group."""
 
-    def __init__(self, classes: Sequence[type], values: Mapping[str, Any], layer_name: str | None = None) -> None:
-        """Fill in the settings of `classes`; `layer_name` puts a field for a layer's name before them."""
+    group: str
+
+
+Line = Field | Heading
+
+
+class Form:
+    """The fields of a form in groups, the field under the cursor, and what is wrong with what is typed."""
+
+    def __init__(
+        self,
+        classes: Sequence[type],
+        values: Mapping[str, Any],
+        layer_name: str | None = None,
+        groups: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        """Fill in the settings of `classes`; `layer_name` puts a field for a layer's name before them.
+
+        With `groups`, names of fields by the title of their group, the fields stand in that order. The first group has
+        no heading; the others begin folded.
+        """
         self.fields = [_field(name, field, values.get(name)) for cls in classes for name, field in _declared(cls)]
         if layer_name is not None:
-            self.fields.insert(0, Field(NAME, Kind("a name", str, {"type": "string"}), layer_name))
+            self.fields.insert(0, Field(NAME, Kind("a name", str, {"type": "string"}), layer_name, literal=True))
+        self.groups: tuple[str, ...] = tuple(groups or ())
+        if groups:
+            by_name = {field.name: field for field in self.fields}
+            for group, names in groups.items():
+                for name in names:
+                    by_name[name].group = group
+            self.fields = [by_name[name] for names in groups.values() for name in names]
+        self.folded = set(self.groups[1:])
         self.position = 1 if layer_name is not None and len(self.fields) > 1 else 0
+        self.is_used: Callable[[Field], bool] = lambda _: True  # whether a field is shown
+        self.entry: TextEntry | None = None
+        self.search: TextEntry | None = None
         self.error = ""
         self.error_field = ""  # the name of the field that `error` is about, "" where it is about several
 
     @property
     def current(self) -> Field:
-        """The field under the cursor."""
+        """The field under the cursor, or the last that was."""
         return self.fields[self.position]
 
     @property
@@ -84,19 +165,126 @@ class Form:
         return {field.name: field.value for field in self.fields}
 
     @property
+    def changed(self) -> list[Field]:
+        """The fields whose text differs from what the form began with."""
+        return [field for field in self.fields if field.changed]
+
+    @property
     def message(self) -> str:
         """The error, or what the field under the cursor means; the error of one field is shown only there."""
         here = self.error and self.error_field in ("", self.current.name)
         return f"✗ {self.error}" if here else self.current.description
 
+    def field(self, name: str) -> Field:
+        """Return the field called `name`."""
+        return self.fields[self.index(name)]
+
     def index(self, name: str) -> int:
         """Return the position of the field called `name`."""
         return next(index for index, field in enumerate(self.fields) if field.name == name)
+
+    def error_of(self, field: Field) -> str:
+        """Return what is wrong with a field: what can't be read, or the form's error if it is about it."""
+        return field.error or (self.error if self.error_field == field.name else "")
 
     def set_error(self, error: str, field: str = "") -> None:
         """Set what is wrong, and the name of the field that is wrong; an empty `error` clears both."""
         self.error = error
         self.error_field = field if error else ""
+
+    # The lines that are shown
+
+    @property
+    def lines(self) -> list[Line]:
+        """The fields that are used, with the headings of their groups; while one is searched for, those that match."""
+        used = [field for field in self.fields if self.is_used(field)]
+        if self.search is not None:
+            words = self.search.text.casefold().split()
+            return [field for field in used if _matches(field, words)]
+        lines: list[Line] = []
+        for group in self.groups or ("",):
+            members = [field for field in used if field.group == group]
+            if members and group != (self.groups or ("",))[0]:
+                lines.append(Heading(group))
+            if group not in self.folded:
+                lines += members
+        return lines
+
+    def members(self, group: str) -> list[Field]:
+        """Return the fields of a group that are used."""
+        return [field for field in self.fields if field.group == group and self.is_used(field)]
+
+    def fold(self, group: str, folded: bool) -> None:
+        """Hide the fields of a group, or show them."""
+        if folded:
+            self.folded.add(group)
+        else:
+            self.folded.discard(group)
+
+    def go_to(self, name: str) -> None:
+        """Move the cursor to the field called `name`, unfolding its group."""
+        self.position = self.index(name)
+        self.fold(self.current.group, folded=False)
+
+    def find(self) -> None:
+        """Begin to find a field by words."""
+        self.search, self._position_before = TextEntry(), self.position
+
+    def end_search(self, *, found: bool) -> None:
+        """End finding: at the field under the cursor if it was found, else at the one before."""
+        self.search = None
+        self.go_to(self.current.name if found else self.fields[self._position_before].name)
+
+    # Changing values
+
+    def edit(self) -> None:
+        """Begin to edit the value under the cursor, with all of its text selected."""
+        self.entry, self._text_before = TextEntry.of(self.current.text), self.current.text
+
+    def take_entry(self) -> bool:
+        """Take over what was typed; return whether it is another text than before."""
+        if self.entry is None or self.entry.text == self.current.text:
+            return False
+        self.put(self.current, self.entry.text)
+        return True
+
+    def accept(self) -> bool:
+        """End editing; return False, and go on, where the value is not allowed."""
+        self.current.complete()
+        if self.entry is not None and self.current.error:
+            return False
+        self.entry = None
+        return True
+
+    def take_back(self) -> bool:
+        """End editing with the text that was there before; return whether it is another one."""
+        different = self.current.text != self._text_before
+        self.put(self.current, self._text_before)
+        self.entry = None
+        return different
+
+    def put(self, field: Field, text: str) -> None:
+        """Replace the text of a field. What was wrong with it is forgotten."""
+        field.text = text
+        if self.error_field in ("", field.name):
+            self.set_error("")
+
+    def step(self, step: int) -> bool:
+        """Replace the value under the cursor by the next one; return whether there is one."""
+        text = self.current.stepped(step)
+        if text is None:
+            return False
+        self.put(self.current, text)
+        if self.entry is not None:
+            self.entry.put(text)
+        return True
+
+    def reset(self, fields: Sequence[Field]) -> bool:
+        """Give fields the text that the form began with; return whether one had another."""
+        changed = [field for field in fields if field.changed]
+        for field in changed:
+            self.put(field, field.before)
+        return bool(changed)
 
 
 def given_values(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,9 +301,19 @@ def given_values(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
         if value is not None:
             given[name] = value
         elif field.default is not None:
-            default = "" if field.default is MISSING else f"; the default is {toml_text(field.default)}"
-            raise SettingError(f"{name}: found nothing, allowed: {field.metadata['kind'].allowed}{default}")
+            default = "" if field.default is MISSING else toml_text(field.default)
+            raise SettingError(f"{name}: {missing_text(field.metadata['kind'], default)}")
     return given
+
+
+def missing_text(kind: Kind[Any], default: str) -> str:
+    """Return why an empty field is not allowed."""
+    return f"found nothing, allowed: {kind.allowed}" + (f"; the default is {default}" if default else "")
+
+
+def _matches(field: Field, words: Sequence[str]) -> bool:
+    text = f"{field.name} {field.title} {field.doc}".casefold()
+    return all(word in text for word in words)
 
 
 def _declared(cls: type) -> Sequence[tuple[str, Any]]:

@@ -50,6 +50,20 @@ class WatchRequested(Message):
 
 
 @dataclass
+class PredictRequested(Message):
+    """Classify images with a run's network."""
+
+    run: RunDirectory
+
+
+@dataclass
+class EvaluateRequested(Message):
+    """Measure a run's accuracy on its validation images."""
+
+    run: RunDirectory
+
+
+@dataclass
 class OpenRequested(Message):
     """Open a preset in Explore, after asking about unsaved edits."""
 

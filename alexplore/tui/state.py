@@ -43,7 +43,7 @@ class AppState:
         """The run that the form of Train describes."""
         from alexplore.tui.planned_run import PlannedRun
 
-        return PlannedRun(self.session)
+        return PlannedRun(self.session, self.runs_folder)
 
     @cached_property
     def marked(self) -> MarkedRuns:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
@@ -67,13 +68,21 @@ def test_a_training_is_followed_in_plain_lines_and_asked_afterwards(
     assert len(answers) == 5
     assert [p for _, p in answers] == sorted((p for _, p in answers), reverse=True)
     assert 0 < sum(p for _, p in answers) <= 1 + 1e-6
+    (tmp_path / "pictures").mkdir()
+    Image.new("RGB", (30, 30), (10, 200, 30)).save(tmp_path / "pictures" / "green.png")
+    shown = json.loads(alexplore("predict", "one", str(tmp_path / "pictures"), "--invert", "--show", "--json").stdout)
+    (negative,) = shown.values()
+    assert negative["inverted"] is True
+    pixels = base64.b64decode(negative["picture"]["pixels"])
+    assert (negative["picture"]["height"], negative["picture"]["width"], negative["picture"]["channels"]) == (28, 28, 1)
+    assert set(pixels) == {255 - round(0.299 * 10 + 0.587 * 200 + 0.114 * 30)}  # ITU-R 601's grey
     Image.new("1", (14_000, 14_000)).save(tmp_path / "bomb.png")
     dashed = alexplore("predict", "one", "--", "-x.png")
     assert (dashed.returncode, dashed.stderr) == (1, "error: -x.png: No such file or directory\n")
     wrong = alexplore("predict", "one", str(tiny_preset), "/no/such.png", str(tmp_path / "bomb.png"))
     assert wrong.returncode == 1
     assert "Traceback" not in wrong.stderr
-    assert "bomb.png: Image size (196000000 pixels) exceeds limit" in wrong.stderr
+    assert "bomb.png: it has more than the 67,108,864 pixels that are decoded" in wrong.stderr
     assert "not an image" in wrong.stderr
     assert "No such file" in wrong.stderr
 

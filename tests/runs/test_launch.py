@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from alexplore.runs import launch as launch_module
 from alexplore.runs.config import RunConfig
-from alexplore.runs.directory import create_run
-from alexplore.runs.launch import launch
+from alexplore.runs.directory import RunError, create_run
+from alexplore.runs.launch import launch, run_command
 from alexplore.runs.status import Status, is_locked, read_status, write_status
 
 WORKER = """#!{python}
@@ -54,3 +55,9 @@ def test_a_worker_has_started_when_it_says_so(
         (run.path / name).touch()
     assert process.wait(60) == 0
     assert (status.state, status.pid) == ("starting", process.pid)
+
+
+def test_without_pytorch_a_command_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch_module, "find_spec", lambda name: None)
+    with pytest.raises(RunError, match="PyTorch is not installed: pip install torch"):
+        run_command("doctor", [])

@@ -73,6 +73,14 @@ def test_synthetic_images_are_trained_on(few_packages: str, tiny_preset: Path, a
     assert "epoch 2/2" in done.stdout
 
 
+def test_doctor_says_what_is_missing(few_packages: str, alexplore_process: Alexplore) -> None:
+    done = alexplore_process("doctor", PYTHONPATH=few_packages)
+    assert done.returncode == 1
+    for package in ("torchvision", "textual"):
+        assert f"✗                {package} is not installed: pip install {package}" in done.stdout
+    assert done.stderr == ""
+
+
 def test_fashion_mnist_is_trained_on(few_packages: str, tiny_preset: Path, tmp_path: Path) -> None:
     files = small_fashion_mnist.contents()
     (tmp_path / "data").mkdir()

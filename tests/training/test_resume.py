@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from alexplore.network.graph import read_network
 from alexplore.presets.library import load_preset
 from alexplore.presets.optimizers import OPTIMIZERS
 from alexplore.presets.schedules import SCHEDULES
@@ -112,6 +113,40 @@ def test_presets_killed_anywhere_end_with_the_same_bits(name: str, make_run: Mak
     assert train_here(whole) == "finished"
     parts = make_run("parts", network=preset.network, **recipe)
     kill_at += [10 + 2, 10 + 3, 10 + 9]
+    for _ in range(3):
+        with pytest.raises(Killed):
+            train_here(parts)
+    assert train_here(parts) == "finished"
+    assert_same_end(parts, whole)
+
+
+BRANCHES: dict[str, Any] = {
+    "input": [3, 12, 12],
+    "layers": [
+        {"name": "conv1", "type": "conv2d", "out_channels": 8, "kernel_size": 3, "padding": 1},
+        {"name": "norm1", "type": "batch_norm"},
+        {"name": "relu1", "type": "relu"},
+        {"name": "conv2", "type": "conv2d", "out_channels": 8, "kernel_size": 3, "padding": 1},
+        {"name": "norm2", "type": "batch_norm"},
+        {"name": "sum", "type": "add", "inputs": ["norm2", "relu1"]},
+        {"name": "wide", "type": "conv2d", "inputs": ["sum"], "out_channels": 4, "kernel_size": 3, "padding": 1},
+        {"name": "narrow", "type": "conv2d", "inputs": ["sum"], "out_channels": 4, "kernel_size": 1},
+        {"name": "mixed", "type": "concat", "inputs": ["wide", "narrow"]},
+        {"name": "pool", "type": "adaptive_avg_pool2d", "output_size": 1},
+        {"name": "gate", "type": "sigmoid"},
+        {"name": "gated", "type": "mul", "inputs": ["mixed", "gate"]},
+        {"name": "drop", "type": "dropout", "p": 0.2},
+        {"name": "flatten", "type": "flatten"},
+        {"name": "fc", "type": "linear", "out_features": 10},
+    ],
+}
+
+
+def test_a_network_with_branches_killed_anywhere_ends_with_the_same_bits(make_run: MakeRun, kill_at: list[int]) -> None:
+    network = read_network(BRANCHES)
+    whole, parts = (make_run(name, network=network, checkpoint_minutes=1e-9) for name in ("whole", "parts"))
+    assert train_here(whole) == "finished"
+    kill_at += [10 + 2, 10 + 5, 10 + 9]
     for _ in range(3):
         with pytest.raises(Killed):
             train_here(parts)

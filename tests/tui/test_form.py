@@ -61,9 +61,10 @@ def test_the_message_is_the_error_or_the_meaning() -> None:
         ("rate", "0.25", 1, "0.5"),
         ("rate", "0.25", -1, "0.125"),
         ("rate", "", 1, "1.0"),  # twice the default
-        ("colour", "red", -1, "green"),
-        ("colour", "red", 1, "blue"),
-        ("colour", "gr", -1, "red"),
+        ("colour", "red", 1, "green"),
+        ("colour", "red", -1, "blue"),
+        ("colour", "gr", 1, "red"),
+        ("colour", "gr", -1, "blue"),
         ("limit", "", 1, None),
     ],
 )

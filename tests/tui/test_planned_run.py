@@ -9,76 +9,164 @@ import pytest
 from typer.testing import CliRunner
 
 from alexplore.cli.app import app as command_line
+from alexplore.core.errors import AlexploreError
 from alexplore.core.settings import setting_fields
 from alexplore.presets.library import load_preset
+from alexplore.presets.optimizers import OPTIMIZERS
 from alexplore.presets.preset import Preset
 from alexplore.presets.recipe import Recipe
+from alexplore.presets.schedules import SCHEDULES
 from alexplore.runs.config import DataSource, Hardware
-from alexplore.runs.directory import list_runs
+from alexplore.runs.directory import RunDirectory, list_runs
+from alexplore.tui.checks import Checker
 from alexplore.tui.edit_session import EditSession
-from alexplore.tui.planned_run import PlannedRun
+from alexplore.tui.planned_run import GROUPS, Naming, PlannedRun
 
 
-def planned_run(preset: str = "fmnist-28") -> tuple[EditSession, PlannedRun]:
+def planned_run(folder: Path, preset: str = "fmnist-28") -> tuple[EditSession, PlannedRun]:
     session = EditSession(load_preset(preset))
-    return session, PlannedRun(session)
+    return session, PlannedRun(session, folder)
 
 
 def put(planned: PlannedRun, **texts: str) -> None:
-    """Type texts into fields of the form."""
+    """Type texts into fields of the form, and check them."""
     for name, text in texts.items():
-        planned.form.fields[planned.form.index(name)].text = text
-    planned.check()
+        planned.form.put(planned.form.field(name), text)
+    planned.follow()
+    check(planned)
 
 
-def known_bytes(planned: PlannedRun) -> int:
-    assert planned.training_bytes is not None
-    return planned.training_bytes
+def check(planned: PlannedRun) -> None:
+    question = planned.question()
+    if question is not None:
+        planned.take(Checker().check(question))
 
 
-def test_the_form_has_every_setting_of_a_run_and_the_presets_recipe() -> None:
-    session, planned = planned_run()
-    names = [field.name for field in planned.form.fields]
-    assert names == [name for part in (Recipe, Hardware, DataSource) for name in setting_fields(part)]
+def create(planned: PlannedRun) -> RunDirectory:
+    question = planned.question()
+    assert question is not None
+    run = planned.create(question)
+    planned.mark_created()
+    return run
+
+
+def shown(planned: PlannedRun) -> set[str]:
+    return {field.name for group in planned.form.groups for field in planned.form.members(group)}
+
+
+def test_the_groups_have_every_setting_of_a_run_once() -> None:
+    names = [name for part in (Recipe, Hardware, DataSource, Naming) for name in setting_fields(part)]
+    grouped = [name for group in GROUPS.values() for name in group]
+    assert sorted(grouped) == sorted(names)
+
+
+def test_the_form_has_the_presets_recipe(tmp_path: Path) -> None:
+    session, planned = planned_run(tmp_path)
     config = planned.config()
     assert (config.preset, config.network, config.recipe) == ("fmnist-28", session.network, session.preset.recipe)
     assert (config.hardware, config.data) == (Hardware(), DataSource())
+    assert planned.changes == []
 
 
-def test_what_is_typed_goes_into_the_config() -> None:
-    session, planned = planned_run()
-    put(planned, epochs="3", lr="0.5", device="cpu", gpus="2", folder="/data", limit_train="512", resize="")
+def test_what_is_typed_goes_into_the_config(tmp_path: Path) -> None:
+    session, planned = planned_run(tmp_path)
+    put(planned, epochs="3", lr="0.5", device="cpu", gpus="2", folder="/12", limit_train="512", resize="")
     config = planned.config()
     assert config.recipe == replace(session.preset.recipe, epochs=3, lr=0.5)
     assert config.hardware == Hardware(device="cpu", gpus=2)
-    assert config.data == DataSource(folder="/data", limit_train=512)
+    assert config.data == DataSource(folder="/12", limit_train=512)
+    assert ("epochs", "10", "3") in planned.changes
 
 
-def test_the_memory_is_that_of_the_network_and_batch() -> None:
-    """A batch of twice the size takes more; one that can't be read takes nothing that is known."""
-    _, planned = planned_run()
-    small = known_bytes(planned)
-    put(planned, batch_size="256")
-    assert known_bytes(planned) > small
+def test_a_folder_and_a_name_that_look_like_numbers_are_text(tmp_path: Path) -> None:
+    _, planned = planned_run(tmp_path)
+    put(planned, folder="12", name="7")
+    assert planned.config().data.folder == "12"
+    assert planned.name == "7"
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_only_the_settings_of_the_chosen_optimizer_and_schedule_are_shown(
+    tmp_path: Path, optimizer: str, schedule: str
+) -> None:
+    _, planned = planned_run(tmp_path)
+    put(planned, optimizer=optimizer, schedule=schedule)
+    expected = {
+        "momentum": optimizer == "sgd",
+        "step_epochs": schedule == "step",
+        "gamma": schedule in ("step", "plateau"),
+        "patience": schedule == "plateau",
+        "reductions": schedule == "plateau",
+    }
+    assert {name: name in shown(planned) for name in expected} == expected
+
+
+def test_only_the_settings_of_the_chosen_data_set_are_shown(tmp_path: Path) -> None:
+    _, planned = planned_run(tmp_path)
+    data = {"folder", "download"}
+    for dataset, expected in (("cifar10", data), ("imagefolder", {"folder"}), ("synthetic", set())):
+        put(planned, dataset=dataset)
+        assert shown(planned) & data == expected
+    assert planned.form.field("folder").group == "Data and limits"
+    put(planned, dataset="imagefolder")
+    assert planned.form.field("folder").group == "Essentials"
+
+
+def test_a_hidden_setting_that_can_not_be_read_is_left_as_it_was(tmp_path: Path) -> None:
+    _, planned = planned_run(tmp_path)
+    put(planned, schedule="step", gamma="x")
+    assert planned.blocked is not None
+    put(planned, schedule="constant")
+    assert planned.blocked is None
+    assert planned.config().recipe.gamma == load_preset("fmnist-28").recipe.gamma
+
+
+def test_what_can_not_be_read_is_said_on_its_field(tmp_path: Path) -> None:
+    _, planned = planned_run(tmp_path)
     put(planned, batch_size="many")
-    assert planned.training_bytes is None
-    assert planned.form.error == 'batch_size: found "many", allowed: an integer ≥ 1'
+    assert planned.form.error_of(planned.form.field("batch_size")) == (
+        'batch_size: found "many", allowed: an integer ≥ 1'
+    )
+    assert [check.setting for check in planned.answer.wrong] == ["batch_size"]
+    put(planned, batch_size="")
+    assert planned.form.field("batch_size").error.startswith("batch_size: found nothing, allowed: an integer ≥ 1")
 
 
-def test_the_memory_follows_the_network() -> None:
-    session, planned = planned_run("paper")
-    before = known_bytes(planned)
-    session.apply(session.network.with_classes(10))
+def test_the_name_is_free_and_another_after_each_run(tmp_path: Path) -> None:
+    _, planned = planned_run(tmp_path)
+    (tmp_path / "fmnist-28-2").mkdir()
+    assert planned.name == "fmnist-28-1"
+    assert create(planned).name == "fmnist-28-1"
+    assert planned.name == "fmnist-28-3"
+    (tmp_path / "fmnist-28-3").mkdir()  # by another app
     planned.refresh()
-    assert known_bytes(planned) < before
+    assert planned.name == "fmnist-28-4"
+    put(planned, name="mine")
+    planned.refresh()
+    assert planned.name == "mine"
+
+
+@pytest.mark.parametrize("name", ["last", "-x", ".x", "a/b", "taken", "x" * 300])
+def test_a_name_is_refused_in_the_words_of_the_command_line(tmp_path: Path, name: str) -> None:
+    (tmp_path / "taken").mkdir()
+    _, planned = planned_run(tmp_path)
+    put(planned, name=name, dataset="synthetic")
+    options = ["--dataset", "synthetic", f"--name={name}", "--runs-dir", str(tmp_path)]
+    refused = CliRunner().invoke(command_line, ["train", "--preset", "fmnist-28", *options])
+    assert [(check.setting, check.text) for check in planned.answer.wrong] == [("name", str(refused.exception))]
+
+
+def test_without_a_name_a_run_is_named_by_the_time(tmp_path: Path) -> None:
+    _, planned = planned_run(tmp_path)
+    put(planned, name="")
+    assert create(planned).name.startswith("fmnist-28-2")
 
 
 def test_the_changes_belong_to_the_run_and_stay_in_the_form(tmp_path: Path) -> None:
-    session, planned = planned_run()
+    session, planned = planned_run(tmp_path)
     put(planned, epochs="3")
-    run = planned.create(tmp_path)
-    assert run is not None
-    assert run.config().recipe.epochs == 3
+    assert create(planned).config().recipe.epochs == 3
     assert session.preset == load_preset("fmnist-28")
     assert not session.modified
     assert not session.unsaved
@@ -87,20 +175,19 @@ def test_the_changes_belong_to_the_run_and_stay_in_the_form(tmp_path: Path) -> N
 
 
 def test_an_edited_network_is_trained_and_saved_by_its_run(tmp_path: Path) -> None:
-    session, planned = planned_run()
+    session, planned = planned_run(tmp_path)
     session.apply(session.network.duplicate(1))
     put(planned, epochs="3")
     planned.refresh()
-    run = planned.create(tmp_path)
-    assert run is not None
+    run = create(planned)
     assert run.config().network == session.network
     assert run.config().recipe.epochs == 3
     assert session.modified
     assert not session.unsaved
 
 
-def test_another_preset_fills_the_form_anew_and_a_save_does_not() -> None:
-    session, planned = planned_run()
+def test_another_preset_fills_the_form_anew_and_a_save_does_not(tmp_path: Path) -> None:
+    session, planned = planned_run(tmp_path)
     form = planned.form
     put(planned, epochs="3")
     session.mark_saved(replace(session.preset, name="mine"))
@@ -114,26 +201,27 @@ def test_another_preset_fills_the_form_anew_and_a_save_does_not() -> None:
 
 
 @pytest.mark.parametrize(
-    ("preset", "changes", "field"),
+    ("preset", "changes", "setting"),
     [
         ("paper", {}, "folder"),  # an image folder that is not named
-        ("paper", {"dataset": "fashion-mnist"}, ""),  # images of one channel, and of ten classes
+        ("paper", {"dataset": "fashion-mnist"}, "network"),  # images of one channel, and of ten classes
         ("fmnist-28", {"dataset": "imagefolder", "folder": "/nonexistent"}, "folder"),
         ("fmnist-28", {"parallel": "towers"}, "parallel"),
         ("fmnist-28", {"batch_size": "2", "gpus": "3"}, "gpus"),
-        ("fmnist-28", {"epochs": "0"}, ""),
+        ("fmnist-28", {"epochs": "0"}, "epochs"),
     ],
 )
 def test_what_the_command_line_refuses_is_refused_in_its_words(
-    preset: str, changes: dict[str, str], field: str, tmp_path: Path
+    preset: str, changes: dict[str, str], setting: str, tmp_path: Path
 ) -> None:
-    _, planned = planned_run(preset)
+    _, planned = planned_run(tmp_path, preset)
     put(planned, **changes)
-    assert planned.create(tmp_path) is None
     options = [part for name, text in changes.items() for part in command_line_option(name, text)]
     refused = CliRunner().invoke(command_line, ["train", "--preset", preset, *options, "--runs-dir", str(tmp_path)])
-    assert planned.form.error == str(refused.exception)
-    assert planned.form.error_field == field
+    assert planned.blocked is not None
+    assert (planned.blocked.text, planned.blocked.setting) == (str(refused.exception), setting)
+    if setting != "network":
+        assert planned.form.error_of(planned.form.field(setting)) == str(refused.exception)
     assert list_runs(tmp_path) == []
 
 
@@ -142,36 +230,73 @@ def command_line_option(name: str, text: str) -> tuple[str, str]:
     return options.get(name, f"--{name}"), text
 
 
-def test_the_refusal_goes_with_the_next_change(tmp_path: Path) -> None:
-    _, planned = planned_run("paper")
-    assert planned.create(tmp_path) is None
+def test_fixes_make_a_run_possible_and_leave_the_network_in_explore(tmp_path: Path) -> None:
+    """The paper's network on Fashion-MNIST reads another number of channels, and tells too many classes apart."""
+    session, planned = planned_run(tmp_path, "paper")
+    put(planned, dataset="fashion-mnist")
+    for fixes in (1, 2):
+        (wrong, *_) = planned.answer.wrong
+        assert wrong.fix is not None
+        planned.fix(wrong.fix)
+        assert len(planned.network_fixes) == fixes
+        check(planned)
+    assert planned.answer.wrong == ()
+    network = create(planned).config().network
+    assert (network.input, network.classes) == ((1, 227, 227), 10)
+    assert session.network == load_preset("paper").network
+    assert not session.modified
+    planned.reset()
+    assert planned.network == session.network
+    assert planned.changes == []
+
+
+def test_a_fix_is_forgotten_when_the_network_is_edited(tmp_path: Path) -> None:
+    session, planned = planned_run(tmp_path, "paper")
+    put(planned, dataset="cifar10")
+    (wrong, *_) = planned.answer.wrong
+    assert wrong.fix is not None
+    planned.fix(wrong.fix)
+    session.apply(session.network.with_classes(20))
     planned.refresh()
-    assert planned.form.error_field == "folder"
-    put(planned, dataset="synthetic")
-    assert not planned.form.error
-    assert not planned.form.error_field
+    assert planned.network.classes == 20
+    assert planned.network_fixes == ()
+
+
+def test_a_fix_of_a_setting_opens_its_group(tmp_path: Path) -> None:
+    _, planned = planned_run(tmp_path)
+    put(planned, parallel="towers")
+    assert "Machine" in planned.form.folded
+    (wrong,) = planned.answer.wrong
+    assert wrong.fix is not None
+    planned.fix(wrong.fix)
+    assert planned.form.field("parallel").text == "data"
+    assert "Machine" not in planned.form.folded
 
 
 def test_a_broken_network_is_refused(tmp_path: Path) -> None:
-    session, planned = planned_run()
+    session, planned = planned_run(tmp_path)
     last = len(session.network.layers) - 1
     session.apply(session.network.change(last, {"in_features": 1}))
     planned.refresh()
-    assert planned.create(tmp_path) is None
-    assert "fmnist-28 can't train: " in planned.form.error
+    check(planned)
+    assert planned.blocked is not None
+    assert "fmnist-28 can't train: " in planned.blocked.text
     assert session.modified
 
 
 def test_a_runs_folder_that_can_not_be_written_is_shown(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    _, planned = planned_run()
-    assert planned.create(tmp_path / "file") is None
-    assert str(tmp_path / "file") in planned.form.error
+    _, planned = planned_run(tmp_path / "file")
+    question = planned.question()
+    assert question is not None
+    with pytest.raises(AlexploreError) as refused:
+        planned.create(question)
+    planned.refuse(refused.value)
+    assert planned.blocked is not None
+    assert str(tmp_path / "file") in planned.blocked.text
 
 
 def test_a_preset_without_a_file(tmp_path: Path) -> None:
     shipped = load_preset("fmnist-28")
-    planned = PlannedRun(EditSession(Preset("new", shipped.network, shipped.recipe)))
-    run = planned.create(tmp_path)
-    assert run is not None
-    assert run.config().preset == "new"
+    planned = PlannedRun(EditSession(Preset("new", shipped.network, shipped.recipe)), tmp_path)
+    assert create(planned).config().preset == "new"

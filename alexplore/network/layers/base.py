@@ -162,9 +162,9 @@ class Layer(Declared):
         """Return the windows along height and width that one output reads, or None where it reads one position."""
         return None
 
-    def macs(self, inputs: Shapes, output: Shape) -> int:
+    def macs(self, inputs: Shapes, output: Shape, parameters: Parameters) -> int:
         """Return the multiplications by weights for one image: every weight at every position of a neuron."""
-        return self.parameters(inputs).weights * elements(output[1:]) if self.neurons else 0
+        return parameters.weights * elements(output[1:]) if self.neurons else 0
 
     # Training.
 

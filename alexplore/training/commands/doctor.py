@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -51,10 +52,20 @@ def software() -> Iterator[Line]:
 
 
 def _version(package: str) -> str | None:
+    """Return the version of a package, None where it can't be imported.
+
+    What is installed may lack its metadata, or the version in it.
+    """
     try:
-        return version(package)
-    except PackageNotFoundError:
+        if find_spec(package) is None:
+            return None
+    except ImportError:
         return None
+    try:
+        found: str | None = version(package)
+    except PackageNotFoundError:
+        found = None
+    return found or "of unknown version"
 
 
 def devices() -> Iterator[Line]:

@@ -5,83 +5,132 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
-from unicodedata import combining, east_asian_width
 
 import torch
+from torch import Tensor
 
 from alexplore.core.boundary import print_data, print_error, run_guarded
-from alexplore.core.inert import inert_line
+from alexplore.core.picture import Picture
+from alexplore.presets.datasets import DATASETS
+from alexplore.runs.predictions import Prediction
 from alexplore.training.commands.load_model import LoadedModel, load_model
 from alexplore.training.data import Preprocess
-from alexplore.training.data.images import open_image, why_unreadable
+from alexplore.training.data.image_folder import SUFFIXES
+from alexplore.training.data.images import check_pixels, open_image, why_unreadable
+from alexplore.training.errors import UsageError
 from alexplore.training.model.build import logits
 
 if TYPE_CHECKING:
     from PIL import Image
 
 CLASSES = 5
-BAR_CELLS = 30  # of a probability of 1
-
-Prediction = list[tuple[str, float]]
-"""Classes with their probabilities, the most likely first."""
+LIGHT_BORDER = 0.5
+"""The mean of an image's border, where black is 0 and white is 1, from which it counts as dark on light."""
 
 
 def predict() -> int:
-    """Print the most likely classes of each image, with bars; return 1 if an image could not be read, else 0."""
+    """Print a line of JSON for each image (see `Prediction`); return 1 if an image could not be read, else 0."""
     parser = argparse.ArgumentParser(prog="alexplore predict")
     parser.add_argument("source", type=Path)
     parser.add_argument("images", type=Path, nargs="+")
     parser.add_argument("--weights", type=Path)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--invert", action="store_true")
+    parser.add_argument("--show", action="store_true")
     arguments = parser.parse_args()
     loaded = load_model(arguments.source, arguments.weights)
     preprocess = Preprocess(loaded.config.recipe, loaded.config.network.input, loaded.dataset, loaded.device)
     failed = 0
-    predictions = {}
-    for path in arguments.images:
+    for path in image_files(arguments.images):
         try:
             with open_image(path) as image:
-                predictions[str(path)] = predict_image(loaded, preprocess, image)
+                prediction = predict_image(loaded, preprocess, image, str(path), invert=arguments.invert)
         except MemoryError:
             raise
         except Exception as error:  # a decoder raises anything when a file is damaged
             print_error(f"{path}: {why_unreadable(error)}")
             failed = 1
         else:
-            if not arguments.json:
-                print_data(f"{path}\n" + "\n".join(bars(predictions[str(path)])))
-    if arguments.json:
-        print_data(json.dumps(predictions, indent=1))
+            if not arguments.show:
+                prediction = replace(prediction, picture=None)
+            print_data(json.dumps(prediction.to_dict()))
     return failed
 
 
-def predict_image(loaded: LoadedModel, preprocess: Preprocess, image: Image.Image) -> Prediction:
-    """Return the most likely classes of one image.
+def image_files(paths: Sequence[Path]) -> Iterator[Path]:
+    """Yield the files; for a folder, the images in it, by their names.
+
+    Raises:
+        UsageError: a folder holds no image, or can't be read.
+    """
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        try:
+            found = sorted(one for one in path.iterdir() if one.suffix.lower() in SUFFIXES)
+        except OSError as error:
+            raise UsageError(f"{path}: {error.strerror}") from None
+        if not found:
+            raise UsageError(f"{path} holds no image: none of its files ends with {', '.join(sorted(SUFFIXES))}")
+        yield from found
+
+
+def predict_image(
+    loaded: LoadedModel, preprocess: Preprocess, image: Image.Image, name: str = "", *, invert: bool = False
+) -> Prediction:
+    """Return the most likely classes of the image called `name`; with `invert`, of its negative.
 
     Raises:
         OSError: the image is damaged (see `read_image`).
     """
+    pixels = preprocess.image(on_background(image))
+    if invert:
+        pixels = 255 - pixels
+    entry = DATASETS.get(loaded.dataset.name)
+    light_on_dark = entry is not None and entry.images is not None and entry.images.light_on_dark
     with torch.no_grad():
-        outputs = logits(loaded.model, preprocess.test(preprocess.image(image)))
+        outputs = logits(loaded.model, preprocess.test(pixels))
     classes = loaded.dataset.classes
     best = outputs.softmax(1)[0].topk(min(CLASSES, len(classes)))
-    return [(classes[i], p) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)]
+    return Prediction(
+        image=name,
+        classes=tuple((classes[i], p) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)),
+        dark_on_light=light_on_dark and has_light_border(pixels[0]),
+        inverted=invert,
+        picture=as_picture(pixels[0]),
+    )
 
 
-def bars(prediction: Prediction) -> list[str]:
-    """Return a line for each class: its name, its probability and a bar."""
-    prediction = [(inert_line(name), p) for name, p in prediction]
-    width = max(_columns(name) for name, _ in prediction)
-    return [
-        f"  {name}{' ' * (width - _columns(name))}  {p:6.1%}  {'█' * round(BAR_CELLS * p)}" for name, p in prediction
-    ]
+def on_background(image: Image.Image) -> Image.Image:
+    """Return an image without transparency: what is drawn dark is put on white, what is drawn light on black."""
+    from PIL import Image, ImageStat
+
+    if not image.has_transparency_data:
+        return image
+    drawn = image.convert("RGBA")
+    check_pixels(drawn.size)
+    opaque = drawn.getchannel("A").point(lambda alpha: 255 if alpha > 127 else 0)
+    grey = drawn.convert("L")
+    light = not opaque.getbbox() or ImageStat.Stat(grey, mask=opaque).mean[0] > 127
+    ground = (0, 0, 0, 255) if light else (255, 255, 255, 255)
+    return Image.alpha_composite(Image.new("RGBA", drawn.size, ground), drawn).convert("RGB")
 
 
-def _columns(text: str) -> int:
-    """Return the width of a text in a terminal: East Asian characters take two columns, combining ones none."""
-    return sum(2 if east_asian_width(one) in "WF" else 0 if combining(one) else 1 for one in text)
+def has_light_border(pixels: Tensor) -> bool:
+    """Return whether the outermost pixels of an image, uint8 (C, H, W), are light in the mean."""
+    values = pixels.float().mean(0) / 255
+    border = torch.cat([values[0], values[-1], values[1:-1, 0], values[1:-1, -1]])
+    return bool(border.mean() > LIGHT_BORDER)
+
+
+def as_picture(pixels: Tensor) -> Picture:
+    """Return an image, uint8 (C, H, W), as a picture."""
+    channels, height, width = pixels.shape
+    return Picture(height, width, channels, pixels.permute(1, 2, 0).contiguous().cpu().numpy().tobytes())
 
 
 if __name__ == "__main__":

@@ -7,12 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from alexplore.runs.config import RunConfig
-from alexplore.runs.datasets import DataError
+from alexplore.runs.datasets import DataError, synthetic_counts
 from alexplore.runs.preflight import count_outputs
 from alexplore.training.data.dataset import Dataset, Report, ResidentSplit, mean_and_std
 
-TRAIN_IMAGES = 10_000  # or 10 for each class
-VAL_IMAGES = 2_000  # or 2 for each class
 LARGEST_SIDE = 32  # in pixels; images for larger inputs are resized
 PATTERN_CELLS = 4  # along each side of a class's pattern
 SHIFT = 2  # pixels that a pattern is moved by at most
@@ -31,10 +29,7 @@ def open_synthetic(config: RunConfig, device: torch.device, _: Report) -> Datase
         raise DataError("the network's last layer has no output: fix the network before training it")
     channels = network.input[0]
     size = min(network.input[1], LARGEST_SIDE), min(network.input[2], LARGEST_SIDE)
-    counts = (
-        config.data.limit_train or max(TRAIN_IMAGES, 10 * classes),
-        config.data.limit_val or max(VAL_IMAGES, 2 * classes),
-    )
+    counts = synthetic_counts(config.data, classes)
     train, val = (
         ResidentSplit(*draw_images(classes, channels, size, count, part), device) for part, count in enumerate(counts)
     )

@@ -1,10 +1,10 @@
-"""Convolutions with any padding, each in the way that is the fastest on this processor.
+"""Convolutions with any padding, computed by the algorithm that is the fastest on this processor.
 
-That is oneDNN's, or by tiles (`winograd`), or oneDNN's with the weights' gradient as a matrix product.
+There are three: oneDNN's, tiles (`winograd`), and oneDNN's with the gradient of the weights as a matrix product.
 
-The gradient of a kernel sums, over all positions, the product of what went in and what is wanted. oneDNN computes it
-directly. Laid out as columns, one for each weight, the input makes it a matrix product, which runs near the processor's
-peak but has to write the columns first.
+The gradient of a weight is the sum, over all positions, of the input value that it was multiplied by times the gradient
+of the output. oneDNN computes these sums directly. As a matrix product of the output's gradient and the input, unfolded
+into a column for each weight, they run near the processor's peak, but the columns have to be written first.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ from alexplore.training.kernels.winograd import tile_outputs
 
 Pair = tuple[int, int]
 
-COLUMN_VALUES = 2**22  # of a block of images: 16 MiB in fp32
+COLUMN_VALUES = 2**22
+"""Most values of the columns of a block of images: 16 MiB in fp32."""
 
 
 class Geometry(NamedTuple):
-    """How a kernel goes over its input; each (height, width)."""
+    """Stride, padding and dilation of a convolution, each (height, width)."""
 
     stride: Pair
     padding: Pair
@@ -36,15 +37,19 @@ class Geometry(NamedTuple):
 
 
 class Way(NamedTuple):
-    """How a layer is convolved where it isn't by tiles."""
+    """How a layer is convolved where tiles are not used."""
 
     geometry: Geometry
     layout: torch.memory_format
-    by_product: bool  # the weights' gradient
+
+    by_product: bool
+    """Whether the gradient of the weights is computed as a matrix product."""
 
 
 class Conv(nn.Conv2d):
-    """A convolution. On a CPU a few groups run one after the other: PyTorch's own way is slower."""
+    """A convolution. On a CPU, up to `MOST_GROUPS_APART` groups are convolved one after the other, which is faster than
+    PyTorch's grouped convolution.
+    """
 
     def __init__(self, layer: Conv2d, inputs: Shapes) -> None:
         (shape,) = inputs
@@ -97,7 +102,10 @@ def _convolved(input: Tensor, weight: Tensor, bias: Tensor | None, way: Way) -> 
 
 
 class _Apart(torch.autograd.Function):
-    """Each gradient by itself: together with the bias's, oneDNN takes twice as long for the weights'."""
+    """A convolution whose gradients are computed one by one.
+
+    oneDNN takes twice as long for the gradient of the weights when it computes that of the bias with it.
+    """
 
     @staticmethod
     def forward(context: Any, input: Tensor, weight: Tensor, bias: Tensor | None, way: Way) -> Tensor:
@@ -121,6 +129,8 @@ class _Apart(torch.autograd.Function):
 
 
 class _ByTiles(torch.autograd.Function):
+    """A convolution with stride 1 by tiles of `outputs` × `outputs` outputs; see `winograd`."""
+
     @staticmethod
     def forward(
         context: Any, input: Tensor, weight: Tensor, bias: Tensor | None, padding: Pair, outputs: int
@@ -146,29 +156,30 @@ class _ByTiles(torch.autograd.Function):
 
 
 def product_is_faster(channels: int) -> bool:
-    """Whether this processor computes a weights' gradient for so many input channels faster as a matrix product.
+    """Return whether the gradient of the weights is faster as a matrix product on this processor.
 
-    Measured on AVX2 (torch 2.14, batch 32, one thread), as times faster: 1 channel 11×11 / 4: 8.6; 1 channel 5×5: 1.4;
-    3 to 128 channels: 0.4 to 1.2; 192 channels 3×3: 1.1 to 1.4; 384 channels 3×3: 1.2 to 1.4. A rule and not a
-    measurement at the start, since the two ways round differently: a run must end with the same bits every time.
+    `channels` are the input channels of a group. Speedups measured on AVX2 (torch 2.14, batch 32, one thread):
+    1 channel 11×11 / 4: 8.6; 1 channel 5×5: 1.4; 3 to 128 channels: 0.4 to 1.2; 192 channels 3×3: 1.1 to 1.4;
+    384 channels 3×3: 1.2 to 1.4. This is a rule and not a measurement at the start, because the two algorithms round
+    differently and a run must end with the same bits every time.
     """
     return torch.backends.cpu.get_cpu_capability() == "AVX2" and (channels == 1 or channels >= 192)
 
 
 def faster_layout(channels: int, kernel: int) -> torch.memory_format:
-    """The layout in memory in which this processor convolves faster; conversions from channels last and back included.
+    """Return the memory layout in which this processor convolves faster, conversions from channels last included.
 
-    Measured likewise, forward and backward together: 96 channels 5×5: 1.2 times faster in PyTorch's plain layout; 64
-    channels 5×5: 1.2; 48 channels 5×5: 1.0; 192 to 384 channels 3×3: 0.9.
+    Speedups of PyTorch's contiguous layout, measured in the same way, forward and backward together: 96 channels 5×5:
+    1.2; 64 channels 5×5: 1.2; 48 channels 5×5: 1.0; 192 to 384 channels 3×3: 0.9.
     """
     plain = torch.backends.cpu.get_cpu_capability() == "AVX2" and channels >= 64 and kernel >= 5
     return torch.contiguous_format if plain else torch.channels_last
 
 
 def weight_gradient(grad_output: Tensor, input: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
-    """The gradient of a convolution's weights, for the gradient `grad_output` of its output (N, K, H', W').
+    """Return the gradient of a convolution's weights, (K, C, h, w), as a matrix product.
 
-    Everything is channels last in memory, and so is the result.
+    `grad_output` is the gradient of its output, (N, K, H', W'). All tensors are channels last, the result too.
     """
     kernels, channels, *kernel = weight.shape
     count, _, *size = grad_output.shape

@@ -1,8 +1,8 @@
-"""The paper's split: each rank holds one tower, and activations cross only where a layer reads all of them.
+"""The paper's split into towers: each rank has one, and ranks exchange activations only before layers that read all.
 
-A tower holds its share of the kernels of every layer but the last, which all towers compute alike. A layer in groups
-reads its own tower; a layer that reads everything is preceded by an exchange (paper, figure 2). The result is that of
-the one network in groups: the same outputs, gradients and weights.
+A tower has its share of the kernels of every layer but the last, which all towers compute in the same way. A layer with
+groups reads its own tower; a layer that reads all towers is preceded by an exchange (paper, figure 2). The outputs,
+gradients and weights are those of the whole network with grouped convolutions.
 """
 
 from __future__ import annotations
@@ -29,15 +29,19 @@ EXCHANGE = "exchange_"
 
 @dataclass(frozen=True)
 class Place:
-    """How one layer is placed: the layer as a tower holds it, and what happens to its input before it."""
+    """One layer as a tower has it."""
 
     layer: Layer
-    reads: str  # "own", "all" after an exchange, or "input" where the whole image is at hand
-    split: bool  # whether its output, and so its parameters, are a tower's share
+
+    reads: str
+    """"own": the tower's share; "all": the shares of all towers, after an exchange; "input": the whole image."""
+
+    split: bool
+    """Whether its output, and so its parameters, are a tower's share."""
 
 
 def place(network: Network) -> tuple[Place, ...]:
-    """Place every layer of a network onto its towers.
+    """Return every layer of a network as one of its towers has it.
 
     Raises:
         UsageError: the network has no towers, or a layer can't be split among them.
@@ -56,7 +60,7 @@ def place(network: Network) -> tuple[Place, ...]:
 
 
 def _placed(layers: tuple[Layer, ...], towers: int, last: int) -> Iterator[Place]:
-    """Yield the places; the layer at `last` is the last with weights, which all towers compute alike."""
+    """Yield the places; the layer at `last` is the last with weights, which all towers compute in the same way."""
     split = False
     for index, layer in enumerate(layers):
         if layer.neurons:
@@ -86,7 +90,7 @@ def _refusal(layer: Layer, reason: str) -> UsageError:
 
 
 def build_tower(network: Network, tower: int, seed: int | None = None) -> Model:
-    """The part of a network that tower number `tower` holds, with its share of the initial weights that `build` draws.
+    """Return the part of a network that tower number `tower` has, with its share of the weights that `build` draws.
 
     Raises:
         UsageError: the network can't be split.
@@ -96,7 +100,7 @@ def build_tower(network: Network, tower: int, seed: int | None = None) -> Model:
     whole = build(network, seed)
     model = Model()
     shape: Shape = network.input
-    previous: Layer | None = None  # the one whose output the next layer may overwrite
+    previous: Layer | None = None  # the layer whose output the next one may overwrite
     for placed in places:
         layer = placed.layer
         if placed.reads == "all":
@@ -122,10 +126,10 @@ def _call(layer: Layer, inputs: Shapes, previous: Layer | None) -> Call:
 
 
 class Exchange(nn.Module):
-    """Every tower's (N, C, …) to (N, towers × C, …) on all of them.
+    """Concatenate the shares (N, C, …) of all towers to (N, towers × C, …), on each of them.
 
-    Where each tower goes on to compute outputs of its own (`summing`), what they all want changed in this tower's part
-    is summed on the way back. Where all compute the same, each wants the same, and takes its part.
+    In the backward pass a tower gets the gradient of its share. If the towers compute different outputs next
+    (`summing`), that is the sum of the gradients on all towers; otherwise the gradients are the same on all of them.
     """
 
     def __init__(self, towers: int, tower: int, *, summing: bool) -> None:
@@ -134,15 +138,15 @@ class Exchange(nn.Module):
         self.count_anew()
 
     def forward(self, own: Tensor) -> Tensor:
-        """Exchange; counts what comes in."""
+        """Return the shares of all towers, and count the bytes received."""
         self.received += own.numel() * own.element_size() * (self.towers - 1)
         self.images += len(own)
         everyone: Tensor = _Gather.apply(own, self.towers, self.tower, self.summing)
         return everyone
 
     def count_anew(self) -> None:
-        """Forget what came in so far."""
-        self.received = 0  # bytes, on the way forward
+        """Set the counts to zero."""
+        self.received = 0  # bytes, in forward passes
         self.images = 0
 
     def extra_repr(self) -> str:
@@ -168,16 +172,16 @@ class _Gather(torch.autograd.Function):
 
 
 def count_anew(model: nn.Module) -> None:
-    """Forget what crossed so far: what is timed before training isn't training."""
+    """Set the counts of all exchanges to zero, for example after timing passes that are not training."""
     for layer in model.children():
         if isinstance(layer, Exchange):
             layer.count_anew()
 
 
 def exchanged(model: nn.Module) -> dict[str, float]:
-    """Bytes that crossed between towers for one image on the way forward, counted, by the layer that they were for.
+    """Return the bytes exchanged in the forward pass of one image, as counted, by the layer that reads them.
 
-    Every rank must ask for it.
+    All ranks must call it together.
     """
     layers = {name: layer for name, layer in model.named_children() if isinstance(layer, Exchange)}
     received = torch.tensor([layer.received for layer in layers.values()], dtype=torch.float64)
@@ -188,13 +192,13 @@ def exchanged(model: nn.Module) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class TowerState:
-    """Weights and optimizer state as the whole network has them: a checkpoint fits any way of training."""
+    """Converts weights and optimizer state between a tower and the whole network, whose checkpoints fit any split."""
 
     network: Network
     tower: int
 
     def collect(self, model: nn.Module, optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """The state of all towers together; every rank must ask for it."""
+        """Return the weights and the optimizer state of the whole network. All ranks must call it together."""
         weights = {name: self._whole(name, value) for name, value in model.state_dict().items()}
         state = optimizer.state_dict()
         names = _parameter_names(model, optimizer)
@@ -205,11 +209,11 @@ class TowerState:
         return weights, {**state, "state": slots}
 
     def load_weights(self, model: nn.Module, weights: dict[str, Tensor]) -> None:
-        """This tower's share of a whole network's weights."""
+        """Load this tower's share of the whole network's weights."""
         model.load_state_dict({name: self._own(name, value) for name, value in weights.items()})
 
     def load_optimizer(self, model: nn.Module, optimizer: Optimizer, state: dict[str, Any]) -> None:
-        """This tower's share of a whole network's optimizer state."""
+        """Load this tower's share of the whole network's optimizer state."""
         names = _parameter_names(model, optimizer)
         slots = {
             index: {key: self._own(names[index], value) if value.dim() else value for key, value in slot.items()}
@@ -234,13 +238,13 @@ class TowerState:
 
 
 def _parameter_names(model: nn.Module, optimizer: Optimizer) -> list[str]:
-    """The names of an optimizer's parameters, in the order in which its state_dict numbers them."""
+    """Return the names of an optimizer's parameters, in the order of their numbers in its state_dict."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     return [names[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def _part(value: Tensor, towers: int, tower: int) -> Tensor:
-    """One tower's share of the first axis: output channels, features."""
+    """Return one tower's share of the first axis, which is output channels or features."""
     return value if value.dim() == 0 else value.chunk(towers)[tower]
 
 

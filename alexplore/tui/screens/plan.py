@@ -1,99 +1,277 @@
-"""Train, before it starts: the form of the planned run."""
+"""Train, before it starts: the form of the planned run, and what is known of it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.message import Message
+from textual.timer import Timer
 
 from alexplore.core.errors import AlexploreError
-from alexplore.core.formatting import bytes_text
 from alexplore.runs import service
 from alexplore.runs.directory import RunDirectory
+from alexplore.tui.checks import Answer, Check, Checker, Question
 from alexplore.tui.form import Form
 from alexplore.tui.messages import ModeRequested, WatchRequested
 from alexplore.tui.screens.frame import FrameScreen
 from alexplore.tui.state import AppState, Mode
-from alexplore.tui.widgets.settings_editor import SettingsEditor
+from alexplore.tui.widgets.check_list import CheckList
+from alexplore.tui.widgets.cursor_list import CursorList
+from alexplore.tui.widgets.setting_list import SettingList, SettingPane
+from alexplore.tui.widgets.start_button import StartButton
 
-WIDE = 100  # columns from which the form has three columns of fields
-ERROR_SECONDS = 20.0  # how long a long error is shown
+CHECK_SECONDS = 0.15  # without a keystroke before what was typed is checked
+
+
+@dataclass
+class Checked(Message):
+    """What was found of a planned run."""
+
+    question: Question
+    answer: Answer
+
+
+@dataclass
+class Created(Message):
+    """The run directory was made; its worker starts."""
+
+    run: RunDirectory
+
+
+@dataclass
+class Refused(Message):
+    """The run can't be started."""
+
+    error: AlexploreError
 
 
 class PlanScreen(FrameScreen):
-    """Shows the form of the planned run."""
+    """Shows the form of the planned run, and beside it what is known before it starts."""
 
     CSS_PATH = "plan.tcss"
     MODE: ClassVar[Mode | None] = "train"
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "start", "Start", tooltip="Start the training that the form describes"),
+        Binding("f5,ctrl+s", "start", "start", tooltip="Start the training that the form describes"),
+        Binding("f", "fix", "fix", tooltip="Make the change that removes a problem"),
+        Binding("escape", "back", "back", show=False, tooltip="Go back to the form, and from there to the network"),
     ]
 
     def __init__(self, state: AppState) -> None:
         super().__init__()
         self.state = state
-        self._form: Form | None = None  # the form that the editor shows
+        self._form: Form | None = None  # the form that the list shows
+        self._checker = Checker()
+        self._timer: Timer | None = None
+        self._question: Question | None = None  # what is being checked
+        self._starting = self._start_when_checked = False
 
     def compose_body(self) -> ComposeResult:
-        """Yield the form."""
-        yield SettingsEditor(id="recipe", classes="frame")
+        """Put the form beside or above what is known, and the button below them."""
+        with Container(id="plan"):
+            yield SettingPane(id="recipe", classes="frame")
+            yield CheckList(id="checks", classes="frame")
+        yield StartButton()
+
+    def on_mount(self) -> None:
+        """Name the frames."""
+        self.query_one(CheckList).border_title = "Before it starts"
+        self.query_one("#recipe").border_subtitle = "↑↓ move · ←→ value · type or ⏎ to edit · / find"
 
     def on_screen_resume(self) -> None:
         """Show the form, also when a dialog on top closes; what was typed stays until another preset is opened."""
-        planned = self.state.planned
+        planned, pane = self.state.planned, self.query_one(SettingPane)
         planned.refresh()
-        editor = self.query_one("#recipe", SettingsEditor)
-        editor.border_title = Text(planned.title)
         if self._form is not planned.form:
             self._form = planned.form
-            editor.edit(planned.form)
-        editor.set_columns(self._form_columns)
-        self._show_check()
-        editor.focus()
+            pane.edit(planned.form)
+            self.query_one(CheckList).show((), ())
+            self.query_one(StartButton).show("")
+        else:
+            pane.refresh_form()
+        if self.focused is None:
+            pane.focus()
+        pane.border_title = Text(planned.title)
+        self._check()
 
-    def on_resize(self) -> None:
-        """Use the width for the form."""
-        self.query_one("#recipe", SettingsEditor).set_columns(self._form_columns)
+    # Checks
+
+    @on(SettingList.Changed)
+    def _changed(self, event: SettingList.Changed) -> None:
+        """Follow what was typed, and check it when there is a pause."""
+        planned = self.state.planned
+        if not event.name:
+            planned.reset()
+        planned.follow()
+        if event.name in ("dataset", "optimizer", "schedule", "random_crop", "") and not event.source.editing:
+            self.query_one(SettingPane).refresh_form()
+        self._check_soon()
+
+    def _check_soon(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self.set_timer(CHECK_SECONDS, self._check)
+
+    def _check(self) -> None:
+        """Check what is typed; what can't be read is shown at once, the rest is looked up in a thread."""
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None
+        self._question = self.state.planned.question()
+        if self._question is None:
+            self._start_when_checked = False
+            self._show_answer()
+        else:
+            self._look_up(self._question)
+
+    @work(thread=True, exclusive=True, group="check")
+    def _look_up(self, question: Question) -> None:
+        self.post_message(Checked(question, self._checker.check(question)))
+
+    @on(Checked)
+    def _checked(self, event: Checked) -> None:
+        if event.question is not self._question:
+            return  # something else was typed since
+        self._question = None
+        self.state.planned.take(event.answer)
+        self._show_answer()
+        if self._start_when_checked:
+            self._start_when_checked = False
+            self.action_start()
+
+    def _show_answer(self) -> None:
+        planned = self.state.planned
+        changes = [f"{title} {before} → {after}" for title, before, after in planned.changes]
+        self.query_one(CheckList).show(planned.answer.checks, (*planned.network_fixes, *changes))
+        blocked = planned.blocked
+        self.query_one(StartButton).show(blocked.text if blocked else "")
+        pane = self.query_one(SettingPane)
+        if not pane.list.finding:
+            pane.refresh_form()
+        pane.show_help()
+        self.refresh_bindings()
+
+    # Problems
 
     @property
-    def _form_columns(self) -> int:
-        return 2 if self.size.width < WIDE else 3
+    def _problem(self) -> Check | None:
+        """The problem under the cursor of the checks if they have the keys, else the first one that can be fixed."""
+        if self._question is not None:
+            return None  # a fix is of the network and the settings as they were
+        checks = self.query_one(CheckList)
+        if checks.has_focus and checks.check is not None and checks.check.fix is not None:
+            return checks.check
+        return next((check for check in self.state.planned.answer.wrong if check.fix is not None), None)
 
-    def _show_check(self) -> None:
-        """Show what is wrong with the form, and the memory that the training takes."""
-        editor, takes = self.query_one("#recipe", SettingsEditor), self.state.planned.training_bytes
-        editor.show_message()
-        memory = "" if takes is None else f"takes {bytes_text(takes)} · "
-        editor.border_subtitle = f"{memory}enter starts · escape goes back"
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer a fix only where there is one; its key is kept for it, so that it never begins to edit."""
+        if action == "fix" and not (self.is_mounted and self._problem is not None):
+            return None
+        return True
 
-    @on(SettingsEditor.Changed)
-    def _typed(self) -> None:
-        self.state.planned.check()
-        self._show_check()
+    def action_fix(self) -> None:
+        """Make the change that removes a problem."""
+        problem = self._problem
+        if problem is not None and problem.fix is not None:
+            self.state.planned.fix(problem.fix)
+            self.query_one(SettingPane).refresh_form()
+            self.notify(f"{problem.fix.text}: for this run; ctrl+r takes every change back")
+            self._check()
 
-    @on(SettingsEditor.Committed)
-    def action_start(self) -> None:
-        """Start the planned run; if it can't be started, show why at the setting that is at fault."""
-        run = self.state.planned.create(self.state.runs_folder)
-        if run is None:
-            if setting := self.state.planned.form.error_field:
-                self.query_one("#recipe", SettingsEditor).select(setting)
-            self._show_check()
+    @on(CursorList.Chosen, "#checks")
+    def _problem_chosen(self) -> None:
+        check = self.query_one(CheckList).check
+        if check is not None:
+            self._go_to(check)
+
+    def _go_to(self, check: Check) -> None:
+        """Go to the setting that a check is about, or choose its folder."""
+        pane = self.query_one(SettingPane)
+        if not any(field.name == check.setting for field in self.state.planned.form.fields):
             return
-        self.post_message(WatchRequested(run))
-        self._start(run)
+        pane.focus()
+        pane.select(check.setting)
+        if check.setting == "folder" and self.focused is pane.list:
+            self._browse()
 
-    @on(SettingsEditor.Cancelled)
-    def _cancel(self) -> None:
-        self.post_message(ModeRequested(self.state.close_form()))
+    @on(SettingList.Opened)
+    @work
+    async def _browse(self) -> None:
+        """Choose the folder of the images."""
+        from alexplore.tui.screens.browse import Browse
 
-    @work(thread=True)
-    def _start(self, run: RunDirectory) -> None:
+        planned = self.state.planned
+        field = planned.form.field("folder")
+        folder = await self.app.push_screen_wait(Browse("Folder of the images", field.text))
+        if folder is not None:
+            planned.form.put(field, str(folder))
+            self.query_one(SettingPane).refresh_form()
+            self._check()
+
+    # Starting and leaving
+
+    @on(StartButton.Pressed)
+    def action_start(self) -> None:
+        """Start the planned run; if it can't be started, say why and go to the setting at fault."""
+        pane, planned = self.query_one(SettingPane), self.state.planned
+        if self._starting or not pane.list.end_edit():
+            return
+        if self._timer is not None:
+            self._check()
+        if self._question is not None:
+            self._start_when_checked = True
+        elif planned.blocked is not None:
+            self._say_why(planned.blocked)
+        else:
+            question = planned.question()
+            if question is not None:
+                self._starting = True
+                self._start(question)
+
+    def _say_why(self, check: Check) -> None:
+        self.notify(check.text, title="Not started", severity="error")
+        pane = self.query_one(SettingPane)
+        if any(field.name == check.setting for field in self.state.planned.form.fields):
+            pane.focus()
+            pane.select(check.setting)
+
+    @work(thread=True, group="start")
+    def _start(self, question: Question) -> None:
+        try:
+            run = self.state.planned.create(question)
+        except AlexploreError as error:
+            self.post_message(Refused(error))
+            return
+        self.post_message(Created(run))
         try:
             service.start(run)
         except AlexploreError as error:
-            self.notify(str(error), title="Not started", severity="error", markup=False, timeout=ERROR_SECONDS)
+            self.notify(str(error), title="Not started", severity="error")
+
+    @on(Created)
+    def _created(self, event: Created) -> None:
+        self._starting = False
+        self.state.planned.mark_created()
+        self.post_message(WatchRequested(event.run))
+
+    @on(Refused)
+    def _refused(self, event: Refused) -> None:
+        self._starting = False
+        self.state.planned.refuse(event.error)
+        self._show_answer()
+        if self.state.planned.blocked is not None:
+            self._say_why(self.state.planned.blocked)
+
+    @on(SettingList.Cancelled)
+    def _leave(self) -> None:
+        self.post_message(ModeRequested(self.state.close_form()))
+
+    def action_back(self) -> None:
+        """Go from the checks back to the form."""
+        self.query_one(SettingPane).focus()

@@ -23,7 +23,14 @@ from alexplore.runs.protocol import METRICS
 from alexplore.runs.status import read_status
 from alexplore.runs.watch import Snapshot
 from alexplore.tui.log_entry import LogEntry
-from alexplore.tui.messages import ModeRequested, OpenRequested, RunPolled, RunUnreadable
+from alexplore.tui.messages import (
+    EvaluateRequested,
+    ModeRequested,
+    OpenRequested,
+    PredictRequested,
+    RunPolled,
+    RunUnreadable,
+)
 from alexplore.tui.plot import Line, Plot
 from alexplore.tui.run_facts import (
     checkpoint_facts,
@@ -58,6 +65,8 @@ class WatchScreen(FrameScreen):
         Binding("x", "stop", "stop", tooltip="Stop the run after a checkpoint; it can be resumed"),
         Binding("c", "checkpoint", "checkpoint", tooltip="Save a checkpoint now"),
         Binding("r", "resume", "resume", tooltip="Continue a run that was stopped, failed or crashed"),
+        Binding("e", "evaluate", "evaluate", tooltip="Measure the accuracy on the validation images"),
+        Binding("i", "predict", "predict…", tooltip="Classify images of your own"),
         Binding("n", "new", "new run", tooltip="Set up a training of the network in Explore"),
         Binding("f", "fork", "fork", tooltip="Open the run's network and recipe in Explore, to change and train anew"),
         Binding("o", "console", "output", show=False, tooltip="Show the worker's output below the log, or hide it"),
@@ -227,6 +236,16 @@ class WatchScreen(FrameScreen):
             config = self._run.snapshot.config
             title = f"from {self._run.run.name}"
             self.post_message(OpenRequested(Preset(config.preset, config.network, config.recipe, title=title)))
+
+    def action_evaluate(self) -> None:
+        """Ask the app for an evaluation."""
+        if self._run is not None:
+            self.post_message(EvaluateRequested(self._run.run))
+
+    def action_predict(self) -> None:
+        """Ask the app for the screen that classifies images."""
+        if self._run is not None:
+            self.post_message(PredictRequested(self._run.run))
 
     def action_console(self) -> None:
         """Show the worker's output below the log."""

@@ -1,0 +1,116 @@
+"""What a training will take, before it begins: memory, and time by the speed of earlier runs. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from alexplore.core.cpu_count import processors
+from alexplore.core.formatting import bytes_text
+from alexplore.network.analysis import analyse
+from alexplore.runs.config import RunConfig
+from alexplore.runs.preflight import Fix, Problem
+from alexplore.runs.summary import Summary
+
+PROCESS_BYTES = 300 * 2**20
+"""Memory of a rank without a network: Python, PyTorch, and its share of the images."""
+
+PASSES = 3
+"""A step computes a layer three times: its output, the gradient of its input, and that of its weights."""
+
+CORE_MACS = 5e9
+"""Multiplications and additions a second of a CPU core in training: a rough guess for want of a measurement."""
+
+NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
+SPEED = "images_per_second"
+
+
+def may_use_gpu(config: RunConfig) -> bool:
+    """Return whether a run may train on a GPU of this machine; only PyTorch knows for certain."""
+    return config.hardware.device != "cpu" and NVIDIA_DRIVER.exists()
+
+
+@dataclass(frozen=True)
+class CpuMemory:
+    """Bytes that training on the CPU takes: of `each` rank, and the activations of the whole batch."""
+
+    each: int
+    activations: int
+    ranks: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.ranks * self.each + self.activations
+
+
+def cpu_memory(config: RunConfig, ranks: int) -> CpuMemory:
+    """Return what training on the CPU with a number of ranks takes."""
+    recipe = config.recipe
+    memory = analyse(config.network).memory(recipe.batch_size, recipe.optimizer_state, recipe.activation_bits)
+    each = PROCESS_BYTES + memory.total - memory.activations
+    if config.hardware.parallel == "towers":
+        share = (memory.total - memory.activations) // ranks
+        each = PROCESS_BYTES + share + memory.weights + memory.optimizer  # collected to save a checkpoint
+    return CpuMemory(each, memory.activations, ranks)
+
+
+def memory_problems(config: RunConfig, ranks: int, free: int) -> Iterator[Problem]:
+    """Yield why training on the CPU does not fit into `free` bytes; Linux may then kill it or other programs."""
+    memory, batch = cpu_memory(config, ranks), config.recipe.batch_size
+    if memory.total <= free:
+        return
+    change: Fix | None
+    taken = f"training would take {bytes_text(memory.total)} of memory for "
+    fitting_ranks = (free - memory.activations) // memory.each
+    if 0 < fitting_ranks < ranks:
+        fix = f"--gpus {fitting_ranks} or less"
+        change = Fix(f"use --gpus {fitting_ranks}", {"gpus": fitting_ranks})
+        setting = "gpus"
+    else:
+        fix, setting = "a smaller --batch-size", "batch_size"
+        fitting_batch = int((free - ranks * memory.each) * batch // max(1, memory.activations))
+        change = Fix(f"set batch_size to {fitting_batch}", {"batch_size": fitting_batch}) if fitting_batch > 0 else None
+    processes = f"{ranks} processes" if ranks > 1 else f"a batch of {batch} images"
+    yield Problem(setting, f"{taken}{processes}, and {bytes_text(free)} are free: use {fix}", change)
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Images a second in training, and where the number is from; `guessed` if nothing was measured."""
+
+    images_per_second: float
+    source: str
+    guessed: bool = False
+
+
+def expected_speed(config: RunConfig, earlier: Sequence[Summary]) -> Speed | None:
+    """Return how fast a run will be: as an earlier one was, the newest first, or by its multiplications.
+
+    Best is one of the same network on the same hardware; else one of another network there, whose multiplications and
+    additions a second are taken over; else a guess for the CPU. None for a GPU that nothing was measured on.
+    """
+    measured = [
+        (summary, summary.config, summary.latest[SPEED])
+        for summary in earlier
+        if summary.config is not None
+        and summary.config.hardware == config.hardware
+        and summary.latest.get(SPEED, 0) > 0
+    ]
+    for summary, other, speed in measured:
+        if other.network == config.network:
+            return Speed(speed, f"as fast as {summary.run.name}")
+    macs = analyse(config.network).totals.macs
+    for summary, other, speed in measured:
+        other_macs = analyse(other.network).totals.macs
+        if macs and other_macs:
+            return Speed(speed * other_macs / macs, f"by the speed of {summary.run.name}")
+    if not macs or may_use_gpu(config) or config.hardware.device == "cuda":
+        return None
+    return Speed(CORE_MACS * processors() / (PASSES * macs), "a guess", guessed=True)
+
+
+def epoch_seconds(speed: Speed, train: int, val: int) -> float:
+    """Return how long an epoch with so many images takes, evaluation included."""
+    return (train + val / PASSES) / speed.images_per_second

@@ -1,0 +1,113 @@
+"""The classes that a trained network gives to images, from a process of its own, which imports torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from alexplore.core.picture import Picture
+from alexplore.runs.launch import command_line
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The most likely `classes` of an image with their probabilities, the most likely first.
+
+    `dark_on_light` says that the image is, where those that the network learnt from are light on dark. `picture` is the
+    image as the network is shown it, before its pixels are normalised; None unless it was asked for.
+    """
+
+    image: str
+    classes: tuple[tuple[str, float], ...]
+    dark_on_light: bool = False
+    inverted: bool = False
+    picture: Picture | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the prediction as a line of JSON holds it."""
+        return {
+            "image": self.image,
+            "classes": [list(one) for one in self.classes],
+            "dark_on_light": self.dark_on_light,
+            "inverted": self.inverted,
+            "picture": self.picture.to_dict() if self.picture else None,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Prediction:
+        """Return the prediction in a line of JSON."""
+        return cls(
+            image=values["image"],
+            classes=tuple((name, probability) for name, probability in values["classes"]),
+            dark_on_light=values["dark_on_light"],
+            inverted=values["inverted"],
+            picture=Picture.from_dict(values["picture"]) if values["picture"] else None,
+        )
+
+
+class Predictions:
+    """The predictions for some images, in a `with` statement: they are iterated over as they come.
+
+    The process is ended when the block is left. Afterwards `returncode` is its exit code, and `errors` what it wrote to
+    stderr if that was to be kept.
+    """
+
+    def __init__(
+        self,
+        source: Path,
+        images: Sequence[str],
+        *,
+        weights: Path | None = None,
+        invert: bool = False,
+        pictures: bool = False,
+        keep_errors: bool = False,
+    ) -> None:
+        """Prepare to ask the network of a run's folder, or of a preset file with `weights`.
+
+        Raises:
+            RunError: PyTorch is not installed.
+        """
+        options = [
+            *(["--weights", str(weights)] if weights else []),
+            *(["--invert"] if invert else []),
+            *(["--show"] if pictures else []),
+        ]
+        self._command = command_line("predict", [*options, "--", str(source), *images])
+        self._keep_errors = keep_errors
+        self.returncode = 0
+        self.errors = ""
+        self._ended = False
+
+    def __enter__(self) -> Self:
+        """Start the process."""
+        self._process = subprocess.Popen(
+            self._command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE if self._keep_errors else None,
+            encoding="utf-8",
+            errors="replace",
+        )
+        return self
+
+    def __iter__(self) -> Iterator[Prediction]:
+        """Yield the prediction for each image that could be read."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            yield Prediction.from_dict(json.loads(line))
+        self._ended = True
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End the process if it still runs."""
+        if not self._ended:
+            self._process.kill()
+        if self._process.stderr is not None:
+            self.errors = self._process.stderr.read().strip()
+        self.returncode = self._process.wait()

@@ -1,0 +1,199 @@
+"""What is known of a planned run before it starts: whether it can be trained, where its data is, memory and time.
+
+`check` reads the disk and the earlier runs, so screens call it in a thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import psutil
+
+from alexplore.core.errors import AlexploreError
+from alexplore.core.formatting import age_text, bytes_text
+from alexplore.network.shapes import shape_text
+from alexplore.presets.datasets import DATASETS
+from alexplore.runs import service
+from alexplore.runs.config import RunConfig
+from alexplore.runs.datasets import (
+    cache_folder,
+    dataset_need,
+    dataset_shape,
+    image_counts,
+)
+from alexplore.runs.directory import RunError, list_runs, new_run
+from alexplore.runs.estimate import (
+    PROCESS_BYTES,
+    cpu_memory,
+    epoch_seconds,
+    expected_speed,
+    may_use_gpu,
+    memory_problems,
+)
+from alexplore.runs.preflight import Fix, Problem, count_outputs
+from alexplore.runs.summary import RunList
+from alexplore.tui.folders import classes_text, holds
+
+State = Literal["ok", "wrong", "note"]
+GLYPHS: Mapping[State, str] = {"ok": "✓", "wrong": "✗", "note": "·"}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of what is known: its state, what it is about, and in words what was found.
+
+    One that is wrong keeps the run from starting; `setting` is then at fault, and `fix` removes the fault.
+    """
+
+    state: State
+    title: str
+    text: str
+    setting: str = ""
+    fix: Fix | None = None
+
+
+@dataclass(frozen=True)
+class Question:
+    """A run that is to be checked, and where it would be kept. Without a name it will have one that is free."""
+
+    config: RunConfig
+    runs_folder: Path
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the checks found; `notes` is what to show beside settings, by their names."""
+
+    checks: tuple[Check, ...]
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def wrong(self) -> tuple[Check, ...]:
+        """What keeps the run from starting."""
+        return tuple(check for check in self.checks if check.state == "wrong")
+
+
+TITLES: Mapping[str, str] = {"folder": "data", "batch_size": "batch", "gpus": "ranks", "parallel": "ranks"}
+"""What a problem is about, by the setting at fault, where that has another name."""
+
+
+class Checker:
+    """Checks planned runs one after the other; what it has read of earlier runs is not read again."""
+
+    def __init__(self) -> None:
+        self._runs = RunList()
+
+    def check(self, question: Question) -> Answer:
+        """Return what is known of a planned run."""
+        config = service.plan(question.config).config
+        problems = service.plan(config).problems
+        at_fault = {problem.setting for problem in problems}
+        checks = [_wrong(problem) for problem in problems]
+        if not at_fault & {"network", "folder"}:
+            checks.append(_fit(config))
+        if "folder" not in at_fault:
+            checks += _data(config)
+        if "network" not in at_fault:
+            checks.append(_memory(config))
+            checks.append(self._time(question))
+        checks += _name(question)
+        checks.sort(key=lambda check: check.state != "wrong")
+        return Answer(tuple(checks), _notes(config))
+
+    def _time(self, question: Question) -> Check:
+        config = question.config
+        try:
+            earlier = self._runs.summarise(list_runs(question.runs_folder))
+        except RunError:
+            earlier = []
+        speed, counts = expected_speed(config, earlier), image_counts(config, count_outputs(config.network) or 1)
+        if speed is None:
+            return Check("note", "time", "not known before a run on this GPU")
+        if counts is None:
+            text = f"about {speed.images_per_second:,.0f} images/s, {speed.source}; images are counted as it starts"
+            return Check("note", "time", text)
+        epoch = epoch_seconds(speed, *counts)
+        total = epoch * config.recipe.epochs
+        text = f"about {age_text(epoch)} an epoch, {age_text(total)} in all ({speed.source})"
+        return Check("note", "time", text)
+
+
+def _wrong(problem: Problem) -> Check:
+    title = TITLES.get(problem.setting, problem.setting.replace("_", " "))
+    return Check("wrong", title, problem.message, problem.setting, problem.fix)
+
+
+def _fit(config: RunConfig) -> Check:
+    shape = dataset_shape(config)
+    classes = shape.classes or count_outputs(config.network)
+    return Check("ok", "network", f"reads {shape_text(config.network.input)}, tells {classes} classes apart: both fit")
+
+
+def _data(config: RunConfig) -> Iterator[Check]:
+    """Yield where the images are, or what has to be downloaded first."""
+    entry, folder = DATASETS[config.recipe.dataset], config.data.folder
+    need = dataset_need(entry.name)
+    if entry.needs_folder:
+        yield Check("ok", "data", f"{folder}: {classes_text(Path(folder or '.'))}")
+    elif need == "drawn":
+        yield Check("ok", "data", "drawn by the program: no real images")
+    elif folder is not None:
+        yield Check("note", "data", f"looked for in {folder} first")
+    elif need == "here":
+        places = (cache_folder(entry.name), *map(Path, entry.installed_in))
+        where = next((place for place in places if place.is_dir()), places[0])
+        yield Check("ok", "data", f"here, in {_short(where)}")
+    elif config.data.download:
+        size = bytes_text(entry.download_bytes)
+        yield Check("note", "data", f"not here: {size} are downloaded first, into {_short(cache_folder(entry.name))}")
+    else:
+        text = f"{entry.name} is not here, and download is false: set it to true, or name a folder that has it"
+        yield Check("wrong", "data", text, "download", Fix("set download to true", {"download": True}))
+
+
+def _memory(config: RunConfig) -> Check:
+    if may_use_gpu(config):
+        taken = cpu_memory(config, 1).total - PROCESS_BYTES
+        return Check("note", "memory", f"{bytes_text(taken)} of the GPU's; the worker looks how much is free")
+    ranks, free = config.hardware.gpus or 1, psutil.virtual_memory().available
+    for problem in memory_problems(config, ranks, free):
+        return Check("wrong", "memory", problem.message, problem.setting, problem.fix)
+    return Check("ok", "memory", f"{bytes_text(cpu_memory(config, ranks).total)} of {bytes_text(free)} that are free")
+
+
+def _name(question: Question) -> Iterator[Check]:
+    if question.name is not None:
+        try:
+            new_run(question.runs_folder, question.name)
+        except RunError as error:
+            yield Check("wrong", "name", str(error), "name")
+
+
+def _notes(config: RunConfig) -> dict[str, str]:
+    entry = DATASETS[config.recipe.dataset]
+    notes = {}
+    if entry.images is not None:
+        need = dataset_need(entry.name)
+        notes["dataset"] = f"{entry.images.train:,} + {entry.images.val:,} images, {need}"
+    if config.data.folder is not None:
+        notes["folder"] = holds(Path(config.data.folder))
+    return notes
+
+
+def why_not_started(error: AlexploreError) -> Check:
+    """Return what kept a run from being started as a check."""
+    if isinstance(error, service.PlanError):
+        return _wrong(error.problem)
+    return Check("wrong", "start", str(error), "name" if "--name" in str(error) else "")
+
+
+def _short(path: Path) -> str:
+    """Return a path with ~ for the user's folder."""
+    try:
+        return f"~/{path.relative_to(Path.home())}"
+    except (ValueError, RuntimeError):
+        return str(path)

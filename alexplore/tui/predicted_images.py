@@ -1,0 +1,42 @@
+"""The images that were classified with a run's network: what was asked for, what came back, and what is selected."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from alexplore.runs.directory import RunDirectory
+from alexplore.runs.predictions import Prediction
+
+
+class PredictedImages:
+    """Predictions for images of one's own; `invert` turns all of them into their negatives."""
+
+    def __init__(self, run: RunDirectory) -> None:
+        self.run = run
+        self.invert = False
+        self.asked: list[str] = []  # files and folders
+        self.predictions: list[Prediction] = []
+        self.problem = ""  # what the process complained about last
+
+    def ask(self, path: Path) -> None:
+        """Ask for another file or folder."""
+        if str(path) not in self.asked:
+            self.asked.append(str(path))
+
+    def start(self) -> Sequence[str]:
+        """Forget what came back, and return what to ask for."""
+        self.predictions, self.problem = [], ""
+        return list(self.asked)
+
+    def add(self, prediction: Prediction) -> None:
+        """Take a prediction."""
+        self.predictions.append(prediction)
+
+    @property
+    def advice(self) -> str:
+        """What to try where images are dark on light and those of the data set are not, "" for nothing."""
+        if self.invert or not (dark := sum(one.dark_on_light for one in self.predictions)):
+            return ""
+        images = "this image is" if len(self.predictions) == 1 else f"{dark} of {len(self.predictions)} images are"
+        return f"{images} dark on light, and those of the data set are light on dark: v inverts"

@@ -1,0 +1,212 @@
+"""A browser for folders and files: a path to type, with completion, above a list of what is there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Container
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.text import Text
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.message import Message
+from textual.screen import ModalScreen
+from textual.strip import Strip
+from textual.widgets import Input, Label
+
+from alexplore.tui.folders import Entry, absolute, completed, entries, holds
+from alexplore.tui.widgets.cursor_list import CursorList
+
+UP, HERE = "../", "take this folder"
+
+
+@dataclass
+class Looked(Message):
+    """What there is in a folder."""
+
+    folder: Path
+    found: list[Entry]
+    holds: str
+
+
+class EntryList(CursorList):
+    """The folder itself if it can be chosen, the one above it, and what is in it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "choose", "choose", tooltip="Take the folder or file, or go into a folder"),
+        Binding("right,l", "choose", "into", show=False, tooltip="Go into the folder"),
+        Binding("left,h,backspace", "screen.up", "above", tooltip="Go to the folder above"),
+    ]
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"table--cursor", "entry-list--note"}
+
+    def __init__(self, *, takes_folder: bool) -> None:
+        super().__init__()
+        self.takes_folder = takes_folder
+        self._entries: list[Entry] = []
+        self._holds = ""
+
+    def show(self, found: list[Entry], held: str) -> None:
+        """Show the entries of a folder, and what it holds."""
+        self._entries, self._holds = found, held
+        self.set_reactive(CursorList.cursor, 0)
+        self.scroll_to(y=0, animate=False)
+        self.show_lines()
+
+    @property
+    def _before(self) -> list[str]:
+        return [HERE, UP] if self.takes_folder else [UP]
+
+    def chosen(self, index: int) -> Entry | str:
+        """Return what a line stands for: an entry, `HERE` or `UP`."""
+        before = self._before
+        return before[index] if index < len(before) else self._entries[index - len(before)]
+
+    @property
+    def line_count(self) -> int:
+        """Return the number of lines."""
+        return len(self._before) + len(self._entries)
+
+    def line_strip(self, index: int, selected: bool, width: int) -> Strip:
+        """Return the name of an entry, and what is known of it."""
+        line = self.chosen(index)
+        style = self.style("table--cursor") if selected else self.style()
+        text, note = (line.text, line.note) if isinstance(line, Entry) else (line, self._holds if line == HERE else "")
+        segments = [Segment(f" {'▸ ' if text == HERE else '  '}{text}", style)]
+        segments.append(Segment(f"  {note}", style if selected else self.style("entry-list--note")))
+        return Strip(segments).adjust_cell_length(width, style)
+
+
+class PathInput(Input):
+    """The path; Tab completes it, Down goes to the list."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("tab", "complete", "complete", priority=True, tooltip="Complete the path"),
+        Binding("down", "screen.list", "list", tooltip="Go to the list"),
+    ]
+
+    suffixes: Container[str] | None = None
+
+    def action_complete(self) -> None:
+        """Complete the path as far as that is certain."""
+        self.value = completed(self.value, self.suffixes)
+        self.cursor_position = len(self.value)
+
+
+class Browse(ModalScreen[Path | None]):
+    """Asks for a folder, or with `suffixes` for a file with one of them; the answer is its path, None for none."""
+
+    CSS_PATH = "dialogs.tcss"
+    DEFAULT_CSS = """
+    Browse {
+        .browse { width: 90%; max-width: 100; height: 80%; }
+        PathInput { height: 1; border: none; padding: 0 1; }
+        EntryList { height: 1fr; overflow-x: hidden; scrollbar-size-vertical: 1; }
+        .entry-list--note { color: $faint; }
+        #browse-holds { width: 1fr; color: $faint; height: auto; max-height: 3; padding: 0 1; }
+        #browse-holds.error { color: $bad; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "cancel", show=False)]
+
+    def __init__(self, title: str, start: str = "", suffixes: Container[str] | None = None) -> None:
+        super().__init__()
+        self._title = title
+        self._suffixes = suffixes
+        path = absolute(start)
+        self._folder = path if path.is_dir() else next(above for above in path.parents if above.is_dir())
+
+    def compose(self) -> ComposeResult:
+        """Yield the path, the list, and what the folder holds, in a frame."""
+        with Vertical(classes="dialog browse") as frame:
+            frame.border_title = Text(self._title)
+            frame.border_subtitle = "enter takes or opens · ← above · tab completes · escape cancels"
+            yield PathInput(compact=True, select_on_focus=False)
+            yield EntryList(takes_folder=self._suffixes is None)
+            yield Label(id="browse-holds", markup=False)
+
+    def on_mount(self) -> None:
+        """Show the folder to start from."""
+        self.query_one(PathInput).suffixes = self._suffixes
+        self._go(self._folder)
+        self.query_one(EntryList).focus()
+
+    def _go(self, folder: Path) -> None:
+        """Show another folder, and put its path where paths are typed."""
+        typed = self.query_one(PathInput)
+        with typed.prevent(Input.Changed):
+            typed.value = str(folder).rstrip("/") + "/"
+        typed.cursor_position = len(typed.value)
+        self._look(folder)
+
+    @work(thread=True, exclusive=True, group="look")
+    def _look(self, folder: Path) -> None:
+        """Read a folder, which may be on a slow disk."""
+        try:
+            found, held = entries(folder, self._suffixes), holds(folder)
+        except OSError as error:
+            found, held = [], f"{folder} can't be read: {error.strerror}"
+        self.post_message(Looked(folder, found, held))
+
+    @on(Looked)
+    def _show(self, event: Looked) -> None:
+        self._folder = event.folder
+        self.query_one(EntryList).show(event.found, event.holds)
+        self._say(event.holds)
+
+    def _say(self, text: str, *, wrong: bool = False) -> None:
+        label = self.query_one("#browse-holds", Label)
+        label.update(Text(text))
+        label.set_class(wrong, "error")
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        """Follow the path while it is typed."""
+        folder = absolute(event.value)
+        if folder.is_dir() and folder != self._folder:
+            self._look(folder)
+
+    @on(Input.Submitted)
+    def _submitted(self, event: Input.Submitted) -> None:
+        """Take the path that was typed."""
+        path = absolute(event.value)
+        if self._suffixes is None:
+            if path.is_dir():
+                self.dismiss(path)
+            else:
+                self._say(f"✗ {path} is not a folder", wrong=True)
+        elif path.is_dir():
+            self._go(path)
+        elif path.is_file():
+            self.dismiss(path)
+        else:
+            self._say(f"✗ there is no file {path}", wrong=True)
+
+    @on(CursorList.Chosen)
+    def _chosen(self, event: CursorList.Chosen) -> None:
+        chosen = self.query_one(EntryList).chosen(event.index)
+        if chosen == HERE:
+            self.dismiss(self._folder)
+        elif chosen == UP:
+            self.action_up()
+        elif isinstance(chosen, Entry):
+            if chosen.is_folder:
+                self._go(chosen.path)
+            else:
+                self.dismiss(chosen.path)
+
+    def action_up(self) -> None:
+        """Go to the folder above."""
+        self._go(Path(os.path.dirname(self._folder)))  # noqa: PTH120 (as it was typed, through links)
+
+    def action_list(self) -> None:
+        """Go to the list."""
+        self.query_one(EntryList).focus()
+
+    def key_slash(self) -> None:
+        """Type a path."""
+        self.query_one(PathInput).focus()

@@ -1,0 +1,618 @@
+"""Shows a form as a list of settings: moving from one to the next, editing the value of one, or finding one.
+
+`SettingPane` is the list with the lines below it that explain the setting under the cursor, or say what is wrong.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.message import Message
+from textual.strip import Strip
+
+from alexplore.tui.form import Field, Form, Heading, Line
+from alexplore.tui.widgets.cursor_list import CursorList
+from alexplore.tui.widgets.line_widget import LineWidget
+
+LABEL_LEFT = 2  # cells before a label
+ARROWS = 2  # cells on each side of a value, for the arrows that step it
+VALUE_CELLS = (10, 26)  # the narrowest and widest column of values
+NOTE_CELLS = 12  # a note with less room is not shown
+TYPED_CELLS = 4  # room for more characters while a value is edited
+
+
+class SettingList(CursorList):
+    """A list of settings in groups.
+
+    Moving: up and down go to another setting, left and right step its value or fold a group, Enter begins to edit the
+    value, and so does a character that no key is bound to. Editing: Enter and down end it if the value is allowed,
+    Escape takes it back. In a list made with `at_once=True` every character begins to edit, and Enter ends the whole
+    form.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "enter", "edit", tooltip="Edit the value; Enter ends it, Escape takes it back"),
+        Binding("left", "step(-1)", "value", show=False, tooltip="The choice or number before; fold a group"),
+        Binding("right", "step(1)", "value", show=False, tooltip="The next choice or number; unfold a group"),
+        Binding("r,backspace", "reset", "reset", tooltip="Give the setting the value that the form began with"),
+        Binding("ctrl+r", "reset_all", "reset all", tooltip="Give every setting the value that the form began with"),
+        Binding("slash", "find", "find", tooltip="Find a setting by its name or by what it does"),
+        Binding("escape", "cancel", "leave", show=False, tooltip="Leave the form"),
+    ]
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "setting-list--label",
+        "setting-list--value",
+        "setting-list--changed",
+        "setting-list--note",
+        "setting-list--error",
+        "setting-list--heading",
+        "setting-list--typed",
+        "setting-list--caret",
+        "table--cursor",
+    }
+    DEFAULT_CSS = """
+    SettingList {
+        width: 1fr;
+        height: 1fr;
+        overflow-x: hidden;
+        scrollbar-size-vertical: 1;
+        .setting-list--label, .setting-list--value { color: $foreground; }
+        .setting-list--changed { color: $careful; text-style: bold; }
+        .setting-list--note { color: $faint; }
+        .setting-list--error { color: $bad; text-style: bold; }
+        .setting-list--heading { color: $foreground; text-style: bold; }
+        .setting-list--typed { background: $background; color: $foreground; text-style: underline; }
+        .setting-list--caret { background: $background; color: $foreground; text-style: reverse; }
+    }
+    """
+
+    @dataclass
+    class Event(Message):
+        """Something happened to a form; `name` is the field that it is about, "" for several."""
+
+        source: SettingList
+        name: str
+
+        @property
+        def control(self) -> SettingList:
+            """The list, for `@on(…, "#id")`."""
+            return self.source
+
+    class Changed(Event):
+        """A value is another one, at every keystroke."""
+
+    class Committed(Event):
+        """Enter ended the editing of a value; in a list made with `at_once=True`, of the form."""
+
+    class Cancelled(Event):
+        """Escape was pressed while moving."""
+
+    class Opened(Event):
+        """Enter was pressed on a field that `opens` a dialog."""
+
+    class Explained(Event):
+        """What there is to say about the field under the cursor is another text."""
+
+    def __init__(self, *, at_once: bool = False, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.form: Form | None = None
+        self._at_once = at_once
+        self._lines: list[Line] = []
+        self._label_width = self._value_width = 0
+
+    # What the list shows
+
+    def show(self, form: Form) -> None:
+        """Show a form, with the cursor on its current field."""
+        self.form = form
+        self.show_form()
+
+    def show_form(self) -> None:
+        """Show the form again, after something else than this list has changed it."""
+        if self.form is None:
+            return
+        form = self.form
+        self._lines = form.lines
+        fields = [field for field in form.fields if form.is_used(field)]
+        self._label_width = max((cell_len(field.title) for field in fields), default=0) + 2
+        narrowest, widest = VALUE_CELLS
+        longest = max((cell_len(field.text or field.placeholder) for field in fields), default=0)
+        self._value_width = max(narrowest, min(widest, longest))
+        at = next((index for index, line in enumerate(self._lines) if line is form.current), self.cursor)
+        self.show_lines()
+        if at < len(self._lines):
+            self.cursor = at
+        self._explain()
+
+    @property
+    def line_count(self) -> int:
+        """Return the number of lines."""
+        return len(self._lines)
+
+    @property
+    def line(self) -> Line | None:
+        """The line under the cursor."""
+        return self._lines[self.cursor] if self.cursor < len(self._lines) else None
+
+    @property
+    def field(self) -> Field | None:
+        """The field under the cursor, None on a heading."""
+        return self.line if isinstance(self.line, Field) else None
+
+    @property
+    def editing(self) -> bool:
+        """Whether a value is being edited."""
+        return self.form is not None and self.form.entry is not None
+
+    @property
+    def finding(self) -> bool:
+        """Whether a setting is being searched for."""
+        return self.form is not None and self.form.search is not None
+
+    def copied_text(self) -> str:
+        """Return what copying copies: the value under the cursor."""
+        return self.field.text if self.field else ""
+
+    # Drawing
+
+    def line_strip(self, index: int, selected: bool, width: int) -> Strip:
+        """Return a setting or the heading of a group."""
+        line = self._lines[index]
+        base = self.style() + self.style("table--cursor") if selected else self.style()
+        if isinstance(line, Heading):
+            segments = self._heading(line.group, base, width)
+        else:
+            segments = self._setting(line, base, selected, width)
+        return Strip(segments).adjust_cell_length(width, base)
+
+    def _accent(self, name: str, base: Style) -> Style:
+        """Return a style in the colour and weight of a component class, on the line's own background."""
+        accent = self.style(f"setting-list--{name}")
+        if base is not self.style():
+            return base if name in ("label", "value", "note", "heading") else base + Style(bold=accent.bold)
+        return base + Style(color=accent.color, bold=accent.bold)
+
+    def _heading(self, group: str, base: Style, width: int) -> list[Segment]:
+        assert self.form is not None
+        members = self.form.members(group)
+        folded = group in self.form.folded
+        title = f"{'▸' if folded else '▾'} {group}".ljust(LABEL_LEFT + self._label_width + ARROWS)
+        segments = [Segment(title, self._accent("heading", base))]
+        if folded:
+            changed = sum(field.changed for field in members)
+            wrong = sum(bool(self.form.error_of(field)) for field in members)
+            counts = f"{wrong} not allowed · " * bool(wrong) + f"{changed} changed · " * bool(changed)
+            kind = "error" if wrong else "changed"
+            segments.append(Segment(counts, self._accent(kind, base)))
+            values = " · ".join(f"{field.title} {field.text or '–'}" for field in members)
+            room = width - cell_len(title) - len(counts)
+            segments.append(Segment(_cut(values, room), self._accent("note", base)))
+        return segments
+
+    def _setting(self, field: Field, base: Style, selected: bool, width: int) -> list[Segment]:
+        assert self.form is not None
+        error = self.form.error_of(field)
+        kind = "error" if error else "changed" if field.changed else "value"
+        label = _cut(field.title, self._label_width).ljust(self._label_width)
+        segments = [
+            Segment(" " * LABEL_LEFT, base),
+            Segment(label, self._accent("error" if error else "label", base)),
+        ]
+        room = width - LABEL_LEFT - self._label_width - 2 * ARROWS
+        if selected and self.editing:
+            cells = min(room, max(self._value_width, cell_len(field.text) + TYPED_CELLS))
+            segments += [Segment(" " * ARROWS, base), *self._typed(field, cells), Segment(" " * ARROWS, base)]
+        else:
+            text = field.text or field.placeholder
+            cells = min(room, max(self._value_width, cell_len(text)))
+            arrows = bool(field.kind.choices) or (selected and field.stepped(1) is not None)
+            shown = _cut_start(text, cells) if field.opens else _cut(text, cells)
+            left, right = ("◂ ", " ▸") if arrows else ("  ", "  ")
+            style = self._accent(kind if field.text else "note", base)
+            segments += [
+                Segment(left, self._accent("note", base)),
+                Segment(shown, style),
+                Segment(right, self._accent("note", base)),
+                Segment(" " * (cells - cell_len(shown)), base),
+            ]
+        left_over = width - sum(cell_len(segment.text) for segment in segments) - 1
+        if left_over >= NOTE_CELLS:
+            note = f"✗ {error.removeprefix(f'{field.name}: ')}" if error else self._note(field)
+            segments.append(Segment(_cut(f" {note}", left_over), self._accent("error" if error else "note", base)))
+        return segments
+
+    def _note(self, field: Field) -> str:
+        was = f"was {field.before or NOT_SET_SHORT}" if field.changed else ""
+        meaning = field.note or (field.doc if field.doc != field.title else "")
+        return " · ".join(filter(None, (was, meaning)))
+
+    def _typed(self, field: Field, cells: int) -> list[Segment]:
+        """Return the text that is typed with its caret, the part around it where the text is longer than `cells`."""
+        entry = self.form.entry if self.form else None
+        assert entry is not None
+        typed, caret = self.style("setting-list--typed"), self.style("setting-list--caret")
+        if entry.selected:
+            return [Segment(_cut(entry.text, cells), caret), Segment(" " * (cells - len(entry.text)), typed)]
+        first = max(0, entry.caret - cells + 1)
+        ghost = field.completion[len(entry.text) :] if entry.caret == len(entry.text) else ""
+        shown = (entry.text + ghost)[first : first + cells].ljust(cells)
+        at = entry.caret - first
+        return [Segment(shown[:at], typed), Segment(shown[at : at + 1], caret), Segment(shown[at + 1 :], typed)]
+
+    # Moving
+
+    def watch_cursor(self, before: int, cursor: int) -> None:
+        """Make the field under the cursor the form's current one."""
+        if self.form is not None and self.field is not None:
+            self.form.position = self.form.index(self.field.name)
+        super().watch_cursor(before, cursor)
+        self._explain()
+
+    def _explain(self) -> None:
+        self.post_message(self.Explained(self, self.field.name if self.field else ""))
+
+    def select(self, name: str) -> None:
+        """Move the cursor to the field called `name`."""
+        if self.form is not None:
+            self._leave_entry()
+            self.form.search = None
+            self.form.go_to(name)
+            self.show_form()
+
+    def action_enter(self) -> None:
+        """Edit the value, open its dialog, or fold a group; in a list that edits at once, end the form."""
+        if isinstance(self.line, Heading):
+            self._fold(self.line.group not in (self.form.folded if self.form else ()))
+        elif self._at_once:
+            self.post_message(self.Committed(self, ""))
+        elif self.field is not None and self.field.opens:
+            self.post_message(self.Opened(self, self.field.name))
+        elif self.field is not None:
+            self._edit()
+
+    def action_choose(self) -> None:
+        """Do what Enter does, but never end the form: a double click edits."""
+        if self._at_once and self.field is not None:
+            self._edit()
+        else:
+            self.action_enter()
+
+    def action_step(self, step: int) -> None:
+        """Step the value, or fold a group."""
+        if isinstance(self.line, Heading):
+            self._fold(step < 0)
+        elif self.form is not None and self.form.step(step):
+            self._changed()
+
+    def _fold(self, folded: bool) -> None:
+        if self.form is not None and isinstance(self.line, Heading):
+            heading = self.line
+            self.form.fold(heading.group, folded)
+            self._lines = self.form.lines
+            self.show_lines()
+            self.cursor = self._lines.index(heading)
+
+    def action_reset(self) -> None:
+        """Give the setting under the cursor, or those of the group, the value that the form began with."""
+        if self.form is None or self.line is None:
+            return
+        line = self.line
+        if self.form.reset(self.form.members(line.group) if isinstance(line, Heading) else [line]):
+            self._changed()
+
+    def action_reset_all(self) -> None:
+        """Give every setting the value that the form began with."""
+        if self.form is not None:
+            self.form.reset(self.form.fields)
+            self._changed("")
+
+    def action_cancel(self) -> None:
+        """Report that Escape was pressed."""
+        self.post_message(self.Cancelled(self, ""))
+
+    def _changed(self, name: str | None = None) -> None:
+        """Show the new values, and report them."""
+        if self.form is not None:
+            self.show_form()
+            self.post_message(self.Changed(self, self.form.current.name if name is None else name))
+
+    # Editing a value
+
+    def _edit(self) -> None:
+        if self.form is not None:
+            self.form.edit()
+            self._refresh_line()
+
+    def _refresh_line(self) -> None:
+        self.refresh_line(self.cursor)
+        self.refresh_bindings()
+
+    def _leave_entry(self) -> None:
+        """End editing whatever is typed: a value that is not allowed stays, marked as wrong."""
+        if self.form is not None and self.form.entry is not None:
+            self.form.entry = None
+            self._refresh_line()
+
+    def end_edit(self) -> bool:
+        """End the editing of a value; return False, and go on, where it is not allowed."""
+        return not self.editing or self._accept()
+
+    def on_blur(self) -> None:
+        """End editing when another pane gets the keys."""
+        self._leave_entry()
+
+    def check_consume_key(self, key: str, character: str | None) -> bool:
+        """Return whether the list takes a key for itself, so that it is in no footer and no help."""
+        return (self.editing or self.finding) and character is not None and character.isprintable()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Leave out what does not work while a value is edited or a setting is searched for."""
+        if action == "enter":
+            return True
+        if self.editing or self.finding or self._at_once:
+            return action not in ("reset", "reset_all", "find")
+        return True
+
+    def on_key(self, event: events.Key) -> None:
+        """Edit, find, or begin to edit."""
+        if self.form is None:
+            return
+        if self.form.entry is not None:
+            handled = self._edit_key(event)
+        elif self.form.search is not None:
+            handled = self._find_key(event)
+        else:
+            handled = self._begins(event)
+        if handled:
+            event.stop()
+            event.prevent_default()
+
+    def _begins(self, event: events.Key) -> bool:
+        """Begin to edit with a character that no key is bound to."""
+        character = event.character
+        if self.field is None or character is None or not event.is_printable or character == " ":
+            return False
+        if not self._at_once and self._is_bound(event.key):
+            return False
+        self._edit()
+        return self._edit_key(event)
+
+    def _is_bound(self, key: str) -> bool:
+        return key in self.screen.active_bindings
+
+    def _edit_key(self, event: events.Key) -> bool:
+        form = self.form
+        assert form is not None
+        assert form.entry is not None
+        entry = form.entry
+        match event.key:
+            case "escape":
+                if form.take_back():
+                    self._changed()
+                else:
+                    self.show_form()
+                self.refresh_bindings()
+            case "enter" | "down" | "up":
+                if self._accept() and event.key == "enter":
+                    self.post_message(self.Committed(self, "" if self._at_once else form.current.name))
+                elif not self.editing:
+                    self.action_move(1 if event.key == "down" else -1)
+            case "left" | "right" if entry.selected and form.current.stepped(1) is not None:
+                if form.step(1 if event.key == "right" else -1):
+                    entry.selected = True
+                    self._changed()
+            case "tab" | "right" if form.current.completion and entry.caret == len(entry.text):
+                entry.put(form.current.completion)
+                self._typed_in()
+            case key if entry.press(key):
+                self._typed_in()
+            case _ if event.is_printable and event.character is not None:
+                entry.insert(event.character)
+                self._typed_in()
+            case _:
+                return False
+        return True
+
+    def _accept(self) -> bool:
+        form = self.form
+        assert form is not None
+        accepted = form.accept()
+        if accepted:
+            self._changed()
+        else:
+            self.app.bell()
+            self._refresh_line()
+            self._explain()
+        self.refresh_bindings()
+        return accepted
+
+    def _typed_in(self) -> None:
+        form = self.form
+        assert form is not None
+        self._refresh_line()
+        if form.take_entry():
+            self._explain()
+            self.post_message(self.Changed(self, form.current.name))
+
+    def on_paste(self, event: events.Paste) -> None:
+        """Insert text from the clipboard of the terminal."""
+        event.stop()
+        if self.form is None or not event.text:
+            return
+        text = event.text.splitlines()[0]
+        if self.form.search is not None:
+            self.form.search.insert(text)
+            self._found()
+        elif self.field is not None:
+            if self.form.entry is None:
+                self._edit()
+            assert self.form.entry is not None
+            self.form.entry.insert(text)
+            self._typed_in()
+
+    # Finding a setting
+
+    def action_find(self) -> None:
+        """Ask for words; the list shows the settings that have them."""
+        if self.form is not None:
+            self.form.find()
+            self._found()
+
+    def _found(self) -> None:
+        if self.form is None:
+            return
+        self._lines = self.form.lines
+        self.show_lines()
+        self.cursor = 0
+        self.watch_cursor(0, 0)
+        self.refresh_bindings()
+
+    def _find_key(self, event: events.Key) -> bool:
+        form = self.form
+        assert form is not None
+        assert form.search is not None
+        match event.key:
+            case "escape" | "enter":
+                form.end_search(found=event.key == "enter" and self.field is not None)
+                self.show_form()
+            case "up" | "down":
+                self.action_move(1 if event.key == "down" else -1)
+            case key if form.search.press(key):
+                self._found()
+            case _ if event.is_printable and event.character is not None:
+                form.search.insert(event.character)
+                self._found()
+            case _:
+                return False
+        self.refresh_bindings()
+        return True
+
+    # The mouse
+
+    def on_click(self, event: events.Click) -> None:
+        """Step the value whose arrow was clicked, fold the group whose heading was; else move the cursor."""
+        offset = event.get_content_offset(self)
+        index = None if offset is None else self._index_at(offset.y)
+        if offset is None or index is None:
+            return
+        line = self._lines[index]
+        if self.editing and index != self.cursor:
+            self._leave_entry()
+        had_cursor = index == self.cursor
+        self.cursor = index
+        if isinstance(line, Heading):
+            self._fold(line.group not in (self.form.folded if self.form else ()))
+            return
+        left = LABEL_LEFT + self._label_width
+        right = left + ARROWS + max(1, min(self.size.width - left - 2 * ARROWS, cell_len(line.text)))
+        arrows = (bool(line.kind.choices) or had_cursor) and not self.editing
+        if arrows and left <= offset.x < left + ARROWS:
+            self.action_step(-1)
+        elif arrows and right <= offset.x < right + ARROWS:
+            self.action_step(1)
+        elif event.chain == 2:
+            self.action_choose()
+
+
+NOT_SET_SHORT = "–"
+
+
+def _cut(text: str, width: int) -> str:
+    """Return a text that has at most `width` characters; a longer one ends with an ellipsis."""
+    return text if len(text) <= width else text[: max(0, width - 1)] + "…" if width > 0 else ""
+
+
+def _cut_start(text: str, width: int) -> str:
+    """Return the end of a path that has at most `width` characters."""
+    return text if len(text) <= width else f"…{text[len(text) - width + 1 :]}" if width > 0 else ""
+
+
+class SettingHelp(LineWidget):
+    """Says what a setting means, what is wrong with it, or what is searched for, wrapped onto its lines."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"setting-help--error"}
+    DEFAULT_CSS = """
+    SettingHelp {
+        height: 2;
+        color: $faint;
+        .setting-help--error { color: $bad; text-style: bold; }
+    }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text, self._wrong = "", False
+
+    def show(self, text: str, *, wrong: bool = False) -> None:
+        """Show a text."""
+        if (text, wrong) != (self.text, self._wrong):
+            self.text, self._wrong = text, wrong
+            self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """Render one line of the text."""
+        width, height = max(1, self.size.width - LABEL_LEFT), self.size.height
+        lines = textwrap.wrap(self.text, width, max_lines=height, placeholder=" …") if height else []
+        style = self.style("setting-help--error") if self._wrong else self.style()
+        text = " " * LABEL_LEFT + (lines[y] if y < len(lines) else "")
+        return Strip([Segment(text, style)]).adjust_cell_length(self.size.width, self.style())
+
+
+class SettingPane(Vertical):
+    """A list of settings with the lines below it that explain the one under the cursor."""
+
+    def __init__(self, *, at_once: bool = False, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self.list = SettingList(at_once=at_once)
+        self.help = SettingHelp()
+
+    def compose(self) -> ComposeResult:
+        """Yield the list and what explains it."""
+        yield self.list
+        yield self.help
+
+    def edit(self, form: Form) -> None:
+        """Show a form and give it the keys."""
+        self.list.show(form)
+        self.focus()
+
+    def refresh_form(self) -> None:
+        """Show the form again, after something else has changed it."""
+        self.list.show_form()
+
+    def select(self, name: str) -> None:
+        """Move the cursor to the field called `name`."""
+        self.list.select(name)
+
+    def focus(self, scroll_visible: bool = True) -> Self:
+        """Give the keys to the list."""
+        self.list.focus(scroll_visible)
+        return self
+
+    @on(SettingList.Explained)
+    def show_help(self) -> None:
+        """Say what is wrong with the setting under the cursor, or what it means."""
+        form, field = self.list.form, self.list.field
+        if form is None:
+            return
+        if form.search is not None:
+            total = sum(form.is_used(each) for each in form.fields)
+            found = f"{len(form.lines)} of {total}"
+            self.help.show(f"/ {form.search.text}▏  {found} · Enter goes there · Escape ends")
+        elif field is None:
+            self.help.show("Enter, ◂ and ▸ fold and unfold the group")
+        elif error := form.error_of(field):
+            self.help.show(f"✗ {error}", wrong=True)
+        elif form.error and not form.error_field:
+            self.help.show(f"✗ {form.error}", wrong=True)
+        else:
+            self.help.show(f"{field.note} · {field.description}" if field.note else field.description)

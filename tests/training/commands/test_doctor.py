@@ -1,0 +1,41 @@
+"""`alexplore doctor` on machines where something is missing."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError
+from typing import Any
+
+import pytest
+
+from alexplore.training.commands import doctor
+
+
+def lacks(monkeypatch: pytest.MonkeyPatch, package: str, **found: Any) -> None:
+    """Replace functions of the module for one package; an exception is raised."""
+    for name, value in found.items():
+        original = getattr(doctor, name)
+
+        def replaced(asked: str, value: Any = value, original: Any = original) -> Any:
+            if asked != package:
+                return original(asked)
+            if isinstance(value, Exception):
+                raise value
+            return value
+
+        monkeypatch.setattr(doctor, name, replaced)
+
+
+@pytest.mark.parametrize("spec", [None, ModuleNotFoundError("No module named 'torchvision'")])
+def test_a_package_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, spec: Any) -> None:
+    lacks(monkeypatch, "torchvision", find_spec=spec)
+    _, packages, *missing = doctor.software()
+    assert "torchvision" not in packages[2]
+    assert missing == [(doctor.MISSING, "", "torchvision is not installed: pip install torchvision")]
+
+
+@pytest.mark.parametrize("version", [None, PackageNotFoundError("torchvision")])
+def test_a_package_whose_version_is_not_known(monkeypatch: pytest.MonkeyPatch, version: Any) -> None:
+    lacks(monkeypatch, "torchvision", version=version)
+    _, packages, *missing = doctor.software()
+    assert "torchvision of unknown version, " in packages[2]
+    assert not missing

@@ -1,0 +1,72 @@
+"""Images of one's own: transparency, dark on light, folders."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from alexplore.training.commands.predict import as_picture, has_light_border, image_files, on_background
+from alexplore.training.errors import UsageError
+
+REAL = Path("/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz")
+
+
+def fashion_mnist() -> Tensor:
+    """Return the validation images, uint8 (10000, 1, 28, 28)."""
+    with gzip.open(REAL) as file:
+        return torch.frombuffer(bytearray(file.read()[16:]), dtype=torch.uint8).view(-1, 1, 28, 28)
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="needs Debian's package dataset-fashion-mnist")
+def test_every_image_of_fashion_mnist_is_light_on_dark_and_every_negative_dark_on_light() -> None:
+    images = fashion_mnist()
+    assert not any(has_light_border(image) for image in images)
+    assert all(has_light_border(255 - image) for image in images)
+
+
+def drawn(ink: int) -> Image.Image:
+    """Return a square of ink on nothing."""
+    image = Image.new("LA", (20, 20), (0, 0))
+    ImageDraw.Draw(image).rectangle((5, 5, 14, 14), fill=(ink, 255))
+    return image
+
+
+@pytest.mark.parametrize(("ink", "ground"), [(0, 255), (60, 255), (200, 0), (255, 0)])
+def test_ink_on_nothing_stands_out_from_its_ground(ink: int, ground: int) -> None:
+    pixels = np.asarray(on_background(drawn(ink)).convert("L"))
+    assert pixels[10, 10] == ink
+    assert pixels[0, 0] == ground
+
+
+def test_an_image_without_transparency_is_left_alone() -> None:
+    image = Image.new("RGB", (4, 4), "red")
+    assert on_background(image) is image
+
+
+def test_an_image_of_nothing_is_black() -> None:
+    assert np.asarray(on_background(Image.new("LA", (4, 4), (0, 0))).convert("L")).max() == 0
+
+
+def test_a_folder_stands_for_its_images(tmp_path: Path) -> None:
+    for name in ("b.png", "a.JPG", "notes.txt"):
+        (tmp_path / name).touch()
+    assert list(image_files([tmp_path, Path("x.png")])) == [tmp_path / "a.JPG", tmp_path / "b.png", Path("x.png")]
+
+
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(UsageError, match="holds no image: none of its files ends with"):
+        list(image_files([tmp_path]))
+
+
+def test_a_picture_has_its_pixels_in_rows() -> None:
+    pixels = torch.arange(2 * 3 * 3, dtype=torch.uint8).view(3, 2, 3)  # channels, height, width
+    picture = as_picture(pixels)
+    assert (picture.height, picture.width, picture.channels) == (2, 3, 3)
+    assert picture.pixel(1, 2) == (5, 11, 17)

@@ -1,0 +1,413 @@
+"""Train, before it starts: the form, the checks beside it, and starting."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+
+from alexplore.presets.library import load_preset
+from alexplore.runs import service
+from alexplore.runs.config import RunConfig
+from alexplore.runs.directory import RunDirectory, list_runs
+from alexplore.runs.status import read_status
+from alexplore.tui import checks
+from alexplore.tui.app import ExploreApp
+from alexplore.tui.screens.browse import Browse
+from alexplore.tui.screens.explore import ExploreScreen
+from alexplore.tui.screens.plan import PlanScreen
+from alexplore.tui.screens.watch import WatchScreen
+from alexplore.tui.widgets.check_list import CheckList
+from alexplore.tui.widgets.setting_list import SettingPane
+from alexplore.tui.widgets.start_button import StartButton
+from alexplore.tui.widgets.status_line import StatusLine
+from tests.support.runs import finished_run
+from tests.support.screens import screen_text, until
+from tests.tui.conftest import OpenApp
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[RunDirectory]:
+    """Return the runs that were started; none gets a worker."""
+    runs: list[RunDirectory] = []
+    monkeypatch.setattr(service, "start", runs.append)
+    return runs
+
+
+async def show_form(app: ExploreApp, pilot: Pilot[None], key: str = "t") -> None:
+    """Go to the form, and wait until it was checked."""
+    await pilot.press(key)
+    await until(pilot, lambda: isinstance(app.screen, PlanScreen), "the form")
+    await until(pilot, lambda: app.state.planned.answer.checks, "the checks")
+    await pilot.pause()
+
+
+async def put(app: ExploreApp, pilot: Pilot[None], name: str, text: str) -> None:
+    """Type another value for a setting."""
+    app.screen.query_one(SettingPane).select(name)
+    app.screen.query_one(SettingPane).focus()
+    app.screen.query_one(SettingPane).list._edit()
+    await pilot.press(*(text or ["ctrl+u"]), "enter")
+
+
+def pane_lines(app: ExploreApp, selector: str) -> str:
+    """Return what a pane shows."""
+    region = app.screen.query_one(selector).region
+    lines = screen_text(app).splitlines()[region.y : region.bottom]
+    return "\n".join(line[region.x : region.right] for line in lines)
+
+
+def flat(text: str) -> str:
+    """Return a text with its lines joined."""
+    return re.sub(r"[│╭╰─╮╯┃▁-█\s]+", " ", text)
+
+
+def status(app: ExploreApp) -> str:
+    return app.screen.query_one(StatusLine).message
+
+
+@pytest.mark.usefixtures("heavy")
+async def test_a_training_is_started_in_three_keys(open_app: OpenApp, tiny_preset: Path, tmp_path: Path) -> None:
+    async with open_app(str(tiny_preset)) as (app, pilot):
+        await pilot.press("t")
+        await until(pilot, lambda: isinstance(app.screen, PlanScreen), "the form")
+        await put(app, pilot, "limit_train", "512")
+        await put(app, pilot, "limit_val", "128")
+        await pilot.press("f5")
+        await until(pilot, lambda: bool(list_runs(tmp_path / "runs")), "a run")
+        (run,) = list_runs(tmp_path / "runs")
+        try:
+            assert run.name == "tiny-1"
+            assert run.config().data.limit_train == 512
+            await until(pilot, lambda: isinstance(app.screen, WatchScreen), "the run")
+            await until(pilot, lambda: read_status(run).state == "finished", "its end")
+        finally:
+            if (pid := read_status(run).pid) and read_status(run).live:
+                os.kill(pid, signal.SIGKILL)
+
+
+async def test_enter_never_starts_and_the_keys_of_the_screens_work(
+    open_app: OpenApp, tiny_preset: Path, tmp_path: Path, started: list[RunDirectory]
+) -> None:
+    async with open_app(str(tiny_preset)) as (app, pilot):
+        await show_form(app, pilot, "2")
+        await pilot.press("enter", "enter", "down", "enter", "7", "enter", "tab", "enter", "tab")
+        await pilot.press("question_mark")
+        await until(pilot, lambda: app.screen.is_modal, "the help")
+        await pilot.press("escape", "3")
+        await until(pilot, lambda: not isinstance(app.screen, PlanScreen), "Runs")
+        await pilot.press("2")
+        await until(pilot, lambda: isinstance(app.screen, PlanScreen), "the form again")
+        assert app.state.planned.form.field("epochs").text == "7"
+        await pilot.press("1")
+        await until(pilot, lambda: isinstance(app.screen, ExploreScreen), "Explore")
+        assert started == []
+        assert list_runs(tmp_path / "runs") == []
+
+
+@pytest.mark.parametrize("way", ["f5", "ctrl+s", "click"])
+async def test_the_ways_to_start(
+    open_app: OpenApp, tiny_preset: Path, tmp_path: Path, started: list[RunDirectory], way: str
+) -> None:
+    async with open_app(str(tiny_preset)) as (app, pilot):
+        await show_form(app, pilot)
+        if way == "click":
+            await pilot.click(StartButton, offset=(8, 1))
+        else:
+            await pilot.press(way, way)  # the second changes nothing
+        await until(pilot, lambda: started, "a run")
+        assert [run.name for run in list_runs(tmp_path / "runs")] == ["tiny-1"]
+
+
+async def test_what_is_being_typed_is_part_of_the_run(
+    open_app: OpenApp, tiny_preset: Path, started: list[RunDirectory]
+) -> None:
+    async with open_app(str(tiny_preset)) as (app, pilot):
+        await show_form(app, pilot)
+        await pilot.press("down", "enter", "9", "f5")
+        await until(pilot, lambda: started, "a run")
+        assert started[0].config().recipe.epochs == 9
+
+
+async def test_what_is_being_typed_and_not_allowed_is_refused(
+    open_app: OpenApp, tiny_preset: Path, tmp_path: Path, started: list[RunDirectory]
+) -> None:
+    async with open_app(str(tiny_preset)) as (app, pilot):
+        await show_form(app, pilot)
+        await pilot.press("down", "enter", "0", "f5")
+        await until(pilot, lambda: "✗ epochs: found 0, allowed: an integer ≥ 1" in screen_text(app), "the refusal")
+        assert list_runs(tmp_path / "runs") == started == []
+
+
+@pytest.mark.parametrize("size", [(60, 20), (80, 24), (120, 40), (200, 60)])
+async def test_a_run_that_can_not_be_trained_is_refused_at_its_setting(
+    open_app: OpenApp, tmp_path: Path, started: list[RunDirectory], size: tuple[int, int]
+) -> None:
+    """The paper's recipe needs a folder of images. No run is created."""
+    async with open_app(size=size) as (app, pilot):
+        await show_form(app, pilot, "2")
+        words = "an image folder has to be named: --data DIR, with DIR/train/CLASS/*.jpg and DIR/val/CLASS/*.jpg"
+        assert words in flat(pane_lines(app, "#checks"))
+        await pilot.press("enter", "escape", "f5")
+        await until(pilot, lambda: f"Not started: {words}" == status(app), "the reason")
+        assert app.screen.query_one(SettingPane).list.field is app.state.planned.form.field("folder")
+        assert "folder" in pane_lines(app, "#recipe")
+        assert list_runs(tmp_path / "runs") == started == []
+
+
+async def test_a_folder_is_browsed_for_and_ends_the_refusal(
+    open_app: OpenApp, tmp_path: Path, started: list[RunDirectory]
+) -> None:
+    for part in ("train", "val"):
+        for name in range(1000):
+            (tmp_path / "images" / part / f"n{name:04}").mkdir(parents=True)
+    async with open_app() as (app, pilot):
+        await show_form(app, pilot)
+        await pilot.press("f5", "enter")
+        await until(pilot, lambda: isinstance(app.screen, Browse), "the browser")
+        await pilot.press("slash", "ctrl+u", *f"{tmp_path}/im", "tab")
+        await until(pilot, lambda: "train/ and val/ with 1,000 classes" in screen_text(app), "what it holds")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, PlanScreen), "the form")
+        await until(pilot, lambda: not app.state.planned.answer.wrong, "no problem")
+        assert "1,000 classes" in flat(pane_lines(app, "#checks"))
+        assert "1,000 classes" in pane_lines(app, "#recipe")  # the setting has the cursor
+        await pilot.press("f5")
+        await until(pilot, lambda: started, "a run")
+        assert started[0].config().data.folder == str(tmp_path / "images")
+
+
+async def test_problems_are_fixed_by_a_key_and_the_network_in_explore_is_not_edited(
+    open_app: OpenApp, started: list[RunDirectory]
+) -> None:
+    async with open_app() as (app, pilot):
+        await show_form(app, pilot)
+        await put(app, pilot, "dataset", "fashion-mnist")
+        await until(pilot, lambda: len(app.state.planned.answer.wrong) == 2, "two problems")
+        assert "f: set input to 1×227×227" in flat(pane_lines(app, "#checks"))
+        for left in (1, 0):
+            await pilot.press("f")
+            await until(pilot, lambda left=left: len(app.state.planned.answer.wrong) == left, "a fix")  # type: ignore[misc]
+        await pilot.press("f5")
+        await until(pilot, lambda: started, "a run")
+        assert (started[0].config().network.input, started[0].config().network.classes) == ((1, 227, 227), 10)
+        await pilot.press("1")
+        await until(pilot, lambda: isinstance(app.screen, ExploreScreen), "Explore")
+        assert app.state.session.network == load_preset("paper").network
+        assert "(edited)" not in screen_text(app)
+
+
+async def test_the_fix_of_the_check_under_the_cursor(open_app: OpenApp, tiny_preset: Path) -> None:
+    async with open_app(str(tiny_preset)) as (app, pilot):
+        await show_form(app, pilot)
+        await put(app, pilot, "parallel", "towers")
+        await put(app, pilot, "dataset", "cifar10")
+        await until(pilot, lambda: len(app.state.planned.answer.wrong) == 2, "two problems")
+        first, second = app.state.planned.answer.wrong
+        await pilot.press("tab", "down")
+        assert app.screen.query_one(CheckList).check == second
+        await pilot.press("f")
+        await until(pilot, lambda: app.state.planned.answer.wrong == (first,), "one less")
+        await pilot.press("escape", "up")
+        assert app.screen.focused is app.screen.query_one(SettingPane).list
+
+
+async def test_t_sets_up_the_network_in_explore_also_while_a_run_is_watched(
+    open_app: OpenApp, config: RunConfig, tiny_preset: Path, tmp_path: Path, started: list[RunDirectory]
+) -> None:
+    run = finished_run(config, tmp_path / "runs", "alpha", 0.75)
+    async with open_app(str(tiny_preset)) as (app, pilot):
+        app.watch_run(run)
+        await until(pilot, lambda: isinstance(app.screen, WatchScreen), "the run")
+        await pilot.press("1")
+        await until(pilot, lambda: isinstance(app.screen, ExploreScreen), "Explore")
+        app.state.session.apply(app.state.session.network.duplicate(0))
+        await show_form(app, pilot, "t")
+        assert "Recipe of tiny (edited)" in screen_text(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, ExploreScreen), "the way back")
+        await pilot.press("2")
+        await until(pilot, lambda: isinstance(app.screen, WatchScreen), "the run that is watched")
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(app.screen, PlanScreen), "the form from there")
+        await pilot.press("f5")
+        await until(pilot, lambda: started, "another run")
+        assert len(started[0].config().network.layers) == 6
+
+
+async def test_what_is_set_for_a_run_is_no_edit_of_the_preset(
+    open_app: OpenApp, tiny_preset: Path, started: list[RunDirectory]
+) -> None:
+    async with open_app(str(tiny_preset)) as (app, pilot):
+        await show_form(app, pilot)
+        await put(app, pilot, "epochs", "3")
+        assert "(edited)" not in screen_text(app)
+        await pilot.press("f5")
+        await until(pilot, lambda: started, "a run")
+        await pilot.press("1")
+        await until(pilot, lambda: isinstance(app.screen, ExploreScreen), "Explore")
+        assert "(edited)" not in screen_text(app)
+        await pilot.press("t")
+        await until(pilot, lambda: isinstance(app.screen, PlanScreen), "the form again")
+        assert app.state.planned.config().recipe.epochs == 3
+        await pilot.press("escape", "q")
+        await until(pilot, lambda: not app.is_running, "the end, without a question")
+
+
+async def test_the_memory_is_of_the_network_that_is_shown(open_app: OpenApp, tiny_preset: Path) -> None:
+    """At the first opening, and after another preset was opened."""
+
+    def memory(app: ExploreApp) -> str:
+        return next(check.text for check in app.state.planned.answer.checks if check.title == "memory")
+
+    async with open_app("torchvision") as (app, pilot):
+        await show_form(app, pilot)
+        large = memory(app)
+        assert large in flat(pane_lines(app, "#checks"))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, ExploreScreen), "Explore")
+        app.explore.open_named(str(tiny_preset))
+        await until(pilot, lambda: app.state.session.preset.name == "tiny", "the tiny network")
+        await show_form(app, pilot)
+        assert memory(app) != large
+        await until(pilot, lambda: memory(app) in flat(pane_lines(app, "#checks")), "its own memory")
+        assert large.split(" of ")[0] not in pane_lines(app, "#checks")
+
+
+async def test_the_time_is_that_of_an_earlier_run_of_the_same_network(
+    open_app: OpenApp, config: RunConfig, tiny_preset: Path, tmp_path: Path
+) -> None:
+    """The earlier run trained 100 images a second; 10,000 are drawn to train on, and 2,000 to validate."""
+    network = load_preset(str(tiny_preset)).network
+    same = replace(config, network=network, hardware=replace(config.hardware, device="auto"))
+    finished_run(same, tmp_path / "runs", "earlier", 0.75)
+    async with open_app(str(tiny_preset)) as (app, pilot):
+        await show_form(app, pilot)
+        assert "about 2 min an epoch, 4 min in all (as fast as earlier)" in flat(pane_lines(app, "#checks"))
+
+
+async def test_the_changes_are_listed_and_reset(open_app: OpenApp, tiny_preset: Path) -> None:
+    async with open_app(str(tiny_preset)) as (app, pilot):
+        await show_form(app, pilot)
+        await put(app, pilot, "epochs", "3")
+        await put(app, pilot, "seed", "5")
+        await until(pilot, lambda: "epochs 2 → 3" in pane_lines(app, "#checks"), "the changes")
+        assert "seed 0 → 5" in pane_lines(app, "#checks")
+        await pilot.press("r")
+        await until(pilot, lambda: "seed" not in pane_lines(app, "#checks"), "one less")
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: "≠" not in pane_lines(app, "#checks"), "none")
+        assert app.state.planned.form.field("epochs").text == "2"
+
+
+async def test_settings_come_and_go_with_the_schedule(open_app: OpenApp, tiny_preset: Path) -> None:
+    async with open_app(str(tiny_preset)) as (app, pilot):
+        await show_form(app, pilot)
+        await put(app, pilot, "schedule", "plateau")
+        await pilot.press("slash", *"patience", "enter")
+        assert "patience" in pane_lines(app, "#recipe")
+        await put(app, pilot, "schedule", "constant")
+        assert "patience" not in pane_lines(app, "#recipe")
+
+
+async def test_an_emptied_setting_is_not_its_default(open_app: OpenApp, tiny_preset: Path) -> None:
+    async with open_app(str(tiny_preset)) as (app, pilot):
+        await show_form(app, pilot)
+        await pilot.press("down", "enter", "backspace")
+        await until(pilot, lambda: app.state.planned.answer.wrong, "the refusal")
+        assert "epochs: found nothing, allowed: an integer ≥ 1" in flat(pane_lines(app, "#checks"))
+        await pilot.press("escape")
+        await until(pilot, lambda: not app.state.planned.answer.wrong, "the value from before")
+
+
+async def test_the_help_lists_the_keys_of_the_form(open_app: OpenApp, tiny_preset: Path) -> None:
+    async with open_app(str(tiny_preset), size=(120, 60)) as (app, pilot):
+        await show_form(app, pilot)
+        await pilot.press("f1")
+        await until(pilot, lambda: app.screen.is_modal, "the help")
+        text = screen_text(app)
+        for words in ("Edit the value", "Go to the line after", "The next choice", "Find a setting", "Leave the form"):
+            assert words in text
+        assert "Start the training that the form describes" in text
+
+
+@pytest.mark.parametrize("key", ["f1", "ctrl+p"])
+async def test_the_form_stays_when_a_dialog_over_it_closes(open_app: OpenApp, tiny_preset: Path, key: str) -> None:
+    async with open_app(str(tiny_preset)) as (app, pilot):
+        await show_form(app, pilot)
+        await put(app, pilot, "seed", "77")
+        await pilot.press(key)
+        await until(pilot, lambda: app.screen.is_modal, "the dialog")
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, PlanScreen), "the screen below")
+        await pilot.pause()
+        pane = app.screen.query_one(SettingPane)
+        assert (pane.list.has_focus, pane.list.field, pane.list.field and pane.list.field.text) == (
+            True,
+            app.state.planned.form.field("seed"),
+            "77",
+        )
+
+
+@pytest.mark.parametrize("size", [(60, 20), (80, 24), (120, 40), (200, 60)])
+async def test_no_name_or_value_is_cut(open_app: OpenApp, size: tuple[int, int]) -> None:
+    """Every setting and its value can be read whole at every size."""
+    async with open_app(size=size) as (app, pilot):
+        await show_form(app, pilot)
+        form = app.state.planned.form
+        for field in form.fields:
+            if not form.is_used(field):
+                continue
+            app.screen.query_one(SettingPane).select(field.name)
+            await pilot.pause()
+            (line,) = [
+                line
+                for line in pane_lines(app, "#recipe").splitlines()
+                if re.search(rf"^\W+{re.escape(field.title)}  ", line)
+            ]
+            assert (field.text or "not set") in line
+
+
+async def test_a_name_that_is_taken_is_said_at_once(open_app: OpenApp, tiny_preset: Path, tmp_path: Path) -> None:
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    async with open_app(str(tiny_preset)) as (app, pilot):
+        await show_form(app, pilot)
+        await put(app, pilot, "name", "mine")
+        await until(pilot, lambda: "exists; choose another --name" in flat(pane_lines(app, "#checks")), "the refusal")
+        await until(pilot, lambda: app.screen.query_one(StartButton).reason, "the dim button")
+
+
+async def test_the_check_of_a_text_that_was_replaced_is_not_shown(
+    open_app: OpenApp, tiny_preset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_app(str(tiny_preset)) as (app, pilot):
+        await show_form(app, pilot)
+        screen = app.screen
+        assert isinstance(screen, PlanScreen)
+        question = app.state.planned.question()
+        assert question is not None
+        from alexplore.tui.screens.plan import Checked
+
+        wrong = checks.Answer((checks.Check("wrong", "late", "of an earlier text", "epochs"),))
+        screen.post_message(Checked(question, wrong))
+        await pilot.pause()
+        assert "of an earlier text" not in screen_text(app)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_moving_in_the_form_lays_nothing_out(
+    open_app: OpenApp, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_app(size=size) as (app, pilot):
+        await show_form(app, pilot)
+        await pilot.pause(0.3)
+        layouts = []
+        monkeypatch.setattr(type(app.screen), "_refresh_layout", lambda *_, **__: layouts.append(1))
+        await pilot.press("down", "down", "up")
+        await pilot.pause()
+        assert layouts == []
