@@ -9,7 +9,7 @@ from pathlib import Path
 from alexplore.core.atomic_files import write_output
 from alexplore.core.home import expand
 from alexplore.core.regular_files import check_regular, read_text
-from alexplore.presets.library import shipped_names, user_folder
+from alexplore.presets.library import shipped_folder, shipped_names, user_folder
 from alexplore.presets.preset import Preset, PresetError, PresetExists
 from alexplore.presets.reader import parse_preset
 
@@ -39,6 +39,44 @@ def save_preset(preset: Preset, name_or_path: str, overwrite: bool = False) -> P
     except OSError as error:
         raise PresetError(f"{path}: {error.strerror}") from None
     return saved
+
+
+def rename_preset(path: Path, name: str) -> Path:
+    """Rename a preset file of one's own; return its new path.
+
+    Raises:
+        PresetExists: there is a preset of that name.
+        PresetError: the name is a shipped preset's, or can't be a preset's; or the file can't be renamed.
+    """
+    _check_own(path)
+    new = _own_path(name)
+    if new.parent != path.parent:
+        raise PresetError(f"{name!r} can't be a preset's name; allowed: letters, digits, -, _ and .")
+    if new.exists():
+        raise PresetExists(f"{new} exists")
+    try:
+        path.rename(new)
+    except OSError as error:
+        raise PresetError(f"{path}: {error.strerror}") from None
+    return new
+
+
+def delete_preset(path: Path) -> None:
+    """Delete a preset file of one's own.
+
+    Raises:
+        PresetError: it is a shipped preset, or can't be deleted.
+    """
+    _check_own(path)
+    try:
+        path.unlink()
+    except OSError as error:
+        raise PresetError(f"{path}: {error.strerror}") from None
+
+
+def _check_own(path: Path) -> None:
+    if path.resolve().parent == shipped_folder():
+        raise PresetError(f"{path.stem} came with alexplore: save a copy of it, which can be renamed and deleted")
 
 
 def _own_path(name_or_path: str) -> Path:

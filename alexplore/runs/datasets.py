@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from alexplore.core.errors import AlexploreError
-from alexplore.core.home import expand
+from alexplore.core.home import NoHomeError, expand, user_folder
 from alexplore.presets.datasets import DATASETS, PublishedImages
 from alexplore.runs.config import DataSource, RunConfig
 
@@ -52,10 +52,12 @@ def dataset_shape(config: RunConfig) -> DatasetShape:
 
 
 def cache_folder(name: str) -> Path:
-    """Return the folder that a data set is cached in for this user."""
-    import platformdirs
+    """Return the folder that a data set is cached in for this user.
 
-    return platformdirs.user_cache_path("alexplore") / name
+    Raises:
+        NoHomeError: there is no home folder.
+    """
+    return user_folder("cache", "set $XDG_CACHE_HOME to cache data sets") / name
 
 
 def dataset_need(name: str) -> Need:
@@ -65,8 +67,12 @@ def dataset_need(name: str) -> Need:
         return "needs a folder"
     if entry.images is None:
         return "drawn"
-    installed = any(Path(folder).is_dir() for folder in entry.installed_in)
-    return "here" if installed or (cache_folder(name) / IMAGES).is_file() else "to fetch"
+    if any(Path(folder).is_dir() for folder in entry.installed_in):
+        return "here"
+    try:
+        return "here" if (cache_folder(name) / IMAGES).is_file() else "to fetch"
+    except NoHomeError:
+        return "to fetch"
 
 
 def find_classes(folder: Path) -> list[str]:

@@ -13,9 +13,10 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from textual import on, work
+from textual._compositor import CompositorUpdate
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
-from textual.events import ScreenResume
+from textual.events import Resize, ScreenResume
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
 from textual.theme import Theme
@@ -24,6 +25,7 @@ from textual.worker import get_current_worker
 
 from alexplore.core.errors import AlexploreError
 from alexplore.presets.preset import Preset
+from alexplore.tui.changed_cells import ChangedCells, Screenful
 from alexplore.tui.inert_filter import InertFilter
 from alexplore.tui.messages import (
     EvaluateRequested,
@@ -90,6 +92,7 @@ class ExploreApp(App[None]):
         Binding("q", "quit", "quit", tooltip="Close the app; training goes on"),
         Binding("ctrl+q", "quit", "quit", show=False, priority=True, tooltip="Close the app; training goes on"),
         Binding("ctrl+c", "interrupt", "quit", show=False, priority=True, tooltip="Copy a selection, or close the app"),
+        Binding("ctrl+l", "repaint", "repaint", show=False, tooltip="Draw the screen again"),
         Binding("ctrl+z", "suspend_process", "suspend", show=False, tooltip="Go back to the shell; fg comes back"),
     ]
 
@@ -117,6 +120,7 @@ class ExploreApp(App[None]):
         self._overview_texts: list[tuple[str, str]] = []
         self._asking_to_leave = False
         self._welcome = welcome
+        self._terminal = Screenful()
 
     def on_ready(self) -> None:
         """Keep the garbage collector from scanning what the app is made of between keystrokes."""
@@ -126,6 +130,7 @@ class ExploreApp(App[None]):
         """Show the run that was asked for; look at the runs some time after the first screen."""
         if not self.is_headless:
             self._end_on_signals()
+        self.app_resume_signal.subscribe(self, lambda _: self._terminal.forget())
         if self.preferences.values.theme in self.available_themes:
             self.theme = self.preferences.values.theme
         self.theme_changed_signal.subscribe(self, self._keep_theme)
@@ -155,6 +160,23 @@ class ExploreApp(App[None]):
         """Return the theme's variables with the colours of `palette`, which are readable in every theme."""
         variables = super().get_css_variables()
         return variables | app_colours(variables)
+
+    # What is written to the terminal
+
+    def _display(self, screen: Screen[Any], renderable: Any) -> None:
+        """Write only the cells that changed."""
+        if isinstance(renderable, CompositorUpdate):
+            renderable = ChangedCells(renderable, self._terminal)
+        super()._display(screen, renderable)
+
+    def on_resize(self, event: Resize) -> None:
+        """Write every cell again: terminals differ in what they keep when their size changes."""
+        self._terminal.forget()
+
+    def action_repaint(self) -> None:
+        """Write every cell again, after another program has written to the terminal."""
+        self._terminal.forget()
+        self.refresh()
 
     # What every screen shows
 

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from alexplore.core.settings import SettingError
 from alexplore.network.analysis import Analysis, analyse
 from alexplore.network.graph import Network
+from alexplore.network.layers import LAYER_TYPES
 from alexplore.presets.preset import Preset
-from alexplore.tui.edits import Edit
-from alexplore.tui.form import Form
+from alexplore.tui.edit_texts import change_text
+from alexplore.tui.edits import TYPE, Edit
+from alexplore.tui.form import NAME, Form
 
 
 class EditInProgress:
@@ -34,8 +37,9 @@ class EditInProgress:
 
     def preview(self, values: Mapping[str, Any]) -> bool:
         """Analyse the network that `values` make; return whether that is another one than before."""
-        shown = (self.candidate is None, self.analysis)
+        shown = (self.candidate is None, self.analysis, self.form)
         try:
+            values = self._retype(values)
             self.candidate = self.edit.network(values)
         except SettingError as error:
             self.candidate, self.analysis = None, self._start
@@ -43,7 +47,19 @@ class EditInProgress:
         else:
             self.analysis = analyse(self.candidate, self.analysis)
             self._show_broken()
-        return (self.candidate is None, self.analysis) != shown
+        return (self.candidate is None, self.analysis, self.form) != shown
+
+    def _retype(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Go on with the form of another layer type where one was chosen; return the values of the form."""
+        wanted = str(values.get(TYPE))
+        if self.edit.retype is None or wanted == self.edit.layer_type or wanted not in LAYER_TYPES:
+            return values
+        self.edit = self.edit.retype(wanted, values)
+        name = values[NAME]
+        self.form = self.edit.new_form()
+        self.form.field(NAME).text = name
+        self.form.go_to(TYPE)
+        return self.form.values
 
     def _show_broken(self) -> None:
         """Set the form's error to that of a broken layer, if there is one."""
@@ -62,7 +78,9 @@ class EditSession:
         """Start over with another preset."""
         self.openings += 1
         self.preset = self.opened = preset
-        self.analysis = analyse(preset.network)
+        self.analysis = self._opened_analysis = analyse(preset.network)
+        self.marks_changes = True  # whether what differs from the preset as it was opened is marked
+        self.last_change = ""  # what the last edit changed, or the one that was last undone or redone
         self.editing: EditInProgress | None = None
         self._trained: Network | None = None
         self._done: list[Preset] = []
@@ -92,6 +110,12 @@ class EditSession:
     def mark_saved(self, preset: Preset) -> None:
         """Go on with the preset that was just saved; undo still works."""
         self.preset = self.opened = preset
+        self._opened_analysis = self.analysis
+
+    def mark_renamed(self, path: Path | None) -> None:
+        """Follow the file of the preset, which was renamed, or deleted if `path` is None."""
+        name = path.stem if path else self.preset.name
+        self.preset, self.opened = (replace(one, name=name, path=path) for one in (self.preset, self.opened))
 
     def mark_trained(self) -> None:
         """Remember that a run has the network as it is now."""
@@ -106,8 +130,17 @@ class EditSession:
 
     @property
     def baseline(self) -> Analysis | None:
-        """What the analysis shown is compared with while an edit is in progress, else None."""
-        return self.analysis if self.editing else None
+        """What the analysis shown is compared with: the network before the edit in progress, else the preset as it was
+        opened; None where nothing differs or is to be marked.
+        """
+        if self.editing:
+            return self.analysis
+        return self._opened_analysis if self.marks_changes and self.modified else None
+
+    @property
+    def step_count(self) -> int:
+        """How many edits can be undone."""
+        return len(self._done)
 
     @property
     def unreadable(self) -> bool:
@@ -139,18 +172,24 @@ class EditSession:
 
     def apply(self, network: Network) -> None:
         """Replace the network, as one step to undo; what was undone before can't be redone any more."""
+        self.last_change = ""
         if network == self.network:
             return
+        self.last_change = change_text(self.network, network)
         self._done.append(self.preset)
         self._undone.clear()
         self._show(self.preset.with_network(network))
 
     def undo(self) -> bool:
         """Take one step back; return whether there was one."""
+        if self._done:
+            self.last_change = change_text(self._done[-1].network, self.network)
         return self._step(self._done, self._undone)
 
     def redo(self) -> bool:
         """Take one step forward again; return whether there was one."""
+        if self._undone:
+            self.last_change = change_text(self.network, self._undone[-1].network)
         return self._step(self._undone, self._done)
 
     def _step(self, source: list[Preset], target: list[Preset]) -> bool:

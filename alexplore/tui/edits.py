@@ -6,15 +6,27 @@ An edit is a value: the settings that its form shows, and a function from what i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from alexplore.core.settings import integer, optional, setting
+from alexplore.core.settings import (
+    SettingError,
+    choice,
+    integer,
+    optional,
+    read_value,
+    setting,
+    setting_fields,
+)
 from alexplore.network.graph import TOWERS, Network
-from alexplore.network.layers import LAYER_TYPES
+from alexplore.network.layers import LAYER_TYPES, make_layer
 from alexplore.network.layers.base import Layer
 from alexplore.network.shape_inference import suggest_inputs
-from alexplore.tui.form import NAME, Form, given_values
+from alexplore.tui.form import NAME, Field, Form, given_values
+
+TYPE = "type"  # the field of a layer's type, which is no setting
+TYPES = choice(*LAYER_TYPES)
 
 Build = Callable[[Mapping[str, Any]], Network]
 
@@ -24,7 +36,7 @@ class Edit:
     """An edit of a network: `build` returns the edited network for the values of a form over `settings`.
 
     `layer_name` is the name of the layer that is edited, None for an edit of the whole network; `position` is where
-    that layer is in the edited network.
+    that layer is in the edited network, and `retype` returns the edit that makes it a layer of another type.
     """
 
     title: str
@@ -33,10 +45,22 @@ class Edit:
     build: Build
     layer_name: str | None = None
     position: int | None = None
+    retype: Callable[[str, Mapping[str, Any]], Edit] | None = None
+
+    @property
+    def layer_type(self) -> str | None:
+        """The type of the layer that is edited, None for an edit of the whole network."""
+        return str(getattr(self.settings, "type")) if self.retype else None  # noqa: B009 (mypy knows no such attribute)
 
     def new_form(self) -> Form:
         """Return a form with the values that the edit starts from."""
-        return Form([self.settings], self.values, self.layer_name)
+        form = Form([self.settings], self.values, self.layer_name)
+        if self.layer_type is not None:
+            types = Field(TYPE, TYPES, self.layer_type, doc="what the layer does; settings of equal names are kept")
+            types.literal = True
+            form.fields.insert(form.index(NAME) + 1, types)
+            form.position = min(2, len(form.fields) - 1)
+        return form
 
     def network(self, values: Mapping[str, Any]) -> Network:
         """Return the edited network.
@@ -44,6 +68,8 @@ class Edit:
         Raises:
             SettingError: a value is not allowed, or one that is not optional is missing.
         """
+        if TYPE in values:
+            read_value(TYPE, TYPES, values[TYPE])
         given_values(self.settings, values)
         return self.build(values)
 
@@ -93,10 +119,37 @@ def _edit_at(network: Network, index: int, layer: Layer) -> Edit:
     """Return the edit of `layer`, which is at `index` of `network`."""
 
     def build(values: Mapping[str, Any]) -> Network:
-        settings = {key: value for key, value in values.items() if key != NAME}
+        settings = {key: value for key, value in values.items() if key not in (NAME, TYPE)}
         changed = network.change(index, settings)
         return changed if values[NAME] == layer.name else changed.rename(index, values[NAME])
 
+    def retype(layer_type: str, values: Mapping[str, Any]) -> Edit:
+        other = _retyped(network, index, LAYER_TYPES[layer_type], values)
+        return _edit_at(network.replace(index, other), index, other)
+
     inputs = {"inputs": list(layer.inputs)} if layer.fewest_inputs > 1 else {}
     values = {**inputs, **layer.settings()}
-    return Edit(f"{layer.name} · {layer.type}", type(layer), values, build, layer.name, index)
+    return Edit(f"{layer.name} · {layer.type}", type(layer), values, build, layer.name, index, retype)
+
+
+def _retyped(network: Network, index: int, cls: type[Layer], values: Mapping[str, Any]) -> Layer:
+    """Return the layer at `index` as one of another type, with those of `values` that the type has and allows."""
+    layer = network.layers[index]
+    given: dict[str, Any] = {}
+    for key, field in setting_fields(cls).items():
+        if key == "inputs" or values.get(key) is None:
+            continue
+        with suppress(SettingError):
+            given[key] = read_value(key, field.metadata["kind"], values[key])
+    given = {**cls.example, **{key: values[key] for key in given}}
+    several = cls.most_inputs != 1
+    if several and layer.fewest_inputs > 1:
+        inputs = {"inputs": list(layer.inputs)}
+    elif cls.fewest_inputs > 1:
+        inputs = {"inputs": list(suggest_inputs(network, index, cls))}
+    else:
+        inputs = {"inputs": list(layer.inputs)} if layer.inputs else {}
+    try:
+        return make_layer(cls, layer.name, {**inputs, **given})
+    except SettingError:  # values that are allowed one by one, but not together
+        return make_layer(cls, layer.name, {**inputs, **cls.example})

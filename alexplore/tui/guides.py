@@ -83,11 +83,11 @@ class Guides:
 
     async def compare(self, preset: Preset, name: str) -> None:
         """Put a preset and the one called `name` beside each other."""
-        from alexplore.tui.screens.report import comparison
+        from alexplore.tui.screens.comparison import ComparisonScreen
 
         other = self.named(name)
         if other is not None:
-            await self.app.push_screen(comparison(preset, other))
+            await self.app.push_screen(ComparisonScreen(preset, [other]))
 
     # The tour
 

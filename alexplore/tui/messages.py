@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from alexplore.runs.summary import Summary
     from alexplore.runs.watch import Snapshot
     from alexplore.tui.marked_runs import Overlay
+    from alexplore.tui.preset_catalog import PresetEntry
     from alexplore.tui.state import Mode
     from alexplore.tui.watched_run import Drawing
 
@@ -82,6 +83,13 @@ class LessonPointed(Message):
     """Put the cursor on the layer that a step of a lesson is about."""
 
     layer: str
+
+
+@dataclass
+class PresetsRead(Message):
+    """Every preset, with what takes reading its whole file."""
+
+    entries: Sequence[PresetEntry]
 
 
 @dataclass

@@ -21,7 +21,7 @@ class TourStep:
 
 
 CONV1 = "home"
-STRIDE = ("tab", "tab")  # from the first setting of conv1 to its stride
+STRIDE = ("down", "down")  # from the first setting of conv1 to its stride
 
 STEPS: tuple[TourStep, ...] = (
     TourStep(
@@ -38,8 +38,8 @@ STEPS: tuple[TourStep, ...] = (
     ),
     TourStep(
         "change something",
-        "Press ⏎ on conv1, go to stride, make it 2, and keep it with ⏎. While you type, ▲ and ▼ mark every number "
-        "that your change moves.",
+        "Press ⏎ on conv1, go to stride with ↓, type 2, and keep it with ⏎. While you type, ▲ and ▼ mark every number "
+        "that your change moves; backslash shows or hides the marks later.",
         (CONV1, "enter", *STRIDE, "2", "enter"),
     ),
     TourStep(

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 from textual.app import App
 from textual.pilot import Pilot
-from textual.widgets import Static
 
-from alexplore.tui.widgets.settings_editor import SettingsEditor
+from alexplore.tui.widgets.setting_list import SettingPane
 from tests.support.waiting import PATIENCE
 
 
@@ -29,16 +28,21 @@ def footer(app: App[Any]) -> list[str]:
     return re.split(r"\s{2,}", screen_text(app).splitlines()[-1].strip())
 
 
+def pane_keys(app: App[Any]) -> list[str]:
+    """Return the keys of the focused pane and its screen, in the line before the last, each with its description."""
+    return re.split(r"\s{2,}", screen_text(app).splitlines()[-2].strip())
+
+
 def form_message(app: App[Any]) -> str:
     """Return the message below the form."""
-    return str(app.screen.query_one("#settings-message", Static).render())
+    return app.screen.query_one(SettingPane).help.text
 
 
 async def type_into(pilot: Pilot[None], app: App[Any], name: str, text: str) -> None:
     """Replace the text of a setting in the open form."""
-    app.screen.query_one(SettingsEditor).select(name)
+    app.screen.query_one(SettingPane).select(name)
     await pilot.pause()
-    await pilot.press("home", "shift+end", *([] if not text else list(text.replace(" ", "\0"))))
+    await pilot.press("backspace", *text)
     await pilot.pause()
 
 

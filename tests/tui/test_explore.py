@@ -6,16 +6,19 @@ import re
 from pathlib import Path
 
 import pytest
+from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
-from textual.widgets.option_list import Option
 
 from alexplore.export import FORMATS
 from alexplore.presets.library import load_preset, shipped_folder
+from alexplore.tui.app import ExploreApp
 from alexplore.tui.screens.dialogs import HelpScreen
 from alexplore.tui.screens.explore import ExploreScreen
 from alexplore.tui.widgets.layer_table import LayerTable
-from alexplore.tui.widgets.settings_editor import SettingsEditor
-from tests.support.screens import footer, form_message, screen_text, type_into
+from alexplore.tui.widgets.network_strip import NetworkStrip
+from alexplore.tui.widgets.preset_list import PresetList
+from alexplore.tui.widgets.setting_list import SettingPane
+from tests.support.screens import form_message, pane_keys, screen_text, type_into, until
 from tests.tui.conftest import OpenApp
 
 
@@ -72,7 +75,7 @@ async def test_an_edit_is_committed_undone_and_redone(open_app: OpenApp) -> None
         await pilot.pause()
         conv1 = app.state.session.analysis.rows[0]
         assert conv1.params == (11 * 11 * 3 + 1) * 64
-        assert "(edited)" in screen_text(app)
+        assert " edited" in screen_text(app).splitlines()[1]
         await pilot.press("u")
         assert app.state.session.network == load_preset("paper").network
         await pilot.press("U")
@@ -95,12 +98,8 @@ async def test_an_unreadable_value_shows_the_network_as_it_was(open_app: OpenApp
     """An emptied field, too: with stride 1, the default, the network would have ten times the parameters."""
     async with open_app() as (app, pilot):
         await pilot.press("enter")
-        app.screen.query_one(SettingsEditor).select("stride")
-        await pilot.press("backspace")
-        await pilot.pause()
-        assert (
-            form_message(app) == "✗ stride: found nothing, allowed: an integer ≥ 1 or [height, width]; the default is 1"
-        )
+        await type_into(pilot, app, "stride", "")
+        assert form_message(app).startswith("✗ stride: found nothing, allowed: an integer ≥ 1")
         assert "60,965,224 params" in screen_text(app)
         await pilot.press("1")
         await pilot.pause()
@@ -112,6 +111,9 @@ async def test_an_unreadable_value_shows_the_network_as_it_was(open_app: OpenApp
         assert "60,965,224 params" in text
         assert "▲" not in text
         assert "+0 params" in text
+        faint = app.screen.query_one(LayerTable).style("layer-table--dim")
+        line = app.screen.query_one(LayerTable).line_strip(0, False, 80)
+        assert all(segment.style is not None and segment.style.color == faint.color for segment in line)
         await pilot.press("enter")
         await pilot.pause()
         assert app.screen.query_one("#editor").display
@@ -126,34 +128,48 @@ async def test_an_empty_optional_setting_is_shown_as_not_set(open_app: OpenApp) 
 
 
 @pytest.mark.parametrize("size", [(80, 16), (80, 24), (120, 40)])
-async def test_the_input_is_placed_on_the_current_field(open_app: OpenApp, size: tuple[int, int]) -> None:
-    """Its description is below it, also in a window that is too low for all settings: there the form scrolls."""
+async def test_every_setting_is_reached_and_explained(open_app: OpenApp, size: tuple[int, int]) -> None:
+    """Also in a window that is too low for all settings: there the list scrolls."""
     async with open_app(size=size) as (app, pilot):
         await pilot.press("enter")
-        for _ in range(10):
-            await pilot.pause()
-            name = form_message(app).split(":")[0]
-            place = app.screen.query_one("#editor Input").region
-            line = screen_text(app).splitlines()[place.y]
-            assert line[: place.x].rstrip().endswith(f" {name}"), line
-            explained = app.screen.query_one("#settings-message").region
-            assert app.screen.query_one("#editor").content_region.contains_region(place.union(explained))
-            assert place.bottom <= explained.y
-            await pilot.press("tab")
+        for name in ("stride", "padding", "padding_mode", "dilation", "groups", "bias", "in_channels", "init"):
+            await until(pilot, lambda: app.screen.query_one(SettingPane).display, "the form")
+            while not form_message(app).startswith(f"{name}:"):
+                await pilot.press("down")
+                await pilot.pause()
+            pane = app.screen.query_one(SettingPane)
+            shown = screen_text(app).splitlines()[pane.list.region.y : pane.list.region.bottom]
+            assert any(f" {name} " in line for line in shown), (name, shown)
 
 
-async def test_the_arithmetic_scrolls_and_counts_the_lines_below(open_app: OpenApp) -> None:
-    async with open_app(size=(80, 24)) as (app, pilot):
-        panel = app.screen.query_one("#formulas")
-        height = panel.content_size.height
-        assert "[55,55,96]" not in screen_text(app)
-        below = int(str(panel.border_subtitle).removeprefix("↓ ").removesuffix(" more"))
-        panel.focus()
-        await pilot.press(*["down"] * below)
+async def test_the_arithmetic_is_folded_and_unfolds(open_app: OpenApp) -> None:
+    """Four lines of conv1's numbers with their shares of the network's; 34,944 of 60,965,224 are 0.057 %."""
+    async with open_app() as (app, pilot):
+        text = screen_text(app)
+        for shown in ("⌊(227 + 2·0 − 11) / 4⌋ + 1 = 55", "34,944  0.057 % of the network", "15 % of the network"):
+            assert shown in text
+        assert "1 + (11 − 1)·1 = 11" in text
+        assert "96·55·55 = 290,400" not in text
+        await pilot.press("right_square_bracket")
         await pilot.pause()
-        assert panel.content_size.height == height
+        assert "96·55·55 = 290,400" in screen_text(app)
+        for _ in range(12):
+            await pilot.press("right_square_bracket")
+        await pilot.pause()
         assert "[55,55,96]" in screen_text(app)
-        assert not panel.border_subtitle
+        for _ in range(14):
+            await pilot.press("left_square_bracket")
+        await pilot.pause()
+        assert "⌊(227" in screen_text(app)
+        assert "96·55·55 = 290,400" not in screen_text(app)
+
+
+async def test_a_line_of_the_arithmetic_is_copied(open_app: OpenApp) -> None:
+    async with open_app() as (app, pilot):
+        app.screen.query_one("#formulas").focus()
+        await pilot.press("down", "y")
+        await pilot.pause()
+        assert app.clipboard.startswith("params  (11·11·3 + 1) · 96 = 34,944")
 
 
 async def test_a_broken_layer_is_explained_while_typing_and_fixed_with_a_key(open_app: OpenApp) -> None:
@@ -167,15 +183,94 @@ async def test_a_broken_layer_is_explained_while_typing_and_fixed_with_a_key(ope
         await pilot.press("t")
         await pilot.pause()
         assert isinstance(app.screen, ExploreScreen)
+        assert pane_keys(app)[0] == "f Fix"
         await pilot.press("f")
         await pilot.pause()
         assert app.state.session.analysis.broken is None
+        assert "f Fix" not in pane_keys(app)
+
+
+async def test_a_broken_networks_totals_are_partial_and_its_error_is_shown_once(open_app: OpenApp) -> None:
+    """Up to norm1 there are conv1's 34,944 parameters."""
+    async with open_app() as (app, pilot):
+        await pilot.press("down", "down", "down", "enter")
+        await type_into(pilot, app, "padding", "9")
+        assert "34,944 params so far, to norm1" in screen_text(app)
+        assert screen_text(app).count("is more than half") == 1
+        await pilot.press("enter")
+        await pilot.pause()
+        text = screen_text(app)
+        assert "34,944 params so far, to norm1" in text
+        assert text.count("is more than half") == 1
+        assert "GiB to train" not in text
+        before = app.screen.query_one(LayerTable).size.height
+        await pilot.press("u")
+        await pilot.pause()
+        assert "60,965,224 params" in screen_text(app)
+        assert app.screen.query_one(LayerTable).size.height >= before
+
+
+async def test_outcomes_name_the_layer(open_app: OpenApp) -> None:
+    async with open_app() as (app, pilot):
+
+        def outcome() -> str:
+            return screen_text(app).splitlines()[-3].strip()
+
+        await pilot.press("down", "down", "down", "enter")
+        await type_into(pilot, app, "padding", "9")
+        await pilot.press("enter")
+        await until(pilot, lambda: outcome() == "pool1: padding 0 → 9 · u takes it back", "the outcome")
+        await pilot.press("f")
+        await until(pilot, lambda: outcome() == "pool1: padding 9 → 1 · u takes it back", "the outcome of the fix")
+        await pilot.press("u")
+        await until(pilot, lambda: outcome().startswith("took back: pool1: padding 9 → 1"), "what was taken back")
+        await pilot.press("u", "u")
+        await until(pilot, lambda: outcome() == "nothing to undo", "the end of the history")
+
+
+async def test_after_an_edit_the_differences_from_the_preset_stay_until_toggled(open_app: OpenApp) -> None:
+    async with open_app() as (app, pilot):
+        await pilot.press("enter")
+        await type_into(pilot, app, "stride", "8")
+        await pilot.press("enter", "down", "enter", "enter")
+        await pilot.pause()
+        assert "▼96×28×28" in screen_text(app)
+        assert "against paper" in screen_text(app)
+        await pilot.press("backslash")
+        await pilot.pause()
+        assert "▼" not in screen_text(app)
+        assert "96×28×28" in screen_text(app)
+        await pilot.press("backslash")
+        await pilot.pause()
+        assert "▼96×28×28" in screen_text(app)
+
+
+async def test_a_layers_type_is_changed_in_its_form(open_app: OpenApp) -> None:
+    """Settings of equal names stay: here a window of 3 that moves by 2."""
+    async with open_app() as (app, pilot):
+        await pilot.press("down", "down", "down", "enter")
+        await type_into(pilot, app, "type", "avg_pool2d")
+        assert "Edit pool1 · avg_pool2d" in screen_text(app)
+        await pilot.press("enter", "enter")
+        await pilot.pause()
+        layer = app.state.session.network.layers[3]
+        assert (layer.name, layer.type) == ("pool1", "avg_pool2d")
+        assert (layer.settings()["kernel_size"], layer.settings()["stride"]) == (3, 2)
+
+
+async def test_form_and_arithmetic_have_titles_of_their_own(open_app: OpenApp) -> None:
+    async with open_app() as (app, pilot):
+        await pilot.press("enter")
+        await pilot.pause()
+        assert "━ Edit conv1 · conv2d ━" in screen_text(app)
+        assert "─ Arithmetic ─" in screen_text(app)
+        assert "{ std = 0.01, bias = 0.0 }" in screen_text(app)
 
 
 async def test_layers_are_added_duplicated_moved_and_removed(open_app: OpenApp) -> None:
     async with open_app("lenet") as (app, pilot):
         names = [layer.name for layer in app.state.session.network.layers]
-        await pilot.press("y")
+        await pilot.press("D")
         assert len(app.state.session.network.layers) == len(names) + 1
         await pilot.press("J")
         assert app.state.session.network.layers[2].type == "conv2d"
@@ -260,41 +355,200 @@ async def test_saving_asks_about_a_clash_and_never_writes_shipped_presets(open_a
         assert not (folder / "paper.toml").exists()
 
 
+def point_at(app: ExploreApp, name: str) -> PresetList:
+    """Put the cursor of the list of presets on one."""
+    presets = app.screen.query_one(PresetList)
+    presets._go_to(name)
+    assert presets.selected is not None
+    assert presets.selected.name == name
+    return presets
+
+
 async def test_another_preset_is_opened_and_edits_are_asked_about(open_app: OpenApp) -> None:
+    """On a narrow terminal, where the list takes the place of the network."""
     async with open_app("lenet", size=(80, 24)) as (app, pilot):
         await pilot.press("x", "p")
-        await pilot.pause()
-        options = app.screen.query_one(OptionList)
-        options.highlighted = options.get_option_index("torchvision")
+        await until(pilot, lambda: app.screen.query_one(PresetList).has_focus, "the list")
+        point_at(app, "torchvision")
         await pilot.press("enter")
         await pilot.pause()
         await pilot.press("n")
         await pilot.pause()
         assert app.state.session.preset.name == "lenet"
-        app.explore.open_named("torchvision")
-        await pilot.pause()
-        await pilot.press("y")
-        await pilot.pause()
-        assert app.state.session.preset.name == "torchvision"
-        assert "61,100,840 params" in screen_text(app)
-
-
-async def test_the_comparison_and_the_source(open_app: OpenApp) -> None:
-    async with open_app() as (app, pilot):
-        await pilot.press("d")
-        await pilot.pause()
-        options = app.screen.query_one(OptionList)
-        options.highlighted = options.get_option_index("torchvision")
         await pilot.press("enter")
         await pilot.pause()
-        text = screen_text(app)
-        assert "paper and torchvision" in text
-        assert "64 · 11×11 / 4 · pad 2" in text
-        await pilot.press("escape", "o")
+        await pilot.press("y")
+        await until(pilot, lambda: "61,100,840 params" in screen_text(app), "the other network")
+        assert app.state.session.preset.name == "torchvision"
+
+
+async def test_the_open_preset_and_the_cursor_are_apart(open_app: OpenApp) -> None:
+    async with open_app() as (app, pilot):
+        await pilot.press("p", "down")
         await pilot.pause()
-        assert "✗ conv1 neurons 253,440: ours is 290,400" in screen_text(app)
+        presets = app.screen.query_one(PresetList)
+        text = screen_text(app)
+        assert "▶ paper " in text
+        assert presets.selected is not None
+        assert presets.selected.name == "paper-release"
+        await pilot.press("escape")
+        await pilot.pause()
+        assert presets.selected.name == "paper"
+        assert app.screen.query_one(LayerTable).has_focus
+        assert app.state.session.preset.name == "paper"
+
+
+async def test_layer_keys_work_only_where_the_layers_have_the_keys(open_app: OpenApp) -> None:
+    async with open_app() as (app, pilot):
+        layers = len(app.state.session.network.layers)
+        await pilot.press("p")
+        await pilot.pause()
+        assert not {"x Remove", "a Add"} & set(pane_keys(app))
+        await pilot.press("x", "delete", "D", "J")
+        await pilot.pause()
+        assert len(app.state.session.network.layers) == layers
+        await pilot.press("escape")
+        await pilot.pause()
+        assert {"x Remove", "a Add"} <= set(pane_keys(app))
+        await pilot.press("x")
+        assert len(app.state.session.network.layers) == layers - 1
+
+
+async def test_presets_show_their_sizes_and_what_training_them_takes(open_app: OpenApp) -> None:
+    async with open_app() as (app, pilot):
+        await until(pilot, lambda: "61.0M" in screen_text(app), "the sizes")
+        lines = [line[1:26] for line in screen_text(app).splitlines()]
+        heads = {line.split()[0]: line for line in lines if line.rstrip().endswith(("here", "fetch", "folder"))}
+        assert heads["AlexNet"].endswith("needs a folder")
+        assert heads["CIFAR-10"].endswith("to fetch")
+        assert any(line.startswith("▶ paper") and line.endswith("61.0M") for line in lines)
+        assert any(line.startswith("  fmnist-28 ★") for line in lines)
+
+
+async def test_presets_are_filtered(open_app: OpenApp) -> None:
+    async with open_app() as (app, pilot):
+        await pilot.press("p", "slash", *"cif")
+        await pilot.pause()
+        presets = app.screen.query_one(PresetList)
+        assert [line.name for line in presets._lines if not isinstance(line, str)] == ["cifar10-relu", "cifar10-tanh"]
+        await pilot.press(*"zz")
+        await pilot.pause()
+        assert "no match" in screen_text(app)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert "▶ paper" in screen_text(app)
+        await pilot.press("slash", *"cif", "enter")
+        await until(pilot, lambda: app.state.session.preset.name == "cifar10-relu", "the preset that was found")
+
+
+async def test_own_presets_are_renamed_and_deleted_and_shipped_ones_are_not(open_app: OpenApp, tmp_path: Path) -> None:
+    folder = tmp_path / "config" / "alexplore" / "presets"
+    folder.mkdir(parents=True)
+    (folder / "mine.toml").write_text((shipped_folder() / "lenet.toml").read_text())
+    async with open_app() as (app, pilot):
+        await pilot.press("p")
+        await pilot.pause()
+        await pilot.press("R")
+        await pilot.pause()
+        assert isinstance(app.screen, ExploreScreen)
+        point_at(app, "mine")
+        await pilot.press("R")
+        await pilot.pause()
+        app.screen.query_one(Input).value = "ours"
+        await pilot.press("enter")
+        await until(pilot, lambda: (folder / "ours.toml").exists(), "the new name")
+        assert not (folder / "mine.toml").exists()
+        point_at(app, "ours")
+        await pilot.press("delete")
+        await pilot.pause()
+        await pilot.press("n")
+        await pilot.pause()
+        assert (folder / "ours.toml").exists()
+        await pilot.press("delete")
+        await pilot.pause()
+        await pilot.press("y")
+        await until(pilot, lambda: not (folder / "ours.toml").exists(), "the file to be deleted")
+
+
+async def test_a_network_is_begun_from_nothing(open_app: OpenApp) -> None:
+    async with open_app() as (app, pilot):
+        await pilot.press("p", "n")
+        await until(pilot, lambda: app.state.session.preset.name == "new", "the new network")
+        assert app.state.session.analysis.broken is None
+        assert "not saved yet" in screen_text(app)
+        assert app.state.session.unsaved
+
+
+async def compare_with(app: ExploreApp, pilot: Pilot[None], name: str) -> None:
+    await pilot.press("d")
+    await pilot.pause()
+    point_at(app, name)
+    await pilot.press("enter")
+    await until(pilot, lambda: f"and {name}" in screen_text(app), "the comparison")
+
+
+NUMBERS = re.compile(r"[+−]?\d[\d,]*\d")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
+async def test_a_comparison_cuts_no_number(open_app: OpenApp, size: tuple[int, int]) -> None:
+    """conv1 has 96·(11·11·3 + 1) and 64·(11·11·3 + 1) parameters, conv3 384·3·3·(256 − 192) fewer."""
+    async with open_app(size=size) as (app, pilot):
+        await compare_with(app, pilot, "torchvision")
+        text = screen_text(app)
+        differences = {line.split()[1]: line for line in text.splitlines() if line.startswith(("┃ ≠", "┃ ≈"))}
+        assert re.search(r"−(11,648|11\.6k)\s", differences["conv1"])
+        assert re.search(r"−(221,184|221\.2k)\s", differences["conv3"])
+        assert "−11,6 " not in text
+
+
+async def test_a_comparison_says_what_differs(open_app: OpenApp) -> None:
+    async with open_app(size=(200, 60)) as (app, pilot):
+        await compare_with(app, pilot, "torchvision")
+        lines = {line.split()[2]: line for line in screen_text(app).splitlines() if line.startswith("┃ ≠")}
+        assert "init std 0.01, bias 1.0 → uniform" in lines["fc7"]
+        assert "out_channels 96 → 64 · padding 0 → 2" in lines["conv1"]
+        await pilot.press("y")
+        await pilot.pause()
+        assert "paper: conv1 · conv2d" in app.clipboard
         await pilot.press("escape")
         assert isinstance(app.screen, ExploreScreen)
+
+
+async def test_marked_presets_are_compared_one_after_another(open_app: OpenApp) -> None:
+    async with open_app() as (app, pilot):
+        await pilot.press("p")
+        await pilot.pause()
+        for name in ("zfnet", "torchvision"):
+            point_at(app, name)
+            await pilot.press("space")
+        await pilot.press("d")
+        await until(pilot, lambda: "paper and zfnet" in screen_text(app), "the first comparison")
+        await pilot.press("right")
+        await until(pilot, lambda: "paper and torchvision" in screen_text(app), "the second comparison")
+
+
+async def test_a_line_of_the_source_is_copied(open_app: OpenApp) -> None:
+    async with open_app() as (app, pilot):
+        await pilot.press("o")
+        await until(pilot, lambda: "✗ conv1 neurons 253,440: ours is 290,400" in screen_text(app), "the source")
+        await pilot.press("y")
+        await pilot.pause()
+        assert app.clipboard == "paper · AlexNet on two GPUs"
+        await pilot.press("escape")
+        assert isinstance(app.screen, ExploreScreen)
+
+
+async def test_titles_of_columns_explain_themselves(open_app: OpenApp) -> None:
+    async with open_app() as (app, pilot):
+        table = app.screen.query_one(LayerTable)
+        left = screen_text(app).splitlines()[table.content_region.y].index(" RF") - table.region.x + 1
+        await pilot.hover(LayerTable, offset=(left, 1))
+        await pilot.pause()
+        assert "receptive field" in str(table.tooltip) or "pixels" in str(table.tooltip)
+        await pilot.hover(LayerTable, offset=(left, 4))
+        await pilot.pause()
+        assert not table.tooltip
 
 
 async def test_exporting_writes_a_file_for_each_format(
@@ -323,8 +577,8 @@ async def test_help_and_palette_list_the_same_actions(open_app: OpenApp) -> None
         await pilot.pause()
         assert isinstance(app.screen, HelpScreen)
         listed = {description for _, description, _ in app.screen._rows}
-        assert listed >= {"Edit", "Add", "Undo", "Fix", "Export", "Quit", "Train", "Runs", "Last layer", "Theme"}
-        assert listed == commands
+        assert listed >= {"Edit", "Add", "Undo", "Export", "quit", "Train", "runs", "Last", "Marks"}
+        assert listed <= commands
 
 
 async def test_while_a_layer_is_edited_help_lists_only_what_works(open_app: OpenApp) -> None:
@@ -335,16 +589,16 @@ async def test_while_a_layer_is_edited_help_lists_only_what_works(open_app: Open
         assert not {description for _, description, _ in app.screen._rows} & {"Edit", "Remove", "Train", "Undo"}
 
 
-async def test_the_footer_fits_eighty_columns(open_app: OpenApp) -> None:
+async def test_the_keys_fit_eighty_columns(open_app: OpenApp) -> None:
     async with open_app(size=(80, 24)) as (app, _):
-        assert footer(app) == ["⏎ Edit", "a Add", "x Remove", "u Undo", "d Compare", "t Train", "? Help"]
+        assert pane_keys(app)[:6] == ["⏎ Edit", "a Add", "x Remove", "u Undo", "d Compare", "t Train"]
 
 
 async def test_a_click_selects_and_a_double_click_edits(open_app: OpenApp) -> None:
     async with open_app() as (app, pilot):
-        await pilot.click(LayerTable, offset=(10, 5))
+        await pilot.click(LayerTable, offset=(10, 6))
         assert app.screen.query_one(LayerTable).cursor == 4
-        await pilot.click(LayerTable, offset=(10, 5), times=2)
+        await pilot.click(LayerTable, offset=(10, 6), times=2)
         await pilot.pause()
         assert app.screen.query_one("#editor").display
 
@@ -353,7 +607,7 @@ async def test_a_click_elsewhere_leaves_the_focus_in_the_form(open_app: OpenApp)
     async with open_app() as (app, pilot):
         await pilot.press("enter")
         await type_into(pilot, app, "out_channels", "6")
-        await pilot.click(LayerTable, offset=(10, 5), times=2)
+        await pilot.click(LayerTable, offset=(10, 6), times=2)
         await pilot.press("4")
         await pilot.pause()
         assert "▼64×55×55" in screen_text(app)
@@ -366,14 +620,13 @@ async def test_a_click_elsewhere_leaves_the_focus_in_the_form(open_app: OpenApp)
 async def test_no_other_preset_is_opened_while_a_layer_is_edited(open_app: OpenApp) -> None:
     async with open_app() as (app, pilot):
         await pilot.press("end", "enter")
-        app.screen.query_one("#presets", OptionList).post_message(
-            OptionList.OptionSelected(app.screen.query_one("#presets", OptionList), Option("lenet", id="lenet"), 0)
-        )
+        await pilot.pause()
+        await pilot.click(PresetList, offset=(5, 3), times=2)
         await pilot.pause()
         await pilot.press("9")
         await pilot.pause()
         assert app.state.session.preset.name == "paper"
-        await pilot.press("enter")
+        await pilot.press("enter", "enter")
         await pilot.pause()
         assert app.state.session.network.classes == 9
 
@@ -400,22 +653,53 @@ async def test_closing_asks_about_edits_and_the_second_time_closes(open_app: Ope
         assert app._exit
 
 
-@pytest.mark.parametrize(("size", "exchanges"), [((60, 20), False), ((80, 24), True), ((120, 40), True)])
-async def test_the_picture_fits_and_its_labels_differ(
-    open_app: OpenApp, size: tuple[int, int], exchanges: bool
-) -> None:
+@pytest.mark.parametrize("size", [(60, 20), (80, 24), (120, 40)])
+async def test_the_picture_fits_and_its_labels_differ(open_app: OpenApp, size: tuple[int, int]) -> None:
     async with open_app(size=size) as (app, pilot):
         if size[1] < 30:
             await pilot.press("v")
             await pilot.pause()
         text = screen_text(app)
-        assert ("╳" in text) == exchanges
-        assert "60,965,224 params" in text
+        assert ("╳" in text) == (size[1] >= 30)
         assert "╰" in text.splitlines()[app.screen.query_one("#formulas").region.bottom - 1]
-        strip = app.screen.query_one("#strip").region
-        labels = text.splitlines()[strip.bottom - 1][strip.x : strip.right]
+        strip = app.screen.query_one("#strip").content_region
+        labels = text.splitlines()[strip.bottom - 1][strip.x : strip.right].replace("input", "")
         assert len({label.strip("▸") for label in labels.split()}) == 11  # of convolutions, pools and linear layers
         assert "▸conv1" in labels or size[0] == 60
+        if size[1] >= 24:
+            sides = text.splitlines()[strip.y][strip.x : strip.right].split()
+            assert [side for side in sides if side.isdigit()][-8:] == ["55", "27", "27", "13", "13", "13", "13", "6"]
+        await pilot.press("v")
+        await pilot.pause()
+        assert not app.screen.query_one("#strip").display
+
+
+async def test_the_picture_shows_an_edit_to_scale(open_app: OpenApp) -> None:
+    """With stride 2 the side is 109 in place of 55; the block grows, the input stays."""
+    async with open_app("zfnet") as (app, pilot):
+        strip = app.screen.query_one(NetworkStrip)
+
+        def heights() -> list[int]:
+            return [block.now.eighths for block in strip._blocks if block.now]
+
+        before = heights()
+        await pilot.press("enter")
+        await type_into(pilot, app, "stride", "1")
+        assert heights()[0] > before[0]
+        assert any(now == old for now, old in zip(heights()[1:], before[1:], strict=True))
+        assert "▲" in screen_text(app).splitlines()[strip.content_region.y]
+
+
+async def test_layers_behind_a_broken_one_are_ghosts(open_app: OpenApp) -> None:
+    async with open_app() as (app, pilot):
+        await pilot.press("down", "down", "down", "enter")
+        await type_into(pilot, app, "padding", "9")
+        strip = app.screen.query_one(NetworkStrip)
+        await pilot.pause()
+        picture = "\n".join(screen_text(app).splitlines()[strip.region.y : strip.region.bottom])
+        assert "╎✗╎" in picture
+        assert picture.count("╎") > 10
+        assert "fc8" in picture
 
 
 async def test_the_edited_layer_stays_in_view_when_a_message_takes_its_line(open_app: OpenApp) -> None:

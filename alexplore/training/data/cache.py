@@ -18,8 +18,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from alexplore.core.atomic_files import fsync_folder
-from alexplore.core.home import NoHomeError, user_folder
+from alexplore.core.home import NoHomeError
 from alexplore.core.regular_files import FileKindError, check_regular
+from alexplore.runs.datasets import IMAGES, cache_folder
 
 Arrays = dict[str, Tensor]
 """`train_images` and `val_images`, uint8 (N, C, H, W); `train_labels` and `val_labels`, int64 (N,)."""
@@ -32,19 +33,10 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 WORK = ".work-"  # prefix of folders with unfinished contents
 
 
-def cache_folder(name: str) -> Path:
-    """Return the folder that a data set is cached in for this user.
-
-    Raises:
-        NoHomeError: there is no home folder.
-    """
-    return user_folder("cache", "set $XDG_CACHE_HOME to cache data sets") / name
-
-
 def load(name: str, report: Callable[[str], None]) -> Arrays | None:
     """Return a data set's arrays, or None if they are not cached or damaged; damage is reported."""
     try:
-        path = cache_folder(name) / "images.safetensors"
+        path = cache_folder(name) / IMAGES
         check_regular(path)
     except FileKindError as error:
         report(f"{path} {error.strerror}")
@@ -72,7 +64,7 @@ def save(name: str, arrays: Arrays) -> None:
     """
     folder = cache_folder(name)
     with work_folder(folder) as work:
-        new = work / "images.safetensors"
+        new = work / IMAGES
         try:
             save_file(arrays, new, metadata={"sha256": _digest(arrays)})
         except SafetensorError as error:  # it names no errno

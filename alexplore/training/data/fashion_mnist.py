@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from alexplore.core.regular_files import open_regular
+from alexplore.presets.datasets import DATASETS
 from alexplore.runs.datasets import DataError
 from alexplore.training.data.cache import Arrays
 from alexplore.training.data.download import download_debian_package, download_with_torchvision
@@ -31,7 +32,7 @@ their contents are the same.
 LAYOUTS = (".", "FashionMNIST/raw", "raw", "fashion-mnist")
 """Folders, inside the one that is named, in which torchvision, Debian or the authors put the files."""
 
-DEBIAN_FOLDER = "/usr/share/datasets/fashion-mnist"
+(DEBIAN_FOLDER,) = DATASETS["fashion-mnist"].installed_in
 
 
 def find(folder: Path) -> Files:

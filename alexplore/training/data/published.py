@@ -15,7 +15,7 @@ from torch import Tensor
 from alexplore.core.home import NoHomeError, expand
 from alexplore.presets.datasets import DATASETS, PublishedImages
 from alexplore.runs.config import DataSource, RunConfig
-from alexplore.runs.datasets import DataError, dataset_shape
+from alexplore.runs.datasets import DataError, cache_folder, dataset_shape
 from alexplore.training.data import cache, download
 from alexplore.training.data.cache import Arrays
 from alexplore.training.data.dataset import Dataset, Report, ResidentSplit, check_fit, choose_balanced
@@ -72,7 +72,7 @@ class PublishedDataset:
         """Return the folders that may have the files: in the user's cache, and of installed packages."""
         installed = tuple(map(Path, self.installed_in))
         try:
-            return cache.cache_folder(self.name), *installed
+            return cache_folder(self.name), *installed
         except NoHomeError:
             return installed
 

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
-from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.events import DescendantFocus
-from textual.widgets import Input, OptionList, Static
+from textual.worker import get_current_worker
 
 from alexplore.core.formatting import bytes_text, short_count
-from alexplore.network.analysis import Analysis
+from alexplore.core.settings import SettingError
 from alexplore.network.graph import Network
 from alexplore.network.layers import LAYER_TYPES
 from alexplore.network.shapes import shape_text
 from alexplore.presets.preset import Preset
 from alexplore.tui.edit_session import EditSession
 from alexplore.tui.edits import Edit, input_edit, layer_edit, new_layer_edit
-from alexplore.tui.messages import PlanRequested
+from alexplore.tui.messages import PlanRequested, PresetsRead
+from alexplore.tui.preset_catalog import list_entries, read_entry
 from alexplore.tui.screens.frame import FrameScreen
 from alexplore.tui.state import Mode
 from alexplore.tui.widgets.cursor_list import CursorList
@@ -29,39 +30,30 @@ from alexplore.tui.widgets.formula import FormulaPanel, layer_entries
 from alexplore.tui.widgets.layer_table import LayerTable
 from alexplore.tui.widgets.network_strip import NetworkStrip
 from alexplore.tui.widgets.preset_list import PresetList
+from alexplore.tui.widgets.text_lines import TextLine, TextLines
 
 if TYPE_CHECKING:
-    from alexplore.tui.widgets.settings_editor import SettingsEditor
+    from alexplore.tui.widgets.setting_list import SettingList, SettingPane
 
-FORM_SECONDS = 0.3  # after the first screen, the form is made
+FORM_SECONDS = 0.3  # after the first screen, the form is made and the presets are read
 
 
 class ExploreScreen(FrameScreen):
-    """Shows the network of an edit session, and edits it."""
+    """Shows the network of an edit session, and edits it. The keys that edit layers are those of the layer table."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "enter", "edit", "Edit", tooltip="Change the selected layer's settings; everything follows as you type"
-        ),
-        Binding("a", "add", "Add", tooltip="Put a new layer behind the selected one"),
-        Binding("x,delete", "remove", "Remove", tooltip="Take the selected layer out"),
-        Binding("u,ctrl+z", "undo", "Undo", tooltip="Take the last edit back"),
-        Binding("d", "compare", "Compare", tooltip="Put another preset beside this network"),
+        Binding("u", "undo", "Undo", tooltip="Take the last edit back"),
+        Binding("d", "compare", "Compare", tooltip="Put another preset, or each marked one, beside this network"),
         Binding("t", "train", "Train", tooltip="Set up a training of this network"),
+        Binding("s,ctrl+s", "save", "Save", tooltip="Save as a preset of your own"),
+        Binding("o", "about", "Source", tooltip="Where the preset is from, and its published numbers checked"),
+        Binding("p", "presets", "Presets", tooltip="Open another preset"),
         Binding("U,ctrl+y", "redo", "Redo", show=False, tooltip="Do again what was undone"),
-        Binding("D", "duplicate", "Duplicate", show=False, tooltip="Copy the selected layer behind itself"),
-        Binding("K,shift+up", "shift(-1)", "Move up", show=False, tooltip="Move the selected layer up"),
-        Binding("J,shift+down", "shift(1)", "Move down", show=False, tooltip="Move the selected layer down"),
         Binding("i", "input", "Input", show=False, tooltip="Change input size, classes and towers"),
-        Binding("f", "fix", "Fix", show=False, tooltip="Make the smallest change that fixes the broken layer"),
-        Binding("p", "presets", "Presets", show=False, tooltip="Open another preset"),
-        Binding("s,ctrl+s", "save", "Save", show=False, tooltip="Save as a preset of your own"),
         Binding("e", "export", "Export", show=False, tooltip="Write PyTorch or Keras code, JSON or a Mermaid diagram"),
-        Binding(
-            "o", "about", "Source", show=False, tooltip="Where the preset is from, and its published numbers checked"
-        ),
         Binding("m", "totals", "Totals", show=False, tooltip="The totals written out, memory in training among them"),
         Binding("v", "picture", "Picture", show=False, tooltip="Show or hide the picture of the network"),
+        Binding("backslash", "marks", "Marks", show=False, tooltip="Mark what differs from the preset, or stop"),
     ]
 
     AUTO_FOCUS = "LayerTable"
@@ -71,25 +63,25 @@ class ExploreScreen(FrameScreen):
         super().__init__(classes=classes)
         self.session = session
         self._cursor_before = 0
-        self._editor: SettingsEditor | None = None
+        self._was_broken = False
+        self._editor: SettingPane | None = None
         self._making_form = asyncio.Lock()
 
     def compose_body(self) -> ComposeResult:
-        """Put the presets at the left; picture, table, arithmetic and totals at the right."""
+        """Put the presets at the left; title, picture, table, arithmetic and totals at the right."""
         with Horizontal():
             yield PresetList(id="presets", classes="frame")
-            with Vertical(id="network", classes="frame"):
-                yield NetworkStrip(id="strip")
-                yield LayerTable(id="layers")
+            with Vertical(id="network"):
+                yield TextLines(id="title")
+                yield NetworkStrip(id="strip", classes="frame")
+                yield LayerTable(id="layers", classes="frame")
                 with Horizontal(id="detail"):
                     yield FormulaPanel(id="formulas", classes="frame")
-                yield Static(id="totals", markup=False)
+                yield TextLines(id="totals")
 
     def on_mount(self) -> None:
-        """Show the network; make the form after the first screen."""
-        panel = self.query_one(PresetList)
-        panel.border_title = "Presets"
-        panel.point_at(self.session.preset.name)
+        """Show the network; make the form and read the presets after the first screen."""
+        self._list_presets()
         self.show()
         self.set_timer(FORM_SECONDS, self._form)
 
@@ -102,46 +94,76 @@ class ExploreScreen(FrameScreen):
         """The position of the layer under the cursor."""
         return self.query_one(LayerTable).cursor
 
+    # What is shown
+
     def show(self) -> None:
         """Draw the network, or the preview of the edit in progress."""
         session = self.session
         with self.app.batch_update():
-            self.query_one("#network").border_title = Text(session.title)
-            self.query_one("#network").border_subtitle = shape_text(session.shown.network.input)
+            self.query_one("#title", TextLines).show([self._title()])
             self.query_one(LayerTable).show(session.shown, session.baseline, dimmed=session.unreadable)
-            self.query_one("#totals").set_class(session.unreadable, "dimmed")
             self._draw_selected()
-            self._draw_totals()
-
-    def _draw_totals(self) -> None:
-        text = self._totals(self.session.shown, self.session.baseline)
-        totals = self.query_one("#totals", Static)
-        reserved = 2 if self.has_class("-high") else 1  # lines, as in the stylesheet
-        before, after = (max(reserved, 1 + content.count("\n")) for content in (str(totals.content), text))
-        totals.update(text, layout=before != after)
+            self.query_one("#totals", TextLines).show(list(self._totals()))
+        broken = session.analysis.broken is not None
+        if broken != self._was_broken:
+            self._was_broken = broken
+            self.refresh_bindings()
 
     def _draw_selected(self) -> None:
-        analysis = self.session.shown
+        session, analysis = self.session, self.session.shown
         if not analysis.rows:
             return
         row = analysis.rows[min(self.selected, len(analysis.rows) - 1)]
-        self.query_one(NetworkStrip).show(analysis, row.index - 1)
-        entries = layer_entries(row, analysis, self.session.preset.published)
-        self.query_one(FormulaPanel).show(entries, f"{row.layer.name} · {row.layer.type}")
+        self.query_one(NetworkStrip).show(analysis, row.index - 1, session.baseline, dimmed=session.unreadable)
+        title = "Arithmetic" if session.editing else f"Arithmetic · {row.layer.name} · {row.layer.type}"
+        self.query_one(FormulaPanel).show(layer_entries(row, analysis, session.preset.published), title)
 
-    def _totals(self, analysis: Analysis, baseline: Analysis | None) -> str:
-        totals, recipe = analysis.totals, self.session.preset.recipe
+    def _title(self) -> TextLine:
+        session = self.session
+        preset, network = session.preset, session.shown.network
+        shape = shape_text(network.input) + (f" → {network.classes}" if network.classes else "")
+        parts = (preset.name, *([preset.title] if preset.title else []), shape)
+        steps = f"edited · {session.step_count} steps" if session.step_count > 1 else "edited"
+        state = steps if session.modified else "as opened" if preset.path else "not saved yet"
+        hidden = "p presets · v picture"
+        right = (state,) if self.has_class("-wide") else (f"{state} · {hidden}", state)
+        return TextLine(parts, right)
+
+    def _totals(self) -> Iterator[TextLine]:
+        """Yield the totals, then the error, or the differences from before."""
+        session, analysis = self.session, self.session.shown
+        totals, recipe, baseline = analysis.totals, session.preset.recipe, session.baseline
         memory = analysis.memory(recipe.batch_size, recipe.optimizer_state, recipe.activation_bits)
-        line = (
-            f"{totals.params:,} params · {short_count(totals.macs)} MACs · {bytes_text(totals.weight_bytes)} · "
-            f"trains in {bytes_text(memory.total)} at batch {recipe.batch_size}"
+        so_far = ""
+        if analysis.broken is not None:
+            before = analysis.broken.index - 2
+            so_far = f" so far, to {analysis.network.name_at(before)}"
+        yield TextLine(
+            (
+                f"{totals.params:,} params{so_far}",
+                f"{short_count(totals.macs)} MACs",
+                f"{bytes_text(totals.weight_bytes)}{' of weights' if self.has_class('-wide') else ''}",
+                *([] if so_far else [f"{bytes_text(memory.total)} to train at batch {recipe.batch_size}"]),
+            ),
+            kind="faint" if session.unreadable else "",
         )
+        differences: tuple[str, ...] = ()
         if baseline is not None:
             params, macs = totals.params - baseline.totals.params, totals.macs - baseline.totals.macs
-            line += f"\n{params:+,} params · {macs:+,} MACs"
-        if analysis.broken:
-            line += f"\n✗ {analysis.broken.error}" + ("" if baseline else " (f fixes it)")
-        return line
+            differences = (
+                f"{_signed(params, f'{abs(params):,}')} params",
+                f"{_signed(macs, short_count(abs(macs)))} MACs",
+            )
+        if session.editing:
+            yield TextLine(differences, kind="faint" if session.unreadable else "changed")
+        elif analysis.broken is not None:
+            fix = " · f fixes it" if analysis.broken.fixes else ""
+            yield TextLine((f"✗ {analysis.broken.error}{fix}",), kind="error", wraps=True)
+        elif differences:
+            against = f"{' and '.join(differences)} against {session.opened.name}"
+            yield TextLine(("✓ every layer fits", against, "\\ hides the marks"))
+        else:
+            yield TextLine(("✓ every layer fits",), kind="faint")
 
     @on(CursorList.Highlighted, "#layers")
     def _layer_highlighted(self) -> None:
@@ -158,63 +180,94 @@ class ExploreScreen(FrameScreen):
         if not self.session.editing:
             await self.action_edit()
 
+    def action_more(self) -> None:
+        """Unfold the arithmetic, or scroll it down."""
+        self.query_one(FormulaPanel).unfold()
+
+    def action_less(self) -> None:
+        """Scroll the arithmetic up, or fold it."""
+        self.query_one(FormulaPanel).fold()
+
+    def action_layers(self) -> None:
+        """Go back to the layers; on a narrow screen the presets give way to them."""
+        self.remove_class("-presets")
+        self.query_one(LayerTable).focus()
+
+    def action_marks(self) -> None:
+        """Mark what differs from the preset as it was opened, or stop."""
+        session = self.session
+        session.marks_changes = not session.marks_changes
+        self.show()
+        if not session.modified:
+            self.notify(f"nothing differs from {session.opened.name}")
+        elif session.marks_changes:
+            self.notify(f"▲ more, ▼ less, ≠ other than {session.opened.name} as it was opened")
+        else:
+            self.notify("differences are not marked · \\ marks them")
+
     # Editing with the form: until the edit ends, the form has the keys; a click elsewhere only looks.
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
         """Give the keys back to the form."""
         if self.session.editing and self._editor and self._editor not in event.widget.ancestors:
-            self._editor.query_one(Input).focus()
+            self._editor.focus()
 
     async def _begin(self, edit: Edit) -> None:
         editor = await self._form()
         form = self.session.begin(edit)
         self._cursor_before = self.selected
-        editor.border_title = Text(edit.title)
-        editor.border_subtitle = "enter keeps · escape cancels · ↑↓ count"
-        editor.display = True
+        editor.border_title = f"Edit {edit.title}".replace("[", "\\[")
+        editor.border_subtitle = "← → value · ↑ ↓ setting · ⏎ keep · esc cancel"
+        self.set_class(True, "-editing")
         editor.edit(form)
-        self._draw_totals()
-        if self.session.shown is not self.session.analysis:  # a layer was added
-            self.show()
-            if edit.position is not None:
-                self.query_one(LayerTable).cursor = edit.position
+        self.show()
+        if self.session.shown is not self.session.analysis and edit.position is not None:  # a layer was added
+            self.query_one(LayerTable).cursor = edit.position
+        editor.show_help()
 
-    async def _form(self) -> SettingsEditor:
+    async def _form(self) -> SettingPane:
         """Return the form. It is made once, some time after the first screen or when it is first used."""
         async with self._making_form:
             if self._editor is None:
-                from alexplore.tui.widgets.settings_editor import SettingsEditor
+                from alexplore.tui.widgets.setting_list import SettingPane
 
-                editor = SettingsEditor(id="editor", classes="frame")
-                editor.display = False
-                await self.query_one("#detail").mount(editor, before=0)
-                self._editor = editor
+                self._editor = SettingPane(at_once=True, id="editor", classes="frame")
+                await self.query_one("#detail").mount(self._editor, before=0)
+                self._read_presets()
             return self._editor
 
-    def on_settings_editor_changed(self, event: SettingsEditor.Changed) -> None:
+    def on_setting_list_changed(self, event: SettingList.Changed) -> None:
         """Preview what was typed."""
-        changed = self.session.preview(event.values)
-        if self._editor is not None:
-            self._editor.show_message()
+        event.stop()
+        if self._editor is None or self.session.editing is None or event.source.form is None:
+            return
+        changed = self.session.preview(event.source.form.values)
+        form = self.session.editing.form
+        if form is not event.source.form:  # of another layer type
+            self._editor.border_title = f"Edit {self.session.editing.edit.title}".replace("[", "\\[")
+            self._editor.edit(form)
         if changed:
             self.show()
+        self._editor.show_help()
 
-    def on_settings_editor_committed(self) -> None:
+    def on_setting_list_committed(self, event: SettingList.Committed) -> None:
         """Keep the edit, unless it can't be read."""
+        event.stop()
         if self.session.commit():
             self._close_form()
+            self._say_change()
         else:
             self.app.bell()
 
-    def on_settings_editor_cancelled(self) -> None:
+    def on_setting_list_cancelled(self, event: SettingList.Cancelled) -> None:
         """Leave no trace of the edit."""
+        event.stop()
         self.session.cancel()
         self._close_form()
         self.query_one(LayerTable).cursor = self._cursor_before
 
     def _close_form(self) -> None:
-        if self._editor is not None:
-            self._editor.display = False
+        self.set_class(False, "-editing")
         self.query_one(LayerTable).focus()
         self.show()
 
@@ -244,68 +297,113 @@ class ExploreScreen(FrameScreen):
         self.show()
         if cursor is not None:
             self.query_one(LayerTable).cursor = cursor
+        self._say_change()
+
+    def _say_change(self) -> None:
+        if self.session.last_change:
+            self.notify(f"{self.session.last_change} · u takes it back")
+
+    def _refuse(self, error: SettingError) -> None:
+        self.notify(str(error), severity="error")
 
     def action_remove(self) -> None:
         """Remove the selected layer."""
         if len(self.session.network.layers) == 1:
-            self.notify("A network needs at least one layer", severity="warning")
+            self.notify("a network needs at least one layer", severity="warning")
             return
-        self._apply(self.session.network.remove(self.selected))
+        try:
+            self._apply(self.session.network.remove(self.selected))
+        except SettingError as error:
+            self._refuse(error)
 
     def action_duplicate(self) -> None:
         """Copy the selected layer."""
-        self._apply(self.session.network.duplicate(self.selected), self.selected + 1)
+        try:
+            self._apply(self.session.network.duplicate(self.selected), self.selected + 1)
+        except SettingError as error:
+            self._refuse(error)
 
     def action_shift(self, step: int) -> None:
         """Move the selected layer."""
         to = self.selected + step
         if 0 <= to < len(self.session.network.layers):
-            self._apply(self.session.network.move(self.selected, to), to)
+            try:
+                self._apply(self.session.network.move(self.selected, to), to)
+            except SettingError as error:
+                self._refuse(error)
 
     def action_undo(self) -> None:
         """Take one edit back."""
         if self.session.undo():
             self.show()
+            self.notify(f"took back: {self.session.last_change} · U does it again")
         else:
-            self.notify("Nothing to undo")
+            self.notify("nothing to undo")
 
     def action_redo(self) -> None:
         """Do one edit again."""
         if self.session.redo():
             self.show()
+            self._say_change()
         else:
-            self.notify("Nothing to redo")
+            self.notify("nothing to redo")
 
     def action_fix(self) -> None:
         """Apply the first fix that is proposed for the broken layer."""
         broken = self.session.analysis.broken
         if broken is None:
-            self.notify("Nothing is broken")
-            return
-        if not broken.fixes:
-            self.notify(str(broken.error), markup=False)
-            return
-        fix = broken.fixes[0]
-        self._apply(fix.network, broken.index - 1)
-        self.notify(fix.text, markup=False)
+            self.notify("nothing is broken")
+        elif broken.fixes:
+            self._apply(broken.fixes[0].network, broken.index - 1)
+        else:
+            self.notify("no single change that was tried fixes it", severity="warning")
 
     # Presets and files
 
-    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Open the preset that was chosen in the list at the left."""
-        if event.option.id:
-            self.open_named(event.option.id)
-
-    @work
-    async def action_presets(self) -> None:
-        """Open another preset, from the list at the left or, where that is hidden, from a dialog."""
-        from alexplore.tui.screens.preset_dialogs import choose_preset
-
+    def _list_presets(self) -> None:
+        """List the presets; what takes reading whole files follows."""
         panel = self.query_one(PresetList)
-        if panel.display:
-            panel.focus()
-        elif chosen := await choose_preset(self, "Presets"):
-            self.open_named(chosen)
+        panel.show(list_entries())
+        panel.point_at(self.session.preset.name)
+
+    @work(thread=True, exclusive=True, group="presets")
+    def _read_presets(self) -> None:
+        """Read every preset, and look where its data is."""
+        worker = get_current_worker()
+        entries = [read_entry(entry) for entry in list_entries() if not worker.is_cancelled]
+        if not worker.is_cancelled:
+            self.post_message(PresetsRead(entries))
+
+    def on_presets_read(self, event: PresetsRead) -> None:
+        """Show the sizes of the presets and what it takes to train them."""
+        self.query_one(PresetList).show(event.entries)
+
+    @on(CursorList.Highlighted, "#presets")
+    def _preset_highlighted(self) -> None:
+        """Say what the preset under the cursor is."""
+        panel = self.query_one(PresetList)
+        if panel.has_focus and panel.selected is not None:
+            entry = panel.selected
+            size = [] if entry.params is None else [f"{entry.params:,} params"]
+            need = {"here": "its data is here", "to fetch": "its data is fetched when it trains"}
+            words = (entry.title, *size, need.get(entry.need, entry.need), entry.error)
+            self.notify(f"{entry.name}: {' · '.join(filter(None, words))}")
+
+    @on(CursorList.Chosen, "#presets")
+    def _preset_chosen(self) -> None:
+        """Open the preset that was chosen in the list at the left."""
+        entry = self.query_one(PresetList).selected
+        if entry is not None:
+            self.open_named(entry.name)
+
+    def on_preset_list_left(self) -> None:
+        """Go back to the layers."""
+        self.action_layers()
+
+    def action_presets(self) -> None:
+        """Go to the list of presets; on a narrow screen it takes the place of the network."""
+        self.add_class("-presets")
+        self.call_after_refresh(self.query_one(PresetList).focus)
 
     @work
     async def open_named(self, name: str) -> None:
@@ -321,16 +419,29 @@ class ExploreScreen(FrameScreen):
         from alexplore.tui.screens.preset_dialogs import open_preset
 
         if self.session.editing:
-            self.notify("Finish the edit first: enter keeps it, escape cancels it", severity="warning")
+            self.notify("finish the edit first: enter keeps it, escape cancels it", severity="warning")
             return False
         if not await open_preset(self, self.session, preset):
             return False
         self.show()
         self.query_one(PresetList).point_at(preset.name)
-        layers = self.query_one(LayerTable)
-        layers.cursor = 0
-        layers.focus()
+        self.query_one(LayerTable).cursor = 0
+        self.action_layers()
+        self.notify(f"opened {preset.name}")
         return True
+
+    @work
+    async def action_new_network(self) -> None:
+        """Begin a network from nothing."""
+        from alexplore.tui.screens.preset_dialogs import new_preset
+
+        if await self.open_preset(new_preset()):
+            self.notify("a network of two layers: a adds a layer, i changes the input, s saves")
+
+    def _presets_changed(self) -> None:
+        self._list_presets()
+        self._read_presets()
+        self.show()
 
     @work
     async def action_save(self) -> None:
@@ -338,17 +449,33 @@ class ExploreScreen(FrameScreen):
         from alexplore.tui.screens.preset_dialogs import save
 
         if await save(self, self.session):
-            panel = self.query_one(PresetList)
-            panel.fill()
-            panel.point_at(self.session.preset.name)
-            self.show()
+            self._presets_changed()
+
+    @work
+    async def action_rename_preset(self) -> None:
+        """Rename the preset of the user's own under the cursor."""
+        from alexplore.tui.screens.preset_dialogs import rename
+
+        entry = self.query_one(PresetList).selected
+        if entry is not None and await rename(self, self.session, entry):
+            self._presets_changed()
+
+    @work
+    async def action_delete_preset(self) -> None:
+        """Delete the preset of the user's own under the cursor."""
+        from alexplore.tui.screens.preset_dialogs import delete
+
+        entry = self.query_one(PresetList).selected
+        if entry is not None and await delete(self, self.session, entry):
+            self._presets_changed()
 
     @work
     async def action_compare(self) -> None:
-        """Put another preset beside this network."""
+        """Put the marked presets, or another one that is asked for, beside this network."""
         from alexplore.tui.screens.preset_dialogs import compare
 
-        await compare(self, self.session.preset)
+        panel = self.query_one(PresetList)
+        await compare(self, self.session.preset, panel.entries, panel.marked)
 
     @work
     async def action_export(self) -> None:
@@ -375,12 +502,18 @@ class ExploreScreen(FrameScreen):
 
     def action_train(self) -> None:
         """Ask the app for the form that trains this network, unless a layer is broken."""
-        broken = self.session.analysis.broken
-        if broken:
-            self.notify(f"{broken.error}", title="This network can't train yet", severity="error", markup=False)
+        if self.session.analysis.broken:
+            self.notify("this network can't train yet: f fixes it, or change it", severity="error")
             return
         self.post_message(PlanRequested())
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Return whether a key works: while an edit is in progress, the form has the keys."""
-        return not self.session.editing or action in ("help", "command_palette")
+        if self.session.editing:
+            return action in ("help", "command_palette")
+        return action != "fix" or self.session.analysis.broken is not None
+
+
+def _signed(difference: int, size: str) -> str:
+    """Return the size of a difference with its sign."""
+    return ("−" if difference < 0 else "+") + size

@@ -1,12 +1,15 @@
-"""Dialogs over Explore that read or write presets: choose, open, compare, save and export."""
+"""Dialogs over Explore that read or write presets: choose, open, compare, save, rename, delete and export."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 from textual.widgets.option_list import Option
 
 from alexplore.core.atomic_files import write_output
@@ -14,13 +17,14 @@ from alexplore.core.boundary import os_error_text
 from alexplore.core.home import NoHomeError, expand
 from alexplore.export import FORMATS, export_preset
 from alexplore.export.errors import ExportError
+from alexplore.network.graph import read_network
 from alexplore.presets.library import is_shipped, load_preset
 from alexplore.presets.preset import Preset, PresetError, PresetExists
-from alexplore.presets.writer import save_preset
+from alexplore.presets.writer import delete_preset, rename_preset, save_preset
 from alexplore.tui.edit_session import EditSession
+from alexplore.tui.preset_catalog import PresetEntry
 from alexplore.tui.screens.dialogs import Ask, Choose, Confirm
-from alexplore.tui.screens.report import comparison
-from alexplore.tui.widgets.preset_list import preset_options
+from alexplore.tui.widgets.preset_list import PresetList
 
 ERROR_SECONDS = 20.0  # how long a long error is shown
 
@@ -30,9 +34,46 @@ async def choose(screen: Screen[Any], title: str, names: Sequence[str]) -> str |
     return await screen.app.push_screen_wait(Choose(title, [Option(Content(name), id=name) for name in names]))
 
 
-async def choose_preset(screen: Screen[Any], title: str) -> str | None:
-    """Return the name of the preset that is chosen, None if the dialog is cancelled."""
-    return await screen.app.push_screen_wait(Choose(title, preset_options()))
+class ChoosePreset(ModalScreen[str | None]):
+    """Asks for a preset; the answer is its name."""
+
+    CSS_PATH = "dialogs.tcss"
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Cancel", show=False)]
+
+    def __init__(self, title: str, entries: Sequence[PresetEntry]) -> None:
+        super().__init__()
+        self._title = title
+        self._entries = entries
+
+    def compose(self) -> ComposeResult:
+        """Yield the list in a frame."""
+        with Vertical(classes="dialog presets") as frame:
+            frame.border_title = self._title
+            frame.border_subtitle = "⏎ chooses · / finds · esc cancels"
+            yield PresetList(id="choice")
+
+    def on_mount(self) -> None:
+        """List the presets."""
+        self.query_one(PresetList).show(self._entries)
+        self.query_one(PresetList).focus()
+
+    def on_cursor_list_chosen(self) -> None:
+        """Answer with the preset under the cursor."""
+        selected = self.query_one(PresetList).selected
+        if selected is not None:
+            self.dismiss(selected.name)
+
+    def on_preset_list_left(self) -> None:
+        """Answer nothing."""
+        self.dismiss(None)
+
+
+def new_preset() -> Preset:
+    """Return the smallest network to begin with: all pixels of a small image weighted for each of ten classes."""
+    layers = [{"name": "flatten", "type": "flatten"}, {"name": "fc", "type": "linear", "out_features": 10}]
+    network = read_network({"input": [3, 32, 32], "layers": layers})
+    return Preset("new", network, title="A network from nothing")
 
 
 def read_named(screen: Screen[Any], name: str) -> Preset | None:
@@ -53,12 +94,17 @@ async def open_preset(screen: Screen[Any], session: EditSession, preset: Preset)
     return True
 
 
-async def compare(screen: Screen[Any], preset: Preset) -> None:
-    """Ask for another preset and show it beside `preset`."""
-    chosen = await choose_preset(screen, "Compare with")
-    other = read_named(screen, chosen) if chosen else None
-    if other is not None:
-        await screen.app.push_screen(comparison(preset, other))
+async def compare(screen: Screen[Any], preset: Preset, entries: Sequence[PresetEntry], marked: Sequence[str]) -> None:
+    """Show `preset` beside the marked presets; ask for one if none is marked."""
+    chosen = list(marked)
+    if not chosen:
+        name = await screen.app.push_screen_wait(ChoosePreset("Compare with", entries))
+        chosen = [name] if name else []
+    others = [other for name in chosen if (other := read_named(screen, name)) is not None]
+    if others:
+        from alexplore.tui.screens.comparison import ComparisonScreen
+
+        await screen.app.push_screen(ComparisonScreen(preset, others))
 
 
 async def save(screen: Screen[Any], session: EditSession) -> bool:
@@ -80,6 +126,43 @@ async def save(screen: Screen[Any], session: EditSession) -> bool:
         return False
     session.mark_saved(saved)
     screen.notify(f"Saved {saved.path}", markup=False)
+    return True
+
+
+async def rename(screen: Screen[Any], session: EditSession, entry: PresetEntry) -> bool:
+    """Ask for another name of a preset of the user's own; return whether it was renamed."""
+    if not entry.own:
+        screen.notify(f"{entry.name} came with alexplore: s saves a copy, which can be renamed", severity="warning")
+        return False
+    name = await screen.app.push_screen_wait(Ask(f"Rename {entry.name}", entry.name))
+    if name is None or name == entry.name:
+        return False
+    try:
+        path = rename_preset(entry.path, name)
+    except PresetError as error:
+        screen.notify(str(error), severity="error")
+        return False
+    if session.preset.path == entry.path:
+        session.mark_renamed(path)
+    screen.notify(f"{entry.name} is called {path.stem} now")
+    return True
+
+
+async def delete(screen: Screen[Any], session: EditSession, entry: PresetEntry) -> bool:
+    """Delete a preset of the user's own after asking; return whether it was deleted."""
+    if not entry.own:
+        screen.notify(f"{entry.name} came with alexplore and stays", severity="warning")
+        return False
+    if not await screen.app.push_screen_wait(Confirm(f"Delete {entry.path}? This can't be undone.")):
+        return False
+    try:
+        delete_preset(entry.path)
+    except PresetError as error:
+        screen.notify(str(error), severity="error")
+        return False
+    if session.preset.path == entry.path:
+        session.mark_renamed(None)
+    screen.notify(f"deleted {entry.path}")
     return True
 
 

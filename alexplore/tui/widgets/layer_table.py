@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar
 
+from textual.binding import Binding, BindingType
+
 from alexplore.core.formatting import short_count
 from alexplore.network.analysis import Analysis
 from alexplore.network.layers.base import Layer
@@ -16,6 +18,7 @@ from alexplore.render.network_tables import reads_text
 from alexplore.tui.columns import Claim
 from alexplore.tui.widgets.table import Cell, Table
 
+SHAPES = ("output", "receptive_field", "jump", "unread_border")  # quantities that may have a number for each axis
 LEAST_NAME, MOST_NAME = 9, 20  # cells for the names of layers
 
 
@@ -33,6 +36,7 @@ class Column:
     measure: Callable[[Row], object] | None = None
     left: bool = False
     of_layer: bool = False
+    doc: str = ""
     short: Callable[[Row], str] | None = None
 
 
@@ -45,10 +49,15 @@ def _short(value: Value) -> str:
 
 
 def _layer_column(
-    title: str, *claims: Claim, text: Callable[[Row], str], measure: Callable[[Row], object] | None, left: bool = True
+    title: str,
+    doc: str,
+    *claims: Claim,
+    text: Callable[[Row], str],
+    measure: Callable[[Row], object] | None,
+    left: bool = True,
 ) -> Column:
     """Return a column of what is known of a layer without an analysis."""
-    return Column(title, claims, text, measure, left, of_layer=True)
+    return Column(title, claims, text, measure, left, of_layer=True, doc=doc)
 
 
 def _quantity(
@@ -62,25 +71,37 @@ def _quantity(
         return layer_value(quantity, row)
 
     short = (lambda row: _short(value(row))) if fold else None
-    return Column(quantity.title, (Claim(rank, width),), lambda row: written(value(row)), value, short=short)
+    doc = f"{quantity.title}: {quantity.doc}" + (f", in {quantity.unit}" if quantity.unit else "")
+    return Column(quantity.title, (Claim(rank, width),), lambda row: written(value(row)), value, doc=doc, short=short)
 
 
 COLUMNS = (
-    _layer_column("#", Claim(0, 4), text=lambda row: str(row.index), measure=None, left=False),
-    _layer_column("layer", text=lambda row: row.layer.name, measure=lambda row: row.layer.name),  # claims: see `claims`
-    _layer_column("reads", Claim(1, 11), text=reads_text, measure=lambda row: row.layer.inputs),
-    _layer_column("type", Claim(5, 19), text=lambda row: row.layer.type, measure=None),
+    _layer_column(
+        "#", "the place of the layer, from 1", Claim(0, 3), text=lambda row: str(row.index), measure=None, left=False
+    ),
+    _layer_column(  # claims: see `claims`
+        "layer", "the name of the layer", text=lambda row: row.layer.name, measure=lambda row: row.layer.name
+    ),
+    _layer_column(
+        "reads",
+        "the layers that it reads; ↑ is the one above",
+        Claim(1, 11),
+        text=reads_text,
+        measure=lambda row: row.layer.inputs,
+    ),
+    _layer_column("type", "the type of the layer", Claim(5, 19), text=lambda row: row.layer.type, measure=None),
     _layer_column(
         "settings",
-        *(Claim(1, 12), Claim(2.5, 24), Claim(99, 44)),
+        "the settings that are not at their defaults",
+        *(Claim(1, 12), Claim(2.5, 22), Claim(99, 44)),
         text=lambda row: _cached_settings(row.layer),
         measure=lambda row: row.layer,
     ),
-    _quantity("output", 12, 0),
-    _quantity("params", 12, 0, fold=True),
-    _quantity("macs", 8, 2, _short),
-    _quantity("receptive_field", 7, 3),
-    _quantity("jump", 6, 8),
+    _quantity("output", 6, 0),
+    _quantity("params", 11, 0, fold=True),
+    _quantity("macs", 7, 2, _short),
+    _quantity("receptive_field", 6, 3),
+    _quantity("jump", 5, 4),
     _quantity("activation_bytes", 9, 7),
     _quantity("exchange_bytes", 9, 6),
     _quantity("neurons", 9, 9, fold=True),
@@ -91,12 +112,28 @@ BY_TITLE = {column.title: column for column in COLUMNS}
 
 
 class LayerTable(Table):
-    """Shows an analysis. With a baseline, every cell that differs from it is marked ▲ (more), ▼ (less) or ≠."""
+    """Shows an analysis. With a baseline, every cell that differs from it is marked ▲ (more), ▼ (less) or ≠.
 
+    The keys that edit layers are its own: they work where it has the focus.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f", "screen.fix", "Fix", tooltip="Make the smallest change that fixes the broken layer"),
+        Binding("enter", "screen.edit", "Edit", tooltip="Change the layer's settings or its type; numbers follow"),
+        Binding("a", "screen.add", "Add", tooltip="Put a new layer behind the selected one"),
+        Binding("x,delete", "screen.remove", "Remove", tooltip="Take the selected layer out"),
+        Binding("D", "screen.duplicate", "Duplicate", show=False, tooltip="Copy the selected layer behind itself"),
+        Binding("K,shift+up", "screen.shift(-1)", "Move up", show=False, tooltip="Move the selected layer up"),
+        Binding("J,shift+down", "screen.shift(1)", "Move down", show=False, tooltip="Move the selected layer down"),
+        Binding("right_square_bracket", "screen.more", "More", show=False, tooltip="Unfold or scroll the arithmetic"),
+        Binding("left_square_bracket", "screen.less", "Less", show=False, tooltip="Scroll up or fold the arithmetic"),
+    ]
     COMPONENT_CLASSES: ClassVar[set[str]] = {"layer-table--changed", "layer-table--error", "layer-table--dim"}
 
-    def __init__(self, *, id: str | None = None) -> None:
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id)
+        self.set_classes(classes or "")
+        self.border_title = "Layers"
         self._analysis: Analysis | None = None
         self._baseline: dict[str, Row] = {}
         self._dimmed = False
@@ -109,6 +146,24 @@ class LayerTable(Table):
         self._baseline = {row.layer.name: row for row in baseline.rows} if baseline else {}
         self._longest_name = max((len(row.layer.name) for row in analysis.rows), default=0)
         self.show_lines()
+        self._show_position()
+
+    def on_resize(self) -> None:
+        """Show which layers are in view now."""
+        super().on_resize()
+        self._show_position()
+
+    def watch_scroll_y(self, old: float, new: float) -> None:
+        """Show which layers are in view now."""
+        super().watch_scroll_y(old, new)
+        self._show_position()
+
+    def _show_position(self) -> None:
+        first = round(self.scroll_y)
+        last = min(self.line_count, first + max(0, self.size.height - self.HEADER_LINES))
+        position = f"{first + 1}–{last} of {self.line_count}" if self.line_count else ""
+        if (self.border_subtitle or "") != position:
+            self.border_subtitle = position
 
     @property
     def line_count(self) -> int:
@@ -122,8 +177,16 @@ class LayerTable(Table):
         network = self._analysis.network
         empty = {"exchange": network.towers == 1, "reads": network.is_chain}
         claims = {column.title: column.claims for column in COLUMNS if not empty.get(column.title)}
+        for key in SHAPES:  # shown whole: as wide as the longest, with a mark
+            title = BY_KEY[key].title
+            longest = max((len(BY_TITLE[title].text(row)) for row in self._analysis.computed), default=0) + 1
+            claims[title] = tuple(Claim(claim.rank, max(claim.width, longest)) for claim in claims[title])
         claims["layer"] = (Claim(0, min(MOST_NAME, max(LEAST_NAME, self._longest_name))),)
         return claims
+
+    def title_doc(self, column: str) -> str:
+        """Return what a column shows."""
+        return BY_TITLE[column].doc
 
     def is_left(self, column: str) -> bool:
         """Return whether a column holds text."""

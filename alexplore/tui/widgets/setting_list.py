@@ -377,9 +377,11 @@ class SettingList(CursorList):
             event.prevent_default()
 
     def _begins(self, event: events.Key) -> bool:
-        """Begin to edit with a character that no key is bound to."""
+        """Begin to edit with a character that no key is bound to, or by deleting the text."""
         character = event.character
-        if self.field is None or character is None or not event.is_printable or character == " ":
+        clears = self._at_once and event.key in ("backspace", "delete")
+        typed = character is not None and event.is_printable and character != " "
+        if self.field is None or not (clears or typed):
             return False
         if not self._at_once and self._is_bound(event.key):
             return False

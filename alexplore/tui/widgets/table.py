@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
+from textual import events
 from textual.message import Message
 from textual.strip import Strip
 
@@ -63,6 +64,10 @@ class Table(CursorList):
     def title(self, column: str) -> str:
         """Return the title of a column."""
         return column
+
+    def title_doc(self, column: str) -> str:
+        """Return what a column shows, for the tooltip of its title."""
+        return ""
 
     def is_left(self, column: str) -> bool:
         """Return whether a column is aligned at the left; numbers are at the right."""
@@ -124,10 +129,24 @@ class Table(CursorList):
             self._accents[key] = base + Style(color=accent.color, bold=accent.bold)
         return self._accents[key]
 
-    def on_header_clicked(self, x: int) -> None:
-        """Report the column whose title was clicked."""
+    def _column_at(self, x: int) -> str | None:
         left = 0
         for name, cells in self.widths.items():
             if left <= x < left + cells + GAP:
-                self.post_message(self.TitleClicked(self, name))
+                return name
             left += cells + GAP
+        return None
+
+    def on_header_clicked(self, x: int) -> None:
+        """Report the column whose title was clicked."""
+        if column := self._column_at(x):
+            self.post_message(self.TitleClicked(self, column))
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        """Explain the column whose title is under the pointer."""
+        offset = event.get_content_offset(self)
+        on_title = offset is not None and offset.y < self.HEADER_LINES
+        column = self._column_at(offset.x) if offset is not None and on_title else None
+        doc = self.title_doc(column) if column else None
+        if (self.tooltip or None) != (doc or None):
+            self.tooltip = doc or None

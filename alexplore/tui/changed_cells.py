@@ -1,0 +1,190 @@
+"""Writes to the terminal only the cells that changed: users sit behind slow lines.
+
+Textual writes every line of a widget that asks to be drawn again, and each piece of it with its colours in full. Here
+what the terminal shows is remembered, cell by cell, and an update becomes the cells that differ from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from rich.cells import get_character_cell_size
+from rich.color import ColorSystem
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.segment import ControlType, Segment
+from rich.style import Style
+from textual._compositor import CompositorUpdate
+from textual.strip import Strip
+
+WORTH_A_JUMP = 5  # unchanged cells that cost more to write again than a jump over them
+
+
+ENDS: Mapping[str, str] = {"1": "22", "2": "22", "3": "23", "4": "24", "5": "25", "7": "27", "8": "28", "9": "29"}
+"""The codes that end attributes: bold and dim share one."""
+
+
+class Look(NamedTuple):
+    """How a cell is drawn, as the codes of ECMA-48's SGR: attributes such as bold, foreground, background."""
+
+    attributes: str
+    foreground: str
+    background: str
+
+    def after(self, before: Look) -> str:
+        """Return the escape sequence that changes to this look."""
+        old, new = (set(filter(None, look.attributes.split(";"))) for look in (before, self))
+        if not old - new <= ENDS.keys():
+            return f"\x1b[{';'.join(filter(None, ('0', *self)))}m"
+        ends = {ENDS[code] for code in old - new}
+        begins = {code for code in new if code not in old or ENDS.get(code) in ends}
+        colours = [
+            code or default
+            for code, past, default in zip(self[1:], before[1:], ("39", "49"), strict=True)
+            if code != past
+        ]
+        return f"\x1b[{';'.join([*sorted(ends), *sorted(begins), *colours])}m"
+
+
+PLAIN = Look("", "", "")
+
+
+class Cell(NamedTuple):
+    """What a cell shows: a character, "" for the second half of a wide one, and its look; a blank has no foreground."""
+
+    character: str
+    look: Look
+
+
+class Screenful:
+    """The cells that the terminal shows, as far as they are known."""
+
+    def __init__(self) -> None:
+        self._lines: dict[int, dict[int, Cell]] = {}
+        self._looks: dict[tuple[Style, ColorSystem], tuple[Look, Look]] = {}
+
+    def forget(self) -> None:
+        """Forget what the terminal shows: it was resized, or something else has written to it."""
+        self._lines = {}
+
+    def changes(self, update: CompositorUpdate, console: Console) -> str:
+        """Return what to write so that the terminal shows an update, and remember that it does."""
+        colours = console._color_system or ColorSystem.TRUECOLOR
+        writer = _Writer()
+        for y, left, segments in _runs(update, console):
+            x = left
+            line = self._lines.setdefault(y, {})
+            for segment in segments:
+                for cell in _cells(segment.text, *self._looks_of(segment.style or Style.null(), colours)):
+                    if line.get(x) == cell:
+                        writer.skip(y, x, cell)
+                    else:
+                        line[x] = cell
+                        writer.write(y, x, cell)
+                    x += 1
+        return writer.text()
+
+    def _looks_of(self, style: Style, colours: ColorSystem) -> tuple[Look, Look]:
+        """Return the look of text in a style, and that of blanks."""
+        key = (style, colours)
+        if key not in self._looks:
+            attributes = Strip.render_ansi(style.without_color, colours)
+            foreground = Strip.render_ansi(Style(color=style.color), colours)
+            background = Strip.render_ansi(Style(bgcolor=style.bgcolor), colours)
+            text = Look(attributes, foreground, background)
+            visible = style.reverse or style.underline or style.strike
+            self._looks[key] = text, text if visible else Look("", "", background)
+        return self._looks[key]
+
+
+class _Writer:
+    """Collects what to write, with as few jumps and changes of the look as it takes."""
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._look = PLAIN
+        self._at = (-1, -1)
+        self._skipped: list[Cell] = []
+        self._skipped_to = (-1, -1)
+
+    def skip(self, y: int, x: int, cell: Cell) -> None:
+        """Pass over a cell that the terminal shows already."""
+        if self._skipped_to != (y, x):
+            self._skipped = []
+        self._skipped.append(cell)
+        self._skipped_to = (y, x + 1)
+
+    def write(self, y: int, x: int, cell: Cell) -> None:
+        """Write a cell."""
+        if self._at != (y, x):
+            gap = self._skipped if self._skipped_to == (y, x) and self._at == (y, x - len(self._skipped)) else []
+            if gap and len(gap) < WORTH_A_JUMP and all(self._fits(one) for one in gap):
+                self._parts.extend(one.character for one in gap)
+            else:
+                self._parts.append(f"\x1b[{x + 1}G" if self._at[0] == y else f"\x1b[{y + 1};{x + 1}H")
+        if not self._fits(cell):
+            self._parts.append(cell.look.after(self._look))
+            self._look = cell.look
+        self._parts.append(cell.character)
+        self._at = (y, x + 1)
+        self._skipped = []
+
+    def _fits(self, cell: Cell) -> bool:
+        """Return whether a cell can be written without changing the look; of a blank only the background is seen."""
+        if cell.look == self._look:
+            return True
+        blank = cell.character == " " and not (cell.look.attributes or cell.look.foreground)
+        return blank and cell.look.background == self._look.background and not _marks_blanks(self._look)
+
+    def text(self) -> str:
+        """Return all that is to be written."""
+        if self._look != PLAIN:
+            self._parts.append("\x1b[0m")
+        return "".join(self._parts)
+
+
+def _marks_blanks(look: Look) -> bool:
+    """Return whether a look is seen on a blank: underlined (4), reversed (7), struck through (9) and the like."""
+    return any(code not in ("1", "2", "3") for code in look.attributes.split(";") if code)
+
+
+def _cells(text: str, of_text: Look, of_blank: Look) -> Iterator[Cell]:
+    """Yield the cells of a text."""
+    for character in text:
+        width = 1 if character.isascii() else get_character_cell_size(character)
+        if width:
+            yield Cell(character, of_blank if character == " " else of_text)
+        if width == 2:
+            yield Cell("", of_text)
+
+
+def _runs(update: CompositorUpdate, console: Console) -> Iterator[tuple[int, int, list[Segment]]]:
+    """Yield where each run of segments of an update begins, line and column, and the segments."""
+    y = x = 0
+    run: list[Segment] = []
+    for segment in update.__rich_console__(console, console.options):  # type: ignore[attr-defined]
+        moves = [move for move in segment.control or () if move[0] is ControlType.CURSOR_MOVE_TO]
+        if moves:
+            if run:
+                yield y, x, run
+            _, x, y = moves[-1]
+            run = []
+        elif not segment.control and segment.text != "\n":
+            run.append(segment)
+    if run:
+        yield y, x, run
+
+
+class ChangedCells(CompositorUpdate):
+    """An update of which only the cells are written that differ from what the terminal shows."""
+
+    def __init__(self, update: CompositorUpdate, shown: Screenful) -> None:
+        self._update = update
+        self._shown = shown
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from self._update.__rich_console__(console, options)  # type: ignore[attr-defined]
+
+    def render_segments(self, console: Console) -> str:
+        """Return what is written to the terminal."""
+        return self._shown.changes(self._update, console)

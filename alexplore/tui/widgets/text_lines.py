@@ -1,0 +1,91 @@
+"""Lines of text, each in a colour of its own, that are folded or wrapped to the width."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from textual.strip import Strip
+
+from alexplore.tui.widgets.line_widget import LineWidget
+
+SEPARATOR = " · "
+
+
+@dataclass(frozen=True)
+class TextLine:
+    """Parts that are left out from the last on where there is no room, and one of some texts at the right.
+
+    The first part is always shown. `kind` gives the colour: "", faint, changed or error. A line that `wraps` shows all
+    of its parts, on as many lines as it takes.
+    """
+
+    parts: Sequence[str]
+    right: Sequence[str] = ()
+    kind: str = ""
+    wraps: bool = False
+
+
+class TextLines(LineWidget):
+    """Shows lines of text."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"text-lines--faint", "text-lines--changed", "text-lines--error"}
+
+    def __init__(self, *, fixed: bool = False, id: str | None = None) -> None:
+        """Follow the number of lines with the height, unless it is `fixed` by the stylesheet."""
+        super().__init__(id=id)
+        self._fixed = fixed
+        self._lines: Sequence[TextLine] = ()
+        self._shown: list[tuple[str, str, str]] = []
+        self._height = 0
+
+    def show(self, lines: Sequence[TextLine]) -> None:
+        """Show lines."""
+        if lines != self._lines:
+            self._lines = lines
+            self._arrange()
+            self.refresh()
+
+    def on_resize(self) -> None:
+        """Fold and wrap to the new width."""
+        self._arrange()
+        self.refresh()
+
+    def _arrange(self) -> None:
+        width = max(10, (self.size.width or 80) - 2)
+        self._shown = [shown for line in self._lines for shown in _arranged(line, width)]
+        if self._lines and not self._fixed and self._height != len(self._shown):
+            self._height = len(self._shown)
+            self.styles.height = self._height
+
+    @property
+    def text(self) -> str:
+        """What is shown."""
+        return "\n".join(f"{left} {right}".strip() for left, right, _ in self._shown)
+
+    def render_line(self, y: int) -> Strip:
+        """Render one line."""
+        left, right, kind = self._shown[y] if y < len(self._shown) else ("", "", "")
+        style = self.style(f"text-lines--{kind}") if kind else self.style()
+        gap = max(0, self.size.width - 2 - cell_len(left) - cell_len(right))
+        faint = self.style("text-lines--faint")
+        segments = [Segment(f" {left}", style), Segment(" " * gap, self.style()), Segment(right, faint)]
+        return Strip(segments).adjust_cell_length(self.size.width, self.style())
+
+
+def _arranged(line: TextLine, width: int) -> Iterator[tuple[str, str, str]]:
+    if line.wraps:
+        whole = SEPARATOR.join(line.parts)
+        yield from ((one, "", line.kind) for one in textwrap.wrap(whole, width, break_on_hyphens=False) or [""])
+        return
+    parts = list(line.parts)
+    while len(parts) > 1 and cell_len(SEPARATOR.join(parts)) > width:
+        parts.pop()
+    text = SEPARATOR.join(parts)
+    text = text if cell_len(text) <= width else f"{text[: width - 1]}…"
+    right = next((one for one in line.right if cell_len(one) + 2 <= width - cell_len(text)), "")
+    yield text, right, line.kind
