@@ -373,6 +373,16 @@ class ExploreApp(App[None]):
         offered = super().get_system_commands(screen)
         return (command for command in offered if command.title in TEXTUAL_COMMANDS)
 
+    def action_command_palette(self) -> None:
+        """Open the palette; close the welcome card if it is open, as any other key does."""
+        from alexplore.tui.commands import Palette
+        from alexplore.tui.screens.welcome import Welcome
+
+        if isinstance(self.screen, Welcome):
+            self.screen.dismiss(None)
+        elif not isinstance(self.screen, Palette):
+            self.push_screen(Palette(id="--command-palette"))
+
     def action_change_theme(self) -> None:
         """Choose a theme; every screen shows the one under the cursor."""
         self._choose_theme()

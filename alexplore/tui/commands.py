@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from textual.binding import Binding
-from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.command import CommandList, CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
 from alexplore.tui.keys import active_keys
@@ -91,6 +91,14 @@ def _runs(app: ExploreApp) -> Iterator[Command]:
         return
     for run in runs[:MOST_RUNS]:
         yield Command(f"Watch {run.name}", "", "Its curves and its log, in Train", partial(app.watch_run, run))
+
+
+class Palette(CommandPalette):
+    """Textual's palette, which fails if its list is paged through while a tiny terminal leaves it no line."""
+
+    def _action_command_list(self, action: str) -> None:
+        if self.query_one(CommandList).scrollable_content_region:
+            super()._action_command_list(action)
 
 
 class AppCommands(Provider):

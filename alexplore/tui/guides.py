@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from alexplore.tui.widgets.tour_strip import TourStrip, Wish
 if TYPE_CHECKING:
     from alexplore.tui.app import ExploreApp
 
+SETTLED_SECONDS = 2.0  # after which a key of the tour is not waited for any longer
 KEY_SECONDS = 0.4  # between two keys of the tour, so that one sees what each does
 
 
@@ -156,14 +158,16 @@ class Guides:
         await self.show_tour()
 
     async def _settled(self) -> None:
-        """Wait until what the focused widget was sent is done: a key that it gets, and the action of that key."""
+        """Wait until a key that was simulated has had its effect: it goes from the app to the screen to a widget."""
         done = asyncio.Event()
 
-        def ask_focused() -> None:
-            (self.app.screen.focused or self.app.screen).call_later(done.set)
+        def ask_screen() -> None:
+            screen = self.app.screen
+            screen.call_later(lambda: (screen.focused or screen).call_later(done.set))
 
-        self.app.call_later(ask_focused)
-        await done.wait()
+        self.app.call_later(ask_screen)
+        with suppress(asyncio.TimeoutError):  # the widget was removed
+            await asyncio.wait_for(done.wait(), SETTLED_SECONDS)
 
     # Lessons
 

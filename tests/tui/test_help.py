@@ -16,7 +16,6 @@ from alexplore.tui.glossary import words
 from alexplore.tui.keys import EVERYWHERE, PANE, Key, active_keys
 from alexplore.tui.preferences import PreferencesStore, read_preferences
 from alexplore.tui.screens.explore import ExploreScreen
-from alexplore.tui.screens.help import HelpScreen
 from alexplore.tui.screens.themes import ThemeList
 from tests.support.runs import finished_run
 from tests.support.screens import screen_text, until
@@ -65,7 +64,6 @@ async def test_help_is_filtered_by_keys_and_words(open_app: OpenApp) -> None:
         assert "Copy the selected" not in text
         await pilot.press("escape")
         await pilot.pause()
-        assert isinstance(app.screen, HelpScreen)
         await pilot.press("slash", *"receptive")
         await pilot.pause()
         assert "receptive field" in screen_text(app)

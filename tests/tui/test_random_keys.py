@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from textual.app import App
-from textual.geometry import Size
 from textual.events import Resize
+from textual.geometry import Size
 from textual.pilot import OutOfBounds, Pilot
 
 from alexplore.presets.library import load_preset
@@ -29,7 +30,6 @@ KEYS = (
 
 OFTEN = ("1", "2", "3", "enter", "escape", "down", "tab", "ctrl+p")
 SIZES = ((120, 40), (80, 24), (200, 60), (60, 20), (40, 12), (20, 6), (1, 1))
-ENDING = ("action_quit", "_leave")
 
 
 class Monkey:
@@ -50,10 +50,8 @@ class Monkey:
             at = self.chance.randrange(self.app.size.width), self.chance.randrange(self.app.size.height)
             times = self.chance.choice((1, 1, 2))
             self.done.append(f"click {at} {times}")
-            try:
+            with suppress(OutOfBounds):
                 await self.pilot.click(offset=at, times=times)
-            except OutOfBounds:
-                pass
         else:
             size = Size(*self.chance.choice(SIZES))
             self.done.append(f"size {size}")
