@@ -6,17 +6,15 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from textual.binding import Binding
 from textual.command import CommandList, CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
-from alexplore.tui.keys import active_keys
-from alexplore.tui.widgets.cursor_list import CursorList
+from alexplore.tui.keys import MOVES, active_keys
 
 if TYPE_CHECKING:
     from alexplore.tui.app import ExploreApp
 
-UNLISTED = {"command_palette", *(one.action for one in CursorList.BINDINGS if isinstance(one, Binding))}
+UNLISTED = {"command_palette", *MOVES}
 """Actions that nobody looks for by name: the palette itself, and moving a cursor."""
 
 MOST_RUNS = 20  # the newest ones, that are offered to watch

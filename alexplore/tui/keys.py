@@ -12,8 +12,12 @@ from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.widget import Widget
 
+from alexplore.tui.widgets.cursor_list import CursorList
+
 PANE, SCREEN, EVERYWHERE = "This pane", "This screen", "Everywhere"
 GROUPS = (PANE, SCREEN, EVERYWHERE)
+MOVES = {one.action for one in CursorList.BINDINGS if isinstance(one, Binding)}
+"""What moves the cursor in every list."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,8 @@ class Key:
 def active_keys(screen: Screen[Any]) -> list[Key]:
     """Return every key that works on the focused pane of a screen, in the order of the groups.
 
-    Of what the framework binds on its screens, that is listed which the app declares too.
+    In a pane, its own keys come first, then those that move the cursor. Of what the framework binds on its screens,
+    that is listed which the app declares too.
     """
     app = screen.app
     declared = {one.action: at for at, one in enumerate(type(app).BINDINGS) if isinstance(one, Binding)}
@@ -49,14 +54,22 @@ def active_keys(screen: Screen[Any]) -> list[Key]:
             if (shown := app.get_key_display(binding)) not in keys:
                 keys.append(shown)
     listed = [
-        Key(" ".join(keys), binding.description or binding.action, binding.tooltip, _group(node), binding, node)
+        Key(" ".join(keys), binding.description or binding.action, _doc(binding), _group(node), binding, node)
         for keys, binding, node in found.values()
     ]
 
     def order(key: Key) -> tuple[int, int]:
-        return GROUPS.index(key.group), declared.get(key.binding.action, 0) if key.group == EVERYWHERE else 0
+        if key.group == EVERYWHERE:
+            return GROUPS.index(key.group), declared.get(key.binding.action, 0)
+        rank = 2 if not key.binding.tooltip else 1 if key.binding.action in MOVES else 0
+        return GROUPS.index(key.group), rank
 
     return sorted(listed, key=order)
+
+
+def _doc(binding: Binding) -> str:
+    """Return what a binding does, with its name in the preferences, if it has one."""
+    return " · ".join(part for part in (binding.tooltip, binding.id) if part)
 
 
 def _group(node: DOMNode) -> str:

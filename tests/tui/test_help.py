@@ -55,6 +55,15 @@ async def test_every_key_that_works_is_listed(mode: str, open_app: OpenApp) -> N
                 assert app.get_key_display(binding) in shown, binding
 
 
+async def test_while_a_layer_is_edited_help_lists_only_what_works(open_app: OpenApp) -> None:
+    async with open_app() as (app, pilot):
+        await pilot.press("enter")
+        await until(pilot, lambda: app.state.session.editing, "the form")
+        names = {key.name for key in active_keys(app.screen)}
+        assert names
+        assert not names & {"Edit", "Remove", "Train", "Undo"}
+
+
 async def test_help_is_filtered_by_keys_and_words(open_app: OpenApp) -> None:
     async with open_app(size=(120, 40)) as (app, pilot):
         await pilot.press("question_mark", "slash", *"palette")
