@@ -8,36 +8,72 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
 
+from textual.pilot import Pilot
 from textual.widgets import Input
 
 from alexplore.presets.library import load_preset
 from alexplore.tui.app import ExploreApp
+from docs.demo_runs import DemoRuns, still_clock
 from docs.screen_svg import screen_svg
 
 HERE = Path(__file__).parent
+PATIENCE = 60.0  # seconds
+SIZE = (120, 40)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is opened, the keys that lead to the picture, and the text that shows that it is complete."""
+
+    preset: str
+    keys: tuple[str, ...]
+    shown: str
+
+
 PICTURES = {
-    "explore.svg": ("down",) * 4,
-    "edit.svg": (*("down",) * 4, "enter", "tab", "tab", "3"),
+    "explore.svg": Scene("paper", ("down",) * 4, "conv2 · conv2d"),
+    "edit.svg": Scene("paper", (*("down",) * 4, "enter", "down", "3"), "conv2"),
+    "form.svg": Scene("fmnist-28", ("t",), "Before it starts"),
+    "run.svg": Scene("fmnist-28", ("3", "enter"), "epoch 1/3"),
+    "runs.svg": Scene("fmnist-28", ("3", "space", *("down",) * 3, "space", "down", "space"), "validation"),
 }
-"""The file of each picture, and the keys that lead to it from the paper's network."""
+"""The file of each picture, and how it comes about."""
 
 
 async def draw(name: str, folder: Path) -> str:
     """Return a picture as SVG; `folder` is for the app's runs, and is to be empty."""
-    app = ExploreApp(load_preset("paper"), folder)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await pilot.pause()
-        for key in PICTURES[name]:
-            await pilot.press(key)
-            await pilot.pause()
-        for field in app.screen.query(Input):
-            field.cursor_blink = False
-        await pilot.pause()
-        return screen_svg(app, title="alexplore")
+    scene = PICTURES[name]
+    with still_clock() as clock:
+        DemoRuns(folder, clock).several()
+        app = ExploreApp(load_preset(scene.preset), folder)
+        async with app.run_test(size=SIZE) as pilot:
+            for key in scene.keys:
+                await _settle(pilot)
+                await pilot.press(key)
+            deadline = time.monotonic() + PATIENCE
+            while scene.shown not in _text(app) and time.monotonic() < deadline:
+                await _settle(pilot)
+            await _settle(pilot)
+            for field in app.screen.query(Input):
+                field.cursor_blink = False
+            await _settle(pilot)
+            return screen_svg(app, title="alexplore")
+
+
+async def _settle(pilot: Pilot[None]) -> None:
+    """Wait for what the app reads in the background, too."""
+    await pilot.pause(0.3)
+
+
+def _text(app: ExploreApp) -> str:
+    lines = app.screen._compositor.render_strips(app.size)
+    return "\n".join(line.text for line in lines)
 
 
 def main() -> None:
@@ -46,7 +82,8 @@ def main() -> None:
         os.environ["XDG_CONFIG_HOME"] = folder
         os.environ.pop("NO_COLOR", None)
         for name in PICTURES:
-            (HERE / name).write_text(asyncio.run(draw(name, Path(folder))), encoding="utf-8")
+            runs = Path(folder, name)
+            (HERE / name).write_text(asyncio.run(draw(name, runs)), encoding="utf-8")
 
 
 if __name__ == "__main__":

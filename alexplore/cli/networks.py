@@ -24,6 +24,9 @@ from alexplore.presets.recipe import change_recipe
 PresetOption = Annotated[
     str, typer.Option("--preset", "-p", metavar="P", help="A preset's name, or a path to its file.")
 ]
+OptionalPresetOption = Annotated[
+    str | None, typer.Option("--preset", "-p", metavar="P", help="A preset's name, or a path to its file.")
+]
 RunsDir = Annotated[
     Path | None,
     typer.Option(
@@ -64,8 +67,11 @@ def tui(
 
 
 def shapes(
-    preset: PresetOption,
-    layer: Annotated[str | None, typer.Argument(metavar="[LAYER]", help="With --explain: this layer alone.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[P] [LAYER]", help="A preset, if not --preset; with --explain, one of its layers."),
+    ] = None,
+    preset: OptionalPresetOption = None,
     input_size: Annotated[
         str | None,
         typer.Option("--input", metavar="CxHxW", help="Another input size, such as 3x224x224."),
@@ -91,6 +97,7 @@ def shapes(
     if as_json + as_csv + as_markdown + explain > 1:
         complain("--json, --csv, --markdown and --explain exclude each other")
         raise typer.Exit(WRONG_USE)
+    preset, layer = _preset_and_layer(names or [], preset)
     if layer is not None and not explain:
         complain(f"{layer!r}: a LAYER goes with --explain")
         raise typer.Exit(WRONG_USE)
@@ -121,6 +128,18 @@ def shapes(
     if analysis.broken:
         complain(str(analysis.broken.error))
         raise typer.Exit(FAILED)
+
+
+def _preset_and_layer(names: list[str], preset: str | None) -> tuple[str, str | None]:
+    """Return the preset and the layer, of which the first name is the preset where there is no --preset."""
+    if preset is None and not names:
+        complain("name a preset: `alexplore shapes paper`; `alexplore presets` lists them")
+        raise typer.Exit(WRONG_USE)
+    found, rest = (names[0], names[1:]) if preset is None else (preset, names)
+    if len(rest) > 1:
+        complain(f"{' '.join(rest)}: one LAYER at most; `alexplore diff` compares presets")
+        raise typer.Exit(WRONG_USE)
+    return found, rest[0] if rest else None
 
 
 def _print_explanation(preset: Preset, analysis: Analysis, layer: str | None, batch: int) -> None:

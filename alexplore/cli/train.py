@@ -22,7 +22,7 @@ from alexplore.presets.precisions import PRECISIONS
 from alexplore.presets.preset import PresetError
 from alexplore.runs import service
 from alexplore.runs.config import DEVICES, PARALLEL, RunConfig, in_group
-from alexplore.runs.directory import RunDirectory, find_run, runs_folder
+from alexplore.runs.directory import RunDirectory, RunError, find_run, runs_folder
 from alexplore.runs.lines import last_sequence
 
 
@@ -166,8 +166,15 @@ def evaluate(
 
 def _source(run: str, weights: Path | None, runs_dir: Path | None) -> Path:
     """Return the folder of a run, or the file of the preset of that name where weights are given."""
-    preset = _preset_file(run) if weights else None
-    return preset or find_run(run, runs_folder(runs_dir)).path
+    preset = _preset_file(run)
+    if preset is not None and weights:
+        return preset
+    try:
+        return find_run(run, runs_folder(runs_dir)).path
+    except RunError as error:
+        if preset is None:
+            raise
+        raise RunError(f"{error}. {run} is a preset: its network can be asked with --weights FILE") from None
 
 
 def _preset_file(name: str) -> Path | None:

@@ -94,7 +94,7 @@ def _train(snapshot: Snapshot) -> Tile:
     if "train/acc" not in last or "val/acc" not in last:
         return Tile("train", _latest(snapshot, "train/acc"), "on training images")
     gap = 100 * (last["train/acc"] - last["val/acc"])
-    return Tile("train", _latest(snapshot, "train/acc"), f"{gap:+.1f} points to validation")
+    return Tile("train", _latest(snapshot, "train/acc"), f"gap {gap:+.1f} points")
 
 
 def _speed(snapshot: Snapshot) -> Tile:

@@ -204,7 +204,7 @@ def test_a_bad_preset_gets_one_message_and_exit_code_2(
         (("shapes", "--preset", "paper", "--explain", "conv9"), "no layer 'conv9'"),
         (("shapes", "--preset", "paper", "conv1"), "--explain"),
         (("shapes", "--preset", "paper", "--json", "--csv"), "exclude each other"),
-        (("shapes",), "--preset"),
+        (("shapes",), "name a preset"),
         (("presets", "--path"), "NAME"),
         (("presets", "paper", "--schema"), "exclude each other"),
         (("presets", "paper", "--check", "paper.toml"), "exclude each other"),
@@ -255,3 +255,43 @@ def test_a_pipe_that_closes_early_is_no_traceback() -> None:
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert "paper" in done.stdout
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("paper",), ("--preset", "paper"), ("-p", "paper"), ("paper", "--explain"), ("--preset", "paper", "--explain")],
+)
+def test_a_preset_is_named_with_or_without_its_option(alexplore: Alexplore, arguments: tuple[str, ...]) -> None:
+    done = alexplore("shapes", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert "34,944" in done.stdout  # parameters of conv1
+
+
+@pytest.mark.parametrize("arguments", [("paper", "conv1", "--explain"), ("-p", "paper", "conv1", "--explain")])
+def test_a_layer_is_named_behind_the_preset(alexplore: Alexplore, arguments: tuple[str, ...]) -> None:
+    done = alexplore("shapes", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert "(11·11·3 + 1) · 96 = 34,944" in done.stdout
+    assert "307,456" not in done.stdout  # parameters of conv2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "name a preset: `alexplore shapes paper`"),
+        (("paper", "conv1"), "a LAYER goes with --explain"),
+        (("paper", "conv1", "conv2", "--explain"), "one LAYER at most"),
+    ],
+)
+def test_names_that_say_too_little_or_too_much_are_refused(
+    alexplore: Alexplore, arguments: tuple[str, ...], said: str
+) -> None:
+    done = alexplore("shapes", *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_a_preset_that_is_taken_for_a_run_is_named(alexplore: Alexplore) -> None:
+    done = alexplore("predict", "paper", "x.png")
+    assert done.returncode == 2
+    assert "paper is a preset: its network can be asked with --weights FILE" in done.stderr

@@ -70,7 +70,7 @@ def test_the_tiles_have_best_loss_gap_and_speed(run: RunDirectory) -> None:
     shown = texts(snapshot)
     assert shown["best"] == ("87.5%", "epoch 2 · last -2.5%")
     assert shown["loss"] == ("0.250", "validation 0.500")
-    assert shown["train"] == ("90.0%", "+5.0 points to validation")
+    assert shown["train"] == ("90.0%", "gap +5.0 points")
     assert shown["speed"] == ("500/s", "50% of the CPU's peak")  # 500 images of 1000 operations, of a million
     assert heading(snapshot).startswith("● RUNNING  night · tiny on fashion-mnist · CPU, 1 rank, fp32 · started ")
     assert progress(snapshot) == "epoch 3.00/4 · 75% · step 30"

@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,64 +14,27 @@ from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
 
 from alexplore.network.graph import read_network
-from alexplore.presets.library import load_preset
 from alexplore.presets.preset import Preset
-from alexplore.runs.config import RunConfig
-from alexplore.runs.directory import RunDirectory, create_run
-from alexplore.runs.lines import LineWriter
-from alexplore.runs.protocol import (
-    DatasetEvent,
-    EpochEvent,
-    MetricsLine,
-    StartEvent,
-    event_record,
-    metrics_record,
-)
-from alexplore.runs.status import Status, write_status
+from alexplore.runs.directory import RunDirectory
 from alexplore.tui.app import HIGH, ExploreApp
 from alexplore.tui.messages import OpenRequested
+from docs.demo_runs import Clock, DemoRuns, still_clock
 from docs.screen_svg import screen_svg
 from tests.support.golden import Golden
 from tests.support.screens import screen_text, type_into, until
 from tests.tui.conftest import OpenApp
 
 SIZES = [(80, 24), (120, 40)]
-NOW = 1_780_000_000.0  # 2026-05-28 20:26:40 UTC
 PRESETS = ("fmnist-28", "paper", "torchvision")  # that are listed, whatever else is shipped
-EPOCHS, BATCHES = 3, 20  # of a run, and of an epoch
-RUNNING = "running"  # the name of the run that a worker trains
-
-
-START = StartEvent(
-    step=0, device="cpu", device_name="CPU", threads=2, ranks=1, parallel="data", precision="fp32",
-    flops_per_image=2_000_000, peak_flops=2e10,
-)  # fmt: skip
-
-
-class Clock:
-    """The time of day, which stands still unless a test sets it."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def time(self) -> float:
-        """Return the time, as `time.time` does."""
-        return self.now
 
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     """Fix what a picture could depend on: the time, the colours, the presets, and which run has a worker."""
-    clock = Clock()
     monkeypatch.setattr("alexplore.tui.widgets.preset_list.shipped_names", lambda: PRESETS)
-    monkeypatch.setattr("alexplore.runs.status.is_locked", lambda run: run.name == RUNNING)
     monkeypatch.delenv("NO_COLOR", raising=False)
-    with monkeypatch.context() as patch:
-        patch.setenv("TZ", "UTC")
-        patch.setattr(time, "time", clock.time)
-        time.tzset()
+    with still_clock() as clock:
         yield clock
-    time.tzset()
 
 
 @dataclass
@@ -105,37 +66,10 @@ class Stage:
         self.app.watch_run(run)
         await self.until(text)
 
-    def write_run(
-        self, name: str, state: str, steps: int, *, age: float, loss: float = 2.3, reason: str | None = None
-    ) -> RunDirectory:
-        """Write a run that trained some steps, one a second, and wrote its status `age` seconds ago."""
-        self.clock.now = NOW - age - steps
-        preset = load_preset("fmnist-28")
-        run = create_run(
-            RunConfig(preset.name, preset.network, replace(preset.recipe, epochs=EPOCHS)), self.folder, name
-        )
-        os.utime(run.config_file, (self.clock.now, self.clock.now))
-        with LineWriter(run.metrics_file, attempt=0) as metrics, LineWriter(run.events_file, attempt=0) as events:
-            events.append(**event_record(DatasetEvent("fashion-mnist", train=60_000, val=10_000, classes=10)))
-            if steps:
-                events.append(**event_record(START))
-            for step in range(1, steps + 1):
-                self.clock.now += 1
-                now = loss / step**0.5 + 0.02 * (step % 3)
-                values = {"train/loss": now, "train/acc": 1 - now / 4, "images_per_second": 3000.0 + step}
-                metrics.append(**metrics_record(MetricsLine(step, step / BATCHES, values)))
-                epoch, rest = divmod(step, BATCHES)
-                if rest == 0:
-                    validation = {"val/loss": 0.9 * now, "val/acc": 1 - now / 5}
-                    metrics.append(**metrics_record(MetricsLine(step, epoch, validation)))
-                    events.append(**event_record(EpochEvent(epoch, step, values | validation, seconds=float(step))))
-        write_status(run, Status(state, step=steps, epoch=steps / BATCHES, updated=NOW - age, reason=reason))
-        self.clock.now = NOW
-        return run
-
-    def running(self) -> RunDirectory:
-        """Write the run that is being trained, according to the `clock` fixture."""
-        return self.write_run(RUNNING, "running", 33, age=1.0, loss=2.6)
+    @property
+    def runs(self) -> DemoRuns:
+        """What writes runs into the app's folder."""
+        return DemoRuns(self.folder, self.clock)
 
 
 Play = Callable[[Stage], Awaitable[None]]
@@ -278,37 +212,37 @@ async def train_form_refused(stage: Stage) -> None:
 
 @scene()
 async def train_running(stage: Stage) -> None:
-    await stage.watch(stage.running(), "epoch 1/3")
+    await stage.watch(stage.runs.running(), "epoch 1/3")
 
 
 @scene()
 async def train_log_scale(stage: Stage) -> None:
-    await stage.watch(stage.write_run("finished", "finished", 60, age=500.0), "epoch 3/3")
+    await stage.watch(stage.runs.write("finished", "finished", 60, age=500.0), "epoch 3/3")
     await stage.press("l", "w")
 
 
 @scene()
 async def train_finished(stage: Stage) -> None:
-    await stage.watch(stage.write_run("finished", "finished", 60, age=500.0), "epoch 3/3")
+    await stage.watch(stage.runs.write("finished", "finished", 60, age=500.0), "epoch 3/3")
 
 
 @scene()
 async def train_failed(stage: Stage) -> None:
-    run = stage.write_run("failed", "failed", 0, age=500.0, reason="no such device: cuda")
+    run = stage.runs.write("failed", "failed", 0, age=500.0, reason="no such device: cuda")
     run.console_file.write_text("Traceback (most recent call last):\nRuntimeError: no such device: cuda\n")
     await stage.watch(run, "RuntimeError")
 
 
 @scene()
 async def train_unreadable(stage: Stage) -> None:
-    run = stage.write_run("damaged", "finished", 0, age=500.0)
+    run = stage.runs.write("damaged", "finished", 0, age=500.0)
     stage.app.state.runs_folder = Path("runs")
     await stage.watch(RunDirectory(Path("nowhere") / run.name), "nowhere")
 
 
 @scene()
 async def help_train(stage: Stage) -> None:
-    await stage.watch(stage.write_run("finished", "finished", 60, age=500.0), "epoch 3/3")
+    await stage.watch(stage.runs.write("finished", "finished", 60, age=500.0), "epoch 3/3")
     await stage.press("question_mark")
 
 
@@ -323,11 +257,7 @@ async def runs_none(stage: Stage) -> None:
 
 async def list_runs(stage: Stage) -> None:
     """Show a list with runs in several states."""
-    stage.write_run("finished", "finished", 60, age=500.0)
-    stage.write_run("worse", "finished", 40, age=400.0, loss=3.0)
-    stage.write_run("failed", "failed", 0, age=200.0, reason="no such device: cuda")
-    stage.write_run("crashed", "running", 15, age=100.0)
-    stage.running()
+    stage.runs.several()
     await stage.press("3")
     await stage.until("crashed")
 

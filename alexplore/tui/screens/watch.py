@@ -174,6 +174,7 @@ class WatchScreen(FrameScreen):
         self._show_text("#run-state", heading(snapshot))
         self.query_one("#run-state").set_classes(f"run-table--{snapshot.status.state}")
         self._show_text("#run-ending", ending(snapshot))
+        self.query_one("#run-ending").display = not snapshot.status.live
         self.query_one("#run-ending").set_classes(f"run-table--{snapshot.status.state}")
         self.query_one(Tiles).show(tiles(snapshot))
         self._draw_progress(snapshot)

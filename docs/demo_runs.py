@@ -1,0 +1,109 @@
+"""Runs for pictures of the app: written as workers write them, at a time of day that stands still."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from unittest.mock import patch
+
+from alexplore.presets.library import load_preset
+from alexplore.runs.config import RunConfig
+from alexplore.runs.directory import RunDirectory, create_run
+from alexplore.runs.lines import LineWriter
+from alexplore.runs.protocol import (
+    CheckpointEvent,
+    DatasetEvent,
+    EpochEvent,
+    MetricsLine,
+    StartEvent,
+    event_record,
+    metrics_record,
+)
+from alexplore.runs.status import Status, write_status
+
+NOW = 1_780_000_000.0  # 2026-05-28 20:26:40 UTC
+EPOCHS, BATCHES = 3, 20  # of a run, and of an epoch
+RUNNING = "running"  # the name of the run that a worker trains
+
+START = StartEvent(
+    step=0, device="cpu", device_name="CPU", threads=2, ranks=1, parallel="data", precision="fp32",
+    flops_per_image=2_000_000, peak_flops=2e10,
+)  # fmt: skip
+
+
+class Clock:
+    """The time of day, which stands still unless it is set."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def time(self) -> float:
+        """Return the time, as `time.time` does."""
+        return self.now
+
+
+@contextmanager
+def still_clock() -> Iterator[Clock]:
+    """Let the time of day stand still at `NOW` in UTC, and only the run called `RUNNING` have a worker."""
+    clock = Clock()
+    with (
+        patch.dict(os.environ, TZ="UTC"),
+        patch("alexplore.runs.status.is_locked", lambda run: run.name == RUNNING),
+        patch.object(time, "time", clock.time),
+    ):
+        time.tzset()
+        yield clock
+    time.tzset()
+
+
+@dataclass
+class DemoRuns:
+    """Writes runs of `fmnist-28` into a folder, one step a second."""
+
+    folder: Path
+    clock: Clock = field(default_factory=Clock)
+
+    def write(
+        self, name: str, state: str, steps: int, *, age: float, loss: float = 2.3, reason: str | None = None
+    ) -> RunDirectory:
+        """Write a run that trained some steps, and wrote its status `age` seconds ago."""
+        self.clock.now = NOW - age - steps
+        preset = load_preset("fmnist-28")
+        run = create_run(
+            RunConfig(preset.name, preset.network, replace(preset.recipe, epochs=EPOCHS)), self.folder, name
+        )
+        os.utime(run.config_file, (self.clock.now, self.clock.now))
+        with LineWriter(run.metrics_file, attempt=0) as metrics, LineWriter(run.events_file, attempt=0) as events:
+            events.append(**event_record(DatasetEvent("fashion-mnist", train=60_000, val=10_000, classes=10)))
+            if steps:
+                events.append(**event_record(START))
+            for step in range(1, steps + 1):
+                self.clock.now += 1
+                now = loss / step**0.5 + 0.02 * (step % 3)
+                values = {"train/loss": now, "train/acc": 1 - now / 4, "images_per_second": 3000.0 + step}
+                metrics.append(**metrics_record(MetricsLine(step, step / BATCHES, values)))
+                epoch, rest = divmod(step, BATCHES)
+                if rest == 0:
+                    validation = {"val/loss": 0.9 * now, "val/acc": 1 - now / 5}
+                    metrics.append(**metrics_record(MetricsLine(step, epoch, validation)))
+                    events.append(**event_record(EpochEvent(epoch, step, values | validation, seconds=float(step))))
+                    events.append(**event_record(CheckpointEvent(step, epoch, best=True, seconds=0.1)))
+        write_status(run, Status(state, step=steps, epoch=steps / BATCHES, updated=NOW - age, reason=reason))
+        self.clock.now = NOW
+        return run
+
+    def running(self) -> RunDirectory:
+        """Write the run that is being trained."""
+        return self.write(RUNNING, "running", 33, age=1.0, loss=2.6)
+
+    def several(self) -> None:
+        """Write runs in several states."""
+        self.write("finished", "finished", 60, age=500.0)
+        self.write("worse", "finished", 40, age=400.0, loss=3.0)
+        self.write("failed", "failed", 0, age=200.0, reason="no such device: cuda")
+        self.write("crashed", "running", 15, age=100.0)
+        self.running()
