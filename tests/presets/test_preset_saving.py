@@ -18,7 +18,7 @@ from alexplore.presets.published import Published
 from alexplore.presets.reader import parse_preset
 from alexplore.presets.recipe import Recipe
 from alexplore.presets.text import preset_text, updated_text
-from alexplore.presets.writer import save_preset
+from alexplore.presets.writer import delete_preset, rename_preset, save_preset
 from tests.support.examples import examples
 from tests.support.networks import networks
 
@@ -254,3 +254,33 @@ def test_published_numbers_of_layers_that_are_gone_are_left_out() -> None:
     edited = replace(preset, network=preset.network.remove(preset.network.index("conv5")))
     read = parse_preset(preset_text(edited), WHERE)
     assert {one.layer for one in read.published} == {one.layer for one in preset.published} - {"conv5"}
+
+
+def test_a_preset_of_ones_own_is_renamed_and_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    mine = save_preset(load_preset("lenet"), "mine").path
+    other = save_preset(load_preset("paper"), "other").path
+    assert mine is not None
+    assert other is not None
+    with pytest.raises(PresetExists):
+        rename_preset(mine, "other")
+    for name in ("paper", "a/b", "", "../mine", "mine.toml"):
+        with pytest.raises(PresetError):
+            rename_preset(mine, name)
+    assert load_preset("mine").network == load_preset("lenet").network
+    renamed = rename_preset(mine, "ours")
+    assert renamed == user_folder() / "ours.toml"
+    assert not mine.exists()
+    delete_preset(renamed)
+    assert [path.name for path in user_folder().iterdir()] == ["other.toml"]
+    with pytest.raises(PresetError, match=r"ours\.toml"):
+        delete_preset(renamed)
+
+
+def test_a_shipped_preset_is_neither_renamed_nor_deleted() -> None:
+    path = shipped_folder() / "paper.toml"
+    with pytest.raises(PresetError, match="came with alexplore"):
+        rename_preset(path, "mine")
+    with pytest.raises(PresetError, match="came with alexplore"):
+        delete_preset(path)
+    assert path.exists()

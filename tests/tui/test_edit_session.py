@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 
 from alexplore.core.settings import setting_fields
 from alexplore.network.analysis import analyse
+from alexplore.network.graph import Network
 from alexplore.network.layers import LAYER_TYPES
 from alexplore.presets.library import load_preset
 from alexplore.presets.preset import Preset
@@ -102,6 +103,9 @@ def test_a_commit_is_one_step_to_undo() -> None:
     assert session.commit()
     edited = session.network
     assert session.editing is None
+    assert session.baseline is not None
+    assert session.baseline.network == opened
+    session.marks_changes = False
     assert session.baseline is None
     assert session.modified
     assert session.undo()
@@ -118,6 +122,59 @@ def test_a_commit_without_a_change_is_no_step() -> None:
     begin_layer(session, "conv1")
     assert session.commit()
     assert not session.undo()
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda net: net.change(3, {"padding": 1}), "pool1: padding 0 → 1"),
+        (lambda net: net.change(0, {"bias": False, "stride": 2}), "conv1: stride 4 → 2 · conv1: bias true → false"),
+        (lambda net: net.change(3, {"stride": None}), "pool1: stride 2 → not set"),
+        (lambda net: net.remove(1), "relu1 removed"),
+        (lambda net: net.duplicate(1), "relu8 added"),
+        (lambda net: net.move(1, 2), "relu1 moved from 2 to 3"),
+        (lambda net: net.move(2, 0), "norm1 moved from 3 to 1"),
+        (lambda net: net.rename(0, "stem"), "conv1 renamed to stem"),
+        (lambda net: net.with_input(3, 259, 259), "input 3×227×227 → 3×259×259"),
+        (lambda net: net.with_towers(1), "towers 2 → 1"),
+    ],
+)
+def test_an_edit_is_told_in_words(change: Callable[[Network], Network], text: str) -> None:
+    session = EditSession(load_preset("paper"))
+    session.apply(change(session.network))
+    assert session.last_change == text
+    session.undo()
+    assert session.last_change == text
+    session.redo()
+    assert session.last_change == text
+
+
+def test_a_layer_becomes_one_of_another_type() -> None:
+    """What both types have is kept where the other allows it; escape takes all of it back."""
+    session = EditSession(load_preset("paper"))
+    values = begin_layer(session, "pool1")
+    assert session.preview(typed(values, type="avg_pool2d"))
+    assert session.editing is not None
+    assert session.editing.form.values["kernel_size"] == 3
+    assert session.editing.form.values["stride"] == 2
+    assert session.preview(typed(session.editing.form.values, type="conv2d", name="stem"))
+    assert session.editing.form.values["name"] == "stem"
+    assert session.shown.rows[3].layer.type == "conv2d"
+    session.preview(typed(session.editing.form.values, type="convolution"))
+    assert "type: found" in error(session)
+    assert session.shown.rows[3].layer.type == "max_pool2d"
+    session.cancel()
+    assert session.network == load_preset("paper").network
+
+
+@pytest.mark.parametrize("layer_type", LAYER_TYPES)
+def test_a_layer_becomes_one_of_every_type(layer_type: str) -> None:
+    session = EditSession(load_preset("paper"))
+    values = begin_layer(session, "conv2")
+    session.preview(typed(values, type=layer_type))
+    assert session.editing is not None
+    assert session.shown.rows[4].layer.type == layer_type
+    assert session.editing.form.field("type").text == layer_type
 
 
 def test_cancel_leaves_no_trace() -> None:
@@ -155,7 +212,7 @@ def test_every_layer_type_can_be_added_and_taken_back(layer_type: str) -> None:
     form = session.begin(edit)
     assert edit.position == 3
     assert session.shown.rows[3].layer.type == layer_type
-    assert [field.name for field in form.fields] == ["name", *setting_fields(LAYER_TYPES[layer_type])]
+    assert [field.name for field in form.fields] == ["name", "type", *setting_fields(LAYER_TYPES[layer_type])]
     assert session.commit()
     assert len(session.network.layers) == len(opened.layers) + 1
     assert session.undo()

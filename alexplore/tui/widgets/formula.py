@@ -149,7 +149,7 @@ class FormulaPanel(CursorList):
         numbers += f", {wrong} differ{'s' if wrong == 1 else ''} ✗" if wrong else " ✓" if published else ""
         room = max(0, self.size.width - 2 - len(numbers))
         names = textwrap.shorten(", ".join(labels), room, placeholder=" …") if room > len(labels[0]) + 2 else ""
-        return names + numbers
+        return (names + numbers).removeprefix(" · ")
 
     def _show_rest(self) -> None:
         below = len(self._lines) - round(self.scroll_y) - self.size.height

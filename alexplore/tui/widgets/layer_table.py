@@ -19,7 +19,7 @@ from alexplore.tui.columns import Claim
 from alexplore.tui.widgets.table import Cell, Table
 
 SHAPES = ("output", "receptive_field", "jump", "unread_border")  # quantities that may have a number for each axis
-LEAST_NAME, MOST_NAME = 9, 20  # cells for the names of layers
+LEAST_NAME, MOST_NAME, MOST_WIDE_NAME = 9, 20, 32  # cells for the names of layers
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,8 @@ class LayerTable(Table):
             title = BY_KEY[key].title
             longest = max((len(BY_TITLE[title].text(row)) for row in self._analysis.computed), default=0) + 1
             claims[title] = tuple(Claim(claim.rank, max(claim.width, longest)) for claim in claims[title])
-        claims["layer"] = (Claim(0, min(MOST_NAME, max(LEAST_NAME, self._longest_name))),)
+        name = max(LEAST_NAME, self._longest_name)
+        claims["layer"] = (Claim(0, min(MOST_NAME, name)), Claim(2.7, min(MOST_WIDE_NAME, name)))
         return claims
 
     def title_doc(self, column: str) -> str:

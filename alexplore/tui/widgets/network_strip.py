@@ -29,7 +29,8 @@ OLD = "░"  # where the block was before the edit
 WIDEST = 4096  # channels or features that fill a slot
 LEAST_EIGHTHS = 3  # of a line, for a map of one pixel
 INPUT_SLOT = 8  # columns for the input
-LABEL_LINES = 3  # sides above, depths and names below
+LINES_FOR_SIDES, LINES_FOR_DEPTHS = 5, 6  # of the picture, from which there is room for the numbers
+LINES_FOR_TOWERS = 3  # of blocks, from which each of two towers has a row of its own
 
 
 @dataclass(frozen=True)
@@ -199,24 +200,29 @@ class NetworkStrip(LineWidget):
         if y == 0 or not self._stacks:
             self._stacks = self._arrange()
         blocks = self._block_lines
-        above = 1 if self._numbered else 0
-        if y < above:
+        if self._has_sides and y == 0:
             return self._numbers(of_side=True)
-        y -= above
+        y -= int(self._has_sides)
         if y < blocks:
             return self._blocks_line(y, blocks)
-        if y == blocks and self._numbered:
-            return self._numbers(of_side=False)
-        return self._names() if y - blocks == above else Strip.blank(self.size.width, self.style())
+        return self._numbers(of_side=False) if self._has_depths and y == blocks else self._names()
 
     @property
-    def _numbered(self) -> bool:
-        """Whether there is room for the numbers."""
-        return self.size.height > LABEL_LINES + 1
+    def _has_sides(self) -> bool:
+        return self.size.height >= LINES_FOR_SIDES
+
+    @property
+    def _has_depths(self) -> bool:
+        return self.size.height >= LINES_FOR_DEPTHS
 
     @property
     def _block_lines(self) -> int:
-        return max(1, self.size.height - (LABEL_LINES if self._numbered else 1))
+        return max(1, self.size.height - 1 - int(self._has_sides) - int(self._has_depths))
+
+    @property
+    def _halves(self) -> int:
+        """The lines of the row of each of two towers, 0 where they share a row."""
+        return self._block_lines // 2 if self._towers == 2 and self._block_lines >= LINES_FOR_TOWERS else 0
 
     @property
     def _towers(self) -> int:
@@ -229,9 +235,7 @@ class NetworkStrip(LineWidget):
 
     def _arrange(self) -> list[Stack]:
         stacks = self._row_stacks
-        lines = self._block_lines
-        if self._towers == 2 and lines >= 4:
-            lines //= 2
+        lines = self._halves or self._block_lines
         left = INPUT_SLOT if self.size.width >= 8 * INPUT_SLOT else 1
         room = max(1, (self.size.width - left) // 4)
         if len(stacks) > room:  # too many for the width: show those around the selected layer
@@ -277,7 +281,7 @@ class NetworkStrip(LineWidget):
         side = "─" * (INPUT_SLOT - 4)
         box = f"┌{side}┐" if y == 0 else f"└{side}┘" if y == lines - 1 else f"│{' ' * len(side)}│"
         segments = [self._input_column(box if self._left >= INPUT_SLOT and lines > 1 else "")]
-        half = lines // 2 if self._towers == 2 and lines >= 4 else 0
+        half = self._halves
         if half and half <= y < lines - half:
             segments += self._exchanges()
         elif half:
@@ -382,7 +386,7 @@ class NetworkStrip(LineWidget):
         if offset is None:
             return
         lines = self._block_lines
-        y = offset.y - (1 if self._numbered else 0)
+        y = offset.y - int(self._has_sides)
         for stack in self._stacks:
             if stack[0].left <= offset.x < stack[0].left + stack[0].slot:
                 height = max(1, lines // len(stack))

@@ -64,10 +64,10 @@ class PresetList(CursorList):
         self._list()
 
     def point_at(self, name: str) -> None:
-        """Mark a preset as the one that is open, and put the cursor on it."""
-        self.opened = name
+        """Mark a preset as the one that is open, and put the cursor on it; all presets are listed again."""
+        self.opened, self.words, self._typing = name, "", False
+        self._list()
         self._go_to(name)
-        self.refresh()
 
     @property
     def selected(self) -> PresetEntry | None:
@@ -79,7 +79,10 @@ class PresetList(CursorList):
         selected = self.selected
         self._lines = list(list_lines(self.entries, self.words))
         self.show_lines()
-        self._go_to(selected.name if selected else self.opened)
+        if selected in self._lines or not self._typing:
+            self._go_to(selected.name if selected else self.opened)
+        else:
+            self.cursor = 0  # the first that matches
         typed = f"/{self.words}" + ("▏" if self._typing else "")
         self.border_title = f"Presets · {typed}" if self._typing or self.words else f"Presets · {len(self.entries)}"
         if not self._lines:

@@ -112,7 +112,8 @@ class Table(CursorList):
         style, segments = base, []
         for name, cells in self.widths.items():
             cell = self.cell(index, name)
-            wanted = self._accent(cell.kind, base) if cell.kind else base
+            on_cursor = selected and self.has_focus  # whose colours accents could not be read on
+            wanted = self._accent(cell.kind, base) if cell.kind and not on_cursor else base
             if wanted is not style and texts:
                 segments.append(Segment("".join(texts), style))
                 texts = []
