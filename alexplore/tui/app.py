@@ -414,21 +414,21 @@ class ExploreApp(App[None]):
         """What leads newcomers through the app."""
         from alexplore.tui.guides import Guides
 
-        return Guides(self)
+        return Guides(self, self.state)
 
-    @work
-    async def _greet(self) -> None:
+    def _greet(self) -> None:
         """Show the welcome card to those who have no runs."""
         from alexplore.runs.directory import RunError, list_runs
 
         with suppress(RunError):
             if not list_runs(self.state.runs_folder):
-                await self.guides.welcome()
+                self.action_welcome()
 
     @work
     async def action_welcome(self) -> None:
         """Show the welcome card."""
-        await self.guides.welcome()
+        shown_again = await self.guides.welcome(shown_again=self.preferences.values.welcome)
+        self.prefer(welcome=shown_again)
 
     @work
     async def action_tour(self) -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
+from textual.app import App
 from textual.command import CommandList, CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
 from alexplore.tui.keys import MOVES, active_keys
-
-if TYPE_CHECKING:
-    from alexplore.tui.app import ExploreApp
+from alexplore.tui.messages import WatchRequested
 
 UNLISTED = {"command_palette", *MOVES}
 """Actions that nobody looks for by name: the palette itself, and moving a cursor."""
@@ -34,7 +34,7 @@ class Command(NamedTuple):
         return Content.assemble(self.title, "  ", (self.key, "not bold dim"))
 
 
-def commands(app: ExploreApp) -> Iterator[Command]:
+def commands(app: App[Any], runs_folder: Path) -> Iterator[Command]:
     """Yield every command, those of the keys first."""
     screen = next(screen for screen in reversed(app.screen_stack) if not screen.is_modal)
     keyed = set()
@@ -48,24 +48,25 @@ def commands(app: ExploreApp) -> Iterator[Command]:
             yield Command(command.title, "", command.help, command.callback)
     yield from _guides(app)
     yield from _presets(app)
-    yield from _runs(app)
+    yield from _runs(app, runs_folder)
 
 
-def _guides(app: ExploreApp) -> Iterator[Command]:
+def _guides(app: App[Any]) -> Iterator[Command]:
     from alexplore.core.errors import AlexploreError
     from alexplore.lessons.library import shipped_lessons
 
-    yield Command("Tour", "", "What you see, in six steps", app.action_tour)
-    yield Command("Welcome", "", "The card for those who have no runs yet", app.action_welcome)
+    yield Command("Tour", "", "What you see, in six steps", partial(app.run_action, "tour"))
+    yield Command("Welcome", "", "The card for those who have no runs yet", partial(app.run_action, "welcome"))
     try:
         lessons = shipped_lessons()
     except AlexploreError:
         return
     for lesson in lessons:
-        yield Command(f"Lesson: {lesson.title}", "", lesson.summary, partial(app.action_lesson, lesson.name))
+        run = partial(app.run_action, f"lesson({lesson.name!r})")
+        yield Command(f"Lesson: {lesson.title}", "", lesson.summary, run)
 
 
-def _presets(app: ExploreApp) -> Iterator[Command]:
+def _presets(app: App[Any]) -> Iterator[Command]:
     from alexplore.presets.library import shipped_names, user_paths
     from alexplore.presets.preset import PresetError
 
@@ -75,20 +76,23 @@ def _presets(app: ExploreApp) -> Iterator[Command]:
         own = []
     names = [*shipped_names(), *(name for name in own if name not in shipped_names())]
     for name in names:
-        yield Command(f"Open {name}", "", "Show its layers in Explore", partial(app.action_open_preset, name))
+        run = partial(app.run_action, f"open_preset({name!r})")
+        yield Command(f"Open {name}", "", "Show its layers in Explore", run)
     for name in names:
-        yield Command(f"Train {name}", "", "Open its form", partial(app.action_train_preset, name))
+        run = partial(app.run_action, f"train_preset({name!r})")
+        yield Command(f"Train {name}", "", "Open its form", run)
 
 
-def _runs(app: ExploreApp) -> Iterator[Command]:
+def _runs(app: App[Any], runs_folder: Path) -> Iterator[Command]:
     from alexplore.runs.directory import RunError, list_runs
 
     try:
-        runs = list_runs(app.state.runs_folder)
+        runs = list_runs(runs_folder)
     except RunError:
         return
     for run in runs[:MOST_RUNS]:
-        yield Command(f"Watch {run.name}", "", "Its curves and its log, in Train", partial(app.watch_run, run))
+        watch = partial(app.post_message, WatchRequested(run))
+        yield Command(f"Watch {run.name}", "", "Its curves and its log, in Train", watch)
 
 
 class Palette(CommandPalette):
@@ -105,7 +109,7 @@ class AppCommands(Provider):
     @property
     def _commands(self) -> Iterator[Command]:
         app: Any = self.app
-        return commands(app)
+        return commands(app, app.state.runs_folder)
 
     async def discover(self) -> Hits:
         """Yield all commands before anything is typed."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Any
 
+from textual.app import App
 from textual.widget import Widget
 
 from alexplore.core.errors import AlexploreError
@@ -15,14 +16,13 @@ from alexplore.presets.library import load_preset
 from alexplore.presets.preset import Preset
 from alexplore.tui.lesson_progress import LessonProgress
 from alexplore.tui.messages import PlanRequested
+from alexplore.tui.screens.explore import ExploreScreen
 from alexplore.tui.screens.frame import FrameScreen
+from alexplore.tui.state import AppState
 from alexplore.tui.tour import PRESET, Tour
 from alexplore.tui.widgets.layer_table import LayerTable
 from alexplore.tui.widgets.lesson_panel import LessonPanel
 from alexplore.tui.widgets.tour_strip import TourStrip, Wish
-
-if TYPE_CHECKING:
-    from alexplore.tui.app import ExploreApp
 
 SETTLED_SECONDS = 2.0  # after which a key of the tour is not waited for any longer
 KEY_SECONDS = 0.4  # between two keys of the tour, so that one sees what each does
@@ -31,19 +31,30 @@ KEY_SECONDS = 0.4  # between two keys of the tour, so that one sees what each do
 class Guides:
     """Shows the welcome card, the tour and the lessons of an app."""
 
-    def __init__(self, app: ExploreApp) -> None:
+    def __init__(self, app: App[Any], state: AppState) -> None:
         self.app = app
-        self.state = app.state
+        self.state = state
+
+    @property
+    def explore(self) -> ExploreScreen:
+        """The screen below all others."""
+        screen = self.app.screen_stack[0]
+        assert isinstance(screen, ExploreScreen)
+        return screen
+
+    async def show_explore(self) -> None:
+        """Show Explore."""
+        await self.app.run_action("mode('explore')")
 
     # Presets
 
     async def open_preset(self, preset: Preset) -> bool:
         """Open a preset in Explore, unless it is open and not edited; return False where the user keeps the edits."""
-        self.app.action_mode("explore")
+        await self.show_explore()
         session = self.state.session
         if session.preset == preset and not session.modified:
             return True
-        return await self.app.explore.open_preset(preset)
+        return await self.explore.open_preset(preset)
 
     def named(self, name: str) -> Preset | None:
         """Return a preset by its name; if it can't be read, show why and return None."""
@@ -65,13 +76,12 @@ class Guides:
 
     # The welcome card
 
-    async def welcome(self) -> None:
-        """Show the card, and do what is chosen there."""
+    async def welcome(self, *, shown_again: bool) -> bool:
+        """Show the card, and do what is chosen there; return whether it is to be shown again, as it says first."""
         from alexplore.tui.screens.welcome import Welcome
 
-        card = Welcome(self.state.runs_folder, shown_again=self.app.preferences.values.welcome)
+        card = Welcome(self.state.runs_folder, shown_again=shown_again)
         choice = await self.app.push_screen_wait(card)
-        self.app.prefer(welcome=card.shown_again)
         match choice:
             case "tour":
                 await self.start_tour()
@@ -82,6 +92,7 @@ class Guides:
                 await self.open_named("fmnist-28", train=True)
             case "explore" | None:
                 pass
+        return card.shown_again
 
     async def compare(self, preset: Preset, name: str) -> None:
         """Put a preset and the one called `name` beside each other."""
@@ -125,7 +136,7 @@ class Guides:
         elif wish == "leave" or not (tour.go(1 if wish == "next" else -1) or wish == "back"):
             await self.leave_tour()
         else:
-            self.app.action_mode("explore")
+            await self.show_explore()
             await self.show_tour()
 
     async def leave_tour(self) -> None:
@@ -140,7 +151,7 @@ class Guides:
         """Press the keys of the step, each after the effect of the one before."""
         tour.performing = True
         try:
-            self.app.action_mode("explore")
+            await self.show_explore()
             await self._settled()
             panes = self.app.screen.query(tour.step.pane)
             if panes:
@@ -186,7 +197,7 @@ class Guides:
         if self.state.tour is not None:
             await self.leave_tour()
         progress = self.state.lessons.setdefault(lesson.name, LessonProgress(lesson, analyse(preset.network)))
-        explore = self.app.explore
+        explore = self.explore
         await explore.query(LessonPanel).remove()
         explore.add_class("-lesson")
         body = next(widget for widget in explore.query_one(LayerTable).ancestors if widget.parent is explore)
@@ -195,11 +206,11 @@ class Guides:
 
     def leave_lesson(self) -> None:
         """Close the lesson, if one is open."""
-        self.app.explore.remove_class("-lesson")
-        self.app.explore.query(LessonPanel).remove()
+        self.explore.remove_class("-lesson")
+        self.explore.query(LessonPanel).remove()
 
     def point_at(self, layer: str) -> None:
         """Put the cursor on the layer that a step of a lesson is about."""
         names = [one.name for one in self.state.session.network.layers]
         if layer in names:
-            self.app.explore.query_one(LayerTable).cursor = names.index(layer)
+            self.explore.query_one(LayerTable).cursor = names.index(layer)

@@ -103,7 +103,7 @@ def test_the_words_are_those_of_the_glossary_and_the_quantities() -> None:
 
 
 def titles(app: ExploreApp) -> dict[str, str]:
-    return {command.title: command.key for command in commands(app)}
+    return {command.title: command.key for command in commands(app, app.state.runs_folder)}
 
 
 async def test_the_palette_has_keys_and_what_other_screens_do(
