@@ -28,8 +28,8 @@ class LessonProgress:
 
     @property
     def title(self) -> str:
-        """The lesson's title, and how far one is in it."""
-        return f"{self.lesson.title} · {self.index + 1} of {len(self.lesson.steps)}"
+        """How far one is in the lesson, and its title."""
+        return f"{self.index + 1} of {len(self.lesson.steps)} · {self.lesson.title}"
 
     @property
     def verdict(self) -> Verdict | None:

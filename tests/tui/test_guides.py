@@ -218,7 +218,7 @@ async def test_a_lesson_is_answered_beside_its_network(open_app: OpenApp) -> Non
         await app.run_action("lesson('one-convolution')")
         await until(pilot, lambda: app.screen.query(LessonPanel), "the lesson")
         assert app.state.session.preset.name == "paper"
-        assert "One convolution, counted · 1 of 5" in screen_text(app)
+        assert "1 of 5 · One convolution, counted" in screen_text(app)
         await pilot.press("enter")
         await until(pilot, lambda: "How many parameters has conv1?" in screen_text(app), "the question")
         await pilot.press(*"34848", "enter")

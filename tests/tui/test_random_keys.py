@@ -32,6 +32,16 @@ OFTEN = ("1", "2", "3", "enter", "escape", "down", "tab", "ctrl+p")
 SIZES = ((120, 40), (80, 24), (200, 60), (60, 20), (40, 12), (20, 6), (1, 1))
 
 
+STARTS = (
+    "alexplore.runs.service.start",
+    "alexplore.runs.service.resume",
+    "alexplore.runs.service.restart",
+    "alexplore.runs.evaluation.command_line",
+    "alexplore.runs.predictions.command_line",
+)
+"""What starts a process."""
+
+
 class Monkey:
     """Presses keys, clicks and resizes at random, but always the same for a seed."""
 
@@ -70,8 +80,8 @@ async def play(seed: int, actions: int, folder: Path, config: RunConfig, monkeyp
 
     monkeypatch.setattr(ExploreApp, "action_quit", stay)
     monkeypatch.setattr(ExploreApp, "_leave", lambda self: None)
-    monkeypatch.setattr("alexplore.runs.service.start", refuse)
-    monkeypatch.setattr("alexplore.runs.service.resume", refuse)
+    for name in STARTS:
+        monkeypatch.setattr(name, refuse)
     app = ExploreApp(load_preset("fmnist-28"), folder / "runs", welcome=True)
     monkey: Monkey | None = None
     try:
