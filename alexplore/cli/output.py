@@ -57,6 +57,11 @@ def say_json(content: Any, indent: int | None = None) -> None:
     say(json.dumps(content, indent=indent, ensure_ascii=True))
 
 
+def on_a_terminal() -> bool:
+    """Return whether the app can be opened: it reads from stdin and draws to stderr."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
+
+
 def console() -> Console:
     """Return a console for stdout: as wide as the terminal; without one, lines do not break."""
     from rich.console import Console

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from textual.message import Message
 
@@ -70,6 +70,20 @@ class OpenRequested(Message):
     """Open a preset in Explore, after asking about unsaved edits."""
 
     preset: Preset
+
+
+@dataclass
+class TourWished(Message):
+    """Do what a key of the tour stands for: perform the step, show another one, or leave."""
+
+    wish: Literal["do", "next", "back", "leave"]
+
+
+@dataclass
+class LessonPointed(Message):
+    """Put the cursor on the layer that a step of a lesson is about."""
+
+    layer: str
 
 
 @dataclass

@@ -34,6 +34,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     """Fix what a picture could depend on: time, colours, presets, the machine, and which run has a worker."""
     monkeypatch.setattr("alexplore.tui.preset_catalog.shipped_names", lambda: PRESETS)
     monkeypatch.setattr("alexplore.tui.preset_catalog.dataset_need", lambda name: NEEDS.get(name, "to fetch"))
+    monkeypatch.setattr("alexplore.tui.machine.machine_text", lambda: "Python 3.14 · 4 cores · 8 GiB free · no GPU")
+    monkeypatch.setattr("alexplore.runs.datasets.dataset_need", lambda name: "here")
     monkeypatch.delenv("NO_COLOR", raising=False)
     with still_clock() as clock, one_machine():
         yield clock
@@ -197,6 +199,42 @@ async def totals(stage: Stage) -> None:
 @scene()
 async def help_explore(stage: Stage) -> None:
     await stage.press("question_mark")
+
+
+# What leads newcomers
+
+
+@scene()
+async def welcome(stage: Stage) -> None:
+    stage.app.state.runs_folder = Path("runs")
+    await stage.app.run_action("welcome")
+    await stage.until("4 cores")
+
+
+@scene("torchvision")
+async def tour(stage: Stage) -> None:
+    await stage.app.run_action("tour")
+    await stage.until("Tour 1 of 6")
+    await stage.press("right", "right")
+
+
+@scene()
+async def lesson(stage: Stage) -> None:
+    await stage.app.run_action("lesson('one-convolution')")
+    await stage.until("1 of 5")
+    await stage.press("enter", *"34848", "enter")
+    await stage.until("weights alone")
+
+
+@scene()
+async def themes(stage: Stage) -> None:
+    await stage.app.run_action("change_theme")
+    await stage.until("Themes")
+
+
+@scene()
+async def help_filtered(stage: Stage) -> None:
+    await stage.press("question_mark", "slash", *"undo")
 
 
 # Dialogs over Explore

@@ -109,28 +109,3 @@ class Confirm(ModalScreen[bool]):
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """Give the answer of the button."""
         self.dismiss(event.button.id == "yes")
-
-
-class HelpScreen(ModalScreen[None]):
-    """Lists keys, each with its name and what it does."""
-
-    CSS_PATH = "dialogs.tcss"
-
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,f1", "dismiss(None)", "Close", show=False)]
-
-    def __init__(self, rows: Sequence[tuple[str, str, str]]) -> None:
-        super().__init__()
-        self._rows = rows
-
-    def compose(self) -> ComposeResult:
-        """Yield the table in a frame."""
-        from rich.table import Table
-        from textual.containers import VerticalScroll
-
-        table = Table.grid(padding=(0, 2))
-        for key, description, tooltip in self._rows:
-            table.add_row(f"[b]{key}[/b]", description, f"[dim]{tooltip}[/dim]")
-        with VerticalScroll(classes="dialog wide") as frame:
-            frame.border_title = "Keys"
-            frame.border_subtitle = "escape closes"
-            yield Static(table)
