@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run check test lint types contracts light-tests tests golden picture clean
+.PHONY: run check test lint types contracts light-tests tests faults golden picture clean
 
 run: $(INSTALLED)
 	@if [ -t 0 ] && [ -t 1 ]; then \
@@ -32,10 +32,13 @@ contracts: $(INSTALLED)
 	$(BIN)/lint-imports
 
 light-tests: $(INSTALLED)
-	$(BIN)/pytest -n 2 --dist worksteal -m "not heavy" --hypothesis-profile quarter
+	$(BIN)/pytest -n 2 --dist worksteal -m "not heavy and not faults" --hypothesis-profile quarter
 
 tests: $(INSTALLED)
 	$(BIN)/pytest -n 2 --dist worksteal
+
+faults: $(INSTALLED)
+	$(BIN)/pytest -n 2 -m faults tests/faults
 
 golden: $(INSTALLED)
 	$(BIN)/pytest -n 2 --update-golden -m golden
