@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+from math import inf, nan
+
 import pytest
 from textual.app import App, ComposeResult
 
@@ -91,3 +94,24 @@ async def test_a_wider_plot_has_more_points() -> None:
 
 def drawn_points(app: CurvesApp) -> int:
     return sum(len(dataset.x) for dataset in app.query_one(Curves)._datasets)
+
+
+EXTREME = [0.0, -0.0, 1.0, 1.0 + 2**-52, 0.25, 1e-9, 5e-324, 1e-300, 1e16, 1e100, 1e308, -1e308, nan, inf, -inf]
+
+
+async def test_any_values_are_drawn() -> None:
+    """Also flat ones, of which the axis has a height, and those near the largest number there is."""
+    generator = random.Random(11)
+    curves = [[value] * 3 for value in EXTREME]
+    curves += [[value, value * (1 + 2**-52), value] for value in (0.3, 1e-9, 1e16, 1e308)]
+    curves += [generator.choices(EXTREME, k=generator.choice([2, 3, 300])) for _ in range(12)]
+    async with CurvesApp().run_test(size=(80, 20)) as pilot:
+        app = pilot.app
+        assert isinstance(app, CurvesApp)
+        for number, values in enumerate(curves):
+            epochs = [3.0 * (index + 1) / len(values) for index in range(len(values))]
+            app.draw(Line("a", Curve(epochs, values), "red", "●"), Line("b", Curve(epochs, values), "blue"),
+                     logarithmic=number % 2 == 1)  # fmt: skip
+            await pilot.pause()
+            if len(values) == 3 and all(0 < value < inf for value in values):
+                assert marker_rows(app, "●"), values
