@@ -90,7 +90,8 @@ def test_every_damage(
     count = 0
     for content in DAMAGES[damage](path.read_bytes(), generator):
         path.write_bytes(content)
-        check_commands(READING if count % 8 else READING + OTHERS)
+        others = READING[1:] + OTHERS
+        check_commands((("list",), others[count % len(others)]))
         count += 1
     record_property(f"damaged {name}, {damage}", count)
 
