@@ -27,10 +27,12 @@ LAST = "last"
 LONGEST_NAME = 255
 """Bytes of a file name on Linux and macOS."""
 
-ENTRIES = (
+FILES = (
     "config.json", "status.json", "metrics.jsonl", "events.jsonl", "dataset.json", "console.log", "worker.lock",
-    "notes.txt", "control", "checkpoints",
+    "notes.txt",
 )  # fmt: skip
+FOLDERS = ("control", "checkpoints", "inside")
+ENTRIES = FILES + FOLDERS
 """What a run directory has in it; while a file is replaced, `.NAME.` and a number too."""
 
 LONGEST_SHOWN = 60
@@ -139,7 +141,7 @@ class RunDirectory:
             return []
         return [name for name in names if not any(name == own or name.startswith(f".{own}.") for own in ENTRIES)]
 
-    def outside_links(self) -> list[Path]:
+    def links(self) -> list[Path]:
         """Return the links in the directory, at whatever depth: nothing is read or written through them."""
         found = []
         for parent, folders, files in os.walk(self.path):
