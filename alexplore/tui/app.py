@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import signal
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path, PurePath
@@ -58,7 +60,9 @@ class ExploreApp(App[None]):
         gc.freeze()
 
     def on_mount(self) -> None:
-        """Show the run that was asked for."""
+        """Show the run that was asked for. A signal that ends the app leaves the terminal as it was."""
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, partial(self.exit, return_code=128 + number))
         if self.state.watched:
             self.action_mode("train")
 
