@@ -23,7 +23,7 @@ from tests.training.conftest import MakeRun
 
 KINDS = ("one rank", "two ranks", "image folder")
 SEEDS = 48
-IN_EVERY_TEST = (1,)
+IN_EVERY_TEST = (3,)
 """Seeds that `make test` runs too."""
 
 EPOCHS = 60
