@@ -109,6 +109,20 @@ class RunDirectory:
         except (SettingError, UnicodeDecodeError) as error:
             raise RunError(str(error), failure=True) from None
 
+    def command(self, action: str) -> str:
+        """Return the command line that does something with the run: `alexplore runs resume 'my run'`."""
+        argument = self.name if self.path.parent.resolve() == runs_folder().resolve() else str(self.path)
+        return f"alexplore runs {action} {shlex.quote(argument)}"
+
+    def console_tail(self, lines: int = 20) -> list[str]:
+        """Return the last lines that the worker printed."""
+        try:
+            with self.console_file.open("rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - 64 * 1024))
+                return file.read().decode("utf-8", "replace").splitlines()[-lines:]
+        except OSError:
+            return []
+
     def identity(self) -> tuple[int, int]:
         """Return the numbers by which the file system knows this directory.
 
@@ -129,20 +143,6 @@ class RunDirectory:
             return True
         except OSError:
             return False
-
-    def command(self, action: str) -> str:
-        """Return the command line that does something with the run: `alexplore runs resume 'my run'`."""
-        argument = self.name if self.path.parent.resolve() == runs_folder().resolve() else str(self.path)
-        return f"alexplore runs {action} {shlex.quote(argument)}"
-
-    def console_tail(self, lines: int = 20) -> list[str]:
-        """Return the last lines that the worker printed."""
-        try:
-            with self.console_file.open("rb") as file:
-                file.seek(max(0, os.fstat(file.fileno()).st_size - 64 * 1024))
-                return file.read().decode("utf-8", "replace").splitlines()[-lines:]
-        except OSError:
-            return []
 
 
 def runs_folder(given: Path | None = None) -> Path:
@@ -196,19 +196,19 @@ def create_run(config: RunConfig, folder: Path, name: str | None = None) -> RunD
     if name is None:
         name = name_after(config.preset, f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}")
     run = RunDirectory(folder / checked_name(name))
+    made = False
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if run.path.exists():
+        if os.path.lexists(run.path):
             raise RunError(f"{run.path} exists; choose another --name, or remove it with `alexplore runs remove`")
         run.path.mkdir(mode=0o700)
-        try:
-            run.control_folder.mkdir()
-            run.checkpoints_folder.mkdir()
-            write_atomically(run.config_file, replace(config, created=time.time()).to_json())
-        except BaseException:  # such as a full disk: half a run could be neither resumed nor listed
-            shutil.rmtree(run.path, ignore_errors=True)
-            raise
+        made = True
+        write_atomically(run.config_file, replace(config, created=time.time()).to_json())
+        run.control_folder.mkdir()
+        run.checkpoints_folder.mkdir()
     except OSError as error:
+        if made:
+            shutil.rmtree(run.path, ignore_errors=True)
         raise RunError(
             f"{folder}: {error.strerror}; choose another folder with --runs-dir or $ALEXPLORE_RUNS", failure=True
         ) from None
