@@ -52,12 +52,13 @@ def test_killed_again_and_again_it_ends_with_the_same_bits(make_run: MakeRun) ->
 def test_it_writes_its_first_status_before_importing_torch(make_run: MakeRun) -> None:
     run = make_run()
     code = (
-        "import sys; from alexplore.training import worker, run_writer\n"
-        "run_writer.RunWriter.starting = lambda self, reason: sys.exit(f'{reason}: {\"torch\" in sys.modules}')\n"
+        "import os, sys; from alexplore.training import worker, run_writer\n"
+        "def starting(self, reason): print(f'{reason}: {\"torch\" in sys.modules}', flush=True); os._exit(0)\n"
+        "run_writer.RunWriter.starting = starting\n"
         f"worker.main([{str(run.path)!r}])"
     )
     done = run_python(code)
-    assert done.stderr.strip() == "importing torch: False"
+    assert done.stdout.strip() == "importing torch: False"
 
 
 def test_it_does_not_import_the_compiler(make_run: MakeRun) -> None:
