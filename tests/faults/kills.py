@@ -45,7 +45,7 @@ class Kill:
     """The state that the run ended in."""
 
     seconds: float
-    """The time from the kill until the state was right; until the training ended for a signal that asks it to."""
+    """The time from the kill until the run had ended; with a killed follower it goes on to its own end."""
 
     left: float
     """The time from then until no process and no lock was left."""
@@ -141,7 +141,7 @@ def kill_at_random(run: RunDirectory, rng: random.Random, victims: tuple[str, ..
         except psutil.NoSuchProcess:
             return None
         started = time.monotonic()
-        wait_until(lambda: _is_right(run, victim, number), f"{victim} {number.name} {moment}", lambda: _tail(run))
+        wait_until(lambda: _has_ended(run), f"{victim} {number.name} {moment}", lambda: _tail(run))
         seconds = time.monotonic() - started
         wait_until(lambda: not processes_of(run) and not is_locked(run), "no process left", lambda: _tail(run))
         left = time.monotonic() - started - seconds
@@ -152,9 +152,12 @@ def kill_at_random(run: RunDirectory, rng: random.Random, victims: tuple[str, ..
         follower.wait()
 
 
-def _is_right(run: RunDirectory, victim: str, number: signal.Signals) -> bool:
-    """Return whether the state is what it must become after a kill: an end, as nobody starts the run again."""
-    return read_status(run).state in ENDED
+def _has_ended(run: RunDirectory) -> bool:
+    """Return whether the state is an end, as it must become after a kill, and no worker is left.
+
+    A run that was resumed is in its old state until its worker is heard.
+    """
+    return read_status(run).state in ENDED and worker_of(run) is None
 
 
 def _tail(run: RunDirectory) -> str:
