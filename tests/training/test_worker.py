@@ -22,7 +22,7 @@ from alexplore.training.checkpoint import read
 from alexplore.training.errors import UsageError
 from alexplore.training.hardware import check_memory
 from tests.support.processes import exit_code, run_python, start_worker
-from tests.support.runs import events, metrics, steps_done, wait_for_state, wait_for_steps
+from tests.support.runs import events, metrics, steps_done, wait_for_state, wait_for_steps, wait_for_worker
 from tests.support.training import train_here
 from tests.training.conftest import MakeRun
 
@@ -81,7 +81,8 @@ def test_it_follows_the_requests_in_its_control_folder(make_run: MakeRun) -> Non
 
     asked = request(run, "checkpoint")
     assert wait_for_answer(run, asked, 120)
-    assert (run.checkpoints_folder / "last" / "manifest.json").is_file()
+    manifest = run.checkpoints_folder / "last" / "manifest.json"
+    wait_for_worker(run, manifest.is_file, "a checkpoint")  # the next one may just take its place
 
     assert wait_for_answer(run, request(run, "pause"), 120)
     wait_for_state(run, "paused")
