@@ -262,9 +262,9 @@ def create_run(config: RunConfig, folder: Path, name: str | None = None) -> RunD
         folder.mkdir(parents=True, exist_ok=True)
         run.path.mkdir(mode=0o700)
         made = True
+        write_atomically(run.config_file, replace(config, created=time.time()).to_json())
         run.control_folder.mkdir()
         run.checkpoints_folder.mkdir()
-        write_atomically(run.config_file, replace(config, created=time.time()).to_json())
     except OSError as error:
         if made:  # on a full disk, for example: half a run could be neither resumed nor listed
             shutil.rmtree(run.path, ignore_errors=True)
