@@ -46,6 +46,9 @@ def train(
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="Where the data set is.")] = None,
     limit_train: Annotated[int | None, typer.Option(metavar="N", help="Use so many training images.")] = None,
     limit_val: Annotated[int | None, typer.Option(metavar="N", help="Use so many validation images.")] = None,
+    val_share: Annotated[
+        float | None, typer.Option(metavar="X", help="Share to hold out of an image folder without val/, else 0.2.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(metavar="N")] = None,
     assignments: Annotated[
         list[str] | None, typer.Option("--set", metavar="training.KEY=VALUE", help="Any other key of a recipe.")
@@ -63,7 +66,7 @@ def train(
     }  # fmt: skip
     given = {
         "device": device, "gpus": gpus, "parallel": parallel, "folder": str(data) if data else None,
-        "limit_train": limit_train, "limit_val": limit_val,
+        "limit_train": limit_train, "limit_val": limit_val, "val_share": val_share,
     }  # fmt: skip
     config = RunConfig(opened.name, opened.network, opened.recipe).change(
         {

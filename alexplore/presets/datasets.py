@@ -113,9 +113,9 @@ DATASETS = {
         DatasetEntry(
             "imagefolder",
             "an image folder",
-            "a folder with train/CLASS/*.jpg and val/CLASS/*.jpg, as ImageNet is laid out",
+            "a folder with train/CLASS/*.jpg and val/CLASS/*.jpg, as ImageNet is laid out, or with CLASS/*.jpg alone",
             needs_folder=True,
-            sources=("folder",),
+            sources=("folder", "val_share"),
         ),
         DatasetEntry("synthetic", "synthetic images", "drawn by the program to fit the network: no real images"),
     )

@@ -18,6 +18,7 @@ from alexplore.core.settings import (
     flag,
     found_text,
     integer,
+    number,
     optional,
     read_settings,
     setting,
@@ -52,6 +53,9 @@ class DataSource:
     folder: str | None = setting(optional(text()), None, "folder of the data set; the first place to look")
     limit_train: int | None = setting(optional(integer(1)), None, "use only so many training images")
     limit_val: int | None = setting(optional(integer(1)), None, "use only so many validation images")
+    val_share: float = setting(
+        number(0, 1, above=True, below=True), 0.2, "share of an image folder without val/ that is held out of training"
+    )
     download: bool = setting(flag(), True, "whether a missing data set may be downloaded")
 
 

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from alexplore.core.errors import AlexploreError
 from alexplore.core.home import NoHomeError, expand, user_folder
 from alexplore.presets.datasets import DATASETS, PublishedImages
 from alexplore.runs.config import DataSource, RunConfig
+from alexplore.runs.image_layout import LAYOUT, DataError, find_layout
 
-FOLDER_LAYOUT = "DIR/train/CLASS/*.jpg and DIR/val/CLASS/*.jpg"
-PARTS = ("train", "val")
 TRAIN_IMAGES, VAL_IMAGES = 10_000, 2_000  # synthetic ones; or 10 and 2 for each class, if that is more
 IMAGES = "images.safetensors"  # the file in which the cache keeps a data set
 
@@ -35,10 +33,6 @@ class DatasetShape:
     train_images: int | None
 
 
-class DataError(AlexploreError):
-    """A data set can't be found, read or used; the message says what was tried and what to do."""
-
-
 def dataset_shape(config: RunConfig) -> DatasetShape:
     """Return the sizes of the data set that a run is to learn.
 
@@ -47,7 +41,7 @@ def dataset_shape(config: RunConfig) -> DatasetShape:
     """
     entry = DATASETS[config.recipe.dataset]
     if entry.needs_folder and config.data.folder is None:
-        raise DataError(f"{entry.title} has to be named: --data DIR, with {FOLDER_LAYOUT}")
+        raise DataError(f"{entry.title} has to be named: --data DIR, with {LAYOUT}")
     return SHAPES[entry.name](config)
 
 
@@ -75,40 +69,11 @@ def dataset_need(name: str) -> Need:
         return "to fetch"
 
 
-def find_classes(folder: Path) -> list[str]:
-    """Return the names of the classes of an image folder: the folders in its parts, without hidden ones, sorted.
-
-    Raises:
-        DataError: a part is missing or can't be read, has no folders, or has others than the other part.
-    """
-    missing = [str(folder / part) for part in PARTS if not (folder / part).is_dir()]
-    if missing:
-        raise DataError(f"no folder {' and no folder '.join(missing)}: an image folder has {FOLDER_LAYOUT}")
-    train, val = (_folders(folder / part) for part in PARTS)
-    if not train:
-        raise DataError(f"{folder / 'train'} has no folders in it: there must be one for each class")
-    if train != val:
-        only = [
-            f"only {part} has {', '.join(sorted(names)[:5])}{' …' if len(names) > 5 else ''}"
-            for part, names in (("train", set(train) - set(val)), ("val", set(val) - set(train)))
-            if names
-        ]
-        raise DataError(f"{folder}: train and val have not the same classes: {'; '.join(only)}")
-    return train
-
-
-def _folders(folder: Path) -> list[str]:
-    try:
-        return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    except OSError as error:
-        raise DataError(f"{folder} can't be read: {error.strerror}") from None
-
-
 def _image_folder(config: RunConfig) -> DatasetShape:
     """The classes are the folders; images are decoded to as many channels, 1 or 3, as the network reads."""
     folder = expand(config.data.folder or "")
     channels = 1 if config.network.input[0] == 1 else 3
-    return DatasetShape(str(folder), channels, len(find_classes(folder)), train_images=None)
+    return DatasetShape(str(folder), channels, len(find_layout(folder).classes), train_images=None)
 
 
 def _published(name: str, images: PublishedImages) -> Callable[[RunConfig], DatasetShape]:

@@ -16,7 +16,8 @@ from alexplore.network.limits import ADDRESSABLE_BYTES, memory_problem
 from alexplore.network.shapes import elements, shape_text
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import RunConfig
-from alexplore.runs.datasets import DataError, DatasetShape, dataset_shape
+from alexplore.runs.datasets import DatasetShape, dataset_shape
+from alexplore.runs.image_layout import DataError
 
 RGB = 3
 

@@ -20,6 +20,7 @@ from alexplore.runs.protocol import (
     StartEvent,
     WarningEvent,
 )
+from alexplore.runs.trained_on import read_trained_on
 from alexplore.training import checkpoint
 from alexplore.training.data import Dataset, Preprocess, damaged_text, open_dataset
 from alexplore.training.errors import GoneError, Stopped, gone_text
@@ -132,7 +133,8 @@ def _prepare(
     threads = set_threads(device, ranks, kept)
 
     preparation.start(f"loading {recipe.dataset}")
-    dataset = ranks.first_then_others(lambda: open_dataset(config, device, preparation.report))
+    trained_on = ranks.broadcast(read_trained_on(run))  # before rank 0 writes it anew
+    dataset = ranks.first_then_others(lambda: open_dataset(config, device, preparation.report, trained_on))
     _write_dataset(run, ranks, writer, dataset)
     preprocess = Preprocess(recipe, network.input, dataset, device)
     check_last_batch(network, len(dataset.train), recipe.batch_size)
@@ -202,6 +204,8 @@ def _write_dataset(run: RunDirectory, ranks: Ranks, writer: RunWriter, dataset: 
         write_atomically(run.dataset_file, json.dumps(dataset.to_dict()) + "\n")
     sizes = len(dataset.train), len(dataset.val), len(dataset.classes)
     writer.event(DatasetEvent(dataset.name, *sizes, synthetic=dataset.synthetic))
+    for note in dataset.notes:
+        writer.event(WarningEvent(note))
 
 
 def _training_flops(network: Network) -> int:

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alexplore.core.formatting import bytes_text
-from alexplore.runs.datasets import PARTS, DataError, find_classes
+from alexplore.runs.image_layout import SUFFIXES, TRAIN_NAMES, VAL_NAMES, DataError, find_layout
 
-PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
 MOST_COUNTED = 2000  # entries of a folder that are counted
 
 
@@ -69,14 +68,13 @@ def classes_text(folder: Path) -> str:
     Raises:
         DataError: it is laid out wrongly.
     """
-    classes = find_classes(folder)
-    return f"train/ and val/ with {len(classes):,} class{'es' * (len(classes) != 1)}"
+    return find_layout(folder).text
 
 
 def holds(folder: Path) -> str:
     """Return what a folder holds: the classes of a data set, or how many folders and pictures."""
     try:
-        if all((folder / part).is_dir() for part in PARTS):
+        if all(any((folder / name).is_dir() for name in names) for names in (TRAIN_NAMES, VAL_NAMES)):
             return classes_text(folder)
         folders = pictures = 0
         with os.scandir(folder) as inside:
@@ -86,7 +84,7 @@ def holds(folder: Path) -> str:
                 if entry.name.startswith("."):
                     continue
                 folders += entry.is_dir()
-                pictures += Path(entry.name).suffix.lower() in PICTURES
+                pictures += Path(entry.name).suffix.lower() in SUFFIXES
     except DataError as error:
         return str(error)
     except OSError as error:

@@ -43,7 +43,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Images": ("normalize", "resize", "random_crop", "crop_padding", "horizontal_flip", "color_noise"),
     "Schedule": ("warmup_epochs", "step_epochs", "gamma", "patience", "reductions"),
     "Regularising": ("momentum", "weight_decay", "bias_lr", "label_smoothing"),
-    "Data and limits": ("limit_train", "limit_val", "download", "seed", "checkpoint_minutes"),
+    "Data and limits": ("limit_train", "limit_val", "val_share", "download", "seed", "checkpoint_minutes"),
 }
 """Every setting of a run, in the order of the form; the first group is always open."""
 

@@ -10,7 +10,7 @@ import pytest
 from textual.app import App
 from textual.pilot import Pilot
 
-from alexplore.tui.folders import PICTURES
+from alexplore.runs.image_layout import SUFFIXES
 from alexplore.tui.palette import app_colours
 from alexplore.tui.screens.browse import Browse
 from tests.support.screens import screen_text, until
@@ -69,7 +69,7 @@ async def test_left_goes_up_and_escape_takes_nothing(folder: Path) -> None:
 
 
 async def test_a_file_is_chosen(folder: Path) -> None:
-    async with opened(Browse("Picture", str(folder / "pictures"), PICTURES)) as (app, pilot):
+    async with opened(Browse("Picture", str(folder / "pictures"), SUFFIXES)) as (app, pilot):
         await until(pilot, lambda: "shirt.png  5 B" in screen_text(app), "the picture")
         assert "notes.txt" not in screen_text(app)
         assert "take this folder" not in screen_text(app)
@@ -77,7 +77,7 @@ async def test_a_file_is_chosen(folder: Path) -> None:
         await until(pilot, lambda: app.answers == [folder / "pictures" / "shirt.png"], "the answer")
 
 
-@pytest.mark.parametrize(("suffixes", "message"), [(None, "is not a folder"), (PICTURES, "there is no file")])
+@pytest.mark.parametrize(("suffixes", "message"), [(None, "is not a folder"), (SUFFIXES, "there is no file")])
 async def test_a_path_that_leads_nowhere_is_refused(
     folder: Path, suffixes: frozenset[str] | None, message: str
 ) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from alexplore.tui.folders import MOST_COUNTED, PICTURES, absolute, completed, entries, holds
+from alexplore.runs.image_layout import SUFFIXES
+from alexplore.tui.folders import MOST_COUNTED, absolute, completed, entries, holds
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_folders_come_first_and_only_pictures_follow(folder: Path) -> None:
     assert [entry.text for entry in entries(folder)] == ["data/", "data2/"]
-    assert [(entry.text, entry.note) for entry in entries(folder, PICTURES)] == [
+    assert [(entry.text, entry.note) for entry in entries(folder, SUFFIXES)] == [
         ("data/", ""),
         ("data2/", ""),
         ("Shirt.JPG", "5 B"),
@@ -53,7 +54,7 @@ def test_a_path_is_completed_as_far_as_it_is_certain(folder: Path) -> None:
     assert completed(f"{folder}/data/t") == f"{folder}/data/train/"
     assert completed(f"{folder}/x") == f"{folder}/x"
     assert completed(f"{folder}/nowhere/x") == f"{folder}/nowhere/x"
-    assert completed(f"{folder}/S", PICTURES) == f"{folder}/Shirt.JPG"
+    assert completed(f"{folder}/S", SUFFIXES) == f"{folder}/Shirt.JPG"
 
 
 def test_the_users_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

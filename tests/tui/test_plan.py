@@ -13,6 +13,7 @@ from alexplore.presets.library import load_preset
 from alexplore.runs import service
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, list_runs
+from alexplore.runs.image_layout import LAYOUT
 from alexplore.tui import checks
 from alexplore.tui.app import ExploreApp
 from alexplore.tui.screens.browse import Browse
@@ -128,7 +129,7 @@ async def test_a_run_that_can_not_be_trained_is_refused_at_its_setting(
     """The paper's recipe needs a folder of images. No run is created."""
     async with open_app(size=size) as (app, pilot):
         await show_form(app, pilot, "2")
-        words = "an image folder has to be named: --data DIR, with DIR/train/CLASS/*.jpg and DIR/val/CLASS/*.jpg"
+        words = f"an image folder has to be named: --data DIR, with {LAYOUT}"
         assert words in flat(pane_lines(app, "#checks"))
         await pilot.press("enter", "escape", "f5")
         await until(pilot, lambda: f"Not started: {words}" == status(app), "the reason")

@@ -9,8 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from alexplore.core.boundary import print_data, print_error, print_note, run_guarded
-from alexplore.training.commands.load_model import load_model
-from alexplore.training.data import DataError, Preprocess, open_dataset
+from alexplore.presets.datasets import DATASETS
+from alexplore.runs.config import RunConfig
+from alexplore.training.commands.load_model import LoadedModel, load_model
+from alexplore.training.data import DataError, Dataset, Preprocess, open_dataset
+from alexplore.training.data.image_folder import open_test_images
 from alexplore.training.evaluate import evaluate
 from alexplore.training.precision import Precision
 
@@ -30,7 +33,7 @@ def evaluate_run() -> int:
     config = loaded.config
     if arguments.data:
         config = replace(config, data=replace(config.data, folder=arguments.data))
-    dataset = open_dataset(config, loaded.device, print_note)
+    dataset = _open_dataset(loaded, config, elsewhere=bool(arguments.data))
     preprocess = Preprocess(config.recipe, config.network.input, dataset, loaded.device)
     if arguments.ten_crop and preprocess.resized_size == config.network.input[1:]:
         print_note("no resize in the recipe: each of the ten crops is the whole image, or its mirror image")
@@ -52,6 +55,22 @@ def evaluate_run() -> int:
     print_data(f"{dataset.name}, {result.images:,} validation images, {crops}, {loaded.weights.name} weights")
     print_data(" · ".join(f"{label} {values[key]:.4f}" for key, label in LABELS.items() if key in values))
     return 0
+
+
+def _open_dataset(loaded: LoadedModel, config: RunConfig, *, elsewhere: bool) -> Dataset:
+    """Return the data set to evaluate on; of an image folder, the validation images alone are looked for."""
+    if not DATASETS[config.recipe.dataset].needs_folder:
+        return open_dataset(config, loaded.device, print_note)
+    images = open_test_images(
+        config,
+        loaded.dataset.classes,
+        loaded.trained_on,
+        loaded.device,
+        print_note,
+        by_position=loaded.trained_on is None,
+        elsewhere=elsewhere,
+    )
+    return replace(loaded.dataset, val=images)
 
 
 if __name__ == "__main__":

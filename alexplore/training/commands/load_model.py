@@ -15,6 +15,7 @@ from alexplore.presets.datasets import DATASETS
 from alexplore.presets.reader import read_preset
 from alexplore.runs.config import Hardware, RunConfig
 from alexplore.runs.directory import RunDirectory
+from alexplore.runs.trained_on import TrainedOn, read_trained_on
 from alexplore.training import checkpoint
 from alexplore.training.data import Dataset, read_dataset
 from alexplore.training.errors import CheckpointError, UsageError
@@ -39,6 +40,9 @@ class LoadedModel:
     weights: Path
     """The file or checkpoint folder that its weights are from."""
 
+    trained_on: TrainedOn | None = None
+    """What the run was trained on; None for a preset."""
+
 
 def load_model(source: Path, weights: Path | None) -> LoadedModel:
     """Load the network of a run's folder, or of a preset file.
@@ -54,14 +58,14 @@ def load_model(source: Path, weights: Path | None) -> LoadedModel:
     if source.is_dir():
         run = RunDirectory(source)
         config, where = run.config(), weights or _best_checkpoint(run)
-        dataset = _recorded_dataset(run)
+        dataset, trained_on = _recorded_dataset(run), read_trained_on(run)
         if (outputs := check_classifier(config.network)) != len(dataset.classes):
             raise UsageError(
                 f"{run.dataset_file}: {len(dataset.classes)} classes, but the network has {outputs} outputs"
             )
     else:
         preset = read_preset(source)
-        config, where = RunConfig(preset.name, preset.network, preset.recipe), weights
+        config, where, trained_on = RunConfig(preset.name, preset.network, preset.recipe), weights, None
         dataset = _assumed_dataset(config)
     if where is None:
         raise UsageError(f"{source.stem} has no checkpoint yet; train it, or give --weights FILE")
@@ -69,7 +73,7 @@ def load_model(source: Path, weights: Path | None) -> LoadedModel:
     device = choose_device(Hardware("cpu" if config.hardware.device == "cpu" else "auto"))
     model = build(config.network)
     load_weights(model, checkpoint.read_weights(where), where)
-    return LoadedModel(config, dataset, model.eval().to(device), device, where)
+    return LoadedModel(config, dataset, model.eval().to(device), device, where, trained_on)
 
 
 def _best_checkpoint(run: RunDirectory) -> Path | None:

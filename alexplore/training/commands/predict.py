@@ -16,10 +16,10 @@ from torch import Tensor
 from alexplore.core.boundary import print_data, print_error, run_guarded
 from alexplore.core.picture import Picture
 from alexplore.presets.datasets import DATASETS
+from alexplore.runs.image_layout import SUFFIXES
 from alexplore.runs.predictions import Prediction
 from alexplore.training.commands.load_model import LoadedModel, load_model
 from alexplore.training.data import Preprocess
-from alexplore.training.data.image_folder import SUFFIXES
 from alexplore.training.data.images import check_pixels, open_image, why_unreadable
 from alexplore.training.errors import UsageError
 from alexplore.training.model.build import logits

@@ -1,6 +1,6 @@
 """Data sets: found or downloaded, checked against the network, kept on the device, and made into batches there."""
 
-from alexplore.runs.datasets import DataError
+from alexplore.runs.image_layout import DataError
 from alexplore.training.data.catalog import open_dataset
 from alexplore.training.data.dataset import (
     Dataset,

@@ -13,6 +13,7 @@ import torch
 
 from alexplore.network.shapes import shape_text
 from alexplore.runs.config import RunConfig
+from alexplore.runs.trained_on import TrainedOn
 from alexplore.training.data.cifar10 import CIFAR_10
 from alexplore.training.data.dataset import Dataset, Report
 from alexplore.training.data.fashion_mnist import FASHION_MNIST
@@ -24,7 +25,7 @@ from alexplore.training.data.synthetic import open_synthetic
 PUBLISHED: Mapping[str, PublishedDataset] = {published.name: published for published in (FASHION_MNIST, CIFAR_10)}
 """The data sets that are downloaded and cached."""
 
-Opener = Callable[[RunConfig, torch.device, Report], Dataset]
+Opener = Callable[[RunConfig, torch.device, Report, TrainedOn | None], Dataset]
 
 OPENERS: Mapping[str, Opener] = {
     **{name: partial(open_published, published) for name, published in PUBLISHED.items()},
@@ -34,16 +35,20 @@ OPENERS: Mapping[str, Opener] = {
 """How each entry of `DATASETS` is opened."""
 
 
-def open_dataset(config: RunConfig, device: torch.device, report: Report) -> Dataset:
+def open_dataset(
+    config: RunConfig, device: torch.device, report: Report, trained_on: TrainedOn | None = None
+) -> Dataset:
     """Return the data set of a run: its images are on the device, or read from their folder when they are needed.
 
+    `trained_on` is what the run was trained on before, if it was.
     `report` gets a line before everything that takes time, and the warnings.
 
     Raises:
-        DataError: it can't be found, is damaged or laid out wrongly, or does not fit the network.
+        DataError: it can't be found, is damaged or laid out wrongly, or does not fit the network or what the run
+            was trained on.
     """
     resized_size(config.recipe, config.network.input)  # before anything is read or downloaded
-    dataset = OPENERS[config.recipe.dataset](config, device, report)
+    dataset = OPENERS[config.recipe.dataset](config, device, report, trained_on)
     report(_summary(dataset, config))
     return dataset
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from alexplore.core.regular_files import open_regular
-from alexplore.runs.datasets import DataError
+from alexplore.runs.image_layout import DataError
 from alexplore.training.data.cache import Arrays
 from alexplore.training.data.download import download_with_torchvision
 from alexplore.training.data.published import Download, Files, PublishedDataset

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from alexplore.core.settings import Kind, flag, integer, list_schema, number, optional, read_value, text
 from alexplore.network.graph import Network
-from alexplore.runs.datasets import DataError, DatasetShape
+from alexplore.runs.datasets import DatasetShape
+from alexplore.runs.image_layout import DataError
 from alexplore.runs.preflight import fit_problems
 
 T = TypeVar("T")
@@ -94,8 +95,17 @@ class Dataset:
     size: tuple[int, int] | None = None
     """Height and width of the images as the splits yield them."""
 
+    held_out: tuple[str, ...] = ()
+    """Paths, relative to the image folder, of validation images that were held out of its training images."""
+
+    notes: tuple[str, ...] = ()
+    """Warnings about what was found with it."""
+
     def to_dict(self) -> dict[str, Any]:
-        """Return the contents of dataset.json: everything but the images, enough to treat another image alike."""
+        """Return the contents of dataset.json: everything but the images.
+
+        It is enough to treat another image alike, and to notice that the data has changed (see `runs.trained_on`).
+        """
         return {
             "name": self.name,
             "classes": list(self.classes),
@@ -104,6 +114,9 @@ class Dataset:
             "std": list(self.std),
             "synthetic": self.synthetic,
             "size": list(self.size) if self.size else None,
+            "train": len(self.train),
+            "val": len(self.val),
+            "held_out": list(self.held_out),
         }
 
 

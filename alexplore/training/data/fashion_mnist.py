@@ -12,7 +12,7 @@ from torch import Tensor
 
 from alexplore.core.regular_files import open_regular
 from alexplore.presets.datasets import DATASETS
-from alexplore.runs.datasets import DataError
+from alexplore.runs.image_layout import DataError
 from alexplore.training.data.cache import Arrays
 from alexplore.training.data.download import download_debian_package, download_with_torchvision
 from alexplore.training.data.published import Download, Files, PublishedDataset

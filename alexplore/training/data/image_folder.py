@@ -1,4 +1,4 @@
-"""Image folders in ImageNet's layout, train/CLASS/*.jpg and val/CLASS/*.jpg, decoded by worker processes."""
+"""Image folders with a folder for each class, decoded by worker processes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -19,7 +19,17 @@ from alexplore.core.cpu_count import processors
 from alexplore.core.formatting import bytes_text
 from alexplore.core.home import expand
 from alexplore.runs.config import RunConfig
-from alexplore.runs.datasets import PARTS, DataError, dataset_shape, find_classes
+from alexplore.runs.datasets import dataset_shape
+from alexplore.runs.image_layout import (
+    DataError,
+    Layout,
+    LeftOut,
+    count_others,
+    find_layout,
+    find_pictures,
+    find_test_images,
+)
+from alexplore.runs.trained_on import TrainedOn, check_classes, check_known
 from alexplore.training.data.dataset import (
     Dataset,
     Report,
@@ -31,8 +41,8 @@ from alexplore.training.data.dataset import (
 from alexplore.training.data.images import open_image, read_image, why_unreadable
 from alexplore.training.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, resized_size
 from alexplore.training.parallel.launched import die_with_parent
+from alexplore.training.randomness import seed_for
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
 MOST_WORKERS = 8
 BATCHES_AHEAD = 2  # of each worker process; the DataLoader's own default
 SHARED_MEMORY = Path("/dev/shm")
@@ -41,23 +51,30 @@ BATCH_SECONDS, IMAGE_SECONDS = 300.0, 1.0
 """The longest time that decoding may take: of a batch, and of each of its images if they are many."""
 
 
-def open_image_folder(config: RunConfig, device: torch.device, report: Report) -> Dataset:
+def open_image_folder(
+    config: RunConfig, device: torch.device, report: Report, trained_on: TrainedOn | None = None
+) -> Dataset:
     """Return the images of the folder that a run names, grey if its network reads one channel, else in colour.
 
-    The mean and the standard deviation are ImageNet's unless the recipe asks for the data set's own.
+    The mean and the standard deviation are ImageNet's unless the recipe asks for the data set's own. If the run was
+    trained before, its classes keep their order, and the images that it held out stay held out.
 
     Raises:
-        DataError: no folder is named, it is laid out wrongly or does not fit the network, a class has no images, or
-            the recipe's `resize` is too small.
+        DataError: no folder is named, it is laid out wrongly or does not fit the network, a class has no images, it has
+            not the classes that the run was trained on, or the recipe's `resize` is too small.
     """
     shape = dataset_shape(config)
+    layout = find_layout(expand(config.data.folder or ""))
+    if trained_on is not None:
+        check_classes(trained_on, layout.classes, layout.folder)
+        layout = replace(layout, classes=trained_on.classes)
     check_fit(config.network, shape)
-    folder = expand(config.data.folder or "")
-    classes = find_classes(folder)
     size = resized_size(config.recipe, config.network.input)
+    left_out = LeftOut(layout.folder)
+    listings = _list_parts(config, layout, trained_on, left_out)
     train, val = (
-        FolderSplit(list_images(folder / part, classes, report).limited(limit), shape.channels, size, device, report)
-        for part, limit in zip(PARTS, (config.data.limit_train, config.data.limit_val), strict=True)
+        FolderSplit(listing.limited(limit), shape.channels, size, device, report)
+        for listing, limit in zip(listings, (config.data.limit_train, config.data.limit_val), strict=True)
     )
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
@@ -66,7 +83,83 @@ def open_image_folder(config: RunConfig, device: torch.device, report: Report) -
         mean, std = mean_and_std(train)
     elif shape.channels == 1:
         mean, std = (sum(mean) / len(mean),), (sum(std) / len(std),)
-    return Dataset("imagefolder", tuple(classes), shape.channels, mean, std, train, val, size=size)
+    return Dataset(
+        "imagefolder",
+        layout.classes,
+        shape.channels,
+        mean,
+        std,
+        train,
+        val,
+        size=size,
+        held_out=listings[1].paths if layout.val is None else (),
+        notes=(f"{layout.folder}: {left_out.text}",) if left_out.text else (),
+    )
+
+
+def _list_parts(
+    config: RunConfig, layout: Layout, trained_on: TrainedOn | None, left_out: LeftOut
+) -> tuple[Listing, Listing]:
+    """Return the training and the validation images, without limits."""
+    train = list_images(layout.train, layout.classes, left_out)
+    if layout.val is not None:
+        return train, list_images(layout.val, layout.classes, left_out)
+    if trained_on is None or not trained_on.held_out:
+        held_out = draw_held_out(train, config.data.val_share, config.recipe.seed)
+    else:
+        held_out = set(trained_on.held_out)
+    parts = train.partition(held_out)
+    for part, what in zip(parts, ("to train on", "to validate on"), strict=True):
+        if not part.paths:
+            known = f": none of the {len(held_out):,} that the run held out is there" if trained_on else ""
+            raise DataError(
+                f"{layout.train} has no image {what}{known}; {len(train.paths):,} in all. Add images, or name another "
+                "folder with --data DIR"
+            )
+    return parts
+
+
+def open_test_images(
+    config: RunConfig,
+    classes: tuple[str, ...],
+    trained_on: TrainedOn | None,
+    device: torch.device,
+    report: Report,
+    *,
+    by_position: bool = False,
+    elsewhere: bool = False,
+) -> FolderSplit:
+    """Return the images to evaluate on: those in the folder's validation part, or all in a folder of test images alone.
+
+    Of a folder from which the run held out images, only those are taken; a folder `elsewhere` is a copy of it if it has
+    most of them. `classes` are the network's, by whose names the folders are labelled; with `by_position` also by their
+    order, if there are as many.
+
+    Raises:
+        DataError: no folder is named, it can't be read, holds no images, or has classes that the network does not know.
+    """
+    if config.data.folder is None:
+        dataset_shape(config)  # says what has to be named
+    folder, found = find_test_images(expand(config.data.folder or ""))
+    if by_position and not set(found) <= set(classes) and len(found) == len(classes):
+        classes = found
+    check_known(classes, found, folder)
+    if missing := len(classes) - len(found):
+        report(f"{folder} has images of {len(found):,} classes; {missing:,} others that the network knows have none")
+    left_out = LeftOut(folder)
+    listing = list_images(folder, classes, left_out, all_needed=False)
+    if not listing.paths:
+        raise DataError(f"{folder} has no images to evaluate on")
+    if trained_on is not None and trained_on.held_out:
+        _, held_out = listing.partition(set(trained_on.held_out))
+        if not elsewhere or 2 * len(held_out.paths) > len(trained_on.held_out):
+            listing = held_out
+            report(f"evaluating on the {len(listing.paths):,} images that were held out of the training")
+    if left_out.text:
+        report(f"{folder}: {left_out.text}")
+    channels = 1 if config.network.input[0] == 1 else 3
+    size = resized_size(config.recipe, config.network.input)
+    return FolderSplit(listing.limited(config.data.limit_val), channels, size, device, report)
 
 
 @dataclass(frozen=True)
@@ -83,39 +176,58 @@ class Listing:
 
     def limited(self, limit: int | None) -> Listing:
         """Return the listing of `limit` images, taken from the classes in turn."""
-        chosen = choose_balanced(self.labels, limit)
-        return Listing(self.folder, tuple(self.paths[i] for i in chosen.tolist()), self.labels[chosen])
+        return self._choose(choose_balanced(self.labels, limit))
+
+    def partition(self, held_out: Set[str]) -> tuple[Listing, Listing]:
+        """Return the listings of the images whose paths are not in `held_out`, and of those whose paths are."""
+        chosen = torch.tensor([path in held_out for path in self.paths], dtype=torch.bool)
+        return self._choose((~chosen).nonzero()[:, 0]), self._choose(chosen.nonzero()[:, 0])
+
+    def _choose(self, indices: Tensor) -> Listing:
+        return Listing(self.folder, tuple(self.paths[i] for i in indices.tolist()), self.labels[indices])
 
 
-def list_images(folder: Path, classes: list[str], report: Report) -> Listing:
-    """Return the images in a folder that contains a folder for each class; other files are reported.
+def draw_held_out(listing: Listing, share: float, seed: int) -> set[str]:
+    """Return the paths of the images that are held out for validation: a share of each class, drawn by the seed.
+
+    At least one image of each class is held out and at least one is trained on; a class of one image is trained on.
+    The draw depends on the paths, not on the order of the listing.
+    """
+    by_class: dict[int, list[str]] = {}
+    for path, label in zip(listing.paths, listing.labels.tolist(), strict=True):
+        by_class.setdefault(label, []).append(path)
+    held_out: set[str] = set()
+    for paths in by_class.values():
+        count = min(max(1, round(share * len(paths))), len(paths) - 1)
+        held_out.update(sorted(paths, key=lambda path: (seed_for(seed, f"held out {path}"), path))[:count])
+    return held_out
+
+
+def list_images(folder: Path, classes: Sequence[str], left_out: LeftOut, *, all_needed: bool = True) -> Listing:
+    """Return the images in a folder that contains a folder for each class; other files are counted in `left_out`.
 
     Raises:
-        DataError: a class has no images, or a folder can't be read.
+        DataError: a class has no images although `all_needed`, or a folder can't be read.
     """
     paths: list[str] = []
     labels: list[int] = []
-    others = [entry.name for entry in _entries(folder) if entry.is_file() and not entry.name.startswith(".")]
     empty = []
+    above = frozenset({folder.resolve()})
+    count_others(folder, classes, left_out)
     for label, name in enumerate(classes):
         before = len(paths)
-        for file in _files(folder / name):
-            if Path(file).suffix.lower() in SUFFIXES:
-                paths.append(f"{name}/{file}")
-                labels.append(label)
-            else:
-                others.append(f"{name}/{file}")
+        if all_needed or (folder / name).is_dir():
+            paths += [f"{name}/{file}" for file in find_pictures(folder / name, left_out, above)]
+        labels += [label] * (len(paths) - before)
         if len(paths) == before:
             empty.append(name)
-    if empty:
+    if empty and all_needed:
         one = len(empty) == 1
         raise DataError(
             f"{folder}: {'class' if one else 'classes'} {_some(empty)} {'has' if one else 'have'} no images: add some, "
-            f"or remove the folder{'s' * (not one)} from train and val"
+            f"or remove the folder{'s' * (not one)} (from the training and the validation part, if there are two)"
         )
-    if others:
-        report(f"{folder}: {len(others):,} files are not images and are left out: {_some(sorted(others))}")
-    return Listing(folder, tuple(paths), torch.tensor(labels))
+    return Listing(folder, tuple(paths), torch.tensor(labels, dtype=torch.int64))
 
 
 class FolderSplit:
@@ -315,34 +427,6 @@ def _start_decoder(_: int) -> None:
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except OSError as error:
-        raise DataError(f"{folder} can't be read: {error.strerror}") from None
-
-
-def _files(folder: Path, above: frozenset[Path] = frozenset()) -> list[str]:
-    """Return the files under a folder and the folders inside it, as sorted paths relative to it.
-
-    Hidden ones are left out: systems write `._NAME` beside each picture, `.DS_Store` and the like. So is a link that
-    leads back to one of the folders `above`.
-    """
-    files: list[str] = []
-    real = folder.resolve()
-    if real in above:
-        return files
-    for entry in _entries(folder):
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            files += [f"{entry.name}/{name}" for name in _files(folder / entry.name, above | {real})]
-        elif entry.is_file():
-            files.append(entry.name)
-    return sorted(files)
 
 
 def _some(names: list[str], most: int = 5) -> str:

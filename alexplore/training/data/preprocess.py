@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from alexplore.presets.recipe import Recipe
-from alexplore.runs.datasets import DataError
+from alexplore.runs.image_layout import DataError
 from alexplore.runs.preflight import image_problems, pixel_problems
 from alexplore.training.data.dataset import Dataset, pixel_statistics
 from alexplore.training.data.images import read_image

@@ -15,7 +15,9 @@ from torch import Tensor
 from alexplore.core.home import NoHomeError, expand
 from alexplore.presets.datasets import DATASETS, PublishedImages
 from alexplore.runs.config import DataSource, RunConfig
-from alexplore.runs.datasets import DataError, cache_folder, dataset_shape
+from alexplore.runs.datasets import cache_folder, dataset_shape
+from alexplore.runs.image_layout import DataError
+from alexplore.runs.trained_on import TrainedOn
 from alexplore.training.data import cache, download
 from alexplore.training.data.cache import Arrays
 from alexplore.training.data.dataset import Dataset, Report, ResidentSplit, check_fit, choose_balanced
@@ -77,7 +79,9 @@ class PublishedDataset:
             return installed
 
 
-def open_published(published: PublishedDataset, config: RunConfig, device: torch.device, report: Report) -> Dataset:
+def open_published(
+    published: PublishedDataset, config: RunConfig, device: torch.device, report: Report, _: TrainedOn | None = None
+) -> Dataset:
     """Return the data set, cut to the run's limits, on the device.
 
     Raises:

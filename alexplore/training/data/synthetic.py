@@ -7,8 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from alexplore.runs.config import RunConfig
-from alexplore.runs.datasets import DataError, synthetic_counts
+from alexplore.runs.datasets import synthetic_counts
+from alexplore.runs.image_layout import DataError
 from alexplore.runs.preflight import count_outputs
+from alexplore.runs.trained_on import TrainedOn
 from alexplore.training.data.dataset import Dataset, Report, ResidentSplit, mean_and_std
 
 LARGEST_SIDE = 32  # in pixels; images for larger inputs are resized
@@ -17,7 +19,7 @@ SHIFT = 2  # pixels that a pattern is moved by at most
 SEED = 2012
 
 
-def open_synthetic(config: RunConfig, device: torch.device, _: Report) -> Dataset:
+def open_synthetic(config: RunConfig, device: torch.device, _: Report, __: TrainedOn | None = None) -> Dataset:
     """Return images with as many channels and classes as the network has.
 
     Raises:

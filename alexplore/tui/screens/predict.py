@@ -18,6 +18,7 @@ from textual.worker import get_current_worker
 from alexplore.render.pictures import half_blocks
 from alexplore.render.predictions import bars
 from alexplore.runs.directory import RunDirectory
+from alexplore.runs.image_layout import SUFFIXES
 from alexplore.runs.predictions import Prediction, Predictions
 from alexplore.tui.predicted_images import PredictedImages
 from alexplore.tui.screens.browse import Browse
@@ -25,8 +26,6 @@ from alexplore.tui.screens.frame import FrameScreen
 from alexplore.tui.state import Mode
 from alexplore.tui.widgets.cursor_list import CursorList
 from alexplore.tui.widgets.line_widget import LineWidget
-
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
 
 
 @dataclass

@@ -21,6 +21,7 @@ from alexplore.core.errors import AlexploreError
 from alexplore.network.graph import Network
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory
+from alexplore.runs.image_layout import LeftOut
 from alexplore.training import checkpoint
 from alexplore.training.commands import predict
 from alexplore.training.commands.load_model import load_model
@@ -186,9 +187,11 @@ def test_what_systems_write_beside_pictures_is_no_picture(tmp_path: Path) -> Non
     for name in ("a.jpg", "._a.jpg", ".DS_Store", "Thumbs.db"):
         (folder / name).write_bytes(b"")
     (folder / "loop").symlink_to(folder)
-    reported: list[str] = []
-    assert list_images(tmp_path, ["cat"], reported.append).paths == ("cat/a.jpg",)
-    assert len(reported) == 1 and "1 files are not images" in reported[0] and "Thumbs.db" in reported[0]
+    left_out = LeftOut(tmp_path)
+    assert list_images(tmp_path, ["cat"], left_out).paths == ("cat/a.jpg",)
+    assert left_out.text == (
+        "left out: 1 file that is no picture (cat/Thumbs.db), 2 hidden, 1 link that leads nowhere or back"
+    )
 
 
 def test_an_archive_is_not_expanded_beyond_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

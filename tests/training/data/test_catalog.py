@@ -15,9 +15,11 @@ from alexplore.network.graph import Network, read_network
 from alexplore.presets.datasets import DATASETS, DatasetEntry
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import DataSource, RunConfig
+from alexplore.runs.trained_on import TrainedOn, parse_trained_on
 from alexplore.training.data import DataError, Preprocess, ResidentSplit, choose_balanced, open_dataset
 from alexplore.training.data.cache import Arrays
 from alexplore.training.data.catalog import OPENERS
+from alexplore.training.data.image_folder import open_test_images
 from alexplore.training.data.published import PublishedDataset
 from alexplore.training.loop import Objective
 from alexplore.training.model.build import build
@@ -169,6 +171,67 @@ def test_an_image_folder_is_checked_and_read(image_folder: Path) -> None:
     assert labels.tolist() == [0, 0, 0, 1, 1, 1]
     assert dataset.mean == pytest.approx((40 / 255, 20 / 255, 100 / 255), abs=1e-6)
     assert dataset.std == pytest.approx((30 / 255, 20 * (2 / 3) ** 0.5 / 255, 0), abs=1e-6)
+
+
+@pytest.fixture
+def flat_folder(tmp_path: Path) -> Path:
+    """Two classes of ten images each, without parts; green tells an image's number."""
+    for label, name in enumerate(("cat", "dog")):
+        (tmp_path / "flat" / name).mkdir(parents=True)
+        for i in range(10):
+            Image.new("RGB", (30, 30), (10 + 60 * label, 20 * i, 100)).save(tmp_path / "flat" / name / f"{i}.png")
+    return tmp_path / "flat"
+
+
+def test_what_a_run_held_out_stays_held_out_when_its_folder_grows(flat_folder: Path) -> None:
+    config = config_of("imagefolder", network(3, 24, 2), DataSource(folder=str(flat_folder), val_share=0.3))
+    first = open_dataset(config, CPU, ignore)
+    assert (len(first.train), len(first.val), len(first.held_out)) == (14, 6, 6)
+    trained_on = parse_trained_on(first.to_dict())
+    assert trained_on is not None
+    assert (trained_on.train, trained_on.val, trained_on.held_out) == (14, 6, first.held_out)
+    for name in ("00", "01", "zz"):
+        Image.new("RGB", (30, 30)).save(flat_folder / "cat" / f"{name}.png")
+    (flat_folder / first.held_out[0]).unlink()
+    (flat_folder / "Thumbs.db").write_text("")
+    again = open_dataset(config, CPU, ignore, trained_on)
+    assert (len(again.train), again.held_out) == (17, first.held_out[1:])
+    assert again.notes == (f"{flat_folder}: left out: 1 file that is no picture (Thumbs.db)",)
+
+
+def test_classes_are_matched_by_name_or_refused(flat_folder: Path) -> None:
+    config = config_of("imagefolder", network(3, 24, 2), DataSource(folder=str(flat_folder)))
+    backwards = open_dataset(config, CPU, ignore, TrainedOn(("dog", "cat")))
+    assert backwards.classes == ("dog", "cat")
+    order = torch.arange(len(backwards.train))
+    images, labels = next(backwards.train.batches(order, len(order)))
+    assert torch.equal(images[:, 0].float().mean((1, 2)) < 40, labels == 1)  # red tells the class
+    (flat_folder / "cat").rename(flat_folder / "zebra")
+    with pytest.raises(DataError, match=r"trained on \(cat, dog\): cat is missing and zebra is new. Rename"):
+        open_dataset(config, CPU, ignore, TrainedOn(("cat", "dog")))
+
+
+def test_test_images_are_labelled_by_the_names_of_their_classes(flat_folder: Path) -> None:
+    data = DataSource(folder=str(flat_folder))
+    config = config_of("imagefolder", network(3, 24, 3), data)
+    messages: list[str] = []
+    split = open_test_images(config, ("ant", "dog", "cat"), None, CPU, messages.append)
+    assert torch.bincount(split.labels).tolist() == [0, 10, 10]
+    assert messages == [f"{flat_folder} has images of 2 classes; 1 others that the network knows have none"]
+    with pytest.raises(DataError, match="a class that the network was not trained on: cat; it knows ant, dog"):
+        open_test_images(config, ("ant", "dog"), None, CPU, ignore)
+    published = open_test_images(config, ("n1", "n2"), None, CPU, ignore, by_position=True)
+    assert torch.bincount(published.labels).tolist() == [10, 10]
+
+
+def test_a_run_is_evaluated_on_the_images_that_it_held_out(flat_folder: Path, tmp_path: Path) -> None:
+    config = config_of("imagefolder", network(3, 24, 2), DataSource(folder=str(flat_folder)))
+    trained_on = TrainedOn(("cat", "dog"), held_out=("cat/3.png", "dog/1.png", "dog/7.png"))
+    for elsewhere in (False, True):
+        split = open_test_images(config, trained_on.classes, trained_on, CPU, ignore, elsewhere=elsewhere)
+        assert split.labels.tolist() == [0, 1, 1]
+    other = TrainedOn(("cat", "dog"), held_out=("cat/3.png", "cat/a.png", "dog/b.png"))
+    assert len(open_test_images(config, other.classes, other, CPU, ignore, elsewhere=True)) == 20
 
 
 def test_an_image_folder_that_does_not_fit_is_refused(image_folder: Path) -> None:

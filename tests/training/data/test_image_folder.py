@@ -12,8 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
+from alexplore.runs.image_layout import LeftOut
 from alexplore.training.data import DataError, FolderSplit, image_folder, pixel_statistics, read_image
-from alexplore.training.data.image_folder import list_images
+from alexplore.training.data.image_folder import draw_held_out, list_images
 
 CPU = torch.device("cpu")
 
@@ -42,7 +43,7 @@ CLASSES = ["cat", "dog"]
 
 
 def split_of(folder: Path, *, workers: int = 0, channels: int = 3, size: tuple[int, int] = (24, 24)) -> FolderSplit:
-    return FolderSplit(list_images(folder, CLASSES, ignore), channels, size, CPU, ignore, workers)
+    return FolderSplit(list_images(folder, CLASSES, LeftOut(folder)), channels, size, CPU, ignore, workers)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -74,7 +75,7 @@ def test_damaged_images_are_reported_once_and_left_out(tmp_path: Path, workers: 
     cut.write_bytes(cut.read_bytes()[:1000])
     text.write_text("<html>not found</html>")
     messages: list[str] = []
-    split = FolderSplit(list_images(folder, CLASSES, ignore), 3, (24, 24), CPU, messages.append, workers)
+    split = FolderSplit(list_images(folder, CLASSES, LeftOut(folder)), 3, (24, 24), CPU, messages.append, workers)
     for _ in range(2):
         labels = [labels.tolist() for _, labels in split.batches(torch.arange(6), 2)]
         assert labels == [[0], [0], [1, 1]]
@@ -100,22 +101,22 @@ def test_other_files_are_reported_and_left_out(tmp_path: Path) -> None:
     folder = made(tmp_path) / "train"
     (folder / "README.txt").write_text("")
     (folder / "cat" / "labels.csv").write_text("")
-    messages: list[str] = []
-    assert len(list_images(folder, CLASSES, messages.append).paths) == 6
-    assert messages == [f"{folder}: 2 files are not images and are left out: README.txt, cat/labels.csv"]
+    left_out = LeftOut(folder)
+    assert len(list_images(folder, CLASSES, left_out).paths) == 6
+    assert left_out.text == "left out: 2 files that are no picture (README.txt, cat/labels.csv)"
 
 
 def test_a_class_without_images_is_an_error(tmp_path: Path) -> None:
     folder = made(tmp_path) / "train"
     (folder / "eel").mkdir()
     with pytest.raises(DataError, match="class eel has no images: add some, or remove the folder"):
-        list_images(folder, [*CLASSES, "eel"], ignore)
+        list_images(folder, [*CLASSES, "eel"], LeftOut(folder))
 
 
 def test_images_in_subfolders_belong_to_the_class(tmp_path: Path) -> None:
     folder = made(tmp_path) / "train"
     picture(folder / "dog" / "more" / "9.PNG")
-    listing = list_images(folder, CLASSES, ignore)
+    listing = list_images(folder, CLASSES, LeftOut(folder))
     assert listing.paths[-1] == "dog/more/9.PNG"
     assert listing.labels[-1] == 1
 
@@ -183,7 +184,7 @@ def test_statistics_are_of_evenly_spaced_images(tmp_path: Path) -> None:
 def test_full_shared_memory_is_reported_and_decoding_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = made(tmp_path) / "train"
     messages: list[str] = []
-    split = FolderSplit(list_images(folder, CLASSES, ignore), 3, (24, 24), CPU, messages.append, 2)
+    split = FolderSplit(list_images(folder, CLASSES, LeftOut(folder)), 3, (24, 24), CPU, messages.append, 2)
 
     batches = 0  # of the process that decodes them
 
@@ -243,3 +244,20 @@ def test_one_image_that_goes_away_is_left_out(tmp_path: Path) -> None:
     (folder / "cat" / "1.jpg").unlink()
     assert [labels.tolist() for _, labels in split.batches(torch.arange(6), 2)] == [[0], [0, 1], [1, 1]]
     assert list(split.damaged.values()) == ["No such file or directory"]
+
+
+def test_a_share_of_each_class_is_held_out_by_the_seed(tmp_path: Path) -> None:
+    for name, count in (("cat", 20), ("dog", 3), ("eel", 1)):
+        for i in range(count):
+            picture(tmp_path / name / f"{i}.png")
+    listing = list_images(tmp_path, ["cat", "dog", "eel"], LeftOut(tmp_path))
+    drawn = draw_held_out(listing, 0.25, seed=1)
+    train, val = listing.partition(drawn)
+    assert torch.bincount(val.labels).tolist() == [5, 1]
+    assert torch.bincount(train.labels).tolist() == [15, 2, 1]
+    assert sorted((*train.paths, *val.paths)) == sorted(listing.paths)
+    assert set(val.paths) == drawn
+    backwards = list_images(tmp_path, ["eel", "dog", "cat"], LeftOut(tmp_path))
+    assert draw_held_out(backwards, 0.25, seed=1) == drawn
+    assert draw_held_out(listing, 0.25, seed=2) != drawn
+    assert len(draw_held_out(listing, 0.99, seed=1)) == 19 + 2

@@ -1,0 +1,240 @@
+"""How an image folder is laid out: its parts, its classes, and which of its files are pictures. No torch.
+
+An image folder has a folder for each class: inside train/ and val/, as ImageNet has them, or at its top, and then a
+share of the images is held out for validation.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from alexplore.core.errors import AlexploreError
+
+LAYOUT = "DIR/CLASS/*.jpg, or DIR/train/CLASS and DIR/val/CLASS"
+
+TRAIN_NAMES = ("train", "training")
+VAL_NAMES = ("val", "valid", "validation", "test", "testing")
+"""Names of the parts of an image folder, in any case; the first name that a folder has is taken."""
+
+SUFFIXES = frozenset(
+    {
+        ".apng", ".avif", ".avifs", ".bmp", ".gif", ".icb", ".ico", ".j2c", ".j2k", ".jfif", ".jp2", ".jpc",
+        ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".mpo", ".pbm", ".pfm", ".pgm", ".png", ".pnm", ".ppm",
+        ".tga", ".tif", ".tiff", ".vda", ".vst", ".webp",
+    }
+)  # fmt: skip
+"""Ends of the names of pictures: those of the formats that `alexplore.training.data.images` decodes."""
+
+
+class DataError(AlexploreError):
+    """A data set can't be found, read or used; the message says what was tried and what to do."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The parts of an image folder. Without `val`, a share of the images in `train` is held out for validation."""
+
+    folder: Path
+    train: Path
+    val: Path | None
+
+    classes: tuple[str, ...]
+    """The names of the folders of the classes, sorted."""
+
+    @property
+    def text(self) -> str:
+        """What it has, such as `train/ and test/ with 2 classes`."""
+        parts = [f"{part.name}/" for part in (self.train, self.val) if part is not None and part != self.folder]
+        where = f"{' and '.join(parts)} with " if parts else ""
+        held_out = "" if self.val else ", a share held out"
+        return f"{where}{len(self.classes):,} class{'es' * (len(self.classes) != 1)}{held_out}"
+
+
+def find_layout(folder: Path) -> Layout:
+    """Return the layout of a folder to train on.
+
+    Raises:
+        DataError: it has no images to train on, no folders of classes, can't be read, or its parts have not the same
+            classes.
+    """
+    names = class_folders(folder)
+    train, val = _part(names, TRAIN_NAMES), _part(names, VAL_NAMES)
+    if train is None and val is not None and _only_parts(names):
+        raise DataError(f"no folder {folder / TRAIN_NAMES[0]}, only {val}: an image folder has {LAYOUT}")
+    if train is None or (val is None and not class_folders(folder / train)):  # `train` may be a class, too
+        return _flat(folder, names)
+    classes = class_folders(folder / train)
+    if not classes:
+        raise DataError(f"{folder / train} has no folders in it: there must be one for each class")
+    if val is not None:
+        _check_same(folder, (train, classes), (val, class_folders(folder / val)))
+    return Layout(folder, folder / train, None if val is None else folder / val, tuple(classes))
+
+
+def find_test_images(folder: Path) -> tuple[Path, tuple[str, ...]]:
+    """Return where the images to evaluate on are, and the classes there.
+
+    They are in the folder's validation part, in `train` where a share of that is held out, or in the folder itself.
+
+    Raises:
+        DataError: it has no folders of classes, or can't be read.
+    """
+    names = class_folders(folder)
+    train, val = _part(names, TRAIN_NAMES), _part(names, VAL_NAMES)
+    place = folder
+    if val is not None and (train is not None or _only_parts(names)):
+        place = folder / val
+    elif train is not None and class_folders(folder / train):
+        place = folder / train
+    classes = class_folders(place)
+    if not classes:
+        raise DataError(f"{place} has no folders in it: there must be one for each class, with its images")
+    return place, tuple(classes)
+
+
+def _part(names: list[str], allowed: tuple[str, ...]) -> str | None:
+    by_name = {name.casefold(): name for name in reversed(names)}
+    return next((by_name[name] for name in allowed if name in by_name), None)
+
+
+def _only_parts(names: list[str]) -> bool:
+    return {name.casefold() for name in names} <= {*TRAIN_NAMES, *VAL_NAMES}
+
+
+def _flat(folder: Path, classes: list[str]) -> Layout:
+    if len(classes) > 1:
+        return Layout(folder, folder, None, tuple(classes))
+    wanted = f"no folder {folder / TRAIN_NAMES[0]} and no folder {folder / VAL_NAMES[0]}"
+    inside = f"; --data {folder / classes[0]} may be meant" if classes and class_folders(folder / classes[0]) else ""
+    found = f"only the folder {classes[0]}" if classes else "no folders"
+    raise DataError(f"{wanted}, and {found} in it: an image folder has {LAYOUT}{inside}")
+
+
+def _check_same(folder: Path, train: tuple[str, list[str]], val: tuple[str, list[str]]) -> None:
+    (train_name, train_classes), (val_name, val_classes) = train, val
+    only = [
+        f"only {part} has {', '.join(sorted(names)[:5])}{' …' if len(names) > 5 else ''}"
+        for part, names in (
+            (train_name, set(train_classes) - set(val_classes)),
+            (val_name, set(val_classes) - set(train_classes)),
+        )
+        if names
+    ]
+    if only:
+        raise DataError(f"{folder}: {train_name} and {val_name} have not the same classes: {'; '.join(only)}")
+
+
+def class_folders(folder: Path) -> list[str]:
+    """Return the names of the folders in a folder, sorted, without hidden ones and links that lead back up.
+
+    Raises:
+        DataError: it can't be read.
+    """
+    real = folder.resolve()
+    return sorted(
+        entry.name
+        for entry in entries(folder)
+        if not entry.name.startswith(".") and _is_folder(entry) and not real.is_relative_to(Path(entry.path).resolve())
+    )
+
+
+@dataclass
+class LeftOut:
+    """What is no picture in an image folder: how many files and folders of which kind, and the paths of files."""
+
+    folder: Path
+    counts: Counter[str] = field(default_factory=Counter)
+    others: list[str] = field(default_factory=list)
+
+    def add(self, kind: str, entry: os.DirEntry[str]) -> None:
+        """Count one; `kind` is `hidden`, `link` or `file`."""
+        self.counts[kind] += 1
+        if kind == "file":
+            self.others.append(os.path.relpath(entry.path, self.folder))
+
+    @property
+    def text(self) -> str:
+        """A warning, empty if nothing was left out."""
+        texts = []
+        if files := self.counts["file"]:
+            some = ", ".join(sorted(self.others)[:3]) + (" …" if files > 3 else "")
+            texts.append(f"{files:,} file{'s' * (files > 1)} that {'are' if files > 1 else 'is'} no picture ({some})")
+        if hidden := self.counts["hidden"]:
+            texts.append(f"{hidden:,} hidden")
+        if links := self.counts["link"]:
+            texts.append(f"{links:,} link{'s' * (links > 1)} that lead{'s' * (links == 1)} nowhere or back")
+        return f"left out: {', '.join(texts)}" if texts else ""
+
+
+def find_pictures(folder: Path, left_out: LeftOut, above: frozenset[Path] = frozenset()) -> Iterator[str]:
+    """Yield the pictures under a folder and the folders inside it, as paths relative to it, sorted in each folder.
+
+    What is hidden, is no picture, or leads back to one of the folders `above` is counted in `left_out`: systems write
+    `._NAME` beside each picture, `.DS_Store` and the like.
+
+    Raises:
+        DataError: a folder can't be read.
+    """
+    above = above | {folder.resolve()}
+    for entry in sorted(entries(folder), key=lambda entry: entry.name):
+        if entry.name.startswith("."):
+            left_out.add("hidden", entry)
+        elif _is_folder(entry):
+            inside = Path(entry.path)
+            if inside.resolve() in above:
+                left_out.add("link", entry)
+            else:
+                yield from (f"{entry.name}/{name}" for name in find_pictures(inside, left_out, above))
+        elif not _is_file(entry):
+            left_out.add("link" if entry.is_symlink() else "file", entry)
+        elif Path(entry.name).suffix.lower() in SUFFIXES:
+            yield entry.name
+        else:
+            left_out.add("file", entry)
+
+
+def count_others(folder: Path, classes: Sequence[str], left_out: LeftOut) -> None:
+    """Count what lies in a folder beside the folders of its classes.
+
+    Raises:
+        DataError: it can't be read.
+    """
+    for entry in entries(folder):
+        if entry.name.startswith("."):
+            left_out.add("hidden", entry)
+        elif _is_folder(entry):
+            if entry.name not in classes and folder.resolve().is_relative_to(Path(entry.path).resolve()):
+                left_out.add("link", entry)
+        else:
+            left_out.add("link" if entry.is_symlink() and not _is_file(entry) else "file", entry)
+
+
+def entries(folder: Path) -> list[os.DirEntry[str]]:
+    """Return what is in a folder.
+
+    Raises:
+        DataError: it can't be read.
+    """
+    try:
+        with os.scandir(folder) as found:
+            return list(found)
+    except OSError as error:
+        raise DataError(f"{folder} can't be read: {error.strerror}") from None
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
