@@ -16,6 +16,7 @@ from alexplore.cli.output import console, narrate, say, say_json
 from alexplore.cli.recipe_options import recipe_changes
 from alexplore.core.errors import FAILED, WRONG_USE
 from alexplore.core.home import expand
+from alexplore.network.graph import parse_input
 from alexplore.presets.library import find_preset, load_preset
 from alexplore.presets.optimizers import OPTIMIZERS
 from alexplore.presets.precisions import PRECISIONS
@@ -44,6 +45,12 @@ def train(
     ] = None,
     dataset: Annotated[str | None, typer.Option(metavar="D", help="Another data set than the preset's.")] = None,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="Where the data set is.")] = None,
+    classes: Annotated[
+        int | None, typer.Option(metavar="N", help="Give the network so many outputs, one for each class.")
+    ] = None,
+    input_size: Annotated[
+        str | None, typer.Option("--input", metavar="CxHxW", help="Another input size than the preset's: 3x64x64.")
+    ] = None,
     limit_train: Annotated[int | None, typer.Option(metavar="N", help="Use so many training images.")] = None,
     limit_val: Annotated[int | None, typer.Option(metavar="N", help="Use so many validation images.")] = None,
     val_share: Annotated[
@@ -68,7 +75,12 @@ def train(
         "device": device, "gpus": gpus, "parallel": parallel, "folder": str(data) if data else None,
         "limit_train": limit_train, "limit_val": limit_val, "val_share": val_share,
     }  # fmt: skip
-    config = RunConfig(opened.name, opened.network, opened.recipe).change(
+    network = opened.network
+    if input_size is not None:
+        network = network.with_input(*parse_input(input_size))
+    if classes is not None:
+        network = network.with_classes(classes)
+    config = RunConfig(opened.name, network, opened.recipe).change(
         {
             **recipe_changes(options, assignments),
             **{key: value for key, value in given.items() if value is not None},

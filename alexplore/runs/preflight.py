@@ -86,7 +86,7 @@ def fit_problems(network: Network, shape: DatasetShape) -> Iterator[Problem]:
         yield Problem(
             "network",
             f"images of {shape.name} have {shape.channels} channel{'s' * (shape.channels > 1)}, the network reads "
-            f"{network.input[0]}: {text}",
+            f"{network.input[0]}: {text} (--input {shape_text(fitting.input).replace('×', 'x')})",
             Fix(text, {"network": fitting}),
         )
     outputs = count_outputs(network)
@@ -101,7 +101,8 @@ def fit_problems(network: Network, shape: DatasetShape) -> Iterator[Problem]:
     text = f"set its {classifier.produces} to {shape.classes}"
     yield Problem(
         "network",
-        f"{what}, the network's last layer with weights {classifier.name} has {outputs} outputs: {text}",
+        f"{what}, the network's last layer with weights {classifier.name} has {outputs} outputs: {text} "
+        f"(--classes {shape.classes})",
         Fix(text, {"network": network.with_classes(shape.classes)}),
     )
 

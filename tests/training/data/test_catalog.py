@@ -131,14 +131,18 @@ def test_published_data_is_on_the_device(made_arrays: None, name: str) -> None:
             "fashion-mnist",
             network(classes=1000),
             "fashion-mnist has 10 classes, the network's last layer with weights fc has 1000 outputs: "
-            "set its out_features to 10",
+            "set its out_features to 10 (--classes 10)",
         ),
         (
             "fashion-mnist",
             network(channels=3, side=227),
-            "images of fashion-mnist have 1 channel, the network reads 3: set input to 1×227×227",
+            "images of fashion-mnist have 1 channel, the network reads 3: set input to 1×227×227 (--input 1x227x227)",
         ),
-        ("cifar10", network(), "images of cifar10 have 3 channels, the network reads 1: set input to 3×28×28"),
+        (
+            "cifar10",
+            network(),
+            "images of cifar10 have 3 channels, the network reads 1: set input to 3×28×28 (--input 3x28x28)",
+        ),
     ],
 )
 def test_a_network_that_does_not_fit_is_refused_with_the_fix(dataset: str, net: Network, words: str) -> None:

@@ -1,0 +1,59 @@
+"""The options of `alexplore train` that change the network; no worker is started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from alexplore.runs import service
+from alexplore.runs.directory import RunDirectory, list_runs
+from tests.support.processes import Alexplore
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An image folder with two classes and no parts."""
+    for name in ("cat", "dog"):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+    return tmp_path / "pictures"
+
+
+@pytest.fixture(autouse=True)
+def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Start no worker, and return the names of the runs that were to be started."""
+    names: list[str] = []
+    monkeypatch.setattr(service, "start", lambda run: names.append(run.name))
+    return names
+
+
+def test_a_wrong_number_of_classes_offers_the_option_that_is_right(
+    alexplore: Alexplore, folder: Path, tmp_path: Path, started: list[str]
+) -> None:
+    command = ("train", "--preset", "one-gpu", "--dataset", "imagefolder", "--data", str(folder), "--detach")
+    refused = alexplore(*command)
+    assert refused.returncode == 2
+    assert "has 2 classes" in refused.stderr and "(--classes 2)" in refused.stderr
+    done = alexplore(*command, "--classes", "2", "--input", "3x227x227", "--val-share", "0.25", "--name", "two")
+    assert done.returncode == 0, done.stderr
+    assert started == ["two"]
+    config = RunDirectory(tmp_path / "runs" / "two").config()
+    assert (config.network.classes, config.network.input, config.data.val_share) == (2, (3, 227, 227), 0.25)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--classes", "0"), "out_features: found 0, allowed: an integer ≥ 1"),
+        (("--input", "28x28"), 'input: found "28x28", allowed: CHANNELSxHEIGHTxWIDTH'),
+        (("--input", "1x2x2"), "can't train"),
+        (("--val-share", "1"), "val_share: found 1"),
+    ],
+)
+def test_what_is_not_allowed_is_refused_before_there_is_a_run(
+    alexplore: Alexplore, tmp_path: Path, options: tuple[str, ...], words: str
+) -> None:
+    refused = alexplore("train", "--preset", "fmnist-28", "--detach", *options)
+    assert refused.returncode == 2
+    assert words in refused.stderr
+    assert list_runs(tmp_path / "runs") == []
