@@ -60,7 +60,7 @@ def _train(run: RunDirectory, config: RunConfig, device: torch.device) -> None:
 
 def restart_epoch(trainer: loop.Trainer) -> None:
     """Put the trainer where its epoch starts."""
-    trainer.progress = replace(trainer.progress, step=trainer.progress.epoch * trainer.steps_per_epoch)
+    trainer.progress = replace(trainer.progress, step=trainer.progress.epoch_start)
 
 
 def train_epoch(trainer: loop.Trainer) -> None:

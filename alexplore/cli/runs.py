@@ -157,6 +157,7 @@ def resume(
     assignments: Annotated[
         list[str] | None, typer.Option("--set", metavar="training.KEY=VALUE", help="Continue with another value.")
     ] = None,
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="Where its data set is now.")] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return at once; training continues.")] = False,
     as_json: AsJson = False,
     runs_dir: RunsDir = None,
@@ -166,7 +167,8 @@ def resume(
     With more epochs a finished one is resumed, too.
     """
     found = find_run(run, runs_folder(runs_dir))
-    changes = recipe_changes({"epochs": epochs, "lr": lr}, assignments)
+    moved = {} if data is None else {"folder": str(data)}
+    changes = {**recipe_changes({"epochs": epochs, "lr": lr}, assignments), **moved}
     if read_status(found).state == "paused" and not changes:
         _ask(found, "resume")
         narrate(f"{found.name} continues; watch with: {found.command('watch')}")

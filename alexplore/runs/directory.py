@@ -112,6 +112,11 @@ class RunDirectory:
         """The checkpoints last, previous and best."""
         return self.path / "checkpoints"
 
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether there is a checkpoint to resume from."""
+        return any((self.checkpoints_folder / name).is_dir() for name in ("last", "previous", "best"))
+
     def config(self) -> RunConfig:
         """Read config.json.
 

@@ -1,14 +1,13 @@
-"""Changing the recipe of a run before it is resumed."""
+"""Changing the recipe of a run, or where its data is, before it is resumed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from alexplore.core.atomic_files import write_atomically
 from alexplore.core.settings import SettingError
-from alexplore.presets.recipe import change_recipe
+from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.status import read_status
 
@@ -18,24 +17,44 @@ CHANGEABLE = (
 )  # fmt: skip
 """Keys of a recipe that checkpoints don't depend on: batches, weights and the optimizer's state keep their meaning."""
 
+MOVABLE = ("folder",)
+"""Settings of the data that checkpoints don't depend on: where it is."""
 
-def change_run(run: RunDirectory, changes: Mapping[str, Any]) -> None:
-    """Change a run's recipe in its config.json; a resumed run follows it from the last checkpoint on.
+
+def changed_config(run: RunDirectory, changes: Mapping[str, Any]) -> RunConfig:
+    """Return a run's config with other values of some settings; nothing is written.
 
     Raises:
         SettingError: a key is unknown or can't be changed any more, or a value is not allowed.
-        RunError: a worker trains the run, or the file can't be written.
+        RunError: a worker trains the run.
     """
-    config = run.config()
-    changed = replace(config, recipe=change_recipe(config.recipe, changes))
-    if fixed := [key for key in changes if key not in CHANGEABLE]:
+    changed = run.config().change(changes)
+    if fixed := [key for key in changes if key not in (*CHANGEABLE, *MOVABLE)]:
         raise SettingError(
             f"{', '.join(fixed)} can't be changed in a run that has begun; allowed: {', '.join(CHANGEABLE)}. "
             "Start a new run for it"
         )
     if read_status(run).live:
         raise RunError(f"{run.name} is being trained; stop it first with: {run.command('stop')}")
+    return changed
+
+
+def change_run(run: RunDirectory, changes: Mapping[str, Any]) -> None:
+    """Change a run's settings in its config.json; a resumed run follows them from the last checkpoint on.
+
+    Raises:
+        SettingError, RunError: as `changed_config` and `write_config` do.
+    """
+    write_config(run, changed_config(run, changes))
+
+
+def write_config(run: RunDirectory, config: RunConfig) -> None:
+    """Write the config of a run that is not being trained.
+
+    Raises:
+        RunError: the file can't be written.
+    """
     try:
-        write_atomically(run.config_file, changed.to_json())
+        write_atomically(run.config_file, config.to_json())
     except OSError as error:
         raise RunError(f"{run.config_file}: {error.strerror}", failure=True) from None

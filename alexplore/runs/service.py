@@ -6,18 +6,21 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from alexplore.core.errors import WrongUseError
 from alexplore.core.home import expand
+from alexplore.presets.datasets import DATASETS
 from alexplore.runs import control, launch, reconfigure
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, RunError, create_run, remove_run, rename_run
+from alexplore.runs.image_layout import DataError, find_layout
 from alexplore.runs.preflight import Problem, find_problems
 from alexplore.runs.status import read_status
+from alexplore.runs.trained_on import check_classes, read_trained_on
 
 
 class PlanError(WrongUseError):
@@ -96,20 +99,39 @@ def resume(run: RunDirectory, changes: Mapping[str, Any] | None = None) -> subpr
 
 
 def restart(run: RunDirectory, changes: Mapping[str, Any] | None = None) -> subprocess.Popen[bytes]:
-    """Start a worker that continues a run from its last checkpoint, with other values of its recipe if given.
+    """Start a worker that continues a run from its last checkpoint, with other values of some settings if given.
+
+    `changes` are of its recipe, and `folder`, where its data is now. Nothing is changed if the run can't be resumed.
 
     Raises:
         SettingError: a change is unknown, not allowed, or of a setting that checkpoints depend on.
         PlanError: the run can't be trained any more, for example because its data folder is gone.
         RunError: it is finished, or a worker already trains it.
     """
-    if changes:
-        reconfigure.change_run(run, changes)
-    status, config = read_status(run), run.config()
+    status, config = read_status(run), reconfigure.changed_config(run, changes) if changes else run.config()
     if status.state == "finished" and status.epoch >= config.recipe.epochs:
         raise RunError(f"{run.name} is finished: there is nothing to resume; to train on, give more --epochs")
-    plan(config).raise_problem()
+    planned = plan(config)
+    problems = planned.problems or tuple(_changed_data(run, planned.config))
+    for problem in problems:
+        moved = problem.setting == "folder" and "--data DIR" not in problem.message
+        hint = "; if the data was moved, name its folder with --data DIR" if moved else ""
+        raise PlanError(replace(problem, message=problem.message + hint))
+    if changes:
+        reconfigure.write_config(run, planned.config)
     return start(run)
+
+
+def _changed_data(run: RunDirectory, config: RunConfig) -> Iterator[Problem]:
+    """Yield why the classes of an image folder are not those that a run has learned."""
+    trained_on = read_trained_on(run)
+    if trained_on is None or not DATASETS[config.recipe.dataset].needs_folder or not run.has_checkpoint:
+        return
+    folder = expand(config.data.folder or "")
+    try:
+        check_classes(trained_on, find_layout(folder).classes, folder)
+    except DataError as error:
+        yield Problem("folder", str(error))
 
 
 def ask(run: RunDirectory, action: str) -> control.Request:

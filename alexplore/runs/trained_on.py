@@ -9,6 +9,7 @@ from typing import Any
 from alexplore.core.regular_files import read_json
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.image_layout import DataError
+from alexplore.runs.lines import read_number
 
 
 @dataclass(frozen=True)
@@ -17,13 +18,16 @@ class TrainedOn:
 
     `classes` are in the order of the network's outputs. `train` and `val` are the numbers of images, None if the run
     was written by a version that did not record them. `held_out` are the paths of the validation images, relative to
-    the image folder, if they were held out of its training images.
+    the image folder, if they were held out of its training images. `mean` and `std` are the pixels' by channel, as the
+    training normalised them if its recipe asked for the data set's own.
     """
 
     classes: tuple[str, ...]
     train: int | None = None
     val: int | None = None
     held_out: tuple[str, ...] = ()
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
 
 
 def read_trained_on(run: RunDirectory) -> TrainedOn | None:
@@ -37,7 +41,14 @@ def parse_trained_on(values: Mapping[str, Any]) -> TrainedOn | None:
     if not _are_names(classes) or not classes:
         return None
     train, val = (count if type(count := values.get(key)) is int and count >= 0 else None for key in ("train", "val"))
-    return TrainedOn(tuple(classes), train, val, tuple(held_out) if _are_names(held_out) else ())
+    mean, std = (_numbers(values.get(key)) for key in ("mean", "std"))
+    return TrainedOn(tuple(classes), train, val, tuple(held_out) if _are_names(held_out) else (), mean, std)
+
+
+def _numbers(values: Any) -> tuple[float, ...]:
+    """Return numbers from 0 to 1; nothing if one is none."""
+    numbers = [read_number(value) for value in values] if isinstance(values, list | tuple) else []
+    return tuple(value for value in numbers if value is not None and 0 <= value <= 1) if None not in numbers else ()
 
 
 def _are_names(values: Any) -> bool:

@@ -78,6 +78,12 @@ class Progress:
     epoch: int = 0
     """Epochs that are trained and evaluated."""
 
+    epoch_start: int = 0
+    """Updates before the epoch that is being trained. Epochs differ in length if images were added or removed."""
+
+    images: int = 0
+    """Number of training images of the epoch that is being trained."""
+
     plateau: Plateau = field(default_factory=Plateau)
 
     best: float | None = None
@@ -103,10 +109,21 @@ class Progress:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Progress:
-        """Return the progress of which `values` is the `to_dict`."""
+    def from_dict(cls, values: dict[str, Any], images: int, batch_size: int) -> Progress:
+        """Return the progress of which `values` is the `to_dict`.
+
+        Earlier versions did not record the number of images; theirs was `images` in all epochs.
+        """
+        steps = -(-images // batch_size)
+        values = {"images": images, "epoch_start": values["epoch"] * steps, **values}
         plateau = Plateau(**values["plateau"])
         return cls(**{**values, "plateau": plateau, "line": Tally(**values["line"]), "whole": Tally(**values["whole"])})
+
+    def over(self, images: int) -> Progress:
+        """Return where the training continues with so many images: an epoch that was begun with others starts again."""
+        if images == self.images:
+            return self
+        return replace(self, images=images, epoch_start=self.step, line=Tally(), whole=Tally(), epoch_seconds=0.0)
 
 
 class Trainer:
@@ -171,7 +188,7 @@ class Trainer:
         self.model.train()
         step = self.progress.step
         for images, labels in self._batches():
-            rate = learning_rate(self.recipe, step, self.steps_per_epoch, self.progress.plateau.reductions)
+            rate = self._learning_rate(self.progress, step)
             set_learning_rate(self.optimizer, rate)
             self.log.add(*self.step(images, labels, step))
             step += 1
@@ -194,7 +211,7 @@ class Trainer:
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield this rank's shares of the epoch's remaining batches, empty ones too, so that ranks stay in step."""
-        done = self.progress.step - self.progress.epoch * self.steps_per_epoch
+        done = self.progress.step - self.progress.epoch_start
         order = epoch_order(self.recipe.seed, self.progress.epoch, len(self.dataset.train))
         share = self.ranks.share_of_order(order, self.recipe.batch_size)
         batches = self.dataset.train.batches(share, self.ranks.share_size(self.recipe.batch_size), skip=done)
@@ -210,7 +227,7 @@ class Trainer:
 
     def _batch_size(self, step: int) -> int:
         """Return the number of images in a step, over all ranks."""
-        before = step % self.steps_per_epoch * self.recipe.batch_size
+        before = (step - self.progress.epoch_start) % self.steps_per_epoch * self.recipe.batch_size
         return min(self.recipe.batch_size, len(self.dataset.train) - before)
 
     def _sync(self) -> None:
@@ -233,7 +250,7 @@ class Trainer:
                     f"{self._last_checkpoint()}. Try a smaller lr, or fp32"
                 )
             at = replace(at, step=at.step + 1, line=at.line.plus(tally), whole=at.whole.plus(tally))
-            if is_recorded(at.step, self.interval, self.steps_per_epoch):
+            if is_recorded(self._place(at, at.step), self.interval, self.steps_per_epoch):
                 at = replace(at, line=Tally(), last_line=self._write_line(at))
             self.progress = at
         self._update_status("running")
@@ -268,11 +285,22 @@ class Trainer:
     def _write_line(self, at: Progress) -> dict[str, float]:
         values = {
             **at.line.values(),
-            "lr": learning_rate(self.recipe, at.step - 1, self.steps_per_epoch, at.plateau.reductions),
+            "lr": self._learning_rate(at, at.step - 1),
             "images_per_second": round(self.images_per_second, 1),
         }
-        self.writer.metrics(at.step, at.step / self.steps_per_epoch, values)
+        self.writer.metrics(at.step, self._epochs(at), values)
         return values
+
+    def _place(self, at: Progress, step: int) -> int:
+        """Return the number that a step of the epoch of `at` has if all epochs were as long as this one."""
+        return at.epoch * self.steps_per_epoch + step - at.epoch_start
+
+    def _epochs(self, at: Progress) -> float:
+        """Return how many epochs are trained, with the part of the one that is being trained."""
+        return self._place(at, at.step) / self.steps_per_epoch
+
+    def _learning_rate(self, at: Progress, step: int) -> float:
+        return learning_rate(self.recipe, self._place(at, step), self.steps_per_epoch, at.plateau.reductions)
 
     def _evaluate(self) -> Evaluation:
         def after_batch() -> None:
@@ -311,6 +339,7 @@ class Trainer:
         self.progress = replace(
             at,
             epoch=epoch,
+            epoch_start=at.step,
             plateau=at.plateau.after(1 - evaluation.accuracy, self.recipe),
             best=evaluation.accuracy if best else at.best,
             whole=Tally(),
@@ -387,7 +416,7 @@ class Trainer:
                 "precision": self.precision.name,
                 "means": self.means.to_dict(),
             }
-            where = {"step": at.step, "epoch": at.epoch, "val/acc": at.best}
+            where = {"step": at.step, "epoch": at.epoch, "epochs": round(self._epochs(at), 6), "val/acc": at.best}
             try:
                 checkpoint.save(self.run.checkpoints_folder, weights, state, best=best, **where)
             except CheckpointError as error:
@@ -408,4 +437,4 @@ class Trainer:
         return elapsed
 
     def _update_status(self, state: str) -> None:
-        self.writer.at(state, self.progress.step, self.progress.step / self.steps_per_epoch)
+        self.writer.at(state, self.progress.step, self._epochs(self.progress))

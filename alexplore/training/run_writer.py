@@ -62,12 +62,14 @@ class Position:
 def read_position(run: RunDirectory) -> Position:
     """Return the position of a run's last checkpoint, without a check of its checksums.
 
-    A manifest counts whole epochs; the steps of one are those of the status before.
+    Manifests of earlier versions count whole epochs alone; the steps of one are then those of the status before.
     """
     manifest = read_json(run.checkpoints_folder / "last" / "manifest.json", links=False) or {}
     step, epochs = manifest.get("step"), manifest.get("epoch")
     if type(step) is not int or type(epochs) is not int:
         return Position()
+    if (part := read_number(manifest.get("epochs"))) is not None and math.isfinite(part):
+        return Position(step, part, epochs)
     before = read_json(run.status_file, links=False) or {}
     steps, epoch = read_number(before.get("step")), read_number(before.get("epoch"))
     if steps and epoch and math.isfinite(epoch / steps):

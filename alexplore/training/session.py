@@ -20,7 +20,7 @@ from alexplore.runs.protocol import (
     StartEvent,
     WarningEvent,
 )
-from alexplore.runs.trained_on import read_trained_on
+from alexplore.runs.trained_on import TrainedOn, change_text, read_trained_on
 from alexplore.training import checkpoint
 from alexplore.training.data import Dataset, Preprocess, damaged_text, open_dataset
 from alexplore.training.errors import GoneError, Stopped, gone_text
@@ -133,7 +133,7 @@ def _prepare(
     threads = set_threads(device, ranks, kept)
 
     preparation.start(f"loading {recipe.dataset}")
-    trained_on = ranks.broadcast(read_trained_on(run))  # before rank 0 writes it anew
+    trained_on = ranks.broadcast(read_trained_on(run) if saved else None)  # before rank 0 writes it anew
     dataset = ranks.first_then_others(lambda: open_dataset(config, device, preparation.report, trained_on))
     _write_dataset(run, ranks, writer, dataset)
     preprocess = Preprocess(recipe, network.input, dataset, device)
@@ -159,11 +159,17 @@ def _prepare(
 
     optimizer = make_optimizer(recipe, model)
     guard = NonfiniteGuard(optimizer, device, scaled=precision.scaled, buffers=list(model.buffers()), agree=ranks.agree)
-    progress = Progress()
+    progress = Progress(images=len(dataset.train))
     if saved is not None:
         state.load_optimizer(model, optimizer, saved.state["optimizer"])
         guard.load(saved.state["guard"])
-        progress = Progress.from_dict(saved.state["progress"])
+        before = _images_before(trained_on, history) or len(dataset.train)
+        loaded = Progress.from_dict(saved.state["progress"], before, recipe.batch_size)
+        progress = loaded.over(len(dataset.train))
+        if trained_on and (changed := change_text(trained_on, len(dataset.train), len(dataset.val))):
+            again = progress.epoch_start != loaded.epoch_start
+            start = f"starts epoch {progress.epoch + 1} again" if again else f"goes on in epoch {progress.epoch + 1}"
+            writer.event(WarningEvent(f"{changed}; the training {start}"))
     writer.event(
         StartEvent(
             device=device.type,
@@ -196,6 +202,14 @@ def _prepare(
         writer=writer,
         progress=progress,
     )
+
+
+def _images_before(trained_on: TrainedOn | None, history: History) -> int | None:
+    """Return how many images a run was trained on; earlier versions recorded that in an event alone."""
+    if trained_on is not None and trained_on.train is not None:
+        return trained_on.train
+    event = history.last(DatasetEvent)
+    return None if event is None else event.train
 
 
 def _write_dataset(run: RunDirectory, ranks: Ranks, writer: RunWriter, dataset: Dataset) -> None:

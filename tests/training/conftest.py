@@ -49,7 +49,7 @@ def make_run(heavy: None, tmp_path: Path, small: Network) -> MakeRun:
             "crop_padding": 1,
         }
         hardware = {key: recipe.pop(key) for key in ("gpus", "parallel", "device") if key in recipe}
-        data = {key: recipe.pop(key) for key in ("folder", "limit_train", "limit_val") if key in recipe}
+        data = {key: recipe.pop(key) for key in ("folder", "limit_train", "limit_val", "val_share") if key in recipe}
         config = RunConfig(
             name,
             network,

@@ -318,7 +318,7 @@ def test_a_stop_is_handled_while_data_are_loaded(make_run: MakeRun) -> None:
     run = make_run()
     asked = []
 
-    def slow(config: RunConfig, device: torch.device, report: Callable[[str], None]) -> Dataset:
+    def slow(config: RunConfig, device: torch.device, report: Callable[[str], None], _: object) -> Dataset:
         asked.append(leave_request(run, "stop"))
         report("downloading, 1 %")
         return open_dataset(config, device, report)

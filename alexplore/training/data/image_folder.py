@@ -78,7 +78,9 @@ def open_image_folder(
     )
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
-    if config.recipe.normalize == "dataset":
+    if config.recipe.normalize == "dataset" and trained_on is not None and len(trained_on.mean) == shape.channels:
+        mean, std = trained_on.mean, trained_on.std  # what the weights were trained with, also if images were added
+    elif config.recipe.normalize == "dataset":
         report("measuring the colours of the training images")
         mean, std = mean_and_std(train)
     elif shape.channels == 1:
