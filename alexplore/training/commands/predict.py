@@ -87,10 +87,12 @@ def predict_image(
     Raises:
         OSError: the image is damaged (see `read_image`).
     """
-    pixels = preprocess.image(on_background(image))
+    entry = DATASETS.get(loaded.dataset.name)
+    if entry is None or entry.images is not None:  # an image folder may hold such images: they look as in training
+        image = on_background(image)
+    pixels = preprocess.image(image)
     if invert:
         pixels = 255 - pixels
-    entry = DATASETS.get(loaded.dataset.name)
     light_on_dark = entry is not None and entry.images is not None and entry.images.light_on_dark
     with torch.no_grad():
         outputs = logits(loaded.model, preprocess.test(pixels))

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,6 +24,13 @@ MOST_PIXELS = 2**26
 """Pixels of a picture at most, 8192 × 8192; its decoded copies take up to 0.5 GiB. A JPEG counts as it is decoded, up
 to 8 times smaller on each side. A compressed file of some kB may hold thousands of times as many.
 """
+
+
+GROUND = (0, 0, 0)
+"""The colour that shows through transparent pixels: black."""
+
+FLOAT_MARGIN = 0.1
+"""How far floats may lie beyond black and white, which filters overshoot; they are clipped."""
 
 
 @contextmanager
@@ -53,8 +60,9 @@ def _registered() -> set[str]:
 def read_image(image: Image.Image, channels: int, size: tuple[int, int]) -> Tensor:
     """Return an image as uint8 (channels, *size): its shorter side resized, then its centre cropped (paper, section 2).
 
-    It is rotated as its EXIF orientation says. Transparent parts become black. With 1 channel it is grey, with 3 it is
-    red, green and blue.
+    It is rotated as its EXIF orientation says. What is transparent is put on `GROUND`. With 1 channel it is grey,
+    with 3 it is red, green and blue. Samples of any number of bits are scaled by what their format calls white, not by
+    the picture's brightest pixel.
 
     Raises:
         OSError: the file is damaged, or has more than `MOST_PIXELS`. Pillow's decoders raise other exceptions too.
@@ -66,7 +74,8 @@ def read_image(image: Image.Image, channels: int, size: tuple[int, int]) -> Tens
     mode = "RGB" if channels == 3 else "L"
     image.draft(mode, (max(size), max(size)))  # a JPEG need not be decoded much larger than it is used
     check_pixels(image.size)
-    picture = _convert(ImageOps.exif_transpose(image), mode)
+    samples = _samples(image) if image.mode.startswith("I") or image.mode == "F" else None
+    picture = _convert(ImageOps.exif_transpose(image), mode, samples)
     picture = ImageOps.fit(picture, (width, height), Image.Resampling.BILINEAR)
     pixels = torch.from_numpy(np.array(picture))
     return pixels.view(height, width, channels).permute(2, 0, 1)
@@ -97,14 +106,94 @@ def why_unreadable(error: Exception) -> str:
     return error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
 
 
-def _convert(image: Image.Image, mode: str) -> Image.Image:
+def _convert(image: Image.Image, mode: str, samples: _Samples | None) -> Image.Image:
+    from PIL import Image
+
+    if samples is not None:
+        image = _eight_bits(image, samples)
+    if image.mode == "LAB":
+        image = image.convert("RGB")  # the only conversion that Pillow has
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (*GROUND, 255)), image)
+    return image.convert(mode)
+
+
+class _Samples(NamedTuple):
+    """What the samples of a grey image mean: the values that stand for black and for white."""
+
+    black: float
+    white: float
+    is_float: bool = False
+    is_inverted: bool = False  # black and white are to be exchanged
+    is_unsigned: bool = False  # of 32 bits, which Pillow reads as signed
+
+
+def _eight_bits(image: Image.Image, samples: _Samples) -> Image.Image:
+    """Return a grey image of more than 8 bits with 8: what its format calls white is 255, whatever pixels it has.
+
+    Pillow's own conversion would keep the lower 8 bits, or take floats for numbers from 0 to 255.
+
+    Raises:
+        OSError: it has floats that are not between black and white.
+    """
     import numpy as np
     from PIL import Image
 
-    if image.mode.startswith("I"):  # 16 bits a pixel, of which Pillow's own conversion would keep the lower 8
-        values = np.asarray(image).astype(np.int64)
-        image = Image.fromarray((values >> 8 if values.max() > 255 else values).clip(0, 255).astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
-    return image.convert(mode)
+    black, white = samples.black, samples.white
+    values = np.asarray(image)
+    if samples.is_unsigned:
+        values = values.astype(np.int32).view(np.uint32)
+    values = values.astype(np.float32)
+    if samples.is_float:
+        margin = FLOAT_MARGIN * (white - black)
+        low, high = float(values.min()), float(values.max())
+        if not (black - margin <= low and high <= white + margin):  # also refuses NaN
+            raise OSError(
+                f"its pixels are floats from {low:g} to {high:g}, and {black:g} to {white:g} stand for black to white; "
+                "save it with those, or as integers"
+            )
+    scaled = ((values - black) / (white - black) * 255).clip(0, 255)
+    if samples.is_inverted:
+        scaled = 255 - scaled
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        scaled[values == transparent] = GROUND[0]
+    return Image.fromarray(np.floor(scaled + 0.5).astype(np.uint8))
+
+
+UNSIGNED, SIGNED = 1, 2
+"""Values of TIFF's SampleFormat (tag 339)."""
+
+
+def _samples(image: Image.Image) -> _Samples:
+    """Return what the samples of an image file mean, 16 unsigned bits, or floats from 0 to 1, unless it says otherwise.
+
+    Only TIFF can. Source: TIFF 6.0, sections 8 and 19. Pillow scales the samples of a PGM to 16 bits.
+
+    Raises:
+        OSError: it states values for black and white that can't be.
+    """
+    is_float = image.mode == "F"
+    tags = getattr(image, "tag_v2", None)
+    if image.format != "TIFF" or tags is None:
+        return _Samples(0.0, 1.0 if is_float else 65535.0, is_float)
+    bits, kind = int(_one(tags.get(BITS_PER_SAMPLE), 16)), int(_one(tags.get(SAMPLE_FORMAT), UNSIGNED))
+    largest = 2.0 ** (bits - (kind == SIGNED)) - 1
+    black = _one(tags.get(S_MIN_SAMPLE), 0.0)
+    white = _one(tags.get(S_MAX_SAMPLE), 1.0 if is_float else largest)
+    if not white > black:
+        raise OSError(f"it states that {black:g} is black and {white:g} is white")
+    inverted = tags.get(PHOTOMETRIC) == WHITE_IS_ZERO
+    return _Samples(black, white, is_float, inverted, is_unsigned=kind == UNSIGNED and bits == 32)
+
+
+BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLE_FORMAT, S_MIN_SAMPLE, S_MAX_SAMPLE = 258, 262, 339, 340, 341
+WHITE_IS_ZERO = 0
+
+
+def _one(value: Any, default: float) -> float:
+    """Return the number of a tag that may have one for each channel."""
+    if isinstance(value, tuple):
+        value = value[0] if value else None
+    return default if value is None else float(value)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from PIL import Image
 from alexplore.runs.image_layout import LeftOut
 from alexplore.training.data import DataError, FolderSplit, image_folder, pixel_statistics, read_image
 from alexplore.training.data.image_folder import draw_held_out, list_images
+from alexplore.training.data.images import open_image
 
 CPU = torch.device("cpu")
 
@@ -146,6 +149,80 @@ def test_images_of_every_mode_are_read(mode: str, color: tuple[int, ...], expect
     grey = read_image(image, 1, (8, 6))
     luma = 0.299 * expected[0] + 0.587 * expected[1] + 0.114 * expected[2]  # ITU-R 601
     assert abs(int(grey[0, 4, 3]) - luma) <= 1
+
+
+def saved(path: Path, values: np.ndarray, **options: Any) -> torch.Tensor:
+    """Save values as a picture of 8×8 pixels of one grey each, and return the grey values of its first row as read."""
+    Image.fromarray(np.repeat(values[None], len(values), 0)).save(path, **options)
+    with open_image(path) as image:
+        return read_image(image, 1, (len(values), len(values)))[0, 0]
+
+
+TAG_PHOTOMETRIC, TAG_MIN, TAG_MAX = 262, 340, 341
+
+
+def test_the_depth_is_that_of_the_format_and_not_of_the_brightest_pixel(tmp_path: Path) -> None:
+    """A dark picture of 16 bits stays dark: 255 of 65,535 is black, as 1 of 255 is."""
+    steps = np.linspace(0, 65535, 8)
+    expected = torch.tensor([round(value / 65535 * 255) for value in steps], dtype=torch.uint8)
+    for name in ("a.png", "a.tif"):
+        assert torch.equal(saved(tmp_path / name, steps.astype(np.uint16)), expected)
+        assert saved(tmp_path / f"dark {name}", np.arange(8, dtype=np.uint16) * 36).tolist() == [0] * 4 + [1] * 4
+    (tmp_path / "a.pgm").write_bytes(b"P5 2 2 4095\n" + np.array([0, 4095, 0, 2048], ">u2").tobytes())
+    with open_image(tmp_path / "a.pgm") as image:
+        assert read_image(image, 1, (2, 2))[0].tolist() == [[0, 255], [0, 128]]
+
+
+def test_tiffs_of_other_depths_are_read_as_they_say(tmp_path: Path) -> None:
+    signed = saved(tmp_path / "signed.tif", np.array([-5, 0, 2**30, 2**31 - 1], np.int32))
+    assert signed.tolist() == [0, 0, 128, 255]
+    stated = saved(tmp_path / "stated.tif", np.array([0, 100, 200, 300], np.uint16), tiffinfo={TAG_MAX: 200})
+    assert stated.tolist() == [0, 128, 255, 255]
+    # 4 × 4 pixels, whose rows are 000, FFF, 800, 000. Entries: tag, type (3 has 16 bits, 4 has 32), count, value.
+    tags = [(256, 3, 4), (257, 3, 4), (258, 3, 12), (259, 3, 1), (262, 3, 1), (273, 4, 8), (278, 3, 4), (279, 4, 24)]
+    table = struct.pack("<H", len(tags)) + b"".join(
+        struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags
+    )
+    pixels = bytes.fromhex("000FFF800000") * 4
+    (tmp_path / "twelve.tif").write_bytes(b"II*\0" + struct.pack("<I", 32) + pixels + table + b"\0\0\0\0")
+    with open_image(tmp_path / "twelve.tif") as image:
+        assert read_image(image, 1, (4, 4))[0].tolist() == [[0, 255, 128, 0]] * 4
+
+
+def test_floats_are_from_0_to_1_unless_the_file_says_otherwise(tmp_path: Path) -> None:
+    ramp = np.array([0, 0.25, 0.5, 1.02], np.float32)
+    assert saved(tmp_path / "a.tif", ramp).tolist() == [0, 64, 128, 255]
+    stated = saved(tmp_path / "stated.tif", ramp * 300, tiffinfo={TAG_MIN: 0.0, TAG_MAX: 300.0})
+    assert stated.tolist() == [0, 64, 128, 255]
+    for values in (ramp * 255, np.array([0, np.nan], np.float32)):
+        with pytest.raises(OSError, match=r"its pixels are floats from .* and 0 to 1 stand for black to white"):
+            saved(tmp_path / "b.tif", values)
+
+
+def test_a_grey_that_is_transparent_is_black(tmp_path: Path) -> None:
+    values = np.array([0, 30000, 65535], np.uint16)
+    assert saved(tmp_path / "a.png", values, transparency=65535).tolist() == [0, 117, 0]
+    palette = Image.new("P", (4, 4), 1)
+    palette.putpalette([9, 9, 9, 200, 100, 50])
+    assert read_image(palette, 3, (2, 2))[:, 0, 0].tolist() == [200, 100, 50]
+    palette.save(tmp_path / "a.gif", transparency=1)
+    with open_image(tmp_path / "a.gif") as image:
+        assert read_image(image, 3, (2, 2)).max() == 0
+
+
+def test_other_colour_spaces_keep_their_colours() -> None:
+    for mode in ("LAB", "HSV", "RGBX", "PA", "RGBa"):
+        image = Image.new("RGB", (4, 4), (120, 120, 120))
+        made = Image.new("LAB", (4, 4), (128, 128, 128)) if mode == "LAB" else _through(image, mode)
+        for channels in (1, 3):
+            pixels = read_image(made, channels, (2, 2))
+            assert (pixels.float() - 120).abs().max() < 4, mode
+
+
+def _through(image: Image.Image, mode: str) -> Image.Image:
+    """Convert an image by the way that Pillow allows."""
+    via = {"PA": "P", "RGBa": "RGBA"}.get(mode)
+    return (image.convert(via) if via else image).convert(mode)
 
 
 def test_the_shorter_side_is_resized_and_the_centre_taken() -> None:
