@@ -62,6 +62,45 @@ class DatasetEntry(NamedTuple):
     """Folders that a package of the operating system may have put the files into."""
 
 
+DIGITS = tuple("0123456789")
+LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
+
+BALANCED = (*DIGITS, *(letter.upper() for letter in LETTERS), *"abdefghnqrt")
+"""Classes of EMNIST balanced: small letters that look like their capitals are among these (Cohen et al. 2017)."""
+
+CIFAR_100 = (
+    "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle", "bowl", "boy",
+    "bridge", "bus", "butterfly", "camel", "can", "castle", "caterpillar", "cattle", "chair", "chimpanzee", "clock",
+    "cloud", "cockroach", "couch", "crab", "crocodile", "cup", "dinosaur", "dolphin", "elephant", "flatfish",
+    "forest", "fox", "girl", "hamster", "house", "kangaroo", "keyboard", "lamp", "lawn_mower", "leopard", "lion",
+    "lizard", "lobster", "man", "maple_tree", "motorcycle", "mountain", "mouse", "mushroom", "oak_tree", "orange",
+    "orchid", "otter", "palm_tree", "pear", "pickup_truck", "pine_tree", "plain", "plate", "poppy", "porcupine",
+    "possum", "rabbit", "raccoon", "ray", "road", "rocket", "rose", "sea", "seal", "shark", "shrew", "skunk",
+    "skyscraper", "snail", "snake", "spider", "squirrel", "streetcar", "sunflower", "sweet_pepper", "table", "tank",
+    "telephone", "television", "tiger", "tractor", "train", "trout", "tulip", "turtle", "wardrobe", "whale",
+    "willow_tree", "wolf", "woman", "worm",
+)  # fmt: skip
+"""The fine classes."""
+
+
+def _written(
+    name: str,
+    title: str,
+    classes: tuple[str, ...],
+    counts: tuple[int, int],
+    statistics: tuple[float, float],
+    download_bytes: int,
+) -> DatasetEntry:
+    """Return the entry of one of MNIST's kin: light strokes on black, 28×28."""
+    (train, val), (mean, std) = counts, statistics
+    images = PublishedImages(classes, 1, (28, 28), train, val, (mean,), (std,), light_on_dark=True)
+    return DatasetEntry(
+        name, title, "downloaded by torchvision", images, sources=("folder", "download"), download_bytes=download_bytes
+    )
+
+
+EMNIST_BYTES = 561_753_746  # gzip.zip, which has all parts
+
 DATASETS = {
     entry.name: entry
     for entry in (
@@ -94,6 +133,18 @@ DATASETS = {
             download_bytes=30_878_645,  # the four files of torchvision's mirrors
             installed_in=("/usr/share/datasets/fashion-mnist",),
         ),
+        _written("mnist", "MNIST", DIGITS, (60_000, 10_000), (0.1307, 0.3081), 11_594_722),
+        _written(
+            "kmnist",
+            "KMNIST",
+            ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
+            (60_000, 10_000),
+            (0.1918, 0.3483),
+            21_240_888,
+        ),
+        _written("emnist-balanced", "EMNIST balanced", BALANCED, (112_800, 18_800), (0.1751, 0.3332), EMNIST_BYTES),
+        _written("emnist-digits", "EMNIST digits", DIGITS, (240_000, 40_000), (0.1733, 0.3317), EMNIST_BYTES),
+        _written("emnist-letters", "EMNIST letters", LETTERS, (124_800, 20_800), (0.1722, 0.3309), EMNIST_BYTES),
         DatasetEntry(
             "cifar10",
             "CIFAR-10",
@@ -109,6 +160,38 @@ DATASETS = {
             ),
             sources=("folder", "download"),
             download_bytes=170_498_071,  # cifar-10-python.tar.gz
+        ),
+        DatasetEntry(
+            "cifar100",
+            "CIFAR-100",
+            "downloaded by torchvision",
+            PublishedImages(
+                classes=CIFAR_100,
+                channels=3,
+                size=(32, 32),
+                train=50_000,
+                val=10_000,
+                mean=(0.5071, 0.4865, 0.4409),
+                std=(0.2673, 0.2564, 0.2762),
+            ),
+            sources=("folder", "download"),
+            download_bytes=169_001_437,  # cifar-100-python.tar.gz
+        ),
+        DatasetEntry(
+            "svhn",
+            "SVHN, cropped digits",
+            "downloaded by torchvision",
+            PublishedImages(
+                classes=DIGITS,
+                channels=3,
+                size=(32, 32),
+                train=73_257,
+                val=26_032,
+                mean=(0.4377, 0.4438, 0.4728),
+                std=(0.1980, 0.2010, 0.1970),
+            ),
+            sources=("folder", "download"),
+            download_bytes=246_316_178,  # train_32x32.mat and test_32x32.mat
         ),
         DatasetEntry(
             "imagefolder",

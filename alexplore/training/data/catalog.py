@@ -1,7 +1,7 @@
 """How each data set is opened.
 
 To add one: an entry in `OPENERS`, and what is known about it in `alexplore.presets.datasets`. A data set that everyone
-has the same files of is a `PublishedDataset`, such as those in `fashion_mnist.py` and `cifar10.py`.
+has the same files of is a `PublishedDataset`, such as those in `mnist.py` and `cifar.py`.
 """
 
 from __future__ import annotations
@@ -14,15 +14,19 @@ import torch
 from alexplore.network.shapes import shape_text
 from alexplore.runs.config import RunConfig
 from alexplore.runs.trained_on import TrainedOn
-from alexplore.training.data.cifar10 import CIFAR_10
+from alexplore.training.data.cifar import CIFAR_10, CIFAR_100
 from alexplore.training.data.dataset import Dataset, Report
 from alexplore.training.data.fashion_mnist import FASHION_MNIST
 from alexplore.training.data.image_folder import open_image_folder
+from alexplore.training.data.mnist import MNIST_KIN
 from alexplore.training.data.preprocess import resized_size
 from alexplore.training.data.published import PublishedDataset, open_published
+from alexplore.training.data.svhn import SVHN
 from alexplore.training.data.synthetic import open_synthetic
 
-PUBLISHED: Mapping[str, PublishedDataset] = {published.name: published for published in (FASHION_MNIST, CIFAR_10)}
+PUBLISHED: Mapping[str, PublishedDataset] = {
+    published.name: published for published in (FASHION_MNIST, *MNIST_KIN, CIFAR_10, CIFAR_100, SVHN)
+}
 """The data sets that are downloaded and cached."""
 
 Opener = Callable[[RunConfig, torch.device, Report, TrainedOn | None], Dataset]

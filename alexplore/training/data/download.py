@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from alexplore.core.errors import AlexploreError
 
@@ -20,10 +22,15 @@ REPORT_SECONDS = 2.0
 MIB = 2**20
 
 TORCHVISION = """
-import socket, sys
+import json, socket, sys
 socket.setdefaulttimeout(15)
 import torchvision.datasets
-getattr(torchvision.datasets, sys.argv[1])(sys.argv[2], download=True)
+for options in json.loads(sys.argv[3]):
+    try:
+        getattr(torchvision.datasets, sys.argv[1])(sys.argv[2], download=True, **options)
+    except ModuleNotFoundError as error:  # SVHN is read with scipy, which it is not downloaded with
+        if error.name != "scipy":
+            raise
 """
 
 
@@ -31,14 +38,18 @@ class DownloadError(AlexploreError):
     """A download failed; the message says why."""
 
 
-def download_with_torchvision(dataset: str, folder: Path, report: Callable[[str], None]) -> Path:
+def download_with_torchvision(
+    dataset: str, folder: Path, report: Callable[[str], None], *options: Mapping[str, Any]
+) -> Path:
     """Let torchvision download and check a data set, named by its class, into a folder; return the folder.
+
+    The class is called once for each of `options`, its arguments; without any if there are none.
 
     Raises:
         DownloadError: torchvision failed, or nothing came for `SILENT_SECONDS`.
     """
     report(f"downloading {dataset} with torchvision")
-    _run([sys.executable, "-c", TORCHVISION, dataset, str(folder)], folder, report)
+    _run([sys.executable, "-c", TORCHVISION, dataset, str(folder), json.dumps(options or [{}])], folder, report)
     return folder
 
 

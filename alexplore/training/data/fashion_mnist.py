@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import zlib
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from alexplore.core.regular_files import open_regular
 from alexplore.presets.datasets import DATASETS
 from alexplore.runs.image_layout import DataError
 from alexplore.training.data.cache import Arrays
 from alexplore.training.data.download import download_debian_package, download_with_torchvision
+from alexplore.training.data.idx import md5, other_text, parse_idx, read_file
 from alexplore.training.data.published import Download, Files, PublishedDataset
 
 CONTENTS = {
@@ -66,17 +62,9 @@ def unpack(files: Files, work: Path) -> None:
     raw.mkdir(parents=True, exist_ok=True)
     for name, path in files.items():
         size, digest = CONTENTS[name]
-        try:
-            with open_regular(path) as file:  # no more than one byte too many is read, however much it expands to
-                content = (gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file).read(size + 1)
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise DataError(f"{path} is damaged ({error})") from None
-        except OSError as error:
-            raise DataError(f"{path} can't be read: {error.strerror}") from None
-        if len(content) != size:
-            raise DataError(f"{path} is damaged: {len(content):,} bytes when decompressed, expected {size:,}")
-        if hashlib.md5(content, usedforsecurity=False).hexdigest() != digest:
-            raise DataError(f"{path} is damaged: its checksum is wrong")
+        content, archive = read_file(path, size)
+        if len(content) != size or md5(content) != digest:
+            raise DataError(other_text(path, "Fashion-MNIST", content, size, archive))
         (raw / name).write_bytes(content)
 
 
@@ -85,20 +73,9 @@ def read(work: Path) -> Arrays:
     raw = work / "FashionMNIST" / "raw"
     arrays = {}
     for part, prefix in (("train", "train"), ("val", "t10k")):
-        arrays[f"{part}_images"] = _read_idx(raw / f"{prefix}-images-idx3-ubyte").unsqueeze(1)
-        arrays[f"{part}_labels"] = _read_idx(raw / f"{prefix}-labels-idx1-ubyte").to(torch.int64)
+        arrays[f"{part}_images"] = parse_idx((raw / f"{prefix}-images-idx3-ubyte").read_bytes()).unsqueeze(1)
+        arrays[f"{part}_labels"] = parse_idx((raw / f"{prefix}-labels-idx1-ubyte").read_bytes()).to(torch.int64)
     return arrays
-
-
-def _read_idx(path: Path) -> Tensor:
-    """Read an IDX file of unsigned bytes: two zeros, the type (8), the number of dimensions, each size, the values.
-
-    Sizes are 32-bit integers, the most significant byte first. Source: "The IDX file format" on the MNIST page.
-    """
-    content = bytearray(path.read_bytes())
-    start = 4 + 4 * content[3]
-    sizes = [int.from_bytes(content[at : at + 4], "big") for at in range(4, start, 4)]
-    return torch.frombuffer(content, dtype=torch.uint8, offset=start).view(sizes)
 
 
 FASHION_MNIST = PublishedDataset(

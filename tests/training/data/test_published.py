@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 
 from alexplore.runs.config import DataSource
 from alexplore.training.data import DataError, cache, download, fashion_mnist
-from alexplore.training.data.cifar10 import CIFAR_10
+from alexplore.training.data.cifar import CIFAR_10
 from alexplore.training.data.fashion_mnist import CONTENTS, DEBIAN_FOLDER, FASHION_MNIST
 from alexplore.training.data.published import Download, PublishedDataset, load_arrays
 from tests.training.data import small_fashion_mnist

@@ -1,0 +1,116 @@
+"""SVHN: the cropped digits of train_32x32.mat and test_32x32.mat, files of MATLAB 5."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from alexplore.core.regular_files import open_regular
+from alexplore.runs.image_layout import DataError
+from alexplore.training.data.cache import Arrays
+from alexplore.training.data.checksums import check_md5
+from alexplore.training.data.download import download_with_torchvision
+from alexplore.training.data.published import Download, Files, PublishedDataset
+
+PARTS = {"train": "train_32x32.mat", "val": "test_32x32.mat"}
+DIGESTS = {"train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373", "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3"}
+
+HEADER_BYTES = 128
+UINT8, MATRIX, COMPRESSED = 2, 14, 15
+"""Types of data elements. Source: "MAT-File Format", MathWorks, table 1-1."""
+
+
+def find(folder: Path) -> Files:
+    """Return the two files in a folder, where torchvision puts them.
+
+    Raises:
+        DataError: one of them is missing.
+    """
+    for place in (folder, folder / "svhn", folder / "SVHN"):
+        found = {name: place / name for name in PARTS.values() if (place / name).is_file()}
+        if len(found) == 1:
+            (missing,) = set(PARTS.values()) - set(found)
+            raise DataError(f"{place} contains only a part of SVHN: {missing} is missing")
+        if found:
+            return found
+    return {}
+
+
+def unpack(files: Files, work: Path) -> None:
+    """Check the files, and link them to `work`.
+
+    Raises:
+        DataError: one of them is damaged or can't be read.
+    """
+    for name, path in files.items():
+        check_md5(path, DIGESTS[name])
+        try:
+            (work / name).symlink_to(path.resolve())
+        except OSError:  # a file system without links
+            shutil.copyfile(path, work / name)
+
+
+def read(work: Path) -> Arrays:
+    """Read the images, uint8 (N, 3, 32, 32), and their labels; the files call the digit 0 by 10."""
+    arrays = {}
+    for part, name in PARTS.items():
+        with open_regular(work / name) as file:
+            variables = dict(read_mat(file.read()))
+        arrays[f"{part}_images"] = variables["X"].permute(3, 2, 0, 1).contiguous()
+        arrays[f"{part}_labels"] = variables["y"].flatten().to(torch.int64) % 10
+    return arrays
+
+
+def read_mat(content: bytes) -> Iterator[tuple[str, Tensor]]:
+    """Yield the names and values of the uint8 matrices in a MAT file of version 5 with little-endian numbers.
+
+    Source: "MAT-File Format", MathWorks, chapter 1.
+    """
+    for outer, data in _elements(content[HEADER_BYTES:]):
+        kind, matrix = next(_elements(zlib.decompress(data))) if outer == COMPRESSED else (outer, data)
+        if kind == MATRIX:
+            _, (_, sizes), (_, name), (values_kind, values) = list(_elements(matrix))[:4]
+            if values_kind != UINT8:
+                continue
+            shape = struct.unpack(f"<{len(sizes) // 4}i", sizes)
+            flat = torch.frombuffer(bytearray(values), dtype=torch.uint8)
+            assert len(flat) == math.prod(shape)
+            columns_first = flat.view(*reversed(shape))
+            yield name.decode("ascii"), columns_first.permute(*reversed(range(len(shape))))
+
+
+def _elements(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield the types and the data of elements: 8 bytes of head, or 4 and the data in the other 4 if that is small."""
+    at = 0
+    while at + 8 <= len(content):
+        kind, size = struct.unpack_from("<II", content, at)
+        if kind >> 16:
+            kind, size = kind & 0xFFFF, kind >> 16
+            yield kind, content[at + 4 : at + 4 + size]
+            at += 8
+            continue
+        yield kind, content[at + 8 : at + 8 + size]
+        at += 8 + (size if kind == COMPRESSED else -(-size // 8) * 8)
+
+
+SVHN = PublishedDataset(
+    name="svhn",
+    find=find,
+    unpack=unpack,
+    read=read,
+    downloads=(
+        Download(
+            "torchvision's download",
+            lambda folder, report: download_with_torchvision(
+                "SVHN", folder, report, {"split": "train"}, {"split": "test"}
+            ),
+        ),
+    ),
+)
