@@ -50,8 +50,8 @@ def find(cifar: Cifar, folder: Path) -> Files:
     return {}
 
 
-def unpack(cifar: Cifar, files: Files, work: Path) -> None:
-    """Check the files, and write or link them to `work` as torchvision expects them.
+def unpack(cifar: Cifar, files: Files, work: Path) -> bool:
+    """Check the files, and write or link them to `work` as torchvision expects them; return True.
 
     Raises:
         DataError: one of them is damaged or missing, or can't be read.
@@ -65,6 +65,7 @@ def unpack(cifar: Cifar, files: Files, work: Path) -> None:
         (work / cifar.folder).symlink_to(files[cifar.folder].resolve())
     for name, digest in (*theirs.train_list, *theirs.test_list, (theirs.meta["filename"], theirs.meta["md5"])):
         check_md5((files.get(cifar.folder) or work / cifar.folder) / name, digest)
+    return True
 
 
 def read(cifar: Cifar, work: Path) -> Arrays:

@@ -52,8 +52,8 @@ def find(folder: Path) -> Files:
     return {}
 
 
-def unpack(files: Files, work: Path) -> None:
-    """Check the files, and write them to `work` where torchvision puts them.
+def unpack(files: Files, work: Path) -> bool:
+    """Check the files, and write them to `work` where torchvision puts them; return True.
 
     Raises:
         DataError: one of them is damaged or can't be read.
@@ -66,6 +66,7 @@ def unpack(files: Files, work: Path) -> None:
         if len(content) != size or md5(content) != digest:
             raise DataError(other_text(path, "Fashion-MNIST", content, size, archive))
         (raw / name).write_bytes(content)
+    return True
 
 
 def read(work: Path) -> Arrays:

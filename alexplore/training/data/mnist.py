@@ -87,15 +87,15 @@ def find(data: IdxDataset, folder: Path) -> Files:
     return {}
 
 
-def unpack(data: IdxDataset, files: Files, work: Path) -> None:
-    """Check the files, and write them to `work`.
+def unpack(data: IdxDataset, files: Files, work: Path) -> bool:
+    """Check the files, and write them to `work`; return whether the checksums of all are known.
 
     A file without a known checksum is accepted if it has the right shape and is not known to be another data set's.
 
     Raises:
         DataError: one of them is damaged, of another data set, or can't be read.
     """
-    title = DATASETS[data.name].title
+    title, all_known = DATASETS[data.name].title, True
     for name, shape in zip(data.files, data.shapes(), strict=True):
         size = 4 + 4 * len(shape) + torch.Size(shape).numel()
         content, digest = read_file(files[name], size)
@@ -105,6 +105,8 @@ def unpack(data: IdxDataset, files: Files, work: Path) -> None:
         if not (is_whole and (found == data.name or may_be)):
             raise DataError(other_text(files[name], title, content, size, digest))
         (work / name).write_bytes(content)
+        all_known = all_known and found == data.name
+    return all_known
 
 
 def read(data: IdxDataset, work: Path) -> Arrays:

@@ -48,10 +48,10 @@ class PublishedDataset:
     find: Callable[[Path], Files]
     """Looks for the files in a folder. It raises a DataError if only some of them are there."""
 
-    unpack: Callable[[Files, Path], None]
-    """Checks the files, and writes or links them to another folder.
+    unpack: Callable[[Files, Path], bool]
+    """Checks the files, and writes or links them to another folder; returns whether their checksums are known.
 
-    It raises a DataError if one is damaged.
+    Files whose checksums are not known are read, but not cached. It raises a DataError if one is damaged.
     """
 
     read: Callable[[Path], Arrays]
@@ -162,13 +162,22 @@ def _load_from_named_folder(
 
 
 def _try_folder(
-    published: PublishedDataset, folder: Path, writable: Path | None, report: Report, tried: list[str]
+    published: PublishedDataset,
+    folder: Path,
+    writable: Path | None,
+    report: Report,
+    tried: list[str],
+    *,
+    checked: bool = False,
 ) -> Arrays | None:
-    """Read the files in a folder; None if they are missing or damaged, which `tried` then says."""
+    """Read the files in a folder; None if they are missing or damaged, which `tried` then says.
+
+    `checked` are files that were checked when they were downloaded.
+    """
     try:
         files = published.find(folder)
         if files:
-            return _read(published, files, writable, report)
+            return _read(published, files, writable, report, checked=checked)
         tried.append(f"{folder}: not there")
     except DataError as error:
         report(str(error))
@@ -192,21 +201,25 @@ def _download(
         report(f"{way.title} failed: {error}")
         tried.append(f"{way.title}: {error}")
         return None
-    return _try_folder(published, folder, writable, report, tried)
+    return _try_folder(published, folder, writable, report, tried, checked=True)
 
 
-def _read(published: PublishedDataset, files: Files, writable: Path | None, report: Report) -> Arrays:
+def _read(
+    published: PublishedDataset, files: Files, writable: Path | None, report: Report, *, checked: bool = False
+) -> Arrays:
     """Check files and read them, or the cache's copy of them; write that copy if the cache folder is `writable`."""
 
-    def read(work: Path) -> Arrays:
-        published.unpack(files, work)
-        if arrays := cache.load(published.name, report):
-            return arrays
+    def read(work: Path) -> tuple[Arrays, bool]:
+        known = published.unpack(files, work) or checked
+        if known and (arrays := cache.load(published.name, report)):
+            return arrays, known
+        if not known:
+            report(f"{published.name}: no checksums of these files are known; they are read as they are")
         report(f"reading {published.name}, which takes some seconds" + (" the first time" if writable else ""))
-        return published.read(work)
+        return published.read(work), known
 
-    arrays = cache.work_with_room(read, writable, report)
-    if writable:
+    arrays, known = cache.work_with_room(read, writable, report)
+    if writable and known:
         try:
             cache.save(published.name, arrays)
         except OSError as error:

@@ -43,8 +43,8 @@ def find(folder: Path) -> Files:
     return {}
 
 
-def unpack(files: Files, work: Path) -> None:
-    """Check the files, and link them to `work`.
+def unpack(files: Files, work: Path) -> bool:
+    """Check the files, and link them to `work`; return True.
 
     Raises:
         DataError: one of them is damaged or can't be read.
@@ -55,6 +55,7 @@ def unpack(files: Files, work: Path) -> None:
             (work / name).symlink_to(path.resolve())
         except OSError:  # a file system without links
             shutil.copyfile(path, work / name)
+    return True
 
 
 def read(work: Path) -> Arrays:

@@ -80,7 +80,12 @@ def test_the_four_files_are_read(name: str, packed: bool, tmp_path: Path, monkey
 
 def test_files_without_known_checksums_are_told_by_their_shape(tmp_path: Path) -> None:
     write(tmp_path / "data", files_of("kmnist"))
-    assert len(load_arrays(KIN["kmnist"], DataSource(folder=str(tmp_path / "data"), download=False), ignore)) == 4
+    messages: list[str] = []
+    source = DataSource(folder=str(tmp_path / "data"), download=False)
+    assert len(load_arrays(KIN["kmnist"], source, messages.append)) == 4
+    assert "kmnist: no checksums of these files are known" in messages[0]
+    with pytest.raises(DataError, match="not found"):  # what was not verified is not cached for other runs
+        load_arrays(KIN["kmnist"], DataSource(download=False), ignore)
     labels = tmp_path / "data" / "t10k-labels-idx1-ubyte.gz"
     labels.write_bytes(gzip.compress(gzip.decompress(labels.read_bytes())[:-1]))
     with pytest.raises(DataError, match=r"labels-idx1-ubyte\.gz is damaged: 27 bytes when decompressed, expected 28"):
