@@ -19,7 +19,7 @@ from textual.widgets import Input
 
 from alexplore.presets.library import load_preset
 from alexplore.tui.app import ExploreApp
-from docs.demo_runs import DemoRuns, still_clock
+from docs.demo_runs import DemoRuns, one_machine, still_clock
 from docs.screen_svg import screen_svg
 
 HERE = Path(__file__).parent
@@ -39,7 +39,7 @@ class Scene:
 PICTURES = {
     "explore.svg": Scene("paper", ("down",) * 4, "conv2 · conv2d"),
     "edit.svg": Scene("paper", (*("down",) * 4, "enter", "down", "3"), "conv2"),
-    "form.svg": Scene("fmnist-28", ("t",), "Before it starts"),
+    "form.svg": Scene("fmnist-28", ("t",), "an epoch"),
     "run.svg": Scene("fmnist-28", ("3", "enter"), "epoch 1/3"),
     "runs.svg": Scene("fmnist-28", ("3", "space", *("down",) * 3, "space", "down", "space"), "validation"),
 }
@@ -49,7 +49,7 @@ PICTURES = {
 async def draw(name: str, folder: Path) -> str:
     """Return a picture as SVG; `folder` is for the app's runs, and is to be empty."""
     scene = PICTURES[name]
-    with still_clock() as clock:
+    with still_clock() as clock, one_machine():
         DemoRuns(folder, clock).several()
         app = ExploreApp(load_preset(scene.preset), folder)
         async with app.run_test(size=SIZE) as pilot:

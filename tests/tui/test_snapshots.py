@@ -18,7 +18,7 @@ from alexplore.presets.preset import Preset
 from alexplore.runs.directory import RunDirectory
 from alexplore.tui.app import HIGH, ExploreApp
 from alexplore.tui.messages import OpenRequested
-from docs.demo_runs import Clock, DemoRuns, still_clock
+from docs.demo_runs import Clock, DemoRuns, one_machine, still_clock
 from docs.screen_svg import screen_svg
 from tests.support.golden import Golden
 from tests.support.screens import screen_text, type_into, until
@@ -31,11 +31,11 @@ PRESETS = ("fmnist-28", "paper", "torchvision")  # that are listed, whatever els
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
-    """Fix what a picture could depend on: the time, the colours, the presets, and which run has a worker."""
+    """Fix what a picture could depend on: time, colours, presets, the machine, and which run has a worker."""
     monkeypatch.setattr("alexplore.tui.preset_catalog.shipped_names", lambda: PRESETS)
     monkeypatch.setattr("alexplore.tui.preset_catalog.dataset_need", lambda name: NEEDS.get(name, "to fetch"))
     monkeypatch.delenv("NO_COLOR", raising=False)
-    with still_clock() as clock:
+    with still_clock() as clock, one_machine():
         yield clock
 
 
@@ -228,15 +228,33 @@ async def dialog_quit(stage: Stage) -> None:
 @scene("fmnist-28")
 async def train_form(stage: Stage) -> None:
     await stage.press("2")
-    await stage.until("batch_size")
+    await stage.until("an epoch")
+
+
+@scene("fmnist-28")
+async def train_form_edited(stage: Stage) -> None:
+    await stage.press("2")
+    await stage.until("an epoch")
+    await stage.press(
+        "down", "enter", *"3", "enter", "slash", *"random", "enter", "right", "down", "enter", *"-1", "enter"
+    )
+    await stage.until("✗ crop_padding")
 
 
 @scene()
 async def train_form_refused(stage: Stage) -> None:
     await stage.press("2")
-    await stage.until("batch_size")
-    await stage.press("enter")
-    await stage.until("an image folder has to be named")
+    await stage.until("choose a folder")
+    await stage.press("f5")
+    await stage.until("Not started")
+
+
+@scene()
+async def train_form_fixable(stage: Stage) -> None:
+    await stage.press("2")
+    await stage.until("choose a folder")
+    await stage.press("right", "right", "tab")
+    await stage.until("f: set input to 1×227×227")
 
 
 @scene()

@@ -5,8 +5,10 @@ from __future__ import annotations
 from rich.style import Style
 from textual.widget import Widget
 
+from alexplore.tui.named_keys import NamedKeys
 
-class LineWidget(Widget):
+
+class LineWidget(NamedKeys, Widget):
     """A widget whose component styles are cached until the theme, the focus or the stylesheet changes them."""
 
     _style_cache: dict[str, Style] | None = None
