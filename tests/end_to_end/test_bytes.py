@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import select
+import shutil
 import struct
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.terminal import Terminal
 from tests.support.waiting import PATIENCE
 
 MOST_BYTES = 2000  # for a key that only moves the cursor
@@ -82,3 +84,28 @@ def test_an_arrow_key_in_the_layer_table_writes_little(line: Line) -> None:
     """The first ten keys only move the cursor; with the others, layers scroll into view."""
     counts = [len(line.press(DOWN)) for _ in range(18)]
     assert max(counts) <= MOST_BYTES, counts
+
+
+@pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
+def test_a_terminal_shows_the_same_as_after_writing_every_cell_again(tmp_path: Path) -> None:
+    """After keys, dialogs, other screens and other sizes."""
+    terminal = Terminal(tmp_path, 120, 40)
+    try:
+        command = f"env -u COLUMNS -u LINES {sys.executable} -m alexplore"
+        terminal.type(f"{command} tui --preset paper --runs-dir {tmp_path / 'runs'}\n")
+        terminal.wait_for("61.0M")
+        keys = [
+            *["Down"] * 14,
+            *["x", "Enter", "Down", "Down", "Right", "Enter", "o", "Down", "Escape", "?", "Escape", "2", "Escape"],
+        ]
+        for place, key in enumerate(keys):
+            terminal.press(key)
+            if place == 16:
+                terminal.resize(90, 30)
+                terminal.resize(118, 39)
+            if place % 5 == 4:
+                before = terminal.cells()
+                terminal.press("C-l")
+                assert terminal.cells() == before, (place, key)
+    finally:
+        terminal.close()
