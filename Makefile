@@ -38,7 +38,7 @@ tests: $(INSTALLED)
 	$(BIN)/pytest -n 2 --dist worksteal
 
 faults: $(INSTALLED)
-	$(BIN)/pytest -n 2 -m faults tests/faults
+	$(BIN)/pytest -n 2 -m faults
 
 golden: $(INSTALLED)
 	$(BIN)/pytest -n 2 --update-golden -m golden

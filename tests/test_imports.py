@@ -36,6 +36,7 @@ PROGRAMS = {
     "shapes": COMMAND.format(arguments=["shapes", "--preset", "paper"]),
     "presets": COMMAND.format(arguments=["presets"]),
     "diff": COMMAND.format(arguments=["diff", "paper", "torchvision"]),
+    "lesson": COMMAND.format(arguments=["lesson", "check", "01-one-convolution"]),
     "runs": COMMAND.format(arguments=["runs", "list"]),
     "launch": "import alexplore.runs.launch",
     "app": APP,
@@ -53,5 +54,5 @@ def test_no_torch(program: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     loaded = set(json.loads(done.stderr.splitlines()[-1]))
     assert not loaded & {"torch", "torchvision", "safetensors"}
-    if program in ("shapes", "runs"):
+    if program in ("shapes", "lesson", "runs"):
         assert not loaded & {"textual", "pydantic", "numpy", "tomlkit"}

@@ -46,3 +46,6 @@ def test_the_wheel_runs_in_an_empty_environment(tmp_path: Path, monkeypatch: pyt
     listed = output(command, "presets")
     for path in (ROOT / "presets").glob("*.toml"):
         assert f" {path.stem} " in listed
+    lessons = output(command, "lesson", "list")
+    for path in (ROOT / "lessons").glob("*.toml"):
+        assert path.stem in lessons

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from alexplore import __version__
-from alexplore.cli.output import say
+from alexplore.cli.output import on_a_terminal, say
 
 COMMANDS = {
     "tui": "networks",
@@ -18,6 +18,7 @@ COMMANDS = {
     "presets": "networks",
     "diff": "networks",
     "export": "networks",
+    "lesson": "lessons",
     "train": "train",
     "runs": "runs",
     "predict": "train",
@@ -45,15 +46,20 @@ class LazyCommands(TyperGroup):
             single.command(cmd_name)(getattr(module, cmd_name))
             command = typer.main.get_command(single)
         command.name = cmd_name
-        gc.freeze()  # what is loaded by now stays: the collector need not look through it again
-        gc.enable()
+        _keep_loaded()
         return command
+
+
+def _keep_loaded() -> None:
+    """Turn the garbage collector on; what is loaded by now stays, so that it need not look through it again."""
+    gc.freeze()
+    gc.enable()
 
 
 app = typer.Typer(
     cls=LazyCommands,
     help="Explore and train the AlexNet family: every shape, parameter and cost, live, with its arithmetic.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -67,8 +73,17 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _main(
-    version: Annotated[
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001 (`_version` looks at it)
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand is not None:
+        return
+    if not on_a_terminal():
+        say(context.get_help())
+        return
+    from alexplore.cli.networks import tui
+
+    _keep_loaded()
+    tui()

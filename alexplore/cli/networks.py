@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import sys
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from alexplore.cli.output import complain, console, deliver, say, say_json
+from alexplore.cli.output import complain, console, deliver, on_a_terminal, say, say_json
 from alexplore.core.errors import DONE, FAILED, WRONG_USE
+from alexplore.core.home import expand
 from alexplore.core.settings import LARGEST
 from alexplore.network.analysis import Analysis, analyse
 from alexplore.network.graph import parse_input
@@ -41,7 +42,7 @@ def tui(
     runs_dir: RunsDir = None,
 ) -> None:
     """Open the app: explore and edit networks, train them, watch runs."""
-    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):  # it draws to stderr
+    if not on_a_terminal():
         complain(
             "the app needs a terminal for stdin, stdout and stderr. Without one: `alexplore shapes --preset paper`, "
             "`alexplore train --preset fmnist-28`, `alexplore runs list`, `alexplore runs watch RUN`"
@@ -57,7 +58,9 @@ def tui(
     attached = find_run(run, folder) if run else None
     from alexplore.tui.app import ExploreApp
 
-    app = ExploreApp(opened, folder, attached, preferences)
+    for name in ("COLUMNS", "LINES"):  # an exported size was once that of a window; the terminal knows its own
+        os.environ.pop(name, None)
+    app = ExploreApp(opened, folder, attached, preferences, welcome=preset is None and run is None)
     app.run()
     if app.farewell:
         say(app.farewell)
@@ -162,7 +165,7 @@ def presets(
     if schema:
         _print_schema()
     elif check is not None:
-        _check(check)
+        _check(expand(check))
     elif name is None:
         if path:
             complain("--path needs the NAME of a preset")

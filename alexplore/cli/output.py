@@ -57,18 +57,33 @@ def say_json(content: Any, indent: int | None = None) -> None:
     say(json.dumps(content, indent=indent, ensure_ascii=True))
 
 
+def on_a_terminal() -> bool:
+    """Return whether the app can be opened: it reads from stdin and draws to stderr."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
+
+
 def console() -> Console:
     """Return a console for stdout: as wide as the terminal; without one, lines do not break."""
     from rich.console import Console
     from rich.segment import Segment
 
     class InertConsole(Console):
-        """Makes all text inert before it is laid out or printed; the console's own control codes stay."""
+        """Makes all text inert when it has been laid out; the console's own control codes stay."""
+
+        _inside = False  # rendering what is part of something that is rendered
 
         def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-            for segment in super().render(renderable, options):
-                text, style, control = segment
-                yield segment if control or text.isprintable() else Segment(inert(text), style)
+            segments = super().render(renderable, options)
+            return segments if self._inside else self._made_inert(segments)
+
+        def _made_inert(self, segments: Iterable[Segment]) -> Iterable[Segment]:
+            self._inside = True
+            try:
+                for segment in segments:
+                    text, style, control = segment
+                    yield segment if control or text.isprintable() else Segment(inert(text), style)
+            finally:
+                self._inside = False
 
         def print(self, *renderables: Any, **options: Any) -> None:
             with naming_stdout():

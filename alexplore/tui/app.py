@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
@@ -14,7 +16,6 @@ from textual import on, work
 from textual._compositor import CompositorUpdate
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
-from textual.dom import DOMNode
 from textual.events import Resize, ScreenResume
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
@@ -29,12 +30,14 @@ from alexplore.tui.changed_cells import ChangedCells, Screenful
 from alexplore.tui.inert_filter import InertFilter
 from alexplore.tui.messages import (
     EvaluateRequested,
+    LessonPointed,
     ModeRequested,
     OpenRequested,
     Outcome,
     OverviewChanged,
     PlanRequested,
     PredictRequested,
+    TourWished,
     WatchRequested,
 )
 from alexplore.tui.named_keys import ACTIONS, NamedKeys
@@ -42,12 +45,15 @@ from alexplore.tui.palette import app_colours
 from alexplore.tui.preferences import PreferencesError, PreferencesStore
 from alexplore.tui.screens.explore import ExploreScreen
 from alexplore.tui.screens.frame import FrameScreen
-from alexplore.tui.state import AppState, Mode
+from alexplore.tui.state import MODES, AppState, Mode
 from alexplore.tui.widgets.cursor_list import CursorList
 from alexplore.tui.widgets.mode_bar import ModeBar
 
 if TYPE_CHECKING:
+    from textual.command import Provider
+
     from alexplore.runs.directory import RunDirectory
+    from alexplore.tui.guides import Guides
 
 ScreenName = Literal["plan", "watch", "runs"]
 
@@ -56,7 +62,15 @@ WIDE, LOW, HIGH = 110, 24, 30  # columns and lines from which there is room for 
 MONITOR_SECONDS = 2.0  # between two looks at the runs, for the line of modes
 FIRST_MONITOR_SECONDS = 0.5  # after the first screen
 INTERRUPT_SECONDS = 3.0  # within which a second Ctrl-C closes the app
+SIGNALLED = 128  # plus the number of a signal is the exit code of what it ended, as shells have it
 TEXTUAL_COMMANDS = ("Theme", "Screenshot", "Maximize", "Minimize")  # of Textual's own commands, those that we offer
+
+
+def _commands() -> type[Provider]:
+    """Return what the palette finds its commands with."""
+    from alexplore.tui.commands import AppCommands
+
+    return AppCommands
 
 
 class ExploreApp(NamedKeys, App[None]):
@@ -67,6 +81,7 @@ class ExploreApp(NamedKeys, App[None]):
     CSS_PATH: ClassVar[list[str | PurePath]] = [HERE / "app.tcss", HERE / "screens" / "explore.tcss"]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]  # noqa: RUF012 (Textual declares them)
     VERTICAL_BREAKPOINTS = [(0, "-tiny"), (LOW, "-low"), (HIGH, "-high")]  # noqa: RUF012
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {_commands}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark,f1", "help", "help", tooltip="Every key that works here, and the words of the app"),
         Binding("ctrl+p", "command_palette", "palette", priority=True, tooltip="Everything that can be done, by name"),
@@ -90,8 +105,13 @@ class ExploreApp(NamedKeys, App[None]):
         runs_folder: Path,
         attached: RunDirectory | None = None,
         preferences: PreferencesStore | None = None,
+        *,
+        welcome: bool = False,
     ) -> None:
-        """Open a preset, and watch the run `attached` if one is given; without `preferences` those of nobody."""
+        """Open a preset, and watch the run `attached` if one is given; without `preferences` those of nobody.
+
+        `welcome` shows the welcome card to those who have no runs, unless they prefer not to see it.
+        """
         super().__init__()
         self.preferences = preferences or PreferencesStore(None)
         self._filters.append(InertFilter())
@@ -103,6 +123,7 @@ class ExploreApp(NamedKeys, App[None]):
         self._interrupted_at = float("-inf")
         self._overview_texts: list[tuple[str, str]] = []
         self._asking_to_leave = False
+        self._welcome = welcome
         self._terminal = Screenful()
 
     def on_ready(self) -> None:
@@ -111,6 +132,8 @@ class ExploreApp(NamedKeys, App[None]):
 
     def on_mount(self) -> None:
         """Show the run that was asked for; look at the runs some time after the first screen."""
+        if not self.is_headless:
+            self._end_on_signals()
         self.app_resume_signal.subscribe(self, lambda _: self._terminal.forget())
         if self.preferences.values.theme in self.available_themes:
             self.theme = self.preferences.values.theme
@@ -119,6 +142,8 @@ class ExploreApp(NamedKeys, App[None]):
             self.action_mode("train")
         elif self.preferences.values.start != "explore":
             self.action_mode(cast("Mode", self.preferences.values.start))
+        elif self._welcome and self.preferences.values.welcome:
+            self.call_after_refresh(self._greet)
         for problem in self._problems():
             self.notify(problem, severity="warning")
         self.set_timer(FIRST_MONITOR_SECONDS, self._monitor)
@@ -137,9 +162,10 @@ class ExploreApp(NamedKeys, App[None]):
     def _keep_theme(self, theme: Theme) -> None:
         """Remember a theme that was chosen; one that the palette only previews is not."""
         if not self.screen.is_modal:
-            self._prefer(theme=theme.name)
+            self.prefer(theme=theme.name)
 
-    def _prefer(self, **changes: Any) -> None:
+    def prefer(self, **changes: Any) -> None:
+        """Change preferences; if they can't be saved, show why."""
         try:
             self.preferences.change(**changes)
         except PreferencesError as error:
@@ -194,7 +220,7 @@ class ExploreApp(NamedKeys, App[None]):
         from alexplore.runs.summary import RunList
 
         worker, run_list, shown = get_current_worker(), RunList(), None
-        while not worker.is_cancelled:
+        while not worker.is_cancelled and self.is_running:
             with suppress(RunError):  # Runs says why the folder can't be read
                 summaries = run_list.summarise(list_runs(self.state.runs_folder))
                 texts = self.state.attention.overview(summaries).texts
@@ -280,6 +306,8 @@ class ExploreApp(NamedKeys, App[None]):
     def _resumed(self) -> None:
         """Show in the new screen what is known of runs."""
         self.call_later(self._show_overview, OverviewChanged(self._overview_texts))
+        if self.state.tour is not None:
+            self.call_later(self.guides.show_tour, focus=False)
 
     def action_mode(self, mode: Mode) -> None:
         """Show Explore, Train (the form or the watched run) or Runs; each is as it was left."""
@@ -346,34 +374,118 @@ class ExploreApp(NamedKeys, App[None]):
     # Help and palette
 
     def action_help(self) -> None:
-        """List every key that works here."""
-        from alexplore.tui.screens.dialogs import HelpScreen
+        """List every key that works on the focused pane, and the words of the app."""
+        from alexplore.tui.keys import active_keys, pane_title
+        from alexplore.tui.screens.help import HelpScreen
 
-        rows = [(keys, binding.description, binding.tooltip) for keys, binding, _ in self._actions()]
-        self.push_screen(HelpScreen(rows))
+        screen = self.screen
+        mode = MODES[screen.MODE] if isinstance(screen, FrameScreen) and screen.MODE else ""
+        titles = dict.fromkeys(title for title in (mode, pane_title(screen.focused)) if title)
+        self.push_screen(HelpScreen(" · ".join(titles), active_keys(screen)))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """Yield the commands of the palette: what the keys do, then what Textual offers itself."""
-        for keys, binding, node in self._actions():
-            run = partial(self.run_action, binding.action, node)
-            yield SystemCommand(binding.description, f"{binding.tooltip} ({keys})", run)
-        yield from self._textual_commands(screen)
-
-    def _textual_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Yield Textual's own commands, those that we offer; the palette has ours besides."""
         offered = super().get_system_commands(screen)
         return (command for command in offered if command.title in TEXTUAL_COMMANDS)
 
-    def _actions(self) -> list[tuple[str, Binding, DOMNode]]:
-        """Return the keys, the bindings and their nodes of everything that can be done now."""
-        screen = next(screen for screen in reversed(self.screen_stack) if not screen.is_modal)
-        found: dict[str, tuple[list[str], Binding, DOMNode]] = {}
-        for node, binding, enabled, tooltip in screen.active_bindings.values():
-            if enabled and tooltip and binding.action != "command_palette":
-                keys, *_ = found.setdefault(binding.action, ([], binding, node))
-                keys.append(self.get_key_display(binding))
-        order: list[DOMNode] = [screen, *(node for _, _, node in found.values() if node is not self), self]
-        actions = sorted(found.values(), key=lambda action: order.index(action[2]))
-        return [(" ".join(keys), binding, node) for keys, binding, node in actions]
+    def action_command_palette(self) -> None:
+        """Open the palette; close the welcome card if it is open, as any other key does."""
+        from alexplore.tui.commands import Palette
+        from alexplore.tui.screens.welcome import Welcome
+
+        if isinstance(self.screen, Welcome):
+            self.screen.dismiss(None)
+        elif not isinstance(self.screen, Palette):
+            self.push_screen(Palette(id="--command-palette"))
+
+    def action_change_theme(self) -> None:
+        """Choose a theme; every screen shows the one under the cursor."""
+        self._choose_theme()
+
+    @work
+    async def _choose_theme(self) -> None:
+        from alexplore.tui.screens.themes import ThemeScreen
+
+        chosen = await self.push_screen_wait(ThemeScreen(sorted(self.available_themes)))
+        if chosen is not None:
+            self.prefer(theme=chosen)
+
+    def deliver_screenshot(
+        self, filename: str | None = None, path: str | None = None, time_format: str | None = None
+    ) -> str | None:
+        """Save a picture of the screen in the current folder, beside what is exported, and show where."""
+        try:
+            saved = Path(self.save_screenshot(filename, path, time_format)).resolve()
+        except OSError as error:
+            self.notify(f"not saved: {error.filename}: {error.strerror}", severity="error")
+            return None
+        self.notify(f"saved {saved}")
+        return str(saved)
+
+    # The welcome card, the tour and the lessons
+
+    @cached_property
+    def guides(self) -> Guides:
+        """What leads newcomers through the app."""
+        from alexplore.tui.guides import Guides
+
+        return Guides(self, self.state)
+
+    def _greet(self) -> None:
+        """Show the welcome card to those who have no runs."""
+        from alexplore.runs.directory import RunError, list_runs
+
+        with suppress(RunError):
+            if not list_runs(self.state.runs_folder):
+                self.action_welcome()
+
+    @work
+    async def action_welcome(self) -> None:
+        """Show the welcome card."""
+        shown_again = await self.guides.welcome(shown_again=self.preferences.values.welcome)
+        self.prefer(welcome=shown_again)
+
+    @work
+    async def action_tour(self) -> None:
+        """Begin the tour."""
+        await self.guides.start_tour()
+
+    @work
+    async def action_lesson(self, name: str) -> None:
+        """Open a lesson beside the network."""
+        await self.guides.open_lesson(name)
+
+    @work
+    async def action_open_preset(self, name: str) -> None:
+        """Open a preset in Explore."""
+        await self.guides.open_named(name)
+
+    @work
+    async def action_train_preset(self, name: str, epochs: int | None = None) -> None:
+        """Open the form that trains a preset."""
+        await self.guides.open_named(name, train=True, epochs=epochs)
+
+    async def action_compare_with(self, name: str) -> None:
+        """Put a preset beside the network in Explore."""
+        await self.guides.compare(self.state.session.preset, name)
+
+    @on(TourWished)
+    @work
+    async def _tour_wished(self, event: TourWished) -> None:
+        await self.guides.wish(event.wish)
+
+    @on(LessonPointed)
+    def _lesson_pointed(self, event: LessonPointed) -> None:
+        self.guides.point_at(event.layer)
+
+    # Ending
+
+    def _end_on_signals(self) -> None:
+        """Leave in order when the process is asked to end or its terminal closes, so that the terminal is restored."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            with suppress(ValueError, RuntimeError, NotImplementedError):  # not the main thread
+                loop.add_signal_handler(number, partial(self.exit, return_code=SIGNALLED + number))
 
     # Leaving
 

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from textual.message import Message
 
 if TYPE_CHECKING:
     from alexplore.presets.preset import Preset
     from alexplore.runs.directory import RunDirectory
-    from alexplore.runs.summary import Summary
+    from alexplore.runs.listing import ListedRun
     from alexplore.runs.watch import Snapshot
     from alexplore.tui.marked_runs import Overlay
     from alexplore.tui.preset_catalog import PresetEntry
+    from alexplore.tui.run_details import RunDetails
     from alexplore.tui.state import Mode
     from alexplore.tui.watched_run import Drawing
 
@@ -72,6 +73,20 @@ class OpenRequested(Message):
 
 
 @dataclass
+class TourWished(Message):
+    """Do what a key of the tour stands for: perform the step, show another one, or leave."""
+
+    wish: Literal["do", "next", "back", "leave"]
+
+
+@dataclass
+class LessonPointed(Message):
+    """Put the cursor on the layer that a step of a lesson is about."""
+
+    layer: str
+
+
+@dataclass
 class PresetsRead(Message):
     """Every preset, with what takes reading its whole file."""
 
@@ -106,10 +121,21 @@ class OverviewChanged(Message):
 
 
 @dataclass
+class RunLookedAt(Message):
+    """The details of the selected run."""
+
+    details: RunDetails
+
+    def can_replace(self, message: Message) -> bool:
+        """Return whether `message` is of a run that was selected before."""
+        return isinstance(message, RunLookedAt)
+
+
+@dataclass
 class RunsListed(Message):
     """Every run, the newest first, and the curves of the marked ones."""
 
-    summaries: Sequence[Summary]
+    runs: Sequence[ListedRun]
     overlay: Overlay
 
     def can_replace(self, message: Message) -> bool:

@@ -12,9 +12,11 @@ from alexplore.tui.edit_session import EditSession
 
 if TYPE_CHECKING:
     from alexplore.runs.directory import RunDirectory
+    from alexplore.tui.lesson_progress import LessonProgress
     from alexplore.tui.marked_runs import MarkedRuns
     from alexplore.tui.overview import Attention
     from alexplore.tui.planned_run import PlannedRun
+    from alexplore.tui.tour import Tour
     from alexplore.tui.watched_run import WatchedRun
 
 Mode = Literal["explore", "train", "runs"]
@@ -31,6 +33,8 @@ class AppState:
         self.watched: WatchedRun | None = None
         self.log_loss = False  # whether the axis of the loss is logarithmic
         self.raw_curves = True  # whether the training curves are drawn unsmoothed, too
+        self.tour: Tour | None = None
+        self.lessons: dict[str, LessonProgress] = {}  # by the names of the lessons
         self._planning = False
         self._planned_from: Mode = "explore"
 

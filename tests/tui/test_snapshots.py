@@ -34,6 +34,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     """Fix what a picture could depend on: time, colours, presets, the machine, and which run has a worker."""
     monkeypatch.setattr("alexplore.tui.preset_catalog.shipped_names", lambda: PRESETS)
     monkeypatch.setattr("alexplore.tui.preset_catalog.dataset_need", lambda name: NEEDS.get(name, "to fetch"))
+    monkeypatch.setattr("alexplore.tui.machine.machine_text", lambda: "Python 3.14 · 4 cores · 8 GiB free · no GPU")
+    monkeypatch.setattr("alexplore.runs.datasets.dataset_need", lambda name: "here")
     monkeypatch.delenv("NO_COLOR", raising=False)
     with still_clock() as clock, one_machine():
         yield clock
@@ -199,6 +201,42 @@ async def help_explore(stage: Stage) -> None:
     await stage.press("question_mark")
 
 
+# What leads newcomers
+
+
+@scene()
+async def welcome(stage: Stage) -> None:
+    stage.app.state.runs_folder = Path("runs")
+    await stage.app.run_action("welcome")
+    await stage.until("4 cores")
+
+
+@scene("torchvision")
+async def tour(stage: Stage) -> None:
+    await stage.app.run_action("tour")
+    await stage.until("Tour 1 of 6")
+    await stage.press("right", "right")
+
+
+@scene()
+async def lesson(stage: Stage) -> None:
+    await stage.app.run_action("lesson('one-convolution')")
+    await stage.until("1 of 5")
+    await stage.press("enter", *"34848", "enter")
+    await stage.until("weights alone")
+
+
+@scene()
+async def themes(stage: Stage) -> None:
+    await stage.app.run_action("change_theme")
+    await stage.until("Themes")
+
+
+@scene()
+async def help_filtered(stage: Stage) -> None:
+    await stage.press("question_mark", "slash", *"undo")
+
+
 # Dialogs over Explore
 
 
@@ -303,10 +341,11 @@ async def runs_none(stage: Stage) -> None:
 
 
 async def list_runs(stage: Stage) -> None:
-    """Show a list with runs in several states."""
+    """Show a list with runs in several states; the folder of runs is named as one at home."""
     stage.runs.several()
     await stage.press("3")
     await stage.until("crashed")
+    await stage.until("KiB")  # of the selected run's folder, which is looked at last
 
 
 @scene()
@@ -328,6 +367,20 @@ async def runs_filtered(stage: Stage) -> None:
 
 
 @scene()
+async def runs_grouped_by_speed(stage: Stage) -> None:
+    await list_runs(stage)
+    await stage.press("p", "o", "o")
+
+
+@scene()
+async def runs_read(stage: Stage) -> None:
+    await list_runs(stage)
+    await stage.press("space", "down", "space", "m")
+    await stage.until("validation loss")
+    await stage.press("tab", "left", "left", "plus")
+
+
+@scene()
 async def dialog_delete(stage: Stage) -> None:
     await list_runs(stage)
     await stage.press("down", "delete")
@@ -342,8 +395,15 @@ async def help_runs(stage: Stage) -> None:
 @pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40"])
 @pytest.mark.parametrize("name", SCENES)
 async def test_screen(
-    name: str, size: tuple[int, int], open_app: OpenApp, golden: Golden, clock: Clock, tmp_path: Path
+    name: str,
+    size: tuple[int, int],
+    open_app: OpenApp,
+    golden: Golden,
+    clock: Clock,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))  # so that paths are shown as ~/…
     preset, play = SCENES[name]
     async with open_app(preset, size=size) as (app, pilot):
         stage = Stage(app, pilot, tmp_path / "runs", clock)

@@ -1,0 +1,1 @@
+"""Lessons: steps of text over a preset, with questions whose answers the analysis knows."""

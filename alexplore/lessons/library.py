@@ -1,0 +1,45 @@
+"""Where lessons are found: a path, or the name of a shipped one."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+
+from alexplore.core.settings import nearest
+from alexplore.lessons.lesson import Lesson, LessonError
+from alexplore.lessons.reader import read_lesson
+
+
+def shipped_folder() -> Path:
+    """Return the folder of the shipped lessons: in the package when installed, next to it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "lessons" / "shipped"
+    return inside if inside.is_dir() else package.parent / "lessons"
+
+
+@cache
+def shipped_lessons() -> tuple[Lesson, ...]:
+    """Return the shipped lessons in their order: by the numbers that their files begin with.
+
+    Raises:
+        LessonError: one of them can't be read.
+    """
+    return tuple(read_lesson(path) for path in sorted(shipped_folder().glob("*.toml")))
+
+
+def load_lesson(name_or_path: str) -> Lesson:
+    """Return a lesson by its name, by its number or without it, or by the path of its file.
+
+    Raises:
+        LessonError: it can't be found, read or used.
+    """
+    if name_or_path.endswith(".toml") or os.sep in name_or_path:
+        return read_lesson(Path(name_or_path).expanduser())
+    lessons = shipped_lessons()
+    for lesson in lessons:
+        number, _, rest = lesson.name.partition("-")
+        if name_or_path in (lesson.name, rest, number, number.lstrip("0")):
+            return lesson
+    names = [lesson.name for lesson in lessons]
+    raise LessonError(f"no lesson {name_or_path!r}{nearest(name_or_path, names)} Lessons: {', '.join(names)}")

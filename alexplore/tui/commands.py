@@ -1,0 +1,125 @@
+"""The commands of the palette: what the keys do, lessons, presets to open and train, runs to watch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from textual.app import App
+from textual.command import CommandList, CommandPalette, DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
+
+from alexplore.tui.keys import MOVES, active_keys
+from alexplore.tui.messages import WatchRequested
+
+UNLISTED = {"command_palette", *MOVES}
+"""Actions that nobody looks for by name: the palette itself, and moving a cursor."""
+
+MOST_RUNS = 20  # the newest ones, that are offered to watch
+
+
+class Command(NamedTuple):
+    """A line of the palette; `key` is what does the same, "" for none."""
+
+    title: str
+    key: str
+    doc: str
+    run: Callable[[], Any]
+
+    @property
+    def label(self) -> Content:
+        """The title with its key."""
+        return Content.assemble(self.title, "  ", (self.key, "not bold dim"))
+
+
+def commands(app: App[Any], runs_folder: Path) -> Iterator[Command]:
+    """Yield every command, those of the keys first."""
+    screen = next(screen for screen in reversed(app.screen_stack) if not screen.is_modal)
+    keyed = set()
+    for key in active_keys(screen):
+        if key.binding.tooltip and key.binding.action not in UNLISTED:
+            keyed.add(key.name)
+            run = partial(app.run_action, key.binding.action, key.node)
+            yield Command(key.name, key.keys, key.doc, run)
+    for command in app.get_system_commands(screen):
+        if command.title not in keyed:
+            yield Command(command.title, "", command.help, command.callback)
+    yield from _guides(app)
+    yield from _presets(app)
+    yield from _runs(app, runs_folder)
+
+
+def _guides(app: App[Any]) -> Iterator[Command]:
+    from alexplore.core.errors import AlexploreError
+    from alexplore.lessons.library import shipped_lessons
+
+    yield Command("Tour", "", "What you see, in six steps", partial(app.run_action, "tour"))
+    yield Command("Welcome", "", "The card for those who have no runs yet", partial(app.run_action, "welcome"))
+    try:
+        lessons = shipped_lessons()
+    except AlexploreError:
+        return
+    for lesson in lessons:
+        run = partial(app.run_action, f"lesson({lesson.name!r})")
+        yield Command(f"Lesson: {lesson.title}", "", lesson.summary, run)
+
+
+def _presets(app: App[Any]) -> Iterator[Command]:
+    from alexplore.presets.library import shipped_names, user_paths
+    from alexplore.presets.preset import PresetError
+
+    try:
+        own = [path.stem for path in user_paths()]
+    except PresetError:
+        own = []
+    names = [*shipped_names(), *(name for name in own if name not in shipped_names())]
+    for name in names:
+        run = partial(app.run_action, f"open_preset({name!r})")
+        yield Command(f"Open {name}", "", "Show its layers in Explore", run)
+    for name in names:
+        run = partial(app.run_action, f"train_preset({name!r})")
+        yield Command(f"Train {name}", "", "Open its form", run)
+
+
+def _runs(app: App[Any], runs_folder: Path) -> Iterator[Command]:
+    from alexplore.runs.directory import RunError, list_runs
+
+    try:
+        runs = list_runs(runs_folder)
+    except RunError:
+        return
+    for run in runs[:MOST_RUNS]:
+        watch = partial(app.post_message, WatchRequested(run))
+        yield Command(f"Watch {run.name}", "", "Its curves and its log, in Train", watch)
+
+
+class Palette(CommandPalette):
+    """Textual's palette, which fails if its list is paged through while a tiny terminal leaves it no line."""
+
+    def _action_command_list(self, action: str) -> None:
+        if self.query_one(CommandList).scrollable_content_region:
+            super()._action_command_list(action)
+
+
+class AppCommands(Provider):
+    """Finds the commands of the app for Textual's palette."""
+
+    @property
+    def _commands(self) -> Iterator[Command]:
+        app: Any = self.app
+        return commands(app, app.state.runs_folder)
+
+    async def discover(self) -> Hits:
+        """Yield all commands before anything is typed."""
+        for command in self._commands:
+            yield DiscoveryHit(command.label, command.run, text=command.title, help=command.doc)
+
+    async def search(self, query: str) -> Hits:
+        """Yield the commands that match what is typed."""
+        matcher = self.matcher(query)
+        for command in self._commands:
+            if (score := matcher.match(command.title)) > 0:
+                label = Content.assemble(matcher.highlight(command.title), "  ", (command.key, "not bold dim"))
+                yield Hit(score, label, command.run, text=command.title, help=command.doc)

@@ -1,0 +1,91 @@
+"""Every key that works now, in the groups of the help: the focused pane, the screen, everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from textual.app import App
+from textual.binding import Binding
+from textual.dom import DOMNode
+from textual.screen import Screen
+from textual.widget import Widget
+
+from alexplore.tui.widgets.cursor_list import CursorList
+
+PANE, SCREEN, EVERYWHERE = "This pane", "This screen", "Everywhere"
+GROUPS = (PANE, SCREEN, EVERYWHERE)
+MOVES = {one.action for one in CursorList.BINDINGS if isinstance(one, Binding)}
+"""What moves the cursor in every list."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """An action with all of its keys."""
+
+    keys: str
+    name: str
+    doc: str
+    group: str
+    binding: Binding
+    node: DOMNode
+
+    @property
+    def words(self) -> str:
+        """What a filter looks in."""
+        return f"{self.keys} {self.name} {self.doc}".casefold()
+
+
+def active_keys(screen: Screen[Any]) -> list[Key]:
+    """Return every key that works on the focused pane of a screen, in the order of the groups.
+
+    In a pane, its own keys come first, then those that move the cursor. Of what the framework binds on its screens,
+    that is listed which the app declares too.
+    """
+    app = screen.app
+    declared = {one.action: at for at, one in enumerate(type(app).BINDINGS) if isinstance(one, Binding)}
+    found: dict[str, tuple[list[str], Binding, DOMNode]] = {}
+    for key, (node, binding, enabled, _) in screen.active_bindings.items():
+        if isinstance(node, Screen) and not binding.tooltip and binding.action in declared:
+            node, binding = app, app._bindings.key_to_bindings[key][0]  # noqa: PLW2901 (the app's says what it does)
+        if enabled and (binding.tooltip or (_group(node) == PANE and binding.description)):
+            keys, *_ = found.setdefault(f"{id(node)} {binding.action}", ([], binding, node))
+            if (shown := app.get_key_display(binding)) not in keys:
+                keys.append(shown)
+    listed = [
+        Key(" ".join(keys), binding.description or binding.action, _doc(binding), _group(node), binding, node)
+        for keys, binding, node in found.values()
+    ]
+
+    def order(key: Key) -> tuple[int, int]:
+        if key.group == EVERYWHERE:
+            return GROUPS.index(key.group), declared.get(key.binding.action, 0)
+        rank = 2 if not key.binding.tooltip else 1 if key.binding.action in MOVES else 0
+        return GROUPS.index(key.group), rank
+
+    return sorted(listed, key=order)
+
+
+def _doc(binding: Binding) -> str:
+    """Return what a binding does, with its name in the preferences, if it has one."""
+    return " · ".join(part for part in (binding.tooltip, binding.id) if part)
+
+
+def _group(node: DOMNode) -> str:
+    if isinstance(node, App):
+        return EVERYWHERE
+    return SCREEN if isinstance(node, Screen) else PANE
+
+
+def pane_title(widget: Widget | None) -> str:
+    """Return the title of the frame that a widget is or lies in, "" without one."""
+    for node in widget.ancestors_with_self if widget else ():
+        if isinstance(node, Widget) and node.border_title:
+            return str(node.border_title)
+    return ""
+
+
+def matching(keys: Iterable[Key], wanted: str) -> list[Key]:
+    """Return the keys whose text has every word of `wanted`."""
+    return [key for key in keys if all(word in key.words for word in wanted.casefold().split())]

@@ -1,0 +1,66 @@
+"""The strip at the bottom of a screen that shows a step of the tour."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from textual.binding import Binding, BindingType
+from textual.widgets import Static
+
+from alexplore.tui.messages import TourWished
+from alexplore.tui.tour import Tour
+
+Wish = Literal["do", "next", "back", "leave"]
+
+
+class TourStrip(Static, can_focus=True):
+    """Shows where somebody is in the tour. Every screen has its own strip over the same tour."""
+
+    DEFAULT_CSS = """
+    TourStrip {
+        dock: bottom;
+        height: auto;
+        margin: 0 0 2 0;
+        padding: 0 1;
+        border: round $frame;
+        background: $background;
+        color: $foreground;
+        border-title-color: $foreground;
+        border-title-style: bold;
+        border-subtitle-color: $faint;
+    }
+    TourStrip:focus { border: heavy $frame-focus; }
+    .-tiny TourStrip { margin: 0 0 1 0; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "wish('do')", "do it for me", tooltip="Press the keys of this step"),
+        Binding("right", "wish('next')", "next", tooltip="The next step of the tour"),
+        Binding("left", "wish('back')", "back", tooltip="The step before"),
+        Binding("escape", "wish('leave')", "leave", tooltip="Leave the tour"),
+    ]
+
+    def __init__(self, tour: Tour) -> None:
+        super().__init__(markup=False)
+        self.tour = tour
+
+    def on_mount(self) -> None:
+        """Show the step."""
+        self.on_blur()
+        self.show_step()
+
+    def show_step(self) -> None:
+        """Show the step."""
+        self.border_title = self.tour.title
+        self.update(self.tour.step.text)
+
+    def on_focus(self) -> None:
+        """Say which keys work."""
+        self.border_subtitle = "⏎ do it for me · → next · ← back · esc leaves"
+
+    def on_blur(self) -> None:
+        """Say how to come back."""
+        self.border_subtitle = "tab or a click comes back here"
+
+    def action_wish(self, wish: Wish) -> None:
+        """Ask for what a key stands for."""
+        self.post_message(TourWished(wish))

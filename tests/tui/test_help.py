@@ -1,0 +1,192 @@
+"""Help, the palette, themes and pictures of the screen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from textual.command import CommandPalette
+from textual.widgets import Input
+
+from alexplore.network.quantities import QUANTITIES
+from alexplore.runs.config import RunConfig
+from alexplore.tui.app import ExploreApp
+from alexplore.tui.commands import commands
+from alexplore.tui.glossary import words
+from alexplore.tui.keys import EVERYWHERE, PANE, Key, active_keys
+from alexplore.tui.preferences import PreferencesStore, read_preferences
+from alexplore.tui.screens.explore import ExploreScreen
+from alexplore.tui.screens.themes import ThemeList
+from tests.support.runs import finished_run
+from tests.support.screens import screen_text, until
+from tests.tui.conftest import OpenApp
+
+
+def listed(app: ExploreApp) -> dict[str, Key]:
+    return {key.keys: key for key in active_keys(app.screen)}
+
+
+# Keys
+
+
+async def test_help_lists_the_keys_of_the_focused_list_too(open_app: OpenApp) -> None:
+    async with open_app(size=(120, 40)) as (app, pilot):
+        keys = listed(app)
+        assert keys["↑ k"].group == PANE
+        assert {"home g", "end G", "^d", "^u"} <= set(keys)
+        assert keys["tab"].group == EVERYWHERE
+        assert keys["^p"].name == "palette"
+        await pilot.press("question_mark")
+        await until(pilot, lambda: "Everywhere" in screen_text(app), "help")
+        text = screen_text(app)
+        for shown in ("Help · Explore", "This pane", "↑ k", "? f1", "^p", "tab", "⏎", "Words"):
+            assert shown in text, shown
+
+
+@pytest.mark.parametrize("mode", ["1", "2", "3"])
+async def test_every_key_that_works_is_listed(mode: str, open_app: OpenApp) -> None:
+    """Those of the focused widget with a description, and all that the screen and the app declare."""
+    async with open_app() as (app, pilot):
+        await pilot.press(mode)
+        await until(pilot, lambda: app.screen.focused is not None, "a focused pane")
+        shown = " ".join(key.keys for key in active_keys(app.screen)).split()
+        for node, binding, enabled, tooltip in app.screen.active_bindings.values():
+            if enabled and (tooltip or node is app.screen.focused):
+                assert app.get_key_display(binding) in shown, binding
+
+
+async def test_while_a_layer_is_edited_help_lists_only_what_works(open_app: OpenApp) -> None:
+    async with open_app() as (app, pilot):
+        await pilot.press("enter")
+        await until(pilot, lambda: app.state.session.editing, "the form")
+        names = {key.name for key in active_keys(app.screen)}
+        assert names
+        assert not names & {"Edit", "Remove", "Train", "Undo"}
+
+
+async def test_help_is_filtered_by_keys_and_words(open_app: OpenApp) -> None:
+    async with open_app(size=(120, 40)) as (app, pilot):
+        await pilot.press("question_mark", "slash", *"palette")
+        await pilot.pause()
+        text = screen_text(app)
+        assert "Everything that can be done, by name" in text
+        assert "Copy the selected" not in text
+        await pilot.press("escape")
+        await pilot.pause()
+        await pilot.press("slash", *"receptive")
+        await pilot.pause()
+        assert "receptive field" in screen_text(app)
+        await pilot.press("escape", "escape")
+        await pilot.pause()
+        assert isinstance(app.screen, ExploreScreen)
+
+
+async def test_help_says_what_matches_nothing(open_app: OpenApp) -> None:
+    async with open_app() as (app, pilot):
+        await pilot.press("question_mark", "slash", *"zzz")
+        await pilot.pause()
+        assert "no key and no word matches" in screen_text(app)
+
+
+def test_the_words_are_those_of_the_glossary_and_the_quantities() -> None:
+    terms = {word.term: word.meaning for word in words()}
+    glossary = (Path(__file__).parents[2] / "docs" / "glossary.md").read_text()
+    assert terms["MACs"] in glossary
+    assert "▲ ▼ ≠" in terms
+    assert "golden text" not in terms
+    assert {quantity.title for quantity in QUANTITIES} <= set(terms)
+    assert all(terms.values())
+    assert "[training]" in terms["recipe"]
+
+
+# The palette
+
+
+def titles(app: ExploreApp) -> dict[str, str]:
+    return {command.title: command.key for command in commands(app, app.state.runs_folder)}
+
+
+async def test_the_palette_has_keys_and_what_other_screens_do(
+    open_app: OpenApp, config: RunConfig, tmp_path: Path
+) -> None:
+    finished_run(config, tmp_path / "runs", "alpha", 0.75)
+    async with open_app() as (app, pilot):
+        offered = titles(app)
+        assert offered["help"] == "? f1"
+        assert {"Open torchvision", "Train fmnist-28", "Watch alpha", "Tour", "Theme", "Screenshot"} <= set(offered)
+        assert "Lesson: 224 or 227?" in offered
+        assert "Up" not in offered
+        await pilot.press("ctrl+p", *"open torchvision".replace(" ", "\0"))
+        await until(pilot, lambda: "Show its layers" in screen_text(app), "the command")
+        await pilot.press("enter")
+        await until(pilot, lambda: app.state.session.preset.name == "torchvision", "the preset")
+
+
+async def test_the_palette_shows_keys_and_leaves_the_screen_in_sight(open_app: OpenApp) -> None:
+    async with open_app(size=(160, 40)) as (app, pilot):
+        await pilot.press("ctrl+p", *"jump")
+        await until(pilot, lambda: "Put a letter on each pane" in screen_text(app), "the command")
+        (line,) = (line for line in screen_text(app).splitlines() if "jump  ^o" in line)
+        assert line.startswith(("│", "┃"))
+        assert isinstance(app.screen, CommandPalette)
+
+
+async def test_a_preset_is_trained_from_the_palette(open_app: OpenApp) -> None:
+    async with open_app() as (app, pilot):
+        await app.run_action("train_preset('fmnist-28')")
+        await until(pilot, lambda: app.state.shows_form and not isinstance(app.screen, ExploreScreen), "the form")
+        assert app.state.session.preset.name == "fmnist-28"
+
+
+# Themes
+
+
+async def test_a_theme_is_previewed_kept_or_not(open_app: OpenApp, tmp_path: Path) -> None:
+    file = tmp_path / "preferences.toml"
+    async with open_app() as (app, pilot):
+        app.preferences = PreferencesStore(file)
+        before = app.theme
+        await app.run_action("change_theme")
+        await until(pilot, lambda: app.screen.query(ThemeList), "the list")
+        await pilot.press("g")
+        first = sorted(app.available_themes)[0]
+        await until(pilot, lambda: app.theme == first, "the preview")
+        await pilot.press("escape")
+        await until(pilot, lambda: app.theme == before, "the theme as it was")
+        assert not file.exists()
+        await app.run_action("change_theme")
+        await until(pilot, lambda: app.screen.query(ThemeList), "the list")
+        await pilot.press("g", "enter")
+        await until(pilot, lambda: isinstance(app.screen, ExploreScreen), "the screen")
+        assert app.theme == first
+        assert read_preferences(file).theme == first
+
+
+# Pictures of the screen
+
+
+async def test_a_picture_is_saved_in_the_current_folder(
+    open_app: OpenApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with open_app() as (app, pilot):
+        app.deliver_screenshot()
+        await pilot.pause()
+        (saved,) = tmp_path.glob("*.svg")
+        shown = screen_text(app).replace("\n", "")
+        assert saved.name in "".join(shown.split())
+        assert "<svg" in saved.read_text()
+
+
+async def test_a_picture_that_cannot_be_saved_is_explained(open_app: OpenApp, tmp_path: Path) -> None:
+    async with open_app() as (app, pilot):
+        assert app.deliver_screenshot(path=str(tmp_path / "nowhere")) is None
+        await pilot.pause()
+        assert "No such file or directory" in screen_text(app)
+
+
+async def test_while_a_filter_is_typed_letters_are_no_commands(open_app: OpenApp) -> None:
+    async with open_app() as (app, pilot):
+        await pilot.press("question_mark", "slash", "q", "question_mark")
+        await pilot.pause()
+        assert app.screen.query_one(Input).value == "q?"
