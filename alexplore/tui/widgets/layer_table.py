@@ -178,8 +178,9 @@ class LayerTable(Table):
         empty = {"exchange": network.towers == 1, "reads": network.is_chain}
         claims = {column.title: column.claims for column in COLUMNS if not empty.get(column.title)}
         for key in SHAPES:  # shown whole: as wide as the longest, with a mark
-            title = BY_KEY[key].title
-            longest = max((len(BY_TITLE[title].text(row)) for row in self._analysis.computed), default=0) + 1
+            quantity, title = BY_KEY[key], BY_KEY[key].title
+            values = {layer_value(quantity, row) for row in self._analysis.rows}
+            longest = max((len(quantity.text(value)) for value in values), default=0) + 1
             claims[title] = tuple(Claim(claim.rank, max(claim.width, longest)) for claim in claims[title])
         name = max(LEAST_NAME, self._longest_name)
         claims["layer"] = (Claim(0, min(MOST_NAME, name)), Claim(2.7, min(MOST_WIDE_NAME, name)))
