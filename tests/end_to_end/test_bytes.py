@@ -15,11 +15,13 @@ from pathlib import Path
 
 import pytest
 
+from alexplore.runs.config import RunConfig
+from tests.support.runs import finished_run
 from tests.support.waiting import PATIENCE
 
 MOST_BYTES = 2000  # for a key that only moves the cursor
 QUIET_SECONDS = 0.3  # without output for so long, a key is answered
-DOWN = b"\x1b[B"
+DOWN, LEFT = b"\x1b[B", b"\x1b[D"
 SMALLEST_SCREEN = 5000  # bytes of the first screen
 
 pytestmark = pytest.mark.usefixtures("heavy")
@@ -81,4 +83,20 @@ def line(tmp_path: Path) -> Iterator[Line]:
 def test_an_arrow_key_in_the_layer_table_writes_little(line: Line) -> None:
     """The first ten keys only move the cursor; with the others, layers scroll into view."""
     counts = [len(line.press(DOWN)) for _ in range(18)]
+    assert max(counts) <= MOST_BYTES, counts
+
+
+def test_an_arrow_key_in_the_runs_and_in_their_curves_writes_little(config: RunConfig, tmp_path: Path) -> None:
+    """Also where the details of another run are shown, and values are read from two curves."""
+    for number in range(6):
+        finished_run(config, tmp_path / "runs", f"run-{number}", 0.5 + number / 20)
+    line = Line(tmp_path, "lenet")
+    try:
+        for key in (b"3", b" ", DOWN, b" "):
+            line.press(key)
+        counts = [len(line.press(DOWN)) for _ in range(4)]
+        line.press(b"\t")
+        counts += [len(line.press(LEFT)) for _ in range(2)]
+    finally:
+        line.close()
     assert max(counts) <= MOST_BYTES, counts
