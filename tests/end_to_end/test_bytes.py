@@ -22,12 +22,13 @@ from alexplore.runs.directory import create_run
 from alexplore.runs.lines import LineWriter
 from alexplore.runs.protocol import MetricsLine, metrics_record
 from alexplore.runs.status import Status, worker_lock, write_status
+from tests.support.runs import finished_run
 from tests.support.terminal import Terminal
 from tests.support.waiting import PATIENCE
 
 MOST_BYTES = 2000  # for a key that only moves the cursor
 QUIET_SECONDS = 0.3  # without output for so long, a key is answered
-DOWN = b"\x1b[B"
+DOWN, LEFT = b"\x1b[B", b"\x1b[D"
 MOST_BYTES_A_SECOND = 1000  # while a run is watched
 WARM_SECONDS, WATCHED_SECONDS = 3, 10  # after the first screen; the first curves are drawn more often
 SMALLEST_SCREEN = 5000  # bytes of the first screen
@@ -99,6 +100,22 @@ def line(tmp_path: Path) -> Iterator[Line]:
 def test_an_arrow_key_in_the_layer_table_writes_little(line: Line) -> None:
     """The first ten keys only move the cursor; with the others, layers scroll into view."""
     counts = [len(line.press(DOWN)) for _ in range(18)]
+    assert max(counts) <= MOST_BYTES, counts
+
+
+def test_an_arrow_key_in_the_runs_and_in_their_curves_writes_little(config: RunConfig, tmp_path: Path) -> None:
+    """Also where the details of another run are shown, and values are read from two curves."""
+    for number in range(6):
+        finished_run(config, tmp_path / "runs", f"run-{number}", 0.5 + number / 20)
+    line = Line(tmp_path, "--preset", "lenet")
+    try:
+        for key in (b"3", b" ", DOWN, b" "):
+            line.press(key)
+        counts = [len(line.press(DOWN)) for _ in range(4)]
+        line.press(b"\t")
+        counts += [len(line.press(LEFT)) for _ in range(2)]
+    finally:
+        line.close()
     assert max(counts) <= MOST_BYTES, counts
 
 

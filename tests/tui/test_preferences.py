@@ -86,13 +86,13 @@ async def test_an_action_has_the_key_that_is_preferred(tmp_path: Path) -> None:
     path = tmp_path / "preferences.toml"
     path.write_text('[keys]\n"app.mode_runs" = "f7"\n"runs.fork" = "F"\n')
     app = ExploreApp(load_preset("lenet"), tmp_path / "runs", preferences=PreferencesStore(path))
-    async with app.run_test() as pilot:
+    async with app.run_test(size=(120, 40)) as pilot:
         await pilot.press("3")
         await pilot.pause()
         assert "▌1 Explore▐" in screen_text(app)
         await pilot.press("f7")
         await until(pilot, lambda: "▌3 Runs▐" in screen_text(app), "Runs")
-        assert "f fork" in screen_text(app).casefold()
+        await until(pilot, lambda: "F fork" in screen_text(app), "the key")
 
 
 async def test_an_action_that_does_not_exist_is_named(tmp_path: Path) -> None:
