@@ -463,7 +463,7 @@ class ExploreApp(App[None]):
     def _lesson_pointed(self, event: LessonPointed) -> None:
         self.guides.point_at(event.layer)
 
-    # Ending
+    # Leaving
 
     def _end_on_sigterm(self) -> None:
         """Leave in order when the process is asked to end, so that the terminal is restored.
@@ -473,8 +473,6 @@ class ExploreApp(App[None]):
         with suppress(ValueError, RuntimeError, NotImplementedError):  # not the main thread
             leave = partial(self.exit, return_code=SIGNALLED + signal.SIGTERM)
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, leave)
-
-    # Leaving
 
     async def action_quit(self) -> None:
         """Close the app, after asking where edits would be lost; a second time without asking."""
