@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import patch
 
 from alexplore.presets.library import load_preset
@@ -58,6 +59,23 @@ def still_clock() -> Iterator[Clock]:
         time.tzset()
         yield clock
     time.tzset()
+
+
+@contextmanager
+def one_machine() -> Iterator[None]:
+    """Let the form find the same machine everywhere: four processors, no GPU, 16 GiB free, downloaded data sets."""
+    needs = {"imagefolder": "needs a folder", "synthetic": "drawn"}
+    nowhere = Path("/nonexistent")
+    with (
+        patch("alexplore.tui.checks.cache_folder", lambda name: Path("/home/you/.cache/alexplore") / name),
+        patch("alexplore.tui.checks.dataset_need", lambda name: needs.get(name, "here")),
+        patch("psutil.virtual_memory", lambda: SimpleNamespace(available=16 * 2**30)),
+        patch("alexplore.tui.planned_run.processors", lambda: 4),
+        patch("alexplore.tui.planned_run.NVIDIA_DRIVER", nowhere),
+        patch("alexplore.runs.estimate.processors", lambda: 4),
+        patch("alexplore.runs.estimate.NVIDIA_DRIVER", nowhere),
+    ):
+        yield
 
 
 @dataclass

@@ -11,6 +11,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
 
@@ -19,7 +20,7 @@ from textual.widgets import Input
 
 from alexplore.presets.library import load_preset
 from alexplore.tui.app import ExploreApp
-from docs.demo_runs import DemoRuns, still_clock
+from docs.demo_runs import DemoRuns, one_machine, still_clock
 from docs.screen_svg import screen_svg
 
 HERE = Path(__file__).parent
@@ -29,19 +30,19 @@ SIZE = (120, 40)
 
 @dataclass(frozen=True)
 class Scene:
-    """What is opened, the keys that lead to the picture, and the text that shows that it is complete."""
+    """What is opened, the keys that lead to the picture, and the texts that show that it is complete."""
 
     preset: str
     keys: tuple[str, ...]
-    shown: str
+    shown: tuple[str, ...]
 
 
 PICTURES = {
-    "explore.svg": Scene("paper", ("down",) * 4, "conv2 · conv2d"),
-    "edit.svg": Scene("paper", (*("down",) * 4, "enter", "down", "3"), "conv2"),
-    "form.svg": Scene("fmnist-28", ("t",), "Before it starts"),
-    "run.svg": Scene("fmnist-28", ("3", "enter"), "epoch 1/3"),
-    "runs.svg": Scene("fmnist-28", ("3", "space", *("down",) * 3, "space", "down", "space"), "validation"),
+    "explore.svg": Scene("paper", ("down",) * 4, ("conv2 · conv2d",)),
+    "edit.svg": Scene("paper", (*("down",) * 4, "enter", "down", "3"), ("conv2",)),
+    "form.svg": Scene("fmnist-28", ("t",), ("an epoch",)),
+    "run.svg": Scene("fmnist-28", ("3", "enter"), ("epoch 1/3",)),
+    "runs.svg": Scene("fmnist-28", ("3", "space", *("down",) * 3, "space", "down", "space"), ("validation", "KiB")),
 }
 """The file of each picture, and how it comes about."""
 
@@ -49,7 +50,8 @@ PICTURES = {
 async def draw(name: str, folder: Path) -> str:
     """Return a picture as SVG; `folder` is for the app's runs, and is to be empty."""
     scene = PICTURES[name]
-    with still_clock() as clock:
+    home = patch.dict(os.environ, HOME=str(folder))  # so that paths are shown as ~/…
+    with still_clock() as clock, one_machine(), home:
         DemoRuns(folder, clock).several()
         app = ExploreApp(load_preset(scene.preset), folder)
         async with app.run_test(size=SIZE) as pilot:
@@ -57,7 +59,7 @@ async def draw(name: str, folder: Path) -> str:
                 await _settle(pilot)
                 await pilot.press(key)
             deadline = time.monotonic() + PATIENCE
-            while scene.shown not in _text(app) and time.monotonic() < deadline:
+            while not all(text in _text(app) for text in scene.shown) and time.monotonic() < deadline:
                 await _settle(pilot)
             await _settle(pilot)
             for field in app.screen.query(Input):

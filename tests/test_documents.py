@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/glossary.md")
+DOCUMENTS = (
+    "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/glossary.md", "docs/reliability.md",
+)  # fmt: skip
 FILE = re.compile(r"`([\w./-]+\.(?:md|py|toml|tcss|svg))`|\]\(([^):#]+)\)")  # `folder/file.py`, [words](file.md)
 
 

@@ -11,6 +11,7 @@ import typer
 
 from alexplore.cli.output import complain, console, deliver, on_a_terminal, say, say_json
 from alexplore.core.errors import DONE, FAILED, WRONG_USE
+from alexplore.core.home import expand
 from alexplore.core.settings import LARGEST
 from alexplore.network.analysis import Analysis, analyse
 from alexplore.network.graph import parse_input
@@ -164,7 +165,7 @@ def presets(
     if schema:
         _print_schema()
     elif check is not None:
-        _check(check)
+        _check(expand(check))
     elif name is None:
         if path:
             complain("--path needs the NAME of a preset")

@@ -68,12 +68,22 @@ def console() -> Console:
     from rich.segment import Segment
 
     class InertConsole(Console):
-        """Makes all text inert before it is laid out or printed; the console's own control codes stay."""
+        """Makes all text inert when it has been laid out; the console's own control codes stay."""
+
+        _inside = False  # rendering what is part of something that is rendered
 
         def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-            for segment in super().render(renderable, options):
-                text, style, control = segment
-                yield segment if control or text.isprintable() else Segment(inert(text), style)
+            segments = super().render(renderable, options)
+            return segments if self._inside else self._made_inert(segments)
+
+        def _made_inert(self, segments: Iterable[Segment]) -> Iterable[Segment]:
+            self._inside = True
+            try:
+                for segment in segments:
+                    text, style, control = segment
+                    yield segment if control or text.isprintable() else Segment(inert(text), style)
+            finally:
+                self._inside = False
 
         def print(self, *renderables: Any, **options: Any) -> None:
             with naming_stdout():

@@ -14,7 +14,7 @@ ADDRESSABLE_BYTES = 2**47
 
 def image_bytes(row: Row) -> int:
     """Return the bytes in fp32 that a layer takes for one image: what it reads, padded, and its output."""
-    if row.output is None:
+    if row.output is None or row.layer.is_view(row.inputs):
         return 0
     read = [elements(shape) for shape in row.inputs]
     if row.windows is not None and row.layer.slides and len(row.inputs[0]) == 3:

@@ -68,13 +68,14 @@ class FittingTable:
         )
         shown = self._chosen(available)
         cap = next((cap for cap in range(max(self._whole), 0, -1) if self._width(shown, cap) <= available), 0)
+        fits = bool(cap)  # then Rich need not measure every cell
         for index in shown:
             column = self._columns[index]
             words = column.left and not column.least
             table.add_column(
                 Text(column.title),
                 justify="left" if column.left else "right",
-                width=self._column_width(index, cap) if column.least else None,
+                width=self._column_width(index, cap) if column.least or fits else None,
                 no_wrap=not words,
                 overflow="fold" if words else "ellipsis",
             )

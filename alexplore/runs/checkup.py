@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from alexplore.core.regular_files import open_regular, read_json_object
-from alexplore.runs.directory import RunDirectory, RunError
+from alexplore.runs.directory import FILES, FOLDERS, RunDirectory, RunError
 from alexplore.runs.lines import parse_line
 from alexplore.runs.protocol import EVENTS, UnknownEvent, read_event, read_metrics
 from alexplore.runs.status import DAMAGED, is_locked, read_status
@@ -74,14 +74,16 @@ def repair(run: RunDirectory, findings: list[Finding]) -> list[Finding]:
 
 
 def _kinds(run: RunDirectory) -> Iterator[Finding]:
-    """Yield what is neither a regular file nor a folder."""
+    """Yield links, and what is no regular file or no folder where it should be one."""
     for path in sorted(run.path.rglob("*")):
         mode = path.lstat().st_mode
         if stat.S_ISLNK(mode):
             where = os.path.realpath(path)
             yield Finding(path, f"a link to {where}", "it is not followed: what it points to is not read")
-        elif not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-            yield Finding(path, "neither a file nor a folder", "it is not opened")
+        elif not stat.S_ISREG(mode) and (not stat.S_ISDIR(mode) or (path.parent == run.path and path.name in FILES)):
+            yield Finding(path, "not a regular file", "it is not opened")
+        elif not stat.S_ISDIR(mode) and path.parent == run.path and path.name in FOLDERS:
+            yield Finding(path, "not a folder", "nothing can be put into it")
 
 
 def _description(run: RunDirectory) -> Iterator[Finding]:

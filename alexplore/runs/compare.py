@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from alexplore.core.settings import toml_text
+from alexplore.runs.config import RunConfig
 from alexplore.runs.messages import progress_text, state_text
 from alexplore.runs.protocol import METRICS, Metric
 from alexplore.runs.watch import Snapshot
@@ -23,26 +24,36 @@ class ComparedRow:
 
 def compare_runs(snapshots: Sequence[Snapshot]) -> list[ComparedRow]:
     """Return the settings whose values differ, then the results, metrics in the order of `METRICS`."""
-    return [*_compare_settings(snapshots), *_compare_layers(snapshots), *_compare_results(snapshots)]
+    return [*compare_configs([snapshot.config for snapshot in snapshots]), *_compare_results(snapshots)]
 
 
-def _compare_settings(snapshots: Sequence[Snapshot]) -> list[ComparedRow]:
+def compare_configs(configs: Sequence[RunConfig]) -> list[ComparedRow]:
+    """Return the settings whose values differ, then those of layers."""
+    return [*_compare_settings(configs), *_compare_layers(configs)]
+
+
+def differ_only_in_seed(one: RunConfig, other: RunConfig) -> bool:
+    """Return whether two runs are the same experiment with another seed, or with the same."""
+    return one == replace(other, recipe=replace(other.recipe, seed=one.recipe.seed))
+
+
+def _compare_settings(configs: Sequence[RunConfig]) -> list[ComparedRow]:
     settings = [
         {
-            "preset": snapshot.config.preset,
-            "input": list(snapshot.config.network.input),
-            "towers": snapshot.config.network.towers,
-            **snapshot.config.recipe.to_dict(),
-            **snapshot.config.means(),
+            "preset": config.preset,
+            "input": list(config.network.input),
+            "towers": config.network.towers,
+            **config.recipe.to_dict(),
+            **config.means(),
         }
-        for snapshot in snapshots
+        for config in configs
     ]
     return _differing(settings)
 
 
-def _compare_layers(snapshots: Sequence[Snapshot]) -> list[ComparedRow]:
+def _compare_layers(configs: Sequence[RunConfig]) -> list[ComparedRow]:
     """A row for each setting that differs of a layer that all runs have, else one for the layer."""
-    networks = [{layer.name: layer for layer in snapshot.config.network.layers} for snapshot in snapshots]
+    networks = [{layer.name: layer for layer in config.network.layers} for config in configs]
     rows = []
     for name in dict.fromkeys(name for layers in networks for name in layers):
         layers = [layers.get(name) for layers in networks]

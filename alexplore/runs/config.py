@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -146,12 +147,18 @@ def _config(values: Any) -> RunConfig:
     network, recipe, hardware, data = (_table(values, key) for key in ("network", "recipe", "hardware", "data"))
     return RunConfig(
         preset=preset,
-        network=read_network(network),
+        network=_shared_network(json.dumps(network)),
         recipe=read_recipe(recipe),
         hardware=Hardware(**read_settings(Hardware, hardware)),
         data=DataSource(**read_settings(DataSource, data)),
         created=read_time(values.get("created")),
     )
+
+
+@lru_cache(maxsize=64)
+def _shared_network(text: str) -> Network:
+    """Return the network in a text of JSON: the same object for runs of the same network, which a list has many of."""
+    return read_network(json.loads(text))
 
 
 def _table(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:

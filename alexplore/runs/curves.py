@@ -12,10 +12,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Curve:
-    """One metric over the training: `epochs` (passes over the training images, fractions) and `values`, by step."""
+    """One metric over the training, by step.
+
+    `epochs` are passes over the training images, fractions. `minutes` are those since the first of the run's metrics,
+    without the time between two attempts.
+    """
 
     epochs: Sequence[float] = ()
     values: Sequence[float] = ()
+    minutes: Sequence[float] = ()
 
     def smoothed(self) -> Curve:
         """Return an exponential moving average over about a thirtieth of the points.
@@ -32,7 +37,7 @@ class Curve:
             average = weight * average + (1 - weight) * value
             share = weight * share + (1 - weight)
             smooth.append(average / share)
-        return Curve(self.epochs, smooth)
+        return Curve(self.epochs, smooth, self.minutes)
 
 
 def put_at_step(values: dict[int, T], step: int, value: T) -> None:

@@ -27,10 +27,12 @@ LAST = "last"
 LONGEST_NAME = 255
 """Bytes of a file name on Linux and macOS."""
 
-ENTRIES = (
+FILES = (
     "config.json", "status.json", "metrics.jsonl", "events.jsonl", "dataset.json", "console.log", "worker.lock",
-    "control", "checkpoints",
+    "notes.txt",
 )  # fmt: skip
+FOLDERS = ("control", "checkpoints", "inside")
+ENTRIES = FILES + FOLDERS
 """What a run directory has in it; while a file is replaced, `.NAME.` and a number too."""
 
 LONGEST_SHOWN = 60
@@ -91,6 +93,11 @@ class RunDirectory:
         return self.path / "console.log"
 
     @property
+    def notes_file(self) -> Path:
+        """What a person noted on the run."""
+        return self.path / "notes.txt"
+
+    @property
     def lock_file(self) -> Path:
         """Locked as long as a worker lives."""
         return self.path / "worker.lock"
@@ -134,7 +141,7 @@ class RunDirectory:
             return []
         return [name for name in names if not any(name == own or name.startswith(f".{own}.") for own in ENTRIES)]
 
-    def outside_links(self) -> list[Path]:
+    def links(self) -> list[Path]:
         """Return the links in the directory, at whatever depth: nothing is read or written through them."""
         found = []
         for parent, folders, files in os.walk(self.path):
@@ -255,9 +262,9 @@ def create_run(config: RunConfig, folder: Path, name: str | None = None) -> RunD
         folder.mkdir(parents=True, exist_ok=True)
         run.path.mkdir(mode=0o700)
         made = True
+        write_atomically(run.config_file, replace(config, created=time.time()).to_json())
         run.control_folder.mkdir()
         run.checkpoints_folder.mkdir()
-        write_atomically(run.config_file, replace(config, created=time.time()).to_json())
     except OSError as error:
         if made:  # on a full disk, for example: half a run could be neither resumed nor listed
             shutil.rmtree(run.path, ignore_errors=True)
@@ -381,6 +388,22 @@ def _no_run(name: str, folder: Path, runs: Sequence[RunDirectory]) -> RunError:
     names = [run.name for run in runs]
     there = f"Runs: {', '.join(names[:5])}{' …' if names[5:] else ''}" if names else "There are no runs yet"
     return RunError(f"no run {name!r} in {folder}{nearest(name, names)} {there}")
+
+
+def rename_run(run: RunDirectory, name: str) -> RunDirectory:
+    """Give a run another name, which is its folder's; return it under that name.
+
+    Raises:
+        RunError: the name is taken or not allowed, or the folder can't be written.
+    """
+    renamed = RunDirectory(run.path.with_name(checked_name(name)))
+    try:
+        if os.path.lexists(renamed.path):
+            raise RunError(f"{renamed.path} exists; choose another name")
+        run.path.rename(renamed.path)
+    except OSError as error:
+        raise RunError(f"{run.path}: {error.strerror}", failure=True) from None
+    return renamed
 
 
 def remove_run(run: RunDirectory) -> None:

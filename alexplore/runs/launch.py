@@ -28,6 +28,8 @@ def launch(run: RunDirectory) -> subprocess.Popen[bytes]:
     """
     if read_status(run).live and is_locked(run):
         raise RunError(f"{run.name} is already being trained; watch it with: {run.command('watch')}")
+    for link in run.links():
+        raise RunError(f"{link} is a link; a run is not trained through links, which may lead out of its directory")
     command = [sys.executable, "-P", "-m", "alexplore.training.worker", str(run.path)]
     try:
         with run.console_file.open("ab") as console:

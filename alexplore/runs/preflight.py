@@ -14,8 +14,11 @@ from alexplore.network.analysis import Analysis, analyse
 from alexplore.network.graph import Network
 from alexplore.network.limits import ADDRESSABLE_BYTES, memory_problem
 from alexplore.network.shapes import elements, shape_text
+from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import RunConfig
 from alexplore.runs.datasets import DataError, DatasetShape, dataset_shape
+
+RGB = 3
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,30 @@ def fit_problems(network: Network, shape: DatasetShape) -> Iterator[Problem]:
     )
 
 
+def image_problems(recipe: Recipe, network_input: tuple[int, int, int]) -> Iterator[Problem]:
+    """Yield why images can't be resized before they are cropped to the network's input."""
+    _, height, width = network_input
+    if recipe.resize is not None and recipe.resize < max(height, width):
+        side = max(height, width)
+        yield Problem(
+            "resize",
+            f"resize = {recipe.resize} is less than the network's input of {height}×{width}, which is cropped from "
+            f"it: set resize to {side} or more, or leave it out",
+            Fix(f"set resize to {side}", {"resize": side}),
+        )
+
+
+def pixel_problems(recipe: Recipe, dataset: str, channels: int) -> Iterator[Problem]:
+    """Yield why the pixels of a data set, whose images have so many channels, can't be normalised as asked."""
+    if recipe.normalize == "imagenet" and channels != RGB:
+        yield Problem(
+            "normalize",
+            f'normalize = "imagenet" is for images of {RGB} channels, and those of {dataset} have {channels}: set '
+            'normalize to "dataset" or "unit"',
+            Fix('set normalize to "dataset"', {"normalize": "dataset"}),
+        )
+
+
 def batch_problems(network: Network, images: int, batch_size: int) -> Iterator[Problem]:
     """Yield why `images` can't be trained in batches of `batch_size`.
 
@@ -163,5 +190,7 @@ def _data_problems(config: RunConfig, *, compare_outputs: bool) -> Iterator[Prob
         return
     if compare_outputs:
         yield from fit_problems(config.network, shape)
+    yield from image_problems(config.recipe, config.network.input)
+    yield from pixel_problems(config.recipe, shape.name, shape.channels)
     if shape.train_images is not None:
         yield from batch_problems(config.network, shape.train_images, config.recipe.batch_size)

@@ -15,7 +15,7 @@ from alexplore.core.errors import WrongUseError
 from alexplore.core.home import expand
 from alexplore.runs import control, launch, reconfigure
 from alexplore.runs.config import RunConfig
-from alexplore.runs.directory import RunDirectory, RunError, create_run, remove_run
+from alexplore.runs.directory import RunDirectory, RunError, create_run, remove_run, rename_run
 from alexplore.runs.preflight import Problem, find_problems
 from alexplore.runs.status import read_status
 
@@ -119,6 +119,17 @@ def ask(run: RunDirectory, action: str) -> control.Request:
         RunError: no worker trains the run, or its directory can't be written.
     """
     return control.request(run, action)
+
+
+def rename(run: RunDirectory, name: str) -> RunDirectory:
+    """Give a run another name and return it under that name.
+
+    Raises:
+        RunError: a worker trains it, the name is taken or not allowed, or the folder can't be written.
+    """
+    if read_status(run).live:
+        raise RunError(f"{run.name} is being trained; it can be renamed when it has ended")
+    return rename_run(run, name)
 
 
 def check_removable(run: RunDirectory) -> None:

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from alexplore.runs.config import RunConfig
-from alexplore.runs.curves import Curve, put_at_step
+from alexplore.runs.curves import Curve, drop_after, put_at_step
 from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.protocol import (
     METRICS,
     Event,
     EventLine,
     EventType,
+    Head,
     MetricsLine,
     StartEvent,
 )
@@ -87,7 +88,11 @@ class Watch:
         self._reader = RunReader(run)
         self._config = self._reader.config()
         self._values = MetricValues()
-        self._points: dict[str, dict[int, tuple[float, float]]] = {}  # of each metric by step: epoch, value
+        self._points: dict[
+            str, dict[int, tuple[float, float, float]]
+        ] = {}  # of each metric by step: epoch, value, minutes
+        self._minutes: dict[int, float] = {}  # by step
+        self._last_head = Head()
         self._curves: Mapping[str, Curve] = {}
         self._events: deque[EventLine] = deque(maxlen=KEPT_EVENTS)
         self._last_events: dict[type[Event], EventLine] = {}
@@ -125,6 +130,16 @@ class Watch:
 
     def _add_metrics(self, line: MetricsLine) -> None:
         self._values.add_metrics(line)
+        minutes = self._minutes_at(line)
         for key, value in line.values.items():
             if key in METRICS:
-                put_at_step(self._points.setdefault(key, {}), line.step, (line.epoch, value))
+                put_at_step(self._points.setdefault(key, {}), line.step, (line.epoch, value, minutes))
+
+    def _minutes_at(self, line: MetricsLine) -> float:
+        """Return the minutes of training at a line of metrics. A clock that was set back adds nothing."""
+        drop_after(self._minutes, line.step)
+        passed = line.head.time - self._last_head.time if line.head.attempt == self._last_head.attempt else 0.0
+        before = self._minutes[next(reversed(self._minutes))] if self._minutes else None
+        minutes = 0.0 if before is None else before + max(0.0, passed) / 60
+        self._minutes[line.step], self._last_head = minutes, line.head
+        return minutes

@@ -208,11 +208,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         path = path / WEIGHTS
     try:
         check_regular(path)
-        if path.suffix == ".safetensors":
-            return check_tensors(load_file(path), path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about what would be needed to read other things
-            values = torch.load(path, "cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+            values: Any = (
+                load_file(path)
+                if path.suffix == ".safetensors"
+                else torch.load(path, "cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+            )
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror or error}") from None
     except pickle.UnpicklingError:

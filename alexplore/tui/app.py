@@ -24,6 +24,7 @@ from textual.widgets import Input
 from textual.worker import get_current_worker
 
 from alexplore.core.errors import AlexploreError
+from alexplore.core.settings import found_text, nearest
 from alexplore.presets.preset import Preset
 from alexplore.tui.changed_cells import ChangedCells, Screenful
 from alexplore.tui.inert_filter import InertFilter
@@ -39,6 +40,7 @@ from alexplore.tui.messages import (
     TourWished,
     WatchRequested,
 )
+from alexplore.tui.named_keys import ACTIONS, NamedKeys
 from alexplore.tui.palette import app_colours
 from alexplore.tui.preferences import PreferencesError, PreferencesStore
 from alexplore.tui.screens.explore import ExploreScreen
@@ -71,10 +73,11 @@ def _commands() -> type[Provider]:
     return AppCommands
 
 
-class ExploreApp(App[None]):
+class ExploreApp(NamedKeys, App[None]):
     """Explore, Train and Runs over one network and one folder of runs."""
 
     TITLE = "alexplore"
+    KEYS_OF = "app"
     CSS_PATH: ClassVar[list[str | PurePath]] = [HERE / "app.tcss", HERE / "screens" / "explore.tcss"]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]  # noqa: RUF012 (Textual declares them)
     VERTICAL_BREAKPOINTS = [(0, "-tiny"), (LOW, "-low"), (HIGH, "-high")]  # noqa: RUF012
@@ -113,6 +116,7 @@ class ExploreApp(App[None]):
         self.preferences = preferences or PreferencesStore(None)
         self._filters.append(InertFilter())
         self.state = AppState(preset, runs_folder)
+        self.set_keymap(self.preferences.values.keys)
         if attached is not None:
             self.state.watch(attached)
         self.farewell = ""
@@ -140,9 +144,20 @@ class ExploreApp(App[None]):
             self.action_mode(cast("Mode", self.preferences.values.start))
         elif self._welcome and self.preferences.values.welcome:
             self.call_after_refresh(self._greet)
-        if self.preferences.problem:
-            self.notify(self.preferences.problem, severity="warning")
+        for problem in self._problems():
+            self.notify(problem, severity="warning")
         self.set_timer(FIRST_MONITOR_SECONDS, self._monitor)
+
+    def _problems(self) -> Iterable[str]:
+        """Yield what is wrong with the preferences."""
+        if self.preferences.problem:
+            yield self.preferences.problem
+        if self.preferences.values.keys:
+            from alexplore.tui.screens import plan, predict, runs, watch  # noqa: F401 (they declare the keys of actions)
+
+            for name in self.preferences.values.keys:
+                if name not in ACTIONS:
+                    yield f"[keys]: there is no action {found_text(name)}{nearest(name, ACTIONS)}"
 
     def _keep_theme(self, theme: Theme) -> None:
         """Remember a theme that was chosen; one that the palette only previews is not."""
@@ -205,7 +220,7 @@ class ExploreApp(App[None]):
         from alexplore.runs.summary import RunList
 
         worker, run_list, shown = get_current_worker(), RunList(), None
-        while not worker.is_cancelled:
+        while not worker.is_cancelled and self.is_running:
             with suppress(RunError):  # Runs says why the folder can't be read
                 summaries = run_list.summarise(list_runs(self.state.runs_folder))
                 texts = self.state.attention.overview(summaries).texts

@@ -83,6 +83,8 @@ def holds(folder: Path) -> str:
             for count, entry in enumerate(inside):
                 if count == MOST_COUNTED:
                     return f"more than {MOST_COUNTED:,} files"
+                if entry.name.startswith("."):
+                    continue
                 folders += entry.is_dir()
                 pictures += Path(entry.name).suffix.lower() in PICTURES
     except DataError as error:

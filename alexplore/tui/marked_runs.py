@@ -1,16 +1,24 @@
-"""The runs that are marked in Runs, and the curves of them that are drawn over each other."""
+"""The runs that are marked, and the curves of them that are drawn over each other."""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from alexplore.runs.compare import ComparedRow, compare_runs, differ_only_in_seed
 from alexplore.runs.curves import Curve
 from alexplore.runs.directory import RunDirectory, RunError
-from alexplore.runs.watch import Watch
+from alexplore.runs.protocol import METRICS, Recorded
+from alexplore.runs.watch import Snapshot, Watch
+from alexplore.tui.palette import SERIES
+from alexplore.tui.plot import Line, Plot
 
-METRIC = "val/acc"
-MARKERS = "●▲■◆○△□◇"
+MARKERS = "●▲■▼○△□▽"
+METRIC_ORDER = ("val/acc", "val/loss", "train/loss", "train/acc", "lr", "images_per_second", "val/acc5")
+"""The metrics of the overlay in the order in which a key shows them."""
+
+EPOCHS, MINUTES = "epochs", "min"
 
 
 class MarkedRuns:
@@ -25,8 +33,8 @@ class MarkedRuns:
     def __contains__(self, name: str) -> bool:
         return name in self._numbers
 
-    def __bool__(self) -> bool:
-        return bool(self._numbers)
+    def __len__(self) -> int:
+        return len(self._numbers)
 
     def toggle(self, name: str) -> None:
         """Mark a run, or unmark it."""
@@ -37,6 +45,10 @@ class MarkedRuns:
             free = next(number for number in range(len(taken) + 1) if number not in taken)
             self._numbers = {**self._numbers, name: free}
 
+    def rename(self, before: str, after: str) -> None:
+        """Keep the mark of a run that got another name."""
+        self._numbers = {after if name == before else name: number for name, number in self._numbers.items()}
+
     def keep(self, names: Sequence[str]) -> None:
         """Unmark the runs that are not among `names`: they were deleted."""
         self._numbers = {name: number for name, number in self._numbers.items() if name in names}
@@ -44,6 +56,10 @@ class MarkedRuns:
     def marker(self, name: str) -> str:
         """Return the character that marks a run, a blank if it is not marked."""
         return marker(self._numbers[name]) if name in self._numbers else " "
+
+    def series(self, name: str) -> str:
+        """Return the name of a run's colour, "" if it is not marked."""
+        return series(self._numbers[name]) if name in self._numbers else ""
 
     def marked(self, runs: Sequence[RunDirectory]) -> list[tuple[RunDirectory, int]]:
         """Return those of `runs` that are marked, each with its number, in the order they were marked in."""
@@ -56,31 +72,122 @@ def marker(number: int) -> str:
     return MARKERS[number % len(MARKERS)]
 
 
+def series(number: int) -> str:
+    """Return the colour of the run with that number."""
+    return SERIES[number % len(SERIES)]
+
+
 @dataclass(frozen=True)
-class MarkedCurve:
-    """The curve of a marked run; `note` says why it has no points."""
+class MarkedRun:
+    """A marked run as it is now; `snapshot` is None if it can't be read. `curve` is that of the chosen metric."""
 
     name: str
     number: int
+    snapshot: Snapshot | None = None
     curve: Curve = Curve()
-    note: str = ""
 
     @property
-    def label(self) -> str:
-        """The run's name, and the note if there is one."""
-        return f"{self.name} · {self.note}" if self.note else self.name
+    def note(self) -> str:
+        """Why the run has no curve, "" if it has one."""
+        if self.snapshot is None:
+            return "can't be read"
+        return "" if self.curve.values else "no values" if self.snapshot.epochs else "no epoch yet"
 
 
 @dataclass(frozen=True)
 class Overlay:
-    """The curves of the marked runs."""
+    """The curves of one metric of the marked runs, and what differs between those that can be read."""
 
-    curves: tuple[MarkedCurve, ...] = ()
+    runs: tuple[MarkedRun, ...] = ()
+    metric: str = METRIC_ORDER[0]
+    differences: Sequence[ComparedRow] = ()
 
     @property
-    def epochs(self) -> float:
-        """The last epoch that any of the curves has, at least 1."""
-        return max([1.0, *(marked.curve.epochs[-1] for marked in self.curves if marked.curve.epochs)])
+    def snapshots(self) -> list[Snapshot]:
+        """The runs that can be read."""
+        return [run.snapshot for run in self.runs if run.snapshot is not None]
+
+    def looks_like(self, other: Overlay) -> bool:
+        """Return whether two overlays draw the same: curves are the same objects for as long as nothing was added."""
+        one, two = (
+            [(run.name, run.number, run.snapshot and run.snapshot.status.state) for run in overlay.runs]
+            for overlay in (self, other)
+        )
+        same = all(run.curve is its.curve for run, its in zip(self.runs, other.runs, strict=False))
+        return self.metric == other.metric and one == two and same
+
+    def next_metric(self) -> str:
+        """Return the next metric that one of the runs has, the same one where there is no other."""
+        there = {key for snapshot in self.snapshots for key in snapshot.curves}
+        start = METRIC_ORDER.index(self.metric) + 1
+        following = [*METRIC_ORDER[start:], *METRIC_ORDER[:start]]
+        return next((key for key in following if key in there), self.metric)
+
+    def groups(self) -> list[list[MarkedRun]]:
+        """Return the runs, those together that differ only in their seed."""
+        groups: list[list[MarkedRun]] = []
+        for run in self.runs:
+            for group in groups:
+                one, other = group[0].snapshot, run.snapshot
+                if one and other and differ_only_in_seed(one.config, other.config):
+                    group.append(run)
+                    break
+            else:
+                groups.append([run])
+        return groups
+
+    @property
+    def has_seeds(self) -> bool:
+        """Whether some of the runs differ only in their seed."""
+        return any(len(group) > 1 for group in self.groups())
+
+    def plot(self, unit: str = EPOCHS, *, by_seed: bool = False) -> Plot:
+        """Return what to draw: a line for each run, with `by_seed` the mean of those that differ only in their seed."""
+        metric = METRICS[self.metric]
+        groups = self.groups() if by_seed else [[run] for run in self.runs]
+        lines = [_mean_line(group, unit) if len(group) > 1 else _line(group[0], unit) for group in groups]
+        end = 1.0
+        if unit == EPOCHS:
+            end = max([1.0, *(run.curve.epochs[-1] for run in self.runs if run.curve.epochs)])
+        return Plot(lines, end, unit, percent="acc" in metric.key, number=metric.number)
+
+
+def _line(run: MarkedRun, unit: str) -> Line:
+    live = " (running)" if run.snapshot is not None and run.snapshot.status.state == "running" else ""
+    return Line(
+        run.name + live, _places(run.curve, unit), run.curve.values, series(run.number), marker(run.number),
+        note=run.note,
+    )  # fmt: skip
+
+
+def _places(curve: Curve, unit: str) -> Sequence[float]:
+    return curve.epochs if unit == EPOCHS else curve.minutes
+
+
+def _mean_line(group: Sequence[MarkedRun], unit: str) -> Line:
+    """Return the mean of some runs at the places of the longest one, with their lowest and highest values around it."""
+    curves = [(list(_places(run.curve, unit)), run.curve.values) for run in group if run.curve.values]
+    places = max((x for x, _ in curves), key=len, default=[])
+    means, band = [], []
+    for place in places:
+        values = [value for x, y in curves if (value := _value_at(x, y, place)) is not None]
+        means.append(sum(values) / len(values))
+        band.append((min(values), max(values)))
+    first = group[0]
+    name = f"{first.name} and {len(group) - 1} more seed{'s' * (len(group) > 2)}"
+    note = "" if places else first.note
+    return Line(name, places, means, series(first.number), marker(first.number), note=note, band=band)
+
+
+def _value_at(x: Sequence[float], y: Sequence[float], place: float) -> float | None:
+    """Return a curve's value at a place between its first and its last point, else None."""
+    index = bisect_left(x, place)
+    if index == len(x) or place < x[0]:
+        return None
+    if x[index] == place or index == 0:
+        return y[index]
+    share = (place - x[index - 1]) / (x[index] - x[index - 1])
+    return y[index - 1] * (1 - share) + y[index] * share
 
 
 class OverlayReader:
@@ -88,18 +195,35 @@ class OverlayReader:
 
     def __init__(self) -> None:
         self._watches: dict[RunDirectory, Watch] = {}
+        self._smooth: dict[RunDirectory, tuple[Curve, Curve]] = {}  # a training curve, and the same smoothed
 
-    def read(self, marked: Sequence[tuple[RunDirectory, int]]) -> Overlay:
-        """Return the curves of the marked runs as they are now."""
+    def read(self, marked: Sequence[tuple[RunDirectory, int]], metric: str = METRIC_ORDER[0]) -> Overlay:
+        """Return a metric of the marked runs as it is now; one that is recorded with every step is smoothed."""
         runs = {run for run, _ in marked}
         self._watches = {run: watch for run, watch in self._watches.items() if run in runs}
-        return Overlay(tuple(self._read(run, number) for run, number in marked))
+        self._smooth = {run: curves for run, curves in self._smooth.items() if run in runs}
+        read = tuple(self._read(run, number, metric) for run, number in marked)
+        snapshots = Overlay(read).snapshots
+        return Overlay(read, metric, compare_runs(snapshots) if len(snapshots) > 1 else ())
 
-    def _read(self, run: RunDirectory, number: int) -> MarkedCurve:
+    def _read(self, run: RunDirectory, number: int, metric: str) -> MarkedRun:
         try:
             if run not in self._watches:
                 self._watches[run] = Watch(run)
-            curve = self._watches[run].poll().curves.get(METRIC)
+            snapshot = self._watches[run].poll()
         except RunError:
-            return MarkedCurve(run.name, number, note="can't be read")
-        return MarkedCurve(run.name, number, curve) if curve else MarkedCurve(run.name, number, note="no epoch yet")
+            return MarkedRun(run.name, number)
+        curve = snapshot.curves.get(metric, NO_CURVE)
+        if metric.startswith("train/") and METRICS[metric].recorded is Recorded.PER_STEP:
+            curve = self._smoothed(run, curve)
+        return MarkedRun(run.name, number, replace(snapshot, events=()), curve)
+
+    def _smoothed(self, run: RunDirectory, curve: Curve) -> Curve:
+        raw, smooth = self._smooth.get(run, (None, NO_CURVE))
+        if raw is not curve:
+            smooth = curve.smoothed()
+            self._smooth[run] = curve, smooth
+        return smooth
+
+
+NO_CURVE = Curve()

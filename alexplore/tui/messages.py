@@ -15,10 +15,11 @@ from textual.message import Message
 if TYPE_CHECKING:
     from alexplore.presets.preset import Preset
     from alexplore.runs.directory import RunDirectory
-    from alexplore.runs.summary import Summary
+    from alexplore.runs.listing import ListedRun
     from alexplore.runs.watch import Snapshot
     from alexplore.tui.marked_runs import Overlay
     from alexplore.tui.preset_catalog import PresetEntry
+    from alexplore.tui.run_details import RunDetails
     from alexplore.tui.state import Mode
     from alexplore.tui.watched_run import Drawing
 
@@ -120,10 +121,21 @@ class OverviewChanged(Message):
 
 
 @dataclass
+class RunLookedAt(Message):
+    """The details of the selected run."""
+
+    details: RunDetails
+
+    def can_replace(self, message: Message) -> bool:
+        """Return whether `message` is of a run that was selected before."""
+        return isinstance(message, RunLookedAt)
+
+
+@dataclass
 class RunsListed(Message):
     """Every run, the newest first, and the curves of the marked ones."""
 
-    summaries: Sequence[Summary]
+    runs: Sequence[ListedRun]
     overlay: Overlay
 
     def can_replace(self, message: Message) -> bool:

@@ -180,7 +180,7 @@ class PlannedRun:
     def question(self) -> Question | None:
         """Return what is to be checked; None, with an answer that says why, where what is typed can't be read."""
         wrong = [
-            Check("wrong", field.title, field.error, field.name)
+            Check("wrong", "setting", field.error, field.name)
             for field in self.form.fields
             if self._is_used(field) and field.error
         ]
@@ -188,7 +188,7 @@ class PlannedRun:
             try:
                 return Question(self.config(), self.runs_folder, self.name)
             except SettingError as error:
-                wrong = [Check("wrong", "settings", str(error))]
+                wrong = [Check("wrong", "setting", str(error))]
         self.answer = Answer(tuple(wrong))
         self._show_on_field()
         return None

@@ -130,6 +130,15 @@ def test_explore_edit_train_quit_come_back_stop_resume(
     assert read_status(run).state == "stopped"
 
 
+def test_a_signal_leaves_the_terminal_as_it_was(terminal: Terminal, command: str, preset: Path) -> None:
+    terminal.type(f"{command} tui --preset {preset}; echo left\n")
+    terminal.wait_for("4,138 params")
+    assert terminal.modes() == "1 1 1"
+    os.kill(app_pid(preset), signal.SIGTERM)
+    terminal.wait_for("left")
+    assert terminal.modes() == "0 0 0"
+
+
 def app_pid(preset: Path) -> int:
     """The process of the app that shows a preset."""
     found = subprocess.run(

@@ -45,7 +45,7 @@ class Kill:
     """The state that the run ended in."""
 
     seconds: float
-    """The time from the kill until the state was right; until the training ended for a signal that asks it to."""
+    """The time from the kill until the run had ended; with a killed follower it goes on to its own end."""
 
     left: float
     """The time from then until no process and no lock was left."""
@@ -76,26 +76,26 @@ def start_following(run: RunDirectory) -> subprocess.Popen[bytes]:
     )
 
 
-def _worker(run: RunDirectory) -> psutil.Process | None:
-    for process in processes_of(run):
-        try:
-            command = process.cmdline()
-            if "alexplore.training.worker" in command and "RANK" not in process.environ():
-                return process
-        except psutil.Error:
-            continue
-    return None
+def worker_of(run: RunDirectory) -> psutil.Process | None:
+    """Return the worker of a run, which is the launcher if it has several ranks."""
+    return next((process for process, rank in _training(run) if rank is None), None)
 
 
-def _ranks(run: RunDirectory) -> list[psutil.Process]:
-    found = []
-    for process in processes_of(run):
+def ranks_of(run: RunDirectory) -> list[psutil.Process]:
+    """Return the ranks that a worker has launched, by number; not the processes that decode their images."""
+    ranks = {rank: process for process, rank in _training(run) if rank is not None}
+    return [ranks[rank] for rank in sorted(ranks)]
+
+
+def _training(run: RunDirectory) -> Iterator[tuple[psutil.Process, int | None]]:
+    """Yield the processes that train a run, with the numbers of ranks; parents come after their children."""
+    for process in reversed(processes_of(run)):
         try:
-            if "RANK" in process.environ():
-                found.append(process)
+            command, rank = process.cmdline(), process.environ().get("RANK")
         except psutil.Error:
             continue
-    return found
+        if any("alexplore.training" in part for part in command):
+            yield process, None if rank is None else int(rank)
 
 
 def _find(
@@ -104,9 +104,9 @@ def _find(
     if victim == "follower":
         return psutil.Process(follower.pid) if follower.poll() is None else None
     if victim == "rank":
-        ranks = sorted(_ranks(run), key=lambda process: process.pid)
-        return rng.choice(ranks) if ranks else _worker(run)
-    return _worker(run)
+        ranks = ranks_of(run)
+        return rng.choice(ranks) if ranks else worker_of(run)
+    return worker_of(run)
 
 
 def _is_saving(run: RunDirectory) -> bool:
@@ -141,7 +141,7 @@ def kill_at_random(run: RunDirectory, rng: random.Random, victims: tuple[str, ..
         except psutil.NoSuchProcess:
             return None
         started = time.monotonic()
-        wait_until(lambda: _is_right(run, victim, number), f"{victim} {number.name} {moment}", lambda: _tail(run))
+        wait_until(lambda: _has_ended(run), f"{victim} {number.name} {moment}", lambda: _tail(run))
         seconds = time.monotonic() - started
         wait_until(lambda: not processes_of(run) and not is_locked(run), "no process left", lambda: _tail(run))
         left = time.monotonic() - started - seconds
@@ -152,9 +152,12 @@ def kill_at_random(run: RunDirectory, rng: random.Random, victims: tuple[str, ..
         follower.wait()
 
 
-def _is_right(run: RunDirectory, victim: str, number: signal.Signals) -> bool:
-    """Return whether the state is what it must become after a kill: an end, as nobody starts the run again."""
-    return read_status(run).state in ENDED
+def _has_ended(run: RunDirectory) -> bool:
+    """Return whether the state is an end, as it must become after a kill, and no worker is left.
+
+    A run that was resumed is in its old state until its worker is heard.
+    """
+    return read_status(run).state in ENDED and worker_of(run) is None
 
 
 def _tail(run: RunDirectory) -> str:

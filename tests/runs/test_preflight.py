@@ -86,6 +86,18 @@ BATCH_NORM = {"name": "bn", "type": "batch_norm"}
             "bn normalises over a batch, and the last batch of 257 images by 128 is one image",
             129,
         ),
+        (
+            config_of(network(side=8), resize=7),
+            "resize",
+            "resize = 7 is less than the network's input of 8×8, which is cropped from it: set resize to 8 or more",
+            8,
+        ),
+        (
+            config_of(network(), normalize="imagenet"),
+            "normalize",
+            'normalize = "imagenet" is for images of 3 channels, and those of fashion-mnist have 1',
+            "dataset",
+        ),
     ],
 )
 def test_each_problem_names_its_setting_and_its_fix_removes_it(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 
 from alexplore.runs.config import RunConfig
-from alexplore.runs.curves import Curve
 from alexplore.runs.directory import RunDirectory, create_run
 from alexplore.runs.lines import LineWriter
 from alexplore.runs.log import RunLog
@@ -57,9 +57,23 @@ def start_at(step: int) -> StartEvent:
 def test_curves_follow_the_steps_and_a_resumed_run_replaces_what_it_repeats(run: RunDirectory) -> None:
     watch = Watch(run)
     write_metrics(run, *(MetricsLine(step, step / 10, {"train/loss": float(step)}) for step in (5, 10, 15)))
-    assert watch.poll().curves["train/loss"] == Curve((0.5, 1.0, 1.5), (5.0, 10.0, 15.0))
+    curve = watch.poll().curves["train/loss"]
+    assert (curve.epochs, curve.values) == ((0.5, 1.0, 1.5), (5.0, 10.0, 15.0))
     write_metrics(run, *(MetricsLine(step, step / 10, {"train/loss": float(-step)}) for step in (10, 20)), attempt=1)
-    assert watch.poll().curves["train/loss"] == Curve((0.5, 1.0, 2.0), (5.0, -10.0, -20.0))
+    curve = watch.poll().curves["train/loss"]
+    assert (curve.epochs, curve.values) == ((0.5, 1.0, 2.0), (5.0, -10.0, -20.0))
+
+
+def test_minutes_are_those_of_training_without_the_time_between_two_attempts(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = Watch(run)
+    written = [(0, 5, 1000.0), (0, 10, 1060.0), (0, 15, 1180.0), (1, 11, 9000.0), (1, 20, 9030.0), (1, 25, 8000.0)]
+    for attempt, step, now in written:
+        monkeypatch.setattr(time, "time", lambda now=now: now)
+        write_metrics(run, MetricsLine(step, step / 10, {"train/loss": 1.0}), attempt=attempt)
+    minutes = watch.poll().curves["train/loss"].minutes
+    assert minutes == pytest.approx((0.0, 1.0, 1.0, 1.5, 1.5))  # step 15 is gone; the clock was set back at the end
 
 
 def test_curves_stay_the_same_object_while_nothing_is_added(run: RunDirectory) -> None:

@@ -40,6 +40,11 @@ class Terminal:
         """Return the text of the window."""
         return self._run("capture-pane", "-p", "-t", "t")
 
+    def modes(self) -> str:
+        """Return whether the alternate screen, any mouse reporting, and its SGR form are on."""
+        formats = ("alternate_on", "mouse_any_flag", "mouse_sgr_flag")
+        return self._run("display", "-t", "t", "-p", " ".join(f"#{{{name}}}" for name in formats)).strip()
+
     def wait_for(self, pattern: str) -> None:
         """Wait until the window shows a match of the regular expression."""
         wait_until(lambda: re.search(pattern, self.text()), f"{pattern!r} in the terminal", self.text)

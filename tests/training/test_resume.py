@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from alexplore.runs.config import RunConfig
 from alexplore.runs.control import Request, leave_request
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.reconfigure import change_run
+from alexplore.runs.status import read_status
 from alexplore.training import checkpoint, loop, precision_choice, session
 from alexplore.training.checkpoint import read
 from alexplore.training.data import Dataset, Preprocess, open_dataset
@@ -363,3 +365,23 @@ def test_a_directory_that_is_renamed_ends_the_training(make_run: MakeRun, tmp_pa
             train_here(run)
     assert not run.path.exists()
     assert train_here(moved) == "finished"
+
+
+def test_a_clock_that_is_set_back_harms_nothing(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = make_run("whole")
+    train_here(whole)
+    run = make_run("run")
+    plain = Trainer._evaluate
+    clock = time.time
+
+    def set_back(self: Trainer) -> Any:
+        monkeypatch.setattr(time, "time", lambda: clock() - 86_400)
+        return plain(self)
+
+    monkeypatch.setattr(Trainer, "_evaluate", set_back)
+    assert train_here(run) == "finished"
+    assert [event["seq"] for event in events(run)] == list(range(len(events(run))))
+    assert read_status(run).state == "finished"
+    seconds = [event["seconds"] for event in events(run, "epoch")]
+    assert seconds == sorted(seconds)
+    assert_same_end(run, whole)

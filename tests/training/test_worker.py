@@ -22,7 +22,7 @@ from alexplore.training.checkpoint import read
 from alexplore.training.errors import UsageError
 from alexplore.training.hardware import check_memory
 from tests.support.processes import exit_code, run_python, start_worker
-from tests.support.runs import events, metrics, steps_done, wait_for_state, wait_for_steps
+from tests.support.runs import events, metrics, steps_done, wait_for_state, wait_for_steps, wait_for_worker
 from tests.support.training import train_here
 from tests.training.conftest import MakeRun
 
@@ -52,12 +52,13 @@ def test_killed_again_and_again_it_ends_with_the_same_bits(make_run: MakeRun) ->
 def test_it_writes_its_first_status_before_importing_torch(make_run: MakeRun) -> None:
     run = make_run()
     code = (
-        "import sys; from alexplore.training import worker, run_writer\n"
-        "run_writer.RunWriter.starting = lambda self, reason: sys.exit(f'{reason}: {\"torch\" in sys.modules}')\n"
+        "import os, sys; from alexplore.training import worker, run_writer\n"
+        "def starting(self, reason): print(f'{reason}: {\"torch\" in sys.modules}', flush=True); os._exit(0)\n"
+        "run_writer.RunWriter.starting = starting\n"
         f"worker.main([{str(run.path)!r}])"
     )
     done = run_python(code)
-    assert done.stderr.strip() == "importing torch: False"
+    assert done.stdout.strip() == "importing torch: False"
 
 
 def test_it_does_not_import_the_compiler(make_run: MakeRun) -> None:
@@ -80,7 +81,8 @@ def test_it_follows_the_requests_in_its_control_folder(make_run: MakeRun) -> Non
 
     asked = request(run, "checkpoint")
     assert wait_for_answer(run, asked, 120)
-    assert (run.checkpoints_folder / "last" / "manifest.json").is_file()
+    manifest = run.checkpoints_folder / "last" / "manifest.json"
+    wait_for_worker(run, manifest.is_file, "a checkpoint")  # the next one may just take its place
 
     assert wait_for_answer(run, request(run, "pause"), 120)
     wait_for_state(run, "paused")

@@ -103,10 +103,6 @@ def test_a_commit_is_one_step_to_undo() -> None:
     assert session.commit()
     edited = session.network
     assert session.editing is None
-    assert session.baseline is not None
-    assert session.baseline.network == opened
-    session.marks_changes = False
-    assert session.baseline is None
     assert session.modified
     assert session.undo()
     assert session.network == opened
@@ -175,6 +171,24 @@ def test_a_layer_becomes_one_of_every_type(layer_type: str) -> None:
     assert session.editing is not None
     assert session.shown.rows[4].layer.type == layer_type
     assert session.editing.form.field("type").text == layer_type
+
+
+def test_after_a_commit_the_preset_as_it_was_opened_is_the_baseline() -> None:
+    """Also after several edits, until marks are switched off, or all is taken back, or saved."""
+    session = EditSession(load_preset("paper"))
+    opened = session.network
+    for layer in ("relu1", "norm1"):
+        session.apply(session.network.remove(session.network.index(layer)))
+    baselines = [session.baseline]
+    session.marks_changes = False
+    baselines.append(session.baseline)
+    session.marks_changes = True
+    session.mark_saved(save_preset(session.preset, "mine"))
+    baselines.append(session.baseline)
+    session.undo()
+    baselines.append(session.baseline)
+    networks = [baseline.network if baseline else None for baseline in baselines]
+    assert networks == [opened, None, None, load_preset("mine").network]
 
 
 def test_cancel_leaves_no_trace() -> None:

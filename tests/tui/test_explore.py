@@ -179,14 +179,15 @@ async def test_a_broken_layer_is_explained_while_typing_and_fixed_with_a_key(ope
         assert "fc6 expects 6400 inputs, gets 9216" in form_message(app)
         await pilot.press("enter")
         await pilot.pause()
-        assert app.state.session.analysis.broken is not None
+        assert app.state.session.analysis.totals.partial
         await pilot.press("t")
         await pilot.pause()
         assert isinstance(app.screen, ExploreScreen)
         assert pane_keys(app)[0] == "f Fix"
         await pilot.press("f")
         await pilot.pause()
-        assert app.state.session.analysis.broken is None
+        fixed = app.state.session.analysis
+        assert not fixed.totals.partial
         assert "f Fix" not in pane_keys(app)
 
 

@@ -35,7 +35,7 @@ def test_folders_come_first_and_only_pictures_follow(folder: Path) -> None:
 
 def test_what_a_folder_holds(folder: Path) -> None:
     assert holds(folder / "data") == "train/ and val/ with 2 classes"
-    assert holds(folder) == "3 folders, 2 pictures"
+    assert holds(folder) == "2 folders, 2 pictures"
     assert holds(folder / "nowhere").startswith("can't be read: No such file")
     (folder / "data" / "train" / "horse").mkdir()
     assert "train and val have not the same classes" in holds(folder / "data")

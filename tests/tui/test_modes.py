@@ -16,7 +16,7 @@ async def test_the_footer_has_seven_keys_at_most(open_app: OpenApp, config: RunC
     run = finished_run(config, tmp_path / "runs", "alpha", 0.75)
     async with open_app(size=(80, 24)) as (app, pilot):
         await pilot.press("2")
-        await until(pilot, lambda: "batch_size" in screen_text(app), "the form")
+        await until(pilot, lambda: "batch size" in screen_text(app), "the form")
         assert footer(app)[-1].endswith(" Help")
         assert len(footer(app)) <= 7
         app.watch_run(run)
@@ -34,7 +34,7 @@ async def test_every_mode_fits(open_app: OpenApp, config: RunConfig, tmp_path: P
     run = finished_run(config, tmp_path / "runs", "alpha", 0.75)
     async with open_app(size=size) as (app, pilot):
         await pilot.press("2")
-        await until(pilot, lambda: "batch_size" in screen_text(app), "the form")
+        await until(pilot, lambda: "batch size" in screen_text(app), "the form")
         app.watch_run(run)
         await until(pilot, lambda: "finished" in screen_text(app), "the run")
         text = screen_text(app)

@@ -116,9 +116,9 @@ def test_only_the_settings_of_the_chosen_data_set_are_shown(tmp_path: Path) -> N
 def test_a_hidden_setting_that_can_not_be_read_is_left_as_it_was(tmp_path: Path) -> None:
     _, planned = planned_run(tmp_path)
     put(planned, schedule="step", gamma="x")
-    assert planned.blocked is not None
+    assert [check.setting for check in planned.answer.wrong] == ["gamma"]
     put(planned, schedule="constant")
-    assert planned.blocked is None
+    assert planned.answer.wrong == ()
     assert planned.config().recipe.gamma == load_preset("fmnist-28").recipe.gamma
 
 
@@ -231,18 +231,19 @@ def command_line_option(name: str, text: str) -> tuple[str, str]:
 
 
 def test_fixes_make_a_run_possible_and_leave_the_network_in_explore(tmp_path: Path) -> None:
-    """The paper's network on Fashion-MNIST reads another number of channels, and tells too many classes apart."""
+    """The paper's network on Fashion-MNIST reads other channels and tells too many classes apart."""
     session, planned = planned_run(tmp_path, "paper")
     put(planned, dataset="fashion-mnist")
-    for fixes in (1, 2):
+    for left in (2, 1, 0):
         (wrong, *_) = planned.answer.wrong
         assert wrong.fix is not None
         planned.fix(wrong.fix)
-        assert len(planned.network_fixes) == fixes
         check(planned)
-    assert planned.answer.wrong == ()
-    network = create(planned).config().network
-    assert (network.input, network.classes) == ((1, 227, 227), 10)
+        assert len(planned.answer.wrong) == left
+    assert len(planned.network_fixes) == 2
+    config = create(planned).config()
+    assert (config.network.input, config.network.classes) == ((1, 227, 227), 10)
+    assert config.recipe.normalize == "dataset"
     assert session.network == load_preset("paper").network
     assert not session.modified
     planned.reset()

@@ -80,3 +80,24 @@ async def test_the_app_opens_with_the_screen_that_is_preferred_and_says_what_is_
     app = ExploreApp(load_preset("lenet"), tmp_path / "runs", preferences=PreferencesStore(path))
     async with app.run_test() as pilot:
         await until(pilot, lambda: "start: found 3, allowed: one of" in screen_text(app), "the reason")
+
+
+async def test_an_action_has_the_key_that_is_preferred(tmp_path: Path) -> None:
+    path = tmp_path / "preferences.toml"
+    path.write_text('[keys]\n"app.mode_runs" = "f7"\n"runs.fork" = "F"\n')
+    app = ExploreApp(load_preset("lenet"), tmp_path / "runs", preferences=PreferencesStore(path))
+    async with app.run_test() as pilot:
+        await pilot.press("3")
+        await pilot.pause()
+        assert "▌1 Explore▐" in screen_text(app)
+        await pilot.press("f7")
+        await until(pilot, lambda: "▌3 Runs▐" in screen_text(app), "Runs")
+        assert "f fork" in screen_text(app).casefold()
+
+
+async def test_an_action_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "preferences.toml"
+    path.write_text('[keys]\n"runs.frok" = "F"\n')
+    app = ExploreApp(load_preset("lenet"), tmp_path / "runs", preferences=PreferencesStore(path))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "did you mean runs.fork" in screen_text(app), "the nearest name")

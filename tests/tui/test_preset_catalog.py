@@ -49,7 +49,9 @@ def test_presets_of_ones_own_come_last_whatever_their_family(own: Path) -> None:
     assert read_entry(entries[-1]).params == 60_965_224
 
 
-def test_an_entry_tells_size_and_what_training_takes(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_tells_size_and_what_training_takes(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     by_name = {entry.name: read_entry(entry) for entry in list_entries()}
     assert (by_name["paper"].params, by_name["paper"].need) == (60_965_224, "needs a folder")

@@ -11,31 +11,33 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input, OptionList
+from textual.widgets import Input
 
 from alexplore.network.graph import read_network
 from alexplore.presets.preset import Preset
 from alexplore.runs.directory import RunDirectory
 from alexplore.tui.app import HIGH, ExploreApp
 from alexplore.tui.messages import OpenRequested
-from docs.demo_runs import Clock, DemoRuns, still_clock
+from docs.demo_runs import Clock, DemoRuns, one_machine, still_clock
 from docs.screen_svg import screen_svg
 from tests.support.golden import Golden
 from tests.support.screens import screen_text, type_into, until
 from tests.tui.conftest import OpenApp
 
 SIZES = [(80, 24), (120, 40)]
+NEEDS = {"fashion-mnist": "here", "imagefolder": "needs a folder"}  # wherever the pictures are made
 PRESETS = ("fmnist-28", "paper", "torchvision")  # that are listed, whatever else is shipped
 
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
-    """Fix what a picture could depend on: the time, the colours, the presets, and which run has a worker."""
-    monkeypatch.setattr("alexplore.tui.widgets.preset_list.shipped_names", lambda: PRESETS)
+    """Fix what a picture could depend on: time, colours, presets, the machine, and which run has a worker."""
+    monkeypatch.setattr("alexplore.tui.preset_catalog.shipped_names", lambda: PRESETS)
+    monkeypatch.setattr("alexplore.tui.preset_catalog.dataset_need", lambda name: NEEDS.get(name, "to fetch"))
     monkeypatch.setattr("alexplore.tui.machine.machine_text", lambda: "Python 3.14 · 4 cores · 8 GiB free · no GPU")
     monkeypatch.setattr("alexplore.runs.datasets.dataset_need", lambda name: "here")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    with still_clock() as clock:
+    with still_clock() as clock, one_machine():
         yield clock
 
 
@@ -151,10 +153,37 @@ async def explore_branches(stage: Stage) -> None:
 
 @scene()
 async def comparison(stage: Stage) -> None:
-    await stage.press("d")
-    options = stage.app.screen.query_one(OptionList)
-    options.highlighted = options.get_option_index("torchvision")
+    await stage.press("d", "slash", *"torchv", "enter")
+    await stage.until("paper and torchvision")
+
+
+@scene()
+async def comparison_of_marked(stage: Stage) -> None:
+    await stage.press("p", "down", "space", "down", "space", "d")
+    await stage.until("1 of 2")
+
+
+@scene()
+async def explore_presets(stage: Stage) -> None:
+    await stage.press("p", "down")
+
+
+@scene()
+async def explore_kept(stage: Stage) -> None:
+    await explore_edit(stage)
     await stage.press("enter")
+    await stage.until("against paper")
+
+
+@scene()
+async def explore_type(stage: Stage) -> None:
+    await stage.press("down", "down", "down", "enter")
+    await type_into(stage.pilot, stage.app, "type", "avg_pool2d")
+
+
+@scene()
+async def explore_arithmetic(stage: Stage) -> None:
+    await stage.press("right_square_bracket", "right_square_bracket")
 
 
 @scene()
@@ -237,15 +266,33 @@ async def dialog_quit(stage: Stage) -> None:
 @scene("fmnist-28")
 async def train_form(stage: Stage) -> None:
     await stage.press("2")
-    await stage.until("batch_size")
+    await stage.until("an epoch")
+
+
+@scene("fmnist-28")
+async def train_form_edited(stage: Stage) -> None:
+    await stage.press("2")
+    await stage.until("an epoch")
+    await stage.press(
+        "down", "enter", *"3", "enter", "slash", *"random", "enter", "right", "down", "enter", *"-1", "enter"
+    )
+    await stage.until("✗ crop_padding")
 
 
 @scene()
 async def train_form_refused(stage: Stage) -> None:
     await stage.press("2")
-    await stage.until("batch_size")
-    await stage.press("enter")
-    await stage.until("an image folder has to be named")
+    await stage.until("choose a folder")
+    await stage.press("f5")
+    await stage.until("Not started")
+
+
+@scene()
+async def train_form_fixable(stage: Stage) -> None:
+    await stage.press("2")
+    await stage.until("choose a folder")
+    await stage.press("right", "right", "tab")
+    await stage.until("f: set input to 1×227×227")
 
 
 @scene()
@@ -294,10 +341,11 @@ async def runs_none(stage: Stage) -> None:
 
 
 async def list_runs(stage: Stage) -> None:
-    """Show a list with runs in several states."""
+    """Show a list with runs in several states; the folder of runs is named as one at home."""
     stage.runs.several()
     await stage.press("3")
     await stage.until("crashed")
+    await stage.until("KiB")  # of the selected run's folder, which is looked at last
 
 
 @scene()
@@ -319,6 +367,20 @@ async def runs_filtered(stage: Stage) -> None:
 
 
 @scene()
+async def runs_grouped_by_speed(stage: Stage) -> None:
+    await list_runs(stage)
+    await stage.press("p", "o", "o")
+
+
+@scene()
+async def runs_read(stage: Stage) -> None:
+    await list_runs(stage)
+    await stage.press("space", "down", "space", "m")
+    await stage.until("validation loss")
+    await stage.press("tab", "left", "left", "plus")
+
+
+@scene()
 async def dialog_delete(stage: Stage) -> None:
     await list_runs(stage)
     await stage.press("down", "delete")
@@ -333,11 +395,19 @@ async def help_runs(stage: Stage) -> None:
 @pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40"])
 @pytest.mark.parametrize("name", SCENES)
 async def test_screen(
-    name: str, size: tuple[int, int], open_app: OpenApp, golden: Golden, clock: Clock, tmp_path: Path
+    name: str,
+    size: tuple[int, int],
+    open_app: OpenApp,
+    golden: Golden,
+    clock: Clock,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))  # so that paths are shown as ~/…
     preset, play = SCENES[name]
     async with open_app(preset, size=size) as (app, pilot):
         stage = Stage(app, pilot, tmp_path / "runs", clock)
+        await until(pilot, lambda: app.explore.presets_read, "the sizes of the presets")
         await play(stage)
         for blinking in app.screen.query(Input):
             blinking.cursor_blink = False

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.datasets import DataError
+from alexplore.runs.preflight import image_problems, pixel_problems
 from alexplore.training.data.dataset import Dataset, pixel_statistics
 from alexplore.training.data.images import read_image
 
@@ -37,11 +38,8 @@ def resized_size(recipe: Recipe, network_input: tuple[int, int, int]) -> tuple[i
     _, height, width = network_input
     if recipe.resize is None:
         return height, width
-    if recipe.resize < max(height, width):
-        raise DataError(
-            f"resize = {recipe.resize} is less than the network's input of {height}×{width}, which is cropped from "
-            f"it: set resize to {max(height, width)} or more, or leave it out"
-        )
+    for problem in image_problems(recipe, network_input):
+        raise DataError(problem.message)
     return recipe.resize, recipe.resize
 
 
@@ -256,17 +254,14 @@ def color_components(covariance: Tensor) -> tuple[tuple[float, ...], ...]:
 
 def _statistics(recipe: Recipe, dataset: Dataset) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the mean and standard deviation, by channel, that pixels between 0 and 1 are normalised with."""
+    for problem in pixel_problems(recipe, dataset.name, dataset.channels):
+        raise DataError(problem.message)
     match recipe.normalize:
         case "unit":
             return (0.0,) * dataset.channels, (1.0,) * dataset.channels
         case "dataset":
             return dataset.mean, dataset.std
-        case "imagenet" if dataset.channels == len(IMAGENET_MEAN):
-            return IMAGENET_MEAN, IMAGENET_STD
         case "imagenet":
-            raise DataError(
-                f'normalize = "imagenet" is for images of 3 channels, and those of {dataset.name} have '
-                f'{dataset.channels}: set normalize to "dataset" or "unit"'
-            )
+            return IMAGENET_MEAN, IMAGENET_STD
         case other:
             raise ValueError(other)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Container
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -41,6 +41,7 @@ class EntryList(CursorList):
         Binding("enter", "choose", "choose", tooltip="Take the folder or file, or go into a folder"),
         Binding("right,l", "choose", "into", show=False, tooltip="Go into the folder"),
         Binding("left,h,backspace", "screen.up", "above", tooltip="Go to the folder above"),
+        Binding("slash", "screen.type", "path", tooltip="Type the path"),
     ]
     COMPONENT_CLASSES: ClassVar[set[str]] = {"table--cursor", "entry-list--note"}
 
@@ -100,17 +101,8 @@ class PathInput(Input):
 class Browse(ModalScreen[Path | None]):
     """Asks for a folder, or with `suffixes` for a file with one of them; the answer is its path, None for none."""
 
-    CSS_PATH = "dialogs.tcss"
-    DEFAULT_CSS = """
-    Browse {
-        .browse { width: 90%; max-width: 100; height: 80%; }
-        PathInput { height: 1; border: none; padding: 0 1; }
-        EntryList { height: 1fr; overflow-x: hidden; scrollbar-size-vertical: 1; }
-        .entry-list--note { color: $faint; }
-        #browse-holds { width: 1fr; color: $faint; height: auto; max-height: 3; padding: 0 1; }
-        #browse-holds.error { color: $bad; }
-    }
-    """
+    CSS_PATH: ClassVar[list[str | PurePath]] = ["dialogs.tcss", "browse.tcss"]
+
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "cancel", show=False)]
 
     def __init__(self, title: str, start: str = "", suffixes: Container[str] | None = None) -> None:
@@ -121,13 +113,13 @@ class Browse(ModalScreen[Path | None]):
         self._folder = path if path.is_dir() else next(above for above in path.parents if above.is_dir())
 
     def compose(self) -> ComposeResult:
-        """Yield the path, the list, and what the folder holds, in a frame."""
+        """Yield the path, the list, and what is wrong with the path, in a frame."""
         with Vertical(classes="dialog browse") as frame:
             frame.border_title = Text(self._title)
-            frame.border_subtitle = "enter takes or opens · ← above · tab completes · escape cancels"
+            frame.border_subtitle = "⏎ takes or opens · ← above · / path · tab completes · esc"
             yield PathInput(compact=True, select_on_focus=False)
             yield EntryList(takes_folder=self._suffixes is None)
-            yield Label(id="browse-holds", markup=False)
+            yield Label(id="wrong", markup=False)
 
     def on_mount(self) -> None:
         """Show the folder to start from."""
@@ -156,12 +148,10 @@ class Browse(ModalScreen[Path | None]):
     def _show(self, event: Looked) -> None:
         self._folder = event.folder
         self.query_one(EntryList).show(event.found, event.holds)
-        self._say(event.holds)
+        self._say("")
 
-    def _say(self, text: str, *, wrong: bool = False) -> None:
-        label = self.query_one("#browse-holds", Label)
-        label.update(Text(text))
-        label.set_class(wrong, "error")
+    def _say(self, text: str) -> None:
+        self.query_one("#wrong", Label).update(Text(text))
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
@@ -178,13 +168,13 @@ class Browse(ModalScreen[Path | None]):
             if path.is_dir():
                 self.dismiss(path)
             else:
-                self._say(f"✗ {path} is not a folder", wrong=True)
+                self._say(f"✗ {path} is not a folder")
         elif path.is_dir():
             self._go(path)
         elif path.is_file():
             self.dismiss(path)
         else:
-            self._say(f"✗ there is no file {path}", wrong=True)
+            self._say(f"✗ there is no file {path}")
 
     @on(CursorList.Chosen)
     def _chosen(self, event: CursorList.Chosen) -> None:
@@ -207,6 +197,6 @@ class Browse(ModalScreen[Path | None]):
         """Go to the list."""
         self.query_one(EntryList).focus()
 
-    def key_slash(self) -> None:
+    def action_type(self) -> None:
         """Type a path."""
         self.query_one(PathInput).focus()

@@ -8,9 +8,9 @@ from typing import ClassVar
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
+from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
-from textual.widgets import Input, Label, OptionList, Static
+from textual.widgets import Button, Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 
 
@@ -39,14 +39,15 @@ class Choose(ModalScreen[str | None]):
 
 
 class Ask(ModalScreen[str | None]):
-    """Asks for a line of text."""
+    """Asks for a line of text, which may be blank only with `blank`."""
 
     CSS_PATH = "dialogs.tcss"
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Cancel", show=False)]
 
-    def __init__(self, title: str, value: str = "", note: str = "") -> None:
+    def __init__(self, title: str, value: str = "", note: str = "", *, blank: bool = False) -> None:
         super().__init__()
+        self._blank = blank
         self._title = title
         self._value = value
         self._note = note
@@ -61,27 +62,50 @@ class Ask(ModalScreen[str | None]):
                 yield Label(self._note)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Answer with the text, unless it is blank."""
-        if event.value.strip():
+        """Answer with the text, unless it is blank and must not be."""
+        if event.value.strip() or self._blank:
             self.dismiss(event.value.strip())
 
 
 class Confirm(ModalScreen[bool]):
-    """Asks a question to answer with yes or no."""
+    """Asks whether to do what can't be taken back. Enter answers no unless another button has the focus."""
 
     CSS_PATH = "dialogs.tcss"
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y,enter", "dismiss(True)", "Yes"),
+        Binding("y", "dismiss(True)", "Yes"),
         Binding("n,escape", "dismiss(False)", "No"),
+        Binding("left,right,up,down,h,l", "app.focus_next", "Other answer", show=False),
     ]
 
-    def __init__(self, question: str) -> None:
+    def __init__(self, question: str, detail: str = "", *, yes: str = "Yes", no: str = "No") -> None:
+        """Ask a question.
+
+        Args:
+            question: What is asked.
+            detail: What is lost if the answer is yes.
+            yes: The label of the button that does it.
+            no: The label of the button that does not.
+        """
         super().__init__()
-        self._question = question
+        self._question, self._detail = question, detail
+        self._yes, self._no = yes, no
 
     def compose(self) -> ComposeResult:
-        """Yield the question and its keys in a frame."""
-        with Vertical(classes="dialog"):
+        """Yield the question above its two answers in a frame."""
+        with Vertical(classes="dialog") as frame:
+            frame.border_subtitle = "y yes · n no · enter the marked answer"
             yield Static(self._question, markup=False)
-            yield Label("y or enter: yes · n or escape: no")
+            if self._detail:
+                yield Static(self._detail, markup=False, classes="detail")
+            with Horizontal(classes="answers"):
+                yield Button(Text(self._no), id="no", compact=True)
+                yield Button(Text(self._yes), id="yes", compact=True)
+
+    def on_mount(self) -> None:
+        """Mark the answer that changes nothing."""
+        self.query_one("#no").focus()
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        """Give the answer of the button."""
+        self.dismiss(event.button.id == "yes")

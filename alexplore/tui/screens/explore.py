@@ -64,6 +64,7 @@ class ExploreScreen(FrameScreen):
         self.session = session
         self._cursor_before = 0
         self._was_broken = False
+        self.presets_read = False  # whether the list of presets is complete
         self._editor: SettingPane | None = None
         self._making_form = asyncio.Lock()
 
@@ -377,6 +378,7 @@ class ExploreScreen(FrameScreen):
     def on_presets_read(self, event: PresetsRead) -> None:
         """Show the sizes of the presets and what it takes to train them."""
         self.query_one(PresetList).show(event.entries)
+        self.presets_read = True
 
     @on(CursorList.Highlighted, "#presets")
     def _preset_highlighted(self) -> None:

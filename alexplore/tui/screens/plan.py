@@ -80,9 +80,8 @@ class PlanScreen(FrameScreen):
         yield StartButton()
 
     def on_mount(self) -> None:
-        """Name the frames."""
+        """Name the frame of the checks."""
         self.query_one(CheckList).border_title = "Before it starts"
-        self.query_one("#recipe").border_subtitle = "↑↓ move · ←→ value · type or ⏎ to edit · / find"
 
     def on_screen_resume(self) -> None:
         """Show the form, also when a dialog on top closes; what was typed stays until another preset is opened."""

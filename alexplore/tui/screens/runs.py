@@ -1,80 +1,109 @@
-"""Runs: a table of every run, what can be done to each, and the curves of the marked ones."""
+"""Runs: a list of every run, what can be done to each, and the marked ones beside each other."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
-from collections.abc import Sequence
 from typing import ClassVar
 
+from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
+from textual.containers import Horizontal, Vertical
 from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
 from alexplore.core.errors import AlexploreError
 from alexplore.presets.preset import Preset
 from alexplore.runs import service
+from alexplore.runs.checkpoint_files import folder_size, resume_step, resume_text
 from alexplore.runs.directory import RunDirectory, RunError, list_runs
-from alexplore.runs.messages import summary_cells
+from alexplore.runs.listing import ListedRun, Listing
+from alexplore.runs.notes import write_note
 from alexplore.runs.protocol import METRICS
-from alexplore.runs.summary import RunList, Summary
-from alexplore.tui.marked_runs import Overlay, OverlayReader, marker
-from alexplore.tui.messages import OpenRequested, RunsListed, WatchRequested
-from alexplore.tui.palette import SERIES
-from alexplore.tui.plot import Line, Plot
-from alexplore.tui.screens.dialogs import Confirm
+from alexplore.runs.summary import Summary
+from alexplore.tui.listed_runs import ListedRuns
+from alexplore.tui.marked_runs import EPOCHS, METRIC_ORDER, MINUTES, Overlay, OverlayReader
+from alexplore.tui.messages import (
+    EvaluateRequested,
+    ModeRequested,
+    OpenRequested,
+    PredictRequested,
+    RunLookedAt,
+    RunsListed,
+    WatchRequested,
+)
+from alexplore.tui.run_details import RunDetails, headline, read_details, run_facts, size_text
+from alexplore.tui.screens.dialogs import Ask, Confirm
 from alexplore.tui.screens.frame import FrameScreen
 from alexplore.tui.state import AppState, Mode
+from alexplore.tui.widgets.comparison import Comparison
 from alexplore.tui.widgets.cursor_list import CursorList
 from alexplore.tui.widgets.curves import Curves
-from alexplore.tui.widgets.run_table import RunLine, RunTable
+from alexplore.tui.widgets.facts import Facts
+from alexplore.tui.widgets.filter_input import FilterInput
+from alexplore.tui.widgets.run_table import RunTable
+from alexplore.tui.widgets.table import Table
 
 POLL_SECONDS = 1.0
-ERROR_SECONDS = 20.0  # how long a long error is shown
+LOOK_SECONDS = 0.15  # for which the cursor stays on a run before its folder is looked at
+NO_RUNS = "No runs yet: press 2 to train the network that is open in Explore."
+OVERLAY_ACTIONS = ("metric", "unit", "logarithmic", "seeds")
 
 
 class RunsScreen(FrameScreen):
-    """A table of runs, and the curves of the marked ones below it."""
+    """The list of runs; below it the curves of the marked ones, what differs between them, and the selected run."""
 
     CSS_PATH = "runs.tcss"
     MODE: ClassVar[Mode | None] = "runs"
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "attach", "Attach", tooltip="Watch the run in Train"),
-        Binding("x", "stop", "Stop", tooltip="Stop the run after a checkpoint; it can be resumed"),
-        Binding("r", "resume", "Resume", tooltip="Continue a run that is paused, was stopped, failed or crashed"),
-        Binding("space", "mark", "Mark", tooltip="Draw the run's validation accuracy with that of other marked runs"),
-        Binding("f", "fork", "Fork", tooltip="Open the run's network and recipe in Explore, to change and train anew"),
-        Binding("slash", "filter", "Filter", show=False, tooltip="Show only runs whose line holds some words"),
-        Binding("delete", "remove", "Delete", show=False, tooltip="Delete the run with its checkpoints"),
+        Binding("o", "sort", "sort", tooltip="Sort by the next column; a click on a title sorts by it"),
+        Binding("slash", "filter", "filter", tooltip="Show only some runs: words, state:failed, lr>=0.01, best>90%"),
+        Binding("O", "turn_round", "Reverse", show=False, tooltip="Sort the other way round"),
+        Binding("p", "group", "by preset", show=False, tooltip="Group the runs by their presets, or not"),
+        Binding("m", "metric", "metric", tooltip="Draw the next metric of the marked runs"),
+        Binding("t", "unit", "time", tooltip="Draw over the minutes of training, or over epochs"),
+        Binding("l", "logarithmic", "log", show=False, tooltip="Use a logarithmic axis for the metric, or a plain one"),
+        Binding(
+            "b", "seeds", "seeds", tooltip="Draw the mean of runs that differ only in their seed, and their spread"
+        ),
+        Binding("d", "details", "details", show=False, tooltip="Show or hide the details of the selected run"),
+        Binding("escape", "back", "back", show=False, tooltip="Go back: to the table, to all runs, to Explore"),
     ]
 
     def __init__(self, state: AppState) -> None:
         super().__init__()
         self.state = state
-        self._summaries: Sequence[Summary] = ()
+        self.listed = ListedRuns()
         self._overlay = Overlay()
+        self._metric, self._unit, self._by_seed = METRIC_ORDER[0], EPOCHS, False
+        self._details: RunDetails | None = None
         self._look_now = threading.Event()
 
     def compose_body(self) -> ComposeResult:
-        """Put the filter above the table and the curves below it."""
-        with Vertical(classes="frame") as frame:
-            frame.border_title = "Runs"
-            yield Input(placeholder="filter", id="runs-filter", compact=True)
+        """Put the filter above the list, and what the marked and the selected runs are below it."""
+        with Vertical(id="runs", classes="frame"):
+            with Horizontal(id="filter-line"):
+                yield FilterInput(id="runs-filter")
+                yield Static(id="filter-note", markup=False)
             yield RunTable(id="runs-table")
-            yield Static("No runs yet: press 2 to train.", id="no-runs")
-            yield Curves(id="overlay")
-            yield Static(id="overlay-legend")
+            yield Static(NO_RUNS, id="no-runs", markup=False)
+        yield Facts(id="headline")
+        yield Curves(id="overlay")
+        with Horizontal(id="lower"):
+            yield Comparison(id="differences", classes="frame")
+            yield Facts(id="details", classes="frame")
 
     def on_mount(self) -> None:
         """Hide what there is nothing to show in."""
-        self.query_one("#runs-filter").display = False
-        self.query_one("#overlay").display = self.query_one("#overlay-legend").display = False
-        self.query_one("#overlay").border_title = "validation accuracy"
+        self.query_one("#filter-line").display = False
+        self.query_one("#no-runs").display = False
+        self.query_one("#differences").border_title = "what differs"
         self.query_one(RunTable).focus()
+        self._show_list()
 
     def on_screen_resume(self) -> None:
         """Read the runs for as long as this screen is visible."""
@@ -84,17 +113,17 @@ class RunsScreen(FrameScreen):
         """Stop reading runs that are not visible."""
         self.workers.cancel_group(self, "poll")
 
-    # Reading and drawing
+    # Reading
 
     @work(thread=True, exclusive=True, group="poll")
     def _poll(self) -> None:
-        worker, run_list, reader, reported = get_current_worker(), RunList(), OverlayReader(), ""
-        while not worker.is_cancelled:
+        worker, listing, reader, reported = get_current_worker(), Listing(), OverlayReader(), ""
+        while not worker.is_cancelled and self.is_running:
             self._look_now.clear()
             try:
                 runs = list_runs(self.state.runs_folder)
-                overlay = reader.read(self.state.marked.marked(runs))
-                self.post_message(RunsListed(run_list.summarise(runs), overlay))
+                overlay = reader.read(self.state.marked.marked(runs), self._metric)
+                self.post_message(RunsListed(listing.read(runs), overlay))
                 reported = ""
             except RunError as error:  # of a file system that may come back
                 if str(error) != reported:
@@ -106,63 +135,191 @@ class RunsScreen(FrameScreen):
 
     @on(RunsListed)
     def _listed(self, event: RunsListed) -> None:
-        self._summaries = event.summaries
-        self.state.marked.keep([summary.run.name for summary in event.summaries])
-        self._draw_table()
-        if event.overlay != self._overlay:
-            self._overlay = event.overlay
-            self._draw_overlay()
+        self.listed.runs = event.runs
+        self.state.marked.keep([run.name for run in event.runs])
+        before = self.selected
+        with self.app.batch_update():
+            self._show_list()
+            if not event.overlay.looks_like(self._overlay):
+                self._overlay = event.overlay
+                self._show_overlay()
+            else:
+                self._overlay = event.overlay
+            self._show_differences()
+        if self.selected is not None and (before is None or before.summary.status != self.selected.summary.status):
+            self._look_at_selected()
 
-    def _draw_table(self) -> None:
-        wanted = self.query_one("#runs-filter", Input).value.casefold().split()
-        lines = [
-            RunLine(summary, self.state.marked.marker(summary.run.name))
-            for summary in self._summaries
-            if all(word in " ".join(summary_cells(summary)).casefold() for word in wanted)
-        ]
-        self.query_one("#no-runs").display = not self._summaries
-        self.query_one(RunTable).show(lines)
+    def _look_at_selected(self) -> None:
+        if self.selected is not None:
+            self._look(self.selected.summary)
 
-    def _draw_overlay(self) -> None:
-        """Draw the curves, with the legend below them: on top of them it would hide points."""
-        plot, legend = self.query_one("#overlay", Curves), self.query_one("#overlay-legend", Static)
-        plot.display = legend.display = bool(self._overlay.curves)
-        lines = [
-            Line(
-                curve.name,
-                curve.curve.epochs,
-                curve.curve.values,
-                SERIES[curve.number % len(SERIES)],
-                marker(curve.number),
-                note=curve.note,
-            )
-            for curve in self._overlay.curves
-        ]
-        plot.draw(Plot(lines, self._overlay.epochs, percent=True, number=METRICS["val/acc"].number))
+    @work(thread=True, exclusive=True, group="look")
+    def _look(self, summary: Summary) -> None:
+        """Read what takes a look at the disk, once the cursor stays on a run."""
+        worker = get_current_worker()
+        time.sleep(LOOK_SECONDS)
+        if not worker.is_cancelled:
+            details = read_details(summary)
+            if not worker.is_cancelled:
+                self.post_message(RunLookedAt(details))
 
-    # The selected run
+    @on(RunLookedAt)
+    def _looked_at(self, event: RunLookedAt) -> None:
+        self._details = event.details
+        self._show_details()
+
+    # Showing
+
+    def _show_list(self) -> None:
+        listed = self.listed
+        lines = listed.lines(self.state.marked)
+        nothing = self.query_one("#no-runs", Static)
+        nothing.display = not lines
+        _write(nothing, NO_RUNS if not listed.runs else "no run matches the filter")
+        frame = self.query_one("#runs")
+        title, subtitle = (
+            listed.title,
+            f"o {listed.order_text} · / filter · p {'list' if listed.grouped else 'by preset'}",
+        )
+        if str(frame.border_title) != title:  # each of them repaints the frame with all that is in it
+            frame.border_title = Text(title)
+        if str(frame.border_subtitle) != subtitle:
+            frame.border_subtitle = Text(subtitle)
+        _write(self.query_one("#filter-note", Static), listed.filter_note)
+        self.query_one(RunTable).show(lines, listed.order.column, listed.descending)
+        self._show_details()
+
+    def _show_overlay(self) -> None:
+        overlay = self._overlay
+        self.set_class(bool(overlay.runs), "overlaid")
+        self.set_class(len(overlay.snapshots) > 1, "compared")
+        if overlay.runs:
+            count = "" if len(overlay.runs) == 1 else f" of the {len(overlay.runs)} marked"
+            title = f"{METRICS[overlay.metric].title}{count}{' · means' if self._by_seed else ''}"
+            self.query_one(Curves).draw(overlay.plot(self._unit, by_seed=self._by_seed), title)
+        self.refresh_bindings()
+
+    def _show_differences(self) -> None:
+        if self.has_class("compared"):
+            names = [f"{self.state.marked.marker(one.run.name)} {one.run.name}" for one in self._overlay.snapshots]
+            self.query_one(Comparison).show(names, self._overlay.differences)
+
+    def _show_details(self) -> None:
+        pane, run = self.query_one("#details", Facts), self.selected
+        pane.write_frame(run.name if run else "no run", "y copies the path · d hides" if run else "")
+        pane.show(run_facts(run, self._details) if run else [])
+        self.query_one("#headline", Facts).show([headline(run)] if run else [])
+
+    # The list
 
     @property
-    def selected(self) -> Summary | None:
+    def selected(self) -> ListedRun | None:
         """The run under the cursor."""
         line = self.query_one(RunTable).selected
-        return line.summary if line else None
+        return line.run if line else None
 
-    @on(CursorList.Chosen)
+    @on(CursorList.Highlighted, "#runs-table")
+    def _highlighted(self) -> None:
+        self._show_details()
+        self._look_at_selected()
+
+    @on(CursorList.Chosen, "#runs-table")
     def _chosen(self) -> None:
-        self.action_attach()
-
-    def action_attach(self) -> None:
-        """Watch the run in Train."""
         if self.selected:
-            self.post_message(WatchRequested(self.selected.run))
+            self.post_message(WatchRequested(self.selected.summary.run))
+
+    @on(Table.TitleClicked, "#runs-table")
+    def _title_clicked(self, event: Table.TitleClicked) -> None:
+        self.listed.sort_by_column(event.column)
+        self._show_list()
+
+    def action_sort(self) -> None:
+        """Sort by the next column."""
+        self.listed.next_order()
+        self._show_list()
+
+    def action_turn_round(self) -> None:
+        """Sort the other way round."""
+        self.listed.turn_round()
+        self._show_list()
+
+    def action_group(self) -> None:
+        """Group the runs by their presets, or not."""
+        self.listed.grouped = not self.listed.grouped
+        self._show_list()
+
+    def action_filter(self) -> None:
+        """Go to the filter."""
+        self.query_one("#filter-line").display = True
+        self.query_one(FilterInput).focus()
+
+    @on(Input.Changed, "#runs-filter")
+    def _filter_changed(self, event: Input.Changed) -> None:
+        self.listed.filter_by(event.value)
+        self.query_one("#filter-note").set_class(bool(self.listed.error), "wrong")
+        self._show_list()
+
+    @on(FilterInput.Left)
+    def _filter_left(self, event: FilterInput.Left) -> None:
+        self.query_one("#filter-line").display = not event.cleared and bool(event.source.value.strip())
+        self.query_one(RunTable).focus()
+
+    def action_back(self) -> None:
+        """Go one level up: from another pane to the table, from a filtered list to the whole, else to Explore."""
+        table, field = self.query_one(RunTable), self.query_one(FilterInput)
+        if self.focused is not table:
+            table.focus()
+        elif field.value:
+            field.action_leave(True)
+        else:
+            self.post_message(ModeRequested("explore"))
+
+    def action_details(self) -> None:
+        """Show or hide the details; where there is room for one pane, show them instead of the curves."""
+        self.toggle_class("turned")
+
+    # The marked runs
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer what changes the curves only where there are some."""
+        if action == "seeds":
+            return self._by_seed or self._overlay.has_seeds
+        return bool(self._overlay.runs) if action in OVERLAY_ACTIONS else True
+
+    def action_mark(self) -> None:
+        """Mark the run, or unmark it."""
+        if self.selected:
+            self.state.marked.toggle(self.selected.name)
+            self._show_list()
+            self._look_now.set()
+
+    def action_metric(self) -> None:
+        """Draw the next metric."""
+        self._metric = self._overlay.next_metric()
+        self._look_now.set()
+
+    def action_unit(self) -> None:
+        """Draw over minutes, or over epochs."""
+        self._unit = MINUTES if self._unit == EPOCHS else EPOCHS
+        self._show_overlay()
+
+    def action_logarithmic(self) -> None:
+        """Use the other kind of axis."""
+        self.query_one(Curves).action_logarithmic()
+
+    def action_seeds(self) -> None:
+        """Draw the mean of runs that differ only in their seed, or each of them."""
+        self._by_seed = not self._by_seed
+        self._show_overlay()
+
+    # The selected run
 
     @work(thread=True)
     def action_stop(self) -> None:
         """Stop the run after a checkpoint."""
         if self.selected is None:
             return
-        run = self.selected.run
+        run = self.selected.summary.run
         try:
             service.ask(run, "stop")
         except AlexploreError as error:
@@ -170,58 +327,106 @@ class RunsScreen(FrameScreen):
         else:
             self.notify(f"asked {run.name} to stop", markup=False)
 
-    @work(thread=True)
-    def action_resume(self) -> None:
-        """Continue the run."""
+    @work
+    async def action_resume(self) -> None:
+        """Continue the run; ask first if it has no checkpoint and would start anew."""
         if self.selected is None:
             return
-        try:
-            service.resume(self.selected.run)
-        except AlexploreError as error:
-            self.notify(str(error), severity="error", markup=False, timeout=ERROR_SECONDS)
+        summary = self.selected.summary
+        run, status = summary.run, summary.status
+        if status.resumable and status.step and not await asyncio.to_thread(resume_step, run):
+            detail = f"Its {status.step:,} steps are trained again, from the beginning."
+            if not await self.app.push_screen_wait(Confirm(f"{run.name} has no checkpoint. Start anew?", detail)):
+                return
+        self._resume(summary)
 
-    def action_mark(self) -> None:
-        """Mark the run for the overlay, or unmark it."""
-        if self.selected:
-            self.state.marked.toggle(self.selected.run.name)
-            self._draw_table()
-            self._look_now.set()
+    @work(thread=True)
+    def _resume(self, summary: Summary) -> None:
+        run = summary.run
+        whence = resume_text(summary) if summary.status.resumable else ""
+        try:
+            if whence:
+                self.notify(f"{run.name}: starting {whence}", markup=False)
+            service.resume(run)
+            if not whence:
+                self.notify(f"asked {run.name} to continue", markup=False)
+        except AlexploreError as error:
+            self.notify(str(error), severity="error", markup=False)
+        self._look_now.set()
 
     def action_fork(self) -> None:
         """Open the run's network and recipe in Explore."""
-        summary = self.selected
-        if summary is None or summary.config is None:
+        if self.selected is None or self.selected.summary.config is None:
             return
-        config = summary.config
-        preset = Preset(config.preset, config.network, config.recipe, title=f"from {summary.run.name}")
+        config = self.selected.summary.config
+        preset = Preset(config.preset, config.network, config.recipe, title=f"from {self.selected.name}")
         self.post_message(OpenRequested(preset))
 
-    def action_filter(self) -> None:
-        """Show the filter."""
-        field = self.query_one("#runs-filter", Input)
-        field.display = True
-        field.focus()
+    def action_evaluate(self) -> None:
+        """Measure the run's accuracy on its validation images."""
+        if self.selected:
+            self.post_message(EvaluateRequested(self.selected.summary.run))
 
-    @on(Input.Changed, "#runs-filter")
-    def _filtered(self) -> None:
-        self._draw_table()
+    def action_predict(self) -> None:
+        """Classify images with the run's network."""
+        if self.selected:
+            self.post_message(PredictRequested(self.selected.summary.run))
 
-    @on(Input.Submitted, "#runs-filter")
-    def _filter_done(self, event: Input.Submitted) -> None:
-        event.input.display = bool(event.value)
-        self.query_one(RunTable).focus()
+    @work
+    async def action_rename(self) -> None:
+        """Give the run another name; marks and Train follow it."""
+        if self.selected is None:
+            return
+        run = self.selected.summary.run
+        name = await self.app.push_screen_wait(Ask("Name of the run", run.name))
+        if name is None or name == run.name:
+            return
+        try:
+            renamed = service.rename(run, name)
+        except AlexploreError as error:
+            self.notify(str(error), severity="error", markup=False)
+            return
+        self.state.marked.rename(run.name, renamed.name)
+        if self.state.watched is not None and self.state.watched.run == run:
+            self.state.watch(renamed)
+        self.notify(f"renamed {run.name} to {renamed.name}", markup=False)
+        self._look_now.set()
+
+    @work
+    async def action_note(self) -> None:
+        """Write a note on the run."""
+        if self.selected is None:
+            return
+        run = self.selected
+        note = await self.app.push_screen_wait(
+            Ask(f"Note on {run.name}", run.note, "An empty note is removed.", blank=True)
+        )
+        if note is None:
+            return
+        try:
+            write_note(run.summary.run, note)
+        except AlexploreError as error:
+            self.notify(str(error), severity="error", markup=False)
+        self._look_now.set()
 
     @work
     async def action_remove(self) -> None:
         """Delete the run after asking."""
-        summary = self.selected
-        if summary is None or not self._removable(summary.run):
+        if self.selected is None or not self._removable(self.selected.summary.run):
             return
-        if await self.app.push_screen_wait(Confirm(f"Delete {summary.run.name} with its checkpoints?")):
+        summary = self.selected.summary
+        run = summary.run
+        size = await asyncio.to_thread(folder_size, run)
+        question = Confirm(
+            f"Delete {run.name} and its checkpoints for good?", size_text(summary, size), yes="Delete", no="Keep"
+        )
+        if await self.app.push_screen_wait(question):
             try:
-                service.remove(summary.run)  # which refuses a run that was resumed while the question was open
+                service.remove(run)  # which refuses a run that was resumed while the question was open
             except AlexploreError as error:
                 self.notify(str(error), severity="error", markup=False)
+            else:
+                self.notify(f"deleted {run.name}", markup=False)
             self._look_now.set()
 
     def _removable(self, run: RunDirectory) -> bool:
@@ -232,3 +437,9 @@ class RunsScreen(FrameScreen):
             self.notify(str(error), severity="warning", markup=False)
             return False
         return True
+
+
+def _write(line: Static, text: str) -> None:
+    """Write a text if it is another one: each writing costs a layout."""
+    if str(line.content) != text:
+        line.update(text)

@@ -129,7 +129,7 @@ class WatchScreen(FrameScreen):
         except RunError as error:
             self.post_message(RunUnreadable(run, str(error)))
             return
-        while not worker.is_cancelled:
+        while not worker.is_cancelled and self.is_running:
             now = time.monotonic()
             self.post_message(RunPolled(*poller.poll(now)))
             while time.monotonic() < now + poller.pause(now) and not worker.is_cancelled:

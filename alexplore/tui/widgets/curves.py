@@ -10,12 +10,10 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.content import Content
 from textual.geometry import Region
 from textual.strip import Strip
 
 from alexplore.tui.canvas import BLANK, Cell
-from alexplore.tui.columns import fit
 from alexplore.tui.palette import SERIES
 from alexplore.tui.plot import AXIS, BAND, TICK, Drawing, Plot, View
 from alexplore.tui.widgets.line_widget import LineWidget
@@ -187,24 +185,11 @@ class Curves(LineWidget, can_focus=True):
         if self._view.part is not None:
             title += " · zoomed · 0 whole"
         if self._drawing is not None and self._view.x is not None:
-            return title, self._drawing.readings(self._frame_room)
+            return title, self._drawing.readings(max(0, self.size.width - 2))
         return title, "+ − zoom  ← → read  l log" if self.has_focus else ""
 
-    @property
-    def _frame_room(self) -> int:
-        return max(0, self.size.width - 2)
-
     def _show_frame(self) -> None:
-        """Write the texts into the frame. Textual's own properties would write the whole widget again."""
-        title, subtitle = (
-            Content(fit(text, min(len(text), self._frame_room))) if text else None for text in self._frame_texts()
-        )
-        if title != self._border_title:
-            self._border_title = title
-            self.refresh(Region(-1, -1, self.size.width + 2, 1))
-        if subtitle != self._border_subtitle:
-            self._border_subtitle = subtitle
-            self.refresh(Region(-1, self.size.height, self.size.width + 2, 1))
+        self.write_frame(*self._frame_texts())
 
     # Keys and mouse
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from rich.style import Style
+from textual.content import Content
+from textual.geometry import Region
 from textual.widget import Widget
 
+from alexplore.tui.columns import fit
+from alexplore.tui.named_keys import NamedKeys
 
-class LineWidget(Widget):
+
+class LineWidget(NamedKeys, Widget):
     """A widget whose component styles are cached until the theme, the focus or the stylesheet changes them."""
 
     _style_cache: dict[str, Style] | None = None
@@ -19,6 +24,19 @@ class LineWidget(Widget):
             partial = self.get_component_rich_style(name, partial=True) if name else Style()
             self._style_cache[name] = self.rich_style + partial
         return self._style_cache[name]
+
+    def write_frame(self, title: str, subtitle: str = "") -> None:
+        """Write texts into the frame, cut to its width. Textual's own properties would repaint the whole widget."""
+        room = max(0, self.size.width - 2)
+        upper, lower = (Content(fit(text, min(len(text), room))) if text else None for text in (title, subtitle))
+        padding = self.styles.padding
+        left, width = -1 - padding.left, self.size.width + padding.width + 2
+        if upper != self._border_title:
+            self._border_title = upper
+            self.refresh(Region(left, -1 - padding.top, width, 1))
+        if lower != self._border_subtitle:
+            self._border_subtitle = lower
+            self.refresh(Region(left, self.size.height + padding.bottom, width, 1))
 
     def notify_style_update(self) -> None:
         """Clear the cache."""

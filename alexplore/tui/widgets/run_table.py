@@ -6,24 +6,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from rich.segment import Segment
+from textual.binding import Binding, BindingType
+from textual.geometry import Region
+from textual.strip import Strip
+
 from alexplore.core.formatting import age_text
+from alexplore.core.inert import inert_line
 from alexplore.runs.messages import STATE_GLYPHS, progress_text
 from alexplore.runs.protocol import METRICS
-from alexplore.runs.summary import BEST_METRIC, Summary
-from alexplore.tui.columns import Claim
+from alexplore.runs.summary import BEST_METRIC
+from alexplore.tui.columns import Claim, fit
+from alexplore.tui.listed_runs import GroupLine, RunLine
+from alexplore.tui.palette import SERIES
+from alexplore.tui.plot import shortened
 from alexplore.tui.widgets.table import Cell, Table
 
 BAR = 10  # cells of a progress bar
-MOST_NAME = 28  # cells for a run's name where there is room for everything else
-
-
-@dataclass(frozen=True)
-class RunLine:
-    """A run in the table, with its marker, a blank if it is not marked, and whether it is the best of its data set."""
-
-    summary: Summary
-    marker: str = " "
-    best: bool = False
 
 
 @dataclass(frozen=True)
@@ -35,83 +34,122 @@ class Column:
     text: Callable[[RunLine], str]
     left: bool = False
     most: int = 0  # cells above which a text is shortened unless there is room for all columns; 0 for never
-
-
-def _network(line: RunLine) -> str:
-    return line.summary.config.preset if line.summary.config else "–"
+    growth: float = 9  # the rank of the claim on what the whole text needs
 
 
 def _bar(line: RunLine) -> str:
-    done = round(line.summary.fraction * BAR)
+    done = round(line.run.summary.fraction * BAR)
     return "█" * done + "░" * (BAR - done)
 
 
 def _best(line: RunLine) -> str:
-    return ("★ " if line.best else "") + METRICS[BEST_METRIC].number(line.summary.best)
+    return ("★ " if line.best else "") + METRICS[BEST_METRIC].number(line.run.summary.best)
 
 
 def _metric(key: str) -> Callable[[RunLine], str]:
-    return lambda line: METRICS[key].number(line.summary.latest.get(key))
+    return lambda line: METRICS[key].number(line.run.summary.latest.get(key))
 
 
 def _state(line: RunLine) -> str:
-    state = line.summary.status.state
+    state = line.run.summary.status.state
     return f"{STATE_GLYPHS.get(state, ' ')} {state}"
+
+
+def _age(line: RunLine) -> str:
+    return age_text(line.run.summary.age) if line.run.summary.status.updated else "–"
 
 
 COLUMNS = (
     Column("", 0, lambda line: line.marker, left=True),
-    Column("run", 0, lambda line: line.summary.run.name, left=True, most=14),
-    Column("network", 4, _network, left=True, most=14),
+    Column("run", 0, lambda line: line.run.name, left=True, most=14),
+    Column("network", 4, lambda line: line.run.network, left=True, most=14, growth=8.5),
     Column("state", 0, _state, left=True),
     Column("progress", 6, _bar, left=True),
-    Column("epoch", 1, lambda line: progress_text(line.summary)),
+    Column("epoch", 1, lambda line: progress_text(line.run.summary)),
     Column("best", 2, _best),
     Column("last", 5, _metric("val/acc")),
     Column("loss", 3, _metric("train/loss")),
     Column("images/s", 7, _metric("images_per_second")),
-    Column("age", 8, lambda line: age_text(line.summary.age) if line.summary.status.updated else "–"),
+    Column("age", 8, _age),
 )
 BY_TITLE = {column.title: column for column in COLUMNS}
 
 
 class RunTable(Table):
-    """Shows runs, one a line; columns are as wide as what they hold, and left out where there is no room for them."""
+    """Shows runs, one a line, perhaps in groups; columns are as wide as what they hold, and left out for want of room.
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"run-table--{state}" for state in STATE_GLYPHS}
+    What is done to the run under the cursor, the screen does.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "choose", "open", tooltip="Watch the run in Train"),
+        Binding("space", "screen.mark", "mark", tooltip="Mark the run, to compare it with other marked ones"),
+        Binding("x", "screen.stop", "stop", tooltip="Stop the run after a checkpoint; it can be resumed"),
+        Binding(
+            "r", "screen.resume", "resume", tooltip="Continue a run that is paused, was stopped, failed or crashed"
+        ),
+        Binding("f", "screen.fork", "fork", tooltip="Open the run's network and recipe in Explore, to train anew"),
+        Binding("e", "screen.evaluate", "evaluate", tooltip="Measure the accuracy on the validation images"),
+        Binding("i", "screen.predict", "predict…", tooltip="Classify images of your own"),
+        Binding("R", "screen.rename", "rename", tooltip="Give the run another name"),
+        Binding("N", "screen.note", "note", tooltip="Write a note on the run"),
+        Binding("delete", "screen.remove", "delete", key_display="del", tooltip="Delete the run and its checkpoints"),
+    ]
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"run-table--{kind}" for kind in ("group", *STATE_GLYPHS, *SERIES)}
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.lines: Sequence[RunLine] = ()
+        self.lines: Sequence[RunLine | GroupLine] = ()
+        self._texts: list[Mapping[str, str]] = []  # of each line by column
         self._needed: dict[str, int] = {}
         self.sorted_by, self.descending = "", False
 
-    def show(self, lines: Sequence[RunLine]) -> None:
-        """Show runs; the cursor stays on its run if it is still there."""
-        if list(lines) == list(self.lines):
-            return
-        selected = self.selected
-        self.lines = lines
+    def show(self, lines: Sequence[RunLine | GroupLine], sorted_by: str = "", descending: bool = False) -> None:
+        """Show runs; the cursor stays on its run if it is still there. Only lines that look different are written."""
+        selected, rows, widths = self.selected, self._rows(), self.widths
+        count, order = len(self.lines), (self.sorted_by, self.descending)
+        self.lines, self.sorted_by, self.descending = lines, sorted_by, descending
+        self._texts = [_texts(line) for line in lines]
         self._needed = {
-            column.title: max([len(self.title(column.title)), *(len(column.text(line)) for line in lines)])
+            column.title: max(
+                [len(self.title(column.title)), *(len(texts.get(column.title, "")) for texts in self._texts)]
+            )
             for column in COLUMNS
         }
-        names = [line.summary.run.name for line in lines]
-        if selected and selected.summary.run.name in names:
-            self.set_reactive(RunTable.cursor, names.index(selected.summary.run.name))
-        self.show_lines()
-        if not self._visible(self.cursor):
+        names = [line.run.name if isinstance(line, RunLine) else "" for line in lines]
+        before = self.cursor
+        if selected and selected.run.name in names:
+            self.set_reactive(RunTable.cursor, names.index(selected.run.name))
+        self._lay_out()
+        if len(lines) != count or before != self.cursor or order != (sorted_by, descending) or widths != self.widths:
+            self.show_lines()
+        else:
+            changed = [index for index, (one, other) in enumerate(zip(rows, self._rows(), strict=True)) if one != other]
+            top = self.HEADER_LINES - round(self.scroll_offset.y)
+            if changed:
+                self.refresh(*(Region(0, index + top, self.size.width, 1) for index in changed if self._visible(index)))
+        if before != self.cursor and not self._visible(self.cursor):
             self._reveal()
+
+    def _rows(self) -> list[tuple[str, Mapping[str, str]]]:
+        """Return what the lines look like: the state that gives the colour, and the texts."""
+        return list(zip(map(_state_of, self.lines), self._texts, strict=True))
 
     @property
     def selected(self) -> RunLine | None:
         """The run under the cursor."""
-        return self.lines[self.cursor] if self.cursor < len(self.lines) else None
+        line = self.lines[self.cursor] if self.cursor < len(self.lines) else None
+        return line if isinstance(line, RunLine) else None
 
     @property
     def line_count(self) -> int:
-        """The number of runs."""
+        """The number of lines."""
         return len(self.lines)
+
+    def is_heading(self, index: int) -> bool:
+        """Return whether a line is the heading of a group."""
+        return isinstance(self.lines[index], GroupLine)
 
     def claims(self) -> Mapping[str, Sequence[Claim]]:
         """Return the widths that hold what there is to show; long names are shortened where the width is short."""
@@ -119,7 +157,10 @@ class RunTable(Table):
         for column in COLUMNS:
             needed = self._needed.get(column.title, len(column.title))
             short = min(needed, column.most or needed)
-            claims[column.title] = (Claim(column.rank, short), *([Claim(9, needed)] if needed > short else []))
+            claims[column.title] = (
+                Claim(column.rank, short),
+                *([Claim(column.growth, needed)] if needed > short else []),
+            )
         return claims
 
     def title(self, column: str) -> str:
@@ -133,10 +174,32 @@ class RunTable(Table):
     def cell(self, index: int, column: str) -> Cell:
         """Return what a column shows of a run; state and progress have the colour of the state."""
         line = self.lines[index]
-        state = line.summary.status.state
+        state = _state_of(line)
+        text = self._texts[index].get(column, "")
+        if column == "run":  # names differ at their ends
+            text = shortened(text, self.widths[column])
         coloured = column in ("state", "progress") and state in STATE_GLYPHS
-        return Cell(BY_TITLE[column].text(line), f"run-table--{state}" if coloured else "")
+        if column == "" and isinstance(line, RunLine) and line.series:
+            return Cell(text, f"run-table--{line.series}")
+        return Cell(text, f"run-table--{state}" if coloured else "")
+
+    def line_strip(self, index: int, selected: bool, width: int) -> Strip:
+        """Return the cells of a run, or the heading of a group across all columns."""
+        line = self.lines[index]
+        if isinstance(line, GroupLine):
+            return Strip([Segment(fit(line.text, width, left=True), self.style("run-table--group"))])
+        return super().line_strip(index, selected, width)
 
     def copied_text(self) -> str:
         """Return what copying copies: the path of the run's folder."""
-        return str(self.selected.summary.run.path) if self.selected else ""
+        return str(self.selected.run.summary.run.path) if self.selected else ""
+
+
+def _texts(line: RunLine | GroupLine) -> Mapping[str, str]:
+    if isinstance(line, GroupLine):
+        return {"heading": line.text}
+    return {column.title: inert_line(column.text(line)) for column in COLUMNS}
+
+
+def _state_of(line: RunLine | GroupLine) -> str:
+    return line.run.summary.status.state if isinstance(line, RunLine) else ""

@@ -194,7 +194,7 @@ class SettingList(CursorList):
             kind = "error" if wrong else "changed"
             segments.append(Segment(counts, self._accent(kind, base)))
             values = " · ".join(f"{field.title} {field.text or '–'}" for field in members)
-            room = width - cell_len(title) - len(counts)
+            room = width - cell_len(title) - len(counts) - 1
             segments.append(Segment(_cut(values, room), self._accent("note", base)))
         return segments
 
@@ -331,6 +331,7 @@ class SettingList(CursorList):
         if self.form is not None:
             self.form.edit()
             self._refresh_line()
+            self._explain()
 
     def _refresh_line(self) -> None:
         self.refresh_line(self.cursor)
@@ -341,6 +342,7 @@ class SettingList(CursorList):
         if self.form is not None and self.form.entry is not None:
             self.form.entry = None
             self._refresh_line()
+            self._explain()
 
     def end_edit(self) -> bool:
         """End the editing of a value; return False, and go on, where it is not allowed."""
@@ -356,11 +358,9 @@ class SettingList(CursorList):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Leave out what does not work while a value is edited or a setting is searched for."""
-        if action == "enter":
-            return True
-        if self.editing or self.finding or self._at_once:
-            return action not in ("reset", "reset_all", "find")
-        return True
+        if self.editing or self.finding:
+            return action not in ("enter", "reset", "reset_all", "find")
+        return not self._at_once or action not in ("reset", "reset_all", "find")
 
     def on_key(self, event: events.Key) -> None:
         """Edit, find, or begin to edit."""
@@ -569,11 +569,24 @@ class SettingHelp(LineWidget):
         return Strip([Segment(text, style)]).adjust_cell_length(self.size.width, self.style())
 
 
+HINTS = {
+    (False, False): "↑↓ move · ←→ value · type or ⏎ to edit · / find",
+    (True, False): "⏎ ends · ↓ ends and goes on · esc takes back",
+    (False, True): "↑↓ move · ⏎ goes there · esc ends",
+}
+AT_ONCE_HINTS = HINTS | {
+    (False, False): "↑↓ setting · ←→ value · ⏎ keep · esc cancel",
+    (True, False): "⏎ keep · ↑↓ setting · esc takes back",
+}
+"""The keys of a list, by whether a value is edited and whether a setting is searched for."""
+
+
 class SettingPane(Vertical):
     """A list of settings with the lines below it that explain the one under the cursor."""
 
     def __init__(self, *, at_once: bool = False, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
+        self._hints = AT_ONCE_HINTS if at_once else HINTS
         self.list = SettingList(at_once=at_once)
         self.help = SettingHelp()
 
@@ -602,14 +615,15 @@ class SettingPane(Vertical):
 
     @on(SettingList.Explained)
     def show_help(self) -> None:
-        """Say what is wrong with the setting under the cursor, or what it means."""
+        """Say what is wrong with the setting under the cursor, or what it means, and which keys work."""
         form, field = self.list.form, self.list.field
         if form is None:
             return
+        self.border_subtitle = self._hints[(self.list.editing, self.list.finding)]
         if form.search is not None:
             total = sum(form.is_used(each) for each in form.fields)
             found = f"{len(form.lines)} of {total}"
-            self.help.show(f"/ {form.search.text}▏  {found} · Enter goes there · Escape ends")
+            self.help.show(f"/ {form.search.text}▏  {found}")
         elif field is None:
             self.help.show("Enter, ◂ and ▸ fold and unfold the group")
         elif error := form.error_of(field):

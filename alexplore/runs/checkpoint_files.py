@@ -1,0 +1,76 @@
+"""Which checkpoints a run has, and how large its directory is, without reading a weight."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from alexplore.core.regular_files import read_json
+from alexplore.runs.directory import RunDirectory
+from alexplore.runs.lines import read_number
+from alexplore.runs.protocol import METRICS
+from alexplore.runs.summary import BEST_METRIC, Summary
+
+KINDS = ("last", "previous", "best")
+MOST_FILES = 10_000  # that are counted; a run has about twenty
+
+
+@dataclass(frozen=True)
+class StoredCheckpoint:
+    """What a checkpoint's manifest says: updates and whole epochs before it, its accuracy, and when it was saved."""
+
+    kind: str
+    step: int
+    epoch: int
+    accuracy: float | None = None
+    saved: float | None = None
+
+
+def stored_checkpoints(run: RunDirectory) -> Sequence[StoredCheckpoint]:
+    """Return the checkpoints that a run has, of last, previous and best; one without a whole manifest is left out."""
+    found = []
+    for kind in KINDS:
+        manifest = read_json(run.checkpoints_folder / kind / "manifest.json", links=False) or {}
+        match manifest:
+            case {"step": int(step), "epoch": int(epoch)}:
+                accuracy, saved = (read_number(manifest.get(key)) for key in (BEST_METRIC, "time"))
+                found.append(StoredCheckpoint(kind, step, epoch, accuracy, saved))
+            case _:
+                pass
+    return found
+
+
+def resume_step(run: RunDirectory) -> int:
+    """Return the step from which a worker would continue the run, 0 if it would start anew."""
+    return next((found.step for found in stored_checkpoints(run) if found.kind in ("last", "previous")), 0)
+
+
+def resume_text(summary: Summary) -> str:
+    """Return from where a run would continue, and what would be trained again: `from step 40 (12 steps again)`."""
+    step = resume_step(summary.run)
+    again = summary.status.step - step
+    lost = f" ({again:,} step{'s' * (again != 1)} again)" if again > 0 else ""
+    return f"from step {step:,}{lost}" if step else f"from the start: it has no checkpoint yet{lost}"
+
+
+def checkpoint_text(found: StoredCheckpoint) -> str:
+    """Return `last: step 40, epoch 2, 87.4%`."""
+    accuracy = "" if found.accuracy is None else f", {METRICS[BEST_METRIC].number(found.accuracy)}"
+    return f"{found.kind}: step {found.step:,}, epoch {found.epoch}{accuracy}"
+
+
+def folder_size(run: RunDirectory) -> int:
+    """Return the bytes that a run takes on the disk; files with several names, as the best checkpoint's, count once."""
+    sizes: dict[tuple[int, int], int] = {}
+    for folder, _, names in os.walk(run.path):
+        for name in names:
+            try:
+                status = (Path(folder) / name).lstat()
+            except OSError:  # removed since it was listed
+                continue
+            sizes[status.st_dev, status.st_ino] = status.st_size
+        if len(sizes) > MOST_FILES:
+            break
+    return sum(sizes.values())

@@ -1,0 +1,68 @@
+"""Runs with what a list of them shows: the summary, how each differs from its preset, and the note on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from alexplore.runs.config import RunConfig
+from alexplore.runs.directory import RunDirectory
+from alexplore.runs.notes import read_note
+from alexplore.runs.preset_changes import changed_layers
+from alexplore.runs.summary import RunList, Summary
+
+MOST_LAYERS = 2  # that are named of those that differ
+
+
+@dataclass(frozen=True)
+class ListedRun:
+    """A run in a list; `changed` are the names of layers that differ from its preset's."""
+
+    summary: Summary
+    changed: tuple[str, ...] = ()
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name of the run."""
+        return self.summary.run.name
+
+    @property
+    def preset(self) -> str:
+        """The name of its preset; a dash where config.json can't be read."""
+        return self.summary.config.preset if self.summary.config else "–"
+
+    @property
+    def dataset(self) -> str:
+        """The data set that it learns from; "" where config.json can't be read."""
+        return self.summary.config.recipe.dataset if self.summary.config else ""
+
+    @property
+    def network(self) -> str:
+        """Return the preset and what differs from it: `fmnist-28 ≠ conv1`, `paper ≠ conv1, conv2, …`."""
+        if not self.changed:
+            return self.preset
+        named = [*self.changed[:MOST_LAYERS], *(["…"] if len(self.changed) > MOST_LAYERS else [])]
+        return f"{self.preset} ≠ {', '.join(named)}"
+
+
+class Listing:
+    """Lists runs again and again; the comparison with the preset is made once for each config."""
+
+    def __init__(self) -> None:
+        self._list = RunList()
+        self._changed: dict[RunDirectory, tuple[RunConfig, tuple[str, ...]]] = {}
+
+    def read(self, runs: Sequence[RunDirectory]) -> list[ListedRun]:
+        """Return each run as it is now, in the order given."""
+        self._changed = {run: known for run, known in self._changed.items() if run in set(runs)}
+        return [self._listed(summary) for summary in self._list.summarise(runs)]
+
+    def _listed(self, summary: Summary) -> ListedRun:
+        run, config = summary.run, summary.config
+        if config is None:
+            return ListedRun(summary, note=read_note(run))
+        known = self._changed.get(run)
+        if known is None or known[0] is not config:
+            known = self._changed[run] = (config, changed_layers(config))
+        return ListedRun(summary, known[1], read_note(run))

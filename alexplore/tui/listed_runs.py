@@ -1,0 +1,172 @@
+"""The list of runs: which are shown, in which order and groups, and which is the best of its data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from alexplore.runs.filter import FilterError, RunFilter, parse_filter
+from alexplore.runs.listing import ListedRun
+from alexplore.runs.messages import STATE_GLYPHS
+from alexplore.runs.protocol import METRICS
+from alexplore.runs.summary import BEST_METRIC
+from alexplore.tui.marked_runs import MarkedRuns
+
+
+@dataclass(frozen=True)
+class RunLine:
+    """A run in the list, with marker and colour if it is marked, and whether it is the best of its data set."""
+
+    run: ListedRun
+    marker: str = " "
+    series: str = ""
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class GroupLine:
+    """The heading of the runs of one preset."""
+
+    preset: str
+    count: int
+    best: float | None
+
+    @property
+    def text(self) -> str:
+        """Return `fmnist-28 · 3 runs · best 89.5%`."""
+        best = "" if self.best is None else f" · best {METRICS[BEST_METRIC].number(self.best)}"
+        return f"{self.preset} · {self.count} run{'s' * (self.count != 1)}{best}"
+
+
+@dataclass(frozen=True)
+class Order:
+    """An order of the list: the column that shows it, and the key, None for runs that come last in either direction."""
+
+    name: str
+    column: str
+    key: Callable[[ListedRun], Any]
+    descending: bool = True
+
+
+def _latest(metric: str) -> Callable[[ListedRun], float | None]:
+    return lambda run: run.summary.latest.get(metric)
+
+
+STATES = tuple(STATE_GLYPHS)
+
+ORDERS: Sequence[Order] = (
+    Order("newest", "age", lambda _: 0),  # the order in which runs are listed
+    Order("best", "best", lambda run: run.summary.best),
+    Order("state", "state", lambda run: STATES.index(run.summary.status.state), descending=False),
+    Order("name", "run", lambda run: run.name.casefold(), descending=False),
+    Order("network", "network", lambda run: run.network.casefold(), descending=False),
+    Order("progress", "epoch", lambda run: run.summary.fraction),
+    Order("last", "last", _latest("val/acc")),
+    Order("loss", "loss", _latest("train/loss"), descending=False),
+    Order("speed", "images/s", _latest("images_per_second")),
+)
+BY_COLUMN: Mapping[str, Order] = {order.column: order for order in ORDERS} | {"progress": ORDERS[5]}
+
+
+class ListedRuns:
+    """What the list shows of all runs."""
+
+    def __init__(self) -> None:
+        self.runs: Sequence[ListedRun] = ()
+        self.order, self.descending = ORDERS[0], ORDERS[0].descending
+        self.grouped = False
+        self.filter_text = ""
+        self.error = ""  # why the filter can't be used
+        self._filter = RunFilter()
+
+    # What is chosen
+
+    def filter_by(self, text: str) -> None:
+        """Show only the runs that a filter chooses; all of them while it can't be read."""
+        self.filter_text = text.strip()
+        try:
+            self._filter, self.error = parse_filter(text), ""
+        except FilterError as error:
+            self._filter, self.error = RunFilter(), str(error)
+
+    def next_order(self) -> None:
+        """Sort by the next of `ORDERS`."""
+        self._sort(ORDERS[(ORDERS.index(self.order) + 1) % len(ORDERS)])
+
+    def sort_by_column(self, column: str) -> None:
+        """Sort by a column, the other way round if the list is sorted by it already."""
+        order = BY_COLUMN.get(column)
+        if order is self.order:
+            self.turn_round()
+        elif order is not None:
+            self._sort(order)
+
+    def turn_round(self) -> None:
+        """Sort the other way round."""
+        self.descending = not self.descending
+
+    def _sort(self, order: Order) -> None:
+        self.order, self.descending = order, order.descending
+
+    # What is shown
+
+    def shown(self) -> list[ListedRun]:
+        """Return the runs that are shown, in their order."""
+        runs = [run for run in self.runs if self._filter.matches(run)]
+        known = [run for run in runs if self._key(run) is not None]
+        if self.order is ORDERS[0]:
+            known = known if self.descending else known[::-1]
+        else:
+            known.sort(key=self._key, reverse=self.descending)
+        return known + [run for run in runs if self._key(run) is None]
+
+    def _key(self, run: ListedRun) -> Any:
+        return self.order.key(run)
+
+    def lines(self, marked: MarkedRuns) -> list[RunLine | GroupLine]:
+        """Return the lines of the list."""
+        best = best_of_their_data(self.runs)
+        lines = [
+            RunLine(run, marked.marker(run.name), marked.series(run.name), run.name in best) for run in self.shown()
+        ]
+        if not self.grouped:
+            return list(lines)
+        groups: dict[str, list[RunLine]] = {}
+        for line in lines:
+            groups.setdefault(line.run.preset, []).append(line)
+        found: list[RunLine | GroupLine] = []
+        for preset, group in groups.items():
+            accuracies = [line.run.summary.best for line in group if line.run.summary.best is not None]
+            found += [GroupLine(preset, len(group), max(accuracies, default=None)), *group]
+        return found
+
+    @property
+    def title(self) -> str:
+        """Return `Runs · 7`, or `Runs · 2 of 7`."""
+        count, total = len(self.shown()), len(self.runs)
+        return f"Runs · {total}" if count == total else f"Runs · {count} of {total}"
+
+    @property
+    def order_text(self) -> str:
+        """Return `newest ▾`."""
+        return f"{self.order.name} {'▾' if self.descending else '▴'}"
+
+    @property
+    def filter_note(self) -> str:
+        """Return what stands beside the filter: how many runs it chooses and how it is left, or what is wrong."""
+        if self.error:
+            return self.error
+        if not self.filter_text:
+            return "words, state:failed, lr>=0.01, best>90%, !word · esc leaves"
+        count = len(self.shown())
+        return f"{count} of {len(self.runs)} · esc clears" if count else "no run matches · esc clears"
+
+
+def best_of_their_data(runs: Sequence[ListedRun]) -> set[str]:
+    """Return the names of the runs with the highest accuracy of all runs on their data set, if there are others."""
+    by_data: dict[str, list[tuple[float, str]]] = {}
+    for run in runs:
+        if run.summary.best is not None:
+            by_data.setdefault(run.dataset, []).append((run.summary.best, run.name))
+    return {name for found in by_data.values() if len(found) > 1 for best, name in found if best == max(found)[0]}

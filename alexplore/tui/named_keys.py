@@ -1,0 +1,39 @@
+"""A name for every action that a key does, so that a person can give it another key: `explore.undo`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from textual.binding import Binding
+from textual.dom import DOMNode
+
+ACTIONS: set[str] = set()
+"""The names of the actions of all classes that were imported."""
+
+
+class NamedKeys(DOMNode):
+    """The base of what has keys: gives each binding the name of its class and action as its id.
+
+    The name of a class is its own in snake case, without `_screen` at the end.
+    """
+
+    KEYS_OF: ClassVar[str] = ""
+    """Another name for the class."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Name the bindings that the class declares, before Textual reads them."""
+        if "BINDINGS" in cls.__dict__:
+            cls.BINDINGS = list(_named(cls, Binding.make_bindings(cls.__dict__["BINDINGS"])))
+        super().__init_subclass__(**options)
+
+
+def _named(cls: type[NamedKeys], bindings: Iterable[Binding]) -> Iterable[Binding]:
+    name = cls.__dict__.get("KEYS_OF") or re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower().removesuffix("_screen")
+    for binding in bindings:
+        action = re.sub(r"[^a-z0-9]+", "_", binding.action.removeprefix("screen.").removeprefix("app.")).strip("_")
+        identifier = f"{name}.{action}"
+        ACTIONS.add(identifier)
+        yield replace(binding, id=binding.id or identifier)

@@ -1,0 +1,148 @@
+"""What is known of one run, as labelled lines: the pane beside the list."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from alexplore.core.formatting import bytes_text, duration_text
+from alexplore.presets.recipe import Recipe
+from alexplore.runs.checkpoint_files import (
+    StoredCheckpoint,
+    checkpoint_text,
+    folder_size,
+    resume_text,
+    stored_checkpoints,
+)
+from alexplore.runs.compare import ComparedRow, compare_configs
+from alexplore.runs.config import RunConfig
+from alexplore.runs.directory import RunDirectory, RunError
+from alexplore.runs.listing import ListedRun
+from alexplore.runs.messages import STATE_GLYPHS, progress_text, state_text
+from alexplore.runs.preset_changes import preset_config
+from alexplore.runs.protocol import METRICS
+from alexplore.runs.summary import BEST_METRIC, Summary
+
+MOST_CHANGES = 6  # that are named of what differs from the preset
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A labelled line; `state` is the state whose colour it has, "" for none."""
+
+    label: str
+    text: str
+    state: str = ""
+
+
+@dataclass(frozen=True)
+class RunDetails:
+    """What takes a look at the disk: the checkpoints, the size of the folder, and what differs from the preset."""
+
+    run: RunDirectory
+    checkpoints: Sequence[StoredCheckpoint] = ()
+    size: int = 0
+    resume: str = ""  # from where it would continue
+    changes: Sequence[ComparedRow] = ()
+
+
+def read_details(summary: Summary) -> RunDetails:
+    """Return the details of a run."""
+    run = summary.run
+    resume = resume_text(summary) if summary.status.resumable else ""
+    return RunDetails(run, stored_checkpoints(run), folder_size(run), resume, _changes(run))
+
+
+def _changes(run: RunDirectory) -> Sequence[ComparedRow]:
+    try:
+        config = run.config()
+    except RunError:
+        return ()
+    original = preset_config(config)
+    return [] if original is None else compare_configs([config, original])
+
+
+def run_facts(run: ListedRun, details: RunDetails | None) -> list[Fact]:
+    """Return the facts of a run, the most important first; without details those that the list has."""
+    summary = run.summary
+    facts = [_state_fact(summary)]
+    best = summary.best_epoch
+    if best is not None:
+        facts.append(Fact("best", f"{METRICS[BEST_METRIC].number(summary.best)} at epoch {best.epoch}"))
+    if summary.config is not None:
+        facts.append(Fact("recipe", recipe_text(summary.config.recipe)))
+        facts.append(Fact("data", data_text(summary.config)))
+    if run.note:
+        facts.append(Fact("note", run.note))
+    if details is not None and details.run == summary.run:
+        if details.changes:
+            named = [f"{row.name} {row.texts[0]} ({row.texts[1]})" for row in details.changes[:MOST_CHANGES]]
+            more = len(details.changes) - len(named)
+            facts.append(Fact("≠ preset", ", ".join(named) + (f" and {more} more" if more else "")))
+        if details.resume:
+            facts.append(Fact("r resumes", details.resume))
+        for found in details.checkpoints:
+            saved = "" if found.saved is None else f" · saved {when_text(found.saved)}"
+            facts.append(Fact("checkpoint", checkpoint_text(found) + saved))
+        facts.append(Fact("size", bytes_text(details.size)))
+    facts.append(Fact("folder", home_path(summary.run.path)))
+    return facts
+
+
+def headline(run: ListedRun) -> Fact:
+    """Return one line without a label: why the run ended, else its note, else its state."""
+    status = run.summary.status
+    glyph = STATE_GLYPHS.get(status.state, " ")
+    return Fact("", f"{glyph} {run.name}: {status.reason or run.note or state_text(status)}", status.state)
+
+
+def _state_fact(summary: Summary) -> Fact:
+    status = summary.status
+    texts = [f"{STATE_GLYPHS.get(status.state, ' ')} {state_text(status)}", f"epoch {progress_text(summary)}"]
+    if status.state == "running" and summary.remaining_seconds is not None:
+        texts.append(f"{duration_text(summary.remaining_seconds)} left")
+    if status.updated and not status.live:
+        texts.append(when_text(status.updated))
+    text = " · ".join(texts)
+    return Fact("state", f"{text}: {status.reason}" if status.reason else text, status.state)
+
+
+def recipe_text(recipe: Recipe) -> str:
+    """Return `adam 0.002 cosine · batch 128 · seed 0`."""
+    return f"{recipe.optimizer} {recipe.lr:g} {recipe.schedule} · batch {recipe.batch_size} · seed {recipe.seed}"
+
+
+def data_text(config: RunConfig) -> str:
+    """Return `fashion-mnist`, with the folder and how many images are used if they were given."""
+    data = config.data
+    limits = [
+        f"{count:,} to {what}" for count, what in ((data.limit_train, "train"), (data.limit_val, "validate")) if count
+    ]
+    folder = [home_path(Path(data.folder))] if data.folder else []
+    return " · ".join([config.recipe.dataset, *folder, *limits])
+
+
+def size_text(summary: Summary, size: int) -> str:
+    """Return what a run would take with it if it was deleted: `231 MiB · 1.57/3 epochs · best 87.4%`."""
+    best = "" if summary.best is None else f" · best {METRICS[BEST_METRIC].number(summary.best)}"
+    return f"{bytes_text(size)} · {progress_text(summary)} epochs{best}"
+
+
+def when_text(seconds: float) -> str:
+    """Return a time of day, with the date if it was not today."""
+    try:
+        then = time.localtime(seconds)
+    except (OverflowError, ValueError, OSError):  # a number that no clock shows
+        return "–"
+    today = time.localtime()[:3] == then[:3]
+    return time.strftime("%H:%M" if today else "%Y-%m-%d %H:%M", then)
+
+
+def home_path(path: Path) -> str:
+    """Return a path with ~ for the user's home folder."""
+    try:
+        return f"~/{path.relative_to(Path.home())}"
+    except (ValueError, RuntimeError):
+        return str(path)

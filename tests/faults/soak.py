@@ -1,0 +1,133 @@
+"""`python -m tests.faults.soak MINUTES`: start, watch, kill and resume runs, and show that nothing grows.
+
+Each round starts a run with one or two ranks, watches it from this process, kills a process of it at random, resumes
+it to its end and removes it; another run stays, and is listed and watched in every round. A line a minute shows what
+this process and the machine hold: open descriptors, memory, threads, processes of runs, temporary files.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import tempfile
+import time
+from dataclasses import astuple, dataclass, fields, replace
+from pathlib import Path
+
+import psutil
+
+from alexplore.network.graph import read_network
+from alexplore.presets.recipe import Recipe
+from alexplore.runs.config import DataSource, Hardware, RunConfig
+from alexplore.runs.directory import RunDirectory, create_run, list_runs
+from alexplore.runs.log import RunLog
+from alexplore.runs.service import remove
+from alexplore.runs.status import is_locked
+from alexplore.runs.summary import RunList
+from alexplore.runs.watch import Watch
+from tests.faults.kills import VICTIMS, check_files, kill_at_random, processes_of, train_to_the_end
+from tests.support.networks import SMALL
+
+
+@dataclass(frozen=True)
+class Level:
+    """What is held between two rounds."""
+
+    rounds: int
+    kills: int
+    descriptors: int
+    memory_mib: int
+    threads: int
+    children: int
+    left_processes: int
+    locks: int
+    temporary: int
+    shared_memory: int
+
+
+ALLOWED = {
+    "descriptors": 0, "memory_mib": 10, "threads": 0, "children": 0, "left_processes": 0, "locks": 0, "temporary": 0,
+    "shared_memory": 0,
+}  # fmt: skip
+"""By how much each may grow from the first line to the last."""
+
+
+def measure(rounds: int, kills: int, folder: Path) -> Level:
+    """Return what this process and the runs in a folder hold."""
+    this = psutil.Process()
+    runs = list_runs(folder)
+    shared = Path("/dev/shm")
+    return Level(
+        rounds,
+        kills,
+        this.num_fds(),
+        this.memory_info().rss // 2**20,
+        this.num_threads(),
+        len(this.children(recursive=True)),
+        sum(len(processes_of(run)) for run in runs),
+        sum(is_locked(run) for run in runs),
+        sum(1 for path in Path(tempfile.gettempdir()).iterdir() if path != folder),
+        sum(1 for _ in shared.iterdir()) if shared.is_dir() else 0,
+    )
+
+
+def make(folder: Path, name: str, ranks: int, epochs: int) -> RunDirectory:
+    """Create a run of a small network."""
+    recipe = replace(
+        Recipe(), dataset="synthetic", batch_size=16, optimizer="adam", precision="fp32", epochs=epochs,
+        checkpoint_minutes=1e-9,
+    )  # fmt: skip
+    config = RunConfig(
+        "soak", read_network(SMALL), recipe, Hardware("cpu", ranks), DataSource(limit_train=75, limit_val=31)
+    )
+    return create_run(config, folder, name)
+
+
+def soak(minutes: float, seed: int) -> int:
+    """Go on for so many minutes, print a line a minute, and return 1 if something was left or grew, else 0."""
+    rng = random.Random(seed)
+    levels: list[Level] = []
+    with tempfile.TemporaryDirectory(prefix="soak-") as base:
+        folder = Path(base) / "runs"
+        Path(base, "tmp").mkdir()
+        tempfile.tempdir = os.environ["TMPDIR"] = str(Path(base, "tmp"))
+        kept = make(folder, "kept", 1, 20)
+        train_to_the_end(kept)
+        lists, watched = RunList(), Watch(kept)
+        start = printed = time.monotonic()
+        rounds = kills = 0
+        print("minute", *(field.name for field in fields(Level)), sep="\t", flush=True)
+        while time.monotonic() - start < 60 * minutes:
+            run = make(folder, f"round{rounds}", rng.choice((1, 1, 2)), 30)
+            for _ in range(rng.randint(1, 2)):
+                had_checkpoint = (run.checkpoints_folder / "last").is_dir()
+                kills += kill_at_random(run, rng, VICTIMS) is not None
+                check_files(run, had_checkpoint)
+                list(RunLog().new_lines(Watch(run).poll()))
+                lists.summarise(list_runs(folder))
+                watched.poll()
+            train_to_the_end(run)
+            remove(run)
+            rounds += 1
+            if time.monotonic() - printed > 60 or not levels:
+                printed = time.monotonic()
+                levels.append(measure(rounds, kills, folder))
+                print(f"{(printed - start) / 60:.1f}", *astuple(levels[-1]), sep="\t", flush=True)
+        levels.append(measure(rounds, kills, folder))
+        print(f"{(time.monotonic() - start) / 60:.1f}", *astuple(levels[-1]), sep="\t", flush=True)
+    first, last = levels[0], levels[-1]
+    grew = [
+        field.name
+        for field in fields(Level)
+        if field.name not in ("rounds", "kills", "memory_mib")
+        and getattr(last, field.name) > getattr(first, field.name)
+    ]
+    if last.memory_mib > first.memory_mib + 10:
+        grew.append("memory_mib")
+    print(f"grew: {', '.join(grew) or 'nothing'}")
+    return 1 if grew else 0
+
+
+if __name__ == "__main__":
+    sys.exit(soak(float(sys.argv[1]), seed=0))

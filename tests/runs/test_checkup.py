@@ -1,0 +1,112 @@
+"""`runs doctor`: what it finds, what it repairs, and that a whole run has no findings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from alexplore.runs.checkup import check, repair
+from alexplore.runs.config import RunConfig
+from alexplore.runs.directory import RunDirectory, RunError
+from tests.support.processes import Alexplore
+from tests.support.runs import finished_run
+
+
+def checkpoint(folder: Path, content: bytes = b"weights") -> Path:
+    """Make a checkpoint folder of one file."""
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(content)
+    digests = {"model.safetensors": hashlib.sha256(content).hexdigest()}
+    (folder / "manifest.json").write_text(json.dumps({"format": 1, "sha256": digests}))
+    return folder
+
+
+@pytest.fixture
+def run(config: RunConfig, tmp_path: Path) -> RunDirectory:
+    """A finished run with a checkpoint."""
+    made = finished_run(config, tmp_path / "runs", "run", 0.5)
+    checkpoint(made.checkpoints_folder / "last")
+    return made
+
+
+def found(run: RunDirectory) -> list[str]:
+    """Return the findings as `file: what`."""
+    return [f"{finding.path.relative_to(run.path)}: {finding.what}" for finding in check(run)]
+
+
+def test_a_whole_run_has_no_findings(run: RunDirectory, alexplore: Alexplore) -> None:
+    assert found(run) == []
+    assert alexplore("runs", "doctor").stdout == "✓ run: whole\n"
+
+
+def test_torn_damaged_and_missing_lines(run: RunDirectory) -> None:
+    whole = run.metrics_file.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    run.metrics_file.write_bytes(whole + b'{"v": 1')
+    assert found(run) == ["metrics.jsonl: half a line at the end, 7 bytes"]
+    repair(run, check(run))
+    assert run.metrics_file.read_bytes() == whole
+    run.metrics_file.write_bytes(b"".join((*lines[:2], b"nonsense\n", *lines[3:])))
+    assert found(run) == ["metrics.jsonl: line 3 can't be read"]
+    run.metrics_file.write_bytes(b"".join((*lines[:2], *lines[4:])))
+    assert found(run) == ["metrics.jsonl: 2 lines are missing, the first is number 2"]
+    run.metrics_file.write_bytes(b"".join((*lines[:2], lines[1], *lines[2:])))
+    assert found(run) == ["metrics.jsonl: numbers of lines that don't rise"]
+    assert repair(run, check(run)) == []
+
+
+def test_checkpoints(run: RunDirectory) -> None:
+    folder = run.checkpoints_folder
+    (folder / "last" / "model.safetensors").write_bytes(b"others")
+    checkpoint(folder / ".saving-abc")
+    checkpoint(folder / ".old-best")
+    checkpoint(folder / ".old-last")
+    assert found(run) == [
+        "checkpoints/last/model.safetensors: its checksum is not the one in manifest.json",
+        "checkpoints/.old-best: the checkpoint best, renamed",
+        "checkpoints/.old-last: an unfinished checkpoint",
+        "checkpoints/.saving-abc: an unfinished checkpoint",
+    ]
+    assert len(repair(run, check(run))) == 3
+    assert sorted(path.name for path in folder.iterdir()) == ["best", "last"]
+    assert found(run) == ["checkpoints/last/model.safetensors: its checksum is not the one in manifest.json"]
+
+
+def test_leftovers_and_permissions(run: RunDirectory, alexplore: Alexplore) -> None:
+    (run.path / ".status.json.ab12").write_text("half")
+    (run.control_folder / "1.json").write_text("{}")
+    (run.path / "photo.jpg").write_text("")
+    run.path.chmod(0o777)
+    reported = alexplore("runs", "doctor", "run", "--json")
+    assert reported.returncode == 1
+    assert {finding["repair"] for finding in json.loads(reported.stdout)} == {
+        None,
+        "delete it",
+        "set its permissions to 755",
+    }
+    repaired = alexplore("runs", "doctor", "run", "--repair")
+    assert repaired.returncode == 1  # the photo stays
+    assert found(run) == ["photo.jpg: not a file of a run"]
+    assert run.path.stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.usefixtures("heavy")
+def test_nothing_is_repaired_while_a_worker_trains(run: RunDirectory) -> None:
+    (run.path / ".status.json.ab12").write_text("half")
+    hold = (
+        "import fcntl, sys; file = open(sys.argv[1], 'w'); fcntl.lockf(file, fcntl.LOCK_EX); print(flush=True); input()"
+    )
+    command = [sys.executable, "-c", hold, os.fspath(run.lock_file)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with pytest.raises(RunError, match="is being trained"):
+            repair(run, check(run))
+        holder.communicate(b"\n")
+    assert len(repair(run, check(run))) == 1

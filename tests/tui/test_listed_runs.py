@@ -1,0 +1,95 @@
+"""The list of runs, without the app."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from alexplore.runs.config import RunConfig
+from alexplore.runs.directory import RunDirectory
+from alexplore.runs.listing import ListedRun
+from alexplore.runs.protocol import EpochEvent
+from alexplore.runs.status import Status
+from alexplore.runs.summary import Summary
+from alexplore.tui.listed_runs import ORDERS, GroupLine, ListedRuns, RunLine, best_of_their_data
+from alexplore.tui.marked_runs import MarkedRuns
+
+Make = dict[str, ListedRun]
+
+
+@pytest.fixture
+def listed(config: RunConfig) -> ListedRuns:
+    """Runs, the newest first: c, a, b, d."""
+
+    def run(name: str, preset: str, data: str, state: str, best: float | None, loss: float | None) -> ListedRun:
+        changed = replace(config, preset=preset, recipe=replace(config.recipe, dataset=data))
+        epochs = () if best is None else (EpochEvent(1, 4, {"val/acc": best}),)
+        latest = {} if loss is None else {"train/loss": loss}
+        return ListedRun(Summary(RunDirectory(Path(name)), Status(state, epoch=1.0), changed, latest, epochs))
+
+    found = ListedRuns()
+    found.runs = [
+        run("c", "paper", "cifar10", "finished", 0.6, 0.9),
+        run("a", "fmnist-28", "fashion-mnist", "running", 0.8, 0.5),
+        run("b", "fmnist-28", "fashion-mnist", "finished", 0.9, 0.3),
+        run("d", "paper", "fashion-mnist", "failed", None, None),
+    ]
+    return found
+
+
+def names(listed: ListedRuns) -> str:
+    return "".join(run.name for run in listed.shown())
+
+
+def test_orders_and_their_reverse_keep_unknown_values_last(listed: ListedRuns) -> None:
+    found = {}
+    for _ in ORDERS:
+        found[listed.order.name] = names(listed)
+        listed.next_order()
+    assert listed.order is ORDERS[0]
+    assert found["newest"] == "cabd"
+    assert found["best"] == "bacd"
+    assert found["loss"] == "bacd"
+    assert found["name"] == "abcd"
+    assert found["state"] == "acbd"
+    listed.sort_by_column("best")
+    listed.turn_round()
+    assert names(listed) == "cabd"
+    listed.sort_by_column("age")
+    listed.sort_by_column("age")
+    assert (names(listed), listed.order_text) == ("dbac", "newest ▴")
+    listed.sort_by_column("")
+    assert names(listed) == "dbac"
+
+
+def test_the_filter_says_how_many_and_what_is_wrong(listed: ListedRuns) -> None:
+    assert listed.title == "Runs · 4"
+    listed.filter_by("state:finished")
+    assert (names(listed), listed.title) == ("cb", "Runs · 2 of 4")
+    assert listed.filter_note == "2 of 4 · esc clears"
+    listed.filter_by("zzz")
+    assert listed.filter_note == "no run matches · esc clears"
+    listed.filter_by("sate:finished")
+    assert "did you mean state" in listed.filter_note
+    assert names(listed) == "cabd"
+
+
+def test_groups_have_headings_and_keep_the_order(listed: ListedRuns) -> None:
+    listed.grouped = True
+    listed.sort_by_column("best")
+    lines = listed.lines(MarkedRuns())
+    assert [line.text if isinstance(line, GroupLine) else line.run.name for line in lines] == [
+        "fmnist-28 · 2 runs · best 90.0%", "b", "a", "paper · 2 runs · best 60.0%", "c", "d",
+    ]  # fmt: skip
+
+
+def test_the_best_of_a_data_set_is_marked_where_there_are_several(listed: ListedRuns) -> None:
+    assert best_of_their_data(listed.runs) == {"b"}
+    marked = MarkedRuns()
+    marked.toggle("a")
+    lines = [line for line in listed.lines(marked) if isinstance(line, RunLine)]
+    assert [(line.run.name, line.marker, line.series, line.best) for line in lines] == [
+        ("c", " ", "", False), ("a", "●", "series-1", False), ("b", " ", "", True), ("d", " ", "", False),
+    ]  # fmt: skip
