@@ -73,7 +73,7 @@ def _commands() -> type[Provider]:
     return AppCommands
 
 
-class ExploreApp(NamedKeys, App[None]):
+class ExploreApp(App[None], NamedKeys):
     """Explore, Train and Runs over one network and one folder of runs."""
 
     TITLE = "alexplore"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from textual.color import Color
 from textual.command import CommandPalette
 from textual.widgets import Input
 
@@ -17,6 +18,7 @@ from alexplore.tui.keys import EVERYWHERE, PANE, Key, active_keys
 from alexplore.tui.preferences import PreferencesStore, read_preferences
 from alexplore.tui.screens.explore import ExploreScreen
 from alexplore.tui.screens.themes import ThemeList
+from alexplore.tui.widgets.line_widget import LineWidget
 from tests.support.runs import finished_run
 from tests.support.screens import screen_text, until
 from tests.tui.conftest import OpenApp
@@ -160,6 +162,18 @@ async def test_a_theme_is_previewed_kept_or_not(open_app: OpenApp, tmp_path: Pat
         await until(pilot, lambda: isinstance(app.screen, ExploreScreen), "the screen")
         assert app.theme == first
         assert read_preferences(file).theme == first
+
+
+async def test_another_theme_reaches_what_inherits_its_colours(open_app: OpenApp) -> None:
+    async with open_app() as (app, pilot):
+        await pilot.press("down", "up")
+        app.theme = "textual-light"
+        foreground = Color.parse(app.get_css_variables()["foreground"]).rich_color
+
+        def in_old_colours() -> list[LineWidget]:
+            return [widget for widget in app.screen.query(LineWidget) if widget.style().color != foreground]
+
+        await until(pilot, lambda: not in_old_colours(), "the new colours everywhere")
 
 
 # Pictures of the screen

@@ -17,7 +17,7 @@ from alexplore.tui.widgets.mode_bar import ModeBar
 from alexplore.tui.widgets.status_line import StatusLine
 
 
-class FrameScreen(NamedKeys, Screen[None]):
+class FrameScreen(Screen[None], NamedKeys):
     """A screen with the line of modes, its own body, the status line and the keys.
 
     `MODE` is the mode that it belongs to, None for a page that lies over one.

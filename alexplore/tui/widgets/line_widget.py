@@ -11,7 +11,7 @@ from alexplore.tui.columns import fit
 from alexplore.tui.named_keys import NamedKeys
 
 
-class LineWidget(NamedKeys, Widget):
+class LineWidget(Widget, NamedKeys):
     """A widget whose component styles are cached until the theme, the focus or the stylesheet changes them."""
 
     _style_cache: dict[str, Style] | None = None
