@@ -133,7 +133,7 @@ class ExploreApp(NamedKeys, App[None]):
     def on_mount(self) -> None:
         """Show the run that was asked for; look at the runs some time after the first screen."""
         if not self.is_headless:
-            self._end_on_signals()
+            self._end_on_sigterm()
         self.app_resume_signal.subscribe(self, lambda _: self._terminal.forget())
         if self.preferences.values.theme in self.available_themes:
             self.theme = self.preferences.values.theme
@@ -478,16 +478,16 @@ class ExploreApp(NamedKeys, App[None]):
     def _lesson_pointed(self, event: LessonPointed) -> None:
         self.guides.point_at(event.layer)
 
-    # Ending
-
-    def _end_on_signals(self) -> None:
-        """Leave in order when the process is asked to end or its terminal closes, so that the terminal is restored."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            with suppress(ValueError, RuntimeError, NotImplementedError):  # not the main thread
-                loop.add_signal_handler(number, partial(self.exit, return_code=SIGNALLED + number))
-
     # Leaving
+
+    def _end_on_sigterm(self) -> None:
+        """Leave in order when the process is asked to end, so that the terminal is restored.
+
+        SIGHUP keeps its default: the terminal is gone then, and writing to it would block.
+        """
+        with suppress(ValueError, RuntimeError, NotImplementedError):  # not the main thread
+            leave = partial(self.exit, return_code=SIGNALLED + signal.SIGTERM)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, leave)
 
     async def action_quit(self) -> None:
         """Close the app, after asking where edits would be lost; a second time without asking."""
