@@ -35,6 +35,7 @@ from alexplore.tui.messages import (
     OpenRequested,
     Outcome,
     OverviewChanged,
+    OverviewRequested,
     PlanRequested,
     PredictRequested,
     TourWished,
@@ -302,12 +303,11 @@ class ExploreApp(NamedKeys, App[None]):
 
         return RunsScreen(self.state)
 
-    @on(ScreenResume)
-    def _resumed(self) -> None:
-        """Show in the new screen what is known of runs."""
-        self.call_later(self._show_overview, OverviewChanged(self._overview_texts))
+    @on(OverviewRequested)
+    def _fill_overview(self) -> None:
+        self._show_overview(OverviewChanged(self._overview_texts))
         if self.state.tour is not None:
-            self.call_later(self.guides.show_tour, focus=False)
+            self.guides.show_tour(focus=False)
 
     def action_mode(self, mode: Mode) -> None:
         """Show Explore, Train (the form or the watched run) or Runs; each is as it was left."""

@@ -42,18 +42,18 @@ class ExploreScreen(FrameScreen):
     """Shows the network of an edit session, and edits it. The keys that edit layers are those of the layer table."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("u", "undo", "Undo", tooltip="Take the last edit back"),
-        Binding("d", "compare", "Compare", tooltip="Put another preset, or each marked one, beside this network"),
-        Binding("t", "train", "Train", tooltip="Set up a training of this network"),
-        Binding("s,ctrl+s", "save", "Save", tooltip="Save as a preset of your own"),
-        Binding("o", "about", "Source", tooltip="Where the preset is from, and its published numbers checked"),
-        Binding("p", "presets", "Presets", tooltip="Open another preset"),
-        Binding("U,ctrl+y", "redo", "Redo", show=False, tooltip="Do again what was undone"),
-        Binding("i", "input", "Input", show=False, tooltip="Change input size, classes and towers"),
-        Binding("e", "export", "Export", show=False, tooltip="Write PyTorch or Keras code, JSON or a Mermaid diagram"),
-        Binding("m", "totals", "Totals", show=False, tooltip="The totals written out, memory in training among them"),
-        Binding("v", "picture", "Picture", show=False, tooltip="Show or hide the picture of the network"),
-        Binding("backslash", "marks", "Marks", show=False, tooltip="Mark what differs from the preset, or stop"),
+        Binding("u", "undo", "undo", tooltip="Take the last edit back"),
+        Binding("d", "compare", "compare", tooltip="Put another preset, or each marked one, beside this network"),
+        Binding("t", "train", "train", tooltip="Set up a training of this network"),
+        Binding("s,ctrl+s", "save", "save", tooltip="Save as a preset of your own"),
+        Binding("o", "about", "source", tooltip="Where the preset is from, and its published numbers checked"),
+        Binding("p", "presets", "presets", tooltip="Open another preset"),
+        Binding("U,ctrl+y", "redo", "redo", show=False, tooltip="Do again what was undone"),
+        Binding("i", "input", "input", show=False, tooltip="Change input size, classes and towers"),
+        Binding("e", "export", "export", show=False, tooltip="Write PyTorch or Keras code, JSON or a Mermaid diagram"),
+        Binding("m", "totals", "totals", show=False, tooltip="The totals written out, memory in training among them"),
+        Binding("v", "picture", "picture", show=False, tooltip="Show or hide the picture of the network"),
+        Binding("backslash", "marks", "marks", show=False, tooltip="Mark what differs from the preset, or stop"),
     ]
 
     AUTO_FOCUS = "LayerTable"

@@ -71,8 +71,8 @@ class WatchScreen(FrameScreen):
         Binding("f", "fork", "fork", tooltip="Open the run's network and recipe in Explore, to change and train anew"),
         Binding("o", "console", "output", show=False, tooltip="Show the worker's output below the log, or hide it"),
         Binding("escape", "runs", "runs", tooltip="Go to the list of runs"),
-        Binding("l", "log_scale", "Log scale", show=False, tooltip="Loss on a logarithmic axis, or a plain one"),
-        Binding("w", "raw", "Raw", show=False, tooltip="Show or hide the unsmoothed training curve"),
+        Binding("l", "log_scale", "log scale", show=False, tooltip="Loss on a logarithmic axis, or a plain one"),
+        Binding("w", "raw", "raw", show=False, tooltip="Show or hide the unsmoothed training curve"),
     ]
 
     def __init__(self, state: AppState) -> None:

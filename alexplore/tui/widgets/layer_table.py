@@ -118,15 +118,15 @@ class LayerTable(Table):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f", "screen.fix", "Fix", tooltip="Make the smallest change that fixes the broken layer"),
-        Binding("enter", "screen.edit", "Edit", tooltip="Change the layer's settings or its type; numbers follow"),
-        Binding("a", "screen.add", "Add", tooltip="Put a new layer behind the selected one"),
-        Binding("x,delete", "screen.remove", "Remove", tooltip="Take the selected layer out"),
-        Binding("D", "screen.duplicate", "Duplicate", show=False, tooltip="Copy the selected layer behind itself"),
-        Binding("K,shift+up", "screen.shift(-1)", "Move up", show=False, tooltip="Move the selected layer up"),
-        Binding("J,shift+down", "screen.shift(1)", "Move down", show=False, tooltip="Move the selected layer down"),
-        Binding("right_square_bracket", "screen.more", "More", show=False, tooltip="Unfold or scroll the arithmetic"),
-        Binding("left_square_bracket", "screen.less", "Less", show=False, tooltip="Scroll up or fold the arithmetic"),
+        Binding("f", "screen.fix", "fix", tooltip="Make the smallest change that fixes the broken layer"),
+        Binding("enter", "screen.edit", "edit", tooltip="Change the layer's settings or its type; numbers follow"),
+        Binding("a", "screen.add", "add", tooltip="Put a new layer behind the selected one"),
+        Binding("x,delete", "screen.remove", "remove", tooltip="Take the selected layer out"),
+        Binding("D", "screen.duplicate", "duplicate", show=False, tooltip="Copy the selected layer behind itself"),
+        Binding("K,shift+up", "screen.shift(-1)", "move up", show=False, tooltip="Move the selected layer up"),
+        Binding("J,shift+down", "screen.shift(1)", "move down", show=False, tooltip="Move the selected layer down"),
+        Binding("right_square_bracket", "screen.more", "more", show=False, tooltip="Unfold or scroll the arithmetic"),
+        Binding("left_square_bracket", "screen.less", "less", show=False, tooltip="Scroll up or fold the arithmetic"),
     ]
     COMPONENT_CLASSES: ClassVar[set[str]] = {"layer-table--changed", "layer-table--error", "layer-table--dim"}
 
