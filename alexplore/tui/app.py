@@ -307,7 +307,7 @@ class ExploreApp(NamedKeys, App[None]):
     def _fill_overview(self) -> None:
         self._show_overview(OverviewChanged(self._overview_texts))
         if self.state.tour is not None:
-            self.guides.show_tour(focus=False)
+            self.call_later(self.guides.show_tour, focus=False)
 
     def action_mode(self, mode: Mode) -> None:
         """Show Explore, Train (the form or the watched run) or Runs; each is as it was left."""
