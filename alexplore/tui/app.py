@@ -48,6 +48,7 @@ from alexplore.tui.screens.explore import ExploreScreen
 from alexplore.tui.screens.frame import FrameScreen
 from alexplore.tui.state import MODES, AppState, Mode
 from alexplore.tui.widgets.cursor_list import CursorList
+from alexplore.tui.widgets.layer_table import OPTIONAL_COLUMNS
 from alexplore.tui.widgets.mode_bar import ModeBar
 
 if TYPE_CHECKING:
@@ -153,6 +154,9 @@ class ExploreApp(NamedKeys, App[None]):
         """Yield what is wrong with the preferences."""
         if self.preferences.problem:
             yield self.preferences.problem
+        for title in self.preferences.values.hidden_columns:
+            if title not in OPTIONAL_COLUMNS:
+                yield f"hidden_columns: there is no column {found_text(title)}{nearest(title, OPTIONAL_COLUMNS)}"
         if self.preferences.values.keys:
             from alexplore.tui.screens import plan, predict, runs, watch  # noqa: F401 (they declare the keys of actions)
 
@@ -281,7 +285,7 @@ class ExploreApp(NamedKeys, App[None]):
         """Return Explore, which the app opens with."""
         width, height = self.size  # Textual sets the classes of a size itself, but only after the first layout
         classes = f"{'-wide' if width >= WIDE else '-narrow'} {'-high' if height >= HIGH else '-low'}"
-        return ExploreScreen(self.state.session, classes)
+        return ExploreScreen(self.state.session, classes, self.preferences.values.hidden_columns)
 
     @property
     def explore(self) -> ExploreScreen:

@@ -101,3 +101,15 @@ async def test_an_action_that_does_not_exist_is_named(tmp_path: Path) -> None:
     app = ExploreApp(load_preset("lenet"), tmp_path / "runs", preferences=PreferencesStore(path))
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: "did you mean runs.fork" in screen_text(app), "the nearest name")
+
+
+async def test_columns_are_hidden_and_unknown_ones_named(tmp_path: Path) -> None:
+    path = tmp_path / "preferences.toml"
+    path.write_text('hidden_columns = ["output", "RF", "jmp"]')
+    app = ExploreApp(load_preset("paper"), tmp_path / "runs", preferences=PreferencesStore(path))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "did you mean jump" in screen_text(app), "the nearest title")
+        (titles,) = [line for line in screen_text(app).splitlines() if " params " in line and " layer " in line]
+        assert "output" not in titles
+        assert " RF " not in titles
+        assert " jump " in titles

@@ -59,9 +59,10 @@ class ExploreScreen(FrameScreen):
     AUTO_FOCUS = "LayerTable"
     MODE: ClassVar[Mode | None] = "explore"
 
-    def __init__(self, session: EditSession, classes: str) -> None:
+    def __init__(self, session: EditSession, classes: str, hidden_columns: tuple[str, ...] = ()) -> None:
         super().__init__(classes=classes)
         self.session = session
+        self._hidden_columns = hidden_columns
         self._cursor_before = 0
         self._was_broken = False
         self.presets_read = False  # whether the list of presets is complete
@@ -83,6 +84,7 @@ class ExploreScreen(FrameScreen):
     def on_mount(self) -> None:
         """Show the network; make the form and read the presets after the first screen."""
         self._list_presets()
+        self.query_one(LayerTable).hidden_columns = self._hidden_columns
         self.show()
         self.set_timer(FORM_SECONDS, self._form)
 

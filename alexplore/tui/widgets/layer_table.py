@@ -109,6 +109,8 @@ COLUMNS = (
     _quantity("unread_border", 7, 11),
 )
 BY_TITLE = {column.title: column for column in COLUMNS}
+OPTIONAL_COLUMNS = tuple(column.title for column in COLUMNS if column.title not in ("#", "layer"))
+"""Titles of the columns that a person may hide."""
 
 
 class LayerTable(Table):
@@ -138,6 +140,8 @@ class LayerTable(Table):
         self._baseline: dict[str, Row] = {}
         self._dimmed = False
         self._longest_name = 0
+        self.hidden_columns: tuple[str, ...] = ()
+        """Titles of columns that are not shown, of `OPTIONAL_COLUMNS`."""
 
     def show(self, analysis: Analysis, baseline: Analysis | None = None, *, dimmed: bool = False) -> None:
         """Draw an analysis and mark what differs from `baseline`; a `dimmed` one is not what is being typed."""
@@ -176,9 +180,12 @@ class LayerTable(Table):
             return {}
         network = self._analysis.network
         empty = {"exchange": network.towers == 1, "reads": network.is_chain}
-        claims = {column.title: column.claims for column in COLUMNS if not empty.get(column.title)}
+        hidden = {title for title, is_empty in empty.items() if is_empty} | {*self.hidden_columns} & {*OPTIONAL_COLUMNS}
+        claims = {column.title: column.claims for column in COLUMNS if column.title not in hidden}
         for key in SHAPES:  # shown whole: as wide as the longest, with a mark
             quantity, title = BY_KEY[key], BY_KEY[key].title
+            if title in hidden:
+                continue
             values = {layer_value(quantity, row) for row in self._analysis.rows}
             longest = max((len(quantity.text(value)) for value in values), default=0) + 1
             claims[title] = tuple(Claim(claim.rank, max(claim.width, longest)) for claim in claims[title])
