@@ -19,7 +19,7 @@ from textual.widgets import Input, OptionList, Static
 from alexplore.core.formatting import bytes_text, short_count
 from alexplore.network.analysis import Analysis
 from alexplore.network.graph import Network
-from alexplore.network.layers import LAYER_TYPES
+from alexplore.network.layers import EDITABLE_TYPES
 from alexplore.network.shapes import shape_text
 from alexplore.presets.preset import Preset
 from alexplore.tui.edit_session import EditSession
@@ -229,7 +229,7 @@ class ExploreScreen(Screen[None]):
         """Ask for a layer type, then set the new layer up behind the selected one."""
         from alexplore.tui.screens.preset_dialogs import choose
 
-        chosen = await choose(self, "Add a layer", list(LAYER_TYPES))
+        chosen = await choose(self, "Add a layer", list(EDITABLE_TYPES))
         if chosen is not None:
             network = self.session.network
             index = min(self.selected + 1, len(network.layers))
