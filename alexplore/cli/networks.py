@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from alexplore.cli.output import complain, console, deliver
+from alexplore.cli.output import complain, console, deliver, narrate
 from alexplore.core.errors import DONE, FAILED, WRONG_USE
 from alexplore.network.analysis import Analysis, analyse
 from alexplore.network.graph import parse_input
@@ -19,10 +19,10 @@ from alexplore.presets.precisions import PRECISIONS
 from alexplore.presets.preset import Preset
 from alexplore.presets.reader import read_preset
 from alexplore.presets.recipe import change_recipe
+from alexplore.presets.sources import open_preset
 
-PresetOption = Annotated[
-    str, typer.Option("--preset", "-p", metavar="P", help="A preset's name, or a path to its file.")
-]
+PRESET_HELP = "A preset's name, a path to its file, or a SOURCE as `alexplore import` takes it."
+PresetOption = Annotated[str, typer.Option("--preset", "-p", metavar="P", help=PRESET_HELP)]
 RunsDir = Annotated[
     Path | None,
     typer.Option(
@@ -46,7 +46,7 @@ def tui(
     from alexplore.runs.directory import find_run, runs_folder
 
     folder = runs_folder(runs_dir)
-    opened = load_preset(preset or "paper")
+    opened = open_preset(preset or "paper", narrate)
     attached = find_run(run, folder) if run else None
     from alexplore.tui.app import ExploreApp
 
@@ -58,8 +58,9 @@ def tui(
 
 
 def shapes(
-    preset: PresetOption,
+    first: Annotated[str | None, typer.Argument(metavar="[P]", help=PRESET_HELP)] = None,
     layer: Annotated[str | None, typer.Argument(metavar="[LAYER]", help="With --explain: this layer alone.")] = None,
+    preset: Annotated[str | None, typer.Option("--preset", "-p", metavar="P", help="The same as P.")] = None,
     input_size: Annotated[
         str | None,
         typer.Option("--input", metavar="CxHxW", help="Another input size, such as 3x224x224."),
@@ -83,15 +84,21 @@ def shapes(
     if as_json + as_csv + as_markdown + explain > 1:
         complain("--json, --csv, --markdown and --explain exclude each other")
         raise typer.Exit(WRONG_USE)
+    if preset is not None and layer is None:
+        first, layer = None, first  # `--preset P LAYER`
+    if (first is None) == (preset is None):
+        complain("give one preset: `alexplore shapes P` or `alexplore shapes --preset P`")
+        raise typer.Exit(WRONG_USE)
     if layer is not None and not explain:
         complain(f"{layer!r}: a LAYER goes with --explain")
         raise typer.Exit(WRONG_USE)
-    opened = load_preset(preset)
+    size = parse_input(input_size) if input_size else None
+    opened = open_preset(preset or first or "", narrate, size)
     asked = {"optimizer": optimizer, "precision": precision}
     changes = {key: value for key, value in asked.items() if value is not None}
     opened = replace(opened, recipe=change_recipe(opened.recipe, changes))
-    if input_size:
-        opened = replace(opened, network=opened.network.with_input(*parse_input(input_size)))
+    if size:
+        opened = replace(opened, network=opened.network.with_input(*size))
     analysis = analyse(opened.network)
     if as_json or as_csv or as_markdown:
         from alexplore.export import report
@@ -166,14 +173,14 @@ def _check(file: Path) -> None:
 
 
 def diff(
-    a: Annotated[str, typer.Argument(metavar="A", help="A preset's name, or a path to its file.")],
+    a: Annotated[str, typer.Argument(metavar="A", help=PRESET_HELP)],
     b: Annotated[str, typer.Argument(metavar="B", help="Another.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Put two networks side by side: layers aligned, what differs marked."""
     from alexplore.network.compare import compare
 
-    first, second = load_preset(a), load_preset(b)
+    first, second = open_preset(a, narrate), open_preset(b, narrate)
     comparison = compare(first.network, second.network)
     if as_json:
         import json
@@ -195,5 +202,5 @@ def export(
     """Write a network as PyTorch or Keras code, JSON, or a Mermaid diagram."""
     from alexplore.export import export_preset
 
-    content = export_preset(load_preset(preset), to)
+    content = export_preset(open_preset(preset, narrate), to)
     deliver(content, output)

@@ -15,10 +15,11 @@ from alexplore.cli.networks import PresetOption, RunsDir
 from alexplore.cli.output import narrate
 from alexplore.cli.recipe_options import recipe_changes
 from alexplore.core.errors import FAILED, WRONG_USE
-from alexplore.presets.library import find_preset, load_preset
+from alexplore.presets.library import find_preset
 from alexplore.presets.optimizers import OPTIMIZERS
 from alexplore.presets.precisions import PRECISIONS
 from alexplore.presets.preset import PresetError
+from alexplore.presets.sources import open_preset
 from alexplore.runs import service
 from alexplore.runs.config import DEVICES, PARALLEL, RunConfig, in_group
 from alexplore.runs.directory import RunDirectory, find_run, runs_folder
@@ -55,7 +56,7 @@ def train(
     runs_dir: RunsDir = None,
 ) -> None:
     """Train a preset in the background and follow it. Ctrl-C stops after a checkpoint; again, at once."""
-    opened = load_preset(preset)
+    opened = open_preset(preset, narrate)
     options = {
         "epochs": epochs, "batch_size": batch_size, "lr": lr, "optimizer": optimizer, "precision": precision,
         "dataset": dataset, "seed": seed,

@@ -79,20 +79,24 @@ def load_module(source: str, *, with_weights: bool) -> nn.Module:
     where, _, text = source.partition(":")
     expression = read_expression(text, source)
     if where == TORCHVISION:
-        given = expression.keywords or {}
-        pretrained = given.get("weights") is not None or bool(expression.arguments)
-        with _meta() if not with_weights and not pretrained else torch.device("cpu"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about defaults that are going to change
-            return _made(_torchvision_models(source), expression, source).eval()
+        return _torchvision_model(expression, source, with_weights=with_weights).eval()
     with _python_like(where):
         namespace = _run_file(Path(where), source) if where.endswith(".py") else _import(where, source)
         return _made(namespace, expression, source).eval()
 
 
-@contextmanager
-def _meta() -> Iterator[None]:
-    with torch.device("meta"):
-        yield
+def _torchvision_model(expression: Expression, source: str, *, with_weights: bool) -> nn.Module:
+    """Return one of torchvision's models, without memory for its weights if they are not needed and it allows that."""
+    models = _torchvision_models(source)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about defaults that are going to change
+        if not with_weights and not (expression.keywords or {}).get("weights"):
+            try:
+                with torch.device("meta"):
+                    return _made(models, expression, source)
+            except ImportFailed:
+                pass  # it calculates its widths with tensors
+        return _made(models, expression, source)
 
 
 @contextmanager
@@ -192,7 +196,8 @@ def _example(signature: inspect.Signature) -> str:
     needed = [
         name
         for name, parameter in signature.parameters.items()
-        if parameter.default is parameter.empty and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        if parameter.default is parameter.empty
+        and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     ]
     return ", ".join(f"{name}=10" for name in needed)
 

@@ -97,7 +97,9 @@ def _match(output: Node) -> Norm:
             before, after = before + own[0], after + own[1]
         squares = squares.args[0]
     square = step(squares, "mul", "pow", "square")
-    squared = square.args[1] if operator_name(square) == "mul" else 2 if operator_name(square) == "square" else square.args[1]
+    squared = (
+        square.args[1] if operator_name(square) == "mul" else 2 if operator_name(square) == "square" else square.args[1]
+    )
     if square.args[0] is not source or (squared is not source if operator_name(square) == "mul" else squared != 2):
         raise _NoNorm
     if (before, after) != (size // 2, (size - 1) // 2):

@@ -14,13 +14,24 @@ from torch.fx import Node
 from alexplore.core.settings import SettingError, setting_fields
 from alexplore.importing.errors import SourceError
 from alexplore.importing.local_response_norm import NAME, Norm, find_norms
-from alexplore.importing.operations import ALIASES, RESHAPES, Operation, image_shape, read_operations, sizes
+from alexplore.importing.operations import (
+    ALIASES,
+    ALIASES_OF_ONE,
+    EXPANSIONS,
+    RESHAPES,
+    Operation,
+    count_flops,
+    image_shape,
+    read_operations,
+    sizes,
+)
 from alexplore.importing.tracing import Trace
 from alexplore.network.calls import Call
 from alexplore.network.graph import Network
 from alexplore.network.layers import EDITABLE_TYPES, make_layer
 from alexplore.network.layers.base import Layer, Unsupported
 from alexplore.network.layers.flatten import Flatten
+from alexplore.network.layers.merge import Mul
 from alexplore.network.layers.names import INPUT, is_layer_name
 from alexplore.network.layers.opaque import Opaque
 from alexplore.network.layers.sliding import Sliding
@@ -71,6 +82,14 @@ class Padded:
 
 
 @dataclass(frozen=True)
+class Broadcast:
+    """A value repeated along some axes, which a product of layers does by itself."""
+
+    value: Value
+    operation: Operation
+
+
+@dataclass(frozen=True)
 class Imported:
     """A network, the names of its layers' tensors in the model's state, and what to know about it."""
 
@@ -97,10 +116,11 @@ class _Mapping:
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
-        self.values: dict[Node, Value | Reshaped | Padded] = {trace.image: Value(None, sizes(trace.image))}
+        self.values: dict[Node, Value | Reshaped | Padded | Broadcast] = {trace.image: Value(None, sizes(trace.image))}
         self.made: list[Made] = []
         self.counted: set[str] = set()
         self.unknown_macs: list[Made] = []
+        self.calculated: set[Node] = set()
 
     def run(self) -> None:
         """Make the layers."""
@@ -117,17 +137,25 @@ class _Mapping:
     def add(self, operation: Operation) -> None:
         """Note what an operation gives: a layer's output, or its input in another shape."""
         node = operation.node
-        if len(operation.inputs) == 1 and not operation.weights and not operation.derived:
-            (source,) = operation.inputs
+        if (
+            operation.inputs
+            and not operation.weights
+            and not operation.derived
+            and (len(operation.inputs) == 1 or operation.name == "expand_as")
+        ):
+            source = operation.inputs[0]
             before, shape = sizes(source) if _is_tensor(source) else (), sizes(node)
             same_type = _is_tensor(source) and source.meta["val"].dtype == node.meta["val"].dtype
-            if operation.name in ALIASES and before == shape and same_type:
+            if operation.name in (*ALIASES, *ALIASES_OF_ONE) and before == shape and same_type:
                 self.values[node] = self.values[source]
                 return
             if operation.name in RESHAPES and elements(before) == elements(shape) and _is_tensor(source):
                 known = self.values[source]
                 value = known.value if isinstance(known, Reshaped) else self.read(source)
                 self.values[node] = value if value.shape == shape else Reshaped(value, shape, operation)
+                return
+            if operation.name in EXPANSIONS and len(before) == len(shape) == 4:
+                self.values[node] = Broadcast(self.read(source), operation)
                 return
             if operation.name == "pad" and len(shape) == 4:
                 self.values[node] = Padded(self.read(source), operation)
@@ -156,6 +184,11 @@ class _Mapping:
             self.values[node] = known = self.reshaped(known)
         elif isinstance(known, Padded):
             self.values[node] = known = self.opaque(known.operation, [known.value], "no layer after it pads like this")
+        elif isinstance(known, Broadcast):
+            reads = [known.value, *(self.read(one) for one in known.operation.inputs[1:])]
+            self.values[node] = known = self.opaque(
+                known.operation, reads, "no layer after it repeats values like this"
+            )
         return known
 
     def reshaped(self, reshaped: Reshaped) -> Value:
@@ -180,7 +213,15 @@ class _Mapping:
             raise Unsupported("its second output is read")
         reads = [self.values[one] for one in operation.inputs]
         padded = reads[0] if len(reads) == 1 and isinstance(reads[0], Padded) else None
-        values = [padded.value] if padded else [self.read(one) for one in operation.inputs]
+        if padded:
+            values = [padded.value]
+        elif cls is Mul:
+            values = [
+                one.value if isinstance(one, Broadcast) else self.read(node)
+                for one, node in zip(reads, operation.inputs, strict=True)
+            ]
+        else:
+            values = [self.read(one) for one in operation.inputs]
         if len(values) < cls.fewest_inputs:
             raise Unsupported(_other_operand(operation))
         if any(name in self.counted for name in operation.parameters):
@@ -228,7 +269,7 @@ class _Mapping:
         shape, batch = shape or sizes(operation.node), self.trace.batch
         own = [name for name in operation.parameters if name not in self.counted]
         kept = [name for name in operation.buffers if name not in self.counted]
-        macs = operation.macs() if operation.call not in self.values else 0
+        macs = self.macs(operation) if operation.call not in self.values else 0
         made = Made(
             Opaque,
             {
@@ -251,6 +292,17 @@ class _Mapping:
         if operation.call is not operation.node:
             self.values[operation.call] = Value(made, shape)  # its other outputs cost nothing more
         return self.append(made, (*own, *kept))
+
+    def macs(self, operation: Operation) -> int | None:
+        """Return the MACs of an operation, and of what is calculated for it from parameters alone: once a batch."""
+        counts = [operation.macs()]
+        for node in operation.before:
+            if node.op == "call_function" and node not in self.calculated:
+                self.calculated.add(node)
+                flops = count_flops(node) if isinstance(node.meta.get("val"), Tensor) else 0
+                counts.append(None if flops is None else flops // 2)
+        known = [count for count in counts if count is not None]
+        return sum(known) if len(known) == len(counts) else None
 
     def append(self, made: Made, own: Iterable[str]) -> Value:
         """Add a layer, with the parameters that are counted with it, and return its output."""
@@ -324,9 +376,7 @@ class _Mapping:
             inputs = {} if read == [before] and made.cls.most_inputs == 1 else {"inputs": read}
             layers.append(make_layer(made.cls, names[made], {**made.settings, **inputs}))
         _, channels, height, width = sizes(self.trace.image)
-        tensors = {
-            f"{names[made]}.{key}": tensor for made in self.made for key, tensor in made.tensors.items()
-        }
+        tensors = {f"{names[made]}.{key}": tensor for made in self.made for key, tensor in made.tensors.items()}
         return Imported(Network((channels, height, width), tuple(layers)), tensors, tuple(self.warnings(names)))
 
     def warnings(self, names: Mapping[Made, str]) -> Iterable[str]:

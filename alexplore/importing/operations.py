@@ -17,12 +17,16 @@ from torch.utils.flop_counter import FlopCounterMode
 from alexplore.importing.tracing import Trace
 from alexplore.network.shapes import Shape, elements
 
-ALIASES = frozenset(
-    ["alias", "clone", "contiguous", "detach", "lift_fresh_copy", "to", "_to_copy", "type_as", "positive", "expand_as"]
-)
+ALIASES = frozenset(["alias", "clone", "contiguous", "detach", "lift_fresh_copy", "to", "_to_copy", "positive"])
 """Operators whose output has the values of their input."""
 
-RESHAPES = frozenset(["view", "reshape", "flatten", "squeeze", "unsqueeze", "unflatten", "_unsafe_view", "expand"])
+ALIASES_OF_ONE = ("cat", "pad", "expand", "expand_as")
+"""Operators that are such where their output has the shape of their one input."""
+
+EXPANSIONS = ("expand", "expand_as")
+"""Operators that repeat values along axes of size 1."""
+
+RESHAPES = frozenset(["view", "reshape", "flatten", "squeeze", "unsqueeze", "unflatten", "_unsafe_view"])
 """Operators that keep all values in their order, where they keep their number."""
 
 
@@ -55,18 +59,20 @@ class Operation:
         """The names of all buffers that it reads."""
         return self._read(self.trace.buffers)
 
-    def _read(self, names: Mapping[Node, str]) -> tuple[str, ...]:
-        found: dict[str, None] = {}
-        stack, seen = [*self.weights.values(), *self.derived], set()
+    @cached_property
+    def before(self) -> tuple[Node, ...]:
+        """All nodes that it reads and that do not depend on the images: parameters, buffers, and what is made of them."""
+        found: dict[Node, None] = {}
+        stack = [*self.weights.values(), *self.derived]
         while stack:
             node = stack.pop(0)
-            if node in seen:
-                continue
-            seen.add(node)
-            if node in names:
-                found[names[node]] = None
-            stack += node.all_input_nodes
+            if node not in found:
+                found[node] = None
+                stack += node.all_input_nodes
         return tuple(found)
+
+    def _read(self, names: Mapping[Node, str]) -> tuple[str, ...]:
+        return tuple(names[node] for node in self.before if node in names)
 
     @property
     def module(self) -> tuple[str, str]:
@@ -79,27 +85,8 @@ class Operation:
         """Return the multiplications by weights for one image, as PyTorch counts them; None where it can't tell."""
         if not self.parameters:
             return 0
-        try:
-            with FlopCounterMode(display=False) as counter:
-                self._call()
-        except Exception:  # whatever an operator that is called by itself may raise
-            return None
-        return counter.get_total_flops() // 2 // self.trace.batch
-
-    def _call(self) -> None:
-        """Call the operator on tensors without values."""
-
-        def empty(value: Any) -> Any:
-            if isinstance(value, Node):
-                return map_aggregate(value.meta.get("val"), empty)
-            if isinstance(value, Tensor):
-                return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")
-            return value
-
-        arguments: Any = map_aggregate(self.call.args, empty)
-        keywords: Any = map_aggregate(self.call.kwargs, empty)
-        target: Any = self.call.target
-        target(*arguments, **keywords)
+        flops = count_flops(self.call)
+        return None if flops is None else flops // 2 // self.trace.batch
 
 
 def read_operations(trace: Trace) -> Iterator[Operation]:
@@ -132,6 +119,27 @@ def _operation(trace: Trace, node: Node, call: Node, dependent: set[Node]) -> Op
         if not nodes and value != default:
             arguments[key] = value
     return Operation(trace, node, call, operator_name(call), tuple(inputs), weights, tuple(derived), arguments)
+
+
+def count_flops(node: Node) -> int | None:
+    """Return the floating-point operations of a call, as PyTorch counts them; None where it can't be called alone."""
+
+    def empty(value: Any) -> Any:
+        if isinstance(value, Node):
+            return map_aggregate(value.meta.get("val"), empty)
+        if isinstance(value, Tensor):
+            return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")
+        return value
+
+    arguments: Any = map_aggregate(node.args, empty)
+    keywords: Any = map_aggregate(node.kwargs, empty)
+    target: Any = node.target
+    try:
+        with FlopCounterMode(display=False) as counter:
+            target(*arguments, **keywords)
+    except Exception:  # whatever an operator may raise on tensors without values
+        return None
+    return counter.get_total_flops()
 
 
 def operator_name(node: Node) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,8 +63,8 @@ def trace_module(module: nn.Module, input: Input | None, source: str) -> Trace:
     reasons: dict[Input, str] = {}
     for size in [input] if input else usual_inputs(module):
         try:
-            return read_program(_export(module, size), source)
-        except _ForwardFailed as error:
+            return _export(module, size, source)
+        except ForwardFailed as error:
             reasons[size] = str(error)
     if input:
         raise ImportFailed(f"{source}: its forward pass fails with an input of {shape_text(input)}: {reasons[input]}")
@@ -82,22 +84,30 @@ def usual_inputs(module: nn.Module) -> Iterator[Input]:
             yield channels, side, side
 
 
-class _ForwardFailed(Exception):
+class ForwardFailed(Exception):
     """A forward pass that raised something; the message is what."""
 
 
-def _export(module: nn.Module, size: Input) -> ExportedProgram:
-    """Return the program of a batch of images; of one image where the module is made for that."""
-    failed: Exception | None = None
+def _export(module: nn.Module, size: Input, source: str) -> Trace:
+    """Return the trace of a batch of images; of one image where the module is made for that.
+
+    Raises:
+        ForwardFailed: it can't be traced with images of this size, or gives something else than an output an image.
+    """
+    reason = ""
     for batch in (BATCH, 1):
         try:
-            return _export_batch(module, (batch, *size))
-        except KeyboardInterrupt:
+            trace = read_program(_export_batch(module, (batch, *size)), source)
+        except SourceError:
             raise
-        except (Exception, SystemExit) as error:
-            failed = error if isinstance(error, Exception) else RuntimeError("it calls sys.exit")
-    assert failed is not None
-    raise _ForwardFailed(reason_text(failed)) from failed
+        except (Exception, SystemExit) as error:  # whatever somebody's code raises
+            reason = reason_text(error)
+            continue
+        shape = trace.output.meta["val"].shape
+        if shape and shape[0] == batch:
+            return trace
+        reason = f"it makes an output of {shape_text(tuple(map(int, shape)))} of {batch} image{'s' * (batch > 1)}"
+    raise ForwardFailed(reason)
 
 
 def _export_batch(module: nn.Module, shape: Shape) -> ExportedProgram:
@@ -105,12 +115,24 @@ def _export_batch(module: nn.Module, shape: Shape) -> ExportedProgram:
     dtype = torch.float32 if first is None else first.dtype
     device = torch.device("cpu") if first is None else first.device
     images = torch.zeros(shape, dtype=dtype, device=device)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet():
         if any(isinstance(one, nn.UninitializedParameter) for one in module.parameters()):
             with torch.no_grad():
                 module(images[:1])  # lazy modules take their sizes from what they read first
         return torch.export.export(module, (images,), strict=False)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep PyTorch's warnings and logs to itself: what matters of them is in its exceptions."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before = logging.root.manager.disable
+        logging.disable(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logging.disable(before)
 
 
 def _check_inputs(module: nn.Module, source: str) -> None:
@@ -138,12 +160,26 @@ def trace_file(path: Path, source: str) -> Trace:
     if not path.is_file():
         raise SourceError(f"{source}: no such file")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             program = torch.export.load(path)
+            if _is_dynamic(program):
+                sizes = [int(size) for size in _image(program).shape]  # those that it was exported with
+                program = torch.export.export(program.module(), (torch.zeros(BATCH, *sizes[1:]),), strict=False)
     except Exception as error:
         raise SourceError(f"{source}: torch.export.load can't read it: {reason_text(error)}") from error
     return read_program(program, source)
+
+
+def _image(program: ExportedProgram) -> Tensor:
+    """Return the tensor without values that stands for the first input."""
+    names = program.graph_signature.user_inputs
+    value: Tensor = next(node.meta["val"] for node in program.graph.nodes if node.name == names[0])
+    return value
+
+
+def _is_dynamic(program: ExportedProgram) -> bool:
+    """Return whether the size of a batch was left open."""
+    return bool(program.range_constraints)
 
 
 def read_program(program: ExportedProgram, source: str) -> Trace:

@@ -45,8 +45,10 @@ def is_source(text: str) -> bool:
     return text.endswith(FILES)
 
 
-def open_preset(name: str, report: Callable[[str], None]) -> Preset:
-    """Return the preset of a name, a path or a source; `report` is told that PyTorch starts, and of warnings.
+def open_preset(name: str, report: Callable[[str], None], input: tuple[int, int, int] | None = None) -> Preset:
+    """Return the preset of a name, a path or a source, which is imported with images of (channels, height, width).
+
+    `report` gets a line when PyTorch is started, and each warning.
 
     Raises:
         PresetError: the preset can't be found, read or used.
@@ -55,7 +57,7 @@ def open_preset(name: str, report: Callable[[str], None]) -> Preset:
     if not is_source(name):
         return load_preset(name)
     report(f"importing {name} with PyTorch; `alexplore import` keeps it as a preset")
-    return import_preset(name, report)
+    return import_preset(name, report, input=input)
 
 
 def import_preset(

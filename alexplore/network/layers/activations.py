@@ -56,7 +56,6 @@ class ReLU6(Activation):
     torch_name = "nn.ReLU6"
     keras = Call("layers.ReLU", (), {"max_value": 6.0})
 
-
     @classmethod
     def operator_settings(cls, call: Call, inputs: Shapes) -> dict[str, Any]:
         """Return no settings: `hardtanh` is a ReLU6 from 0 to 6."""
@@ -183,6 +182,19 @@ class Softmax(Layer):
 
     def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
         return [Call("layers.Softmax", (), keras_always(self))]
+
+
+class LogSoftmax(Softmax):
+    """x − log Σ e^x over the channels or features. Source: PyTorch's `LogSoftmax`."""
+
+    type = "log_softmax"
+    title = "x − log Σ e^x"
+
+    def torch_call(self, inputs: Shapes) -> Call:
+        return Call("nn.LogSoftmax", (), {"dim": 1})
+
+    def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
+        return [Call("layers.Activation", ("log_softmax",), keras_always(self))]
 
 
 KERAS_GELU_BY_TANH = '''
