@@ -18,8 +18,8 @@ def import_(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="FILE.py:NAME, package.module:NAME, torchvision:NAME, FILE.pt2 or FILE.onnx. NAME is an nn.Module, its "
-            "class, a function that returns one, or a call with literal arguments: 'net.py:Net(num_classes=10)'.",
+            help="FILE.py:NAME, package.module:NAME, torchvision:NAME, FILE.pt2 or FILE.onnx. NAME is an nn.Module, "
+            "its class, a function that returns one, or a call with literal arguments: 'net.py:Net(num_classes=10)'.",
         ),
     ],
     input_size: Annotated[
@@ -37,8 +37,8 @@ def import_(
 ) -> None:
     """Import a PyTorch or ONNX model as a preset, and print its layers.
 
-    This RUNS THE CODE in FILE.py or package.module, as `python FILE.py` would: import only files that you trust. Nothing
-    else in alexplore runs code from a file, except other commands that you give a SOURCE instead of a preset.
+    This RUNS THE CODE in FILE.py or package.module, as Python's own import does: give only files that you trust.
+    Nothing else in alexplore runs code from a file, except other commands that get a SOURCE instead of a preset.
     """
     if weights is not None and weights.is_dir():
         complain(f"{weights} is a directory; give the name of a file in it")

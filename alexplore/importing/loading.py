@@ -48,14 +48,18 @@ def read_expression(text: str, source: str) -> Expression:
         if not isinstance(node, ast.Call):
             return Expression(_dotted(node))
         arguments = tuple(ast.literal_eval(argument) for argument in node.args)
-        keywords = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in node.keywords if keyword.arg}
-        if len(keywords) != len(node.keywords):
-            raise ValueError
+        keywords = {_keyword(one): ast.literal_eval(one.value) for one in node.keywords}
         return Expression(_dotted(node.func), arguments, keywords)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         raise SourceError(
             f"{source}: {text!r} is neither a name nor a call with literal arguments, such as Net(num_classes=10)"
         ) from None
+
+
+def _keyword(node: ast.keyword) -> str:
+    if node.arg is None:  # **arguments
+        raise ValueError
+    return node.arg
 
 
 def _dotted(node: ast.expr) -> str:

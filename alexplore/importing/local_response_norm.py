@@ -14,7 +14,7 @@ from typing import Any
 
 from torch.fx import Node
 
-from alexplore.importing.operations import RESHAPES, operator_name
+from alexplore.importing.operations import RESHAPES, arguments, operator_name
 from alexplore.importing.tracing import Trace
 
 NAME = "local_response_norm"
@@ -67,27 +67,27 @@ def _match(output: Node) -> Norm:
 
     def number(node: Node) -> tuple[Any, float]:
         """Return the node and the number that an operator reads."""
-        first, second = node.args[:2]
+        first, second = arguments(node)[:2]
         if isinstance(first, Node) and isinstance(second, int | float):
             return first, float(second)
         if isinstance(second, Node) and isinstance(first, int | float):
             return second, float(first)
         raise _NoNorm
 
-    source, denominator = output.args[:2]
+    source, denominator = arguments(output)[:2]
     power, beta = number(step(denominator, "pow"))
     scaled, k = number(step(power, "add"))
     mean, alpha = number(step(scaled, "mul"))
     while operator_name(mean) in RESHAPES:
-        mean = step(mean, *RESHAPES).args[0]
+        mean = arguments(step(mean, *RESHAPES))[0]
     pool = step(mean, "avg_pool3d", "avg_pool2d")
     region, size, before, after = _window(pool)
-    squares = pool.args[0]
+    squares = arguments(pool)[0]
     while operator_name(squares) in (*RESHAPES, "pad"):
         step(squares, *RESHAPES, "pad")
         if operator_name(squares) == "pad":
-            sides = list(squares.args[1])
-            if any(squares.args[2:]) and squares.args[2] != "constant":
+            sides = list(arguments(squares)[1])
+            if any(arguments(squares)[2:]) and arguments(squares)[2] != "constant":
                 raise _NoNorm
             sides += [0] * (6 - len(sides))
             own = sides[4:6] if region == "across_channels" else sides[0:2]
@@ -95,12 +95,10 @@ def _match(output: Node) -> Norm:
             if any(others) if region == "across_channels" else sides[0:2] != sides[2:4]:
                 raise _NoNorm
             before, after = before + own[0], after + own[1]
-        squares = squares.args[0]
+        squares = arguments(squares)[0]
     square = step(squares, "mul", "pow", "square")
-    squared = (
-        square.args[1] if operator_name(square) == "mul" else 2 if operator_name(square) == "square" else square.args[1]
-    )
-    if square.args[0] is not source or (squared is not source if operator_name(square) == "mul" else squared != 2):
+    squared: dict[str, tuple[Any, ...]] = {"mul": (source, source), "pow": (source, 2), "square": (source,)}
+    if arguments(square) != squared[operator_name(square)]:
         raise _NoNorm
     if (before, after) != (size // 2, (size - 1) // 2):
         raise _NoNorm
@@ -113,7 +111,7 @@ def _match(output: Node) -> Norm:
 
 def _window(pool: Node) -> tuple[str, int, int, int]:
     """Return the region of a mean, its size, and the padding that the pool itself does before and after."""
-    kernel, stride, *rest = (list(one) if isinstance(one, list | tuple) else one for one in pool.args[1:])
+    kernel, stride, *rest = (list(one) if isinstance(one, list | tuple) else one for one in arguments(pool)[1:])
     padding = list(rest[0]) if rest and isinstance(rest[0], list) else [0] * len(kernel)
     if len(rest) > 1 or any(step != 1 for step in stride) or len(padding) != len(kernel):
         raise _NoNorm

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,7 +35,7 @@ from alexplore.network.layers.merge import Mul
 from alexplore.network.layers.names import INPUT, is_layer_name
 from alexplore.network.layers.opaque import Opaque
 from alexplore.network.layers.sliding import Sliding
-from alexplore.network.shapes import Shape, ShapeError, Shapes, elements
+from alexplore.network.shapes import Shape, ShapeError, elements
 
 TYPES: Mapping[str, type[Layer]] = {
     name: cls for cls in EDITABLE_TYPES.values() for name in cls.torch_operators or (cls.type,)
@@ -392,7 +392,8 @@ class _Mapping:
                 "and counted; a network with such layers can't be trained or exported as code"
             )
         if self.unknown_macs:
-            yield f"warning: the MACs of {', '.join(names[made] for made in self.unknown_macs)} are not known and count 0"
+            unknown = ", ".join(names[made] for made in self.unknown_macs)
+            yield f"warning: the MACs of {unknown} are not known and count 0"
 
 
 MOST_LISTED = 6

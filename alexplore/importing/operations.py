@@ -34,8 +34,8 @@ RESHAPES = frozenset(["view", "reshape", "flatten", "squeeze", "unsqueeze", "unf
 class Operation:
     """A call of an operator.
 
-    `node` is the output that is meant, of an operator that has several, and `call` the call itself. `inputs` are what it
-    reads that depends on the images. `weights` are the parameters and buffers that it is given, by the names of its
+    `node` is the output that is meant, of an operator that has several, and `call` the call itself. `inputs` are what
+    it reads that depends on the images. `weights` are the parameters and buffers that it is given, by the names of its
     arguments, and `derived` whatever else it is given that was calculated without images. `arguments` are all others
     that differ from their defaults.
     """
@@ -61,7 +61,7 @@ class Operation:
 
     @cached_property
     def before(self) -> tuple[Node, ...]:
-        """All nodes that it reads and that do not depend on the images: parameters, buffers, and what is made of them."""
+        """All nodes behind it that do not depend on the images: parameters, buffers, and what is made of them."""
         found: dict[Node, None] = {}
         stack = [*self.weights.values(), *self.derived]
         while stack:
@@ -96,7 +96,7 @@ def read_operations(trace: Trace) -> Iterator[Operation]:
         if node not in needed or node not in dependent or node.op == "placeholder":
             continue
         if node.target is operator.getitem:
-            whole, index = node.args
+            whole = node.args[0]
             if whole in dependent:
                 yield _operation(trace, node, whole, dependent)
         elif isinstance(node.meta.get("val"), Tensor):
@@ -139,13 +139,18 @@ def count_flops(node: Node) -> int | None:
             target(*arguments, **keywords)
     except Exception:  # whatever an operator may raise on tensors without values
         return None
-    return counter.get_total_flops()
+    return int(counter.get_total_flops())
 
 
 def operator_name(node: Node) -> str:
     """Return an operator's name without its overload, and without the mark of those that overwrite their input."""
     name = str(getattr(node.target, "__name__", node.target))
     return name.partition(".")[0].removesuffix("_") or name
+
+
+def arguments(node: Node) -> tuple[Any, ...]:
+    """Return the arguments of a call that have no keywords."""
+    return tuple(node.args)
 
 
 def sizes(node: Node) -> Shape:

@@ -23,7 +23,7 @@ from alexplore.network.shapes import Shape, shape_text
 Input = tuple[int, int, int]
 
 BATCH = 29
-"""Images in a traced batch: a prime that hardly any size is a multiple of, so that the batch's axis can be recognised."""
+"""Images in a traced batch: a prime that hardly any size is a multiple of, so that the axis can be recognised."""
 
 SIDES = {1: (28, 32, 224, 227), 3: (224, 32, 227, 299, 64, 28)}
 """Sizes of images that are tried where none is given, by channels: those of the usual data sets."""
@@ -144,8 +144,8 @@ def _check_inputs(module: nn.Module, source: str) -> None:
     ]  # fmt: skip
     if len(needed) > 1:
         raise SourceError(
-            f"{source}: its forward takes {len(needed)} inputs ({', '.join(needed)}); a network here reads one tensor of "
-            "images: give a module that makes the others itself"
+            f"{source}: its forward takes {len(needed)} inputs ({', '.join(needed)}); a network here reads one tensor "
+            "of images: give a module that makes the others itself"
         )
     if not any(one.kind is not one.KEYWORD_ONLY for one in parameters):
         raise SourceError(f"{source}: its forward takes no input")

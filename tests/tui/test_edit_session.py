@@ -10,7 +10,7 @@ import pytest
 
 from alexplore.core.settings import setting_fields
 from alexplore.network.analysis import analyse
-from alexplore.network.layers import LAYER_TYPES
+from alexplore.network.layers import EDITABLE_TYPES
 from alexplore.presets.library import load_preset
 from alexplore.presets.preset import Preset
 from alexplore.presets.writer import save_preset
@@ -147,7 +147,7 @@ def test_a_layer_is_renamed_by_its_form() -> None:
     assert (session.network.layers[0].name, session.network.layers[0].settings()["out_channels"]) == ("stem", 48)
 
 
-@pytest.mark.parametrize("layer_type", LAYER_TYPES)
+@pytest.mark.parametrize("layer_type", EDITABLE_TYPES)
 def test_every_layer_type_can_be_added_and_taken_back(layer_type: str) -> None:
     session = EditSession(load_preset("paper"))
     opened = session.network
@@ -155,7 +155,7 @@ def test_every_layer_type_can_be_added_and_taken_back(layer_type: str) -> None:
     form = session.begin(edit)
     assert edit.position == 3
     assert session.shown.rows[3].layer.type == layer_type
-    assert [field.name for field in form.fields] == ["name", *setting_fields(LAYER_TYPES[layer_type])]
+    assert [field.name for field in form.fields] == ["name", *setting_fields(EDITABLE_TYPES[layer_type])]
     assert session.commit()
     assert len(session.network.layers) == len(opened.layers) + 1
     assert session.undo()

@@ -130,7 +130,7 @@ class Layer(Declared):
     """Why it can't work on a part of the channels, for the split into towers; empty where it can."""
 
     recorded: ClassVar[bool] = False
-    """Whether its numbers were recorded when a model was imported: nobody can add, edit, train or export such a layer."""
+    """Whether its numbers were recorded when a model was imported: it can't be added, edited, trained or exported."""
 
     torch_operators: ClassVar[tuple[str, ...]] = ()
     """PyTorch's operators that do what a layer of this type does; the operator with the type's name if empty."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from alexplore.core.settings import flag, number, setting
 from alexplore.network.calls import Call, unless
 from alexplore.network.formula import Formula, join_notes, number_text
