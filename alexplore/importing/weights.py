@@ -11,13 +11,17 @@ from torch import Tensor
 from alexplore.importing.mapping import Imported
 
 
-def write_weights(imported: Imported, state: Mapping[str, Tensor], file: Path) -> None:
-    """Write the tensors of all layers as a safetensors file, which `load_state_dict` of the built network takes.
+def layer_tensors(imported: Imported, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of all layers, those of opaque ones too, as the built network's `load_state_dict` takes them.
 
-    Those of opaque layers are in it too.
+    `state` is the model's own; each tensor is a copy on the CPU.
     """
-    tensors = {
+    return {
         name: (state[tensor] if isinstance(tensor, str) else tensor).detach().cpu().contiguous().clone()
         for name, tensor in imported.tensors.items()
     }
-    save_file(tensors, file)
+
+
+def write_weights(imported: Imported, state: Mapping[str, Tensor], file: Path) -> None:
+    """Write the tensors of all layers as a safetensors file."""
+    save_file(layer_tensors(imported, state), file)

@@ -11,7 +11,7 @@ from alexplore.network.graph import Network
 from alexplore.network.layers import EDITABLE_TYPES
 from tests.support.networks import networks
 
-DRAWS = 250
+DRAWS = 400
 
 
 def drawn(*, working: bool) -> list[Network]:

@@ -59,7 +59,7 @@ class Opaque(Layer):
         "recorded_inputs": [[8, 12, 10]],
         "recorded_output": [12, 10, 8],
     }
-    inputs: tuple[str, ...] = setting(layer_names(1), (), "the layers that it reads")
+    inputs: tuple[str, ...] = setting(layer_names(0), (), "the layers that it reads")
     operator: str = setting(text(), doc="PyTorch's name of the operator", brief="{}")
     recorded_inputs: Shapes = setting(_shapes(), doc="shapes of its inputs, without the batch", brief="")
     recorded_output: Shape = setting(_shape(), doc="shape of its output, without the batch", brief="")
