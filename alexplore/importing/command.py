@@ -11,11 +11,15 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alexplore.core.boundary import run_guarded
 from alexplore.core.errors import DONE
 from alexplore.network.graph import parse_input
+from alexplore.network.shapes import shape_text
+
+if TYPE_CHECKING:
+    from alexplore.importing.tracing import Trace
 
 
 def main() -> int:
@@ -52,11 +56,10 @@ def _answer(arguments: argparse.Namespace) -> dict[str, Any]:
     from alexplore.presets.text import preset_text
 
     source: str = arguments.source
-    trace = _trace(source, arguments.input, with_weights=arguments.weights is not None)
+    trace = read_source(source, arguments.input, with_weights=arguments.weights is not None)
     imported = import_trace(trace, source)
     if arguments.weights is not None:
         write_weights(imported, trace.state, arguments.weights)
-    size = "" if arguments.input else f", with images of {'×'.join(map(str, trace.input))}"
     preset = Preset(
         arguments.name or _name(source),
         imported.network,
@@ -64,20 +67,27 @@ def _answer(arguments: argparse.Namespace) -> dict[str, Any]:
         family="imported",
         source=f"{source}, imported with PyTorch {torch.__version__}",
     )
-    notes = [f"no --input: images of {'×'.join(map(str, trace.input))}"] if size and _can_choose(source) else []
+    chosen = arguments.input is None and ":" in source
+    notes = [f"no --input was given: images of {shape_text(trace.input)}"] if chosen else []
     return {"preset": preset_text(preset), "name": preset.name, "warnings": [*notes, *imported.warnings]}
 
 
-def _can_choose(source: str) -> bool:
-    return ":" in source
+def read_source(source: str, size: tuple[int, int, int] | None, *, with_weights: bool) -> Trace:
+    """Return the trace of the model that a SOURCE names, with images of a size, or of one that is found by trying.
 
-
-def _trace(source: str, size: tuple[int, int, int] | None, *, with_weights: bool) -> Any:
+    Raises:
+        SourceError, ImportFailed: it can't be imported.
+    """
+    from alexplore.importing.errors import SourceError
     from alexplore.importing.loading import load_module
     from alexplore.importing.tracing import trace_file, trace_module
 
-    if source.endswith(".pt2") and ":" not in source:
-        return trace_file(Path(source), source)
+    if ":" not in source:
+        if source.endswith(".pt2"):
+            return trace_file(Path(source), source)
+        raise SourceError(
+            f"{source}: ONNX files can't be imported yet; export the model with torch.export.save as .pt2"
+        )
     return trace_module(load_module(source, with_weights=with_weights), size, source)
 
 

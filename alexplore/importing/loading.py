@@ -159,7 +159,7 @@ def _made(namespace: ModuleType, expression: Expression, source: str) -> nn.Modu
     if expression.arguments is None and isinstance(found, nn.Module):
         return _checked(found, source)
     if not callable(found) or (isinstance(found, type) and not issubclass(found, nn.Module)):
-        kind = "a class that is no nn.Module" if isinstance(found, type) else f"a {type(found).__name__}"
+        kind = "a class that is no nn.Module" if isinstance(found, type) else f"of type {type(found).__name__}"
         raise SourceError(
             f"{source}: {expression.name} is {kind}; allowed: an nn.Module, its class, or a function that returns one"
         )

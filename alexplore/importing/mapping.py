@@ -260,7 +260,7 @@ class _Mapping:
         if layer.parameters(inputs).count != sum(self.count(name) for name in own):
             raise Unsupported(f"{cls.type} has another number of parameters")
         made = Made(cls, settings, reads, self.name(cls.name_stem or cls.type, operation, cls), shape)
-        if own:
+        if cls is not Flatten:
             made.tensors = self.tensors(operation)
         return self.append(made, own)
 

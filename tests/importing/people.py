@@ -192,6 +192,7 @@ class Shared(nn.Module):
         self.spare = nn.Linear(7, 5)
 
     def forward(self, x: Tensor) -> Tensor:
+        x = F.adaptive_avg_pool2d(x, 8)
         x = self.relu(self.conv(x))
         x = self.relu(self.conv(x))
         x = x.permute(0, 2, 3, 1)
