@@ -128,7 +128,7 @@ class Residual(nn.Module):
         x = self.stem(x)
         for block in self.blocks:
             x = block(x)
-        x = F.avg_pool2d(x, x.size()[2:])  # type: ignore[arg-type]
+        x = F.avg_pool2d(x, x.size()[2:])
         return F.log_softmax(self.linear(x.flatten(1)), dim=-1)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import pytest
 import torch
 from torch import nn
@@ -59,7 +61,7 @@ def check_outputs(module: nn.Module, trace: Trace, found: Imported) -> None:
         torch.testing.assert_close(model(images), module(images), rtol=1e-5, atol=1e-5)
 
 
-TUTORIALS = {
+TUTORIALS: Mapping[str, Callable[[], nn.Module]] = {
     "one-gpu": people.Functional,
     "one-gpu-sequential": people.sequential,
     "fmnist": people.TwoParts,
@@ -129,7 +131,7 @@ def test_what_no_layer_type_describes_is_opaque() -> None:
     assert opaque["conv2"].macs == rows["conv1"].macs == 3 * 3 * 3 * 3 * 8 * 8
     (warning,) = found.warnings
     assert "4 of 10 layers are opaque" in warning and "permute" in warning
-    with pytest.raises(Unsupported, match="conv2 is opaque: conv2d of an imported model .* conv.weight"):
+    with pytest.raises(Unsupported, match=r"conv2 is opaque: conv2d of an imported model .* conv\.weight"):
         build(found.network)
 
 
