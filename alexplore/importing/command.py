@@ -78,16 +78,17 @@ def read_source(source: str, size: tuple[int, int, int] | None, *, with_weights:
     Raises:
         SourceError, ImportFailed: it can't be imported.
     """
-    from alexplore.importing.errors import SourceError
+
     from alexplore.importing.loading import load_module
     from alexplore.importing.tracing import trace_file, trace_module
 
     if ":" not in source:
         if source.endswith(".pt2"):
             return trace_file(Path(source), source)
-        raise SourceError(
-            f"{source}: ONNX files can't be imported yet; export the model with torch.export.save as .pt2"
-        )
+        from alexplore.importing.onnx_module import load_onnx
+
+        module, own = load_onnx(Path(source), source)
+        return trace_module(module, size or own, source)
     return trace_module(load_module(source, with_weights=with_weights), size, source)
 
 

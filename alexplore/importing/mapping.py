@@ -358,8 +358,9 @@ class _Mapping:
         path, module = operation.module
         parts = path.replace(".", "_")
         of_pytorch = module.startswith("torch.nn.modules.") and not module.startswith("torch.nn.modules.container")
+        of_pytorch = of_pytorch or module.endswith(".OnnxNode")
         words = [parts] if of_pytorch and parts and cls is not Flatten else [parts, stem] if parts else [stem]
-        if of_pytorch and cls is Flatten and "Flatten" in module and parts:
+        if cls is Flatten and parts and module.endswith((".Flatten", ".OnnxNode")):
             words = [parts]
         name = "_".join(words)
         if name[0].isdigit():
