@@ -43,6 +43,9 @@ def import_(
     if weights is not None and weights.is_dir():
         complain(f"{weights} is a directory; give the name of a file in it")
         raise typer.Exit(WRONG_USE)
+    if weights is not None and not weights.absolute().parent.is_dir():
+        complain(f"{weights}: there is no folder {weights.parent}")
+        raise typer.Exit(WRONG_USE)
     from alexplore.presets.sources import FORMS, import_preset, is_source
     from alexplore.presets.writer import check_free, save_preset
 

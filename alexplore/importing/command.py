@@ -93,13 +93,15 @@ def read_source(source: str, size: tuple[int, int, int] | None, *, with_weights:
 
 
 def _title(source: str) -> str:
+    """Return what a source is, for people: Net(10), from net.py."""
     where, _, name = source.partition(":")
-    return name or Path(where).stem
+    return f"{name}, from {Path(where).name}" if name else Path(where).name
 
 
 def _name(source: str) -> str:
     """Return a preset's name for a source: `Net` for net.py:Net(10)."""
-    name = re.match(r"[\w.]*", _title(source))
+    where, _, model = source.partition(":")
+    name = re.match(r"[\w.]*", model or Path(where).stem)
     return (name.group().rpartition(".")[2] if name else "") or "imported"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -356,7 +357,7 @@ class _Mapping:
     def name(self, stem: str, operation: Operation, cls: type[Layer]) -> str:
         """Return the path of the module that an operation belongs to; with what it is where that module is no layer."""
         path, module = operation.module
-        parts = path.replace(".", "_")
+        parts = re.sub(r"[^A-Za-z0-9_]+", "_", path).strip("_")
         of_pytorch = module.startswith("torch.nn.modules.") and not module.startswith("torch.nn.modules.container")
         of_pytorch = of_pytorch or module.endswith(".OnnxNode")
         words = [parts] if of_pytorch and parts and cls is not Flatten else [parts, stem] if parts else [stem]

@@ -11,10 +11,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from alexplore.core.errors import AlexploreError
+from alexplore.core.errors import FAILED, AlexploreError
 from alexplore.presets.library import load_preset
 from alexplore.presets.preset import Preset
 from alexplore.presets.reader import parse_preset
@@ -77,6 +78,8 @@ def import_preset(
     Raises:
         ImportProcessError: the model can't be imported; the message is for people.
     """
+    if find_spec("torch") is None:
+        raise ImportProcessError("PyTorch is not installed: pip install torch", FAILED)
     arguments = [
         *(["--input", "x".join(map(str, input))] if input else []),
         *(["--name", name] if name else []),
@@ -93,7 +96,8 @@ def import_preset(
     answer = _answer(done.stdout)
     if answer is None:
         raise ImportProcessError(
-            f"{source}: the process that imports it ended with exit code {done.returncode} and without an answer", 1
+            f"{source}: the process that imports it ended with exit code {done.returncode} and without an answer",
+            FAILED,
         )
     if "error" in answer:
         raise ImportProcessError(answer["error"], done.returncode)

@@ -97,6 +97,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.usefixtures("heavy")
 @pytest.mark.parametrize("source", REFUSED)
 def test_what_can_not_be_imported(source: str) -> None:
     code, message = REFUSED[source]

@@ -13,6 +13,7 @@ from alexplore.importing.mapping import Imported, import_trace
 from alexplore.importing.tracing import Input, Trace, trace_module
 from alexplore.importing.weights import layer_tensors
 from alexplore.network.analysis import analyse
+from alexplore.network.graph import read_network
 from alexplore.network.layers.base import Unsupported
 from alexplore.network.layers.local_response_norm import LocalResponseNorm
 from alexplore.presets.library import load_preset
@@ -31,6 +32,7 @@ def check_numbers(module: nn.Module, found: Imported) -> None:
     """Check parameters, output and MACs against the module's."""
     analysis = analyse(found.network)
     assert analysis.broken is None
+    assert read_network(found.network.to_dict()) == found.network
     images = torch.zeros(1, *found.network.input, device=next(module.parameters()).device)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         output = module(images)
@@ -135,6 +137,15 @@ def test_what_no_layer_type_describes_is_opaque() -> None:
         build(found.network)
 
 
+def test_names_of_modules_become_names_of_layers() -> None:
+    module = nn.Sequential()
+    for name in ("block-1", "größe", "class", "0", "a b"):
+        module.add_module(name, nn.Conv2d(3, 3, 1))
+    _, found = imported(module, (3, 8, 8))
+    check_numbers(module, found)
+    assert [layer.name for layer in found.network.layers] == ["block_1", "gr_e", "class_layer", "conv0", "a_b"]
+
+
 def test_frozen_parameters_are_frozen() -> None:
     module = people.Residual()
     module.stem.requires_grad_(False)
@@ -151,6 +162,7 @@ NOT_RECOGNISED = {
 CASES = [case for case in layer_cases() if not case.cls.recorded and str(case) not in NOT_RECOGNISED]
 
 
+@pytest.mark.usefixtures("heavy")  # all of them take a minute
 @pytest.mark.parametrize("case", CASES, ids=map(str, CASES))
 def test_every_layer_type_is_recognised(case: Case) -> None:
     """The code that is exported comes back as a network with its numbers and, with its weights, its outputs."""

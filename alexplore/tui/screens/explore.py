@@ -17,6 +17,7 @@ from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
 
 from alexplore.core.formatting import bytes_text, short_count
+from alexplore.core.settings import SettingError
 from alexplore.network.analysis import Analysis
 from alexplore.network.graph import Network
 from alexplore.network.layers import EDITABLE_TYPES
@@ -222,6 +223,11 @@ class ExploreScreen(Screen[None]):
 
     async def action_edit(self) -> None:
         """Edit the selected layer."""
+        try:
+            self.session.network.change(self.selected, {})
+        except SettingError as refused:  # its numbers were recorded
+            self.notify(str(refused), severity="warning")
+            return
         await self._begin(layer_edit(self.session.network, self.selected))
 
     @work
