@@ -45,6 +45,6 @@ def check(
             complain(f"{lesson.path}: {problem}")
         if not problems:
             questions = sum(step.question is not None for step in lesson.steps)
-            typer.echo(f"{lesson.path}: {len(lesson.steps)} steps; {questions} questions, answers confirmed")
+            say(f"{lesson.path}: {len(lesson.steps)} steps; {questions} questions, answers confirmed")
     if failed:
         raise typer.Exit(FAILED)

@@ -16,7 +16,7 @@ from textual.worker import get_current_worker
 from alexplore.core.formatting import bytes_text, short_count
 from alexplore.core.settings import SettingError
 from alexplore.network.graph import Network
-from alexplore.network.layers import LAYER_TYPES
+from alexplore.network.layers import EDITABLE_TYPES
 from alexplore.network.shapes import shape_text
 from alexplore.presets.preset import Preset
 from alexplore.tui.edit_session import EditSession
@@ -276,6 +276,11 @@ class ExploreScreen(FrameScreen):
 
     async def action_edit(self) -> None:
         """Edit the selected layer."""
+        try:
+            self.session.network.change(self.selected, {})
+        except SettingError as refused:  # its numbers were recorded
+            self.notify(str(refused), severity="warning")
+            return
         await self._begin(layer_edit(self.session.network, self.selected))
 
     @work
@@ -283,7 +288,7 @@ class ExploreScreen(FrameScreen):
         """Ask for a layer type, then set the new layer up behind the selected one."""
         from alexplore.tui.screens.preset_dialogs import choose
 
-        chosen = await choose(self, "Add a layer", list(LAYER_TYPES))
+        chosen = await choose(self, "Add a layer", list(EDITABLE_TYPES))
         if chosen is not None:
             network = self.session.network
             index = min(self.selected + 1, len(network.layers))
