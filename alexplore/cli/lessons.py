@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from alexplore.cli.output import complain, console, narrate
+from alexplore.cli.output import complain, console, narrate, say
 from alexplore.core.errors import FAILED
 from alexplore.lessons.check import lesson_problems
 from alexplore.lessons.library import load_lesson, shipped_lessons
