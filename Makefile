@@ -32,7 +32,7 @@ contracts: $(INSTALLED)
 	$(BIN)/lint-imports
 
 light-tests: $(INSTALLED)
-	$(BIN)/pytest -n 2 --dist worksteal -m "not heavy and not faults" --hypothesis-profile quarter
+	$(BIN)/pytest -n 2 --dist worksteal -m "not heavy and not faults and not exhaustive" --hypothesis-profile quarter
 
 tests: $(INSTALLED)
 	$(BIN)/pytest -n 2 --dist worksteal

@@ -38,13 +38,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the heavy tests, and those with golden texts."""
+    """Mark the heavy tests, and those with golden texts; leave out the exhaustive ones unless -m names them."""
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         if "heavy" in fixtures or item.path.relative_to(ROOT).parts[0] in HEAVY_FOLDERS:
             item.add_marker(pytest.mark.heavy)
         if "golden" in fixtures:
             item.add_marker(pytest.mark.golden)
+        if item.get_closest_marker("exhaustive") and "exhaustive" not in item.config.option.markexpr:
+            item.add_marker(pytest.mark.skip(reason="takes many minutes: -m exhaustive runs it"))
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from importlib import import_module
+from keyword import iskeyword
 from typing import Annotated, Any
 
 import typer
@@ -17,6 +18,7 @@ COMMANDS = {
     "shapes": "networks",
     "presets": "networks",
     "diff": "networks",
+    "import": "importing",
     "export": "networks",
     "lesson": "lessons",
     "train": "train",
@@ -43,7 +45,7 @@ class LazyCommands(TyperGroup):
             command: Any = typer.main.get_group(module.app)
         else:
             single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-            single.command(cmd_name)(getattr(module, cmd_name))
+            single.command(cmd_name)(getattr(module, f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name))
             command = typer.main.get_command(single)
         command.name = cmd_name
         _keep_loaded()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from alexplore.cli.output import complain, console, narrate
+from alexplore.cli.output import complain, console, narrate, say
 from alexplore.core.errors import FAILED
 from alexplore.lessons.check import lesson_problems
 from alexplore.lessons.library import load_lesson, shipped_lessons
@@ -45,6 +45,6 @@ def check(
             complain(f"{lesson.path}: {problem}")
         if not problems:
             questions = sum(step.question is not None for step in lesson.steps)
-            typer.echo(f"{lesson.path}: {len(lesson.steps)} steps; {questions} questions, answers confirmed")
+            say(f"{lesson.path}: {len(lesson.steps)} steps; {questions} questions, answers confirmed")
     if failed:
         raise typer.Exit(FAILED)

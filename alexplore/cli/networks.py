@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from alexplore.cli.output import complain, console, deliver, on_a_terminal, say, say_json
+from alexplore.cli.output import complain, console, deliver, narrate, on_a_terminal, say, say_json
 from alexplore.core.errors import DONE, FAILED, WRONG_USE
 from alexplore.core.home import expand
 from alexplore.core.settings import LARGEST
@@ -21,13 +21,11 @@ from alexplore.presets.precisions import PRECISIONS
 from alexplore.presets.preset import Preset
 from alexplore.presets.reader import read_preset
 from alexplore.presets.recipe import change_recipe
+from alexplore.presets.sources import open_preset
 
-PresetOption = Annotated[
-    str, typer.Option("--preset", "-p", metavar="P", help="A preset's name, or a path to its file.")
-]
-OptionalPresetOption = Annotated[
-    str | None, typer.Option("--preset", "-p", metavar="P", help="A preset's name, or a path to its file.")
-]
+PRESET_HELP = "A preset's name, a path to its file, or a SOURCE as `alexplore import` takes it."
+PresetOption = Annotated[str, typer.Option("--preset", "-p", metavar="P", help=PRESET_HELP)]
+OptionalPresetOption = Annotated[str | None, typer.Option("--preset", "-p", metavar="P", help=PRESET_HELP)]
 RunsDir = Annotated[
     Path | None,
     typer.Option(
@@ -54,7 +52,7 @@ def tui(
     from alexplore.tui.preferences import PreferencesStore, preferences_file
 
     preferences = PreferencesStore(preferences_file())
-    opened = load_preset(preset or preferences.values.preset)
+    opened = open_preset(preset or preferences.values.preset, narrate)
     attached = find_run(run, folder) if run else None
     from alexplore.tui.app import ExploreApp
 
@@ -102,12 +100,13 @@ def shapes(
     if layer is not None and not explain:
         complain(f"{layer!r}: a LAYER goes with --explain")
         raise typer.Exit(WRONG_USE)
-    opened = load_preset(preset)
+    size = parse_input(input_size) if input_size else None
+    opened = open_preset(preset, narrate, size)
     asked = {"optimizer": optimizer, "precision": precision}
     changes = {key: value for key, value in asked.items() if value is not None}
     opened = replace(opened, recipe=change_recipe(opened.recipe, changes))
-    if input_size:
-        opened = replace(opened, network=opened.network.with_input(*parse_input(input_size)))
+    if size:
+        opened = replace(opened, network=opened.network.with_input(*size))
     analysis = analyse(opened.network)
     if as_json or as_csv or as_markdown:
         from alexplore.export import report
@@ -185,11 +184,10 @@ def presets(
 
 
 def _print_schema() -> None:
-    import json
 
     from alexplore.presets.schema import preset_schema
 
-    typer.echo(json.dumps(preset_schema(), indent=1, ensure_ascii=False))
+    say_json(preset_schema(), indent=1)
 
 
 def _check(file: Path) -> None:
@@ -208,14 +206,14 @@ def _check(file: Path) -> None:
 
 
 def diff(
-    a: Annotated[str, typer.Argument(metavar="A", help="A preset's name, or a path to its file.")],
+    a: Annotated[str, typer.Argument(metavar="A", help=PRESET_HELP)],
     b: Annotated[str, typer.Argument(metavar="B", help="Another.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Put two networks side by side: layers aligned, what differs marked."""
     from alexplore.network.compare import compare
 
-    first, second = load_preset(a), load_preset(b)
+    first, second = open_preset(a, narrate), open_preset(b, narrate)
     comparison = compare(first.network, second.network)
     if as_json:
         say_json({"a": first.name, "b": second.name, **comparison.to_dict()})
@@ -235,5 +233,5 @@ def export(
     """Write a network as PyTorch or Keras code, JSON, or a Mermaid diagram."""
     from alexplore.export import export_preset
 
-    content = export_preset(load_preset(preset), to)
+    content = export_preset(open_preset(preset, narrate), to)
     deliver(content, output)

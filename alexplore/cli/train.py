@@ -17,10 +17,11 @@ from alexplore.cli.recipe_options import recipe_changes
 from alexplore.core.errors import FAILED, WRONG_USE
 from alexplore.core.home import expand
 from alexplore.network.graph import parse_input
-from alexplore.presets.library import find_preset, load_preset
+from alexplore.presets.library import find_preset
 from alexplore.presets.optimizers import OPTIMIZERS
 from alexplore.presets.precisions import PRECISIONS
 from alexplore.presets.preset import PresetError
+from alexplore.presets.sources import open_preset
 from alexplore.runs import service
 from alexplore.runs.config import DEVICES, PARALLEL, RunConfig, in_group
 from alexplore.runs.directory import RunDirectory, RunError, find_run, runs_folder
@@ -66,7 +67,7 @@ def train(
     runs_dir: RunsDir = None,
 ) -> None:
     """Train a preset in the background and follow it. Ctrl-C stops after a checkpoint; again, at once."""
-    opened = load_preset(preset)
+    opened = open_preset(preset, narrate)
     options = {
         "epochs": epochs, "batch_size": batch_size, "lr": lr, "optimizer": optimizer, "precision": precision,
         "dataset": dataset, "seed": seed,

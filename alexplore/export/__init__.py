@@ -12,6 +12,7 @@ from importlib import import_module
 from alexplore.core.settings import SettingError, found_text, nearest
 from alexplore.export.errors import ExportError
 from alexplore.network.analysis import analyse
+from alexplore.network.layers.base import Unsupported
 from alexplore.presets.preset import Preset
 
 
@@ -22,17 +23,19 @@ class Format:
     `module` has a function `export(preset, analysis)` that returns the text of a file. `ending` is what such a file's
     name ends in; no two are alike, so that all forms of a preset fit into one folder. `title` is for a list.
     `takes_broken`: a network with a layer that can't read its input can be written too.
+    `library` is what the code is for, in which a layer may have no equivalent.
     """
 
     title: str
     module: str
     ending: str
     takes_broken: bool = False
+    library: str = ""
 
 
 FORMATS: Mapping[str, Format] = {
-    "pytorch": Format("PyTorch code", "alexplore.export.pytorch", ".py"),
-    "keras": Format("Keras 3 code", "alexplore.export.keras", "_keras.py"),
+    "pytorch": Format("PyTorch code", "alexplore.export.pytorch", ".py", library="PyTorch"),
+    "keras": Format("Keras 3 code", "alexplore.export.keras", "_keras.py", library="Keras"),
     "json": Format("the preset and all numbers as JSON", "alexplore.export.json", ".json", takes_broken=True),
     "mermaid": Format("a Mermaid diagram", "alexplore.export.mermaid", ".mmd", takes_broken=True),
 }
@@ -53,5 +56,8 @@ def export_preset(preset: Preset, to: str) -> str:
     if not analysis.rows:
         raise ExportError(f"{preset.name} can't be exported: it has no layers")
     module = import_module(FORMATS[to].module)  # one at a time: the others are not needed
-    text: str = module.export(preset, analysis)
+    try:
+        text: str = module.export(preset, analysis)
+    except Unsupported as error:
+        raise ExportError(f"{preset.name} can't be exported to {FORMATS[to].library}: {error}") from None
     return text

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 
-from alexplore.export.errors import ExportError
 from alexplore.export.python_code import (
     WIDTH,
     Argument,
@@ -22,7 +21,6 @@ from alexplore.export.python_code import (
 from alexplore.network.analysis import Analysis
 from alexplore.network.calls import Call
 from alexplore.network.graph import Network
-from alexplore.network.layers.base import Unsupported
 from alexplore.network.row import Row
 from alexplore.presets.preset import Preset
 
@@ -33,13 +31,10 @@ def export(preset: Preset, analysis: Analysis) -> str:
     """Return the text of a module with one function, which builds a model.
 
     Raises:
-        ExportError: Keras has no equivalent of a layer.
+        Unsupported: Keras has no equivalent of a layer.
     """
     network, rows = preset.network, analysis.rows
-    try:
-        calls = [_calls(network, row) for row in rows]
-    except Unsupported as error:
-        raise ExportError(f"{preset.name} can't be exported to Keras: {error}") from None
+    calls = [_calls(network, row) for row in rows]
     helpers = helpers_text(made for of_row in calls for made in of_row)
     channels, height, width = network.input
     own = any(row.layer.neurons and row.layer.initial_weights is None for row in rows)

@@ -35,7 +35,8 @@ def _cost(row: Row, output: Shape) -> Iterator[Formula]:
     """Yield MACs, connections and neurons."""
     layer = row.layer
     if not layer.neurons:
-        yield Formula("MACs", "0", 0, "counted for layers with neurons: conv2d and linear")
+        counted = "recorded" if layer.recorded else "counted for layers with neurons: conv2d and linear"
+        yield Formula("MACs", number_text(row.macs), row.macs, counted)
         yield Formula("connections", "0", 0)
         yield Formula("neurons", "0", 0)
         return
@@ -60,6 +61,8 @@ def _receptive_field(row: Row) -> Iterator[Formula]:
         same = "as what it reads" if len(row.sources) == 1 else "all that its inputs see together"
         if row.layer.uses_statistics:
             same += ", besides the statistics, which are of the whole map"
+        if row.layer.recorded:
+            same += ", as if the operator moved no value"
         yield from by_axis("receptive field", *(_value(axis.size, same) for axis in axes))
         yield from by_axis("jump", *(_value(axis.jump, same) for axis in axes))
         yield from by_axis("start", *(_value(axis.start, same) for axis in axes))

@@ -90,9 +90,14 @@ class Network:
         None sets a setting back to its default.
 
         Raises:
-            SettingError: an unknown setting, or a value that is not allowed.
+            SettingError: an unknown setting, a value that is not allowed, or a layer whose numbers were recorded.
         """
         layer = self.layers[index]
+        if layer.recorded:
+            raise SettingError(
+                f"layer {layer.name} ({layer.type}) can't be edited: its numbers were recorded when the model was "
+                "imported. It can be renamed or removed"
+            )
         merged = {**write_layer(layer), **settings}
         given = {key: value for key, value in merged.items() if value is not None and key not in ("name", "type")}
         changed = self.replace(index, make_layer(type(layer), layer.name, given))

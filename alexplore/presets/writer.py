@@ -79,6 +79,18 @@ def _check_own(path: Path) -> None:
         raise PresetError(f"{path.stem} came with alexplore: save a copy of it, which can be renamed and deleted")
 
 
+def check_free(name_or_path: str) -> None:
+    """Check that a preset of one's own can be saved under a name without overwriting another.
+
+    Raises:
+        PresetExists: there is such a file.
+        PresetError: the name is a shipped preset's, or can't be a preset's.
+    """
+    path = _own_path(name_or_path)
+    if path.exists():
+        raise PresetExists(f"{path} exists; give another name")
+
+
 def _own_path(name_or_path: str) -> Path:
     """Return the path at which a preset of one's own is saved."""
     if name_or_path.endswith(".toml") or os.sep in name_or_path:

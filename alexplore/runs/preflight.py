@@ -5,7 +5,7 @@ A worker checks the rest before it trains: the GPUs there are, memory, the files
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -150,6 +150,13 @@ def batch_problems(network: Network, images: int, batch_size: int) -> Iterator[P
             return
 
 
+def recorded_text(names: Sequence[str]) -> str:
+    """Return why a network with opaque layers can't be trained."""
+    listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    verb = "is opaque: an operator" if len(names) == 1 else "are opaque: operators"
+    return f"{listed} {verb} of an imported model that no layer type describes; remove or replace what is opaque"
+
+
 def count_outputs(network: Network) -> int | None:
     """Return how many numbers the network gives for an image; None where a broken layer leaves that open."""
     if network.classes is not None:
@@ -170,6 +177,10 @@ def _network_problems(config: RunConfig, analysis: Analysis) -> Iterator[Problem
         return
     if reason := memory_problem(analysis, ADDRESSABLE_BYTES, "no machine has more than"):
         yield Problem("network", f"{config.preset} can't train: {reason}")
+        return
+    opaque = [layer.name for layer in config.network.layers if layer.recorded]
+    if opaque:
+        yield Problem("network", f"{config.preset} can't train: {recorded_text(opaque)}")
         return
     output = analysis.rows[-1].output
     if output is not None and len(output) != 1:

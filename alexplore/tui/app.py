@@ -35,6 +35,7 @@ from alexplore.tui.messages import (
     OpenRequested,
     Outcome,
     OverviewChanged,
+    OverviewRequested,
     PlanRequested,
     PredictRequested,
     TourWished,
@@ -47,6 +48,7 @@ from alexplore.tui.screens.explore import ExploreScreen
 from alexplore.tui.screens.frame import FrameScreen
 from alexplore.tui.state import MODES, AppState, Mode
 from alexplore.tui.widgets.cursor_list import CursorList
+from alexplore.tui.widgets.layer_table import OPTIONAL_COLUMNS
 from alexplore.tui.widgets.mode_bar import ModeBar
 
 if TYPE_CHECKING:
@@ -133,7 +135,7 @@ class ExploreApp(NamedKeys, App[None]):
     def on_mount(self) -> None:
         """Show the run that was asked for; look at the runs some time after the first screen."""
         if not self.is_headless:
-            self._end_on_signals()
+            self._end_on_sigterm()
         self.app_resume_signal.subscribe(self, lambda _: self._terminal.forget())
         if self.preferences.values.theme in self.available_themes:
             self.theme = self.preferences.values.theme
@@ -152,6 +154,9 @@ class ExploreApp(NamedKeys, App[None]):
         """Yield what is wrong with the preferences."""
         if self.preferences.problem:
             yield self.preferences.problem
+        for title in self.preferences.values.hidden_columns:
+            if title not in OPTIONAL_COLUMNS:
+                yield f"hidden_columns: there is no column {found_text(title)}{nearest(title, OPTIONAL_COLUMNS)}"
         if self.preferences.values.keys:
             from alexplore.tui.screens import plan, predict, runs, watch  # noqa: F401 (they declare the keys of actions)
 
@@ -280,7 +285,7 @@ class ExploreApp(NamedKeys, App[None]):
         """Return Explore, which the app opens with."""
         width, height = self.size  # Textual sets the classes of a size itself, but only after the first layout
         classes = f"{'-wide' if width >= WIDE else '-narrow'} {'-high' if height >= HIGH else '-low'}"
-        return ExploreScreen(self.state.session, classes)
+        return ExploreScreen(self.state.session, classes, self.preferences.values.hidden_columns)
 
     @property
     def explore(self) -> ExploreScreen:
@@ -302,10 +307,9 @@ class ExploreApp(NamedKeys, App[None]):
 
         return RunsScreen(self.state)
 
-    @on(ScreenResume)
-    def _resumed(self) -> None:
-        """Show in the new screen what is known of runs."""
-        self.call_later(self._show_overview, OverviewChanged(self._overview_texts))
+    @on(OverviewRequested)
+    def _fill_overview(self) -> None:
+        self._show_overview(OverviewChanged(self._overview_texts))
         if self.state.tour is not None:
             self.call_later(self.guides.show_tour, focus=False)
 
@@ -478,16 +482,16 @@ class ExploreApp(NamedKeys, App[None]):
     def _lesson_pointed(self, event: LessonPointed) -> None:
         self.guides.point_at(event.layer)
 
-    # Ending
-
-    def _end_on_signals(self) -> None:
-        """Leave in order when the process is asked to end or its terminal closes, so that the terminal is restored."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            with suppress(ValueError, RuntimeError, NotImplementedError):  # not the main thread
-                loop.add_signal_handler(number, partial(self.exit, return_code=SIGNALLED + number))
-
     # Leaving
+
+    def _end_on_sigterm(self) -> None:
+        """Leave in order when the process is asked to end, so that the terminal is restored.
+
+        SIGHUP keeps its default: the terminal is gone then, and writing to it would block.
+        """
+        with suppress(ValueError, RuntimeError, NotImplementedError):  # not the main thread
+            leave = partial(self.exit, return_code=SIGNALLED + signal.SIGTERM)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, leave)
 
     async def action_quit(self) -> None:
         """Close the app, after asking where edits would be lost; a second time without asking."""

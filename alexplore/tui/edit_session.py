@@ -13,7 +13,7 @@ from typing import Any
 from alexplore.core.settings import SettingError
 from alexplore.network.analysis import Analysis, analyse
 from alexplore.network.graph import Network
-from alexplore.network.layers import LAYER_TYPES
+from alexplore.network.layers import EDITABLE_TYPES
 from alexplore.presets.preset import Preset
 from alexplore.tui.edit_texts import change_text
 from alexplore.tui.edits import TYPE, Edit
@@ -52,7 +52,7 @@ class EditInProgress:
     def _retype(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """Go on with the form of another layer type where one was chosen; return the values of the form."""
         wanted = str(values.get(TYPE))
-        if self.edit.retype is None or wanted == self.edit.layer_type or wanted not in LAYER_TYPES:
+        if self.edit.retype is None or wanted == self.edit.layer_type or wanted not in EDITABLE_TYPES:
             return values
         self.edit = self.edit.retype(wanted, values)
         name = values[NAME]

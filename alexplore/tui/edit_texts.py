@@ -24,14 +24,15 @@ def _changes(before: Network, after: Network) -> Iterator[str]:
     if before.towers != after.towers:
         yield f"towers {before.towers} → {after.towers}"
     old, new = ([layer.name for layer in network.layers] for network in (before, after))
-    if len(old) == len(new) and all(a == b or (a not in new and b not in old) for a, b in zip(old, new, strict=True)):
+    gone, come = set(old) - set(new), set(new) - set(old)
+    if len(old) == len(new) and all(a == b or (a in gone and b in come) for a, b in zip(old, new, strict=True)):
         renamed = dict(zip(old, new, strict=True))
         for one, other in zip(before.layers, after.layers, strict=True):
             yield from _layer_changes(one, other, renamed)
         return
-    yield from (f"{name} removed" for name in old if name not in new)
-    yield from (f"{name} added" for name in new if name not in old)
-    if sorted(old) == sorted(new):
+    yield from (f"{name} removed" for name in old if name in gone)
+    yield from (f"{name} added" for name in new if name in come)
+    if not gone and not come:
         moved = _moved(old, new)
         yield f"{moved} moved from {old.index(moved) + 1} to {new.index(moved) + 1}"
         return
@@ -59,6 +60,8 @@ def _layer_changes(before: Layer, after: Layer, renamed: dict[str, str]) -> Iter
 
 
 def _setting_changes(before: Layer, after: Layer) -> Iterator[str]:
+    if before is after:  # as most layers are: the settings are not looked at
+        return
     if before.type != after.type:
         yield f"{after.name}: {before.type} → {after.type}"
         return

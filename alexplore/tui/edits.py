@@ -20,13 +20,13 @@ from alexplore.core.settings import (
     setting_fields,
 )
 from alexplore.network.graph import TOWERS, Network
-from alexplore.network.layers import LAYER_TYPES, make_layer
+from alexplore.network.layers import EDITABLE_TYPES, make_layer
 from alexplore.network.layers.base import Layer
 from alexplore.network.shape_inference import suggest_inputs
 from alexplore.tui.form import NAME, Field, Form, given_values
 
 TYPE = "type"  # the field of a layer's type, which is no setting
-TYPES = choice(*LAYER_TYPES)
+TYPES = choice(*EDITABLE_TYPES)
 
 Build = Callable[[Mapping[str, Any]], Network]
 
@@ -93,7 +93,7 @@ def layer_edit(network: Network, index: int) -> Edit:
 
 def new_layer_edit(network: Network, index: int, layer_type: str) -> Edit:
     """Return the edit that inserts a new layer of a type at `index` and sets it up."""
-    cls: type[Layer] = LAYER_TYPES[layer_type]
+    cls: type[Layer] = EDITABLE_TYPES[layer_type]
     name = network.free_name(f"{cls.name_stem or cls.type}1")
     inputs = {"inputs": suggest_inputs(network, index, cls)} if cls.fewest_inputs > 1 else {}
     layer = cls(name=name, **inputs, **cls.example)
@@ -124,7 +124,7 @@ def _edit_at(network: Network, index: int, layer: Layer) -> Edit:
         return changed if values[NAME] == layer.name else changed.rename(index, values[NAME])
 
     def retype(layer_type: str, values: Mapping[str, Any]) -> Edit:
-        other = _retyped(network, index, LAYER_TYPES[layer_type], values)
+        other = _retyped(network, index, EDITABLE_TYPES[layer_type], values)
         return _edit_at(network.replace(index, other), index, other)
 
     inputs = {"inputs": list(layer.inputs)} if layer.fewest_inputs > 1 else {}

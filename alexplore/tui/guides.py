@@ -24,7 +24,7 @@ from alexplore.tui.widgets.layer_table import LayerTable
 from alexplore.tui.widgets.lesson_panel import LessonPanel
 from alexplore.tui.widgets.tour_strip import TourStrip, Wish
 
-SETTLED_SECONDS = 2.0  # after which a key of the tour is not waited for any longer
+SETTLED_SECONDS = 20.0  # after which a key of the tour is not waited for any longer
 KEY_SECONDS = 0.4  # between two keys of the tour, so that one sees what each does
 
 

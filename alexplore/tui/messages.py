@@ -114,6 +114,11 @@ class RunUnreadable(Message):
 
 
 @dataclass
+class OverviewRequested(Message):
+    """A screen is shown: fill in its line of modes."""
+
+
+@dataclass
 class OverviewChanged(Message):
     """What the line of modes says about runs."""
 

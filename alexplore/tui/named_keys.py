@@ -7,18 +7,20 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from textual.binding import Binding
-from textual.dom import DOMNode
+from textual.binding import Binding, BindingType
 
 ACTIONS: set[str] = set()
 """The names of the actions of all classes that were imported."""
 
 
-class NamedKeys(DOMNode):
+class NamedKeys:
     """The base of what has keys: gives each binding the name of its class and action as its id.
 
-    The name of a class is its own in snake case, without `_screen` at the end.
+    The name of a class is its own in snake case, without `_screen` at the end. It is no node itself: Textual looks for
+    default styles along the first base that is one.
     """
+
+    BINDINGS: ClassVar[list[BindingType]]
 
     KEYS_OF: ClassVar[str] = ""
     """Another name for the class."""

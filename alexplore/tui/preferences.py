@@ -10,6 +10,7 @@ from typing import Any
 
 from alexplore.core.atomic_files import write_atomically
 from alexplore.core.errors import AlexploreError
+from alexplore.core.home import NoHomeError, user_folder
 from alexplore.core.settings import (
     SettingError,
     choice,
@@ -50,11 +51,12 @@ class Preferences:
     keys: Mapping[str, str] = field(default_factory=dict)
 
 
-def preferences_file() -> Path:
-    """Return where the preferences are kept."""
-    import platformdirs
-
-    return platformdirs.user_config_path("alexplore") / "preferences.toml"
+def preferences_file() -> Path | None:
+    """Return where the preferences are kept; None without a home folder."""
+    try:
+        return user_folder("config", "preferences are not kept") / "preferences.toml"
+    except NoHomeError:
+        return None
 
 
 def read_preferences(path: Path) -> Preferences:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from alexplore.core.settings import SettingError
 from alexplore.network.graph import Network, read_network
-from alexplore.network.layers import LAYER_TYPES
+from alexplore.network.layers import EDITABLE_TYPES
 from alexplore.training.model.build import build
 from gpu_checks.backend import plain_fp32
 from gpu_checks.bench import Bench, Check, Outcome, at_most, attempt, expect
@@ -98,8 +98,8 @@ class Passes:
 def run_layers(bench: Bench) -> Outcome:
     """Check each layer type of the registry."""
     device = torch.device(bench.device)
-    checks = attempt({kind: partial(_check_layer_type, kind, device) for kind in LAYER_TYPES})
-    return Outcome(checks, {"layer_types": list(LAYER_TYPES)})
+    checks = attempt({kind: partial(_check_layer_type, kind, device) for kind in EDITABLE_TYPES})
+    return Outcome(checks, {"layer_types": list(EDITABLE_TYPES)})
 
 
 def run_convolutions(bench: Bench) -> Outcome:

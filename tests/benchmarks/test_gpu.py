@@ -18,7 +18,7 @@ from gpu_checks import layers, parts, report, runs, speed
 from gpu_checks.bench import FAILED, OK, SKIPPED, Bench, Check, DeviceLost, Outcome, at_most, attempt
 from gpu_checks.parts import FAIL_VARIABLE, PARTS, DeviceProcess, Part, PartResult, run_parts
 
-from alexplore.network.layers import LAYER_TYPES
+from alexplore.network.layers import EDITABLE_TYPES
 from alexplore.presets.library import load_preset
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,7 +62,7 @@ def test_dry_run_goes_through_every_part(tmp_path: Path) -> None:
     values = {part["name"]: part["values"] for part in found["parts"]}
     assert values["machine"]["torch"] == torch.__version__
     assert set(values["machine"]["peak_flops"]) == {"fp32", "tf32", "bf16", "fp16"}
-    assert values["layers"]["layer_types"] == [*LAYER_TYPES]
+    assert values["layers"]["layer_types"] == [*EDITABLE_TYPES]
     measured = {(row["preset"], row["precision"]) for row in values["speed"]["rows"]}
     assert measured == set(product(("fmnist", "torchvision", "paper"), ("fp32", "bf16", "fp16")))
     assert all(speed > 0 for row in values["speed"]["rows"] for speed in row["images_per_second"].values())
@@ -146,7 +146,7 @@ def test_parts_share_the_time_there_is(bench: Bench) -> None:
     assert [(result.status, result.error) for result in made] == [(SKIPPED, "the total time was up")]
 
 
-@pytest.mark.parametrize("kind", LAYER_TYPES)
+@pytest.mark.parametrize("kind", EDITABLE_TYPES)
 def test_every_layer_type_has_an_example(kind: str) -> None:
     network = layers.example_of(kind)
     assert network.layers[-1].type == kind

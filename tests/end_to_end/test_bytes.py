@@ -6,20 +6,31 @@ import fcntl
 import os
 import pty
 import select
+import shutil
 import struct
 import subprocess
 import sys
 import termios
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from alexplore.runs.config import RunConfig
+from alexplore.runs.directory import create_run
+from alexplore.runs.lines import LineWriter
+from alexplore.runs.protocol import MetricsLine, metrics_record
+from alexplore.runs.status import Status, worker_lock, write_status
+from tests.support.runs import finished_run
+from tests.support.terminal import Terminal
 from tests.support.waiting import PATIENCE
 
 MOST_BYTES = 2000  # for a key that only moves the cursor
 QUIET_SECONDS = 0.3  # without output for so long, a key is answered
-DOWN = b"\x1b[B"
+DOWN, LEFT = b"\x1b[B", b"\x1b[D"
+MOST_BYTES_A_SECOND = 1000  # while a run is watched
+WARM_SECONDS, WATCHED_SECONDS = 3, 10  # after the first screen; the first curves are drawn more often
 SMALLEST_SCREEN = 5000  # bytes of the first screen
 
 pytestmark = pytest.mark.usefixtures("heavy")
@@ -28,14 +39,14 @@ pytestmark = pytest.mark.usefixtures("heavy")
 class Line:
     """The app on a pseudo-terminal of 120 columns and 40 lines."""
 
-    def __init__(self, folder: Path, preset: str) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
         removed = ("COLUMNS", "LINES", "NO_COLOR", "TEXTUAL_COLOR_SYSTEM")
         environment = {name: value for name, value in os.environ.items() if name not in removed}
         environment |= {"TERM": "xterm-256color", "COLORTERM": "truecolor", "XDG_CONFIG_HOME": str(folder)}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "alexplore", "tui", "--preset", preset, "--runs-dir", str(folder / "runs")],
+            [sys.executable, "-m", "alexplore", "tui", *options, "--runs-dir", str(folder / "runs")],
             stdin=slave,
             stdout=slave,
             stderr=slave,
@@ -59,6 +70,14 @@ class Line:
         assert len(written) >= least, written
         return written
 
+    def read_for(self, seconds: float) -> bytes:
+        """Return what the app writes in so many seconds."""
+        written, deadline = b"", time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            if select.select([self._master], [], [], left)[0]:
+                written += os.read(self._master, 1 << 16)
+        return written
+
     def press(self, key: bytes) -> bytes:
         """Press a key; return what the app writes."""
         os.write(self._master, key)
@@ -73,7 +92,7 @@ class Line:
 
 @pytest.fixture
 def line(tmp_path: Path) -> Iterator[Line]:
-    line = Line(tmp_path, "paper")
+    line = Line(tmp_path, "--preset", "paper")
     yield line
     line.close()
 
@@ -82,3 +101,72 @@ def test_an_arrow_key_in_the_layer_table_writes_little(line: Line) -> None:
     """The first ten keys only move the cursor; with the others, layers scroll into view."""
     counts = [len(line.press(DOWN)) for _ in range(18)]
     assert max(counts) <= MOST_BYTES, counts
+
+
+def test_an_arrow_key_in_the_runs_and_in_their_curves_writes_little(config: RunConfig, tmp_path: Path) -> None:
+    """Also where the details of another run are shown, and values are read from two curves."""
+    for number in range(6):
+        finished_run(config, tmp_path / "runs", f"run-{number}", 0.5 + number / 20)
+    line = Line(tmp_path, "--preset", "lenet")
+    try:
+        for key in (b"3", b" ", DOWN, b" "):
+            line.press(key)
+        counts = [len(line.press(DOWN)) for _ in range(4)]
+        line.press(b"\t")
+        counts += [len(line.press(LEFT)) for _ in range(2)]
+    finally:
+        line.close()
+    assert max(counts) <= MOST_BYTES, counts
+
+
+def test_watching_a_run_writes_little(config: RunConfig, tmp_path: Path) -> None:
+    """A run that writes its metrics twice a second."""
+    run = create_run(config, tmp_path / "runs", "watched")
+    counts = []
+    with worker_lock(run), LineWriter(run.metrics_file, attempt=0) as metrics:
+        step = 0
+        write_status(run, Status("running", updated=time.time()))
+        line = Line(tmp_path, "--run", "watched")
+        try:
+            for second in range(WARM_SECONDS + WATCHED_SECONDS):
+                for _ in range(2):
+                    step += 1
+                    values = {
+                        "train/loss": 2.3 / step**0.5,
+                        "train/acc": 1 - 0.9 / step**0.5,
+                        "images_per_second": 900.0,
+                    }
+                    metrics.append(**metrics_record(MetricsLine(step, step / 20, values)))
+                write_status(run, Status("running", step=step, epoch=step / 20, updated=time.time()))
+                written = len(line.read_for(1.0))
+                if second >= WARM_SECONDS:
+                    counts.append(written)
+        finally:
+            line.close()
+    assert sum(counts) / len(counts) <= MOST_BYTES_A_SECOND, counts
+    assert sum(counts) > 0
+
+
+@pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
+def test_a_terminal_shows_the_same_as_after_writing_every_cell_again(tmp_path: Path) -> None:
+    """After keys, dialogs, other screens and other sizes."""
+    terminal = Terminal(tmp_path, 120, 40)
+    try:
+        command = f"env -u COLUMNS -u LINES {sys.executable} -m alexplore"
+        terminal.type(f"{command} tui --preset paper --runs-dir {tmp_path / 'runs'}\n")
+        terminal.wait_for("61.0M")
+        keys = [
+            *["Down"] * 14,
+            *["x", "Enter", "Down", "Down", "Right", "Enter", "o", "Down", "Escape", "?", "Escape", "2", "Escape"],
+        ]
+        for place, key in enumerate(keys):
+            terminal.press(key)
+            if place == 16:
+                terminal.resize(90, 30)
+                terminal.resize(118, 39)
+            if place % 5 == 4:
+                before = terminal.cells()
+                terminal.press("C-l")
+                assert terminal.cells() == before, (place, key)
+    finally:
+        terminal.close()

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.support.terminal import Terminal
@@ -40,17 +41,24 @@ def modes(tmp_path: Path) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_restores_the_terminal(number: int, terminal: Terminal, command: str, tmp_path: Path) -> None:
+def test_sigterm_restores_the_terminal(terminal: Terminal, command: str, tmp_path: Path) -> None:
     terminal.type(f"{command}; echo left with $?\n")
     terminal.wait_for("This machine")  # the welcome card, for those who have no runs
     assert modes(tmp_path) == "1 1 1"
-    os.kill(int((tmp_path / "pid").read_text()), number)
-    terminal.wait_for(rf"left with {128 + number}\b")
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGTERM)
+    terminal.wait_for(rf"left with {128 + signal.SIGTERM}\b")
     assert modes(tmp_path) == "0 0 0"
     assert "Traceback" not in terminal.text()
     terminal.type("echo typed\n")
     terminal.wait_for("(?m)^typed")
+
+
+def test_a_terminal_that_closes_ends_the_app(terminal: Terminal, command: str, tmp_path: Path) -> None:
+    terminal.type(f"{command}\n")
+    terminal.wait_for("This machine")
+    pid = int((tmp_path / "pid").read_text())
+    terminal.close()
+    wait_until(lambda: not psutil.pid_exists(pid), "the end of the app")
 
 
 def test_an_exported_size_does_not_fool_the_app(terminal: Terminal, command: str) -> None:

@@ -80,12 +80,12 @@ def test_explore_edit_train_quit_come_back_stop_resume(
     terminal.wait_for("4,138 params")  # (5·5·1 + 1)·8 + (7·7·8 + 1)·10
 
     terminal.press("Enter")
-    terminal.wait_for("escape cancels")
+    terminal.wait_for("Edit conv1")
     terminal.type("16")
     terminal.wait_for(r"▲16×14×14")
     terminal.wait_for("8,266 params")  # (5·5·1 + 1)·16 + (7·7·16 + 1)·10
     terminal.press("Enter")
-    terminal.wait_for(r"small \(edited\)")
+    terminal.wait_for(r"out_channels 8 → 16 · u takes it back")
 
     terminal.press("t")
     terminal.wait_for("enter starts")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from alexplore.core.settings import SettingError
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import IMAGE, Network, read_network
-from alexplore.network.layers import LAYER_TYPES, read_layer
+from alexplore.network.layers import EDITABLE_TYPES, read_layer
 from alexplore.network.shapes import Shape, ShapeError, elements
 from alexplore.presets.library import load_preset, shipped_names
 from alexplore.presets.preset import Preset
@@ -243,12 +243,12 @@ SMALLER = {"out_channels": 3, "out_features": 3, "kernel_size": 1, "padding": 0}
 
 def smallest(type_name: str) -> Entry:
     """Return a layer of a type as its `example` has it, but small."""
-    example = LAYER_TYPES[type_name].example
+    example = EDITABLE_TYPES[type_name].example
     return {"type": type_name, **{key: SMALLER.get(key, value) for key, value in example.items()}}
 
 
-SINGLE = [name for name, cls in LAYER_TYPES.items() if cls.most_inputs == 1]
-JOINS = [name for name, cls in LAYER_TYPES.items() if cls.most_inputs != 1]
+SINGLE = [name for name, cls in EDITABLE_TYPES.items() if cls.most_inputs == 1]
+JOINS = [name for name, cls in EDITABLE_TYPES.items() if cls.most_inputs != 1]
 READING = {
     3: [*["conv2d"] * 4, *(name for name in SINGLE if fits(smallest(name), (6, 4, 4)))],
     1: [*["linear"] * 4, *(name for name in SINGLE if fits(smallest(name), (6,)))],

@@ -7,6 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from tests.support.small_terminal import SmallTerminal
 from tests.support.waiting import wait_until
 
 
@@ -39,6 +40,17 @@ class Terminal:
     def text(self) -> str:
         """Return the text of the window."""
         return self._run("capture-pane", "-p", "-t", "t")
+
+    def cells(self) -> dict[tuple[int, int], tuple[str, frozenset[str]]]:
+        """Return what each cell shows, with its colours, once the window does not change any more."""
+        before, text = "", "-"
+        while text != before:
+            before = text
+            time.sleep(0.5)
+            text = self._run("capture-pane", "-p", "-e", "-N", "-t", "t")
+        terminal = SmallTerminal()
+        terminal.write(text)
+        return terminal.cells
 
     def modes(self) -> str:
         """Return whether the alternate screen, any mouse reporting, and its SGR form are on."""

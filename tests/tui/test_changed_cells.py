@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 
 from rich.console import Console
 from rich.segment import Segment
@@ -13,6 +12,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 
 from alexplore.tui.changed_cells import Screenful
+from tests.support.small_terminal import SmallTerminal
 
 WIDTH, HEIGHT = 24, 4
 CONSOLE = Console(color_system="truecolor", force_terminal=True)
@@ -26,58 +26,6 @@ STYLES = [
     Style.parse("dim underline white on blue"),
     Style(),
 ]
-ENDED = {"22": "12", "23": "3", "24": "4", "27": "7", "29": "9"}  # the attributes that a code ends
-SEQUENCE = re.compile(r"\x1b\[([\d;]*)([A-Za-z])")
-
-
-class SmallTerminal:
-    """Knows the sequences that move the cursor (CUP, CHA) and set the look (SGR)."""
-
-    def __init__(self) -> None:
-        self.cells: dict[tuple[int, int], tuple[str, frozenset[str]]] = {}
-
-    def write(self, text: str) -> None:
-        y = x = at = 0
-        look: dict[str, str] = {}
-        while at < len(text):
-            if found := SEQUENCE.match(text, at):
-                numbers, letter = found.groups()
-                if letter == "H":
-                    y, x = (int(number) - 1 for number in numbers.split(";"))
-                elif letter == "G":
-                    x = int(numbers) - 1
-                else:
-                    look = sgr(look, numbers)
-                at = found.end()
-                continue
-            unseen_on_blanks = {"1", "2", look.get("38", "")}
-            shown = {part for part in look.values() if text[at] != " " or part not in unseen_on_blanks}
-            self.cells[y, x] = text[at], frozenset(shown)
-            x, at = x + 1, at + 1
-        assert not look, "the look is reset at the end"
-
-
-def sgr(look: dict[str, str], numbers: str) -> dict[str, str]:
-    look, codes = dict(look), numbers.split(";")
-    while codes:
-        code = codes.pop(0)
-        if code in ("0", ""):
-            look = {}
-        elif code in ("38", "48"):
-            look[code] = ";".join([code, *codes[:4]])
-            del codes[:4]
-        elif code in ENDED:
-            for ended in ENDED[code]:
-                look.pop(ended, None)
-        elif code in ("39", "49"):
-            look.pop(f"{code[0]}8", None)
-        elif 30 <= int(code) <= 37 or 90 <= int(code) <= 97:
-            look["38"] = f"38;{code}"
-        elif 40 <= int(code) <= 47 or 100 <= int(code) <= 107:
-            look["48"] = f"48;{code}"
-        else:
-            look[code] = code
-    return look
 
 
 def update_of(lines: list[list[Segment]], top: int = 0) -> LayoutUpdate:
@@ -100,6 +48,7 @@ def test_after_any_updates_the_terminal_shows_what_it_would_with_all_cells_writt
         else:
             lines[y] = [source.choice((segment, random_line(source)[0])) for segment in lines[y]]
         terminal.write(shown.changes(update_of(lines), CONSOLE))
+        assert not terminal.look
         whole = SmallTerminal()
         whole.write(Screenful().changes(update_of(lines), CONSOLE))
         assert terminal.cells == whole.cells

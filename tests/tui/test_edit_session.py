@@ -11,7 +11,7 @@ import pytest
 from alexplore.core.settings import setting_fields
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network
-from alexplore.network.layers import LAYER_TYPES
+from alexplore.network.layers import EDITABLE_TYPES
 from alexplore.presets.library import load_preset
 from alexplore.presets.preset import Preset
 from alexplore.presets.writer import save_preset
@@ -163,7 +163,7 @@ def test_a_layer_becomes_one_of_another_type() -> None:
     assert session.network == load_preset("paper").network
 
 
-@pytest.mark.parametrize("layer_type", LAYER_TYPES)
+@pytest.mark.parametrize("layer_type", EDITABLE_TYPES)
 def test_a_layer_becomes_one_of_every_type(layer_type: str) -> None:
     session = EditSession(load_preset("paper"))
     values = begin_layer(session, "conv2")
@@ -218,7 +218,7 @@ def test_a_layer_is_renamed_by_its_form() -> None:
     assert (session.network.layers[0].name, session.network.layers[0].settings()["out_channels"]) == ("stem", 48)
 
 
-@pytest.mark.parametrize("layer_type", LAYER_TYPES)
+@pytest.mark.parametrize("layer_type", EDITABLE_TYPES)
 def test_every_layer_type_can_be_added_and_taken_back(layer_type: str) -> None:
     session = EditSession(load_preset("paper"))
     opened = session.network
@@ -226,7 +226,7 @@ def test_every_layer_type_can_be_added_and_taken_back(layer_type: str) -> None:
     form = session.begin(edit)
     assert edit.position == 3
     assert session.shown.rows[3].layer.type == layer_type
-    assert [field.name for field in form.fields] == ["name", "type", *setting_fields(LAYER_TYPES[layer_type])]
+    assert [field.name for field in form.fields] == ["name", "type", *setting_fields(EDITABLE_TYPES[layer_type])]
     assert session.commit()
     assert len(session.network.layers) == len(opened.layers) + 1
     assert session.undo()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from textual.color import Color
 from textual.command import CommandPalette
 from textual.widgets import Input
 
@@ -17,6 +18,7 @@ from alexplore.tui.keys import EVERYWHERE, PANE, Key, active_keys
 from alexplore.tui.preferences import PreferencesStore, read_preferences
 from alexplore.tui.screens.explore import ExploreScreen
 from alexplore.tui.screens.themes import ThemeList
+from alexplore.tui.widgets.line_widget import LineWidget
 from tests.support.runs import finished_run
 from tests.support.screens import screen_text, until
 from tests.tui.conftest import OpenApp
@@ -162,6 +164,19 @@ async def test_a_theme_is_previewed_kept_or_not(open_app: OpenApp, tmp_path: Pat
         assert read_preferences(file).theme == first
 
 
+async def test_another_theme_reaches_what_inherits_its_colours(open_app: OpenApp) -> None:
+    async with open_app() as (app, pilot):
+        await pilot.press("down", "up")
+        app.theme = "textual-light"
+        foreground = Color.parse(app.get_css_variables()["foreground"]).rich_color
+
+        def in_old_colours() -> list[str]:
+            names = ("#presets", "#title", "#strip", "#layers", "#formulas", "#totals")
+            return [name for name in names if app.screen.query_one(name, LineWidget).style().color != foreground]
+
+        await until(pilot, lambda: not in_old_colours(), "the new colours")
+
+
 # Pictures of the screen
 
 
@@ -181,8 +196,7 @@ async def test_a_picture_is_saved_in_the_current_folder(
 async def test_a_picture_that_cannot_be_saved_is_explained(open_app: OpenApp, tmp_path: Path) -> None:
     async with open_app() as (app, pilot):
         assert app.deliver_screenshot(path=str(tmp_path / "nowhere")) is None
-        await pilot.pause()
-        assert "No such file or directory" in screen_text(app)
+        await until(pilot, lambda: "No such file or" in screen_text(app), "the reason")
 
 
 async def test_while_a_filter_is_typed_letters_are_no_commands(open_app: OpenApp) -> None:

@@ -1,4 +1,4 @@
-"""What all three modes have in common."""
+"""What all screens have in common: the line of modes, the line for outcomes, and the keys."""
 
 from __future__ import annotations
 
@@ -7,38 +7,91 @@ from pathlib import Path
 import pytest
 
 from alexplore.runs.config import RunConfig
+from alexplore.runs.directory import create_run
+from alexplore.runs.lines import LineWriter
+from alexplore.runs.protocol import MetricsLine, metrics_record
+from alexplore.runs.status import Status, write_status
+from alexplore.tui.widgets.mode_bar import ModeBar
 from tests.support.runs import finished_run
-from tests.support.screens import footer, screen_text, until
+from tests.support.screens import screen_text, until
 from tests.tui.conftest import OpenApp
 
-
-async def test_the_footer_has_seven_keys_at_most(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:
-    run = finished_run(config, tmp_path / "runs", "alpha", 0.75)
-    async with open_app(size=(80, 24)) as (app, pilot):
-        await pilot.press("2")
-        await until(pilot, lambda: "batch size" in screen_text(app), "the form")
-        assert footer(app)[-1].endswith(" Help")
-        assert len(footer(app)) <= 7
-        app.watch_run(run)
-        await until(pilot, lambda: "x Stop" in footer(app), "the run's keys")
-        assert footer(app)[-1].endswith(" Help")
-        assert len(footer(app)) <= 7
-        await pilot.press("3")
-        await until(pilot, lambda: "f Fork" in footer(app), "the list's keys")
-        assert footer(app)[-1].endswith(" Help")
-        assert len(footer(app)) <= 7
+SIZES = [(60, 20), (80, 24), (120, 40)]
 
 
-@pytest.mark.parametrize("size", [(60, 20), (80, 24), (120, 40)])
+@pytest.mark.parametrize("size", SIZES)
 async def test_every_mode_fits(open_app: OpenApp, config: RunConfig, tmp_path: Path, size: tuple[int, int]) -> None:
     run = finished_run(config, tmp_path / "runs", "alpha", 0.75)
     async with open_app(size=size) as (app, pilot):
         await pilot.press("2")
         await until(pilot, lambda: "batch size" in screen_text(app), "the form")
         app.watch_run(run)
-        await until(pilot, lambda: "finished" in screen_text(app), "the run")
+        await until(pilot, lambda: "FINISHED" in screen_text(app), "the run")
         text = screen_text(app)
-        for needed in ("loss", "accuracy", "log", "step 8", "? Help"):
+        for needed in ("loss", "accuracy", "log", "step 8"):
             assert needed in text, needed
         await pilot.press("3")
-        await until(pilot, lambda: "0.7500" in screen_text(app), "the list")
+        await until(pilot, lambda: "75.0%" in screen_text(app), "the list")
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_keys_are_shown_whole_or_not_at_all(open_app: OpenApp, size: tuple[int, int]) -> None:
+    """In two lines from 24 lines on; help is among them."""
+    async with open_app(size=size) as (app, pilot):
+        for key, mode in (("1", "Explore"), ("2", "Train"), ("3", "Runs")):
+            await pilot.press(key)
+            await until(pilot, lambda: f"▌{key} {mode}▐" in screen_text(app), mode)  # noqa: B023
+            *_, above, below = screen_text(app).splitlines()
+            assert "…" not in below
+            assert len(below.rstrip()) <= size[0]
+            if size[1] >= 24:
+                assert "? help" in below
+                assert "q quit" in below
+                assert above.strip()
+
+
+async def test_a_click_on_a_mode_goes_there(open_app: OpenApp) -> None:
+    async with open_app() as (app, pilot):
+        for column, mode in ((27, "2 Train"), (36, "3 Runs"), (16, "1 Explore")):
+            await pilot.click(ModeBar, offset=(column, 0))
+            await until(pilot, lambda: f"▌{mode}▐" in screen_text(app), mode)  # noqa: B023
+
+
+async def test_a_live_run_and_one_that_failed_are_in_the_first_line_of_every_screen(
+    open_app: OpenApp, config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alexplore.runs.status.is_locked", lambda run: True)
+    run = create_run(config, tmp_path / "runs", "night")
+    with LineWriter(run.metrics_file, attempt=0) as metrics:
+        for step in (1, 2):
+            metrics.append(**metrics_record(MetricsLine(step, step / 2, {"train/loss": 1.0})))
+    write_status(run, Status("running", step=2, epoch=1.0, updated=1.0))
+    async with open_app() as (app, pilot):
+        for key in "123":
+            await pilot.press(key)
+            await until(pilot, lambda: "● night 50%" in screen_text(app).splitlines()[0], "the run")
+        write_status(run, Status("failed", step=2, epoch=1.0, updated=1.0, reason="no space"))
+        await pilot.press("1")
+        await until(pilot, lambda: "✗ night failed" in screen_text(app).splitlines()[0], "the failure")
+        app.watch_run(run)
+        await until(pilot, lambda: "no run is training" in screen_text(app).splitlines()[0], "that it was seen")
+
+
+async def test_ctrl_c_closes_the_app_only_when_pressed_twice(open_app: OpenApp) -> None:
+    async with open_app() as (app, pilot):
+        await pilot.press("ctrl+c")
+        await until(pilot, lambda: "ctrl+c again closes the app" in screen_text(app), "the question")
+        await pilot.press("ctrl+c")
+        await until(pilot, lambda: not app.is_running, "the end")
+
+
+async def test_a_letter_jumps_to_its_pane(open_app: OpenApp) -> None:
+    async with open_app() as (app, pilot):
+        before = app.screen.focused
+        await pilot.press("ctrl+o")
+        await until(pilot, lambda: app.screen.is_modal, "the letters")
+        await pilot.press("a")
+        await until(pilot, lambda: not app.screen.is_modal, "the screen below")
+        assert app.screen.focused is not None
+        assert app.screen.focused is app.screen.focus_chain[0]
+        assert app.screen.focused is not before

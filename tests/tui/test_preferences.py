@@ -86,13 +86,13 @@ async def test_an_action_has_the_key_that_is_preferred(tmp_path: Path) -> None:
     path = tmp_path / "preferences.toml"
     path.write_text('[keys]\n"app.mode_runs" = "f7"\n"runs.fork" = "F"\n')
     app = ExploreApp(load_preset("lenet"), tmp_path / "runs", preferences=PreferencesStore(path))
-    async with app.run_test() as pilot:
+    async with app.run_test(size=(120, 40)) as pilot:
         await pilot.press("3")
         await pilot.pause()
         assert "▌1 Explore▐" in screen_text(app)
         await pilot.press("f7")
         await until(pilot, lambda: "▌3 Runs▐" in screen_text(app), "Runs")
-        assert "f fork" in screen_text(app).casefold()
+        await until(pilot, lambda: "F fork" in screen_text(app), "the key")
 
 
 async def test_an_action_that_does_not_exist_is_named(tmp_path: Path) -> None:
@@ -101,3 +101,15 @@ async def test_an_action_that_does_not_exist_is_named(tmp_path: Path) -> None:
     app = ExploreApp(load_preset("lenet"), tmp_path / "runs", preferences=PreferencesStore(path))
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: "did you mean runs.fork" in screen_text(app), "the nearest name")
+
+
+async def test_columns_are_hidden_and_unknown_ones_named(tmp_path: Path) -> None:
+    path = tmp_path / "preferences.toml"
+    path.write_text('hidden_columns = ["output", "RF", "jmp"]')
+    app = ExploreApp(load_preset("paper"), tmp_path / "runs", preferences=PreferencesStore(path))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "did you mean jump" in screen_text(app), "the nearest title")
+        (titles,) = [line for line in screen_text(app).splitlines() if " params " in line and " layer " in line]
+        assert "output" not in titles
+        assert " RF " not in titles
+        assert " jump " in titles

@@ -91,7 +91,7 @@ async def test_an_unreadable_run_shows_the_reason_and_nothing_of_the_run_before(
         await until(pilot, lambda: "epoch 2/2" in screen_text(app), "the run before")
         app.watch_run(damaged)
         await until(pilot, lambda: screen_text(app) == alone, "the same screen")
-        await pilot.press("l", "w")
+        await pilot.press("l", "w", "l", "w")
         await pilot.pause()
         assert screen_text(app) == alone
         app.watch_run(before)
@@ -148,3 +148,24 @@ async def test_a_dialog_over_a_run_keeps_the_place_in_its_log(
         await pilot.pause(1.0)  # longer than it takes to read the run again
         assert log.scroll_y == 0
         assert app.screen.focused is app.screen.query_one("#loss")
+
+
+async def test_curves_are_drawn_over_minutes_and_the_learning_rate_in_place_of_the_accuracy(
+    open_app: OpenApp, config: RunConfig, tmp_path: Path
+) -> None:
+    run = create_run(config, tmp_path / "runs", "alpha")
+    with LineWriter(run.metrics_file, attempt=0) as metrics:
+        for step in (1, 2, 3):
+            metrics.append(step=step, epoch=step / 4, lr=0.125 / step, **{"train/loss": 1 / step, "train/acc": 0.5})
+    write_status(run, Status("finished", step=3, epoch=0.75, updated=time.time()))
+    async with open_app() as (app, pilot):
+        app.watch_run(run)
+        await until(pilot, lambda: screen_text(app).count(" epochs") >= 2, "curves over epochs")
+        assert " accuracy " in screen_text(app)
+        await pilot.press("m")
+        await until(pilot, lambda: " learning rate " in screen_text(app), "the learning rate")
+        assert "0.0417" in screen_text(app)  # 0.125 / 3
+        await pilot.press("t")
+        await until(pilot, lambda: " min" in screen_text(app), "minutes")
+        await pilot.press("m", "t")
+        await until(pilot, lambda: " accuracy " in screen_text(app), "the accuracy again")

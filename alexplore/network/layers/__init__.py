@@ -15,6 +15,7 @@ from alexplore.network.layers.activations import (
     Hardsigmoid,
     Hardswish,
     LeakyReLU,
+    LogSoftmax,
     ReLU,
     ReLU6,
     Sigmoid,
@@ -34,6 +35,7 @@ from alexplore.network.layers.linear import Linear
 from alexplore.network.layers.local_response_norm import LocalResponseNorm
 from alexplore.network.layers.merge import Add, Concat, Mul
 from alexplore.network.layers.names import ALLOWED, is_layer_name
+from alexplore.network.layers.opaque import Opaque
 from alexplore.network.layers.pool2d import AvgPool2d, MaxPool2d
 from alexplore.network.layers.prelu import PReLU
 
@@ -65,11 +67,17 @@ LAYER_TYPES: Mapping[str, type[Layer]] = {
         Flatten,
         Linear,
         Softmax,
+        LogSoftmax,
         Add,
         Mul,
         Concat,
+        Opaque,
     )
 }
+
+
+EDITABLE_TYPES: Mapping[str, type[Layer]] = {name: cls for name, cls in LAYER_TYPES.items() if not cls.recorded}
+"""The types that a person can add and edit, and that can be trained."""
 
 
 def read_layer(values: Mapping[str, Any], default_name: str) -> Layer:

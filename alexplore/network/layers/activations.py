@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from alexplore.core.settings import choice, number, setting, setting_fields
 from alexplore.network.calls import Call, unless
-from alexplore.network.layers.base import Extra, Layer, Saved, keras_always
+from alexplore.network.layers.base import Extra, Layer, Saved, Unsupported, keras_always
 from alexplore.network.shapes import Shape, Shapes, elements, has_one_layout
 
 
@@ -50,10 +50,19 @@ class ReLU6(Activation):
     """min(max(0, x), 6)."""
 
     type = "relu6"
+    torch_operators = ("relu6", "hardtanh")
     title = "min(max(0, x), 6)"
     overwritable = True
     torch_name = "nn.ReLU6"
     keras = Call("layers.ReLU", (), {"max_value": 6.0})
+
+    @classmethod
+    def operator_settings(cls, call: Call, inputs: Shapes) -> dict[str, Any]:
+        """Return no settings: `hardtanh` is a ReLU6 from 0 to 6."""
+        bounds = call.keywords.get("min_val", -1), call.keywords.get("max_val", 1)
+        if call.name == "hardtanh" and bounds != (0, 6):
+            raise Unsupported("it clips values from {:g} to {:g}".format(*bounds))
+        return {}
 
 
 class LeakyReLU(Activation):
@@ -161,11 +170,31 @@ class Softmax(Layer):
             return Saved(output=True)
         return Saved(extras=(Extra("its output with channels first", elements(output)),))
 
+    @classmethod
+    def operator_settings(cls, call: Call, inputs: Shapes) -> dict[str, Any]:
+        """Return no settings, for a softmax over channels or features."""
+        if call.keywords["dim"] not in (1, -len(inputs[0])):
+            raise Unsupported(f"dim = {call.keywords['dim']} is not that of the channels or features")
+        return {}
+
     def torch_call(self, inputs: Shapes) -> Call:
         return Call("nn.Softmax", (), {"dim": 1})
 
     def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
         return [Call("layers.Softmax", (), keras_always(self))]
+
+
+class LogSoftmax(Softmax):
+    """x − log Σ e^x over the channels or features. Source: PyTorch's `LogSoftmax`."""
+
+    type = "log_softmax"
+    title = "x − log Σ e^x"
+
+    def torch_call(self, inputs: Shapes) -> Call:
+        return Call("nn.LogSoftmax", (), {"dim": 1})
+
+    def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
+        return [Call("layers.Activation", ("log_softmax",), keras_always(self))]
 
 
 KERAS_GELU_BY_TANH = '''

@@ -9,7 +9,7 @@ from alexplore.core.settings import Kind, integer, list_schema, setting
 from alexplore.network.calls import Call
 from alexplore.network.changes import Change, MoveBefore
 from alexplore.network.formula import Formula, by_axis, number_text
-from alexplore.network.layers.base import Extra, Layer, Saved, keras_always
+from alexplore.network.layers.base import Extra, Layer, Saved, Unsupported, keras_always
 from alexplore.network.layers.pool2d import INDEX_BYTES
 from alexplore.network.shapes import Shape, Shapes, elements, require_map
 from alexplore.network.windows import Pair, Windows, adaptive_window
@@ -74,6 +74,16 @@ class AdaptivePool2d(Layer):
         )
         yield from by_axis("output", height, width)
 
+    @classmethod
+    def operator_settings(cls, call: Call, inputs: Shapes) -> dict[str, Any]:
+        """Return the settings; a mean, or largest value, over height and width is a pool to one pixel."""
+        if "output_size" in call.keywords:
+            return {"output_size": call.keywords["output_size"]}
+        axes = call.keywords.get("dim", ())
+        if len(inputs[0]) != 3 or {axis % 4 for axis in axes} != {2, 3}:
+            raise Unsupported(f"dim = {list(axes)} are not height and width")
+        return {"output_size": 1}
+
     def fixes(self, inputs: Shapes) -> Iterator[Change]:
         yield MoveBefore("flatten")
 
@@ -100,6 +110,7 @@ class AdaptiveAvgPool2d(AdaptivePool2d):
     """
 
     type = "adaptive_avg_pool2d"
+    torch_operators = ("adaptive_avg_pool2d", "mean")
     title = "average pooling to a size"
 
     def saved(self, inputs: Shapes, output: Shape, value_bytes: int) -> Saved:
@@ -119,6 +130,7 @@ class AdaptiveMaxPool2d(AdaptivePool2d):
     """
 
     type = "adaptive_max_pool2d"
+    torch_operators = ("adaptive_max_pool2d", "amax")
     title = "max pooling to a size"
     overwritable = True
 

@@ -135,6 +135,12 @@ class Layer(Declared):
     needs_all_values: ClassVar[str] = ""
     """Why it can't work on a part of the channels, for the split into towers; empty where it can."""
 
+    recorded: ClassVar[bool] = False
+    """Whether its numbers were recorded when a model was imported: it can't be added, edited, trained or exported."""
+
+    torch_operators: ClassVar[tuple[str, ...]] = ()
+    """PyTorch's operators that do what a layer of this type does; the operator with the type's name if empty."""
+
     example: ClassVar[Mapping[str, Any]] = {}
     """Settings, besides the defaults, of a new layer of this type: in the editor, in tests and in benchmarks."""
 
@@ -235,6 +241,22 @@ class Layer(Declared):
     def torch_call(self, inputs: Shapes) -> Call:
         """Return PyTorch's module for the layer, or a class of ours that exported code defines."""
         raise NotImplementedError
+
+    @classmethod
+    def operator_settings(cls, call: Call, inputs: Shapes) -> dict[str, Any]:
+        """Return the settings of a layer that does what a call of one of `torch_operators` does: `torch_call` reversed.
+
+        `call.keywords` are the operator's arguments by their names in PyTorch, without its inputs and without those at
+        the operator's default; a weight is given as its shape. Most settings have the names of these arguments.
+
+        Raises:
+            Unsupported: a layer of this type can't do that; the message says why.
+        """
+        settings = setting_fields(cls)
+        for key, value in call.keywords.items():
+            if key not in settings:
+                raise Unsupported(f"{cls.type} has no {key} = {value}")
+        return dict(call.keywords)
 
     def torch_padding(self, inputs: Shapes) -> Call | None:
         """Return a module that pads the input first, where PyTorch's own layer can't pad like this one."""

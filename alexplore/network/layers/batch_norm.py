@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from alexplore.core.settings import flag, number, setting
 from alexplore.network.calls import Call, unless
 from alexplore.network.formula import Formula, join_notes, number_text
-from alexplore.network.layers.base import FP32_BYTES, Extra, Layer, Parameters, Saved, keras_always
+from alexplore.network.layers.base import FP32_BYTES, Extra, Layer, Parameters, Saved, Unsupported, keras_always
 from alexplore.network.layers.weighted import FROZEN_NOTE
 from alexplore.network.shapes import Shape, Shapes, elements
 
@@ -52,6 +54,14 @@ class BatchNorm(Layer):
             "affine": unless(self.affine, True),
         }
         return Call(f"nn.BatchNorm{1 if len(shape) == 1 else 2}d", (shape[0],), keywords)
+
+    @classmethod
+    def operator_settings(cls, call: Call, inputs: Shapes) -> dict[str, Any]:
+        """Return the settings, whether the model was imported while it was trained or evaluated."""
+        given = call.keywords
+        if "running_mean" not in given:
+            raise Unsupported("it keeps no running statistics (track_running_stats = False)")
+        return {"eps": given["eps"], "momentum": given["momentum"], "affine": "weight" in given}
 
     def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
         keywords = {

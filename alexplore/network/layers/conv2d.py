@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from alexplore.core.settings import Padding, choice, flag, integer, optional, padding, setting, size, table
 from alexplore.network.calls import Call, unless
@@ -128,6 +129,20 @@ class Conv2d(Sliding, Weighted):
             "bias": unless(self.bias, True),
         }
         return Call("nn.Conv2d", (inputs[0][0], self.out_channels), keywords, self.same_comment(inputs))
+
+    @classmethod
+    def operator_settings(cls, call: Call, inputs: Shapes) -> dict[str, Any]:
+        """Return the settings; the operator's weight is (out_channels, channels / groups, height, width)."""
+        given = dict(call.keywords)
+        out_channels, _, *kernel_size = given.pop("weight")
+        settings = super().operator_settings(Call(call.name, (), given), inputs)
+        return {**settings, "out_channels": out_channels, "kernel_size": kernel_size, "bias": "bias" in given}
+
+    @classmethod
+    def padded_settings(cls, settings: dict[str, Any], sides: Sequence[int], mode: str, value: float) -> dict[str, Any]:
+        if mode not in PADDING_MODES:
+            return super().padded_settings(settings, sides, mode, value)
+        return {**super().padded_settings(settings, sides, "constant", cls.pad_value), "padding_mode": mode}
 
     def padded_sides(self, inputs: Shapes) -> Sides | None:
         height, width = self.windows(inputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from alexplore.core.settings import number, setting
 from alexplore.network.calls import Call
@@ -30,6 +31,11 @@ class Dropout(Layer):
     def torch_call(self, inputs: Shapes) -> Call:
         return Call("nn.Dropout", (), {"p": self.p})
 
+    @classmethod
+    def operator_settings(cls, call: Call, inputs: Shapes) -> dict[str, Any]:
+        """Return the settings, whether the model was imported while it was trained or evaluated."""
+        return {"p": call.keywords["p"]}
+
     def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
         return [Call("layers.Dropout", (self.p,), keras_always(self))]
 
@@ -42,6 +48,7 @@ class Dropout2d(Dropout):
 
     type = "dropout2d"
     title = "dropout of channels"
+    torch_operators = ("feature_dropout",)
 
     def output_shape(self, inputs: Shapes) -> Shape:
         return require_map(self.name, inputs[0])

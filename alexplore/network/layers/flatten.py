@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from alexplore.network.calls import Call
 from alexplore.network.formula import Formula, product_text
@@ -15,6 +16,7 @@ class Flatten(Layer):
 
     type = "flatten"
     title = "a map as one vector"
+    torch_operators = ("flatten", "view", "reshape", "squeeze", "_unsafe_view")
 
     def output_shape(self, inputs: Shapes) -> Shape:
         return (elements(inputs[0]),)
@@ -26,6 +28,11 @@ class Flatten(Layer):
     def output_formulas(self, inputs: Shapes, output: Shape) -> Iterator[Formula]:
         note = "every value of the input, channel after channel"
         yield Formula("output", product_text(inputs[0]), output[0], note, "channels·height·width")
+
+    @classmethod
+    def operator_settings(cls, call: Call, inputs: Shapes) -> dict[str, Any]:
+        """Return no settings: only what gives a vector is a flatten, which its output's shape shows."""
+        return {}
 
     def torch_call(self, inputs: Shapes) -> Call:
         return Call("nn.Flatten")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 from alexplore.core.settings import flag, integer, number, setting
 from alexplore.network.calls import Call, unless
@@ -73,6 +74,12 @@ class GroupNorm(Layer):
     def torch_call(self, inputs: Shapes) -> Call:
         keywords = {"eps": unless(self.eps, 1e-5), "affine": unless(self.affine, True)}
         return Call("nn.GroupNorm", (self.num_groups, inputs[0][0]), keywords)
+
+    @classmethod
+    def operator_settings(cls, call: Call, inputs: Shapes) -> dict[str, Any]:
+        """Return the settings of `group_norm`."""
+        given = call.keywords
+        return {"num_groups": given["num_groups"], "eps": given.get("eps", 1e-5), "affine": "weight" in given}
 
     def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
         keywords = {

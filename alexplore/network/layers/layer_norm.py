@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from alexplore.core.settings import flag, number, setting
 from alexplore.network.calls import Call, unless
 from alexplore.network.formula import Formula, join_notes, product_text
-from alexplore.network.layers.base import FP32_BYTES, Extra, Layer, Parameters, Saved, keras_always
+from alexplore.network.layers.base import FP32_BYTES, Extra, Layer, Parameters, Saved, Unsupported, keras_always
 from alexplore.network.layers.weighted import FROZEN_NOTE
-from alexplore.network.shapes import Shape, Shapes, elements
+from alexplore.network.shapes import Shape, Shapes, elements, shape_text
 
 
 class LayerNorm(Layer):
@@ -62,6 +64,15 @@ class LayerNorm(Layer):
             "bias": unless(self.bias, True),
         }
         return Call("nn.LayerNorm", (list(inputs[0]),), keywords)
+
+    @classmethod
+    def operator_settings(cls, call: Call, inputs: Shapes) -> dict[str, Any]:
+        """Return the settings of `layer_norm` over a whole image."""
+        given = call.keywords
+        if tuple(given["normalized_shape"]) != inputs[0]:
+            raise Unsupported(f"it normalises over {shape_text(given['normalized_shape'])}, not over a whole image")
+        affine = "weight" in given
+        return {"eps": given.get("eps", 1e-5), "elementwise_affine": affine, "bias": not affine or "bias" in given}
 
     def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
         keywords = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 from alexplore.core.settings import flag, integer, optional, setting, table
 from alexplore.network.calls import Call, unless
@@ -64,6 +65,11 @@ class Linear(Weighted):
 
     def torch_call(self, inputs: Shapes) -> Call:
         return Call("nn.Linear", (inputs[0][0], self.out_features), {"bias": unless(self.bias, True)})
+
+    @classmethod
+    def operator_settings(cls, call: Call, inputs: Shapes) -> dict[str, Any]:
+        """Return the settings; the operator's weight is (out_features, in_features)."""
+        return {"out_features": call.keywords["weight"][0], "bias": "bias" in call.keywords}
 
     def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
         keywords = {"use_bias": unless(self.bias, True), **self.keras_init(), **keras_always(self)}

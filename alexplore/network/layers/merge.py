@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from alexplore.core.settings import layer_names, setting
 from alexplore.network.calls import Call, Code
 from alexplore.network.changes import Change, Insert, Produce
 from alexplore.network.formula import Formula, number_text, product_text
-from alexplore.network.layers.base import Layer, Saved, keras_always
+from alexplore.network.layers.base import Layer, Saved, Unsupported, keras_always
 from alexplore.network.shapes import Shape, ShapeError, Shapes, elements, shape_text
 
 
@@ -120,6 +121,7 @@ class Concat(Merge):
 
     type = "concat"
     title = "channels of layers, one after another"
+    torch_operators = ("cat",)
     needs_all_values = "the channels of a tower would not lie next to each other"
 
     def fixes(self, inputs: Shapes) -> Iterator[Change]:
@@ -142,6 +144,14 @@ class Concat(Merge):
         note = f"{shape_text(output)}, the {what} of {len(inputs)} inputs"
         rule = f"sum of {what}" + ("·height·width" if positions else "")
         yield Formula("output", expression, elements(output), note, rule)
+
+    @classmethod
+    def operator_settings(cls, call: Call, inputs: Shapes) -> dict[str, Any]:
+        """Return no settings, for channels or features that are put one after another."""
+        dim = call.keywords.get("dim", 0)
+        if dim not in (1, -len(inputs[0])):
+            raise Unsupported(f"dim = {dim} is not that of the channels or features")
+        return {}
 
     def torch_expression(self, inputs: Sequence[str]) -> Call:
         return Call("torch.cat", ([Code(name) for name in inputs],), {"dim": 1})

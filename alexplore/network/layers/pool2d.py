@@ -93,7 +93,9 @@ class MaxPool2d(Pool2d):
     """The largest value in each window. Source: PyTorch's `MaxPool2d`."""
 
     type = "max_pool2d"
+    torch_operators = ("max_pool2d", "max_pool2d_with_indices")
     title = "max pooling"
+    pad_value = float("-inf")
     dilation: int | Pair = setting(size(1), 1, "pixels between neighbouring taps of the window")
 
     @property
@@ -147,6 +149,14 @@ class AvgPool2d(Pool2d):
             return Call("PaddedAvgPool2d", (sides,), keywords, comment, helper=PADDED_AVERAGE)
         counted = False if keywords["padding"] else None
         return Call("nn.AvgPool2d", (), {**keywords, "count_include_pad": counted}, comment)
+
+    @classmethod
+    def operator_settings(cls, call: Call, inputs: Shapes) -> dict[str, Any]:
+        """Return the settings; whether padding counts in the mean is nothing to know where there is none."""
+        given = dict(call.keywords)
+        if not any(given.get("padding", ())) and not given.get("ceil_mode", False):
+            given.pop("count_include_pad", None)
+        return super().operator_settings(Call(call.name, (), given), inputs)
 
     def torch_padding(self, inputs: Shapes) -> Call | None:
         sides = self.torch_sides(inputs)

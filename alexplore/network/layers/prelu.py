@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 from alexplore.core.settings import flag, integer, number, setting
 from alexplore.network.calls import Call, Code, unless
@@ -62,6 +63,11 @@ class PReLU(Activation):
     def torch_call(self, inputs: Shapes) -> Call:
         keywords = {"num_parameters": unless(self.num_parameters, 1), "init": unless(self.init, 0.25)}
         return Call("nn.PReLU", (), keywords)
+
+    @classmethod
+    def operator_settings(cls, call: Call, inputs: Shapes) -> dict[str, Any]:
+        """Return the settings; a weight that was trained says nothing about `init`."""
+        return {"num_parameters": call.keywords["weight"][0]}
 
     def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
         """Return Keras's layer, whose slopes differ along every axis that is not shared."""

@@ -5,13 +5,13 @@ Output sizes: PyTorch's documentation of `Conv2d` and `MaxPool2d`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from alexplore.core.settings import Padding
 from alexplore.network.changes import Change, Resize, Set
 from alexplore.network.formula import Formula, by_axis, number_text
-from alexplore.network.layers.base import Layer
+from alexplore.network.layers.base import Layer, Unsupported
 from alexplore.network.shapes import Shape, ShapeError, Shapes
 from alexplore.network.windows import Pair, Window, Windows, same_padding, short_size_text, size_text
 
@@ -26,6 +26,9 @@ NO_SIDES: KerasSides = ((0, 0), (0, 0))
 
 class Sliding(Layer):
     """A layer whose window slides over a map. Its types declare these settings, in their own order."""
+
+    pad_value: ClassVar[float] = 0.0
+    """What surrounds its input."""
 
     slides = True
     overwritable = True
@@ -135,6 +138,21 @@ class Sliding(Layer):
         """Return what exported code says about a size that holds for this input alone."""
         return f'"same" for maps of {inputs[0][1]}×{inputs[0][2]}' if self.padding == "same" else ""
 
+    @classmethod
+    def padded_settings(cls, settings: dict[str, Any], sides: Sequence[int], mode: str, value: float) -> dict[str, Any]:
+        """Return settings with the padding that an operator did before the layer: `torch_padding` reversed.
+
+        `sides`, `mode` and `value` are those of PyTorch's `F.pad`.
+
+        Raises:
+            Unsupported: the layer pads in another way.
+        """
+        if any(map(bool, _listed(settings.get("padding", 0)))):
+            raise Unsupported("it pads what is padded already")
+        if mode != "constant" or value != cls.pad_value or min(sides) < 0:
+            raise Unsupported(f"{cls.type} does not pad by {mode} {value:g}")
+        return {**settings, "padding": list(sides)}
+
     def padded_sides(self, inputs: Shapes) -> Sides | None:
         """Return the padding that training does before PyTorch's layer; None where that pads itself."""
         return self.torch_sides(inputs)
@@ -193,6 +211,10 @@ def largest_dilation(window: Window, size: int) -> int:
     """Return the largest dilation up to the window's with which it fits."""
     room = size + window.before + window.after
     return window.dilation if window.kernel == 1 else max(1, min(window.dilation, (room - 1) // (window.kernel - 1)))
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else (value,)
 
 
 def _enough_padding(window: Window, size: int) -> Pair:

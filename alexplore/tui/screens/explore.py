@@ -16,7 +16,7 @@ from textual.worker import get_current_worker
 from alexplore.core.formatting import bytes_text, short_count
 from alexplore.core.settings import SettingError
 from alexplore.network.graph import Network
-from alexplore.network.layers import LAYER_TYPES
+from alexplore.network.layers import EDITABLE_TYPES
 from alexplore.network.shapes import shape_text
 from alexplore.presets.preset import Preset
 from alexplore.tui.edit_session import EditSession
@@ -42,26 +42,27 @@ class ExploreScreen(FrameScreen):
     """Shows the network of an edit session, and edits it. The keys that edit layers are those of the layer table."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("u", "undo", "Undo", tooltip="Take the last edit back"),
-        Binding("d", "compare", "Compare", tooltip="Put another preset, or each marked one, beside this network"),
-        Binding("t", "train", "Train", tooltip="Set up a training of this network"),
-        Binding("s,ctrl+s", "save", "Save", tooltip="Save as a preset of your own"),
-        Binding("o", "about", "Source", tooltip="Where the preset is from, and its published numbers checked"),
-        Binding("p", "presets", "Presets", tooltip="Open another preset"),
-        Binding("U,ctrl+y", "redo", "Redo", show=False, tooltip="Do again what was undone"),
-        Binding("i", "input", "Input", show=False, tooltip="Change input size, classes and towers"),
-        Binding("e", "export", "Export", show=False, tooltip="Write PyTorch or Keras code, JSON or a Mermaid diagram"),
-        Binding("m", "totals", "Totals", show=False, tooltip="The totals written out, memory in training among them"),
-        Binding("v", "picture", "Picture", show=False, tooltip="Show or hide the picture of the network"),
-        Binding("backslash", "marks", "Marks", show=False, tooltip="Mark what differs from the preset, or stop"),
+        Binding("u", "undo", "undo", tooltip="Take the last edit back"),
+        Binding("d", "compare", "compare", tooltip="Put another preset, or each marked one, beside this network"),
+        Binding("t", "train", "train", tooltip="Set up a training of this network"),
+        Binding("s,ctrl+s", "save", "save", tooltip="Save as a preset of your own"),
+        Binding("o", "about", "source", tooltip="Where the preset is from, and its published numbers checked"),
+        Binding("p", "presets", "presets", tooltip="Open another preset"),
+        Binding("U,ctrl+y", "redo", "redo", show=False, tooltip="Do again what was undone"),
+        Binding("i", "input", "input", show=False, tooltip="Change input size, classes and towers"),
+        Binding("e", "export", "export", show=False, tooltip="Write PyTorch or Keras code, JSON or a Mermaid diagram"),
+        Binding("m", "totals", "totals", show=False, tooltip="The totals written out, memory in training among them"),
+        Binding("v", "picture", "picture", show=False, tooltip="Show or hide the picture of the network"),
+        Binding("backslash", "marks", "marks", show=False, tooltip="Mark what differs from the preset, or stop"),
     ]
 
     AUTO_FOCUS = "LayerTable"
     MODE: ClassVar[Mode | None] = "explore"
 
-    def __init__(self, session: EditSession, classes: str) -> None:
+    def __init__(self, session: EditSession, classes: str, hidden_columns: tuple[str, ...] = ()) -> None:
         super().__init__(classes=classes)
         self.session = session
+        self._hidden_columns = hidden_columns
         self._cursor_before = 0
         self._was_broken = False
         self.presets_read = False  # whether the list of presets is complete
@@ -83,6 +84,7 @@ class ExploreScreen(FrameScreen):
     def on_mount(self) -> None:
         """Show the network; make the form and read the presets after the first screen."""
         self._list_presets()
+        self.query_one(LayerTable).hidden_columns = self._hidden_columns
         self.show()
         self.set_timer(FORM_SECONDS, self._form)
 
@@ -274,6 +276,11 @@ class ExploreScreen(FrameScreen):
 
     async def action_edit(self) -> None:
         """Edit the selected layer."""
+        try:
+            self.session.network.change(self.selected, {})
+        except SettingError as refused:  # its numbers were recorded
+            self.notify(str(refused), severity="warning")
+            return
         await self._begin(layer_edit(self.session.network, self.selected))
 
     @work
@@ -281,7 +288,7 @@ class ExploreScreen(FrameScreen):
         """Ask for a layer type, then set the new layer up behind the selected one."""
         from alexplore.tui.screens.preset_dialogs import choose
 
-        chosen = await choose(self, "Add a layer", list(LAYER_TYPES))
+        chosen = await choose(self, "Add a layer", list(EDITABLE_TYPES))
         if chosen is not None:
             network = self.session.network
             index = min(self.selected + 1, len(network.layers))

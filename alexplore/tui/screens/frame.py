@@ -10,6 +10,7 @@ from textual.reactive import Reactive
 from textual.screen import Screen
 from textual.widget import Widget
 
+from alexplore.tui.messages import OverviewRequested
 from alexplore.tui.named_keys import NamedKeys
 from alexplore.tui.state import Mode
 from alexplore.tui.widgets.key_bar import KeyBar
@@ -38,6 +39,10 @@ class FrameScreen(NamedKeys, Screen[None]):
     @abstractmethod
     def compose_body(self) -> ComposeResult:
         """Yield what the screen is for."""
+
+    def on_screen_resume(self) -> None:
+        """Ask the app what is training, for the line of modes."""
+        self.post_message(OverviewRequested())
 
     def show_outcome(self, message: str, severity: str = "information") -> None:
         """Show what was done, or why it was not, in the status line."""

@@ -26,10 +26,10 @@ class HelpScreen(ModalScreen[None]):
     CSS_PATH = "dialogs.tcss"
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave", "Close", show=False),
-        Binding("q,question_mark,f1", "dismiss(None)", "Close", show=False),
-        Binding("slash", "filter", "Filter", show=False),
-        Binding("down", "scroll", "Scroll", show=False),
+        Binding("escape", "leave", "close", show=False),
+        Binding("q,question_mark,f1", "dismiss(None)", "close", show=False),
+        Binding("slash", "filter", "filter", show=False),
+        Binding("down", "scroll", "scroll", show=False),
     ]
     AUTO_FOCUS = "VerticalScroll"
 

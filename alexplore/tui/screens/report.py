@@ -25,7 +25,7 @@ class ReportScreen(FrameScreen):
     AUTO_FOCUS = "#page"
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "app.pop_screen", "Back", tooltip="Go back to the network"),
+        Binding("escape", "app.pop_screen", "back", tooltip="Go back to the network"),
     ]
 
     def __init__(self, title: str, content: Iterable[RenderableType]) -> None:

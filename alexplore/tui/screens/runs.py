@@ -62,7 +62,7 @@ class RunsScreen(FrameScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("o", "sort", "sort", tooltip="Sort by the next column; a click on a title sorts by it"),
         Binding("slash", "filter", "filter", tooltip="Show only some runs: words, state:failed, lr>=0.01, best>90%"),
-        Binding("O", "turn_round", "Reverse", show=False, tooltip="Sort the other way round"),
+        Binding("O", "turn_round", "reverse", show=False, tooltip="Sort the other way round"),
         Binding("p", "group", "by preset", show=False, tooltip="Group the runs by their presets, or not"),
         Binding("m", "metric", "metric", tooltip="Draw the next metric of the marked runs"),
         Binding("t", "unit", "time", tooltip="Draw over the minutes of training, or over epochs"),

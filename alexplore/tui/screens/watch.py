@@ -17,12 +17,11 @@ from textual.worker import get_current_worker
 from alexplore.core.errors import AlexploreError
 from alexplore.presets.preset import Preset
 from alexplore.runs import service
-from alexplore.runs.curves import Curve
 from alexplore.runs.directory import RunDirectory, RunError
-from alexplore.runs.protocol import METRICS
 from alexplore.runs.status import read_status
 from alexplore.runs.watch import Snapshot
 from alexplore.tui.log_entry import LogEntry
+from alexplore.tui.marked_runs import EPOCHS, MINUTES
 from alexplore.tui.messages import (
     EvaluateRequested,
     ModeRequested,
@@ -31,7 +30,7 @@ from alexplore.tui.messages import (
     RunPolled,
     RunUnreadable,
 )
-from alexplore.tui.plot import Line, Plot
+from alexplore.tui.plot import Plot
 from alexplore.tui.run_facts import (
     checkpoint_facts,
     ending,
@@ -41,6 +40,7 @@ from alexplore.tui.run_facts import (
     recipe_facts,
     tiles,
 )
+from alexplore.tui.run_plots import accuracy_plot, loss_plot, rate_plot
 from alexplore.tui.screens.frame import FrameScreen
 from alexplore.tui.state import AppState, Mode
 from alexplore.tui.watched_run import Poller, WatchedRun
@@ -71,8 +71,10 @@ class WatchScreen(FrameScreen):
         Binding("f", "fork", "fork", tooltip="Open the run's network and recipe in Explore, to change and train anew"),
         Binding("o", "console", "output", show=False, tooltip="Show the worker's output below the log, or hide it"),
         Binding("escape", "runs", "runs", tooltip="Go to the list of runs"),
-        Binding("l", "log_scale", "Log scale", show=False, tooltip="Loss on a logarithmic axis, or a plain one"),
-        Binding("w", "raw", "Raw", show=False, tooltip="Show or hide the unsmoothed training curve"),
+        Binding("t", "unit", "time", show=False, tooltip="Draw over the minutes of training, or over epochs"),
+        Binding("m", "rate", "learning rate", show=False, tooltip="Draw the learning rate, or the accuracy"),
+        Binding("l", "log_scale", "log scale", show=False, tooltip="Loss on a logarithmic axis, or a plain one"),
+        Binding("w", "raw", "raw", show=False, tooltip="Show or hide the unsmoothed training curve"),
     ]
 
     def __init__(self, state: AppState) -> None:
@@ -80,6 +82,8 @@ class WatchScreen(FrameScreen):
         self.state = state
         self._run: WatchedRun | None = None  # the run whose log is shown
         self._shows_console = False
+        self._shows_rate = False  # in the place of the accuracy
+        self._unit = EPOCHS
 
     def compose_body(self) -> ComposeResult:
         """Put state, progress and numbers above the curves and the recipe, and the log below them."""
@@ -206,20 +210,12 @@ class WatchScreen(FrameScreen):
             for curves in self.query(Curves):
                 curves.draw(Plot())
             return
-        drawing = watched.drawing
-        for metric, widget in (("loss", "#loss"), ("acc", "#accuracy")):
-            raw, smooth, validation = (
-                curves.get(f"{part}/{metric}", Curve())
-                for part, curves in (("train", drawing.curves), ("train", drawing.smooth), ("val", drawing.curves))
-            )
-            lines = [Line("", raw.epochs, raw.values, "series-1-faint")] if self.state.raw_curves else []
-            lines.append(Line("train", smooth.epochs, smooth.values, "series-1"))
-            is_share = metric == "acc"
-            lines.append(
-                Line("val", validation.epochs, validation.values, "series-2", "●", joined=False, best=is_share)
-            )
-            number = METRICS[f"val/{metric}"].number
-            self.query_one(widget, Curves).draw(Plot(lines, watched.last_epoch, percent=is_share, number=number))
+        unit, raw = self._unit, self.state.raw_curves
+        self.query_one("#loss", Curves).draw(loss_plot(watched, unit, raw=raw))
+        if self._shows_rate:
+            self.query_one("#accuracy", Curves).draw(rate_plot(watched, unit), "learning rate")
+        else:
+            self.query_one("#accuracy", Curves).draw(accuracy_plot(watched, unit, raw=raw), "accuracy")
 
     def _log_news(self) -> None:
         if self._run is not None:
@@ -299,6 +295,16 @@ class WatchScreen(FrameScreen):
         """Use another axis for the loss."""
         self.state.log_loss = not self.state.log_loss
         self.query_one("#loss", Curves).show_logarithmic(self.state.log_loss)
+
+    def action_unit(self) -> None:
+        """Draw over minutes, or over epochs."""
+        self._unit = MINUTES if self._unit == EPOCHS else EPOCHS
+        self._draw_curves()
+
+    def action_rate(self) -> None:
+        """Draw the learning rate in the place of the accuracy, or the accuracy again."""
+        self._shows_rate = not self._shows_rate
+        self._draw_curves()
 
     def action_raw(self) -> None:
         """Show or hide the unsmoothed curves."""

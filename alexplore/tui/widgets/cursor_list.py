@@ -27,14 +27,14 @@ class CursorList(ScrollView, LineWidget, can_focus=True):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Up", show=False, tooltip="Go to the line before"),
-        Binding("down,j", "move(1)", "Down", show=False, tooltip="Go to the line after"),
-        Binding("pageup", "page(-1)", "Page up", show=False, tooltip="Go up by a screenful"),
-        Binding("pagedown", "page(1)", "Page down", show=False, tooltip="Go down by a screenful"),
-        Binding("ctrl+u", "page(-0.5)", "Half up", show=False, tooltip="Go up by half a screenful"),
-        Binding("ctrl+d", "page(0.5)", "Half down", show=False, tooltip="Go down by half a screenful"),
-        Binding("home,g", "move(-1000000000)", "First", show=False, tooltip="Go to the first line"),
-        Binding("end,G", "move(1000000000)", "Last", show=False, tooltip="Go to the last line"),
+        Binding("up,k", "move(-1)", "up", show=False, tooltip="Go to the line before"),
+        Binding("down,j", "move(1)", "down", show=False, tooltip="Go to the line after"),
+        Binding("pageup", "page(-1)", "page up", show=False, tooltip="Go up by a screenful"),
+        Binding("pagedown", "page(1)", "page down", show=False, tooltip="Go down by a screenful"),
+        Binding("ctrl+u", "page(-0.5)", "half up", show=False, tooltip="Go up by half a screenful"),
+        Binding("ctrl+d", "page(0.5)", "half down", show=False, tooltip="Go down by half a screenful"),
+        Binding("home,g", "move(-1000000000)", "first", show=False, tooltip="Go to the first line"),
+        Binding("end,G", "move(1000000000)", "last", show=False, tooltip="Go to the last line"),
     ]
 
     DEFAULT_CSS = """

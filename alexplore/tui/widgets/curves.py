@@ -33,9 +33,9 @@ class Curves(LineWidget, can_focus=True):
         Binding("plus,equals_sign", "zoom(1)", "zoom in", key_display="+", tooltip="Show half as long a part"),
         Binding("minus,underscore", "zoom(-1)", "out", key_display="-", tooltip="Show twice as long a part"),
         Binding("left", "read(-1)", "read", key_display="←→", tooltip="Read the values at the point before"),
-        Binding("right", "read(1)", "Next point", show=False, tooltip="Read the values at the next point"),
-        Binding("shift+left", "read(-10)", "Back", show=False, tooltip="Go back by ten points"),
-        Binding("shift+right", "read(10)", "Ahead", show=False, tooltip="Go ahead by ten points"),
+        Binding("right", "read(1)", "next point", show=False, tooltip="Read the values at the next point"),
+        Binding("shift+left", "read(-10)", "back", show=False, tooltip="Go back by ten points"),
+        Binding("shift+right", "read(10)", "ahead", show=False, tooltip="Go ahead by ten points"),
         Binding("0", "whole", "whole", tooltip="Show the whole run, without the cursor"),
         Binding("l", "logarithmic", "log", tooltip="Use a logarithmic axis for the values, or a plain one"),
     ]

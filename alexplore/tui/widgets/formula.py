@@ -41,9 +41,9 @@ class FormulaPanel(CursorList):
     """A list of entries, folded to the main ones until `]`. Going to another layer causes no layout."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("right_square_bracket", "screen.more", "More", tooltip="Unfold the arithmetic, then scroll it down"),
-        Binding("left_square_bracket", "screen.less", "Less", tooltip="Scroll the arithmetic up, then fold it"),
-        Binding("escape", "screen.layers", "Back", tooltip="Go back to the layers"),
+        Binding("right_square_bracket", "screen.more", "more", tooltip="Unfold the arithmetic, then scroll it down"),
+        Binding("left_square_bracket", "screen.less", "less", tooltip="Scroll the arithmetic up, then fold it"),
+        Binding("escape", "screen.layers", "back", tooltip="Go back to the layers"),
     ]
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "formula--label",

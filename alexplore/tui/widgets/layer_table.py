@@ -109,6 +109,8 @@ COLUMNS = (
     _quantity("unread_border", 7, 11),
 )
 BY_TITLE = {column.title: column for column in COLUMNS}
+OPTIONAL_COLUMNS = tuple(column.title for column in COLUMNS if column.title not in ("#", "layer"))
+"""Titles of the columns that a person may hide."""
 
 
 class LayerTable(Table):
@@ -118,15 +120,15 @@ class LayerTable(Table):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f", "screen.fix", "Fix", tooltip="Make the smallest change that fixes the broken layer"),
-        Binding("enter", "screen.edit", "Edit", tooltip="Change the layer's settings or its type; numbers follow"),
-        Binding("a", "screen.add", "Add", tooltip="Put a new layer behind the selected one"),
-        Binding("x,delete", "screen.remove", "Remove", tooltip="Take the selected layer out"),
-        Binding("D", "screen.duplicate", "Duplicate", show=False, tooltip="Copy the selected layer behind itself"),
-        Binding("K,shift+up", "screen.shift(-1)", "Move up", show=False, tooltip="Move the selected layer up"),
-        Binding("J,shift+down", "screen.shift(1)", "Move down", show=False, tooltip="Move the selected layer down"),
-        Binding("right_square_bracket", "screen.more", "More", show=False, tooltip="Unfold or scroll the arithmetic"),
-        Binding("left_square_bracket", "screen.less", "Less", show=False, tooltip="Scroll up or fold the arithmetic"),
+        Binding("f", "screen.fix", "fix", tooltip="Make the smallest change that fixes the broken layer"),
+        Binding("enter", "screen.edit", "edit", tooltip="Change the layer's settings or its type; numbers follow"),
+        Binding("a", "screen.add", "add", tooltip="Put a new layer behind the selected one"),
+        Binding("x,delete", "screen.remove", "remove", tooltip="Take the selected layer out"),
+        Binding("D", "screen.duplicate", "duplicate", show=False, tooltip="Copy the selected layer behind itself"),
+        Binding("K,shift+up", "screen.shift(-1)", "move up", show=False, tooltip="Move the selected layer up"),
+        Binding("J,shift+down", "screen.shift(1)", "move down", show=False, tooltip="Move the selected layer down"),
+        Binding("right_square_bracket", "screen.more", "more", show=False, tooltip="Unfold or scroll the arithmetic"),
+        Binding("left_square_bracket", "screen.less", "less", show=False, tooltip="Scroll up or fold the arithmetic"),
     ]
     COMPONENT_CLASSES: ClassVar[set[str]] = {"layer-table--changed", "layer-table--error", "layer-table--dim"}
 
@@ -138,6 +140,8 @@ class LayerTable(Table):
         self._baseline: dict[str, Row] = {}
         self._dimmed = False
         self._longest_name = 0
+        self.hidden_columns: tuple[str, ...] = ()
+        """Titles of columns that are not shown, of `OPTIONAL_COLUMNS`."""
 
     def show(self, analysis: Analysis, baseline: Analysis | None = None, *, dimmed: bool = False) -> None:
         """Draw an analysis and mark what differs from `baseline`; a `dimmed` one is not what is being typed."""
@@ -176,10 +180,14 @@ class LayerTable(Table):
             return {}
         network = self._analysis.network
         empty = {"exchange": network.towers == 1, "reads": network.is_chain}
-        claims = {column.title: column.claims for column in COLUMNS if not empty.get(column.title)}
+        hidden = {title for title, is_empty in empty.items() if is_empty} | {*self.hidden_columns} & {*OPTIONAL_COLUMNS}
+        claims = {column.title: column.claims for column in COLUMNS if column.title not in hidden}
         for key in SHAPES:  # shown whole: as wide as the longest, with a mark
-            title = BY_KEY[key].title
-            longest = max((len(BY_TITLE[title].text(row)) for row in self._analysis.computed), default=0) + 1
+            quantity, title = BY_KEY[key], BY_KEY[key].title
+            if title in hidden:
+                continue
+            values = {layer_value(quantity, row) for row in self._analysis.rows}
+            longest = max((len(quantity.text(value)) for value in values), default=0) + 1
             claims[title] = tuple(Claim(claim.rank, max(claim.width, longest)) for claim in claims[title])
         name = max(LEAST_NAME, self._longest_name)
         claims["layer"] = (Claim(0, min(MOST_NAME, name)), Claim(2.7, min(MOST_WIDE_NAME, name)))

@@ -86,8 +86,7 @@ class LessonPanel(Vertical):
         if verdict := progress.verdict:
             colours = self.app.get_css_variables()
             mark, colour = ("✓", colours["good"]) if verdict.right else ("✗", colours["bad"])
-            style = "bold" if colour.startswith("ansi") else f"bold {colour}"
-            parts.append(Text(f"\n{mark} {verdict.text}", style))
+            parts.append(Text(f"\n{mark} {verdict.text}", f"bold {colour.removeprefix('ansi_')}"))
             if progress.explanation:
                 parts.append(Text(progress.explanation))
         if progress.index + 1 == len(progress.lesson.steps):

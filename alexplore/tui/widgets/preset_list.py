@@ -25,13 +25,13 @@ class PresetList(CursorList):
     """Shows ▶ before the preset that is open and ● before those marked for a comparison; `/` filters."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "choose", "Open", tooltip="Open the preset under the cursor"),
-        Binding("slash", "filter", "Filter", tooltip="List only the presets that contain some words"),
-        Binding("space", "mark", "Mark", tooltip="Mark the preset for a comparison; d compares"),
-        Binding("escape", "leave", "Back", tooltip="Go back to the layers"),
-        Binding("n", "screen.new_network", "New", tooltip="Begin a network from nothing"),
-        Binding("R", "screen.rename_preset", "Rename", tooltip="Rename a preset of your own"),
-        Binding("delete", "screen.delete_preset", "Delete", tooltip="Delete a preset of your own"),
+        Binding("enter", "choose", "open", tooltip="Open the preset under the cursor"),
+        Binding("slash", "filter", "filter", tooltip="List only the presets that contain some words"),
+        Binding("space", "mark", "mark", tooltip="Mark the preset for a comparison; d compares"),
+        Binding("escape", "leave", "back", tooltip="Go back to the layers"),
+        Binding("n", "screen.new_network", "new", tooltip="Begin a network from nothing"),
+        Binding("R", "screen.rename_preset", "rename", tooltip="Rename a preset of your own"),
+        Binding("delete", "screen.delete_preset", "delete", tooltip="Delete a preset of your own"),
     ]
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "preset-list--head",

@@ -81,6 +81,8 @@ class RunTable(Table):
     What is done to the run under the cursor, the screen does.
     """
 
+    KEYS_OF: ClassVar[str] = "runs"
+
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "choose", "open", tooltip="Watch the run in Train"),
         Binding("space", "screen.mark", "mark", tooltip="Mark the run, to compare it with other marked ones"),

@@ -61,6 +61,9 @@ def test_a_wrong_rank_is_refused_with_fixes(cls: type[Layer]) -> None:
         if broken is None:
             continue
         assert broken.layer.name == TESTED
+        if cls.recorded:
+            assert "import the model again" in str(broken.error)
+            continue
         assert broken.fixes, broken.error
         for fix in broken.fixes:
             fixed = analyse(fix.network)
@@ -91,6 +94,8 @@ def test_settings_that_do_not_fit_are_fixed(cls: type[Layer]) -> None:
     for case in broken_cases(cls):
         broken = analyse(read_network({"input": INPUT, "layers": case.layers})).broken
         assert broken is not None and broken.layer.name == TESTED
+        if cls.recorded:
+            continue
         assert broken.fixes, broken.error
         for fix in broken.fixes:
             assert TESTED in [row.layer.name for row in analyse(fix.network).computed], f"{broken.error} {fix.text}"

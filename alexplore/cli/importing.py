@@ -1,0 +1,75 @@
+"""Import a model: import."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from alexplore.cli.output import complain, console, narrate, say
+from alexplore.core.errors import WRONG_USE
+from alexplore.network.analysis import analyse
+from alexplore.network.graph import parse_input
+
+
+def import_(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="FILE.py:NAME, package.module:NAME, torchvision:NAME, FILE.pt2 or FILE.onnx. NAME is an nn.Module, "
+            "its class, a function that returns one, or a call with literal arguments: 'net.py:Net(num_classes=10)'.",
+        ),
+    ],
+    input_size: Annotated[
+        str | None,
+        typer.Option("--input", metavar="CxHxW", help="The size of an image; else the first usual size that works."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="The preset's name; else the model's.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="The preset's file; else in your own presets.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write the model's own weights, as safetensors.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
+) -> None:
+    """Import a PyTorch or ONNX model as a preset, and print its layers.
+
+    This RUNS THE CODE in FILE.py or package.module, as Python's own import does: give only files that you trust.
+    Nothing else in alexplore runs code from a file, except other commands that get a SOURCE instead of a preset.
+    """
+    if weights is not None and weights.is_dir():
+        complain(f"{weights} is a directory; give the name of a file in it")
+        raise typer.Exit(WRONG_USE)
+    if weights is not None and not weights.absolute().parent.is_dir():
+        complain(f"{weights}: there is no folder {weights.parent}")
+        raise typer.Exit(WRONG_USE)
+    from alexplore.presets.sources import FORMS, import_preset, is_source
+    from alexplore.presets.writer import check_free, save_preset
+
+    if not is_source(source):
+        complain(f"{source!r} is no SOURCE; allowed: {FORMS}")
+        raise typer.Exit(WRONG_USE)
+    if output is None and name is not None:
+        check_free(name)
+    narrate(f"importing {source} with PyTorch")
+    size = parse_input(input_size) if input_size else None
+    preset = import_preset(source, narrate, input=size, name=name or (output.stem if output else None), weights=weights)
+    saved = save_preset(preset, str(output.resolve()) if output else preset.name, overwrite=output is not None)
+    analysis = analyse(saved.network)
+    if as_json:
+        from alexplore.export import report
+
+        say(report.to_json(saved, analysis, 1))
+    else:
+        from alexplore.render.network_tables import shapes_table, totals_lines
+
+        out = console()
+        out.print(shapes_table(saved, analysis))
+        for line in totals_lines(saved, analysis, 1):
+            out.print(line)
+    narrate(f"wrote {saved.path}")
+    if weights is not None:
+        narrate(f"wrote {weights}")

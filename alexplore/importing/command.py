@@ -1,0 +1,109 @@
+"""The process that imports a model: prints one JSON object with the preset's text, or with the error.
+
+What the model's own code prints goes to stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from alexplore.core.boundary import run_guarded
+from alexplore.core.errors import DONE
+from alexplore.network.graph import parse_input
+from alexplore.network.shapes import shape_text
+
+if TYPE_CHECKING:
+    from alexplore.importing.tracing import Trace
+
+
+def main() -> int:
+    """Import the model that the command line names, print the answer, and return the exit code."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    answer: dict[str, Any] = {}
+
+    def run() -> int:
+        answer.update(_answer(_parser().parse_args()))
+        return DONE
+
+    code = run_guarded(run, lambda message: answer.update(error=message))
+    with answers:
+        json.dump(answer, answers)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="alexplore import")
+    parser.add_argument("source")
+    parser.add_argument("--input", type=parse_input)
+    parser.add_argument("--name")
+    parser.add_argument("--weights", type=Path)
+    return parser
+
+
+def _answer(arguments: argparse.Namespace) -> dict[str, Any]:
+    import torch
+
+    from alexplore.importing.mapping import import_trace
+    from alexplore.importing.weights import write_weights
+    from alexplore.presets.preset import Preset
+    from alexplore.presets.text import preset_text
+
+    source: str = arguments.source
+    trace = read_source(source, arguments.input, with_weights=arguments.weights is not None)
+    imported = import_trace(trace, source)
+    if arguments.weights is not None:
+        write_weights(imported, trace.state, arguments.weights)
+    preset = Preset(
+        arguments.name or _name(source),
+        imported.network,
+        title=_title(source),
+        family="imported",
+        source=f"{source}, imported with PyTorch {torch.__version__}",
+    )
+    chosen = arguments.input is None and ":" in source
+    notes = [f"no --input was given: images of {shape_text(trace.input)}"] if chosen else []
+    return {"preset": preset_text(preset), "name": preset.name, "warnings": [*notes, *imported.warnings]}
+
+
+def read_source(source: str, size: tuple[int, int, int] | None, *, with_weights: bool) -> Trace:
+    """Return the trace of the model that a SOURCE names, with images of a size, or of one that is found by trying.
+
+    Raises:
+        SourceError, ImportFailed: it can't be imported.
+    """
+
+    from alexplore.importing.loading import load_module
+    from alexplore.importing.tracing import trace_file, trace_module
+
+    if ":" not in source:
+        if source.endswith(".pt2"):
+            return trace_file(Path(source), source)
+        from alexplore.importing.onnx_module import load_onnx
+
+        module, own = load_onnx(Path(source), source)
+        return trace_module(module, size or own, source)
+    return trace_module(load_module(source, with_weights=with_weights), size, source)
+
+
+def _title(source: str) -> str:
+    """Return what a source is, for people: Net(10), from net.py."""
+    where, _, name = source.partition(":")
+    return f"{name}, from {Path(where).name}" if name else Path(where).name
+
+
+def _name(source: str) -> str:
+    """Return a preset's name for a source: `Net` for net.py:Net(10)."""
+    where, _, model = source.partition(":")
+    name = re.match(r"[\w.]*", model or Path(where).stem)
+    return (name.group().rpartition(".")[2] if name else "") or "imported"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

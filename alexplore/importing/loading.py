@@ -1,0 +1,211 @@
+"""A model from a SOURCE. This is the only module that runs code from somebody's file."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import inspect
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from alexplore.core.settings import nearest
+from alexplore.importing.errors import ImportFailed, SourceError, reason_text
+from alexplore.presets.sources import FORMS
+
+TORCHVISION = "torchvision"
+
+EXIT: tuple[type[BaseException], ...] = (Exception, SystemExit)
+"""What somebody's code may raise; Ctrl-C is not theirs."""
+
+
+@dataclass(frozen=True)
+class Expression:
+    """NAME: a dotted name, and the arguments of its call, or None where it is not called."""
+
+    name: str
+    arguments: tuple[Any, ...] | None = None
+    keywords: Mapping[str, Any] | None = None
+
+
+def read_expression(text: str, source: str) -> Expression:
+    """Return what is meant by `Net`, `nets.Net` or `Net(num_classes=10)`.
+
+    Raises:
+        SourceError: it is neither a name nor a call of one with literal arguments.
+    """
+    try:
+        node = ast.parse(text, mode="eval").body
+        if not isinstance(node, ast.Call):
+            return Expression(_dotted(node))
+        arguments = tuple(ast.literal_eval(argument) for argument in node.args)
+        keywords = {_keyword(one): ast.literal_eval(one.value) for one in node.keywords}
+        return Expression(_dotted(node.func), arguments, keywords)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        raise SourceError(
+            f"{source}: {text!r} is neither a name nor a call with literal arguments, such as Net(num_classes=10)"
+        ) from None
+
+
+def _keyword(node: ast.keyword) -> str:
+    if node.arg is None:  # **arguments
+        raise ValueError
+    return node.arg
+
+
+def _dotted(node: ast.expr) -> str:
+    match node:
+        case ast.Name(id=name):
+            return name
+        case ast.Attribute(value=value, attr=name):
+            return f"{_dotted(value)}.{name}"
+    raise ValueError
+
+
+def load_module(source: str, *, with_weights: bool) -> nn.Module:
+    """Return the module that FILE.py:NAME, package.module:NAME or torchvision:NAME names, in evaluation mode.
+
+    torchvision's models are made without memory for their weights unless these are needed.
+
+    Raises:
+        SourceError: there is no such file or name, or it needs arguments that were not given.
+        ImportFailed: the code fails.
+    """
+    where, _, text = source.partition(":")
+    expression = read_expression(text, source)
+    if where == TORCHVISION:
+        return _torchvision_model(expression, source, with_weights=with_weights).eval()
+    with _python_like(where):
+        namespace = _run_file(Path(where), source) if where.endswith(".py") else _import(where, source)
+        return _made(namespace, expression, source).eval()
+
+
+def _torchvision_model(expression: Expression, source: str, *, with_weights: bool) -> nn.Module:
+    """Return one of torchvision's models, without memory for its weights if they are not needed and it allows that."""
+    models = _torchvision_models(source)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about defaults that are going to change
+        if not with_weights and not (expression.keywords or {}).get("weights"):
+            try:
+                with torch.device("meta"):
+                    return _made(models, expression, source)
+            except ImportFailed:
+                pass  # it calculates its widths with tensors
+        return _made(models, expression, source)
+
+
+@contextmanager
+def _python_like(where: str) -> Iterator[None]:
+    """Import as Python does that runs the file, or that was started in this folder; `sys.argv` has the file alone."""
+    folder = str(Path(where).resolve().parent) if where.endswith(".py") else str(Path.cwd())
+    argv = sys.argv
+    sys.path.insert(0, folder)
+    sys.argv = [where]
+    try:
+        yield
+    finally:
+        sys.argv = argv
+
+
+def _run_file(path: Path, source: str) -> ModuleType:
+    if not path.is_file():
+        raise SourceError(f"{source}: no such file: {path}")
+    name = path.stem if path.stem not in sys.modules else f"imported_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path.resolve())
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # as `import` does: a dataclass in the file looks itself up
+    try:
+        spec.loader.exec_module(module)
+    except EXIT as error:
+        raise ImportFailed(f"{source}: running {path} fails: {reason_text(error)}") from error
+    return module
+
+
+def _import(name: str, source: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            raise SourceError(f"{source}: there is no module {error.name}; a source is {FORMS}") from None
+        raise ImportFailed(f"{source}: importing {name} fails: {reason_text(error)}") from error
+    except EXIT as error:
+        raise ImportFailed(f"{source}: importing {name} fails: {reason_text(error)}") from error
+
+
+def _torchvision_models(source: str) -> ModuleType:
+    try:
+        return importlib.import_module("torchvision.models")
+    except ImportError:
+        raise SourceError(f"{source}: torchvision is not installed; install it with: pip install torchvision") from None
+
+
+def _made(namespace: ModuleType, expression: Expression, source: str) -> nn.Module:
+    """Return the module that an expression makes."""
+    found: Any = namespace
+    for part in expression.name.split("."):
+        if not hasattr(found, part):
+            raise SourceError(f"{source}: there is no {expression.name}{nearest(part, _names(namespace))}")
+        found = getattr(found, part)
+    if expression.arguments is None and isinstance(found, nn.Module):
+        return _checked(found, source)
+    if not callable(found) or (isinstance(found, type) and not issubclass(found, nn.Module)):
+        kind = "a class that is no nn.Module" if isinstance(found, type) else f"of type {type(found).__name__}"
+        raise SourceError(
+            f"{source}: {expression.name} is {kind}; allowed: an nn.Module, its class, or a function that returns one"
+        )
+    _check_arguments(found, expression, source)
+    try:
+        made = found(*(expression.arguments or ()), **(expression.keywords or {}))
+    except EXIT as error:
+        raise ImportFailed(f"{source}: making the model fails: {reason_text(error)}") from error
+    if not isinstance(made, nn.Module):
+        raise SourceError(f"{source}: {expression.name} returns a {type(made).__name__}, not an nn.Module")
+    return _checked(made, source)
+
+
+def _checked(module: nn.Module, source: str) -> nn.Module:
+    if isinstance(module, torch.jit.ScriptModule):
+        raise SourceError(f"{source}: it is a TorchScript module, which can't be traced; give its Python class")
+    return module
+
+
+def _check_arguments(made: Any, expression: Expression, source: str) -> None:
+    """Check that the arguments are those that a class or function takes."""
+    try:
+        signature = inspect.signature(made)
+    except (ValueError, TypeError):
+        return
+    try:
+        signature.bind(*(expression.arguments or ()), **(expression.keywords or {}))
+    except TypeError as error:
+        where = source.partition(":")[0]
+        raise SourceError(
+            f"{source}: {expression.name}{signature}: {error}; give the arguments as literals, such as "
+            f"'{where}:{expression.name}({_example(signature)})'"
+        ) from None
+
+
+def _example(signature: inspect.Signature) -> str:
+    """Return arguments that are needed, as somebody could give them."""
+    needed = [
+        name
+        for name, parameter in signature.parameters.items()
+        if parameter.default is parameter.empty
+        and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    ]
+    return ", ".join(f"{name}=10" for name in needed)
+
+
+def _names(namespace: ModuleType) -> list[str]:
+    """Return the names of a module that may be models."""
+    return [name for name, value in vars(namespace).items() if not name.startswith("_") and callable(value)]

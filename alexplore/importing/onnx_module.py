@@ -1,0 +1,345 @@
+"""An ONNX graph as a module: each of its nodes a child that calls what PyTorch has for the operator.
+
+The module is traced like any other. Shapes and other constants that the graph calculates are calculated by ONNX's own
+reference implementation. Source: the operators' definitions, https://onnx.ai/onnx/operators.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from alexplore.importing.errors import SourceError, reason_text
+from alexplore.importing.tracing import Input
+
+INSTALL = "pip install 'alexplore[onnx]'"
+
+Attributes = Mapping[str, Any]
+Function = Callable[[Attributes, list[Any]], Any]
+
+
+def load_onnx(path: Path, source: str) -> tuple[nn.Module, Input | None]:
+    """Return the module of an ONNX file in evaluation mode, and the size of its images where the file gives it.
+
+    Raises:
+        SourceError: onnx is not installed, the file can't be read, or it has operators that are not known here.
+    """
+    try:
+        import onnx
+    except ImportError:
+        raise SourceError(f"{source}: reading ONNX files needs the package onnx: {INSTALL}") from None
+    if not path.is_file():
+        raise SourceError(f"{source}: no such file")
+    try:
+        model = onnx.load(str(path))
+        onnx.checker.check_model(model)
+    except Exception as error:
+        raise SourceError(f"{source}: onnx can't read it: {reason_text(error)}") from error
+    graph = model.graph
+    unknown = sorted({node.op_type for node in graph.node} - {*PLAIN, *FUNCTIONS, "Constant", "Shape", *ON_CONSTANTS})
+    if unknown:
+        raise SourceError(
+            f"{source}: the operators {', '.join(unknown)} can't be imported from ONNX; export the PyTorch model with "
+            "torch.export.save as .pt2"
+        )
+    values = {one.name for one in graph.initializer}
+    images = [one for one in graph.input if one.name not in values]
+    if len(images) != 1 or len(graph.output) != 1:
+        raise SourceError(
+            f"{source}: it has {len(images)} inputs and {len(graph.output)} outputs; a network here has one of each"
+        )
+    sizes = [one.dim_value for one in images[0].type.tensor_type.shape.dim][1:]
+    size = (sizes[0], sizes[1], sizes[2]) if len(sizes) == 3 and all(sizes) else None
+    return OnnxModule(model, images[0].name).eval(), size
+
+
+class OnnxNode(nn.Module):
+    """One operator with its weights, each a parameter or buffer; None stands for an input that it is called with."""
+
+    def __init__(self, kind: str, attributes: Attributes, weights: list[Tensor | None]) -> None:
+        super().__init__()
+        self.kind, self.attributes, self.count = kind, attributes, len(weights)
+        for number, value in enumerate(weights):
+            if isinstance(value, nn.Parameter):
+                self.register_parameter(f"weight{number}", value)
+            elif value is not None:
+                self.register_buffer(f"weight{number}", value)
+
+    def forward(self, *inputs: Any) -> Any:
+        """Return the operator's first output."""
+        given = iter(inputs)
+        names = (f"weight{number}" for number in range(self.count))
+        values = [getattr(self, name) if hasattr(self, name) else next(given) for name in names]
+        if self.kind in PLAIN:
+            return PLAIN[self.kind](*(value if self.kind == "Reshape" else _operand(value) for value in values))
+        return FUNCTIONS[self.kind](self.attributes, values)
+
+
+class OnnxModule(nn.Module):
+    """The nodes of a graph in order; `forward` gives its output for images."""
+
+    def __init__(self, model: Any, images: str) -> None:
+        super().__init__()
+        from onnx import helper, numpy_helper
+
+        graph = model.graph
+        self.images, self.result = images, graph.output[0].name
+        self.constants = {one.name: np.array(numpy_helper.to_array(one)) for one in graph.initializer}
+        self.opset = next(one.version for one in model.opset_import if one.domain in ("", "ai.onnx"))
+        self.steps: list[tuple[Any, str | None]] = []
+        made: dict[tuple[str, bool], Tensor] = {}
+        for node in graph.node:
+            attributes = {one.name: helper.get_attribute_value(one) for one in node.attribute}
+            if node.op_type not in (*PLAIN, *FUNCTIONS):
+                self.steps.append((node, None))
+                continue
+            weights = [
+                self._weight(node.op_type, number, one, attributes, made) for number, one in enumerate(node.input)
+            ]
+            name = self._free_name(node)
+            self.add_module(name, OnnxNode(node.op_type, attributes, weights))
+            self.steps.append((node, name))
+
+    def _weight(
+        self, kind: str, number: int, name: str, attributes: Attributes, made: dict[tuple[str, bool], Tensor]
+    ) -> Tensor | None:
+        """Return an initializer as a parameter or buffer; None for other inputs, and for those that are settings."""
+        value = self.constants.get(name)
+        if value is None or number == 0 or value.dtype.kind != "f" or number in SETTINGS.get(kind, ()):
+            return None
+        transposed = kind == "MatMul" or (kind == "Gemm" and number == 1 and not attributes.get("transB", 0))
+        if (name, transposed) not in made:
+            tensor = torch.from_numpy(np.ascontiguousarray(value.T if transposed else value))
+            buffer = kind == "BatchNormalization" and number in (3, 4)
+            made[name, transposed] = tensor if buffer else nn.Parameter(tensor)
+        return made[name, transposed]
+
+    def _free_name(self, node: Any) -> str:
+        name = re.sub(r"\W+", "_", node.name or f"{node.op_type}_{len(self.steps)}").strip("_") or node.op_type
+        while hasattr(self, name):
+            name += "_"
+        return name
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the output for (N, C, H, W) images."""
+        values: dict[str, Any] = {**self.constants, self.images: images, "": None}
+        for node, name in self.steps:
+            inputs = [values[one] for one in node.input]
+            if node.op_type == "Shape":
+                values[node.output[0]] = np.array(inputs[0].shape, dtype=np.int64)
+            elif name is None or not any(isinstance(one, Tensor) for one in inputs):
+                values.update(zip(node.output, self._constant(node, inputs), strict=False))
+            else:
+                child = self.get_submodule(name)
+                assert isinstance(child, OnnxNode)
+                given = [one for number, one in enumerate(inputs) if not hasattr(child, f"weight{number}")]
+                values[node.output[0]] = child(*given)
+        result: Tensor = values[self.result]
+        return result
+
+    def _constant(self, node: Any, inputs: list[Any]) -> list[Any]:
+        """Return what a node calculates from constants alone."""
+        from onnx import helper
+        from onnx.reference import ReferenceEvaluator
+
+        outputs = [helper.make_tensor_value_info(one, 0, None) for one in node.output]
+        given = [helper.make_tensor_value_info(one, 0, None) for one in node.input if one]
+        graph = helper.make_graph([node], "constant", given, outputs)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)])
+        values = {one: value for one, value in zip(node.input, inputs, strict=True) if one}
+        found: list[Any] = ReferenceEvaluator(model).run(None, values)
+        return found
+
+
+def _numbers(value: Any) -> list[int]:
+    return [int(one) for one in np.asarray(value).flatten()]
+
+
+def _padding(a: Attributes, x: Tensor, window: list[int], fill: float) -> tuple[Tensor, list[int]]:
+    """Return the input and the padding that PyTorch's operator does, where both sides are alike; else padded."""
+    pads = list(a.get("pads", [0] * 2 * len(window)))
+    automatic = a.get("auto_pad", b"NOTSET").decode()
+    if automatic in ("SAME_UPPER", "SAME_LOWER"):
+        before, after = [], []
+        for size, kernel, stride, dilation in zip(
+            x.shape[2:], window, a.get("strides", [1] * len(window)), a.get("dilations", [1] * len(window)), strict=True
+        ):
+            total = max(0, (-(-size // stride) - 1) * stride + dilation * (kernel - 1) + 1 - size)
+            small, large = total // 2, total - total // 2
+            before.append(small if automatic == "SAME_UPPER" else large)
+            after.append(large if automatic == "SAME_UPPER" else small)
+        pads = before + after
+    before, after = pads[: len(window)], pads[len(window) :]
+    if before == after:
+        return x, before
+    sides = [side for pair in zip(reversed(before), reversed(after), strict=True) for side in pair]
+    return F.pad(x, sides, value=fill), [0] * len(window)
+
+
+def _conv(a: Attributes, v: list[Any]) -> Tensor:
+    x, weight, bias = v[0], v[1], v[2] if len(v) > 2 else None
+    x, padding = _padding(a, x, list(weight.shape[2:]), 0.0)
+    kind = {3: F.conv1d, 4: F.conv2d, 5: F.conv3d}[weight.dim()]
+    dims = len(padding)
+    ones = [1] * dims
+    return kind(
+        x, weight, bias, list(a.get("strides", ones)), padding, list(a.get("dilations", ones)), a.get("group", 1)
+    )
+
+
+def _max_pool(a: Attributes, v: list[Any]) -> Tensor:
+    window = list(a["kernel_shape"])
+    x, padding = _padding(a, v[0], window, float("-inf"))
+    return F.max_pool2d(
+        x,
+        window,
+        list(a.get("strides", [1, 1])),
+        padding,
+        list(a.get("dilations", [1, 1])),
+        bool(a.get("ceil_mode", 0)),
+    )
+
+
+def _average_pool(a: Attributes, v: list[Any]) -> Tensor:
+    window, counted = list(a["kernel_shape"]), bool(a.get("count_include_pad", 0))
+    x, padding = _padding(a, v[0], window, 0.0)
+    counted = counted or not any(padding)
+    return F.avg_pool2d(x, window, list(a.get("strides", [1, 1])), padding, bool(a.get("ceil_mode", 0)), counted)
+
+
+def _gemm(a: Attributes, v: list[Any]) -> Tensor:
+    """Return alpha · x · w + beta · b; a weight was transposed when it was read."""
+    x, weight, bias = v[0].T if a.get("transA", 0) else v[0], _operand(v[1]), v[2] if len(v) > 2 else None
+    weight = weight if isinstance(weight, nn.Parameter) or a.get("transB", 0) else weight.T
+    alpha, beta = a.get("alpha", 1.0), a.get("beta", 1.0)
+    if alpha == beta == 1:
+        return F.linear(x, weight, bias)
+    product = alpha * F.linear(x, weight)
+    result: Tensor = product if bias is None else product + beta * bias
+    return result
+
+
+def _mat_mul(x: Tensor, other: Any) -> Tensor:
+    return F.linear(x, other) if isinstance(other, nn.Parameter) else torch.matmul(x, other)
+
+
+def _clip(a: Attributes, v: list[Any]) -> Tensor:
+    bounds: list[Any] = [a.get("min"), a.get("max")]
+    for number, value in enumerate(v[1:3]):
+        bounds[number] = bounds[number] if value is None else float(np.asarray(value))
+    low, high = bounds
+    return F.hardtanh(v[0], low, high) if None not in bounds else torch.clamp(v[0], low, high)
+
+
+def _hard_sigmoid(a: Attributes, v: list[Any]) -> Tensor:
+    alpha, beta = a.get("alpha", 0.2), a.get("beta", 0.5)
+    if abs(alpha - 1 / 6) < 1e-6 and beta == 0.5:
+        return F.hardsigmoid(v[0])
+    return torch.clamp(alpha * v[0] + beta, 0, 1)
+
+
+def _reshape(x: Tensor, sizes: Any) -> Tensor:
+    shape = _numbers(sizes)
+    shape = [x.shape[number] if size == 0 else size for number, size in enumerate(shape)]
+    if shape[0] in (1, -1) and len(shape) > 1:  # the file may be made for one image
+        shape[0] = x.shape[0]
+    return x.reshape(shape)
+
+
+def _axes(a: Attributes, v: list[Any]) -> list[int]:
+    return _numbers(v[1] if len(v) > 1 and v[1] is not None else a.get("axes", []))
+
+
+def _squeeze(a: Attributes, v: list[Any]) -> Tensor:
+    return torch.squeeze(v[0], _axes(a, v))
+
+
+def _unsqueeze(a: Attributes, v: list[Any]) -> Tensor:
+    x: Tensor = v[0]
+    for axis in sorted(_axes(a, v)):
+        x = x.unsqueeze(axis)
+    return x
+
+
+def _pad(a: Attributes, v: list[Any]) -> Tensor:
+    pads = _numbers(v[1] if len(v) > 1 else a["pads"])
+    half = len(pads) // 2
+    sides = [side for pair in zip(reversed(pads[2:half]), reversed(pads[half + 2 :]), strict=True) for side in pair]
+    mode = {"edge": "replicate", "wrap": "circular"}.get(name := a.get("mode", b"constant").decode(), name)
+    if any(pads[:2] + pads[half : half + 2]):
+        raise ValueError("it pads the batch or the channels")
+    if mode != "constant":
+        return F.pad(v[0], sides, mode)
+    value = float(np.asarray(v[2])) if len(v) > 2 and v[2] is not None else a.get("value", 0.0)
+    return F.pad(v[0], sides, value=value)
+
+
+def _operand(value: Any) -> Any:
+    """Return a tensor, or a constant as a number or a tensor."""
+    if not isinstance(value, np.ndarray):
+        return value
+    return value.item() if value.size == 1 else torch.from_numpy(value)
+
+
+PLAIN: Mapping[str, Callable[..., Any]] = {
+    "Relu": F.relu,
+    "PRelu": lambda x, slopes: F.prelu(x, slopes.reshape(-1)),
+    "Sigmoid": torch.sigmoid,
+    "Tanh": torch.tanh,
+    "HardSwish": F.hardswish,
+    "GlobalAveragePool": lambda x: F.adaptive_avg_pool2d(x, 1),
+    "GlobalMaxPool": lambda x: F.adaptive_max_pool2d(x, 1),
+    "Identity": lambda x: x,
+    "MatMul": _mat_mul,
+    "Reshape": _reshape,
+    "Add": torch.add,
+    "Sub": torch.sub,
+    "Mul": torch.mul,
+    "Div": torch.div,
+    "Pow": torch.pow,
+}
+"""What PyTorch has for an operator without attributes, given its inputs."""
+
+FUNCTIONS: Mapping[str, Function] = {
+    "Conv": _conv,
+    "Gemm": _gemm,
+    "BatchNormalization": lambda a, v: F.batch_norm(
+        v[0], v[3], v[4], v[1], v[2], False, 1 - a.get("momentum", 0.9), a.get("epsilon", 1e-5)
+    ),
+    "LeakyRelu": lambda a, v: F.leaky_relu(v[0], a.get("alpha", 0.01)),
+    "Elu": lambda a, v: F.elu(v[0], a.get("alpha", 1.0)),
+    "Gelu": lambda a, v: F.gelu(v[0], approximate=a.get("approximate", b"none").decode()),
+    "HardSigmoid": _hard_sigmoid,
+    "Clip": _clip,
+    "Softmax": lambda a, v: F.softmax(v[0], a.get("axis", -1)),
+    "LogSoftmax": lambda a, v: F.log_softmax(v[0], a.get("axis", -1)),
+    "MaxPool": _max_pool,
+    "AveragePool": _average_pool,
+    "LRN": lambda a, v: F.local_response_norm(
+        v[0], a["size"], a.get("alpha", 1e-4), a.get("beta", 0.75), a.get("bias", 1.0)
+    ),
+    "Dropout": lambda a, v: F.dropout(
+        v[0], float(np.asarray(v[1])) if len(v) > 1 and v[1] is not None else a.get("ratio", 0.5), training=False
+    ),
+    "Flatten": lambda a, v: torch.flatten(v[0], a.get("axis", 1)),
+    "Squeeze": _squeeze,
+    "Unsqueeze": _unsqueeze,
+    "Transpose": lambda a, v: v[0].permute(list(a["perm"])),
+    "Concat": lambda a, v: torch.cat(v, a["axis"]),
+    "Pad": _pad,
+    "ReduceMean": lambda a, v: torch.mean(v[0], _axes(a, v), keepdim=bool(a.get("keepdims", 1))),
+}
+"""What PyTorch has for an operator, given its attributes and its inputs."""
+
+ON_CONSTANTS = ("Gather", "Slice", "Cast", "Range", "ConstantOfShape", "Equal", "Where", "Expand")
+"""Operators that are known only where they calculate shapes and other constants."""
+
+SETTINGS: Mapping[str, tuple[int, ...]] = {"Clip": (1, 2), "Dropout": (1,), "Pad": (2,), "Pow": (1,)}
+"""Inputs that are settings rather than weights, by operator."""

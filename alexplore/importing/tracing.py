@@ -1,0 +1,225 @@
+"""A module as an exported program: what it calls, in order, on tensors without values."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind, OutputKind
+from torch.fx import Node
+
+from alexplore.importing.errors import ImportFailed, SourceError, reason_text
+from alexplore.network.shapes import Shape, shape_text
+
+Input = tuple[int, int, int]
+
+BATCH = 29
+"""Images in a traced batch: a prime that hardly any size is a multiple of, so that the axis can be recognised."""
+
+SIDES = {1: (28, 32, 224, 227), 3: (224, 32, 227, 299, 64, 28)}
+"""Sizes of images that are tried where none is given, by channels: those of the usual data sets."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A program with one image tensor, one output, and the tensors of its state by the nodes that stand for them."""
+
+    program: ExportedProgram
+    image: Node
+    output: Node
+    parameters: Mapping[Node, str]
+    buffers: Mapping[Node, str]
+    state: Mapping[str, Tensor]
+
+    @property
+    def input(self) -> Input:
+        """Channels, height and width of the images."""
+        _, channels, height, width = self.image.meta["val"].shape
+        return channels, height, width
+
+    @property
+    def batch(self) -> int:
+        """Images in the traced batch."""
+        return int(self.image.meta["val"].shape[0])
+
+
+def trace_module(module: nn.Module, input: Input | None, source: str) -> Trace:
+    """Trace a module with images of a size, or else with the first of the usual sizes that it takes.
+
+    Raises:
+        SourceError: it takes several inputs, or none of the usual sizes.
+        ImportFailed: its forward pass fails with the size that was given.
+    """
+    _check_inputs(module, source)
+    reasons: dict[Input, str] = {}
+    for size in [input] if input else usual_inputs(module):
+        try:
+            return _export(module, size, source)
+        except ForwardFailed as error:
+            reasons[size] = str(error)
+    if input:
+        raise ImportFailed(f"{source}: its forward pass fails with an input of {shape_text(input)}: {reasons[input]}")
+    first, reason = next(iter(reasons.items()))
+    raise SourceError(
+        f"{source}: the size of its input is needed: --input CxHxW, such as --input 3x224x224. It takes none of "
+        f"{', '.join(map(shape_text, reasons))}; with {shape_text(first)}: {reason}"
+    )
+
+
+def usual_inputs(module: nn.Module) -> Iterator[Input]:
+    """Yield the usual sizes of images with the channels that the first convolution reads."""
+    first = next((one for one in module.modules() if isinstance(one, nn.Conv2d)), None)
+    known = first is not None and not isinstance(first.weight, nn.UninitializedParameter)
+    for channels in [first.in_channels] if first is not None and known else [3, 1]:
+        for side in SIDES.get(channels, SIDES[3]):
+            yield channels, side, side
+
+
+class ForwardFailed(Exception):
+    """A forward pass that raised something; the message is what."""
+
+
+def _export(module: nn.Module, size: Input, source: str) -> Trace:
+    """Return the trace of a batch of images; of one image where the module is made for that.
+
+    Raises:
+        ForwardFailed: it can't be traced with images of this size, or gives something else than an output an image.
+    """
+    reason = ""
+    for batch in (BATCH, 1):
+        try:
+            trace = read_program(_export_batch(module, (batch, *size)), source)
+        except SourceError:
+            raise
+        except (Exception, SystemExit) as error:  # whatever somebody's code raises
+            reason = reason_text(error)
+            continue
+        shape = trace.output.meta["val"].shape
+        if shape and shape[0] == batch:
+            return trace
+        reason = f"it makes an output of {shape_text(tuple(map(int, shape)))} of {batch} image{'s' * (batch > 1)}"
+    raise ForwardFailed(reason)
+
+
+def _export_batch(module: nn.Module, shape: Shape) -> ExportedProgram:
+    first = next((one for one in module.parameters() if one.dtype.is_floating_point), None)
+    dtype = torch.float32 if first is None else first.dtype
+    device = torch.device("cpu") if first is None else first.device
+    images = torch.zeros(shape, dtype=dtype, device=device)
+    with quiet():
+        if any(isinstance(one, nn.UninitializedParameter) for one in module.parameters()):
+            with torch.no_grad():
+                module(images[:1])  # lazy modules take their sizes from what they read first
+        return torch.export.export(module, (images,), strict=False)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep PyTorch's warnings and logs to itself: what matters of them is in its exceptions."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before = logging.root.manager.disable
+        logging.disable(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logging.disable(before)
+
+
+def _check_inputs(module: nn.Module, source: str) -> None:
+    """Check that `forward` takes one tensor."""
+    parameters = inspect.signature(module.forward).parameters.values()
+    needed = [
+        one.name for one in parameters
+        if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+    ]  # fmt: skip
+    if len(needed) > 1:
+        raise SourceError(
+            f"{source}: its forward takes {len(needed)} inputs ({', '.join(needed)}); a network here reads one tensor "
+            "of images: give a module that makes the others itself"
+        )
+    if not any(one.kind is not one.KEYWORD_ONLY for one in parameters):
+        raise SourceError(f"{source}: its forward takes no input")
+
+
+def trace_file(path: Path, source: str) -> Trace:
+    """Read an exported program from a .pt2 file.
+
+    Raises:
+        SourceError: there is no such file, or it is none that `torch.export.save` wrote.
+    """
+    if not path.is_file():
+        raise SourceError(f"{source}: no such file")
+    try:
+        with quiet():
+            program = torch.export.load(path)
+            if _is_dynamic(program):
+                sizes = [int(size) for size in _image(program).shape]  # those that it was exported with
+                program = torch.export.export(program.module(), (torch.zeros(BATCH, *sizes[1:]),), strict=False)
+    except Exception as error:
+        raise SourceError(f"{source}: torch.export.load can't read it: {reason_text(error)}") from error
+    return read_program(program, source)
+
+
+def _image(program: ExportedProgram) -> Tensor:
+    """Return the tensor without values that stands for the first input."""
+    names = program.graph_signature.user_inputs
+    value: Tensor = next(node.meta["val"] for node in program.graph.nodes if node.name == names[0])
+    return value
+
+
+def _is_dynamic(program: ExportedProgram) -> bool:
+    """Return whether the size of a batch was left open."""
+    return bool(program.range_constraints)
+
+
+def read_program(program: ExportedProgram, source: str) -> Trace:
+    """Return a program with the nodes that stand for its image, its output and its state.
+
+    Raises:
+        SourceError: it does not have one tensor of images and one output.
+    """
+    nodes = {node.name: node for node in program.graph.nodes}
+    images, parameters, buffers = [], {}, {}
+    for one in program.graph_signature.input_specs:
+        node = nodes.get(str(getattr(one.arg, "name", "")))
+        if node is None:
+            continue
+        if one.kind is InputKind.USER_INPUT:
+            images.append(node)
+        elif one.kind is InputKind.PARAMETER:
+            parameters[node] = str(one.target)
+        else:
+            buffers[node] = str(one.target)
+    if len(images) != 1:
+        raise SourceError(f"{source}: it has {len(images)} inputs; a network here reads one tensor of images")
+    (image,) = images
+    shape = _sizes(image.meta.get("val"))
+    if shape is None or len(shape) != 4:
+        found = "no tensor" if shape is None else f"a tensor of {shape_text(shape)}"
+        raise SourceError(f"{source}: its input is {found}; allowed: images (N, channels, height, width)")
+    outputs = [
+        one.arg
+        for one in program.graph_signature.output_specs
+        if one.kind is OutputKind.USER_OUTPUT and getattr(one.arg, "name", None) in nodes
+    ]
+    if len(outputs) != 1:
+        raise SourceError(
+            f"{source}: its forward returns {len(outputs)} tensors; a network here has one output: give a module that "
+            "returns that one"
+        )
+    state: dict[str, Any] = {**program.constants, **program.state_dict}
+    return Trace(program, image, nodes[str(outputs[0].name)], parameters, buffers, state)
+
+
+def _sizes(value: object) -> Shape | None:
+    return tuple(int(size) for size in value.shape) if isinstance(value, Tensor) else None

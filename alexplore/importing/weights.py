@@ -1,0 +1,27 @@
+"""A model's own weights under the names of the layers that it became."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from alexplore.importing.mapping import Imported
+
+
+def layer_tensors(imported: Imported, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of all layers, those of opaque ones too, as the built network's `load_state_dict` takes them.
+
+    `state` is the model's own; each tensor is a copy on the CPU.
+    """
+    return {
+        name: (state[tensor] if isinstance(tensor, str) else tensor).detach().cpu().contiguous().clone()
+        for name, tensor in imported.tensors.items()
+    }
+
+
+def write_weights(imported: Imported, state: Mapping[str, Tensor], file: Path) -> None:
+    """Write the tensors of all layers as a safetensors file."""
+    save_file(layer_tensors(imported, state), file)

@@ -1,0 +1,116 @@
+"""Models as presets: what a SOURCE is, and the process that imports it.
+
+The process is the only part of alexplore that runs code from somebody's file.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from alexplore.core.errors import FAILED, AlexploreError
+from alexplore.presets.library import load_preset
+from alexplore.presets.preset import Preset
+from alexplore.presets.reader import parse_preset
+
+FILES = (".pt2", ".onnx")
+"""The endings of files that are a source by themselves."""
+
+MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+
+FORMS = "FILE.py:NAME, package.module:NAME, torchvision:NAME, FILE.pt2 or FILE.onnx"
+
+
+class ImportProcessError(AlexploreError):
+    """What the import reported; `exit_code` is its own."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def is_source(text: str) -> bool:
+    """Return whether a text names a model to import, and not a preset."""
+    if text.endswith(".toml"):
+        return False
+    where, colon, name = text.partition(":")
+    if colon and name:
+        return where.endswith(".py") or MODULE.fullmatch(where) is not None
+    return text.endswith(FILES)
+
+
+def open_preset(name: str, report: Callable[[str], None], input: tuple[int, int, int] | None = None) -> Preset:
+    """Return the preset of a name, a path or a source, which is imported with images of (channels, height, width).
+
+    `report` gets a line when PyTorch is started, and each warning.
+
+    Raises:
+        PresetError: the preset can't be found, read or used.
+        ImportProcessError: the model can't be imported.
+    """
+    if not is_source(name):
+        return load_preset(name)
+    report(f"importing {name} with PyTorch; `alexplore import` keeps it as a preset")
+    return import_preset(name, report, input=input)
+
+
+def import_preset(
+    source: str,
+    report: Callable[[str], None],
+    *,
+    input: tuple[int, int, int] | None = None,
+    name: str | None = None,
+    weights: Path | None = None,
+    quiet: bool = False,
+) -> Preset:
+    """Import a model in a process of its own and return it as a preset that is not saved.
+
+    `input` is (channels, height, width), found by trying where it is None; `weights` is a file for the model's own
+    weights. What the model's file prints goes to stderr, or nowhere if `quiet`.
+
+    Raises:
+        ImportProcessError: the model can't be imported; the message is for people.
+    """
+    if find_spec("torch") is None:
+        raise ImportProcessError("PyTorch is not installed: pip install torch", FAILED)
+    arguments = [
+        *(["--input", "x".join(map(str, input))] if input else []),
+        *(["--name", name] if name else []),
+        *(["--weights", str(weights)] if weights else []),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "alexplore.importing.command", *arguments, "--", source],
+        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL if quiet else None,
+        encoding="utf-8",
+    )
+    answer = _answer(done.stdout)
+    if answer is None:
+        raise ImportProcessError(
+            f"{source}: the process that imports it ended with exit code {done.returncode} and without an answer",
+            FAILED,
+        )
+    if "error" in answer:
+        raise ImportProcessError(answer["error"], done.returncode)
+    for warning in answer["warnings"]:
+        report(warning)
+    preset = parse_preset(answer["preset"], Path(f"{answer['name']}.toml"))
+    return replace(preset, path=None)
+
+
+def _answer(printed: str) -> dict[str, Any] | None:
+    """Return the object that the process printed; None where it printed none, as when it was killed."""
+    try:
+        answer = json.loads(printed)
+    except ValueError:
+        return None
+    return answer if isinstance(answer, dict) else None

@@ -1,0 +1,52 @@
+"""The plots of a watched run: loss, accuracy and learning rate over epochs or minutes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from alexplore.runs.curves import Curve
+from alexplore.runs.protocol import METRICS
+from alexplore.tui.marked_runs import EPOCHS
+from alexplore.tui.plot import Line, Plot
+from alexplore.tui.watched_run import WatchedRun
+
+
+def loss_plot(run: WatchedRun, unit: str, *, raw: bool) -> Plot:
+    """Return the training loss, smoothed and with `raw` as it was measured, and the validation loss."""
+    return _trained_and_validated(run, "loss", unit, raw=raw)
+
+
+def accuracy_plot(run: WatchedRun, unit: str, *, raw: bool) -> Plot:
+    """Return the accuracy on training and on validation images, with the best one marked."""
+    return _trained_and_validated(run, "acc", unit, raw=raw)
+
+
+def rate_plot(run: WatchedRun, unit: str) -> Plot:
+    """Return the learning rate."""
+    curve = run.drawing.curves.get("lr", Curve())
+    line = Line("lr", _places(curve, unit), curve.values, "series-3")
+    return Plot([line], _end(run, unit), unit, number=METRICS["lr"].number)
+
+
+def _trained_and_validated(run: WatchedRun, metric: str, unit: str, *, raw: bool) -> Plot:
+    curves, smooth = run.drawing.curves, run.drawing.smooth
+    measured, trained, validated = (
+        source.get(f"{part}/{metric}", Curve())
+        for part, source in (("train", curves), ("train", smooth), ("val", curves))
+    )
+    is_share = metric == "acc"
+    lines = [Line("", _places(measured, unit), measured.values, "series-1-faint")] if raw else []
+    lines += [
+        Line("train", _places(trained, unit), trained.values, "series-1"),
+        Line("val", _places(validated, unit), validated.values, "series-2", "●", joined=False, best=is_share),
+    ]
+    return Plot(lines, _end(run, unit), unit, percent=is_share, number=METRICS[f"val/{metric}"].number)
+
+
+def _places(curve: Curve, unit: str) -> Sequence[float]:
+    return curve.epochs if unit == EPOCHS else curve.minutes
+
+
+def _end(run: WatchedRun, unit: str) -> float:
+    """Return where the axis ends at least; that of minutes ends with the curves."""
+    return run.last_epoch if unit == EPOCHS else 0.0

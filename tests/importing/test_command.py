@@ -1,0 +1,156 @@
+"""Models on the command line: imported, shown, and refused, each with one message."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from alexplore.core.errors import FAILED, WRONG_USE, AlexploreError
+from alexplore.importing.command import read_source
+from alexplore.importing.mapping import import_trace
+from alexplore.presets.library import load_preset
+from alexplore.presets.sources import is_source
+from alexplore.training.model.build import build
+from tests.importing import people
+from tests.support.processes import Alexplore
+
+PEOPLE = str(Path(people.__file__))
+SOURCES = ("net.py:Net", "a/net.py:Net(10)", "torchvision:alexnet", "package.module:make", "net.pt2", "dir/net.onnx")
+NAMES = ("paper", "net.toml", "dir/net.toml", "a:b.toml", "net.py", "torchvision:", "C D:x")
+
+
+def test_sources_are_told_from_presets() -> None:
+    assert all(map(is_source, SOURCES)) and not any(map(is_source, NAMES))
+
+
+def test_import_writes_a_preset_and_weights(alexplore_process: Alexplore, tmp_path: Path) -> None:
+    preset, weights = tmp_path / "mine.toml", tmp_path / "mine.safetensors"
+    source = f"{PEOPLE}:Residual(num_classes=7)"
+    done = alexplore_process(
+        "import", source, "--input", "3x32x32", "--output", str(preset), "--weights", str(weights), "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "people.py runs" in done.stderr
+    values = json.loads(done.stdout)
+    loaded = load_preset(str(preset))
+    assert values["preset"] == loaded.name == "mine" and source in loaded.source
+    tensors, model = load_file(weights), build(loaded.network).eval()
+    model.load_state_dict(tensors)
+    theirs = people.Residual(num_classes=7).eval()
+    state = {name.replace(".", "_"): tensor for name, tensor in theirs.state_dict().items()}
+    for name, tensor in theirs.state_dict().items():
+        module, _, kind = name.rpartition(".")
+        tensor.copy_(tensors[f"{module.replace('.', '_')}.{kind}"])
+    assert len(state) == len(tensors)
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        torch.testing.assert_close(model(images), theirs(images), rtol=1e-5, atol=1e-5)
+    totals = values["totals"]
+    assert totals["params"] == sum(parameter.numel() for parameter in theirs.parameters())
+
+
+def test_a_source_is_a_preset_everywhere(alexplore_process: Alexplore, tmp_path: Path) -> None:
+    source = f"{PEOPLE}:made"
+    shown = alexplore_process("shapes", source, "--json")
+    assert shown.returncode == 0 and json.loads(shown.stdout)["layers"][0]["output"] == [4, 24, 24]
+    assert "with PyTorch" in shown.stderr and "1×28×28" in shown.stderr
+    exported = alexplore_process("export", "--preset", source, "--to", "pytorch")
+    assert exported.returncode == 0 and "nn.Tanh()" in exported.stdout
+    differs = alexplore_process("diff", source, "lenet", "--json")
+    assert differs.returncode == 0 and json.loads(differs.stdout)["a"] == "made"
+
+
+def test_a_preset_is_not_overwritten(alexplore_process: Alexplore, tmp_path: Path) -> None:
+    folder = tmp_path / "config" / "alexplore" / "presets"
+    done = alexplore_process("import", f"{PEOPLE}:made")
+    assert done.returncode == 0 and "conv" in done.stdout and (folder / "made.toml").is_file()
+    again = alexplore_process("import", f"{PEOPLE}:made")
+    assert again.returncode == WRONG_USE and "made.toml exists" in again.stderr
+
+
+def test_opaque_layers_are_refused_for_training(alexplore_process: Alexplore) -> None:
+    done = alexplore_process("train", "--preset", f"{PEOPLE}:Shared", "--dataset", "synthetic")
+    assert done.returncode in (FAILED, WRONG_USE)
+    assert "conv2, permute, mul and 1 more are opaque" in done.stderr and "Traceback" not in done.stderr
+
+
+REFUSED = {
+    f"{PEOPLE}:TwoInputs": (WRONG_USE, "its forward takes 2 inputs (left, right)"),
+    f"{PEOPLE}:TwoOutputs": (WRONG_USE, "its forward returns 2 tensors"),
+    f"{PEOPLE}:Prints": (WRONG_USE, "the size of its input is needed: --input CxHxW"),
+    f"{PEOPLE}:Arguments": (WRONG_USE, "missing a required argument: 'width'"),
+    f"{PEOPLE}:Arguments(width)": (WRONG_USE, "neither a name nor a call with literal arguments"),
+    f"{PEOPLE}:Fails": (WRONG_USE, "ValueError: not today (people.py, line"),
+    f"{PEOPLE}:FailsAtOnce": (FAILED, "making the model fails: KeyError: 'weights.pth' (people.py, line"),
+    f"{PEOPLE}:Nothing": (WRONG_USE, "does nothing with its input"),
+    f"{PEOPLE}:number": (WRONG_USE, "number is of type int"),
+    f"{PEOPLE}:Residal": (WRONG_USE, "did you mean Residual?"),
+    "missing.py:Net": (WRONG_USE, "no such file"),
+    "torchvision:alexnett": (WRONG_USE, "did you mean alexnet"),
+    "no.such.module:Net": (WRONG_USE, "there is no module no"),
+    "missing.pt2": (WRONG_USE, "no such file"),
+}
+
+
+@pytest.mark.usefixtures("heavy")
+@pytest.mark.parametrize("source", REFUSED)
+def test_what_can_not_be_imported(source: str) -> None:
+    code, message = REFUSED[source]
+    with pytest.raises(AlexploreError) as refused:
+        import_trace(read_source(source, None, with_weights=False), source)
+    assert message in str(refused.value) and "\n" not in str(refused.value)
+    assert refused.value.exit_code == code
+
+
+@pytest.mark.parametrize("source", [f"{PEOPLE}:Fails", f"{PEOPLE}:FailsAtOnce", "paper"])
+def test_a_refusal_is_one_message(alexplore_process: Alexplore, source: str) -> None:
+    code, message = {**REFUSED, "paper": (WRONG_USE, "is no SOURCE")}[source]
+    done = alexplore_process("import", source)
+    assert message in done.stderr and done.returncode == code and done.stdout == ""
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and "Traceback" not in done.stderr
+
+
+def test_a_size_that_does_not_fit(alexplore_process: Alexplore) -> None:
+    done = alexplore_process("import", f"{PEOPLE}:made", "--input", "1x32x32")
+    assert done.returncode == FAILED and "its forward pass fails with an input of 1×32×32" in done.stderr
+    fitting = alexplore_process("import", f"{PEOPLE}:Prints", "--input", "1x20x20", "--json")
+    assert fitting.returncode == 0 and "the shape is" in fitting.stderr and json.loads(fitting.stdout)
+
+
+def test_arguments_and_lazy_modules(alexplore_process: Alexplore) -> None:
+    done = alexplore_process("shapes", f"{PEOPLE}:Arguments(8, classes=5)", "--input", "3x10x10", "--json")
+    assert done.returncode == 0, done.stderr
+    assert [layer["params"] for layer in json.loads(done.stdout)["layers"]] == [224, 0, 5 * (8 * 8 * 8 + 1)]
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_exported_program(alexplore_process: Alexplore, tmp_path: Path, dynamic: bool) -> None:
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 14 * 14, 10))
+    shapes = ({0: torch.export.Dim("batch", min=2, max=64)},) if dynamic else None
+    program = torch.export.export(module.eval(), (torch.zeros(2, 3, 16, 16),), dynamic_shapes=shapes)
+    file = tmp_path / "net.pt2"
+    torch.export.save(program, file)
+    done = alexplore_process("shapes", str(file), "--json")
+    assert done.returncode == 0, done.stderr
+    values = json.loads(done.stdout)
+    assert values["input"] == [3, 16, 16]
+    assert [layer["type"] for layer in values["layers"]] == ["conv2d", "batch_norm", "relu", "flatten", "linear"]
+    assert values["totals"]["params"] == sum(parameter.numel() for parameter in module.parameters())
+
+
+def test_a_file_that_is_no_exported_program(alexplore_process: Alexplore, tmp_path: Path) -> None:
+    file = tmp_path / "net.pt2"
+    file.write_bytes(b"no program")
+    done = alexplore_process("shapes", str(file))
+    assert done.returncode == WRONG_USE and "torch.export.load can't read it" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_says_that_code_is_run(alexplore_process: Alexplore) -> None:
+    assert "RUNS THE CODE" in alexplore_process("import", "--help").stdout
