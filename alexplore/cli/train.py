@@ -148,7 +148,8 @@ def predict(
 
     source, out, answers = _source(run, weights, runs_dir), console(), {}
     weights = expand(weights) if weights else None
-    with Predictions(source, list(map(str, images)), weights=weights, invert=invert, pictures=show) as predictions:
+    files = [str(expand(image)) for image in images]
+    with Predictions(source, files, weights=weights, invert=invert, pictures=show) as predictions:
         for prediction in predictions:
             if prediction.dark_on_light and not invert:
                 narrate(f"{prediction.image}: dark on light, where the data set is light on dark; try --invert")

@@ -57,7 +57,7 @@ def check_commands(commands: tuple[tuple[str, ...], ...] = READING) -> None:
             assert "error: " in result.stderr
         if command == ("list",):
             (line,) = [line for line in result.stdout.splitlines() if line.split()[:1] == ["whole"]]
-            assert line.split()[1] == "finished" and "0.7500" in line
+            assert line.split()[1] == "finished" and "75.0%" in line
 
 
 Damage = Callable[[bytes, random.Random], Iterator[bytes]]

@@ -61,7 +61,7 @@ async def test_damaged_runs_are_listed_marked_and_watched(open_app: OpenApp, con
     finished_run(config, folder, "whole", 0.75)
     async with open_app(size=(160, 50)) as (app, pilot):
         await pilot.press("3")
-        await until(pilot, lambda: "0.7500" in screen_text(app), "the whole run")
+        await until(pilot, lambda: "75.0%" in screen_text(app), "the whole run")
         text = screen_text(app)
         assert ACTIVE.search(text) is None
         assert text.count("owned") == len(runs)
@@ -76,7 +76,7 @@ async def test_damaged_runs_are_listed_marked_and_watched(open_app: OpenApp, con
             await until(pilot, lambda: re.search("·|✗", top_of(screen_text(app))), f"the state of {run.name!r}")
             assert ACTIVE.search(screen_text(app)) is None
         await pilot.press("3")
-        await until(pilot, lambda: "0.7500" in screen_text(app), "the list again")
+        await until(pilot, lambda: "75.0%" in screen_text(app), "the list again")
 
 
 async def test_all_text_goes_through_the_filter(open_app: OpenApp) -> None:

@@ -138,7 +138,7 @@ def test_class_names_and_paths_are_printed_inert(
     Image.new("L", (28, 28)).save(picture)
     broken = tmp_path / "\x1b[2Jbroken.png"
     broken.write_bytes(b"no picture")
-    for option in ([], ["--json"]):
+    for option in ([], ["--show"]):
         monkeypatch.setattr(sys, "argv", ["predict", *option, "--", str(run.path), str(picture), str(broken)])
         assert predict.predict() == 1
         printed = capsys.readouterr()
