@@ -315,7 +315,9 @@ async def train_finished(stage: Stage) -> None:
 async def train_failed(stage: Stage) -> None:
     run = stage.runs.write("failed", "failed", 0, age=500.0, reason="no such device: cuda")
     run.console_file.write_text("Traceback (most recent call last):\nRuntimeError: no such device: cuda\n")
-    await stage.watch(run, "RuntimeError")
+    await stage.watch(run, "no such device: cuda")
+    await stage.press("o")
+    await stage.until("RuntimeError")
 
 
 @scene()

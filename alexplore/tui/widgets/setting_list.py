@@ -377,8 +377,11 @@ class SettingList(CursorList):
             event.prevent_default()
 
     def _begins(self, event: events.Key) -> bool:
-        """Begin to edit with a character that no key is bound to, or by deleting the text."""
+        """Begin to find, or to edit with a character that no key is bound to or by deleting the text."""
         character = event.character
+        if character == "/" and not self._at_once:  # its binding would come after the keys that follow at once
+            self.action_find()
+            return True
         clears = self._at_once and event.key in ("backspace", "delete")
         typed = character is not None and event.is_printable and character != " "
         if self.field is None or not (clears or typed):

@@ -270,5 +270,5 @@ def test_an_image_file_is_preprocessed_like_the_data_set() -> None:
 def test_a_data_set_is_read_back_from_its_dict() -> None:
     made = dataset_of(pictures(1, 3, 8, 8)).to_dict()
     again = read_dataset(made)
-    assert again.to_dict() == made
+    assert again.to_dict() == {**made, "train": 0, "val": 0}  # the images themselves are not kept
     assert len(again.train) == 0
