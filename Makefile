@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run check test lint types contracts light-tests tests faults golden picture clean
+.PHONY: run check test lint types contracts light-tests tests thorough faults golden picture clean
 
 run: $(INSTALLED)
 	@if [ -t 0 ] && [ -t 1 ]; then \
@@ -32,10 +32,13 @@ contracts: $(INSTALLED)
 	$(BIN)/lint-imports
 
 light-tests: $(INSTALLED)
-	$(BIN)/pytest -n 2 --dist worksteal -m "not heavy and not faults and not exhaustive" --hypothesis-profile quarter
+	$(BIN)/pytest -n 3 --dist worksteal -m "not heavy and not faults and not exhaustive" --hypothesis-profile quarter
 
 tests: $(INSTALLED)
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 3 --dist worksteal
+
+thorough: $(INSTALLED)
+	$(BIN)/pytest -n 2 -m exhaustive
 
 faults: $(INSTALLED)
 	$(BIN)/pytest -n 2 -m faults

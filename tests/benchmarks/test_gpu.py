@@ -75,6 +75,7 @@ def test_dry_run_goes_through_every_part(tmp_path: Path) -> None:
     assert "| the tutorial's log | 0.858 | 0.888 |" in text
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("heavy")
 def test_a_part_that_fails_is_recorded_and_the_others_go_on(tmp_path: Path) -> None:
     done = gpu(tmp_path / "out", "--dry-run", "--only", "lrn", "--only", "batch-norm", **{FAIL_VARIABLE: "lrn"})
@@ -103,6 +104,7 @@ def bench(tmp_path: Path) -> Bench:
     return Bench("cpu", True, None, tmp_path / "work", deadline=time.monotonic() + 60)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("heavy")
 def test_a_part_that_its_process_does_not_survive_is_recorded_and_the_next_has_another(
     tmp_path: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch

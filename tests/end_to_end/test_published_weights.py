@@ -13,6 +13,7 @@ from PIL import Image
 from tests.support.processes import Alexplore
 
 
+@pytest.mark.exhaustive
 def test_a_file_of_weights_needs_no_run(alexplore: Alexplore, tmp_path: Path) -> None:
     from torchvision.models import AlexNet_Weights, alexnet  # type: ignore[import-untyped]
 

@@ -153,6 +153,7 @@ def test_a_resumed_run_tells_where_it_goes_on_and_nothing_old(
     assert lines.index("attempt 2, from step 0") < next(i for i, line in enumerate(lines) if "training on CPU" in line)
 
 
+@pytest.mark.exhaustive
 def test_a_preset_whose_name_begins_with_a_dash_is_trained(
     alexplore: Alexplore, tiny_preset: Path, tmp_path: Path
 ) -> None:
@@ -220,6 +221,7 @@ def test_more_gpus_than_there_are(alexplore: Alexplore, tiny_preset: Path) -> No
     assert "GPU" in done.stderr
 
 
+@pytest.mark.exhaustive
 def test_a_group_of_ranks_does_not_go_on_with_another_run(
     alexplore: Alexplore, tiny_preset: Path, tmp_path: Path
 ) -> None:

@@ -65,6 +65,7 @@ def test_a_source_is_a_preset_everywhere(alexplore_process: Alexplore, tmp_path:
     assert differs.returncode == 0 and json.loads(differs.stdout)["a"] == "made"
 
 
+@pytest.mark.exhaustive
 def test_a_preset_is_not_overwritten(alexplore_process: Alexplore, tmp_path: Path) -> None:
     folder = tmp_path / "config" / "alexplore" / "presets"
     done = alexplore_process("import", f"{PEOPLE}:made")
@@ -73,6 +74,7 @@ def test_a_preset_is_not_overwritten(alexplore_process: Alexplore, tmp_path: Pat
     assert again.returncode == WRONG_USE and "made.toml exists" in again.stderr
 
 
+@pytest.mark.exhaustive
 def test_opaque_layers_are_refused_for_training(alexplore_process: Alexplore) -> None:
     done = alexplore_process("train", "--preset", f"{PEOPLE}:Shared", "--dataset", "synthetic")
     assert done.returncode in (FAILED, WRONG_USE)
@@ -116,6 +118,7 @@ def test_a_refusal_is_one_message(alexplore_process: Alexplore, source: str) -> 
     assert len(errors) == 1 and "Traceback" not in done.stderr
 
 
+@pytest.mark.exhaustive
 def test_a_size_that_does_not_fit(alexplore_process: Alexplore) -> None:
     done = alexplore_process("import", f"{PEOPLE}:made", "--input", "1x32x32")
     assert done.returncode == FAILED and "its forward pass fails with an input of 1×32×32" in done.stderr
@@ -129,7 +132,7 @@ def test_arguments_and_lazy_modules(alexplore_process: Alexplore) -> None:
     assert [layer["params"] for layer in json.loads(done.stdout)["layers"]] == [224, 0, 5 * (8 * 8 * 8 + 1)]
 
 
-@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize("dynamic", [False, pytest.param(True, marks=pytest.mark.exhaustive)])
 def test_exported_program(alexplore_process: Alexplore, tmp_path: Path, dynamic: bool) -> None:
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 14 * 14, 10))
     shapes = ({0: torch.export.Dim("batch", min=2, max=64)},) if dynamic else None
@@ -144,6 +147,7 @@ def test_exported_program(alexplore_process: Alexplore, tmp_path: Path, dynamic:
     assert values["totals"]["params"] == sum(parameter.numel() for parameter in module.parameters())
 
 
+@pytest.mark.exhaustive
 def test_a_file_that_is_no_exported_program(alexplore_process: Alexplore, tmp_path: Path) -> None:
     file = tmp_path / "net.pt2"
     file.write_bytes(b"no program")

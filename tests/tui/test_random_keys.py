@@ -102,7 +102,7 @@ def refuse(*_: Any, **__: Any) -> None:
     raise RunError("no run is started here")
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.exhaustive) for seed in (1, 2))])
 async def test_a_hundred_random_actions(
     seed: int, tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

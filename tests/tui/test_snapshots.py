@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +22,9 @@ from alexplore.tui.app import HIGH, ExploreApp
 from alexplore.tui.messages import OpenRequested
 from docs.demo_runs import Clock, DemoRuns, one_machine, still_clock
 from docs.screen_svg import screen_svg
-from tests.support.golden import Golden
+from tests.support.golden import FOLDER, Golden, update_golden
 from tests.support.screens import screen_text, type_into, until
+from tests.support.waiting import PATIENCE
 from tests.tui.conftest import OpenApp
 
 SIZES = [(80, 24), (120, 40)]
@@ -413,6 +416,22 @@ async def test_screen(
         await play(stage)
         for blinking in app.screen.query(Input):
             blinking.cursor_blink = False
+        path = f"screens/{name}.{size[0]}x{size[1]}.svg"
+        picture = await settled_picture(app, pilot, path, seconds=2.0 if golden is update_golden else PATIENCE)
+    golden(path, picture)
+
+
+async def settled_picture(app: ExploreApp, pilot: Pilot[None], path: str, *, seconds: float) -> str:
+    """Return the picture as soon as it is the golden one, or the one after so many seconds.
+
+    What background threads read arrives when it arrives.
+    """
+    expected = (FOLDER / path).read_text(encoding="utf-8") if (FOLDER / path).exists() else ""
+    deadline = time.monotonic() + seconds
+    await pilot.pause()
+    picture = screen_svg(app)
+    while picture != expected and time.monotonic() < deadline:
+        await asyncio.sleep(0.05)
         await pilot.pause()
         picture = screen_svg(app)
-    golden(f"screens/{name}.{size[0]}x{size[1]}.svg", picture)
+    return picture

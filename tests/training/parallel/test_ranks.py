@@ -38,6 +38,7 @@ def ranks_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return psutil.Process(process.pid).children(recursive=True)
 
 
+@pytest.mark.exhaustive
 def test_damaged_images_of_all_ranks_are_reported_and_counted(make_run: MakeRun, tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     for part, name, count in product(("train", "val"), ("cat", "dog"), range(8)):
@@ -120,6 +121,7 @@ def test_two_ranks_killed_and_resumed_end_with_the_same_bits(make_run: MakeRun) 
     assert metrics(parts) == metrics(whole)
 
 
+@pytest.mark.exhaustive
 def test_requests_reach_all_ranks(make_run: MakeRun) -> None:
     run = make_run(gpus=2, epochs=1000)
     process = start_worker(run)
@@ -150,6 +152,7 @@ def test_a_killed_rank_ends_the_run_with_the_reason(make_run: MakeRun) -> None:
     assert "Traceback" not in "\n".join(run.console_tail(200))
 
 
+@pytest.mark.exhaustive
 def test_two_torchruns_train_together_and_restart_after_a_killed_rank(make_run: MakeRun) -> None:
     run = make_run(epochs=1000, checkpoint_minutes=1e-9)
     with socket.socket() as free:

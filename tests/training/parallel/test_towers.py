@@ -183,7 +183,7 @@ def test_two_towers_equal_the_grouped_network_in_float64(tmp_path: Path) -> None
         assert found["exchanged"] == column
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("optimizer", [pytest.param("sgd", marks=pytest.mark.exhaustive), "adam"])
 def test_towers_stopped_and_resumed_end_with_the_same_bits(make_run: MakeRun, optimizer: str) -> None:
     recipe: dict[str, Any] = {"optimizer": optimizer, "lr": 0.01, "batch_size": 8, "limit_train": 20, "limit_val": 6}
     network = PAPER.with_input(3, 67, 67)
@@ -199,6 +199,7 @@ def test_towers_stopped_and_resumed_end_with_the_same_bits(make_run: MakeRun, op
     assert all(torch.equal(ours[name], weight) for name, weight in theirs.items())
 
 
+@pytest.mark.exhaustive
 def test_towers_choose_one_precision_and_count_only_bytes_of_training(make_run: MakeRun) -> None:
     network = PAPER.with_input(3, 67, 67)
     run = make_run(
@@ -213,6 +214,7 @@ def test_towers_choose_one_precision_and_count_only_bytes_of_training(make_run: 
     assert exchange["bytes_per_image"] == priced
 
 
+@pytest.mark.exhaustive
 def test_a_run_in_towers_can_be_resumed_on_one_rank_and_back(make_run: MakeRun) -> None:
     recipe: dict[str, Any] = {"optimizer": "sgd", "lr": 0.02, "batch_size": 8, "limit_train": 20, "limit_val": 6}
     network = PAPER.with_input(3, 67, 67)
