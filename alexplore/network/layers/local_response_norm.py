@@ -53,7 +53,10 @@ class LocalResponseNorm(Layer):
         if self.region == "across_channels":
             return Saved(inputs=True, extras=(Extra("the sums of squares", values),))
         channels, height, width = output
-        padded = channels * (height + self.size - 1) * (width + self.size - 1)
+        # A window reaches no further than there are pixels.
+        before, after = self.size // 2, (self.size - 1) // 2
+        rows, columns = (side + min(before, side - 1) + min(after, side - 1) for side in (height, width))
+        padded = channels * rows * columns
         extras = [
             Extra("the squares, padded", padded, FP32_BYTES),
             Extra("the sums of squares", values, FP32_BYTES),
