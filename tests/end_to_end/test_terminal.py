@@ -93,6 +93,7 @@ def test_explore_edit_train_quit_come_back_stop_resume(
     terminal.wait_for("limit train")
     terminal.press("Enter")
     terminal.wait_for("limit_train: ")
+    terminal.press("Enter")  # digits go to other screens until a value is edited
     terminal.type("2000")
     terminal.wait_for(r"limit train +2000")
     terminal.press("Enter", "F5")

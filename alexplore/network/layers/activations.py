@@ -98,11 +98,12 @@ class GELU(Activation):
     title = "x · Φ(x), the normal distribution's"
     overwritable = True
     torch_name = "nn.GELU"
+    keras = Call("layers.Activation", ("gelu",))
     approximate: str = setting(choice("none", "tanh"), "none", "how Φ is approximated", brief="by {}")
 
     def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
         if self.approximate == "none":
-            return [Call("layers.Activation", ("gelu",), keras_always(self))]
+            return super().keras_calls(inputs, pad_name)
         return [Call("GELUByTanh", (), keras_always(self), helper=KERAS_GELU_BY_TANH)]
 
 
