@@ -45,6 +45,7 @@ def results(folder: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("heavy")
 def test_dry_run_goes_through_every_part(tmp_path: Path) -> None:
     done = gpu(tmp_path / "out", "--dry-run")

@@ -54,6 +54,7 @@ def test_import_writes_a_preset_and_weights(alexplore_process: Alexplore, tmp_pa
     assert totals["params"] == sum(parameter.numel() for parameter in theirs.parameters())
 
 
+@pytest.mark.exhaustive
 def test_a_source_is_a_preset_everywhere(alexplore_process: Alexplore, tmp_path: Path) -> None:
     source = f"{PEOPLE}:made"
     shown = alexplore_process("shapes", source, "--json")

@@ -79,6 +79,7 @@ def test_a_split_without_readable_images_ends_the_run(make_run: MakeRun, tmp_pat
     assert read_status(run).reason == f"none of the {names[part]} images could be read"
 
 
+@pytest.mark.exhaustive
 def test_one_two_and_three_ranks_take_the_same_steps(make_run: MakeRun, small: Network) -> None:
     plain = small.change(small.index("drop3"), {"p": 0.0})
     network = plain.insert(1, BatchNorm(name="norm0"))  # its statistics are the whole batch's
