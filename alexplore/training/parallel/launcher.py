@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -168,9 +169,9 @@ def _wait_while(seconds: float, condition: Callable[[], bool]) -> None:
 def _reason(run: RunDirectory, ranks: list[Rank], console_start: int) -> str:
     """Return why the ranks have ended: one was killed, or what one printed, or the exit code of one."""
     failed = [rank for rank in ranks if rank.failed]
-    for rank in failed:
-        if rank.process.returncode < 0:
-            return rank.ending
+    if killed := [rank for rank in failed if rank.process.returncode < 0]:
+        # gloo aborts a rank whose peer is gone: that is not the first cause
+        return min(killed, key=lambda rank: rank.process.returncode == -signal.SIGABRT).ending
     for line in _console_lines(run, console_start):
         if line.startswith("error: rank "):
             return line.removeprefix("error: ")
