@@ -9,11 +9,6 @@ LONGEST = 1e10
 """Seconds, some three centuries."""
 
 
-def count_text(count: int) -> str:
-    """Return a count with thousands' commas: 34,944; a dash for zero."""
-    return f"{count:,}" if count else "–"
-
-
 def short_count(count: float) -> str:
     """Return a count in four digits and a letter: 724.4M."""
     for divisor, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):

@@ -39,15 +39,6 @@ def changed_config(run: RunDirectory, changes: Mapping[str, Any]) -> RunConfig:
     return changed
 
 
-def change_run(run: RunDirectory, changes: Mapping[str, Any]) -> None:
-    """Change a run's settings in its config.json; a resumed run follows them from the last checkpoint on.
-
-    Raises:
-        SettingError, RunError: as `changed_config` and `write_config` do.
-    """
-    write_config(run, changed_config(run, changes))
-
-
 def write_config(run: RunDirectory, config: RunConfig) -> None:
     """Write the config of a run that is not being trained.
 

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path, PurePath
@@ -34,10 +34,11 @@ from alexplore.tui.messages import (
     ModeRequested,
     OpenRequested,
     Outcome,
-    OverviewChanged,
     OverviewRequested,
     PlanRequested,
     PredictRequested,
+    RunsListed,
+    RunsSummarised,
     TourWished,
     WatchRequested,
 )
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from textual.command import Provider
 
     from alexplore.runs.directory import RunDirectory
+    from alexplore.runs.summary import Summary
     from alexplore.tui.guides import Guides
 
 ScreenName = Literal["plan", "watch", "runs"]
@@ -124,6 +126,7 @@ class ExploreApp(NamedKeys, App[None]):
         self.farewell = ""
         self._interrupted_at = float("-inf")
         self._overview_texts: list[tuple[str, str]] = []
+        self._listed_at = float("-inf")  # when a screen listed the runs
         self._asking_to_leave = False
         self._welcome = welcome
         self._terminal = Screenful()
@@ -220,28 +223,36 @@ class ExploreApp(NamedKeys, App[None]):
 
     @work(thread=True, exclusive=True, group="monitor")
     def _monitor(self) -> None:
-        """Look at all runs again and again, for the line of modes."""
+        """Summarise all runs again and again, for the line of modes, while no screen lists them anyway."""
         from alexplore.runs.directory import RunError, list_runs
         from alexplore.runs.summary import RunList
 
-        worker, run_list, shown = get_current_worker(), RunList(), None
+        worker, run_list = get_current_worker(), RunList()
         while not worker.is_cancelled and self.is_running:
-            with suppress(RunError):  # Runs says why the folder can't be read
-                summaries = run_list.summarise(list_runs(self.state.runs_folder))
-                texts = self.state.attention.overview(summaries).texts
-                if texts != shown:
-                    shown = texts
-                    self.post_message(OverviewChanged(texts))
+            if time.monotonic() - self._listed_at > MONITOR_SECONDS:
+                with suppress(RunError):  # Runs says why the folder can't be read
+                    self.post_message(RunsSummarised(run_list.summarise(list_runs(self.state.runs_folder))))
             deadline = time.monotonic() + MONITOR_SECONDS
             while time.monotonic() < deadline and not worker.is_cancelled:
                 time.sleep(MONITOR_SECONDS / 20)
 
-    @on(OverviewChanged)
-    def _show_overview(self, event: OverviewChanged) -> None:
-        self._overview_texts = event.texts
+    @on(RunsListed)
+    def _runs_listed(self, event: RunsListed) -> None:
+        self._listed_at = time.monotonic()
+        self._take_overview([run.summary for run in event.runs])
+
+    @on(RunsSummarised)
+    def _runs_summarised(self, event: RunsSummarised) -> None:
+        self._take_overview(event.summaries)
+
+    def _take_overview(self, summaries: Sequence[Summary]) -> None:
+        self._overview_texts = self.state.attention.overview(summaries).texts
+        self._show_overview()
+
+    def _show_overview(self) -> None:
         for screen in self.screen_stack:
             if isinstance(screen, FrameScreen):
-                screen.show_runs(event.texts)
+                screen.show_runs(self._overview_texts)
 
     @on(ModeBar.Picked)
     def _mode_picked(self, event: ModeBar.Picked) -> None:
@@ -283,8 +294,9 @@ class ExploreApp(NamedKeys, App[None]):
 
     def get_default_screen(self) -> Screen[None]:
         """Return Explore, which the app opens with."""
-        width, height = self.size  # Textual sets the classes of a size itself, but only after the first layout
-        classes = f"{'-wide' if width >= WIDE else '-narrow'} {'-high' if height >= HIGH else '-low'}"
+        # Textual sets the classes of a size itself, but only after the first layout.
+        sizes = ((self.size.width, self.HORIZONTAL_BREAKPOINTS), (self.size.height, self.VERTICAL_BREAKPOINTS))
+        classes = " ".join(max(point for point in points if point[0] <= size)[1] for size, points in sizes)
         return ExploreScreen(self.state.session, classes, self.preferences.values.hidden_columns)
 
     @property
@@ -309,7 +321,7 @@ class ExploreApp(NamedKeys, App[None]):
 
     @on(OverviewRequested)
     def _fill_overview(self) -> None:
-        self._show_overview(OverviewChanged(self._overview_texts))
+        self._show_overview()
         if self.state.tour is not None:
             self.call_later(self.guides.show_tour, focus=False)
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from alexplore.presets.preset import Preset
     from alexplore.runs.directory import RunDirectory
     from alexplore.runs.listing import ListedRun
+    from alexplore.runs.summary import Summary
     from alexplore.runs.watch import Snapshot
     from alexplore.tui.marked_runs import Overlay
     from alexplore.tui.preset_catalog import PresetEntry
@@ -119,10 +120,14 @@ class OverviewRequested(Message):
 
 
 @dataclass
-class OverviewChanged(Message):
-    """What the line of modes says about runs."""
+class RunsSummarised(Message):
+    """Every run in one line each, the newest first."""
 
-    texts: list[tuple[str, str]]
+    summaries: Sequence[Summary]
+
+    def can_replace(self, message: Message) -> bool:
+        """Return whether `message` is an older state of the runs."""
+        return isinstance(message, RunsSummarised)
 
 
 @dataclass

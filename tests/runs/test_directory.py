@@ -27,8 +27,8 @@ from alexplore.runs.directory import (
     remove_run,
     runs_folder,
 )
-from alexplore.runs.reconfigure import change_run
 from alexplore.runs.status import Status, write_status
+from tests.support.runs import change_run
 
 
 def test_a_run_has_the_layout_of_the_contract(config: RunConfig, tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from alexplore.core.settings import SettingError
 from alexplore.presets.library import load_preset
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, RunError, create_run
-from alexplore.runs.reconfigure import change_run
 from alexplore.runs.status import Status, write_status
+from tests.support.runs import change_run
 
 
 @pytest.fixture

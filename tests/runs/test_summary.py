@@ -25,10 +25,10 @@ from alexplore.runs.protocol import (
     metrics_record,
 )
 from alexplore.runs.reader import TAIL_BYTES
-from alexplore.runs.reconfigure import change_run
 from alexplore.runs.status import Status, write_status
 from alexplore.runs.summary import RunList, Summary
 from alexplore.runs.watch import Watch
+from tests.support.runs import change_run
 
 
 @pytest.fixture

@@ -26,9 +26,9 @@ from alexplore.runs.protocol import (
     event_record,
     metrics_record,
 )
-from alexplore.runs.reconfigure import change_run
 from alexplore.runs.status import Status, write_status
 from alexplore.runs.watch import Watch
+from tests.support.runs import change_run
 
 
 @pytest.fixture

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, create_run
 from alexplore.runs.lines import LineReader, LineWriter
+from alexplore.runs.reconfigure import changed_config, write_config
 from alexplore.runs.status import Status, read_status, write_status
 from tests.support.waiting import wait_until
+
+
+def change_run(run: RunDirectory, changes: Mapping[str, Any]) -> None:
+    """Change settings of a run that is not being trained, as `runs resume` does."""
+    write_config(run, changed_config(run, changes))
 
 
 def events(run: RunDirectory, kind: str | None = None) -> list[dict[str, Any]]:

@@ -16,14 +16,13 @@ from alexplore.presets.recipe import Recipe
 from alexplore.presets.schedules import learning_rate
 from alexplore.runs import service
 from alexplore.runs.directory import RunDirectory
-from alexplore.runs.reconfigure import change_run
 from alexplore.runs.status import read_status
 from alexplore.training.checkpoint import read
 from alexplore.training.data import DataError
 from alexplore.training.loop import Progress, Trainer
 from alexplore.training.run_writer import read_position
 from alexplore.training.sync_points import SyncPoints
-from tests.support.runs import events, metrics
+from tests.support.runs import change_run, events, metrics
 from tests.support.training import train_here
 from tests.training.conftest import MakeRun
 

@@ -20,7 +20,6 @@ from alexplore.presets.schedules import SCHEDULES
 from alexplore.runs.config import RunConfig
 from alexplore.runs.control import Request, leave_request
 from alexplore.runs.directory import RunDirectory
-from alexplore.runs.reconfigure import change_run
 from alexplore.runs.status import read_status
 from alexplore.training import checkpoint, loop, precision_choice, session
 from alexplore.training.checkpoint import read
@@ -28,7 +27,7 @@ from alexplore.training.data import Dataset, Preprocess, open_dataset
 from alexplore.training.errors import CheckpointError, GoneError
 from alexplore.training.loop import Trainer
 from alexplore.training.timing import Comparison
-from tests.support.runs import events, metrics
+from tests.support.runs import change_run, events, metrics
 from tests.support.training import train_here
 from tests.training.conftest import MakeRun
 

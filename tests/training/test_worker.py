@@ -16,13 +16,12 @@ from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network
 from alexplore.presets.library import load_preset
 from alexplore.runs.control import request, wait_for_answer
-from alexplore.runs.reconfigure import change_run
 from alexplore.runs.status import is_locked, read_status
 from alexplore.training.checkpoint import read
 from alexplore.training.errors import UsageError
 from alexplore.training.hardware import check_memory
 from tests.support.processes import exit_code, run_python, start_worker
-from tests.support.runs import events, metrics, steps_done, wait_for_state, wait_for_steps, wait_for_worker
+from tests.support.runs import change_run, events, metrics, steps_done, wait_for_state, wait_for_steps, wait_for_worker
 from tests.support.training import train_here
 from tests.training.conftest import MakeRun
 

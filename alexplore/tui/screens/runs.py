@@ -166,6 +166,7 @@ class RunsScreen(FrameScreen):
     @on(RunLookedAt)
     def _looked_at(self, event: RunLookedAt) -> None:
         self._details = event.details
+        self.state.attention.look_at(event.details.run.name)
         self._show_details()
 
     # Showing

@@ -21,14 +21,13 @@ from alexplore.network.graph import Network, read_network
 from alexplore.network.layers.batch_norm import BatchNorm
 from alexplore.runs.control import request, wait_for_answer
 from alexplore.runs.messages import result_text
-from alexplore.runs.reconfigure import change_run
 from alexplore.runs.status import read_status
 from alexplore.runs.watch import Watch
 from alexplore.training.checkpoint import read
 from alexplore.training.parallel.ranks import loopback
 from tests.support.networks import SMALL
 from tests.support.processes import exit_code, start_worker
-from tests.support.runs import events, metrics, wait_for_state, wait_for_steps, wait_for_worker
+from tests.support.runs import change_run, events, metrics, wait_for_state, wait_for_steps, wait_for_worker
 from tests.support.training import train_here
 from tests.support.waiting import PATIENCE
 from tests.training.conftest import MakeRun
