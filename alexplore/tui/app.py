@@ -19,7 +19,6 @@ from textual.binding import Binding, BindingType
 from textual.events import Resize, ScreenResume
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
-from textual.theme import Theme
 from textual.widgets import Input
 from textual.worker import get_current_worker
 
@@ -142,7 +141,6 @@ class ExploreApp(NamedKeys, App[None]):
         self.app_resume_signal.subscribe(self, lambda _: self._terminal.forget())
         if self.preferences.values.theme in self.available_themes:
             self.theme = self.preferences.values.theme
-        self.theme_changed_signal.subscribe(self, self._keep_theme)
         if self.state.watched:
             self.action_mode("train")
         elif self.preferences.values.start != "explore":
@@ -166,11 +164,6 @@ class ExploreApp(NamedKeys, App[None]):
             for name in self.preferences.values.keys:
                 if name not in ACTIONS:
                     yield f"[keys]: there is no action {found_text(name)}{nearest(name, ACTIONS)}"
-
-    def _keep_theme(self, theme: Theme) -> None:
-        """Remember a theme that was chosen; one that the palette only previews is not."""
-        if not self.screen.is_modal:
-            self.prefer(theme=theme.name)
 
     def prefer(self, **changes: Any) -> None:
         """Change preferences; if they can't be saved, show why."""

@@ -134,7 +134,7 @@ def _wrong(problem: Problem) -> Check:
 def _fit(config: RunConfig) -> Check:
     shape = dataset_shape(config)
     classes = shape.classes or count_outputs(config.network)
-    return Check("ok", "network", f"reads {shape_text(config.network.input)}, tells {classes} classes apart: both fit")
+    return Check("ok", "network", f"input {shape_text(config.network.input)} and {classes} classes: both fit")
 
 
 def _data(config: RunConfig) -> Iterator[Check]:

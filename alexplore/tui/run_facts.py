@@ -113,8 +113,8 @@ def _time(snapshot: Snapshot) -> Tile:
         if left is None:
             return Tile("left", "–", "not known yet")
         return Tile("left", duration_text(left), f"ends about {time_of_day(snapshot.status.updated + left)}")
-    seconds = snapshot.epochs[-1].seconds if snapshot.epochs else 0.0
-    return Tile("took", duration_text(seconds), f"{state} {time_of_day(snapshot.status.updated)}")
+    took = duration_text(snapshot.epochs[-1].seconds) if snapshot.epochs else "–"
+    return Tile("took", took, f"{state} {time_of_day(snapshot.status.updated)}")
 
 
 def ending(snapshot: Snapshot) -> str:

@@ -12,7 +12,7 @@ import pytest
 from textual.app import App
 from textual.pilot import Pilot
 
-from alexplore.tui.widgets.setting_list import SettingPane
+from alexplore.tui.widgets.setting_pane import SettingPane
 from tests.support.waiting import PATIENCE
 
 

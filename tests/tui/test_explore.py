@@ -16,7 +16,7 @@ from alexplore.tui.screens.explore import ExploreScreen
 from alexplore.tui.widgets.layer_table import LayerTable
 from alexplore.tui.widgets.network_strip import NetworkStrip
 from alexplore.tui.widgets.preset_list import PresetList
-from alexplore.tui.widgets.setting_list import SettingPane
+from alexplore.tui.widgets.setting_pane import SettingPane
 from tests.support.screens import form_message, pane_keys, screen_text, type_into, until
 from tests.tui.conftest import OpenApp
 

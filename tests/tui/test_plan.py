@@ -21,7 +21,7 @@ from alexplore.tui.screens.explore import ExploreScreen
 from alexplore.tui.screens.plan import PlanScreen
 from alexplore.tui.screens.watch import WatchScreen
 from alexplore.tui.widgets.check_list import CheckList
-from alexplore.tui.widgets.setting_list import SettingPane
+from alexplore.tui.widgets.setting_pane import SettingPane
 from alexplore.tui.widgets.start_button import StartButton
 from alexplore.tui.widgets.status_line import StatusLine
 from tests.support.runs import finished_run

@@ -62,12 +62,16 @@ async def test_a_chosen_theme_is_there_at_the_next_start(tmp_path: Path) -> None
     path = tmp_path / "preferences.toml"
     app = ExploreApp(load_preset("lenet"), tmp_path / "runs", preferences=PreferencesStore(path))
     async with app.run_test() as pilot:
-        app.theme = "nord"
+        app.action_change_theme()
+        await until(pilot, lambda: app.screen.is_modal, "the themes")
+        await pilot.press("down", "enter")
         await until(pilot, path.exists, "the file")
-    assert read_preferences(path).theme == "nord"
+    chosen = read_preferences(path).theme
+    themes = sorted(app.available_themes)
+    assert chosen == themes[themes.index("textual-dark") + 1]
     again = ExploreApp(load_preset("lenet"), tmp_path / "runs", preferences=PreferencesStore(path))
     async with again.run_test():
-        assert again.theme == "nord"
+        assert again.theme == chosen
 
 
 async def test_the_app_opens_with_the_screen_that_is_preferred_and_says_what_is_broken(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from textual.pilot import Pilot
 from alexplore.core.settings import choice, flag, integer, number, optional, setting, text
 from alexplore.tui.form import Form
 from alexplore.tui.palette import app_colours
-from alexplore.tui.widgets.setting_list import SettingList, SettingPane
+from alexplore.tui.widgets.setting_list import SettingList
+from alexplore.tui.widgets.setting_pane import SettingPane
 from tests.support.screens import screen_text
 
 

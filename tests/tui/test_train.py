@@ -12,7 +12,7 @@ from alexplore.runs.directory import list_runs
 from alexplore.runs.status import read_status
 from alexplore.tui.screens.plan import PlanScreen
 from alexplore.tui.screens.watch import WatchScreen
-from alexplore.tui.widgets.setting_list import SettingPane
+from alexplore.tui.widgets.setting_pane import SettingPane
 from tests.support.screens import screen_text, until
 from tests.tui.conftest import OpenApp
 

@@ -175,3 +175,18 @@ async def test_curves_are_drawn_over_minutes_and_the_learning_rate_in_place_of_t
         await until(pilot, lambda: " min" in screen_text(app), "minutes")
         await pilot.press("m", "t")
         await until(pilot, lambda: " accuracy " in screen_text(app), "the accuracy again")
+
+
+async def test_a_run_that_fails_while_it_is_watched_was_looked_at(
+    open_app: OpenApp, config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alexplore.runs.status.is_locked", lambda run: True)
+    run = create_run(config, tmp_path / "runs", "night")
+    write_status(run, Status("running", step=2, epoch=1.0, updated=time.time()))
+    async with open_app() as (app, pilot):
+        app.watch_run(run)
+        await until(pilot, lambda: "● night" in screen_text(app).splitlines()[0], "that it is training")
+        write_status(run, Status("failed", step=2, epoch=1.0, updated=time.time(), reason="no space"))
+        await until(pilot, lambda: "✗ failed: no space" in screen_text(app), "the reason")
+        await until(pilot, lambda: "no run is training" in screen_text(app).splitlines()[0], "nothing unseen")
+        assert "took" in screen_text(app) and "0.0 s" not in screen_text(app)  # no epoch was finished

@@ -33,7 +33,8 @@ from alexplore.tui.widgets.preset_list import PresetList
 from alexplore.tui.widgets.text_lines import TextLine, TextLines
 
 if TYPE_CHECKING:
-    from alexplore.tui.widgets.setting_list import SettingList, SettingPane
+    from alexplore.tui.widgets.setting_list import SettingList
+    from alexplore.tui.widgets.setting_pane import SettingPane
 
 FORM_SECONDS = 0.3  # after the first screen, the form is made and the presets are read
 
@@ -232,7 +233,7 @@ class ExploreScreen(FrameScreen):
         """Return the form. It is made once, some time after the first screen or when it is first used."""
         async with self._making_form:
             if self._editor is None:
-                from alexplore.tui.widgets.setting_list import SettingPane
+                from alexplore.tui.widgets.setting_pane import SettingPane
 
                 self._editor = SettingPane(at_once=True, id="editor", classes="frame")
                 await self.query_one("#detail").mount(self._editor, before=0)

@@ -23,7 +23,8 @@ from alexplore.tui.screens.frame import FrameScreen
 from alexplore.tui.state import AppState, Mode
 from alexplore.tui.widgets.check_list import CheckList
 from alexplore.tui.widgets.cursor_list import CursorList
-from alexplore.tui.widgets.setting_list import SettingList, SettingPane
+from alexplore.tui.widgets.setting_list import SettingList
+from alexplore.tui.widgets.setting_pane import SettingPane
 from alexplore.tui.widgets.start_button import StartButton
 
 CHECK_SECONDS = 0.15  # without a keystroke before what was typed is checked

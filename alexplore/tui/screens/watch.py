@@ -145,6 +145,7 @@ class WatchScreen(FrameScreen):
         if watched is None or event.snapshot.run != watched.run:  # a late message about the run watched before
             return
         was_live = watched.snapshot is None or watched.snapshot.status.live
+        self.state.attention.look_at(watched.run.name)  # whatever happens to it is seen here
         changed = watched.update(event.snapshot, event.drawing)
         with self.app.batch_update():
             self._draw_state()
