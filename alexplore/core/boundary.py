@@ -94,13 +94,14 @@ def _flush(stream: TextIO | None) -> OSError | None:
     return None
 
 
-def reopen_closed_streams() -> None:
+def reopen_closed_streams(*, writable: bool = False) -> None:
     """Give a process that was started without stdin, stdout or stderr (`>&-`) ones that are there.
 
-    Else the first file that it opens takes their number, and what is printed is written into it. Nothing can be
-    written to this stdout: a command that prints data then fails, as it does on a full disk. Narration is thrown away.
+    Else the first file that it opens takes their number, and what is printed is written into it. Narration is thrown
+    away. Unless stdout is to be `writable`, which throws away data too, nothing can be written to it: a command that
+    prints data then fails, as it does on a full disk.
     """
-    for number, flags in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+    for number, flags in ((0, os.O_RDONLY), (1, os.O_WRONLY if writable else os.O_RDONLY), (2, os.O_WRONLY)):
         try:
             os.fstat(number)
         except OSError:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 from typing import TYPE_CHECKING
+
+from alexplore.core.boundary import reopen_closed_streams
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -23,20 +24,11 @@ class _PatientFile(io.FileIO):
 
 
 def print_patiently() -> None:
-    """Let this process print whatever it likes: names that are not valid text, and where nothing can be written.
-
-    Streams that are closed lead to /dev/null, so that no file that is opened later takes their place.
-    """
-    _open_missing_streams()
+    """Let this process print whatever it likes: names that are not valid text, and where nothing can be written."""
+    reopen_closed_streams(writable=True)
     for name, descriptor in (("stdout", 1), ("stderr", 2)):
         raw = _PatientFile(descriptor, "w", closefd=False)
         stream = io.TextIOWrapper(
             io.BufferedWriter(raw), encoding="utf-8", errors="backslashreplace", line_buffering=True
         )
         setattr(sys, name, stream)
-
-
-def _open_missing_streams() -> None:
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
-        os.set_inheritable(descriptor, True)
-    os.close(descriptor)

@@ -280,6 +280,7 @@ async def train_form_edited(stage: Stage) -> None:
         "down", "enter", *"3", "enter", "slash", *"random", "enter", "right", "down", "enter", *"-1", "enter"
     )
     await stage.until("✗ crop_padding")
+    await stage.until("✗ setting")  # of the checks, which follow
 
 
 @scene()
@@ -388,7 +389,9 @@ async def runs_read(stage: Stage) -> None:
 @scene()
 async def dialog_delete(stage: Stage) -> None:
     await list_runs(stage)
-    await stage.press("down", "delete")
+    await stage.press("down")
+    await stage.until("r resumes")  # of the selected run's details, which are read after a moment
+    await stage.press("delete")
 
 
 @scene()
