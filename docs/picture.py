@@ -41,7 +41,7 @@ PICTURES = {
     "explore.svg": Scene("paper", ("down",) * 4, ("conv2 · conv2d",)),
     "edit.svg": Scene("paper", (*("down",) * 4, "enter", "down", "3"), ("conv2",)),
     "form.svg": Scene("fmnist-28", ("t",), ("an epoch",)),
-    "run.svg": Scene("fmnist-28", ("3", "enter"), ("epoch 1/3",)),
+    "run.svg": Scene("fmnist-28", ("3", "enter"), ("epoch 1/3", "p pause")),
     "runs.svg": Scene("fmnist-28", ("3", "space", *("down",) * 3, "space", "down", "space"), ("validation", "KiB")),
 }
 """The file of each picture, and how it comes about."""

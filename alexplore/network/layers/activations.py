@@ -21,8 +21,8 @@ class Activation(Layer):
     saves_output: ClassVar[bool] = False
     """Whether the backward pass reads the output, else the input."""
 
-    keras: ClassVar[Call]
-    """Keras's layer, without the arguments that every layer takes, of a type without settings."""
+    keras: ClassVar[Call | None] = None
+    """Keras's layer, without the arguments that every layer takes; None for a type that makes its own calls."""
 
     def saved(self, inputs: Shapes, output: Shape, value_bytes: int) -> Saved:
         return Saved(output=True) if self.saves_output else Saved(inputs=True)
@@ -32,6 +32,8 @@ class Activation(Layer):
         return Call(self.torch_name, (), {key: unless(getattr(self, key), field.default) for key, field in settings})
 
     def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
+        if self.keras is None:
+            raise NotImplementedError(f"{self.type} says nothing about Keras")
         return [Call(self.keras.name, self.keras.arguments, {**self.keras.keywords, **keras_always(self)})]
 
 

@@ -314,12 +314,12 @@ class WatchScreen(FrameScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Return whether a key works: a live run can be paused and stopped, one that has ended resumed."""
-        snapshot = self._run.snapshot if self._run else None
-        if snapshot is None:
-            return True
+        status = self._run.snapshot.status if self._run and self._run.snapshot else None
         if action in LIVE_ACTIONS:
-            return snapshot.status.live
-        return snapshot.status.resumable if action == "resume" else True
+            return status is not None and status.live
+        if action == "resume":
+            return status is not None and status.resumable
+        return True
 
 
 def _line_count(text: str, shown: Static) -> int:
