@@ -47,8 +47,8 @@ from alexplore.tui.preferences import PreferencesError, PreferencesStore
 from alexplore.tui.screens.explore import ExploreScreen
 from alexplore.tui.screens.frame import FrameScreen
 from alexplore.tui.state import MODES, AppState, Mode
-from alexplore.tui.widgets.cursor_list import CursorList
 from alexplore.tui.widgets.layer_table import OPTIONAL_COLUMNS
+from alexplore.tui.widgets.line_widget import LineWidget
 from alexplore.tui.widgets.mode_bar import ModeBar
 
 if TYPE_CHECKING:
@@ -254,7 +254,7 @@ class ExploreApp(NamedKeys, App[None]):
     def action_copy(self) -> None:
         """Copy what the focused pane has selected."""
         focused = self.screen.focused
-        text = focused.copied_text() if isinstance(focused, CursorList) else ""
+        text = focused.copied_text() if isinstance(focused, LineWidget) else ""
         if text:
             self.copy_to_clipboard(text)
             first, *rest = text.splitlines()

@@ -13,6 +13,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from alexplore.tui.widgets.cursor_list import CursorList
+from alexplore.tui.word_filter import contains_words
 
 PANE, SCREEN, EVERYWHERE = "This pane", "This screen", "Everywhere"
 GROUPS = (PANE, SCREEN, EVERYWHERE)
@@ -88,4 +89,4 @@ def pane_title(widget: Widget | None) -> str:
 
 def matching(keys: Iterable[Key], wanted: str) -> list[Key]:
     """Return the keys whose text has every word of `wanted`."""
-    return [key for key in keys if all(word in key.words for word in wanted.casefold().split())]
+    return [key for key in keys if contains_words(key.words, wanted)]

@@ -15,9 +15,10 @@ from textual.pilot import Pilot
 from alexplore.core.settings import choice, flag, integer, number, optional, setting, text
 from alexplore.tui.form import Form
 from alexplore.tui.palette import app_colours
+from alexplore.tui.screens.dialogs import Choose
 from alexplore.tui.widgets.setting_list import SettingList
 from alexplore.tui.widgets.setting_pane import SettingPane
-from tests.support.screens import screen_text
+from tests.support.screens import screen_text, until
 
 
 @dataclass(frozen=True)
@@ -259,3 +260,17 @@ async def test_what_is_pasted_replaces_the_value() -> None:
         await pilot.pause()
         await pilot.press("enter")
         assert value(app, "count") == 6
+
+
+async def test_a_click_on_a_value_lists_its_choices() -> None:
+    async with opened() as (app, pilot):
+        row = next(y for y, line in enumerate(screen_text(app).splitlines()) if "green" in line)
+        column = screen_text(app).splitlines()[row].index("green") + 1
+        await pilot.click(offset=(column, row))
+        await until(pilot, lambda: isinstance(app.screen, Choose), "the list of choices")
+        assert value(app, "colour") == "green"
+        lines = screen_text(app).splitlines()
+        row, line = next((y, line) for y, line in enumerate(lines) if "greenish" in line)
+        await pilot.click(offset=(line.index("greenish") + 1, row))
+        await until(pilot, lambda: value(app, "colour") == "greenish", "the choice that was clicked")
+        assert ("changed", "colour") in app.messages

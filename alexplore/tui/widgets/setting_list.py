@@ -11,12 +11,13 @@ from typing import ClassVar
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
-from textual import events
+from textual import events, work
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.strip import Strip
 
 from alexplore.tui.form import Field, Form, Heading, Line
+from alexplore.tui.widgets.choice_list import Choice
 from alexplore.tui.widgets.cursor_list import CursorList
 
 LABEL_LEFT = 2  # cells before a label
@@ -55,6 +56,7 @@ class SettingList(CursorList):
         "setting-list--caret",
         "table--cursor",
     }
+    FILTERED = False  # a setting is found by other words than those of its line
     DEFAULT_CSS = """
     SettingList {
         width: 1fr;
@@ -330,7 +332,7 @@ class SettingList(CursorList):
             self._explain()
 
     def _refresh_line(self) -> None:
-        self.refresh_line(self.cursor)
+        self.refresh_at(self.cursor)
         self.refresh_bindings()
 
     def _leave_entry(self) -> None:
@@ -348,7 +350,7 @@ class SettingList(CursorList):
         """End editing when another pane gets the keys."""
         self._leave_entry()
 
-    def check_consume_key(self, key: str, character: str | None) -> bool:
+    def check_consume_key(self, key: str, character: str | None = None) -> bool:
         """Return whether the list takes a key for itself, so that it is in no footer and no help."""
         return (self.editing or self.finding) and character is not None and character.isprintable()
 
@@ -500,7 +502,10 @@ class SettingList(CursorList):
     # The mouse
 
     def on_click(self, event: events.Click) -> None:
-        """Step the value whose arrow was clicked, fold the group whose heading was; else move the cursor."""
+        """Step the value whose arrow was clicked, list the choices of a value that was, or fold a group.
+
+        A click elsewhere moves the cursor.
+        """
         offset = event.get_content_offset(self)
         index = None if offset is None else self._index_at(offset.y)
         if offset is None or index is None:
@@ -520,8 +525,21 @@ class SettingList(CursorList):
             self.action_step(-1)
         elif arrows and right <= offset.x < right + ARROWS:
             self.action_step(1)
+        elif line.kind.choices and not self.editing and left + ARROWS <= offset.x < right:
+            self._list_choices(line)
         elif event.chain == 2:
             self.action_choose()
+
+    @work
+    async def _list_choices(self, field: Field) -> None:
+        """Ask for one of the choices of a field."""
+        from alexplore.tui.screens.dialogs import Choose
+
+        choices = [Choice(name) for name in field.kind.choices]
+        chosen = await self.app.push_screen_wait(Choose(field.title, choices, field.text))
+        if chosen is not None and chosen != field.text and self.form is not None and self.form.current is field:
+            self.form.put(field, chosen)
+            self._changed()
 
 
 NOT_SET_SHORT = "–"
