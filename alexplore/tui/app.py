@@ -28,6 +28,7 @@ from alexplore.presets.preset import Preset
 from alexplore.tui.changed_cells import ChangedCells, Screenful
 from alexplore.tui.inert_filter import InertFilter
 from alexplore.tui.messages import (
+    ChoiceRequested,
     EvaluateRequested,
     LessonPointed,
     ModeRequested,
@@ -373,6 +374,17 @@ class ExploreApp(NamedKeys, App[None]):
             self.notify(f"{run.name}: {evaluate_run(run).text}")
         except AlexploreError as error:
             self.notify(str(error), title=f"{run.name} can't be evaluated", severity="error")
+
+    @on(ChoiceRequested)
+    @work
+    async def _choose(self, event: ChoiceRequested) -> None:
+        from alexplore.tui.screens.dialogs import Choose
+        from alexplore.tui.widgets.choice_list import Choice
+
+        choices = [Choice(name) for name in event.names]
+        chosen = await self.push_screen_wait(Choose(event.title, choices, event.selected))
+        if chosen is not None:
+            event.answer(chosen)
 
     @on(OpenRequested)
     @work

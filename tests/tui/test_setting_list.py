@@ -19,6 +19,7 @@ from alexplore.tui.screens.dialogs import Choose
 from alexplore.tui.widgets.setting_list import SettingList
 from alexplore.tui.widgets.setting_pane import SettingPane
 from tests.support.screens import screen_text, until
+from tests.tui.conftest import OpenApp
 
 
 @dataclass(frozen=True)
@@ -262,15 +263,20 @@ async def test_what_is_pasted_replaces_the_value() -> None:
         assert value(app, "count") == 6
 
 
-async def test_a_click_on_a_value_lists_its_choices() -> None:
-    async with opened() as (app, pilot):
-        row = next(y for y, line in enumerate(screen_text(app).splitlines()) if "green" in line)
-        column = screen_text(app).splitlines()[row].index("green") + 1
-        await pilot.click(offset=(column, row))
+async def test_a_click_on_a_value_asks_to_choose(open_app: OpenApp) -> None:
+    async with open_app("fmnist-28") as (app, pilot):
+        await pilot.press("t")
+        await until(pilot, lambda: "◂ adam" in screen_text(app), "the form")
+        await click(pilot, "adam")
         await until(pilot, lambda: isinstance(app.screen, Choose), "the list of choices")
-        assert value(app, "colour") == "green"
-        lines = screen_text(app).splitlines()
-        row, line = next((y, line) for y, line in enumerate(lines) if "greenish" in line)
-        await pilot.click(offset=(line.index("greenish") + 1, row))
-        await until(pilot, lambda: value(app, "colour") == "greenish", "the choice that was clicked")
-        assert ("changed", "colour") in app.messages
+        await click(pilot, "sgd")
+        await until(pilot, lambda: app.state.planned.form.field("optimizer").text == "sgd", "the choice")
+        assert "momentum" in [field.name for field in app.state.planned.form.members("Regularising")]
+
+
+async def click(pilot: Pilot[None], text: str) -> None:
+    """Click on the first place that shows a text."""
+    lines = screen_text(pilot.app).splitlines()
+    y, x = next((y, line.index(text)) for y, line in enumerate(lines) if text in line)
+    await pilot.click(offset=(x + 1, y))
+    await pilot.pause()

@@ -31,7 +31,8 @@ class Choose(ModalScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         """Yield the list in a frame."""
-        with Vertical(classes="dialog") as frame:
+        noted = any(choice.note for choice in self._choices)
+        with Vertical(classes="dialog wide" if noted else "dialog") as frame:
             frame.border_title = Text(self._title)
             frame.border_subtitle = "⏎ chooses · / finds · esc cancels"
             yield ChoiceList(self._choices, self._selected)

@@ -66,9 +66,12 @@ class ChoiceList(CursorList):
         """Return a choice."""
         choice = self.choices[index]
         style = self.style("table--cursor") if selected else self.style()
-        segments = [Segment(f" {fit(choice.name, min(self._name_width, max(1, width - 2)), left=True)}", style)]
-        if choice.note:
-            segments.append(Segment(f"  {choice.note}", style if selected else self.style("choice-list--note")))
+        cells = min(self._name_width, max(1, width - 2))
+        segments = [Segment(f" {fit(choice.name, cells, left=True)}", style)]
+        room = width - cells - 4
+        if choice.note and room > 0:
+            note = fit(choice.note, room, left=True)
+            segments.append(Segment(f"  {note}", style if selected else self.style("choice-list--note")))
         return Strip(segments).adjust_cell_length(width, style)
 
     def contains(self, index: int, words: str) -> bool:

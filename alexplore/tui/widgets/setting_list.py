@@ -6,18 +6,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
-from textual import events, work
+from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.strip import Strip
 
 from alexplore.tui.form import Field, Form, Heading, Line
-from alexplore.tui.widgets.choice_list import Choice
+from alexplore.tui.messages import ChoiceRequested
 from alexplore.tui.widgets.cursor_list import CursorList
 
 LABEL_LEFT = 2  # cells before a label
@@ -526,18 +527,14 @@ class SettingList(CursorList):
         elif arrows and right <= offset.x < right + ARROWS:
             self.action_step(1)
         elif line.kind.choices and not self.editing and left + ARROWS <= offset.x < right:
-            self._list_choices(line)
+            answer = partial(self._choose, line)
+            self.post_message(ChoiceRequested(line.title, line.kind.choices, line.text, answer))
         elif event.chain == 2:
             self.action_choose()
 
-    @work
-    async def _list_choices(self, field: Field) -> None:
-        """Ask for one of the choices of a field."""
-        from alexplore.tui.screens.dialogs import Choose
-
-        choices = [Choice(name) for name in field.kind.choices]
-        chosen = await self.app.push_screen_wait(Choose(field.title, choices, field.text))
-        if chosen is not None and chosen != field.text and self.form is not None and self.form.current is field:
+    def _choose(self, field: Field, chosen: str) -> None:
+        """Take over a choice from the list that a click opened."""
+        if chosen != field.text and self.form is not None and self.form.current is field:
             self.form.put(field, chosen)
             self._changed()
 

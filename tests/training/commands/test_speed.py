@@ -12,6 +12,7 @@ from alexplore.runs.config import RunConfig
 from alexplore.runs.preflight import count_outputs
 from alexplore.runs.speed import SpeedMeasurement
 from alexplore.training.commands import speed
+from alexplore.training.loop import Objective
 
 CPU = torch.device("cpu")
 
@@ -21,9 +22,9 @@ def test_steps_grow_until_they_take_long_enough_and_the_fastest_counts(
 ) -> None:
     config = config.change({"batch_size": 64})
     seen: list[int] = []
-    forward = speed.Objective.forward
+    forward = Objective.forward
 
-    def count(self: speed.Objective, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def count(self: Objective, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         seen.append(len(inputs))
         assert inputs.shape[1:] == config.network.input
         assert labels.max() < (count_outputs(config.network) or 0)
@@ -33,7 +34,7 @@ def test_steps_grow_until_they_take_long_enough_and_the_fastest_counts(
         task()
         return seen[-1] / (50 if len(seen) == 3 else 100)  # another program runs during the third step
 
-    monkeypatch.setattr(speed.Objective, "forward", count)
+    monkeypatch.setattr(Objective, "forward", count)
     monkeypatch.setattr(speed, "wall_seconds", seconds_of)
     found = list(speed.speeds(config, CPU))
     assert found == [pytest.approx(100)] * len(found)
