@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from alexplore.runs.config import RunConfig
+from alexplore.runs.curves import Curve
 from alexplore.runs.directory import RunDirectory, create_run
 from alexplore.runs.lines import LineWriter
 from alexplore.runs.log import RunLog
@@ -83,6 +84,45 @@ def test_curves_stay_the_same_object_while_nothing_is_added(run: RunDirectory) -
     assert watch.poll().curves is curves
     write_metrics(run, MetricsLine(6, 0.6, {"train/loss": 1.0}))
     assert watch.poll().curves is not curves
+
+
+def test_a_long_run_is_shown_by_a_sample_until_it_was_read_whole(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alexplore.runs.lines.SMALL_BLOCK_BYTES", 2000)
+    monkeypatch.setattr("alexplore.runs.curve_builders.SAMPLE_PIECES", 10)
+    monkeypatch.setattr("alexplore.runs.curve_builders.SAMPLE_BYTES", 400)
+    lines = [MetricsLine(step, step / 100, {"train/loss": 1 / step, "lr": 0.1}) for step in range(1, 401)]
+    write_metrics(run, *lines, MetricsLine(400, 4.0, {"val/acc": 0.75}))
+    write_events(
+        run, start_at(0), *(EpochEvent(n, 100 * n, {"val/acc": n / 4 - 0.25}, seconds=60.0 * n) for n in (1, 2, 3, 4))
+    )
+    watch = Watch(run)
+    first = watch.poll(most_blocks=1)
+    assert not first.whole
+    assert first.latest == Watch(run).poll().latest
+    sample = first.curves["train/loss"]
+    assert 10 <= len(sample.values) < 100
+    assert all(
+        value == pytest.approx(1 / (100 * epoch)) for epoch, value in zip(sample.epochs, sample.values, strict=True)
+    )
+    assert sample.epochs[0] < 0.5
+    assert sample.epochs[-1] > 3.5
+    assert first.curves["val/acc"] == Curve((1.0, 2.0, 3.0, 4.0), (0.0, 0.25, 0.5, 0.75), (1.0, 2.0, 3.0, 4.0))
+    polls = 1
+    while not (snapshot := watch.poll(most_blocks=1)).whole:
+        polls += 1
+        assert snapshot.curves is first.curves
+    assert polls > 10
+    whole = Watch(run).poll()
+    assert (snapshot.curves, snapshot.latest) == (whole.curves, whole.latest)
+    assert whole.curves["train/loss"].values == tuple(1 / step for step in range(1, 401))
+
+
+def test_a_short_run_is_read_whole_at_once(run: RunDirectory) -> None:
+    assert Watch(run).poll(most_blocks=1).whole
+    write_metrics(run, MetricsLine(5, 0.5, {"train/loss": 1.0}))
+    assert Watch(run).poll(most_blocks=1).whole
 
 
 def test_epochs_after_the_step_that_a_run_is_resumed_from_are_dropped(run: RunDirectory) -> None:
