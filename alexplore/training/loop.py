@@ -19,8 +19,16 @@ from torch.optim import Optimizer
 
 from alexplore.presets.recipe import Recipe
 from alexplore.presets.schedules import Plateau, learning_rate
+from alexplore.runs.control import Request
 from alexplore.runs.directory import RunDirectory
-from alexplore.runs.protocol import CheckpointEvent, ControlEvent, EpochEvent, ExchangeEvent, WarningEvent
+from alexplore.runs.protocol import (
+    CheckpointEvent,
+    ControlEvent,
+    EpochEvent,
+    EvaluationEvent,
+    ExchangeEvent,
+    WarningEvent,
+)
 from alexplore.training import checkpoint
 from alexplore.training.data import DataError, Dataset, Preprocess, damaged_text
 from alexplore.training.errors import CheckpointError, GoneError, NotFiniteError, Stopped, gone_text
@@ -35,6 +43,7 @@ from alexplore.training.parallel.towers import TowerState, exchanged
 from alexplore.training.precision import Precision
 from alexplore.training.randomness import epoch_order, seed_for
 from alexplore.training.run_writer import RunWriter
+from alexplore.training.steering import Steering
 from alexplore.training.sync_points import AgreedActions, SyncPoints
 
 PAUSE_SECONDS = 0.2
@@ -42,6 +51,10 @@ PAUSE_SECONDS = 0.2
 
 SAVING = ("stop", "checkpoint")
 """Requests that are answered after a checkpoint is saved."""
+
+
+LATER = ("set", "evaluate")
+"""Requests that are answered by what does them."""
 
 
 class Objective(nn.Module):
@@ -146,17 +159,19 @@ class Trainer:
         macs: int,
         ranks: Ranks,
         sync_points: SyncPoints,
+        steering: Steering,
         writer: RunWriter,
         progress: Progress,
     ) -> None:
         """`objective` contains `model`, and averages gradients over the ranks. `macs` are the network's, for an image.
 
-        `state` collects what checkpoints contain. `means` are what the bits depend on besides.
+        `state` collects what checkpoints contain. `means` are what the bits depend on besides. `recipe` is the present
+        one, which `steering` may change.
         """
         self.run, self.recipe, self.dataset, self.preprocess = run, recipe, dataset, preprocess
         self.model, self.objective, self.optimizer, self.guard = model, objective, optimizer, guard
         self.precision, self.state, self.means = precision, state, means
-        self.ranks, self.sync_points, self.writer = ranks, sync_points, writer
+        self.ranks, self.sync_points, self.steering, self.writer = ranks, sync_points, steering, writer
         self.progress = progress
         self.steps_per_epoch = -(-len(dataset.train) // recipe.batch_size)
         self.interval = record_interval(macs, recipe.batch_size, self.steps_per_epoch)
@@ -165,6 +180,9 @@ class Trainer:
         self.saved_at = time.monotonic()
         self.images_per_second = 0.0
         self.unsaved: str | None = None  # why the last checkpoint could not be saved
+        self.evaluates = False  # as requested, at the next step
+        self.evaluations: list[Request] = []  # that rank 0 answers then
+        self.stops_after_epoch = False
 
     def train(self) -> None:
         """Train and evaluate, epoch by epoch.
@@ -180,6 +198,8 @@ class Trainer:
         while self.progress.epoch < self.recipe.epochs:
             self._train_epoch()
             self._end_epoch(self._evaluate())
+            if self.stops_after_epoch and self.progress.epoch < self.recipe.epochs:
+                raise Stopped(self.unsaved)
         if self.unsaved:
             raise CheckpointError(f"{self.unsaved}; make room, and resume from the last checkpoint that could be saved")
         self.writer.end("finished")
@@ -188,6 +208,7 @@ class Trainer:
         self.model.train()
         step = self.progress.step
         for images, labels in self._batches():
+            self.recipe = self.steering.advance(step)
             rate = self._learning_rate(self.progress, step)
             set_learning_rate(self.optimizer, rate)
             self.log.add(*self.step(images, labels, step))
@@ -195,6 +216,7 @@ class Trainer:
             if self.sync_points.step() or self.log.full:
                 self._sync()
         self._read_metrics()
+        self.recipe = self.steering.advance(self.progress.step)
 
     def step(self, images: Tensor, labels: Tensor, step: int) -> tuple[Tensor, Tensor, int, Tensor]:
         """Do one update by this rank's share of a batch, and return the arguments of `StepLog.add`.
@@ -234,6 +256,8 @@ class Trainer:
         """Read the metrics of the steps since the last sync point, and do what is requested."""
         self._read_metrics()
         self._handle_requests()
+        if self.evaluates:
+            self._evaluate_now()
 
     def _read_metrics(self) -> None:
         """Bring `progress` up to the last step, and write the metrics lines that are due."""
@@ -300,7 +324,8 @@ class Trainer:
         return self._place(at, at.step) / self.steps_per_epoch
 
     def _learning_rate(self, at: Progress, step: int) -> float:
-        return learning_rate(self.recipe, self._place(at, step), self.steps_per_epoch, at.plateau.reductions)
+        recipe = self.steering.recipe_at(step)
+        return learning_rate(recipe, self._place(at, step), self.steps_per_epoch, at.plateau.reductions)
 
     def _evaluate(self) -> Evaluation:
         def after_batch() -> None:
@@ -319,6 +344,21 @@ class Trainer:
         )
         self._count_time()
         return evaluation
+
+    def _evaluate_now(self) -> None:
+        """Write the metrics of an evaluation between two steps, which changes nothing that training depends on."""
+        evaluation = self._evaluate()
+        at = self.progress
+        if evaluation.images:
+            values = evaluation.values(len(self.dataset.classes))
+            self.writer.metrics(at.step, self._epochs(at), values)
+            self.writer.event(EvaluationEvent(at.step, round(self._epochs(at), 6), values))
+        self._answer_evaluations(None if evaluation.images else "none of the validation images could be read")
+
+    def _answer_evaluations(self, error: str | None = None) -> None:
+        for request in self.evaluations:
+            self.writer.event(ControlEvent(request.id, request.action, self.progress.step, error))
+        self.evaluations, self.evaluates = [], False
 
     def _end_epoch(self, evaluation: Evaluation) -> None:
         """Write the epoch's metrics, advance the schedule, and save a checkpoint."""
@@ -345,6 +385,7 @@ class Trainer:
             whole=Tally(),
             epoch_seconds=0.0,
         )
+        self._answer_evaluations()  # by this one
         self._save(best=best)
         if self.unsaved:  # the next epoch must not have to exceed an accuracy whose checkpoint does not exist
             self.progress = replace(self.progress, best=at.best)
@@ -367,7 +408,7 @@ class Trainer:
         due = minutes > self.recipe.checkpoint_minutes and self.ranks.rank == 0
         actions = self.sync_points.agree(checkpoint=due)
         self._do(actions)
-        if actions.paused:
+        if actions.paused and not self.evaluates:
             self._pause()
 
     def _pause(self) -> None:
@@ -377,6 +418,11 @@ class Trainer:
             time.sleep(PAUSE_SECONDS)
             actions = self.sync_points.agree()
             self._do(actions)
+            if self.evaluates:
+                self.clock += time.monotonic() - started
+                self._evaluate_now()
+                started = time.monotonic()
+                self._update_status("paused")
             if not actions.paused:
                 break
         self.clock += time.monotonic() - started
@@ -390,9 +436,18 @@ class Trainer:
         """
         if actions.gone:
             raise GoneError(gone_text(self.run))
+        self.stops_after_epoch = actions.stop_after_epoch
+        self.evaluates = self.evaluates or actions.evaluate
+        if actions.steered:
+            changes = [request for request in actions.requests if request.action == "set"]
+            self.recipe = self.steering.change(changes, self.progress.step, self.progress.epoch + 1)
         if actions.stop or actions.checkpoint:
             self._save()
         for request in actions.requests:
+            if request.action == "evaluate":
+                self.evaluations.append(request)
+            if request.action in LATER:
+                continue
             error = self.unsaved if request.action in SAVING else None
             self.writer.event(ControlEvent(request.id, request.action, self.progress.step, error))
         if actions.stop:

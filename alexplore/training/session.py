@@ -11,7 +11,7 @@ from alexplore.core.atomic_files import write_atomically
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network
 from alexplore.runs.config import RunConfig
-from alexplore.runs.control import pending
+from alexplore.runs.control import Request, pending
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.protocol import (
     ControlEvent,
@@ -38,6 +38,7 @@ from alexplore.training.precision_choice import choose_precision, kept_choice
 from alexplore.training.randomness import seed_for
 from alexplore.training.run_writer import History, RunWriter
 from alexplore.training.signals import Signals
+from alexplore.training.steering import Steering
 from alexplore.training.sync_points import SyncPoints
 
 
@@ -71,6 +72,10 @@ def train(
     trainer.train()
 
 
+WAITING = ("set", "evaluate", "stop_after_epoch")
+"""Requests that are answered when training has begun."""
+
+
 class _Preparation:
     """Reports what happens before the first step, and answers the requests that come in the meantime."""
 
@@ -78,6 +83,7 @@ class _Preparation:
         self._run, self._ranks, self._writer, self._signals = run, ranks, writer, signals
         self._identity = run.identity()
         self.done = False
+        self.waiting: list[Request] = []  # for the first sync point
 
     def start(self, activity: str) -> None:
         """Write an activity to the status.
@@ -89,6 +95,9 @@ class _Preparation:
         if self._run.is_gone(self._identity):
             raise GoneError(gone_text(self._run))
         for request in pending(self._run) if self._ranks.rank == 0 else ():
+            if request.action in WAITING:
+                self.waiting.append(request)
+                continue
             error = "training has not begun" if request.action == "checkpoint" else None
             self._writer.event(ControlEvent(request.id, request.action, step=0, error=error))
             self._signals.stop = self._signals.stop or request.action == "stop"
@@ -179,14 +188,14 @@ def _prepare(
             parallel=config.hardware.parallel,
             precision=precision.name,
             step=progress.step,
-            recipe=recipe.to_dict(defaults=False),
+            recipe=config.recipe_at(progress.step).to_dict(defaults=False),
             flops_per_image=_training_flops(network),
             peak_flops=choice.peak_flops * ranks.size,
         )
     )
     return Trainer(
         run=run,
-        recipe=recipe,
+        recipe=config.recipe_at(progress.step),
         dataset=dataset,
         preprocess=preprocess,
         model=model,
@@ -198,7 +207,8 @@ def _prepare(
         means=Means(device.type, ranks.size, threads, choice),
         macs=analyse(network).totals.macs,
         ranks=ranks,
-        sync_points=SyncPoints(ranks, run if ranks.rank == 0 else None, signals, on_progress),
+        sync_points=SyncPoints(ranks, run if ranks.rank == 0 else None, signals, on_progress, preparation.waiting),
+        steering=Steering(run, config, ranks, writer, progress.step),
         writer=writer,
         progress=progress,
     )
