@@ -14,7 +14,7 @@ from alexplore.training.parallel.ranks import Ranks
 from alexplore.training.signals import Signals
 
 INTERVAL_SECONDS = 0.4
-"""Time from one sync point to the next, about."""
+"""Approximate time from one sync point to the next."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class AgreedActions:
     """Whether the run's directory is gone."""
 
     requests: tuple[Request, ...] = ()
-    """The requests that rank 0 answers; other ranks have none."""
+    """The requests that rank 0 acknowledges; other ranks have none."""
 
 
 class SyncPoints:
@@ -58,7 +58,7 @@ class SyncPoints:
         on_progress: Callable[[], None] = lambda: None,
         waiting: Sequence[Request] = (),
     ) -> None:
-        """`run` is where rank 0 looks for requests; other ranks pass None and heed their signals only.
+        """`run` is the directory whose requests rank 0 reads; other ranks pass None, and handle only their signals.
 
         `on_progress` is called at every step and sync point. `waiting` are requests that came before.
         """
