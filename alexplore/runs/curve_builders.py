@@ -10,7 +10,7 @@ from alexplore.runs.curves import Curve, CurveBuilder
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.lines import sample_blocks
 from alexplore.runs.metrics_block import MetricsBlock, read_block
-from alexplore.runs.protocol import METRICS, EpochEvent, Recorded
+from alexplore.runs.protocol import METRICS, EpochEvent, Recorded, metric_of
 from alexplore.runs.reader import MetricValues, RunReader
 
 SAMPLE_PIECES, SAMPLE_BYTES = 400, 8 * 1024
@@ -28,7 +28,9 @@ class CurveBuilders:
         """Add lines of metrics.jsonl."""
         minutes = array("d", self._clock.minutes(block))
         steps, epochs = array("q", block.steps), array("d", block.epochs)
-        for key in METRICS.keys() & block.keys:
+        for key in sorted(block.keys):
+            if metric_of(key) is None:
+                continue
             at, values = block.column(key)
             builder = self._builders.setdefault(key, CurveBuilder())
             if len(at) == len(steps):
@@ -38,7 +40,7 @@ class CurveBuilders:
 
     def curves(self) -> Mapping[str, Curve]:
         """Return the curves so far by the keys of their metrics."""
-        return {key: self._builders[key].curve() for key in METRICS if key in self._builders}
+        return {key: builder.curve() for key, builder in self._builders.items()}
 
 
 class Clock:
@@ -88,8 +90,8 @@ def preview(run: RunDirectory, epochs: Sequence[EpochEvent]) -> Preview:
         measured = [epoch for epoch in epochs if key in epoch.metrics]
         if metric.recorded is Recorded.PER_EPOCH and measured:
             curves[key] = Curve(
-                tuple(float(epoch.epoch) for epoch in measured),
-                tuple(epoch.metrics[key] for epoch in measured),
-                tuple(epoch.seconds / 60 for epoch in measured),
+                array("d", [epoch.epoch for epoch in measured]),
+                array("d", [epoch.metrics[key] for epoch in measured]),
+                array("d", [epoch.seconds / 60 for epoch in measured]),
             )
     return Preview(curves, values)

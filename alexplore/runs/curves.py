@@ -107,7 +107,7 @@ class CurveBuilder:
             points.append(last)
         else:
             points.append(self._lines)
-        return Curve(tuple(points.epochs), tuple(points.values), tuple(points.minutes), tuple(points.means))
+        return Curve(points.epochs, points.values, points.minutes, points.means)
 
 
 @dataclass

@@ -39,7 +39,8 @@ def built(steps: Sequence[int], values: Sequence[float], size: int = 10, most: i
         part = steps[start : start + size]
         epochs, minutes = [step / 4 for step in part], [2.0 * step for step in part]
         builder.extend(part, epochs, values[start : start + size], minutes)
-    return builder.curve()
+    curve = builder.curve()
+    return Curve(*map(tuple, (curve.epochs, curve.values, curve.minutes, curve.means)))
 
 
 def test_a_short_curve_has_every_point() -> None:
