@@ -1,13 +1,12 @@
-"""Checkpoints: written whole or not at all, and verified when they are read.
+"""Checkpoints: written atomically, and verified when they are read.
 
 checkpoints/last/      model.safetensors   the weights by layer, in PyTorch's shapes
-                       state.pt            everything else that training continues from
+                       state.pt            the rest of the training's state
                        manifest.json       the SHA-256 of both, and the step and epoch
-checkpoints/previous/  the one before
-checkpoints/best/      the one with the best validation accuracy, as hard links
+checkpoints/previous/  the checkpoint before `last`
+checkpoints/best/      the checkpoint with the best validation accuracy, as hard links
 
-Tensors are written from where they are and read by mapping the file into memory, so that neither takes a second copy of
-all weights.
+Tensors are written without a copy, and read by mapping the file into memory: neither needs memory for all weights.
 """
 
 from __future__ import annotations
@@ -56,14 +55,14 @@ class WholeState:
     """Weights and optimizer state of a rank that has the whole network."""
 
     def collect(self, model: nn.Module, optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return the weights and the optimizer state for a checkpoint; every rank must call it."""
+        """Return the weights and the optimizer state for a checkpoint. All ranks must call this."""
         return model.state_dict(), optimizer.state_dict()
 
     def load_weights(self, model: nn.Module, weights: dict[str, Tensor]) -> None:
         """Load the weights of a checkpoint.
 
         Raises:
-            CheckpointError: they are of another network.
+            CheckpointError: the weights are of another network.
         """
         check_shapes(model.state_dict(), weights, "the checkpoint")
         model.load_state_dict(weights)
@@ -74,10 +73,10 @@ class WholeState:
 
 
 def check_shapes(own: dict[str, Tensor], weights: dict[str, Tensor], source: object) -> None:
-    """Check that weights have the names and shapes of a network's own; `source` is named in messages.
+    """Check that weights have the names and shapes of a network's own, `own`. Messages name `source`.
 
     Raises:
-        CheckpointError: they have not; the message names the first difference.
+        CheckpointError: a name or shape differs; the message names the first one.
     """
     for name in (*own, *weights):
         if name not in weights or name not in own:
@@ -89,10 +88,10 @@ def check_shapes(own: dict[str, Tensor], weights: dict[str, Tensor], source: obj
 
 
 def load_optimizer_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
-    """Load an optimizer's state, each tensor laid out in memory as its parameter is.
+    """Load an optimizer's state, with each tensor in the memory layout of its parameter.
 
-    A fused optimizer goes through a parameter and its state in the order of memory, whatever their strides. Learning
-    rates and other settings stay the optimizer's own: a resumed run may have been given others.
+    A fused optimizer reads a parameter and its state in the order of memory, whatever their strides. Learning rates and
+    other settings are not loaded: they may have been changed for a resumed run.
     """
     own = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
     optimizer.load_state_dict(state)
@@ -106,12 +105,12 @@ def load_optimizer_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
 
 
 def save(folder: Path, weights: dict[str, Tensor], state: dict[str, Any], *, best: bool = False, **where: Any) -> None:
-    """Write the checkpoint `last` in the folder of checkpoints; the present one becomes `previous`.
+    """Write the checkpoint `last` in the folder of checkpoints; the one that was `last` becomes `previous`.
 
-    `where` goes into the manifest. With `best` the new checkpoint is also the best one.
+    `where`, the position in the training, is written to the manifest. With `best` the new checkpoint is also `best`.
 
     Raises:
-        CheckpointError: the disk is full or can't be written. A whole checkpoint remains if there was one before.
+        CheckpointError: the disk is full or can't be written; a complete earlier checkpoint is kept.
     """
     with _checkpoint_errors(folder):
         folder.mkdir(exist_ok=True)
@@ -135,9 +134,9 @@ def save(folder: Path, weights: dict[str, Tensor], state: dict[str, Any], *, bes
 
 
 def load(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
-    """Return the newest whole checkpoint in the folder of checkpoints, None if there is none.
+    """Return the newest undamaged checkpoint in the folder of checkpoints, None if there are no checkpoints.
 
-    Damaged ones are reported to `warn`.
+    `warn` is called with a message for each damaged one.
 
     Raises:
         CheckpointError: there are checkpoints, but all are damaged.
@@ -173,7 +172,7 @@ def read(folder: Path) -> Checkpoint:
         state = torch.load(folder / STATE, "cpu", weights_only=True, mmap=True)
     except MemoryError:
         raise
-    except Exception as error:  # a file of another kind raises anything
+    except Exception as error:  # a file in another format may raise any exception
         raise CheckpointError(f"{folder / STATE}: can't be read ({type(error).__name__})") from None
     if not isinstance(state, dict):
         raise CheckpointError(f"{folder / STATE}: contains no table")
@@ -217,7 +216,7 @@ def _write_checkpoint(folder: Path, weights: dict[str, Tensor], state: dict[str,
 
 
 def _write_weights(path: Path, weights: dict[str, Tensor]) -> None:
-    """Write weights; of those that are not contiguous, such as kernels that are channels last, copies are made."""
+    """Write weights. Weights that are not contiguous, such as kernels in channels-last layout, are copied first."""
     save_file({name: weight.contiguous() for name, weight in weights.items()}, path, {"format": "pt"})
 
 
@@ -227,7 +226,7 @@ def _write_state(path: Path, state: dict[str, Any]) -> None:
 
 
 def _sync_and_digest(path: Path) -> str:
-    """Force a file onto the disk and return its SHA-256; it is read in blocks."""
+    """Force a file onto the disk and return its SHA-256."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -237,7 +236,7 @@ def _verify(path: Path, manifest: dict[str, Any]) -> None:
     """Check a file against its checksum in the manifest.
 
     Raises:
-        CheckpointError: it is missing or damaged.
+        CheckpointError: the file is missing or damaged.
     """
     try:
         with open_regular(path, links=False) as file:
@@ -251,7 +250,7 @@ def _verify(path: Path, manifest: dict[str, Any]) -> None:
 
 @contextmanager
 def _checkpoint_errors(folder: Path) -> Iterator[None]:
-    """Raise what the libraries raise on a full disk as a CheckpointError, which says what the system said."""
+    """Convert the libraries' errors, such as for a full disk, to a CheckpointError with the system's message."""
     try:
         yield
     except (OSError, SafetensorError, RuntimeError) as error:
@@ -264,7 +263,7 @@ def _checkpoint_errors(folder: Path) -> Iterator[None]:
 
 
 def _replace(source: Path, target: Path) -> None:
-    """Rename a folder to the name of another one, which is deleted if it exists."""
+    """Rename a folder to `target`, and delete the folder that has this name."""
     if target.is_dir():
         old = target.with_name(f"{OLD}{target.name}")
         shutil.rmtree(old, ignore_errors=True)
@@ -283,7 +282,7 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _clean_up(folder: Path) -> None:
-    """Remove what a worker left that was killed while saving; a folder that it had renamed is renamed back."""
+    """Remove the leftovers of a worker that was killed while saving, and rename folders back that it had renamed."""
     for name in (LAST, PREVIOUS, BEST):
         if (folder / f"{OLD}{name}").is_dir() and not (folder / name).exists():
             (folder / f"{OLD}{name}").rename(folder / name)

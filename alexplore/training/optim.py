@@ -25,8 +25,8 @@ Groups = list[dict[str, Any]]
 def make_optimizer(recipe: Recipe, model: nn.Module, head: str | None = None) -> Optimizer:
     """Return the recipe's optimizer for the parameters of a model that require gradients.
 
-    Weights and biases are in groups of their own, with a `multiplier` of the learning rate: 1 and `bias_lr`. So are
-    those of the layer called `head`, times `head_lr`, unless that is 1.
+    Weights and biases are separate groups, each with a `multiplier` of the learning rate: 1 and `bias_lr`. Those of the
+    layer called `head` are groups of their own too, with these times `head_lr`, unless that is 1.
 
     Raises:
         SettingError: no parameter requires a gradient.
@@ -84,8 +84,8 @@ def update(optimizer: Optimizer) -> None:
 def avoid_compiler_import() -> None:
     """Keep optimizers from importing PyTorch's compiler, which takes as long as importing PyTorch.
 
-    They import it at their first use to exclude themselves from compilation. A method that is marked as excluded does
-    not.
+    They import it at their first use, to exclude themselves from compilation, unless their method is already marked as
+    excluded.
     """
     for method in vars(Optimizer).values():
         plain = getattr(method, "__wrapped__", None)

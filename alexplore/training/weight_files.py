@@ -30,11 +30,11 @@ USUAL_NAMES = ("state_dict", "model_state_dict", "model", "net", "network", "wei
 WRAPPER, COMPILED = "module", "_orig_mod"
 """What `DataParallel` and `DistributedDataParallel`, and `torch.compile`, put before the names of a module."""
 
-NUMBERS = (
+DTYPES = (
     torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8,
     torch.uint8, torch.bool,
 )  # fmt: skip
-"""Formats of numbers that are copied into a network's own without a loss that matters."""
+"""Number formats of weights that can be copied into a network, whose parameters are fp32."""
 
 NO_TENSORS_ALONE = "contains other things than tensors; save the model's state_dict()"
 
@@ -151,7 +151,7 @@ def check_tensors(tensors: dict[Any, Tensor], path: Path) -> dict[str, Tensor]:
     """Return the tensors of a weight file, if they can be a network's.
 
     Raises:
-        CheckpointError: one has no name, no values or no plain layout, or numbers in another format than `NUMBERS`.
+        CheckpointError: one has no name, no values or no plain layout, or numbers in another format than `DTYPES`.
     """
     for name, tensor in tensors.items():
         dtype = str(tensor.dtype).removeprefix("torch.")
@@ -162,6 +162,6 @@ def check_tensors(tensors: dict[Any, Tensor], path: Path) -> dict[str, Tensor]:
         if tensor.layout != torch.strided or tensor.is_quantized:
             kind = "quantized" if tensor.is_quantized else "sparse"
             raise CheckpointError(f"{path}: {name} is {kind}; save it as a plain tensor, in fp32, fp16 or bf16")
-        if tensor.dtype not in NUMBERS:
+        if tensor.dtype not in DTYPES:
             raise CheckpointError(f"{path}: {name} contains {dtype} numbers; save it in fp32, fp16 or bf16")
     return tensors
