@@ -24,8 +24,11 @@ class PresetChanges:
 
         It is empty, too, if the preset can't be read any more.
         """
-        original = self._preset(config.preset)
-        if original is None or original.network == config.network:
+        preset = self._preset(config.preset)
+        if preset is None:
+            return ()
+        original = _unchanged(config, preset)
+        if original.network == config.network:
             return ()
         ours, theirs = ({layer.name: layer for layer in part.network.layers} for part in (config, original))
         changed = [name for name, layer in ours.items() if theirs.get(name) != layer]
@@ -46,9 +49,16 @@ def changed_layers(config: RunConfig) -> tuple[str, ...]:
 
 
 def preset_config(config: RunConfig) -> RunConfig | None:
-    """Return the config that a run of the unchanged preset would have, None if the preset can't be read any more."""
+    """Return the config that a run of the unchanged preset would have, None if the preset can't be read any more.
+
+    Layers that the run's recipe freezes are frozen in it, too: `freeze` says so once.
+    """
     preset = _find(config.preset)
-    return None if preset is None else replace(config, network=preset.network, recipe=preset.recipe)
+    return None if preset is None else _unchanged(config, preset)
+
+
+def _unchanged(config: RunConfig, preset: Preset) -> RunConfig:
+    return replace(config, network=preset.network.freeze(config.recipe.freeze or ()), recipe=preset.recipe)
 
 
 def _find(name: str) -> Preset | None:
