@@ -150,8 +150,8 @@ class Squeezed(nn.Module):
         gate = self.gate(self.pool(x).view(batch, channels)).view(batch, channels, 1, 1)
         x = (x * gate.expand_as(x)).flatten(2).mean(-1)
         x = self.maps(self.vector(x).unflatten(1, (4, 5, 6)))
-        x = self.last(x.reshape(batch, -1))
-        return x
+        found: Tensor = self.last(x.reshape(batch, -1))
+        return found
 
 
 class Dense(nn.Module):
@@ -275,8 +275,8 @@ class Branches(nn.Module):
         self.conv = nn.Conv2d(3, 4, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.conv(x) if x.sum() > 0 else self.conv(-x)
-        return x
+        found: Tensor = self.conv(x) if x.sum() > 0 else self.conv(-x)
+        return found
 
 
 class FailsAtOnce(nn.Module):
