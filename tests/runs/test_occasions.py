@@ -109,7 +109,7 @@ def test_a_command_that_fails_is_reported(run: RunDirectory, capfd: pytest.Captu
 def test_it_waits_for_the_end(run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that is killed leaves its status as it was, and its lock free."""
     write_status(run, Status("running", os.getpid(), updated=time.time()))
-    looks = []
+    looks: list[float] = []
     monkeypatch.setattr("alexplore.runs.status.is_locked", lambda _: len(looks) < 3)
     monkeypatch.setattr("alexplore.runs.caller.time.sleep", looks.append)
     wait_and_call(run, USUAL, f'echo "$ALEXPLORE_OCCASION" >> {tmp_path / "out"}')
