@@ -19,12 +19,13 @@ Answer = TypeVar("Answer")
 
 
 class Dialog(ModalScreen[Answer]):
-    """A screen over another one. A click outside its frame does what Escape does."""
+    """A screen over another one. A click outside its frame does what the dialog binds to Escape."""
 
-    def on_click(self, event: events.Click) -> None:
-        """Press Escape for a click outside the frame."""
-        if event.widget is self:
-            self.app.simulate_key("escape")
+    async def on_click(self, event: events.Click) -> None:
+        """Close the dialog for a click outside the frame."""
+        if not any(frame.region.contains(event.screen_x, event.screen_y) for frame in self.children):
+            for binding in self._bindings.get_bindings_for_key("escape"):
+                await self.run_action(binding.action)
 
 
 class Choose(Dialog[str | None]):
