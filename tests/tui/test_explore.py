@@ -16,6 +16,7 @@ from alexplore.tui.screens.dialogs import Ask, Choose
 from alexplore.tui.screens.explore import ExploreScreen
 from alexplore.tui.screens.help import HelpScreen
 from alexplore.tui.widgets.choice_list import ChoiceList
+from alexplore.tui.widgets.formula import FormulaPanel
 from alexplore.tui.widgets.layer_table import LayerTable
 from alexplore.tui.widgets.network_strip import NetworkStrip
 from alexplore.tui.widgets.preset_list import PresetList
@@ -165,6 +166,12 @@ async def test_the_arithmetic_is_folded_and_unfolds(open_app: OpenApp) -> None:
         await pilot.pause()
         assert "⌊(227" in screen_text(app)
         assert "96·55·55 = 290,400" not in screen_text(app)
+
+
+async def test_a_high_terminal_shows_all_of_the_arithmetic(open_app: OpenApp) -> None:
+    async with open_app(size=(120, 60)) as (app, pilot):
+        await until(pilot, lambda: "activation bytes" in screen_text(app), "all entries")
+        assert "] " not in str(app.screen.query_one(FormulaPanel).border_subtitle)
 
 
 async def test_a_line_of_the_arithmetic_is_copied(open_app: OpenApp) -> None:
