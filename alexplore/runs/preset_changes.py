@@ -14,13 +14,17 @@ from alexplore.runs.config import RunConfig
 
 
 def preset_config(config: RunConfig) -> RunConfig | None:
-    """Return the config that a run of the unchanged preset would have, None if the preset can't be read any more."""
+    """Return the config that a run of the unchanged preset would have, None if the preset can't be read any more.
+
+    Layers that the run's recipe freezes are frozen in it, too: `freeze` says so once.
+    """
     try:
         path = find_preset(config.preset)
         preset = _read(path, path.stat().st_mtime_ns)
     except (AlexploreError, OSError):
         return None
-    return replace(config, network=preset.network, recipe=preset.recipe)
+    network = preset.network.freeze(config.recipe.freeze or ())
+    return replace(config, network=network, recipe=preset.recipe)
 
 
 @lru_cache(maxsize=64)

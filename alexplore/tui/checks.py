@@ -91,8 +91,8 @@ class Checker:
 
     def check(self, question: Question) -> Answer:
         """Return what is known of a planned run."""
-        config = service.plan(question.config).config
-        problems = service.plan(config).problems
+        planned = service.plan(question.config, question.runs_folder)
+        config, problems = planned.config, planned.problems
         at_fault = {problem.setting for problem in problems}
         checks = [_wrong(problem) for problem in problems]
         if not at_fault & {"network", "folder"}:
