@@ -104,7 +104,7 @@ def summary_dict(summary: Summary) -> dict[str, Any]:
 def show(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
     """Show a run's settings, its state, and every epoch."""
     found = find_run(run, runs_folder(runs_dir))
-    snapshot = Watch(found).poll()
+    snapshot = Watch(found).poll(most_blocks=1)  # the last values and the epochs don't take more
     status, config = snapshot.status, snapshot.config
     if as_json:
         weights = snapshot.last(WeightsEvent)
@@ -285,7 +285,7 @@ def compare(
     """Compare runs: the settings that differ, and the results."""
     from alexplore.runs.compare import compare_runs
 
-    snapshots = [Watch(find_run(run, runs_folder(runs_dir))).poll() for run in runs]
+    snapshots = [Watch(find_run(run, runs_folder(runs_dir))).poll(most_blocks=1) for run in runs]
     rows = compare_runs(snapshots)
     if as_json:
         names = [snapshot.run.name for snapshot in snapshots]
