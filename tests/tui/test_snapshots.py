@@ -362,7 +362,6 @@ async def runs_marked(stage: Stage) -> None:
     await stage.press("space", "down", "space", "down", "down", "space", "down", "space")
     await stage.until("crashed · no epoch yet")
     await stage.until("of the 4 marked")
-    await stage.until("KiB")  # of the selected run
 
 
 @scene()
