@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from alexplore.cli.calls import NotifyOption, OnEndOption, read_calls
 from alexplore.cli.networks import RunsDir
 from alexplore.cli.output import console, deliver, deliver_in_folder, narrate, say, say_json
 from alexplore.cli.recipe_options import recipe_changes
@@ -223,6 +224,8 @@ def resume(
     ] = None,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="Where its data set is now.")] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return at once; training continues.")] = False,
+    on_end: OnEndOption = None,
+    notify: NotifyOption = None,
     as_json: AsJson = False,
     runs_dir: RunsDir = None,
 ) -> None:
@@ -231,15 +234,17 @@ def resume(
     With more epochs a finished one is resumed, too.
     """
     found = find_run(run, runs_folder(runs_dir))
+    calls = read_calls(on_end, notify)
     moved = {} if data is None else {"folder": str(data)}
     changes = {**recipe_changes({"epochs": epochs, "lr": lr}, assignments), **moved}
     if read_status(found).state == "paused" and not changes:
         _ask(found, "resume")
+        calls.start_caller(found)
         narrate(f"{found.name} continues; watch with: {found.command('watch')}")
         return
     from alexplore.cli.train import start_and_follow
 
-    start_and_follow(found, lambda: service.restart(found, changes), detach=detach, as_json=as_json)
+    start_and_follow(found, lambda: service.restart(found, changes), detach=detach, as_json=as_json, calls=calls)
 
 
 def _ask(run: RunDirectory, action: str) -> ControlEvent | None:
