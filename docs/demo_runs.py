@@ -92,6 +92,7 @@ def one_machine() -> Iterator[None]:
         patch("alexplore.tui.checks.dataset_need", lambda name: needs.get(name, "here")),
         patch("alexplore.tui.run_details.folder_size", lambda _: RUN_BYTES),
         patch("alexplore.tui.screens.runs.folder_size", lambda _: RUN_BYTES),
+        patch("alexplore.tui.screens.plan.MEASURE_SECONDS", 10_000.0),
         patch("psutil.virtual_memory", lambda: SimpleNamespace(available=16 * 2**30)),
         patch("alexplore.tui.planned_run.processors", lambda: 4),
         patch("alexplore.tui.planned_run.NVIDIA_DRIVER", nowhere),
