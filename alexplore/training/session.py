@@ -25,6 +25,7 @@ from alexplore.training import checkpoint
 from alexplore.training.data import Dataset, Preprocess, damaged_text, open_dataset
 from alexplore.training.errors import GoneError, Stopped, gone_text
 from alexplore.training.hardware import device_name, set_threads
+from alexplore.training.inside.recorder import NoRecorder, Recorder
 from alexplore.training.loop import Objective, Progress, Trainer
 from alexplore.training.means import Means, kept_means
 from alexplore.training.model.build import build, check_classifier, check_last_batch
@@ -184,6 +185,22 @@ def _prepare(
             peak_flops=choice.peak_flops * ranks.size,
         )
     )
+    recorder = (
+        Recorder(
+            run=run,
+            network=network,
+            model=model,
+            dataset=dataset,
+            preprocess=preprocess,
+            precision=precision,
+            state=state,
+            ranks=ranks,
+            writer=writer,
+            batch_size=recipe.batch_size,
+        )
+        if recipe.inside
+        else NoRecorder()
+    )
     return Trainer(
         run=run,
         recipe=recipe,
@@ -197,6 +214,7 @@ def _prepare(
         state=state,
         means=Means(device.type, ranks.size, threads, choice),
         macs=analyse(network).totals.macs,
+        recorder=recorder,
         ranks=ranks,
         sync_points=SyncPoints(ranks, run if ranks.rank == 0 else None, signals, on_progress),
         writer=writer,
