@@ -254,6 +254,30 @@ class ControlEvent(Event):
 
 
 @dataclass(frozen=True)
+class ChangeEvent(Event):
+    """Keys of the recipe have other values from the update after `step` on.
+
+    `repeated` says that an earlier attempt made the change, at the same step.
+    """
+
+    kind = "change"
+    step: int
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+    repeated: bool = False
+
+
+@dataclass(frozen=True)
+class EvaluationEvent(Event):
+    """The validation images were evaluated on request, after `step` updates and `epoch` epochs, a fraction."""
+
+    kind = "evaluation"
+    step: int
+    epoch: float
+    metrics: Mapping[str, float] = field(metadata={"flat": True})
+
+
+@dataclass(frozen=True)
 class WarningEvent(Event):
     """Something to know that does not end the run."""
 
@@ -297,6 +321,8 @@ EVENTS: Mapping[str, type[Event]] = {
         ExchangeEvent,
         CheckpointEvent,
         ControlEvent,
+        ChangeEvent,
+        EvaluationEvent,
         WarningEvent,
         ErrorEvent,
         EndEvent,

@@ -1,7 +1,6 @@
-"""Validation metrics: exact, over a whole split, each image counted once with any number of ranks.
+"""Validation metrics, over a whole split. Each image counts once, with any number of ranks.
 
-What a metric is called and how it is shown is declared in `alexplore.runs.protocol`; the training metrics are computed
-in `metrics.py`.
+`alexplore.runs.protocol` declares the names and formats of metrics; `metrics.py` computes the training metrics.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from alexplore.training.precision import Precision
 
 TOP = 5
 FEW_CLASSES = 2 * TOP
-"""Up to so many classes the top-5 accuracy says little and is left out."""
+"""The top-5 accuracy is left out for this many classes or fewer, as it is close to 1 for any model."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +33,10 @@ class Evaluation:
     """Sum of the cross-entropies, in nats."""
 
     correct: int
-    """Number of images whose most likely class was the right one."""
+    """Number of images whose most likely class is the label."""
 
     correct_top5: int
-    """Number of images whose right class was among the five most likely ones."""
+    """Number of images whose label is among the five most likely classes."""
 
     images: int
 
@@ -48,16 +47,16 @@ class Evaluation:
 
     @property
     def accuracy(self) -> float:
-        """Share of the images whose most likely class was the right one."""
+        """Share of the images whose most likely class is the label, 0 to 1."""
         return self.correct / max(1, self.images)
 
     @property
     def accuracy_top5(self) -> float:
-        """Share of the images whose right class was among the five most likely ones."""
+        """Share of the images whose label is among the five most likely classes, 0 to 1."""
         return self.correct_top5 / max(1, self.images)
 
     def values(self, classes: int) -> dict[str, float]:
-        """Return the metrics by their keys in `protocol.METRICS`, for a data set with so many classes."""
+        """Return the metrics by their keys in `protocol.METRICS`, for a data set with `classes` classes."""
         values = {"val/loss": self.loss, "val/acc": self.accuracy}
         return values if classes <= FEW_CLASSES else {**values, "val/acc5": self.accuracy_top5}
 
@@ -77,7 +76,8 @@ def evaluate(
     """Evaluate a model on a split and return the sums over all ranks.
 
     With `ten_crops` a prediction is the mean of the probabilities for ten crops (paper, section 4.1). `after_batch` is
-    called after every batch, equally often on all ranks. `answers` collects what this rank's images were taken for.
+    called after every batch, the same number of times on all ranks. `answers` collects what this rank's images were
+    classified as.
     """
     was_training = model.training
     model.eval()
@@ -114,13 +114,13 @@ def _scores(model: nn.Module, precision: Precision, inputs: Tensor) -> Tensor:
 
 
 def _ten_crop_scores(model: nn.Module, preprocess: Preprocess, precision: Precision, images: Tensor) -> Tensor:
-    """Return the logarithms of the mean probabilities (N, classes)."""
+    """Return the logarithms of the probabilities' means over ten crops, (N, classes)."""
     scores = torch.stack([_scores(model, precision, crop) for crop in preprocess.ten_crops(images)])
     return scores.logsumexp(0) - math.log(len(scores))
 
 
 def _count_correct(scores: Tensor, labels: Tensor) -> Tensor:
-    """Return how many labels have the highest score, how many one of the five highest, and how many there are."""
+    """Return the numbers of labels with the highest score, with one of the five highest, and of all labels."""
     best = scores.topk(min(TOP, scores.shape[1]), dim=1).indices
     found = best == labels[:, None]
     return torch.stack((found[:, 0].sum(), found.sum(), torch.full_like(found[:, 0].sum(), len(labels))))

@@ -46,11 +46,11 @@ def test_figures_are_those_of_autograd_and_of_subtraction(small: Network, optimi
     found = figures.take()[7]
 
     assert figures.take() == {}
-    for layer in ("conv1", "conv2", "fc3", "fc4"):
-        both = torch.cat([gradients[f"{layer}.{part}"].flatten() for part in ("weight", "bias")])
-        assert found[f"grad_norm/{layer}"] == pytest.approx(both.norm().item(), rel=2e-3)
-        weight, now = before[f"{layer}.weight"], model.state_dict()[f"{layer}.weight"]
-        assert found[f"update_ratio/{layer}"] == pytest.approx(((now - weight).norm() / weight.norm()).item(), rel=2e-3)
+    for name in ("conv1", "conv2", "fc3", "fc4"):
+        both = torch.cat([gradients[f"{name}.{part}"].flatten() for part in ("weight", "bias")])
+        assert found[f"grad_norm/{name}"] == pytest.approx(both.norm().item(), rel=2e-3)
+        weight, now = before[f"{name}.weight"], model.state_dict()[f"{name}.weight"]
+        assert found[f"update_ratio/{name}"] == pytest.approx(((now - weight).norm() / weight.norm()).item(), rel=2e-3)
     assert {name: found[f"zero_share/{name}"] for name in shown} == pytest.approx(shown, rel=1e-3)
     assert len(found) == 4 + 4 + 3
 

@@ -9,17 +9,26 @@ import numpy as np
 import pytest
 import torch
 
+from alexplore.network.analysis import analyse
 from alexplore.presets.library import load_preset
 from alexplore.runs.directory import RunDirectory
-from alexplore.runs.inside import InsideEpoch, inside_file, load_epoch, recorded_epochs
+from alexplore.runs.inside import MOST_BYTES, InsideEpoch, inside_file, load_epoch, recorded_epochs, save_epoch
+from alexplore.runs.lines import LineReader
+from alexplore.runs.protocol import LAYER_METRICS
 from alexplore.training.checkpoint import read
 from alexplore.training.data import Preprocess, open_dataset
 from alexplore.training.inside import recorder
+from alexplore.training.inside.layer_figures import is_measured
+from alexplore.training.metrics import record_interval
 from tests.support.runs import events, metrics
 from tests.support.training import train_here
 from tests.training.conftest import MakeRun
 
 CPU = torch.device("cpu")
+
+
+def is_figure(key: str) -> bool:
+    return key.partition("/")[0] in LAYER_METRICS
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -30,11 +39,8 @@ def test_weights_are_the_same_with_and_without(make_run: MakeRun, precision: str
     ours, theirs = (read(run.checkpoints_folder / "last") for run in runs)
     assert all(torch.equal(ours.weights[name], weight) for name, weight in theirs.weights.items())
     recorded, plain = (metrics(run) for run in runs)
-    assert {
-        key: value
-        for key, value in recorded.items()
-        if "/conv" not in key[0] and "/fc" not in key[0] and "/relu" not in key[0]
-    } == plain
+    assert {key: value for key, value in recorded.items() if not is_figure(key[0])} == plain
+    assert len(recorded) > len(plain)
     assert not runs[1].inside_folder.exists()
     assert recorded_epochs(runs[0]) == (1, 2, 3)
 
@@ -69,10 +75,9 @@ def test_a_file_is_what_the_best_weights_and_the_validation_images_give(make_run
 def test_a_killed_and_resumed_run_records_the_same(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, parts = make_run("whole", epochs=3), make_run("parts", epochs=3)
     train_here(whole)
-    plain = recorder.save_epoch
 
     def dying(run: RunDirectory, epoch: InsideEpoch) -> None:
-        plain(run, epoch)
+        save_epoch(run, epoch)
         if epoch.epoch == 2:
             raise KeyboardInterrupt  # after the file, before the checkpoint of the epoch
 
@@ -80,7 +85,7 @@ def test_a_killed_and_resumed_run_records_the_same(make_run: MakeRun, monkeypatc
     with pytest.raises(KeyboardInterrupt):
         train_here(parts)
     assert recorded_epochs(parts) == (1, 2)
-    monkeypatch.setattr(recorder, "save_epoch", plain)
+    monkeypatch.setattr(recorder, "save_epoch", save_epoch)
     train_here(parts)
     assert [inside_file(parts, epoch).read_bytes() for epoch in (1, 2, 3)] == [
         inside_file(whole, epoch).read_bytes() for epoch in (1, 2, 3)
@@ -88,12 +93,11 @@ def test_a_killed_and_resumed_run_records_the_same(make_run: MakeRun, monkeypatc
 
 
 def test_a_full_disk_loses_only_what_is_recorded_here(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = recorder.save_epoch
 
     def full(run: RunDirectory, epoch: InsideEpoch) -> None:
         if epoch.epoch < 3:
             raise OSError(errno.ENOSPC, "No space left on device")
-        plain(run, epoch)
+        save_epoch(run, epoch)
 
     monkeypatch.setattr(recorder, "save_epoch", full)
     run = make_run(epochs=4)
@@ -105,23 +109,16 @@ def test_a_full_disk_loses_only_what_is_recorded_here(make_run: MakeRun, monkeyp
 
 
 def test_a_hundred_epochs_of_fmnist_take_less_than_10_mb(make_run: MakeRun) -> None:
-    """The files of one epoch and the figures in its lines, times a hundred: fmnist's own layers, a few images."""
-    preset = load_preset("fmnist-28")
-    run = make_run(network=preset.network, epochs=1, batch_size=25)
+    """The files and what the figures add to the lines; those of fmnist-28, whose layers have the same names."""
+    run = make_run(network=load_preset("fmnist-28").network, epochs=1, batch_size=25)
     train_here(run)
-    file = inside_file(run, 1).stat().st_size
-    lines = [json.loads(line) for line in run.metrics_file.read_text().splitlines()]
-    figures = max(
-        len(
-            json.dumps(
-                {
-                    key: value
-                    for key, value in line.items()
-                    if key.split("/")[0] in ("grad_norm", "update_ratio", "zero_share")
-                }
-            )
-        )
-        for line in lines
-    )
+    files = min(100 * inside_file(run, 1).stat().st_size, MOST_BYTES)
+    first, *_ = LineReader(run.metrics_file).read()
+    figures = len(json.dumps({key: value for key, value in first.items() if is_figure(key)}))
+    preset = load_preset("fmnist")
+    steps = -(-60_000 // preset.recipe.batch_size)
+    interval = record_interval(analyse(preset.network).totals.macs, preset.recipe.batch_size, steps)
+    measured = sum(is_measured(step, interval, steps) for step in range(1, 100 * steps + 1))
+    assert measured >= 100 * 20
     assert figures > 500
-    assert 100 * (file + 57 * figures) < 10e6
+    assert files + (measured + 100) * figures < 10e6
