@@ -18,7 +18,7 @@ from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.lines import LineReader, finite
 from alexplore.runs.log import LogLine, RunLog
 from alexplore.runs.messages import progress_text, progress_texts, result_text
-from alexplore.runs.watch import Snapshot, Watch
+from alexplore.runs.watch import FEW_BLOCKS, Snapshot, Watch
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -70,7 +70,7 @@ def follow(
     asked = False
     with interrupts.counted(), display:
         while True:
-            snapshot = watch.poll()
+            snapshot = watch.poll(FEW_BLOCKS)
             try:
                 display.update(snapshot)
             except OSError as error:  # stdout is closed, or its disk is full

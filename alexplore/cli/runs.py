@@ -26,8 +26,17 @@ from alexplore.runs.messages import (
     progress_text,
     state_text,
     summary_cells,
+    weights_texts,
 )
-from alexplore.runs.protocol import METRICS, ChangeEvent, ControlEvent, EpochEvent, EvaluationEvent
+from alexplore.runs.protocol import (
+    METRICS,
+    ChangeEvent,
+    ControlEvent,
+    EpochEvent,
+    EvaluationEvent,
+    WeightsEvent,
+    event_record,
+)
 from alexplore.runs.reader import RunReader
 from alexplore.runs.status import read_status
 from alexplore.runs.steering import parse_changes
@@ -95,10 +104,12 @@ def summary_dict(summary: Summary) -> dict[str, Any]:
 def show(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
     """Show a run's settings, its state, and every epoch."""
     found = find_run(run, runs_folder(runs_dir))
-    snapshot = Watch(found).poll()
+    snapshot = Watch(found).poll(most_blocks=1)  # the last values and the epochs don't take more
     status, config = snapshot.status, snapshot.config
     if as_json:
-        say_json(finite({**summary_dict(snapshot), "config": config.to_dict()}), indent=1)
+        weights = snapshot.last(WeightsEvent)
+        taken = {"weights": event_record(weights)} if weights else {}
+        say_json(finite({**summary_dict(snapshot), **taken, "config": config.to_dict()}), indent=1)
         return
     say(f"{found.name}\n{found.path}")
     say(f"{state_text(status)} at epoch {progress_text(snapshot)}, step {status.step}")
@@ -107,6 +118,8 @@ def show(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) ->
     say(f"preset {config.preset}, seed {config.recipe.seed}")
     changed = {**config.recipe.to_dict(defaults=False), **config.means(defaults=False)}
     say(" · ".join(f"{key} {toml_text(value)}" for key, value in changed.items()))
+    if weights := snapshot.last(WeightsEvent):
+        say("\n  ".join(inert_line(text) for text in weights_texts(weights)))
     for epoch in snapshot.epochs:
         say(epoch_text(epoch, config.recipe.epochs))
     _narrate_problems(snapshot)
@@ -272,7 +285,7 @@ def compare(
     """Compare runs: the settings that differ, and the results."""
     from alexplore.runs.compare import compare_runs
 
-    snapshots = [Watch(find_run(run, runs_folder(runs_dir))).poll() for run in runs]
+    snapshots = [Watch(find_run(run, runs_folder(runs_dir))).poll(most_blocks=1) for run in runs]
     rows = compare_runs(snapshots)
     if as_json:
         names = [snapshot.run.name for snapshot in snapshots]

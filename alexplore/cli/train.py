@@ -26,6 +26,7 @@ from alexplore.runs import service
 from alexplore.runs.config import DEVICES, PARALLEL, RunConfig, in_group
 from alexplore.runs.directory import RunDirectory, RunError, find_run, runs_folder
 from alexplore.runs.lines import last_sequence
+from alexplore.runs.starting_weights import find_weights
 
 
 def train(
@@ -52,6 +53,18 @@ def train(
     input_size: Annotated[
         str | None, typer.Option("--input", metavar="CxHxW", help="Another input size than the preset's: 3x64x64.")
     ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|RUN", help="Start from the weights of a file, or of a run's best checkpoint."),
+    ] = None,
+    freeze: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Don't train the layers of these names: 'conv*'; may be repeated. A frozen batch norm keeps its "
+            "statistics.",
+        ),
+    ] = None,
     limit_train: Annotated[int | None, typer.Option(metavar="N", help="Use so many training images.")] = None,
     limit_val: Annotated[int | None, typer.Option(metavar="N", help="Use so many validation images.")] = None,
     val_share: Annotated[
@@ -70,7 +83,7 @@ def train(
     opened = open_preset(preset, narrate)
     options = {
         "epochs": epochs, "batch_size": batch_size, "lr": lr, "optimizer": optimizer, "precision": precision,
-        "dataset": dataset, "seed": seed,
+        "dataset": dataset, "seed": seed, "weights": weights, "freeze": freeze or None,
     }  # fmt: skip
     given = {
         "device": device, "gpus": gpus, "parallel": parallel, "folder": str(data) if data else None,
@@ -87,7 +100,8 @@ def train(
             **{key: value for key, value in given.items() if value is not None},
         }
     )
-    planned, folder = service.plan(config), runs_folder(runs_dir)
+    folder = runs_folder(runs_dir)
+    planned = service.plan(config, folder)
     if in_group():
         service.join(planned, folder, name)
     run = service.create(planned, folder, name)
@@ -124,7 +138,7 @@ SourceArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="A run, `last`, a path to one; with --weights also a preset.")
 ]
 WeightsOption = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Weights to use instead: .safetensors or .pth.")
+    str | None, typer.Option(metavar="FILE|RUN", help="Weights to use instead: .safetensors, .pth, or another run's.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 
@@ -147,9 +161,9 @@ def predict(
     from alexplore.runs.predictions import Predictions
 
     source, out, answers = _source(run, weights, runs_dir), console(), {}
-    weights = expand(weights) if weights else None
+    file = find_weights(weights, runs_folder(runs_dir)) if weights else None
     files = [str(expand(image)) for image in images]
-    with Predictions(source, files, weights=weights, invert=invert, pictures=show) as predictions:
+    with Predictions(source, files, weights=file, invert=invert, pictures=show) as predictions:
         for prediction in predictions:
             if prediction.dark_on_light and not invert:
                 narrate(f"{prediction.image}: dark on light, where the data set is light on dark; try --invert")
@@ -173,7 +187,7 @@ def evaluate(
     """Measure accuracy on the validation images."""
     options = [*(["--ten-crop"] if ten_crop else []), *(["--data", str(expand(data))] if data else [])]
     if weights is not None:
-        options += ["--weights", str(expand(weights))]
+        options += ["--weights", str(find_weights(weights, runs_folder(runs_dir)))]
     if as_json:
         options.append("--json")
     from alexplore.runs.launch import run_command
@@ -181,7 +195,7 @@ def evaluate(
     raise typer.Exit(run_command("evaluate", [*options, "--", str(_source(run, weights, runs_dir))]) or 0)
 
 
-def _source(run: str, weights: Path | None, runs_dir: Path | None) -> Path:
+def _source(run: str, weights: str | None, runs_dir: Path | None) -> Path:
     """Return the folder of a run, or the file of the preset of that name where weights are given."""
     preset = _preset_file(run)
     if preset is not None and weights:

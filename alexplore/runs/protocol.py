@@ -166,6 +166,22 @@ class DatasetEvent(Event):
 
 
 @dataclass(frozen=True)
+class WeightsEvent(Event):
+    """The training starts from weights: `source` is their file or checkpoint folder.
+
+    `taken` are the layers that it took, each with its name there. `left` are the other layers with parameters, which
+    start from initial weights of their own, each with the reason; `unused` are the layers of the file that no layer
+    took, each with its shapes.
+    """
+
+    kind = "weights"
+    source: str
+    taken: Mapping[str, str]
+    left: Mapping[str, str] = field(default_factory=dict)
+    unused: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class PrecisionEvent(Event):
     """The precision that was chosen.
 
@@ -315,6 +331,7 @@ EVENTS: Mapping[str, type[Event]] = {
     for event in (
         PreparingEvent,
         DatasetEvent,
+        WeightsEvent,
         PrecisionEvent,
         StartEvent,
         EpochEvent,

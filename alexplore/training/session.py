@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from alexplore.core.atomic_files import write_atomically
+from alexplore.core.formatting import shortened
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network
 from alexplore.runs.config import RunConfig
@@ -19,12 +22,13 @@ from alexplore.runs.protocol import (
     PreparingEvent,
     StartEvent,
     WarningEvent,
+    WeightsEvent,
 )
 from alexplore.runs.trained_on import TrainedOn, change_text, read_trained_on
 from alexplore.training import checkpoint
 from alexplore.training.compute_setup import ComputeSetup, earlier_setup
 from alexplore.training.data import Dataset, Preprocess, damaged_text, open_dataset
-from alexplore.training.errors import GoneError, Stopped, gone_text
+from alexplore.training.errors import CheckpointError, GoneError, Stopped, gone_text
 from alexplore.training.hardware import device_name, set_threads
 from alexplore.training.inside.recorder import NoRecorder, Recorder
 from alexplore.training.loop import Objective, Progress, Trainer
@@ -41,6 +45,7 @@ from alexplore.training.run_writer import History, RunWriter
 from alexplore.training.signals import Signals
 from alexplore.training.steering import Steering
 from alexplore.training.sync_points import SyncPoints
+from alexplore.training.weight_matching import match_weights
 
 
 def train(
@@ -159,6 +164,10 @@ def _prepare(
     state = TowerState(network, ranks.rank) if ranks.towers else checkpoint.WholeState()
     if saved is not None:
         state.load_weights(model, saved.weights)
+    elif recipe.weights is not None:
+        preparation.start("reading weights")
+        whole = build(network, seed) if ranks.towers else model
+        state.load_weights(model, _starting_weights(whole, Path(recipe.weights), writer))
 
     choice = kept_choice(recipe, device, earlier.choice if earlier else None)
     if choice is None:
@@ -167,7 +176,8 @@ def _prepare(
     writer.event(choice)
     precision = Precision(choice.precision, device)
 
-    optimizer = make_optimizer(recipe, model)
+    head = None if network.classifier is None else network.layers[network.classifier].name
+    optimizer = make_optimizer(recipe, model, head)
     guard = NonfiniteGuard(optimizer, device, scaled=precision.scaled, buffers=list(model.buffers()), agree=ranks.agree)
     progress = Progress(images=len(dataset.train))
     if saved is not None:
@@ -232,6 +242,21 @@ def _prepare(
     )
 
 
+def _starting_weights(model: nn.Module, source: Path, writer: RunWriter) -> dict[str, Tensor]:
+    """Return the weights of a model with those that a file has for it in place of its own; write which these are.
+
+    Raises:
+        CheckpointError: the file can't be read, or has no layer that fits.
+    """
+    own = model.state_dict()
+    match = match_weights(own, checkpoint.read_weights(source), source)
+    if not match.taken:
+        reasons = "; ".join(f"{layer}: {reason}" for layer, reason in match.left.items())
+        raise CheckpointError(shortened(f"{source}: no layer of the network can take weights from it. {reasons}", 1000))
+    writer.event(WeightsEvent(str(source), match.taken, match.left, match.unused))
+    return {**own, **match.tensors}
+
+
 def _images_before(trained_on: TrainedOn | None, history: History) -> int | None:
     """Return how many images a run was trained on. Earlier versions recorded this only in an event."""
     if trained_on is not None and trained_on.train is not None:
@@ -253,8 +278,11 @@ def _write_dataset(run: RunDirectory, ranks: Ranks, writer: RunWriter, dataset: 
 def _training_flops(network: Network) -> int:
     """Return the floating-point operations of a training step for an image.
 
-    The forward pass, the gradients of the weights and the gradients of the inputs take the same number each. The first
-    layer with weights needs no gradient of its input.
+    The forward pass, the gradients of the weights and the gradients of the inputs take the same number each. Frozen
+    layers need no gradient of their weights, and layers with no trained layer before them none of their input.
     """
-    macs = [row.macs for row in analyse(network).rows if row.macs]
-    return 2 * (3 * sum(macs) - macs[0]) if macs else 0
+    flops, trained = 0, False
+    for row in analyse(network).rows:
+        flops += 2 * row.macs * (1 + row.layer.trains + trained)
+        trained = trained or row.trainable_params > 0
+    return flops

@@ -28,6 +28,7 @@ from alexplore.presets.preset import Preset
 from alexplore.tui.changed_cells import ChangedCells, Screenful
 from alexplore.tui.inert_filter import InertFilter
 from alexplore.tui.messages import (
+    ChoiceRequested,
     EvaluateRequested,
     LessonPointed,
     ModeRequested,
@@ -47,8 +48,8 @@ from alexplore.tui.preferences import PreferencesError, PreferencesStore
 from alexplore.tui.screens.explore import ExploreScreen
 from alexplore.tui.screens.frame import FrameScreen
 from alexplore.tui.state import MODES, AppState, Mode
-from alexplore.tui.widgets.cursor_list import CursorList
 from alexplore.tui.widgets.layer_table import OPTIONAL_COLUMNS
+from alexplore.tui.widgets.line_widget import LineWidget
 from alexplore.tui.widgets.mode_bar import ModeBar
 
 if TYPE_CHECKING:
@@ -254,7 +255,7 @@ class ExploreApp(NamedKeys, App[None]):
     def action_copy(self) -> None:
         """Copy what the focused pane has selected."""
         focused = self.screen.focused
-        text = focused.copied_text() if isinstance(focused, CursorList) else ""
+        text = focused.copied_text() if isinstance(focused, LineWidget) else ""
         if text:
             self.copy_to_clipboard(text)
             first, *rest = text.splitlines()
@@ -373,6 +374,17 @@ class ExploreApp(NamedKeys, App[None]):
             self.notify(f"{run.name}: {evaluate_run(run).text}")
         except AlexploreError as error:
             self.notify(str(error), title=f"{run.name} can't be evaluated", severity="error")
+
+    @on(ChoiceRequested)
+    @work
+    async def _choose(self, event: ChoiceRequested) -> None:
+        from alexplore.tui.screens.dialogs import Choose
+        from alexplore.tui.widgets.choice_list import Choice
+
+        choices = [Choice(name) for name in event.names]
+        chosen = await self.push_screen_wait(Choose(event.title, choices, event.selected))
+        if chosen is not None:
+            event.answer(chosen)
 
     @on(OpenRequested)
     @work
