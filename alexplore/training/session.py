@@ -204,22 +204,6 @@ def _prepare(
             peak_flops=choice.peak_flops * ranks.size,
         )
     )
-    recorder = (
-        Recorder(
-            run=run,
-            network=network,
-            model=model,
-            dataset=dataset,
-            preprocess=preprocess,
-            precision=precision,
-            state=state,
-            ranks=ranks,
-            writer=writer,
-            batch_size=recipe.batch_size,
-        )
-        if recipe.inside
-        else NoRecorder()
-    )
     return Trainer(
         run=run,
         recipe=config.recipe_at(progress.step),
@@ -233,7 +217,20 @@ def _prepare(
         state=state,
         setup=ComputeSetup(device.type, ranks.size, threads, choice),
         macs=analyse(network).totals.macs,
-        recorder=recorder,
+        recorder=Recorder(
+            run=run,
+            network=network,
+            model=model,
+            dataset=dataset,
+            preprocess=preprocess,
+            precision=precision,
+            state=state,
+            ranks=ranks,
+            writer=writer,
+            batch_size=recipe.batch_size,
+        )
+        if recipe.inside
+        else NoRecorder(),
         ranks=ranks,
         sync_points=SyncPoints(ranks, run if ranks.rank == 0 else None, signals, on_progress, preparation.waiting),
         steering=Steering(run, config, ranks, writer, progress.step),
