@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from alexplore.cli.calls import Calls, NotifyOption, OnEndOption, read_calls
 from alexplore.cli.networks import PresetOption, RunsDir
 from alexplore.cli.output import console, narrate, say, say_json
 from alexplore.cli.recipe_options import recipe_changes
@@ -76,6 +77,8 @@ def train(
     ] = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="The run's name.")] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return at once; the training goes on.")] = False,
+    on_end: OnEndOption = None,
+    notify: NotifyOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print metrics and events as JSON lines.")] = False,
     runs_dir: RunsDir = None,
 ) -> None:
@@ -100,36 +103,42 @@ def train(
             **{key: value for key, value in given.items() if value is not None},
         }
     )
+    calls = read_calls(on_end, notify)
     folder = runs_folder(runs_dir)
     planned = service.plan(config, folder)
     if in_group():
+        if on_end:
+            raise RunError("--on-end is not possible under torchrun: let the command that starts torchrun do it")
         service.join(planned, folder, name)
     run = service.create(planned, folder, name)
-    start_and_follow(run, lambda: service.start(run), detach=detach, as_json=as_json)
+    start_and_follow(run, lambda: service.start(run), detach=detach, as_json=as_json, calls=calls)
 
 
 def start_and_follow(
-    run: RunDirectory, start: Callable[[], subprocess.Popen[bytes]], *, detach: bool, as_json: bool
+    run: RunDirectory, start: Callable[[], subprocess.Popen[bytes]], *, detach: bool, as_json: bool, calls: Calls
 ) -> None:
     """Start a worker on a run, and follow the run to its end unless it is detached."""
     if detach:
         start()
+        calls.start_caller(run)
         say(run.name)
         narrate(f"training in the background; watch with: {run.command('watch')}")
         return
+    from alexplore.cli.bell import Bell
     from alexplore.cli.follow import Interrupts, follow
 
     after = last_sequence(run.events_file)
     interrupts = Interrupts()
     with interrupts.counted():  # from before there is a worker that could be left behind
         process = start()
+        calls.start_caller(run)
         narrate(f"run {run.name}")
 
         def kill() -> None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
-        code = follow(run, owner=True, as_json=as_json, kill=kill, interrupts=interrupts, after=after)
+        code = follow(run, owner=True, as_json=as_json, kill=kill, interrupts=interrupts, after=after, bell=Bell(calls))
     # The worker knows a failure from wrong use, such as more GPUs than there are.
     raise typer.Exit(WRONG_USE if code == FAILED and process.wait() == WRONG_USE else code)
 

@@ -301,12 +301,16 @@ class WarningEvent(Event):
     message: str
 
 
+NOT_FINITE = "not finite"
+
+
 @dataclass(frozen=True)
 class ErrorEvent(Event):
-    """What ended the run."""
+    """What ended the run; `cause` is `NOT_FINITE` where a number was not finite."""
 
     kind = "error"
     message: str
+    cause: str | None = None
 
 
 @dataclass(frozen=True)

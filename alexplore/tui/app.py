@@ -24,7 +24,9 @@ from textual.worker import get_current_worker
 
 from alexplore.core.errors import AlexploreError
 from alexplore.core.settings import found_text, nearest
+from alexplore.core.terminal_notice import notice
 from alexplore.presets.preset import Preset
+from alexplore.runs.occasion_kinds import OCCASIONS
 from alexplore.tui.changed_cells import ChangedCells, Screenful
 from alexplore.tui.inert_filter import InertFilter
 from alexplore.tui.messages import (
@@ -156,6 +158,9 @@ class ExploreApp(NamedKeys, App[None]):
         """Yield what is wrong with the preferences."""
         if self.preferences.problem:
             yield self.preferences.problem
+        for kind in self.preferences.values.notify_on:
+            if kind not in OCCASIONS:
+                yield f"notify_on: there is no {found_text(kind)}{nearest(kind, OCCASIONS)}"
         for title in self.preferences.values.hidden_columns:
             if title not in OPTIONAL_COLUMNS:
                 yield f"hidden_columns: there is no column {found_text(title)}{nearest(title, OPTIONAL_COLUMNS)}"
@@ -242,6 +247,14 @@ class ExploreApp(NamedKeys, App[None]):
     def _take_overview(self, summaries: Sequence[Summary]) -> None:
         self._overview_texts = self.state.attention.overview(summaries).texts
         self._show_overview()
+        for occasion in self.state.attention.occasions(summaries):
+            if occasion.kind in self.preferences.values.notify_on:
+                self._call(occasion.text)
+
+    def _call(self, text: str) -> None:
+        """Call the person at the terminal, as the preferences say."""
+        if self._driver is not None and not self.is_headless:
+            self._driver.write(notice(self.preferences.values.notify, text))
 
     def _show_overview(self) -> None:
         for screen in self.screen_stack:
