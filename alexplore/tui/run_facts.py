@@ -117,7 +117,7 @@ def _time(snapshot: Snapshot) -> Tile:
     return Tile("took", took, f"{state} {time_of_day(snapshot.status.updated)}")
 
 
-NEXT_STEPS = "e evaluates · i classifies your pictures · N trains on"
+NEXT_STEPS = "e evaluates · N trains on"
 
 
 def ending(snapshot: Snapshot) -> str:
