@@ -58,9 +58,17 @@ class Checkpoint:
 class WholeState:
     """Weights and optimizer state of a rank that has the whole network."""
 
-    def collect(self, model: nn.Module, optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return the weights and the optimizer state for a checkpoint; every rank must call it."""
-        return model.state_dict(), optimizer.state_dict()
+    def weights(self, model: nn.Module) -> dict[str, Tensor]:
+        """Return the weights for a checkpoint; every rank must call it."""
+        return model.state_dict()
+
+    def optimizer(self, _: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
+        """Return the state of a model's optimizer for a checkpoint; every rank must call it."""
+        return optimizer.state_dict()
+
+    def split(self, _: nn.Module) -> list[Tensor]:
+        """Return the parameters of which other ranks have other parts: none."""
+        return []
 
     def load_weights(self, model: nn.Module, weights: dict[str, Tensor]) -> None:
         """Load the weights of a checkpoint.

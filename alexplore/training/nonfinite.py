@@ -42,28 +42,41 @@ class NonfiniteGuard:
         scaled: bool = False,
         buffers: Sequence[Tensor] = (),
         agree: Callable[[Tensor], Tensor] = lambda flags: flags,
+        clip: Callable[[Tensor], None] = lambda _: None,
     ) -> None:
         """`scaled` is for fp16, `buffers` are the model's.
 
-        `agree` makes flags equal on all ranks, if their gradients are not equal anyway.
+        `agree` makes flags equal on all ranks, if their gradients are not equal anyway. `clip` is called before each
+        update, with the factor by which the gradients are scaled.
         """
         self._optimizer = optimizer
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self._buffers = [buffer for buffer in buffers if buffer.is_floating_point()]
-        self._agree = agree
+        self._agree, self._clip = agree, clip
         self._scaled = scaled
         self._scale = torch.full((), FIRST_SCALE if scaled else 1.0, device=device)
         self._growth_steps = torch.zeros((), device=device)  # without overflow since the scale last changed
         self._failed = torch.zeros((), device=device)
 
     def step(self, loss: Tensor, share: float) -> Tensor:
-        """Do one update by the gradient of `loss` × `share`; return 1 if this step or one before failed, else 0.
+        """Do one update by the gradient of `loss` × `share`; see `update`."""
+        self.forget_gradients()
+        self.backward(loss, share)
+        return self.update()
 
-        The result is on the device. If the loss is not finite, all gradients become NaN, so that the ranks that share
-        them see it too.
-        """
+    def forget_gradients(self) -> None:
+        """Let the next `backward` begin with gradients of 0."""
         self._optimizer.zero_grad()
+
+    def backward(self, loss: Tensor, share: float) -> None:
+        """Add the gradient of `loss` × `share` to the gradients.
+
+        If the loss is not finite, all gradients become NaN, so that the ranks that share them see it too.
+        """
         torch.autograd.backward(loss, torch.where(loss.isfinite(), share, math.nan).to(loss) * self._scale)
+
+    def update(self) -> Tensor:
+        """Do one update by the gradients; return 1 if this step or one before failed, else 0, on the device."""
         # A sum with a value that is not finite is not finite; on a CPU it takes a tenth of the time of a maximum.
         sums = torch.stack([p.grad.sum() for p in self._parameters if p.grad is not None])
         flags = torch.stack((~sums.isfinite().all(), ~self._buffers_are_finite())).float()
@@ -71,11 +84,11 @@ class NonfiniteGuard:
         self._failed = torch.maximum(self._failed, broken)
         if self._scaled:
             self._failed = torch.maximum(self._failed, overflow * (self._scale <= 1))
-            self._update(torch.maximum(self._failed, overflow))
+            self._apply(torch.maximum(self._failed, overflow))
             self._rescale(overflow)
         else:
             self._failed = torch.maximum(self._failed, overflow)
-            self._update(self._failed)
+            self._apply(self._failed)
         return self._failed
 
     def _buffers_are_finite(self) -> Tensor:
@@ -84,7 +97,8 @@ class NonfiniteGuard:
             return torch.ones_like(self._failed, dtype=torch.bool)
         return torch.cat([buffer.flatten() for buffer in self._buffers]).isfinite().all()
 
-    def _update(self, skip: Tensor) -> None:
+    def _apply(self, skip: Tensor) -> None:
+        self._clip(self._scale)
         optimizer: Any = self._optimizer
         optimizer.found_inf = skip
         if self._scaled:

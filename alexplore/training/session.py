@@ -22,11 +22,15 @@ from alexplore.runs.protocol import (
 )
 from alexplore.runs.trained_on import TrainedOn, change_text, read_trained_on
 from alexplore.training import checkpoint
+from alexplore.training.averaging import make_averaging
+from alexplore.training.class_weights import LossDivisor, class_weights
+from alexplore.training.clipping import make_clip
 from alexplore.training.data import Dataset, Preprocess, damaged_text, open_dataset
 from alexplore.training.errors import GoneError, Stopped, gone_text
 from alexplore.training.hardware import device_name, set_threads
 from alexplore.training.loop import Objective, Progress, Trainer
 from alexplore.training.means import Means, kept_means
+from alexplore.training.micro_batches import MicroBatches
 from alexplore.training.model.build import build, check_classifier, check_last_batch
 from alexplore.training.model.shared_batch_norm import share_statistics, tolerate_small_batches
 from alexplore.training.nonfinite import NonfiniteGuard
@@ -147,8 +151,9 @@ def _prepare(
     else:
         tolerate_small_batches(model)
     state = TowerState(network, ranks.rank) if ranks.towers else checkpoint.WholeState()
+    averaging = make_averaging(model, recipe.ema_decay)
     if saved is not None:
-        state.load_weights(model, saved.weights)
+        averaging.load(saved.weights, saved.state, state.load_weights)
 
     choice = kept_choice(recipe, device, kept.choice if kept else None)
     if choice is None:
@@ -158,7 +163,17 @@ def _prepare(
     precision = Precision(choice.precision, device)
 
     optimizer = make_optimizer(recipe, model)
-    guard = NonfiniteGuard(optimizer, device, scaled=precision.scaled, buffers=list(model.buffers()), agree=ranks.agree)
+    trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    guard = NonfiniteGuard(
+        optimizer,
+        device,
+        scaled=precision.scaled,
+        buffers=list(model.buffers()),
+        agree=ranks.agree,
+        clip=make_clip(recipe.clip_grad_norm, trained, state.split(model)),
+    )
+    weights = class_weights(recipe, dataset.train.labels, len(dataset.classes))
+    objective = Objective(model, recipe, precision, None if weights is None else weights.to(device))
     progress = Progress(images=len(dataset.train))
     if saved is not None:
         state.load_optimizer(model, optimizer, saved.state["optimizer"])
@@ -190,7 +205,9 @@ def _prepare(
         dataset=dataset,
         preprocess=preprocess,
         model=model,
-        objective=ranks.average_gradients(Objective(model, recipe, precision)),
+        averaging=averaging,
+        micro_batches=MicroBatches(ranks.average_gradients(objective), guard, ranks, recipe.micro_batch_size),
+        loss_divisor=LossDivisor(weights, dataset.train.labels),
         optimizer=optimizer,
         guard=guard,
         precision=precision,
