@@ -1,4 +1,4 @@
-"""Commands about runs: list, show, watch, stop, pause, checkpoint, resume, compare, export, doctor, remove."""
+"""Commands about runs: list, show, watch, stop, pause, checkpoint, set, evaluate, resume, compare, export, doctor, …"""
 
 from __future__ import annotations
 
@@ -16,12 +16,21 @@ from alexplore.core.errors import DONE, FAILED
 from alexplore.core.inert import inert, inert_line
 from alexplore.core.settings import toml_text
 from alexplore.runs import service
-from alexplore.runs.control import Request, wait_for_answer
+from alexplore.runs.control import ACTIONS, Request, wait_for_answer
 from alexplore.runs.directory import RunDirectory, RunError, find_removable, find_run, list_runs, runs_folder
 from alexplore.runs.lines import finite
-from alexplore.runs.messages import SUMMARY_HEADINGS, epoch_text, progress_text, state_text, summary_cells
-from alexplore.runs.protocol import METRICS, ControlEvent
+from alexplore.runs.messages import (
+    SUMMARY_HEADINGS,
+    change_text,
+    epoch_text,
+    progress_text,
+    state_text,
+    summary_cells,
+)
+from alexplore.runs.protocol import METRICS, ChangeEvent, ControlEvent, EpochEvent, EvaluationEvent
+from alexplore.runs.reader import RunReader
 from alexplore.runs.status import read_status
+from alexplore.runs.steering import parse_changes
 from alexplore.runs.summary import RunList, Summary
 from alexplore.runs.watch import Watch
 
@@ -31,7 +40,7 @@ SOON_SECONDS, ANSWER_SECONDS = 3.0, 120.0
 POLL_SECONDS = 0.1
 
 app = typer.Typer(
-    help="Runs: list, show, watch, stop, pause, checkpoint, resume, compare, export, doctor, remove.",
+    help="Runs: list, show, watch, stop, pause, checkpoint, set, evaluate, resume, compare, export, doctor, remove.",
     no_args_is_help=True,
 )
 
@@ -112,12 +121,22 @@ def watch(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) -
 
 
 @app.command("stop")
-def stop(run: RunArgument, runs_dir: RunsDir = None) -> None:
+def stop(
+    run: RunArgument,
+    after_epoch: Annotated[
+        bool, typer.Option("--after-epoch", help="At the end of the present epoch; return when that is agreed on.")
+    ] = False,
+    runs_dir: RunsDir = None,
+) -> None:
     """Stop a run after a checkpoint; it can be resumed.
 
     Exit code 0 when it has ended with its checkpoint saved; 1 when it failed, or still runs after two minutes.
     """
     found = find_run(run, runs_folder(runs_dir))
+    if after_epoch:
+        _ask(found, "stop_after_epoch")
+        narrate(f"{found.name} stops at the end of this epoch; watch with: {found.command('watch')}")
+        return
     _ask(found, "stop")
     deadline = time.monotonic() + ANSWER_SECONDS
     while (status := read_status(found)).live:
@@ -149,6 +168,37 @@ def checkpoint(run: RunArgument, runs_dir: RunsDir = None) -> None:
     narrate(f"{found.name}: saved in {found.checkpoints_folder / 'last'}")
 
 
+@app.command("set")
+def set_(
+    run: RunArgument,
+    assignments: Annotated[list[str], typer.Argument(metavar="KEY=VALUE…", help="Such as lr=0.003 or epochs=20.")],
+    runs_dir: RunsDir = None,
+) -> None:
+    """Change a run's recipe while it is trained, from the next step on: lr, epochs, and the schedule's settings."""
+    found = find_run(run, runs_folder(runs_dir))
+    answer = _wait(found, service.steer(found, parse_changes(assignments)))
+    made = [line.event for line in RunReader(found).events() if isinstance(line.event, ChangeEvent)]
+    narrate(f"{found.name}: {change_text([event for event in made if answer and event.step == answer.step][-1])}")
+
+
+@app.command("evaluate")
+def evaluate(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
+    """Evaluate a run now, while it is trained, on the validation images; training is not changed by it."""
+    found = find_run(run, runs_folder(runs_dir))
+    answer = _ask(found, "evaluate")
+    events = [
+        line.event
+        for line in RunReader(found).events()
+        if isinstance(line.event, EvaluationEvent | EpochEvent) and answer and line.event.step == answer.step
+    ]
+    metrics = {key: value for key, value in events[-1].metrics.items() if key.startswith("val/")}
+    if as_json:
+        say_json(finite({"run": found.name, "step": events[-1].step, "epoch": events[-1].epoch, **metrics}), indent=1)
+        return
+    values = [f"{METRICS[key].title} {METRICS[key].number(value)}" for key, value in metrics.items()]
+    say(f"step {events[-1].step}, epoch {events[-1].epoch:.2f}: {', '.join(values)}")
+
+
 @app.command("resume")
 def resume(
     run: RunArgument,
@@ -178,8 +228,8 @@ def resume(
     start_and_follow(found, lambda: service.restart(found, changes), detach=detach, as_json=as_json)
 
 
-def _ask(run: RunDirectory, action: str) -> None:
-    """Ask the worker of a run for something and wait until it has answered.
+def _ask(run: RunDirectory, action: str) -> ControlEvent | None:
+    """Ask the worker of a run for something and wait until it has answered; return the answer.
 
     A run that ended instead is an error, unless it was asked to stop.
 
@@ -187,7 +237,12 @@ def _ask(run: RunDirectory, action: str) -> None:
         RunError: the request was refused, or the run ended before it was granted.
         typer.Exit: there was no answer in time.
     """
-    asked = service.ask(run, action)
+    return _wait(run, service.ask(run, action))
+
+
+def _wait(run: RunDirectory, asked: Request) -> ControlEvent | None:
+    """Wait until a request is answered, and return the answer, as `_ask` does."""
+    action = ACTIONS[asked.action]
     answer = wait_for_answer(run, asked, SOON_SECONDS) or _wait_longer(run, asked)
     status = read_status(run)
     if answer is None and status.live:
@@ -197,6 +252,7 @@ def _ask(run: RunDirectory, action: str) -> None:
         raise RunError(f"{run.name} {status.state} before it could {action}", failure=True)
     if answer and answer.error and action != "stop":
         raise RunError(f"{run.name}: {answer.error}", failure=True)
+    return answer
 
 
 def _wait_longer(run: RunDirectory, asked: Request) -> ControlEvent | None:

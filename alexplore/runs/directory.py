@@ -113,6 +113,11 @@ class RunDirectory:
         return self.path / "checkpoints"
 
     @property
+    def inside_folder(self) -> Path:
+        """What the network looked like after each epoch; see `runs.inside`."""
+        return self.path / "inside"
+
+    @property
     def has_checkpoint(self) -> bool:
         """Whether there is a checkpoint to resume from."""
         return any((self.checkpoints_folder / name).is_dir() for name in ("last", "previous", "best"))

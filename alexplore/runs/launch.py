@@ -82,7 +82,7 @@ def become_rank(config: RunConfig, folder: Path, name: str) -> NoReturn:
     if os.environ["RANK"] == "0":
         if not run.config_file.is_file():
             create_run(config, folder, name)
-        elif run.config() != config:
+        elif run.config().as_started() != config:
             raise RunError(
                 f"{run.path} belongs to a run with other settings: choose another --name, or delete that run"
             )

@@ -8,15 +8,19 @@ from typing import Any
 
 from alexplore.core.formatting import duration_text, shortened
 from alexplore.core.inert import inert_line
+from alexplore.core.settings import toml_text
 from alexplore.presets.precisions import MARGIN
+from alexplore.runs.control import ACTIONS
 from alexplore.runs.protocol import (
     METRICS,
+    ChangeEvent,
     CheckpointEvent,
     ControlEvent,
     DatasetEvent,
     EndEvent,
     EpochEvent,
     ErrorEvent,
+    EvaluationEvent,
     Event,
     ExchangeEvent,
     PrecisionEvent,
@@ -103,6 +107,8 @@ def is_logged(event: Event) -> bool:
     """Return whether a log shows an event; the rest is for programs, or is shown in another place."""
     if isinstance(event, PrecisionEvent):
         return bool(event.seconds)  # one that was not measured was asked for
+    if isinstance(event, ControlEvent) and event.action in ("set", "evaluate"):
+        return event.error is not None  # what came of it has an event of its own
     return not isinstance(event, UNLOGGED)
 
 
@@ -199,9 +205,20 @@ def _checkpoint(event: CheckpointEvent) -> str:
 
 def _control(event: ControlEvent) -> str:
     if event.error is not None:
-        return f"asked to {event.action}: {event.error}"
+        return f"asked to {ACTIONS.get(event.action, event.action)}: {event.error}"
     saved = event.action == "checkpoint" and event.step > 0
-    return f"asked to {event.action}" + (f": saved at step {event.step}" if saved else "")
+    return f"asked to {ACTIONS.get(event.action, event.action)}" + (f": saved at step {event.step}" if saved else "")
+
+
+def change_text(event: ChangeEvent) -> str:
+    """Return `lr 0.01 → 0.003 from step 120 on`."""
+    changes = [f"{key} {toml_text(event.before.get(key))} → {toml_text(value)}" for key, value in event.after.items()]
+    again = ", as before" if event.repeated else ""
+    return f"{', '.join(changes)} from step {event.step} on{again}"
+
+
+def _evaluation(event: EvaluationEvent) -> str:
+    return " · ".join([f"evaluated at step {event.step}", *metric_texts(event.metrics)])
 
 
 def _end(event: EndEvent) -> str:
@@ -217,6 +234,8 @@ EVENT_TEXTS: Mapping[type[Event], Callable[[Any], str]] = {
     ExchangeEvent: lambda event: f"towers exchange {sum(event.bytes_per_image.values()):,.0f} bytes an image",
     CheckpointEvent: _checkpoint,
     ControlEvent: _control,
+    ChangeEvent: change_text,
+    EvaluationEvent: _evaluation,
     WarningEvent: lambda event: event.message,
     ErrorEvent: lambda event: event.message,
     EndEvent: _end,

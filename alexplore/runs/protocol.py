@@ -8,9 +8,9 @@ later version) and keep it in `record`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from enum import Enum
-from functools import cache
+from functools import cache, lru_cache
 from math import isfinite
 from types import UnionType
 from typing import Any, ClassVar, TypeGuard, TypeVar, get_args, get_origin, get_type_hints
@@ -72,6 +72,41 @@ METRICS: Mapping[str, Metric] = {
     )
 }
 """Every metric by its key, in the order of tables. Losses are mean cross-entropies with natural logarithms."""
+
+LAYER_METRICS: Mapping[str, Metric] = {
+    metric.key: metric
+    for metric in (
+        Metric("grad_norm", "gradient norm", "gradient", "", ".3g", STEP),
+        Metric("update_ratio", "update-to-weight ratio", "update", "of the weights' norm", ".2g", STEP),
+        Metric("zero_share", "share of zero activations", "zeros", "share of the outputs, 0 to 1", ".1%", STEP),
+    )
+}
+"""Metrics that each layer has of its own, recorded with some lines: `grad_norm/conv1` is the key of conv1's.
+
+`grad_norm` is the Euclidean norm of the gradient of a layer's parameters. `update_ratio` is the norm of what a step
+adds to a layer's weights, divided by the norm of those weights. `zero_share` is that of an activation's outputs.
+"""
+
+
+def layer_key(family: str, layer: str) -> str:
+    """Return the key of a layer's metric.
+
+    Raises:
+        KeyError: there is no such metric in `LAYER_METRICS`.
+    """
+    return f"{LAYER_METRICS[family].key}/{layer}"
+
+
+@lru_cache(maxsize=4096)
+def metric_of(key: str) -> Metric | None:
+    """Return the metric of a key, one of `METRICS` or a layer's; None for a key that this version does not know."""
+    if key in METRICS:
+        return METRICS[key]
+    family, _, layer = key.partition("/")
+    if family not in LAYER_METRICS or not layer:
+        return None
+    metric = LAYER_METRICS[family]
+    return replace(metric, key=key, title=f"{metric.title} of {layer}")
 
 
 # Lines
@@ -219,6 +254,30 @@ class ControlEvent(Event):
 
 
 @dataclass(frozen=True)
+class ChangeEvent(Event):
+    """Keys of the recipe have other values from the update after `step` on.
+
+    `repeated` says that an earlier attempt made the change, at the same step.
+    """
+
+    kind = "change"
+    step: int
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+    repeated: bool = False
+
+
+@dataclass(frozen=True)
+class EvaluationEvent(Event):
+    """The validation images were evaluated on request, after `step` updates and `epoch` epochs, a fraction."""
+
+    kind = "evaluation"
+    step: int
+    epoch: float
+    metrics: Mapping[str, float] = field(metadata={"flat": True})
+
+
+@dataclass(frozen=True)
 class WarningEvent(Event):
     """Something to know that does not end the run."""
 
@@ -262,6 +321,8 @@ EVENTS: Mapping[str, type[Event]] = {
         ExchangeEvent,
         CheckpointEvent,
         ControlEvent,
+        ChangeEvent,
+        EvaluationEvent,
         WarningEvent,
         ErrorEvent,
         EndEvent,
@@ -285,9 +346,12 @@ def metrics_record(line: MetricsLine) -> dict[str, Any]:
     """Return what metrics.jsonl holds of a line besides its head.
 
     Raises:
-        KeyError: a metric is not in `METRICS`.
+        KeyError: a metric is not declared (see `metric_of`).
     """
-    return {"step": line.step, "epoch": line.epoch, **{METRICS[key].key: value for key, value in line.values.items()}}
+    for key in line.values:
+        if metric_of(key) is None:
+            raise KeyError(key)
+    return {"step": line.step, "epoch": line.epoch, **line.values}
 
 
 def read_metrics(record: Mapping[str, Any]) -> MetricsLine | None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from typing import Any, NoReturn
 
 from alexplore.core.errors import WrongUseError
 from alexplore.core.home import expand
+from alexplore.core.settings import toml_text
 from alexplore.presets.datasets import DATASETS
 from alexplore.runs import control, launch, reconfigure
 from alexplore.runs.config import RunConfig
@@ -20,6 +22,7 @@ from alexplore.runs.directory import RunDirectory, RunError, create_run, remove_
 from alexplore.runs.image_layout import DataError, find_layout
 from alexplore.runs.preflight import Problem, find_problems
 from alexplore.runs.status import read_status
+from alexplore.runs.steering import check_steering
 from alexplore.runs.trained_on import check_classes, read_trained_on
 
 
@@ -141,6 +144,29 @@ def ask(run: RunDirectory, action: str) -> control.Request:
         RunError: no worker trains the run, or its directory can't be written.
     """
     return control.request(run, action)
+
+
+def steer(run: RunDirectory, values: Mapping[str, Any]) -> control.Request:
+    """Ask the worker of a run to change keys of its recipe (`steering.STEERABLE`) from its next step on.
+
+    Raises:
+        SettingError: a key can't be changed under way, or a value is not allowed.
+        RunError: no worker trains the run; the message names the command that resumes it with the change.
+    """
+    status = read_status(run)
+    check_steering(run.config().recipe, values, max(1, math.ceil(status.epoch)))
+    if status.live:
+        return control.request(run, "set", values)
+    options = [
+        f"--{key} {toml_text(value)}" if key in ("lr", "epochs") else f"--set training.{key}={toml_text(value)}"
+        for key, value in values.items()
+    ]
+    if status.state == "finished" and "epochs" not in values:
+        options.append("--epochs N")
+    raise RunError(
+        f"{run.name} is {status.state}: no worker trains it; to train on with the change: "
+        f"{run.command('resume')} {' '.join(options)}"
+    )
 
 
 def rename(run: RunDirectory, name: str) -> RunDirectory:

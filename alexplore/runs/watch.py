@@ -10,13 +10,13 @@ from alexplore.runs.config import RunConfig
 from alexplore.runs.curves import Curve, drop_after, put_at_step
 from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.protocol import (
-    METRICS,
     Event,
     EventLine,
     EventType,
     Head,
     MetricsLine,
     StartEvent,
+    metric_of,
 )
 from alexplore.runs.reader import MetricValues, RunReader
 from alexplore.runs.summary import Summary
@@ -132,7 +132,7 @@ class Watch:
         self._values.add_metrics(line)
         minutes = self._minutes_at(line)
         for key, value in line.values.items():
-            if key in METRICS:
+            if metric_of(key) is not None:
                 put_at_step(self._points.setdefault(key, {}), line.step, (line.epoch, value, minutes))
 
     def _minutes_at(self, line: MetricsLine) -> float:

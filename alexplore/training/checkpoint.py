@@ -1,13 +1,12 @@
-"""Checkpoints: written whole or not at all, and verified when they are read.
+"""Checkpoints: written atomically, and verified when they are read.
 
 checkpoints/last/      model.safetensors   the weights by layer, in PyTorch's shapes
-                       state.pt            everything else that training continues from
+                       state.pt            the rest of the training's state
                        manifest.json       the SHA-256 of both, and the step and epoch
-checkpoints/previous/  the one before
-checkpoints/best/      the one with the best validation accuracy, as hard links
+checkpoints/previous/  the checkpoint before `last`
+checkpoints/best/      the checkpoint with the best validation accuracy, as hard links
 
-Tensors are written from where they are and read by mapping the file into memory, so that neither takes a second copy of
-all weights.
+Tensors are written without a copy, and read by mapping the file into memory: neither needs memory for all weights.
 """
 
 from __future__ import annotations
@@ -59,11 +58,11 @@ class WholeState:
     """Weights and optimizer state of a rank that has the whole network."""
 
     def weights(self, model: nn.Module) -> dict[str, Tensor]:
-        """Return the weights for a checkpoint; every rank must call it."""
+        """Return the weights for a checkpoint. All ranks must call this."""
         return model.state_dict()
 
     def optimizer(self, _: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
-        """Return the state of a model's optimizer for a checkpoint; every rank must call it."""
+        """Return the state of a model's optimizer for a checkpoint. All ranks must call this."""
         return optimizer.state_dict()
 
     def split(self, _: nn.Module) -> list[Tensor]:
@@ -74,7 +73,7 @@ class WholeState:
         """Load the weights of a checkpoint.
 
         Raises:
-            CheckpointError: they are of another network.
+            CheckpointError: the weights are of another network.
         """
         check_shapes(model.state_dict(), weights, "the checkpoint")
         model.load_state_dict(weights)
@@ -85,10 +84,10 @@ class WholeState:
 
 
 def check_shapes(own: dict[str, Tensor], weights: dict[str, Tensor], source: object) -> None:
-    """Check that weights have the names and shapes of a network's own; `source` is named in messages.
+    """Check that weights have the names and shapes of a network's own, `own`. Messages name `source`.
 
     Raises:
-        CheckpointError: they have not; the message names the first difference.
+        CheckpointError: a name or shape differs; the message names the first one.
     """
     for name in (*own, *weights):
         if name not in weights or name not in own:
@@ -100,10 +99,10 @@ def check_shapes(own: dict[str, Tensor], weights: dict[str, Tensor], source: obj
 
 
 def load_optimizer_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
-    """Load an optimizer's state, each tensor laid out in memory as its parameter is.
+    """Load an optimizer's state, with each tensor in the memory layout of its parameter.
 
-    A fused optimizer goes through a parameter and its state in the order of memory, whatever their strides. Learning
-    rates and other settings stay the optimizer's own: a resumed run may have been given others.
+    A fused optimizer reads a parameter and its state in the order of memory, whatever their strides. Learning rates and
+    other settings are not loaded: they may have been changed for a resumed run.
     """
     own = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
     optimizer.load_state_dict(state)
@@ -117,12 +116,12 @@ def load_optimizer_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
 
 
 def save(folder: Path, weights: dict[str, Tensor], state: dict[str, Any], *, best: bool = False, **where: Any) -> None:
-    """Write the checkpoint `last` in the folder of checkpoints; the present one becomes `previous`.
+    """Write the checkpoint `last` in the folder of checkpoints; the one that was `last` becomes `previous`.
 
-    `where` goes into the manifest. With `best` the new checkpoint is also the best one.
+    `where`, the position in the training, is written to the manifest. With `best` the new checkpoint is also `best`.
 
     Raises:
-        CheckpointError: the disk is full or can't be written. A whole checkpoint remains if there was one before.
+        CheckpointError: the disk is full or can't be written; a complete earlier checkpoint is kept.
     """
     with _checkpoint_errors(folder):
         folder.mkdir(exist_ok=True)
@@ -146,9 +145,9 @@ def save(folder: Path, weights: dict[str, Tensor], state: dict[str, Any], *, bes
 
 
 def load(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
-    """Return the newest whole checkpoint in the folder of checkpoints, None if there is none.
+    """Return the newest undamaged checkpoint in the folder of checkpoints, None if there are no checkpoints.
 
-    Damaged ones are reported to `warn`.
+    `warn` is called with a message for each damaged one.
 
     Raises:
         CheckpointError: there are checkpoints, but all are damaged.
@@ -184,7 +183,7 @@ def read(folder: Path) -> Checkpoint:
         state = torch.load(folder / STATE, "cpu", weights_only=True, mmap=True)
     except MemoryError:
         raise
-    except Exception as error:  # a file of another kind raises anything
+    except Exception as error:  # a file in another format may raise any exception
         raise CheckpointError(f"{folder / STATE}: can't be read ({type(error).__name__})") from None
     if not isinstance(state, dict):
         raise CheckpointError(f"{folder / STATE}: contains no table")
@@ -217,7 +216,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         check_regular(path)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about what would be needed to read other things
+            warnings.simplefilter("ignore")  # they are about files that contain other objects than tensors
             values: Any = (
                 load_file(path)
                 if path.suffix == ".safetensors"
@@ -229,7 +228,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path}: contains other things than tensors; save the model's state_dict()") from None
     except MemoryError:
         raise
-    except Exception as error:  # a file of another kind raises anything
+    except Exception as error:  # a file in another format may raise any exception
         raise CheckpointError(f"{path}: can't be read as weights ({type(error).__name__})") from None
     if isinstance(values, dict) and isinstance(values.get("state_dict"), dict):  # as Lightning and timm save it
         values = values["state_dict"]
@@ -239,10 +238,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def check_tensors(tensors: dict[Any, Tensor], path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a weight file, if they can be a network's.
+    """Return the tensors of a weight file if they can be loaded into a network.
 
     Raises:
-        CheckpointError: one has no name, no values or no plain layout, or numbers in another format than `NUMBERS`.
+        CheckpointError: a tensor has no name or no values, is sparse or quantized, or its dtype is not in `DTYPES`.
     """
     for name, tensor in tensors.items():
         dtype = str(tensor.dtype).removeprefix("torch.")
@@ -253,16 +252,16 @@ def check_tensors(tensors: dict[Any, Tensor], path: Path) -> dict[str, Tensor]:
         if tensor.layout != torch.strided or tensor.is_quantized:
             kind = "quantized" if tensor.is_quantized else "sparse"
             raise CheckpointError(f"{path}: {name} is {kind}; save it as a plain tensor, in fp32, fp16 or bf16")
-        if tensor.dtype not in NUMBERS:
+        if tensor.dtype not in DTYPES:
             raise CheckpointError(f"{path}: {name} contains {dtype} numbers; save it in fp32, fp16 or bf16")
     return tensors
 
 
-NUMBERS = (
+DTYPES = (
     torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8,
     torch.uint8, torch.bool,
 )  # fmt: skip
-"""Formats of numbers that are copied into a network's own without a loss that matters."""
+"""Number formats of weights that can be copied into a network, whose parameters are fp32."""
 
 
 def _write_checkpoint(folder: Path, weights: dict[str, Tensor], state: dict[str, Any], where: dict[str, Any]) -> None:
@@ -276,7 +275,7 @@ def _write_checkpoint(folder: Path, weights: dict[str, Tensor], state: dict[str,
 
 
 def _write_weights(path: Path, weights: dict[str, Tensor]) -> None:
-    """Write weights; of those that are not contiguous, such as kernels that are channels last, copies are made."""
+    """Write weights. Weights that are not contiguous, such as kernels in channels-last layout, are copied first."""
     save_file({name: weight.contiguous() for name, weight in weights.items()}, path, {"format": "pt"})
 
 
@@ -286,7 +285,7 @@ def _write_state(path: Path, state: dict[str, Any]) -> None:
 
 
 def _sync_and_digest(path: Path) -> str:
-    """Force a file onto the disk and return its SHA-256; it is read in blocks."""
+    """Force a file onto the disk and return its SHA-256."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -296,7 +295,7 @@ def _verify(path: Path, manifest: dict[str, Any]) -> None:
     """Check a file against its checksum in the manifest.
 
     Raises:
-        CheckpointError: it is missing or damaged.
+        CheckpointError: the file is missing or damaged.
     """
     try:
         with open_regular(path, links=False) as file:
@@ -310,7 +309,7 @@ def _verify(path: Path, manifest: dict[str, Any]) -> None:
 
 @contextmanager
 def _checkpoint_errors(folder: Path) -> Iterator[None]:
-    """Raise what the libraries raise on a full disk as a CheckpointError, which says what the system said."""
+    """Convert the libraries' errors, such as for a full disk, to a CheckpointError with the system's message."""
     try:
         yield
     except (OSError, SafetensorError, RuntimeError) as error:
@@ -323,7 +322,7 @@ def _checkpoint_errors(folder: Path) -> Iterator[None]:
 
 
 def _replace(source: Path, target: Path) -> None:
-    """Rename a folder to the name of another one, which is deleted if it exists."""
+    """Rename a folder to `target`, and delete the folder that has this name."""
     if target.is_dir():
         old = target.with_name(f"{OLD}{target.name}")
         shutil.rmtree(old, ignore_errors=True)
@@ -342,7 +341,7 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _clean_up(folder: Path) -> None:
-    """Remove what a worker left that was killed while saving; a folder that it had renamed is renamed back."""
+    """Remove the leftovers of a worker that was killed while saving, and rename folders back that it had renamed."""
     for name in (LAST, PREVIOUS, BEST):
         if (folder / f"{OLD}{name}").is_dir() and not (folder / name).exists():
             (folder / f"{OLD}{name}").rename(folder / name)

@@ -1,7 +1,7 @@
 """The training loop: the same for a CPU, a GPU and any number of ranks.
 
-No step waits for the device. Losses and numbers of correct answers are collected there, and read at sync points, about
-every 0.4 s. `NonfiniteGuard` keeps values that are not finite away from the weights without reading them.
+No step waits for the device. Losses and numbers of correct predictions are summed on the device, and read at sync
+points, about every 0.4 s. `NonfiniteGuard` keeps values that are not finite away from the weights without reading them.
 """
 
 from __future__ import annotations
@@ -19,16 +19,24 @@ from torch.optim import Optimizer
 
 from alexplore.presets.recipe import Recipe
 from alexplore.presets.schedules import Plateau, learning_rate
+from alexplore.runs.control import Request
 from alexplore.runs.directory import RunDirectory
-from alexplore.runs.protocol import CheckpointEvent, ControlEvent, EpochEvent, ExchangeEvent, WarningEvent
+from alexplore.runs.protocol import (
+    CheckpointEvent,
+    ControlEvent,
+    EpochEvent,
+    EvaluationEvent,
+    ExchangeEvent,
+    WarningEvent,
+)
 from alexplore.training import checkpoint
 from alexplore.training.averaging import Averaging
 from alexplore.training.class_weights import LossDivisor
+from alexplore.training.compute_setup import ComputeSetup
 from alexplore.training.data import DataError, Dataset, Preprocess, damaged_text
 from alexplore.training.early_stopping import is_better, why_stopped
 from alexplore.training.errors import CheckpointError, GoneError, NotFiniteError, Stopped, gone_text
 from alexplore.training.evaluate import Evaluation, evaluate
-from alexplore.training.means import Means
 from alexplore.training.metrics import StepLog, Tally, is_recorded, read_steps, record_interval
 from alexplore.training.micro_batches import MicroBatches
 from alexplore.training.model.build import logits
@@ -40,17 +48,22 @@ from alexplore.training.precision import Precision
 from alexplore.training.randomness import seed_for
 from alexplore.training.run_writer import RunWriter
 from alexplore.training.sampling import Sampler
+from alexplore.training.steering import Steering
 from alexplore.training.sync_points import AgreedActions, SyncPoints
 
 PAUSE_SECONDS = 0.2
-"""Time between two sync points during a pause."""
+"""Seconds between two sync points during a pause."""
 
 SAVING = ("stop", "checkpoint")
-"""Requests that are answered after a checkpoint is saved."""
+"""Requests that are acknowledged after a checkpoint is saved."""
+
+
+LATER = ("set", "evaluate")
+"""Requests that are acknowledged by the code that carries them out."""
 
 
 class Objective(nn.Module):
-    """A model with its loss."""
+    """A model and its loss function, as one module."""
 
     def __init__(
         self, model: nn.Module, recipe: Recipe, precision: Precision, class_weights: Tensor | None = None
@@ -63,7 +76,7 @@ class Objective(nn.Module):
         self.precision = precision
 
     def forward(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the summed cross-entropy and the number of correct answers for a rank's share of a batch.
+        """Return the summed cross-entropy and the number of correct predictions for a rank's share of a batch.
 
         Each image's cross-entropy is multiplied by the weight of its class. `inputs` are (N, C, H, W) and `labels`
         int64 (N,). The share may be empty.
@@ -79,7 +92,7 @@ class Objective(nn.Module):
 
 @dataclass(frozen=True)
 class Progress:
-    """The position of a training: with weights and optimizer state, everything that its future depends on.
+    """The position in a training. With the weights and the optimizer state, it determines how the training continues.
 
     The names of the fields are keys in state.pt.
     """
@@ -88,13 +101,13 @@ class Progress:
     """Updates of the weights so far."""
 
     epoch: int = 0
-    """Epochs that are trained and evaluated."""
+    """Number of finished epochs, each trained and evaluated."""
 
     epoch_start: int = 0
-    """Updates before the epoch that is being trained. Epochs differ in length if images were added or removed."""
+    """Updates before the current epoch. Epochs differ in length if images were added or removed between attempts."""
 
     images: int = 0
-    """Number of training images of the epoch that is being trained."""
+    """Number of training images in the current epoch."""
 
     plateau: Plateau = field(default_factory=Plateau)
 
@@ -108,13 +121,13 @@ class Progress:
     """Training metrics since the last metrics line."""
 
     whole: Tally = field(default_factory=Tally)
-    """Training metrics since the epoch began."""
+    """Training metrics since the start of the epoch."""
 
     last_line: dict[str, float] = field(default_factory=dict)
     """The values of the last metrics line."""
 
     epoch_seconds: float = 0.0
-    """Time of training since the epoch began."""
+    """Time of training since the start of the epoch."""
 
     seconds: float = 0.0
     """Time of training and evaluation over all attempts."""
@@ -125,9 +138,9 @@ class Progress:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], images: int, batch_size: int) -> Progress:
-        """Return the progress of which `values` is the `to_dict`.
+        """Return the progress that `to_dict` has converted to `values`.
 
-        Earlier versions did not record the number of images; theirs was `images` in all epochs.
+        Earlier versions did not record the number of images: it was `images` in all epochs.
         """
         steps = -(-images // batch_size)
         values = {"images": images, "epoch_start": values["epoch"] * steps, **values}
@@ -135,7 +148,7 @@ class Progress:
         return cls(**{**values, "plateau": plateau, "line": Tally(**values["line"]), "whole": Tally(**values["whole"])})
 
     def over(self, images: int) -> Progress:
-        """Return where the training continues with so many images: an epoch that was begun with others starts again."""
+        """Return the position for `images` training images. If the number has changed, the epoch starts again."""
         if images == self.images:
             return self
         return replace(self, images=images, epoch_start=self.step, line=Tally(), whole=Tally(), epoch_seconds=0.0)
@@ -159,24 +172,26 @@ class Trainer:
         guard: NonfiniteGuard,
         precision: Precision,
         state: checkpoint.WholeState | TowerState,
-        means: Means,
+        setup: ComputeSetup,
         macs: int,
         ranks: Ranks,
         sync_points: SyncPoints,
+        steering: Steering,
         writer: RunWriter,
         progress: Progress,
     ) -> None:
         """`averaging` has the model that is evaluated and saved, `micro_batches` computes the gradients of `model`.
 
-        `loss_divisor` says what a batch's loss is divided by. `macs` are the network's, for an image. `state` collects
-        what checkpoints contain. `means` are what the bits depend on besides.
+        `loss_divisor` returns what a batch's loss is divided by. `macs` is the number of MACs of the network for one
+        image. `state` collects the weights and the optimizer state for checkpoints. `recipe` is the present one, which
+        `steering` may change.
         """
         self.run, self.recipe, self.dataset, self.preprocess = run, recipe, dataset, preprocess
         self.model, self.averaging, self.optimizer, self.guard = model, averaging, optimizer, guard
         self.micro_batches, self.loss_divisor = micro_batches, loss_divisor
         self.sampler = Sampler(recipe, dataset.train.labels)
-        self.precision, self.state, self.means = precision, state, means
-        self.ranks, self.sync_points, self.writer = ranks, sync_points, writer
+        self.precision, self.state, self.setup = precision, state, setup
+        self.ranks, self.sync_points, self.steering, self.writer = ranks, sync_points, steering, writer
         self.progress = progress
         self.steps_per_epoch = -(-len(dataset.train) // recipe.batch_size)
         self.interval = record_interval(macs, recipe.batch_size, self.steps_per_epoch)
@@ -185,6 +200,9 @@ class Trainer:
         self.saved_at = time.monotonic()
         self.images_per_second = 0.0
         self.unsaved: str | None = None  # why the last checkpoint could not be saved
+        self.evaluates = False  # as requested, at the next step
+        self.evaluations: list[Request] = []  # that rank 0 answers then
+        self.stops_after_epoch = False
 
     def train(self) -> None:
         """Train and evaluate, epoch by epoch, until all are done or early stopping ends the training.
@@ -200,6 +218,8 @@ class Trainer:
         while not (reason := self._why_stopped()) and self.progress.epoch < self.recipe.epochs:
             self._train_epoch()
             self._end_epoch(self._evaluate())
+            if self.stops_after_epoch and self.progress.epoch < self.recipe.epochs:
+                raise Stopped(self.unsaved)
         if self.unsaved:
             raise CheckpointError(f"{self.unsaved}; make room, and resume from the last checkpoint that could be saved")
         self.writer.end("finished", reason)
@@ -211,6 +231,7 @@ class Trainer:
         self.model.train()
         step = self.progress.step
         for images, labels in self._batches():
+            self.recipe = self.steering.advance(step)
             rate = self._learning_rate(self.progress, step)
             set_learning_rate(self.optimizer, rate)
             self.log.add(*self.step(images, labels, step))
@@ -218,6 +239,7 @@ class Trainer:
             if self.sync_points.step() or self.log.full:
                 self._sync()
         self._read_metrics()
+        self.recipe = self.steering.advance(self.progress.step)
 
     def step(self, images: Tensor, labels: Tensor, step: int) -> tuple[Tensor, Tensor, int, Tensor]:
         """Do one update by this rank's share of a batch, and return the arguments of `StepLog.add`.
@@ -235,7 +257,7 @@ class Trainer:
         return loss * (size / divisor), correct, len(labels), failed
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield this rank's shares of the epoch's remaining batches, empty ones too, so that ranks stay in step."""
+        """Yield this rank's share of each remaining batch; it may be empty, so that all ranks do the same steps."""
         done = self.progress.step - self.progress.epoch_start
         share = self.ranks.share_of_order(self.sampler.order(self.progress.epoch), self.recipe.batch_size)
         batches = self.dataset.train.batches(share, self.ranks.share_size(self.recipe.batch_size), skip=done)
@@ -255,12 +277,14 @@ class Trainer:
         return self.sampler.order(self.progress.epoch)[before : before + self.recipe.batch_size]
 
     def _sync(self) -> None:
-        """Read the metrics of the steps since the last sync point, and do what is requested."""
+        """Read the metrics of the steps since the last sync point, and handle requests."""
         self._read_metrics()
         self._handle_requests()
+        if self.evaluates:
+            self._evaluate_now()
 
     def _read_metrics(self) -> None:
-        """Bring `progress` up to the last step, and write the metrics lines that are due."""
+        """Advance `progress` to the last step, and write the metrics lines that are due."""
         steps = read_steps(self.ranks.sum(self.log.take()))
         elapsed = self._count_time()
         self.progress = replace(self.progress, epoch_seconds=self.progress.epoch_seconds + elapsed)
@@ -274,13 +298,13 @@ class Trainer:
                     f"{self._last_checkpoint()}. Try a smaller lr, or fp32"
                 )
             at = replace(at, step=at.step + 1, line=at.line.plus(tally), whole=at.whole.plus(tally))
-            if is_recorded(self._place(at, at.step), self.interval, self.steps_per_epoch):
+            if is_recorded(self._nominal_step(at, at.step), self.interval, self.steps_per_epoch):
                 at = replace(at, line=Tally(), last_line=self._write_line(at))
             self.progress = at
         self._update_status("running")
 
     def _nonfinite_text(self, tally: Tally) -> str:
-        """Return what is not finite after a step that failed: the buffer, if it is one, else the loss or a gradient."""
+        """Return what is not finite in a failed step: a buffer, by its name, or else the loss or a gradient."""
         own = find_nonfinite(self.model.named_buffers())
         found = self.ranks.merge({} if own is None else {own: True})
         if found:
@@ -291,7 +315,7 @@ class Trainer:
         """Check everything that a checkpoint contains.
 
         Raises:
-            NotFiniteError: something is not finite on one of the ranks.
+            NotFiniteError: a value is not finite on one of the ranks.
         """
         names: dict[Tensor, str] = {parameter: name for name, parameter in self.model.named_parameters()}
         tensors = chain(
@@ -319,16 +343,17 @@ class Trainer:
         self.writer.metrics(at.step, self._epochs(at), values)
         return values
 
-    def _place(self, at: Progress, step: int) -> int:
-        """Return the number that a step of the epoch of `at` has if all epochs were as long as this one."""
+    def _nominal_step(self, at: Progress, step: int) -> int:
+        """Return the number of a step in the epoch of `at`, counted as if all epochs were as long as this one."""
         return at.epoch * self.steps_per_epoch + step - at.epoch_start
 
     def _epochs(self, at: Progress) -> float:
-        """Return how many epochs are trained, with the part of the one that is being trained."""
-        return self._place(at, at.step) / self.steps_per_epoch
+        """Return the number of epochs trained, with the fraction of the current one."""
+        return self._nominal_step(at, at.step) / self.steps_per_epoch
 
     def _learning_rate(self, at: Progress, step: int) -> float:
-        return learning_rate(self.recipe, self._place(at, step), self.steps_per_epoch, at.plateau.reductions)
+        recipe = self.steering.recipe_at(step)
+        return learning_rate(recipe, self._nominal_step(at, step), self.steps_per_epoch, at.plateau.reductions)
 
     def _evaluate(self) -> Evaluation:
         def after_batch() -> None:
@@ -347,6 +372,21 @@ class Trainer:
         )
         self._count_time()
         return evaluation
+
+    def _evaluate_now(self) -> None:
+        """Write the metrics of an evaluation between two steps, which changes nothing that training depends on."""
+        evaluation = self._evaluate()
+        at = self.progress
+        if evaluation.images:
+            values = evaluation.values(len(self.dataset.classes))
+            self.writer.metrics(at.step, self._epochs(at), values)
+            self.writer.event(EvaluationEvent(at.step, round(self._epochs(at), 6), values))
+        self._answer_evaluations(None if evaluation.images else "none of the validation images could be read")
+
+    def _answer_evaluations(self, error: str | None = None) -> None:
+        for request in self.evaluations:
+            self.writer.event(ControlEvent(request.id, request.action, self.progress.step, error))
+        self.evaluations, self.evaluates = [], False
 
     def _end_epoch(self, evaluation: Evaluation) -> None:
         """Write the epoch's metrics, advance the schedule, and save a checkpoint."""
@@ -375,13 +415,14 @@ class Trainer:
             whole=Tally(),
             epoch_seconds=0.0,
         )
+        self._answer_evaluations()  # by this one
         self._save(best=best)
-        if self.unsaved:  # the next epoch must not have to be better than one whose checkpoint does not exist
+        if self.unsaved:  # a value whose checkpoint does not exist must not count as the best one
             self.progress = replace(self.progress, best=at.best)
         self._update_status("running")
 
     def _count_damaged(self) -> int:
-        """Return how many images no rank could read so far; report those that other ranks have found."""
+        """Return how many images no rank could read so far, and report those found by other ranks."""
         count = 0
         for split in (self.dataset.train, self.dataset.val):
             damaged = self.ranks.merge(split.damaged)
@@ -392,12 +433,12 @@ class Trainer:
         return count
 
     def _handle_requests(self) -> None:
-        """Save, pause or stop, if the ranks agree to."""
+        """Save, pause or stop, as the ranks agree."""
         minutes = (time.monotonic() - self.saved_at) / 60
         due = minutes > self.recipe.checkpoint_minutes and self.ranks.rank == 0
         actions = self.sync_points.agree(checkpoint=due)
         self._do(actions)
-        if actions.paused:
+        if actions.paused and not self.evaluates:
             self._pause()
 
     def _pause(self) -> None:
@@ -407,32 +448,46 @@ class Trainer:
             time.sleep(PAUSE_SECONDS)
             actions = self.sync_points.agree()
             self._do(actions)
+            if self.evaluates:
+                self.clock += time.monotonic() - started
+                self._evaluate_now()
+                started = time.monotonic()
+                self._update_status("paused")
             if not actions.paused:
                 break
         self.clock += time.monotonic() - started
         self._update_status("running")
 
     def _do(self, actions: AgreedActions) -> None:
-        """Save and stop as agreed, and answer the requests.
+        """Save and stop as agreed, and acknowledge the requests.
 
         Raises:
             GoneError: the run's directory is gone.
         """
         if actions.gone:
             raise GoneError(gone_text(self.run))
+        self.stops_after_epoch = actions.stop_after_epoch
+        self.evaluates = self.evaluates or actions.evaluate
+        if actions.steered:
+            changes = [request for request in actions.requests if request.action == "set"]
+            self.recipe = self.steering.change(changes, self.progress.step, self.progress.epoch + 1)
         if actions.stop or actions.checkpoint:
             self._save()
         for request in actions.requests:
+            if request.action == "evaluate":
+                self.evaluations.append(request)
+            if request.action in LATER:
+                continue
             error = self.unsaved if request.action in SAVING else None
             self.writer.event(ControlEvent(request.id, request.action, self.progress.step, error))
         if actions.stop:
             raise Stopped(self.unsaved)
 
     def _save(self, *, best: bool = False) -> None:
-        """Save a checkpoint. If that fails, a warning is written and training continues.
+        """Save a checkpoint. If that fails, write a warning and continue training.
 
         Raises:
-            NotFiniteError: it would contain something that is not finite.
+            NotFiniteError: the checkpoint would contain a value that is not finite.
         """
         at, self.unsaved = self.progress, None
         started = time.monotonic()
@@ -445,7 +500,7 @@ class Trainer:
                 "optimizer": optimizer,
                 "guard": self.guard.state(),
                 "precision": self.precision.name,
-                "means": self.means.to_dict(),
+                "means": self.setup.to_dict(),
                 **trained,
             }
             epochs = round(self._epochs(at), 6)

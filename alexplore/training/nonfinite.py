@@ -1,6 +1,6 @@
-"""Keep values that are not finite away from the weights and from checkpoints.
+"""Keep values that are not finite out of the weights and out of checkpoints.
 
-No step waits for the device: what a step finds is read at the next sync point, and before a checkpoint is saved.
+No step waits for the device: the flag of a failed step is read at the next sync point, and before a checkpoint.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ LARGEST_SCALE = 2.0**24
 
 
 class NonfiniteGuard:
-    """Does the backward pass and the optimizer step, and skips every step from the first one that is not finite.
+    """Does the backward pass and the optimizer step; from the first step that is not finite, all steps are skipped.
 
     The decision is made on the device: a fused optimizer leaves everything unchanged if its `found_inf` is 1, as under
     PyTorch's `GradScaler`. In fp16 losses are scaled as `GradScaler` does: a step whose gradients overflow is skipped
     and the scale is halved, and only an overflow at scale 1 counts as a failure.
 
-    Buffers, such as the running statistics of batch norm, are changed by the forward pass. One that is not finite
-    counts as a failure of that step: a smaller scale does not help.
+    The forward pass changes buffers, such as the running statistics of batch norm. A buffer that is not finite counts
+    as a failure of the step: a smaller scale does not help.
     """
 
     def __init__(
@@ -46,8 +46,8 @@ class NonfiniteGuard:
     ) -> None:
         """`scaled` is for fp16, `buffers` are the model's.
 
-        `agree` makes flags equal on all ranks, if their gradients are not equal anyway. `clip` is called before each
-        update, with the factor by which the gradients are scaled.
+        `agree` returns the maximum of flags over ranks whose gradients differ, as those of towers do. `clip` is called
+        before each update, with the factor by which the gradients are scaled.
         """
         self._optimizer = optimizer
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -77,7 +77,7 @@ class NonfiniteGuard:
 
     def update(self) -> Tensor:
         """Do one update by the gradients; return 1 if this step or one before failed, else 0, on the device."""
-        # A sum with a value that is not finite is not finite; on a CPU it takes a tenth of the time of a maximum.
+        # If a value is not finite, the sum is not. On a CPU a sum takes a tenth of the time of a maximum.
         sums = torch.stack([p.grad.sum() for p in self._parameters if p.grad is not None])
         flags = torch.stack((~sums.isfinite().all(), ~self._buffers_are_finite())).float()
         overflow, broken = self._agree(flags).unbind()
@@ -92,7 +92,7 @@ class NonfiniteGuard:
         return self._failed
 
     def _buffers_are_finite(self) -> Tensor:
-        """Return a flag on the device."""
+        """Return whether all buffers are finite, as a boolean on the device."""
         if not self._buffers:
             return torch.ones_like(self._failed, dtype=torch.bool)
         return torch.cat([buffer.flatten() for buffer in self._buffers]).isfinite().all()
@@ -128,14 +128,14 @@ def find_nonfinite(tensors: Iterable[tuple[str, Tensor]]) -> str | None:
     This waits for the device.
     """
     for name, tensor in tensors:
-        # The sum needs no memory; a sum that overflows is no proof.
+        # The sum needs no memory, but it may overflow, so the values are checked if it is not finite.
         if tensor.is_floating_point() and not tensor.sum().isfinite() and not tensor.isfinite().all():
             return name
     return None
 
 
 def optimizer_tensors(optimizer: Optimizer, names: dict[Tensor, str]) -> Iterable[tuple[str, Tensor]]:
-    """Yield the tensors of an optimizer's state; `names` are those of the parameters."""
+    """Yield the tensors of an optimizer's state with their names, made from `names`, those of the parameters."""
     for parameter, state in optimizer.state.items():
         for key, value in state.items():
             if isinstance(value, Tensor):

@@ -24,7 +24,7 @@ Groups = list[dict[str, Any]]
 def make_optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
     """Return the recipe's optimizer for the parameters of a model that require gradients.
 
-    Weights and biases are in groups of their own, with a `multiplier` of the learning rate: 1 and `bias_lr`.
+    Weights and biases are separate groups, each with a `multiplier` of the learning rate: 1 and `bias_lr`.
 
     Raises:
         SettingError: no parameter requires a gradient.
@@ -75,8 +75,8 @@ def update(optimizer: Optimizer) -> None:
 def avoid_compiler_import() -> None:
     """Keep optimizers from importing PyTorch's compiler, which takes as long as importing PyTorch.
 
-    They import it at their first use to exclude themselves from compilation. A method that is marked as excluded does
-    not.
+    They import it at their first use, to exclude themselves from compilation, unless their method is already marked as
+    excluded.
     """
     for method in vars(Optimizer).values():
         plain = getattr(method, "__wrapped__", None)

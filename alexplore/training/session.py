@@ -11,7 +11,7 @@ from alexplore.core.atomic_files import write_atomically
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network
 from alexplore.runs.config import RunConfig
-from alexplore.runs.control import pending
+from alexplore.runs.control import Request, pending
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.protocol import (
     ControlEvent,
@@ -25,11 +25,11 @@ from alexplore.training import checkpoint
 from alexplore.training.averaging import make_averaging
 from alexplore.training.class_weights import LossDivisor, class_weights
 from alexplore.training.clipping import make_clip
+from alexplore.training.compute_setup import ComputeSetup, earlier_setup
 from alexplore.training.data import Dataset, Preprocess, damaged_text, open_dataset
 from alexplore.training.errors import GoneError, Stopped, gone_text
 from alexplore.training.hardware import device_name, set_threads
 from alexplore.training.loop import Objective, Progress, Trainer
-from alexplore.training.means import Means, kept_means
 from alexplore.training.micro_batches import MicroBatches
 from alexplore.training.model.build import build, check_classifier, check_last_batch
 from alexplore.training.model.shared_batch_norm import share_statistics, tolerate_small_batches
@@ -42,6 +42,7 @@ from alexplore.training.precision_choice import choose_precision, kept_choice
 from alexplore.training.randomness import seed_for
 from alexplore.training.run_writer import History, RunWriter
 from alexplore.training.signals import Signals
+from alexplore.training.steering import Steering
 from alexplore.training.sync_points import SyncPoints
 
 
@@ -61,8 +62,8 @@ def train(
     called at every step and every batch of an evaluation.
 
     Raises:
-        Stopped: a stop was requested; a checkpoint is saved if training had begun.
-        NotFiniteError: a loss, a gradient or something that a checkpoint would contain is not finite.
+        Stopped: a stop was requested; a checkpoint is saved if training had started.
+        NotFiniteError: a loss, a gradient or a value for a checkpoint is not finite.
         GoneError: the run's directory was removed or renamed.
         DataError, SettingError, ShapeError, CheckpointError: the run can't be trained or resumed.
     """
@@ -75,16 +76,21 @@ def train(
     trainer.train()
 
 
+WAITING = ("set", "evaluate", "stop_after_epoch")
+"""Requests that are acknowledged after training has started."""
+
+
 class _Preparation:
-    """Reports what happens before the first step, and answers the requests that come in the meantime."""
+    """Reports the activities before the first step, and acknowledges the requests that arrive meanwhile."""
 
     def __init__(self, run: RunDirectory, ranks: Ranks, writer: RunWriter, signals: Signals) -> None:
         self._run, self._ranks, self._writer, self._signals = run, ranks, writer, signals
         self._identity = run.identity()
         self.done = False
+        self.waiting: list[Request] = []  # for the first sync point
 
     def start(self, activity: str) -> None:
-        """Write an activity to the status.
+        """Write the activity that starts now to the status.
 
         Raises:
             Stopped: a stop was requested.
@@ -93,15 +99,18 @@ class _Preparation:
         if self._run.is_gone(self._identity):
             raise GoneError(gone_text(self._run))
         for request in pending(self._run) if self._ranks.rank == 0 else ():
-            error = "training has not begun" if request.action == "checkpoint" else None
+            if request.action in WAITING:
+                self.waiting.append(request)
+                continue
+            error = "training has not started" if request.action == "checkpoint" else None
             self._writer.event(ControlEvent(request.id, request.action, step=0, error=error))
             self._signals.stop = self._signals.stop or request.action == "stop"
-        if self._signals.stop and self._ranks.rank == 0:  # another rank's signal is heard at the first sync point
+        if self._signals.stop and self._ranks.rank == 0:  # other ranks' signals are handled at the first sync point
             raise Stopped
         self._writer.starting(activity)
 
     def report(self, line: str) -> None:
-        """Report a line about the data set: an activity before training has begun, and a warning afterwards.
+        """Report a line about the data set: as an activity before the first step, as a warning afterwards.
 
         Raises:
             Stopped: a stop was requested.
@@ -124,7 +133,7 @@ def _prepare(
     signals: Signals,
     on_progress: Callable[[], None],
 ) -> Trainer:
-    """Return the trainer, at the position of the newest checkpoint."""
+    """Return the trainer at the position of the newest checkpoint."""
     recipe, network = config.recipe, config.network
     check_classifier(network)
     if device.type == "cpu" and ranks.size > 1:
@@ -133,11 +142,11 @@ def _prepare(
     saved = ranks.first_then_others(
         lambda: checkpoint.load(run.checkpoints_folder, lambda message: writer.event(WarningEvent(message)))
     )
-    kept = kept_means(saved.state if saved else None, history)
-    threads = set_threads(device, ranks, kept)
+    earlier = earlier_setup(saved.state if saved else None, history)
+    threads = set_threads(device, ranks, earlier)
 
     preparation.start(f"loading {recipe.dataset}")
-    trained_on = ranks.broadcast(read_trained_on(run) if saved else None)  # before rank 0 writes it anew
+    trained_on = ranks.broadcast(read_trained_on(run) if saved else None)  # before rank 0 overwrites it
     dataset = ranks.first_then_others(lambda: open_dataset(config, device, preparation.report, trained_on))
     _write_dataset(run, ranks, writer, dataset)
     preprocess = Preprocess(recipe, network.input, dataset, device)
@@ -155,7 +164,7 @@ def _prepare(
     if saved is not None:
         averaging.load(saved.weights, saved.state, state.load_weights)
 
-    choice = kept_choice(recipe, device, kept.choice if kept else None)
+    choice = kept_choice(recipe, device, earlier.choice if earlier else None)
     if choice is None:
         preparation.start("timing fp32 and bf16" if recipe.precision == "auto" else "timing a matrix multiplication")
         choice = choose_precision(recipe, model, dataset, preprocess, ranks)
@@ -183,7 +192,7 @@ def _prepare(
         progress = loaded.over(len(dataset.train))
         if trained_on and (changed := change_text(trained_on, len(dataset.train), len(dataset.val))):
             again = progress.epoch_start != loaded.epoch_start
-            start = f"starts epoch {progress.epoch + 1} again" if again else f"goes on in epoch {progress.epoch + 1}"
+            start = f"starts epoch {progress.epoch + 1} again" if again else f"continues in epoch {progress.epoch + 1}"
             writer.event(WarningEvent(f"{changed}; the training {start}"))
     writer.event(
         StartEvent(
@@ -194,14 +203,14 @@ def _prepare(
             parallel=config.hardware.parallel,
             precision=precision.name,
             step=progress.step,
-            recipe=recipe.to_dict(defaults=False),
+            recipe=config.recipe_at(progress.step).to_dict(defaults=False),
             flops_per_image=_training_flops(network),
             peak_flops=choice.peak_flops * ranks.size,
         )
     )
     return Trainer(
         run=run,
-        recipe=recipe,
+        recipe=config.recipe_at(progress.step),
         dataset=dataset,
         preprocess=preprocess,
         model=model,
@@ -212,17 +221,18 @@ def _prepare(
         guard=guard,
         precision=precision,
         state=state,
-        means=Means(device.type, ranks.size, threads, choice),
+        setup=ComputeSetup(device.type, ranks.size, threads, choice),
         macs=analyse(network).totals.macs,
         ranks=ranks,
-        sync_points=SyncPoints(ranks, run if ranks.rank == 0 else None, signals, on_progress),
+        sync_points=SyncPoints(ranks, run if ranks.rank == 0 else None, signals, on_progress, preparation.waiting),
+        steering=Steering(run, config, ranks, writer, progress.step),
         writer=writer,
         progress=progress,
     )
 
 
 def _images_before(trained_on: TrainedOn | None, history: History) -> int | None:
-    """Return how many images a run was trained on; earlier versions recorded that in an event alone."""
+    """Return how many images a run was trained on. Earlier versions recorded this only in an event."""
     if trained_on is not None and trained_on.train is not None:
         return trained_on.train
     event = history.last(DatasetEvent)
@@ -242,7 +252,7 @@ def _write_dataset(run: RunDirectory, ranks: Ranks, writer: RunWriter, dataset: 
 def _training_flops(network: Network) -> int:
     """Return the floating-point operations of a training step for an image.
 
-    They are those of the forward pass, and as many each for the gradients of the weights and of the inputs. The first
+    The forward pass, the gradients of the weights and the gradients of the inputs take the same number each. The first
     layer with weights needs no gradient of its input.
     """
     macs = [row.macs for row in analyse(network).rows if row.macs]

@@ -287,7 +287,7 @@ def test_a_request_for_a_checkpoint_before_training_is_refused(make_run: MakeRun
     asked = leave_request(run, "checkpoint")
     train_here(run)
     (answer,) = events(run, "control")
-    assert (answer["request"], answer["error"]) == (asked.id, "training has not begun")
+    assert (answer["request"], answer["error"]) == (asked.id, "training has not started")
 
 
 def test_a_resumed_run_uses_the_changed_settings(make_run: MakeRun) -> None:

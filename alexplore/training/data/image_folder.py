@@ -24,6 +24,7 @@ from alexplore.runs.image_layout import (
     DataError,
     Layout,
     LeftOut,
+    class_folders,
     count_others,
     find_layout,
     find_pictures,
@@ -164,6 +165,29 @@ def open_test_images(
     return FolderSplit(listing.limited(config.data.limit_val), channels, size, device, report)
 
 
+def open_unlabelled_images(config: RunConfig, device: torch.device, report: Report) -> FolderSplit | None:
+    """Return all images in a folder that has no folders of classes; None if it has some.
+
+    Their labels, 0, mean nothing.
+
+    Raises:
+        DataError: the folder can't be read, or holds no images.
+    """
+    folder = expand(config.data.folder or "")
+    if class_folders(folder):
+        return None
+    left_out = LeftOut(folder)
+    paths = tuple(find_pictures(folder, left_out))
+    if not paths:
+        raise DataError(f"{folder} has no images to evaluate on")
+    if left_out.text:
+        report(f"{folder}: {left_out.text}")
+    channels = 1 if config.network.input[0] == 1 else 3
+    size = resized_size(config.recipe, config.network.input)
+    listing = Listing(folder, paths, torch.zeros(len(paths), dtype=torch.int64))
+    return FolderSplit(listing, channels, size, device, report)
+
+
 @dataclass(frozen=True)
 class Listing:
     """The images of one part of an image folder."""
@@ -259,6 +283,12 @@ class FolderSplit:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def readable(self) -> list[str]:
+        """The paths of the images that were not found to be damaged, relative to the folder, in the split's order."""
+        folder = self._listing.folder
+        return [path for path in self._listing.paths if str(folder / path) not in self.damaged]
 
     def batches(self, order: Tensor, batch_size: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """See `Split.batches`; damaged images are left out of their batch."""
