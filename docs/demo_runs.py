@@ -86,6 +86,7 @@ def one_machine() -> Iterator[None]:
     with (
         patch("alexplore.tui.checks.cache_folder", lambda name: Path("/home/you/.cache/alexplore") / name),
         patch("alexplore.tui.checks.dataset_need", lambda name: needs.get(name, "here")),
+        patch("alexplore.tui.screens.plan.MEASURE_SECONDS", 10_000.0),
         patch("psutil.virtual_memory", lambda: SimpleNamespace(available=16 * 2**30)),
         patch("alexplore.tui.planned_run.processors", lambda: 4),
         patch("alexplore.tui.planned_run.NVIDIA_DRIVER", nowhere),

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from alexplore.cli.calls import NotifyOption, OnEndOption, read_calls
 from alexplore.cli.networks import RunsDir
 from alexplore.cli.output import console, deliver, narrate, say, say_json
 from alexplore.cli.recipe_options import recipe_changes
@@ -26,8 +27,17 @@ from alexplore.runs.messages import (
     progress_text,
     state_text,
     summary_cells,
+    weights_texts,
 )
-from alexplore.runs.protocol import METRICS, ChangeEvent, ControlEvent, EpochEvent, EvaluationEvent
+from alexplore.runs.protocol import (
+    METRICS,
+    ChangeEvent,
+    ControlEvent,
+    EpochEvent,
+    EvaluationEvent,
+    WeightsEvent,
+    event_record,
+)
 from alexplore.runs.reader import RunReader
 from alexplore.runs.status import read_status
 from alexplore.runs.steering import parse_changes
@@ -95,10 +105,12 @@ def summary_dict(summary: Summary) -> dict[str, Any]:
 def show(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
     """Show a run's settings, its state, and every epoch."""
     found = find_run(run, runs_folder(runs_dir))
-    snapshot = Watch(found).poll()
+    snapshot = Watch(found).poll(most_blocks=1)  # the last values and the epochs don't take more
     status, config = snapshot.status, snapshot.config
     if as_json:
-        say_json(finite({**summary_dict(snapshot), "config": config.to_dict()}), indent=1)
+        weights = snapshot.last(WeightsEvent)
+        taken = {"weights": event_record(weights)} if weights else {}
+        say_json(finite({**summary_dict(snapshot), **taken, "config": config.to_dict()}), indent=1)
         return
     say(f"{found.name}\n{found.path}")
     say(f"{state_text(status)} at epoch {progress_text(snapshot)}, step {status.step}")
@@ -107,6 +119,8 @@ def show(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) ->
     say(f"preset {config.preset}, seed {config.recipe.seed}")
     changed = {**config.recipe.to_dict(defaults=False), **config.means(defaults=False)}
     say(" · ".join(f"{key} {toml_text(value)}" for key, value in changed.items()))
+    if weights := snapshot.last(WeightsEvent):
+        say("\n  ".join(inert_line(text) for text in weights_texts(weights)))
     for epoch in snapshot.epochs:
         say(epoch_text(epoch, config.recipe.epochs))
     _narrate_problems(snapshot)
@@ -209,6 +223,8 @@ def resume(
     ] = None,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="Where its data set is now.")] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return at once; training continues.")] = False,
+    on_end: OnEndOption = None,
+    notify: NotifyOption = None,
     as_json: AsJson = False,
     runs_dir: RunsDir = None,
 ) -> None:
@@ -217,15 +233,17 @@ def resume(
     With more epochs a finished one is resumed, too.
     """
     found = find_run(run, runs_folder(runs_dir))
+    calls = read_calls(on_end, notify)
     moved = {} if data is None else {"folder": str(data)}
     changes = {**recipe_changes({"epochs": epochs, "lr": lr}, assignments), **moved}
     if read_status(found).state == "paused" and not changes:
         _ask(found, "resume")
+        calls.start_caller(found)
         narrate(f"{found.name} continues; watch with: {found.command('watch')}")
         return
     from alexplore.cli.train import start_and_follow
 
-    start_and_follow(found, lambda: service.restart(found, changes), detach=detach, as_json=as_json)
+    start_and_follow(found, lambda: service.restart(found, changes), detach=detach, as_json=as_json, calls=calls)
 
 
 def _ask(run: RunDirectory, action: str) -> ControlEvent | None:
@@ -272,7 +290,7 @@ def compare(
     """Compare runs: the settings that differ, and the results."""
     from alexplore.runs.compare import compare_runs
 
-    snapshots = [Watch(find_run(run, runs_folder(runs_dir))).poll() for run in runs]
+    snapshots = [Watch(find_run(run, runs_folder(runs_dir))).poll(most_blocks=1) for run in runs]
     rows = compare_runs(snapshots)
     if as_json:
         names = [snapshot.run.name for snapshot in snapshots]

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from alexplore.cli.calls import Calls, NotifyOption, OnEndOption, read_calls
 from alexplore.cli.networks import PresetOption, RunsDir
 from alexplore.cli.output import console, deliver, narrate, say, say_json
 from alexplore.cli.recipe_options import recipe_changes
@@ -26,6 +27,7 @@ from alexplore.runs import service
 from alexplore.runs.config import DEVICES, PARALLEL, RunConfig, in_group
 from alexplore.runs.directory import RunDirectory, RunError, find_run, runs_folder
 from alexplore.runs.lines import last_sequence
+from alexplore.runs.starting_weights import find_weights
 
 
 def train(
@@ -52,6 +54,18 @@ def train(
     input_size: Annotated[
         str | None, typer.Option("--input", metavar="CxHxW", help="Another input size than the preset's: 3x64x64.")
     ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|RUN", help="Start from the weights of a file, or of a run's best checkpoint."),
+    ] = None,
+    freeze: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Don't train the layers of these names: 'conv*'; may be repeated. A frozen batch norm keeps its "
+            "statistics.",
+        ),
+    ] = None,
     limit_train: Annotated[int | None, typer.Option(metavar="N", help="Use so many training images.")] = None,
     limit_val: Annotated[int | None, typer.Option(metavar="N", help="Use so many validation images.")] = None,
     val_share: Annotated[
@@ -63,6 +77,8 @@ def train(
     ] = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="The run's name.")] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return at once; the training goes on.")] = False,
+    on_end: OnEndOption = None,
+    notify: NotifyOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print metrics and events as JSON lines.")] = False,
     runs_dir: RunsDir = None,
 ) -> None:
@@ -70,7 +86,7 @@ def train(
     opened = open_preset(preset, narrate)
     options = {
         "epochs": epochs, "batch_size": batch_size, "lr": lr, "optimizer": optimizer, "precision": precision,
-        "dataset": dataset, "seed": seed,
+        "dataset": dataset, "seed": seed, "weights": weights, "freeze": freeze or None,
     }  # fmt: skip
     given = {
         "device": device, "gpus": gpus, "parallel": parallel, "folder": str(data) if data else None,
@@ -87,35 +103,42 @@ def train(
             **{key: value for key, value in given.items() if value is not None},
         }
     )
-    planned, folder = service.plan(config), runs_folder(runs_dir)
+    calls = read_calls(on_end, notify)
+    folder = runs_folder(runs_dir)
+    planned = service.plan(config, folder)
     if in_group():
+        if on_end:
+            raise RunError("--on-end is not possible under torchrun: let the command that starts torchrun do it")
         service.join(planned, folder, name)
     run = service.create(planned, folder, name)
-    start_and_follow(run, lambda: service.start(run), detach=detach, as_json=as_json)
+    start_and_follow(run, lambda: service.start(run), detach=detach, as_json=as_json, calls=calls)
 
 
 def start_and_follow(
-    run: RunDirectory, start: Callable[[], subprocess.Popen[bytes]], *, detach: bool, as_json: bool
+    run: RunDirectory, start: Callable[[], subprocess.Popen[bytes]], *, detach: bool, as_json: bool, calls: Calls
 ) -> None:
     """Start a worker on a run, and follow the run to its end unless it is detached."""
     if detach:
         start()
+        calls.start_caller(run)
         say(run.name)
         narrate(f"training in the background; watch with: {run.command('watch')}")
         return
+    from alexplore.cli.bell import Bell
     from alexplore.cli.follow import Interrupts, follow
 
     after = last_sequence(run.events_file)
     interrupts = Interrupts()
     with interrupts.counted():  # from before there is a worker that could be left behind
         process = start()
+        calls.start_caller(run)
         narrate(f"run {run.name}")
 
         def kill() -> None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
-        code = follow(run, owner=True, as_json=as_json, kill=kill, interrupts=interrupts, after=after)
+        code = follow(run, owner=True, as_json=as_json, kill=kill, interrupts=interrupts, after=after, bell=Bell(calls))
     # The worker knows a failure from wrong use, such as more GPUs than there are.
     raise typer.Exit(WRONG_USE if code == FAILED and process.wait() == WRONG_USE else code)
 
@@ -124,7 +147,7 @@ SourceArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="A run, `last`, a path to one; with --weights also a preset.")
 ]
 WeightsOption = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Weights to use instead: .safetensors or .pth.")
+    str | None, typer.Option(metavar="FILE|RUN", help="Weights to use instead: .safetensors, .pth, or another run's.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 
@@ -147,9 +170,9 @@ def predict(
     from alexplore.runs.predictions import Predictions
 
     source, out, answers = _source(run, weights, runs_dir), console(), {}
-    weights = expand(weights) if weights else None
+    file = find_weights(weights, runs_folder(runs_dir)) if weights else None
     files = [str(expand(image)) for image in images]
-    with Predictions(source, files, weights=weights, invert=invert, pictures=show) as predictions:
+    with Predictions(source, files, weights=file, invert=invert, pictures=show) as predictions:
         for prediction in predictions:
             if prediction.dark_on_light and not invert:
                 narrate(f"{prediction.image}: dark on light, where the data set is light on dark; try --invert")
@@ -186,7 +209,7 @@ def evaluate(
 
     options = [*(["--ten-crop"] if ten_crop else []), *(["--data", str(expand(data))] if data else [])]
     if weights is not None:
-        options += ["--weights", str(expand(weights))]
+        options += ["--weights", str(find_weights(weights, runs_folder(runs_dir)))]
     if as_json or output:
         options.append("--probabilities")
     try:
@@ -205,7 +228,7 @@ def evaluate(
         deliver(predictions_csv(answer), None)
 
 
-def _source(run: str, weights: Path | None, runs_dir: Path | None) -> Path:
+def _source(run: str, weights: str | None, runs_dir: Path | None) -> Path:
     """Return the folder of a run, or the file of the preset of that name where weights are given."""
     preset = _preset_file(run)
     if preset is not None and weights:

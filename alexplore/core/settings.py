@@ -127,6 +127,25 @@ def texts() -> Kind[tuple[str, ...]]:
     return Kind("a list of strings", parse, list_schema({"type": "string"}))
 
 
+def patterns() -> Kind[tuple[str, ...] | None]:
+    """Return the kind of lists of patterns of names, such as "conv*"; None where it is empty.
+
+    One text is a list of patterns too, with commas or blanks between them, neither of which a name has.
+    """
+
+    def parse(value: Any) -> tuple[str, ...] | None:
+        if value is None:
+            return None
+        if isinstance(value, str):
+            return tuple(value.replace(",", " ").split()) or None
+        if not isinstance(value, list | tuple) or not all(isinstance(item, str) and item for item in value):
+            raise ValueError
+        return tuple(value) or None
+
+    schema = {"anyOf": [{"type": "string"}, list_schema({"type": "string", "minLength": 1})]}
+    return Kind('patterns of names, such as "conv*" or ["conv*", "fc6"]', parse, schema)
+
+
 def choice(*names: str) -> Kind[str]:
     """Return the kind of the given words."""
 

@@ -183,7 +183,7 @@ def _row(network: Network, position: int, signals: list[Signal], read: tuple[Sig
         output = layer.output_shape(inputs)
     except ShapeError as error:
         return _broken_row(network, position, [signal.shape for signal in signals], inputs, error, effort)
-    height, width, windows = _receptive_field(layer, inputs, read)
+    height, width, windows = _receptive_field(layer, inputs, output, read)
     parameters = layer.parameters(inputs)
     positions = elements(output[1:]) if layer.neurons else 0  # how often each kernel is applied
     slides = windows is not None and layer.slides
@@ -223,12 +223,16 @@ def _broken_row(
     return Row(position + 1, network.layers[position], network.sources[position], inputs, error=reason, fixes=fixes)
 
 
-def _receptive_field(layer: Layer, inputs: Shapes, read: tuple[Signal, ...]) -> tuple[Axis, Axis, Windows | None]:
+def _receptive_field(
+    layer: Layer, inputs: Shapes, output: Shape, read: tuple[Signal, ...]
+) -> tuple[Axis, Axis, Windows | None]:
     """Return what one output sees of the network's input, and the windows through which it reads the layer's input."""
     if len(read) > 1:
         heights, widths = [signal.height for signal in read], [signal.width for signal in read]
         return union(heights, _moving(heights, inputs, 1)), union(widths, _moving(widths, inputs, 2)), None
     (signal,) = read
+    if len(output) > len(inputs[0]):  # a vector as a map: each of its outputs may be any feature
+        return signal.whole_height._replace(jump=0), signal.whole_width._replace(jump=0), None
     reads_vector = layer.reads_whole_vector and len(inputs[0]) == 1
     windows = signal.flattened if reads_vector else layer.windows(inputs)
     if windows is not None:

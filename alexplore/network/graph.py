@@ -9,10 +9,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
 from typing import Any
 
-from alexplore.core.settings import LARGEST, SettingError, found_text, integer, nearest, read_value
+from alexplore.core.settings import LARGEST, SettingError, found_text, integer, nearest, read_value, setting_fields
 from alexplore.network.layers import LAYER_TYPES, make_layer, read_layer, write_layer
 from alexplore.network.layers.base import Layer
 from alexplore.network.layers.names import ALLOWED, INPUT, is_layer_name
@@ -232,6 +233,22 @@ class Network:
             raise SettingError("the network has no linear layer or convolution whose outputs could be the classes")
         return self.change(index, {str(self.layers[index].produces): classes})
 
+    def freezable(self, pattern: str) -> tuple[str, ...]:
+        """Return the names of the layers that match a pattern, such as `conv*`, and that can be frozen.
+
+        They have the setting `trainable`: those with parameters, or with statistics that they keep.
+        """
+        return tuple(layer.name for layer in self.layers if can_freeze(layer) and fnmatchcase(layer.name, pattern))
+
+    def freeze(self, patterns: Iterable[str]) -> Network:
+        """Return the network with `trainable = false` in the layers whose names match one of the patterns."""
+        names = {name for pattern in patterns for name in self.freezable(pattern)}
+        network = self
+        for index, layer in enumerate(self.layers):
+            if layer.name in names and layer.trains:
+                network = network.change(index, {"trainable": False})
+        return network
+
     def free_name(self, name: str) -> str:
         """Return `name`, or the name with the next free number where it is taken."""
         taken = {layer.name for layer in self.layers}
@@ -260,6 +277,11 @@ class Network:
 
 
 TOWERS = integer(1, 64)
+
+
+def can_freeze(layer: Layer) -> bool:
+    """Return whether a layer can be kept from being trained."""
+    return not layer.recorded and "trainable" in setting_fields(type(layer))
 
 
 def _is_chain(layers: tuple[Layer, ...]) -> bool:

@@ -17,10 +17,12 @@ from alexplore.core.settings import (
     number,
     optional,
     parse_text,
+    patterns,
     read_settings,
     setting,
     setting_fields,
     settings_of,
+    text,
 )
 from alexplore.network.memory import OptimizerState
 from alexplore.presets.datasets import DATASETS
@@ -66,6 +68,17 @@ class Recipe(Declared):
     gamma: float = setting(number(0, 1, above=True), 0.1, "factor of a reduction under step and plateau")
     patience: int = setting(integer(0), 3, "epochs without improvement before plateau reduces lr")
     reductions: int = setting(integer(0), 3, "how often plateau may reduce lr")
+    weights: str | None = setting(
+        optional(text()), None, "file of weights, or a run, whose weights it starts from where the layers fit"
+    )
+    freeze: tuple[str, ...] | None = setting(
+        patterns(),
+        None,
+        "layers that keep their weights, by patterns of their names; frozen batch norms keep their statistics, too",
+    )
+    head_lr: float = setting(
+        number(0), 1.0, "learning rate of the last layer with weights, the new head, as a multiple of lr"
+    )
     label_smoothing: float = setting(number(0, 1, below=True), 0.0, "share of a label spread over all classes")
     clip_grad_norm: float | None = setting(
         optional(number(0, above=True)),

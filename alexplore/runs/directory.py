@@ -120,7 +120,13 @@ class RunDirectory:
     @property
     def has_checkpoint(self) -> bool:
         """Whether there is a checkpoint to resume from."""
-        return any((self.checkpoints_folder / name).is_dir() for name in ("last", "previous", "best"))
+        return self.best_checkpoint is not None
+
+    @property
+    def best_checkpoint(self) -> Path | None:
+        """The folder of the best checkpoint, else of the last or the one before; None without any."""
+        folders = (self.checkpoints_folder / name for name in ("best", "last", "previous"))
+        return next((folder for folder in folders if folder.is_dir()), None)
 
     def config(self) -> RunConfig:
         """Read config.json.

@@ -83,31 +83,38 @@ def memory_problems(config: RunConfig, ranks: int, free: int) -> Iterator[Proble
 
 @dataclass(frozen=True)
 class Speed:
-    """Images a second in training, and where the number is from; `guessed` if nothing was measured."""
+    """Images a second in training, and where the number is from.
+
+    `measured` if it is of the same network on the same hardware, `guessed` if it is of none.
+    """
 
     images_per_second: float
     source: str
+    measured: bool = False
     guessed: bool = False
 
 
-def expected_speed(config: RunConfig, earlier: Sequence[Summary]) -> Speed | None:
+def expected_speed(config: RunConfig, earlier: Sequence[Summary], measured: Speed | None = None) -> Speed | None:
     """Return how fast a run will be: as an earlier one was, the newest first, or by its multiplications.
 
-    Best is one of the same network on the same hardware; else one of another network there, whose multiplications and
-    additions a second are taken over; else a guess for the CPU. None for a GPU that nothing was measured on.
+    Best is one of the same network on the same hardware, then what was `measured` of the config itself; else one of
+    another network there, whose multiplications and additions a second are taken over; else a guess for the CPU. None
+    for a GPU that nothing was measured on.
     """
-    measured = [
+    recorded = [
         (summary, summary.config, summary.latest[SPEED])
         for summary in earlier
         if summary.config is not None
         and summary.config.hardware == config.hardware
         and summary.latest.get(SPEED, 0) > 0
     ]
-    for summary, other, speed in measured:
+    for summary, other, speed in recorded:
         if other.network == config.network:
-            return Speed(speed, f"as fast as {summary.run.name}")
+            return Speed(speed, f"as fast as {summary.run.name}", measured=True)
+    if measured is not None:
+        return measured
     macs = analyse(config.network).totals.macs
-    for summary, other, speed in measured:
+    for summary, other, speed in recorded:
         other_macs = analyse(other.network).totals.macs
         if macs and other_macs:
             return Speed(speed * other_macs / macs, f"by the speed of {summary.run.name}")

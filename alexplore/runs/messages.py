@@ -28,6 +28,7 @@ from alexplore.runs.protocol import (
     StartEvent,
     UnknownEvent,
     WarningEvent,
+    WeightsEvent,
 )
 from alexplore.runs.status import Status
 from alexplore.runs.summary import Summary
@@ -166,6 +167,23 @@ def _dataset(event: DatasetEvent) -> str:
     return f"{event.name}: {event.train:,} images to train on, {event.val:,} to validate{drawn}"
 
 
+def weights_texts(event: WeightsEvent) -> list[str]:
+    """Return where a run's weights came from, a line for what each layer took or why it took nothing, and the rest."""
+    count = len(event.taken) + len(event.left)
+    return [
+        f"starts from {event.source}: {len(event.taken)} of {_count_text(count, 'layer')} taken",
+        *(f"{layer} from {other}" if other != layer else layer for layer, other in event.taken.items()),
+        *(f"{layer} starts anew: {reason}" for layer, reason in event.left.items()),
+        *(f"unused: {layer} ({shapes})" for layer, shapes in event.unused.items()),
+    ]
+
+
+def _weights(event: WeightsEvent) -> str:
+    """Return the number of layers that were taken, and which were not; the names of all are in the run's details."""
+    first, *rest = weights_texts(event)
+    return "; ".join([first, *rest[len(event.taken) :]])
+
+
 def _precision(event: PrecisionEvent) -> str:
     if not event.seconds:
         return f"precision {event.precision}" + (", as before" if event.kept else "")
@@ -228,6 +246,7 @@ def _end(event: EndEvent) -> str:
 EVENT_TEXTS: Mapping[type[Event], Callable[[Any], str]] = {
     PreparingEvent: lambda event: event.message,
     DatasetEvent: _dataset,
+    WeightsEvent: _weights,
     PrecisionEvent: _precision,
     StartEvent: _start,
     EpochEvent: epoch_text,

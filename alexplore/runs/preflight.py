@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from alexplore.core.home import expand
+from alexplore.core.settings import found_text, nearest
 from alexplore.network.analysis import Analysis, analyse
-from alexplore.network.graph import Network
+from alexplore.network.graph import Network, can_freeze
 from alexplore.network.limits import ADDRESSABLE_BYTES, memory_problem
 from alexplore.network.shapes import elements, shape_text
 from alexplore.presets.recipe import BALANCED, Recipe
@@ -49,6 +50,7 @@ def find_problems(config: RunConfig) -> tuple[Problem, ...]:
     network_problems = tuple(_network_problems(config, analysis))
     return (
         *network_problems,
+        *_freeze_problems(config, analysis),
         *rank_problems(config, config.hardware.gpus),
         *_data_problems(config, compare_outputs=not network_problems),
     )
@@ -214,6 +216,25 @@ def _network_problems(config: RunConfig, analysis: Analysis) -> Iterator[Problem
             "network",
             f"{config.preset} can't train: the network ends in a {shape_text(output)} map, not in one number for each "
             "class: end it with flatten and linear layers",
+        )
+
+
+def _freeze_problems(config: RunConfig, analysis: Analysis) -> Iterator[Problem]:
+    """Yield the patterns that freeze no layer, and that no parameter is left to train."""
+    network = config.network
+    for pattern in config.recipe.freeze or ():
+        if not network.freezable(pattern):
+            names = [layer.name for layer in network.layers if can_freeze(layer)]
+            yield Problem(
+                "freeze",
+                f"freeze: {found_text(pattern)} matches no layer with parameters{nearest(pattern, names)} "
+                f"Layers: {', '.join(names)}",
+            )
+    if analysis.broken is None and analysis.totals.params and not analysis.totals.trainable_params:
+        last = network.classifier
+        name = "" if last is None else f", such as {network.layers[last].name}"
+        yield Problem(
+            "freeze", f"every layer with parameters is frozen: there is nothing to train; leave one out of freeze{name}"
         )
 
 

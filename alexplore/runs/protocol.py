@@ -166,6 +166,22 @@ class DatasetEvent(Event):
 
 
 @dataclass(frozen=True)
+class WeightsEvent(Event):
+    """The training starts from weights: `source` is their file or checkpoint folder.
+
+    `taken` are the layers that it took, each with its name there. `left` are the other layers with parameters, which
+    start from initial weights of their own, each with the reason; `unused` are the layers of the file that no layer
+    took, each with its shapes.
+    """
+
+    kind = "weights"
+    source: str
+    taken: Mapping[str, str]
+    left: Mapping[str, str] = field(default_factory=dict)
+    unused: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class PrecisionEvent(Event):
     """The precision that was chosen.
 
@@ -285,12 +301,16 @@ class WarningEvent(Event):
     message: str
 
 
+NOT_FINITE = "not finite"
+
+
 @dataclass(frozen=True)
 class ErrorEvent(Event):
-    """What ended the run."""
+    """What ended the run; `cause` is `NOT_FINITE` where a number was not finite."""
 
     kind = "error"
     message: str
+    cause: str | None = None
 
 
 @dataclass(frozen=True)
@@ -315,6 +335,7 @@ EVENTS: Mapping[str, type[Event]] = {
     for event in (
         PreparingEvent,
         DatasetEvent,
+        WeightsEvent,
         PrecisionEvent,
         StartEvent,
         EpochEvent,

@@ -18,9 +18,10 @@ from alexplore.core.settings import toml_text
 from alexplore.presets.datasets import DATASETS
 from alexplore.runs import control, launch, reconfigure
 from alexplore.runs.config import RunConfig
-from alexplore.runs.directory import RunDirectory, RunError, create_run, remove_run, rename_run
+from alexplore.runs.directory import RunDirectory, RunError, create_run, remove_run, rename_run, runs_folder
 from alexplore.runs.image_layout import DataError, find_layout
 from alexplore.runs.preflight import Problem, find_problems
+from alexplore.runs.starting_weights import WeightsError, find_weights
 from alexplore.runs.status import read_status
 from alexplore.runs.steering import check_steering
 from alexplore.runs.trained_on import check_classes, read_trained_on
@@ -51,12 +52,23 @@ class Plan:
             raise PlanError(problem)
 
 
-def plan(config: RunConfig) -> Plan:
-    """Check a config; the plan's config names the data folder by its absolute path."""
+def plan(config: RunConfig, runs: Path | None = None) -> Plan:
+    """Check a config.
+
+    The plan's config names the data folder and the weights to start from by absolute paths, and its network has frozen
+    the layers that the recipe freezes. Weights may be named by a run in the folder of runs, `runs`.
+    """
+    config = replace(config, network=config.network.freeze(config.recipe.freeze or ()))
     if config.data.folder is not None:
         folder = str(expand(config.data.folder).resolve())
         config = replace(config, data=replace(config.data, folder=folder))
-    return Plan(config, find_problems(config))
+    problems = find_problems(config)
+    if config.recipe.weights is not None:
+        try:
+            config = config.change({"weights": str(find_weights(config.recipe.weights, runs or runs_folder()))})
+        except WeightsError as error:
+            problems = (*problems, Problem("weights", str(error)))
+    return Plan(config, problems)
 
 
 def create(planned: Plan, folder: Path, name: str | None = None) -> RunDirectory:
@@ -115,7 +127,10 @@ def restart(run: RunDirectory, changes: Mapping[str, Any] | None = None) -> subp
     if status.state == "finished" and status.epoch >= config.recipe.epochs:
         raise RunError(f"{run.name} is finished: there is nothing to resume; to train on, give more --epochs")
     planned = plan(config)
-    problems = planned.problems or tuple(_changed_data(run, planned.config))
+    problems = planned.problems
+    if run.has_checkpoint:  # the weights that it started from may be gone
+        problems = tuple(problem for problem in problems if problem.setting != "weights")
+    problems = problems or tuple(_changed_data(run, planned.config))
     for problem in problems:
         moved = problem.setting == "folder" and "--data DIR" not in problem.message
         hint = "; if the data was moved, name its folder with --data DIR" if moved else ""

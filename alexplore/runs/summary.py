@@ -82,8 +82,8 @@ def _summary(reader: RunReader, values: MetricValues) -> Summary:
     status = reader.status()
     for event in reader.events():
         values.add_event(event)
-    for line in reader.metrics():
-        values.add_metrics(line)
+    for block in reader.metrics_blocks():
+        values.add_block(block)
     config, problems = None, reader.problems
     try:
         config = reader.config()

@@ -14,12 +14,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import pickle
 import shutil
 import tempfile
 import time
-import warnings
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,15 +25,15 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from alexplore.core.atomic_files import fsync_folder
-from alexplore.core.regular_files import check_regular, open_regular, read_json
-from alexplore.core.settings import found_text
+from alexplore.core.regular_files import open_regular, read_json
 from alexplore.network.shapes import shape_text
 from alexplore.training.errors import CheckpointError
+from alexplore.training.weight_files import read_tensors
 
 FORMAT = 1
 WEIGHTS, STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"
@@ -205,63 +202,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Return the weights in a .safetensors file, a checkpoint folder, or a file with a state_dict saved by PyTorch.
+    """Return the weights in a .safetensors file, a checkpoint folder, or a file saved by PyTorch.
 
     Raises:
-        CheckpointError: it can't be read, or contains no state_dict.
+        CheckpointError: it can't be read, is damaged, or contains no table of tensors; see `read_tensors`.
     """
     if path.is_dir():
         _verify(path / WEIGHTS, read_manifest(path))
         path = path / WEIGHTS
-    try:
-        check_regular(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they are about files that contain other objects than tensors
-            values: Any = (
-                load_file(path)
-                if path.suffix == ".safetensors"
-                else torch.load(path, "cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-            )
-    except OSError as error:
-        raise CheckpointError(f"{path}: {error.strerror or error}") from None
-    except pickle.UnpicklingError:
-        raise CheckpointError(f"{path}: contains other things than tensors; save the model's state_dict()") from None
-    except MemoryError:
-        raise
-    except Exception as error:  # a file in another format may raise any exception
-        raise CheckpointError(f"{path}: can't be read as weights ({type(error).__name__})") from None
-    if isinstance(values, dict) and isinstance(values.get("state_dict"), dict):  # as Lightning and timm save it
-        values = values["state_dict"]
-    if not isinstance(values, dict) or not all(isinstance(value, Tensor) for value in values.values()):
-        raise CheckpointError(f"{path}: contains no state_dict (a table of tensors by name)")
-    return check_tensors(values, path)
-
-
-def check_tensors(tensors: dict[Any, Tensor], path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a weight file if they can be loaded into a network.
-
-    Raises:
-        CheckpointError: a tensor has no name or no values, is sparse or quantized, or its dtype is not in `DTYPES`.
-    """
-    for name, tensor in tensors.items():
-        dtype = str(tensor.dtype).removeprefix("torch.")
-        if not isinstance(name, str):
-            raise CheckpointError(f"{path}: {found_text(name)} is no name of a tensor")
-        if tensor.device.type == "meta":
-            raise CheckpointError(f"{path}: {name} has a shape, but no values: it was saved from the device `meta`")
-        if tensor.layout != torch.strided or tensor.is_quantized:
-            kind = "quantized" if tensor.is_quantized else "sparse"
-            raise CheckpointError(f"{path}: {name} is {kind}; save it as a plain tensor, in fp32, fp16 or bf16")
-        if tensor.dtype not in DTYPES:
-            raise CheckpointError(f"{path}: {name} contains {dtype} numbers; save it in fp32, fp16 or bf16")
-    return tensors
-
-
-DTYPES = (
-    torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8,
-    torch.uint8, torch.bool,
-)  # fmt: skip
-"""Number formats of weights that can be copied into a network, whose parameters are fp32."""
+    return read_tensors(path)
 
 
 def _write_checkpoint(folder: Path, weights: dict[str, Tensor], state: dict[str, Any], where: dict[str, Any]) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from alexplore.core.atomic_files import write_atomically
+from alexplore.core.formatting import shortened
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network
+from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import RunConfig
 from alexplore.runs.control import Request, pending
 from alexplore.runs.directory import RunDirectory
@@ -19,6 +23,7 @@ from alexplore.runs.protocol import (
     PreparingEvent,
     StartEvent,
     WarningEvent,
+    WeightsEvent,
 )
 from alexplore.runs.trained_on import TrainedOn, change_text, read_trained_on
 from alexplore.training import checkpoint
@@ -27,7 +32,7 @@ from alexplore.training.class_weights import LossDivisor, class_weights
 from alexplore.training.clipping import make_clip
 from alexplore.training.compute_setup import ComputeSetup, earlier_setup
 from alexplore.training.data import Dataset, Preprocess, damaged_text, open_dataset
-from alexplore.training.errors import GoneError, Stopped, gone_text
+from alexplore.training.errors import CheckpointError, GoneError, Stopped, gone_text
 from alexplore.training.hardware import device_name, set_threads
 from alexplore.training.loop import Objective, Progress, Trainer
 from alexplore.training.micro_batches import MicroBatches
@@ -44,6 +49,7 @@ from alexplore.training.run_writer import History, RunWriter
 from alexplore.training.signals import Signals
 from alexplore.training.steering import Steering
 from alexplore.training.sync_points import SyncPoints
+from alexplore.training.weight_matching import match_weights
 
 
 def train(
@@ -163,6 +169,10 @@ def _prepare(
     averaging = make_averaging(model, recipe.ema_decay)
     if saved is not None:
         averaging.load(saved.weights, saved.state, state.load_weights)
+    elif recipe.weights is not None:
+        preparation.start("reading weights")
+        whole = build(network, seed) if ranks.towers else model
+        state.load_weights(model, _starting_weights(whole, Path(recipe.weights), writer))
 
     choice = kept_choice(recipe, device, earlier.choice if earlier else None)
     if choice is None:
@@ -171,7 +181,8 @@ def _prepare(
     writer.event(choice)
     precision = Precision(choice.precision, device)
 
-    optimizer = make_optimizer(recipe, model)
+    head = None if network.classifier is None else network.layers[network.classifier].name
+    optimizer = make_optimizer(recipe, model, head)
     trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     guard = NonfiniteGuard(
         optimizer,
@@ -187,13 +198,7 @@ def _prepare(
     if saved is not None:
         state.load_optimizer(model, optimizer, saved.state["optimizer"])
         guard.load(saved.state["guard"])
-        before = _images_before(trained_on, history) or len(dataset.train)
-        loaded = Progress.from_dict(saved.state["progress"], before, recipe.batch_size)
-        progress = loaded.over(len(dataset.train))
-        if trained_on and (changed := change_text(trained_on, len(dataset.train), len(dataset.val))):
-            again = progress.epoch_start != loaded.epoch_start
-            start = f"starts epoch {progress.epoch + 1} again" if again else f"continues in epoch {progress.epoch + 1}"
-            writer.event(WarningEvent(f"{changed}; the training {start}"))
+        progress = _resumed_progress(saved, recipe, trained_on, dataset, history, writer)
     writer.event(
         StartEvent(
             device=device.type,
@@ -231,6 +236,41 @@ def _prepare(
     )
 
 
+def _starting_weights(model: nn.Module, source: Path, writer: RunWriter) -> dict[str, Tensor]:
+    """Return the weights of a model with those that a file has for it in place of its own; write which these are.
+
+    Raises:
+        CheckpointError: the file can't be read, or has no layer that fits.
+    """
+    own = model.state_dict()
+    match = match_weights(own, checkpoint.read_weights(source), source)
+    if not match.taken:
+        reasons = "; ".join(f"{layer}: {reason}" for layer, reason in match.left.items())
+        raise CheckpointError(shortened(f"{source}: no layer of the network can take weights from it. {reasons}", 1000))
+    writer.event(WeightsEvent(str(source), match.taken, match.left, match.unused))
+    return {**own, **match.tensors}
+
+
+def _resumed_progress(
+    saved: checkpoint.Checkpoint,
+    recipe: Recipe,
+    trained_on: TrainedOn | None,
+    dataset: Dataset,
+    history: History,
+    writer: RunWriter,
+) -> Progress:
+    """Return where the training of a checkpoint continues; report it if the run's images have changed."""
+    train, val = len(dataset.train), len(dataset.val)
+    before = _images_before(trained_on, history) or train
+    loaded = Progress.from_dict(saved.state["progress"], before, recipe.batch_size)
+    progress = loaded.over(train)
+    if trained_on and (changed := change_text(trained_on, train, val)):
+        again = progress.epoch_start != loaded.epoch_start
+        start = f"starts epoch {progress.epoch + 1} again" if again else f"continues in epoch {progress.epoch + 1}"
+        writer.event(WarningEvent(f"{changed}; the training {start}"))
+    return progress
+
+
 def _images_before(trained_on: TrainedOn | None, history: History) -> int | None:
     """Return how many images a run was trained on. Earlier versions recorded this only in an event."""
     if trained_on is not None and trained_on.train is not None:
@@ -252,8 +292,11 @@ def _write_dataset(run: RunDirectory, ranks: Ranks, writer: RunWriter, dataset: 
 def _training_flops(network: Network) -> int:
     """Return the floating-point operations of a training step for an image.
 
-    The forward pass, the gradients of the weights and the gradients of the inputs take the same number each. The first
-    layer with weights needs no gradient of its input.
+    The forward pass, the gradients of the weights and the gradients of the inputs take the same number each. Frozen
+    layers need no gradient of their weights, and layers with no trained layer before them none of their input.
     """
-    macs = [row.macs for row in analyse(network).rows if row.macs]
-    return 2 * (3 * sum(macs) - macs[0]) if macs else 0
+    flops, trained = 0, False
+    for row in analyse(network).rows:
+        flops += 2 * row.macs * (1 + row.layer.trains + trained)
+        trained = trained or row.trainable_params > 0
+    return flops

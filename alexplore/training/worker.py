@@ -21,10 +21,10 @@ from alexplore.core.regular_files import read_json
 from alexplore.runs.config import RunConfig, in_group
 from alexplore.runs.control import forget_requests, leave_request
 from alexplore.runs.directory import RunDirectory, RunError
-from alexplore.runs.protocol import ErrorEvent
+from alexplore.runs.protocol import NOT_FINITE, ErrorEvent
 from alexplore.runs.status import ENDED, worker_lock
 from alexplore.training.console import print_patiently
-from alexplore.training.errors import RankError, Stopped
+from alexplore.training.errors import NotFiniteError, RankError, Stopped
 from alexplore.training.parallel.launched import Launch, die_with_parent, read_launch
 from alexplore.training.run_writer import NullRunWriter, RunWriter, read_history, read_position
 from alexplore.training.signals import Signals
@@ -175,12 +175,12 @@ def _run_rank(run: RunDirectory, config: RunConfig, launch: Launch | None) -> in
     return DONE if code == STOPPED else code  # the launcher takes every other code for a failure
 
 
-def _report_failure(writer: RunWriter, reason: str, prefix: str = "") -> None:
+def _report_failure(writer: RunWriter, reason: str, prefix: str = "", cause: str | None = None) -> None:
     """Write the reason of a failure to the run's files and to stderr."""
     if reason == ANOTHER_RANK and read_launch():
         return  # the launcher reports which one; if the launcher has died, readers see that the run has crashed
     print(f"error: {prefix}{reason}", file=sys.stderr, flush=True)
-    writer.event(ErrorEvent(reason))
+    writer.event(ErrorEvent(reason, cause))
     writer.end("failed", reason)
 
 
@@ -193,7 +193,8 @@ def _report_end(writer: RunWriter, work: Callable[[], int], prefix: str = "") ->
         writer.end("stopped", stopped.failure)
         return STOPPED
     except AlexploreError as error:
-        _report_failure(writer, str(error), prefix)
+        cause = NOT_FINITE if isinstance(error, NotFiniteError) else None
+        _report_failure(writer, str(error), prefix, cause)
         return error.exit_code
     except OSError as error:
         _report_failure(writer, os_error_text(error), prefix)

@@ -24,10 +24,13 @@ from textual.worker import get_current_worker
 
 from alexplore.core.errors import AlexploreError
 from alexplore.core.settings import found_text, nearest
+from alexplore.core.terminal_notice import notice
 from alexplore.presets.preset import Preset
+from alexplore.runs.occasion_kinds import OCCASIONS
 from alexplore.tui.changed_cells import ChangedCells, Screenful
 from alexplore.tui.inert_filter import InertFilter
 from alexplore.tui.messages import (
+    ChoiceRequested,
     EvaluateRequested,
     LessonPointed,
     ModeRequested,
@@ -47,8 +50,8 @@ from alexplore.tui.preferences import PreferencesError, PreferencesStore
 from alexplore.tui.screens.explore import ExploreScreen
 from alexplore.tui.screens.frame import FrameScreen
 from alexplore.tui.state import MODES, AppState, Mode
-from alexplore.tui.widgets.cursor_list import CursorList
 from alexplore.tui.widgets.layer_table import OPTIONAL_COLUMNS
+from alexplore.tui.widgets.line_widget import LineWidget
 from alexplore.tui.widgets.mode_bar import ModeBar
 
 if TYPE_CHECKING:
@@ -156,6 +159,9 @@ class ExploreApp(NamedKeys, App[None]):
         """Yield what is wrong with the preferences."""
         if self.preferences.problem:
             yield self.preferences.problem
+        for kind in self.preferences.values.notify_on:
+            if kind not in OCCASIONS:
+                yield f"notify_on: there is no {found_text(kind)}{nearest(kind, OCCASIONS)}"
         for title in self.preferences.values.hidden_columns:
             if title not in OPTIONAL_COLUMNS:
                 yield f"hidden_columns: there is no column {found_text(title)}{nearest(title, OPTIONAL_COLUMNS)}"
@@ -242,6 +248,14 @@ class ExploreApp(NamedKeys, App[None]):
     def _take_overview(self, summaries: Sequence[Summary]) -> None:
         self._overview_texts = self.state.attention.overview(summaries).texts
         self._show_overview()
+        for occasion in self.state.attention.occasions(summaries):
+            if occasion.kind in self.preferences.values.notify_on:
+                self._call(occasion.text)
+
+    def _call(self, text: str) -> None:
+        """Call the person at the terminal, as the preferences say."""
+        if self._driver is not None and not self.is_headless:
+            self._driver.write(notice(self.preferences.values.notify, text))
 
     def _show_overview(self) -> None:
         for screen in self.screen_stack:
@@ -255,7 +269,7 @@ class ExploreApp(NamedKeys, App[None]):
     def action_copy(self) -> None:
         """Copy what the focused pane has selected."""
         focused = self.screen.focused
-        text = focused.copied_text() if isinstance(focused, CursorList) else ""
+        text = focused.copied_text() if isinstance(focused, LineWidget) else ""
         if text:
             self.copy_to_clipboard(text)
             first, *rest = text.splitlines()
@@ -384,6 +398,17 @@ class ExploreApp(NamedKeys, App[None]):
         if self.screen is asked_on:
             self.push_screen(evaluated(run.name, evaluation))
         self.notify(f"{run.name}: {evaluation.text}")
+
+    @on(ChoiceRequested)
+    @work
+    async def _choose(self, event: ChoiceRequested) -> None:
+        from alexplore.tui.screens.dialogs import Choose
+        from alexplore.tui.widgets.choice_list import Choice
+
+        choices = [Choice(name) for name in event.names]
+        chosen = await self.push_screen_wait(Choose(event.title, choices, event.selected))
+        if chosen is not None:
+            event.answer(chosen)
 
     @on(OpenRequested)
     @work

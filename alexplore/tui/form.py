@@ -12,6 +12,7 @@ from typing import Any
 
 from alexplore.core.settings import Kind, SettingError, parse_text, read_value, setting_fields, toml_text
 from alexplore.tui.text_entry import TextEntry
+from alexplore.tui.word_filter import contains_words
 
 NAME = "name"  # the field of a layer's name, which is no setting
 NOT_SET = "not set"
@@ -199,8 +200,8 @@ class Form:
         """The fields that are used, with the headings of their groups; while one is searched for, those that match."""
         used = [field for field in self.fields if self.is_used(field)]
         if self.search is not None:
-            words = self.search.text.casefold().split()
-            return [field for field in used if _matches(field, words)]
+            words = self.search.text
+            return [field for field in used if contains_words(f"{field.name} {field.title} {field.doc}", words)]
         lines: list[Line] = []
         for group in self.groups or ("",):
             members = [field for field in used if field.group == group]
@@ -309,11 +310,6 @@ def given_values(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
 def missing_text(kind: Kind[Any], default: str) -> str:
     """Return why an empty field is not allowed."""
     return f"found nothing, allowed: {kind.allowed}" + (f"; the default is {default}" if default else "")
-
-
-def _matches(field: Field, words: Sequence[str]) -> bool:
-    text = f"{field.name} {field.title} {field.doc}".casefold()
-    return all(word in text for word in words)
 
 
 def _declared(cls: type) -> Sequence[tuple[str, Any]]:

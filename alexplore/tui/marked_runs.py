@@ -10,7 +10,7 @@ from alexplore.runs.compare import ComparedRow, compare_runs, differ_only_in_see
 from alexplore.runs.curves import Curve
 from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.protocol import METRICS, Recorded
-from alexplore.runs.watch import Snapshot, Watch
+from alexplore.runs.watch import FEW_BLOCKS, Snapshot, Watch
 from alexplore.tui.palette import SERIES
 from alexplore.tui.plot import Line, Plot
 
@@ -210,7 +210,7 @@ class OverlayReader:
         try:
             if run not in self._watches:
                 self._watches[run] = Watch(run)
-            snapshot = self._watches[run].poll()
+            snapshot = self._watches[run].poll(FEW_BLOCKS)
         except RunError:
             return MarkedRun(run.name, number)
         curve = snapshot.curves.get(metric, NO_CURVE)

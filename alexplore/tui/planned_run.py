@@ -41,6 +41,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Essentials": ("dataset", "folder", "epochs", "batch_size", "optimizer", "lr", "schedule", "name"),
     "Machine": ("device", "gpus", "parallel", "precision", "micro_batch_size"),
     "Images": ("normalize", "resize", "random_crop", "crop_padding", "horizontal_flip", "color_noise"),
+    "Start from weights": ("weights", "freeze", "head_lr"),
     "Schedule": ("warmup_epochs", "step_epochs", "gamma", "patience", "reductions", "early_stopping", "monitor"),
     "Regularising": (
         "momentum",
@@ -62,6 +63,7 @@ TITLES: Mapping[str, str] = {
     "name": "run's name",
     "gpus": "ranks",
     "bias_lr": "bias rate",
+    "head_lr": "head's rate",
     "step_epochs": "epochs a step",
 }
 """How the form calls settings whose name is not plain; else underscores become blanks."""
@@ -89,7 +91,7 @@ class PlannedRun:
         self.form = Form([type(part) for part in parts], values, groups=GROUPS)
         for field in self.form.fields:
             field.title = TITLES.get(field.name, field.name.replace("_", " "))
-        for name in ("name", "folder"):
+        for name in ("name", "folder", "weights"):
             self.form.field(name).literal = True
         self.form.field("folder").opens = True
         self.form.field("batch_size").doubles = True
@@ -240,7 +242,7 @@ class PlannedRun:
         Raises:
             AlexploreError: the run can't be started.
         """
-        return service.create(service.plan(question.config), question.runs_folder, question.name)
+        return service.create(service.plan(question.config, question.runs_folder), question.runs_folder, question.name)
 
     def refuse(self, error: AlexploreError) -> None:
         """Show why the run can't be started, on the setting at fault."""

@@ -28,7 +28,7 @@ from alexplore.network.layers.base import Layer
 from alexplore.network.layers.batch_norm import BatchNorm
 from alexplore.network.layers.conv2d import Conv2d
 from alexplore.network.layers.dropout import Dropout, Dropout2d
-from alexplore.network.layers.flatten import Flatten
+from alexplore.network.layers.flatten import Flatten, Unflatten
 from alexplore.network.layers.group_norm import GroupNorm
 from alexplore.network.layers.layer_norm import LayerNorm
 from alexplore.network.layers.linear import Linear
@@ -65,6 +65,7 @@ LAYER_TYPES: Mapping[str, type[Layer]] = {
         Dropout,
         Dropout2d,
         Flatten,
+        Unflatten,
         Linear,
         Softmax,
         LogSoftmax,
