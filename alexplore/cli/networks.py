@@ -14,7 +14,8 @@ from alexplore.core.errors import DONE, FAILED, WRONG_USE
 from alexplore.core.home import expand
 from alexplore.core.settings import LARGEST
 from alexplore.network.analysis import Analysis, analyse
-from alexplore.network.graph import parse_input
+from alexplore.network.graph import channels_first, parse_input
+from alexplore.network.shapes import shape_text
 from alexplore.presets.library import find_preset, load_preset
 from alexplore.presets.optimizers import OPTIMIZERS
 from alexplore.presets.precisions import PRECISIONS
@@ -108,6 +109,11 @@ def shapes(
     if size:
         opened = replace(opened, network=opened.network.with_input(*size))
     analysis = analyse(opened.network)
+    if (turned := channels_first(opened.network.input)) and not analysis.broken:
+        narrate(
+            f"input {shape_text(opened.network.input)} looks like height, width, channels; read as channels, height, "
+            f"width. If that is not meant: {shape_text(turned)}"
+        )
     if as_json or as_csv or as_markdown:
         from alexplore.export import report
 

@@ -111,6 +111,22 @@ def deliver(content: str, file: Path | None) -> None:
     narrate(f"wrote {file}")
 
 
+def deliver_in_folder(name: str, content: bytes, folder: Path | None, format_name: str) -> None:
+    """Write a file of a given name into a folder, which is made if it does not exist.
+
+    Raises:
+        typer.Exit: there is no folder.
+        OSError: the file can't be written; the error names it.
+    """
+    if folder is None:
+        complain(f"--to {format_name} writes a file with a name of its own; name a folder for it with --output")
+        raise typer.Exit(WRONG_USE)
+    path = expand(folder) / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_output(path, content)
+    narrate(f"wrote {path}")
+
+
 def print_anything() -> None:
     """Let every character be printed: a file or a pipe is UTF-8 whatever the locale.
 

@@ -11,11 +11,12 @@ import typer
 
 from alexplore.cli.calls import NotifyOption, OnEndOption, read_calls
 from alexplore.cli.networks import RunsDir
-from alexplore.cli.output import console, deliver, narrate, say, say_json
+from alexplore.cli.output import console, deliver, deliver_in_folder, narrate, say, say_json
 from alexplore.cli.recipe_options import recipe_changes
 from alexplore.core.errors import DONE, FAILED
 from alexplore.core.inert import inert, inert_line
-from alexplore.core.settings import toml_text
+from alexplore.core.settings import nearest, toml_text
+from alexplore.export.run_formats import RUN_FORMATS
 from alexplore.runs import service
 from alexplore.runs.control import ACTIONS, Request, wait_for_answer
 from alexplore.runs.directory import RunDirectory, RunError, find_removable, find_run, list_runs, runs_folder
@@ -308,14 +309,22 @@ def compare(
 @app.command("export")
 def export(
     run: RunArgument,
-    output: Annotated[Path | None, typer.Option(metavar="FILE", help="stdout if left out.")] = None,
+    to: Annotated[
+        str, typer.Option("--to", metavar="|".join(RUN_FORMATS), help="csv and json: each step once, as last written.")
+    ] = "csv",
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="stdout if left out; for tensorboard a folder.")
+    ] = None,
     runs_dir: RunsDir = None,
 ) -> None:
-    """Write a run's metrics as CSV: each step once, by the last attempt that reached it."""
-    from alexplore.runs.export import metrics_csv
-
-    found = find_run(run, runs_folder(runs_dir))
-    deliver(metrics_csv(found), output)
+    """Write a run for other programs: its metrics, an event file for TensorBoard, or an HTML page."""
+    if to not in RUN_FORMATS:
+        raise RunError(f"--to {to!r}: allowed: {', '.join(RUN_FORMATS)}{nearest(to, RUN_FORMATS)}")
+    found, chosen = find_run(run, runs_folder(runs_dir)), RUN_FORMATS[to]
+    if chosen.text is not None:
+        deliver(chosen.text(found), output)
+    elif chosen.file is not None:
+        deliver_in_folder(*chosen.file(found), output, to)
 
 
 @app.command("doctor")

@@ -46,7 +46,7 @@ LONGEST_KEPT = 240
 """Bytes of a file's name that is kept in the name of its temporary file; names may have 255."""
 
 
-def write_output(path: Path, content: str) -> None:
+def write_output(path: Path, content: str | bytes) -> None:
     """Write what a person asked for to a file of their choice: atomically, with the permissions of a file it replaces.
 
     A link stays a link: the file that it points to is replaced. A device or a FIFO is written to as it is.
@@ -66,8 +66,8 @@ def write_output(path: Path, content: str) -> None:
         if stat.S_ISREG(there.st_mode):
             write_atomically(target, content, like=there)
         else:
-            with target.open("w", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(content)
+            with target.open("wb") as file:
+                file.write(content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise _named(error, path) from None
 

@@ -242,8 +242,12 @@ def setting_fields(cls: type) -> dict[str, dataclasses.Field[Any]]:
     return {field.name: field for field in dataclasses.fields(cls) if "kind" in field.metadata}
 
 
-def read_settings(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
+def read_settings(
+    cls: type, values: Mapping[str, Any], suggest: Callable[[str, Iterable[str]], str] | None = None
+) -> dict[str, Any]:
     """Check `values` against the settings of `cls` and return them as its fields hold them.
+
+    `suggest(key, known)` returns the end of a sentence about an unknown key: which was meant; `nearest` if left out.
 
     Raises:
         SettingError: an unknown key (with the nearest known one), a value that is not allowed, or one that is missing.
@@ -251,7 +255,8 @@ def read_settings(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
     fields = setting_fields(cls)
     for key in values:
         if key not in fields:
-            raise SettingError(f"unknown key {found_text(key)}{nearest(key, fields)} Allowed: {', '.join(fields)}")
+            hint = (suggest or nearest)(key, fields)
+            raise SettingError(f"unknown key {found_text(key)}{hint} Allowed: {', '.join(fields)}")
     for name, field in fields.items():
         if field.default is MISSING and name not in values:
             raise SettingError(f"{name} is missing. Allowed: {field.metadata['kind'].allowed}")

@@ -381,6 +381,19 @@ def read_network(values: Mapping[str, Any]) -> Network:
     return network._from_entries(network._entries()) if any(layer.inputs for layer in layers) else network
 
 
+IMAGE_CHANNELS = (1, 3, 4)
+
+
+def channels_first(input: tuple[int, int, int]) -> tuple[int, int, int] | None:
+    """Return an input that looks as if it was typed as (height, width, channels) in the right order, else None.
+
+    Images have 1, 3 or 4 channels, and are rarely that narrow.
+    """
+    height, width, channels = input
+    looks_turned = channels in IMAGE_CHANNELS and min(height, width) > max(IMAGE_CHANNELS)
+    return (channels, height, width) if looks_turned else None
+
+
 def read_input(value: Any) -> tuple[int, int, int]:
     """Return an input of [channels, height, width].
 

@@ -12,7 +12,7 @@ from typing import Any
 from alexplore.core.home import expand
 from alexplore.core.settings import found_text, nearest
 from alexplore.network.analysis import Analysis, analyse
-from alexplore.network.graph import Network, can_freeze
+from alexplore.network.graph import Network, can_freeze, channels_first
 from alexplore.network.limits import ADDRESSABLE_BYTES, memory_problem
 from alexplore.network.shapes import elements, shape_text
 from alexplore.presets.recipe import BALANCED, Recipe
@@ -83,7 +83,9 @@ def rank_problems(config: RunConfig, ranks: int | None) -> Iterator[Problem]:
 def fit_problems(network: Network, shape: DatasetShape) -> Iterator[Problem]:
     """Yield why a network can't learn a data set: its input has other channels, or it has not one output a class."""
     if network.input[0] != shape.channels:
-        fitting = network.with_input(shape.channels, *network.input[1:])
+        turned = channels_first(network.input)
+        sizes = turned[1:] if turned and turned[0] == shape.channels else network.input[1:]
+        fitting = network.with_input(shape.channels, *sizes)
         text = f"set input to {shape_text(fitting.input)}"
         yield Problem(
             "network",

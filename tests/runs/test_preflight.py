@@ -188,3 +188,11 @@ def test_settings_of_every_part_are_changed_by_name() -> None:
         hardware=Hardware(device="cpu"),
         data=DataSource(folder="/x"),
     )
+
+
+def test_an_input_with_its_channels_last_is_fixed_to_the_right_order() -> None:
+    layers = [{"type": "conv2d", "out_channels": 4, "kernel_size": 1}, {"type": "flatten"}]
+    turned = read_network({"input": [28, 28, 1], "layers": [*layers, {"type": "linear", "out_features": 10}]})
+    (problem,) = find_problems(config_of(turned))
+    assert "the network reads 28: set input to 1×28×28" in problem.message
+    assert problem.fix is not None and problem.fix.changes["network"].input == (1, 28, 28)
