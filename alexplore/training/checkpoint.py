@@ -54,6 +54,14 @@ class Checkpoint:
 class WholeState:
     """Weights and optimizer state of a rank that has the whole network."""
 
+    def splits(self, layer: str) -> bool:
+        """Return whether this rank has only a share of a layer: never."""
+        return False
+
+    def whole(self, value: Tensor, axis: int = 0) -> Tensor:
+        """Return a tensor as it is: see `TowerState.whole`."""
+        return value
+
     def weights(self, model: nn.Module) -> dict[str, Tensor]:
         """Return the weights for a checkpoint. All ranks must call this."""
         return model.state_dict()
@@ -61,10 +69,6 @@ class WholeState:
     def optimizer(self, _: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
         """Return the state of a model's optimizer for a checkpoint. All ranks must call this."""
         return optimizer.state_dict()
-
-    def split(self, _: nn.Module) -> list[Tensor]:
-        """Return the parameters of which other ranks have other parts: none."""
-        return []
 
     def load_weights(self, model: nn.Module, weights: dict[str, Tensor]) -> None:
         """Load the weights of a checkpoint.

@@ -8,12 +8,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from alexplore.training.data import Preprocess, Split
+from alexplore.training.data.dataset import indices_read
+from alexplore.training.inside.answers import Answers
 from alexplore.training.model.build import logits
 from alexplore.training.parallel.ranks import SINGLE_RANK, Ranks
 from alexplore.training.precision import Precision
@@ -59,6 +62,22 @@ class Evaluation:
         return values if classes <= FEW_CLASSES else {**values, "val/acc5": self.accuracy_top5}
 
 
+class ScoredBatch(NamedTuple):
+    """What a model says about the images of a batch that could be read."""
+
+    images: Tensor
+    """uint8 (N, C, H, W)."""
+
+    labels: Tensor
+    """int64 (N,)."""
+
+    scores: Tensor
+    """Log-probabilities (N, classes)."""
+
+    chosen: Tensor
+    """The indices of the batch's images in the split, of those too that could not be read: see `indices_read`."""
+
+
 def evaluate(
     model: nn.Module,
     split: Split,
@@ -68,15 +87,17 @@ def evaluate(
     batch_size: int,
     ranks: Ranks = SINGLE_RANK,
     ten_crops: bool = False,
+    answers: Answers | None = None,
     after_batch: Callable[[], None] = lambda: None,
 ) -> Evaluation:
     """Evaluate a model on a split and return the sums over all ranks.
 
     With `ten_crops` a prediction is the mean of the probabilities for ten crops (paper, section 4.1). `after_batch` is
-    called after every batch, the same number of times on all ranks.
+    called after every batch, the same number of times on all ranks. `answers` collects what this rank's images were
+    classified as.
     """
     loss, correct = torch.zeros((), dtype=torch.float64), torch.zeros(3, dtype=torch.int64)
-    for scores, labels in score_batches(
+    for images, labels, scores, chosen in score_batches(
         model,
         split,
         preprocess,
@@ -88,6 +109,8 @@ def evaluate(
     ):
         loss = loss.to(scores.device) + F.nll_loss(scores, labels, reduction="sum").double()
         correct = correct.to(scores.device) + _count_correct(scores, labels)
+        if answers is not None:
+            answers.add(images, labels, scores, indices_read(split, chosen, len(labels)))
     loss_sum, *counts = ranks.sum(torch.stack((loss.cpu(), *correct.cpu().double()))).tolist()
     return Evaluation(loss_sum, *map(round, counts))
 
@@ -102,17 +125,15 @@ def score_batches(
     ranks: Ranks = SINGLE_RANK,
     ten_crops: bool = False,
     after_batch: Callable[[], None] = lambda: None,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield this rank's batches of a split, in its order: log-probabilities (N, classes) and labels (N,).
-
-    Images that can't be read are left out. See `evaluate`.
-    """
+) -> Iterator[ScoredBatch]:
+    """Yield this rank's batches of a split, in its order; see `evaluate`."""
     was_training = model.training
     share = ranks.share_of_order(torch.arange(len(split)), batch_size)
-    batches = split.batches(share, ranks.share_size(batch_size))
+    own_batch = ranks.share_size(batch_size)
+    batches = split.batches(share, own_batch)
     model.eval()
     try:
-        for _ in range(-(-len(split) // batch_size)):
+        for number in range(-(-len(split) // batch_size)):
             batch = next(batches, None)
             if batch is not None and len(batch[1]):
                 images, labels = batch
@@ -122,7 +143,8 @@ def score_batches(
                         if ten_crops
                         else _scores(model, precision, preprocess.test(images))
                     )
-                yield scores, labels
+                chosen = share[number * own_batch : (number + 1) * own_batch]
+                yield ScoredBatch(images, labels, scores, chosen)
             after_batch()
     finally:
         model.train(was_training)

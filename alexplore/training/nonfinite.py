@@ -22,6 +22,9 @@ GROWTH_STEPS = 2000
 LARGEST_SCALE = 2.0**24
 """The loss scale does not grow further: it must not become infinite, which can't be halved."""
 
+BeforeUpdate = Callable[[Tensor], None]
+"""Takes the scale by which the gradients are multiplied."""
+
 
 class NonfiniteGuard:
     """Does the backward pass and the optimizer step; from the first step that is not finite, all steps are skipped.
@@ -58,11 +61,11 @@ class NonfiniteGuard:
         self._growth_steps = torch.zeros((), device=device)  # without overflow since the scale last changed
         self._failed = torch.zeros((), device=device)
 
-    def step(self, loss: Tensor, share: float) -> Tensor:
+    def step(self, loss: Tensor, share: float, before_update: BeforeUpdate | None = None) -> Tensor:
         """Do one update by the gradient of `loss` × `share`; see `update`."""
         self.forget_gradients()
         self.backward(loss, share)
-        return self.update()
+        return self.update(before_update)
 
     def forget_gradients(self) -> None:
         """Let the next `backward` begin with gradients of 0."""
@@ -75,8 +78,13 @@ class NonfiniteGuard:
         """
         torch.autograd.backward(loss, torch.where(loss.isfinite(), share, math.nan).to(loss) * self._scale)
 
-    def update(self) -> Tensor:
-        """Do one update by the gradients; return 1 if this step or one before failed, else 0, on the device."""
+    def update(self, before_update: BeforeUpdate | None = None) -> Tensor:
+        """Do one update by the gradients; return 1 if this step or one before failed, else 0, on the device.
+
+        `before_update` is called first, with the scale that the gradients have to be divided by.
+        """
+        if before_update is not None:
+            before_update(self._scale)
         # If a value is not finite, the sum is not. On a CPU a sum takes a tenth of the time of a maximum.
         sums = torch.stack([p.grad.sum() for p in self._parameters if p.grad is not None])
         flags = torch.stack((~sums.isfinite().all(), ~self._buffers_are_finite())).float()

@@ -34,6 +34,7 @@ from alexplore.training.compute_setup import ComputeSetup, earlier_setup
 from alexplore.training.data import Dataset, Preprocess, damaged_text, open_dataset
 from alexplore.training.errors import CheckpointError, GoneError, Stopped, gone_text
 from alexplore.training.hardware import device_name, set_threads
+from alexplore.training.inside.recorder import NoRecorder, Recorder
 from alexplore.training.loop import Objective, Progress, Trainer
 from alexplore.training.micro_batches import MicroBatches
 from alexplore.training.model.build import build, check_classifier, check_last_batch
@@ -190,7 +191,7 @@ def _prepare(
         scaled=precision.scaled,
         buffers=list(model.buffers()),
         agree=ranks.agree,
-        clip=make_clip(recipe.clip_grad_norm, trained, state.split(model)),
+        clip=make_clip(recipe.clip_grad_norm, trained, _split_parameters(model, state)),
     )
     weights = class_weights(recipe, dataset.train.labels, len(dataset.classes))
     objective = Objective(model, recipe, precision, None if weights is None else weights.to(device))
@@ -228,6 +229,21 @@ def _prepare(
         state=state,
         setup=ComputeSetup(device.type, ranks.size, threads, choice),
         macs=analyse(network).totals.macs,
+        recorder=Recorder(
+            run=run,
+            network=network,
+            model=model,
+            evaluated=averaging.evaluated,
+            dataset=dataset,
+            preprocess=preprocess,
+            precision=precision,
+            state=state,
+            ranks=ranks,
+            writer=writer,
+            batch_size=recipe.batch_size,
+        )
+        if recipe.inside
+        else NoRecorder(),
         ranks=ranks,
         sync_points=SyncPoints(ranks, run if ranks.rank == 0 else None, signals, on_progress, preparation.waiting),
         steering=Steering(run, config, ranks, writer, progress.step),
@@ -269,6 +285,11 @@ def _resumed_progress(
         start = f"starts epoch {progress.epoch + 1} again" if again else f"continues in epoch {progress.epoch + 1}"
         writer.event(WarningEvent(f"{changed}; the training {start}"))
     return progress
+
+
+def _split_parameters(model: nn.Module, state: checkpoint.WholeState | TowerState) -> list[nn.Parameter]:
+    """Return the parameters of which this rank has only a share."""
+    return [value for name, value in model.named_parameters() if state.splits(name.partition(".")[0])]
 
 
 def _images_before(trained_on: TrainedOn | None, history: History) -> int | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
+from os.path import relpath
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from alexplore.presets.datasets import DATASETS
 from alexplore.runs.config import RunConfig
 from alexplore.training.commands.load_model import LoadedModel, load_model
 from alexplore.training.data import DataError, Dataset, Preprocess, Split, open_dataset
+from alexplore.training.data.dataset import indices_read
 from alexplore.training.data.image_folder import FolderSplit, open_test_images, open_unlabelled_images
 from alexplore.training.evaluate import score_batches
 from alexplore.training.precision import Precision
@@ -44,8 +45,8 @@ def evaluate_run() -> int:
     preprocess = Preprocess(config.recipe, config.network.input, dataset, loaded.device)
     if arguments.ten_crop and preprocess.resized_size == config.network.input[1:]:
         print_note("no resize in the recipe: each of the ten crops is the whole image, or its mirror image")
-    scores, labels = _score(loaded, config, dataset.val, preprocess, ten_crops=arguments.ten_crop)
-    names, classes, weights = _names(dataset.val), dataset.classes, str(loaded.weights)
+    scores, labels, names = _score(loaded, config, dataset.val, preprocess, ten_crops=arguments.ten_crop)
+    classes, weights = dataset.classes, str(loaded.weights)
     if labelled:
         crops = "ten crops" if arguments.ten_crop else "the centre" if config.recipe.random_crop else "whole images"
         evaluation = make_evaluation(scores, labels, names, classes, dataset=dataset.name, crops=crops, weights=weights)
@@ -84,8 +85,10 @@ def _open_images(loaded: LoadedModel, config: RunConfig, *, elsewhere: bool) -> 
 
 def _score(
     loaded: LoadedModel, config: RunConfig, split: Split, preprocess: Preprocess, *, ten_crops: bool
-) -> tuple[Tensor, Tensor]:
-    """Return log-probabilities (N, classes) and labels (N,) of the images that can be read, on the CPU.
+) -> tuple[Tensor, Tensor, list[str]]:
+    """Return log-probabilities (N, classes), labels (N,) and names of the images that can be read, on the CPU.
+
+    A name is the path in an image folder, else the image's number.
 
     Raises:
         DataError: none can be read.
@@ -98,16 +101,20 @@ def _score(
         batch_size=config.recipe.images_at_once(),
         ten_crops=ten_crops,
     )
-    parts = [(scores.cpu(), labels.cpu()) for scores, labels in batches]
-    if not parts:
+    scores: list[Tensor] = []
+    labels: list[Tensor] = []
+    names: list[str] = []
+    for batch in batches:
+        scores.append(batch.scores.cpu())
+        labels.append(batch.labels.cpu())
+        names += [_name(split, index) for index in indices_read(split, batch.chosen, len(batch.labels)).tolist()]
+    if not scores:
         raise DataError(f"none of the {len(split):,} validation images could be read")
-    scores, labels = (torch.cat(one) for one in zip(*parts, strict=True))
-    return scores, labels
+    return torch.cat(scores), torch.cat(labels), names
 
 
-def _names(split: Split) -> Sequence[str]:
-    """Return the paths of the images in a folder, else their numbers."""
-    return split.readable if isinstance(split, FolderSplit) else [f"#{number}" for number in range(len(split))]
+def _name(split: Split, index: int) -> str:
+    return relpath(split.path(index), split.folder) if isinstance(split, FolderSplit) else f"#{index}"
 
 
 def _without_none(values: dict[str, Any]) -> dict[str, Any]:

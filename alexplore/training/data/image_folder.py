@@ -284,12 +284,6 @@ class FolderSplit:
     def __len__(self) -> int:
         return len(self.labels)
 
-    @property
-    def readable(self) -> list[str]:
-        """The paths of the images that were not found to be damaged, relative to the folder, in the split's order."""
-        folder = self._listing.folder
-        return [path for path in self._listing.paths if str(folder / path) not in self.damaged]
-
     def batches(self, order: Tensor, batch_size: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """See `Split.batches`; damaged images are left out of their batch."""
         chunks = [chunk for chunk in torch.split(order[skip * batch_size :], batch_size) if len(chunk)]
@@ -313,6 +307,15 @@ class FolderSplit:
                     "the rest of this epoch, which is slower; make room there, in a container with --shm-size"
                 )
                 workers = 0
+
+    @property
+    def folder(self) -> Path:
+        """The folder that all its images are in."""
+        return self._listing.folder
+
+    def path(self, index: int) -> str:
+        """See `Split.path`."""
+        return str(self._listing.folder / self._listing.paths[index])
 
     def _load(self, chunks: list[Tensor], workers: int) -> Iterator[_Decoded]:
         """Yield the chunks, decoded in processes, or in this one if `workers` is 0.
@@ -374,7 +377,7 @@ class FolderSplit:
             raise DataError(f"{missing}: its images are gone; the training needs them: bring them back, and resume")
 
     def _report_damage(self, index: int, reason: str) -> None:
-        path = str(self._listing.folder / self._listing.paths[index])
+        path = self.path(index)
         if path not in self.damaged:
             self.damaged[path] = reason
             self._report(damaged_text(path, reason))
