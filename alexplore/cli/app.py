@@ -23,6 +23,7 @@ COMMANDS = {
     "lesson": "lessons",
     "train": "train",
     "runs": "runs",
+    "replay": "replay",
     "predict": "train",
     "evaluate": "train",
     "doctor": "doctor",
