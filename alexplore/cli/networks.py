@@ -234,14 +234,35 @@ def _check(file: Path) -> None:
 
 
 def diff(
-    a: Annotated[str, typer.Argument(metavar="A", help=PRESET_HELP)],
-    b: Annotated[str, typer.Argument(metavar="B", help="Another.")],
+    names: Annotated[
+        list[str], typer.Argument(metavar="A B [C …]", help=f"Two networks or more. {PRESET_HELP}", show_default=False)
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Put two networks side by side: layers aligned, what differs marked."""
+    """Put networks side by side: layers aligned, what differs marked. More than two are compared with the first."""
+    if len(names) < 2:
+        complain(f"{names[0]}: name two networks or more: `alexplore diff paper torchvision`")
+        raise typer.Exit(WRONG_USE)
+    opened = [open_preset(name, narrate) for name in names]
+    if len(opened) == 2:
+        _diff_two(*opened, as_json=as_json)
+        return
+    from alexplore.network.compare_many import compare_many
+
+    comparison = compare_many([preset.network for preset in opened])
+    if as_json:
+        say_json({"networks": [preset.name for preset in opened], **comparison.to_dict()})
+        return
+    from alexplore.render.network_tables import many_table, many_totals
+
+    out = console()
+    out.print(many_table(opened, comparison))
+    out.print(many_totals(opened, comparison))
+
+
+def _diff_two(first: Preset, second: Preset, *, as_json: bool) -> None:
     from alexplore.network.compare import compare
 
-    first, second = open_preset(a, narrate), open_preset(b, narrate)
     comparison = compare(first.network, second.network)
     if as_json:
         say_json({"a": first.name, "b": second.name, **comparison.to_dict()})
