@@ -24,6 +24,8 @@ COMMANDS = {
     "train": "train",
     "runs": "runs",
     "replay": "replay",
+    "sweep": "sweep",
+    "queue": "queue",
     "predict": "train",
     "evaluate": "train",
     "doctor": "doctor",
