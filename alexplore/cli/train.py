@@ -191,8 +191,8 @@ def predict(
     from alexplore.runs.predictions import Predictions
 
     source, out, answers = _source(run, weights, runs_dir), console(), {}
-    file = find_weights(weights, runs_folder(runs_dir)) if weights else None
     files = [str(expand(image)) for image in images]
+    file = find_weights(weights, runs_folder(runs_dir)) if weights else None
     with Predictions(source, files, weights=file, invert=invert, pictures=show) as predictions:
         for prediction in predictions:
             if prediction.dark_on_light and not invert:
