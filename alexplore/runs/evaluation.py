@@ -1,4 +1,4 @@
-"""The exact accuracy of a run on its validation images, measured by a process of its own, which imports torch."""
+"""Measure the exact accuracy of a run on its validation images, in a separate process, which imports torch."""
 
 from __future__ import annotations
 
