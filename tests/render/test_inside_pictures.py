@@ -101,10 +101,11 @@ def test_everything_that_can_be_shown_is_printed() -> None:
     choice = Choice(demo_epoch(2, 40), None, ["conv1", "relu1"])
     for name, view in VIEWS.items():
         for colours in (None, "truecolor"):
-            out = Console(file=io.StringIO(), color_system=colours, width=80, force_terminal=colours is not None)
+            printed = io.StringIO()
+            out = Console(file=printed, color_system=colours, width=80, force_terminal=colours is not None)
             for line in view.lines(choice, out):
                 out.print(line)
-            text = out.file.getvalue()
+            text = printed.getvalue()
             assert max(len(line) for line in text.splitlines()) <= 80 or colours, name
             assert "not drawn without colours" in text or colours or name in ("layers", "confusion")
         assert view.picture is None or view.picture(choice, 200).width <= 200
