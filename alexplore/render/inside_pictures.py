@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alexplore.core.picture import Picture
-from alexplore.runs.inside import Bytes, Confusion, FeatureMaps, KernelGrid, Quantised, ShownImage
+from alexplore.runs.inside import Bytes, Confusion, FeatureMaps, KernelGrid, LayerHistogram, Quantised, ShownImage
 
 GROUND = 96
 """Grey between tiles."""
@@ -63,6 +63,24 @@ def confusion_picture(confusion: Confusion, cell: int = 8) -> Picture:
     right = np.eye(size, dtype=bool)[..., None]
     colours = np.where(right, (70, 130, 240), (255, 90, 60)) * share + np.array((16, 16, 20)) * (1 - share)
     return _picture(colours.astype(np.uint8).repeat(cell, 0).repeat(cell, 1))
+
+
+def heat_strip(histograms: Sequence[LayerHistogram], width: int, height: int) -> Picture:
+    """Return how a distribution changes: a column of the picture for each histogram, largest values at the top.
+
+    The lighter, the more values; the root of their share is drawn, so that the tails are seen. The picture is at most
+    `width` pixels wide, each histogram as many as all have room for; with more histograms some are left out.
+    """
+    shown = list(histograms)
+    if len(shown) > width:
+        shown = [shown[round(index * (len(shown) - 1) / max(1, width - 1))] for index in range(width)]
+    limit = max(one.limit for one in shown)
+    counts = np.array([one.widened(limit).counts for one in shown], np.float64)
+    edges = np.arange(height) * counts.shape[1] // height
+    sums = np.add.reduceat(counts, edges, 1) if height <= counts.shape[1] else counts
+    shares = np.sqrt(sums / np.maximum(1, sums.max(1, keepdims=True)))
+    grey = (255 * shares).astype(np.uint8).T[::-1].repeat(max(1, width // len(shown)), 1)
+    return _picture(grey[..., None].repeat(3, 2))
 
 
 def image_pictures(images: Sequence[ShownImage], per_row: int) -> Picture:

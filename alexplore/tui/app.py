@@ -32,6 +32,7 @@ from alexplore.tui.inert_filter import InertFilter
 from alexplore.tui.messages import (
     ChoiceRequested,
     EvaluateRequested,
+    InsideRequested,
     LessonPointed,
     ModeRequested,
     OpenRequested,
@@ -383,6 +384,12 @@ class ExploreApp(NamedKeys, App[None]):
         from alexplore.tui.screens.predict import PredictScreen
 
         self.push_screen(PredictScreen(event.run))
+
+    @on(InsideRequested)
+    def _show_inside(self, event: InsideRequested) -> None:
+        from alexplore.tui.screens.inside import InsideScreen
+
+        self.push_screen(InsideScreen(event.watched))
 
     @on(EvaluateRequested)
     def _evaluation_requested(self, event: EvaluateRequested) -> None:

@@ -24,6 +24,29 @@ ENDS: Mapping[str, str] = {"1": "22", "2": "22", "3": "23", "4": "24", "5": "25"
 """The codes that end attributes: bold and dim share one."""
 
 
+LEVELS = (0, 95, 135, 175, 215, 255)
+PALETTE: Mapping[tuple[int, int, int], int] = {
+    **{
+        (red, green, blue): 16 + 36 * r + 6 * g + b
+        for r, red in enumerate(LEVELS)
+        for g, green in enumerate(LEVELS)
+        for b, blue in enumerate(LEVELS)
+    },
+    **{(8 + 10 * number,) * 3: 232 + number for number in range(24)},
+}
+"""The colours of xterm's palette that all terminals share: a cube of 6 values a channel, and 24 greys."""
+
+
+def shorter(code: str) -> str:
+    """Return the code of a colour, by its number in the palette if that has exactly this colour."""
+    ground, _, colour = code.partition(";2;")
+    if not colour or ground not in ("38", "48"):
+        return code
+    red, green, blue = map(int, colour.split(";"))
+    number = PALETTE.get((red, green, blue))
+    return code if number is None else f"{ground};5;{number}"
+
+
 class Look(NamedTuple):
     """How a cell is drawn, as the codes of ECMA-48's SGR: attributes such as bold, foreground, background."""
 
@@ -89,8 +112,8 @@ class Screenful:
         key = (style, colours)
         if key not in self._looks:
             attributes = Strip.render_ansi(style.without_color, colours)
-            foreground = Strip.render_ansi(Style(color=style.color), colours)
-            background = Strip.render_ansi(Style(bgcolor=style.bgcolor), colours)
+            foreground = shorter(Strip.render_ansi(Style(color=style.color), colours))
+            background = shorter(Strip.render_ansi(Style(bgcolor=style.bgcolor), colours))
             text = Look(attributes, foreground, background)
             visible = style.reverse or style.underline or style.strike
             self._looks[key] = text, text if visible else Look("", "", background)

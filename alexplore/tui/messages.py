@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from alexplore.tui.preset_catalog import PresetEntry
     from alexplore.tui.run_details import RunDetails
     from alexplore.tui.state import Mode
-    from alexplore.tui.watched_run import Drawing
+    from alexplore.tui.watched_run import Drawing, WatchedRun
 
 
 @dataclass
@@ -57,6 +57,13 @@ class PredictRequested(Message):
     """Classify images with a run's network."""
 
     run: RunDirectory
+
+
+@dataclass
+class InsideRequested(Message):
+    """Show what the network of a watched run looks like inside."""
+
+    watched: WatchedRun
 
 
 @dataclass

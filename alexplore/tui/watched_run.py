@@ -81,6 +81,7 @@ class WatchedRun:
         self.snapshot: Snapshot | None = None
         self.drawing = Drawing()
         self.unreadable = ""  # why the run can't be read
+        self.scrubbed: int | None = None  # the epoch that Inside shows; None follows the newest
         self._log = RunLog()
 
     def update(self, snapshot: Snapshot, drawing: Drawing) -> bool:

@@ -13,22 +13,27 @@ import sys
 import termios
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import create_run
+from alexplore.runs.inside import KernelGrid, Quantised, load_epoch, recorded_epochs, save_epoch
 from alexplore.runs.lines import LineWriter
 from alexplore.runs.protocol import MetricsLine, metrics_record
 from alexplore.runs.status import Status, worker_lock, write_status
+from docs.demo_runs import DemoRuns
 from tests.support.runs import finished_run
 from tests.support.terminal import Terminal
 from tests.support.waiting import PATIENCE
 
 MOST_BYTES = 2000  # for a key that only moves the cursor
+MOST_PICTURE_BYTES = 10_000  # for a key that shows a picture
 QUIET_SECONDS = 0.3  # without output for so long, a key is answered
-DOWN, LEFT = b"\x1b[B", b"\x1b[D"
+DOWN, LEFT, RIGHT = b"\x1b[B", b"\x1b[D", b"\x1b[C"
 MOST_BYTES_A_SECOND = 1000  # while a run is watched
 WARM_SECONDS, WATCHED_SECONDS = 3, 10  # after the first screen; the first curves are drawn more often
 SMALLEST_SCREEN = 5000  # bytes of the first screen
@@ -117,6 +122,32 @@ def test_an_arrow_key_in_the_runs_and_in_their_curves_writes_little(config: RunC
     finally:
         line.close()
     assert max(counts) <= MOST_BYTES, counts
+
+
+def test_a_picture_inside_a_run_writes_little(tmp_path: Path) -> None:
+    """Every view, other epochs and other lines of each, with 96 kernels and with feature maps of noise."""
+    run = DemoRuns(tmp_path / "runs").write("seen", "finished", 60, age=500.0)
+    draw = np.random.default_rng(0)
+    for number in recorded_epochs(run):
+        epoch = load_epoch(run, number)
+        kernels = KernelGrid("conv1", Quantised.of(draw.normal(size=(96, 3, 11, 11)).astype(np.float32)), 2, 96)
+        maps = tuple(
+            replace(maps, maps=Quantised.of(draw.normal(size=maps.maps.codes.shape).astype(np.float32)))
+            for maps in epoch.maps
+        )
+        save_epoch(run, replace(epoch, kernels=kernels, maps=maps))
+    line = Line(tmp_path, "--run", "seen")
+    try:
+        line.read_for(1.0)
+        counts = [len(line.press(b"v"))]
+        for _ in range(5):
+            counts += [len(line.press(key)) for key in (LEFT, RIGHT, b"v")]
+        for _ in range(2):
+            line.press(b"v")
+        counts += [len(line.press(DOWN)) for _ in range(4)]
+    finally:
+        line.close()
+    assert max(counts) <= MOST_PICTURE_BYTES, counts
 
 
 def test_watching_a_run_writes_little(config: RunConfig, tmp_path: Path) -> None:

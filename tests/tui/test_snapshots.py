@@ -331,6 +331,43 @@ async def train_unreadable(stage: Stage) -> None:
 
 
 @scene()
+async def inside_layers(stage: Stage) -> None:
+    await stage.watch(stage.runs.write("finished", "finished", 60, age=500.0), "epoch 3/3")
+    await stage.press("v")
+    await stage.until("epoch 3 · newest")
+    await stage.until("mean")
+
+
+async def show_view(stage: Stage, turns: int, text: str) -> None:
+    """Show a view of Inside at the second epoch until the screen shows a text."""
+    await inside_layers(stage)
+    await stage.press("left")
+    await stage.until("epoch 2 · val/loss")
+    await stage.press(*["v"] * turns)
+    await stage.until(text)
+
+
+@scene()
+async def inside_kernels(stage: Stage) -> None:
+    await show_view(stage, 1, "kernels of 1×5×5")
+
+
+@scene()
+async def inside_maps(stage: Stage) -> None:
+    await show_view(stage, 2, "maps of 28×28")
+
+
+@scene()
+async def inside_confusion(stage: Stage) -> None:
+    await show_view(stage, 3, "8 of 106")
+
+
+@scene()
+async def inside_mistakes(stage: Stage) -> None:
+    await show_view(stage, 4, "truth Shirt")
+
+
+@scene()
 async def help_train(stage: Stage) -> None:
     await stage.watch(stage.runs.write("finished", "finished", 60, age=500.0), "epoch 3/3")
     await stage.press("question_mark")

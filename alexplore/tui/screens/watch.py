@@ -26,6 +26,7 @@ from alexplore.tui.log_entry import LogEntry
 from alexplore.tui.marked_runs import EPOCHS, MINUTES
 from alexplore.tui.messages import (
     EvaluateRequested,
+    InsideRequested,
     ModeRequested,
     OpenRequested,
     PredictRequested,
@@ -74,6 +75,7 @@ class WatchScreen(FrameScreen):
         Binding("c", "checkpoint", "checkpoint", tooltip="Save a checkpoint now"),
         Binding("r", "resume", "resume", tooltip="Continue a run that was stopped, failed or crashed"),
         Binding("e", "evaluate", "evaluate", tooltip="Measure the accuracy on the validation images"),
+        Binding("v", "inside", "inside", tooltip="Layers, kernels, maps, confusion and mistakes, epoch by epoch"),
         Binding("i", "predict", "predict…", tooltip="Classify images of your own"),
         Binding("N", "epochs", "epochs…", tooltip="Train more epochs, or fewer; a run that has ended trains on"),
         Binding("n", "new", "new run", tooltip="Set up a training of the network in Explore"),
@@ -90,6 +92,7 @@ class WatchScreen(FrameScreen):
         super().__init__()
         self.state = state
         self._run: WatchedRun | None = None  # the run whose log is shown
+        self._scrubbed: int | None = None  # the epoch where the cursors of the curves are
         self._shows_console = False
         self._shows_rate = False  # in the place of the accuracy
         self._unit = EPOCHS
@@ -132,6 +135,12 @@ class WatchScreen(FrameScreen):
             self._draw()
         if self.focused is None:
             self.query_one("#log").focus()
+        if self._scrubbed != watched.scrubbed:  # by Inside, which was on top
+            self._scrubbed = watched.scrubbed
+            self._draw_curves()
+            if self._unit == EPOCHS:
+                for curves in self.query(Curves):
+                    curves.read_at(watched.scrubbed)
         self._poll(watched.run)
 
     @work(thread=True, exclusive=True, group="poll")
@@ -253,6 +262,11 @@ class WatchScreen(FrameScreen):
         """Ask the app for the screen that classifies images."""
         if self._run is not None:
             self.post_message(PredictRequested(self._run.run))
+
+    def action_inside(self) -> None:
+        """Ask the app for the screen that shows the network."""
+        if self._run is not None:
+            self.post_message(InsideRequested(self._run))
 
     def action_console(self) -> None:
         """Show the worker's output below the log."""

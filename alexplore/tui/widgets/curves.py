@@ -84,6 +84,10 @@ class Curves(LineWidget, can_focus=True):
         self._plot = plot
         self._redraw()
 
+    def read_at(self, x: float | None) -> None:
+        """Move the cursor to `x` of the axis, or remove it."""
+        self._look(self._view.with_cursor(self._plot, x))
+
     def show_logarithmic(self, logarithmic: bool) -> None:
         """Use a logarithmic axis, or a plain one."""
         self._look(replace(self._view, logarithmic=logarithmic))

@@ -1,0 +1,343 @@
+"""The lines of the screen Inside: its list, and what is drawn of the selected line. No Textual.
+
+A line is a sequence of texts, each with a kind that gives its colour ("", faint, careful) or a style of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import isfinite
+from textwrap import wrap
+
+from rich.style import Style
+
+from alexplore.core.inert import inert_line
+from alexplore.core.picture import Picture
+from alexplore.render.compact_blocks import compact_blocks
+from alexplore.render.inside_pictures import GAP, confusion_picture, heat_strip, kernel_picture, maps_picture
+from alexplore.render.predictions import bars
+from alexplore.runs.inside import Confusion, LayerHistogram, ShownImage
+from alexplore.runs.layer_view import BARS, LayerView, histogram_bars
+from alexplore.runs.protocol import LAYER_METRICS
+from alexplore.tui.columns import Claim, fit, share_width
+from alexplore.tui.inside_state import InsideState
+
+Part = tuple[str, str | Style]
+Line = Sequence[Part]
+
+THUMBNAIL_COLUMNS, THUMBNAIL_LINES = 28, 14
+STRIP_BYTES = 1500  # of a heat strip; a story has two
+STRIP_LINES = 10  # at most
+EQUAL_ROWS = 1.5  # times as large as drawn, rows of equal length are preferred
+FREQUENT = 0.05  # share of a class's images from which a mistake is marked
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the list; `kind` gives its colour, and `copied` is what copying copies."""
+
+    text: str
+    kind: str = ""
+    copied: str = ""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What the list shows: its title, a line above the rows, and the rows."""
+
+    title: str
+    header: str
+    rows: Sequence[Row]
+
+
+def sparkline(values: Sequence[float], width: int) -> str:
+    """Return values as bars, from the smallest to the largest; of more than there is room for, the means of spans."""
+    finite = [value for value in values if isfinite(value)]
+    if not finite:
+        return " " * width
+    count = min(width, len(finite))
+    ends = [len(finite) * number // count for number in range(count + 1)]
+    means = [sum(finite[a:b]) / (b - a) for a, b in pairwise(ends)]
+    low, high = min(means), max(means)
+    if high == low:
+        return BARS[3] * count
+    return "".join(BARS[round((len(BARS) - 1) * (mean - low) / (high - low))] for mean in means)
+
+
+# The lists
+
+
+def listed(state: InsideState, width: int) -> Listed:
+    """Return the list of a view, for lines `width` cells wide."""
+    return LISTS[state.view](state, width)
+
+
+def _layer_claims(*, suspicious: bool) -> Mapping[str, Sequence[Claim]]:
+    """Return what the columns claim of the width; there are reasons only where a layer is suspicious."""
+    claims: dict[str, Sequence[Claim]] = {"": (Claim(0, 1),), "layer": (Claim(0, 8),)}
+    for rank, (key, metric) in enumerate(LAYER_METRICS.items()):
+        claims[metric.heading] = (Claim(1 + rank, 8),)
+        claims[f"{key} over"] = (Claim(5 + rank, 8), Claim(9, 16))
+    claims["dead"] = (Claim(4, 6),)
+    return claims | ({"why": (Claim(4.5, 14), Claim(11, 80))} if suspicious else {})
+
+
+def _layers(state: InsideState, width: int) -> Listed:
+    views = state.layers()
+    suspicious = sum(bool(view.reasons) for view in views)
+    widths = share_width(_layer_claims(suspicious=suspicious > 0), width - 1)
+    rows = []
+    for view in views:
+        cells = _layer_cells(state, view, widths)
+        text = " ".join(fit(cells[name], room, left=_is_left(name)) for name, room in widths.items())
+        copied = f"{view.layer}: {', '.join(_figures(view))}"
+        rows.append(Row(text, "careful" if view.reasons else "", "; ".join([copied, *view.reasons])))
+    header = " ".join(
+        fit("" if name.endswith(" over") else name, room, left=_is_left(name)) for name, room in widths.items()
+    )
+    return Listed(f"layers · {suspicious} suspicious" if suspicious else "layers", header, rows)
+
+
+def _is_left(name: str) -> bool:
+    return name in ("", "layer", "why") or name.endswith(" over")
+
+
+def _layer_cells(state: InsideState, view: LayerView, widths: Mapping[str, int]) -> dict[str, str]:
+    cells = {"": "▲" if view.reasons else "", "layer": inert_line(view.layer), "why": "; ".join(view.reasons)}
+    for key, metric in LAYER_METRICS.items():
+        cells[metric.heading] = view.number(key)
+        room = widths.get(f"{key} over", 0)
+        cells[f"{key} over"] = sparkline(state.figures(key, view.layer), room) if room else ""
+    cells["dead"] = "–" if view.dead_share is None else f"{view.dead_share:.1%}"
+    return cells
+
+
+def _figures(view: LayerView) -> list[str]:
+    return [f"{metric.title} {view.number(key)}" for key, metric in LAYER_METRICS.items()]
+
+
+def _maps(state: InsideState, _: int) -> Listed:
+    rows = []
+    for maps in state.maps():
+        image = state.shown.images[maps.image] if state.shown else None
+        name = state.class_name(image.truth) if image else ""
+        rows.append(Row(f"{fit(inert_line(maps.layer), 8, left=True)} {name}", copied=f"{maps.layer}, {name}"))
+    return Listed("maps", f"{'layer':8} image", rows)
+
+
+def _confusion(state: InsideState, width: int) -> Listed:
+    rows = []
+    for pair in state.pairs():
+        counts = f"{pair.count:,} of {pair.total:,}"
+        words = f"{state.class_name(pair.truth)} → {state.class_name(pair.guess)}"
+        kind = "careful" if pair.count >= FREQUENT * pair.total else ""
+        rows.append(
+            Row(f"{fit(words, max(8, width - 3 - len(counts)), left=True)} {counts}", kind, f"{words}: {counts}")
+        )
+    return Listed("most confused", "true class → taken for", rows)
+
+
+def _mistakes(state: InsideState, width: int) -> Listed:
+    rows = []
+    for one in state.shown.mistakes if state.shown else ():
+        words = f"{state.class_name(one.truth)} → {state.class_name(one.guess)}"
+        share = f"{one.probabilities[0][1]:.0%}"
+        rows.append(Row(f"{fit(words, max(8, width - 7), left=True)} {share:>4}", copied=f"{words} {share}"))
+    return Listed("worst mistakes", "true class → guess", rows)
+
+
+LISTS: Mapping[str, Callable[[InsideState, int], Listed]] = {
+    "layers": _layers,
+    "kernels": lambda *_: Listed("", "", ()),
+    "maps": _maps,
+    "confusion": _confusion,
+    "mistakes": _mistakes,
+}
+
+
+# What is drawn
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What the pane beside the list shows, with its title."""
+
+    title: str
+    lines: Sequence[Line]
+
+
+def drawn(state: InsideState, selected: int, width: int, height: int) -> Drawn:
+    """Return what is drawn of the line `selected` of the list, in `width` × `height` cells."""
+    if state.problem:
+        return Drawn(state.view, [[(line, "careful")] for line in _wrapped(f"✗ {inert_line(state.problem)}", width)])
+    if state.shown is None and not (state.view == "layers" and state.layers()):
+        return Drawn(state.view, [])
+    return DRAWINGS[state.view](state, selected, max(1, width), max(1, height))
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return wrap(text, max(10, width), break_on_hyphens=False) or [""]
+
+
+def _blocks(picture: Picture, width: int, height: int, most_bytes: int | None = None) -> list[Line]:
+    limit = {} if most_bytes is None else {"most_bytes": most_bytes}
+    return [
+        [(segment.text, segment.style or "") for segment in line]
+        for line in compact_blocks(picture, width, max(1, height), **limit)
+    ]
+
+
+def _story(state: InsideState, selected: int, width: int, height: int) -> Drawn:
+    """Return a layer's figures over the training, and its distributions now and over the epochs."""
+    views = state.layers()
+    if selected >= len(views):
+        return Drawn("", [])
+    view = views[selected]
+    lines: list[Line] = [[(line, "careful")] for reason in view.reasons for line in _wrapped(f"▲ {reason}", width)]
+    room = max(8, width - 20)
+    for key, metric in LAYER_METRICS.items():
+        values = state.figures(key, view.layer)
+        if values:
+            lines.append(
+                [(f"{metric.heading:9}", "faint"), (f"{view.number(key):>9} ", ""), (sparkline(values, room), "")]
+            )
+    parts = [
+        (title, one, [past for _, layer in state.past(view.layer) if (past := getattr(layer, part))])
+        for part, title in (("weights", "weights"), ("activations", "outputs"))
+        if (one := getattr(view, part)) is not None
+    ]
+    left = height - len(lines) - 3 * len(parts)
+    for title, one, past in parts:
+        lines += _distribution(title, one, past, width, min(STRIP_LINES, left // len(parts)))
+    return Drawn(inert_line(view.layer), lines)
+
+
+def _distribution(
+    title: str, now: LayerHistogram, past: Sequence[LayerHistogram], width: int, strip_lines: int
+) -> list[Line]:
+    """Return the histogram of now, and below it how it came about: epochs to the right, large values at the top."""
+    dead = "" if now.dead_share is None else f" · {now.dead_share:.0%} dead"
+    words = f"mean {now.mean:.2g} ± {now.std:.2g}{dead}"
+    lines: list[Line] = [[(f"{title:9}", "faint"), (fit(words, width - 9, left=True), "")]]
+    scale = f"±{now.limit:g}"
+    lines.append([(histogram_bars(now.counts, max(8, min(64, width - len(scale) - 1))), ""), (f" {scale}", "faint")])
+    if len(past) > 1 and strip_lines > 1:
+        lines += _blocks(heat_strip(past, width, 2 * strip_lines), width, strip_lines, STRIP_BYTES)
+    lines.append([])
+    return lines
+
+
+def _kernels(state: InsideState, _: int, width: int, height: int) -> Drawn:
+    grid = state.shown.kernels if state.shown else None
+    if grid is None:
+        return Drawn("kernels", [[("the network has no convolution whose kernels could be shown", "faint")]])
+    count, channels, rows, columns = grid.kernels.codes.shape
+    each = -(-count // max(1, grid.towers))
+    per_row = _per_row(each, rows, columns, width, 2 * height // max(1, grid.towers))
+    title = f"{inert_line(grid.layer)} · {count} of {grid.total} kernels of {channels}×{rows}×{columns}"
+    title += f" · {grid.towers} towers" if grid.towers > 1 else ""
+    return Drawn(title, _blocks(kernel_picture(grid, per_row), width, height))
+
+
+def _per_row(count: int, height: int, width: int, columns: int, rows: int) -> int:
+    """Return how many of `count` tiles a row has so that they are drawn largest in `columns` × `rows` pixels."""
+
+    def size(per_row: int) -> float:
+        lines = -(-count // per_row)
+        scale = min(columns / (per_row * (width + GAP)), rows / (lines * (height + GAP)))
+        return scale * (EQUAL_ROWS if count % per_row == 0 else 1)
+
+    return max(range(1, count + 1), key=size)
+
+
+def _maps_picture(state: InsideState, selected: int, width: int, height: int) -> Drawn:
+    shown = state.maps()
+    if state.shown is None or selected >= len(shown):
+        return Drawn("maps", [[("no feature maps were recorded", "faint")]])
+    maps = shown[selected]
+    image = state.shown.images[maps.image]
+    size = "×".join(map(str, maps.shape[1:]))
+    words = [
+        f"{len(maps.maps)} of {maps.shape[0]} maps of {size}",
+        "white: a map's largest value",
+        f"image: {state.class_name(image.truth)}",
+        f"guess: {state.class_name(image.guess)} {image.probabilities[0][1]:.0%}",
+    ]
+    lines: list[Line] = []
+    if height >= 20:
+        lines += _beside(_blocks(image.picture, 14, 7, 1500), words)
+    else:
+        lines.append([(fit(" · ".join(words), width, left=True), "faint")])
+    left = height - len(lines) - 1
+    count, rows, columns = maps.maps.codes.shape
+    picture = maps_picture([maps], _per_row(count, rows, columns, width, 2 * left))
+    return Drawn(inert_line(maps.layer), [*lines, [], *_blocks(picture, width, left, 5000)])
+
+
+def _beside(blocks: list[Line], words: Sequence[str]) -> list[Line]:
+    """Return texts at the right of a picture."""
+    return [[*line, (f"  {words[number]}" if number < len(words) else "", "")] for number, line in enumerate(blocks)]
+
+
+def _matrix(state: InsideState, selected: int, width: int, height: int) -> Drawn:
+    confusion = state.confusion
+    if confusion is None:
+        return Drawn("confusion", [[("no confusion matrix was recorded: it is counted up to 1,000 classes", "faint")]])
+    pairs = state.pairs()
+    pair = (pairs[selected].truth, pairs[selected].guess) if selected < len(pairs) else None
+    title = "confusion · a row for each true class, a column for each guess"
+    numbers = _numbers(state, confusion, pair, width)
+    if numbers is not None and len(numbers) <= height:
+        return Drawn(title, numbers)
+    return Drawn(title, _blocks(confusion_picture(confusion, 1), width, height))
+
+
+def _numbers(state: InsideState, confusion: Confusion, pair: tuple[int, int] | None, width: int) -> list[Line] | None:
+    """Return the matrix as numbers with the selected pair in brackets; None where there is no room for it."""
+    cells = 2 + max(len(str(int(confusion.counts.max(initial=0)))), *(len(str(one)) for one in confusion.classes))
+    names = [f"{number} {state.class_name(number)}" for number in confusion.classes]
+    room = min(max(map(len, names)), width - cells * len(names) - 1)
+    if room < 4:
+        return None
+    lines: list[Line] = [[(" " * room + "".join(f"{number:>{cells - 1}} " for number in confusion.classes), "faint")]]
+    for i, name in enumerate(names):
+        parts: list[Part] = [(fit(name, room, left=True), "")]
+        for j, count in enumerate(confusion.counts[i].tolist()):
+            text = str(count) if count else "·"
+            chosen = pair == (confusion.classes[i], confusion.classes[j])
+            frequent = i != j and count >= FREQUENT * confusion.images[i] and count > 0
+            kind = "careful" if frequent else "" if count else "faint"
+            parts.append((f"[{text}]".rjust(cells) if chosen else f"{text:>{cells - 1}} ", kind))
+        lines.append(parts)
+    return lines
+
+
+def _mistake(state: InsideState, selected: int, width: int, height: int) -> Drawn:
+    mistakes = state.shown.mistakes if state.shown else ()
+    if selected >= len(mistakes):
+        return Drawn("mistake", [[("no mistake was recorded", "faint")]])
+    one = mistakes[selected]
+    texts = _answers(state, one, width)
+    blocks = _blocks(one.picture, min(width, 2 * THUMBNAIL_COLUMNS), height - len(texts) - 1)
+    where = inert_line(one.name) if one.name else f"validation image {one.index}"
+    return Drawn(where, [*blocks, [], *texts])
+
+
+def _answers(state: InsideState, one: ShownImage, width: int) -> list[Line]:
+    guesses = bars([(state.class_name(number), share) for number, share in one.probabilities])
+    loss = f" · loss {one.loss:.2f}" if hasattr(one, "loss") else ""
+    return [
+        [("truth ", "faint"), (f"{state.class_name(one.truth)}{loss}", "")],
+        *([(fit(line, min(len(line), width), left=True), "")] for line in guesses),
+    ]
+
+
+DRAWINGS: Mapping[str, Callable[[InsideState, int, int, int], Drawn]] = {
+    "layers": _story,
+    "kernels": _kernels,
+    "maps": _maps_picture,
+    "confusion": _matrix,
+    "mistakes": _mistake,
+}
