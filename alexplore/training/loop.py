@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 from alexplore.presets.recipe import Recipe
 from alexplore.presets.schedules import Plateau, learning_rate
 from alexplore.runs.directory import RunDirectory
-from alexplore.runs.protocol import CheckpointEvent, ControlEvent, EpochEvent, ExchangeEvent, WarningEvent
+from alexplore.runs.protocol import CheckpointEvent, ControlEvent, EpochEvent, ExchangeEvent, WarningEvent, is_step
 from alexplore.training import checkpoint
 from alexplore.training.data import DataError, Dataset, Preprocess, damaged_text
 from alexplore.training.errors import CheckpointError, GoneError, NotFiniteError, Stopped, gone_text
@@ -113,11 +113,24 @@ class Progress:
         """Return the progress of which `values` is the `to_dict`.
 
         Earlier versions did not record the number of images; theirs was `images` in all epochs.
+
+        Raises:
+            ValueError, KeyError, TypeError: a checkpoint contains something else.
         """
         steps = -(-images // batch_size)
         values = {"images": images, "epoch_start": values["epoch"] * steps, **values}
         plateau = Plateau(**values["plateau"])
-        return cls(**{**values, "plateau": plateau, "line": Tally(**values["line"]), "whole": Tally(**values["whole"])})
+        read = cls(**{**values, "plateau": plateau, "line": Tally(**values["line"]), "whole": Tally(**values["whole"])})
+        tallies = read.line, read.whole
+        counts = [read.step, read.epoch, read.epoch_start, read.images, plateau.waited, plateau.reductions]
+        counts += [count for tally in tallies for count in (tally.correct, tally.images)]
+        numbers = [read.epoch_seconds, read.seconds, *(tally.loss for tally in tallies), *read.last_line.values()]
+        numbers += [plateau.smallest, *([] if read.best is None else [read.best])]
+        if not (all(map(is_step, counts)) and read.epoch_start <= read.step):
+            raise ValueError("progress: counts that no training has")
+        if not all(type(number) in (int, float) for number in numbers):
+            raise TypeError("progress: numbers that are none")
+        return read
 
     def over(self, images: int) -> Progress:
         """Return where the training continues with so many images: an epoch that was begun with others starts again."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 
@@ -129,7 +130,8 @@ def _prepare(
     saved = ranks.first_then_others(
         lambda: checkpoint.load(run.checkpoints_folder, lambda message: writer.event(WarningEvent(message)))
     )
-    kept = kept_means(saved.state if saved else None, history)
+    with checkpoint.state_errors(saved) if saved else nullcontext():
+        kept = kept_means(saved.state if saved else None, history)
     threads = set_threads(device, ranks, kept)
 
     preparation.start(f"loading {recipe.dataset}")
@@ -161,10 +163,11 @@ def _prepare(
     guard = NonfiniteGuard(optimizer, device, scaled=precision.scaled, buffers=list(model.buffers()), agree=ranks.agree)
     progress = Progress(images=len(dataset.train))
     if saved is not None:
-        state.load_optimizer(model, optimizer, saved.state["optimizer"])
-        guard.load(saved.state["guard"])
         before = _images_before(trained_on, history) or len(dataset.train)
-        loaded = Progress.from_dict(saved.state["progress"], before, recipe.batch_size)
+        with checkpoint.state_errors(saved):
+            state.load_optimizer(model, optimizer, saved.state["optimizer"])
+            guard.load(saved.state["guard"])
+            loaded = Progress.from_dict(saved.state["progress"], before, recipe.batch_size)
         progress = loaded.over(len(dataset.train))
         if trained_on and (changed := change_text(trained_on, len(dataset.train), len(dataset.val))):
             again = progress.epoch_start != loaded.epoch_start

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from alexplore.core.boundary import print_note
 from alexplore.core.regular_files import read_json_object
 from alexplore.network.shapes import Shape, shape_text
 from alexplore.presets.datasets import DATASETS
@@ -47,7 +48,7 @@ class LoadedModel:
 def load_model(source: Path, weights: Path | None) -> LoadedModel:
     """Load the network of a run's folder, or of a preset file.
 
-    The weights are those in the file `weights`, or else, for a run, in its best or its last checkpoint.
+    The weights are those in the file `weights`, or else, for a run, in its best or its last checkpoint that is whole.
 
     Raises:
         UsageError: there are no weights, or the run was never trained.
@@ -57,7 +58,7 @@ def load_model(source: Path, weights: Path | None) -> LoadedModel:
     """
     if source.is_dir():
         run = RunDirectory(source)
-        config, where = run.config(), weights or _best_checkpoint(run)
+        config = run.config()
         dataset, trained_on = _recorded_dataset(run), read_trained_on(run)
         if (outputs := check_classifier(config.network)) != len(dataset.classes):
             raise UsageError(
@@ -65,20 +66,23 @@ def load_model(source: Path, weights: Path | None) -> LoadedModel:
             )
     else:
         preset = read_preset(source)
-        config, where, trained_on = RunConfig(preset.name, preset.network, preset.recipe), weights, None
+        config, trained_on = RunConfig(preset.name, preset.network, preset.recipe), None
         dataset = _assumed_dataset(config)
-    if where is None:
+    found = (weights, checkpoint.read_weights(weights)) if weights else _weights_of_run(source)
+    if found is None:
         raise UsageError(f"{source.stem} has no checkpoint yet; train it, or give --weights FILE")
+    where, tensors = found
     # The GPUs that a run was trained on may be on another machine, and one device is enough.
     device = choose_device(Hardware("cpu" if config.hardware.device == "cpu" else "auto"))
     model = build(config.network)
-    load_weights(model, checkpoint.read_weights(where), where)
+    load_weights(model, tensors, where)
     return LoadedModel(config, dataset, model.eval().to(device), device, where, trained_on)
 
 
-def _best_checkpoint(run: RunDirectory) -> Path | None:
-    folders = (run.checkpoints_folder / name for name in (checkpoint.BEST, checkpoint.LAST, checkpoint.PREVIOUS))
-    return next((folder for folder in folders if folder.is_dir()), None)
+def _weights_of_run(source: Path) -> tuple[Path, dict[str, Tensor]] | None:
+    """Return the weights of a run's folder, with their checkpoint; a damaged one is named in a warning."""
+    folder = RunDirectory(source).checkpoints_folder
+    return checkpoint.load_best_weights(folder, lambda message: print_note(f"warning: {message}"))
 
 
 def load_weights(model: nn.Module, tensors: dict[str, Tensor], source: Path) -> None:
