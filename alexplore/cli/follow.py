@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from alexplore.cli.bell import Bell
 from alexplore.cli.output import complain, console, narrate, say, say_json
 from alexplore.core.boundary import os_error_text
 from alexplore.core.errors import DONE, FAILED, INTERRUPTED, STOPPED
@@ -18,7 +19,7 @@ from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.lines import LineReader, finite
 from alexplore.runs.log import LogLine, RunLog
 from alexplore.runs.messages import progress_text, progress_texts, result_text
-from alexplore.runs.watch import Snapshot, Watch
+from alexplore.runs.watch import FEW_BLOCKS, Snapshot, Watch
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -57,26 +58,29 @@ def follow(
     kill: Callable[[], None] | None = None,
     interrupts: Interrupts | None = None,
     after: int = -1,
+    bell: Bell | None = None,
 ) -> int:
     """Show a run until it ends and return the exit code.
 
     The command that started the run is its `owner`: the first Ctrl-C asks the worker to stop after a checkpoint, the
     second calls `kill`. For any other command Ctrl-C ends the watching alone. `interrupts` may have been counted
-    before. Events up to the one numbered `after` are not shown.
+    before. Events up to the one numbered `after` are not shown. `bell` calls the person; one that knows the usual
+    occasions if left out.
     """
-    watch = Watch(run)
+    watch, bell = Watch(run), bell or Bell()
     display: Display = JsonLines(run) if as_json else LiveDisplay(after) if sys.stdout.isatty() else PlainLines(after)
     interrupts = interrupts or Interrupts()
     asked = False
     with interrupts.counted(), display:
         while True:
-            snapshot = watch.poll()
+            snapshot = watch.poll(FEW_BLOCKS)
             try:
                 display.update(snapshot)
             except OSError as error:  # stdout is closed, or its disk is full
                 if owner and snapshot.status.live:
                     _stop_unseen(run, error)
                 raise
+            bell.look(snapshot)
             if not snapshot.status.live:
                 break
             if interrupts.count and not owner:

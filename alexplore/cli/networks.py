@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -14,7 +14,8 @@ from alexplore.core.errors import DONE, FAILED, WRONG_USE
 from alexplore.core.home import expand
 from alexplore.core.settings import LARGEST
 from alexplore.network.analysis import Analysis, analyse
-from alexplore.network.graph import parse_input
+from alexplore.network.graph import channels_first, parse_input
+from alexplore.network.shapes import shape_text
 from alexplore.presets.library import find_preset, load_preset
 from alexplore.presets.optimizers import OPTIMIZERS
 from alexplore.presets.precisions import PRECISIONS
@@ -22,6 +23,10 @@ from alexplore.presets.preset import Preset
 from alexplore.presets.reader import read_preset
 from alexplore.presets.recipe import change_recipe
 from alexplore.presets.sources import open_preset
+
+if TYPE_CHECKING:
+    from alexplore.runs.directory import RunDirectory
+    from alexplore.runs.foreign import ForeignLog
 
 PRESET_HELP = "A preset's name, a path to its file, or a SOURCE as `alexplore import` takes it."
 PresetOption = Annotated[str, typer.Option("--preset", "-p", metavar="P", help=PRESET_HELP)]
@@ -36,31 +41,62 @@ RunsDir = Annotated[
 
 def tui(
     preset: Annotated[str | None, typer.Option("--preset", "-p", metavar="P", help="Open this preset.")] = None,
-    run: Annotated[str | None, typer.Option("--run", metavar="RUN", help="Open this run.")] = None,
+    run: Annotated[
+        str | None, typer.Option("--run", metavar="RUN", help="Open this run, or a folder with another program's log.")
+    ] = None,
     runs_dir: RunsDir = None,
 ) -> None:
     """Open the app: explore and edit networks, train them, watch runs."""
+    require_terminal()
+    from alexplore.runs.directory import find_foreign_log, find_run, runs_folder
+
+    folder = runs_folder(runs_dir)
+    log = find_foreign_log(run, folder) if run else None
+    show_app(preset, folder, find_run(run, folder) if run and not log else None, log=log)
+
+
+def require_terminal() -> None:
+    """Check that the app can be opened.
+
+    Raises:
+        typer.Exit: there is no terminal for it.
+    """
     if not on_a_terminal():
         complain(
             "the app needs a terminal for stdin, stdout and stderr. Without one: `alexplore shapes --preset paper`, "
             "`alexplore train --preset fmnist-28`, `alexplore runs list`, `alexplore runs watch RUN`"
         )
         raise typer.Exit(WRONG_USE)
-    from alexplore.runs.directory import find_run, runs_folder
 
-    folder = runs_folder(runs_dir)
+
+def show_app(
+    preset: str | None,
+    folder: Path,
+    attached: RunDirectory | None,
+    *,
+    farewell: bool = True,
+    log: ForeignLog | None = None,
+) -> NoReturn:
+    """Open the app on a preset, by default the preferred one, and on the run `attached` or on the `log`, if any.
+
+    With `farewell` the runs that are still trained are named when it was closed.
+
+    Raises:
+        typer.Exit: it was closed.
+    """
     from alexplore.tui.preferences import PreferencesStore, preferences_file
 
     preferences = PreferencesStore(preferences_file())
     opened = open_preset(preset or preferences.values.preset, narrate)
-    attached = find_run(run, folder) if run else None
     from alexplore.tui.app import ExploreApp
 
     for name in ("COLUMNS", "LINES"):  # an exported size was once that of a window; the terminal knows its own
         os.environ.pop(name, None)
-    app = ExploreApp(opened, folder, attached, preferences, welcome=preset is None and run is None)
+    app = ExploreApp(
+        opened, folder, attached, preferences, welcome=preset is None and attached is None and log is None, log=log
+    )
     app.run()
-    if app.farewell:
+    if app.farewell and farewell:
         say(app.farewell)
     raise typer.Exit(app.return_code or DONE)
 
@@ -108,6 +144,11 @@ def shapes(
     if size:
         opened = replace(opened, network=opened.network.with_input(*size))
     analysis = analyse(opened.network)
+    if (turned := channels_first(opened.network.input)) and not analysis.broken:
+        narrate(
+            f"input {shape_text(opened.network.input)} looks like height, width, channels; read as channels, height, "
+            f"width. If that is not meant: {shape_text(turned)}"
+        )
     if as_json or as_csv or as_markdown:
         from alexplore.export import report
 
@@ -206,14 +247,35 @@ def _check(file: Path) -> None:
 
 
 def diff(
-    a: Annotated[str, typer.Argument(metavar="A", help=PRESET_HELP)],
-    b: Annotated[str, typer.Argument(metavar="B", help="Another.")],
+    names: Annotated[
+        list[str], typer.Argument(metavar="A B [C …]", help=f"Two networks or more. {PRESET_HELP}", show_default=False)
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Put two networks side by side: layers aligned, what differs marked."""
+    """Put networks side by side: layers aligned, what differs marked. More than two are compared with the first."""
+    if len(names) < 2:
+        complain(f"{names[0]}: name two networks or more: `alexplore diff paper torchvision`")
+        raise typer.Exit(WRONG_USE)
+    opened = [open_preset(name, narrate) for name in names]
+    if len(opened) == 2:
+        _diff_two(*opened, as_json=as_json)
+        return
+    from alexplore.network.compare_many import compare_many
+
+    comparison = compare_many([preset.network for preset in opened])
+    if as_json:
+        say_json({"networks": [preset.name for preset in opened], **comparison.to_dict()})
+        return
+    from alexplore.render.network_tables import many_table, many_totals
+
+    out = console()
+    out.print(many_table(opened, comparison))
+    out.print(many_totals(opened, comparison))
+
+
+def _diff_two(first: Preset, second: Preset, *, as_json: bool) -> None:
     from alexplore.network.compare import compare
 
-    first, second = open_preset(a, narrate), open_preset(b, narrate)
     comparison = compare(first.network, second.network)
     if as_json:
         say_json({"a": first.name, "b": second.name, **comparison.to_dict()})
@@ -227,10 +289,10 @@ def diff(
 
 def export(
     preset: PresetOption,
-    to: Annotated[str, typer.Option("--to", metavar="pytorch|keras|json|mermaid", help="The format.")],
+    to: Annotated[str, typer.Option("--to", metavar="pytorch|keras|json|html|mermaid", help="The format.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="stdout if left out.")] = None,
 ) -> None:
-    """Write a network as PyTorch or Keras code, JSON, or a Mermaid diagram."""
+    """Write a network as PyTorch or Keras code, JSON, an HTML page, or a Mermaid diagram."""
     from alexplore.export import export_preset
 
     content = export_preset(open_preset(preset, narrate), to)

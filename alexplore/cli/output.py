@@ -5,7 +5,6 @@ All of it goes through `inert`: names, reasons and messages may come from files 
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from contextlib import suppress
@@ -54,6 +53,8 @@ def say(text: str, *, end: str = "\n") -> None:
 
 def say_json(content: Any, indent: int | None = None) -> None:
     """Print a value as JSON, in ASCII: whatever a string holds is escaped."""
+    import json
+
     say(json.dumps(content, indent=indent, ensure_ascii=True))
 
 
@@ -94,21 +95,42 @@ def console() -> Console:
 
 
 def deliver(content: str, file: Path | None) -> None:
-    """Write to a file, whole or not at all, or to stdout if there is none.
+    """Write to a file, see `deliver_file`, or to stdout if there is none."""
+    if file is None:
+        say(content, end="")
+    else:
+        deliver_file(content, file)
+
+
+def deliver_file(content: str | bytes, file: Path) -> None:
+    """Write to a file, whole or not at all.
 
     Raises:
         typer.Exit: the file is a directory.
         OSError: the file can't be written; the error names it.
     """
-    if file is None:
-        say(content, end="")
-        return
     try:
         write_output(expand(file), content)
     except IsADirectoryError:
         complain(f"{file} is a directory; give the name of a file in it")
         raise typer.Exit(WRONG_USE) from None
     narrate(f"wrote {file}")
+
+
+def deliver_in_folder(name: str, content: bytes, folder: Path | None, format_name: str) -> None:
+    """Write a file of a given name into a folder, which is made if it does not exist.
+
+    Raises:
+        typer.Exit: there is no folder.
+        OSError: the file can't be written; the error names it.
+    """
+    if folder is None:
+        complain(f"--to {format_name} writes a file with a name of its own; name a folder for it with --output")
+        raise typer.Exit(WRONG_USE)
+    path = expand(folder) / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_output(path, content)
+    narrate(f"wrote {path}")
 
 
 def print_anything() -> None:

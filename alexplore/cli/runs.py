@@ -1,4 +1,4 @@
-"""Commands about runs: list, show, watch, stop, pause, checkpoint, resume, compare, export, doctor, remove."""
+"""Commands about runs: list, show, watch, stop, pause, checkpoint, set, evaluate, resume, compare, inside, …"""
 
 from __future__ import annotations
 
@@ -9,19 +9,49 @@ from typing import Annotated, Any
 
 import typer
 
+from alexplore.cli.calls import NotifyOption, OnEndOption, read_calls
+from alexplore.cli.inside import SHOWN, show_inside
 from alexplore.cli.networks import RunsDir
-from alexplore.cli.output import console, deliver, narrate, say, say_json
+from alexplore.cli.output import complain, console, deliver, deliver_in_folder, narrate, say, say_json
 from alexplore.cli.recipe_options import recipe_changes
 from alexplore.core.errors import DONE, FAILED
 from alexplore.core.inert import inert, inert_line
-from alexplore.core.settings import toml_text
+from alexplore.core.settings import nearest, toml_text
+from alexplore.export.run_formats import RUN_FORMATS
 from alexplore.runs import service
-from alexplore.runs.control import Request, wait_for_answer
-from alexplore.runs.directory import RunDirectory, RunError, find_removable, find_run, list_runs, runs_folder
+from alexplore.runs.control import ACTIONS, Request, wait_for_answer
+from alexplore.runs.directory import (
+    RunDirectory,
+    RunError,
+    find_foreign_log,
+    find_removable,
+    find_run,
+    list_runs,
+    runs_folder,
+)
+from alexplore.runs.foreign import ForeignLog, ForeignReader
 from alexplore.runs.lines import finite
-from alexplore.runs.messages import SUMMARY_HEADINGS, epoch_text, progress_text, state_text, summary_cells
-from alexplore.runs.protocol import METRICS, ControlEvent
+from alexplore.runs.messages import (
+    SUMMARY_HEADINGS,
+    change_text,
+    epoch_text,
+    progress_text,
+    state_text,
+    summary_cells,
+    weights_texts,
+)
+from alexplore.runs.protocol import (
+    METRICS,
+    ChangeEvent,
+    ControlEvent,
+    EpochEvent,
+    EvaluationEvent,
+    WeightsEvent,
+    event_record,
+)
+from alexplore.runs.reader import RunReader
 from alexplore.runs.status import read_status
+from alexplore.runs.steering import parse_changes
 from alexplore.runs.summary import RunList, Summary
 from alexplore.runs.watch import Watch
 
@@ -31,7 +61,7 @@ SOON_SECONDS, ANSWER_SECONDS = 3.0, 120.0
 POLL_SECONDS = 0.1
 
 app = typer.Typer(
-    help="Runs: list, show, watch, stop, pause, checkpoint, resume, compare, export, doctor, remove.",
+    help="Runs: list, show, watch, inside, stop, pause, checkpoint, set, evaluate, resume, compare, export, doctor, …",
     no_args_is_help=True,
 )
 
@@ -86,10 +116,12 @@ def summary_dict(summary: Summary) -> dict[str, Any]:
 def show(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
     """Show a run's settings, its state, and every epoch."""
     found = find_run(run, runs_folder(runs_dir))
-    snapshot = Watch(found).poll()
+    snapshot = Watch(found).poll(most_blocks=1)  # the last values and the epochs don't take more
     status, config = snapshot.status, snapshot.config
     if as_json:
-        say_json(finite({**summary_dict(snapshot), "config": config.to_dict()}), indent=1)
+        weights = snapshot.last(WeightsEvent)
+        taken = {"weights": event_record(weights)} if weights else {}
+        say_json(finite({**summary_dict(snapshot), **taken, "config": config.to_dict()}), indent=1)
         return
     say(f"{found.name}\n{found.path}")
     say(f"{state_text(status)} at epoch {progress_text(snapshot)}, step {status.step}")
@@ -98,6 +130,8 @@ def show(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) ->
     say(f"preset {config.preset}, seed {config.recipe.seed}")
     changed = {**config.recipe.to_dict(defaults=False), **config.means(defaults=False)}
     say(" · ".join(f"{key} {toml_text(value)}" for key, value in changed.items()))
+    if weights := snapshot.last(WeightsEvent):
+        say("\n  ".join(inert_line(text) for text in weights_texts(weights)))
     for epoch in snapshot.epochs:
         say(epoch_text(epoch, config.recipe.epochs))
     _narrate_problems(snapshot)
@@ -105,19 +139,53 @@ def show(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) ->
 
 @app.command("watch")
 def watch(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
-    """Follow a run until it ends. Ctrl-C ends the watching, not the run."""
+    """Follow a run until it ends. Ctrl-C ends the watching, not the run.
+
+    Of a folder with TensorBoard's or Lightning's log, the last values are shown; `alexplore tui --run` follows it.
+    """
+    folder = runs_folder(runs_dir)
+    if log := find_foreign_log(run, folder):
+        _show_log(log, as_json=as_json)
+        return
     from alexplore.cli.follow import follow
 
-    raise typer.Exit(follow(find_run(run, runs_folder(runs_dir)), owner=False, as_json=as_json))
+    raise typer.Exit(follow(find_run(run, folder), owner=False, as_json=as_json))
+
+
+def _show_log(log: ForeignLog, *, as_json: bool) -> None:
+    """Print the last values of another program's log."""
+    snapshot = ForeignReader(log).poll()
+    if as_json:
+        metrics = {metric.name: {"step": metric.step, "value": metric.value} for metric in snapshot.metrics}
+        say_json(finite({"log": str(log.path), "program": log.program, "metrics": metrics}), indent=1)
+    else:
+        from alexplore.render.foreign import foreign_table
+
+        say(f"{log.name} · {log.program}'s log, {len(snapshot.metrics)} metrics")
+        console().print(foreign_table(snapshot))
+    for problem in snapshot.problems:
+        complain(problem)
+    if snapshot.problems:
+        raise typer.Exit(FAILED)
 
 
 @app.command("stop")
-def stop(run: RunArgument, runs_dir: RunsDir = None) -> None:
+def stop(
+    run: RunArgument,
+    after_epoch: Annotated[
+        bool, typer.Option("--after-epoch", help="At the end of the present epoch; return when that is agreed on.")
+    ] = False,
+    runs_dir: RunsDir = None,
+) -> None:
     """Stop a run after a checkpoint; it can be resumed.
 
     Exit code 0 when it has ended with its checkpoint saved; 1 when it failed, or still runs after two minutes.
     """
     found = find_run(run, runs_folder(runs_dir))
+    if after_epoch:
+        _ask(found, "stop_after_epoch")
+        narrate(f"{found.name} stops at the end of this epoch; watch with: {found.command('watch')}")
+        return
     _ask(found, "stop")
     deadline = time.monotonic() + ANSWER_SECONDS
     while (status := read_status(found)).live:
@@ -149,6 +217,37 @@ def checkpoint(run: RunArgument, runs_dir: RunsDir = None) -> None:
     narrate(f"{found.name}: saved in {found.checkpoints_folder / 'last'}")
 
 
+@app.command("set")
+def set_(
+    run: RunArgument,
+    assignments: Annotated[list[str], typer.Argument(metavar="KEY=VALUE…", help="Such as lr=0.003 or epochs=20.")],
+    runs_dir: RunsDir = None,
+) -> None:
+    """Change a run's recipe while it is trained, from the next step on: lr, epochs, and the schedule's settings."""
+    found = find_run(run, runs_folder(runs_dir))
+    answer = _wait(found, service.steer(found, parse_changes(assignments)))
+    made = [line.event for line in RunReader(found).events() if isinstance(line.event, ChangeEvent)]
+    narrate(f"{found.name}: {change_text([event for event in made if answer and event.step == answer.step][-1])}")
+
+
+@app.command("evaluate")
+def evaluate(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
+    """Evaluate a run now, while it is trained, on the validation images; training is not changed by it."""
+    found = find_run(run, runs_folder(runs_dir))
+    answer = _ask(found, "evaluate")
+    events = [
+        line.event
+        for line in RunReader(found).events()
+        if isinstance(line.event, EvaluationEvent | EpochEvent) and answer and line.event.step == answer.step
+    ]
+    metrics = {key: value for key, value in events[-1].metrics.items() if key.startswith("val/")}
+    if as_json:
+        say_json(finite({"run": found.name, "step": events[-1].step, "epoch": events[-1].epoch, **metrics}), indent=1)
+        return
+    values = [f"{METRICS[key].title} {METRICS[key].number(value)}" for key, value in metrics.items()]
+    say(f"step {events[-1].step}, epoch {events[-1].epoch:.2f}: {', '.join(values)}")
+
+
 @app.command("resume")
 def resume(
     run: RunArgument,
@@ -159,6 +258,8 @@ def resume(
     ] = None,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="Where its data set is now.")] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return at once; training continues.")] = False,
+    on_end: OnEndOption = None,
+    notify: NotifyOption = None,
     as_json: AsJson = False,
     runs_dir: RunsDir = None,
 ) -> None:
@@ -167,19 +268,21 @@ def resume(
     With more epochs a finished one is resumed, too.
     """
     found = find_run(run, runs_folder(runs_dir))
+    calls = read_calls(on_end, notify)
     moved = {} if data is None else {"folder": str(data)}
     changes = {**recipe_changes({"epochs": epochs, "lr": lr}, assignments), **moved}
     if read_status(found).state == "paused" and not changes:
         _ask(found, "resume")
+        calls.start_caller(found)
         narrate(f"{found.name} continues; watch with: {found.command('watch')}")
         return
     from alexplore.cli.train import start_and_follow
 
-    start_and_follow(found, lambda: service.restart(found, changes), detach=detach, as_json=as_json)
+    start_and_follow(found, lambda: service.restart(found, changes), detach=detach, as_json=as_json, calls=calls)
 
 
-def _ask(run: RunDirectory, action: str) -> None:
-    """Ask the worker of a run for something and wait until it has answered.
+def _ask(run: RunDirectory, action: str) -> ControlEvent | None:
+    """Ask the worker of a run for something and wait until it has answered; return the answer.
 
     A run that ended instead is an error, unless it was asked to stop.
 
@@ -187,7 +290,12 @@ def _ask(run: RunDirectory, action: str) -> None:
         RunError: the request was refused, or the run ended before it was granted.
         typer.Exit: there was no answer in time.
     """
-    asked = service.ask(run, action)
+    return _wait(run, service.ask(run, action))
+
+
+def _wait(run: RunDirectory, asked: Request) -> ControlEvent | None:
+    """Wait until a request is answered, and return the answer, as `_ask` does."""
+    action = ACTIONS[asked.action]
     answer = wait_for_answer(run, asked, SOON_SECONDS) or _wait_longer(run, asked)
     status = read_status(run)
     if answer is None and status.live:
@@ -197,6 +305,7 @@ def _ask(run: RunDirectory, action: str) -> None:
         raise RunError(f"{run.name} {status.state} before it could {action}", failure=True)
     if answer and answer.error and action != "stop":
         raise RunError(f"{run.name}: {answer.error}", failure=True)
+    return answer
 
 
 def _wait_longer(run: RunDirectory, asked: Request) -> ControlEvent | None:
@@ -216,7 +325,7 @@ def compare(
     """Compare runs: the settings that differ, and the results."""
     from alexplore.runs.compare import compare_runs
 
-    snapshots = [Watch(find_run(run, runs_folder(runs_dir))).poll() for run in runs]
+    snapshots = [Watch(find_run(run, runs_folder(runs_dir))).poll(most_blocks=1) for run in runs]
     rows = compare_runs(snapshots)
     if as_json:
         names = [snapshot.run.name for snapshot in snapshots]
@@ -231,17 +340,39 @@ def compare(
     console().print(table)
 
 
+@app.command("inside")
+def inside(
+    run: RunArgument,
+    epoch: Annotated[int | None, typer.Option(min=1, help="An epoch that was recorded; the last if left out.")] = None,
+    layer: Annotated[str | None, typer.Option(metavar="L", help="One layer: its epochs, or its feature maps.")] = None,
+    show: Annotated[str, typer.Option(metavar="|".join(SHOWN), help="What to show.")] = SHOWN[0],
+    as_json: AsJson = False,
+    output: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Write the picture to a file.")] = None,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Show what the network looks like inside: gradients, updates, zeros, distributions, kernels, maps, mistakes."""
+    show_inside(find_run(run, runs_folder(runs_dir)), epoch, layer, show, output, as_json=as_json)
+
+
 @app.command("export")
 def export(
     run: RunArgument,
-    output: Annotated[Path | None, typer.Option(metavar="FILE", help="stdout if left out.")] = None,
+    to: Annotated[
+        str, typer.Option("--to", metavar="|".join(RUN_FORMATS), help="csv and json: each step once, as last written.")
+    ] = "csv",
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="stdout if left out; for tensorboard a folder.")
+    ] = None,
     runs_dir: RunsDir = None,
 ) -> None:
-    """Write a run's metrics as CSV: each step once, by the last attempt that reached it."""
-    from alexplore.runs.export import metrics_csv
-
-    found = find_run(run, runs_folder(runs_dir))
-    deliver(metrics_csv(found), output)
+    """Write a run for other programs: its metrics, an event file for TensorBoard, or an HTML page."""
+    if to not in RUN_FORMATS:
+        raise RunError(f"--to {to!r}: allowed: {', '.join(RUN_FORMATS)}{nearest(to, RUN_FORMATS)}")
+    found, chosen = find_run(run, runs_folder(runs_dir)), RUN_FORMATS[to]
+    if chosen.text is not None:
+        deliver(chosen.text(found), output)
+    elif chosen.file is not None:
+        deliver_in_folder(*chosen.file(found), output, to)
 
 
 @app.command("doctor")

@@ -1,4 +1,4 @@
-"""Commands that need torch, each in a process of its own: train, predict, evaluate."""
+"""Commands that need torch, each in a separate process: train, predict, evaluate."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Annotated
 
 import typer
 
+from alexplore.cli.calls import Calls, NotifyOption, OnEndOption, read_calls
 from alexplore.cli.networks import PresetOption, RunsDir
-from alexplore.cli.output import console, narrate, say, say_json
+from alexplore.cli.output import console, deliver, narrate, say, say_json
 from alexplore.cli.recipe_options import recipe_changes
 from alexplore.core.errors import FAILED, WRONG_USE
 from alexplore.core.home import expand
@@ -24,8 +25,10 @@ from alexplore.presets.preset import PresetError
 from alexplore.presets.sources import open_preset
 from alexplore.runs import service
 from alexplore.runs.config import DEVICES, PARALLEL, RunConfig, in_group
-from alexplore.runs.directory import RunDirectory, RunError, find_run, runs_folder
+from alexplore.runs.directory import RunDirectory, RunError, find_run, runs_folder, timed_name
 from alexplore.runs.lines import last_sequence
+from alexplore.runs.occasion_kinds import USUAL
+from alexplore.runs.starting_weights import find_weights
 
 
 def train(
@@ -52,6 +55,18 @@ def train(
     input_size: Annotated[
         str | None, typer.Option("--input", metavar="CxHxW", help="Another input size than the preset's: 3x64x64.")
     ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|RUN", help="Start from the weights of a file, or of a run's best checkpoint."),
+    ] = None,
+    freeze: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Don't train the layers of these names: 'conv*'; may be repeated. A frozen batch norm keeps its "
+            "statistics.",
+        ),
+    ] = None,
     limit_train: Annotated[int | None, typer.Option(metavar="N", help="Use so many training images.")] = None,
     limit_val: Annotated[int | None, typer.Option(metavar="N", help="Use so many validation images.")] = None,
     val_share: Annotated[
@@ -63,6 +78,11 @@ def train(
     ] = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="The run's name.")] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return at once; the training goes on.")] = False,
+    queued: Annotated[
+        bool, typer.Option("--queue", help="Return at once; train when the runs in the queue before it have ended.")
+    ] = False,
+    on_end: OnEndOption = None,
+    notify: NotifyOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print metrics and events as JSON lines.")] = False,
     runs_dir: RunsDir = None,
 ) -> None:
@@ -70,7 +90,7 @@ def train(
     opened = open_preset(preset, narrate)
     options = {
         "epochs": epochs, "batch_size": batch_size, "lr": lr, "optimizer": optimizer, "precision": precision,
-        "dataset": dataset, "seed": seed,
+        "dataset": dataset, "seed": seed, "weights": weights, "freeze": freeze or None,
     }  # fmt: skip
     given = {
         "device": device, "gpus": gpus, "parallel": parallel, "folder": str(data) if data else None,
@@ -87,35 +107,59 @@ def train(
             **{key: value for key, value in given.items() if value is not None},
         }
     )
-    planned, folder = service.plan(config), runs_folder(runs_dir)
+    calls = read_calls(on_end, notify)
+    folder = runs_folder(runs_dir)
+    planned = service.plan(config, folder)
     if in_group():
+        if on_end:
+            raise RunError("--on-end is not possible under torchrun: let the command that starts torchrun do it")
         service.join(planned, folder, name)
+    if queued:
+        planned.raise_problem()
+        _add_to_queue(planned.config, folder, name, calls)
+        return
     run = service.create(planned, folder, name)
-    start_and_follow(run, lambda: service.start(run), detach=detach, as_json=as_json)
+    start_and_follow(run, lambda: service.start(run), detach=detach, as_json=as_json, calls=calls)
+
+
+def _add_to_queue(config: RunConfig, folder: Path, name: str | None, calls: Calls) -> None:
+    """Put a run into the queue, and see to it that a process works on the queue."""
+    from alexplore.runs.queue import Queue
+    from alexplore.runs.queue_runner import start_runner
+
+    queue = Queue(folder)
+    occasions = USUAL if calls.occasions is None else calls.occasions
+    item = queue.add(config, name or timed_name(config.preset), command=calls.command, occasions=occasions)
+    start_runner(queue)
+    say(item.name)
+    narrate("in the queue; see it with: alexplore queue list")
 
 
 def start_and_follow(
-    run: RunDirectory, start: Callable[[], subprocess.Popen[bytes]], *, detach: bool, as_json: bool
+    run: RunDirectory, start: Callable[[], subprocess.Popen[bytes]], *, detach: bool, as_json: bool, calls: Calls
 ) -> None:
     """Start a worker on a run, and follow the run to its end unless it is detached."""
     if detach:
         start()
+        calls.start_caller(run)
         say(run.name)
         narrate(f"training in the background; watch with: {run.command('watch')}")
         return
+    from alexplore.cli.bell import Bell
     from alexplore.cli.follow import Interrupts, follow
 
     after = last_sequence(run.events_file)
     interrupts = Interrupts()
     with interrupts.counted():  # from before there is a worker that could be left behind
         process = start()
+        calls.start_caller(run)
         narrate(f"run {run.name}")
 
         def kill() -> None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
-        code = follow(run, owner=True, as_json=as_json, kill=kill, interrupts=interrupts, after=after)
+        code = follow(run, owner=True, as_json=as_json, kill=kill, interrupts=interrupts, after=after, bell=Bell(calls))
     # The worker knows a failure from wrong use, such as more GPUs than there are.
     raise typer.Exit(WRONG_USE if code == FAILED and process.wait() == WRONG_USE else code)
 
@@ -124,7 +168,7 @@ SourceArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="A run, `last`, a path to one; with --weights also a preset.")
 ]
 WeightsOption = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Weights to use instead: .safetensors or .pth.")
+    str | None, typer.Option(metavar="FILE|RUN", help="Weights to use instead: .safetensors, .pth, or another run's.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 
@@ -147,9 +191,9 @@ def predict(
     from alexplore.runs.predictions import Predictions
 
     source, out, answers = _source(run, weights, runs_dir), console(), {}
-    weights = expand(weights) if weights else None
     files = [str(expand(image)) for image in images]
-    with Predictions(source, files, weights=weights, invert=invert, pictures=show) as predictions:
+    file = find_weights(weights, runs_folder(runs_dir)) if weights else None
+    with Predictions(source, files, weights=file, invert=invert, pictures=show) as predictions:
         for prediction in predictions:
             if prediction.dark_on_light and not invert:
                 narrate(f"{prediction.image}: dark on light, where the data set is light on dark; try --invert")
@@ -166,22 +210,46 @@ def evaluate(
     run: SourceArgument,
     ten_crop: Annotated[bool, typer.Option("--ten-crop", help="Average over the paper's ten crops.")] = False,
     weights: WeightsOption = None,
-    data: Annotated[Path | None, typer.Option(metavar="DIR", help="Where its data set is, if elsewhere now.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where its data set is, if elsewhere now, or a folder of test images."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write the predictions for each image to a CSV file.")
+    ] = None,
     as_json: JsonOption = False,
     runs_dir: RunsDir = None,
 ) -> None:
-    """Measure accuracy on the validation images."""
+    """Measure accuracy, calibration, precision and recall on the validation images; show the worst mistakes.
+
+    --json adds the probabilities of each image. For a folder of images without folders of classes, the predictions are
+    printed as CSV.
+    """
+    from alexplore.render.evaluations import evaluation_lines
+    from alexplore.runs.evaluation import EvaluationError, ask_for_evaluation, predictions_csv
+
     options = [*(["--ten-crop"] if ten_crop else []), *(["--data", str(expand(data))] if data else [])]
     if weights is not None:
-        options += ["--weights", str(expand(weights))]
+        options += ["--weights", str(find_weights(weights, runs_folder(runs_dir)))]
+    if as_json or output:
+        options.append("--probabilities")
+    try:
+        answer = ask_for_evaluation([*options, "--", str(_source(run, weights, runs_dir))])
+    except EvaluationError as error:  # the process has said why
+        raise typer.Exit(error.code) from None
+    if output:
+        deliver(predictions_csv(answer), expand(output))
     if as_json:
-        options.append("--json")
-    from alexplore.runs.launch import run_command
+        say_json(answer.values)
+    elif answer.evaluation is not None:
+        out = console()
+        for line in evaluation_lines(answer.evaluation):
+            out.print(line)
+    elif not output:
+        deliver(predictions_csv(answer), None)
 
-    raise typer.Exit(run_command("evaluate", [*options, "--", str(_source(run, weights, runs_dir))]) or 0)
 
-
-def _source(run: str, weights: Path | None, runs_dir: Path | None) -> Path:
+def _source(run: str, weights: str | None, runs_dir: Path | None) -> Path:
     """Return the folder of a run, or the file of the preset of that name where weights are given."""
     preset = _preset_file(run)
     if preset is not None and weights:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from pathlib import Path
 
@@ -12,23 +11,25 @@ PRIVATE, SHARED = 0o600, 0o666
 """Permissions of a new file: of its owner alone, or as the umask allows."""
 
 
-def write_atomically(path: Path, content: str, mode: int = PRIVATE, like: os.stat_result | None = None) -> None:
+def write_atomically(path: Path, content: str | bytes, mode: int = PRIVATE, like: os.stat_result | None = None) -> None:
     """Replace `path` by `content`: a reader sees the old file or the new one, also after a power cut.
 
-    The new file has the permissions `mode` without those that the umask denies, or the very ones of `like`.
+    A text is written in UTF-8. The new file has the permissions `mode` without those that the umask denies, or the very
+    ones of `like`.
 
     Raises:
         OSError: the folder can't be written or the disk is full; the old file is untouched. The error names `path`.
     """
     kept = os.fsdecode(os.fsencode(path.name)[:LONGEST_KEPT])
-    temporary = path.with_name(f".{kept}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{kept}.{os.urandom(4).hex()}")
+    data = content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+            with os.fdopen(descriptor, "wb") as file:
                 if like is not None:
                     os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
-                file.write(content)
+                file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
@@ -44,7 +45,7 @@ LONGEST_KEPT = 240
 """Bytes of a file's name that is kept in the name of its temporary file; names may have 255."""
 
 
-def write_output(path: Path, content: str) -> None:
+def write_output(path: Path, content: str | bytes) -> None:
     """Write what a person asked for to a file of their choice: atomically, with the permissions of a file it replaces.
 
     A link stays a link: the file that it points to is replaced. A device or a FIFO is written to as it is.
@@ -64,8 +65,8 @@ def write_output(path: Path, content: str) -> None:
         if stat.S_ISREG(there.st_mode):
             write_atomically(target, content, like=there)
         else:
-            with target.open("w", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(content)
+            with target.open("wb") as file:
+                file.write(content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise _named(error, path) from None
 

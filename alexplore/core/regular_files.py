@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import io
-import json
 import os
 import stat
 from collections.abc import Iterable
@@ -99,6 +98,8 @@ def parse_json(content: str | bytes) -> Any:
     Raises:
         ValueError: it is not JSON, or nested deeper than `DEEPEST`; the message says which.
     """
+    import json
+
     text = content.decode("utf-8", "surrogatepass") if isinstance(content, bytes) else content
     try:
         value = json.loads(text)
@@ -110,7 +111,7 @@ def parse_json(content: str | bytes) -> Any:
 
 
 def read_json(path: Path, *, links: bool = True) -> dict[str, Any] | None:
-    """Return the JSON object in a file, or None where there is no file or no whole object in it."""
+    """Return the JSON object in a file, None if there is no file or no complete object in it."""
     try:
         return read_json_object(path, links=links)
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""What a setting may hold: one description that reads preset files, checks edits and labels editors.
+"""Declarations of settings: the allowed values, used to read preset files, check edits and label editors.
 
 A settings class is a frozen dataclass whose fields are made with `setting(kind, default)`. The kind knows how to read
 a value as TOML gives it and how to say what is allowed.
@@ -127,6 +127,25 @@ def texts() -> Kind[tuple[str, ...]]:
     return Kind("a list of strings", parse, list_schema({"type": "string"}))
 
 
+def patterns() -> Kind[tuple[str, ...] | None]:
+    """Return the kind of lists of patterns of names, such as "conv*"; None where it is empty.
+
+    One text is a list of patterns too, with commas or blanks between them, neither of which a name has.
+    """
+
+    def parse(value: Any) -> tuple[str, ...] | None:
+        if value is None:
+            return None
+        if isinstance(value, str):
+            return tuple(value.replace(",", " ").split()) or None
+        if not isinstance(value, list | tuple) or not all(isinstance(item, str) and item for item in value):
+            raise ValueError
+        return tuple(value) or None
+
+    schema = {"anyOf": [{"type": "string"}, list_schema({"type": "string", "minLength": 1})]}
+    return Kind('patterns of names, such as "conv*" or ["conv*", "fc6"]', parse, schema)
+
+
 def choice(*names: str) -> Kind[str]:
     """Return the kind of the given words."""
 
@@ -223,8 +242,12 @@ def setting_fields(cls: type) -> dict[str, dataclasses.Field[Any]]:
     return {field.name: field for field in dataclasses.fields(cls) if "kind" in field.metadata}
 
 
-def read_settings(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
+def read_settings(
+    cls: type, values: Mapping[str, Any], suggest: Callable[[str, Iterable[str]], str] | None = None
+) -> dict[str, Any]:
     """Check `values` against the settings of `cls` and return them as its fields hold them.
+
+    `suggest(key, known)` returns the end of a sentence about an unknown key: which was meant; `nearest` if left out.
 
     Raises:
         SettingError: an unknown key (with the nearest known one), a value that is not allowed, or one that is missing.
@@ -232,7 +255,8 @@ def read_settings(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
     fields = setting_fields(cls)
     for key in values:
         if key not in fields:
-            raise SettingError(f"unknown key {found_text(key)}{nearest(key, fields)} Allowed: {', '.join(fields)}")
+            hint = (suggest or nearest)(key, fields)
+            raise SettingError(f"unknown key {found_text(key)}{hint} Allowed: {', '.join(fields)}")
     for name, field in fields.items():
         if field.default is MISSING and name not in values:
             raise SettingError(f"{name} is missing. Allowed: {field.metadata['kind'].allowed}")

@@ -22,14 +22,14 @@ class SourceError(WrongUseError):
 
 
 def reason_text(error: BaseException) -> str:
-    """Return an exception of somebody's code in one line: its type, its message, and the line that raised it."""
+    """Return an exception of the user's code in one line: its type, its message, and the line that raised it."""
     message = " ".join(str(error).split())
     if len(message) > LONGEST_REASON:
         message = message[: LONGEST_REASON - 1] + "…"
-    return f"{type(error).__name__}{': ' if message else ''}{message}{_place(error)}"
+    return f"{type(error).__name__}{': ' if message else ''}{message}{place_text(error)}"
 
 
-def _place(error: BaseException) -> str:
+def place_text(error: BaseException) -> str:
     """Return the innermost line outside of PyTorch and of this program: ` (net.py, line 12)`; empty without one."""
     ours = Path(__file__).resolve().parents[1]
     folders = (Path(torch.__file__).resolve().parent, ours)

@@ -31,7 +31,7 @@ from alexplore.network.calls import Call
 from alexplore.network.graph import Network
 from alexplore.network.layers import EDITABLE_TYPES, make_layer
 from alexplore.network.layers.base import Layer, Unsupported
-from alexplore.network.layers.flatten import Flatten
+from alexplore.network.layers.flatten import Flatten, Unflatten
 from alexplore.network.layers.merge import Mul
 from alexplore.network.layers.names import INPUT, is_layer_name
 from alexplore.network.layers.opaque import Opaque
@@ -42,6 +42,9 @@ TYPES: Mapping[str, type[Layer]] = {
     name: cls for cls in EDITABLE_TYPES.values() for name in cls.torch_operators or (cls.type,)
 }
 """The layer types by the operators that they are in PyTorch."""
+
+RESHAPING = (Flatten, Unflatten)
+"""The types that are made of a value's shape, not of the operator that gives it."""
 
 
 @dataclass(eq=False)
@@ -193,11 +196,15 @@ class _Mapping:
         return known
 
     def reshaped(self, reshaped: Reshaped) -> Value:
-        """Return a value in another shape: flattened, or by an opaque layer."""
-        batch, operation = self.trace.batch, reshaped.operation
-        if reshaped.shape == (batch, elements(reshaped.value.shape) // batch) and reshaped.value.shape[0] == batch:
-            return self.layer(Flatten, {}, [reshaped.value], operation, reshaped.shape)
-        return self.opaque(operation, [reshaped.value], "no layer type gives such a shape", reshaped.shape)
+        """Return a value in another shape: flattened, as a map, or by an opaque layer."""
+        batch, operation, value, shape = self.trace.batch, reshaped.operation, reshaped.value, reshaped.shape
+        if shape[0] != batch or value.shape[0] != batch or {len(shape), len(value.shape)} - {2, 4}:
+            return self.opaque(operation, [value], "no layer type gives such a shape", shape)
+        if len(value.shape) == 4:
+            value = self.layer(Flatten, {}, [value], operation, (batch, elements(shape) // batch))
+        if len(shape) == 4:
+            value = self.layer(Unflatten, {"unflattened_size": shape[1:]}, [value], operation, shape)
+        return value
 
     def described(self, operation: Operation) -> Value:
         """Return the output of a layer whose type describes an operation.
@@ -213,6 +220,8 @@ class _Mapping:
         if operation.node is not operation.call and operation.node.args[1] != 0:
             raise Unsupported("its second output is read")
         reads = [self.values[one] for one in operation.inputs]
+        if mean := self.mean_of_pixels(cls, operation, reads[0]):
+            return mean
         padded = reads[0] if len(reads) == 1 and isinstance(reads[0], Padded) else None
         if padded:
             values = [padded.value]
@@ -243,6 +252,17 @@ class _Mapping:
         value = self.layer(cls, settings, values, operation, (*shape, 1, 1) if reduces else shape)
         return self.layer(Flatten, {}, [value], operation, shape) if reduces else value
 
+    def mean_of_pixels(self, cls: type[Layer], operation: Operation, read: object) -> Value | None:
+        """Return the output of a pool to one pixel, of what `x.flatten(2).mean(-1)` and its kind calculate."""
+        if cls.role != "pool" or not isinstance(read, Reshaped) or operation.arguments.get("keepdim"):
+            return None
+        before, dims = read.value.shape, operation.arguments.get("dim", ())
+        pixels = (*before[:2], math.prod(before[2:]))
+        if len(before) != 4 or read.shape != pixels or list(dims) not in ([2], [-1]):
+            return None
+        pool = self.layer(cls, {"output_size": 1}, [read.value], operation, (*before[:2], 1, 1))
+        return self.layer(Flatten, {}, [pool], operation, before[:2])
+
     def layer(
         self, cls: type[Layer], settings: dict[str, Any], reads: list[Value], operation: Operation, shape: Shape = ()
     ) -> Value:
@@ -257,11 +277,11 @@ class _Mapping:
         layer = make_layer(cls, "it", {**settings, **names})
         if layer.output_shape(inputs) != shape[1:]:
             raise Unsupported(f"{cls.type} gives another shape")
-        own = operation.parameters if cls is not Flatten else ()
+        own = operation.parameters if cls not in RESHAPING else ()
         if layer.parameters(inputs).count != sum(self.count(name) for name in own):
             raise Unsupported(f"{cls.type} has another number of parameters")
         made = Made(cls, settings, reads, self.name(cls.name_stem or cls.type, operation, cls), shape)
-        if cls is not Flatten:
+        if cls not in RESHAPING:
             made.tensors = self.tensors(operation)
         return self.append(made, own)
 
@@ -369,7 +389,7 @@ class _Mapping:
         return name if is_layer_name(name) else f"{name.strip('_')}_layer"
 
     def imported(self) -> Imported:
-        """Return the network, with a name of its own for each layer."""
+        """Return the network, with a unique name for each layer."""
         names = dict(zip(self.made, unique([made.name for made in self.made]), strict=True))
         layers = []
         for position, made in enumerate(self.made):
@@ -382,7 +402,7 @@ class _Mapping:
         return Imported(Network((channels, height, width), tuple(layers)), tensors, tuple(self.warnings(names)))
 
     def warnings(self, names: Mapping[Made, str]) -> Iterable[str]:
-        """Yield what somebody who imports the model has to know."""
+        """Yield warnings about the imported model."""
         opaque = [made for made in self.made if made.cls is Opaque]
         if opaque:
             kinds = Counter(made.settings["operator"] for made in opaque)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 import logging
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,9 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx import Node
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
-from alexplore.importing.errors import ImportFailed, SourceError, reason_text
+from alexplore.importing.errors import ImportFailed, SourceError, place_text, reason_text
 from alexplore.network.shapes import Shape, shape_text
 
 Input = tuple[int, int, int]
@@ -57,7 +60,7 @@ def trace_module(module: nn.Module, input: Input | None, source: str) -> Trace:
 
     Raises:
         SourceError: it takes several inputs, or none of the usual sizes.
-        ImportFailed: its forward pass fails with the size that was given.
+        ImportFailed: its forward pass fails with the size that was given, or whatever the size.
     """
     _check_inputs(module, source)
     reasons: dict[Input, str] = {}
@@ -68,6 +71,8 @@ def trace_module(module: nn.Module, input: Input | None, source: str) -> Trace:
             reasons[size] = str(error)
     if input:
         raise ImportFailed(f"{source}: its forward pass fails with an input of {shape_text(input)}: {reasons[input]}")
+    if len(set(reasons.values())) == 1:  # whatever the size
+        raise ImportFailed(f"{source}: its forward pass fails: {next(iter(reasons.values()))}")
     first, reason = next(iter(reasons.items()))
     raise SourceError(
         f"{source}: the size of its input is needed: --input CxHxW, such as --input 3x224x224. It takes none of "
@@ -100,6 +105,9 @@ def _export(module: nn.Module, size: Input, source: str) -> Trace:
             trace = read_program(_export_batch(module, (batch, *size)), source)
         except SourceError:
             raise
+        except GuardOnDataDependentSymNode as error:
+            reason = f"what it does depends on the values of the images, which a trace can't follow{place_text(error)}"
+            continue
         except (Exception, SystemExit) as error:  # whatever somebody's code raises
             reason = reason_text(error)
             continue
@@ -115,11 +123,13 @@ def _export_batch(module: nn.Module, shape: Shape) -> ExportedProgram:
     dtype = torch.float32 if first is None else first.dtype
     device = torch.device("cpu") if first is None else first.device
     images = torch.zeros(shape, dtype=dtype, device=device)
-    with quiet():
+    with quiet(), redirect_stderr(StringIO()) as printed:  # PyTorch prints all that it traced before a failure
         if any(isinstance(one, nn.UninitializedParameter) for one in module.parameters()):
             with torch.no_grad():
                 module(images[:1])  # lazy modules take their sizes from what they read first
-        return torch.export.export(module, (images,), strict=False)
+        program = torch.export.export(module, (images,), strict=False)
+    sys.stderr.write(printed.getvalue())
+    return program
 
 
 @contextmanager
@@ -171,7 +181,7 @@ def trace_file(path: Path, source: str) -> Trace:
 
 
 def _image(program: ExportedProgram) -> Tensor:
-    """Return the tensor without values that stands for the first input."""
+    """Return the fake tensor of the first input."""
     names = program.graph_signature.user_inputs
     value: Tensor = next(node.meta["val"] for node in program.graph.nodes if node.name == names[0])
     return value

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from alexplore.network.effort import Effort
 from alexplore.network.graph import Network
-from alexplore.network.layers.base import FP32_BYTES, Layer
+from alexplore.network.layers.base import FP32_BYTES, NO_PARAMETERS, Layer
 from alexplore.network.layers.flatten import Flatten
 from alexplore.network.memory import MOMENTUM, OptimizerState, TrainingMemory, training_memory
 from alexplore.network.receptive_field import Axis, union
@@ -53,19 +53,23 @@ class Analysis:
     @cached_property
     def totals(self) -> Totals:
         """Sums over the rows."""
-        params = trainable = buffers = macs = neurons = connections = activations = exchanged = 0
+        params = trainable = buffers = macs = neurons = connections = values = exchanged = 0
         partial = False
         for row in self.rows:  # one pass: this runs at every keystroke of an edit
-            count = row.parameters.count
-            params += count
-            trainable += count if row.layer.trains else 0
-            buffers += row.parameters.buffers
+            if row.output is None:
+                partial = True
+                continue
+            values += elements(row.output)
             macs += row.macs
-            neurons += row.neurons
-            connections += row.connections
-            activations += row.activation_bytes
-            exchanged += row.exchange_bytes
-            partial = partial or row.output is None
+            if row.parameters is not NO_PARAMETERS:
+                count = row.parameters.count
+                params += count
+                trainable += count if row.layer.trains else 0
+                buffers += row.parameters.buffers
+            if row.neurons:
+                neurons += row.neurons
+                connections += row.connections
+                exchanged += row.exchange_bytes
         return Totals(
             params=params,
             trainable_params=trainable,
@@ -74,14 +78,14 @@ class Analysis:
             neurons=neurons,
             connections=connections,
             weight_bytes=FP32_BYTES * params,
-            activation_bytes=activations,
+            activation_bytes=FP32_BYTES * values,
             exchange_bytes=exchanged,
             partial=partial,
         )
 
     @property
     def output(self) -> Shape | None:
-        """The shape of the network's output, None where it could not be computed."""
+        """The shape of the network's output, None if it could not be computed."""
         return self.rows[-1].output if self.rows else self.network.input
 
     @property
@@ -99,7 +103,7 @@ class Analysis:
         if not self.network.layers:
             return channels, 1, 1
         sizes = ((channels, side, side) for side in range(1, 513))
-        return next((size for size in sizes if reads_all(self.network.with_input(*size))), None)
+        return next((size for size in sizes if reads_all(self.network, size)), None)
 
     @property
     def computed(self) -> tuple[Row, ...]:
@@ -108,7 +112,7 @@ class Analysis:
 
 
 class Signal(NamedTuple):
-    """What a layer hands to those that read it.
+    """The output of a layer, as the layers that read it see it.
 
     One value of it sees `height` and `width` of the network's input; all values together see `whole_height` and
     `whole_width`. `flattened` are the windows of a whole map that was made a vector: a layer that reads the vector
@@ -137,11 +141,11 @@ def _rows(network: Network, before: Analysis | None) -> Iterator[Row]:
     signals, signals_before = [Signal(network.input)], [Signal(before.network.input) if before else Signal(None)]
     effort = Effort()
     for position, layer in enumerate(network.layers):
-        read = tuple([signals[source + 1] for source in sources[position]])
+        read = _read(signals, sources[position])
         row_before = known[position] if position < len(known) else None
         row = None
         if row_before:
-            read_before = tuple([signals_before[source + 1] for source in row_before.sources])
+            read_before = _read(signals_before, row_before.sources)
             signals_before.append(_signal(row_before, read_before))
             same = row_before.layer is layer and row_before.sources == sources[position]
             if same and row_before.output and read == read_before:
@@ -154,12 +158,19 @@ def _rows(network: Network, before: Analysis | None) -> Iterator[Row]:
         yield row
 
 
+def _read(signals: list[Signal], sources: tuple[int, ...]) -> tuple[Signal, ...]:
+    """Return the signals of the layers at `sources`; most layers read one."""
+    if len(sources) == 1:
+        return (signals[sources[0] + 1],)
+    return tuple([signals[source + 1] for source in sources])
+
+
 def _signal(row: Row, read: tuple[Signal, ...]) -> Signal:
-    """Return what a row's layer hands on, where it reads `read`."""
+    """Return the signal of a row's layer, which reads the signals `read`."""
     layer, output, height, width = row.layer, row.output, row.height, row.width
     if output is None:
         return Signal(None)
-    split = layer.neurons or True in [signal.split for signal in read]
+    split = layer.neurons or (read[0].split if len(read) == 1 else any(signal.split for signal in read))
     if len(output) == 3 or layer.reads_whole_vector:
         return Signal(output, height, width, height, width, None, split)
     if isinstance(layer, Flatten) and len(row.inputs[0]) == 3:
@@ -174,7 +185,7 @@ def _signal(row: Row, read: tuple[Signal, ...]) -> Signal:
 
 
 def _row(network: Network, position: int, signals: list[Signal], read: tuple[Signal, ...], effort: Effort) -> Row:
-    """Return the numbers of one layer, where it reads `read` of the `signals` before it."""
+    """Return the numbers of one layer, which reads the signals `read` among the earlier `signals`."""
     layer, sources = network.layers[position], network.sources[position]
     inputs = _shapes(read)
     if inputs is None:
@@ -183,7 +194,7 @@ def _row(network: Network, position: int, signals: list[Signal], read: tuple[Sig
         output = layer.output_shape(inputs)
     except ShapeError as error:
         return _broken_row(network, position, [signal.shape for signal in signals], inputs, error, effort)
-    height, width, windows = _receptive_field(layer, inputs, read)
+    height, width, windows = _receptive_field(layer, inputs, output, read)
     parameters = layer.parameters(inputs)
     positions = elements(output[1:]) if layer.neurons else 0  # how often each kernel is applied
     slides = windows is not None and layer.slides
@@ -196,7 +207,7 @@ def _row(network: Network, position: int, signals: list[Signal], read: tuple[Sig
         windows=windows,
         parameters=parameters,
         macs=layer.macs(inputs, output, parameters),
-        connections=parameters.count * positions,
+        connections=parameters.count * positions if positions else 0,
         neurons=output[0] * positions,
         height=height,
         width=width,
@@ -223,12 +234,16 @@ def _broken_row(
     return Row(position + 1, network.layers[position], network.sources[position], inputs, error=reason, fixes=fixes)
 
 
-def _receptive_field(layer: Layer, inputs: Shapes, read: tuple[Signal, ...]) -> tuple[Axis, Axis, Windows | None]:
+def _receptive_field(
+    layer: Layer, inputs: Shapes, output: Shape, read: tuple[Signal, ...]
+) -> tuple[Axis, Axis, Windows | None]:
     """Return what one output sees of the network's input, and the windows through which it reads the layer's input."""
     if len(read) > 1:
         heights, widths = [signal.height for signal in read], [signal.width for signal in read]
         return union(heights, _moving(heights, inputs, 1)), union(widths, _moving(widths, inputs, 2)), None
     (signal,) = read
+    if len(output) > len(inputs[0]):  # a vector as a map: each of its outputs may be any feature
+        return signal.whole_height._replace(jump=0), signal.whole_width._replace(jump=0), None
     reads_vector = layer.reads_whole_vector and len(inputs[0]) == 1
     windows = signal.flattened if reads_vector else layer.windows(inputs)
     if windows is not None:

@@ -63,10 +63,10 @@ class Pair:
         """Return the pair for JSON; `a` and `b` are the networks."""
         return {
             "kind": self.kind,
-            "a": None if self.a is None else _layer_dict(self.a, a),
-            "b": None if self.b is None else _layer_dict(self.b, b),
+            "a": None if self.a is None else layer_dict(self.a, a),
+            "b": None if self.b is None else layer_dict(self.b, b),
             "settings": {key: list(values) for key, values in self.settings.items()},
-            "numbers": {key: [_plain(value) for value in values] for key, values in self.numbers.items()},
+            "numbers": {key: [plain(value) for value in values] for key, values in self.numbers.items()},
         }
 
 
@@ -251,16 +251,18 @@ def _numbers(row: Row) -> dict[str, Value]:
     return {quantity.key: layer_value(quantity, row) for quantity in COMPARED}
 
 
-def _plain(value: Value) -> Any:
+def plain(value: Any) -> Any:
+    """Return a value as JSON has it: tuples as lists."""
     return list(value) if isinstance(value, tuple) else value
 
 
-def _layer_dict(row: Row, network: Network) -> dict[str, Any]:
+def layer_dict(row: Row, network: Network) -> dict[str, Any]:
+    """Return a layer of a comparison for JSON."""
     return {
         "index": row.index,
         "name": row.layer.name,
         "type": row.layer.type,
         "inputs": list(network.source_names(row.index - 1)),
-        **{key: _plain(value) for key, value in _numbers(row).items()},
+        **{key: plain(value) for key, value in _numbers(row).items()},
         "error": row.error,
     }

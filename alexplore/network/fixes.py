@@ -1,4 +1,4 @@
-"""What would let a broken layer read its input: small changes, each tried before it is proposed.
+"""Find small changes that let a broken layer read its input; each is tried before it is proposed.
 
 A layer type says which changes may help (`Layer.fixes`); here they are made, tried and put into words.
 """
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from alexplore.core.settings import SettingError, toml_text
 from alexplore.network.changes import Change, Insert, MoveBefore, Produce, Resize, Set
 from alexplore.network.effort import Effort
-from alexplore.network.graph import IMAGE, Network
+from alexplore.network.graph import IMAGE, Network, channels_first
 from alexplore.network.layers import read_layer
 from alexplore.network.layers.base import Layer
 from alexplore.network.layers.sliding import Sliding
@@ -56,7 +56,7 @@ class _State(NamedTuple):
 
     @property
     def reason(self) -> str | None:
-        """Why the layer can't read its input, None where it can."""
+        """Why the layer can't read its input, None if it can."""
         try:
             self.layer.output_shape(self.inputs)
         except ShapeError as error:
@@ -105,16 +105,27 @@ def find_fixes(
         return ()
     unknown = _unknown(network, shapes)
     broken = _State(network, network.layers[position].name, position, shapes, unknown)
+    turned = tuple(_with_channels_first(broken))
     for count in range(1, MOST_CHANGES + 1):
         fixed = tuple(islice(_fixed(broken, count, effort), MOST_CHANGES // count))
-        if fixed:
-            return tuple(Fix(_together(state.texts), state.network) for state in fixed)
+        if fixed or turned:
+            return (*turned, *(Fix(_together(state.texts), state.network) for state in fixed))[:MOST_CHANGES]
     if not effort.spend(len(network.layers)):
         return ()
     try:
         return (Fix(f"remove {broken.name}", network.remove(position)),)
     except SettingError:
         return ()
+
+
+def _with_channels_first(broken: _State) -> Iterator[Fix]:
+    """Yield the input with its channels first, if it looks as if they were typed last and the layer can read it so."""
+    input = channels_first(broken.network.input)
+    if input is None:
+        return
+    network = broken.network.with_input(*input)
+    if known_shapes(network, broken.position + 1)[-1] is not None:
+        yield Fix(f"set input to {shape_text(input)}, channels first", network)
 
 
 def _unknown(network: Network, shapes: list[Shape | None]) -> frozenset[str]:

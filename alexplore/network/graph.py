@@ -9,10 +9,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
 from typing import Any
 
-from alexplore.core.settings import LARGEST, SettingError, found_text, integer, nearest, read_value
+from alexplore.core.settings import LARGEST, SettingError, found_text, integer, nearest, read_value, setting_fields
 from alexplore.network.layers import LAYER_TYPES, make_layer, read_layer, write_layer
 from alexplore.network.layers.base import Layer
 from alexplore.network.layers.names import ALLOWED, INPUT, is_layer_name
@@ -38,7 +39,7 @@ class Network:
 
     @cached_property
     def sources(self) -> tuple[tuple[int, ...], ...]:
-        """For each layer the positions of the layers that it reads; `IMAGE` stands for the network's input."""
+        """For each layer the positions of the layers that it reads; `IMAGE` is the network's input."""
         return _sources_of_chain(len(self.layers)) if _is_chain(self.layers) else tuple(_resolved(self.layers))
 
     @cached_property
@@ -98,8 +99,10 @@ class Network:
                 f"layer {layer.name} ({layer.type}) can't be edited: its numbers were recorded when the model was "
                 "imported. It can be renamed or removed"
             )
-        merged = {**write_layer(layer), **settings}
-        given = {key: value for key, value in merged.items() if value is not None and key not in ("name", "type")}
+        merged = {**layer.settings(defaults=False), **settings}
+        if layer.inputs:
+            merged.setdefault("inputs", list(layer.inputs))
+        given = {key: value for key, value in merged.items() if value is not None}
         changed = self.replace(index, make_layer(type(layer), layer.name, given))
         return changed if "inputs" not in settings else changed._from_entries(changed._entries())
 
@@ -232,6 +235,22 @@ class Network:
             raise SettingError("the network has no linear layer or convolution whose outputs could be the classes")
         return self.change(index, {str(self.layers[index].produces): classes})
 
+    def freezable(self, pattern: str) -> tuple[str, ...]:
+        """Return the names of the layers that match a pattern, such as `conv*`, and that can be frozen.
+
+        They have the setting `trainable`: those with parameters, or with statistics that they keep.
+        """
+        return tuple(layer.name for layer in self.layers if can_freeze(layer) and fnmatchcase(layer.name, pattern))
+
+    def freeze(self, patterns: Iterable[str]) -> Network:
+        """Return the network with `trainable = false` in the layers whose names match one of the patterns."""
+        names = {name for pattern in patterns for name in self.freezable(pattern)}
+        network = self
+        for index, layer in enumerate(self.layers):
+            if layer.name in names and layer.trains:
+                network = network.change(index, {"trainable": False})
+        return network
+
     def free_name(self, name: str) -> str:
         """Return `name`, or the name with the next free number where it is taken."""
         taken = {layer.name for layer in self.layers}
@@ -256,10 +275,15 @@ class Network:
         return self._with(tuple(_with_shortest_inputs(entries)))
 
     def _with(self, layers: tuple[Layer, ...]) -> Network:
-        return dataclasses.replace(self, layers=layers)
+        return Network(self.input, layers, self.towers)
 
 
 TOWERS = integer(1, 64)
+
+
+def can_freeze(layer: Layer) -> bool:
+    """Return whether a layer can be kept from being trained."""
+    return not layer.recorded and "trainable" in setting_fields(type(layer))
 
 
 def _is_chain(layers: tuple[Layer, ...]) -> bool:
@@ -357,6 +381,19 @@ def read_network(values: Mapping[str, Any]) -> Network:
     towers = read_value("towers", TOWERS, values.get("towers", 1))
     network = Network(read_input(values.get("input")), tuple(layers), towers)
     return network._from_entries(network._entries()) if any(layer.inputs for layer in layers) else network
+
+
+IMAGE_CHANNELS = (1, 3, 4)
+
+
+def channels_first(input: tuple[int, int, int]) -> tuple[int, int, int] | None:
+    """Return an input that looks as if it was typed as (height, width, channels) in the right order, else None.
+
+    Images have 1, 3 or 4 channels, and are rarely that narrow.
+    """
+    height, width, channels = input
+    looks_turned = channels in IMAGE_CHANNELS and min(height, width) > max(IMAGE_CHANNELS)
+    return (channels, height, width) if looks_turned else None
 
 
 def read_input(value: Any) -> tuple[int, int, int]:

@@ -23,6 +23,7 @@ from alexplore.render.fitted_table import Column, FittingTable, Labelled
 
 if TYPE_CHECKING:
     from alexplore.network.compare import Comparison, Pair
+    from alexplore.network.compare_many import AlignedLayers, ManyComparison
     from alexplore.network.formula import Formula
 
 MACS_NOTE = "MACs: multiplications by weights; biases, pooling, normalisation and activations count 0."
@@ -203,7 +204,7 @@ def _side(row: Row | None) -> tuple[str, str, str]:
 
 
 def _difference(pair: Pair, quantity: Quantity) -> str:
-    """Return b's value minus a's; both where they are no numbers, or where one can't be computed.
+    """Return b's value minus a's; both values if they are no numbers, or one is unknown.
 
     A layer that one network has alone counts as 0 in the other, for quantities that add up.
     """
@@ -229,4 +230,73 @@ def diff_totals(a: Preset, b: Preset, comparison: Comparison) -> FittingTable:
     )
     for name, row in numbers.items():
         table.add(name, *row)
+    return table
+
+
+MANY_COLUMNS = tuple(BY_KEY[key] for key in ("output", "params"))
+UNEQUAL, MISSING = "≠ ", "–"
+
+
+def many_table(presets: Sequence[Preset], comparison: ManyComparison) -> FittingTable:
+    """Return aligned layers of networks called a, b, c, …; a cell with ≠ differs from the first network's.
+
+    A row begins as in `diff_table`, with ± where some networks lack the layer.
+    """
+    letters = [network_letter(number) for number in range(len(presets))]
+    table = FittingTable(
+        Column("", left=True),
+        Column("layer", left=True),
+        *(Column(letter, left=True, least=10) for letter in letters),
+        *(
+            Column(f"{letter} {one.title}", rank=3 + rank)
+            for rank, one in enumerate(MANY_COLUMNS)
+            for letter in letters
+        ),
+        title="\n".join(
+            f"{letter}: {preset.name} · {preset.title}" for letter, preset in zip(letters, presets, strict=True)
+        ),
+    )
+    for layers in comparison.layers:
+        style = {"same": "dim", "follows": "", "changed": "bold"}.get(layers.kind, "yellow")
+        numbers = [cell for one in MANY_COLUMNS for cell in _number_cells(layers, one)]
+        name = next(row.layer.name for row in layers.rows if row)
+        table.add({**DIFFERENCES, "partial": "±"}[layers.kind], name, *_setting_cells(layers), *numbers, style=style)
+    return table
+
+
+def network_letter(number: int) -> str:
+    """Return a, b, c, …, z, a1, b1, …"""
+    rounds, place = divmod(number, 26)
+    return chr(ord("a") + place) + (str(rounds) if rounds else "")
+
+
+def _setting_cells(layers: AlignedLayers) -> Iterator[str]:
+    """Yield the layer of each network in brief, with its name and type where they differ from the first."""
+    first = next(row for row in layers.rows if row)
+    for pair in layers.pairs:
+        row = pair.b if pair else None
+        if pair is None or row is None:
+            yield MISSING
+            continue
+        name = [] if row.layer.name == first.layer.name else [row.layer.name]
+        type_ = [row.layer.type] if row.layer.type != first.layer.type or not row.layer.summary() else []
+        text = " · ".join([*name, *type_, *filter(None, [row.layer.summary()])])
+        yield (UNEQUAL if pair.kind == "changed" else "") + text
+
+
+def _number_cells(layers: AlignedLayers, quantity: Quantity) -> Iterator[str]:
+    for pair in layers.pairs:
+        row = pair.b if pair else None
+        if pair is None or row is None:
+            yield MISSING
+            continue
+        yield (UNEQUAL if quantity.key in pair.numbers else "") + quantity.text(layer_value(quantity, row))
+
+
+def many_totals(presets: Sequence[Preset], comparison: ManyComparison) -> FittingTable:
+    """Return the totals of networks; ≠ marks those that differ from the first network's."""
+    table = FittingTable(Column("", left=True), *(Column(preset.name, least=8) for preset in presets))
+    for key, values in comparison.totals.items():
+        cells = [(UNEQUAL if value != values[0] else "") + f"{value:,}" for value in values]
+        table.add(key.replace("_", " "), *cells)
     return table

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from alexplore.core.settings import (
 from alexplore.network.graph import Network, read_network
 from alexplore.presets.recipe import Recipe, change_recipe, read_recipe
 from alexplore.runs.lines import read_time
+from alexplore.runs.steering import RecipeChange, add_change, read_changes, recipe_at
 
 FORMAT = 1
 DEVICES = ("auto", "cpu", "cuda")
@@ -71,7 +72,8 @@ def in_group() -> bool:
 class RunConfig:
     """Enough to start a run, and to start it again.
 
-    `created` is the time at which the run was created, in seconds since 1970; it does not enter comparisons.
+    `recipe` is the one after all `changes`, which were made while the run was trained. `created` is the time at which
+    the run was created, in seconds since 1970; it does not enter comparisons.
     """
 
     preset: str
@@ -80,6 +82,24 @@ class RunConfig:
     hardware: Hardware = field(default_factory=Hardware)
     data: DataSource = field(default_factory=DataSource)
     created: float | None = field(default=None, compare=False)
+    changes: tuple[RecipeChange, ...] = ()
+
+    def recipe_at(self, step: int) -> Recipe:
+        """Return the recipe of the update after `step` updates."""
+        return recipe_at(self.recipe, self.changes, step)
+
+    def steered(self, step: int, values: Mapping[str, Any]) -> RunConfig:
+        """Return the config with other values of the recipe from the update after `step` updates on.
+
+        Raises:
+            SettingError: a key is unknown or a value is not allowed.
+        """
+        recipe, changes = add_change(self.recipe, self.changes, step, values)
+        return replace(self, recipe=recipe, changes=changes)
+
+    def as_started(self) -> RunConfig:
+        """Return the config before all changes that were made while the run was trained."""
+        return replace(self, recipe=self.recipe_at(-1), changes=())
 
     def means(self, *, defaults: bool = True) -> dict[str, Any]:
         """Return hardware and data by the names of their options; with `defaults=False` what differs from them."""
@@ -89,7 +109,8 @@ class RunConfig:
     def change(self, changes: Mapping[str, Any]) -> RunConfig:
         """Return the config with other values of some settings.
 
-        A key is a setting of `Recipe`, `Hardware` or `DataSource`, whose names do not overlap, or `network`.
+        A key is a setting of `Recipe`, `Hardware` or `DataSource`, whose names do not overlap, or `network`. The new
+        values of a recipe count from the beginning: earlier changes of the same keys are dropped.
 
         Raises:
             SettingError: a key is unknown or a value is not allowed.
@@ -106,6 +127,7 @@ class RunConfig:
             Hardware(**read_settings(Hardware, {**settings_of(self.hardware), **of_hardware})),
             DataSource(**read_settings(DataSource, {**settings_of(self.data), **of_data})),
             self.created,
+            tuple(rest for change in self.changes if (rest := change.without(tuple(settings))).after),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -119,6 +141,7 @@ class RunConfig:
             "recipe": self.recipe.to_dict(),
             "hardware": settings_of(self.hardware),
             "data": settings_of(self.data),
+            **({"changes": [change.to_dict() for change in self.changes]} if self.changes else {}),
         }
 
     def to_json(self) -> str:
@@ -156,6 +179,7 @@ def _config(values: Any) -> RunConfig:
         hardware=Hardware(**read_settings(Hardware, hardware)),
         data=DataSource(**read_settings(DataSource, data)),
         created=read_time(values.get("created")),
+        changes=read_changes(values.get("changes", [])),
     )
 
 

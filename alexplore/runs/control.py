@@ -6,8 +6,9 @@ import json
 import os
 import secrets
 import time
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,17 @@ from alexplore.runs.protocol import ControlEvent
 from alexplore.runs.reader import RunReader
 from alexplore.runs.status import read_status
 
-ACTIONS = ("stop", "checkpoint", "pause", "resume")
+ACTIONS = {
+    "stop": "stop",
+    "stop_after_epoch": "stop after this epoch",
+    "checkpoint": "checkpoint",
+    "pause": "pause",
+    "resume": "resume",
+    "evaluate": "evaluate",
+    "set": "change its recipe",
+}
+"""What a worker can be asked for, each with the words for it."""
+
 POLL_SECONDS = 0.1
 
 LONGEST_REQUEST = 64 * 1024
@@ -27,13 +38,14 @@ LONGEST_REQUEST = 64 * 1024
 
 @dataclass(frozen=True)
 class Request:
-    """One request; its answer carries the same `id`."""
+    """One request; its answer carries the same `id`. `values` are those that `set` gives to keys of the recipe."""
 
     id: str
     action: str
+    values: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
-def request(run: RunDirectory, action: str) -> Request:
+def request(run: RunDirectory, action: str, values: Mapping[str, Any] | None = None) -> Request:
     """Leave a request for the worker of a run, which looks for requests about twice a second.
 
     Raises:
@@ -41,23 +53,28 @@ def request(run: RunDirectory, action: str) -> Request:
     """
     status = read_status(run)
     if not status.live:
-        raise RunError(f"{run.name} is {status.state}: there is no worker to {action} it")
-    return leave_request(run, action)
+        raise RunError(f"{run.name} is {status.state}: there is no worker to {ACTIONS[action]} it")
+    return leave_request(run, action, values)
 
 
-def leave_request(run: RunDirectory, action: str) -> Request:
+def leave_request(run: RunDirectory, action: str, values: Mapping[str, Any] | None = None) -> Request:
     """Leave a request without checking that there is a worker: for the worker itself, which can't test its own lock.
 
     Raises:
         RunError: the directory can't be written.
     """
-    made = Request(f"{time.time_ns():020d}-{secrets.token_hex(3)}", action)
+    made = Request(f"{time.time_ns():020d}-{secrets.token_hex(3)}", action, values or {})
     try:
         run.control_folder.mkdir(exist_ok=True)
-        write_atomically(run.control_folder / f"{made.id}.json", json.dumps({"action": action}) + "\n")
+        write_atomically(run.control_folder / f"{made.id}.json", _request_text(made))
     except OSError as error:
         raise RunError(f"{run.control_folder}: {error.strerror}") from None
     return made
+
+
+def _request_text(made: Request) -> str:
+    """Return what the file of a request holds."""
+    return json.dumps({"action": made.action, **({"values": made.values} if made.values else {})}) + "\n"
 
 
 def pending(run: RunDirectory) -> list[Request]:
@@ -72,9 +89,16 @@ def pending(run: RunDirectory) -> list[Request]:
             path.unlink()
         except OSError:  # it would be answered again and again
             continue
-        if content is not None and content.get("action") in ACTIONS:
-            requests.append(Request(path.stem, str(content["action"])))
+        if content is not None and (made := _parse_request(path.stem, content)):
+            requests.append(made)
     return requests
+
+
+def _parse_request(name: str, content: Mapping[str, Any]) -> Request | None:
+    """Return the request that a file holds; None for what is not one."""
+    action, values = content.get("action"), content.get("values", {})
+    known = isinstance(action, str) and action in ACTIONS and isinstance(values, dict)
+    return Request(name, str(action), values) if known else None
 
 
 def _request_files(run: RunDirectory) -> list[Path]:

@@ -19,6 +19,7 @@ from alexplore.core.home import expand, user_folder
 from alexplore.core.regular_files import open_regular, read_json, read_text
 from alexplore.core.settings import SettingError, nearest
 from alexplore.runs.config import RunConfig, parse_config
+from alexplore.runs.foreign import ForeignLog, find_log
 from alexplore.runs.lines import LineReader, read_time
 
 LAST = "last"
@@ -113,9 +114,20 @@ class RunDirectory:
         return self.path / "checkpoints"
 
     @property
+    def inside_folder(self) -> Path:
+        """What the network looked like after each epoch; see `runs.inside`."""
+        return self.path / "inside"
+
+    @property
     def has_checkpoint(self) -> bool:
         """Whether there is a checkpoint to resume from."""
-        return any((self.checkpoints_folder / name).is_dir() for name in ("last", "previous", "best"))
+        return self.best_checkpoint is not None
+
+    @property
+    def best_checkpoint(self) -> Path | None:
+        """The folder of the best checkpoint, else of the last or the one before; None without any."""
+        folders = (self.checkpoints_folder / name for name in ("best", "last", "previous"))
+        return next((folder for folder in folders if folder.is_dir()), None)
 
     def config(self) -> RunConfig:
         """Read config.json.
@@ -233,6 +245,11 @@ def name_after(preset: str, ending: str) -> str:
     return f"{stem}-{ending}"
 
 
+def timed_name(preset: str) -> str:
+    """Return `<preset>-<yyyymmdd>-<hhmmss>-<6 hex>`, the name of a run that was given none."""
+    return name_after(preset, f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}")
+
+
 def new_run(folder: Path, name: str) -> RunDirectory:
     """Return the directory that a new run called `name` will have.
 
@@ -260,7 +277,7 @@ def create_run(config: RunConfig, folder: Path, name: str | None = None) -> RunD
         RunError: the name is taken or not allowed, or the folder can't be written.
     """
     if name is None:
-        name = name_after(config.preset, f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}")
+        name = timed_name(config.preset)
     run = new_run(folder, name)
     made = False
     try:
@@ -331,7 +348,7 @@ def find_run(name: str, folder: Path) -> RunDirectory:
     """Return a run by its path, its name, the beginning of its name, or `last`.
 
     Raises:
-        RunError: there is none, or several names begin so.
+        RunError: there is none, several names begin so, or it is the log of another program.
     """
     found = _find_whole(name, folder)
     if found is not None and found.has_files:
@@ -344,7 +361,17 @@ def find_run(name: str, folder: Path) -> RunDirectory:
         return matching[0]
     if matching:
         raise RunError(f"{name!r} begins {len(matching)} runs: {', '.join(run.name for run in matching)}")
+    if log := find_log(expand(name)):
+        raise RunError(log.refusal)
     raise _no_run(name, folder, runs)
+
+
+def find_foreign_log(name: str, folder: Path) -> ForeignLog | None:
+    """Return the log of another program at a path; None where there is none, or a run has that name."""
+    if not name.strip() or RunDirectory(folder / name).has_files:
+        return None
+    path = expand(name)
+    return None if RunDirectory(path).has_files else find_log(path)
 
 
 def find_removable(name: str, folder: Path) -> RunDirectory:
@@ -369,7 +396,7 @@ def find_removable(name: str, folder: Path) -> RunDirectory:
 
 
 def _find_whole(name: str, folder: Path) -> RunDirectory | None:
-    """Return the directory that a path or a whole name means, None where there is none.
+    """Return the directory of a run given by its path or full name, None if there is none.
 
     Raises:
         RunError: the name is empty.

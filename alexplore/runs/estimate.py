@@ -47,10 +47,11 @@ class CpuMemory:
 
 def cpu_memory(config: RunConfig, ranks: int) -> CpuMemory:
     """Return what training on the CPU with a number of ranks takes."""
-    recipe = config.recipe
-    memory = analyse(config.network).memory(recipe.batch_size, recipe.optimizer_state, recipe.activation_bits)
+    recipe, towers = config.recipe, config.hardware.parallel == "towers"
+    at_once = recipe.images_at_once(1 if towers else ranks)
+    memory = analyse(config.network).memory(at_once, recipe.optimizer_state, recipe.activation_bits)
     each = PROCESS_BYTES + memory.total - memory.activations
-    if config.hardware.parallel == "towers":
+    if towers:
         share = (memory.total - memory.activations) // ranks
         each = PROCESS_BYTES + share + memory.weights + memory.optimizer  # collected to save a checkpoint
     return CpuMemory(each, memory.activations, ranks)
@@ -58,7 +59,8 @@ def cpu_memory(config: RunConfig, ranks: int) -> CpuMemory:
 
 def memory_problems(config: RunConfig, ranks: int, free: int) -> Iterator[Problem]:
     """Yield why training on the CPU does not fit into `free` bytes; Linux may then kill it or other programs."""
-    memory, batch = cpu_memory(config, ranks), config.recipe.batch_size
+    memory, towers = cpu_memory(config, ranks), config.hardware.parallel == "towers"
+    batch = config.recipe.images_at_once(1 if towers else ranks)
     if memory.total <= free:
         return
     change: Fix | None
@@ -71,6 +73,9 @@ def memory_problems(config: RunConfig, ranks: int, free: int) -> Iterator[Proble
     else:
         fix, setting = "a smaller --batch-size", "batch_size"
         fitting_batch = int((free - ranks * memory.each) * batch // max(1, memory.activations))
+        if fitting_batch >= ranks:
+            part = fitting_batch if towers else fitting_batch // ranks
+            fix += f", or keep it and compute it in parts with --set training.micro_batch_size={part}"
         change = Fix(f"set batch_size to {fitting_batch}", {"batch_size": fitting_batch}) if fitting_batch > 0 else None
     processes = f"{ranks} processes" if ranks > 1 else f"a batch of {batch} images"
     yield Problem(setting, f"{taken}{processes}, and {bytes_text(free)} are free: use {fix}", change)
@@ -78,31 +83,38 @@ def memory_problems(config: RunConfig, ranks: int, free: int) -> Iterator[Proble
 
 @dataclass(frozen=True)
 class Speed:
-    """Images a second in training, and where the number is from; `guessed` if nothing was measured."""
+    """Images a second in training, and where the number is from.
+
+    `measured` if it is of the same network on the same hardware, `guessed` if it is of none.
+    """
 
     images_per_second: float
     source: str
+    measured: bool = False
     guessed: bool = False
 
 
-def expected_speed(config: RunConfig, earlier: Sequence[Summary]) -> Speed | None:
+def expected_speed(config: RunConfig, earlier: Sequence[Summary], measured: Speed | None = None) -> Speed | None:
     """Return how fast a run will be: as an earlier one was, the newest first, or by its multiplications.
 
-    Best is one of the same network on the same hardware; else one of another network there, whose multiplications and
-    additions a second are taken over; else a guess for the CPU. None for a GPU that nothing was measured on.
+    Best is one of the same network on the same hardware, then what was `measured` of the config itself; else one of
+    another network there, whose multiplications and additions a second are taken over; else a guess for the CPU. None
+    for a GPU that nothing was measured on.
     """
-    measured = [
+    recorded = [
         (summary, summary.config, summary.latest[SPEED])
         for summary in earlier
         if summary.config is not None
         and summary.config.hardware == config.hardware
         and summary.latest.get(SPEED, 0) > 0
     ]
-    for summary, other, speed in measured:
+    for summary, other, speed in recorded:
         if other.network == config.network:
-            return Speed(speed, f"as fast as {summary.run.name}")
+            return Speed(speed, f"as fast as {summary.run.name}", measured=True)
+    if measured is not None:
+        return measured
     macs = analyse(config.network).totals.macs
-    for summary, other, speed in measured:
+    for summary, other, speed in recorded:
         other_macs = analyse(other.network).totals.macs
         if macs and other_macs:
             return Speed(speed * other_macs / macs, f"by the speed of {summary.run.name}")

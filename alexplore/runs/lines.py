@@ -10,7 +10,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeGuard
@@ -23,7 +23,10 @@ VERSION = 1
 
 SYNC_SECONDS = 30.0
 BLOCK_BYTES = 4 * 1024 * 1024
-"""Bytes that a reader reads at a time, and the length of the longest line that it takes."""
+"""Bytes that a reader reads at a time at most, and the length of the longest line that it takes."""
+
+SMALL_BLOCK_BYTES = 256 * 1024
+"""Bytes of a block of a long file: few enough for the processor's caches, and for threads that wait meanwhile."""
 
 LAST_SECOND = 253_402_300_799.0
 """The last second of the year 9999, since 1970: dates end there."""
@@ -94,12 +97,14 @@ class LineReader:
     """Reads the records that were appended since the last call.
 
     Damaged lines and lines of more than `BLOCK_BYTES` are skipped; a file that does not exist has no records. `problem`
-    says why a file can't be read, and what stands in its place if that is no regular file.
+    says why a file can't be read, and what stands in its place if that is no regular file. `behind` says whether the
+    last read ended before the end of the file.
     """
 
     def __init__(self, path: Path, tail: int | None = None) -> None:
         """Start at the beginning of the file, or at the first line in its last `tail` bytes."""
         self.problem: str | None = None
+        self.behind = False
         self._path = path
         self._offset = 0
         self._skipping = False  # the rest of a line, up to its newline
@@ -108,8 +113,9 @@ class LineReader:
         self.from_beginning = not self._skipping
 
     def read(self, limit: int = BLOCK_BYTES) -> list[dict[str, Any]]:
-        """Return the records in the next `limit` bytes."""
+        """Return the records in the next `limit` bytes, or in more where a line is longer."""
         size = self._size()
+        self.behind = False
         if size < self._offset:  # the file was replaced
             self._offset, self._skipping = 0, False
         if size <= self._offset:
@@ -118,17 +124,25 @@ class LineReader:
             with open_regular(self._path, links=False) as file:
                 file.seek(self._offset)
                 block = file.read(limit)
+                if len(block) == limit < BLOCK_BYTES and b"\n" not in block:  # in the middle of a long line
+                    block, limit = block + file.read(BLOCK_BYTES - limit), BLOCK_BYTES
         except OSError as error:
             self.problem = os_error_text(error)
             return []
-        return [record for line in self._whole_lines(block, limit) if (record := parse_line(line)) is not None]
+        self.behind = len(block) == limit
+        return parse_lines(self._whole_lines(block, limit))
 
-    def read_all(self) -> Iterator[dict[str, Any]]:
-        """Yield all new records; the file is read a block at a time, as they are taken."""
+    def read_blocks(self) -> Iterator[list[dict[str, Any]]]:
+        """Yield all new records in blocks of `SMALL_BLOCK_BYTES`; each is read when it is taken."""
         before = None
         while before != self._offset:
             before = self._offset
-            yield from self.read()
+            yield self.read(SMALL_BLOCK_BYTES)
+
+    def read_all(self) -> Iterator[dict[str, Any]]:
+        """Yield all new records; the file is read a block at a time, as they are taken."""
+        for block in self.read_blocks():
+            yield from block
 
     def _whole_lines(self, block: bytes, limit: int) -> list[bytes]:
         """Return the lines that end in a block, and move on behind the last of them."""
@@ -142,7 +156,7 @@ class LineReader:
         end = block.rfind(b"\n") + 1
         if end:
             self._offset += end
-            return block[start:end].split(b"\n")
+            return block[start : end - 1].split(b"\n")
         if len(block) == limit:
             self._offset += len(block)
             self._skipping = True
@@ -157,6 +171,23 @@ class LineReader:
         except OSError as error:
             self.problem = os_error_text(error)
             return 0
+
+
+def sample_blocks(path: Path, pieces: int, size: int) -> Iterator[list[dict[str, Any]]]:
+    """Yield the records of some lines of a file: those in `pieces` pieces of `size` bytes, evenly spaced.
+
+    A shorter file has fewer pieces, none of which overlap. One that can't be read has none.
+    """
+    try:
+        with open_regular(path, links=False) as file:
+            length = os.fstat(file.fileno()).st_size
+            pieces = min(pieces, length // size)
+            for piece in range(pieces):
+                file.seek(max(0, (length - size) * piece // max(1, pieces - 1)))
+                whole = file.read(size).split(b"\n")[1:-1]  # the first and the last line may be torn
+                yield parse_lines(whole)
+    except OSError:
+        return
 
 
 def last_sequence(path: Path) -> int:
@@ -205,6 +236,40 @@ def parse_line(line: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return record if _is_record(record) else None
+
+
+def parse_lines(lines: Sequence[bytes]) -> list[dict[str, Any]]:
+    """Return the records of lines, without the damaged ones: what `parse_line` returns of each, in half the time."""
+    records = _parse_together(lines)
+    return [record for line in lines if (record := parse_line(line)) is not None] if records is None else records
+
+
+def _parse_together(lines: Sequence[bytes]) -> list[dict[str, Any]] | None:
+    """Parse lines as one JSON array; return None if one of them may be damaged, or has an object inside.
+
+    Each line begins with the only brace that opens in it, so that every record comes from one line.
+    """
+    text = b"[" + b",".join(lines) + b"]"
+    if not all(line.startswith(b"{") for line in lines) or text.count(b"{") != len(lines) or text.count(b"[") != 1:
+        return None
+    try:
+        records: list[dict[str, Any]] = json.loads(text.decode())
+    except ValueError:
+        return None
+    if len(records) != len(lines) or set(map(type, records)) != {dict}:
+        return None
+    return records if _are_heads_allowed(records) else list(filter(_is_record, records))
+
+
+def _are_heads_allowed(records: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether the heads of all records are certainly allowed by `HEAD`, which is quicker to say together."""
+    for key, (kinds, most) in HEAD.items():
+        values = [record[key] for record in records if key in record]
+        if not set(map(type, values)) <= set(kinds):
+            return False
+        if values and not (min(values) >= 0 and max(values) <= most and math.isfinite(sum(values))):  # NaN in the sum
+            return False
+    return True
 
 
 def _is_record(value: Any) -> TypeGuard[dict[str, Any]]:

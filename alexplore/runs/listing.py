@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.notes import read_note
-from alexplore.runs.preset_changes import changed_layers
+from alexplore.runs.preset_changes import PresetChanges
 from alexplore.runs.summary import RunList, Summary
 
 MOST_LAYERS = 2  # that are named of those that differ
@@ -54,15 +54,16 @@ class Listing:
         self._changed: dict[RunDirectory, tuple[RunConfig, tuple[str, ...]]] = {}
 
     def read(self, runs: Sequence[RunDirectory]) -> list[ListedRun]:
-        """Return each run as it is now, in the order given."""
+        """Return the current state of each run, in the given order."""
         self._changed = {run: known for run, known in self._changed.items() if run in set(runs)}
-        return [self._listed(summary) for summary in self._list.summarise(runs)]
+        changes = PresetChanges()
+        return [self._listed(summary, changes) for summary in self._list.summarise(runs)]
 
-    def _listed(self, summary: Summary) -> ListedRun:
+    def _listed(self, summary: Summary, changes: PresetChanges) -> ListedRun:
         run, config = summary.run, summary.config
         if config is None:
             return ListedRun(summary, note=read_note(run))
         known = self._changed.get(run)
         if known is None or known[0] is not config:
-            known = self._changed[run] = (config, changed_layers(config))
+            known = self._changed[run] = (config, changes.layers(config))
         return ListedRun(summary, known[1], read_note(run))

@@ -8,15 +8,19 @@ from typing import Any
 
 from alexplore.core.formatting import duration_text, shortened
 from alexplore.core.inert import inert_line
+from alexplore.core.settings import toml_text
 from alexplore.presets.precisions import MARGIN
+from alexplore.runs.control import ACTIONS
 from alexplore.runs.protocol import (
     METRICS,
+    ChangeEvent,
     CheckpointEvent,
     ControlEvent,
     DatasetEvent,
     EndEvent,
     EpochEvent,
     ErrorEvent,
+    EvaluationEvent,
     Event,
     ExchangeEvent,
     PrecisionEvent,
@@ -24,6 +28,7 @@ from alexplore.runs.protocol import (
     StartEvent,
     UnknownEvent,
     WarningEvent,
+    WeightsEvent,
 )
 from alexplore.runs.status import Status
 from alexplore.runs.summary import Summary
@@ -103,6 +108,8 @@ def is_logged(event: Event) -> bool:
     """Return whether a log shows an event; the rest is for programs, or is shown in another place."""
     if isinstance(event, PrecisionEvent):
         return bool(event.seconds)  # one that was not measured was asked for
+    if isinstance(event, ControlEvent) and event.action in ("set", "evaluate"):
+        return event.error is not None  # what came of it has an event of its own
     return not isinstance(event, UNLOGGED)
 
 
@@ -136,6 +143,8 @@ def result_text(snapshot: Snapshot) -> str:
         texts.append(f"best validation {METRICS['val/acc'].number(snapshot.best)}")
     if snapshot.epochs:
         texts += _damaged_texts(snapshot.epochs[-1])
+    if snapshot.status.reason is not None:
+        texts.append(snapshot.status.reason)
     return "finished: " + " · ".join(texts)
 
 
@@ -156,6 +165,23 @@ def _ranks_text(start: StartEvent) -> str:
 def _dataset(event: DatasetEvent) -> str:
     drawn = ", drawn by the program: not real images" if event.synthetic else ""
     return f"{event.name}: {event.train:,} images to train on, {event.val:,} to validate{drawn}"
+
+
+def weights_texts(event: WeightsEvent) -> list[str]:
+    """Return where a run's weights came from, a line for what each layer took or why it took nothing, and the rest."""
+    count = len(event.taken) + len(event.left)
+    return [
+        f"starts from {event.source}: {len(event.taken)} of {_count_text(count, 'layer')} taken",
+        *(f"{layer} from {other}" if other != layer else layer for layer, other in event.taken.items()),
+        *(f"{layer} starts anew: {reason}" for layer, reason in event.left.items()),
+        *(f"unused: {layer} ({shapes})" for layer, shapes in event.unused.items()),
+    ]
+
+
+def _weights(event: WeightsEvent) -> str:
+    """Return the number of layers that were taken, and which were not; the names of all are in the run's details."""
+    first, *rest = weights_texts(event)
+    return "; ".join([first, *rest[len(event.taken) :]])
 
 
 def _precision(event: PrecisionEvent) -> str:
@@ -197,9 +223,20 @@ def _checkpoint(event: CheckpointEvent) -> str:
 
 def _control(event: ControlEvent) -> str:
     if event.error is not None:
-        return f"asked to {event.action}: {event.error}"
+        return f"asked to {ACTIONS.get(event.action, event.action)}: {event.error}"
     saved = event.action == "checkpoint" and event.step > 0
-    return f"asked to {event.action}" + (f": saved at step {event.step}" if saved else "")
+    return f"asked to {ACTIONS.get(event.action, event.action)}" + (f": saved at step {event.step}" if saved else "")
+
+
+def change_text(event: ChangeEvent) -> str:
+    """Return `lr 0.01 → 0.003 from step 120 on`."""
+    changes = [f"{key} {toml_text(event.before.get(key))} → {toml_text(value)}" for key, value in event.after.items()]
+    again = ", as before" if event.repeated else ""
+    return f"{', '.join(changes)} from step {event.step} on{again}"
+
+
+def _evaluation(event: EvaluationEvent) -> str:
+    return " · ".join([f"evaluated at step {event.step}", *metric_texts(event.metrics)])
 
 
 def _end(event: EndEvent) -> str:
@@ -209,17 +246,20 @@ def _end(event: EndEvent) -> str:
 EVENT_TEXTS: Mapping[type[Event], Callable[[Any], str]] = {
     PreparingEvent: lambda event: event.message,
     DatasetEvent: _dataset,
+    WeightsEvent: _weights,
     PrecisionEvent: _precision,
     StartEvent: _start,
     EpochEvent: epoch_text,
     ExchangeEvent: lambda event: f"towers exchange {sum(event.bytes_per_image.values()):,.0f} bytes an image",
     CheckpointEvent: _checkpoint,
     ControlEvent: _control,
+    ChangeEvent: change_text,
+    EvaluationEvent: _evaluation,
     WarningEvent: lambda event: event.message,
     ErrorEvent: lambda event: event.message,
     EndEvent: _end,
     UnknownEvent: lambda event: event.name,
 }
-"""How each kind of event is told."""
+"""The text of each event type."""
 
 UNLOGGED = (PreparingEvent, ExchangeEvent, CheckpointEvent, EndEvent, UnknownEvent)

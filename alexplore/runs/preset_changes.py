@@ -13,32 +13,62 @@ from alexplore.presets.reader import read_preset
 from alexplore.runs.config import RunConfig
 
 
+class PresetChanges:
+    """Compares runs with their presets as they are now; each preset is looked for once."""
+
+    def __init__(self) -> None:
+        self._presets: dict[str, Preset | None] = {}
+
+    def layers(self, config: RunConfig) -> tuple[str, ...]:
+        """Return the names of the layers that differ from the preset's, those that it adds, and those that it lacks.
+
+        It is empty, too, if the preset can't be read any more.
+        """
+        preset = self._preset(config.preset)
+        if preset is None:
+            return ()
+        original = _unchanged(config, preset)
+        if original.network == config.network:
+            return ()
+        ours, theirs = ({layer.name: layer for layer in part.network.layers} for part in (config, original))
+        changed = [name for name, layer in ours.items() if theirs.get(name) != layer]
+        changed += [f"−{name}" for name in theirs if name not in ours]
+        if config.network.input != original.network.input:
+            changed.insert(0, "input")
+        return tuple(changed)
+
+    def _preset(self, name: str) -> Preset | None:
+        if name not in self._presets:
+            self._presets[name] = _find(name)
+        return self._presets[name]
+
+
+def changed_layers(config: RunConfig) -> tuple[str, ...]:
+    """Return the names of the layers of one run that differ from its preset's, see `PresetChanges`."""
+    return PresetChanges().layers(config)
+
+
 def preset_config(config: RunConfig) -> RunConfig | None:
-    """Return the config that a run of the unchanged preset would have, None if the preset can't be read any more."""
+    """Return the config that a run of the unchanged preset would have, None if the preset can't be read any more.
+
+    Layers that the run's recipe freezes are frozen in it, too: `freeze` says so once.
+    """
+    preset = _find(config.preset)
+    return None if preset is None else _unchanged(config, preset)
+
+
+def _unchanged(config: RunConfig, preset: Preset) -> RunConfig:
+    return replace(config, network=preset.network.freeze(config.recipe.freeze or ()), recipe=preset.recipe)
+
+
+def _find(name: str) -> Preset | None:
     try:
-        path = find_preset(config.preset)
-        preset = _read(path, path.stat().st_mtime_ns)
+        path = find_preset(name)
+        return _read(path, path.stat().st_mtime_ns)
     except (AlexploreError, OSError):
         return None
-    return replace(config, network=preset.network, recipe=preset.recipe)
 
 
 @lru_cache(maxsize=64)
 def _read(path: Path, _modified: int) -> Preset:
     return read_preset(path)
-
-
-def changed_layers(config: RunConfig) -> tuple[str, ...]:
-    """Return the names of the layers that differ from the preset's, those that it has in addition, and those it lacks.
-
-    It is empty, too, if the preset can't be read any more.
-    """
-    original = preset_config(config)
-    if original is None or original.network == config.network:
-        return ()
-    ours, theirs = ({layer.name: layer for layer in part.network.layers} for part in (config, original))
-    changed = [name for name, layer in ours.items() if theirs.get(name) != layer]
-    changed += [f"−{name}" for name in theirs if name not in ours]
-    if config.network.input != original.network.input:
-        changed.insert(0, "input")
-    return tuple(changed)

@@ -1,4 +1,4 @@
-"""What a worker tells through a run directory: the events of events.jsonl and the metrics of metrics.jsonl.
+"""What a worker writes to a run directory: the events in events.jsonl and the metrics in metrics.jsonl.
 
 Both are written and read here alone. An event is one entry in `EVENTS`, a metric one entry in `METRICS`; tables,
 comparison, CSV and displays take names and formats from there. Readers skip what they don't know (events and keys of a
@@ -8,9 +8,9 @@ later version) and keep it in `record`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from enum import Enum
-from functools import cache
+from functools import cache, lru_cache
 from math import isfinite
 from types import UnionType
 from typing import Any, ClassVar, TypeGuard, TypeVar, get_args, get_origin, get_type_hints
@@ -48,7 +48,7 @@ class Metric:
     phrase: str | None = None
 
     def number(self, value: float | None) -> str:
-        """Return a value as a table shows it; a dash for None, and any number that is not finite as it is."""
+        """Return a value as text for a table; a dash for None; numbers that are not finite are not formatted."""
         if value is None:
             return "–"
         if not abs(value) < LARGEST_SHOWN:
@@ -72,6 +72,41 @@ METRICS: Mapping[str, Metric] = {
     )
 }
 """Every metric by its key, in the order of tables. Losses are mean cross-entropies with natural logarithms."""
+
+LAYER_METRICS: Mapping[str, Metric] = {
+    metric.key: metric
+    for metric in (
+        Metric("grad_norm", "gradient norm", "gradient", "", ".3g", STEP),
+        Metric("update_ratio", "update-to-weight ratio", "update", "of the weights' norm", ".2g", STEP),
+        Metric("zero_share", "share of zero activations", "zeros", "share of the outputs, 0 to 1", ".1%", STEP),
+    )
+}
+"""Metrics of single layers, recorded with some lines: `grad_norm/conv1` is the key of conv1's.
+
+`grad_norm` is the Euclidean norm of the gradient of a layer's parameters. `update_ratio` is the norm of what a step
+adds to a layer's weights, divided by the norm of those weights. `zero_share` is that of an activation's outputs.
+"""
+
+
+def layer_key(family: str, layer: str) -> str:
+    """Return the key of a layer's metric.
+
+    Raises:
+        KeyError: there is no such metric in `LAYER_METRICS`.
+    """
+    return f"{LAYER_METRICS[family].key}/{layer}"
+
+
+@lru_cache(maxsize=4096)
+def metric_of(key: str) -> Metric | None:
+    """Return the metric of a key, one of `METRICS` or a layer's; None for a key that this version does not know."""
+    if key in METRICS:
+        return METRICS[key]
+    family, _, layer = key.partition("/")
+    if family not in LAYER_METRICS or not layer:
+        return None
+    metric = LAYER_METRICS[family]
+    return replace(metric, key=key, title=f"{metric.title} of {layer}")
 
 
 # Lines
@@ -128,6 +163,22 @@ class DatasetEvent(Event):
     val: int
     classes: int
     synthetic: bool = False
+
+
+@dataclass(frozen=True)
+class WeightsEvent(Event):
+    """The training starts from weights: `source` is their file or checkpoint folder.
+
+    `taken` are the layers that it took, each with its name there. `left` are the other layers with parameters, which
+    start from initial weights of their own, each with the reason; `unused` are the layers of the file that no layer
+    took, each with its shapes.
+    """
+
+    kind = "weights"
+    source: str
+    taken: Mapping[str, str]
+    left: Mapping[str, str] = field(default_factory=dict)
+    unused: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -219,6 +270,30 @@ class ControlEvent(Event):
 
 
 @dataclass(frozen=True)
+class ChangeEvent(Event):
+    """Keys of the recipe have other values from the update after `step` on.
+
+    `repeated` says that an earlier attempt made the change, at the same step.
+    """
+
+    kind = "change"
+    step: int
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+    repeated: bool = False
+
+
+@dataclass(frozen=True)
+class EvaluationEvent(Event):
+    """The validation images were evaluated on request, after `step` updates and `epoch` epochs, a fraction."""
+
+    kind = "evaluation"
+    step: int
+    epoch: float
+    metrics: Mapping[str, float] = field(metadata={"flat": True})
+
+
+@dataclass(frozen=True)
 class WarningEvent(Event):
     """Something to know that does not end the run."""
 
@@ -226,12 +301,16 @@ class WarningEvent(Event):
     message: str
 
 
+NOT_FINITE = "not finite"
+
+
 @dataclass(frozen=True)
 class ErrorEvent(Event):
-    """What ended the run."""
+    """What ended the run; `cause` is `NOT_FINITE` where a number was not finite."""
 
     kind = "error"
     message: str
+    cause: str | None = None
 
 
 @dataclass(frozen=True)
@@ -256,12 +335,15 @@ EVENTS: Mapping[str, type[Event]] = {
     for event in (
         PreparingEvent,
         DatasetEvent,
+        WeightsEvent,
         PrecisionEvent,
         StartEvent,
         EpochEvent,
         ExchangeEvent,
         CheckpointEvent,
         ControlEvent,
+        ChangeEvent,
+        EvaluationEvent,
         WarningEvent,
         ErrorEvent,
         EndEvent,
@@ -285,9 +367,12 @@ def metrics_record(line: MetricsLine) -> dict[str, Any]:
     """Return what metrics.jsonl holds of a line besides its head.
 
     Raises:
-        KeyError: a metric is not in `METRICS`.
+        KeyError: a metric is not declared (see `metric_of`).
     """
-    return {"step": line.step, "epoch": line.epoch, **{METRICS[key].key: value for key, value in line.values.items()}}
+    for key in line.values:
+        if metric_of(key) is None:
+            raise KeyError(key)
+    return {"step": line.step, "epoch": line.epoch, **line.values}
 
 
 def read_metrics(record: Mapping[str, Any]) -> MetricsLine | None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from alexplore.runs.config import RunConfig
 from alexplore.runs.curves import drop_after, put_at_step
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.lines import LineReader
+from alexplore.runs.metrics_block import MetricsBlock, read_block
 from alexplore.runs.protocol import (
     METRICS,
     EpochEvent,
@@ -19,14 +19,11 @@ from alexplore.runs.protocol import (
     Recorded,
     StartEvent,
     read_event,
-    read_metrics,
 )
 from alexplore.runs.status import Status, read_status
 
 PACE_LINES = 60
 """Lines of metrics over which the pace of the training is measured."""
-
-Line = TypeVar("Line", MetricsLine, EventLine)
 
 TAIL_BYTES = (4 * 1024, 64 * 1024, 512 * 1024, 4 * 1024 * 1024)
 """How much of the end of a file is read, the next where what is looked for is not in the one before."""
@@ -43,13 +40,13 @@ class RunReader:
         self._config: RunConfig | None = None
         self._config_stamp: tuple[int, int] | None = None
         self._metrics, self._events = LineReader(run.metrics_file), LineReader(run.events_file)
-        self._old_metrics: Sequence[MetricsLine] = ()
+        self._old_metrics: Sequence[MetricsBlock] = ()
         self._old_events: Sequence[EventLine] = ()
         if tail:
             self._events = LineReader(run.events_file, tail=TAIL_BYTES[-1])  # the best epoch may be the first one
             self._old_events = list(_event_lines(self._events))
             enough = bool if _has_epoch(self._old_events) else _has_epoch_metrics
-            self._metrics, self._old_metrics = _read_tail(run.metrics_file, _metrics_lines, enough)
+            self._metrics, self._old_metrics = _read_tail(run.metrics_file, enough)
 
     def config(self) -> RunConfig:
         """Return config.json, which is read again when it was changed.
@@ -71,11 +68,21 @@ class RunReader:
         """Why lines can't be read, with the file; nothing where all files are there, or not there yet."""
         return tuple(reader.problem for reader in (self._metrics, self._events) if reader.problem)
 
+    @property
+    def behind(self) -> bool:
+        """Whether the last block of metrics ended before the end of the file."""
+        return self._metrics.behind
+
     def metrics(self) -> Iterator[MetricsLine]:
         """Yield the new lines of metrics.jsonl."""
+        for block in self.metrics_blocks():
+            yield from block.lines()
+
+    def metrics_blocks(self) -> Iterator[MetricsBlock]:
+        """Yield the new lines of metrics.jsonl in blocks; each is read when it is taken."""
         old, self._old_metrics = self._old_metrics, ()
         yield from old
-        yield from _metrics_lines(self._metrics)
+        yield from map(read_block, self._metrics.read_blocks())
 
     def events(self) -> Iterator[EventLine]:
         """Yield the new lines of events.jsonl."""
@@ -96,16 +103,18 @@ class MetricValues:
         self._step = 0
         self._pace: deque[tuple[float, float]] = deque(maxlen=PACE_LINES)  # time, epoch
 
-    def add_metrics(self, line: MetricsLine) -> None:
-        """Take the values of a line of metrics.jsonl."""
-        if line.step < self._step:
-            self._last = {key: entry for key, entry in self._last.items() if entry[0] <= line.step}
-        self._step = line.step
-        for key, value in line.values.items():
-            self._last[key] = (line.step, value)
-        if self._pace and line.epoch < self._pace[-1][1]:  # resumed from an earlier step
-            self._pace.clear()
-        self._pace.append((line.head.time, line.epoch))
+    def add_block(self, block: MetricsBlock) -> None:
+        """Take the values of lines of metrics.jsonl."""
+        for line in block.deciding_lines():
+            if line.step < self._step:
+                self._last = {key: entry for key, entry in self._last.items() if entry[0] <= line.step}
+            self._step = line.step
+            for key, value in line.values.items():
+                self._last[key] = (line.step, value)
+        for time, epoch in zip(block.times[-PACE_LINES:], block.epochs[-PACE_LINES:], strict=True):
+            if self._pace and epoch < self._pace[-1][1]:  # resumed from an earlier step
+                self._pace.clear()
+            self._pace.append((time, epoch))
 
     def add_event(self, line: EventLine) -> None:
         """Take the values of an event, if it has some."""
@@ -143,29 +152,25 @@ def _per_epoch(key: str) -> bool:
     return key in METRICS and METRICS[key].recorded is Recorded.PER_EPOCH
 
 
-def _metrics_lines(reader: LineReader) -> Iterator[MetricsLine]:
-    return (line for record in reader.read_all() if (line := read_metrics(record)))
-
-
 def _event_lines(reader: LineReader) -> Iterator[EventLine]:
     return map(read_event, reader.read_all())
 
 
 def _read_tail(
-    path: Path, read: Callable[[LineReader], Iterator[Line]], enough: Callable[[Sequence[Line]], bool]
-) -> tuple[LineReader, Sequence[Line]]:
-    """Read the end of a file, as far back as it takes; return the lines and a reader that continues behind them."""
-    reader, lines = LineReader(path), list[Line]()
+    path: Path, enough: Callable[[Sequence[MetricsBlock]], bool]
+) -> tuple[LineReader, Sequence[MetricsBlock]]:
+    """Read the end of metrics.jsonl, as far back as it takes; return the lines and a reader that continues behind."""
+    reader, blocks = LineReader(path), list[MetricsBlock]()
     for size in TAIL_BYTES:
         reader = LineReader(path, tail=size)
-        lines = list(read(reader))
-        if reader.from_beginning or enough(lines):
+        blocks = [block for records in reader.read_blocks() if (block := read_block(records)).records]
+        if reader.from_beginning or enough(blocks):
             break
-    return reader, lines
+    return reader, blocks
 
 
-def _has_epoch_metrics(lines: Sequence[MetricsLine]) -> bool:
-    return any(_per_epoch(key) for line in lines for key in line.values)
+def _has_epoch_metrics(blocks: Sequence[MetricsBlock]) -> bool:
+    return any(_per_epoch(key) for block in blocks for key in block.keys)
 
 
 def _has_epoch(lines: Sequence[EventLine]) -> bool:
@@ -176,7 +181,7 @@ def _has_epoch(lines: Sequence[EventLine]) -> bool:
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
-    """What differs after every change of a file that is replaced; None where there is none."""
+    """A value that differs after every replacement of the file; None if there is no file."""
     try:
         status = path.lstat()
     except OSError:

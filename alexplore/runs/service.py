@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -13,13 +14,16 @@ from typing import Any, NoReturn
 
 from alexplore.core.errors import WrongUseError
 from alexplore.core.home import expand
+from alexplore.core.settings import toml_text
 from alexplore.presets.datasets import DATASETS
 from alexplore.runs import control, launch, reconfigure
 from alexplore.runs.config import RunConfig
-from alexplore.runs.directory import RunDirectory, RunError, create_run, remove_run, rename_run
+from alexplore.runs.directory import RunDirectory, RunError, create_run, remove_run, rename_run, runs_folder
 from alexplore.runs.image_layout import DataError, find_layout
 from alexplore.runs.preflight import Problem, find_problems
+from alexplore.runs.starting_weights import WeightsError, find_weights
 from alexplore.runs.status import read_status
+from alexplore.runs.steering import check_steering
 from alexplore.runs.trained_on import check_classes, read_trained_on
 
 
@@ -48,12 +52,23 @@ class Plan:
             raise PlanError(problem)
 
 
-def plan(config: RunConfig) -> Plan:
-    """Check a config; the plan's config names the data folder by its absolute path."""
+def plan(config: RunConfig, runs: Path | None = None) -> Plan:
+    """Check a config.
+
+    The plan's config names the data folder and the weights to start from by absolute paths, and its network has frozen
+    the layers that the recipe freezes. Weights may be named by a run in the folder of runs, `runs`.
+    """
+    config = replace(config, network=config.network.freeze(config.recipe.freeze or ()))
     if config.data.folder is not None:
         folder = str(expand(config.data.folder).resolve())
         config = replace(config, data=replace(config.data, folder=folder))
-    return Plan(config, find_problems(config))
+    problems = find_problems(config)
+    if config.recipe.weights is not None:
+        try:
+            config = config.change({"weights": str(find_weights(config.recipe.weights, runs or runs_folder()))})
+        except WeightsError as error:
+            problems = (*problems, Problem("weights", str(error)))
+    return Plan(config, problems)
 
 
 def create(planned: Plan, folder: Path, name: str | None = None) -> RunDirectory:
@@ -67,13 +82,15 @@ def create(planned: Plan, folder: Path, name: str | None = None) -> RunDirectory
     return create_run(planned.config, folder, name)
 
 
-def start(run: RunDirectory) -> subprocess.Popen[bytes]:
+def start(run: RunDirectory, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
     """Start a worker on a run and return its process as soon as it has written a status.
+
+    `environment` is added to this process's own.
 
     Raises:
         RunError: a worker already trains it, or the new one ended at once (with the end of what it printed).
     """
-    return launch.launch(run)
+    return launch.launch(run, environment)
 
 
 def join(planned: Plan, folder: Path, name: str | None = None) -> NoReturn:
@@ -98,7 +115,9 @@ def resume(run: RunDirectory, changes: Mapping[str, Any] | None = None) -> subpr
     return restart(run, changes)
 
 
-def restart(run: RunDirectory, changes: Mapping[str, Any] | None = None) -> subprocess.Popen[bytes]:
+def restart(
+    run: RunDirectory, changes: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
     """Start a worker that continues a run from its last checkpoint, with other values of some settings if given.
 
     `changes` are of its recipe, and `folder`, where its data is now. Nothing is changed if the run can't be resumed.
@@ -112,14 +131,17 @@ def restart(run: RunDirectory, changes: Mapping[str, Any] | None = None) -> subp
     if status.state == "finished" and status.epoch >= config.recipe.epochs:
         raise RunError(f"{run.name} is finished: there is nothing to resume; to train on, give more --epochs")
     planned = plan(config)
-    problems = planned.problems or tuple(_changed_data(run, planned.config))
+    problems = planned.problems
+    if run.has_checkpoint:  # the weights that it started from may be gone
+        problems = tuple(problem for problem in problems if problem.setting != "weights")
+    problems = problems or tuple(_changed_data(run, planned.config))
     for problem in problems:
         moved = problem.setting == "folder" and "--data DIR" not in problem.message
         hint = "; if the data was moved, name its folder with --data DIR" if moved else ""
         raise PlanError(replace(problem, message=problem.message + hint))
     if changes:
         reconfigure.write_config(run, planned.config)
-    return start(run)
+    return start(run, environment)
 
 
 def _changed_data(run: RunDirectory, config: RunConfig) -> Iterator[Problem]:
@@ -141,6 +163,29 @@ def ask(run: RunDirectory, action: str) -> control.Request:
         RunError: no worker trains the run, or its directory can't be written.
     """
     return control.request(run, action)
+
+
+def steer(run: RunDirectory, values: Mapping[str, Any]) -> control.Request:
+    """Ask the worker of a run to change keys of its recipe (`steering.STEERABLE`) from its next step on.
+
+    Raises:
+        SettingError: a key can't be changed under way, or a value is not allowed.
+        RunError: no worker trains the run; the message names the command that resumes it with the change.
+    """
+    status = read_status(run)
+    check_steering(run.config().recipe, values, max(1, math.ceil(status.epoch)))
+    if status.live:
+        return control.request(run, "set", values)
+    options = [
+        f"--{key} {toml_text(value)}" if key in ("lr", "epochs") else f"--set training.{key}={toml_text(value)}"
+        for key, value in values.items()
+    ]
+    if status.state == "finished" and "epochs" not in values:
+        options.append("--epochs N")
+    raise RunError(
+        f"{run.name} is {status.state}: no worker trains it; to train on with the change: "
+        f"{run.command('resume')} {' '.join(options)}"
+    )
 
 
 def rename(run: RunDirectory, name: str) -> RunDirectory:

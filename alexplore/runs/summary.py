@@ -17,7 +17,7 @@ BEST_METRIC = "val/acc"
 
 @dataclass(frozen=True)
 class Summary:
-    """A run as it is now.
+    """The current state of a run.
 
     `config` is None where config.json can't be read; then the state is `damaged`, unless a worker trains the run.
     `latest` holds the last value of each metric by its key, `epochs` the finished epochs. `epochs_per_second` is None
@@ -82,8 +82,8 @@ def _summary(reader: RunReader, values: MetricValues) -> Summary:
     status = reader.status()
     for event in reader.events():
         values.add_event(event)
-    for line in reader.metrics():
-        values.add_metrics(line)
+    for block in reader.metrics_blocks():
+        values.add_block(block)
     config, problems = None, reader.problems
     try:
         config = reader.config()

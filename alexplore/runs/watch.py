@@ -7,37 +7,35 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from alexplore.runs.config import RunConfig
-from alexplore.runs.curves import Curve, drop_after, put_at_step
+from alexplore.runs.curve_builders import CurveBuilders, Preview, preview
+from alexplore.runs.curves import Curve
 from alexplore.runs.directory import RunDirectory, RunError
-from alexplore.runs.protocol import (
-    METRICS,
-    Event,
-    EventLine,
-    EventType,
-    Head,
-    MetricsLine,
-    StartEvent,
-)
+from alexplore.runs.protocol import Event, EventLine, EventType, StartEvent
 from alexplore.runs.reader import MetricValues, RunReader
 from alexplore.runs.summary import Summary
 
 KEPT_EVENTS = 500
+FEW_BLOCKS = 32
+"""Blocks of metrics that a screen reads between two drawings: 8 MiB, which take less than half a second."""
+
 MOST_SHARE = 100.0
 """Times the peak that is measured; more is a damaged line."""
 
 
 @dataclass(frozen=True)
 class Snapshot(Summary):
-    """A run as it is now, with all that was read of it.
+    """The current state of a run, with all that was read of it.
 
     `curves` holds a curve of every metric by its key; it is the same object for as long as nothing was added. `events`
-    are the last `KEPT_EVENTS`, `last_events` the last of each kind.
+    are the last `KEPT_EVENTS`, `last_events` the last of each kind. `whole` is False while the metrics of a long run
+    are still being read: then the curves are those of a sample of its lines.
     """
 
     config: RunConfig
     curves: Mapping[str, Curve] = field(default_factory=dict)
     events: tuple[EventLine, ...] = ()
     last_events: Mapping[type[Event], EventLine] = field(default_factory=dict)
+    whole: bool = True
 
     @property
     def images_per_second(self) -> float | None:
@@ -64,7 +62,7 @@ class Snapshot(Summary):
         return line.event if line and isinstance(line.event, kind) else None
 
     def first_step(self, attempt: int) -> int | None:
-        """Return the step from which an attempt trains; None where it has not begun to train."""
+        """Return the step from which an attempt trains; None if it has not started to train."""
         for line in self.events:
             if isinstance(line.event, StartEvent) and line.head.attempt == attempt:
                 return line.event.step
@@ -88,28 +86,33 @@ class Watch:
         self._reader = RunReader(run)
         self._config = self._reader.config()
         self._values = MetricValues()
-        self._points: dict[
-            str, dict[int, tuple[float, float, float]]
-        ] = {}  # of each metric by step: epoch, value, minutes
-        self._minutes: dict[int, float] = {}  # by step
-        self._last_head = Head()
+        self._builders = CurveBuilders()
         self._curves: Mapping[str, Curve] = {}
+        self._preview: Preview | None = None
+        self._whole = False  # whether the end of metrics.jsonl was reached once
         self._events: deque[EventLine] = deque(maxlen=KEPT_EVENTS)
         self._last_events: dict[type[Event], EventLine] = {}
 
-    def poll(self) -> Snapshot:
-        """Return the run as it is now."""
+    def poll(self, most_blocks: int | None = None) -> Snapshot:
+        """Return the current state of the run.
+
+        With `most_blocks` no more than so many blocks of metrics are read. A long run then takes several calls, until
+        which its curves are those of a sample of its lines, and `whole` is False.
+        """
         status = self._reader.status()  # before the lines: those of a run that has ended are all read
-        changed = False
-        for line in self._reader.metrics():
-            changed = True
-            self._add_metrics(line)
+        changed = self._read_metrics(most_blocks)
         for event in self._reader.events():
             self._values.add_event(event)
             self._events.append(event)
             self._last_events[type(event.event)] = event
-        if changed:
-            self._curves = {key: Curve(*zip(*points.values(), strict=True)) for key, points in self._points.items()}
+        latest, pace = self._values.latest(), self._values.epochs_per_second
+        if self._whole:
+            self._preview = None
+            self._curves = self._builders.curves() if changed else self._curves
+        else:
+            self._preview = self._preview or preview(self.run, self._values.epochs)
+            self._curves = self._preview.curves
+            latest, pace = self._preview.values.latest(), self._preview.values.epochs_per_second
         problems = self._reader.problems
         try:
             self._config = self._reader.config()
@@ -119,27 +122,25 @@ class Watch:
             run=self.run,
             status=status,
             config=self._config,
-            latest=self._values.latest(),
+            latest=latest,
             problems=problems,
             curves=self._curves,
             epochs=self._values.epochs,
             events=tuple(self._events),
             last_events=dict(self._last_events),
-            epochs_per_second=self._values.epochs_per_second,
+            epochs_per_second=pace,
+            whole=self._whole,
         )
 
-    def _add_metrics(self, line: MetricsLine) -> None:
-        self._values.add_metrics(line)
-        minutes = self._minutes_at(line)
-        for key, value in line.values.items():
-            if key in METRICS:
-                put_at_step(self._points.setdefault(key, {}), line.step, (line.epoch, value, minutes))
-
-    def _minutes_at(self, line: MetricsLine) -> float:
-        """Return the minutes of training at a line of metrics. A clock that was set back adds nothing."""
-        drop_after(self._minutes, line.step)
-        passed = line.head.time - self._last_head.time if line.head.attempt == self._last_head.attempt else 0.0
-        before = self._minutes[next(reversed(self._minutes))] if self._minutes else None
-        minutes = 0.0 if before is None else before + max(0.0, passed) / 60
-        self._minutes[line.step], self._last_head = minutes, line.head
-        return minutes
+    def _read_metrics(self, most_blocks: int | None) -> bool:
+        """Read blocks of metrics; return whether there were any lines."""
+        changed = False
+        for count, block in enumerate(self._reader.metrics_blocks(), 1):
+            if block.records:
+                changed = True
+                self._values.add_block(block)
+                self._builders.add(block)
+            if count == most_blocks and self._reader.behind:
+                return changed
+        self._whole = True
+        return changed

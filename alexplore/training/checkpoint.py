@@ -1,13 +1,12 @@
-"""Checkpoints: written whole or not at all, and verified when they are read.
+"""Checkpoints: written atomically, and verified when they are read.
 
 checkpoints/last/      model.safetensors   the weights by layer, in PyTorch's shapes
-                       state.pt            everything else that training continues from
+                       state.pt            the rest of the training's state
                        manifest.json       the SHA-256 of both, and the step and epoch
-checkpoints/previous/  the one before
-checkpoints/best/      the one with the best validation accuracy, as hard links
+checkpoints/previous/  the checkpoint before `last`
+checkpoints/best/      the checkpoint with the best validation accuracy, as hard links
 
-Tensors are written from where they are and read by mapping the file into memory, so that neither takes a second copy of
-all weights.
+Tensors are written without a copy, and read by mapping the file into memory: neither needs memory for all weights.
 """
 
 from __future__ import annotations
@@ -15,12 +14,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import pickle
 import shutil
 import tempfile
 import time
-import warnings
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,17 +25,17 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from alexplore.core.atomic_files import fsync_folder
 from alexplore.core.errors import AlexploreError
 from alexplore.core.formatting import shortened
-from alexplore.core.regular_files import check_regular, open_regular, read_json
-from alexplore.core.settings import found_text
+from alexplore.core.regular_files import open_regular, read_json
 from alexplore.network.shapes import shape_text
 from alexplore.training.errors import CheckpointError
+from alexplore.training.weight_files import read_tensors
 
 T = TypeVar("T")
 
@@ -62,15 +58,27 @@ class Checkpoint:
 class WholeState:
     """Weights and optimizer state of a rank that has the whole network."""
 
-    def collect(self, model: nn.Module, optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return the weights and the optimizer state for a checkpoint; every rank must call it."""
-        return model.state_dict(), optimizer.state_dict()
+    def splits(self, layer: str) -> bool:
+        """Return whether this rank has only a share of a layer: never."""
+        return False
+
+    def whole(self, value: Tensor, axis: int = 0) -> Tensor:
+        """Return a tensor as it is: see `TowerState.whole`."""
+        return value
+
+    def weights(self, model: nn.Module) -> dict[str, Tensor]:
+        """Return the weights for a checkpoint. All ranks must call this."""
+        return model.state_dict()
+
+    def optimizer(self, _: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
+        """Return the state of a model's optimizer for a checkpoint. All ranks must call this."""
+        return optimizer.state_dict()
 
     def load_weights(self, model: nn.Module, weights: dict[str, Tensor]) -> None:
         """Load the weights of a checkpoint.
 
         Raises:
-            CheckpointError: they are of another network.
+            CheckpointError: the weights are of another network.
         """
         check_shapes(model.state_dict(), weights, "the checkpoint")
         model.load_state_dict(weights)
@@ -81,10 +89,10 @@ class WholeState:
 
 
 def check_shapes(own: dict[str, Tensor], weights: dict[str, Tensor], source: object) -> None:
-    """Check that weights have the names and shapes of a network's own; `source` is named in messages.
+    """Check that weights have the names and shapes of a network's own, `own`. Messages name `source`.
 
     Raises:
-        CheckpointError: they have not; the message names the first difference.
+        CheckpointError: a name or shape differs; the message names the first one.
     """
     for name in (*own, *weights):
         if name not in weights or name not in own:
@@ -96,24 +104,23 @@ def check_shapes(own: dict[str, Tensor], weights: dict[str, Tensor], source: obj
 
 
 STEP = "step"
-"""What PyTorch's optimizers call the number of their updates; all else that they keep has the parameter's shape."""
+"""The key of the number of updates in the state of PyTorch's optimizers; the others have the parameter's shape."""
 
 
 def load_optimizer_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
-    """Load an optimizer's state, each tensor laid out in memory as its parameter is.
+    """Load an optimizer's state, with each tensor in the memory layout of its parameter.
 
-    A fused optimizer goes through a parameter and its state in the order of memory, whatever their strides. Learning
-    rates and other settings stay the optimizer's own: a resumed run may have been given others.
+    A fused optimizer reads a parameter and its state in the order of memory, whatever their strides. Learning rates and
+    other settings are not loaded: they may have been changed for a resumed run.
 
     Raises:
-        ValueError, TypeError, …: the state is damaged, or another optimizer's.
+        ValueError, TypeError, …: the state is damaged, or that of another optimizer.
     """
     own = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
     optimizer.load_state_dict(state)
     for group, settings in zip(optimizer.param_groups, own, strict=True):
         group.update(settings)
-    names = {frozenset(kept) for kept in optimizer.state.values()}
-    if len(names) > 1:
+    if len({frozenset(kept) for kept in optimizer.state.values()}) > 1:
         raise ValueError("the optimizer's states of two parameters differ in what they contain")
     for parameter, kept in optimizer.state.items():
         for key, value in kept.items():
@@ -127,12 +134,12 @@ def load_optimizer_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
 
 
 def save(folder: Path, weights: dict[str, Tensor], state: dict[str, Any], *, best: bool = False, **where: Any) -> None:
-    """Write the checkpoint `last` in the folder of checkpoints; the present one becomes `previous`.
+    """Write the checkpoint `last` in the folder of checkpoints; the one that was `last` becomes `previous`.
 
-    `where` goes into the manifest. With `best` the new checkpoint is also the best one.
+    `where`, the position in the training, is written to the manifest. With `best` the new checkpoint is also `best`.
 
     Raises:
-        CheckpointError: the disk is full or can't be written. A whole checkpoint remains if there was one before.
+        CheckpointError: the disk is full or can't be written; a complete earlier checkpoint is kept.
     """
     with _checkpoint_errors(folder):
         folder.mkdir(exist_ok=True)
@@ -156,32 +163,31 @@ def save(folder: Path, weights: dict[str, Tensor], state: dict[str, Any], *, bes
 
 
 def load(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
-    """Return the newest whole checkpoint in the folder of checkpoints, None if there is none.
+    """Return the newest undamaged checkpoint in the folder of checkpoints, None if there are no checkpoints.
 
-    Damaged ones are reported to `warn`.
+    `warn` is called with a message for each damaged one.
 
     Raises:
         CheckpointError: there are checkpoints, but all are damaged.
     """
-    return _first_whole(folder, (LAST, PREVIOUS, BEST), read, warn)
+    return _first_undamaged(folder, (LAST, PREVIOUS, BEST), read, warn)
 
 
 def load_best_weights(folder: Path, warn: Callable[[str], None]) -> tuple[Path, dict[str, Tensor]] | None:
-    """Return the weights of the best checkpoint in the folder of checkpoints, or else of the newest whole one, with
-    its folder; None if there is none.
+    """Return the best checkpoint in the folder of checkpoints, or else the newest undamaged one, and its weights.
 
-    Damaged ones are reported to `warn`.
+    Returns None if there are no checkpoints. `warn` is called with a message for each damaged one.
 
     Raises:
         CheckpointError: there are checkpoints, but all are damaged.
     """
-    return _first_whole(folder, (BEST, LAST, PREVIOUS), lambda one: (one, read_weights(one)), warn)
+    return _first_undamaged(folder, (BEST, LAST, PREVIOUS), lambda one: (one, read_weights(one)), warn)
 
 
-def _first_whole(
+def _first_undamaged(
     folder: Path, names: Sequence[str], read: Callable[[Path], T], warn: Callable[[str], None]
 ) -> T | None:
-    """Return what is read of the first checkpoint that is whole."""
+    """Return what `read` returns for the first checkpoint that is not damaged."""
     damaged = ""
     for name in names:
         if not (folder / name).is_dir():
@@ -214,7 +220,7 @@ def read(folder: Path) -> Checkpoint:
         state = torch.load(folder / STATE, "cpu", weights_only=True, mmap=True)
     except MemoryError:
         raise
-    except Exception as error:  # a file of another kind raises anything
+    except Exception as error:  # a file in another format may raise any exception
         raise CheckpointError(f"{folder / STATE}: can't be read ({type(error).__name__})") from None
     if not isinstance(state, dict):
         raise CheckpointError(f"{folder / STATE}: contains no table")
@@ -236,63 +242,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Return the weights in a .safetensors file, a checkpoint folder, or a file with a state_dict saved by PyTorch.
+    """Return the weights in a .safetensors file, a checkpoint folder, or a file saved by PyTorch.
 
     Raises:
-        CheckpointError: it can't be read, or contains no state_dict.
+        CheckpointError: it can't be read, is damaged, or contains no table of tensors; see `read_tensors`.
     """
     if path.is_dir():
         _verify(path / WEIGHTS, read_manifest(path))
         path = path / WEIGHTS
-    try:
-        check_regular(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about what would be needed to read other things
-            values: Any = (
-                load_file(path)
-                if path.suffix == ".safetensors"
-                else torch.load(path, "cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-            )
-    except OSError as error:
-        raise CheckpointError(f"{path}: {error.strerror or error}") from None
-    except pickle.UnpicklingError:
-        raise CheckpointError(f"{path}: contains other things than tensors; save the model's state_dict()") from None
-    except MemoryError:
-        raise
-    except Exception as error:  # a file of another kind raises anything
-        raise CheckpointError(f"{path}: can't be read as weights ({type(error).__name__})") from None
-    if isinstance(values, dict) and isinstance(values.get("state_dict"), dict):  # as Lightning and timm save it
-        values = values["state_dict"]
-    if not isinstance(values, dict) or not all(isinstance(value, Tensor) for value in values.values()):
-        raise CheckpointError(f"{path}: contains no state_dict (a table of tensors by name)")
-    return check_tensors(values, path)
-
-
-def check_tensors(tensors: dict[Any, Tensor], path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a weight file, if they can be a network's.
-
-    Raises:
-        CheckpointError: one has no name, no values or no plain layout, or numbers in another format than `NUMBERS`.
-    """
-    for name, tensor in tensors.items():
-        dtype = str(tensor.dtype).removeprefix("torch.")
-        if not isinstance(name, str):
-            raise CheckpointError(f"{path}: {found_text(name)} is no name of a tensor")
-        if tensor.device.type == "meta":
-            raise CheckpointError(f"{path}: {name} has a shape, but no values: it was saved from the device `meta`")
-        if tensor.layout != torch.strided or tensor.is_quantized:
-            kind = "quantized" if tensor.is_quantized else "sparse"
-            raise CheckpointError(f"{path}: {name} is {kind}; save it as a plain tensor, in fp32, fp16 or bf16")
-        if tensor.dtype not in NUMBERS:
-            raise CheckpointError(f"{path}: {name} contains {dtype} numbers; save it in fp32, fp16 or bf16")
-    return tensors
-
-
-NUMBERS = (
-    torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8,
-    torch.uint8, torch.bool,
-)  # fmt: skip
-"""Formats of numbers that are copied into a network's own without a loss that matters."""
+    return read_tensors(path)
 
 
 def _write_checkpoint(folder: Path, weights: dict[str, Tensor], state: dict[str, Any], where: dict[str, Any]) -> None:
@@ -306,7 +264,7 @@ def _write_checkpoint(folder: Path, weights: dict[str, Tensor], state: dict[str,
 
 
 def _write_weights(path: Path, weights: dict[str, Tensor]) -> None:
-    """Write weights; of those that are not contiguous, such as kernels that are channels last, copies are made."""
+    """Write weights. Weights that are not contiguous, such as kernels in channels-last layout, are copied first."""
     save_file({name: weight.contiguous() for name, weight in weights.items()}, path, {"format": "pt"})
 
 
@@ -316,7 +274,7 @@ def _write_state(path: Path, state: dict[str, Any]) -> None:
 
 
 def _sync_and_digest(path: Path) -> str:
-    """Force a file onto the disk and return its SHA-256; it is read in blocks."""
+    """Force a file onto the disk and return its SHA-256."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -326,7 +284,7 @@ def _verify(path: Path, manifest: dict[str, Any]) -> None:
     """Check a file against its checksum in the manifest.
 
     Raises:
-        CheckpointError: it is missing or damaged.
+        CheckpointError: the file is missing or damaged.
     """
     try:
         with open_regular(path, links=False) as file:
@@ -340,7 +298,7 @@ def _verify(path: Path, manifest: dict[str, Any]) -> None:
 
 @contextmanager
 def state_errors(saved: Checkpoint) -> Iterator[None]:
-    """Raise what goes wrong while the state of a checkpoint is used as a CheckpointError: it may contain anything."""
+    """Convert errors in the use of a checkpoint's state, which may contain anything, to a CheckpointError."""
     try:
         yield
     except (AlexploreError, MemoryError):
@@ -354,7 +312,7 @@ def state_errors(saved: Checkpoint) -> Iterator[None]:
 
 @contextmanager
 def _checkpoint_errors(folder: Path) -> Iterator[None]:
-    """Raise what the libraries raise on a full disk as a CheckpointError, which says what the system said."""
+    """Convert the libraries' errors, such as for a full disk, to a CheckpointError with the system's message."""
     try:
         yield
     except (OSError, SafetensorError, RuntimeError) as error:
@@ -367,7 +325,7 @@ def _checkpoint_errors(folder: Path) -> Iterator[None]:
 
 
 def _replace(source: Path, target: Path) -> None:
-    """Rename a folder to the name of another one, which is deleted if it exists."""
+    """Rename a folder to `target`, and delete the folder that has this name."""
     if target.is_dir():
         old = target.with_name(f"{OLD}{target.name}")
         shutil.rmtree(old, ignore_errors=True)
@@ -386,7 +344,7 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _clean_up(folder: Path) -> None:
-    """Remove what a worker left that was killed while saving; a folder that it had renamed is renamed back."""
+    """Remove the leftovers of a worker that was killed while saving, and rename folders back that it had renamed."""
     for name in (LAST, PREVIOUS, BEST):
         if (folder / f"{OLD}{name}").is_dir() and not (folder / name).exists():
             (folder / f"{OLD}{name}").rename(folder / name)

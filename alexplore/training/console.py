@@ -1,4 +1,4 @@
-"""The worker's stdout and stderr: a full disk, a closed pipe or a terminal that is gone does not end a training."""
+"""Make the worker's stdout and stderr robust: a full disk, a closed pipe or a lost terminal must not end a training."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class _PatientFile(io.FileIO):
-    """A file that drops what it can't write."""
+    """A file that ignores errors of writing."""
 
     def write(self, content: ReadableBuffer) -> int:
-        """Write bytes, and return how many there were."""
+        """Write bytes, and return their number, also if they could not be written."""
         try:
             return super().write(content)
         except OSError:
@@ -24,7 +24,7 @@ class _PatientFile(io.FileIO):
 
 
 def print_patiently() -> None:
-    """Let this process print whatever it likes: names that are not valid text, and where nothing can be written."""
+    """Make printing never fail in this process: not for names that are not valid text, nor where writing fails."""
     reopen_closed_streams(writable=True)
     for name, descriptor in (("stdout", 1), ("stderr", 2)):
         raw = _PatientFile(descriptor, "w", closefd=False)

@@ -1,4 +1,4 @@
-"""How a training ends early. No torch here: the worker uses these before it imports torch."""
+"""Exceptions that end a training early. No torch here: the worker uses them before it imports torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from alexplore.runs.directory import RunDirectory
 
 
 class Stopped(Exception):
-    """The training was asked to stop. A checkpoint is saved, unless `failure` says why that was not possible."""
+    """A stop was requested. A checkpoint has been saved, unless `failure` says why it could not be."""
 
     def __init__(self, failure: str | None = None) -> None:
         super().__init__(failure)
@@ -19,11 +19,11 @@ class TrainingError(AlexploreError):
 
 
 class UsageError(TrainingError, WrongUseError):
-    """Something was asked for that this machine does not have or this network does not allow."""
+    """A request that this machine or this network can't fulfil."""
 
 
 class NotFiniteError(TrainingError):
-    """The loss, a gradient, or something that a checkpoint would contain is not finite; no checkpoint contains it."""
+    """The loss, a gradient or a value for a checkpoint is not finite. It is in no checkpoint."""
 
 
 class CheckpointError(TrainingError):

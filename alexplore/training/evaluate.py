@@ -1,27 +1,29 @@
-"""Validation metrics: exact, over a whole split, each image counted once with any number of ranks.
+"""Validation metrics, over a whole split. Each image counts once, with any number of ranks.
 
-What a metric is called and how it is shown is declared in `alexplore.runs.protocol`; the training metrics are computed
-in `metrics.py`.
+`alexplore.runs.protocol` declares the names and formats of metrics; `metrics.py` computes the training metrics.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from alexplore.training.data import Preprocess, Split
+from alexplore.training.data.dataset import indices_read
+from alexplore.training.inside.answers import Answers
 from alexplore.training.model.build import logits
 from alexplore.training.parallel.ranks import SINGLE_RANK, Ranks
 from alexplore.training.precision import Precision
 
 TOP = 5
 FEW_CLASSES = 2 * TOP
-"""Up to so many classes the top-5 accuracy says little and is left out."""
+"""The top-5 accuracy is left out for this many classes or fewer, as it is close to 1 for any model."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,10 @@ class Evaluation:
     """Sum of the cross-entropies, in nats."""
 
     correct: int
-    """Number of images whose most likely class was the right one."""
+    """Number of images whose most likely class is the label."""
 
     correct_top5: int
-    """Number of images whose right class was among the five most likely ones."""
+    """Number of images whose label is among the five most likely classes."""
 
     images: int
 
@@ -46,18 +48,34 @@ class Evaluation:
 
     @property
     def accuracy(self) -> float:
-        """Share of the images whose most likely class was the right one."""
+        """Share of the images whose most likely class is the label, 0 to 1."""
         return self.correct / max(1, self.images)
 
     @property
     def accuracy_top5(self) -> float:
-        """Share of the images whose right class was among the five most likely ones."""
+        """Share of the images whose label is among the five most likely classes, 0 to 1."""
         return self.correct_top5 / max(1, self.images)
 
     def values(self, classes: int) -> dict[str, float]:
-        """Return the metrics by their keys in `protocol.METRICS`, for a data set with so many classes."""
+        """Return the metrics by their keys in `protocol.METRICS`, for a data set with `classes` classes."""
         values = {"val/loss": self.loss, "val/acc": self.accuracy}
         return values if classes <= FEW_CLASSES else {**values, "val/acc5": self.accuracy_top5}
+
+
+class ScoredBatch(NamedTuple):
+    """What a model says about the images of a batch that could be read."""
+
+    images: Tensor
+    """uint8 (N, C, H, W)."""
+
+    labels: Tensor
+    """int64 (N,)."""
+
+    scores: Tensor
+    """Log-probabilities (N, classes)."""
+
+    chosen: Tensor
+    """The indices of the batch's images in the split, of those too that could not be read: see `indices_read`."""
 
 
 def evaluate(
@@ -69,34 +87,67 @@ def evaluate(
     batch_size: int,
     ranks: Ranks = SINGLE_RANK,
     ten_crops: bool = False,
+    answers: Answers | None = None,
     after_batch: Callable[[], None] = lambda: None,
 ) -> Evaluation:
     """Evaluate a model on a split and return the sums over all ranks.
 
     With `ten_crops` a prediction is the mean of the probabilities for ten crops (paper, section 4.1). `after_batch` is
-    called after every batch, equally often on all ranks.
+    called after every batch, the same number of times on all ranks. `answers` collects what this rank's images were
+    classified as.
     """
-    was_training = model.training
-    model.eval()
-    share = ranks.share_of_order(torch.arange(len(split)), batch_size)
-    batches = split.batches(share, ranks.share_size(batch_size))
     loss, correct = torch.zeros((), dtype=torch.float64), torch.zeros(3, dtype=torch.int64)
-    with torch.no_grad():
-        for _ in range(-(-len(split) // batch_size)):
+    for images, labels, scores, chosen in score_batches(
+        model,
+        split,
+        preprocess,
+        precision,
+        batch_size=batch_size,
+        ranks=ranks,
+        ten_crops=ten_crops,
+        after_batch=after_batch,
+    ):
+        loss = loss.to(scores.device) + F.nll_loss(scores, labels, reduction="sum").double()
+        correct = correct.to(scores.device) + _count_correct(scores, labels)
+        if answers is not None:
+            answers.add(images, labels, scores, indices_read(split, chosen, len(labels)))
+    loss_sum, *counts = ranks.sum(torch.stack((loss.cpu(), *correct.cpu().double()))).tolist()
+    return Evaluation(loss_sum, *map(round, counts))
+
+
+def score_batches(
+    model: nn.Module,
+    split: Split,
+    preprocess: Preprocess,
+    precision: Precision,
+    *,
+    batch_size: int,
+    ranks: Ranks = SINGLE_RANK,
+    ten_crops: bool = False,
+    after_batch: Callable[[], None] = lambda: None,
+) -> Iterator[ScoredBatch]:
+    """Yield this rank's batches of a split, in its order; see `evaluate`."""
+    was_training = model.training
+    share = ranks.share_of_order(torch.arange(len(split)), batch_size)
+    own_batch = ranks.share_size(batch_size)
+    batches = split.batches(share, own_batch)
+    model.eval()
+    try:
+        for number in range(-(-len(split) // batch_size)):
             batch = next(batches, None)
             if batch is not None and len(batch[1]):
                 images, labels = batch
-                scores = (
-                    _ten_crop_scores(model, preprocess, precision, images)
-                    if ten_crops
-                    else _scores(model, precision, preprocess.test(images))
-                )
-                loss = loss.to(scores.device) + F.nll_loss(scores, labels, reduction="sum").double()
-                correct = correct.to(scores.device) + _count_correct(scores, labels)
+                with torch.no_grad():
+                    scores = (
+                        _ten_crop_scores(model, preprocess, precision, images)
+                        if ten_crops
+                        else _scores(model, precision, preprocess.test(images))
+                    )
+                chosen = share[number * own_batch : (number + 1) * own_batch]
+                yield ScoredBatch(images, labels, scores, chosen)
             after_batch()
-    model.train(was_training)
-    loss_sum, *counts = ranks.sum(torch.stack((loss.cpu(), *correct.cpu().double()))).tolist()
-    return Evaluation(loss_sum, *map(round, counts))
+    finally:
+        model.train(was_training)
 
 
 def _scores(model: nn.Module, precision: Precision, inputs: Tensor) -> Tensor:
@@ -107,13 +158,13 @@ def _scores(model: nn.Module, precision: Precision, inputs: Tensor) -> Tensor:
 
 
 def _ten_crop_scores(model: nn.Module, preprocess: Preprocess, precision: Precision, images: Tensor) -> Tensor:
-    """Return the logarithms of the mean probabilities (N, classes)."""
+    """Return the logarithms of the probabilities' means over ten crops, (N, classes)."""
     scores = torch.stack([_scores(model, precision, crop) for crop in preprocess.ten_crops(images)])
     return scores.logsumexp(0) - math.log(len(scores))
 
 
 def _count_correct(scores: Tensor, labels: Tensor) -> Tensor:
-    """Return how many labels have the highest score, how many one of the five highest, and how many there are."""
+    """Return the numbers of labels with the highest score, with one of the five highest, and of all labels."""
     best = scores.topk(min(TOP, scores.shape[1]), dim=1).indices
     found = best == labels[:, None]
     return torch.stack((found[:, 0].sum(), found.sum(), torch.full_like(found[:, 0].sum(), len(labels))))

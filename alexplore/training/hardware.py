@@ -12,8 +12,8 @@ from alexplore.core.cpu_count import processors
 from alexplore.runs.config import Hardware, RunConfig, in_group
 from alexplore.runs.estimate import memory_problems
 from alexplore.runs.preflight import rank_problems
+from alexplore.training.compute_setup import ComputeSetup
 from alexplore.training.errors import UsageError
-from alexplore.training.means import Means
 from alexplore.training.parallel.ranks import Ranks
 from alexplore.training.parallel.towers import place
 
@@ -24,10 +24,10 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 
 def choose_device(hardware: Hardware) -> torch.device:
-    """Return the device to train on: the CPU, or cuda for whichever GPU a rank gets.
+    """Return the device to train on: the CPU, or cuda without an index, as each rank has its own GPU.
 
     Raises:
-        UsageError: a GPU was asked for and there is none, or more GPUs than there are.
+        UsageError: a GPU was requested and there is none, or more GPUs than there are.
     """
     available = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if hardware.device == "cuda" and not available:
@@ -40,7 +40,7 @@ def choose_device(hardware: Hardware) -> torch.device:
 
 
 def choose_ranks(config: RunConfig, device: torch.device) -> int:
-    """Return how many ranks to start: as many as asked for, else one for each tower or GPU, else one.
+    """Return how many ranks to start: as many as requested, else one for each tower or GPU, else one.
 
     Raises:
         UsageError: a batch has fewer images, or the network can't be split into towers.
@@ -72,7 +72,7 @@ def check_ranks(config: RunConfig, ranks: int) -> None:
 
 
 def check_memory(config: RunConfig, ranks: int) -> None:
-    """Check that training on the CPU fits into the memory that is free; else Linux may kill it or other programs.
+    """Check that training on the CPU fits into the free memory. If it does not, Linux may kill it or other programs.
 
     Raises:
         UsageError: it does not fit.
@@ -86,13 +86,13 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
 
 
-def set_threads(device: torch.device, ranks: Ranks, kept: Means | None) -> int:
-    """Set this rank's number of threads and return it: those of the attempts before, else its share of the processors.
+def set_threads(device: torch.device, ranks: Ranks, earlier: ComputeSetup | None) -> int:
+    """Set and return this rank's number of threads: that of earlier attempts, else its share of the processors.
 
     A resumed run keeps the number because sums are rounded differently with another one.
     """
-    if kept and kept.threads and device.type == kept.device == "cpu" and kept.ranks == ranks.size:
-        torch.set_num_threads(kept.threads)
+    if earlier and earlier.threads and device.type == earlier.device == "cpu" and earlier.ranks == ranks.size:
+        torch.set_num_threads(earlier.threads)
     elif ranks.size > 1:
         torch.set_num_threads(max(1, processors() // ranks.local_size))
     return torch.get_num_threads()
@@ -111,12 +111,12 @@ def prepare(device: torch.device) -> None:
 
 
 def _lower_priority() -> None:
-    """Let other programs, such as the app, go first."""
+    """Give other programs, such as the app, priority."""
     os.nice(max(0, NICE - os.nice(0)))
 
 
 def _keep_freed_memory() -> None:
-    """Let malloc keep what is freed.
+    """Let malloc keep freed memory for later allocations.
 
     A step allocates and frees the same gigabytes as the one before. By default glibc returns them to the system each
     time, which clears every page for the next step; that takes several times as long as an activation function.

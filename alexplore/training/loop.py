@@ -1,13 +1,13 @@
 """The training loop: the same for a CPU, a GPU and any number of ranks.
 
-No step waits for the device. Losses and numbers of correct answers are collected there, and read at sync points, about
-every 0.4 s. `NonfiniteGuard` keeps values that are not finite away from the weights without reading them.
+No step waits for the device. Losses and numbers of correct predictions are summed on the device, and read at sync
+points, about every 0.4 s. `NonfiniteGuard` keeps values that are not finite away from the weights without reading them.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from typing import Any
@@ -19,55 +19,82 @@ from torch.optim import Optimizer
 
 from alexplore.presets.recipe import Recipe
 from alexplore.presets.schedules import Plateau, learning_rate
+from alexplore.runs.control import Request
 from alexplore.runs.directory import RunDirectory
-from alexplore.runs.protocol import CheckpointEvent, ControlEvent, EpochEvent, ExchangeEvent, WarningEvent, is_step
+from alexplore.runs.protocol import (
+    CheckpointEvent,
+    ControlEvent,
+    EpochEvent,
+    EvaluationEvent,
+    ExchangeEvent,
+    WarningEvent,
+    is_step,
+)
 from alexplore.training import checkpoint
+from alexplore.training.averaging import Averaging
+from alexplore.training.class_weights import LossDivisor
+from alexplore.training.compute_setup import ComputeSetup
 from alexplore.training.data import DataError, Dataset, Preprocess, damaged_text
+from alexplore.training.early_stopping import is_better, why_stopped
 from alexplore.training.errors import CheckpointError, GoneError, NotFiniteError, Stopped, gone_text
 from alexplore.training.evaluate import Evaluation, evaluate
-from alexplore.training.means import Means
+from alexplore.training.inside.recorder import Recorder
 from alexplore.training.metrics import StepLog, Tally, is_recorded, read_steps, record_interval
+from alexplore.training.micro_batches import MicroBatches
 from alexplore.training.model.build import logits
 from alexplore.training.nonfinite import NonfiniteGuard, find_nonfinite, optimizer_tensors
 from alexplore.training.optim import set_learning_rate
 from alexplore.training.parallel.ranks import Ranks
 from alexplore.training.parallel.towers import TowerState, exchanged
 from alexplore.training.precision import Precision
-from alexplore.training.randomness import epoch_order, seed_for
+from alexplore.training.randomness import seed_for
 from alexplore.training.run_writer import RunWriter
+from alexplore.training.sampling import Sampler
+from alexplore.training.steering import Steering
 from alexplore.training.sync_points import AgreedActions, SyncPoints
 
 PAUSE_SECONDS = 0.2
-"""Time between two sync points during a pause."""
+"""Seconds between two sync points during a pause."""
 
 SAVING = ("stop", "checkpoint")
-"""Requests that are answered after a checkpoint is saved."""
+"""Requests that are acknowledged after a checkpoint is saved."""
+
+
+LATER = ("set", "evaluate")
+"""Requests that are acknowledged by the code that carries them out."""
 
 
 class Objective(nn.Module):
-    """A model with its loss."""
+    """A model and its loss function, as one module."""
 
-    def __init__(self, model: nn.Module, recipe: Recipe, precision: Precision) -> None:
+    def __init__(
+        self, model: nn.Module, recipe: Recipe, precision: Precision, class_weights: Tensor | None = None
+    ) -> None:
+        """`class_weights` are fp32 (classes,) on the device; None if all count alike."""
         super().__init__()
         self.model = model
+        self.class_weights = class_weights
         self.label_smoothing = recipe.label_smoothing
         self.precision = precision
 
     def forward(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the summed cross-entropy and the number of correct answers for a rank's share of a batch.
+        """Return the summed cross-entropy and the number of correct predictions for a rank's share of a batch.
 
-        `inputs` are (N, C, H, W) and `labels` int64 (N,). The share may be empty.
+        Each image's cross-entropy is multiplied by the weight of its class. `inputs` are (N, C, H, W) and `labels`
+        int64 (N,). The share may be empty.
         """
         with self.precision.autocast():
             outputs = logits(self.model, inputs)
         outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32))
-        loss = F.cross_entropy(outputs, labels, reduction="sum", label_smoothing=self.label_smoothing)
+        loss = F.cross_entropy(
+            outputs, labels, self.class_weights, reduction="sum", label_smoothing=self.label_smoothing
+        )
         return loss, (outputs.argmax(1) == labels).sum()
 
 
 @dataclass(frozen=True)
 class Progress:
-    """The position of a training: with weights and optimizer state, everything that its future depends on.
+    """The position in a training. With the weights and the optimizer state, it determines how the training continues.
 
     The names of the fields are keys in state.pt.
     """
@@ -76,30 +103,33 @@ class Progress:
     """Updates of the weights so far."""
 
     epoch: int = 0
-    """Epochs that are trained and evaluated."""
+    """Number of finished epochs, each trained and evaluated."""
 
     epoch_start: int = 0
-    """Updates before the epoch that is being trained. Epochs differ in length if images were added or removed."""
+    """Updates before the current epoch. Epochs differ in length if images were added or removed between attempts."""
 
     images: int = 0
-    """Number of training images of the epoch that is being trained."""
+    """Number of training images in the current epoch."""
 
     plateau: Plateau = field(default_factory=Plateau)
 
     best: float | None = None
-    """Highest validation accuracy, 0 to 1."""
+    """Best value of the recipe's `monitor`, by default the validation accuracy from 0 to 1."""
+
+    waited: int = 0
+    """Epochs since that value."""
 
     line: Tally = field(default_factory=Tally)
     """Training metrics since the last metrics line."""
 
     whole: Tally = field(default_factory=Tally)
-    """Training metrics since the epoch began."""
+    """Training metrics since the start of the epoch."""
 
     last_line: dict[str, float] = field(default_factory=dict)
     """The values of the last metrics line."""
 
     epoch_seconds: float = 0.0
-    """Time of training since the epoch began."""
+    """Time of training since the start of the epoch."""
 
     seconds: float = 0.0
     """Time of training and evaluation over all attempts."""
@@ -110,30 +140,31 @@ class Progress:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], images: int, batch_size: int) -> Progress:
-        """Return the progress of which `values` is the `to_dict`.
+        """Return the progress that `to_dict` has converted to `values`.
 
-        Earlier versions did not record the number of images; theirs was `images` in all epochs.
+        Earlier versions did not record the number of images: it was `images` in all epochs.
 
         Raises:
-            ValueError, KeyError, TypeError: a checkpoint contains something else.
+            ValueError, KeyError, TypeError: the values can't be those of a training.
         """
         steps = -(-images // batch_size)
         values = {"images": images, "epoch_start": values["epoch"] * steps, **values}
         plateau = Plateau(**values["plateau"])
         read = cls(**{**values, "plateau": plateau, "line": Tally(**values["line"]), "whole": Tally(**values["whole"])})
         tallies = read.line, read.whole
-        counts = [read.step, read.epoch, read.epoch_start, read.images, plateau.waited, plateau.reductions]
+        counts = [read.step, read.epoch, read.epoch_start, read.images, read.waited]
+        counts += [plateau.waited, plateau.reductions]
         counts += [count for tally in tallies for count in (tally.correct, tally.images)]
         numbers = [read.epoch_seconds, read.seconds, *(tally.loss for tally in tallies), *read.last_line.values()]
         numbers += [plateau.smallest, *([] if read.best is None else [read.best])]
         if not (all(map(is_step, counts)) and read.epoch_start <= read.step):
             raise ValueError("progress: counts that no training has")
         if not all(type(number) in (int, float) for number in numbers):
-            raise TypeError("progress: numbers that are none")
+            raise TypeError("progress: values that are no numbers")
         return read
 
     def over(self, images: int) -> Progress:
-        """Return where the training continues with so many images: an epoch that was begun with others starts again."""
+        """Return the position for `images` training images. If the number has changed, the epoch starts again."""
         if images == self.images:
             return self
         return replace(self, images=images, epoch_start=self.step, line=Tally(), whole=Tally(), epoch_seconds=0.0)
@@ -150,26 +181,35 @@ class Trainer:
         dataset: Dataset,
         preprocess: Preprocess,
         model: nn.Module,
-        objective: nn.Module,
+        averaging: Averaging,
+        micro_batches: MicroBatches,
+        loss_divisor: LossDivisor,
         optimizer: Optimizer,
         guard: NonfiniteGuard,
         precision: Precision,
         state: checkpoint.WholeState | TowerState,
-        means: Means,
+        setup: ComputeSetup,
         macs: int,
+        recorder: Recorder,
         ranks: Ranks,
         sync_points: SyncPoints,
+        steering: Steering,
         writer: RunWriter,
         progress: Progress,
     ) -> None:
-        """`objective` contains `model`, and averages gradients over the ranks. `macs` are the network's, for an image.
+        """`averaging` has the model that is evaluated and saved, `micro_batches` computes the gradients of `model`.
 
-        `state` collects what checkpoints contain. `means` are what the bits depend on besides.
+        `loss_divisor` returns what a batch's loss is divided by. `macs` is the number of MACs of the network for one
+        image. `state` collects the weights and the optimizer state for checkpoints. `recorder` records what the network
+        looks like inside. `recipe` is the present one, which `steering` may change.
         """
         self.run, self.recipe, self.dataset, self.preprocess = run, recipe, dataset, preprocess
-        self.model, self.objective, self.optimizer, self.guard = model, objective, optimizer, guard
-        self.precision, self.state, self.means = precision, state, means
-        self.ranks, self.sync_points, self.writer = ranks, sync_points, writer
+        self.model, self.averaging, self.optimizer, self.guard = model, averaging, optimizer, guard
+        self.micro_batches, self.loss_divisor = micro_batches, loss_divisor
+        self.sampler = Sampler(recipe, dataset.train.labels)
+        self.precision, self.state, self.setup = precision, state, setup
+        self.recorder = recorder
+        self.ranks, self.sync_points, self.steering, self.writer = ranks, sync_points, steering, writer
         self.progress = progress
         self.steps_per_epoch = -(-len(dataset.train) // recipe.batch_size)
         self.interval = record_interval(macs, recipe.batch_size, self.steps_per_epoch)
@@ -178,9 +218,12 @@ class Trainer:
         self.saved_at = time.monotonic()
         self.images_per_second = 0.0
         self.unsaved: str | None = None  # why the last checkpoint could not be saved
+        self.evaluates = False  # as requested, at the next step
+        self.evaluations: list[Request] = []  # that rank 0 answers then
+        self.stops_after_epoch = False
 
     def train(self) -> None:
-        """Train and evaluate, epoch by epoch.
+        """Train and evaluate, epoch by epoch, until all are done or early stopping ends the training.
 
         Raises:
             Stopped: a stop was requested; a checkpoint is saved.
@@ -190,17 +233,27 @@ class Trainer:
             GoneError: the run's directory was removed or renamed.
         """
         self._update_status("running")
-        while self.progress.epoch < self.recipe.epochs:
+        self.recorder.forget_after(self.progress.epoch)
+        while not (reason := self._why_stopped()) and self.progress.epoch < self.recipe.epochs:
             self._train_epoch()
-            self._end_epoch(self._evaluate())
+            evaluation = self._evaluate()
+            self.recorder.record(self.progress.epoch + 1, self.progress.step, self.progress.last_line)
+            self._count_time()
+            self._end_epoch(evaluation)
+            if self.stops_after_epoch and self.progress.epoch < self.recipe.epochs:
+                raise Stopped(self.unsaved)
         if self.unsaved:
             raise CheckpointError(f"{self.unsaved}; make room, and resume from the last checkpoint that could be saved")
-        self.writer.end("finished")
+        self.writer.end("finished", reason)
+
+    def _why_stopped(self) -> str | None:
+        return why_stopped(self.recipe, self.progress.waited, self.progress.best)
 
     def _train_epoch(self) -> None:
         self.model.train()
         step = self.progress.step
         for images, labels in self._batches():
+            self.recipe = self.steering.advance(step)
             rate = self._learning_rate(self.progress, step)
             set_learning_rate(self.optimizer, rate)
             self.log.add(*self.step(images, labels, step))
@@ -208,25 +261,29 @@ class Trainer:
             if self.sync_points.step() or self.log.full:
                 self._sync()
         self._read_metrics()
+        self.recipe = self.steering.advance(self.progress.step)
 
     def step(self, images: Tensor, labels: Tensor, step: int) -> tuple[Tensor, Tensor, int, Tensor]:
         """Do one update by this rank's share of a batch, and return the arguments of `StepLog.add`.
 
         Nothing is read from the device.
         """
-        size = self._batch_size(step)
+        batch = self._batch(step)
+        size, divisor = len(batch), self.loss_divisor.of(batch)
         seed = seed_for(self.recipe.seed, "images", step)
         inputs = self.preprocess.train(images, seed, before=self.ranks.share(size).start)
         torch.manual_seed(seed_for(self.recipe.seed, "dropout", step, self.ranks.rank))
-        loss, correct = self.objective(inputs, labels)
-        failed = self.guard.step(loss, self.ranks.data_size / size)
-        return loss, correct, len(labels), failed
+        place = self._nominal_step(self.progress, step + 1)
+        with self.recorder.measured(place, step + 1, self.interval, self.steps_per_epoch) as before_update:
+            loss, correct = self.micro_batches.gradients(inputs, labels, size, self.ranks.data_size / divisor)
+            failed = self.guard.update(before_update)
+        self.averaging.update(step)
+        return loss * (size / divisor), correct, len(labels), failed
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield this rank's shares of the epoch's remaining batches, empty ones too, so that ranks stay in step."""
+        """Yield this rank's share of each remaining batch; it may be empty, so that all ranks do the same steps."""
         done = self.progress.step - self.progress.epoch_start
-        order = epoch_order(self.recipe.seed, self.progress.epoch, len(self.dataset.train))
-        share = self.ranks.share_of_order(order, self.recipe.batch_size)
+        share = self.ranks.share_of_order(self.sampler.order(self.progress.epoch), self.recipe.batch_size)
         batches = self.dataset.train.batches(share, self.ranks.share_size(self.recipe.batch_size), skip=done)
         for _ in range(done, self.steps_per_epoch):
             yield next(batches, None) or self._empty_batch()
@@ -238,19 +295,22 @@ class Trainer:
             0, dtype=torch.int64, device=device
         )
 
-    def _batch_size(self, step: int) -> int:
-        """Return the number of images in a step, over all ranks."""
+    def _batch(self, step: int) -> Tensor:
+        """Return the indices of the images in a step, over all ranks."""
         before = (step - self.progress.epoch_start) % self.steps_per_epoch * self.recipe.batch_size
-        return min(self.recipe.batch_size, len(self.dataset.train) - before)
+        return self.sampler.order(self.progress.epoch)[before : before + self.recipe.batch_size]
 
     def _sync(self) -> None:
-        """Read the metrics of the steps since the last sync point, and do what is requested."""
+        """Read the metrics of the steps since the last sync point, and handle requests."""
         self._read_metrics()
         self._handle_requests()
+        if self.evaluates:
+            self._evaluate_now()
 
     def _read_metrics(self) -> None:
-        """Bring `progress` up to the last step, and write the metrics lines that are due."""
+        """Advance `progress` to the last step, and write the metrics lines that are due."""
         steps = read_steps(self.ranks.sum(self.log.take()))
+        figures = self.recorder.take_figures()
         elapsed = self._count_time()
         self.progress = replace(self.progress, epoch_seconds=self.progress.epoch_seconds + elapsed)
         if steps:
@@ -263,13 +323,13 @@ class Trainer:
                     f"{self._last_checkpoint()}. Try a smaller lr, or fp32"
                 )
             at = replace(at, step=at.step + 1, line=at.line.plus(tally), whole=at.whole.plus(tally))
-            if is_recorded(self._place(at, at.step), self.interval, self.steps_per_epoch):
-                at = replace(at, line=Tally(), last_line=self._write_line(at))
+            if is_recorded(self._nominal_step(at, at.step), self.interval, self.steps_per_epoch):
+                at = replace(at, line=Tally(), last_line=self._write_line(at, figures.get(at.step, {})))
             self.progress = at
         self._update_status("running")
 
     def _nonfinite_text(self, tally: Tally) -> str:
-        """Return what is not finite after a step that failed: the buffer, if it is one, else the loss or a gradient."""
+        """Return what is not finite in a failed step: a buffer, by its name, or else the loss or a gradient."""
         own = find_nonfinite(self.model.named_buffers())
         found = self.ranks.merge({} if own is None else {own: True})
         if found:
@@ -280,10 +340,14 @@ class Trainer:
         """Check everything that a checkpoint contains.
 
         Raises:
-            NotFiniteError: something is not finite on one of the ranks.
+            NotFiniteError: a value is not finite on one of the ranks.
         """
         names: dict[Tensor, str] = {parameter: name for name, parameter in self.model.named_parameters()}
-        tensors = chain(self.model.state_dict().items(), optimizer_tensors(self.optimizer, names))
+        tensors = chain(
+            self.model.state_dict().items(),
+            self.averaging.evaluated.state_dict().items(),
+            optimizer_tensors(self.optimizer, names),
+        )
         own = find_nonfinite(tensors)
         if found := self.ranks.merge({} if own is None else {own: True}):
             raise NotFiniteError(
@@ -295,25 +359,27 @@ class Trainer:
         exists = (self.run.checkpoints_folder / checkpoint.LAST).is_dir()
         return "the last checkpoint is good" if exists else "there is no checkpoint yet"
 
-    def _write_line(self, at: Progress) -> dict[str, float]:
+    def _write_line(self, at: Progress, figures: Mapping[str, float]) -> dict[str, float]:
         values = {
             **at.line.values(),
             "lr": self._learning_rate(at, at.step - 1),
             "images_per_second": round(self.images_per_second, 1),
+            **figures,
         }
         self.writer.metrics(at.step, self._epochs(at), values)
         return values
 
-    def _place(self, at: Progress, step: int) -> int:
-        """Return the number that a step of the epoch of `at` has if all epochs were as long as this one."""
+    def _nominal_step(self, at: Progress, step: int) -> int:
+        """Return the number of a step in the epoch of `at`, counted as if all epochs were as long as this one."""
         return at.epoch * self.steps_per_epoch + step - at.epoch_start
 
     def _epochs(self, at: Progress) -> float:
-        """Return how many epochs are trained, with the part of the one that is being trained."""
-        return self._place(at, at.step) / self.steps_per_epoch
+        """Return the number of epochs trained, with the fraction of the current one."""
+        return self._nominal_step(at, at.step) / self.steps_per_epoch
 
     def _learning_rate(self, at: Progress, step: int) -> float:
-        return learning_rate(self.recipe, self._place(at, step), self.steps_per_epoch, at.plateau.reductions)
+        recipe = self.steering.recipe_at(step)
+        return learning_rate(recipe, self._nominal_step(at, step), self.steps_per_epoch, at.plateau.reductions)
 
     def _evaluate(self) -> Evaluation:
         def after_batch() -> None:
@@ -322,16 +388,32 @@ class Trainer:
                 self._handle_requests()
 
         evaluation = evaluate(
-            self.model,
+            self.averaging.evaluated,
             self.dataset.val,
             self.preprocess,
             self.precision,
-            batch_size=self.recipe.batch_size,
+            batch_size=self.recipe.images_at_once(self.ranks.data_size),
             ranks=self.ranks,
+            answers=self.recorder.new_answers(),
             after_batch=after_batch,
         )
         self._count_time()
         return evaluation
+
+    def _evaluate_now(self) -> None:
+        """Write the metrics of an evaluation between two steps, which changes nothing that training depends on."""
+        evaluation = self._evaluate()
+        at = self.progress
+        if evaluation.images:
+            values = evaluation.values(len(self.dataset.classes))
+            self.writer.metrics(at.step, self._epochs(at), values)
+            self.writer.event(EvaluationEvent(at.step, round(self._epochs(at), 6), values))
+        self._answer_evaluations(None if evaluation.images else "none of the validation images could be read")
+
+    def _answer_evaluations(self, error: str | None = None) -> None:
+        for request in self.evaluations:
+            self.writer.event(ControlEvent(request.id, request.action, self.progress.step, error))
+        self.evaluations, self.evaluates = [], False
 
     def _end_epoch(self, evaluation: Evaluation) -> None:
         """Write the epoch's metrics, advance the schedule, and save a checkpoint."""
@@ -348,23 +430,26 @@ class Trainer:
         self.writer.event(EpochEvent(epoch, at.step, metrics, round(at.seconds, 3), damaged))
         if self.ranks.towers:
             self.writer.event(ExchangeEvent(exchanged(self.model)))
-        best = at.best is None or evaluation.accuracy > at.best
+        monitored = values[self.recipe.monitor]
+        best = is_better(self.recipe, monitored, at.best)
         self.progress = replace(
             at,
             epoch=epoch,
             epoch_start=at.step,
             plateau=at.plateau.after(1 - evaluation.accuracy, self.recipe),
-            best=evaluation.accuracy if best else at.best,
+            best=monitored if best else at.best,
+            waited=0 if best else at.waited + 1,
             whole=Tally(),
             epoch_seconds=0.0,
         )
+        self._answer_evaluations()  # by this one
         self._save(best=best)
-        if self.unsaved:  # the next epoch must not have to exceed an accuracy whose checkpoint does not exist
+        if self.unsaved:  # a value whose checkpoint does not exist must not count as the best one
             self.progress = replace(self.progress, best=at.best)
         self._update_status("running")
 
     def _count_damaged(self) -> int:
-        """Return how many images no rank could read so far; report those that other ranks have found."""
+        """Return how many images no rank could read so far, and report those found by other ranks."""
         count = 0
         for split in (self.dataset.train, self.dataset.val):
             damaged = self.ranks.merge(split.damaged)
@@ -375,12 +460,12 @@ class Trainer:
         return count
 
     def _handle_requests(self) -> None:
-        """Save, pause or stop, if the ranks agree to."""
+        """Save, pause or stop, as the ranks agree."""
         minutes = (time.monotonic() - self.saved_at) / 60
         due = minutes > self.recipe.checkpoint_minutes and self.ranks.rank == 0
         actions = self.sync_points.agree(checkpoint=due)
         self._do(actions)
-        if actions.paused:
+        if actions.paused and not self.evaluates:
             self._pause()
 
     def _pause(self) -> None:
@@ -390,46 +475,63 @@ class Trainer:
             time.sleep(PAUSE_SECONDS)
             actions = self.sync_points.agree()
             self._do(actions)
+            if self.evaluates:
+                self.clock += time.monotonic() - started
+                self._evaluate_now()
+                started = time.monotonic()
+                self._update_status("paused")
             if not actions.paused:
                 break
         self.clock += time.monotonic() - started
         self._update_status("running")
 
     def _do(self, actions: AgreedActions) -> None:
-        """Save and stop as agreed, and answer the requests.
+        """Save and stop as agreed, and acknowledge the requests.
 
         Raises:
             GoneError: the run's directory is gone.
         """
         if actions.gone:
             raise GoneError(gone_text(self.run))
+        self.stops_after_epoch = actions.stop_after_epoch
+        self.evaluates = self.evaluates or actions.evaluate
+        if actions.steered:
+            changes = [request for request in actions.requests if request.action == "set"]
+            self.recipe = self.steering.change(changes, self.progress.step, self.progress.epoch + 1)
         if actions.stop or actions.checkpoint:
             self._save()
         for request in actions.requests:
+            if request.action == "evaluate":
+                self.evaluations.append(request)
+            if request.action in LATER:
+                continue
             error = self.unsaved if request.action in SAVING else None
             self.writer.event(ControlEvent(request.id, request.action, self.progress.step, error))
         if actions.stop:
             raise Stopped(self.unsaved)
 
     def _save(self, *, best: bool = False) -> None:
-        """Save a checkpoint. If that fails, a warning is written and training continues.
+        """Save a checkpoint. If that fails, write a warning and continue training.
 
         Raises:
-            NotFiniteError: it would contain something that is not finite.
+            NotFiniteError: the checkpoint would contain a value that is not finite.
         """
         at, self.unsaved = self.progress, None
         started = time.monotonic()
         self._check_finite()
-        weights, optimizer = self.state.collect(self.model, self.optimizer)
+        weights, trained = self.state.weights(self.averaging.evaluated), self.averaging.state(self.state.weights)
+        optimizer = self.state.optimizer(self.model, self.optimizer)
         if self.ranks.rank == 0:
             state = {
                 "progress": at.to_dict(),
                 "optimizer": optimizer,
                 "guard": self.guard.state(),
                 "precision": self.precision.name,
-                "means": self.means.to_dict(),
+                "means": self.setup.to_dict(),
+                **trained,
             }
-            where = {"step": at.step, "epoch": at.epoch, "epochs": round(self._epochs(at), 6), "val/acc": at.best}
+            epochs = round(self._epochs(at), 6)
+            where = {"step": at.step, "epoch": at.epoch, "epochs": epochs, self.recipe.monitor: at.best}
             try:
                 checkpoint.save(self.run.checkpoints_folder, weights, state, best=best, **where)
             except CheckpointError as error:

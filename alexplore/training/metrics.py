@@ -1,7 +1,6 @@
-"""Training metrics: summed on the device step by step, and read from there together at sync points.
+"""Training metrics: collected on the device at every step, and read from it at sync points.
 
-The validation metrics are computed in `evaluate.py`; what a metric is called and how it is shown is declared in
-`alexplore.runs.protocol`.
+`alexplore.runs.protocol` declares the names and formats of metrics; `evaluate.py` computes the validation metrics.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ class Tally:
     """Sum of the cross-entropies, in nats."""
 
     correct: int = 0
-    """Number of images whose most likely class was the right one."""
+    """Number of images whose most likely class is the label."""
 
     images: int = 0
 
@@ -38,7 +37,7 @@ class Tally:
 
     @property
     def accuracy(self) -> float:
-        """Share of the images whose most likely class was the right one."""
+        """Share of the images whose most likely class is the label, 0 to 1."""
         return self.correct / max(1, self.images)
 
     def values(self) -> dict[str, float]:
@@ -55,11 +54,11 @@ class StepLog:
 
     @property
     def full(self) -> bool:
-        """Whether it must be read before the next step."""
+        """Whether `take` must be called before the next step."""
         return self._count == CAPACITY
 
     def add(self, loss: Tensor, correct: Tensor, images: int, failed: Tensor) -> None:
-        """Add a step of this rank: summed loss, correct answers, images, and 1 if it failed (see `NonfiniteGuard`)."""
+        """Add a step of this rank: summed loss, correct predictions, images, and the flag of `NonfiniteGuard.step`."""
         counted = torch.full_like(failed, images)
         self._values[self._count] = torch.stack((loss.detach().to(failed), correct.to(failed), counted, failed))
         self._count += 1
@@ -75,18 +74,18 @@ class StepLog:
 
 
 def read_steps(values: Tensor) -> list[tuple[Tally, bool]]:
-    """Return for each row of `StepLog.take`, summed over the ranks, its tally and whether the step failed."""
+    """Return the tally of each step and whether it failed; `values` is `StepLog.take`, summed over the ranks."""
     return [
         (Tally(loss, round(correct), round(images)), failed > 0) for loss, correct, images, failed in values.tolist()
     ]
 
 
 def record_interval(macs: int, batch_size: int, steps_per_epoch: int) -> int:
-    """Return how many steps a metrics line stands for.
+    """Return the number of steps between two metrics lines.
 
-    That is about half a second's work of a small machine, or less or more for 50 to 1,000 lines an epoch. `macs` are
-    those of a forward pass over one image. The interval does not depend on the speed of the machine, so that an
-    interrupted run writes the same lines as an uninterrupted one.
+    It is half a second's work for a small machine (30e9 MACs), limited so that an epoch has 50 to 1,000 lines. `macs`
+    is the number of MACs of a forward pass over one image. The interval does not depend on the speed of the machine, so
+    that an interrupted run writes the same lines as an uninterrupted one.
     """
     work = 3 * macs * batch_size  # a backward pass takes as much as two forward passes
     wanted = round(30e9 / max(1, work))
@@ -94,9 +93,10 @@ def record_interval(macs: int, batch_size: int, steps_per_epoch: int) -> int:
 
 
 def is_recorded(step: int, interval: int, steps_per_epoch: int) -> bool:
-    """Return whether a metrics line is due after `step` steps: at each interval, at each epoch's end, and early on.
+    """Return whether a metrics line is due after `step` steps.
 
-    The early ones are after 1, 2, 4, … steps, so that there is something to see at once.
+    Lines are due at each interval, at the end of each epoch and, before the first interval ends, after 1, 2, 4, …
+    steps, so that a curve is shown early.
     """
     early = step < interval and step & (step - 1) == 0
     return step % interval == 0 or step % steps_per_epoch == 0 or early

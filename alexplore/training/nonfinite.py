@@ -1,6 +1,6 @@
-"""Keep values that are not finite away from the weights and from checkpoints.
+"""Keep values that are not finite out of the weights and out of checkpoints.
 
-No step waits for the device: what a step finds is read at the next sync point, and before a checkpoint is saved.
+No step waits for the device: the flag of a failed step is read at the next sync point, and before a checkpoint.
 """
 
 from __future__ import annotations
@@ -22,16 +22,19 @@ GROWTH_STEPS = 2000
 LARGEST_SCALE = 2.0**24
 """The loss scale does not grow further: it must not become infinite, which can't be halved."""
 
+BeforeUpdate = Callable[[Tensor], None]
+"""Takes the scale by which the gradients are multiplied."""
+
 
 class NonfiniteGuard:
-    """Does the backward pass and the optimizer step, and skips every step from the first one that is not finite.
+    """Does the backward pass and the optimizer step; from the first step that is not finite, all steps are skipped.
 
     The decision is made on the device: a fused optimizer leaves everything unchanged if its `found_inf` is 1, as under
     PyTorch's `GradScaler`. In fp16 losses are scaled as `GradScaler` does: a step whose gradients overflow is skipped
     and the scale is halved, and only an overflow at scale 1 counts as a failure.
 
-    Buffers, such as the running statistics of batch norm, are changed by the forward pass. One that is not finite
-    counts as a failure of that step: a smaller scale does not help.
+    The forward pass changes buffers, such as the running statistics of batch norm. A buffer that is not finite counts
+    as a failure of the step: a smaller scale does not help.
     """
 
     def __init__(
@@ -42,49 +45,68 @@ class NonfiniteGuard:
         scaled: bool = False,
         buffers: Sequence[Tensor] = (),
         agree: Callable[[Tensor], Tensor] = lambda flags: flags,
+        clip: Callable[[Tensor], None] = lambda _: None,
     ) -> None:
         """`scaled` is for fp16, `buffers` are the model's.
 
-        `agree` makes flags equal on all ranks, if their gradients are not equal anyway.
+        `agree` returns the maximum of flags over ranks whose gradients differ, as those of towers do. `clip` is called
+        before each update, with the factor by which the gradients are scaled.
         """
         self._optimizer = optimizer
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self._buffers = [buffer for buffer in buffers if buffer.is_floating_point()]
-        self._agree = agree
+        self._agree, self._clip = agree, clip
         self._scaled = scaled
         self._scale = torch.full((), FIRST_SCALE if scaled else 1.0, device=device)
         self._growth_steps = torch.zeros((), device=device)  # without overflow since the scale last changed
         self._failed = torch.zeros((), device=device)
 
-    def step(self, loss: Tensor, share: float) -> Tensor:
-        """Do one update by the gradient of `loss` × `share`; return 1 if this step or one before failed, else 0.
+    def step(self, loss: Tensor, share: float, before_update: BeforeUpdate | None = None) -> Tensor:
+        """Do one update by the gradient of `loss` × `share`; see `update`."""
+        self.forget_gradients()
+        self.backward(loss, share)
+        return self.update(before_update)
 
-        The result is on the device. If the loss is not finite, all gradients become NaN, so that the ranks that share
-        them see it too.
-        """
+    def forget_gradients(self) -> None:
+        """Let the next `backward` begin with gradients of 0."""
         self._optimizer.zero_grad()
+
+    def backward(self, loss: Tensor, share: float) -> None:
+        """Add the gradient of `loss` × `share` to the gradients.
+
+        If the loss is not finite, all gradients become NaN, so that the ranks that share them see it too.
+        """
         torch.autograd.backward(loss, torch.where(loss.isfinite(), share, math.nan).to(loss) * self._scale)
-        # A sum with a value that is not finite is not finite; on a CPU it takes a tenth of the time of a maximum.
+
+    def update(self, before_update: BeforeUpdate | None = None) -> Tensor:
+        """Do one update by the gradients; return 1 if this step or one before failed, else 0, on the device.
+
+        `before_update` is called first, with the scale that the gradients have to be divided by.
+        """
+        if before_update is not None:
+            before_update(self._scale)
+        # If a value is not finite, the sum is not. On a CPU a sum takes a tenth of the time of a maximum.
         sums = torch.stack([p.grad.sum() for p in self._parameters if p.grad is not None])
         flags = torch.stack((~sums.isfinite().all(), ~self._buffers_are_finite())).float()
         overflow, broken = self._agree(flags).unbind()
         self._failed = torch.maximum(self._failed, broken)
         if self._scaled:
             self._failed = torch.maximum(self._failed, overflow * (self._scale <= 1))
-            self._update(torch.maximum(self._failed, overflow))
+            self._apply(torch.maximum(self._failed, overflow))
             self._rescale(overflow)
         else:
             self._failed = torch.maximum(self._failed, overflow)
-            self._update(self._failed)
+            self._apply(self._failed)
         return self._failed
 
     def _buffers_are_finite(self) -> Tensor:
-        """Return a flag on the device."""
+        """Return whether all buffers are finite, as a boolean on the device."""
         if not self._buffers:
             return torch.ones_like(self._failed, dtype=torch.bool)
         return torch.cat([buffer.flatten() for buffer in self._buffers]).isfinite().all()
 
-    def _update(self, skip: Tensor) -> None:
+    def _apply(self, skip: Tensor) -> None:
+        self._clip(self._scale)
         optimizer: Any = self._optimizer
         optimizer.found_inf = skip
         if self._scaled:
@@ -114,14 +136,14 @@ def find_nonfinite(tensors: Iterable[tuple[str, Tensor]]) -> str | None:
     This waits for the device.
     """
     for name, tensor in tensors:
-        # The sum needs no memory; a sum that overflows is no proof.
+        # The sum needs no memory, but it may overflow, so the values are checked if it is not finite.
         if tensor.is_floating_point() and not tensor.sum().isfinite() and not tensor.isfinite().all():
             return name
     return None
 
 
 def optimizer_tensors(optimizer: Optimizer, names: dict[Tensor, str]) -> Iterable[tuple[str, Tensor]]:
-    """Yield the tensors of an optimizer's state; `names` are those of the parameters."""
+    """Yield the tensors of an optimizer's state with their names, made from `names`, those of the parameters."""
     for parameter, state in optimizer.state.items():
         for key, value in state.items():
             if isinstance(value, Tensor):

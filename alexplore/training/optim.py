@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from itertools import product
 from typing import Any
 
 import torch
@@ -21,10 +22,11 @@ Groups = list[dict[str, Any]]
 """Parameter groups as PyTorch's optimizers take them."""
 
 
-def make_optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
+def make_optimizer(recipe: Recipe, model: nn.Module, head: str | None = None) -> Optimizer:
     """Return the recipe's optimizer for the parameters of a model that require gradients.
 
-    Weights and biases are in groups of their own, with a `multiplier` of the learning rate: 1 and `bias_lr`.
+    Weights and biases are separate groups, each with a `multiplier` of the learning rate: 1 and `bias_lr`. Those of the
+    layer called `head` are groups of their own too, with these times `head_lr`, unless that is 1.
 
     Raises:
         SettingError: no parameter requires a gradient.
@@ -32,12 +34,19 @@ def make_optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
     trainable = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     if not trainable:
         raise SettingError("every layer has trainable = false, or no parameters: there is nothing to train")
-    biases = [parameter for name, parameter in trainable if name.endswith(".bias")]
-    weights = [parameter for name, parameter in trainable if not name.endswith(".bias")]
     avoid_compiler_import()
+    members: dict[tuple[bool, bool], list[nn.Parameter]] = {
+        (in_head, is_bias): [] for in_head, is_bias in product((False, True), (False, True))
+    }
+    for name, parameter in trainable:
+        in_head = recipe.head_lr != 1 and name.rpartition(".")[0] == head
+        members[in_head, name.endswith(".bias")].append(parameter)
     groups: Groups = [
-        {"params": parameters, "multiplier": multiplier}
-        for parameters, multiplier in ((weights, 1.0), (biases, recipe.bias_lr))
+        {
+            "params": parameters,
+            "multiplier": (recipe.head_lr if in_head else 1.0) * (recipe.bias_lr if is_bias else 1.0),
+        }
+        for (in_head, is_bias), parameters in members.items()
         if parameters
     ]
     return FACTORIES[recipe.optimizer](groups, recipe)
@@ -75,8 +84,8 @@ def update(optimizer: Optimizer) -> None:
 def avoid_compiler_import() -> None:
     """Keep optimizers from importing PyTorch's compiler, which takes as long as importing PyTorch.
 
-    They import it at their first use to exclude themselves from compilation. A method that is marked as excluded does
-    not.
+    They import it at their first use, to exclude themselves from compilation, unless their method is already marked as
+    excluded.
     """
     for method in vars(Optimizer).values():
         plain = getattr(method, "__wrapped__", None)

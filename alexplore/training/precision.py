@@ -15,7 +15,7 @@ TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True)
 class Precision:
-    """A number type for the layers that PyTorch's autocast runs in it; weights and all else are fp32."""
+    """The number type of the layers for which PyTorch's autocast uses it; weights and other layers are fp32."""
 
     name: str
     """fp32, bf16 or fp16."""
@@ -35,7 +35,7 @@ class Precision:
 
 
 def matmul_peak(device: torch.device, precision: str) -> float:
-    """Return the floating-point operations a second of a large matrix multiplication, to compare training with.
+    """Return the floating-point operations per second of a large matrix multiplication: the device's peak.
 
     Multiplications and additions are counted. The matrices are square, of side 1024 on a CPU and 8192 on a GPU.
     """

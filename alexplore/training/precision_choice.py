@@ -14,21 +14,21 @@ from alexplore.runs.protocol import PrecisionEvent
 from alexplore.training.data import Dataset, Preprocess
 from alexplore.training.loop import Objective
 from alexplore.training.parallel.ranks import Ranks
-from alexplore.training.parallel.towers import count_anew
+from alexplore.training.parallel.towers import reset_counts
 from alexplore.training.precision import Precision, matmul_peak
 from alexplore.training.timing import Comparison, compare
 
 EXACT, FASTER = "fp32", "bf16"
 FEW_IMAGES = 4
 FAR = 2.0
-"""A speedup on `FEW_IMAGES`, of either precision, that more images will not reverse."""
+"""If one precision is faster by this factor on `FEW_IMAGES` images, it is taken to be faster on more images too."""
 
 PASS_SECONDS = 1.0
-"""Processor time on a CPU that a forward and a backward pass over the timed images should take at most."""
+"""Most seconds of processor time for a forward and a backward pass over the timed images, on a CPU."""
 
 
 def kept_choice(recipe: Recipe, device: torch.device, earlier: PrecisionEvent | None) -> PrecisionEvent | None:
-    """Return the choice that an earlier attempt made, or None if it was for another device or another precision.
+    """Return the choice of an earlier attempt, or None if it was for another device or another precision.
 
     `earlier` is the run's last event of this kind. A resumed run keeps the choice, so that it ends with the same bits.
     """
@@ -63,14 +63,14 @@ def choose_precision(
 def _compare_precisions(
     recipe: Recipe, model: nn.Module, dataset: Dataset, preprocess: Preprocess, ranks: Ranks
 ) -> tuple[int, Comparison]:
-    """Time both precisions; return the number of images timed and the comparison. The model stays as it is.
+    """Time both precisions, and return the number of images timed and the comparison. The model is not changed.
 
-    The images are this rank's share of a batch. On a CPU, `FEW_IMAGES` of them are timed first. Then as many as take
-    `PASS_SECONDS` are, unless one precision is `FAR` ahead: a processor without bf16 instructions can take minutes for
-    a batch in bf16.
+    The images are this rank's share of a batch. On a CPU, `FEW_IMAGES` of them are timed first, and then as many as
+    take `PASS_SECONDS`, unless one precision is faster by the factor `FAR`: a processor
+    without bf16 instructions can take minutes for a batch in bf16.
     """
     device = preprocess.device
-    share = min(ranks.share_size(recipe.batch_size), len(dataset.train))
+    share = min(ranks.share_size(recipe.images_at_once(ranks.data_size)), len(dataset.train))
     images, labels = next(dataset.train.batches(torch.arange(share), share))
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     model.train()
@@ -93,7 +93,7 @@ def _compare_precisions(
     with torch.no_grad():
         for name, buffer in model.named_buffers():
             buffer.copy_(buffers[name])
-    count_anew(model)
+    reset_counts(model)
     return count, comparison
 
 

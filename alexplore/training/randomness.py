@@ -1,7 +1,7 @@
-"""Random numbers that depend on the position in the training, not on what was drawn before.
+"""Random numbers that depend only on the position in the training.
 
-Each draw starts from a seed that is a function of the run's seed and a position (epoch, step, rank). So no generator
-state has to be saved, and a resumed run draws what an uninterrupted one would have drawn.
+Each draw is seeded with a function of the run's seed and a position (epoch, step, rank). So no generator state has to
+be saved, and a resumed run draws the same numbers as an uninterrupted one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a worker writes about its run: status.json, events.jsonl and metrics.jsonl.
+"""Write the files of a run: status.json, events.jsonl and metrics.jsonl.
 
 No torch here: a worker writes its first status before it imports torch.
 """
@@ -38,31 +38,31 @@ KEPT_LINES = 10_000
 
 @dataclass(frozen=True)
 class History:
-    """What earlier attempts wrote to events.jsonl."""
+    """The events of earlier attempts, from events.jsonl."""
 
     attempts: int = 0
     lines: tuple[EventLine, ...] = ()
 
     def last(self, kind: type[EventType]) -> EventType | None:
-        """Return the last event of a kind."""
+        """Return the last event of a type, None if there is none."""
         return next((line.event for line in reversed(self.lines) if isinstance(line.event, kind)), None)
 
 
 @dataclass(frozen=True)
 class Position:
-    """Where the last checkpoint of a run stands, for its status until training continues."""
+    """The position of a run's last checkpoint, shown in the status until training continues."""
 
     step: int = 0
     epoch: float = 0.0
 
     epochs: int = 0
-    """Whole epochs that are trained and evaluated."""
+    """Number of finished epochs."""
 
 
 def read_position(run: RunDirectory) -> Position:
     """Return the position of a run's last checkpoint, without a check of its checksums.
 
-    Manifests of earlier versions count whole epochs alone; the steps of one are then those of the status before.
+    Manifests of earlier versions contain only finished epochs; the steps are then those of the last status.
     """
     manifest = read_json(run.checkpoints_folder / "last" / "manifest.json", links=False) or {}
     step, epochs = manifest.get("step"), manifest.get("epoch")
@@ -102,7 +102,7 @@ class RunWriter:
         self._metrics = _PatientWriter(LineWriter(run.metrics_file, attempt))
 
     def event(self, event: Event) -> None:
-        """Append an event to events.jsonl, and print it, which console.log keeps."""
+        """Append an event to events.jsonl, and print it to console.log."""
         self._events.append(event_record(event))
         if not isinstance(event, ErrorEvent):  # the worker prints errors itself
             print(f"{time.strftime('%H:%M:%S')} {event_text(event)}", flush=True)
@@ -116,11 +116,11 @@ class RunWriter:
         self._metrics.append(metrics_record(MetricsLine(step, round(epoch, 6), values)))
 
     def starting(self, reason: str) -> None:
-        """Set the status to `starting`, with what the run waits for."""
+        """Set the status to `starting`, with the current activity."""
         self._write(replace(self._status, state="starting", reason=reason))
 
     def at(self, state: str, step: int, epoch: float) -> None:
-        """Update the status; it is written at most once a second unless the state changes."""
+        """Update the status. It is written at most once a second, unless the state changes."""
         status = replace(self._status, state=state, step=step, epoch=round(epoch, 6), reason=None)
         if state != self._status.state or time.monotonic() - self._written_at > STATUS_SECONDS:
             self._write(status)
@@ -148,7 +148,7 @@ class RunWriter:
 
 
 class NullRunWriter(RunWriter):
-    """Writes nothing: for the ranks but the first."""
+    """The writer of all ranks but the first: it writes nothing."""
 
     def __init__(self) -> None:
         pass
@@ -173,7 +173,7 @@ class NullRunWriter(RunWriter):
 
 
 class _PatientWriter:
-    """A line writer that keeps what it can't write until it can."""
+    """A line writer that keeps lines that can't be written, and writes them later."""
 
     def __init__(self, writer: LineWriter) -> None:
         self._writer = writer

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import nullcontext
+from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from alexplore.core.atomic_files import write_atomically
+from alexplore.core.formatting import shortened
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network
+from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import RunConfig
-from alexplore.runs.control import pending
+from alexplore.runs.control import Request, pending
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.protocol import (
     ControlEvent,
@@ -20,14 +24,20 @@ from alexplore.runs.protocol import (
     PreparingEvent,
     StartEvent,
     WarningEvent,
+    WeightsEvent,
 )
 from alexplore.runs.trained_on import TrainedOn, change_text, read_trained_on
 from alexplore.training import checkpoint
+from alexplore.training.averaging import make_averaging
+from alexplore.training.class_weights import LossDivisor, class_weights
+from alexplore.training.clipping import make_clip
+from alexplore.training.compute_setup import ComputeSetup, earlier_setup
 from alexplore.training.data import Dataset, Preprocess, damaged_text, open_dataset
-from alexplore.training.errors import GoneError, Stopped, gone_text
+from alexplore.training.errors import CheckpointError, GoneError, Stopped, gone_text
 from alexplore.training.hardware import device_name, set_threads
+from alexplore.training.inside.recorder import NoRecorder, Recorder
 from alexplore.training.loop import Objective, Progress, Trainer
-from alexplore.training.means import Means, kept_means
+from alexplore.training.micro_batches import MicroBatches
 from alexplore.training.model.build import build, check_classifier, check_last_batch
 from alexplore.training.model.shared_batch_norm import share_statistics, tolerate_small_batches
 from alexplore.training.nonfinite import NonfiniteGuard
@@ -39,7 +49,9 @@ from alexplore.training.precision_choice import choose_precision, kept_choice
 from alexplore.training.randomness import seed_for
 from alexplore.training.run_writer import History, RunWriter
 from alexplore.training.signals import Signals
+from alexplore.training.steering import Steering
 from alexplore.training.sync_points import SyncPoints
+from alexplore.training.weight_matching import match_weights
 
 
 def train(
@@ -58,8 +70,8 @@ def train(
     called at every step and every batch of an evaluation.
 
     Raises:
-        Stopped: a stop was requested; a checkpoint is saved if training had begun.
-        NotFiniteError: a loss, a gradient or something that a checkpoint would contain is not finite.
+        Stopped: a stop was requested; a checkpoint is saved if training had started.
+        NotFiniteError: a loss, a gradient or a value for a checkpoint is not finite.
         GoneError: the run's directory was removed or renamed.
         DataError, SettingError, ShapeError, CheckpointError: the run can't be trained or resumed.
     """
@@ -72,16 +84,21 @@ def train(
     trainer.train()
 
 
+WAITING = ("set", "evaluate", "stop_after_epoch")
+"""Requests that are acknowledged after training has started."""
+
+
 class _Preparation:
-    """Reports what happens before the first step, and answers the requests that come in the meantime."""
+    """Reports the activities before the first step, and acknowledges the requests that arrive meanwhile."""
 
     def __init__(self, run: RunDirectory, ranks: Ranks, writer: RunWriter, signals: Signals) -> None:
         self._run, self._ranks, self._writer, self._signals = run, ranks, writer, signals
         self._identity = run.identity()
         self.done = False
+        self.waiting: list[Request] = []  # for the first sync point
 
     def start(self, activity: str) -> None:
-        """Write an activity to the status.
+        """Write the activity that starts now to the status.
 
         Raises:
             Stopped: a stop was requested.
@@ -90,15 +107,18 @@ class _Preparation:
         if self._run.is_gone(self._identity):
             raise GoneError(gone_text(self._run))
         for request in pending(self._run) if self._ranks.rank == 0 else ():
-            error = "training has not begun" if request.action == "checkpoint" else None
+            if request.action in WAITING:
+                self.waiting.append(request)
+                continue
+            error = "training has not started" if request.action == "checkpoint" else None
             self._writer.event(ControlEvent(request.id, request.action, step=0, error=error))
             self._signals.stop = self._signals.stop or request.action == "stop"
-        if self._signals.stop and self._ranks.rank == 0:  # another rank's signal is heard at the first sync point
+        if self._signals.stop and self._ranks.rank == 0:  # other ranks' signals are handled at the first sync point
             raise Stopped
         self._writer.starting(activity)
 
     def report(self, line: str) -> None:
-        """Report a line about the data set: an activity before training has begun, and a warning afterwards.
+        """Report a line about the data set: as an activity before the first step, as a warning afterwards.
 
         Raises:
             Stopped: a stop was requested.
@@ -121,7 +141,7 @@ def _prepare(
     signals: Signals,
     on_progress: Callable[[], None],
 ) -> Trainer:
-    """Return the trainer, at the position of the newest checkpoint."""
+    """Return the trainer at the position of the newest checkpoint."""
     recipe, network = config.recipe, config.network
     check_classifier(network)
     if device.type == "cpu" and ranks.size > 1:
@@ -130,12 +150,11 @@ def _prepare(
     saved = ranks.first_then_others(
         lambda: checkpoint.load(run.checkpoints_folder, lambda message: writer.event(WarningEvent(message)))
     )
-    with checkpoint.state_errors(saved) if saved else nullcontext():
-        kept = kept_means(saved.state if saved else None, history)
-    threads = set_threads(device, ranks, kept)
+    earlier = _earlier_setup(saved, history)
+    threads = set_threads(device, ranks, earlier)
 
     preparation.start(f"loading {recipe.dataset}")
-    trained_on = ranks.broadcast(read_trained_on(run) if saved else None)  # before rank 0 writes it anew
+    trained_on = ranks.broadcast(read_trained_on(run) if saved else None)  # before rank 0 overwrites it
     dataset = ranks.first_then_others(lambda: open_dataset(config, device, preparation.report, trained_on))
     _write_dataset(run, ranks, writer, dataset)
     preprocess = Preprocess(recipe, network.input, dataset, device)
@@ -149,30 +168,41 @@ def _prepare(
     else:
         tolerate_small_batches(model)
     state = TowerState(network, ranks.rank) if ranks.towers else checkpoint.WholeState()
+    averaging = make_averaging(model, recipe.ema_decay)
     if saved is not None:
-        state.load_weights(model, saved.weights)
+        with checkpoint.state_errors(saved):
+            averaging.load(saved.weights, saved.state, state.load_weights)
+    elif recipe.weights is not None:
+        preparation.start("reading weights")
+        whole = build(network, seed) if ranks.towers else model
+        state.load_weights(model, _starting_weights(whole, Path(recipe.weights), writer))
 
-    choice = kept_choice(recipe, device, kept.choice if kept else None)
+    choice = kept_choice(recipe, device, earlier.choice if earlier else None)
     if choice is None:
         preparation.start("timing fp32 and bf16" if recipe.precision == "auto" else "timing a matrix multiplication")
         choice = choose_precision(recipe, model, dataset, preprocess, ranks)
     writer.event(choice)
     precision = Precision(choice.precision, device)
 
-    optimizer = make_optimizer(recipe, model)
-    guard = NonfiniteGuard(optimizer, device, scaled=precision.scaled, buffers=list(model.buffers()), agree=ranks.agree)
+    head = None if network.classifier is None else network.layers[network.classifier].name
+    optimizer = make_optimizer(recipe, model, head)
+    trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    guard = NonfiniteGuard(
+        optimizer,
+        device,
+        scaled=precision.scaled,
+        buffers=list(model.buffers()),
+        agree=ranks.agree,
+        clip=make_clip(recipe.clip_grad_norm, trained, _split_parameters(model, state)),
+    )
+    weights = class_weights(recipe, dataset.train.labels, len(dataset.classes))
+    objective = Objective(model, recipe, precision, None if weights is None else weights.to(device))
     progress = Progress(images=len(dataset.train))
     if saved is not None:
-        before = _images_before(trained_on, history) or len(dataset.train)
         with checkpoint.state_errors(saved):
             state.load_optimizer(model, optimizer, saved.state["optimizer"])
             guard.load(saved.state["guard"])
-            loaded = Progress.from_dict(saved.state["progress"], before, recipe.batch_size)
-        progress = loaded.over(len(dataset.train))
-        if trained_on and (changed := change_text(trained_on, len(dataset.train), len(dataset.val))):
-            again = progress.epoch_start != loaded.epoch_start
-            start = f"starts epoch {progress.epoch + 1} again" if again else f"goes on in epoch {progress.epoch + 1}"
-            writer.event(WarningEvent(f"{changed}; the training {start}"))
+        progress = _resumed_progress(saved, recipe, trained_on, dataset, history, writer)
     writer.event(
         StartEvent(
             device=device.type,
@@ -182,33 +212,97 @@ def _prepare(
             parallel=config.hardware.parallel,
             precision=precision.name,
             step=progress.step,
-            recipe=recipe.to_dict(defaults=False),
+            recipe=config.recipe_at(progress.step).to_dict(defaults=False),
             flops_per_image=_training_flops(network),
             peak_flops=choice.peak_flops * ranks.size,
         )
     )
     return Trainer(
         run=run,
-        recipe=recipe,
+        recipe=config.recipe_at(progress.step),
         dataset=dataset,
         preprocess=preprocess,
         model=model,
-        objective=ranks.average_gradients(Objective(model, recipe, precision)),
+        averaging=averaging,
+        micro_batches=MicroBatches(ranks.average_gradients(objective), guard, ranks, recipe.micro_batch_size),
+        loss_divisor=LossDivisor(weights, dataset.train.labels),
         optimizer=optimizer,
         guard=guard,
         precision=precision,
         state=state,
-        means=Means(device.type, ranks.size, threads, choice),
+        setup=ComputeSetup(device.type, ranks.size, threads, choice),
         macs=analyse(network).totals.macs,
+        recorder=Recorder(
+            run=run,
+            network=network,
+            model=model,
+            evaluated=averaging.evaluated,
+            dataset=dataset,
+            preprocess=preprocess,
+            precision=precision,
+            state=state,
+            ranks=ranks,
+            writer=writer,
+            batch_size=recipe.batch_size,
+        )
+        if recipe.inside
+        else NoRecorder(),
         ranks=ranks,
-        sync_points=SyncPoints(ranks, run if ranks.rank == 0 else None, signals, on_progress),
+        sync_points=SyncPoints(ranks, run if ranks.rank == 0 else None, signals, on_progress, preparation.waiting),
+        steering=Steering(run, config, ranks, writer, progress.step),
         writer=writer,
         progress=progress,
     )
 
 
+def _starting_weights(model: nn.Module, source: Path, writer: RunWriter) -> dict[str, Tensor]:
+    """Return the weights of a model with those that a file has for it in place of its own; write which these are.
+
+    Raises:
+        CheckpointError: the file can't be read, or has no layer that fits.
+    """
+    own = model.state_dict()
+    match = match_weights(own, checkpoint.read_weights(source), source)
+    if not match.taken:
+        reasons = "; ".join(f"{layer}: {reason}" for layer, reason in match.left.items())
+        raise CheckpointError(shortened(f"{source}: no layer of the network can take weights from it. {reasons}", 1000))
+    writer.event(WeightsEvent(str(source), match.taken, match.left, match.unused))
+    return {**own, **match.tensors}
+
+
+def _earlier_setup(saved: checkpoint.Checkpoint | None, history: History) -> ComputeSetup | None:
+    with checkpoint.state_errors(saved) if saved else nullcontext():
+        return earlier_setup(saved.state if saved else None, history)
+
+
+def _resumed_progress(
+    saved: checkpoint.Checkpoint,
+    recipe: Recipe,
+    trained_on: TrainedOn | None,
+    dataset: Dataset,
+    history: History,
+    writer: RunWriter,
+) -> Progress:
+    """Return where the training of a checkpoint continues; report it if the run's images have changed."""
+    train, val = len(dataset.train), len(dataset.val)
+    before = _images_before(trained_on, history) or train
+    with checkpoint.state_errors(saved):
+        loaded = Progress.from_dict(saved.state["progress"], before, recipe.batch_size)
+    progress = loaded.over(train)
+    if trained_on and (changed := change_text(trained_on, train, val)):
+        again = progress.epoch_start != loaded.epoch_start
+        start = f"starts epoch {progress.epoch + 1} again" if again else f"continues in epoch {progress.epoch + 1}"
+        writer.event(WarningEvent(f"{changed}; the training {start}"))
+    return progress
+
+
+def _split_parameters(model: nn.Module, state: checkpoint.WholeState | TowerState) -> list[nn.Parameter]:
+    """Return the parameters of which this rank has only a share."""
+    return [value for name, value in model.named_parameters() if state.splits(name.partition(".")[0])]
+
+
 def _images_before(trained_on: TrainedOn | None, history: History) -> int | None:
-    """Return how many images a run was trained on; earlier versions recorded that in an event alone."""
+    """Return how many images a run was trained on. Earlier versions recorded this only in an event."""
     if trained_on is not None and trained_on.train is not None:
         return trained_on.train
     event = history.last(DatasetEvent)
@@ -228,8 +322,11 @@ def _write_dataset(run: RunDirectory, ranks: Ranks, writer: RunWriter, dataset: 
 def _training_flops(network: Network) -> int:
     """Return the floating-point operations of a training step for an image.
 
-    They are those of the forward pass, and as many each for the gradients of the weights and of the inputs. The first
-    layer with weights needs no gradient of its input.
+    The forward pass, the gradients of the weights and the gradients of the inputs take the same number each. Frozen
+    layers need no gradient of their weights, and layers with no trained layer before them none of their input.
     """
-    macs = [row.macs for row in analyse(network).rows if row.macs]
-    return 2 * (3 * sum(macs) - macs[0]) if macs else 0
+    flops, trained = 0, False
+    for row in analyse(network).rows:
+        flops += 2 * row.macs * (1 + row.layer.trains + trained)
+        trained = trained or row.trainable_params > 0
+    return flops

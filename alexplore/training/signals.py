@@ -11,7 +11,7 @@ INTERRUPTED_TWICE = 130
 
 
 class Signals:
-    """The signals that this process has received. It is made in the main thread, and installs the handlers."""
+    """The signals that this process has received. Creating one installs the handlers; the main thread must do it."""
 
     def __init__(self) -> None:
         self.stop = False

@@ -1,4 +1,4 @@
-"""Temporary files of a worker and its processes: in one folder, which a killed worker leaves to the next one."""
+"""The folder of a worker's temporary files. If a worker is killed, the next one removes its folder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ YOUNG_SECONDS = 60.0
 def own_temporary_folder() -> Iterator[None]:
     """Put all temporary files of this process and its children into a folder, and remove it at the end.
 
-    Folders of workers that were killed are removed first. If no folder can be made, there is none.
+    Folders of workers that were killed are removed first. If no folder can be made, the system's is used.
     """
     before, variable = tempfile.tempdir, os.environ.get("TMPDIR")
     base = Path(tempfile.gettempdir())
@@ -47,7 +47,7 @@ def own_temporary_folder() -> Iterator[None]:
 
 
 def _remove_abandoned(base: Path) -> None:
-    """Remove this user's folders whose worker is gone."""
+    """Remove this user's folders whose workers have ended."""
     with suppress(OSError):
         for folder in base.glob(f"{PREFIX}*"):
             if _is_abandoned(folder):

@@ -1,4 +1,4 @@
-"""Time tasks on a device, on a machine where other programs run too."""
+"""Time tasks on a device, on a machine that other programs use too."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FASTEST_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Comparison:
-    """How long two tasks take."""
+    """The times of two tasks."""
 
     seconds: dict[str, float]
     """Median over the rounds, by the task's name."""
@@ -33,13 +33,13 @@ class Comparison:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until a device has done all the work it was given."""
+    """Wait until a device has finished all its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def wall_seconds(task: Task, device: torch.device) -> float:
-    """Run a task once and return its duration in seconds, until the device is done."""
+    """Run a task once, wait for the device, and return the duration in seconds."""
     synchronize(device)
     start = time.perf_counter()
     task()
@@ -48,10 +48,10 @@ def wall_seconds(task: Task, device: torch.device) -> float:
 
 
 def processor_seconds(task: Task) -> float:
-    """Run a task once with one thread and return the seconds of processor time that it takes.
+    """Run a task once with one thread and return its processor time in seconds.
 
-    That does not count the time that other programs have the processor. With several threads it would: they wait
-    actively for one that another program interrupts.
+    This excludes the time of other programs. With several threads it would not: they spin while they wait for a thread
+    that another program has interrupted.
     """
     with _one_thread():
         start = time.process_time()
@@ -60,7 +60,7 @@ def processor_seconds(task: Task) -> float:
 
 
 def fastest(task: Task, device: torch.device) -> float:
-    """Return the shortest duration in seconds of a few runs of a task, after one that is not counted."""
+    """Return the shortest duration in seconds of a few runs of a task, after a run to warm up."""
     wall_seconds(task, device)
     seconds = [wall_seconds(task, device)]
     while len(seconds) < FASTEST_ROUNDS and sum(seconds) < FASTEST_SECONDS:
@@ -71,12 +71,12 @@ def fastest(task: Task, device: torch.device) -> float:
 def compare(tasks: Mapping[str, Task], device: torch.device, slowest: Slowest = lambda seconds: seconds) -> Comparison:
     """Compare the times of two tasks: by duration on a GPU, by the processor time of one thread on a CPU.
 
-    A first run of each is not counted: it builds what later ones reuse. Then both are timed in rounds, one directly
-    after the other and in changing order, so that a change of the machine's load or clock rate meets both alike. There
-    are `ROUNDS` of them if their speedups differ by less than a factor of `SPREAD`, else up to `MOST_ROUNDS`, within
+    The first run of each warms up and is not counted. Then both are timed in rounds, one directly after the other and
+    in alternating order, so that changes of the machine's load or clock rate affect both. There are
+    `ROUNDS` of them if their speedups differ by less than a factor of `SPREAD`, else up to `MOST_ROUNDS`, within
     `ENOUGH_SECONDS`.
 
-    `slowest` returns the largest of each value over all ranks, so that all ranks conclude the same.
+    `slowest` returns the maximum of each value over all ranks, so that all ranks get the same result.
     """
 
     def seconds_of(task: Task) -> float:

@@ -1,7 +1,7 @@
-"""A thread beside the training: it ends a process whose parent is gone, or whose training hangs.
+"""A thread that ends its process when the parent process is gone, or when the training hangs.
 
-No torch here: the worker starts it before it imports torch. Time is counted in the thread's own rounds, so that a
-process that was suspended as a whole has not hung.
+No torch here: the worker starts it before it imports torch. The thread counts time in its own rounds, so that
+a process that was suspended does not count as hanging.
 """
 
 from __future__ import annotations
@@ -20,66 +20,66 @@ from alexplore.training.parallel.launched import Launch
 ROUND_SECONDS = 0.5
 
 HANG_SECONDS = 600.0
-"""A training hangs if it has done no step and no batch of an evaluation for so long, and for `HANG_FACTOR` times as
-long as the longest one took before. Before its first step it may take as long as it likes."""
+"""A training hangs if no step and no batch of an evaluation ends within this many seconds, nor within `HANG_FACTOR`
+times the longest one before. There is no limit for the time before the first step."""
 
 HANG_FACTOR = 20.0
 
 WAITING_FACTOR = 1.2
-"""A rank that waits for another one is given so many times as long, so that the other is the one that is named."""
+"""The limit is longer by this factor for a rank that waits for another, so that the report names the other rank."""
 
-LAST_WORDS_SECONDS = 5.0
-"""How long writing the reason may take, in a process in which something hangs."""
+REPORT_TIMEOUT = 5.0
+"""Seconds that writing the reason may take: in a process that hangs, it may hang too."""
 
 PACKAGE = Path(__file__).parents[1]
 
 
 class Watchdog:
-    """Ends this process when its parent is gone or its training hangs, and tells its launcher that it lives."""
+    """Ends this process when its parent is gone or its training hangs, and sends heartbeats to its launcher."""
 
     def __init__(self, launch: Launch | None, parent: int | None, on_hang: Callable[[str], None]) -> None:
-        """`parent` is the process without which this one must not live, None for a worker of its own.
+        """`parent` is the id of the process whose end ends this one, None for a worker that runs on its own.
 
         `on_hang` is called in another thread with the reason before the process ends.
         """
         self._launch, self._parent, self._on_hang = launch, parent, on_hang
         self._main = threading.main_thread().ident
-        self._progress = 0  # counts what the main thread has done
+        self._progress = 0  # steps and batches done by the main thread
         self._seen = 0
-        self._silent = 0.0  # seconds since the last progress
-        self._longest = 0.0  # seconds between two signs of progress
+        self._idle = 0.0  # seconds since the last progress
+        self._longest = 0.0  # seconds between two steps
         if launch:
-            os.set_blocking(launch.sign, False)
+            os.set_blocking(launch.heartbeat, False)
 
     def start(self) -> None:
         """Start the thread."""
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     def progress(self) -> None:
-        """Note that the training has done a step or a batch of an evaluation, or pauses."""
+        """Count a step, a batch of an evaluation, or a round of a pause."""
         self._progress += 1
 
     def _watch(self) -> None:
         while self._parent is None or os.getppid() == self._parent:
-            self._send_sign()
+            self._send_heartbeat()
             if self.count(ROUND_SECONDS):
                 self._end()
             time.sleep(ROUND_SECONDS)
         os._exit(1)
 
-    def _send_sign(self) -> None:
+    def _send_heartbeat(self) -> None:
         if self._launch:
             with suppress(OSError):  # the pipe is full while the launcher is stopped
-                os.write(self._launch.sign, b".")
+                os.write(self._launch.heartbeat, b".")
 
     def count(self, seconds: float) -> bool:
-        """Count a round of so many seconds, and return whether the training hangs."""
+        """Count a round of `seconds`, and return whether the training hangs."""
         if self._progress != self._seen:
             if self._seen:
-                self._longest = max(self._longest, self._silent)
-            self._seen, self._silent = self._progress, 0.0
-        self._silent += seconds
-        return self._seen > 0 and self._silent > self.limit
+                self._longest = max(self._longest, self._idle)
+            self._seen, self._idle = self._progress, 0.0
+        self._idle += seconds
+        return self._seen > 0 and self._idle > self.limit
 
     @property
     def limit(self) -> float:
@@ -89,12 +89,10 @@ class Watchdog:
 
     def _end(self) -> None:
         place = _place(self._main_frame())
-        reason = (
-            f"the training hangs: no step for {self._silent:,.0f} s, in {place}; resume it from the last checkpoint"
-        )
-        words = threading.Thread(target=self._on_hang, args=(reason,), daemon=True)
-        words.start()
-        words.join(LAST_WORDS_SECONDS)
+        reason = f"the training hangs: no step for {self._idle:,.0f} s, in {place}; resume it from the last checkpoint"
+        report = threading.Thread(target=self._on_hang, args=(reason,), daemon=True)
+        report.start()
+        report.join(REPORT_TIMEOUT)
         os._exit(1)
 
     def _main_frame(self) -> FrameType | None:

@@ -1,6 +1,6 @@
 """`python -m alexplore.training.worker RUN_DIR`: the process that trains a run.
 
-It takes the run's lock and writes its first status before it imports torch, so that whoever started it sees it at once.
+It takes the run's lock and writes its first status before it imports torch, so that its parent sees it at once.
 For several ranks it launches them and holds the lock while they train: each rank is this same program with RANK and
 WORLD_SIZE set, as under torchrun.
 """
@@ -21,10 +21,10 @@ from alexplore.core.regular_files import read_json
 from alexplore.runs.config import RunConfig, in_group
 from alexplore.runs.control import forget_requests, leave_request
 from alexplore.runs.directory import RunDirectory, RunError
-from alexplore.runs.protocol import ErrorEvent
+from alexplore.runs.protocol import NOT_FINITE, ErrorEvent
 from alexplore.runs.status import ENDED, worker_lock
 from alexplore.training.console import print_patiently
-from alexplore.training.errors import RankError, Stopped
+from alexplore.training.errors import NotFiniteError, RankError, Stopped
 from alexplore.training.parallel.launched import Launch, die_with_parent, read_launch
 from alexplore.training.run_writer import NullRunWriter, RunWriter, read_history, read_position
 from alexplore.training.signals import Signals
@@ -32,13 +32,13 @@ from alexplore.training.temporary import own_temporary_folder
 from alexplore.training.watchdog import Watchdog
 
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-# Idle threads wait actively for 0.2 ms and then sleep; OpenMP reads this when torch is imported. Its default of 5 ms
+# Idle threads spin for 0.2 ms and then sleep; OpenMP reads this when torch is imported. Its default of 5 ms
 # makes training many times slower as soon as another program needs one of the processors.
 
 PEER_GONE = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "recv operation to complete")
 """Parts of the messages of gloo and of the store when the process at the other end of a connection is gone."""
 
-ANOTHER_RANK = "another rank ended before its work was done; console.log has its last words"
+ANOTHER_RANK = "another rank ended before its work was done; the end of console.log says why"
 
 
 def main(arguments: list[str]) -> int:
@@ -64,9 +64,9 @@ def main(arguments: list[str]) -> int:
 
 @contextmanager
 def _locked(run: RunDirectory) -> Iterator[None]:
-    """Hold the run's lock, and forget the requests to an earlier worker, which is gone.
+    """Hold the run's lock, and delete the requests to earlier workers.
 
-    A run that had no worker yet keeps its requests: they came since this one was started.
+    If the run had no worker before, its requests are for this one and are kept.
     """
     with worker_lock(run) as had_worker:
         if had_worker:
@@ -75,7 +75,7 @@ def _locked(run: RunDirectory) -> Iterator[None]:
 
 
 def _run_worker(run: RunDirectory, config: RunConfig) -> int:
-    """Train as the only rank, or launch several; return the exit code."""
+    """Train as the only rank, or launch several, and return the exit code."""
     signals = Signals()
     history, position = read_history(run), read_position(run)
     writer = RunWriter(run, history.attempts, position=position)
@@ -114,14 +114,14 @@ def _launch(run: RunDirectory, ranks: int, writer: RunWriter, signals: Signals) 
         launch_ranks(run, ranks, _pass_on_stop(run, signals))
     except RankError:
         status = _raw_status(run)
-        if status.get("state") not in ENDED:  # the first rank could not know the reason
+        if status.get("state") not in ENDED:  # the first rank did not know the reason
             writer.at("running", int(status.get("step", 0)), float(status.get("epoch", 0)))
             raise
     return {"finished": DONE, "stopped": STOPPED}.get(str(_raw_status(run).get("state")), FAILED)
 
 
 def _pass_on_stop(run: RunDirectory, signals: Signals) -> Callable[[], None]:
-    """Return what leaves a request to stop for the first rank when this process has been asked to; once."""
+    """Return a function that passes a signal to stop on to the first rank, once, as a request."""
     asked = False
 
     def pass_on() -> None:
@@ -138,7 +138,7 @@ def _pass_on_stop(run: RunDirectory, signals: Signals) -> Callable[[], None]:
 
 
 def _raw_status(run: RunDirectory) -> dict[str, Any]:
-    """Return the contents of status.json without a check of the lock: to test it would release this process's own."""
+    """Return the contents of status.json, without testing the lock: that would release this process's own."""
     return read_json(run.status_file) or {}
 
 
@@ -175,17 +175,17 @@ def _run_rank(run: RunDirectory, config: RunConfig, launch: Launch | None) -> in
     return DONE if code == STOPPED else code  # the launcher takes every other code for a failure
 
 
-def _report_failure(writer: RunWriter, reason: str, prefix: str = "") -> None:
-    """Write to the run's files and to stderr why the training has failed."""
+def _report_failure(writer: RunWriter, reason: str, prefix: str = "", cause: str | None = None) -> None:
+    """Write the reason of a failure to the run's files and to stderr."""
     if reason == ANOTHER_RANK and read_launch():
-        return  # the launcher knows which; if it died, readers find the run crashed
+        return  # the launcher reports which one; if the launcher has died, readers see that the run has crashed
     print(f"error: {prefix}{reason}", file=sys.stderr, flush=True)
-    writer.event(ErrorEvent(reason))
+    writer.event(ErrorEvent(reason, cause))
     writer.end("failed", reason)
 
 
 def _report_end(writer: RunWriter, work: Callable[[], int], prefix: str = "") -> int:
-    """Do the work and return the exit code. If it ends early, write why to the run's files and to stderr."""
+    """Do the work and return the exit code. If it ends early, write the reason to the run's files and to stderr."""
 
     try:
         return work()
@@ -193,7 +193,8 @@ def _report_end(writer: RunWriter, work: Callable[[], int], prefix: str = "") ->
         writer.end("stopped", stopped.failure)
         return STOPPED
     except AlexploreError as error:
-        _report_failure(writer, str(error), prefix)
+        cause = NOT_FINITE if isinstance(error, NotFiniteError) else None
+        _report_failure(writer, str(error), prefix, cause)
         return error.exit_code
     except OSError as error:
         _report_failure(writer, os_error_text(error), prefix)
@@ -206,7 +207,7 @@ def _report_end(writer: RunWriter, work: Callable[[], int], prefix: str = "") ->
 
 
 def _explain(error: Exception) -> str | None:
-    """Return a message for an exception of PyTorch that is no fault of the program, else None."""
+    """Return a message for an exception of PyTorch that has a known cause outside the program, else None."""
     import torch
 
     text = str(error)

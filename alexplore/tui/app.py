@@ -24,10 +24,13 @@ from textual.worker import get_current_worker
 
 from alexplore.core.errors import AlexploreError
 from alexplore.core.settings import found_text, nearest
+from alexplore.core.terminal_notice import notice
 from alexplore.presets.preset import Preset
+from alexplore.runs.occasion_kinds import OCCASIONS
 from alexplore.tui.changed_cells import ChangedCells, Screenful
 from alexplore.tui.inert_filter import InertFilter
 from alexplore.tui.messages import (
+    ChoiceRequested,
     EvaluateRequested,
     LessonPointed,
     ModeRequested,
@@ -47,14 +50,16 @@ from alexplore.tui.preferences import PreferencesError, PreferencesStore
 from alexplore.tui.screens.explore import ExploreScreen
 from alexplore.tui.screens.frame import FrameScreen
 from alexplore.tui.state import MODES, AppState, Mode
-from alexplore.tui.widgets.cursor_list import CursorList
 from alexplore.tui.widgets.layer_table import OPTIONAL_COLUMNS
+from alexplore.tui.widgets.line_widget import LineWidget
 from alexplore.tui.widgets.mode_bar import ModeBar
 
 if TYPE_CHECKING:
     from textual.command import Provider
 
     from alexplore.runs.directory import RunDirectory
+    from alexplore.runs.evaluation import Evaluation
+    from alexplore.runs.foreign import ForeignLog
     from alexplore.runs.summary import Summary
     from alexplore.tui.guides import Guides
 
@@ -113,8 +118,11 @@ class ExploreApp(NamedKeys, App[None]):
         preferences: PreferencesStore | None = None,
         *,
         welcome: bool = False,
+        log: ForeignLog | None = None,
     ) -> None:
         """Open a preset, and watch the run `attached` if one is given; without `preferences` those of nobody.
+
+        `log` is another program's, which is shown in the place of a run.
 
         `welcome` shows the welcome card to those who have no runs, unless they prefer not to see it.
         """
@@ -131,6 +139,7 @@ class ExploreApp(NamedKeys, App[None]):
         self._listed_at = float("-inf")  # when a screen listed the runs
         self._asking_to_leave = False
         self._welcome = welcome
+        self._foreign_log = log
         self._terminal = Screenful()
 
     def on_ready(self) -> None:
@@ -142,7 +151,11 @@ class ExploreApp(NamedKeys, App[None]):
         self.app_resume_signal.subscribe(self, lambda _: self._terminal.forget())
         if self.preferences.values.theme in self.available_themes:
             self.theme = self.preferences.values.theme
-        if self.state.watched:
+        if self._foreign_log is not None:
+            from alexplore.tui.screens.foreign import ForeignScreen
+
+            self.push_screen(ForeignScreen(self._foreign_log))
+        elif self.state.watched:
             self.action_mode("train")
         elif self.preferences.values.start != "explore":
             self.action_mode(cast("Mode", self.preferences.values.start))
@@ -156,6 +169,9 @@ class ExploreApp(NamedKeys, App[None]):
         """Yield what is wrong with the preferences."""
         if self.preferences.problem:
             yield self.preferences.problem
+        for kind in self.preferences.values.notify_on:
+            if kind not in OCCASIONS:
+                yield f"notify_on: there is no {found_text(kind)}{nearest(kind, OCCASIONS)}"
         for title in self.preferences.values.hidden_columns:
             if title not in OPTIONAL_COLUMNS:
                 yield f"hidden_columns: there is no column {found_text(title)}{nearest(title, OPTIONAL_COLUMNS)}"
@@ -242,6 +258,14 @@ class ExploreApp(NamedKeys, App[None]):
     def _take_overview(self, summaries: Sequence[Summary]) -> None:
         self._overview_texts = self.state.attention.overview(summaries).texts
         self._show_overview()
+        for occasion in self.state.attention.occasions(summaries):
+            if occasion.kind in self.preferences.values.notify_on:
+                self._call(occasion.text)
+
+    def _call(self, text: str) -> None:
+        """Call the person at the terminal, as the preferences say."""
+        if self._driver is not None and not self.is_headless:
+            self._driver.write(notice(self.preferences.values.notify, text))
 
     def _show_overview(self) -> None:
         for screen in self.screen_stack:
@@ -255,7 +279,7 @@ class ExploreApp(NamedKeys, App[None]):
     def action_copy(self) -> None:
         """Copy what the focused pane has selected."""
         focused = self.screen.focused
-        text = focused.copied_text() if isinstance(focused, CursorList) else ""
+        text = focused.copied_text() if isinstance(focused, LineWidget) else ""
         if text:
             self.copy_to_clipboard(text)
             first, *rest = text.splitlines()
@@ -364,16 +388,37 @@ class ExploreApp(NamedKeys, App[None]):
     @on(EvaluateRequested)
     def _evaluation_requested(self, event: EvaluateRequested) -> None:
         self.notify(f"evaluating {event.run.name} …")
-        self._evaluate(event.run)
+        self._evaluate(event.run, self.screen)
 
     @work(thread=True, group="evaluate")
-    def _evaluate(self, run: RunDirectory) -> None:
+    def _evaluate(self, run: RunDirectory, asked_on: Screen[Any]) -> None:
         from alexplore.runs.evaluation import evaluate_run
 
         try:
-            self.notify(f"{run.name}: {evaluate_run(run).text}")
+            evaluation = evaluate_run(run)
         except AlexploreError as error:
             self.notify(str(error), title=f"{run.name} can't be evaluated", severity="error")
+        else:
+            self.call_from_thread(self._show_evaluation, run, evaluation, asked_on)
+
+    def _show_evaluation(self, run: RunDirectory, evaluation: Evaluation, asked_on: Screen[Any]) -> None:
+        """Open the report of an evaluation, unless the person has gone on to another screen."""
+        from alexplore.tui.screens.report import evaluated
+
+        if self.screen is asked_on:
+            self.push_screen(evaluated(run.name, evaluation))
+        self.notify(f"{run.name}: {evaluation.text}")
+
+    @on(ChoiceRequested)
+    @work
+    async def _choose(self, event: ChoiceRequested) -> None:
+        from alexplore.tui.screens.dialogs import Choose
+        from alexplore.tui.widgets.choice_list import Choice
+
+        choices = [Choice(name) for name in event.names]
+        chosen = await self.push_screen_wait(Choose(event.title, choices, event.selected))
+        if chosen is not None:
+            event.answer(chosen)
 
     @on(OpenRequested)
     @work

@@ -13,10 +13,11 @@ from typing import Literal
 
 from alexplore.core.errors import AlexploreError
 from alexplore.core.formatting import age_text, bytes_text
+from alexplore.network.graph import Network
 from alexplore.network.shapes import shape_text
 from alexplore.presets.datasets import DATASETS
 from alexplore.runs import service
-from alexplore.runs.config import RunConfig
+from alexplore.runs.config import Hardware, RunConfig
 from alexplore.runs.datasets import (
     cache_folder,
     dataset_need,
@@ -26,6 +27,7 @@ from alexplore.runs.datasets import (
 from alexplore.runs.directory import RunError, list_runs, new_run
 from alexplore.runs.estimate import (
     PROCESS_BYTES,
+    Speed,
     cpu_memory,
     epoch_seconds,
     expected_speed,
@@ -66,15 +68,27 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the checks found; `notes` is what to show beside settings, by their names."""
+    """What the checks found; `notes` is what to show beside settings, by their names.
+
+    `speed` is what the time is calculated from, None if the run can't be trained or nothing is known of its speed.
+    """
 
     checks: tuple[Check, ...]
     notes: Mapping[str, str] = field(default_factory=dict)
+    speed: Speed | None = None
 
     @property
     def wrong(self) -> tuple[Check, ...]:
         """What keeps the run from starting."""
         return tuple(check for check in self.checks if check.state == "wrong")
+
+
+Measurable = tuple[Network, Hardware, str]
+
+
+def measurable(config: RunConfig) -> Measurable:
+    """Return what the speed of a config depends on most: its network, its hardware and its precision."""
+    return config.network, config.hardware, config.recipe.precision
 
 
 TITLES: Mapping[str, str] = {"folder": "data", "batch_size": "batch", "gpus": "ranks", "parallel": "ranks"}
@@ -88,42 +102,53 @@ class Checker:
         self._runs = RunList()
         self._earlier: list[Summary] = []
         self._read_at = float("-inf")
+        self._measured: dict[Measurable, Speed] = {}
+
+    def take_speed(self, config: RunConfig, speed: Speed) -> None:
+        """Remember how fast a config was measured to be; call it from any thread."""
+        self._measured[measurable(config)] = speed
 
     def check(self, question: Question) -> Answer:
         """Return what is known of a planned run."""
-        config = service.plan(question.config).config
-        problems = service.plan(config).problems
+        planned = service.plan(question.config, question.runs_folder)
+        config, problems = planned.config, planned.problems
         at_fault = {problem.setting for problem in problems}
         checks = [_wrong(problem) for problem in problems]
+        speed = None
         if not at_fault & {"network", "folder"}:
             checks.append(_fit(config))
         if "folder" not in at_fault:
             checks += _data(config)
         if "network" not in at_fault:
             checks.append(_memory(config))
-            checks.append(self._time(question))
+            speed = self._speed(question)
+            checks.append(_time(config, speed))
         checks += _name(question)
         checks.sort(key=lambda check: check.state != "wrong")
-        return Answer(tuple(checks), _notes(config))
+        return Answer(tuple(checks), _notes(config), speed)
 
-    def _time(self, question: Question) -> Check:
-        config = question.config
+    def _speed(self, question: Question) -> Speed | None:
         if time.monotonic() > self._read_at + EARLIER_SECONDS:
             try:
                 self._earlier = self._runs.summarise(list_runs(question.runs_folder))
             except RunError:
                 self._earlier = []
             self._read_at = time.monotonic()
-        speed, counts = expected_speed(config, self._earlier), image_counts(config, count_outputs(config.network) or 1)
-        if speed is None:
-            return Check("note", "time", "not known before a run on this GPU")
-        if counts is None:
-            text = f"about {speed.images_per_second:,.0f} images/s, {speed.source}; images are counted as it starts"
-            return Check("note", "time", text)
-        epoch = epoch_seconds(speed, *counts)
-        total = epoch * config.recipe.epochs
-        text = f"about {age_text(epoch)} an epoch, {age_text(total)} in all ({speed.source})"
+        config = question.config
+        return expected_speed(config, self._earlier, self._measured.get(measurable(config)))
+
+
+def _time(config: RunConfig, speed: Speed | None) -> Check:
+    counts = image_counts(config, count_outputs(config.network) or 1)
+    if speed is None:
+        return Check("note", "time", "not known before a run on this GPU: m measures it")
+    source = speed.source if speed.measured else f"{speed.source}: m measures it"
+    if counts is None:
+        text = f"about {speed.images_per_second:,.0f} images/s ({source}); images are counted as it starts"
         return Check("note", "time", text)
+    epoch = epoch_seconds(speed, *counts)
+    total = epoch * config.recipe.epochs
+    return Check("note", "time", f"about {age_text(epoch)} an epoch, {age_text(total)} in all ({source})")
 
 
 def _wrong(problem: Problem) -> Check:

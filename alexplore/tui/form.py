@@ -12,6 +12,7 @@ from typing import Any
 
 from alexplore.core.settings import Kind, SettingError, parse_text, read_value, setting_fields, toml_text
 from alexplore.tui.text_entry import TextEntry
+from alexplore.tui.word_filter import contains_words
 
 NAME = "name"  # the field of a layer's name, which is no setting
 NOT_SET = "not set"
@@ -82,7 +83,7 @@ class Field:
 
     @property
     def completion(self) -> str:
-        """The first choice that begins with the text, "" where there is none."""
+        """The first choice that starts with the text, "" if none does."""
         return next((choice for choice in self.kind.choices if self.text and choice.startswith(self.text)), "")
 
     def complete(self) -> None:
@@ -92,7 +93,7 @@ class Field:
             self.text = matching[0]
 
     def stepped(self, step: int) -> str | None:
-        """Return the next choice or number, `step` away from what is typed, or None where there is none."""
+        """Return the choice or number `step` away from the typed one, None if there is none."""
         if self.kind.choices:
             choices = self.kind.choices
             position = choices.index(self.text) if self.text in choices else (-1 if step > 0 else len(choices))
@@ -199,8 +200,8 @@ class Form:
         """The fields that are used, with the headings of their groups; while one is searched for, those that match."""
         used = [field for field in self.fields if self.is_used(field)]
         if self.search is not None:
-            words = self.search.text.casefold().split()
-            return [field for field in used if _matches(field, words)]
+            words = self.search.text
+            return [field for field in used if contains_words(f"{field.name} {field.title} {field.doc}", words)]
         lines: list[Line] = []
         for group in self.groups or ("",):
             members = [field for field in used if field.group == group]
@@ -309,11 +310,6 @@ def given_values(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
 def missing_text(kind: Kind[Any], default: str) -> str:
     """Return why an empty field is not allowed."""
     return f"found nothing, allowed: {kind.allowed}" + (f"; the default is {default}" if default else "")
-
-
-def _matches(field: Field, words: Sequence[str]) -> bool:
-    text = f"{field.name} {field.title} {field.doc}".casefold()
-    return all(word in text for word in words)
 
 
 def _declared(cls: type) -> Sequence[tuple[str, Any]]:

@@ -12,7 +12,9 @@ from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.widget import Widget
 
+from alexplore.tui.named_keys import declared_order
 from alexplore.tui.widgets.cursor_list import CursorList
+from alexplore.tui.word_filter import contains_words
 
 PANE, SCREEN, EVERYWHERE = "This pane", "This screen", "Everywhere"
 GROUPS = (PANE, SCREEN, EVERYWHERE)
@@ -46,7 +48,7 @@ def active_keys(screen: Screen[Any]) -> list[Key]:
     app = screen.app
     declared = {one.action: at for at, one in enumerate(type(app).BINDINGS) if isinstance(one, Binding)}
     found: dict[str, tuple[list[str], Binding, DOMNode]] = {}
-    for key, (node, binding, enabled, _) in screen.active_bindings.items():
+    for key, (node, binding, enabled, _) in declared_order(screen.active_bindings):
         if isinstance(node, Screen) and not binding.tooltip and binding.action in declared:
             node, binding = app, app._bindings.key_to_bindings[key][0]  # noqa: PLW2901 (the app's says what it does)
         if enabled and (binding.tooltip or (_group(node) == PANE and binding.description)):
@@ -88,4 +90,4 @@ def pane_title(widget: Widget | None) -> str:
 
 def matching(keys: Iterable[Key], wanted: str) -> list[Key]:
     """Return the keys whose text has every word of `wanted`."""
-    return [key for key in keys if all(word in key.words for word in wanted.casefold().split())]
+    return [key for key in keys if contains_words(key.words, wanted)]

@@ -6,7 +6,7 @@ to the app.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -75,7 +75,7 @@ class OpenRequested(Message):
 
 @dataclass
 class TourWished(Message):
-    """Do what a key of the tour stands for: perform the step, show another one, or leave."""
+    """Handle a key of the tour: perform the step, show another step, or end the tour."""
 
     wish: Literal["do", "next", "back", "leave"]
 
@@ -151,3 +151,13 @@ class RunsListed(Message):
     def can_replace(self, message: Message) -> bool:
         """Return whether `message` is an older list."""
         return isinstance(message, RunsListed)
+
+
+@dataclass
+class ChoiceRequested(Message):
+    """Ask the person to choose one of some names from a list called `title`; `answer` takes it, if one is chosen."""
+
+    title: str
+    names: Sequence[str]
+    selected: str
+    answer: Callable[[str], None]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import ActiveBinding, Binding, BindingType
+from textual.dom import DOMNode
 
 ACTIONS: set[str] = set()
 """The names of the actions of all classes that were imported."""
@@ -30,6 +31,23 @@ class NamedKeys:
         if "BINDINGS" in cls.__dict__:
             cls.BINDINGS = list(_named(cls, Binding.make_bindings(cls.__dict__["BINDINGS"])))
         super().__init_subclass__(**options)
+
+
+def declared_order(active: Mapping[str, ActiveBinding]) -> list[tuple[str, ActiveBinding]]:
+    """Return a screen's active bindings by key: node after node, first what a node's own class declares, in its order.
+
+    Textual has a key that a class declares anew where its base had it.
+    """
+    nodes: dict[DOMNode, int] = {}
+    for node, *_ in active.values():
+        nodes.setdefault(node, len(nodes))
+
+    def place(one: tuple[str, ActiveBinding]) -> tuple[int, int]:
+        node, binding, *_ = one[1]
+        own = [declared.action for declared in Binding.make_bindings(type(node).BINDINGS)]
+        return nodes[node], own.index(binding.action) if binding.action in own else len(own)
+
+    return sorted(active.items(), key=place)
 
 
 def _named(cls: type[NamedKeys], bindings: Iterable[Binding]) -> Iterable[Binding]:

@@ -6,7 +6,9 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 
 from alexplore.core.formatting import duration_text
+from alexplore.runs.directory import RunDirectory
 from alexplore.runs.messages import STATE_GLYPHS
+from alexplore.runs.occasions import Occasion, OccasionWatch
 from alexplore.runs.summary import Summary
 
 
@@ -50,10 +52,16 @@ class Attention:
 
     _live: Set[str] = frozenset()
     _unseen: list[str] = field(default_factory=list)
+    _watches: dict[RunDirectory, OccasionWatch] = field(default_factory=dict)
 
     def look_at(self, name: str) -> None:
         """Forget that a run ended: it is being looked at."""
         self._unseen = [other for other in self._unseen if other != name]
+
+    def occasions(self, summaries: Sequence[Summary]) -> list[Occasion]:
+        """Return what happened to the runs since the last call, such as the end of one."""
+        self._watches = {one.run: self._watches.get(one.run) or OccasionWatch() for one in summaries}
+        return [occasion for one in summaries for occasion in self._watches[one.run].look(one)]
 
     def overview(self, summaries: Sequence[Summary]) -> Overview:
         """Return the overview of all runs; one that was live at the call before and has failed since is unseen."""

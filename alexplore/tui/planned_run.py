@@ -39,11 +39,21 @@ PARTS = (Recipe, Hardware, DataSource)
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Essentials": ("dataset", "folder", "epochs", "batch_size", "optimizer", "lr", "schedule", "name"),
-    "Machine": ("device", "gpus", "parallel", "precision"),
+    "Machine": ("device", "gpus", "parallel", "precision", "micro_batch_size"),
     "Images": ("normalize", "resize", "random_crop", "crop_padding", "horizontal_flip", "color_noise"),
-    "Schedule": ("warmup_epochs", "step_epochs", "gamma", "patience", "reductions"),
-    "Regularising": ("momentum", "weight_decay", "bias_lr", "label_smoothing"),
-    "Data and limits": ("limit_train", "limit_val", "val_share", "download", "seed", "checkpoint_minutes"),
+    "Start from weights": ("weights", "freeze", "head_lr"),
+    "Schedule": ("warmup_epochs", "step_epochs", "gamma", "patience", "reductions", "early_stopping", "monitor"),
+    "Regularising": (
+        "momentum",
+        "weight_decay",
+        "bias_lr",
+        "label_smoothing",
+        "clip_grad_norm",
+        "ema_decay",
+        "class_weights",
+        "balanced_sampling",
+    ),
+    "Data and limits": ("limit_train", "limit_val", "val_share", "download", "seed", "checkpoint_minutes", "inside"),
 }
 """Every setting of a run, in the order of the form; the first group is always open."""
 
@@ -53,6 +63,8 @@ TITLES: Mapping[str, str] = {
     "name": "run's name",
     "gpus": "ranks",
     "bias_lr": "bias rate",
+    "head_lr": "head's rate",
+    "inside": "record inside",
     "step_epochs": "epochs a step",
 }
 """How the form calls settings whose name is not plain; else underscores become blanks."""
@@ -80,7 +92,7 @@ class PlannedRun:
         self.form = Form([type(part) for part in parts], values, groups=GROUPS)
         for field in self.form.fields:
             field.title = TITLES.get(field.name, field.name.replace("_", " "))
-        for name in ("name", "folder"):
+        for name in ("name", "folder", "weights"):
             self.form.field(name).literal = True
         self.form.field("folder").opens = True
         self.form.field("batch_size").doubles = True
@@ -208,7 +220,7 @@ class PlannedRun:
 
     @property
     def blocked(self) -> Check | None:
-        """What keeps the run from starting, as far as it is known."""
+        """The known problems that prevent the start of the run."""
         return next(iter(self.answer.wrong), None)
 
     def fix(self, fix: Fix) -> None:
@@ -231,7 +243,7 @@ class PlannedRun:
         Raises:
             AlexploreError: the run can't be started.
         """
-        return service.create(service.plan(question.config), question.runs_folder, question.name)
+        return service.create(service.plan(question.config, question.runs_folder), question.runs_folder, question.name)
 
     def refuse(self, error: AlexploreError) -> None:
         """Show why the run can't be started, on the setting at fault."""

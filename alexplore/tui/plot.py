@@ -60,7 +60,7 @@ class Plot:
     number: Callable[[float], str] = "{:.3f}".format
 
     def value_text(self, value: float) -> str:
-        """Return a value as it is read; one that would be very long is written with an exponent."""
+        """Return a value as text, with an exponent if it would be very long otherwise."""
         text = self.number(value)
         return text if len(text) <= LONGEST_NUMBER and "inf" not in text else f"{value:.3g}"
 
@@ -224,7 +224,7 @@ class Drawing:
         return self.left + self._dot_x(x) // 2
 
     def x_at(self, column: int) -> float:
-        """Return what a column of the screen stands for, at its middle."""
+        """Return the value at the middle of a column of the screen."""
         left, right = self.window
         share = (2 * (column - self.left) + 0.5) / max(1, 2 * self.across - 1)
         return left + (right - left) * max(0.0, min(1.0, share))
@@ -257,17 +257,19 @@ class Drawing:
             index += 1 if forward else -1
         return None
 
-    def readings(self, room: int) -> str:
-        """Return the values of the named lines at the cursor, each the last one up to there, in `room` characters.
+    def readings(self, room: int, x: float | None = None) -> str:
+        """Return the values of the named lines at `x`, each the last one up to there, in `room` characters.
 
+        Without `x` they are read at the cursor, and there are none if there is no cursor.
         The place of a value is given if it lies in an earlier column. Long names give way to their markers.
         """
-        if self.view.x is None:
+        x = self.view.x if x is None else x
+        if x is None:
             return ""
-        unit, column = self.plot.unit.removesuffix("s"), self.column(self.view.x)
+        unit, column = self.plot.unit.removesuffix("s"), self.column(x)
         values: list[tuple[Line, str]] = []
         for line, points in zip(self.plot.lines, self.plot.drawn, strict=True):
-            index = bisect_right(points.x, self.view.x) - 1
+            index = bisect_right(points.x, x) - 1
             if line.name and index >= 0:
                 at = f" at {points.x[index]:.4g}" if self.column(points.x[index]) != column else ""
                 values.append((line, f"{self.plot.value_text(points.y[index])}{at}"))
@@ -275,7 +277,7 @@ class Drawing:
         for names in ([line.name for line, _ in values], [line.marker or line.name for line, _ in values]):
             text = " · ".join(
                 [
-                    f"{unit} {self.view.x:.4g}",
+                    f"{unit} {x:.4g}",
                     *(f"{name} {value}" for name, (_, value) in zip(names, values, strict=True)),
                 ]
             )

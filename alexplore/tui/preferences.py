@@ -22,6 +22,8 @@ from alexplore.core.settings import (
     texts,
     toml_text,
 )
+from alexplore.core.terminal_notice import WAYS
+from alexplore.runs.occasion_kinds import OCCASIONS, USUAL
 from alexplore.tui.state import MODES
 
 KEYS = "keys"
@@ -48,6 +50,8 @@ class Preferences:
     preset: str = setting(text(), "paper", "the preset that the app opens with")
     welcome: bool = setting(flag(), True, "whether the welcome card is shown as long as there are no runs")
     hidden_columns: tuple[str, ...] = setting(texts(), (), "titles of columns of the layer table that are not shown")
+    notify: str = setting(choice(*WAYS), "bell", "how to call you when a run needs you; osc also shows a notification")
+    notify_on: tuple[str, ...] = setting(texts(), USUAL, f"when to call you, of {', '.join(OCCASIONS)}")
     keys: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -103,7 +107,7 @@ def write_preferences(preferences: Preferences, path: Path) -> None:
 
 
 class PreferencesStore:
-    """The preferences and their file. A file that can't be read is left alone until it is mended."""
+    """The preferences and their file. A file that can't be read is not overwritten until it is fixed."""
 
     def __init__(self, path: Path | None) -> None:
         """Read the preferences from `path`, or start with the defaults and write nothing without one."""

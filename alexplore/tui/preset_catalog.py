@@ -12,6 +12,7 @@ from alexplore.presets.library import preset_family, shipped_folder, shipped_nam
 from alexplore.presets.preset import PresetError
 from alexplore.presets.reader import read_preset
 from alexplore.runs.datasets import dataset_need
+from alexplore.tui.word_filter import contains_words
 
 YOURS = "yours"
 START_HERE = "fmnist-28"  # it trains in minutes on a CPU
@@ -51,8 +52,7 @@ class PresetEntry:
     def matches(self, words: str) -> bool:
         """Return whether each of some words is in the name, the family, the title or what it needs."""
         heading = FAMILIES.get(self.family, self.family)
-        text = f"{self.name} {heading} {self.title} {self.need}".casefold()
-        return all(word in text for word in words.casefold().split())
+        return contains_words(f"{self.name} {heading} {self.title} {self.need}", words)
 
 
 def list_entries() -> list[PresetEntry]:
@@ -90,12 +90,10 @@ Line = str | PresetEntry
 """A line of the list: the family that a heading is of, or a preset."""
 
 
-def list_lines(entries: Sequence[PresetEntry], words: str = "") -> Iterator[Line]:
-    """Yield the entries that match some words, each family under its heading."""
+def list_lines(entries: Sequence[PresetEntry]) -> Iterator[Line]:
+    """Yield the entries, each family under its heading."""
     family = None
     for entry in entries:
-        if not entry.matches(words):
-            continue
         if entry.family != family:
             family = entry.family
             yield family

@@ -20,9 +20,10 @@ from alexplore.runs.compare import ComparedRow, compare_configs
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.listing import ListedRun
-from alexplore.runs.messages import STATE_GLYPHS, progress_text, state_text
+from alexplore.runs.messages import STATE_GLYPHS, progress_text, state_text, weights_texts
 from alexplore.runs.preset_changes import preset_config
-from alexplore.runs.protocol import METRICS
+from alexplore.runs.protocol import METRICS, WeightsEvent
+from alexplore.runs.reader import RunReader
 from alexplore.runs.summary import BEST_METRIC, Summary
 
 MOST_CHANGES = 6  # that are named of what differs from the preset
@@ -46,13 +47,21 @@ class RunDetails:
     size: int = 0
     resume: str = ""  # from where it would continue
     changes: Sequence[ComparedRow] = ()
+    weights: WeightsEvent | None = None  # what it started from
 
 
 def read_details(summary: Summary) -> RunDetails:
     """Return the details of a run."""
     run = summary.run
     resume = resume_text(summary) if summary.status.resumable else ""
-    return RunDetails(run, stored_checkpoints(run), folder_size(run), resume, _changes(run))
+    return RunDetails(run, stored_checkpoints(run), folder_size(run), resume, _changes(run), _weights(summary))
+
+
+def _weights(summary: Summary) -> WeightsEvent | None:
+    if summary.config is None or summary.config.recipe.weights is None:
+        return None
+    events = [line.event for line in RunReader(summary.run).events() if isinstance(line.event, WeightsEvent)]
+    return events[-1] if events else None
 
 
 def _changes(run: RunDirectory) -> Sequence[ComparedRow]:
@@ -77,6 +86,8 @@ def run_facts(run: ListedRun, details: RunDetails | None) -> list[Fact]:
     if run.note:
         facts.append(Fact("note", run.note))
     if details is not None and details.run == summary.run:
+        if details.weights is not None:
+            facts += [Fact("weights", text) for text in weights_texts(details.weights)]
         if details.changes:
             named = [f"{row.name} {row.texts[0]} ({row.texts[1]})" for row in details.changes[:MOST_CHANGES]]
             more = len(details.changes) - len(named)

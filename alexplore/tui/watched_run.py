@@ -15,7 +15,7 @@ from alexplore.presets.recipe import Recipe
 from alexplore.runs.curves import Curve
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.log import RunLog
-from alexplore.runs.watch import Snapshot, Watch
+from alexplore.runs.watch import FEW_BLOCKS, Snapshot, Watch
 from alexplore.tui.log_entry import LogEntry
 
 POLL_SECONDS = 0.5  # between two looks at a run
@@ -50,10 +50,12 @@ class Poller:
         self._drawn_at = 0.0
         self._drawn_epochs = 0
         self._drawing = Drawing()
+        self._behind = False
 
     def poll(self, now: float) -> tuple[Snapshot, Drawing]:
         """Return the run's state and the curves to draw, which are the same object until they are drawn anew."""
-        snapshot = self._watch.poll()
+        snapshot = self._watch.poll(FEW_BLOCKS)
+        self._behind = not snapshot.whole
         curves = snapshot.curves
         due = now >= self._drawn_at + min(MOST_SECONDS, (now - self._opened) / 8)
         if curves is not self._drawing.curves and (
@@ -65,7 +67,9 @@ class Poller:
         return snapshot, self._drawing
 
     def pause(self, now: float) -> float:
-        """Return the seconds to wait before the next poll."""
+        """Return the seconds to wait before the next poll; none while a long run is not read whole."""
+        if self._behind:
+            return 0.0
         return POLL_SECONDS if now - self._opened < LIVELY_SECONDS else 2 * POLL_SECONDS
 
 

@@ -35,7 +35,7 @@ SHAPES = {  # the end of the file's name: options, and columns of the terminal, 
     "md": (("--markdown",), None),
 }
 DIFFS = {"80.txt": ((), 80), "120.txt": ((), 120), "json": (("--json",), None)}
-PAIRS = ("paper torchvision", "fmnist keras-bn")
+PAIRS = ("paper torchvision", "fmnist keras-bn", "paper one-gpu torchvision")
 
 
 @pytest.fixture

@@ -41,10 +41,24 @@ def test_a_wrong_number_of_classes_offers_the_option_that_is_right(
     assert (config.network.classes, config.network.input, config.data.val_share) == (2, (3, 227, 227), 0.25)
 
 
+def test_weights_and_frozen_layers_are_kept_in_the_runs_config(
+    alexplore: Alexplore, tmp_path: Path, started: list[str]
+) -> None:
+    (tmp_path / "w.pt").touch()
+    options = ("--weights", str(tmp_path / "w.pt"), "--freeze", "conv*", "--freeze", "fc3")
+    done = alexplore("train", "--preset", "lenet", "--detach", "--name", "tuned", *options)
+    assert done.returncode == 0, done.stderr
+    config = RunDirectory(tmp_path / "runs" / "tuned").config()
+    assert (config.recipe.weights, config.recipe.freeze) == (str(tmp_path / "w.pt"), ("conv*", "fc3"))
+    assert [layer.name for layer in config.network.layers if not layer.trains] == ["conv1", "conv2", "fc3"]
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         (("--classes", "0"), "out_features: found 0, allowed: an integer ≥ 1"),
+        (("--weights", "nix.pt"), "weights nix.pt: there is no such file"),
+        (("--freeze", "cnv*"), 'freeze: "cnv*" matches no layer'),
         (("--input", "28x28"), 'input: found "28x28", allowed: CHANNELSxHEIGHTxWIDTH'),
         (("--input", "1x2x2"), "can't train"),
         (("--val-share", "1"), "val_share: found 1"),

@@ -36,7 +36,7 @@ ALTERNATE_ON, ALTERNATE_OFF = "\x1b[?1049h", "\x1b[?1049l"
 LONG = 100_000
 """Epochs of a run that never ends by itself."""
 
-SOON = "from alexplore.training.parallel import launcher; launcher.SILENT_SECONDS = 2.0; "
+SOON = "from alexplore.training.parallel import launcher; launcher.HEARTBEAT_TIMEOUT = 2.0; "
 
 
 def start_patched(run: RunDirectory, code: str) -> subprocess.Popen[bytes]:
@@ -70,7 +70,7 @@ def test_a_stopped_rank_is_noticed_and_ended_with_the_others(two: RunDirectory) 
     ranks_of(two)[1].send_signal(signal.SIGSTOP)
     assert exit_code(process, two) == 1
     assert read_status(two).state == "failed"
-    assert read_status(two).reason == "rank 1 gave no sign of life for 2 s: stopped, or hung"
+    assert read_status(two).reason == "rank 1 sent no heartbeat for 2 s: stopped, or hung"
     wait_until_nothing_is_left(two)
 
 

@@ -132,6 +132,28 @@ class Residual(nn.Module):
         return F.log_softmax(self.linear(x.flatten(1)), dim=-1)
 
 
+class Squeezed(nn.Module):
+    """Channels scaled by a gate, with the sizes of the vectors and maps spelled out; maps made of a vector."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, padding=1)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.gate = nn.Sequential(nn.Linear(8, 2, bias=False), nn.ReLU(), nn.Linear(2, 8, bias=False), nn.Sigmoid())
+        self.vector = nn.Linear(8, 4 * 5 * 6)
+        self.maps = nn.Conv2d(4, 2, 3)
+        self.last = nn.Linear(2 * 3 * 4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        batch, channels, _, _ = x.size()
+        gate = self.gate(self.pool(x).view(batch, channels)).view(batch, channels, 1, 1)
+        x = (x * gate.expand_as(x)).flatten(2).mean(-1)
+        x = self.maps(self.vector(x).unflatten(1, (4, 5, 6)))
+        found: Tensor = self.last(x.reshape(batch, -1))
+        return found
+
+
 class Dense(nn.Module):
     """Each convolution reads the outputs of all before it."""
 
@@ -243,6 +265,18 @@ class Fails(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         raise ValueError("not today")
+
+
+class Branches(nn.Module):
+    """Does something else for bright images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.conv(x) if x.sum() > 0 else self.conv(-x)
+        return found
 
 
 class FailsAtOnce(nn.Module):

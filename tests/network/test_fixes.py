@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from alexplore.core.settings import LARGEST
 from alexplore.network.analysis import analyse
-from alexplore.network.graph import Network, read_network
+from alexplore.network.graph import Network, channels_first, read_network
 from alexplore.network.shape_inference import shapes_until
 from alexplore.network.shapes import ShapeError
 from alexplore.presets.library import load_preset
@@ -286,3 +286,19 @@ def test_the_search_in_a_deep_network() -> None:
     broken = analyse(read_network({"input": [3, 13, 13], "layers": layers})).broken
     assert broken is not None
     assert broken.error == "fc expects 400 inputs, gets 676: set in_features to 676, or input to 3×10×10"
+
+
+@pytest.mark.parametrize("input", [(227, 227, 3), (64, 96, 1), (32, 32, 4)])
+def test_an_input_typed_with_its_channels_last_is_offered_in_the_right_order(input: tuple[int, int, int]) -> None:
+    height, width, channels = input
+    layers = [{"type": "conv2d", "out_channels": 4, "kernel_size": 5}, {"type": "flatten"}]
+    first = analyse(read_network({"input": list(input), "layers": layers})).broken
+    assert first is not None and first.error is not None
+    assert first.fixes[0].text == f"set input to {channels}×{height}×{width}, channels first"
+    assert first.fixes[0].network.input == (channels, height, width)
+    assert first.fixes[0].text in first.error
+
+
+@pytest.mark.parametrize("input", [(3, 227, 227), (96, 4, 3), (16, 5, 5), (3, 8, 3)])
+def test_an_input_with_its_channels_first_is_left_in_its_order(input: tuple[int, int, int]) -> None:
+    assert channels_first(input) is None

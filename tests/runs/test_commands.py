@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from alexplore.cli.runs import app
+from alexplore.export.run_formats import RUN_FORMATS
 from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.runs.directory import create_run
 from alexplore.runs.lines import LineWriter
@@ -139,3 +140,30 @@ def test_compared_numbers_are_printed_as_elsewhere(alexplore: Alexplore, config:
     assert rows["best validation accuracy"] == rows["val/acc"] == ["64.2%", "–"]
     assert rows["train/loss"] == ["3.142", "–"]
     assert rows["images_per_second"] == ["12,346", "–"]
+
+
+@pytest.mark.parametrize("to", RUN_FORMATS)
+def test_a_run_is_written_in_every_format(alexplore: Alexplore, config: RunConfig, tmp_path: Path, to: str) -> None:
+    run = create_run(config, tmp_path / "runs", "alpha")
+    with LineWriter(run.metrics_file, attempt=0) as metrics:
+        metrics.append(step=1, epoch=0.5, **{"train/loss": 0.5})
+    chosen, output = RUN_FORMATS[to], tmp_path / "out"
+    alexplore("runs", "export", "alpha", "--to", to, "--output", str(output))
+    if chosen.text is not None:
+        assert output.read_text() == chosen.text(run) == alexplore("runs", "export", "alpha", "--to", to).stdout
+    else:
+        assert chosen.file is not None
+        (file,) = output.iterdir()
+        assert (file.name, file.read_bytes()) == chosen.file(run)
+        refused = alexplore("runs", "export", "alpha", "--to", to)
+        assert refused.returncode == 2
+        assert "--output" in refused.stderr
+
+
+def test_an_unknown_format_is_refused_with_those_that_there_are(
+    alexplore: Alexplore, config: RunConfig, tmp_path: Path
+) -> None:
+    create_run(config, tmp_path / "runs", "alpha")
+    refused = alexplore("runs", "export", "alpha", "--to", "tensorbord")
+    assert refused.returncode == 2
+    assert "allowed: csv, json, tensorboard, html; did you mean tensorboard?" in refused.stderr

@@ -63,6 +63,16 @@ def test_the_speed_of_the_same_network_comes_first(config: RunConfig) -> None:
     assert (speed.images_per_second, speed.source, speed.guessed) == (70, "as fast as a", False)
 
 
+def test_what_was_measured_comes_after_a_run_of_the_network_and_before_others(config: RunConfig) -> None:
+    other = replace(config, network=config.network.with_input(1, 12, 12).with_classes(20))
+    measured = estimate.Speed(33, "measured", measured=True)
+    assert expected_speed(config, [summary("b", other, 5)], measured) == measured
+    speed = expected_speed(config, [summary("b", other, 5), summary("a", config, 70)], measured)
+    assert speed is not None
+    assert speed.source == "as fast as a"
+    assert speed.measured
+
+
 def test_the_speed_of_another_network_is_taken_over_by_its_multiplications(config: RunConfig) -> None:
     channels, height, width = config.network.input
     larger = replace(config, network=config.network.with_input(channels, 4 * height, 4 * width))

@@ -1,16 +1,18 @@
-"""Metrics as CSV."""
+"""Metrics as CSV, as JSON and as an event file."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
+import math
 from pathlib import Path
 
 import pytest
 
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, create_run
-from alexplore.runs.export import metrics_csv
+from alexplore.runs.export import metrics_csv, metrics_json, tensorboard_file
 from alexplore.runs.lines import LineWriter
 from alexplore.runs.watch import Watch
 
@@ -60,3 +62,52 @@ def test_a_step_that_is_written_twice_has_one_row(run: RunDirectory) -> None:
 
 def test_a_run_without_metrics_has_the_leading_columns(run: RunDirectory) -> None:
     assert metrics_csv(run).splitlines() == ["step,epoch,attempt,time"]
+
+
+def write_lines(run: RunDirectory) -> None:
+    with LineWriter(run.metrics_file, attempt=0) as writer:
+        for step in range(1, 4):
+            writer.append(step=step, epoch=step / 2, **{"train/loss": 1 / step if step < 3 else math.nan})
+    with LineWriter(run.metrics_file, attempt=1) as writer:
+        writer.append(step=2, epoch=1.0, **{"train/loss": 0.1, "val/acc": 0.75})
+
+
+def test_json_has_the_rows_of_the_csv(run: RunDirectory) -> None:
+    write_lines(run)
+    written = json.loads(metrics_json(run))
+    assert written["run"] == run.name
+    rows = list(csv.DictReader(io.StringIO(metrics_csv(run))))
+    assert [{key: str(value) for key, value in row.items()} for row in written["metrics"]] == [
+        {key: value for key, value in row.items() if value} for row in rows
+    ]
+    assert json.loads(metrics_json(RunDirectory(run.path / "none")))["metrics"] == []
+
+
+def test_pandas_opens_both(run: RunDirectory) -> None:
+    pandas = pytest.importorskip("pandas")
+    write_lines(run)
+    for frame in (
+        pandas.read_csv(io.StringIO(metrics_csv(run))),
+        pandas.DataFrame(json.loads(metrics_json(run))["metrics"]),
+    ):
+        assert list(frame["step"]) == [1, 2]
+        assert list(frame["train/loss"]) == [1.0, 0.1]
+        assert math.isnan(frame["val/acc"][0])
+        assert frame["val/acc"][1] == 0.75
+
+
+def test_tensorboard_opens_the_event_file(run: RunDirectory, tmp_path: Path) -> None:
+    accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    write_lines(run)
+    name, content = tensorboard_file(run)
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / name).write_bytes(content)
+    accumulator = accumulators.EventAccumulator(str(tmp_path / "log"))
+    accumulator.Reload()
+    rows = list(csv.DictReader(io.StringIO(metrics_csv(run))))
+    for key in ("train/loss", "epoch"):
+        found = [(event.step, event.value) for event in accumulator.Scalars(key)]
+        assert found == [(int(row["step"]), pytest.approx(float(row[key]))) for row in rows]
+    (validated,) = accumulator.Scalars("val/acc")
+    assert (validated.step, validated.value) == (2, 0.75)
+    assert validated.wall_time == pytest.approx(float(rows[1]["time"]))

@@ -8,8 +8,20 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from alexplore.runs.lines import BLOCK_BYTES, LineReader, LineWriter, last_sequence, read_number
+from alexplore.runs import lines
+from alexplore.runs.lines import (
+    BLOCK_BYTES,
+    LineReader,
+    LineWriter,
+    last_sequence,
+    parse_line,
+    parse_lines,
+    read_number,
+    sample_blocks,
+)
 
 
 def test_a_line_is_one_json_object_with_its_place(tmp_path: Path) -> None:
@@ -201,3 +213,42 @@ def test_what_a_full_disk_cuts_short_leaves_no_torn_line(tmp_path: Path, monkeyp
     monkeypatch.undo()
     writer.append(step=3)
     assert [(record["step"], record["seq"]) for record in LineReader(path).read()] == [(1, 0), (3, 1)]
+
+
+LINES = [
+    b'{"v": 1, "seq": 0, "attempt": 0, "time": 1.0, "step": 1}', b'{"step": 2, "a": "NaN"}', b'{"step": 3}  ', b"{}",
+    b'{"a": "{ and ["}', b'{"a": [1, {"b": 2}]}', b'{"a": 1, "b": {"c": 2}}', '{"a": "caf\u00e9"}'.encode(),
+    b"", b"   ", b"null", b"[", b"]", b"{", b"}", b'{"a": 1', b'"b": 2}', b'{"a": 1}, {"b": 2}', b'{"a": 1}, 5',
+    b'{"a": [1}', b'{"a": "\xff"}', b'{"seq": -1}', b'{"time": NaN}', b'{"time": Infinity}', b'{"seq": true}',
+    b'{"v": 99999999999}', b'{"attempt": 1e3}', b'{"a": ' + b"9" * 400 + b"}", b'{"a": "' + b"[" * 70 + b'"}',
+    b'{"a": ' + b"[" * 70 + b"]" * 70 + b"}", b"\t{}", b'{"a": 1}\r',
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(LINES), max_size=6))
+def test_lines_parsed_together_are_those_that_are_parsed_one_by_one(given_lines: list[bytes]) -> None:
+    alone = [record for line in given_lines if (record := parse_line(line)) is not None]
+    assert repr(parse_lines(given_lines)) == repr(alone)  # NaN is not equal to itself
+
+
+def test_blocks_are_small_and_have_every_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "SMALL_BLOCK_BYTES", 100)
+    path = tmp_path / "metrics.jsonl"
+    written = [{"step": step, "text": "x" * (1000 if step == 7 else 5)} for step in range(20)]
+    path.write_text("".join(json.dumps(record) + "\n" for record in written))
+    blocks = list(LineReader(path).read_blocks())
+    assert [record for block in blocks for record in block] == written
+    assert [len(block) for block in blocks[:2]] == [3, 3]
+    assert len(blocks) == 5  # two small ones, the one that has the long line and all behind it, …
+
+
+def test_a_sample_has_whole_lines_from_all_over_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("".join(f'{{"step": {step}}}\n' for step in range(10_000)))
+    steps = [record["step"] for block in sample_blocks(path, pieces=10, size=200) for record in block]
+    assert steps == sorted(set(steps))
+    assert 50 <= len(steps) <= 200
+    assert steps[0] < 20
+    assert steps[-1] > 9980
+    assert all(any(abs(step - wanted) < 700 for step in steps) for wanted in range(0, 10_000, 500))
+    assert list(sample_blocks(tmp_path / "none.jsonl", 10, 200)) == []

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from alexplore.runs.messages import event_text, is_logged
-from alexplore.runs.protocol import PrecisionEvent
+from alexplore.runs.messages import event_text, is_logged, weights_texts
+from alexplore.runs.protocol import PrecisionEvent, WeightsEvent
 
 
 def choice(precision: str, fp32: float, bf16: float, **more: Any) -> PrecisionEvent:
@@ -44,3 +44,11 @@ def test_the_choice_of_a_precision_is_explained(event: PrecisionEvent, sentence:
 
 def test_a_precision_that_the_recipe_names_needs_no_explanation() -> None:
     assert not is_logged(PrecisionEvent("bf16", "cpu", 1e12))
+
+
+def test_what_was_taken_from_weights_is_listed() -> None:
+    event = WeightsEvent("w.pt", {"conv1": "features.0", "fc6": "fc6"}, {"fc8": "other shapes"}, {"head": "weight 7×9"})
+    assert event_text(event) == (
+        "starts from w.pt: 2 of 3 layers taken; fc8 starts anew: other shapes; unused: head (weight 7×9)"
+    )
+    assert weights_texts(event)[1:3] == ["conv1 from features.0", "fc6"]

@@ -98,6 +98,18 @@ BATCH_NORM = {"name": "bn", "type": "batch_norm"}
             'normalize = "imagenet" is for images of 3 channels, and those of fashion-mnist have 1',
             "dataset",
         ),
+        (
+            config_of(network(), class_weights=(1.0, 2.0)),
+            "class_weights",
+            "class_weights: 2 weights, but the data set has 10 classes",
+            "balanced",
+        ),
+        (
+            config_of(network(1, 8, 10, BATCH_NORM), micro_batch_size=1),
+            "micro_batch_size",
+            "bn normalises over the images that are computed at once, and micro_batch_size = 1 is one image",
+            2,
+        ),
     ],
 )
 def test_each_problem_names_its_setting_and_its_fix_removes_it(
@@ -176,3 +188,11 @@ def test_settings_of_every_part_are_changed_by_name() -> None:
         hardware=Hardware(device="cpu"),
         data=DataSource(folder="/x"),
     )
+
+
+def test_an_input_with_its_channels_last_is_fixed_to_the_right_order() -> None:
+    layers = [{"type": "conv2d", "out_channels": 4, "kernel_size": 1}, {"type": "flatten"}]
+    turned = read_network({"input": [28, 28, 1], "layers": [*layers, {"type": "linear", "out_features": 10}]})
+    (problem,) = find_problems(config_of(turned))
+    assert "the network reads 28: set input to 1×28×28" in problem.message
+    assert problem.fix is not None and problem.fix.changes["network"].input == (1, 28, 28)

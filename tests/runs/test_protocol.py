@@ -111,7 +111,7 @@ def test_every_metric_is_written_read_told_compared_and_exported(run: RunDirecto
         writer.append(**metrics_record(MetricsLine(9, 1.1, {key: 0.75})))
     snapshot = Watch(run).poll()
     assert snapshot.latest == {key: 0.75}
-    assert snapshot.curves[key].epochs == (0.5, 1.0, 1.1)
+    assert tuple(snapshot.curves[key].epochs) == (0.5, 1.0, 1.1)
     metric = METRICS[key]
     texts = metric_texts(snapshot.latest)
     assert len(texts) == (metric.phrase is not None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,3 +93,34 @@ def test_a_paused_run_is_asked_to_continue_and_a_live_one_is_kept(
     write_status(run, Status("stopped"))
     service.remove(run)
     assert not run.path.exists()
+
+
+def test_a_plan_freezes_layers_and_finds_the_weights_of_a_run(config: RunConfig, tmp_path: Path) -> None:
+    base = create_run(config, tmp_path / "runs", "base")
+    best = base.checkpoints_folder / "best"
+    best.mkdir(parents=True)
+    planned = service.plan(config.change({"weights": "base", "freeze": "conv*"}), tmp_path / "runs")
+    assert planned.problems == ()
+    assert planned.config.recipe.weights == str(best)
+    assert [layer.name for layer in planned.config.network.layers if not layer.trains] == ["conv1"]
+    (tmp_path / "w.pt").touch()
+    assert service.plan(config.change({"weights": str(tmp_path / "w.pt")})).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "setting", "words"),
+    [
+        ({"freeze": ["cnv*"]}, "freeze", 'freeze: "cnv*" matches no layer with parameters; did you mean conv1?'),
+        ({"freeze": ["relu*"]}, "freeze", "Layers: conv1, fc2"),
+        ({"freeze": "*"}, "freeze", "every layer with parameters is frozen"),
+        ({"weights": "nix"}, "weights", "weights nix: there is no such file; as the name of a run: no run 'nix'"),
+        ({"weights": "fresh"}, "weights", "weights fresh: the run has no checkpoint yet"),
+    ],
+)
+def test_weights_and_layers_that_are_not_there(
+    config: RunConfig, tmp_path: Path, changes: dict[str, Any], setting: str, words: str
+) -> None:
+    create_run(config, tmp_path / "runs", "fresh")
+    (problem,) = service.plan(config.change(changes), tmp_path / "runs").problems
+    assert problem.setting == setting
+    assert words in problem.message

@@ -58,10 +58,10 @@ def test_curves_follow_the_steps_and_a_resumed_run_replaces_what_it_repeats(run:
     watch = Watch(run)
     write_metrics(run, *(MetricsLine(step, step / 10, {"train/loss": float(step)}) for step in (5, 10, 15)))
     curve = watch.poll().curves["train/loss"]
-    assert (curve.epochs, curve.values) == ((0.5, 1.0, 1.5), (5.0, 10.0, 15.0))
+    assert (tuple(curve.epochs), tuple(curve.values)) == ((0.5, 1.0, 1.5), (5.0, 10.0, 15.0))
     write_metrics(run, *(MetricsLine(step, step / 10, {"train/loss": float(-step)}) for step in (10, 20)), attempt=1)
     curve = watch.poll().curves["train/loss"]
-    assert (curve.epochs, curve.values) == ((0.5, 1.0, 2.0), (5.0, -10.0, -20.0))
+    assert (tuple(curve.epochs), tuple(curve.values)) == ((0.5, 1.0, 2.0), (5.0, -10.0, -20.0))
 
 
 def test_minutes_are_those_of_training_without_the_time_between_two_attempts(
@@ -73,7 +73,9 @@ def test_minutes_are_those_of_training_without_the_time_between_two_attempts(
         monkeypatch.setattr(time, "time", lambda now=now: now)
         write_metrics(run, MetricsLine(step, step / 10, {"train/loss": 1.0}), attempt=attempt)
     minutes = watch.poll().curves["train/loss"].minutes
-    assert minutes == pytest.approx((0.0, 1.0, 1.0, 1.5, 1.5))  # step 15 is gone; the clock was set back at the end
+    assert tuple(minutes) == pytest.approx(
+        (0.0, 1.0, 1.0, 1.5, 1.5)
+    )  # step 15 is gone; the clock was set back at the end
 
 
 def test_curves_stay_the_same_object_while_nothing_is_added(run: RunDirectory) -> None:
@@ -83,6 +85,47 @@ def test_curves_stay_the_same_object_while_nothing_is_added(run: RunDirectory) -
     assert watch.poll().curves is curves
     write_metrics(run, MetricsLine(6, 0.6, {"train/loss": 1.0}))
     assert watch.poll().curves is not curves
+
+
+def test_a_long_run_is_shown_by_a_sample_until_it_was_read_whole(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alexplore.runs.lines.SMALL_BLOCK_BYTES", 2000)
+    monkeypatch.setattr("alexplore.runs.curve_builders.SAMPLE_PIECES", 10)
+    monkeypatch.setattr("alexplore.runs.curve_builders.SAMPLE_BYTES", 400)
+    lines = [MetricsLine(step, step / 100, {"train/loss": 1 / step, "lr": 0.1}) for step in range(1, 401)]
+    write_metrics(run, *lines, MetricsLine(400, 4.0, {"val/acc": 0.75}))
+    write_events(
+        run, start_at(0), *(EpochEvent(n, 100 * n, {"val/acc": n / 4 - 0.25}, seconds=60.0 * n) for n in (1, 2, 3, 4))
+    )
+    watch = Watch(run)
+    first = watch.poll(most_blocks=1)
+    assert not first.whole
+    assert first.latest == Watch(run).poll().latest
+    sample = first.curves["train/loss"]
+    assert 10 <= len(sample.values) < 100
+    assert all(
+        value == pytest.approx(1 / (100 * epoch)) for epoch, value in zip(sample.epochs, sample.values, strict=True)
+    )
+    assert sample.epochs[0] < 0.5
+    assert sample.epochs[-1] > 3.5
+    validated = first.curves["val/acc"]
+    assert list(validated.epochs) == list(validated.minutes) == [1.0, 2.0, 3.0, 4.0]
+    assert list(validated.values) == [0.0, 0.25, 0.5, 0.75]
+    polls = 1
+    while not (snapshot := watch.poll(most_blocks=1)).whole:
+        polls += 1
+        assert snapshot.curves is first.curves
+    assert polls > 10
+    whole = Watch(run).poll()
+    assert (snapshot.curves, snapshot.latest) == (whole.curves, whole.latest)
+    assert list(whole.curves["train/loss"].values) == [1 / step for step in range(1, 401)]
+
+
+def test_a_short_run_is_read_whole_at_once(run: RunDirectory) -> None:
+    assert Watch(run).poll(most_blocks=1).whole
+    write_metrics(run, MetricsLine(5, 0.5, {"train/loss": 1.0}))
+    assert Watch(run).poll(most_blocks=1).whole
 
 
 def test_epochs_after_the_step_that_a_run_is_resumed_from_are_dropped(run: RunDirectory) -> None:

@@ -91,7 +91,7 @@ def test_more_or_fewer_images_go_on_with_whole_epochs(make: Make, folder: Path, 
     (warning,) = warnings(run)
     assert warning == (
         f"the data has changed since the run was last trained: {images} training images instead of 20; "
-        "the training goes on in epoch 3"
+        "the training continues in epoch 3"
     )
     rates = {step: rate for (key, step), rate in metrics(run).items() if key == "lr" and step > 10}
     recipe = Recipe(epochs=4, lr=0.003, schedule="cosine")

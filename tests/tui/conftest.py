@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -11,6 +11,8 @@ from textual import _wait
 from textual.pilot import Pilot
 
 from alexplore.presets.library import load_preset
+from alexplore.runs.config import RunConfig
+from alexplore.runs.speed import SpeedMeasurement
 from alexplore.tui.app import ExploreApp
 
 IDLE_LOOK = (
@@ -25,6 +27,30 @@ def quick_pilot(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let pilots find out sooner that an app is idle."""
     monkeypatch.setattr(_wait, "SLEEP_GRANULARITY", IDLE_LOOK)
     monkeypatch.setattr(_wait, "SLEEP_IDLE", IDLE_LOOK / 20)
+
+
+class NoMeasurement(SpeedMeasurement):
+    """Measures nothing: no test waits for a process that is not what it is about."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self._config = config
+
+    def __iter__(self) -> Iterator[float]:
+        """Yield nothing."""
+        return iter(())
+
+    def stop(self) -> None:
+        """Do nothing."""
+
+    def __exit__(self, *_: object) -> None:
+        """Do nothing."""
+
+
+@pytest.fixture(autouse=True)
+def no_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the form measure nothing, and nothing by itself."""
+    monkeypatch.setattr("alexplore.tui.screens.plan.SpeedMeasurement", NoMeasurement)
+    monkeypatch.setattr("alexplore.tui.screens.plan.MEASURE_SECONDS", 10_000.0)
 
 
 @pytest.fixture

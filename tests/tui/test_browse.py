@@ -92,3 +92,13 @@ async def test_a_start_that_does_not_exist_begins_at_the_nearest_folder_above(fo
         await until(pilot, lambda: "pictures/" in screen_text(app), "the folder")
         await pilot.press("enter")
         await until(pilot, lambda: app.answers == [folder], "the answer")
+
+
+async def test_typing_lists_what_the_path_may_become(folder: Path) -> None:
+    async with opened(Browse("Picture", str(folder / "pictures"), SUFFIXES)) as (app, pilot):
+        await until(pilot, lambda: "shirt.png" in screen_text(app), "the picture")
+        await pilot.press("slash", *"SHI")
+        await until(pilot, lambda: "old/" not in screen_text(app), "only what contains the letters")
+        assert "shirt.png  5 B" in screen_text(app)
+        await pilot.press("backspace", "backspace", "backspace")
+        await until(pilot, lambda: "old/" in screen_text(app), "all entries again")

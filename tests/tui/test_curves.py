@@ -148,3 +148,15 @@ async def test_a_resized_plot_is_drawn_for_its_size() -> None:
         assert len(rows) == 12
         assert "89.5% better" in screen_text(app)
         assert rows[-2].count("epochs") == 1
+
+
+async def test_copying_takes_the_values_at_the_cursor_or_else_the_newest() -> None:
+    app = CurvesApp()
+    async with app.run_test(size=(80, 20)) as pilot:
+        await pilot.pause()
+        assert app.curves.copied_text() == "accuracy: epoch 3 · worse 89.2% at 2 · better 89.5%"
+        app.curves.focus()
+        await press(pilot, "left", "left")
+        assert app.curves.copied_text() == "accuracy: epoch 2 · worse 89.2% · better 88.5%"
+        app.curves.draw(Plot())
+        assert app.curves.copied_text() == ""

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input, OptionList
+from textual.widgets import Input
 
 from alexplore.export import FORMATS
 from alexplore.presets.library import load_preset, shipped_folder
 from alexplore.tui.app import ExploreApp
 from alexplore.tui.screens.explore import ExploreScreen
+from alexplore.tui.widgets.choice_list import ChoiceList
 from alexplore.tui.widgets.layer_table import LayerTable
 from alexplore.tui.widgets.network_strip import NetworkStrip
 from alexplore.tui.widgets.preset_list import PresetList
@@ -279,7 +280,7 @@ async def test_layers_are_added_duplicated_moved_and_removed(open_app: OpenApp) 
         assert [layer.name for layer in app.state.session.network.layers] == names
         await pilot.press("g", "a")
         await pilot.pause()
-        app.screen.query_one(OptionList).highlighted = 1  # max_pool2d
+        app.screen.query_one(ChoiceList).cursor = 1  # max_pool2d
         await pilot.press("enter")
         await pilot.pause()
         await pilot.press("enter")
@@ -431,7 +432,10 @@ async def test_presets_are_filtered(open_app: OpenApp) -> None:
         await pilot.press("p", "slash", *"cif")
         await pilot.pause()
         presets = app.screen.query_one(PresetList)
-        assert [line.name for line in presets._lines if not isinstance(line, str)] == ["cifar10-relu", "cifar10-tanh"]
+        listed = [presets._lines[presets.line_at(row)] for row in range(presets.row_count)]
+        assert [line if isinstance(line, str) else line.name for line in listed] == [
+            "cifar-10", "cifar10-relu", "cifar10-tanh",
+        ]  # fmt: skip
         await pilot.press(*"zz")
         await pilot.pause()
         assert "no match" in screen_text(app)
@@ -440,6 +444,19 @@ async def test_presets_are_filtered(open_app: OpenApp) -> None:
         assert "▶ paper" in screen_text(app)
         await pilot.press("slash", *"cif", "enter")
         await until(pilot, lambda: app.state.session.preset.name == "cifar10-relu", "the preset that was found")
+
+
+async def test_layers_are_filtered_and_keep_their_places(open_app: OpenApp) -> None:
+    async with open_app() as (app, pilot):
+        await pilot.press("slash", *"local", "enter")
+        table = app.screen.query_one(LayerTable)
+        await until(pilot, lambda: table.filter.lines == [2, 6], "the two norms")
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: "Edit norm2" in screen_text(app), "the form of the second")
+        await pilot.press("escape", "a", "enter", "enter")
+        await until(pilot, lambda: len(app.state.session.network.layers) == 24, "a layer behind it")
+        assert table.filter.lines is None or table.is_listed(table.cursor)
+        assert table.cursor == 7
 
 
 async def test_own_presets_are_renamed_and_deleted_and_shipped_ones_are_not(open_app: OpenApp, tmp_path: Path) -> None:
@@ -552,13 +569,11 @@ async def test_exporting_writes_a_file_for_each_format(
     open_app: OpenApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    async with open_app("lenet") as (app, pilot):
+    async with open_app("lenet") as (_, pilot):
         for to in FORMATS:
             await pilot.press("e")
             await pilot.pause()
-            options = app.screen.query_one(OptionList)
-            options.highlighted = options.get_option_index(to)
-            await pilot.press("enter")
+            await pilot.press("slash", *to, "enter")
             await pilot.pause()
             await pilot.press("enter")
             await pilot.pause()

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import re
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from textual.pilot import Pilot
 
+from alexplore.core.formatting import age_text
 from alexplore.presets.library import load_preset
-from alexplore.runs import service
+from alexplore.runs import estimate, service
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, list_runs
 from alexplore.runs.image_layout import LAYOUT
+from alexplore.runs.status import Status
 from alexplore.tui import checks
 from alexplore.tui.app import ExploreApp
+from alexplore.tui.screens import plan
 from alexplore.tui.screens.browse import Browse
 from alexplore.tui.screens.explore import ExploreScreen
 from alexplore.tui.screens.plan import PlanScreen
@@ -26,7 +32,8 @@ from alexplore.tui.widgets.start_button import StartButton
 from alexplore.tui.widgets.status_line import StatusLine
 from tests.support.runs import finished_run
 from tests.support.screens import screen_text, until
-from tests.tui.conftest import OpenApp
+from tests.support.waiting import PATIENCE
+from tests.tui.conftest import NoMeasurement, OpenApp
 
 
 @pytest.fixture
@@ -391,3 +398,94 @@ async def test_moving_in_the_form_lays_nothing_out(
         await pilot.press("down", "down", "up")
         await pilot.pause()
         assert layouts == []
+
+
+class ScriptedMeasurement(NoMeasurement):
+    """Measures 1,000 images a second, then 2,000 when it may go on; `stop` ends it."""
+
+    made: ClassVar[list[ScriptedMeasurement]] = []
+
+    def __init__(self, config: RunConfig) -> None:
+        super().__init__(config)
+        self.go_on, self.stopped = threading.Event(), threading.Event()
+        self.made.append(self)
+
+    def __iter__(self) -> Iterator[float]:
+        """Yield a number, then another one if it was not stopped."""
+        yield 1000.0
+        self.go_on.wait(PATIENCE)
+        if not self.stopped.is_set():
+            yield 2000.0
+
+    def stop(self) -> None:
+        """End the measurement."""
+        self.stopped.set()
+        self.go_on.set()
+
+
+@pytest.fixture
+def measurements(monkeypatch: pytest.MonkeyPatch) -> list[ScriptedMeasurement]:
+    """Return the measurements that the form starts."""
+    monkeypatch.setattr(ScriptedMeasurement, "made", [])
+    monkeypatch.setattr(plan, "SpeedMeasurement", ScriptedMeasurement)
+    monkeypatch.setattr(estimate, "NVIDIA_DRIVER", Path("/nonexistent"))
+    return ScriptedMeasurement.made
+
+
+async def test_the_time_is_measured_when_asked_for_and_shown_as_it_comes(
+    open_app: OpenApp, measurements: list[ScriptedMeasurement], started: list[RunDirectory]
+) -> None:
+    async with open_app("fmnist-28") as (app, pilot):
+        await show_form(app, pilot)
+        assert "a guess: m measures it" in flat(pane_lines(app, "#checks"))
+        assert measurements == []
+        await pilot.press("m")
+        images = 60_000 + 10_000 / 3
+        first, second = (age_text(images / speed) for speed in (1000, 2000))
+        await until(pilot, lambda: f"about {first} an epoch" in flat(pane_lines(app, "#checks")), "the first number")
+        assert "measuring …" in flat(pane_lines(app, "#checks"))
+        measurements[0].go_on.set()
+        await until(pilot, lambda: "measured on this machine" in flat(pane_lines(app, "#checks")), "the end of it")
+        assert f"about {second} an epoch" in flat(pane_lines(app, "#checks"))
+        await pilot.press("m")
+        await pilot.pause()
+        assert len(measurements) == 1
+
+
+async def test_the_time_is_measured_when_nothing_is_typed_and_no_longer_when_the_form_is_left(
+    open_app: OpenApp, measurements: list[ScriptedMeasurement], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "MEASURE_SECONDS", 0.01)
+    async with open_app("fmnist-28") as (app, pilot):
+        await pilot.press("t")
+        await until(pilot, lambda: measurements, "a measurement that nobody asked for")
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, ExploreScreen), "the network")
+        await until(pilot, measurements[0].stopped.is_set, "the end of the measurement")
+
+
+async def test_nothing_is_measured_unasked_while_another_training_needs_the_machine(
+    open_app: OpenApp,
+    measurements: list[ScriptedMeasurement],
+    monkeypatch: pytest.MonkeyPatch,
+    config: RunConfig,
+    tmp_path: Path,
+) -> None:
+    run = finished_run(config, tmp_path / "runs", "other", 0.5)
+    monkeypatch.setattr(plan, "read_status", lambda asked: Status("running") if asked == run else Status("finished"))
+    async with open_app("fmnist-28") as (app, pilot):
+        await show_form(app, pilot)
+        screen = app.screen
+        assert isinstance(screen, PlanScreen)
+        screen._measure(unasked=True)
+        await pilot.pause()
+        assert measurements == []
+        await pilot.press("m")
+        await until(pilot, lambda: measurements, "a measurement that was asked for")
+
+
+async def test_a_network_that_does_not_train_is_said_to_have_no_speed(open_app: OpenApp) -> None:
+    async with open_app("fmnist-28") as (app, pilot):
+        await show_form(app, pilot)
+        await pilot.press("m")
+        await until(pilot, lambda: "can't be measured" in status(app), "a word about it")

@@ -15,9 +15,11 @@ from textual.pilot import Pilot
 from alexplore.core.settings import choice, flag, integer, number, optional, setting, text
 from alexplore.tui.form import Form
 from alexplore.tui.palette import app_colours
+from alexplore.tui.screens.dialogs import Choose
 from alexplore.tui.widgets.setting_list import SettingList
 from alexplore.tui.widgets.setting_pane import SettingPane
-from tests.support.screens import screen_text
+from tests.support.screens import screen_text, until
+from tests.tui.conftest import OpenApp
 
 
 @dataclass(frozen=True)
@@ -259,3 +261,22 @@ async def test_what_is_pasted_replaces_the_value() -> None:
         await pilot.pause()
         await pilot.press("enter")
         assert value(app, "count") == 6
+
+
+async def test_a_click_on_a_value_asks_to_choose(open_app: OpenApp) -> None:
+    async with open_app("fmnist-28") as (app, pilot):
+        await pilot.press("t")
+        await until(pilot, lambda: "◂ adam" in screen_text(app), "the form")
+        await click(pilot, "adam")
+        await until(pilot, lambda: isinstance(app.screen, Choose), "the list of choices")
+        await click(pilot, "sgd")
+        await until(pilot, lambda: app.state.planned.form.field("optimizer").text == "sgd", "the choice")
+        assert "momentum" in [field.name for field in app.state.planned.form.members("Regularising")]
+
+
+async def click(pilot: Pilot[None], text: str) -> None:
+    """Click on the first place that shows a text."""
+    lines = screen_text(pilot.app).splitlines()
+    y, x = next((y, line.index(text)) for y, line in enumerate(lines) if text in line)
+    await pilot.click(offset=(x + 1, y))
+    await pilot.pause()

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
+from textual.widgets import Input
 
+from alexplore.core.settings import toml_text
 from alexplore.runs.config import RunConfig
+from alexplore.runs.control import pending
 from alexplore.runs.directory import RunDirectory, create_run
 from alexplore.runs.lines import LineWriter
 from alexplore.runs.status import Status, write_status
@@ -17,6 +21,7 @@ from alexplore.runs.watch import Watch
 from alexplore.tui import watched_run
 from alexplore.tui.app import ExploreApp
 from alexplore.tui.messages import RunPolled
+from alexplore.tui.screens.dialogs import Ask
 from alexplore.tui.screens.watch import WatchScreen
 from alexplore.tui.watched_run import Drawing
 from alexplore.tui.widgets.log_view import LogView
@@ -190,3 +195,31 @@ async def test_a_run_that_fails_while_it_is_watched_was_looked_at(
         await until(pilot, lambda: "✗ failed: no space" in screen_text(app), "the reason")
         await until(pilot, lambda: "no run is training" in screen_text(app).splitlines()[0], "nothing unseen")
         assert "took" in screen_text(app) and "0.0 s" not in screen_text(app)  # no epoch was finished
+
+
+def shows(app: ExploreApp, words: str) -> bool:
+    return words in screen_text(app)
+
+
+async def test_keys_leave_requests_for_the_worker(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:
+    run = create_run(config, tmp_path / "runs", "alpha")  # just made: it counts as starting
+    async with open_app() as (app, pilot):
+        app.watch_run(run)
+        await until(pilot, lambda: "alpha" in screen_text(app), "the run")
+        await pilot.press("L")
+        await until(pilot, lambda: isinstance(app.screen, Ask), "the dialog")
+        assert app.screen.query_one(Input).value == toml_text(config.recipe.lr)
+        app.screen.query_one(Input).value = "0.5"
+        await pilot.press("enter")
+        await until(pilot, lambda: "asked to change lr to 0.5" in screen_text(app), "the outcome")
+        await pilot.press("N")
+        await until(pilot, lambda: isinstance(app.screen, Ask), "the dialog")
+        app.screen.query_one(Input).value = "many"
+        await pilot.press("enter")
+        await until(pilot, lambda: 'epochs: found "many"' in screen_text(app), "the refusal")
+        for key, words in {"E": "asked to evaluate", "X": "asked to stop after this epoch"}.items():
+            await pilot.press(key)
+            await until(pilot, partial(shows, app, words), words)
+    assert [(made.action, dict(made.values)) for made in pending(run)] == [
+        ("set", {"lr": 0.5}), ("evaluate", {}), ("stop_after_epoch", {}),
+    ]  # fmt: skip

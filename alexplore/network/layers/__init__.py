@@ -5,10 +5,10 @@ To add a type: one class in a file of this folder, and one line in `LAYER_TYPES`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from alexplore.core.settings import SettingError, found_text, layer_names, nearest, read_settings, read_value
+from alexplore.core.settings import SettingError, found_text, layer_names, read_settings, read_value
 from alexplore.network.layers.activations import (
     ELU,
     GELU,
@@ -28,7 +28,7 @@ from alexplore.network.layers.base import Layer
 from alexplore.network.layers.batch_norm import BatchNorm
 from alexplore.network.layers.conv2d import Conv2d
 from alexplore.network.layers.dropout import Dropout, Dropout2d
-from alexplore.network.layers.flatten import Flatten
+from alexplore.network.layers.flatten import Flatten, Unflatten
 from alexplore.network.layers.group_norm import GroupNorm
 from alexplore.network.layers.layer_norm import LayerNorm
 from alexplore.network.layers.linear import Linear
@@ -65,6 +65,7 @@ LAYER_TYPES: Mapping[str, type[Layer]] = {
         Dropout,
         Dropout2d,
         Flatten,
+        Unflatten,
         Linear,
         Softmax,
         LogSoftmax,
@@ -95,7 +96,7 @@ def read_layer(values: Mapping[str, Any], default_name: str) -> Layer:
         raise SettingError(f"layer {default_name}: name: found {found_text(name)}, allowed: {ALLOWED}")
     type_name = values.get("type")
     if not isinstance(type_name, str) or type_name not in LAYER_TYPES:
-        hint = nearest(type_name, LAYER_TYPES) if isinstance(type_name, str) else "."
+        hint = _suggested_type(type_name) if isinstance(type_name, str) else "."
         found = "type is missing." if type_name is None else f"unknown type {found_text(type_name)}{hint}"
         raise SettingError(f"layer {name}: {found} Allowed: {', '.join(LAYER_TYPES)}")
     given = {key: value for key, value in values.items() if key not in ("name", "type")}
@@ -113,7 +114,7 @@ def make_layer(cls: type[Layer], name: str, values: Mapping[str, Any]) -> Layer:
     try:
         if "inputs" in settings and cls.most_inputs == 1:
             inputs = read_value("inputs", layer_names(1, 1), settings.pop("inputs"))
-        read = read_settings(cls, settings)
+        read = read_settings(cls, settings, _suggested_setting)
     except SettingError as error:
         raise SettingError(f"layer {name} ({cls.type}): {error}") from None
     return cls(name=name, **({"inputs": inputs} if inputs else {}), **read)
@@ -123,3 +124,15 @@ def write_layer(layer: Layer) -> dict[str, Any]:
     """Return the entry of a preset file that `read_layer` reads back; settings at their defaults are left out."""
     inputs = {"inputs": list(layer.inputs)} if layer.inputs else {}
     return {"name": layer.name, "type": layer.type, **inputs, **layer.settings(defaults=False)}
+
+
+def _suggested_type(name: str) -> str:
+    from alexplore.network.layers.other_names import suggested_type  # only when something went wrong
+
+    return suggested_type(name, EDITABLE_TYPES)
+
+
+def _suggested_setting(key: str, known: Iterable[str]) -> str:
+    from alexplore.network.layers.other_names import suggested_setting
+
+    return suggested_setting(key, known)

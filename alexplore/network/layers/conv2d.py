@@ -19,7 +19,7 @@ from alexplore.network.layers.weighted import Weighted, channels_text, nearest_d
 from alexplore.network.shapes import Shape, ShapeError, Shapes, elements, require_map
 from alexplore.network.windows import Pair, Window, Windows, make_windows, pair, short_size_text
 
-MOST_GROUPS_APART = 4
+MAX_SEPARATE_GROUPS = 4
 """Groups of a convolution that a CPU convolves one after the other, each from a copy of its channels."""
 
 
@@ -65,7 +65,7 @@ class Conv2d(Sliding, Weighted):
 
     def saved(self, inputs: Shapes, output: Shape, value_bytes: int) -> Saved:
         copied = self.copied_values(inputs)
-        if not copied and 1 < self.groups <= MOST_GROUPS_APART:
+        if not copied and 1 < self.groups <= MAX_SEPARATE_GROUPS:
             copied = elements(inputs[0])
         return Saved(inputs=True, copied=copied)
 

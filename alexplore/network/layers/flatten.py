@@ -1,14 +1,16 @@
-"""Flattening."""
+"""Flattening a map, and making a map of a vector."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
+from alexplore.core.settings import Kind, integer, list_schema, setting
 from alexplore.network.calls import Call
-from alexplore.network.formula import Formula, product_text
-from alexplore.network.layers.base import Layer, keras_always
-from alexplore.network.shapes import Shape, Shapes, elements, has_one_layout
+from alexplore.network.changes import Change, Insert, Produce, Set
+from alexplore.network.formula import Formula, by_axis, number_text, product_text
+from alexplore.network.layers.base import Layer, Unsupported, keras_always
+from alexplore.network.shapes import Shape, ShapeError, Shapes, elements, has_one_layout, shape_text
 
 
 class Flatten(Layer):
@@ -39,3 +41,81 @@ class Flatten(Layer):
 
     def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
         return [Call("layers.Flatten", (), keras_always(self))]
+
+
+MapSize = tuple[int, int, int]
+
+
+def _map_size() -> Kind[MapSize]:
+    """Return the kind of shapes of maps: [channels, height, width]."""
+    integers = integer(1)
+
+    def parse(value: Any) -> MapSize:
+        if not isinstance(value, list | tuple):
+            raise ValueError  # noqa: TRY004 (the one error of a kind)
+        channels, height, width = map(integers.parse, value)
+        return channels, height, width
+
+    return Kind("[channels, height, width], integers ≥ 1", parse, list_schema(integers.schema, 3, 3))
+
+
+class Unflatten(Layer):
+    """A vector as a map, channel after channel: flatten reversed. Source: PyTorch's `Unflatten`, with dim 1."""
+
+    type = "unflatten"
+    title = "a vector as a map"
+    features_in_any_order = False
+    fixes_size = True
+    channels_first = True
+    needs_all_values = "it makes a map of the whole vector"
+    torch_operators = ("unflatten",)
+    example = {"unflattened_size": (8, 12, 10)}  # noqa: RUF012 (a ClassVar of the base class)
+    unflattened_size: MapSize = setting(_map_size(), doc="channels, height and width of the map", brief="")
+
+    def output_shape(self, inputs: Shapes) -> Shape:
+        (shape,) = inputs
+        if len(shape) != 1:
+            raise ShapeError(f"{self.name} reads a vector, gets a map of {shape_text(shape)}")
+        if elements(self.unflattened_size) != shape[0]:
+            raise ShapeError(
+                f"{self.name} makes a map of {product_text(self.unflattened_size)} = {elements(self.unflattened_size)} "
+                f"values, gets {shape[0]}"
+            )
+        return self.unflattened_size
+
+    def is_view(self, inputs: Shapes) -> bool:
+        """Return whether no copy is made: the vector has the channels first, maps have them last in memory."""
+        return has_one_layout(self.unflattened_size)
+
+    def output_formulas(self, inputs: Shapes, output: Shape) -> Iterator[Formula]:
+        sizes = (Formula("", number_text(size), size, "as set", "unflattened_size") for size in output[1:])
+        yield from by_axis("output", *sizes)
+
+    def fixes(self, inputs: Shapes) -> Iterator[Change]:
+        (shape,) = inputs
+        _, height, width = self.unflattened_size
+        if len(shape) == 3:
+            yield Insert({"type": "flatten"})
+        elif shape[0] % (height * width) == 0:
+            yield Set("unflattened_size", (shape[0] // (height * width), height, width))
+        else:
+            yield Set("unflattened_size", (shape[0], 1, 1))
+        yield Produce(elements(self.unflattened_size))
+
+    @classmethod
+    def operator_settings(cls, call: Call, inputs: Shapes) -> dict[str, Any]:
+        """Return the size of the map; for an operator with the sizes of all axes, these without the batch."""
+        sizes = call.keywords.get("sizes", ())
+        if len(inputs[0]) != 1 or call.keywords.get("dim") not in (1, -1) or len(sizes) != 3:
+            raise Unsupported("it makes no map of a vector")
+        return {"unflattened_size": tuple(sizes)}
+
+    def setting_text(self, key: str, value: MapSize) -> str:
+        return shape_text(value)
+
+    def torch_call(self, inputs: Shapes) -> Call:
+        return Call("nn.Unflatten", (1, self.unflattened_size))
+
+    def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
+        reshape = Call("layers.Reshape", (self.unflattened_size,), {"name": pad_name})
+        return [reshape, Call("layers.Permute", ((2, 3, 1),), keras_always(self))]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from torch import Tensor, nn
 
 from alexplore.core.boundary import print_note
 from alexplore.core.regular_files import read_json_object
-from alexplore.network.shapes import Shape, shape_text
 from alexplore.presets.datasets import DATASETS
 from alexplore.presets.reader import read_preset
 from alexplore.runs.config import Hardware, RunConfig
@@ -19,9 +17,10 @@ from alexplore.runs.directory import RunDirectory
 from alexplore.runs.trained_on import TrainedOn, read_trained_on
 from alexplore.training import checkpoint
 from alexplore.training.data import Dataset, read_dataset
-from alexplore.training.errors import CheckpointError, UsageError
+from alexplore.training.errors import UsageError
 from alexplore.training.hardware import choose_device
 from alexplore.training.model.build import build, check_classifier
+from alexplore.training.weight_matching import load_weights
 
 IMAGENET_CLASSES = 1000
 
@@ -33,7 +32,7 @@ class LoadedModel:
     config: RunConfig
 
     dataset: Dataset
-    """What it was trained on, without the images."""
+    """The data set that it was trained on, without the images."""
 
     model: nn.Module
     device: torch.device
@@ -48,7 +47,7 @@ class LoadedModel:
 def load_model(source: Path, weights: Path | None) -> LoadedModel:
     """Load the network of a run's folder, or of a preset file.
 
-    The weights are those in the file `weights`, or else, for a run, in its best or its last checkpoint that is whole.
+    The weights are those in the file `weights`, or else, for a run, in its best or newest undamaged checkpoint.
 
     Raises:
         UsageError: there are no weights, or the run was never trained.
@@ -80,68 +79,9 @@ def load_model(source: Path, weights: Path | None) -> LoadedModel:
 
 
 def _weights_of_run(source: Path) -> tuple[Path, dict[str, Tensor]] | None:
-    """Return the weights of a run's folder, with their checkpoint; a damaged one is named in a warning."""
+    """Return the checkpoint and the weights of a run's folder; print a warning for each damaged checkpoint."""
     folder = RunDirectory(source).checkpoints_folder
     return checkpoint.load_best_weights(folder, lambda message: print_note(f"warning: {message}"))
-
-
-def load_weights(model: nn.Module, tensors: dict[str, Tensor], source: Path) -> None:
-    """Load weights into a model, by name if the names are the model's, else by the shapes of each layer's tensors.
-
-    So torchvision's weights fit, whose names are `features.0.weight` and so on. Layers with the same shapes are
-    assigned in the order of their names, if the file has them in that order too. `source` is named in messages.
-
-    Raises:
-        CheckpointError: the tensors don't fit the model, their assignment is ambiguous, or a value is not finite.
-    """
-    own = model.state_dict()
-    if set(own) != set(tensors):
-        tensors = _rename(own, tensors, source)
-    checkpoint.check_shapes(own, tensors, source)
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() != own[name].is_floating_point():
-            raise CheckpointError(f"{source}: {name} contains {str(tensor.dtype).removeprefix('torch.')} numbers")
-        if not tensor.isfinite().all():
-            raise CheckpointError(f"{source}: {name} contains numbers that are not finite, so it can't be used")
-    model.load_state_dict(tensors)
-
-
-def _rename(own: dict[str, Tensor], tensors: dict[str, Tensor], source: Path) -> dict[str, Tensor]:
-    """Return the tensors under the names of the model's, `own`, that have the same shapes."""
-    if len(own) != len(tensors):
-        raise CheckpointError(f"{source}: contains {len(tensors)} tensors, the network has {len(own)}")
-    theirs = _layers_by_shapes(tensors)
-    renamed = {}
-    for shapes, layers in _layers_by_shapes(own).items():
-        fitting = theirs.get(shapes, [])
-        if len(fitting) != len(layers):
-            wanted = " and ".join(f"{kind} {shape_text(shape) or 'of one number'}" for kind, shape in sorted(shapes))
-            raise CheckpointError(f"{source}: has {len(fitting)} layers that fit {', '.join(layers)} ({wanted})")
-        if fitting != sorted(fitting, key=_natural_order):
-            raise CheckpointError(
-                f"{source}: {' and '.join(fitting)} have the same shapes, and neither their names nor their order show "
-                f"which is {layers[0]}: give them the network's names"
-            )
-        for layer, other in zip(layers, fitting, strict=True):
-            renamed.update({f"{layer}.{kind}": tensors[f"{other}.{kind}"] for kind, _ in shapes})
-    return renamed
-
-
-def _layers_by_shapes(tensors: dict[str, Tensor]) -> dict[frozenset[tuple[str, Shape]], list[str]]:
-    """Return the names of layers, in order, by the kinds (weight, bias, …) and shapes of their tensors."""
-    layers: dict[str, set[tuple[str, Shape]]] = {}
-    for name, tensor in tensors.items():
-        layer, _, kind = name.rpartition(".")
-        layers.setdefault(layer, set()).add((kind, tuple(tensor.shape)))
-    by_shapes: dict[frozenset[tuple[str, Shape]], list[str]] = {}
-    for layer, shapes in layers.items():
-        by_shapes.setdefault(frozenset(shapes), []).append(layer)
-    return by_shapes
-
-
-def _natural_order(name: str) -> list[tuple[int, str]]:
-    """Return a key that sorts `b2` before `b10`."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _recorded_dataset(run: RunDirectory) -> Dataset:

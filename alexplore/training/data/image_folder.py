@@ -24,6 +24,7 @@ from alexplore.runs.image_layout import (
     DataError,
     Layout,
     LeftOut,
+    class_folders,
     count_others,
     find_layout,
     find_pictures,
@@ -164,6 +165,29 @@ def open_test_images(
     return FolderSplit(listing.limited(config.data.limit_val), channels, size, device, report)
 
 
+def open_unlabelled_images(config: RunConfig, device: torch.device, report: Report) -> FolderSplit | None:
+    """Return all images in a folder that has no folders of classes; None if it has some.
+
+    Their labels, 0, mean nothing.
+
+    Raises:
+        DataError: the folder can't be read, or holds no images.
+    """
+    folder = expand(config.data.folder or "")
+    if class_folders(folder):
+        return None
+    left_out = LeftOut(folder)
+    paths = tuple(find_pictures(folder, left_out))
+    if not paths:
+        raise DataError(f"{folder} has no images to evaluate on")
+    if left_out.text:
+        report(f"{folder}: {left_out.text}")
+    channels = 1 if config.network.input[0] == 1 else 3
+    size = resized_size(config.recipe, config.network.input)
+    listing = Listing(folder, paths, torch.zeros(len(paths), dtype=torch.int64))
+    return FolderSplit(listing, channels, size, device, report)
+
+
 @dataclass(frozen=True)
 class Listing:
     """The images of one part of an image folder."""
@@ -284,6 +308,15 @@ class FolderSplit:
                 )
                 workers = 0
 
+    @property
+    def folder(self) -> Path:
+        """The folder that all its images are in."""
+        return self._listing.folder
+
+    def path(self, index: int) -> str:
+        """See `Split.path`."""
+        return str(self._listing.folder / self._listing.paths[index])
+
     def _load(self, chunks: list[Tensor], workers: int) -> Iterator[_Decoded]:
         """Yield the chunks, decoded in processes, or in this one if `workers` is 0.
 
@@ -344,7 +377,7 @@ class FolderSplit:
             raise DataError(f"{missing}: its images are gone; the training needs them: bring them back, and resume")
 
     def _report_damage(self, index: int, reason: str) -> None:
-        path = str(self._listing.folder / self._listing.paths[index])
+        path = self.path(index)
         if path not in self.damaged:
             self.damaged[path] = reason
             self._report(damaged_text(path, reason))

@@ -1,4 +1,4 @@
-"""Modules that stand for PyTorch's own where they are faster, or pad as PyTorch can't, by layer type."""
+"""Modules used in place of PyTorch's, because they are faster or support other paddings, by layer type."""
 
 from __future__ import annotations
 
@@ -18,4 +18,4 @@ KERNELS: Mapping[str, Callable[[Any, Shapes], nn.Module]] = {
     "avg_pool2d": AvgPool,
     "local_response_norm": make_response_norm,
 }
-"""For each type a function of the layer and the shapes of its inputs."""
+"""By layer type: a function of the layer and the shapes of its inputs that returns its module."""

@@ -1,10 +1,11 @@
-"""Convolutions with any padding, computed by the algorithm that is the fastest on this processor.
+"""Convolutions with any padding, computed by the fastest algorithm on this processor.
 
-There are three: oneDNN's, tiles (`winograd`), and oneDNN's with the gradient of the weights as a matrix product.
+There are three algorithms: oneDNN's, tiles (`winograd`), and oneDNN's with the gradient of the weights as a matrix
+product.
 
-The gradient of a weight is the sum, over all positions, of the input value that it was multiplied by times the gradient
-of the output. oneDNN computes these sums directly. As a matrix product of the output's gradient and the input, unfolded
-into a column for each weight, they run near the processor's peak, but the columns have to be written first.
+The gradient of a weight is the sum, over all positions, of the output's gradient times the input value that the weight
+was multiplied with. oneDNN computes these sums directly. A matrix product of the output's gradient and the input,
+unfolded into a column for each weight (im2col), runs near the processor's peak, but the columns must be written first.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from alexplore.network.layers.conv2d import MOST_GROUPS_APART, Conv2d
+from alexplore.network.layers.conv2d import MAX_SEPARATE_GROUPS, Conv2d
 from alexplore.network.shapes import Shapes
 from alexplore.network.windows import pair
 from alexplore.training.kernels import winograd
@@ -25,7 +26,7 @@ from alexplore.training.kernels.winograd import tile_outputs
 Pair = tuple[int, int]
 
 COLUMN_VALUES = 2**22
-"""Most values of the columns of a block of images: 16 MiB in fp32."""
+"""Maximum number of values in the columns of a block of images: 16 MiB in fp32."""
 
 
 class Geometry(NamedTuple):
@@ -36,19 +37,19 @@ class Geometry(NamedTuple):
     dilation: Pair
 
 
-class Way(NamedTuple):
-    """How a layer is convolved where tiles are not used."""
+class Algorithm(NamedTuple):
+    """The algorithm for a layer that is not convolved by tiles."""
 
     geometry: Geometry
     layout: torch.memory_format
 
-    by_product: bool
+    as_product: bool
     """Whether the gradient of the weights is computed as a matrix product."""
 
 
 class Conv(nn.Conv2d):
-    """A convolution. On a CPU, up to `MOST_GROUPS_APART` groups are convolved one after the other, which is faster than
-    PyTorch's grouped convolution.
+    """A convolution. On a CPU, up to `MAX_SEPARATE_GROUPS` groups are convolved one after the other, which is faster
+    than PyTorch's grouped convolution.
     """
 
     def __init__(self, layer: Conv2d, inputs: Shapes) -> None:
@@ -61,7 +62,7 @@ class Conv(nn.Conv2d):
         )
         channels = shape[0] // layer.groups
         layout = faster_layout(channels, min(pair(layer.kernel_size)))
-        self.way = Way(geometry, layout, product_is_faster(channels))
+        self.algorithm = Algorithm(geometry, layout, product_is_faster(channels))
         self.tile_outputs = None
         if geometry.stride == geometry.dilation == (1, 1):
             size = layer.output_shape(inputs)[1:]
@@ -73,7 +74,7 @@ class Conv(nn.Conv2d):
         """Convolve (N, C, H, W)."""
         if self.sides:
             input = pad(input, self.sides, self.mode)
-        if input.device.type != "cpu" or self.groups > MOST_GROUPS_APART:
+        if input.device.type != "cpu" or self.groups > MAX_SEPARATE_GROUPS:
             return super().forward(input)
         inputs = input.chunk(self.groups, 1)
         weights = self.weight.chunk(self.groups)
@@ -85,44 +86,46 @@ class Conv(nn.Conv2d):
         result: Tensor
         if self.tile_outputs and input.dtype == torch.float32 and not torch.is_autocast_enabled("cpu"):
             input = input.contiguous(memory_format=torch.channels_last)
-            result = _ByTiles.apply(input, weight, bias, self.way.geometry.padding, self.tile_outputs)
+            result = _ByTiles.apply(input, weight, bias, self.algorithm.geometry.padding, self.tile_outputs)
             return result
         if not (weight.requires_grad and torch.is_grad_enabled()):
-            return _convolved(input, weight, bias, self.way)
+            return _convolved(input, weight, bias, self.algorithm)
         if torch.is_autocast_enabled("cpu"):
             dtype = torch.get_autocast_dtype("cpu")
             input, weight, bias = input.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
-        result = _Apart.apply(input.contiguous(memory_format=self.way.layout), weight, bias, self.way)
+        input = input.contiguous(memory_format=self.algorithm.layout)
+        result = _SeparateGradients.apply(input, weight, bias, self.algorithm)
         return result
 
 
-def _convolved(input: Tensor, weight: Tensor, bias: Tensor | None, way: Way) -> Tensor:
-    input, weight = (values.contiguous(memory_format=way.layout) for values in (input, weight))
-    return F.conv2d(input, weight, bias, *way.geometry).contiguous(memory_format=torch.channels_last)
+def _convolved(input: Tensor, weight: Tensor, bias: Tensor | None, algorithm: Algorithm) -> Tensor:
+    input, weight = (values.contiguous(memory_format=algorithm.layout) for values in (input, weight))
+    return F.conv2d(input, weight, bias, *algorithm.geometry).contiguous(memory_format=torch.channels_last)
 
 
-class _Apart(torch.autograd.Function):
-    """A convolution whose gradients are computed one by one.
+class _SeparateGradients(torch.autograd.Function):
+    """A convolution whose gradients are computed separately.
 
     oneDNN takes twice as long for the gradient of the weights when it computes that of the bias with it.
     """
 
     @staticmethod
-    def forward(context: Any, input: Tensor, weight: Tensor, bias: Tensor | None, way: Way) -> Tensor:
+    def forward(context: Any, input: Tensor, weight: Tensor, bias: Tensor | None, algorithm: Algorithm) -> Tensor:
         context.save_for_backward(input, weight)
-        context.way = way
-        return _convolved(input, weight, bias, way)
+        context.algorithm = algorithm
+        return _convolved(input, weight, bias, algorithm)
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         input, weight = context.saved_tensors
-        way: Way = context.way
-        weight, grad_output = (values.contiguous(memory_format=way.layout) for values in (weight, gradients[0]))
+        algorithm: Algorithm = context.algorithm
+        geometry = algorithm.geometry
+        weight, grad_output = (values.contiguous(memory_format=algorithm.layout) for values in (weight, gradients[0]))
         to_input, to_weight, to_bias, _ = context.needs_input_grad
-        weights = weight_gradient if way.by_product else _onednn_weight_gradient
+        weights = weight_gradient if algorithm.as_product else _onednn_weight_gradient
         return (
-            _onednn_gradients(grad_output, input, weight, way.geometry, (True, False, False))[0] if to_input else None,
-            weights(grad_output, input, weight, way.geometry) if to_weight else None,
+            _onednn_gradients(grad_output, input, weight, geometry, (True, False, False))[0] if to_input else None,
+            weights(grad_output, input, weight, geometry) if to_weight else None,
             grad_output.sum((0, 2, 3)) if to_bias else None,
             None,
         )
@@ -160,8 +163,8 @@ def product_is_faster(channels: int) -> bool:
 
     `channels` are the input channels of a group. Speedups measured on AVX2 (torch 2.14, batch 32, one thread):
     1 channel 11×11 / 4: 8.6; 1 channel 5×5: 1.4; 3 to 128 channels: 0.4 to 1.2; 192 channels 3×3: 1.1 to 1.4;
-    384 channels 3×3: 1.2 to 1.4. This is a rule and not a measurement at the start, because the two algorithms round
-    differently and a run must end with the same bits every time.
+    384 channels 3×3: 1.2 to 1.4. It is not measured at the start of a run because the algorithms round differently,
+    and a run must give the same bits every time.
     """
     return torch.backends.cpu.get_cpu_capability() == "AVX2" and (channels == 1 or channels >= 192)
 

@@ -1,8 +1,8 @@
 """Local response normalisation, several times faster on a CPU than PyTorch's own and equal to it.
 
-`torch.nn.LocalResponseNorm` sums over neighbours with a three-dimensional average pool and raises to a power over the
-whole tensor, one pass through memory after the other. Here the sum is a few shifted adds, and all passes are made over
-blocks that stay in the processor's cache.
+`torch.nn.LocalResponseNorm` sums over neighbours with a three-dimensional average pool, and then makes several passes
+through the whole tensor. Here the sum is a few shifted additions, and all passes are made over blocks that fit the
+processor's cache.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from alexplore.network.layers import local_response_norm as layers
 from alexplore.network.shapes import Shapes
 
-CACHED_VALUES = 2**19  # of a block: 2 MiB in fp32, so that a few blocks fit the processor's cache
+CACHED_VALUES = 2**19  # in a block: 2 MiB in fp32, so that a few blocks fit the processor's cache
 
 
 def make_response_norm(layer: layers.LocalResponseNorm, _: Shapes) -> nn.Module:
-    """Return the module of a layer; it is the same for inputs of all shapes."""
+    """Return the module of a layer; it does not depend on the input's shape."""
     if layer.region == "within_channel":
         return LocalResponseNormWithin(layer.size, layer.alpha, layer.beta, layer.k)
     return LocalResponseNorm(layer.size, layer.alpha, layer.beta, layer.k, layer.groups)
@@ -58,7 +58,7 @@ class LocalResponseNormWithin(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Normalise (N, C, H, W)."""
         (top, bottom), (left, right) = (_reach(self.size, side) for side in maps.shape[2:])
-        squares = F.pad(_working(maps).square(), (left, right, top, bottom))
+        squares = F.pad(_at_least_fp32(maps).square(), (left, right, top, bottom))
         window = top + bottom + 1, left + right + 1
         means = F.avg_pool2d(squares, window, stride=1, divisor_override=self.size**2)
         return maps * means.mul(self.alpha).add(self.k).pow(-self.beta).to(maps.dtype)
@@ -69,7 +69,7 @@ class LocalResponseNormWithin(nn.Module):
 
 class _AcrossChannels(torch.autograd.Function):
     """With s = k + scale · Σ a² and b = a · s^−beta, where Σ runs over a channel's window and Σᵀ over the channels
-    whose windows hold it: ∂L/∂a = g · s^−beta − 2 · beta · scale · a · Σᵀ (g · a · s^(−beta − 1)).
+    whose windows contain it: ∂L/∂a = g · s^−beta − 2 · beta · scale · a · Σᵀ (g · a · s^(−beta − 1)).
     """
 
     @staticmethod
@@ -80,7 +80,7 @@ class _AcrossChannels(torch.autograd.Function):
         windows = _Windows(rows, *_reach(size, rows.shape[1] // groups), groups)
         constant = windows.padded.new_full((), k)  # made on the device
         for block in _blocks(rows):
-            a = _working(rows[block])
+            a = _at_least_fp32(rows[block])
             s = torch.add(constant, windows.sum_of_product(a, a), alpha=scale)
             sums[block] = s
             torch.mul(a, _power(s, beta), out=results[block])
@@ -98,7 +98,7 @@ class _AcrossChannels(torch.autograd.Function):
         before, after = _reach(size, rows.shape[1] // groups)
         windows = _Windows(rows, after, before, groups)
         for block in _blocks(rows):
-            a, s, g = _working(rows[block]), _working(sums[block]), _working(gradient[block])
+            a, s, g = _at_least_fp32(rows[block]), _at_least_fp32(sums[block]), _at_least_fp32(gradient[block])
             direct = g * _power(s, beta)
             neighbours = windows.sum_of_product(direct / s, a).mul_(a)
             torch.add(direct, neighbours, alpha=-2 * beta * scale, out=results[block])
@@ -106,16 +106,16 @@ class _AcrossChannels(torch.autograd.Function):
 
 
 class _Windows:
-    """For each channel the sum over it and the channels of its group from `before` before it to `after` after it."""
+    """Sums over the window of each channel: from `before` channels before it to `after` after it, in its group."""
 
     def __init__(self, rows: Tensor, before: int, after: int, groups: int) -> None:
         self.size = size = before + 1 + after
         self.before, self.groups, self.channels = before, groups, rows.shape[1] // groups
         height = min(len(rows), _block_height(rows))
-        self.padded = _working(rows[:0]).new_zeros(height, groups, self.channels + size - 1)
+        self.padded = _at_least_fp32(rows[:0]).new_zeros(height, groups, self.channels + size - 1)
 
     def sum_of_product(self, one: Tensor, other: Tensor) -> Tensor:
-        """Return the sums over `one` times `other`, both (rows, channels); sums of pairs serve two channels."""
+        """Return the sums over the windows of `one` × `other`, both (rows, channels). Sums of pairs are used twice."""
         padded = self.padded[: len(one)]
         grouped = (len(one), self.groups, self.channels)
         within = padded[:, :, self.before : self.before + self.channels]
@@ -131,15 +131,15 @@ class _Windows:
 
 
 def _reach(size: int, count: int) -> tuple[int, int]:
-    """Return how far a window of `size` reaches before and after its middle, among `count` channels or pixels.
+    """Return how many of `count` channels or pixels a window of `size` contains at most before and after its centre.
 
-    A window that is wider than twice what there is sums no more, but would take memory and time for its width.
+    Wider windows are cut to this: the sums are the same and take less memory and time.
     """
     return min(size // 2, count - 1), min((size - 1) // 2, count - 1)
 
 
 def _rows(maps: Tensor) -> Tensor:
-    """Return (N, C, H, W) as (N·H·W, C), without a copy where the channels lie next to each other."""
+    """Return (N, C, H, W) as (N·H·W, C); a view if the maps are channels last, else a copy."""
     return maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
 
 
@@ -149,17 +149,17 @@ def _blocks(rows: Tensor) -> Iterator[slice]:
 
 
 def _block_height(rows: Tensor) -> int:
-    """Return the height of blocks that fit the cache; on a GPU all rows, as it would wait for many launches."""
+    """Return the number of rows in a block that fits the cache; on a GPU all rows, to launch few kernels."""
     return max(1, CACHED_VALUES // rows.shape[1]) if rows.device.type == "cpu" else max(1, len(rows))
 
 
-def _working(values: Tensor) -> Tensor:
-    """Return values in at least fp32: squares and their sums need more bits than activations do."""
+def _at_least_fp32(values: Tensor) -> Tensor:
+    """Return values in fp32 or more, because squares and their sums need more bits than activations."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def _power(sums: Tensor, beta: float) -> Tensor:
-    """Return s^−beta; for the paper's 3/4 by two square roots, which processors have instructions for."""
+    """Return s^−beta; for the paper's beta, 3/4, from two square roots, for which processors have instructions."""
     if beta == 0.75:
         root = sums.rsqrt()
         return root.sqrt().mul_(root)

@@ -13,7 +13,7 @@ from alexplore.network.layers.sliding import Sides
 
 
 def pad(maps: Tensor, sides: Sides, mode: str) -> Tensor:
-    """Return (N, C, H, W) maps padded on their sides with what `mode`, PyTorch's `padding_mode`, says."""
+    """Return maps (N, C, H, W) padded on their sides, by `mode` as in PyTorch's `padding_mode`."""
     if mode == ZEROS:
         return F.pad(maps, sides)
     padded: Tensor = _PadWithMap.apply(maps, sides, mode)
@@ -21,7 +21,7 @@ def pad(maps: Tensor, sides: Sides, mode: str) -> Tensor:
 
 
 class _PadWithMap(torch.autograd.Function):
-    """PyTorch's padding, which would keep the maps for their sizes, and under autocast on a CPU pad in fp32."""
+    """Pad as PyTorch does, but don't keep the maps for the backward pass, nor convert them to fp32 in autocast."""
 
     @staticmethod
     def forward(context: Any, maps: Tensor, sides: Sides, mode: str) -> Tensor:
@@ -30,7 +30,7 @@ class _PadWithMap(torch.autograd.Function):
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Padding is linear: its gradient is the same for maps of any values."""
+        """Return the gradient of the maps. Padding is linear, so the gradient does not depend on their values."""
         with torch.enable_grad():
             maps = gradients[0].new_zeros(context.shape).contiguous(memory_format=torch.channels_last).requires_grad_()
             padded = _padded(maps, context.sides, context.mode)

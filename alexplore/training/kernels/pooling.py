@@ -1,4 +1,4 @@
-"""Pools with any padding, also more on one side than on the other."""
+"""Pools with any padding, which may differ between sides."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from alexplore.network.shapes import Shapes
 
 
 class MaxPool(nn.MaxPool2d):
-    """A max pool with any padding; what is padded is never the largest."""
+    """A max pool with any padding, by −∞."""
 
     def __init__(self, layer: MaxPool2d, inputs: Shapes) -> None:
         super().__init__(**layer.torch_call(inputs).given)
@@ -26,7 +26,7 @@ class MaxPool(nn.MaxPool2d):
 
 
 class AvgPool(nn.AvgPool2d):
-    """An average pool with any padding: zeros that count under PyTorch's rule, left out of the mean under "same"."""
+    """An average pool with any padding by zeros. They count in the mean, except with the padding "same"."""
 
     shares: Tensor | None
 

@@ -1,14 +1,15 @@
-"""Convolutions by minimal filtering: a 3×3 or 5×5 kernel at a stride of 1 with a quarter of the multiplications.
+"""Winograd's convolutions (minimal filtering): 3×3 and 5×5 kernels at stride 1, with a quarter of the multiplications.
 
-A tile of m×m outputs takes (m + r − 1)² multiplications a channel instead of m²·r². Seen as polynomials, tile and
-kernel are evaluated at m + r − 2 points and at infinity, multiplied there, and the product is read back:
+For an r×r kernel, a tile of m×m outputs takes (m + r − 1)² multiplications a channel instead of m²·r². Tile and kernel
+are taken as polynomials, evaluated at m + r − 2 points and at infinity, and multiplied there; the product is
+interpolated from these values:
 
     output = Aᵀ [(G kernel Gᵀ) ⊙ (Bᵀ tile B)] A
 
-Summed over channels the ⊙ is a matrix product for each point, and that is where most of the time goes. The gradients
-of input and weights are such convolutions too. Sources: Lavin & Gray, "Fast Algorithms for Convolutional Neural
-Networks", CVPR 2016; Winograd, "Arithmetic Complexity of Computations", 1980. In fp32 a result is off by about 5e-6 of
-itself, three to six times as much as oneDNN's.
+With the sum over channels, ⊙ is one matrix product for each point, which takes most of the time. The gradients of input
+and weights are such convolutions too. Sources: Lavin & Gray, "Fast Algorithms for Convolutional Neural
+Networks", CVPR 2016; Winograd, "Arithmetic Complexity of Computations", 1980. In fp32 the
+relative error is about 5e-6, three to six times oneDNN's.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from torch import Tensor
 
 Pair = tuple[int, int]
 
-# Small numbers and their inverses keep rounding errors small; more of them would not.
+# Small numbers and their inverses keep rounding errors small; more points would increase them.
 POINTS = tuple(Fraction(*point) for point in ((0, 1), (1, 1), (-1, 1), (2, 1), (-2, 1), (1, 2), (-1, 2)))
-BLOCK_VALUES = 2**24  # of the products of a block of images: 64 MiB; for each, all kernels are read again
+BLOCK_VALUES = 2**24  # of the products of a block of images: 64 MiB in fp32; all kernels are read once for each block
 
-# How much longer a multiplication takes than in oneDNN's convolution, in the products and in the transforms.
+# The time of a multiplication in the products and in the transforms, relative to oneDNN's convolution.
 PRODUCT_COST, TRANSFORM_COST = 1.2, 2.6
 
-# Where tiles gain: maps of so many outputs a side, and so many input times output channels by the kernel's side.
+# Tiles are faster from this number of outputs a side, and this product of input and output channels, by kernel size.
 SMALLEST_MAP, FEWEST_CHANNELS = 8, {3: 128 * 128, 5: 48 * 128}
 
 
@@ -50,7 +51,7 @@ def tile_outputs(channels: int, kernels: int, kernel: Pair, size: Pair) -> int |
     ways. 5×5: 96 to 256 channels, 26×26 outputs: 2.0; 64 to 192 and 48 to 128, 27×27: 1.7; 64 to 64, 14×14: 1.0; 32 to
     64, 28×28: 1.1. 3×3: 384 to 384, 12×12: 2.3; 256 to 384, 13×13: 1.7; 192 to 192 and to 128, 13×13: 1.4; 192 to 192,
     8×8: 1.5; 128 to 128, 14×14: 1.1; 64 to 128, 28×28: 1.3; 96 to 96, 14×14: 0.9; 256 to 256, 6×6: 1.1; 128 to 128,
-    7×7: 1.0; 64 to 64: 0.6 to 0.8. A rule and not a measurement at the start: see `convolution.product_is_faster`.
+    7×7: 1.0; 64 to 64: 0.6 to 0.8. It is not measured at the start of a run: see `convolution.product_is_faster`.
     """
     side = kernel[0]
     if torch.backends.cpu.get_cpu_capability() != "AVX2" or kernel[1] != side or side not in FEWEST_CHANNELS:
@@ -111,7 +112,7 @@ def convolve(input: Tensor, weight: Tensor, padding: Pair, outputs: int) -> Tens
         tiles = grid.transformed(input[block], matrices.tile)
         products = torch.empty(len(tiles), grid.points, kernels)
         torch.bmm(tiles.transpose(0, 1), by_point, out=products.transpose(0, 1))
-        grid.place(_each(matrices.output, products), rows[block])
+        grid.place(_multiply_each(matrices.output, products), rows[block])
     return result
 
 
@@ -131,14 +132,14 @@ def weight_gradient(grad_output: Tensor, input: Tensor, padding: Pair, side: int
     below, right = (outputs * count - have for count, have in zip(grid.tiles, grid.size, strict=True))
     for block in grid.blocks(len(input), max(channels, kernels)):
         rows = F.pad(grad_output[block].permute(0, 2, 3, 1), (0, 0, 0, right, 0, below))
-        by_point = _each(matrices.kernel, _tiles(rows, outputs, outputs, grid.tiles))
+        by_point = _multiply_each(matrices.kernel, _tiles(rows, outputs, outputs, grid.tiles))
         total.baddbmm_(grid.transformed(input[block], matrices.tile).permute(1, 2, 0), by_point.transpose(0, 1))
     gradient = (matrices.output @ total.view(grid.points, -1)).view(side, side, channels, kernels)
     return gradient.permute(3, 2, 0, 1).contiguous(memory_format=torch.channels_last)
 
 
 class _Grid(NamedTuple):
-    """Tiles over the input of a convolution, each as large as its outputs need, overlapping."""
+    """The overlapping tiles of a convolution's input; each contains the values that its outputs need."""
 
     points: int  # of a tile, both axes
     outputs: int  # a side
@@ -158,19 +159,19 @@ class _Grid(NamedTuple):
         return cls((outputs + side - 1) ** 2, outputs, size, tiles, (0, 0, padding[1], right, padding[0], below))
 
     def blocks(self, images: int, channels: int) -> list[slice]:
-        """Yield images in blocks whose products fit the processor's caches."""
+        """Return blocks of images whose products have at most `BLOCK_VALUES` values."""
         step = max(1, BLOCK_VALUES // (self.points * self.tiles[0] * self.tiles[1] * channels))
         return [slice(start, start + step) for start in range(0, images, step)]
 
     def transformed(self, images: Tensor, matrix: Tensor) -> Tensor:
-        """Return the tiles of images (N, C, H, W) at every point: (N · tiles, points, C)."""
+        """Return the values of the tiles of images (N, C, H, W) at every point: (N · tiles, points, C)."""
         rows = F.pad(images.permute(0, 2, 3, 1), self.sides)
-        return _each(matrix, _tiles(rows, round(self.points**0.5), self.outputs, self.tiles))
+        return _multiply_each(matrix, _tiles(rows, round(self.points**0.5), self.outputs, self.tiles))
 
     def place(self, tiles: Tensor, rows: Tensor) -> None:
         """Write the outputs of tiles (N · tiles, outputs², K) to their places in rows (N, H', W', K).
 
-        The last tiles may reach over the edge. Whole ones and cut ones are copied apart: four copies at most.
+        The last tiles may extend beyond the edge. Whole and cut tiles are copied separately: four copies at most.
         """
         images, _, _, kernels = rows.shape
         each, down, across, one = rows.stride()
@@ -184,7 +185,7 @@ class _Grid(NamedTuple):
             ).copy_(part)
 
     def _runs(self, size: int) -> list[tuple[slice, int]]:
-        """Return which tiles along an axis have how many of their outputs within it."""
+        """Return the whole tiles along an axis and the cut one, each with the number of its outputs within the axis."""
         whole, rest = divmod(size, self.outputs)
         runs = [(slice(0, whole), self.outputs), (slice(whole, whole + 1), rest)]
         return [(tiles, outputs) for tiles, outputs in runs if tiles.stop > tiles.start and outputs]
@@ -201,6 +202,6 @@ def _tiles(rows: Tensor, side: int, step: int, count: Pair) -> Tensor:
     ).reshape(-1, side * side, channels)
 
 
-def _each(matrix: Tensor, values: Tensor) -> Tensor:
-    """Return a matrix (P, Q) times each of many (T, Q, C), as (T, P, C)."""
+def _multiply_each(matrix: Tensor, values: Tensor) -> Tensor:
+    """Return the products of a matrix (P, Q) with each of T matrices (T, Q, C), as (T, P, C)."""
     return torch.bmm(matrix.expand(len(values), -1, -1), values)

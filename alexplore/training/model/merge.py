@@ -1,4 +1,4 @@
-"""Layers that read several others, as modules."""
+"""Modules of the layer types with several inputs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Mul(nn.Module):
 
 
 class Concat(nn.Module):
-    """Channels, or features, one input after another."""
+    """The inputs concatenated along channels or features."""
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Concatenate (N, C, …) tensors along C."""

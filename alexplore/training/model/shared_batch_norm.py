@@ -1,7 +1,7 @@
-"""Batch norm over a batch that is shared among ranks, with the statistics of the whole batch as on one device.
+"""Batch norm with the statistics of the whole batch, for a batch that is split over ranks.
 
-Damaged images may leave a batch with one image or none. A batch norm that sees fewer than two values in a channel uses
-its running statistics for that batch, and leaves them as they are.
+Because of damaged images a batch may have one image or none. A batch norm with fewer than two values in a channel uses
+its running statistics for that batch, and does not update them.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from torch import Tensor, nn
 
 
 def share_statistics(model: nn.Module) -> None:
-    """Replace a model's batch norms by ones that take their statistics over all ranks, under the same names."""
+    """Replace a model's batch norms by `SharedBatchNorm`, under the same names."""
     for name, layer in model.named_children():
         if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
             setattr(model, name, SharedBatchNorm(layer))
 
 
 def tolerate_small_batches(model: nn.Module) -> None:
-    """Let a model's batch norms take batches that are too small for statistics, where PyTorch raises an error."""
+    """Make a model's batch norms accept batches that are too small for statistics, where PyTorch's raise an error."""
     for layer in model.modules():
         if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
             layer.register_forward_pre_hook(_use_running_statistics)
@@ -42,7 +42,7 @@ def _use_batch_statistics(norm: nn.Module, _: tuple[Tensor, ...], __: Tensor) ->
 
 
 class SharedBatchNorm(nn.Module):
-    """A batch norm over the images of all ranks, of which some may have none."""
+    """A batch norm with statistics over the images of all ranks; some ranks may have none."""
 
     running_mean: Tensor
     running_var: Tensor
@@ -66,7 +66,7 @@ class SharedBatchNorm(nn.Module):
         own_count = x.new_full((1,), x.numel() // x.shape[1])
         sums = _sum_over_ranks(torch.cat((x.sum(over), own_count)))
         count = sums[-1].detach()
-        enough = count > 1  # on the device: nothing waits for it
+        enough = count > 1  # stays on the device
         mean = torch.where(enough, sums[:-1] / count.clamp(min=1), self.running_mean)
         centred = x - mean.view(shape)
         variance = _sum_over_ranks(centred.square().sum(over)) / count.clamp(min=1)

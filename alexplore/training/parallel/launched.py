@@ -1,4 +1,4 @@
-"""What connects a rank with the worker that launched it. No torch here: ranks use this before they import torch."""
+"""The connection of a rank with the worker that launched it. No torch here: ranks use this before they import torch."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 LAUNCHER = "ALEXPLORE_LAUNCHER"
-"""Environment variable of a rank: the id of the process that launched it, which holds the run's lock."""
+"""Environment variable of a rank: the process id of its launcher, which holds the run's lock."""
 
-SIGN = "ALEXPLORE_SIGN"
-"""Environment variable of a rank: the descriptor that it writes signs of life to."""
+HEARTBEAT = "ALEXPLORE_HEARTBEAT"
+"""Environment variable of a rank: the file descriptor of the pipe that it writes heartbeats to."""
 
 PR_SET_PDEATHSIG = 1
-"""Of Linux's prctl(2)."""
+"""An option of Linux's prctl(2)."""
 
 
 @dataclass(frozen=True)
@@ -25,17 +25,17 @@ class Launch:
     """The launch of this rank by a worker, as its environment variables describe it."""
 
     launcher: int
-    """The id of the launcher's process."""
+    """The process id of the launcher."""
 
-    sign: int
-    """The descriptor of a pipe, which the launcher reads."""
+    heartbeat: int
+    """The file descriptor of the pipe of heartbeats, which the launcher reads."""
 
 
 def read_launch(environment: Mapping[str, str] = os.environ) -> Launch | None:
     """Return how a worker launched this rank; None in the worker itself, and under torchrun."""
     if LAUNCHER not in environment or int(environment[LAUNCHER]) == os.getpid():
         return None
-    return Launch(int(environment[LAUNCHER]), int(environment[SIGN]))
+    return Launch(int(environment[LAUNCHER]), int(environment[HEARTBEAT]))
 
 
 def die_with_parent() -> None:

@@ -1,4 +1,4 @@
-"""Start ranks on this machine, watch over them, and end them all when one has failed or hangs."""
+"""Start ranks on this machine, monitor them, and end all of them when one fails or hangs."""
 
 from __future__ import annotations
 
@@ -16,69 +16,69 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]  # document
 from alexplore.core.cpu_count import processors
 from alexplore.runs.directory import RunDirectory
 from alexplore.training.errors import RankError, gone_text
-from alexplore.training.parallel.launched import LAUNCHER, SIGN
+from alexplore.training.parallel.launched import HEARTBEAT, LAUNCHER
 
 ADDRESS = "127.0.0.1"
 POLL_SECONDS = 0.05
 
-SILENT_SECONDS = 30.0
-"""A rank that has given no sign of life for so long is stopped or hangs; it gives one twice a second."""
+HEARTBEAT_TIMEOUT = 30.0
+"""Seconds without a heartbeat after which a rank counts as hanging; it sends one twice a second."""
 
-FIRST_SIGN_SECONDS = 300.0
-"""The longest time until a rank's first sign; it starts Python and this program."""
+STARTUP_TIMEOUT = 300.0
+"""Seconds until a rank's first heartbeat; it starts Python and this program first."""
 
-GRACE_SECONDS = 1.5
-"""How long the other ranks of one that has failed have to end by themselves, before they are killed."""
+FAILURE_TIMEOUT = 1.5
+"""Seconds that the other ranks have to end by themselves after one has failed, before they are killed."""
 
-LEAVING_SECONDS = 30.0
-"""How long the other ranks of one that has ended well have."""
+EXIT_TIMEOUT = 30.0
+"""Seconds that the other ranks have to end after one has finished."""
 
-GONE_SECONDS = 10.0
-"""How long ranks have to end by themselves when the run's directory is gone."""
+GONE_TIMEOUT = 10.0
+"""Seconds that the ranks have to end by themselves when the run's directory is gone."""
 
 
 @dataclass
 class Rank:
-    """A rank's process, with the signs of life that it gives."""
+    """A rank's process and its heartbeats."""
 
     number: int
     process: subprocess.Popen[bytes]
-    sign: int
-    """The descriptor of the pipe that it writes to."""
+    heartbeat: int
+    """The file descriptor of the pipe that it writes heartbeats to."""
 
-    silent: float = 0.0
-    """Seconds of this process's rounds since its last sign."""
+    heartbeat_age: float = 0.0
+    """Seconds since its last heartbeat, without the time for which this process was suspended."""
 
-    heard: bool = False
-    """Whether it has given one."""
+    started: bool = False
+    """Whether it has sent a heartbeat."""
 
-    def listen(self, seconds: float) -> None:
-        """Read the signs of life since the last call, which was so many seconds ago."""
+    def read_heartbeats(self, seconds: float) -> None:
+        """Read the heartbeats since the last call, which was `seconds` ago."""
         try:
-            new = os.read(self.sign, 4096)
+            new = os.read(self.heartbeat, 4096)
         except BlockingIOError:
             new = b""
-        self.heard = self.heard or bool(new)
-        self.silent = 0.0 if new else self.silent + seconds
+        self.started = self.started or bool(new)
+        self.heartbeat_age = 0.0 if new else self.heartbeat_age + seconds
 
     @property
     def hangs(self) -> bool:
-        """Whether it has given no sign of life for too long."""
-        return self.silent > (SILENT_SECONDS if self.heard else FIRST_SIGN_SECONDS)
+        """Whether its last heartbeat is too old."""
+        return self.heartbeat_age > (HEARTBEAT_TIMEOUT if self.started else STARTUP_TIMEOUT)
 
     @property
     def alive(self) -> bool:
-        """Whether it has not ended."""
+        """Whether its process runs."""
         return self.process.poll() is None
 
     @property
     def failed(self) -> bool:
-        """Whether it has ended with an error."""
+        """Whether its process has ended with an error."""
         return self.process.poll() not in (None, 0)
 
     @property
     def ending(self) -> str:
-        """How it has ended."""
+        """Its exit code or the signal that ended it, in words."""
         code = self.process.returncode
         return f"rank {self.number} ended with {f'exit code {code}' if code >= 0 else f'signal {-code}'}"
 
@@ -86,17 +86,17 @@ class Rank:
 def launch_ranks(run: RunDirectory, count: int, on_round: Callable[[], None]) -> None:
     """Start `count` ranks of a run's worker and wait until they have ended. It must be called in the main thread.
 
-    `on_round` is called several times a second.
+    `on_round` is called 20 times a second.
 
     Raises:
-        RankError: one failed or hung, or the run's directory is gone; all ranks are ended.
+        RankError: a rank failed or hung, or the run's directory is gone; all ranks are ended.
     """
     console_start = _console_size(run)
     store = TCPStore(ADDRESS, 0, is_master=True, wait_for_workers=False)
     with _started(run, count, store.port) as ranks:
         hung = _wait(run, ranks, on_round)
         if hung or any(rank.failed for rank in ranks):
-            _wait_while(GRACE_SECONDS, lambda: any(rank.alive for rank in ranks))
+            _wait_while(FAILURE_TIMEOUT, lambda: any(rank.alive for rank in ranks))
             raise RankError(hung or _reason(run, ranks, console_start))
 
 
@@ -112,15 +112,16 @@ def _started(run: RunDirectory, count: int, port: int) -> Iterator[list[Rank]]:
             rank.process.kill()
         for rank in ranks:
             rank.process.wait()
-            os.close(rank.sign)
+            os.close(rank.heartbeat)
 
 
 def _start(run: RunDirectory, number: int, count: int, port: int) -> Rank:
-    sign, written = os.pipe()
-    os.set_blocking(sign, False)
+    heartbeat, written = os.pipe()
+    os.set_blocking(heartbeat, False)
     environment = {
         "RANK": number, "WORLD_SIZE": count, "LOCAL_RANK": number, "LOCAL_WORLD_SIZE": count, "MASTER_ADDR": ADDRESS,
-        "MASTER_PORT": port, "OMP_NUM_THREADS": max(1, processors() // count), LAUNCHER: os.getpid(), SIGN: written,
+        "MASTER_PORT": port, "OMP_NUM_THREADS": max(1, processors() // count), LAUNCHER: os.getpid(),
+        HEARTBEAT: written,
     }  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "alexplore.training.worker", str(run.path)],
@@ -129,29 +130,29 @@ def _start(run: RunDirectory, number: int, count: int, port: int) -> Rank:
         pass_fds=(written,),
     )
     os.close(written)
-    return Rank(number, process, sign)
+    return Rank(number, process, heartbeat)
 
 
 def _wait(run: RunDirectory, ranks: list[Rank], on_round: Callable[[], None]) -> str | None:
-    """Wait until all ranks have ended, or one has failed; return the reason if it is one that they can't give."""
+    """Wait until all ranks have ended or one has failed. If they hang or the run is gone, return the reason."""
     identity = run.identity()
     last = time.monotonic()
-    gone = leaving = 0.0  # seconds
+    gone = exiting = 0.0  # seconds
     while any(rank.alive for rank in ranks) and not any(rank.failed for rank in ranks):
         time.sleep(POLL_SECONDS)
         last, seconds = time.monotonic(), min(time.monotonic() - last, 1.0)  # this process may have been suspended
         on_round()
         gone = gone + seconds if run.is_gone(identity) else 0.0
-        if gone > GONE_SECONDS:
+        if gone > GONE_TIMEOUT:
             return gone_text(run)
-        leaving = leaving + seconds if not all(rank.alive for rank in ranks) else 0.0
-        if leaving > LEAVING_SECONDS:
+        exiting = exiting + seconds if not all(rank.alive for rank in ranks) else 0.0
+        if exiting > EXIT_TIMEOUT:
             return f"{_names([rank for rank in ranks if rank.alive])} did not end after the others"
         for rank in ranks:
             if rank.alive:
-                rank.listen(seconds)
+                rank.read_heartbeats(seconds)
         if hanging := [rank for rank in ranks if rank.alive and rank.hangs]:
-            return f"{_names(hanging)} gave no sign of life for {hanging[0].silent:.0f} s: stopped, or hung"
+            return f"{_names(hanging)} sent no heartbeat for {hanging[0].heartbeat_age:.0f} s: stopped, or hung"
     return None
 
 
@@ -167,10 +168,10 @@ def _wait_while(seconds: float, condition: Callable[[], bool]) -> None:
 
 
 def _reason(run: RunDirectory, ranks: list[Rank], console_start: int) -> str:
-    """Return why the ranks have ended: one was killed, or what one printed, or the exit code of one."""
+    """Return why the ranks have failed: which one was killed, or else the error that one printed, or its exit code."""
     failed = [rank for rank in ranks if rank.failed]
     if killed := [rank for rank in failed if rank.process.returncode < 0]:
-        # gloo aborts a rank whose peer is gone: that is not the first cause
+        # gloo aborts a rank whose peer is gone, so another signal than SIGABRT is the cause
         return min(killed, key=lambda rank: rank.process.returncode == -signal.SIGABRT).ending
     for line in _console_lines(run, console_start):
         if line.startswith("error: rank "):
@@ -186,7 +187,7 @@ def _console_size(run: RunDirectory) -> int:
 
 
 def _console_lines(run: RunDirectory, start: int) -> list[str]:
-    """Return the last lines of console.log, of those that were printed behind `start`."""
+    """Return the last lines of console.log, of those printed after byte `start`."""
     with suppress(OSError):
         size = run.console_file.stat().st_size
         with run.console_file.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Ranks: which share of the work is this process's, and the collective operations that all of them take part in."""
+"""Ranks: this process's share of the work, and the collective operations between ranks."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ T = TypeVar("T")
 JOIN_TIMEOUT = timedelta(minutes=10)
 
 COLLECTIVE_TIMEOUT = timedelta(days=2)
-"""A pause or a slow disk is no failure. When a rank is gone, gloo notices at once; NCCL would wait, but the launcher
-ends the other ranks, also when one hangs."""
+"""Long, as a pause or a slow disk is no failure. If a rank ends, gloo raises an error at once; NCCL waits, but the
+launcher ends the other ranks, also if one hangs."""
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those that train together.
+    """The number of this process among those that train together.
 
-    With `towers` every rank sees every sample, otherwise its share of each batch.
+    With `towers` every rank reads every sample, otherwise its share of each batch.
     """
 
     rank: int = 0
@@ -60,27 +60,33 @@ class Ranks:
         return 1 if self.towers else self.size
 
     def share(self, count: int) -> slice:
-        """Return this rank's share of `count` samples. Shares differ by at most one; the first ranks' are larger."""
+        """Return this rank's share of `count` samples. Sizes differ by at most one; larger shares come first."""
         each, over = divmod(count, self.data_size)
         start = self.data_rank * each + min(self.data_rank, over)
         return slice(start, start + self.share_size(count))
 
     def share_size(self, count: int) -> int:
-        """Return how many samples this rank's share of `count` has."""
+        """Return the size of this rank's share of `count` samples."""
         each, over = divmod(count, self.data_size)
         return each + (self.data_rank < over)
 
     def share_of_order(self, order: Tensor, batch_size: int) -> Tensor:
-        """Return this rank's share of every batch of an epoch, one after the other."""
+        """Return this rank's share of every batch of an epoch, concatenated."""
         whole = len(order) // batch_size * batch_size
         batches = order[:whole].view(-1, batch_size)[:, self.share(batch_size)]
         rest = order[whole:]
         return torch.cat((batches.flatten(), rest[self.share(len(rest))]))
 
     def sum(self, values: Tensor) -> Tensor:
-        """Return the sum over all shares of a tensor on the CPU; towers, which all saw every sample, count once."""
+        """Return the sum of a tensor on the CPU over all ranks; for towers, rank 0's, as all read every sample."""
         if self.towers and self.rank:
             values = torch.zeros_like(values)
+        if self.size > 1:
+            dist.all_reduce(values)
+        return values
+
+    def total(self, values: Tensor) -> Tensor:
+        """Return the sum over all ranks of a tensor on the CPU, also over towers."""
         if self.size > 1:
             dist.all_reduce(values)
         return values
@@ -120,7 +126,7 @@ class Ranks:
         return {key: value for part in parts for key, value in part.items()}
 
     def first_then_others(self, action: Callable[[], T]) -> T:
-        """Do something on rank 0, and when it is done on the others, which find what rank 0 has downloaded or built."""
+        """Do an action on rank 0 and then on the others, which find the files that rank 0 has downloaded or written."""
         if self.rank == 0:
             result = action()
             self.barrier()
@@ -133,11 +139,11 @@ class Ranks:
         self.max(torch.zeros(1))
 
     def device(self, kind: torch.device) -> torch.device:
-        """Return this rank's device of a kind: its own GPU, or the CPU."""
+        """Return this rank's device of a type: its own GPU, or the CPU."""
         return torch.device("cuda", self.local_rank) if kind.type == "cuda" else kind
 
     def average_gradients(self, objective: nn.Module) -> nn.Module:
-        """Wrap a module so that its gradients are averaged over the ranks as they are computed."""
+        """Return a wrapper of a module that averages gradients over the ranks during the backward pass."""
         if self.data_size == 1:
             return objective
         # Buffers are equal on all ranks already: see `SharedBatchNorm`.
@@ -145,15 +151,15 @@ class Ranks:
 
 
 SINGLE_RANK = Ranks()
-"""The only rank."""
+"""A process that trains alone."""
 
 
 def join(device: torch.device, *, towers: bool) -> Ranks:
-    """Connect to the other ranks, as torchrun's environment variables say; those of our own launcher are the same.
+    """Connect to the other ranks by the environment variables of torchrun, which our own launcher sets too.
 
     Raises:
         UsageError: this machine has no GPU for this rank.
-        RankError: not all ranks came within `JOIN_TIMEOUT`.
+        RankError: not all ranks have connected within `JOIN_TIMEOUT`.
     """
     if os.environ.get("MASTER_ADDR") in ("127.0.0.1", "localhost"):
         os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback())  # host names often don't resolve
@@ -181,10 +187,10 @@ def join(device: torch.device, *, towers: bool) -> Ranks:
 
 
 def _agree_on_prefix(store: Store, rank: int, size: int) -> str:
-    """Return a prefix for the keys of this group of ranks in the store, equal on all of them and never used before.
+    """Return a new prefix for the keys of this group of ranks in the store, the same on all ranks.
 
-    After a restart, torchrun's store still contains the addresses of ranks that are gone, and a rank that is quick
-    would connect to them. So rank 0 answers every other rank under a key that only a rank of this group knows.
+    After a restart, torchrun's store still contains the addresses of earlier ranks, and a fast rank would connect to
+    them. So rank 0 answers every other rank under a key that only ranks of this group know.
     """
     own = uuid.uuid4().hex
     deadline = time.monotonic() + JOIN_TIMEOUT.total_seconds()
@@ -201,7 +207,7 @@ def _agree_on_prefix(store: Store, rank: int, size: int) -> str:
             elif store.check([f"hello/{other}"]):
                 store.set(f"welcome/{store.get(f'hello/{other}').decode()}", own)
         if time.monotonic() > deadline:
-            raise RankError(f"ranks {', '.join(map(str, sorted(absent)))} did not come within {JOIN_TIMEOUT}")
+            raise RankError(f"ranks {', '.join(map(str, sorted(absent)))} did not connect within {JOIN_TIMEOUT}")
         time.sleep(0.01)
     return own
 
@@ -213,6 +219,6 @@ def leave() -> None:
 
 
 def loopback() -> str:
-    """Return the name of the network interface by which the processes of a machine reach each other."""
+    """Return the name of the network interface for connections within this machine."""
     names = [name for _, name in socket.if_nameindex()]
     return next((name for name in ("lo", "lo0") if name in names), names[0])

@@ -1,8 +1,9 @@
-"""The paper's split into towers: each rank has one, and ranks exchange activations only before layers that read all.
+"""Split a network into towers as the paper does, one for each rank. Ranks exchange activations only before layers that
+read all towers.
 
-A tower has its share of the kernels of every layer but the last, which all towers compute in the same way. A layer with
-groups reads its own tower; a layer that reads all towers is preceded by an exchange (paper, figure 2). The outputs,
-gradients and weights are those of the whole network with grouped convolutions.
+A tower has a share of the kernels of every layer except the last, which all towers compute in full. A layer with groups
+reads its own tower; a layer that reads all towers follows an exchange (paper, figure 2). Outputs, gradients and weights
+are those of the whole network with grouped convolutions.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ EXCHANGE = "exchange_"
 
 @dataclass(frozen=True)
 class Place:
-    """One layer as a tower has it."""
+    """A layer of a tower."""
 
     layer: Layer
 
@@ -41,7 +42,7 @@ class Place:
 
 
 def place(network: Network) -> tuple[Place, ...]:
-    """Return every layer of a network as one of its towers has it.
+    """Return the layers of one of a network's towers; they are the same for all towers.
 
     Raises:
         UsageError: the network has no towers, or a layer can't be split among them.
@@ -60,7 +61,7 @@ def place(network: Network) -> tuple[Place, ...]:
 
 
 def _placed(layers: tuple[Layer, ...], towers: int, last: int) -> Iterator[Place]:
-    """Yield the places; the layer at `last` is the last with weights, which all towers compute in the same way."""
+    """Yield the places. `last` is the index of the last layer with weights, which all towers compute in full."""
     split = False
     for index, layer in enumerate(layers):
         if layer.neurons:
@@ -74,7 +75,7 @@ def _placed(layers: tuple[Layer, ...], towers: int, last: int) -> Iterator[Place
             yield Place(_share(layer, towers) if split else layer, reads, split)
             continue
         if not split and layer.random:
-            raise _refusal(layer, "all towers hold its input, and each would drop other values")
+            raise _refusal(layer, "all towers have its input, and each would drop other values")
         yield Place(_share(layer, towers) if split else layer, "own" if split else "input", split)
 
 
@@ -90,7 +91,7 @@ def _refusal(layer: Layer, reason: str) -> UsageError:
 
 
 def build_tower(network: Network, tower: int, seed: int | None = None) -> Model:
-    """Return the part of a network that tower number `tower` has, with its share of the weights that `build` draws.
+    """Return tower number `tower` of a network, with its share of the weights that `build` draws.
 
     Raises:
         UsageError: the network can't be split.
@@ -100,7 +101,7 @@ def build_tower(network: Network, tower: int, seed: int | None = None) -> Model:
     whole = build(network, seed)
     model = Model()
     shape: Shape = network.input
-    previous: Layer | None = None  # the layer whose output the next one may overwrite
+    previous: Layer | None = None  # the layer whose output the next layer may overwrite
     for placed in places:
         layer = placed.layer
         if placed.reads == "all":
@@ -119,7 +120,7 @@ def build_tower(network: Network, tower: int, seed: int | None = None) -> Model:
 
 
 def _call(layer: Layer, inputs: Shapes, previous: Layer | None) -> Call:
-    """Return PyTorch's module for a layer, which overwrites its input where `previous` does not need it."""
+    """Return the call of a layer, in place if `previous`, the layer that it reads, does not need its output."""
     call = layer.torch_call(inputs)
     free = layer.can_overwrite and previous is not None and previous.overwritable
     return replace(call, keywords={**call.keywords, "inplace": True}) if free else call
@@ -128,14 +129,14 @@ def _call(layer: Layer, inputs: Shapes, previous: Layer | None) -> Call:
 class Exchange(nn.Module):
     """Concatenate the shares (N, C, …) of all towers to (N, towers × C, …), on each of them.
 
-    In the backward pass a tower gets the gradient of its share. If the towers compute different outputs next
-    (`summing`), that is the sum of the gradients on all towers; otherwise the gradients are the same on all of them.
+    The backward pass returns the gradient of a tower's share. If the towers compute different outputs from the result
+    (`summing`), it is the sum over the gradients on all towers; otherwise these gradients are equal.
     """
 
     def __init__(self, towers: int, tower: int, *, summing: bool) -> None:
         super().__init__()
         self.towers, self.tower, self.summing = towers, tower, summing
-        self.count_anew()
+        self.reset_counts()
 
     def forward(self, own: Tensor) -> Tensor:
         """Return the shares of all towers, and count the bytes received."""
@@ -144,7 +145,7 @@ class Exchange(nn.Module):
         everyone: Tensor = _Gather.apply(own, self.towers, self.tower, self.summing)
         return everyone
 
-    def count_anew(self) -> None:
+    def reset_counts(self) -> None:
         """Set the counts to zero."""
         self.received = 0  # bytes, in forward passes
         self.images = 0
@@ -171,15 +172,15 @@ class _Gather(torch.autograd.Function):
         return _channels_last(_part(gradient, towers, tower).transpose(0, 1)), None, None, None
 
 
-def count_anew(model: nn.Module) -> None:
-    """Set the counts of all exchanges to zero, for example after timing passes that are not training."""
+def reset_counts(model: nn.Module) -> None:
+    """Set the counts of all exchanges to zero, for example after passes for timing."""
     for layer in model.children():
         if isinstance(layer, Exchange):
-            layer.count_anew()
+            layer.reset_counts()
 
 
 def exchanged(model: nn.Module) -> dict[str, float]:
-    """Return the bytes exchanged in the forward pass of one image, as counted, by the layer that reads them.
+    """Return the counted bytes exchanged in the forward pass of one image, by the name of the layer that reads them.
 
     All ranks must call it together.
     """
@@ -192,21 +193,24 @@ def exchanged(model: nn.Module) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class TowerState:
-    """Converts weights and optimizer state between a tower and the whole network, whose checkpoints fit any split."""
+    """Converts weights and optimizer state between a tower and the whole network, which checkpoints contain."""
 
     network: Network
     tower: int
 
-    def collect(self, model: nn.Module, optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return the weights and the optimizer state of the whole network. All ranks must call it together."""
-        weights = {name: self._whole(name, value) for name, value in model.state_dict().items()}
+    def weights(self, model: nn.Module) -> dict[str, Tensor]:
+        """Return the weights of the whole network. All ranks must call it together."""
+        return {name: self._whole(name, value) for name, value in model.state_dict().items()}
+
+    def optimizer(self, model: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
+        """Return the optimizer state of the whole network. All ranks must call it together."""
         state = optimizer.state_dict()
         names = _parameter_names(model, optimizer)
         slots = {
             index: {key: self._whole(names[index], value) if value.dim() else value for key, value in slot.items()}
             for index, slot in state["state"].items()
         }
-        return weights, {**state, "state": slots}
+        return {**state, "state": slots}
 
     def load_weights(self, model: nn.Module, weights: dict[str, Tensor]) -> None:
         """Load this tower's share of the whole network's weights."""
@@ -221,9 +225,22 @@ class TowerState:
         }
         load_optimizer_state(optimizer, {**state, "state": slots})
 
+    def splits(self, layer: str) -> bool:
+        """Return whether a layer's output, and so its parameters, are a tower's share."""
+        return any(placed.split for placed in place(self.network) if placed.layer.name == layer)
+
+    def whole(self, value: Tensor, axis: int = 0) -> Tensor:
+        """Return the tensor whose parts along an axis, of output channels or features, the towers have.
+
+        All ranks must call it together.
+        """
+        value = value.transpose(0, axis).contiguous()
+        everyone = value.new_empty((self.network.towers * value.shape[0], *value.shape[1:]))
+        dist.all_gather(list(everyone.chunk(self.network.towers)), value)
+        return everyone.transpose(0, axis)
+
     def _split(self, name: str, value: Tensor) -> bool:
-        layer = name.partition(".")[0]
-        return value.dim() > 0 and any(placed.split for placed in place(self.network) if placed.layer.name == layer)
+        return value.dim() > 0 and self.splits(name.partition(".")[0])
 
     def _own(self, name: str, value: Tensor) -> Tensor:
         return _part(value, self.network.towers, self.tower) if self._split(name, value) else value
@@ -231,10 +248,7 @@ class TowerState:
     def _whole(self, name: str, value: Tensor) -> Tensor:
         if not self._split(name, value):
             return value
-        value = value.contiguous()
-        everyone = value.new_empty((self.network.towers * value.shape[0], *value.shape[1:]))
-        dist.all_gather(list(everyone.chunk(self.network.towers)), value)
-        return everyone
+        return self.whole(value)
 
 
 def _parameter_names(model: nn.Module, optimizer: Optimizer) -> list[str]:

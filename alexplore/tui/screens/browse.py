@@ -1,4 +1,4 @@
-"""A browser for folders and files: a path to type, with completion, above a list of what is there."""
+"""A browser for folders and files: a field for a path, with completion, above a list of the folder."""
 
 from __future__ import annotations
 
@@ -48,12 +48,23 @@ class EntryList(CursorList):
     def __init__(self, *, takes_folder: bool) -> None:
         super().__init__()
         self.takes_folder = takes_folder
-        self._entries: list[Entry] = []
-        self._holds = ""
+        self._found: list[Entry] = []
+        self._entries: list[Entry] = []  # those whose names contain what is typed
+        self._holds = self._typed = ""
 
     def show(self, found: list[Entry], held: str) -> None:
         """Show the entries of a folder, and what it holds."""
-        self._entries, self._holds = found, held
+        self._found, self._holds = found, held
+        self._list()
+
+    def narrow(self, typed: str) -> None:
+        """Show only the entries whose names contain what is typed."""
+        if typed != self._typed:
+            self._typed = typed
+            self._list()
+
+    def _list(self) -> None:
+        self._entries = [entry for entry in self._found if self._typed.casefold() in entry.text.casefold()]
         self.set_reactive(CursorList.cursor, 0)
         self.scroll_to(y=0, animate=False)
         self.show_lines()
@@ -63,7 +74,7 @@ class EntryList(CursorList):
         return [HERE, UP] if self.takes_folder else [UP]
 
     def chosen(self, index: int) -> Entry | str:
-        """Return what a line stands for: an entry, `HERE` or `UP`."""
+        """Return the entry of a line, or `HERE` or `UP`."""
         before = self._before
         return before[index] if index < len(before) else self._entries[index - len(before)]
 
@@ -83,7 +94,7 @@ class EntryList(CursorList):
 
 
 class PathInput(Input):
-    """The path; Tab completes it, Down goes to the list."""
+    """The path, by whose last part the list is filtered; Tab completes it, Down goes to the list."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "complete", "complete", priority=True, tooltip="Complete the path"),
@@ -133,6 +144,7 @@ class Browse(ModalScreen[Path | None]):
         with typed.prevent(Input.Changed):
             typed.value = str(folder).rstrip("/") + "/"
         typed.cursor_position = len(typed.value)
+        self.query_one(EntryList).narrow("")
         self._look(folder)
 
     @work(thread=True, exclusive=True, group="look")
@@ -155,8 +167,10 @@ class Browse(ModalScreen[Path | None]):
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
-        """Follow the path while it is typed."""
-        folder = absolute(event.value)
+        """Follow the path while it is typed; the list shows what its last part may become."""
+        path = absolute(event.value)
+        folder = path if path.is_dir() else path.parent
+        self.query_one(EntryList).narrow(event.value.rpartition("/")[2] if folder != path else "")
         if folder.is_dir() and folder != self._folder:
             self._look(folder)
 

@@ -10,32 +10,38 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
-from textual.widgets import Button, Input, Label, OptionList, Static
-from textual.widgets.option_list import Option
+from textual.widgets import Button, Input, Label, Static
+
+from alexplore.tui.widgets.choice_list import Choice, ChoiceList
 
 
 class Choose(ModalScreen[str | None]):
-    """Asks to choose one option of a list; the answer is its id."""
+    """Asks to choose one line of a list; the answer is its name."""
 
     CSS_PATH = "dialogs.tcss"
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "cancel", show=False)]
 
-    def __init__(self, title: str, options: Sequence[Option | None]) -> None:
+    def __init__(self, title: str, choices: Sequence[Choice], selected: str = "") -> None:
+        """Ask to choose; the cursor begins on the choice called `selected`, else on the first."""
         super().__init__()
         self._title = title
-        self._options = options
+        self._choices = choices
+        self._selected = selected
 
     def compose(self) -> ComposeResult:
         """Yield the list in a frame."""
-        with Vertical(classes="dialog") as frame:
+        noted = any(choice.note for choice in self._choices)
+        with Vertical(classes="dialog wide" if noted else "dialog") as frame:
             frame.border_title = Text(self._title)
-            frame.border_subtitle = "enter chooses · escape cancels"
-            yield OptionList(*self._options)
+            frame.border_subtitle = "⏎ chooses · / finds · esc cancels"
+            yield ChoiceList(self._choices, self._selected)
 
-    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Answer with the id of the option."""
-        self.dismiss(event.option.id)
+    def on_cursor_list_chosen(self) -> None:
+        """Answer with the choice under the cursor."""
+        selected = self.query_one(ChoiceList).selected
+        if selected is not None:
+            self.dismiss(selected.name)
 
 
 class Ask(ModalScreen[str | None]):

@@ -16,7 +16,6 @@ from textual.worker import get_current_worker
 from alexplore.core.formatting import bytes_text, short_count
 from alexplore.core.settings import SettingError
 from alexplore.network.graph import Network
-from alexplore.network.layers import EDITABLE_TYPES
 from alexplore.network.shapes import shape_text
 from alexplore.presets.preset import Preset
 from alexplore.tui.edit_session import EditSession
@@ -287,9 +286,9 @@ class ExploreScreen(FrameScreen):
     @work
     async def action_add(self) -> None:
         """Ask for a layer type, then set the new layer up behind the selected one."""
-        from alexplore.tui.screens.preset_dialogs import choose
+        from alexplore.tui.screens.preset_dialogs import choose_layer_type
 
-        chosen = await choose(self, "Add a layer", list(EDITABLE_TYPES))
+        chosen = await choose_layer_type(self)
         if chosen is not None:
             network = self.session.network
             index = min(self.selected + 1, len(network.layers))

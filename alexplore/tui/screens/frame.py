@@ -50,4 +50,5 @@ class FrameScreen(NamedKeys, Screen[None]):
 
     def show_runs(self, texts: list[tuple[str, str]]) -> None:
         """Show what is training in the line of modes."""
-        self.query_one(ModeBar).show(texts)
+        for bar in self.query(ModeBar):  # none is left on a screen that is being closed
+            bar.show(texts)

@@ -16,6 +16,7 @@ from textual.widgets import Input, Static
 
 from alexplore.tui.glossary import Word, words
 from alexplore.tui.keys import GROUPS, Key, matching
+from alexplore.tui.word_filter import contains_words
 
 WIDE = 96  # columns of the dialog from which the groups are beside each other
 
@@ -72,7 +73,7 @@ class HelpScreen(ModalScreen[None]):
         self.query_one(VerticalScroll).focus()
 
     def action_leave(self) -> None:
-        """Clear the filter; close where there is none."""
+        """Clear the filter, or close the help if there is no filter."""
         field = self.query_one(Input)
         if field.value:
             field.value = ""
@@ -83,8 +84,7 @@ class HelpScreen(ModalScreen[None]):
     def _show(self) -> None:
         wanted = self.query_one(Input).value
         keys = matching(self._keys, wanted)
-        parts = wanted.casefold().split()
-        found = [word for word in words() if all(part in " ".join(word).casefold() for part in parts)]
+        found = [word for word in words() if contains_words(" ".join(word), wanted)]
         beside = self.size.width >= WIDE and not wanted
         shown: list[RenderableType] = [_columns(keys) if beside else _rows(keys)] if keys else []
         if found:

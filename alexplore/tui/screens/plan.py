@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from rich.text import Text
@@ -15,8 +16,12 @@ from textual.timer import Timer
 
 from alexplore.core.errors import AlexploreError
 from alexplore.runs import service
-from alexplore.runs.directory import RunDirectory
-from alexplore.tui.checks import Answer, Check, Checker, Question
+from alexplore.runs.config import RunConfig
+from alexplore.runs.directory import RunDirectory, list_runs
+from alexplore.runs.estimate import Speed
+from alexplore.runs.speed import SpeedMeasurement
+from alexplore.runs.status import read_status
+from alexplore.tui.checks import Answer, Check, Checker, Measurable, Question, measurable
 from alexplore.tui.form import Form
 from alexplore.tui.messages import ModeRequested, WatchRequested
 from alexplore.tui.screens.frame import FrameScreen
@@ -28,6 +33,7 @@ from alexplore.tui.widgets.setting_pane import SettingPane
 from alexplore.tui.widgets.start_button import StartButton
 
 CHECK_SECONDS = 0.15  # without a keystroke before what was typed is checked
+MEASURE_SECONDS = 3.0  # without a change before the speed is measured where there is only a guess
 
 
 @dataclass
@@ -36,6 +42,15 @@ class Checked(Message):
 
     question: Question
     answer: Answer
+
+
+@dataclass
+class SpeedMeasured(Message):
+    """How fast a planned run will be was measured, over more steps than before; None where it can't be measured."""
+
+    config: RunConfig
+    images_per_second: float | None
+    done: bool
 
 
 @dataclass
@@ -61,6 +76,9 @@ class PlanScreen(FrameScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f5,ctrl+s", "start", "start", tooltip="Start the training that the form describes"),
         Binding("f", "fix", "fix", tooltip="Make the change that removes a problem"),
+        Binding(
+            "m", "measure", "measure time", tooltip="Time a few steps on random images, to estimate how long it takes"
+        ),
         Binding("escape", "back", "back", show=False, tooltip="Go back to the form, and from there to the network"),
     ]
 
@@ -71,6 +89,9 @@ class PlanScreen(FrameScreen):
         self._checker = Checker()
         self._timer: Timer | None = None
         self._question: Question | None = None  # what is being checked
+        self._idle: Timer | None = None
+        self._measurement: SpeedMeasurement | None = None
+        self._measured: list[Measurable] = []  # what is measured, was, or can't be
         self._starting = self._start_when_checked = False
 
     def compose_body(self) -> ComposeResult:
@@ -99,6 +120,14 @@ class PlanScreen(FrameScreen):
             pane.focus()
         pane.border_title = Text(planned.title)
         self._check()
+
+    def on_screen_suspend(self) -> None:
+        """Stop measuring for a form that is not visible."""
+        self._stop_measuring()
+
+    def on_unmount(self) -> None:
+        """Stop measuring."""
+        self._stop_measuring()
 
     # Checks
 
@@ -156,6 +185,70 @@ class PlanScreen(FrameScreen):
             pane.refresh_form()
         pane.show_help()
         self.refresh_bindings()
+        if planned.answer.speed is None or planned.answer.speed.guessed:
+            self._wait_to_measure()
+
+    # The speed
+
+    @property
+    def _measurable(self) -> RunConfig | None:
+        """The config whose speed can be measured; None where it is known, being measured, or can't be trained."""
+        answer, question = self.state.planned.answer, self.state.planned.question()
+        speed_known = answer.speed is not None and answer.speed.measured
+        if speed_known or answer.wrong or question is None or measurable(question.config) in self._measured:
+            return None
+        return question.config
+
+    def _wait_to_measure(self) -> None:
+        """Measure the speed when nothing was changed for a while, unless another training needs the machine."""
+        if self._idle is not None:
+            self._idle.stop()
+        self._idle = self.set_timer(MEASURE_SECONDS, partial(self._measure, unasked=True))
+
+    def action_measure(self) -> None:
+        """Measure the speed now."""
+        self._measure()
+
+    def _measure(self, *, unasked: bool = False) -> None:
+        config = self._measurable
+        busy = unasked and any(read_status(run).live for run in list_runs(self.state.runs_folder))
+        if config is not None and self.is_current and not busy:
+            self._stop_measuring()
+            self._measured.append(measurable(config))
+            self._run_measurement(config)
+            self.refresh_bindings()
+
+    def _stop_measuring(self) -> None:
+        if self._idle is not None:
+            self._idle.stop()
+        if self._measurement is not None:
+            self._measurement.stop()
+
+    @work(thread=True, group="measure")
+    def _run_measurement(self, config: RunConfig) -> None:
+        speed = None
+        try:
+            with SpeedMeasurement(config) as measurement:
+                self._measurement = measurement
+                for speed in measurement:
+                    self.post_message(SpeedMeasured(config, speed, done=False))
+        except AlexploreError as error:
+            self.notify(str(error), severity="warning")
+        self.post_message(SpeedMeasured(config, speed, done=True))
+
+    @on(SpeedMeasured)
+    def _speed_measured(self, event: SpeedMeasured) -> None:
+        """Show the time by the speed so far; what was stopped before its first step can be measured again."""
+        if event.done:
+            self._measurement = None
+        if event.images_per_second is not None:
+            source = "measured on this machine" if event.done else "measuring …"
+            self._checker.take_speed(event.config, Speed(event.images_per_second, source, measured=True))
+            self._check()
+        elif self.is_current:
+            self.notify("the speed can't be measured: the network did not train", severity="warning")
+        else:
+            self._measured.remove(measurable(event.config))
 
     # Problems
 
@@ -173,6 +266,8 @@ class PlanScreen(FrameScreen):
         """Offer a fix only where there is one; its key is kept for it, so that it never begins to edit."""
         if action == "fix" and not (self.is_mounted and self._problem is not None):
             return None
+        if action == "measure":
+            return self.is_mounted and self._question is None and self._measurable is not None
         return True
 
     def action_fix(self) -> None:

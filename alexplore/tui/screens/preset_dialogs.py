@@ -8,9 +8,7 @@ from typing import Any, ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.content import Content
 from textual.screen import ModalScreen, Screen
-from textual.widgets.option_list import Option
 
 from alexplore.core.atomic_files import write_output
 from alexplore.core.boundary import os_error_text
@@ -18,20 +16,28 @@ from alexplore.core.home import NoHomeError, expand
 from alexplore.export import FORMATS, export_preset
 from alexplore.export.errors import ExportError
 from alexplore.network.graph import read_network
+from alexplore.network.layers import EDITABLE_TYPES
 from alexplore.presets.library import is_shipped, load_preset
 from alexplore.presets.preset import Preset, PresetError, PresetExists
 from alexplore.presets.writer import delete_preset, rename_preset, save_preset
 from alexplore.tui.edit_session import EditSession
 from alexplore.tui.preset_catalog import PresetEntry
 from alexplore.tui.screens.dialogs import Ask, Choose, Confirm
+from alexplore.tui.widgets.choice_list import Choice
 from alexplore.tui.widgets.preset_list import PresetList
 
 ERROR_SECONDS = 20.0  # how long a long error is shown
 
 
-async def choose(screen: Screen[Any], title: str, names: Sequence[str]) -> str | None:
-    """Return the name that is chosen from a list, None if the dialog is cancelled."""
-    return await screen.app.push_screen_wait(Choose(title, [Option(Content(name), id=name) for name in names]))
+async def choose_layer_type(screen: Screen[Any]) -> str | None:
+    """Return the layer type that is chosen, None if the dialog is cancelled."""
+    choices = [Choice(name, _first_sentence(cls)) for name, cls in EDITABLE_TYPES.items()]
+    return await screen.app.push_screen_wait(Choose("Add a layer", choices))
+
+
+def _first_sentence(cls: type) -> str:
+    """Return the first sentence of a class's docstring without its full stop."""
+    return " ".join((cls.__doc__ or "").split()).partition(". ")[0].removesuffix(".")
 
 
 class ChoosePreset(ModalScreen[str | None]):
@@ -70,7 +76,7 @@ class ChoosePreset(ModalScreen[str | None]):
 
 
 def new_preset() -> Preset:
-    """Return the smallest network to begin with: all pixels of a small image weighted for each of ten classes."""
+    """Return the smallest network to start with: a linear layer from the pixels of a small image to ten classes."""
     layers = [{"name": "flatten", "type": "flatten"}, {"name": "fc", "type": "linear", "out_features": 10}]
     network = read_network({"input": [3, 32, 32], "layers": layers})
     return Preset("new", network, title="A network from nothing")
@@ -168,7 +174,8 @@ async def delete(screen: Screen[Any], session: EditSession, entry: PresetEntry) 
 
 async def export(screen: Screen[Any], preset: Preset) -> None:
     """Ask for a format and a file, and write the network as code or data."""
-    to = await choose(screen, "Export", list(FORMATS))
+    choices = [Choice(name, form.title) for name, form in FORMATS.items()]
+    to = await screen.app.push_screen_wait(Choose("Export", choices))
     if to is None:
         return
     try:

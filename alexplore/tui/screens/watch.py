@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import time
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rich.text import Text
 from textual import on, work
@@ -15,8 +15,10 @@ from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from alexplore.core.errors import AlexploreError
+from alexplore.core.settings import parse_text, toml_text
 from alexplore.presets.preset import Preset
 from alexplore.runs import service
+from alexplore.runs.control import ACTIONS
 from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.status import read_status
 from alexplore.runs.watch import Snapshot
@@ -41,6 +43,7 @@ from alexplore.tui.run_facts import (
     tiles,
 )
 from alexplore.tui.run_plots import accuracy_plot, loss_plot, rate_plot
+from alexplore.tui.screens.dialogs import Ask
 from alexplore.tui.screens.frame import FrameScreen
 from alexplore.tui.state import AppState, Mode
 from alexplore.tui.watched_run import Poller, WatchedRun
@@ -49,7 +52,7 @@ from alexplore.tui.widgets.log_view import LogView
 from alexplore.tui.widgets.tiles import Tiles
 
 ERROR_SECONDS = 20.0  # how long a long error is shown
-LIVE_ACTIONS = ("stop", "pause", "checkpoint")
+LIVE_ACTIONS = ("stop", "pause", "checkpoint", "stop_after_epoch", "evaluate_now", "learning_rate", "epochs")
 
 
 class WatchScreen(FrameScreen):
@@ -63,6 +66,12 @@ class WatchScreen(FrameScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "pause", "pause", tooltip="Pause the run, or let it continue"),
         Binding("x", "stop", "stop", tooltip="Stop the run after a checkpoint; it can be resumed"),
+        Binding("L", "learning_rate", "learning rate…", show=False, tooltip="Train on with another learning rate"),
+        Binding("N", "epochs", "epochs…", show=False, tooltip="Train more epochs, or fewer"),
+        Binding("E", "evaluate_now", "evaluate now", show=False, tooltip="Let the worker evaluate between two steps"),
+        Binding(
+            "X", "stop_after_epoch", "stop after epoch", show=False, tooltip="Stop the run at the end of this epoch"
+        ),
         Binding("c", "checkpoint", "checkpoint", tooltip="Save a checkpoint now"),
         Binding("r", "resume", "resume", tooltip="Continue a run that was stopped, failed or crashed"),
         Binding("e", "evaluate", "evaluate", tooltip="Measure the accuracy on the validation images"),
@@ -271,6 +280,41 @@ class WatchScreen(FrameScreen):
         """Save a checkpoint now."""
         self._ask("checkpoint")
 
+    def action_stop_after_epoch(self) -> None:
+        """Stop the run at the end of this epoch."""
+        self._ask("stop_after_epoch")
+
+    def action_evaluate_now(self) -> None:
+        """Let the worker evaluate between two steps."""
+        self._ask("evaluate")
+
+    def action_learning_rate(self) -> None:
+        """Ask for another learning rate, and train on with it."""
+        self._ask_for_value("lr", "Learning rate", "From the next step on, times what the schedule makes of it.")
+
+    def action_epochs(self) -> None:
+        """Ask for another number of epochs."""
+        self._ask_for_value("epochs", "Epochs", "How many to train in all.")
+
+    @work
+    async def _ask_for_value(self, key: str, title: str, note: str) -> None:
+        if self._run is None or self._run.snapshot is None:
+            return
+        watched, value = self._run.run, getattr(self._run.snapshot.config.recipe, key)
+        answer = await self.app.push_screen_wait(Ask(title, toml_text(value), note))
+        if answer is not None:
+            self._steer(watched, {key: parse_text(answer)})
+
+    @work(thread=True)
+    def _steer(self, run: RunDirectory, values: dict[str, Any]) -> None:
+        try:
+            service.steer(run, values)
+        except AlexploreError as error:
+            self.notify(str(error), severity="warning", markup=False, timeout=ERROR_SECONDS)
+        else:
+            changes = ", ".join(f"{key} to {toml_text(value)}" for key, value in values.items())
+            self.notify(f"asked to change {changes}", markup=False)
+
     @work(thread=True)
     def _ask(self, action: str) -> None:
         if self._run is None:
@@ -280,7 +324,7 @@ class WatchScreen(FrameScreen):
         except AlexploreError as error:
             self.notify(str(error), severity="warning", markup=False)
         else:
-            self.notify(f"asked to {action}")
+            self.notify(f"asked to {ACTIONS[action]}")
 
     @work(thread=True)
     def action_resume(self) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import ClassVar
 
+from rich.segment import Segment
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
@@ -15,6 +17,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from alexplore.tui.widgets.line_widget import LineWidget
+from alexplore.tui.word_filter import WordFilter, contains_words
 
 FAR = 10**9  # more lines than any list has
 
@@ -23,7 +26,7 @@ class CursorList(ScrollView, LineWidget, can_focus=True):
     """Draws only the lines in view, so that a list of a thousand lines costs as much as one of ten.
 
     A subclass says how many lines there are and draws one of them; it may have headings, where the cursor does not
-    stop, and a header of one line, which does not scroll.
+    stop, and a header of one line, which does not scroll. A line has one index, whether or not a filter hides others.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -35,6 +38,8 @@ class CursorList(ScrollView, LineWidget, can_focus=True):
         Binding("ctrl+d", "page(0.5)", "half down", show=False, tooltip="Go down by half a screenful"),
         Binding("home,g", "move(-1000000000)", "first", show=False, tooltip="Go to the first line"),
         Binding("end,G", "move(1000000000)", "last", show=False, tooltip="Go to the last line"),
+        Binding("slash", "filter", "filter", show=False, tooltip="List only the lines that contain some words"),
+        Binding("escape", "clear_filter", "all lines", show=False, tooltip="List every line again"),
     ]
 
     DEFAULT_CSS = """
@@ -44,6 +49,8 @@ class CursorList(ScrollView, LineWidget, can_focus=True):
     }
     """
     HEADER_LINES: ClassVar[int] = 0
+    FILTERED: ClassVar[bool] = True  # whether / filters the lines
+    ENTER_CHOOSES: ClassVar[bool] = False  # whether Enter, while words are typed, chooses the line under the cursor
 
     cursor: reactive[int] = reactive(0, init=False, repaint=False)
 
@@ -99,82 +106,135 @@ class CursorList(ScrollView, LineWidget, can_focus=True):
             return ""
         return self.line_strip(self.cursor, False, self.size.width).text.strip()
 
+    def contains(self, index: int, words: str) -> bool:
+        """Return whether a filter by some words lists a line."""
+        if self.is_heading(index):
+            return False
+        return contains_words(self.line_strip(index, False, max(80, self.size.width)).text, words)
+
+    # Rows: the lines that are listed
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self.filter = WordFilter()
+
+    @property
+    def row_count(self) -> int:
+        """The number of lines that are listed."""
+        return self.line_count if self.filter.lines is None else len(self.filter.lines)
+
+    @property
+    def header_lines(self) -> int:
+        """The number of lines above the first row: what is typed to filter, and the header."""
+        return self.HEADER_LINES + self.filter.active
+
+    def line_at(self, row: int) -> int:
+        """Return the index of the line in a row."""
+        return row if self.filter.lines is None else self.filter.lines[row]
+
+    def row_of(self, index: int) -> int:
+        """Return the row of a line; of one that is not listed, the row where it would be."""
+        return index if self.filter.lines is None else bisect_left(self.filter.lines, index)
+
+    def is_listed(self, index: int) -> bool:
+        """Return whether a line is listed."""
+        row = self.row_of(index)
+        return row < self.row_count and self.line_at(row) == index
+
     # Drawing
 
     def show_lines(self) -> None:
         """Draw everything again, after the lines changed; the cursor stays within them."""
-        self.virtual_size = Size(max(1, self.size.width), self.line_count + self.HEADER_LINES)
-        self.set_reactive(CursorList.cursor, self._nearest(self.cursor, 1))
+        self._apply_filter()
+        self._set_size()
+        self.set_reactive(CursorList.cursor, self._nearest(self.row_of(self.cursor), 1))
         self.refresh()
+
+    def _set_size(self) -> None:
+        self.virtual_size = Size(max(1, self.size.width), self.row_count + self.header_lines)
 
     def on_resize(self) -> None:
         """Keep the cursor in view."""
-        self.virtual_size = Size(max(1, self.size.width), self.line_count + self.HEADER_LINES)
+        self._set_size()
         if not self._visible(self.cursor):  # a scroll costs a layout
             self.call_after_refresh(self._reveal)
 
     def render_line(self, y: int) -> Strip:
         """Render one line of the view."""
         width = self.size.width
-        if y < self.HEADER_LINES:
-            return self.header_strip(width)
+        if y < self.header_lines:
+            return self.header_strip(width) if y >= self.filter.active else self._filter_strip(width)
         index = self._index_at(y)
         if index is None:
             return Strip.blank(width, self.style())
         return self.line_strip(index, index == self.cursor, width)
 
+    def _filter_strip(self, width: int) -> Strip:
+        text = self.filter.text(sum(not self.is_heading(index) for index in range(self.line_count)))
+        return Strip([Segment(f" {text}", self.style())]).adjust_cell_length(width, self.style())
+
     def _index_at(self, y: int) -> int | None:
         """Return the index of the line at row `y` of the view, None for the header and below the last line."""
-        index = y - self.HEADER_LINES + round(self.scroll_offset.y)
-        return index if y >= self.HEADER_LINES and index < self.line_count else None
+        row = y - self.header_lines + round(self.scroll_offset.y)
+        return self.line_at(row) if y >= self.header_lines and row < self.row_count else None
+
+    def refresh_at(self, index: int) -> None:
+        """Draw the line at an index again, if it is in view."""
+        if self._visible(index):
+            top = self.header_lines - round(self.scroll_offset.y)
+            self.refresh(Region(0, self.row_of(index) + top, self.size.width, 1))
 
     def _visible(self, index: int) -> bool:
         first = round(self.scroll_offset.y)
-        return first <= index < first + self.size.height - self.HEADER_LINES
+        return first <= self.row_of(index) < first + self.size.height - self.header_lines
 
     def _reveal(self) -> None:
-        lines = 1 + self.HEADER_LINES
-        self.scroll_to_region(Region(0, self.cursor, self.size.width, lines), animate=False, force=True)
+        lines = 1 + self.header_lines
+        self.scroll_to_region(Region(0, self.row_of(self.cursor), self.size.width, lines), animate=False, force=True)
 
     # The cursor
 
-    def _nearest(self, index: int, step: int) -> int:
-        """Return the line nearest to `index` where the cursor may stop, looking in the direction of `step` first."""
-        last = self.line_count - 1
-        index = max(0, min(index, last))
+    def _nearest(self, row: int, step: int) -> int:
+        """Return the line nearest to `row` where the cursor may stop, looking in the direction of `step` first."""
+        last = self.row_count - 1
+        row = max(0, min(row, last))
         for direction in (step, -step):
-            at = index
+            at = row
             while 0 <= at <= last:
-                if not self.is_heading(at):
-                    return at
+                index = self.line_at(at)
+                if not self.is_heading(index):
+                    return index
                 at += direction
         return 0
 
     def validate_cursor(self, cursor: int) -> int:
-        """Keep the cursor on a line."""
-        return self._nearest(cursor, 1 if cursor >= self.cursor else -1)
+        """Keep the cursor on a line. One that the filter hides is listed again, with all others."""
+        if 0 <= cursor < self.line_count and not self.is_listed(cursor) and not self.is_heading(cursor):
+            self.action_clear_filter()
+        return self._nearest(self.row_of(cursor), 1 if cursor >= self.cursor else -1)
 
     def watch_cursor(self, before: int, cursor: int) -> None:
         """Scroll the line into view and report it. Only two lines are drawn if nothing scrolls."""
         if self._visible(cursor):
-            first = round(self.scroll_offset.y) - self.HEADER_LINES
-            self.refresh(*(Region(0, index - first, self.size.width, 1) for index in (before, cursor)))
+            for index in (before, cursor):
+                self.refresh_at(index)
         else:
             self._reveal()
             self.refresh()
         self.post_message(self.Highlighted(self, cursor))
 
     def action_move(self, step: int) -> None:
-        """Move the cursor by lines."""
-        self.cursor += step
+        """Move the cursor by rows."""
+        if self.row_count:
+            self.cursor = self._nearest(self.row_of(self.cursor) + step, 1 if step > 0 else -1)
 
     def action_page(self, screens: float) -> None:
         """Move the cursor by screenfuls."""
-        self.cursor += round(screens * max(2, self.size.height - self.HEADER_LINES - 1))
+        self.action_move(round(screens * max(2, self.size.height - self.header_lines - 1)))
 
     def action_choose(self) -> None:
         """Choose the line under the cursor."""
-        if self.line_count and not self.is_heading(self.cursor):
+        if self.row_count and not self.is_heading(self.cursor):
             self.post_message(self.Chosen(self, self.cursor))
 
     def on_click(self, event: events.Click) -> None:
@@ -182,8 +242,9 @@ class CursorList(ScrollView, LineWidget, can_focus=True):
         offset = event.get_content_offset(self)
         if offset is None:
             return
-        if offset.y < self.HEADER_LINES:
-            self.on_header_clicked(offset.x)
+        if offset.y < self.header_lines:
+            if offset.y >= self.filter.active:
+                self.on_header_clicked(offset.x)
             return
         index = self._index_at(offset.y)
         if index is None or self.is_heading(index):
@@ -191,3 +252,74 @@ class CursorList(ScrollView, LineWidget, can_focus=True):
         self.cursor = index
         if event.chain == 2:
             self.action_choose()
+
+    # The filter
+
+    def _apply_filter(self) -> None:
+        self.filter.apply(self.line_count, self.contains)
+        if not self.row_count and not self.filter.typing:  # there would be a cursor that is not shown
+            self.filter.clear()
+
+    def _filter_changed(self) -> None:
+        """List the lines that contain what is typed; the cursor stays on its line if that is one of them."""
+        before = self.cursor
+        self.show_lines()
+        self.call_after_refresh(self._reveal)
+        if self.cursor != before:
+            self.post_message(self.Highlighted(self, self.cursor))
+        self.refresh_bindings()
+
+    def action_filter(self) -> None:
+        """Type words; the list shows the lines that contain them."""
+        self.filter.typing = True
+        self._filter_changed()
+
+    def action_clear_filter(self) -> None:
+        """List every line again."""
+        if self.filter.active:
+            self.filter.clear()
+            self._filter_changed()
+
+    def _end_typing(self) -> None:
+        if self.filter.typing:
+            self.filter.typing = False
+            self._filter_changed()
+
+    def on_blur(self) -> None:
+        """End typing, and keep the words."""
+        self._end_typing()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Return whether a key works: Escape has something else to do where there is no filter."""
+        if action == "filter":
+            return self.FILTERED and not self.filter.typing
+        return action != "clear_filter" or self.filter.active
+
+    def check_consume_key(self, key: str, character: str | None = None) -> bool:
+        """Return whether a key is typed into the filter, so that the keys below do not offer it."""
+        return self.filter.typing and character is not None and character.isprintable()
+
+    def on_key(self, event: events.Key) -> None:
+        """Type into the filter: Enter and down end it, up moves the cursor."""
+        if not self.filter.typing or event.key == "escape":
+            return
+        if event.key in ("enter", "down"):
+            if self.row_count:
+                self._end_typing()
+                if event.key == "enter" and self.ENTER_CHOOSES:
+                    return  # to the binding of Enter
+        elif event.key == "up":
+            self.action_move(-1)
+        elif self.filter.press(event.key, event.character):
+            self._filter_changed()
+        else:
+            return
+        event.stop()
+        event.prevent_default()
+
+    def on_paste(self, event: events.Paste) -> None:
+        """Type what the terminal's clipboard has into the filter."""
+        if self.filter.typing and event.text:
+            event.stop()
+            self.filter.entry.insert(event.text.splitlines()[0])
+            self._filter_changed()

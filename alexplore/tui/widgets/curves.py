@@ -1,4 +1,4 @@
-"""A plot of curves with keys of its own: zoom, a cursor that reads values, a logarithmic axis."""
+"""A plot of curves with keys for zoom, a cursor that shows values, and a logarithmic axis."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from alexplore.tui.widgets.line_widget import LineWidget
 
 CURSOR = "┊"
 ZOOM = 2.0
+FAR = 10**6  # more characters than the values of all lines take
 COLOURS = (*SERIES, "series-1-faint", AXIS, TICK, BAND)
 
 
@@ -190,6 +191,14 @@ class Curves(LineWidget, can_focus=True):
 
     def _show_frame(self) -> None:
         self.write_frame(*self._frame_texts())
+
+    def copied_text(self) -> str:
+        """Return what copying copies: the values at the cursor, or else at the newest point."""
+        drawing = self._drawing
+        if drawing is None or not any(points.x for points in self._plot.drawn):
+            return ""
+        x = self._view.x if self._view.x is not None else drawing.step(None, 0)
+        return f"{self._title}: {drawing.readings(FAR, x)}"
 
     # Keys and mouse
 

@@ -16,6 +16,7 @@ from textual.binding import Binding
 from textual.screen import Screen
 from textual.strip import Strip
 
+from alexplore.tui.named_keys import declared_order
 from alexplore.tui.widgets.line_widget import LineWidget
 
 
@@ -61,7 +62,7 @@ class KeyBar(LineWidget):
         screen: list[tuple[str, Binding]] = []
         everywhere: list[tuple[str, Binding]] = []
         actions: set[str] = set()
-        for key, (node, binding, enabled, _) in self.screen.active_bindings.items():
+        for key, (node, binding, enabled, _) in declared_order(self.screen.active_bindings):
             if binding.show and enabled and binding.action not in actions:
                 actions.add(binding.action)
                 group = everywhere if isinstance(node, App) else screen if isinstance(node, Screen) else pane

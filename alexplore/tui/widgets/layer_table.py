@@ -17,6 +17,7 @@ from alexplore.network.row import Row
 from alexplore.render.network_tables import reads_text
 from alexplore.tui.columns import Claim
 from alexplore.tui.widgets.table import Cell, Table
+from alexplore.tui.word_filter import contains_words
 
 SHAPES = ("output", "receptive_field", "jump", "unread_border")  # quantities that may have a number for each axis
 LEAST_NAME, MOST_NAME, MOST_WIDE_NAME = 9, 20, 32  # cells for the names of layers
@@ -150,6 +151,10 @@ class LayerTable(Table):
         self._baseline = {row.layer.name: row for row in baseline.rows} if baseline else {}
         self._longest_name = max((len(row.layer.name) for row in analysis.rows), default=0)
         self.show_lines()
+
+    def show_lines(self) -> None:
+        """Draw everything again, and show which layers are in view."""
+        super().show_lines()
         self._show_position()
 
     def on_resize(self) -> None:
@@ -164,8 +169,8 @@ class LayerTable(Table):
 
     def _show_position(self) -> None:
         first = round(self.scroll_y)
-        last = min(self.line_count, first + max(0, self.size.height - self.HEADER_LINES))
-        position = f"{first + 1}–{last} of {self.line_count}" if self.line_count else ""
+        last = min(self.row_count, first + max(0, self.size.height - self.header_lines))
+        position = f"{first + 1}–{last} of {self.row_count}" if self.row_count else ""
         if (self.border_subtitle or "") != position:
             self.border_subtitle = position
 
@@ -192,6 +197,11 @@ class LayerTable(Table):
         name = max(LEAST_NAME, self._longest_name)
         claims["layer"] = (Claim(0, min(MOST_NAME, name)), Claim(2.7, min(MOST_WIDE_NAME, name)))
         return claims
+
+    def contains(self, index: int, words: str) -> bool:
+        """Return whether words are in the name, the type or the settings of a layer."""
+        layer = self._row(index).layer
+        return contains_words(f"{layer.name} {layer.type} {_cached_settings(layer)}", words)
 
     def title_doc(self, column: str) -> str:
         """Return what a column shows."""

@@ -25,6 +25,10 @@ class LineWidget(NamedKeys, Widget):
             self._style_cache[name] = self.rich_style + partial
         return self._style_cache[name]
 
+    def copied_text(self) -> str:
+        """Return what copying copies, "" for nothing."""
+        return ""
+
     def write_frame(self, title: str, subtitle: str = "") -> None:
         """Write texts into the frame, cut to its width. Textual's own properties would repaint the whole widget."""
         room = max(0, self.size.width - 2)

@@ -12,6 +12,7 @@ from textual.strip import Strip
 
 from alexplore.tui.log_entry import LogEntry
 from alexplore.tui.widgets.cursor_list import CursorList
+from alexplore.tui.word_filter import contains_words
 
 KEPT_ENTRIES = 1000
 
@@ -102,6 +103,11 @@ class LogView(CursorList):
             rows += [_Row(entry, line, number == 0) for number, line in enumerate(lines)]
         self._rows = rows
         self.show_lines()
+
+    def contains(self, index: int, words: str) -> bool:
+        """Return whether words are in the entry that a line is of."""
+        entry = self._rows[index].entry
+        return contains_words(f"{entry.time} {entry.text}", words)
 
     def line_strip(self, index: int, selected: bool, width: int) -> Strip:
         """Return a wrapped line; only the first one of an entry has its time."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.segment import Segment
-from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.strip import Strip
@@ -22,7 +21,7 @@ NAME_WIDTH, TITLE_WIDTH = 21, 20  # where there is room for titles
 
 
 class PresetList(CursorList):
-    """Shows ▶ before the preset that is open and ● before those marked for a comparison; `/` filters."""
+    """Shows ▶ before the preset that is open and ● before those marked for a comparison."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "choose", "open", tooltip="Open the preset under the cursor"),
@@ -33,6 +32,7 @@ class PresetList(CursorList):
         Binding("R", "screen.rename_preset", "rename", tooltip="Rename a preset of your own"),
         Binding("delete", "screen.delete_preset", "delete", tooltip="Delete a preset of your own"),
     ]
+    ENTER_CHOOSES = True
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "preset-list--head",
         "preset-list--need",
@@ -51,8 +51,6 @@ class PresetList(CursorList):
         self.entries: Sequence[PresetEntry] = ()
         self.opened = ""
         self.marked: list[str] = []
-        self.words = ""
-        self._typing = False
         self._lines: list[Line] = []
 
     # What is listed
@@ -65,7 +63,8 @@ class PresetList(CursorList):
 
     def point_at(self, name: str) -> None:
         """Mark a preset as the one that is open, and put the cursor on it; all presets are listed again."""
-        self.opened, self.words, self._typing = name, "", False
+        self.opened = name
+        self.filter.clear()
         self._list()
         self._go_to(name)
 
@@ -77,24 +76,15 @@ class PresetList(CursorList):
 
     def _list(self) -> None:
         selected = self.selected
-        self._lines = list(list_lines(self.entries, self.words))
+        self._lines = list(list_lines(self.entries))
         self.show_lines()
-        if selected in self._lines or not self._typing:
-            self._go_to(selected.name if selected else self.opened)
-        else:
-            self.cursor = 0  # the first that matches
-        typed = f"/{self.words}" + ("▏" if self._typing else "")
-        self.border_title = f"Presets · {typed}" if self._typing or self.words else f"Presets · {len(self.entries)}"
-        if not self._lines:
-            self.border_subtitle = "no match · esc clears"
-        elif self._typing or self.words:
-            self.border_subtitle = "⏎ opens · esc clears"
-        else:
-            self.border_subtitle = "⏎ opens · / finds"
+        self._go_to(selected.name if selected else self.opened)
+        self.border_title = f"Presets · {len(self.entries)}"
+        self.border_subtitle = "⏎ opens · / finds"
 
     def _go_to(self, name: str) -> None:
         names = [None if isinstance(line, str) else line.name for line in self._lines]
-        if name in names:
+        if name in names and self.is_listed(names.index(name)):
             self.cursor = names.index(name)
 
     # Drawing
@@ -103,6 +93,13 @@ class PresetList(CursorList):
     def line_count(self) -> int:
         """The number of presets and headings."""
         return len(self._lines)
+
+    def contains(self, index: int, words: str) -> bool:
+        """Return whether a preset matches some words, or one under a heading does."""
+        line = self._lines[index]
+        if isinstance(line, str):
+            return any(entry.family == line and entry.matches(words) for entry in self.entries)
+        return line.matches(words)
 
     def is_heading(self, index: int) -> bool:
         """Return whether a line names a family."""
@@ -142,39 +139,8 @@ class PresetList(CursorList):
         self.refresh()
 
     def on_blur(self) -> None:
-        """Hide the cursor, end typing, and keep what was typed."""
-        self._typing = False
-        self._list()
-
-    def check_consume_key(self, key: str, character: str | None = None) -> bool:
-        """Return whether a key is typed into the filter, so that the keys below do not offer it."""
-        return self._typing and character is not None and character.isprintable()
-
-    def on_key(self, event: events.Key) -> None:
-        """Type into the filter."""
-        if not self._typing:
-            return
-        if event.is_printable and event.character:
-            self.words += event.character
-        elif event.key == "backspace":
-            self.words = self.words[:-1]
-        elif event.key in ("enter", "down"):
-            self._typing = False
-            if event.key == "down":
-                event.stop()
-            self._list()
-            return
-        else:
-            return
-        event.stop()
-        event.prevent_default()
-        self._list()
-
-    def action_filter(self) -> None:
-        """Begin to type words."""
-        self._typing = True
-        self._list()
-        self.screen.refresh_bindings()
+        """Hide the cursor."""
+        self.refresh()
 
     def action_mark(self) -> None:
         """Mark the preset under the cursor, or take the mark away."""
@@ -185,10 +151,8 @@ class PresetList(CursorList):
 
     def action_leave(self) -> None:
         """Clear the filter if there is one, else go back to the preset that is open."""
-        if self._typing or self.words:
-            self._typing, self.words = False, ""
-            self._list()
-            self.screen.refresh_bindings()
+        if self.filter.active:
+            self.action_clear_filter()
         else:
             self._go_to(self.opened)
             self.post_message(self.Left())

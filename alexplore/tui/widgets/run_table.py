@@ -8,7 +8,6 @@ from typing import ClassVar
 
 from rich.segment import Segment
 from textual.binding import Binding, BindingType
-from textual.geometry import Region
 from textual.strip import Strip
 
 from alexplore.core.formatting import age_text
@@ -98,6 +97,7 @@ class RunTable(Table):
         Binding("delete", "screen.remove", "delete", key_display="del", tooltip="Delete the run and its checkpoints"),
     ]
 
+    FILTERED = False  # the screen filters by what is known of runs
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"run-table--{kind}" for kind in ("group", *STATE_GLYPHS, *SERIES)}
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -128,9 +128,8 @@ class RunTable(Table):
             self.show_lines()
         else:
             changed = [index for index, (one, other) in enumerate(zip(rows, self._rows(), strict=True)) if one != other]
-            top = self.HEADER_LINES - round(self.scroll_offset.y)
-            if changed:
-                self.refresh(*(Region(0, index + top, self.size.width, 1) for index in changed if self._visible(index)))
+            for index in changed:
+                self.refresh_at(index)
         if before != self.cursor and not self._visible(self.cursor):
             self._reveal()
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -17,6 +18,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from alexplore.tui.form import Field, Form, Heading, Line
+from alexplore.tui.messages import ChoiceRequested
 from alexplore.tui.widgets.cursor_list import CursorList
 
 LABEL_LEFT = 2  # cells before a label
@@ -55,6 +57,7 @@ class SettingList(CursorList):
         "setting-list--caret",
         "table--cursor",
     }
+    FILTERED = False  # a setting is found by other words than those of its line
     DEFAULT_CSS = """
     SettingList {
         width: 1fr;
@@ -330,7 +333,7 @@ class SettingList(CursorList):
             self._explain()
 
     def _refresh_line(self) -> None:
-        self.refresh_line(self.cursor)
+        self.refresh_at(self.cursor)
         self.refresh_bindings()
 
     def _leave_entry(self) -> None:
@@ -348,7 +351,7 @@ class SettingList(CursorList):
         """End editing when another pane gets the keys."""
         self._leave_entry()
 
-    def check_consume_key(self, key: str, character: str | None) -> bool:
+    def check_consume_key(self, key: str, character: str | None = None) -> bool:
         """Return whether the list takes a key for itself, so that it is in no footer and no help."""
         return (self.editing or self.finding) and character is not None and character.isprintable()
 
@@ -500,7 +503,10 @@ class SettingList(CursorList):
     # The mouse
 
     def on_click(self, event: events.Click) -> None:
-        """Step the value whose arrow was clicked, fold the group whose heading was; else move the cursor."""
+        """Step the value whose arrow was clicked, list the choices of a value that was, or fold a group.
+
+        A click elsewhere moves the cursor.
+        """
         offset = event.get_content_offset(self)
         index = None if offset is None else self._index_at(offset.y)
         if offset is None or index is None:
@@ -520,8 +526,17 @@ class SettingList(CursorList):
             self.action_step(-1)
         elif arrows and right <= offset.x < right + ARROWS:
             self.action_step(1)
+        elif line.kind.choices and not self.editing and left + ARROWS <= offset.x < right:
+            answer = partial(self._choose, line)
+            self.post_message(ChoiceRequested(line.title, line.kind.choices, line.text, answer))
         elif event.chain == 2:
             self.action_choose()
+
+    def _choose(self, field: Field, chosen: str) -> None:
+        """Take over a choice from the list that a click opened."""
+        if chosen != field.text and self.form is not None and self.form.current is field:
+            self.form.put(field, chosen)
+            self._changed()
 
 
 NOT_SET_SHORT = "–"

@@ -146,7 +146,7 @@ class Table(CursorList):
     def on_mouse_move(self, event: events.MouseMove) -> None:
         """Explain the column whose title is under the pointer."""
         offset = event.get_content_offset(self)
-        on_title = offset is not None and offset.y < self.HEADER_LINES
+        on_title = offset is not None and self.filter.active <= offset.y < self.header_lines
         column = self._column_at(offset.x) if offset is not None and on_title else None
         doc = self.title_doc(column) if column else None
         if (self.tooltip or None) != (doc or None):

@@ -41,7 +41,7 @@ def test_autocast_and_frozen_weights() -> None:
     plain, changed = build(described, 0), build(described, 0)
     for layer in changed.children():
         assert isinstance(layer, Conv)
-        layer.way = layer.way._replace(by_product=True)
+        layer.algorithm = layer.algorithm._replace(as_product=True)
     images = torch.randn(3, 2, 6, 6)
     for model in (plain, changed):
         with torch.autocast("cpu", torch.bfloat16):

@@ -180,7 +180,7 @@ def test_convolutions_agree_with_pytorch(
     layer = read_layer({"name": "conv", "type": "conv2d", **given_}, "conv")
     module = build_layer(layer, ((channels, height, width),)).double().to(memory_format=torch.channels_last)
     assert isinstance(module, Conv)
-    module.way = module.way._replace(by_product=by_product)
+    module.algorithm = module.algorithm._replace(as_product=by_product)
     maps = torch.randn(2, channels, height, width, dtype=torch.float64, requires_grad=True)
     kernel, stride, dilation = given_["kernel_size"], given_["stride"], given_["dilation"]
     (top, bottom), (left, right) = (

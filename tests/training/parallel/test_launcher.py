@@ -1,4 +1,4 @@
-"""The launcher: ranks that give no sign of life, and which of several failures is the reason."""
+"""The launcher: ranks without heartbeats, and which of several failures is the reason."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 
 from alexplore.runs.directory import RunDirectory
 from alexplore.training.parallel import launcher
-from alexplore.training.parallel.launched import LAUNCHER, SIGN, Launch, read_launch
-from alexplore.training.parallel.launcher import FIRST_SIGN_SECONDS, SILENT_SECONDS, Rank
+from alexplore.training.parallel.launched import HEARTBEAT, LAUNCHER, Launch, read_launch
+from alexplore.training.parallel.launcher import HEARTBEAT_TIMEOUT, STARTUP_TIMEOUT, Rank
 from tests.training.conftest import MakeRun
 
 
@@ -31,24 +31,24 @@ def pipe() -> Iterator[tuple[int, int]]:
     os.close(written)
 
 
-def test_a_rank_that_gives_no_sign_hangs(pipe: tuple[int, int]) -> None:
+def test_a_rank_without_recent_heartbeat_hangs(pipe: tuple[int, int]) -> None:
     rank = Rank(1, process(None), pipe[0])
 
-    def hangs(signs: bytes, seconds: float) -> bool:
-        os.write(pipe[1], signs)
-        rank.listen(seconds)
+    def hangs(heartbeats: bytes, seconds: float) -> bool:
+        os.write(pipe[1], heartbeats)
+        rank.read_heartbeats(seconds)
         return rank.hangs
 
-    assert not hangs(b"", FIRST_SIGN_SECONDS - 1)  # it may still import torch
+    assert not hangs(b"", STARTUP_TIMEOUT - 1)  # it may still import torch
     assert not hangs(b"..", 1)
-    assert not hangs(b"", SILENT_SECONDS)
+    assert not hangs(b"", HEARTBEAT_TIMEOUT)
     assert hangs(b"", 1)
     assert not hangs(b".", 1)
 
 
-def test_a_rank_that_never_gives_a_sign_hangs(pipe: tuple[int, int]) -> None:
+def test_a_rank_without_any_heartbeat_hangs(pipe: tuple[int, int]) -> None:
     rank = Rank(0, process(None), pipe[0])
-    rank.listen(FIRST_SIGN_SECONDS + 1)
+    rank.read_heartbeats(STARTUP_TIMEOUT + 1)
     assert rank.hangs
 
 
@@ -72,4 +72,4 @@ def test_the_reason_is_the_first_ones(
 
 def test_a_rank_knows_its_launcher() -> None:
     assert read_launch({}) is None
-    assert read_launch({LAUNCHER: "1", SIGN: "5"}) == Launch(1, 5)
+    assert read_launch({LAUNCHER: "1", HEARTBEAT: "5"}) == Launch(1, 5)

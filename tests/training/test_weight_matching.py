@@ -1,4 +1,4 @@
-"""Weights from a file are assigned to the network's layers, or refused."""
+"""Weights from a file are assigned to the network's layers, or the reason is given."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from alexplore.network.graph import Network, read_network
 from alexplore.presets.library import load_preset
-from alexplore.training.commands.load_model import load_weights
 from alexplore.training.errors import CheckpointError
 from alexplore.training.model.build import build
+from alexplore.training.weight_matching import load_weights, match_weights
 
 SOURCE = Path("weights.pth")
 
@@ -56,7 +56,7 @@ def test_layers_of_equal_shapes_are_assigned_in_the_order_of_their_numbers(twins
     trained, model = build(twins, seed=1), build(twins, seed=2)
     load_weights(model, named(trained, "b2", "b10", "c"), SOURCE)
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(model.parameters(), trained.parameters(), strict=True))
-    with pytest.raises(CheckpointError, match=r"b10 and b2 have the same shapes.*which is fc1"):
+    with pytest.raises(CheckpointError, match=r"does not fit fc1: b10 and b2 have the same shapes"):
         load_weights(model, named(trained, "b10", "b2", "c"), SOURCE)
 
 
@@ -68,12 +68,57 @@ def test_weights_that_do_not_fit_are_refused_by_name(twins: Network) -> None:
     whole = {**trained.state_dict(), "fc2.bias": torch.arange(9)}
     wide = {**trained.state_dict(), "fc3.weight": torch.zeros(3, 8)}
     for tensors, said in (
-        (other, r"has 0 layers that fit fc3 \(bias 3 and weight 3×9\)"),
+        (other, r"does not fit fc3: the file has no layer with bias 3 and weight 3×9"),
         ({"fc1.weight": torch.zeros(1)}, "contains 1 tensors, the network has 6"),
         (broken, "fc2.bias contains numbers that are not finite"),
         (whole, "fc2.bias contains int64 numbers"),
-        (wide, "fc3.weight is 3×8, the network's is 3×9"),
+        (wide, "fc3: the file has bias 3 and weight 3×8, the network bias 3 and weight 3×9"),
     ):
         with pytest.raises(CheckpointError, match=said):
             load_weights(model, tensors, SOURCE)
     assert all(torch.equal(ours, parameter) for ours, parameter in zip(before, model.parameters(), strict=True))
+
+
+def test_a_network_with_another_head_takes_all_but_the_head(twins: Network) -> None:
+    """By name, by names that share a beginning, with underscores for dots, and by shapes alone."""
+    trained = build(twins.with_classes(4), seed=1).state_dict()
+    own = build(twins, seed=2).state_dict()
+    for given in (
+        trained,
+        {f"model.net.{name}": tensor for name, tensor in trained.items()},
+        {name.replace("fc", "layer"): tensor for name, tensor in trained.items()},
+    ):
+        match = match_weights(own, given, SOURCE)
+        assert list(match.taken) == ["fc1", "fc2"] and list(match.left) == ["fc3"]
+        assert len(match.unused) == 1 and "bias 4 and weight 4×9" in match.unused.values()
+        assert match.tensors.keys() == {f"fc{i}.{kind}" for i in (1, 2) for kind in ("weight", "bias")}
+        assert all(torch.equal(match.tensors[name], trained[name]) for name in match.tensors)
+
+
+def test_a_layer_of_the_same_name_and_another_size_is_not_looked_for_elsewhere(twins: Network) -> None:
+    own = build(twins, seed=2).state_dict()
+    given = {"fc2.weight": torch.zeros(9, 4), "fc2.bias": torch.zeros(9), "other.weight": torch.zeros(9, 9)}
+    match = match_weights(own, {**given, "other.bias": torch.zeros(9)}, SOURCE)
+    assert match.taken == {"fc1": "other"}
+    assert match.left["fc2"] == "the file has bias 9 and weight 9×4, the network bias 9 and weight 9×9"
+    assert match.left["fc3"] == "the file has no layer with bias 3 and weight 3×9"
+    assert match.unused == {"fc2": "bias 9 and weight 9×4"}
+
+
+def test_names_with_dots_are_those_of_imported_layers() -> None:
+    layers = [{"name": f"features_{i}", "type": "conv2d", "out_channels": 2, "kernel_size": 1} for i in (0, 3, 10)]
+    network = read_network({"input": [2, 4, 4], "layers": layers})
+    trained = build(network, seed=1).state_dict()
+    given = {name.replace("_", "."): tensor for name, tensor in reversed(trained.items())}
+    match = match_weights(build(network, seed=2).state_dict(), given, SOURCE)
+    assert match.taken == {f"features_{i}": f"features.{i}" for i in (0, 3, 10)}
+    assert all(torch.equal(match.tensors[name], tensor) for name, tensor in trained.items())
+
+
+def test_a_batch_norm_without_its_counter_is_taken() -> None:
+    network = read_network({"input": [2, 4, 4], "layers": [{"name": "norm", "type": "batch_norm"}]})
+    model = build(network)
+    given = {"norm.running_mean": torch.tensor([1.0, 2.0]), "norm.running_var": torch.ones(2),
+             "norm.weight": torch.ones(2), "norm.bias": torch.zeros(2)}  # fmt: skip
+    load_weights(model, given, SOURCE)
+    assert model.state_dict()["norm.running_mean"].tolist() == [1, 2]

@@ -1,0 +1,49 @@
+"""How the person who starts a run wants to be called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from alexplore.runs.directory import RunDirectory
+from alexplore.runs.occasion_kinds import OCCASIONS, USUAL, read_occasions
+
+OnEndOption = Annotated[
+    str | None,
+    typer.Option(
+        "--on-end",
+        metavar="COMMAND",
+        help="Run a shell command when the run stalls or ends, even by a kill. Its environment has ALEXPLORE_RUN, "
+        "_STATE, _REASON, _BEST and more.",
+    ),
+]
+NotifyOption = Annotated[
+    str | None,
+    typer.Option("--notify", metavar="WHEN,…", help=f"When to call you: of {', '.join(OCCASIONS)}; all but best."),
+]
+
+
+@dataclass(frozen=True)
+class Calls:
+    """The command to run, and the occasions that were named; None for the usual ones."""
+
+    command: str | None = None
+    occasions: tuple[str, ...] | None = None
+
+    def start_caller(self, run: RunDirectory) -> None:
+        """Start the process that runs the command, if there is one, for a run whose worker was just started."""
+        if self.command:
+            from alexplore.runs.caller import start_caller
+
+            start_caller(run, self.command, USUAL if self.occasions is None else self.occasions)
+
+
+def read_calls(on_end: str | None, notify: str | None) -> Calls:
+    """Return how a person wants to be called, from the options of a command.
+
+    Raises:
+        SettingError: an occasion is unknown.
+    """
+    return Calls(on_end, read_occasions(notify.split(",")) if notify else None)

@@ -1,0 +1,107 @@
+"""What of a run is worth calling a person for: its end, a stall, a new best accuracy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from alexplore.core.inert import inert_line
+from alexplore.runs.directory import RunDirectory
+from alexplore.runs.lines import LineReader
+from alexplore.runs.protocol import METRICS, NOT_FINITE, ErrorEvent, read_event
+from alexplore.runs.status import DAMAGED
+from alexplore.runs.summary import BEST_METRIC, Summary
+
+STALLED_SECONDS = 120.0
+"""Seconds without an update of the status after which a run is stalled."""
+
+EVENTS_BYTES = 64 * 1024
+"""How much of the end of events.jsonl is searched for the last error."""
+
+
+@dataclass(frozen=True)
+class Occasion:
+    """Something that happened to a run: its kind, one of `occasion_kinds.OCCASIONS`, and the run as it was then."""
+
+    kind: str
+    summary: Summary
+
+    @property
+    def text(self) -> str:
+        """The occasion in a few words: `night-3 finished: validation accuracy 93.1%`."""
+        name, status = self.summary.run.name, self.summary.status
+        metric = METRICS[BEST_METRIC]
+        best = "" if self.summary.best is None else f"{metric.title} {metric.number(self.summary.best)}"
+        match self.kind:
+            case "best":
+                return f"{name}: best {best} in epoch {int(status.epoch)}"
+            case "stalled":
+                return f"{name} is stalled: no update for {status.heartbeat_age:.0f} s"
+            case "finished":
+                return f"{name} finished" + (f": best {best}" if best else "")
+        return f"{name} {status.state}" + (f": {status.reason}" if status.reason else "")
+
+    def environment(self) -> dict[str, str]:
+        """Return the facts of the run as environment variables for a person's own command.
+
+        Texts are inert; the name and the path of the run are as they are, so that its files are found.
+        """
+        summary, status = self.summary, self.summary.status
+        loss = summary.latest.get("train/loss")
+        facts = {
+            "OCCASION": self.kind,
+            "TEXT": self.text,
+            "STATE": status.state,
+            "REASON": status.reason or "",
+            "STEP": str(status.step),
+            "EPOCH": f"{status.epoch:g}",
+            "EPOCHS": "" if summary.total_epochs is None else str(summary.total_epochs),
+            "BEST": "" if summary.best is None else f"{summary.best:.6g}",
+            "LOSS": "" if loss is None else f"{loss:.6g}",
+            "PRESET": summary.config.preset if summary.config else "",
+        }
+        where = {"RUN": summary.run.name, "RUN_DIR": str(summary.run.path)}
+        texts = {key: inert_line(value) for key, value in facts.items()}
+        return {f"ALEXPLORE_{key}": value for key, value in (where | texts).items()}
+
+
+class OccasionWatch:
+    """Finds the occasions in one run, which is looked at again and again."""
+
+    def __init__(self, *, from_start: bool = False) -> None:
+        """`from_start` says that the run was just started, so that an end which is seen at once is an occasion too."""
+        self._live = from_start
+        self._stalled = False
+        self._best: float | None = None
+        self._first = not from_start
+
+    def look(self, summary: Summary) -> list[Occasion]:
+        """Return what happened since the last look, which was not long ago."""
+        status, kinds = summary.status, []
+        if summary.best is not None and (self._best is None or summary.best > self._best):
+            if not self._first:
+                kinds.append("best")
+            self._best = summary.best
+        stalled = status.live and status.heartbeat_age > STALLED_SECONDS
+        if stalled and not self._stalled:
+            kinds.append("stalled")
+        if self._live and not status.live:
+            kinds.append(_ending(summary))
+        self._live, self._stalled, self._first = status.live, stalled, False
+        return [Occasion(kind, summary) for kind in kinds]
+
+
+def _ending(summary: Summary) -> str:
+    state = summary.status.state
+    if state == "failed" and failure_cause(summary.run) == NOT_FINITE:
+        return "nonfinite"
+    return "failed" if state == DAMAGED else state
+
+
+def failure_cause(run: RunDirectory) -> str | None:
+    """Return the cause that the last error of a run names; None if it names none."""
+    errors = [
+        line.event
+        for record in LineReader(run.events_file, tail=EVENTS_BYTES).read_all()
+        if isinstance((line := read_event(record)).event, ErrorEvent)
+    ]
+    return errors[-1].cause if errors and isinstance(errors[-1], ErrorEvent) else None

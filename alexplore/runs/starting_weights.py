@@ -1,0 +1,38 @@
+"""Which file of weights a text names: a file, a checkpoint folder, or a run, whose best checkpoint is taken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alexplore.core.errors import WrongUseError
+from alexplore.core.home import expand
+from alexplore.runs.directory import RunDirectory, RunError, find_run
+
+
+class WeightsError(WrongUseError):
+    """A text that names no weights."""
+
+
+def find_weights(given: str, runs: Path) -> Path:
+    """Return the absolute path of a file of weights or of a checkpoint folder; `runs` is the folder of runs.
+
+    Raises:
+        WeightsError: there is no such file and no such run, or the run has no checkpoint.
+    """
+    path = expand(given)
+    if path.is_dir():
+        return path.resolve() if (path / "manifest.json").is_file() else _best(RunDirectory(path.resolve()), given)
+    if path.exists():
+        return path.resolve()
+    try:
+        return _best(find_run(given, runs), given)
+    except RunError as error:
+        raise WeightsError(f"weights {given}: there is no such file; as the name of a run: {error}") from None
+
+
+def _best(run: RunDirectory, given: str) -> Path:
+    best = run.best_checkpoint
+    if best is None:
+        what = "the run has no checkpoint yet" if run.has_files else "the folder is neither a run nor a checkpoint"
+        raise WeightsError(f"weights {given}: {what}")
+    return best

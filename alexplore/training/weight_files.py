@@ -1,0 +1,167 @@
+"""Files of weights as training scripts write them: the table of tensors in a file, whatever else the file holds.
+
+Only tensors, numbers, texts and containers of these are unpickled. Anything else in a file, such as the arguments of
+the script, is not read: `LeftOut` stands in its place, and no code of its class runs.
+"""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from alexplore.core.regular_files import check_regular
+from alexplore.core.settings import found_text
+from alexplore.training.errors import CheckpointError
+
+LEVELS = 2
+"""How many levels down in a file a table of tensors is looked for."""
+
+USUAL_NAMES = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params")
+"""Names under which scripts save a model's tensors; of several tables in a file the first of these counts."""
+
+WRAPPER, COMPILED = "module", "_orig_mod"
+"""What `DataParallel` and `DistributedDataParallel`, and `torch.compile`, put before the names of a module."""
+
+DTYPES = (
+    torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8,
+    torch.uint8, torch.bool,
+)  # fmt: skip
+"""Number formats of weights that can be copied into a network, whose parameters are fp32."""
+
+NO_TENSORS_ALONE = "contains other things than tensors; save the model's state_dict()"
+
+
+class LeftOut:
+    """Stands for an object that is not read: it takes whatever a pickle gives the object, and keeps nothing."""
+
+    def __new__(cls, *_: Any, **__: Any) -> Self:
+        """Return one, whatever the arguments."""
+        return super().__new__(cls)
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def __setstate__(self, _: Any) -> None:
+        pass
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a .safetensors file, or of a file saved by PyTorch, by the names that the model has.
+
+    In a file saved by PyTorch they are the table of tensors at the top, or the one that lies one or two levels down.
+
+    Raises:
+        CheckpointError: the file can't be read, has no such table, or several of which none has a usual name.
+    """
+    values = _read(path)
+    if isinstance(values, LeftOut):  # a whole module
+        raise CheckpointError(f"{path}: {NO_TENSORS_ALONE}")
+    return check_tensors(without_wrappers(_choose_table(values, path)), path)
+
+
+def _read(path: Path) -> Any:
+    try:
+        check_regular(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about what would be needed to read other things
+            return load_file(path) if path.suffix == ".safetensors" else _unpickle(path)
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror or error}") from None
+    except pickle.UnpicklingError:
+        raise CheckpointError(f"{path}: {NO_TENSORS_ALONE}") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # a file of another kind raises anything
+        raise CheckpointError(f"{path}: can't be read as weights ({type(error).__name__})") from None
+
+
+def _unpickle(path: Path) -> Any:
+    """Return the contents of a file saved by PyTorch, with `LeftOut` for each object that PyTorch would not read."""
+    mapped = zipfile.is_zipfile(path)
+    unread = torch.serialization.get_unsafe_globals_in_checkpoint(path) if mapped else []
+    with torch.serialization.safe_globals([(LeftOut, name) for name in unread]):
+        return torch.load(path, "cpu", weights_only=True, mmap=mapped)
+
+
+def _choose_table(values: Any, path: Path) -> dict[Any, Tensor]:
+    """Return the table of tensors in the contents of a file.
+
+    Raises:
+        CheckpointError: there is none, or it is not clear which.
+    """
+    found = dict(_tables(values)) or dict(_tables(values, mixed=True))
+    if not found:
+        raise CheckpointError(f"{path}: contains no state_dict (a table of tensors by name)")
+    if len(found) > 1:  # an optimizer's, or that of a generator of random numbers, has no layers
+        found = {name: table for name, table in found.items() if _has_layers(table)} or found
+    for usual in USUAL_NAMES:
+        for name, table in found.items():
+            if len(found) > 1 and name.rpartition(".")[2] == usual:
+                return table
+    if len(found) > 1:
+        raise CheckpointError(
+            f"{path}: contains several tables of tensors ({', '.join(found)}): save the one that is wanted alone"
+        )
+    return next(iter(found.values()))
+
+
+def _tables(
+    values: Any, name: str = "", level: int = 0, *, mixed: bool = False
+) -> Iterator[tuple[str, dict[Any, Any]]]:
+    """Yield the tables whose values are tensors, with their names; those in a table that is yielded are left out.
+
+    `mixed` tables also hold other values: their tensors are those with a layer's name.
+    """
+    if not isinstance(values, Mapping):
+        return
+    tensors = {key: value for key, value in values.items() if isinstance(value, Tensor)}
+    named = {key: value for key, value in tensors.items() if isinstance(key, str) and "." in key}
+    if mixed and named:
+        yield name, named
+    elif tensors and len(tensors) == len(values):
+        yield name, tensors
+    elif level < LEVELS:
+        for key, value in values.items():
+            yield from _tables(value, f"{name}.{key}" if name else str(key), level + 1, mixed=mixed)
+
+
+def _has_layers(table: Mapping[Any, Tensor]) -> bool:
+    return any(isinstance(name, str) and name.endswith(("weight", "bias")) for name in table)
+
+
+def without_wrappers(tensors: Mapping[Any, Tensor]) -> dict[Any, Tensor]:
+    """Return the tensors under the names that they had before the model was compiled, or wrapped for several GPUs."""
+    if not all(isinstance(name, str) for name in tensors):
+        return dict(tensors)
+    bare = {".".join(part for part in name.split(".") if part != COMPILED): name for name in tensors}
+    while bare and all(name.startswith(f"{WRAPPER}.") and name.count(".") > 1 for name in bare if name != "n_averaged"):
+        bare = {name.removeprefix(f"{WRAPPER}."): given for name, given in bare.items() if name != "n_averaged"}
+    return {name: tensors[given] for name, given in bare.items()}
+
+
+def check_tensors(tensors: dict[Any, Tensor], path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a weight file, if they can be a network's.
+
+    Raises:
+        CheckpointError: one has no name, no values or no plain layout, or numbers in another format than `DTYPES`.
+    """
+    for name, tensor in tensors.items():
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        if not isinstance(name, str):
+            raise CheckpointError(f"{path}: {found_text(name)} is no name of a tensor")
+        if tensor.device.type == "meta":
+            raise CheckpointError(f"{path}: {name} has a shape, but no values: it was saved from the device `meta`")
+        if tensor.layout != torch.strided or tensor.is_quantized:
+            kind = "quantized" if tensor.is_quantized else "sparse"
+            raise CheckpointError(f"{path}: {name} is {kind}; save it as a plain tensor, in fp32, fp16 or bf16")
+        if tensor.dtype not in DTYPES:
+            raise CheckpointError(f"{path}: {name} contains {dtype} numbers; save it in fp32, fp16 or bf16")
+    return tensors

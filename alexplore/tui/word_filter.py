@@ -1,0 +1,61 @@
+"""The filter of a list: words that are typed, and which lines contain them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from alexplore.tui.text_entry import TextEntry
+
+
+def contains_words(text: str, words: str) -> bool:
+    """Return whether a text contains each of some words, in any order and in capitals or not."""
+    folded = text.casefold()
+    return all(word in folded for word in words.casefold().split())
+
+
+@dataclass
+class WordFilter:
+    """The words by which a list is filtered; `typing` while keys change them. Without words every line is listed.
+
+    `lines` are the indices of the lines that are listed; None stands for all of them.
+    """
+
+    entry: TextEntry = field(default_factory=TextEntry)
+    typing: bool = False
+    lines: Sequence[int] | None = None
+
+    @property
+    def words(self) -> str:
+        """What was typed."""
+        return self.entry.text
+
+    @property
+    def active(self) -> bool:
+        """Whether there is something to show of the filter: words, or a place to type them."""
+        return self.typing or bool(self.words.strip())
+
+    def clear(self) -> None:
+        """List every line again."""
+        self.entry.put("")
+        self.typing, self.lines = False, None
+
+    def press(self, key: str, character: str | None) -> bool:
+        """Type a key; return whether it changes the words or moves in them."""
+        if self.entry.press(key):
+            return True
+        if character is None or not character.isprintable():
+            return False
+        self.entry.insert(character)
+        return True
+
+    def apply(self, count: int, contains: Callable[[int, str], bool]) -> None:
+        """Find the lines to list among `count`; `contains` says whether the line at an index contains some words."""
+        words = self.words.strip()
+        self.lines = [index for index in range(count) if contains(index, words)] if words else None
+
+    def text(self, count: int) -> str:
+        """Return what a list of `count` lines shows of its filter."""
+        found = count if self.lines is None else len(self.lines)
+        caret = "▏" if self.typing else ""
+        return f"/{self.words}{caret}  {f'{found} of {count}' if found else 'no match'} · esc clears"
