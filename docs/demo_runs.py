@@ -164,7 +164,9 @@ def demo_epoch(epoch: int, step: int) -> InsideEpoch:
     counts = np.full((10, 10), 2) + np.diag([80] * 10)
     counts[6, 0] += 12 // epoch
     maps = tuple(
-        FeatureMaps(layer, image, (channels, side, side), Quantised.of(_blobs(draw, min(channels, 12), min(side, 24))))
+        FeatureMaps(
+            layer, image, (channels, side, side), tuple(range(12)), Quantised.of(_blobs(draw, 12, min(side, 24)))
+        )
         for layer, channels, side in (("conv1", 16, 28), ("conv2", 32, 13), ("conv3", 64, 6))
         for image in range(3)
     )

@@ -74,6 +74,8 @@ class Recipe(Declared):
         number(0, LARGEST, above=True), 10.0, "minutes between checkpoints within an epoch"
     )
 
+    inside: bool = setting(flag(), True, "record what the network looks like inside, see `runs inside`")
+
     @property
     def optimizer_state(self) -> OptimizerState:
         """Return what the optimizer keeps for each trainable parameter."""

@@ -132,13 +132,15 @@ class KernelGrid:
 class FeatureMaps:
     """Some output channels of a convolution for one of the fixed images.
 
-    `maps` are (channels, height, width), reduced in size if the layer's own are large; `shape` is the layer's whole
-    output (channels, height, width). `image` is the position in `InsideEpoch.images`.
+    `maps` are (channels, height, width), those of the output channels `channels`, reduced in size if the layer's own
+    are large; `shape` is the layer's whole output (channels, height, width). `image` is the position in
+    `InsideEpoch.images`.
     """
 
     layer: str
     image: int
     shape: tuple[int, int, int]
+    channels: tuple[int, ...]
     maps: Quantised
 
 
@@ -146,9 +148,9 @@ class FeatureMaps:
 class ShownImage:
     """A validation image as the network sees it, and what the network answers.
 
-    `index` is the image's position in the validation set, `name` its path in an image folder, and `truth` the number of
-    its class. `probabilities` are the most likely classes, the most likely first. `picture` is reduced in size if the
-    image is large.
+    `index` is the image's position in the validation set, `name` the path of its file if it has one, and `truth` the
+    number of its class. `probabilities` are the most likely classes, the most likely first. `picture` is reduced in
+    size if the image is large.
     """
 
     picture: Picture
@@ -203,7 +205,7 @@ class InsideEpoch:
 
     `figures` are the layers' metrics at the epoch's last step by their keys in `metrics.jsonl`, such as
     `grad_norm/conv1`. `classes` are the names of the classes that occur here by their numbers. `weights` and
-    `activations` are in the order of the layers; activations are those of a few hundred validation images.
+    `activations` are in the order of the layers; activations are those for some fixed validation images.
     """
 
     epoch: int
@@ -367,7 +369,8 @@ def _encode(epoch: InsideEpoch) -> bytes:
             arrays[key] = np.stack([_pixels(one.picture) for one in shown])
     about["maps"] = []
     for number, maps in enumerate(epoch.maps):
-        about["maps"].append({"layer": maps.layer, "image": maps.image, "shape": list(maps.shape)})
+        place = {"layer": maps.layer, "image": maps.image}
+        about["maps"].append({**place, "shape": list(maps.shape), "channels": list(maps.channels)})
         arrays |= _parts(f"maps/{number}", maps.maps)
     if confusion := epoch.confusion:
         about["confusion"] = {"classes": list(confusion.classes), "images": list(confusion.images)}
@@ -478,7 +481,10 @@ def _maps(
     image = _count(record["image"])
     if image >= len(images):
         raise ValueError(f"{name}: no image {image}")
-    return FeatureMaps(_text(record["layer"]), image, (channels, height, width), _quantised(arrays, name, 3))
+    chosen, maps = tuple(map(_count, record["channels"])), _quantised(arrays, name, 3)
+    if len(chosen) != len(maps):
+        raise ValueError(f"{name}: {len(maps)} maps of {len(chosen)} channels")
+    return FeatureMaps(_text(record["layer"]), image, (channels, height, width), chosen, maps)
 
 
 def _shown_images(about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], key: str) -> list[ShownImage]:

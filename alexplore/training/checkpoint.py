@@ -54,6 +54,14 @@ class Checkpoint:
 class WholeState:
     """Weights and optimizer state of a rank that has the whole network."""
 
+    def splits(self, layer: str) -> bool:
+        """Return whether this rank has only a share of a layer: never."""
+        return False
+
+    def whole(self, value: Tensor, axis: int = 0) -> Tensor:
+        """Return a tensor as it is: see `TowerState.whole`."""
+        return value
+
     def collect(self, model: nn.Module, optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return the weights and the optimizer state for a checkpoint. All ranks must call this."""
         return model.state_dict(), optimizer.state_dict()

@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from alexplore.training.data import Preprocess, Split
+from alexplore.training.data.dataset import indices_read
+from alexplore.training.inside.answers import Answers
 from alexplore.training.model.build import logits
 from alexplore.training.parallel.ranks import SINGLE_RANK, Ranks
 from alexplore.training.precision import Precision
@@ -68,20 +70,23 @@ def evaluate(
     batch_size: int,
     ranks: Ranks = SINGLE_RANK,
     ten_crops: bool = False,
+    answers: Answers | None = None,
     after_batch: Callable[[], None] = lambda: None,
 ) -> Evaluation:
     """Evaluate a model on a split and return the sums over all ranks.
 
     With `ten_crops` a prediction is the mean of the probabilities for ten crops (paper, section 4.1). `after_batch` is
-    called after every batch, the same number of times on all ranks.
+    called after every batch, the same number of times on all ranks. `answers` collects what this rank's images were
+    classified as.
     """
     was_training = model.training
     model.eval()
     share = ranks.share_of_order(torch.arange(len(split)), batch_size)
-    batches = split.batches(share, ranks.share_size(batch_size))
+    own_batch = ranks.share_size(batch_size)
+    batches = split.batches(share, own_batch)
     loss, correct = torch.zeros((), dtype=torch.float64), torch.zeros(3, dtype=torch.int64)
     with torch.no_grad():
-        for _ in range(-(-len(split) // batch_size)):
+        for number in range(-(-len(split) // batch_size)):
             batch = next(batches, None)
             if batch is not None and len(batch[1]):
                 images, labels = batch
@@ -92,6 +97,9 @@ def evaluate(
                 )
                 loss = loss.to(scores.device) + F.nll_loss(scores, labels, reduction="sum").double()
                 correct = correct.to(scores.device) + _count_correct(scores, labels)
+                if answers is not None:
+                    chosen = share[number * own_batch : (number + 1) * own_batch]
+                    answers.add(images, labels, scores, indices_read(split, chosen, len(labels)))
             after_batch()
     model.train(was_training)
     loss_sum, *counts = ranks.sum(torch.stack((loss.cpu(), *correct.cpu().double()))).tolist()

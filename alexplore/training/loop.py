@@ -7,7 +7,7 @@ points, about every 0.4 s. `NonfiniteGuard` keeps values that are not finite awa
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from typing import Any
@@ -34,6 +34,7 @@ from alexplore.training.compute_setup import ComputeSetup
 from alexplore.training.data import DataError, Dataset, Preprocess, damaged_text
 from alexplore.training.errors import CheckpointError, GoneError, NotFiniteError, Stopped, gone_text
 from alexplore.training.evaluate import Evaluation, evaluate
+from alexplore.training.inside.recorder import Recorder
 from alexplore.training.metrics import StepLog, Tally, is_recorded, read_steps, record_interval
 from alexplore.training.model.build import logits
 from alexplore.training.nonfinite import NonfiniteGuard, find_nonfinite, optimizer_tensors
@@ -157,6 +158,7 @@ class Trainer:
         state: checkpoint.WholeState | TowerState,
         setup: ComputeSetup,
         macs: int,
+        recorder: Recorder,
         ranks: Ranks,
         sync_points: SyncPoints,
         steering: Steering,
@@ -165,11 +167,12 @@ class Trainer:
     ) -> None:
         """`objective` contains `model`, and averages gradients over the ranks. `macs` is the number of MACs of the
         network for one image. `state` collects the weights and the optimizer state for checkpoints.
-        `recipe` is the present one, which `steering` may change.
+        `recorder` records what the network looks like inside. `recipe` is the present one, which `steering` may change.
         """
         self.run, self.recipe, self.dataset, self.preprocess = run, recipe, dataset, preprocess
         self.model, self.objective, self.optimizer, self.guard = model, objective, optimizer, guard
         self.precision, self.state, self.setup = precision, state, setup
+        self.recorder = recorder
         self.ranks, self.sync_points, self.steering, self.writer = ranks, sync_points, steering, writer
         self.progress = progress
         self.steps_per_epoch = -(-len(dataset.train) // recipe.batch_size)
@@ -194,9 +197,13 @@ class Trainer:
             GoneError: the run's directory was removed or renamed.
         """
         self._update_status("running")
+        self.recorder.forget_after(self.progress.epoch)
         while self.progress.epoch < self.recipe.epochs:
             self._train_epoch()
-            self._end_epoch(self._evaluate())
+            evaluation = self._evaluate()
+            self.recorder.record(self.progress.epoch + 1, self.progress.step, self.progress.last_line)
+            self._count_time()
+            self._end_epoch(evaluation)
             if self.stops_after_epoch and self.progress.epoch < self.recipe.epochs:
                 raise Stopped(self.unsaved)
         if self.unsaved:
@@ -226,8 +233,10 @@ class Trainer:
         seed = seed_for(self.recipe.seed, "images", step)
         inputs = self.preprocess.train(images, seed, before=self.ranks.share(size).start)
         torch.manual_seed(seed_for(self.recipe.seed, "dropout", step, self.ranks.rank))
-        loss, correct = self.objective(inputs, labels)
-        failed = self.guard.step(loss, self.ranks.data_size / size)
+        place = self._nominal_step(self.progress, step + 1)
+        with self.recorder.measured(place, step + 1, self.interval, self.steps_per_epoch) as before_update:
+            loss, correct = self.objective(inputs, labels)
+            failed = self.guard.step(loss, self.ranks.data_size / size, before_update)
         return loss, correct, len(labels), failed
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -261,6 +270,7 @@ class Trainer:
     def _read_metrics(self) -> None:
         """Advance `progress` to the last step, and write the metrics lines that are due."""
         steps = read_steps(self.ranks.sum(self.log.take()))
+        figures = self.recorder.take_figures()
         elapsed = self._count_time()
         self.progress = replace(self.progress, epoch_seconds=self.progress.epoch_seconds + elapsed)
         if steps:
@@ -274,7 +284,7 @@ class Trainer:
                 )
             at = replace(at, step=at.step + 1, line=at.line.plus(tally), whole=at.whole.plus(tally))
             if is_recorded(self._nominal_step(at, at.step), self.interval, self.steps_per_epoch):
-                at = replace(at, line=Tally(), last_line=self._write_line(at))
+                at = replace(at, line=Tally(), last_line=self._write_line(at, figures.get(at.step, {})))
             self.progress = at
         self._update_status("running")
 
@@ -305,11 +315,12 @@ class Trainer:
         exists = (self.run.checkpoints_folder / checkpoint.LAST).is_dir()
         return "the last checkpoint is good" if exists else "there is no checkpoint yet"
 
-    def _write_line(self, at: Progress) -> dict[str, float]:
+    def _write_line(self, at: Progress, figures: Mapping[str, float]) -> dict[str, float]:
         values = {
             **at.line.values(),
             "lr": self._learning_rate(at, at.step - 1),
             "images_per_second": round(self.images_per_second, 1),
+            **figures,
         }
         self.writer.metrics(at.step, self._epochs(at), values)
         return values
@@ -339,6 +350,7 @@ class Trainer:
             self.precision,
             batch_size=self.recipe.batch_size,
             ranks=self.ranks,
+            answers=self.recorder.new_answers(),
             after_batch=after_batch,
         )
         self._count_time()

@@ -22,6 +22,9 @@ GROWTH_STEPS = 2000
 LARGEST_SCALE = 2.0**24
 """The loss scale does not grow further: it must not become infinite, which can't be halved."""
 
+BeforeUpdate = Callable[[Tensor], None]
+"""Takes the scale by which the gradients are multiplied."""
+
 
 class NonfiniteGuard:
     """Does the backward pass and the optimizer step; from the first step that is not finite, all steps are skipped.
@@ -56,14 +59,17 @@ class NonfiniteGuard:
         self._growth_steps = torch.zeros((), device=device)  # without overflow since the scale last changed
         self._failed = torch.zeros((), device=device)
 
-    def step(self, loss: Tensor, share: float) -> Tensor:
+    def step(self, loss: Tensor, share: float, before_update: BeforeUpdate | None = None) -> Tensor:
         """Do one update by the gradient of `loss` × `share`; return 1 if this step or one before failed, else 0.
 
         The result is on the device. If the loss is not finite, all gradients become NaN, so that the ranks that share
-        them see it too.
+        them see it too. `before_update` is called when the gradients are known, with the scale that they have to be
+        divided by.
         """
         self._optimizer.zero_grad()
         torch.autograd.backward(loss, torch.where(loss.isfinite(), share, math.nan).to(loss) * self._scale)
+        if before_update is not None:
+            before_update(self._scale)
         # If a value is not finite, the sum is not. On a CPU a sum takes a tenth of the time of a maximum.
         sums = torch.stack([p.grad.sum() for p in self._parameters if p.grad is not None])
         flags = torch.stack((~sums.isfinite().all(), ~self._buffers_are_finite())).float()

@@ -30,6 +30,7 @@ from alexplore.training.compute_setup import ComputeSetup, earlier_setup
 from alexplore.training.data import Dataset, Preprocess, damaged_text, open_dataset
 from alexplore.training.errors import CheckpointError, GoneError, Stopped, gone_text
 from alexplore.training.hardware import device_name, set_threads
+from alexplore.training.inside.recorder import NoRecorder, Recorder
 from alexplore.training.loop import Objective, Progress, Trainer
 from alexplore.training.model.build import build, check_classifier, check_last_batch
 from alexplore.training.model.shared_batch_norm import share_statistics, tolerate_small_batches
@@ -216,6 +217,20 @@ def _prepare(
         state=state,
         setup=ComputeSetup(device.type, ranks.size, threads, choice),
         macs=analyse(network).totals.macs,
+        recorder=Recorder(
+            run=run,
+            network=network,
+            model=model,
+            dataset=dataset,
+            preprocess=preprocess,
+            precision=precision,
+            state=state,
+            ranks=ranks,
+            writer=writer,
+            batch_size=recipe.batch_size,
+        )
+        if recipe.inside
+        else NoRecorder(),
         ranks=ranks,
         sync_points=SyncPoints(ranks, run if ranks.rank == 0 else None, signals, on_progress, preparation.waiting),
         steering=Steering(run, config, ranks, writer, progress.step),

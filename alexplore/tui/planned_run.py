@@ -44,7 +44,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Start from weights": ("weights", "freeze", "head_lr"),
     "Schedule": ("warmup_epochs", "step_epochs", "gamma", "patience", "reductions"),
     "Regularising": ("momentum", "weight_decay", "bias_lr", "label_smoothing"),
-    "Data and limits": ("limit_train", "limit_val", "val_share", "download", "seed", "checkpoint_minutes"),
+    "Data and limits": ("limit_train", "limit_val", "val_share", "download", "seed", "checkpoint_minutes", "inside"),
 }
 """Every setting of a run, in the order of the form; the first group is always open."""
 
@@ -55,6 +55,7 @@ TITLES: Mapping[str, str] = {
     "gpus": "ranks",
     "bias_lr": "bias rate",
     "head_lr": "head's rate",
+    "inside": "record inside",
     "step_epochs": "epochs a step",
 }
 """How the form calls settings whose name is not plain; else underscores become blanks."""

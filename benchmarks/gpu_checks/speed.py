@@ -182,6 +182,10 @@ class RepeatedSplit:
         """Give batches as `alexplore.training.data.Split` does."""
         return self._images.batches(order % len(self._images), batch_size, skip)
 
+    def path(self, index: int) -> str | None:
+        """Return None, as `alexplore.training.data.Split` does for images without files."""
+        return None
+
 
 def random_dataset(preset: Preset, pool: int, length: int, device: torch.device) -> Dataset:
     """Return a data set of random images: as many different ones as `pool`, of the size that the recipe expects."""

@@ -12,12 +12,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from alexplore.network.graph import Network
 from alexplore.presets.recipe import Recipe
+from alexplore.training.checkpoint import WholeState
 from alexplore.training.data import Dataset, Preprocess, ResidentSplit
+from alexplore.training.inside.answers import Answers
+from alexplore.training.inside.layer_figures import LayerFigures
 from alexplore.training.loop import Objective
 from alexplore.training.metrics import StepLog
 from alexplore.training.model.build import build
 from alexplore.training.nonfinite import NonfiniteGuard
 from alexplore.training.optim import make_optimizer
+from alexplore.training.parallel.ranks import SINGLE_RANK
 from alexplore.training.precision import Precision
 
 CPU = torch.device("cpu")
@@ -48,11 +52,16 @@ def test_a_step_reads_no_value_from_the_device(changes: dict[str, Any], small: N
         objective = Objective(model, recipe, precision)
         guard = NonfiniteGuard(make_optimizer(recipe, model), CPU, scaled=precision.scaled)
         log = StepLog(CPU)
+        figures, answers = LayerFigures(small, model, WholeState(), SINGLE_RANK), Answers(10, CPU)
         images, labels = torch.zeros(8, 1, 12, 12, dtype=torch.uint8), torch.zeros(8, dtype=torch.int64)
         for step in range(2):
             inputs = preprocess.train(images, seed=step)
-            loss, correct = objective(inputs, labels)
-            log.add(loss, correct, len(labels), guard.step(loss, 1 / 8))
+            with figures.measure(step) as measurement:
+                loss, correct = objective(inputs, labels)
+                log.add(loss, correct, len(labels), guard.step(loss, 1 / 8, measurement.before_update))
+            answers.add(images, labels, torch.zeros(8, 10), torch.arange(8))
+        with pytest.raises(DataDependentOutputException):
+            figures.take()
         with pytest.raises(DataDependentOutputException):
             log.take().tolist()
 
@@ -82,8 +91,10 @@ def test_a_step_waits_for_no_copy_to_the_gpu(changes: dict[str, Any], small: Net
                 setattr(module, name, nn.Parameter(without_values.from_tensor(parameter.detach()).to(gpu)))
         images = torch.zeros(8, 1, 12, 12, dtype=torch.uint8, device=gpu)
         labels = torch.zeros(8, dtype=torch.int64, device=gpu)
+        answers = Answers(10, gpu)
         with Copies() as copies:
             loss, correct = Objective(model, recipe, Precision("fp32", gpu))(preprocess.train(images, seed=1), labels)
+            answers.add(images, labels, torch.zeros(8, 10, device=gpu), torch.arange(8))
     assert loss.device == correct.device == gpu
     assert copies.waited
     assert not any(copies.waited)

@@ -43,6 +43,7 @@ class ReLU(Activation):
     type = "relu"
     title = "max(0, x)"
     can_overwrite = True
+    cuts_off = True
     torch_name = "nn.ReLU"
     saves_output = True
     keras = Call("layers.ReLU")
@@ -55,6 +56,7 @@ class ReLU6(Activation):
     torch_operators = ("relu6", "hardtanh")
     title = "min(max(0, x), 6)"
     overwritable = True
+    cuts_off = True
     torch_name = "nn.ReLU6"
     keras = Call("layers.ReLU", (), {"max_value": 6.0})
 
@@ -125,6 +127,7 @@ class Hardswish(Activation):
     type = "hardswish"
     title = "x · min(max(0, x + 3), 6) / 6"
     overwritable = True
+    cuts_off = True
     torch_name = "nn.Hardswish"
     keras = Call("layers.Activation", ("hard_silu",))
 
@@ -155,6 +158,7 @@ class Hardsigmoid(Activation):
     type = "hardsigmoid"
     title = "min(max(0, x + 3), 6) / 6"
     overwritable = True
+    cuts_off = True
     torch_name = "nn.Hardsigmoid"
     keras = Call("layers.Activation", ("hard_sigmoid",))
 

@@ -129,6 +129,9 @@ class Layer(Declared):
     `torch.amp`, "CPU ops that can autocast to lower precision".
     """
 
+    cuts_off: ClassVar[bool] = False
+    """Whether it outputs exactly 0 for all inputs below some number, so that a unit can be 0 for every image."""
+
     random: ClassVar[bool] = False
     """Whether it draws random numbers while training, which towers that hold the same input would draw differently."""
 

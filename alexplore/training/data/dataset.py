@@ -49,6 +49,10 @@ class Split(Protocol):
         """
         ...
 
+    def path(self, index: int) -> str | None:
+        """Return the path of an image's file; None if it has no file of its own."""
+        ...
+
 
 class ResidentSplit:
     """A split that is on the device as a whole, so that no batch waits for anything."""
@@ -69,6 +73,17 @@ class ResidentSplit:
         for chosen in torch.split(order, batch_size):
             if len(chosen):
                 yield self._rows[chosen].permute(0, 3, 1, 2), self._labels[chosen]
+
+    def path(self, index: int) -> str | None:
+        """See `Split.path`."""
+        return None
+
+
+def indices_read(split: Split, chosen: Tensor, count: int) -> Tensor:
+    """Return the indices of the images in a batch of `count`, made of `chosen` without those that are damaged."""
+    if count == len(chosen):
+        return chosen
+    return torch.tensor([index for index in chosen.tolist() if split.path(index) not in split.damaged])
 
 
 @dataclass(frozen=True)

@@ -284,6 +284,10 @@ class FolderSplit:
                 )
                 workers = 0
 
+    def path(self, index: int) -> str:
+        """See `Split.path`."""
+        return str(self._listing.folder / self._listing.paths[index])
+
     def _load(self, chunks: list[Tensor], workers: int) -> Iterator[_Decoded]:
         """Yield the chunks, decoded in processes, or in this one if `workers` is 0.
 
@@ -344,7 +348,7 @@ class FolderSplit:
             raise DataError(f"{missing}: its images are gone; the training needs them: bring them back, and resume")
 
     def _report_damage(self, index: int, reason: str) -> None:
-        path = str(self._listing.folder / self._listing.paths[index])
+        path = self.path(index)
         if path not in self.damaged:
             self.damaged[path] = reason
             self._report(damaged_text(path, reason))

@@ -85,6 +85,12 @@ class Ranks:
             dist.all_reduce(values)
         return values
 
+    def total(self, values: Tensor) -> Tensor:
+        """Return the sum over all ranks of a tensor on the CPU, also over towers."""
+        if self.size > 1:
+            dist.all_reduce(values)
+        return values
+
     def max(self, values: Tensor) -> Tensor:
         """Return the largest over the ranks of each value of a tensor on the CPU."""
         if self.size > 1:

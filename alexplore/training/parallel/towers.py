@@ -222,9 +222,22 @@ class TowerState:
         }
         load_optimizer_state(optimizer, {**state, "state": slots})
 
+    def splits(self, layer: str) -> bool:
+        """Return whether a layer's output, and so its parameters, are a tower's share."""
+        return any(placed.split for placed in place(self.network) if placed.layer.name == layer)
+
+    def whole(self, value: Tensor, axis: int = 0) -> Tensor:
+        """Return the tensor whose parts along an axis, of output channels or features, the towers have.
+
+        All ranks must call it together.
+        """
+        value = value.transpose(0, axis).contiguous()
+        everyone = value.new_empty((self.network.towers * value.shape[0], *value.shape[1:]))
+        dist.all_gather(list(everyone.chunk(self.network.towers)), value)
+        return everyone.transpose(0, axis)
+
     def _split(self, name: str, value: Tensor) -> bool:
-        layer = name.partition(".")[0]
-        return value.dim() > 0 and any(placed.split for placed in place(self.network) if placed.layer.name == layer)
+        return value.dim() > 0 and self.splits(name.partition(".")[0])
 
     def _own(self, name: str, value: Tensor) -> Tensor:
         return _part(value, self.network.towers, self.tower) if self._split(name, value) else value
@@ -232,10 +245,7 @@ class TowerState:
     def _whole(self, name: str, value: Tensor) -> Tensor:
         if not self._split(name, value):
             return value
-        value = value.contiguous()
-        everyone = value.new_empty((self.network.towers * value.shape[0], *value.shape[1:]))
-        dist.all_gather(list(everyone.chunk(self.network.towers)), value)
-        return everyone
+        return self.whole(value)
 
 
 def _parameter_names(model: nn.Module, optimizer: Optimizer) -> list[str]:
