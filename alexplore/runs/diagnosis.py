@@ -211,7 +211,7 @@ def shuffled_labels(run: Evidence) -> Said:
     if not run.classes or len(train) < 2 or not val:
         return None
     chance = 1 / run.classes
-    if train[-1] < max(3 * chance, 0.35) or max(val[-3:]) > 1.35 * chance:
+    if train[-1] < chance + 0.25 or max(val[-3:]) > 1.35 * chance:
         return None
     return (
         f"labels look shuffled: {TRAIN.number(train[-1])} of the training images are learned, but validation stays at "
