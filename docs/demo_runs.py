@@ -45,6 +45,7 @@ from alexplore.runs.status import Status, write_status
 
 NOW = 1_780_000_000.0  # 2026-05-28 20:26:40 UTC
 EPOCHS, BATCHES = 3, 20  # of a run, and of an epoch
+RUN_BYTES = 57_000  # of each run's folder
 RUNNING = "running"  # the name of the run that a worker trains
 
 START = StartEvent(
@@ -80,12 +81,17 @@ def still_clock() -> Iterator[Clock]:
 
 @contextmanager
 def one_machine() -> Iterator[None]:
-    """Let the form find the same machine everywhere: four processors, no GPU, 16 GiB free, downloaded data sets."""
+    """Let the app find the same machine everywhere: four processors, no GPU, 16 GiB free, downloaded data sets.
+
+    Runs take the same space, whatever compressed them.
+    """
     needs = {"imagefolder": "needs a folder", "synthetic": "drawn"}
     nowhere = Path("/nonexistent")
     with (
         patch("alexplore.tui.checks.cache_folder", lambda name: Path("/home/you/.cache/alexplore") / name),
         patch("alexplore.tui.checks.dataset_need", lambda name: needs.get(name, "here")),
+        patch("alexplore.tui.run_details.folder_size", lambda _: RUN_BYTES),
+        patch("alexplore.tui.screens.runs.folder_size", lambda _: RUN_BYTES),
         patch("alexplore.tui.screens.plan.MEASURE_SECONDS", 10_000.0),
         patch("psutil.virtual_memory", lambda: SimpleNamespace(available=16 * 2**30)),
         patch("alexplore.tui.planned_run.processors", lambda: 4),

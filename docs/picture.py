@@ -16,12 +16,11 @@ from unittest.mock import patch
 os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
 
 from textual.pilot import Pilot
-from textual.widgets import Input
 
 from alexplore.presets.library import load_preset
 from alexplore.tui.app import ExploreApp
 from docs.demo_runs import DemoRuns, one_machine, still_clock
-from docs.screen_svg import screen_svg
+from docs.screen_svg import settled_svg
 
 HERE = Path(__file__).parent
 PATIENCE = 60.0  # seconds
@@ -29,48 +28,71 @@ SIZE = (120, 40)
 
 
 @dataclass(frozen=True)
+class Shown:
+    """A step of a scene: wait until the screen shows a text."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Scene:
-    """What is opened, the keys that lead to the picture, and the texts that show that it is complete."""
+    """The preset that the app opens with, and the steps to the picture: keys, and texts to wait for."""
 
     preset: str
-    keys: tuple[str, ...]
-    shown: tuple[str, ...]
+    steps: tuple[str | Shown, ...]
 
 
 PICTURES = {
-    "explore.svg": Scene("paper", ("down",) * 4, ("conv2 · conv2d",)),
-    "edit.svg": Scene("paper", (*("down",) * 4, "enter", "down", "3"), ("conv2",)),
-    "form.svg": Scene("fmnist-28", ("t",), ("an epoch",)),
-    "run.svg": Scene("fmnist-28", ("3", "enter"), ("epoch 1/3", "p pause")),
-    "runs.svg": Scene("fmnist-28", ("3", "space", *("down",) * 3, "space", "down", "space"), ("validation", "KiB")),
+    "explore.svg": Scene("paper", (*("down",) * 4, Shown("conv2 · conv2d"))),
+    "edit.svg": Scene("paper", (*("down",) * 4, Shown("conv2 · conv2d"), "enter", "down", "3")),
+    "form.svg": Scene("fmnist-28", ("t", Shown("an epoch"))),
+    "run.svg": Scene("fmnist-28", ("3", Shown("crashed"), "enter", Shown("epoch 1/3"), Shown("pause"))),
+    "runs.svg": Scene(
+        "fmnist-28",
+        (
+            "3",
+            Shown("crashed"),
+            "space",
+            *("down",) * 3,
+            "space",
+            "down",
+            "space",
+            Shown("of the 3 marked"),
+            Shown("KiB"),
+        ),
+    ),
 }
-"""The file of each picture, and how it comes about."""
+"""The scene of each file."""
 
 
-async def draw(name: str, folder: Path) -> str:
-    """Return a picture as SVG; `folder` is for the app's runs, and is to be empty."""
+async def draw(name: str, folder: Path, *, expected: str = "", seconds: float = 2.0) -> str:
+    """Return a picture as SVG: as soon as it is `expected`, or when it has not changed for `seconds`.
+
+    `folder` is for the app's runs, and must be empty.
+
+    Raises:
+        TimeoutError: the screen does not show a text of the scene.
+    """
     scene = PICTURES[name]
     home = patch.dict(os.environ, HOME=str(folder))  # so that paths are shown as ~/…
     with still_clock() as clock, one_machine(), home:
         DemoRuns(folder, clock).several()
         app = ExploreApp(load_preset(scene.preset), folder)
         async with app.run_test(size=SIZE) as pilot:
-            for key in scene.keys:
-                await _settle(pilot)
-                await pilot.press(key)
-            deadline = time.monotonic() + PATIENCE
-            while not all(text in _text(app) for text in scene.shown) and time.monotonic() < deadline:
-                await _settle(pilot)
-            await _settle(pilot)
-            for field in app.screen.query(Input):
-                field.cursor_blink = False
-            await _settle(pilot)
-            return screen_svg(app, title="alexplore")
+            for step in scene.steps:
+                if isinstance(step, Shown):
+                    await _wait_for(step.text, app, pilot)
+                else:
+                    await pilot.press(step)
+            return await settled_svg(app, pilot, "alexplore", expected=expected, seconds=seconds)
 
 
-async def _settle(pilot: Pilot[None]) -> None:
-    """Wait for what the app reads in the background, too."""
-    await pilot.pause(0.3)
+async def _wait_for(text: str, app: ExploreApp, pilot: Pilot[None]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while text not in _text(app):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{text!r} is not shown within {PATIENCE:.0f} s")
+        await pilot.pause(0.02)
 
 
 def _text(app: ExploreApp) -> str:

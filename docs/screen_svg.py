@@ -7,6 +7,7 @@ the same file with any release of Textual.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from html import escape
@@ -18,6 +19,8 @@ from rich.style import Style
 from rich.terminal_theme import DEFAULT_TERMINAL_THEME
 from textual._compositor import LayoutUpdate
 from textual.app import App
+from textual.pilot import Pilot
+from textual.widgets import Input
 
 CELL_WIDTH, CELL_HEIGHT = 12, 24  # pixels; the width of most monospaced fonts is 0.6 of their size
 FONT_SIZE = 20
@@ -55,6 +58,27 @@ def screen_svg(app: App[Any], title: str = "") -> str:
             "",
         ]
     )
+
+
+async def settled_svg(
+    app: App[Any], pilot: Pilot[Any], title: str = "", *, expected: str = "", seconds: float = 2.0
+) -> str:
+    """Return the screen as soon as it is `expected`, or when it has not changed for `seconds`.
+
+    Background threads may change it long after the last key. The cursors of text fields do not blink in it.
+    """
+    changed, picture = time.monotonic(), ""
+    while True:
+        await pilot.pause(0.02)
+        for field in app.screen.query(Input):
+            field.cursor_blink = False
+        now = screen_svg(app, title)
+        if now == expected:
+            return now
+        if now != picture:
+            changed, picture = time.monotonic(), now
+        elif time.monotonic() - changed > seconds:
+            return picture
 
 
 def _rows(app: App[Any]) -> Iterator[list[Segment]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -23,7 +24,7 @@ from alexplore.runs.config import DataSource, Hardware, RunConfig
 from tests.support.examples import ALL
 from tests.support.golden import Golden, check_golden, update_golden
 from tests.support.networks import TINY, TINY_PRESET
-from tests.support.processes import Alexplore, run_alexplore
+from tests.support.processes import Alexplore, kill_workers, run_alexplore
 
 ROOT = Path(__file__).parent
 PACKAGE = ROOT.parent / "alexplore"
@@ -71,6 +72,16 @@ def no_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         start(process, command, *arguments, **options)
 
     monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
+
+
+@pytest.fixture(autouse=True)
+def no_worker_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Kill the workers that a heavy test leaves running, as one does that fails while it waits for them."""
+    heavy = request.node.get_closest_marker("heavy") is not None and "tmp_path" in request.fixturenames
+    folder = request.getfixturevalue("tmp_path") if heavy else None
+    yield
+    if folder is not None:
+        kill_workers(folder / "runs")
 
 
 @pytest.fixture

@@ -23,6 +23,8 @@ COMMANDS = {
     "lesson": "lessons",
     "train": "train",
     "runs": "runs",
+    "sweep": "sweep",
+    "queue": "queue",
     "predict": "train",
     "evaluate": "train",
     "doctor": "doctor",

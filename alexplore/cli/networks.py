@@ -254,10 +254,10 @@ def _diff_two(first: Preset, second: Preset, *, as_json: bool) -> None:
 
 def export(
     preset: PresetOption,
-    to: Annotated[str, typer.Option("--to", metavar="pytorch|keras|json|mermaid", help="The format.")],
+    to: Annotated[str, typer.Option("--to", metavar="pytorch|keras|json|html|mermaid", help="The format.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="stdout if left out.")] = None,
 ) -> None:
-    """Write a network as PyTorch or Keras code, JSON, or a Mermaid diagram."""
+    """Write a network as PyTorch or Keras code, JSON, an HTML page, or a Mermaid diagram."""
     from alexplore.export import export_preset
 
     content = export_preset(open_preset(preset, narrate), to)

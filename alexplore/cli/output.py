@@ -5,7 +5,6 @@ All of it goes through `inert`: names, reasons and messages may come from files 
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from contextlib import suppress
@@ -54,6 +53,8 @@ def say(text: str, *, end: str = "\n") -> None:
 
 def say_json(content: Any, indent: int | None = None) -> None:
     """Print a value as JSON, in ASCII: whatever a string holds is escaped."""
+    import json
+
     say(json.dumps(content, indent=indent, ensure_ascii=True))
 
 

@@ -25,8 +25,9 @@ from alexplore.presets.preset import PresetError
 from alexplore.presets.sources import open_preset
 from alexplore.runs import service
 from alexplore.runs.config import DEVICES, PARALLEL, RunConfig, in_group
-from alexplore.runs.directory import RunDirectory, RunError, find_run, runs_folder
+from alexplore.runs.directory import RunDirectory, RunError, find_run, runs_folder, timed_name
 from alexplore.runs.lines import last_sequence
+from alexplore.runs.occasion_kinds import USUAL
 from alexplore.runs.starting_weights import find_weights
 
 
@@ -77,6 +78,9 @@ def train(
     ] = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="The run's name.")] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return at once; the training goes on.")] = False,
+    queued: Annotated[
+        bool, typer.Option("--queue", help="Return at once; train when the runs in the queue before it have ended.")
+    ] = False,
     on_end: OnEndOption = None,
     notify: NotifyOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print metrics and events as JSON lines.")] = False,
@@ -110,8 +114,25 @@ def train(
         if on_end:
             raise RunError("--on-end is not possible under torchrun: let the command that starts torchrun do it")
         service.join(planned, folder, name)
+    if queued:
+        planned.raise_problem()
+        _add_to_queue(planned.config, folder, name, calls)
+        return
     run = service.create(planned, folder, name)
     start_and_follow(run, lambda: service.start(run), detach=detach, as_json=as_json, calls=calls)
+
+
+def _add_to_queue(config: RunConfig, folder: Path, name: str | None, calls: Calls) -> None:
+    """Put a run into the queue, and see to it that a process works on the queue."""
+    from alexplore.runs.queue import Queue
+    from alexplore.runs.queue_runner import start_runner
+
+    queue = Queue(folder)
+    occasions = USUAL if calls.occasions is None else calls.occasions
+    item = queue.add(config, name or timed_name(config.preset), command=calls.command, occasions=occasions)
+    start_runner(queue)
+    say(item.name)
+    narrate("in the queue; see it with: alexplore queue list")
 
 
 def start_and_follow(
@@ -170,8 +191,8 @@ def predict(
     from alexplore.runs.predictions import Predictions
 
     source, out, answers = _source(run, weights, runs_dir), console(), {}
-    file = find_weights(weights, runs_folder(runs_dir)) if weights else None
     files = [str(expand(image)) for image in images]
+    file = find_weights(weights, runs_folder(runs_dir)) if weights else None
     with Predictions(source, files, weights=file, invert=invert, pictures=show) as predictions:
         for prediction in predictions:
             if prediction.dark_on_light and not invert:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from pathlib import Path
 
@@ -22,7 +21,7 @@ def write_atomically(path: Path, content: str | bytes, mode: int = PRIVATE, like
         OSError: the folder can't be written or the disk is full; the old file is untouched. The error names `path`.
     """
     kept = os.fsdecode(os.fsencode(path.name)[:LONGEST_KEPT])
-    temporary = path.with_name(f".{kept}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{kept}.{os.urandom(4).hex()}")
     data = content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)

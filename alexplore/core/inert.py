@@ -6,8 +6,6 @@ through `inert`: on the command line in `cli/output.py` and `core/boundary.py`, 
 
 from __future__ import annotations
 
-import unicodedata
-
 KEPT = frozenset("\n\t\u200c\u200d")
 """Line breaks and tabs, and the two joiners that Persian words and emoji are written with."""
 
@@ -20,6 +18,8 @@ class _Escapes(dict[int, int | str]):
     """The table for `str.translate`, filled as characters are met."""
 
     def __missing__(self, code: int) -> int | str:
+        import unicodedata  # here, as few texts have such characters
+
         character = chr(code)
         active = character not in KEPT and unicodedata.category(character) in ESCAPED
         self[code] = _escape(code) if active else code

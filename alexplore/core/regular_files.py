@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import io
-import json
 import os
 import stat
 from collections.abc import Iterable
@@ -99,6 +98,8 @@ def parse_json(content: str | bytes) -> Any:
     Raises:
         ValueError: it is not JSON, or nested deeper than `DEEPEST`; the message says which.
     """
+    import json
+
     text = content.decode("utf-8", "surrogatepass") if isinstance(content, bytes) else content
     try:
         value = json.loads(text)

@@ -1,4 +1,4 @@
-"""A preset in other forms: PyTorch and Keras code, JSON, a Mermaid diagram.
+"""A preset in other forms: PyTorch and Keras code, JSON, an HTML page, a Mermaid diagram.
 
 To add a form: a module with `export`, and an entry in `FORMATS`.
 """
@@ -37,6 +37,7 @@ FORMATS: Mapping[str, Format] = {
     "pytorch": Format("PyTorch code", "alexplore.export.pytorch", ".py", library="PyTorch"),
     "keras": Format("Keras 3 code", "alexplore.export.keras", "_keras.py", library="Keras"),
     "json": Format("the preset and all numbers as JSON", "alexplore.export.json", ".json", takes_broken=True),
+    "html": Format("a page with picture, table and arithmetic", "alexplore.export.html", ".html", takes_broken=True),
     "mermaid": Format("a Mermaid diagram", "alexplore.export.mermaid", ".mmd", takes_broken=True),
 }
 

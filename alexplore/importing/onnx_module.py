@@ -154,8 +154,8 @@ class OnnxModule(nn.Module):
         graph = helper.make_graph([node], "constant", given, outputs)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)])
         values = {one: value for one, value in zip(node.input, inputs, strict=True) if one}
-        found: list[Any] = ReferenceEvaluator(model).run(None, values)
-        return found
+        evaluator: Any = ReferenceEvaluator(model)
+        return list(evaluator.run(None, values))
 
 
 def _numbers(value: Any) -> list[int]:

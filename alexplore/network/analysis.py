@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from alexplore.network.effort import Effort
 from alexplore.network.graph import Network
-from alexplore.network.layers.base import FP32_BYTES, Layer
+from alexplore.network.layers.base import FP32_BYTES, NO_PARAMETERS, Layer
 from alexplore.network.layers.flatten import Flatten
 from alexplore.network.memory import MOMENTUM, OptimizerState, TrainingMemory, training_memory
 from alexplore.network.receptive_field import Axis, union
@@ -53,19 +53,23 @@ class Analysis:
     @cached_property
     def totals(self) -> Totals:
         """Sums over the rows."""
-        params = trainable = buffers = macs = neurons = connections = activations = exchanged = 0
+        params = trainable = buffers = macs = neurons = connections = values = exchanged = 0
         partial = False
         for row in self.rows:  # one pass: this runs at every keystroke of an edit
-            count = row.parameters.count
-            params += count
-            trainable += count if row.layer.trains else 0
-            buffers += row.parameters.buffers
+            if row.output is None:
+                partial = True
+                continue
+            values += elements(row.output)
             macs += row.macs
-            neurons += row.neurons
-            connections += row.connections
-            activations += row.activation_bytes
-            exchanged += row.exchange_bytes
-            partial = partial or row.output is None
+            if row.parameters is not NO_PARAMETERS:
+                count = row.parameters.count
+                params += count
+                trainable += count if row.layer.trains else 0
+                buffers += row.parameters.buffers
+            if row.neurons:
+                neurons += row.neurons
+                connections += row.connections
+                exchanged += row.exchange_bytes
         return Totals(
             params=params,
             trainable_params=trainable,
@@ -74,7 +78,7 @@ class Analysis:
             neurons=neurons,
             connections=connections,
             weight_bytes=FP32_BYTES * params,
-            activation_bytes=activations,
+            activation_bytes=FP32_BYTES * values,
             exchange_bytes=exchanged,
             partial=partial,
         )
@@ -99,7 +103,7 @@ class Analysis:
         if not self.network.layers:
             return channels, 1, 1
         sizes = ((channels, side, side) for side in range(1, 513))
-        return next((size for size in sizes if reads_all(self.network.with_input(*size))), None)
+        return next((size for size in sizes if reads_all(self.network, size)), None)
 
     @property
     def computed(self) -> tuple[Row, ...]:
@@ -137,11 +141,11 @@ def _rows(network: Network, before: Analysis | None) -> Iterator[Row]:
     signals, signals_before = [Signal(network.input)], [Signal(before.network.input) if before else Signal(None)]
     effort = Effort()
     for position, layer in enumerate(network.layers):
-        read = tuple([signals[source + 1] for source in sources[position]])
+        read = _read(signals, sources[position])
         row_before = known[position] if position < len(known) else None
         row = None
         if row_before:
-            read_before = tuple([signals_before[source + 1] for source in row_before.sources])
+            read_before = _read(signals_before, row_before.sources)
             signals_before.append(_signal(row_before, read_before))
             same = row_before.layer is layer and row_before.sources == sources[position]
             if same and row_before.output and read == read_before:
@@ -154,12 +158,19 @@ def _rows(network: Network, before: Analysis | None) -> Iterator[Row]:
         yield row
 
 
+def _read(signals: list[Signal], sources: tuple[int, ...]) -> tuple[Signal, ...]:
+    """Return the signals of the layers at `sources`; most layers read one."""
+    if len(sources) == 1:
+        return (signals[sources[0] + 1],)
+    return tuple([signals[source + 1] for source in sources])
+
+
 def _signal(row: Row, read: tuple[Signal, ...]) -> Signal:
     """Return what a row's layer hands on, where it reads `read`."""
     layer, output, height, width = row.layer, row.output, row.height, row.width
     if output is None:
         return Signal(None)
-    split = layer.neurons or True in [signal.split for signal in read]
+    split = layer.neurons or (read[0].split if len(read) == 1 else any(signal.split for signal in read))
     if len(output) == 3 or layer.reads_whole_vector:
         return Signal(output, height, width, height, width, None, split)
     if isinstance(layer, Flatten) and len(row.inputs[0]) == 3:
@@ -196,7 +207,7 @@ def _row(network: Network, position: int, signals: list[Signal], read: tuple[Sig
         windows=windows,
         parameters=parameters,
         macs=layer.macs(inputs, output, parameters),
-        connections=parameters.count * positions,
+        connections=parameters.count * positions if positions else 0,
         neurons=output[0] * positions,
         height=height,
         width=width,

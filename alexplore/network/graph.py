@@ -99,8 +99,10 @@ class Network:
                 f"layer {layer.name} ({layer.type}) can't be edited: its numbers were recorded when the model was "
                 "imported. It can be renamed or removed"
             )
-        merged = {**write_layer(layer), **settings}
-        given = {key: value for key, value in merged.items() if value is not None and key not in ("name", "type")}
+        merged = {**layer.settings(defaults=False), **settings}
+        if layer.inputs:
+            merged.setdefault("inputs", list(layer.inputs))
+        given = {key: value for key, value in merged.items() if value is not None}
         changed = self.replace(index, make_layer(type(layer), layer.name, given))
         return changed if "inputs" not in settings else changed._from_entries(changed._entries())
 
@@ -273,7 +275,7 @@ class Network:
         return self._with(tuple(_with_shortest_inputs(entries)))
 
     def _with(self, layers: tuple[Layer, ...]) -> Network:
-        return dataclasses.replace(self, layers=layers)
+        return Network(self.input, layers, self.towers)
 
 
 TOWERS = integer(1, 64)

@@ -9,18 +9,19 @@ from alexplore.network.layers.base import Layer
 from alexplore.network.shapes import Shape, ShapeError
 
 
-def shapes_until(network: Network, stop: int) -> list[Shape]:
+def shapes_until(network: Network, stop: int, input: Shape | None = None) -> list[Shape]:
     """Return the shapes of the network's input and of the outputs of the layers before position `stop`.
+
+    `input` is the shape of another input than the network's own.
 
     The shape of position i stands at i + 1, so that `IMAGE` stands first.
 
     Raises:
         ShapeError: one of these layers can't read its input.
     """
-    shapes: list[Shape] = [network.input]
-    for position in range(stop):
-        inputs = tuple(shapes[source - IMAGE] for source in network.sources[position])
-        shapes.append(network.layers[position].output_shape(inputs))
+    shapes: list[Shape] = [input or network.input]
+    for layer, sources in zip(network.layers[:stop], network.sources, strict=False):
+        shapes.append(layer.output_shape(tuple([shapes[source - IMAGE] for source in sources])))
     return shapes
 
 
@@ -40,10 +41,10 @@ def known_shapes(network: Network, stop: int, first: Sequence[Shape | None] = ()
     return shapes
 
 
-def reads_all(network: Network) -> bool:
-    """Return whether every layer can read its input."""
+def reads_all(network: Network, input: Shape | None = None) -> bool:
+    """Return whether every layer can read its input, for the network's own input or another one."""
     try:
-        shapes_until(network, len(network.layers))
+        shapes_until(network, len(network.layers), input)
     except ShapeError:
         return False
     return True

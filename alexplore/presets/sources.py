@@ -5,13 +5,10 @@ The process is the only part of alexplore that runs code from somebody's file.
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +75,9 @@ def import_preset(
     Raises:
         ImportProcessError: the model can't be imported; the message is for people.
     """
+    import subprocess  # here, as opening a preset that is a file needs neither
+    from importlib.util import find_spec
+
     if find_spec("torch") is None:
         raise ImportProcessError("PyTorch is not installed: pip install torch", FAILED)
     arguments = [
@@ -109,6 +109,8 @@ def import_preset(
 
 def _answer(printed: str) -> dict[str, Any] | None:
     """Return the object that the process printed; None where it printed none, as when it was killed."""
+    import json
+
     try:
         answer = json.loads(printed)
     except ValueError:

@@ -244,6 +244,11 @@ def name_after(preset: str, ending: str) -> str:
     return f"{stem}-{ending}"
 
 
+def timed_name(preset: str) -> str:
+    """Return `<preset>-<yyyymmdd>-<hhmmss>-<6 hex>`, the name of a run that was given none."""
+    return name_after(preset, f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}")
+
+
 def new_run(folder: Path, name: str) -> RunDirectory:
     """Return the directory that a new run called `name` will have.
 
@@ -271,7 +276,7 @@ def create_run(config: RunConfig, folder: Path, name: str | None = None) -> RunD
         RunError: the name is taken or not allowed, or the folder can't be written.
     """
     if name is None:
-        name = name_after(config.preset, f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}")
+        name = timed_name(config.preset)
     run = new_run(folder, name)
     made = False
     try:

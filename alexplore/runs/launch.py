@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,11 +17,12 @@ from alexplore.runs.directory import RunDirectory, RunError, checked_name, creat
 from alexplore.runs.status import STARTING_SECONDS, is_locked, read_status
 
 
-def launch(run: RunDirectory) -> subprocess.Popen[bytes]:
+def launch(run: RunDirectory, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
     """Start a worker on a run directory and wait until it has written status.json.
 
     Before that status.json may hold how an earlier worker ended, and a watcher would think that the run has ended. The
     worker has a session of its own, reads nothing from this process and writes to console.log, so it outlives it.
+    `environment` is added to this process's own.
 
     Raises:
         RunError: a worker already trains the run, or the new one ended at once (with the end of what it printed).
@@ -39,7 +40,7 @@ def launch(run: RunDirectory) -> subprocess.Popen[bytes]:
                 stdout=console,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, **(environment or {}), "PYTHONUNBUFFERED": "1"},
             )
     except OSError as error:
         raise RunError(f"could not start a worker: {error.strerror or error}", failure=True) from None

@@ -82,13 +82,15 @@ def create(planned: Plan, folder: Path, name: str | None = None) -> RunDirectory
     return create_run(planned.config, folder, name)
 
 
-def start(run: RunDirectory) -> subprocess.Popen[bytes]:
+def start(run: RunDirectory, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
     """Start a worker on a run and return its process as soon as it has written a status.
+
+    `environment` is added to this process's own.
 
     Raises:
         RunError: a worker already trains it, or the new one ended at once (with the end of what it printed).
     """
-    return launch.launch(run)
+    return launch.launch(run, environment)
 
 
 def join(planned: Plan, folder: Path, name: str | None = None) -> NoReturn:
@@ -113,7 +115,9 @@ def resume(run: RunDirectory, changes: Mapping[str, Any] | None = None) -> subpr
     return restart(run, changes)
 
 
-def restart(run: RunDirectory, changes: Mapping[str, Any] | None = None) -> subprocess.Popen[bytes]:
+def restart(
+    run: RunDirectory, changes: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
     """Start a worker that continues a run from its last checkpoint, with other values of some settings if given.
 
     `changes` are of its recipe, and `folder`, where its data is now. Nothing is changed if the run can't be resumed.
@@ -137,7 +141,7 @@ def restart(run: RunDirectory, changes: Mapping[str, Any] | None = None) -> subp
         raise PlanError(replace(problem, message=problem.message + hint))
     if changes:
         reconfigure.write_config(run, planned.config)
-    return start(run)
+    return start(run, environment)
 
 
 def _changed_data(run: RunDirectory, config: RunConfig) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ import json
 import pkgutil
 import subprocess
 import sys
+from types import ModuleType
 
 import pytest
 
@@ -24,16 +25,29 @@ def loaded_by(program: str) -> set[str]:
     return set(json.loads(done.stdout))
 
 
-def test_every_module_of_it() -> None:
-    names = [
-        module.name
-        for package in (alexplore.core, alexplore.network, alexplore.presets, alexplore.export)
-        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
-    ]
-    assert "alexplore.export.pytorch" in names
+def modules_of(*packages: ModuleType) -> list[str]:
+    """Return the names of all modules in packages."""
+    found = [pkgutil.walk_packages(package.__path__, f"{package.__name__}.") for package in packages]
+    return [module.name for modules in found for module in modules]
+
+
+HEAVY = {"torch", "torchvision", "numpy", "textual", "rich", "typer", "pydantic", "keras"}
+
+
+@pytest.mark.parametrize(
+    ("packages", "above"),
+    [
+        ((alexplore.core, alexplore.network, alexplore.presets), ("export", "runs", "training", "tui")),
+        ((alexplore.export,), ("training", "tui")),
+    ],
+    ids=["core, network, presets", "export"],
+)
+def test_every_module_of_it(packages: tuple[ModuleType, ...], above: tuple[str, ...]) -> None:
+    names = modules_of(*packages)
     loaded = loaded_by("\n".join(f"import {name}" for name in names))
-    assert not loaded & {"torch", "torchvision", "numpy", "textual", "rich", "typer", "pydantic", "keras"}
-    assert not [name for name in loaded if name.startswith(("alexplore.runs", "alexplore.training", "alexplore.tui"))]
+    assert loaded >= set(names)
+    assert not loaded & HEAVY
+    assert not [name for name in loaded for room in above if name.startswith(f"alexplore.{room}")]
 
 
 def test_reading_and_analysing_a_preset_loads_little() -> None:

@@ -24,12 +24,18 @@ def update_golden(name: str, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="")
 
 
+def read_golden(name: str) -> str:
+    """Return a golden text; an empty one if there is none yet."""
+    path = FOLDER / name
+    return path.read_bytes().decode() if path.is_file() else ""
+
+
 def check_golden(name: str, text: str) -> None:
     """Fail the test, with the lines that differ, unless the text is exactly the golden one."""
     path = FOLDER / name
     if not path.is_file():
         pytest.fail(f"{path} does not exist: run pytest --update-golden, and read the file that it writes")
-    expected = path.read_bytes().decode()
+    expected = read_golden(name)
     if text != expected:
         lines = difflib.unified_diff(expected.splitlines(), text.splitlines(), str(path), "now", lineterm="", n=1)
         pytest.fail("\n".join([*lines, "if this is as it should be: pytest --update-golden"]), pytrace=False)

@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 from docs.picture import HERE, PICTURES, draw
+from tests.support.waiting import PATIENCE
 
 
 @pytest.mark.parametrize("name", PICTURES)
 async def test_a_picture_shows_the_app_as_it_is(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
-    drawn = await draw(name, tmp_path)
-    assert drawn == (HERE / name).read_text(encoding="utf-8"), f"docs/{name} is old: run `make picture`, and look at it"
+    expected = (HERE / name).read_text(encoding="utf-8")
+    drawn = await draw(name, tmp_path, expected=expected, seconds=PATIENCE)
+    assert drawn == expected, f"docs/{name} is old: run `make picture`, and look at it"
 
 
 def test_no_picture_is_left_that_nothing_draws() -> None:

@@ -5,15 +5,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input
 
 from alexplore.network.graph import read_network
 from alexplore.presets.preset import Preset
@@ -21,8 +18,8 @@ from alexplore.runs.directory import RunDirectory
 from alexplore.tui.app import HIGH, ExploreApp
 from alexplore.tui.messages import OpenRequested
 from docs.demo_runs import Clock, DemoRuns, one_machine, still_clock
-from docs.screen_svg import screen_svg
-from tests.support.golden import FOLDER, Golden, update_golden
+from docs.screen_svg import settled_svg
+from tests.support.golden import Golden, read_golden, update_golden
 from tests.support.screens import screen_text, type_into, until
 from tests.support.waiting import PATIENCE
 from tests.tui.conftest import OpenApp
@@ -364,6 +361,7 @@ async def runs_marked(stage: Stage) -> None:
     await list_runs(stage)
     await stage.press("space", "down", "space", "down", "down", "space", "down", "space")
     await stage.until("crashed · no epoch yet")
+    await stage.until("of the 4 marked")
 
 
 @scene()
@@ -417,24 +415,8 @@ async def test_screen(
         stage = Stage(app, pilot, tmp_path / "runs", clock)
         await until(pilot, lambda: app.explore.presets_read, "the sizes of the presets")
         await play(stage)
-        for blinking in app.screen.query(Input):
-            blinking.cursor_blink = False
         path = f"screens/{name}.{size[0]}x{size[1]}.svg"
-        picture = await settled_picture(app, pilot, path, seconds=2.0 if golden is update_golden else PATIENCE)
+        expected = "" if golden is update_golden else read_golden(path)
+        seconds = 2.0 if golden is update_golden else PATIENCE
+        picture = await settled_svg(app, pilot, expected=expected, seconds=seconds)
     golden(path, picture)
-
-
-async def settled_picture(app: ExploreApp, pilot: Pilot[None], path: str, *, seconds: float) -> str:
-    """Return the picture as soon as it is the golden one, or the one after so many seconds.
-
-    What background threads read arrives when it arrives.
-    """
-    expected = (FOLDER / path).read_text(encoding="utf-8") if (FOLDER / path).exists() else ""
-    deadline = time.monotonic() + seconds
-    await pilot.pause()
-    picture = screen_svg(app)
-    while picture != expected and time.monotonic() < deadline:
-        await asyncio.sleep(0.05)
-        await pilot.pause()
-        picture = screen_svg(app)
-    return picture

@@ -1,0 +1,267 @@
+"""The queue of a folder of runs: runs that wait until the hardware is free, as files that any process may change.
+
+<runs>/.queue/  items/ID.json     a run that waits: its name, its config, what to call when it ends
+                running/ID.json   one that was started, until its end was seen
+                refused/ID.json   one that could not be started, with the reason
+                order.json        the ids of waiting runs that were moved; the others follow in the order of their ids
+                paused            while it exists, no run is started
+                queue.lock        held while files are changed
+                runner.lock       held by the process that starts the runs (`queue_runner.py`)
+                sweeps/NAME.json  which runs a sweep has (`sweeps.py`)
+
+A file is written whole or not at all, so that a queue outlives crashes. How a run is doing says its own directory.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from alexplore.core.atomic_files import write_atomically
+from alexplore.core.regular_files import parse_json, read_json, read_text
+from alexplore.core.settings import SettingError, nearest
+from alexplore.runs.config import RunConfig, parse_config
+from alexplore.runs.directory import RunDirectory, RunError, checked_name, new_run
+
+QUEUE_FOLDER = ".queue"
+
+
+@dataclass(frozen=True)
+class Item:
+    """A run in the queue.
+
+    `command` is run at `occasions`, as with `--on-end`. `gpus` are those that it was given, as CUDA_VISIBLE_DEVICES
+    names them, and `starts` counts how often a runner has started it.
+    """
+
+    id: str
+    name: str
+    config: RunConfig
+    sweep: str | None = None
+    command: str | None = None
+    occasions: tuple[str, ...] = ()
+    gpus: tuple[str, ...] = ()
+    starts: int = 0
+    reason: str | None = None
+    """Why it could not be started."""
+
+    def to_json(self) -> str:
+        """Return the text of its file."""
+        rest = {
+            "sweep": self.sweep, "command": self.command, "occasions": self.occasions, "gpus": self.gpus,
+            "starts": self.starts, "reason": self.reason,
+        }  # fmt: skip
+        return json.dumps({"name": self.name, **rest, "config": self.config.to_dict()}, indent=1) + "\n"
+
+
+def _read_item(path: Path) -> Item | None:
+    """Return the item of a file; None for what is damaged or belongs to another user, whose command is not run."""
+    try:
+        if path.lstat().st_uid != os.getuid():
+            return None
+        values: Mapping[str, Any] = parse_json(read_text(path, links=False))
+        starts, texts = values["starts"], {key: values.get(key) for key in ("sweep", "command", "reason")}
+        lists = {key: values.get(key, []) for key in ("occasions", "gpus")}
+        if not all(isinstance(text, str | None) for text in texts.values()) or type(starts) is not int:
+            return None
+        if not all(isinstance(part, list) and all(isinstance(one, str) for one in part) for part in lists.values()):
+            return None
+        config = parse_config(json.dumps(values["config"]), path)
+        name = checked_name(values["name"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SettingError, RunError):
+        return None
+    return Item(path.stem, name, config, **texts, starts=starts, **{key: tuple(part) for key, part in lists.items()})  # type: ignore[arg-type]
+
+
+class Queue:
+    """The queue of a folder of runs."""
+
+    def __init__(self, runs: Path) -> None:
+        self.runs = runs
+        self.folder = runs / QUEUE_FOLDER
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether no run is started."""
+        return (self.folder / "paused").exists()
+
+    def waiting(self) -> list[Item]:
+        """Return the runs that wait, in the order in which they will be started."""
+        started = set(self._ids("running"))
+        items = {item.id: item for item in self._items("items") if item.id not in started}
+        order = (read_json(self.folder / "order.json", links=False) or {}).get("ids")
+        moved = [one for one in order if isinstance(one, str) and one in items] if isinstance(order, list) else []
+        return [items[one] for one in dict.fromkeys((*moved, *items))]
+
+    def running(self) -> list[Item]:
+        """Return the runs that were started and whose end no runner has seen yet."""
+        return self._items("running")
+
+    def refused(self) -> list[Item]:
+        """Return the runs that could not be started."""
+        return self._items("refused")
+
+    def run(self, item: Item) -> RunDirectory:
+        """Return the directory that a run of the queue has or will have."""
+        return RunDirectory(self.runs / item.name)
+
+    def add(
+        self,
+        config: RunConfig,
+        name: str,
+        *,
+        sweep: str | None = None,
+        command: str | None = None,
+        occasions: Sequence[str] = (),
+    ) -> Item:
+        """Put a run at the end of the queue.
+
+        Raises:
+            RunError: the name is taken or not allowed, or the folder can't be written.
+        """
+        with self.locked():
+            new_run(self.runs, name)
+            if any(item.name == name for item in (*self.waiting(), *self.running())):
+                raise RunError(f"a run in the queue is called {name!r} already; choose another --name")
+            item = Item(f"{time.time_ns():020d}-{secrets.token_hex(3)}", name, config, sweep, command, tuple(occasions))
+            self._write("items", item)
+        return item
+
+    def find(self, name: str) -> Item:
+        """Return the waiting run of a name, or of a beginning that no other one has.
+
+        Raises:
+            RunError: there is none, or several names begin so.
+        """
+        items = self.waiting()
+        found = [item for item in items if item.name == name] or [item for item in items if item.name.startswith(name)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise RunError(f"{name!r} begins {len(found)} runs in the queue: {', '.join(one.name for one in found)}")
+        known = nearest(name, [item.name for item in items])
+        raise RunError(f"no run {name!r} waits in the queue{known} See `alexplore queue list`")
+
+    def move(self, name: str, place: int) -> Item:
+        """Move a waiting run to a place, counted from 1; a place behind the last is the last.
+
+        Raises:
+            RunError: there is no such run, or the folder can't be written.
+        """
+        with self.locked():
+            item = self.find(name)
+            ids = [other.id for other in self.waiting() if other.id != item.id]
+            ids.insert(max(1, place) - 1, item.id)
+            write_atomically(self.folder / "order.json", json.dumps({"ids": ids}, indent=1) + "\n")
+        return item
+
+    def remove(self, name: str) -> Item:
+        """Take a waiting run, or one that could not be started, out of the queue.
+
+        Raises:
+            RunError: there is no such run, or the folder can't be written.
+        """
+        with self.locked():
+            refused = [item for item in self.refused() if item.name == name]
+            item, part = (refused[0], "refused") if refused else (self.find(name), "items")
+            self._unlink(part, item)
+        return item
+
+    def pause(self, *, paused: bool) -> None:
+        """Let no more runs be started, or let them be started again.
+
+        Raises:
+            RunError: the folder can't be written.
+        """
+        with self.locked():
+            if paused:
+                write_atomically(self.folder / "paused", "")
+            else:
+                (self.folder / "paused").unlink(missing_ok=True)
+
+    # What a runner does
+
+    def claim(self, item: Item, gpus: Sequence[str]) -> Item | None:
+        """Note that a waiting run is being started on some GPUs; return None if it was removed in the meantime."""
+        with self.locked():
+            if not (self.folder / "items" / f"{item.id}.json").exists():
+                return None
+            claimed = replace(item, gpus=tuple(gpus), starts=1)
+            self._write("running", claimed)
+            self._unlink("items", item)
+        return claimed
+
+    def start_again(self, item: Item) -> Item:
+        """Note that a run, which crashed with the machine, is being started again."""
+        with self.locked():
+            again = replace(item, starts=item.starts + 1)
+            self._write("running", again)
+        return again
+
+    def end(self, item: Item, refused: str | None = None) -> None:
+        """Note that a run has ended, or was `refused` for a reason."""
+        with self.locked():
+            if refused is not None:
+                self._write("refused", replace(item, reason=refused))
+            self._unlink("running", item)
+
+    @property
+    def has_runner(self) -> bool:
+        """Whether a process works on the queue."""
+        try:
+            descriptor = os.open(self.folder / "runner.lock", os.O_RDONLY | os.O_NOFOLLOW)
+        except OSError:
+            return False
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the lock under which the files are changed.
+
+        Raises:
+            RunError: the folder can't be written.
+        """
+        try:
+            self.runs.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, exist_ok=True)
+            descriptor = os.open(self.folder / "queue.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise RunError(f"{self.folder}: {error.strerror}", failure=True) from None
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX)
+            yield
+        except OSError as error:
+            raise RunError(f"{self.folder}: {error.strerror}", failure=True) from None
+        finally:
+            os.close(descriptor)
+
+    def _ids(self, part: str) -> list[str]:
+        try:
+            return sorted(path.stem for path in (self.folder / part).iterdir() if path.suffix == ".json")
+        except OSError:
+            return []
+
+    def _items(self, part: str) -> list[Item]:
+        found = (_read_item(self.folder / part / f"{one}.json") for one in self._ids(part))
+        return [item for item in found if item is not None]
+
+    def _write(self, part: str, item: Item) -> None:
+        (self.folder / part).mkdir(mode=0o700, exist_ok=True)
+        write_atomically(self.folder / part / f"{item.id}.json", item.to_json())
+
+    def _unlink(self, part: str, item: Item) -> None:
+        (self.folder / part / f"{item.id}.json").unlink(missing_ok=True)

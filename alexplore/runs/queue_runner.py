@@ -1,0 +1,204 @@
+"""`python -m alexplore.runs.queue_runner RUNS`: the process that starts the runs of a queue, one after the other.
+
+It holds runner.lock while it lives, and ends when nothing is left to do. It may be killed at any time: workers go on
+without it, and the next one finds in the queue's files what was started. A run that crashed while there was no runner,
+as when the machine went down, is resumed from its last checkpoint; one that crashed under a runner's eyes is not.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alexplore.core.boundary import print_error, run_guarded
+from alexplore.core.errors import DONE, AlexploreError
+from alexplore.runs import service
+from alexplore.runs.caller import start_caller
+from alexplore.runs.config import RunConfig
+from alexplore.runs.directory import RunError, list_runs
+from alexplore.runs.queue import Item, Queue
+from alexplore.runs.status import is_locked, read_status
+
+POLL_SECONDS = 0.25
+MOST_STARTS = 3
+LOCK_TRIES, LOCK_SECONDS = 20, 0.05
+NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")
+CPU = "cpu"
+
+
+def start_runner(queue: Queue) -> None:
+    """Start the process that works on a queue, if there is none.
+
+    Raises:
+        RunError: it could not be started.
+    """
+    with queue.locked():
+        if queue.has_runner:
+            return
+        with (queue.folder / "runner.log").open("ab") as log:
+            subprocess.Popen(
+                [sys.executable, "-P", "-m", "alexplore.runs.queue_runner", str(queue.runs)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+
+def find_gpus() -> tuple[str, ...]:
+    """Return the GPUs of this machine, by the names that CUDA_VISIBLE_DEVICES takes."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return tuple(one.strip() for one in visible.split(",") if one.strip() not in ("", "-1"))
+    try:
+        return tuple(str(number) for number, _ in enumerate(NVIDIA_GPUS.iterdir()))
+    except OSError:
+        return ()
+
+
+def gpus_needed(config: RunConfig, there: int) -> int:
+    """Return how many GPUs of those that are `there` a run takes; 0 for one that trains on the CPU."""
+    hardware = config.hardware
+    if hardware.device == "cpu" or not there:
+        return 0
+    return min(hardware.gpus or there, there)
+
+
+class Runner:
+    """Starts the runs of a queue as the hardware becomes free: one on the CPU, and as many as fit on the GPUs."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+        self._gpus = find_gpus()
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}  # by the id of the item
+
+    def work(self) -> bool:
+        """Look at the runs once, and start those that fit; return whether something is left to wait for."""
+        for item in self._queue.running():
+            self._look(item)
+        waiting = [] if self._queue.is_paused else self._queue.waiting()
+        if waiting:
+            self._start_fitting(waiting)
+        return bool(self._queue.running()) or bool(waiting)
+
+    def _look(self, item: Item) -> None:
+        """See whether a run that was started has ended, or was left by an earlier runner that was killed."""
+        run, process = self._queue.run(item), self._processes.get(item.id)
+        if process is not None:
+            process.poll()
+        if not run.config_file.exists() and process is None:
+            self._start(item)
+            return
+        state = read_status(run).state
+        if state == "crashed" and process is None and item.starts < MOST_STARTS:
+            self._start(self._queue.start_again(item))
+        elif not read_status(run).live:
+            self._processes.pop(item.id, None)
+            self._queue.end(item)
+
+    def _start_fitting(self, waiting: list[Item]) -> None:
+        """Start waiting runs in their order; none overtakes another one that needs the same hardware."""
+        running = self._queue.running()
+        used = {gpu for item in running for gpu in item.gpus}
+        cpu_busy = any(not item.gpus for item in running)
+        free = [gpu for gpu in self._gpus if gpu not in used]
+        others = self._others({item.name for item in running}) if free or not cpu_busy else []
+        for other in others:
+            needed = gpus_needed(other, len(self._gpus))
+            cpu_busy, free = cpu_busy or not needed, free[needed:]
+        for item in waiting:
+            needed = gpus_needed(item.config, len(self._gpus))
+            if not needed and not cpu_busy:
+                cpu_busy = True
+                self._claim_and_start(item, ())
+            elif needed and needed <= len(free):
+                self._claim_and_start(item, free[:needed])
+                free = free[needed:]
+            elif needed:
+                free = []
+
+    def _others(self, own: set[str]) -> list[RunConfig]:
+        """Return the configs of runs in the same folder that are trained, but not by the queue."""
+        configs = []
+        for run in list_runs(self._queue.runs):
+            if run.name not in own and is_locked(run) and read_status(run).state != "paused":
+                try:
+                    configs.append(run.config())
+                except RunError:
+                    continue
+        return configs
+
+    def _claim_and_start(self, item: Item, gpus: tuple[str, ...] | list[str]) -> None:
+        claimed = self._queue.claim(item, gpus)
+        if claimed is not None:
+            self._start(claimed)
+
+    def _start(self, item: Item) -> None:
+        """Start a run, or resume it; one that can't be started is noted as refused."""
+        environment = {"CUDA_VISIBLE_DEVICES": ",".join(item.gpus)} if item.gpus else {}
+        run = self._queue.run(item)
+        try:
+            if run.config_file.exists():
+                process = service.restart(run, environment=environment)
+            else:
+                run = service.create(service.plan(item.config, self._queue.runs), self._queue.runs, item.name)
+                process = service.start(run, environment)
+            self._processes[item.id] = process
+            if item.command:
+                start_caller(run, item.command, item.occasions)
+        except AlexploreError as error:
+            print(f"{item.name}: {error}", flush=True)
+            self._queue.end(item, refused=str(error))
+
+
+@contextmanager
+def runner_lock(queue: Queue) -> Iterator[int | None]:
+    """Hold the lock of the runner and yield its descriptor; yield None if another process holds it."""
+    descriptor = os.open(queue.folder / "runner.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    for _ in range(LOCK_TRIES):
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # `Queue.has_runner` in another process holds the lock for a moment, too
+            time.sleep(LOCK_SECONDS)
+        else:
+            yield descriptor
+            return
+    os.close(descriptor)
+    yield None
+
+
+def run_queue(queue: Queue) -> None:
+    """Work on a queue until nothing is left to do."""
+    with runner_lock(queue) as descriptor:
+        if descriptor is None:
+            return
+        runner = Runner(queue)
+        while True:
+            if runner.work():
+                time.sleep(POLL_SECONDS)
+                continue
+            with queue.locked():  # whoever adds a run now finds that there is no runner any more, and starts one
+                if not queue.running() and (queue.is_paused or not queue.waiting()):
+                    os.close(descriptor)
+                    return
+
+
+def main(arguments: list[str]) -> int:
+    """Work on the queue of a folder of runs and return the exit code."""
+    queue = Queue(Path(arguments[0]))
+
+    def work() -> int:
+        run_queue(queue)
+        return DONE
+
+    return run_guarded(work, print_error)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
