@@ -236,9 +236,11 @@ def overfitting(run: Evidence) -> Said:
 
 
 def underfitting(run: Evidence) -> Said:
-    """Find training images that are learned no better than others, while the loss still falls."""
+    """Find training images that are learned no better than others at the end, while the loss still falls."""
     train, val, losses = run.values("train/acc"), run.values("val/acc"), run.values("train/loss")
     if len(losses) < 3 or not train or not val or at_chance(run) or train[-1] > 0.95:
+        return None
+    if len(run.epochs) < run.recipe.epochs:
         return None
     fall = 1 - losses[-1] / losses[-2] if losses[-2] > 0 else 0.0
     if train[-1] > val[-1] + 0.02 or fall < 0.02:

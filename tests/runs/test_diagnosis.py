@@ -15,7 +15,7 @@ from alexplore.runs.diagnosis import RULES, Evidence, diagnose
 from alexplore.runs.protocol import EpochEvent
 from tests.support.examples import examples
 
-RECIPE = Recipe(lr=0.01, batch_size=64)
+RECIPE = Recipe(lr=0.01, batch_size=64, epochs=3)
 
 
 def epochs(**metrics: Iterable[float]) -> tuple[EpochEvent, ...]:
