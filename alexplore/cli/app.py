@@ -23,6 +23,7 @@ COMMANDS = {
     "lesson": "lessons",
     "train": "train",
     "runs": "runs",
+    "replay": "replay",
     "sweep": "sweep",
     "queue": "queue",
     "predict": "train",

@@ -1,4 +1,4 @@
-"""Commands about runs: list, show, watch, stop, pause, checkpoint, set, evaluate, resume, compare, export, doctor, …"""
+"""Commands about runs: list, show, watch, stop, pause, checkpoint, set, evaluate, resume, compare, inside, …"""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from alexplore.cli.calls import NotifyOption, OnEndOption, read_calls
+from alexplore.cli.inside import SHOWN, show_inside
 from alexplore.cli.networks import RunsDir
 from alexplore.cli.output import console, deliver, deliver_in_folder, narrate, say, say_json
 from alexplore.cli.recipe_options import recipe_changes
@@ -53,7 +54,7 @@ SOON_SECONDS, ANSWER_SECONDS = 3.0, 120.0
 POLL_SECONDS = 0.1
 
 app = typer.Typer(
-    help="Runs: list, show, watch, stop, pause, checkpoint, set, evaluate, resume, compare, export, doctor, remove.",
+    help="Runs: list, show, watch, inside, stop, pause, checkpoint, set, evaluate, resume, compare, export, doctor, …",
     no_args_is_help=True,
 )
 
@@ -311,6 +312,20 @@ def compare(
     for row in rows:
         table.add_row(row.name, *map(inert, row.texts))
     console().print(table)
+
+
+@app.command("inside")
+def inside(
+    run: RunArgument,
+    epoch: Annotated[int | None, typer.Option(min=1, help="An epoch that was recorded; the last if left out.")] = None,
+    layer: Annotated[str | None, typer.Option(metavar="L", help="One layer: its epochs, or its feature maps.")] = None,
+    show: Annotated[str, typer.Option(metavar="|".join(SHOWN), help="What to show.")] = SHOWN[0],
+    as_json: AsJson = False,
+    output: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Write the picture to a file.")] = None,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Show what the network looks like inside: gradients, updates, zeros, distributions, kernels, maps, mistakes."""
+    show_inside(find_run(run, runs_folder(runs_dir)), epoch, layer, show, output, as_json=as_json)
 
 
 @app.command("export")

@@ -271,8 +271,8 @@ def _absent_text(run: RunDirectory, epoch: int) -> str:
             f"{run.name}: no epoch was recorded; runs record one when it ends, unless their recipe has inside = false"
         )
     nearest = min(epochs, key=lambda one: abs(one - epoch))
-    recorded = f"{len(epochs)} from {epochs[0]} to {epochs[-1]} were"
-    return f"{run.name}: epoch {epoch} was not recorded, but {recorded}; the nearest is {nearest}"
+    recorded = f"recorded are {len(epochs)} epochs from {epochs[0]} to {epochs[-1]}"
+    return f"{run.name}: epoch {epoch} was not recorded; {recorded}, the nearest is {nearest}"
 
 
 def save_epoch(run: RunDirectory, epoch: InsideEpoch) -> None:

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from textual.command import Provider
 
     from alexplore.runs.directory import RunDirectory
+    from alexplore.runs.evaluation import Evaluation
     from alexplore.runs.summary import Summary
     from alexplore.tui.guides import Guides
 
@@ -377,16 +378,26 @@ class ExploreApp(NamedKeys, App[None]):
     @on(EvaluateRequested)
     def _evaluation_requested(self, event: EvaluateRequested) -> None:
         self.notify(f"evaluating {event.run.name} …")
-        self._evaluate(event.run)
+        self._evaluate(event.run, self.screen)
 
     @work(thread=True, group="evaluate")
-    def _evaluate(self, run: RunDirectory) -> None:
+    def _evaluate(self, run: RunDirectory, asked_on: Screen[Any]) -> None:
         from alexplore.runs.evaluation import evaluate_run
 
         try:
-            self.notify(f"{run.name}: {evaluate_run(run).text}")
+            evaluation = evaluate_run(run)
         except AlexploreError as error:
             self.notify(str(error), title=f"{run.name} can't be evaluated", severity="error")
+        else:
+            self.call_from_thread(self._show_evaluation, run, evaluation, asked_on)
+
+    def _show_evaluation(self, run: RunDirectory, evaluation: Evaluation, asked_on: Screen[Any]) -> None:
+        """Open the report of an evaluation, unless the person has gone on to another screen."""
+        from alexplore.tui.screens.report import evaluated
+
+        if self.screen is asked_on:
+            self.push_screen(evaluated(run.name, evaluation))
+        self.notify(f"{run.name}: {evaluation.text}")
 
     @on(ChoiceRequested)
     @work

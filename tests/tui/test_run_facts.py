@@ -92,6 +92,11 @@ def test_a_pause_has_no_time_left(run: RunDirectory) -> None:
     [
         (Status("finished", 1, "", 20, 2.0, 7200.0), True, "✓ finished in 2:00 · best 87.5% at epoch 2"),
         (
+            Status("finished", 1, "", 20, 2.0, 7200.0, "stopped early: …"),
+            True,
+            "✓ finished in 2:00: stopped early: … · best 87.5% at epoch 2",
+        ),
+        (
             Status("failed", 1, "", 20, 2.0, 7200.0, "the disk is full"),
             True,
             "✗ failed: the disk is full · best 87.5% at epoch 2 · r resumes from step 20",
