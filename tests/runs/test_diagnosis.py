@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from math import inf, nan
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -25,7 +26,7 @@ def epochs(**metrics: Iterable[float]) -> tuple[EpochEvent, ...]:
     return tuple(EpochEvent(n, 10 * n, dict(zip(names, row, strict=True))) for n, row in enumerate(rows, 1))
 
 
-def curve(*losses: float) -> dict[str, list[float]]:
+def curve(*losses: float) -> dict[str, Any]:
     """Return a training loss, five values an epoch."""
     return {"losses": list(losses), "positions": [(index + 1) / 5 for index in range(len(losses))]}
 
