@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -24,6 +24,10 @@ from alexplore.presets.reader import read_preset
 from alexplore.presets.recipe import change_recipe
 from alexplore.presets.sources import open_preset
 
+if TYPE_CHECKING:
+    from alexplore.runs.directory import RunDirectory
+    from alexplore.runs.foreign import ForeignLog
+
 PRESET_HELP = "A preset's name, a path to its file, or a SOURCE as `alexplore import` takes it."
 PresetOption = Annotated[str, typer.Option("--preset", "-p", metavar="P", help=PRESET_HELP)]
 OptionalPresetOption = Annotated[str | None, typer.Option("--preset", "-p", metavar="P", help=PRESET_HELP)]
@@ -37,31 +41,62 @@ RunsDir = Annotated[
 
 def tui(
     preset: Annotated[str | None, typer.Option("--preset", "-p", metavar="P", help="Open this preset.")] = None,
-    run: Annotated[str | None, typer.Option("--run", metavar="RUN", help="Open this run.")] = None,
+    run: Annotated[
+        str | None, typer.Option("--run", metavar="RUN", help="Open this run, or a folder with another program's log.")
+    ] = None,
     runs_dir: RunsDir = None,
 ) -> None:
     """Open the app: explore and edit networks, train them, watch runs."""
+    require_terminal()
+    from alexplore.runs.directory import find_foreign_log, find_run, runs_folder
+
+    folder = runs_folder(runs_dir)
+    log = find_foreign_log(run, folder) if run else None
+    show_app(preset, folder, find_run(run, folder) if run and not log else None, log=log)
+
+
+def require_terminal() -> None:
+    """Check that the app can be opened.
+
+    Raises:
+        typer.Exit: there is no terminal for it.
+    """
     if not on_a_terminal():
         complain(
             "the app needs a terminal for stdin, stdout and stderr. Without one: `alexplore shapes --preset paper`, "
             "`alexplore train --preset fmnist-28`, `alexplore runs list`, `alexplore runs watch RUN`"
         )
         raise typer.Exit(WRONG_USE)
-    from alexplore.runs.directory import find_run, runs_folder
 
-    folder = runs_folder(runs_dir)
+
+def show_app(
+    preset: str | None,
+    folder: Path,
+    attached: RunDirectory | None,
+    *,
+    farewell: bool = True,
+    log: ForeignLog | None = None,
+) -> NoReturn:
+    """Open the app on a preset, by default the preferred one, and on the run `attached` or on the `log`, if any.
+
+    With `farewell` the runs that are still trained are named when it was closed.
+
+    Raises:
+        typer.Exit: it was closed.
+    """
     from alexplore.tui.preferences import PreferencesStore, preferences_file
 
     preferences = PreferencesStore(preferences_file())
     opened = open_preset(preset or preferences.values.preset, narrate)
-    attached = find_run(run, folder) if run else None
     from alexplore.tui.app import ExploreApp
 
     for name in ("COLUMNS", "LINES"):  # an exported size was once that of a window; the terminal knows its own
         os.environ.pop(name, None)
-    app = ExploreApp(opened, folder, attached, preferences, welcome=preset is None and run is None)
+    app = ExploreApp(
+        opened, folder, attached, preferences, welcome=preset is None and attached is None and log is None, log=log
+    )
     app.run()
-    if app.farewell:
+    if app.farewell and farewell:
         say(app.farewell)
     raise typer.Exit(app.return_code or DONE)
 

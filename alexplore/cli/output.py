@@ -95,15 +95,20 @@ def console() -> Console:
 
 
 def deliver(content: str, file: Path | None) -> None:
-    """Write to a file, whole or not at all, or to stdout if there is none.
+    """Write to a file, see `deliver_file`, or to stdout if there is none."""
+    if file is None:
+        say(content, end="")
+    else:
+        deliver_file(content, file)
+
+
+def deliver_file(content: str | bytes, file: Path) -> None:
+    """Write to a file, whole or not at all.
 
     Raises:
         typer.Exit: the file is a directory.
         OSError: the file can't be written; the error names it.
     """
-    if file is None:
-        say(content, end="")
-        return
     try:
         write_output(expand(file), content)
     except IsADirectoryError:

@@ -1,4 +1,4 @@
-"""Commands that need torch, each in a process of its own: train, predict, evaluate."""
+"""Commands that need torch, each in a separate process: train, predict, evaluate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 
 from alexplore.cli.calls import Calls, NotifyOption, OnEndOption, read_calls
 from alexplore.cli.networks import PresetOption, RunsDir
-from alexplore.cli.output import console, narrate, say, say_json
+from alexplore.cli.output import console, deliver, narrate, say, say_json
 from alexplore.cli.recipe_options import recipe_changes
 from alexplore.core.errors import FAILED, WRONG_USE
 from alexplore.core.home import expand
@@ -210,19 +210,43 @@ def evaluate(
     run: SourceArgument,
     ten_crop: Annotated[bool, typer.Option("--ten-crop", help="Average over the paper's ten crops.")] = False,
     weights: WeightsOption = None,
-    data: Annotated[Path | None, typer.Option(metavar="DIR", help="Where its data set is, if elsewhere now.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where its data set is, if elsewhere now, or a folder of test images."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write the predictions for each image to a CSV file.")
+    ] = None,
     as_json: JsonOption = False,
     runs_dir: RunsDir = None,
 ) -> None:
-    """Measure accuracy on the validation images."""
+    """Measure accuracy, calibration, precision and recall on the validation images; show the worst mistakes.
+
+    --json adds the probabilities of each image. For a folder of images without folders of classes, the predictions are
+    printed as CSV.
+    """
+    from alexplore.render.evaluations import evaluation_lines
+    from alexplore.runs.evaluation import EvaluationError, ask_for_evaluation, predictions_csv
+
     options = [*(["--ten-crop"] if ten_crop else []), *(["--data", str(expand(data))] if data else [])]
     if weights is not None:
         options += ["--weights", str(find_weights(weights, runs_folder(runs_dir)))]
+    if as_json or output:
+        options.append("--probabilities")
+    try:
+        answer = ask_for_evaluation([*options, "--", str(_source(run, weights, runs_dir))])
+    except EvaluationError as error:  # the process has said why
+        raise typer.Exit(error.code) from None
+    if output:
+        deliver(predictions_csv(answer), expand(output))
     if as_json:
-        options.append("--json")
-    from alexplore.runs.launch import run_command
-
-    raise typer.Exit(run_command("evaluate", [*options, "--", str(_source(run, weights, runs_dir))]) or 0)
+        say_json(answer.values)
+    elif answer.evaluation is not None:
+        out = console()
+        for line in evaluation_lines(answer.evaluation):
+            out.print(line)
+    elif not output:
+        deliver(predictions_csv(answer), None)
 
 
 def _source(run: str, weights: str | None, runs_dir: Path | None) -> Path:

@@ -8,10 +8,12 @@ from typing import Any
 from alexplore.core.declared import Declared
 from alexplore.core.settings import (
     LARGEST,
+    Kind,
     SettingError,
     choice,
     flag,
     integer,
+    list_schema,
     number,
     optional,
     parse_text,
@@ -27,6 +29,26 @@ from alexplore.presets.datasets import DATASETS
 from alexplore.presets.optimizers import OPTIMIZERS
 from alexplore.presets.precisions import PRECISIONS
 from alexplore.presets.schedules import SCHEDULES
+
+MONITORED = ("val/acc", "val/loss")
+"""Metrics by which a checkpoint can be the best."""
+
+BALANCED = "balanced"
+
+
+def class_weights() -> Kind[str | tuple[float, ...]]:
+    """Return the kind of `"balanced"`, and of lists with a number above 0 for each class."""
+    weight = number(0, above=True)
+
+    def parse(value: Any) -> str | tuple[float, ...]:
+        if value == BALANCED:
+            return BALANCED
+        if not isinstance(value, list | tuple) or not value:
+            raise ValueError
+        return tuple(weight.parse(one) for one in value)
+
+    schema = {"anyOf": [{"const": BALANCED}, list_schema(weight.schema, 1)]}
+    return Kind(f'"{BALANCED}", or a list of numbers > 0, one for each class', parse, schema)
 
 
 class Recipe(Declared):
@@ -58,6 +80,34 @@ class Recipe(Declared):
         number(0), 1.0, "learning rate of the last layer with weights, the new head, as a multiple of lr"
     )
     label_smoothing: float = setting(number(0, 1, below=True), 0.0, "share of a label spread over all classes")
+    clip_grad_norm: float | None = setting(
+        optional(number(0, above=True)),
+        None,
+        "largest norm of all gradients together; longer ones are scaled down",
+    )
+    micro_batch_size: int | None = setting(
+        optional(integer(1)),
+        None,
+        "images of a batch that a rank computes at once; gradients add up over the batch. Saves memory; a batch norm "
+        "normalises over such a part",
+    )
+    class_weights: str | tuple[float, ...] | None = setting(
+        optional(class_weights()), None, "weights of the classes in the loss; balanced makes rare classes count as much"
+    )
+    balanced_sampling: bool = setting(
+        flag(), False, "draw the images of an epoch with repetition, all classes equally often"
+    )
+    ema_decay: float | None = setting(
+        optional(number(0, 1, above=True, below=True)),
+        None,
+        "evaluate and save an exponential moving average of the weights, with at most this decay a step",
+    )
+    early_stopping: int | None = setting(
+        optional(integer(1)), None, "end the training after so many epochs in a row without a better value of monitor"
+    )
+    monitor: str = setting(
+        choice(*MONITORED), "val/acc", "metric that decides which checkpoint is the best, and watched by early_stopping"
+    )
     precision: str = setting(choice(*PRECISIONS), "auto", "auto times fp32 and bf16 and takes the faster")
     normalize: str = setting(
         choice("unit", "dataset", "imagenet"), "unit", "pixels: 0 to 1, or standardised by these statistics"
@@ -78,8 +128,15 @@ class Recipe(Declared):
 
     @property
     def optimizer_state(self) -> OptimizerState:
-        """Return what the optimizer keeps for each trainable parameter."""
-        return OPTIMIZERS[self.optimizer].state(self)
+        """Return what is kept for each trainable parameter: the optimizer's tensors, and the averaged weights."""
+        state = OPTIMIZERS[self.optimizer].state(self)
+        if self.ema_decay is None:
+            return state
+        return state._replace(tensors=state.tensors + 1, note=f"{state.note}, and the averaged weights")
+
+    def images_at_once(self, ranks: int = 1) -> int:
+        """Return how many images of a batch so many ranks compute at once, all together."""
+        return min(self.batch_size, ranks * (self.micro_batch_size or self.batch_size))
 
     @property
     def activation_bits(self) -> int:

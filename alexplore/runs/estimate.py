@@ -47,10 +47,11 @@ class CpuMemory:
 
 def cpu_memory(config: RunConfig, ranks: int) -> CpuMemory:
     """Return what training on the CPU with a number of ranks takes."""
-    recipe = config.recipe
-    memory = analyse(config.network).memory(recipe.batch_size, recipe.optimizer_state, recipe.activation_bits)
+    recipe, towers = config.recipe, config.hardware.parallel == "towers"
+    at_once = recipe.images_at_once(1 if towers else ranks)
+    memory = analyse(config.network).memory(at_once, recipe.optimizer_state, recipe.activation_bits)
     each = PROCESS_BYTES + memory.total - memory.activations
-    if config.hardware.parallel == "towers":
+    if towers:
         share = (memory.total - memory.activations) // ranks
         each = PROCESS_BYTES + share + memory.weights + memory.optimizer  # collected to save a checkpoint
     return CpuMemory(each, memory.activations, ranks)
@@ -58,7 +59,8 @@ def cpu_memory(config: RunConfig, ranks: int) -> CpuMemory:
 
 def memory_problems(config: RunConfig, ranks: int, free: int) -> Iterator[Problem]:
     """Yield why training on the CPU does not fit into `free` bytes; Linux may then kill it or other programs."""
-    memory, batch = cpu_memory(config, ranks), config.recipe.batch_size
+    memory, towers = cpu_memory(config, ranks), config.hardware.parallel == "towers"
+    batch = config.recipe.images_at_once(1 if towers else ranks)
     if memory.total <= free:
         return
     change: Fix | None
@@ -71,6 +73,9 @@ def memory_problems(config: RunConfig, ranks: int, free: int) -> Iterator[Proble
     else:
         fix, setting = "a smaller --batch-size", "batch_size"
         fitting_batch = int((free - ranks * memory.each) * batch // max(1, memory.activations))
+        if fitting_batch >= ranks:
+            part = fitting_batch if towers else fitting_batch // ranks
+            fix += f", or keep it and compute it in parts with --set training.micro_batch_size={part}"
         change = Fix(f"set batch_size to {fitting_batch}", {"batch_size": fitting_batch}) if fitting_batch > 0 else None
     processes = f"{ranks} processes" if ranks > 1 else f"a batch of {batch} images"
     yield Problem(setting, f"{taken}{processes}, and {bytes_text(free)} are free: use {fix}", change)

@@ -52,7 +52,7 @@ class InsideError(AlexploreError):
 
 @dataclass(frozen=True, eq=False)
 class Quantised:
-    """Numbers as 8-bit codes: `codes` (N, …) in uint8; code 0 of item n stands for `low[n]` and 255 for `high[n]`."""
+    """Numbers as 8-bit codes: `codes` (N, …) in uint8; code 0 of item n is `low[n]`, code 255 is `high[n]`."""
 
     codes: Bytes
     low: Floats
@@ -271,8 +271,8 @@ def _absent_text(run: RunDirectory, epoch: int) -> str:
             f"{run.name}: no epoch was recorded; runs record one when it ends, unless their recipe has inside = false"
         )
     nearest = min(epochs, key=lambda one: abs(one - epoch))
-    recorded = f"{len(epochs)} from {epochs[0]} to {epochs[-1]} were"
-    return f"{run.name}: epoch {epoch} was not recorded, but {recorded}; the nearest is {nearest}"
+    recorded = f"recorded are {len(epochs)} epochs from {epochs[0]} to {epochs[-1]}"
+    return f"{run.name}: epoch {epoch} was not recorded; {recorded}, the nearest is {nearest}"
 
 
 def save_epoch(run: RunDirectory, epoch: InsideEpoch) -> None:

@@ -143,6 +143,8 @@ def result_text(snapshot: Snapshot) -> str:
         texts.append(f"best validation {METRICS['val/acc'].number(snapshot.best)}")
     if snapshot.epochs:
         texts += _damaged_texts(snapshot.epochs[-1])
+    if snapshot.status.reason is not None:
+        texts.append(snapshot.status.reason)
     return "finished: " + " · ".join(texts)
 
 
@@ -258,6 +260,6 @@ EVENT_TEXTS: Mapping[type[Event], Callable[[Any], str]] = {
     EndEvent: _end,
     UnknownEvent: lambda event: event.name,
 }
-"""How each kind of event is told."""
+"""The text of each event type."""
 
 UNLOGGED = (PreparingEvent, ExchangeEvent, CheckpointEvent, EndEvent, UnknownEvent)

@@ -15,7 +15,7 @@ from alexplore.network.analysis import Analysis, analyse
 from alexplore.network.graph import Network, can_freeze, channels_first
 from alexplore.network.limits import ADDRESSABLE_BYTES, memory_problem
 from alexplore.network.shapes import elements, shape_text
-from alexplore.presets.recipe import Recipe
+from alexplore.presets.recipe import BALANCED, Recipe
 from alexplore.runs.config import RunConfig
 from alexplore.runs.datasets import DatasetShape, dataset_shape
 from alexplore.runs.image_layout import DataError
@@ -57,7 +57,7 @@ def find_problems(config: RunConfig) -> tuple[Problem, ...]:
 
 
 def rank_problems(config: RunConfig, ranks: int | None) -> Iterator[Problem]:
-    """Yield why the work can't be shared among `ranks` processes; None stands for as many as suit it."""
+    """Yield why the work can't be shared among `ranks` processes; None means as many as suit the network."""
     towers, batch = config.network.towers, config.recipe.batch_size
     if config.hardware.parallel == "towers":
         if towers < 2:
@@ -133,6 +133,32 @@ def pixel_problems(recipe: Recipe, dataset: str, channels: int) -> Iterator[Prob
             'normalize to "dataset" or "unit"',
             Fix('set normalize to "dataset"', {"normalize": "dataset"}),
         )
+
+
+def class_weight_problems(recipe: Recipe, classes: int | None) -> Iterator[Problem]:
+    """Yield why the weights of a recipe can't be those of so many classes; None if their number is not known."""
+    if isinstance(recipe.class_weights, tuple) and classes is not None and len(recipe.class_weights) != classes:
+        yield Problem(
+            "class_weights",
+            f"class_weights: {len(recipe.class_weights)} weights, but the data set has {classes} classes: give one for "
+            f'each, or "{BALANCED}"',
+            Fix(f'set class_weights to "{BALANCED}"', {"class_weights": BALANCED}),
+        )
+
+
+def micro_batch_problems(network: Network, recipe: Recipe) -> Iterator[Problem]:
+    """Yield why a batch can't be computed image by image: a layer normalises over what is computed at once."""
+    if recipe.micro_batch_size != 1 or recipe.batch_size == 1:
+        return
+    for row in analyse(network).computed:
+        if row.layer.fewest_images(row.inputs) > 1:
+            yield Problem(
+                "micro_batch_size",
+                f"{row.layer.name} normalises over the images that are computed at once, and micro_batch_size = 1 is "
+                "one image: set micro_batch_size to 2 or more",
+                Fix("set micro_batch_size to 2", {"micro_batch_size": 2}),
+            )
+            return
 
 
 def batch_problems(network: Network, images: int, batch_size: int) -> Iterator[Problem]:
@@ -228,5 +254,7 @@ def _data_problems(config: RunConfig, *, compare_outputs: bool) -> Iterator[Prob
         yield from fit_problems(config.network, shape)
     yield from image_problems(config.recipe, config.network.input)
     yield from pixel_problems(config.recipe, shape.name, shape.channels)
+    yield from class_weight_problems(config.recipe, shape.classes or count_outputs(config.network))
+    yield from micro_batch_problems(config.network, config.recipe)
     if shape.train_images is not None:
         yield from batch_problems(config.network, shape.train_images, config.recipe.batch_size)

@@ -62,9 +62,13 @@ class WholeState:
         """Return a tensor as it is: see `TowerState.whole`."""
         return value
 
-    def collect(self, model: nn.Module, optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return the weights and the optimizer state for a checkpoint. All ranks must call this."""
-        return model.state_dict(), optimizer.state_dict()
+    def weights(self, model: nn.Module) -> dict[str, Tensor]:
+        """Return the weights for a checkpoint. All ranks must call this."""
+        return model.state_dict()
+
+    def optimizer(self, _: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
+        """Return the state of a model's optimizer for a checkpoint. All ranks must call this."""
+        return optimizer.state_dict()
 
     def load_weights(self, model: nn.Module, weights: dict[str, Tensor]) -> None:
         """Load the weights of a checkpoint.

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -61,6 +62,22 @@ class Evaluation:
         return values if classes <= FEW_CLASSES else {**values, "val/acc5": self.accuracy_top5}
 
 
+class ScoredBatch(NamedTuple):
+    """What a model says about the images of a batch that could be read."""
+
+    images: Tensor
+    """uint8 (N, C, H, W)."""
+
+    labels: Tensor
+    """int64 (N,)."""
+
+    scores: Tensor
+    """Log-probabilities (N, classes)."""
+
+    chosen: Tensor
+    """The indices of the batch's images in the split, of those too that could not be read: see `indices_read`."""
+
+
 def evaluate(
     model: nn.Module,
     split: Split,
@@ -79,31 +96,58 @@ def evaluate(
     called after every batch, the same number of times on all ranks. `answers` collects what this rank's images were
     classified as.
     """
+    loss, correct = torch.zeros((), dtype=torch.float64), torch.zeros(3, dtype=torch.int64)
+    for images, labels, scores, chosen in score_batches(
+        model,
+        split,
+        preprocess,
+        precision,
+        batch_size=batch_size,
+        ranks=ranks,
+        ten_crops=ten_crops,
+        after_batch=after_batch,
+    ):
+        loss = loss.to(scores.device) + F.nll_loss(scores, labels, reduction="sum").double()
+        correct = correct.to(scores.device) + _count_correct(scores, labels)
+        if answers is not None:
+            answers.add(images, labels, scores, indices_read(split, chosen, len(labels)))
+    loss_sum, *counts = ranks.sum(torch.stack((loss.cpu(), *correct.cpu().double()))).tolist()
+    return Evaluation(loss_sum, *map(round, counts))
+
+
+def score_batches(
+    model: nn.Module,
+    split: Split,
+    preprocess: Preprocess,
+    precision: Precision,
+    *,
+    batch_size: int,
+    ranks: Ranks = SINGLE_RANK,
+    ten_crops: bool = False,
+    after_batch: Callable[[], None] = lambda: None,
+) -> Iterator[ScoredBatch]:
+    """Yield this rank's batches of a split, in its order; see `evaluate`."""
     was_training = model.training
-    model.eval()
     share = ranks.share_of_order(torch.arange(len(split)), batch_size)
     own_batch = ranks.share_size(batch_size)
     batches = split.batches(share, own_batch)
-    loss, correct = torch.zeros((), dtype=torch.float64), torch.zeros(3, dtype=torch.int64)
-    with torch.no_grad():
+    model.eval()
+    try:
         for number in range(-(-len(split) // batch_size)):
             batch = next(batches, None)
             if batch is not None and len(batch[1]):
                 images, labels = batch
-                scores = (
-                    _ten_crop_scores(model, preprocess, precision, images)
-                    if ten_crops
-                    else _scores(model, precision, preprocess.test(images))
-                )
-                loss = loss.to(scores.device) + F.nll_loss(scores, labels, reduction="sum").double()
-                correct = correct.to(scores.device) + _count_correct(scores, labels)
-                if answers is not None:
-                    chosen = share[number * own_batch : (number + 1) * own_batch]
-                    answers.add(images, labels, scores, indices_read(split, chosen, len(labels)))
+                with torch.no_grad():
+                    scores = (
+                        _ten_crop_scores(model, preprocess, precision, images)
+                        if ten_crops
+                        else _scores(model, precision, preprocess.test(images))
+                    )
+                chosen = share[number * own_batch : (number + 1) * own_batch]
+                yield ScoredBatch(images, labels, scores, chosen)
             after_batch()
-    model.train(was_training)
-    loss_sum, *counts = ranks.sum(torch.stack((loss.cpu(), *correct.cpu().double()))).tolist()
-    return Evaluation(loss_sum, *map(round, counts))
+    finally:
+        model.train(was_training)
 
 
 def _scores(model: nn.Module, precision: Precision, inputs: Tensor) -> Tensor:

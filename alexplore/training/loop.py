@@ -30,20 +30,25 @@ from alexplore.runs.protocol import (
     WarningEvent,
 )
 from alexplore.training import checkpoint
+from alexplore.training.averaging import Averaging
+from alexplore.training.class_weights import LossDivisor
 from alexplore.training.compute_setup import ComputeSetup
 from alexplore.training.data import DataError, Dataset, Preprocess, damaged_text
+from alexplore.training.early_stopping import is_better, why_stopped
 from alexplore.training.errors import CheckpointError, GoneError, NotFiniteError, Stopped, gone_text
 from alexplore.training.evaluate import Evaluation, evaluate
 from alexplore.training.inside.recorder import Recorder
 from alexplore.training.metrics import StepLog, Tally, is_recorded, read_steps, record_interval
+from alexplore.training.micro_batches import MicroBatches
 from alexplore.training.model.build import logits
 from alexplore.training.nonfinite import NonfiniteGuard, find_nonfinite, optimizer_tensors
 from alexplore.training.optim import set_learning_rate
 from alexplore.training.parallel.ranks import Ranks
 from alexplore.training.parallel.towers import TowerState, exchanged
 from alexplore.training.precision import Precision
-from alexplore.training.randomness import epoch_order, seed_for
+from alexplore.training.randomness import seed_for
 from alexplore.training.run_writer import RunWriter
+from alexplore.training.sampling import Sampler
 from alexplore.training.steering import Steering
 from alexplore.training.sync_points import AgreedActions, SyncPoints
 
@@ -61,21 +66,28 @@ LATER = ("set", "evaluate")
 class Objective(nn.Module):
     """A model and its loss function, as one module."""
 
-    def __init__(self, model: nn.Module, recipe: Recipe, precision: Precision) -> None:
+    def __init__(
+        self, model: nn.Module, recipe: Recipe, precision: Precision, class_weights: Tensor | None = None
+    ) -> None:
+        """`class_weights` are fp32 (classes,) on the device; None if all count alike."""
         super().__init__()
         self.model = model
+        self.class_weights = class_weights
         self.label_smoothing = recipe.label_smoothing
         self.precision = precision
 
     def forward(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the summed cross-entropy and the number of correct predictions for a rank's share of a batch.
 
-        `inputs` are (N, C, H, W) and `labels` int64 (N,). The share may be empty.
+        Each image's cross-entropy is multiplied by the weight of its class. `inputs` are (N, C, H, W) and `labels`
+        int64 (N,). The share may be empty.
         """
         with self.precision.autocast():
             outputs = logits(self.model, inputs)
         outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32))
-        loss = F.cross_entropy(outputs, labels, reduction="sum", label_smoothing=self.label_smoothing)
+        loss = F.cross_entropy(
+            outputs, labels, self.class_weights, reduction="sum", label_smoothing=self.label_smoothing
+        )
         return loss, (outputs.argmax(1) == labels).sum()
 
 
@@ -101,7 +113,10 @@ class Progress:
     plateau: Plateau = field(default_factory=Plateau)
 
     best: float | None = None
-    """Highest validation accuracy, 0 to 1."""
+    """Best value of the recipe's `monitor`, by default the validation accuracy from 0 to 1."""
+
+    waited: int = 0
+    """Epochs since that value."""
 
     line: Tally = field(default_factory=Tally)
     """Training metrics since the last metrics line."""
@@ -151,7 +166,9 @@ class Trainer:
         dataset: Dataset,
         preprocess: Preprocess,
         model: nn.Module,
-        objective: nn.Module,
+        averaging: Averaging,
+        micro_batches: MicroBatches,
+        loss_divisor: LossDivisor,
         optimizer: Optimizer,
         guard: NonfiniteGuard,
         precision: Precision,
@@ -165,12 +182,16 @@ class Trainer:
         writer: RunWriter,
         progress: Progress,
     ) -> None:
-        """`objective` contains `model`, and averages gradients over the ranks. `macs` is the number of MACs of the
-        network for one image. `state` collects the weights and the optimizer state for checkpoints.
-        `recorder` records what the network looks like inside. `recipe` is the present one, which `steering` may change.
+        """`averaging` has the model that is evaluated and saved, `micro_batches` computes the gradients of `model`.
+
+        `loss_divisor` returns what a batch's loss is divided by. `macs` is the number of MACs of the network for one
+        image. `state` collects the weights and the optimizer state for checkpoints. `recorder` records what the network
+        looks like inside. `recipe` is the present one, which `steering` may change.
         """
         self.run, self.recipe, self.dataset, self.preprocess = run, recipe, dataset, preprocess
-        self.model, self.objective, self.optimizer, self.guard = model, objective, optimizer, guard
+        self.model, self.averaging, self.optimizer, self.guard = model, averaging, optimizer, guard
+        self.micro_batches, self.loss_divisor = micro_batches, loss_divisor
+        self.sampler = Sampler(recipe, dataset.train.labels)
         self.precision, self.state, self.setup = precision, state, setup
         self.recorder = recorder
         self.ranks, self.sync_points, self.steering, self.writer = ranks, sync_points, steering, writer
@@ -187,7 +208,7 @@ class Trainer:
         self.stops_after_epoch = False
 
     def train(self) -> None:
-        """Train and evaluate, epoch by epoch.
+        """Train and evaluate, epoch by epoch, until all are done or early stopping ends the training.
 
         Raises:
             Stopped: a stop was requested; a checkpoint is saved.
@@ -198,7 +219,7 @@ class Trainer:
         """
         self._update_status("running")
         self.recorder.forget_after(self.progress.epoch)
-        while self.progress.epoch < self.recipe.epochs:
+        while not (reason := self._why_stopped()) and self.progress.epoch < self.recipe.epochs:
             self._train_epoch()
             evaluation = self._evaluate()
             self.recorder.record(self.progress.epoch + 1, self.progress.step, self.progress.last_line)
@@ -208,7 +229,10 @@ class Trainer:
                 raise Stopped(self.unsaved)
         if self.unsaved:
             raise CheckpointError(f"{self.unsaved}; make room, and resume from the last checkpoint that could be saved")
-        self.writer.end("finished")
+        self.writer.end("finished", reason)
+
+    def _why_stopped(self) -> str | None:
+        return why_stopped(self.recipe, self.progress.waited, self.progress.best)
 
     def _train_epoch(self) -> None:
         self.model.train()
@@ -229,21 +253,22 @@ class Trainer:
 
         Nothing is read from the device.
         """
-        size = self._batch_size(step)
+        batch = self._batch(step)
+        size, divisor = len(batch), self.loss_divisor.of(batch)
         seed = seed_for(self.recipe.seed, "images", step)
         inputs = self.preprocess.train(images, seed, before=self.ranks.share(size).start)
         torch.manual_seed(seed_for(self.recipe.seed, "dropout", step, self.ranks.rank))
         place = self._nominal_step(self.progress, step + 1)
         with self.recorder.measured(place, step + 1, self.interval, self.steps_per_epoch) as before_update:
-            loss, correct = self.objective(inputs, labels)
-            failed = self.guard.step(loss, self.ranks.data_size / size, before_update)
-        return loss, correct, len(labels), failed
+            loss, correct = self.micro_batches.gradients(inputs, labels, size, self.ranks.data_size / divisor)
+            failed = self.guard.update(before_update)
+        self.averaging.update(step)
+        return loss * (size / divisor), correct, len(labels), failed
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield this rank's share of each remaining batch; it may be empty, so that all ranks do the same steps."""
         done = self.progress.step - self.progress.epoch_start
-        order = epoch_order(self.recipe.seed, self.progress.epoch, len(self.dataset.train))
-        share = self.ranks.share_of_order(order, self.recipe.batch_size)
+        share = self.ranks.share_of_order(self.sampler.order(self.progress.epoch), self.recipe.batch_size)
         batches = self.dataset.train.batches(share, self.ranks.share_size(self.recipe.batch_size), skip=done)
         for _ in range(done, self.steps_per_epoch):
             yield next(batches, None) or self._empty_batch()
@@ -255,10 +280,10 @@ class Trainer:
             0, dtype=torch.int64, device=device
         )
 
-    def _batch_size(self, step: int) -> int:
-        """Return the number of images in a step, over all ranks."""
+    def _batch(self, step: int) -> Tensor:
+        """Return the indices of the images in a step, over all ranks."""
         before = (step - self.progress.epoch_start) % self.steps_per_epoch * self.recipe.batch_size
-        return min(self.recipe.batch_size, len(self.dataset.train) - before)
+        return self.sampler.order(self.progress.epoch)[before : before + self.recipe.batch_size]
 
     def _sync(self) -> None:
         """Read the metrics of the steps since the last sync point, and handle requests."""
@@ -303,7 +328,11 @@ class Trainer:
             NotFiniteError: a value is not finite on one of the ranks.
         """
         names: dict[Tensor, str] = {parameter: name for name, parameter in self.model.named_parameters()}
-        tensors = chain(self.model.state_dict().items(), optimizer_tensors(self.optimizer, names))
+        tensors = chain(
+            self.model.state_dict().items(),
+            self.averaging.evaluated.state_dict().items(),
+            optimizer_tensors(self.optimizer, names),
+        )
         own = find_nonfinite(tensors)
         if found := self.ranks.merge({} if own is None else {own: True}):
             raise NotFiniteError(
@@ -344,11 +373,11 @@ class Trainer:
                 self._handle_requests()
 
         evaluation = evaluate(
-            self.model,
+            self.averaging.evaluated,
             self.dataset.val,
             self.preprocess,
             self.precision,
-            batch_size=self.recipe.batch_size,
+            batch_size=self.recipe.images_at_once(self.ranks.data_size),
             ranks=self.ranks,
             answers=self.recorder.new_answers(),
             after_batch=after_batch,
@@ -386,19 +415,21 @@ class Trainer:
         self.writer.event(EpochEvent(epoch, at.step, metrics, round(at.seconds, 3), damaged))
         if self.ranks.towers:
             self.writer.event(ExchangeEvent(exchanged(self.model)))
-        best = at.best is None or evaluation.accuracy > at.best
+        monitored = values[self.recipe.monitor]
+        best = is_better(self.recipe, monitored, at.best)
         self.progress = replace(
             at,
             epoch=epoch,
             epoch_start=at.step,
             plateau=at.plateau.after(1 - evaluation.accuracy, self.recipe),
-            best=evaluation.accuracy if best else at.best,
+            best=monitored if best else at.best,
+            waited=0 if best else at.waited + 1,
             whole=Tally(),
             epoch_seconds=0.0,
         )
         self._answer_evaluations()  # by this one
         self._save(best=best)
-        if self.unsaved:  # an accuracy whose checkpoint does not exist must not count as the best one
+        if self.unsaved:  # a value whose checkpoint does not exist must not count as the best one
             self.progress = replace(self.progress, best=at.best)
         self._update_status("running")
 
@@ -473,7 +504,8 @@ class Trainer:
         at, self.unsaved = self.progress, None
         started = time.monotonic()
         self._check_finite()
-        weights, optimizer = self.state.collect(self.model, self.optimizer)
+        weights, trained = self.state.weights(self.averaging.evaluated), self.averaging.state(self.state.weights)
+        optimizer = self.state.optimizer(self.model, self.optimizer)
         if self.ranks.rank == 0:
             state = {
                 "progress": at.to_dict(),
@@ -481,8 +513,10 @@ class Trainer:
                 "guard": self.guard.state(),
                 "precision": self.precision.name,
                 "means": self.setup.to_dict(),
+                **trained,
             }
-            where = {"step": at.step, "epoch": at.epoch, "epochs": round(self._epochs(at), 6), "val/acc": at.best}
+            epochs = round(self._epochs(at), 6)
+            where = {"step": at.step, "epoch": at.epoch, "epochs": epochs, self.recipe.monitor: at.best}
             try:
                 checkpoint.save(self.run.checkpoints_folder, weights, state, best=best, **where)
             except CheckpointError as error:

@@ -45,29 +45,44 @@ class NonfiniteGuard:
         scaled: bool = False,
         buffers: Sequence[Tensor] = (),
         agree: Callable[[Tensor], Tensor] = lambda flags: flags,
+        clip: Callable[[Tensor], None] = lambda _: None,
     ) -> None:
         """`scaled` is for fp16, `buffers` are the model's.
 
-        `agree` returns the maximum of flags over ranks whose gradients differ, as those of towers do.
+        `agree` returns the maximum of flags over ranks whose gradients differ, as those of towers do. `clip` is called
+        before each update, with the factor by which the gradients are scaled.
         """
         self._optimizer = optimizer
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self._buffers = [buffer for buffer in buffers if buffer.is_floating_point()]
-        self._agree = agree
+        self._agree, self._clip = agree, clip
         self._scaled = scaled
         self._scale = torch.full((), FIRST_SCALE if scaled else 1.0, device=device)
         self._growth_steps = torch.zeros((), device=device)  # without overflow since the scale last changed
         self._failed = torch.zeros((), device=device)
 
     def step(self, loss: Tensor, share: float, before_update: BeforeUpdate | None = None) -> Tensor:
-        """Do one update by the gradient of `loss` × `share`; return 1 if this step or one before failed, else 0.
+        """Do one update by the gradient of `loss` × `share`; see `update`."""
+        self.forget_gradients()
+        self.backward(loss, share)
+        return self.update(before_update)
 
-        The result is on the device. If the loss is not finite, all gradients become NaN, so that the ranks that share
-        them see it too. `before_update` is called when the gradients are known, with the scale that they have to be
-        divided by.
-        """
+    def forget_gradients(self) -> None:
+        """Let the next `backward` begin with gradients of 0."""
         self._optimizer.zero_grad()
+
+    def backward(self, loss: Tensor, share: float) -> None:
+        """Add the gradient of `loss` × `share` to the gradients.
+
+        If the loss is not finite, all gradients become NaN, so that the ranks that share them see it too.
+        """
         torch.autograd.backward(loss, torch.where(loss.isfinite(), share, math.nan).to(loss) * self._scale)
+
+    def update(self, before_update: BeforeUpdate | None = None) -> Tensor:
+        """Do one update by the gradients; return 1 if this step or one before failed, else 0, on the device.
+
+        `before_update` is called first, with the scale that the gradients have to be divided by.
+        """
         if before_update is not None:
             before_update(self._scale)
         # If a value is not finite, the sum is not. On a CPU a sum takes a tenth of the time of a maximum.
@@ -77,11 +92,11 @@ class NonfiniteGuard:
         self._failed = torch.maximum(self._failed, broken)
         if self._scaled:
             self._failed = torch.maximum(self._failed, overflow * (self._scale <= 1))
-            self._update(torch.maximum(self._failed, overflow))
+            self._apply(torch.maximum(self._failed, overflow))
             self._rescale(overflow)
         else:
             self._failed = torch.maximum(self._failed, overflow)
-            self._update(self._failed)
+            self._apply(self._failed)
         return self._failed
 
     def _buffers_are_finite(self) -> Tensor:
@@ -90,7 +105,8 @@ class NonfiniteGuard:
             return torch.ones_like(self._failed, dtype=torch.bool)
         return torch.cat([buffer.flatten() for buffer in self._buffers]).isfinite().all()
 
-    def _update(self, skip: Tensor) -> None:
+    def _apply(self, skip: Tensor) -> None:
+        self._clip(self._scale)
         optimizer: Any = self._optimizer
         optimizer.found_inf = skip
         if self._scaled:

@@ -70,7 +70,7 @@ def _compare_precisions(
     without bf16 instructions can take minutes for a batch in bf16.
     """
     device = preprocess.device
-    share = min(ranks.share_size(recipe.batch_size), len(dataset.train))
+    share = min(ranks.share_size(recipe.images_at_once(ranks.data_size)), len(dataset.train))
     images, labels = next(dataset.train.batches(torch.arange(share), share))
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     model.train()

@@ -13,6 +13,7 @@ from alexplore.core.atomic_files import write_atomically
 from alexplore.core.formatting import shortened
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network
+from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import RunConfig
 from alexplore.runs.control import Request, pending
 from alexplore.runs.directory import RunDirectory
@@ -26,12 +27,16 @@ from alexplore.runs.protocol import (
 )
 from alexplore.runs.trained_on import TrainedOn, change_text, read_trained_on
 from alexplore.training import checkpoint
+from alexplore.training.averaging import make_averaging
+from alexplore.training.class_weights import LossDivisor, class_weights
+from alexplore.training.clipping import make_clip
 from alexplore.training.compute_setup import ComputeSetup, earlier_setup
 from alexplore.training.data import Dataset, Preprocess, damaged_text, open_dataset
 from alexplore.training.errors import CheckpointError, GoneError, Stopped, gone_text
 from alexplore.training.hardware import device_name, set_threads
 from alexplore.training.inside.recorder import NoRecorder, Recorder
 from alexplore.training.loop import Objective, Progress, Trainer
+from alexplore.training.micro_batches import MicroBatches
 from alexplore.training.model.build import build, check_classifier, check_last_batch
 from alexplore.training.model.shared_batch_norm import share_statistics, tolerate_small_batches
 from alexplore.training.nonfinite import NonfiniteGuard
@@ -162,8 +167,9 @@ def _prepare(
     else:
         tolerate_small_batches(model)
     state = TowerState(network, ranks.rank) if ranks.towers else checkpoint.WholeState()
+    averaging = make_averaging(model, recipe.ema_decay)
     if saved is not None:
-        state.load_weights(model, saved.weights)
+        averaging.load(saved.weights, saved.state, state.load_weights)
     elif recipe.weights is not None:
         preparation.start("reading weights")
         whole = build(network, seed) if ranks.towers else model
@@ -178,18 +184,22 @@ def _prepare(
 
     head = None if network.classifier is None else network.layers[network.classifier].name
     optimizer = make_optimizer(recipe, model, head)
-    guard = NonfiniteGuard(optimizer, device, scaled=precision.scaled, buffers=list(model.buffers()), agree=ranks.agree)
+    trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    guard = NonfiniteGuard(
+        optimizer,
+        device,
+        scaled=precision.scaled,
+        buffers=list(model.buffers()),
+        agree=ranks.agree,
+        clip=make_clip(recipe.clip_grad_norm, trained, _split_parameters(model, state)),
+    )
+    weights = class_weights(recipe, dataset.train.labels, len(dataset.classes))
+    objective = Objective(model, recipe, precision, None if weights is None else weights.to(device))
     progress = Progress(images=len(dataset.train))
     if saved is not None:
         state.load_optimizer(model, optimizer, saved.state["optimizer"])
         guard.load(saved.state["guard"])
-        before = _images_before(trained_on, history) or len(dataset.train)
-        loaded = Progress.from_dict(saved.state["progress"], before, recipe.batch_size)
-        progress = loaded.over(len(dataset.train))
-        if trained_on and (changed := change_text(trained_on, len(dataset.train), len(dataset.val))):
-            again = progress.epoch_start != loaded.epoch_start
-            start = f"starts epoch {progress.epoch + 1} again" if again else f"continues in epoch {progress.epoch + 1}"
-            writer.event(WarningEvent(f"{changed}; the training {start}"))
+        progress = _resumed_progress(saved, recipe, trained_on, dataset, history, writer)
     writer.event(
         StartEvent(
             device=device.type,
@@ -210,7 +220,9 @@ def _prepare(
         dataset=dataset,
         preprocess=preprocess,
         model=model,
-        objective=ranks.average_gradients(Objective(model, recipe, precision)),
+        averaging=averaging,
+        micro_batches=MicroBatches(ranks.average_gradients(objective), guard, ranks, recipe.micro_batch_size),
+        loss_divisor=LossDivisor(weights, dataset.train.labels),
         optimizer=optimizer,
         guard=guard,
         precision=precision,
@@ -221,6 +233,7 @@ def _prepare(
             run=run,
             network=network,
             model=model,
+            evaluated=averaging.evaluated,
             dataset=dataset,
             preprocess=preprocess,
             precision=precision,
@@ -252,6 +265,31 @@ def _starting_weights(model: nn.Module, source: Path, writer: RunWriter) -> dict
         raise CheckpointError(shortened(f"{source}: no layer of the network can take weights from it. {reasons}", 1000))
     writer.event(WeightsEvent(str(source), match.taken, match.left, match.unused))
     return {**own, **match.tensors}
+
+
+def _resumed_progress(
+    saved: checkpoint.Checkpoint,
+    recipe: Recipe,
+    trained_on: TrainedOn | None,
+    dataset: Dataset,
+    history: History,
+    writer: RunWriter,
+) -> Progress:
+    """Return where the training of a checkpoint continues; report it if the run's images have changed."""
+    train, val = len(dataset.train), len(dataset.val)
+    before = _images_before(trained_on, history) or train
+    loaded = Progress.from_dict(saved.state["progress"], before, recipe.batch_size)
+    progress = loaded.over(train)
+    if trained_on and (changed := change_text(trained_on, train, val)):
+        again = progress.epoch_start != loaded.epoch_start
+        start = f"starts epoch {progress.epoch + 1} again" if again else f"continues in epoch {progress.epoch + 1}"
+        writer.event(WarningEvent(f"{changed}; the training {start}"))
+    return progress
+
+
+def _split_parameters(model: nn.Module, state: checkpoint.WholeState | TowerState) -> list[nn.Parameter]:
+    """Return the parameters of which this rank has only a share."""
+    return [value for name, value in model.named_parameters() if state.splits(name.partition(".")[0])]
 
 
 def _images_before(trained_on: TrainedOn | None, history: History) -> int | None:

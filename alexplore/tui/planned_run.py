@@ -39,11 +39,20 @@ PARTS = (Recipe, Hardware, DataSource)
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Essentials": ("dataset", "folder", "epochs", "batch_size", "optimizer", "lr", "schedule", "name"),
-    "Machine": ("device", "gpus", "parallel", "precision"),
+    "Machine": ("device", "gpus", "parallel", "precision", "micro_batch_size"),
     "Images": ("normalize", "resize", "random_crop", "crop_padding", "horizontal_flip", "color_noise"),
     "Start from weights": ("weights", "freeze", "head_lr"),
-    "Schedule": ("warmup_epochs", "step_epochs", "gamma", "patience", "reductions"),
-    "Regularising": ("momentum", "weight_decay", "bias_lr", "label_smoothing"),
+    "Schedule": ("warmup_epochs", "step_epochs", "gamma", "patience", "reductions", "early_stopping", "monitor"),
+    "Regularising": (
+        "momentum",
+        "weight_decay",
+        "bias_lr",
+        "label_smoothing",
+        "clip_grad_norm",
+        "ema_decay",
+        "class_weights",
+        "balanced_sampling",
+    ),
     "Data and limits": ("limit_train", "limit_val", "val_share", "download", "seed", "checkpoint_minutes", "inside"),
 }
 """Every setting of a run, in the order of the form; the first group is always open."""
@@ -211,7 +220,7 @@ class PlannedRun:
 
     @property
     def blocked(self) -> Check | None:
-        """What keeps the run from starting, as far as it is known."""
+        """The known problems that prevent the start of the run."""
         return next(iter(self.answer.wrong), None)
 
     def fix(self, fix: Fix) -> None:

@@ -98,6 +98,18 @@ BATCH_NORM = {"name": "bn", "type": "batch_norm"}
             'normalize = "imagenet" is for images of 3 channels, and those of fashion-mnist have 1',
             "dataset",
         ),
+        (
+            config_of(network(), class_weights=(1.0, 2.0)),
+            "class_weights",
+            "class_weights: 2 weights, but the data set has 10 classes",
+            "balanced",
+        ),
+        (
+            config_of(network(1, 8, 10, BATCH_NORM), micro_batch_size=1),
+            "micro_batch_size",
+            "bn normalises over the images that are computed at once, and micro_batch_size = 1 is one image",
+            2,
+        ),
     ],
 )
 def test_each_problem_names_its_setting_and_its_fix_removes_it(

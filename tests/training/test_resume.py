@@ -61,6 +61,8 @@ def weights(run: RunDirectory, name: str = "last") -> dict[str, Tensor]:
 def assert_same_end(one: RunDirectory, other: RunDirectory) -> None:
     ours, theirs = read(one.checkpoints_folder / "last"), read(other.checkpoints_folder / "last")
     assert all(torch.equal(ours.weights[name], weight) for name, weight in theirs.weights.items())
+    for name, weight in theirs.state.get("trained_weights", {}).items():
+        assert torch.equal(ours.state["trained_weights"][name], weight)
     for index, slot in theirs.state["optimizer"]["state"].items():
         for key, value in slot.items():
             assert torch.equal(ours.state["optimizer"]["state"][index][key], value)
@@ -72,7 +74,14 @@ RECIPES: dict[str, dict[str, Any]] = {
     "sgd, plateau": {"optimizer": "sgd", "lr": 0.05, "schedule": "plateau", "patience": 0, "gamma": 0.5},
     "sgd, constant": {"optimizer": "sgd", "lr": 0.05, "schedule": "constant", "momentum": 0.0},
     "adamw, cosine": {"optimizer": "adamw", "weight_decay": 0.1, "schedule": "cosine", "warmup_epochs": 0.5},
-}
+    "averaged, clipped, in parts": {
+        "schedule": "constant", "ema_decay": 0.9, "clip_grad_norm": 0.5, "micro_batch_size": 5,
+    },
+    "balanced": {
+        "schedule": "constant", "class_weights": "balanced", "balanced_sampling": True, "monitor": "val/loss",
+        "early_stopping": 50,
+    },
+}  # fmt: skip
 
 
 def test_the_recipes_below_have_every_optimizer_and_schedule() -> None:

@@ -10,6 +10,7 @@ from PIL import Image
 from alexplore.runs.directory import find_run
 from alexplore.tui.screens.browse import Browse, PathInput
 from alexplore.tui.screens.predict import PredictScreen
+from alexplore.tui.screens.report import EvaluationScreen
 from tests.support.processes import Alexplore
 from tests.support.screens import screen_text, until
 from tests.tui.conftest import OpenApp
@@ -30,6 +31,10 @@ async def test_an_image_is_classified_drawn_and_inverted_and_the_run_evaluated(
         await until(pilot, lambda: "FINISHED  tried" in screen_text(app), "the run")
         await pilot.press("e")
         await until(pilot, lambda: "evaluated on 128 validation images" in screen_text(app), "the accuracy")
+        assert isinstance(app.screen, EvaluationScreen)
+        assert "calibration error" in screen_text(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: "FINISHED  tried" in screen_text(app), "the run again")
         await pilot.press("i")
         for name, shown in (("mine.png", "✓ 1 image classified"), ("broken.png", "✗ ")):
             await until(pilot, lambda: isinstance(app.screen, Browse), "the browser")

@@ -1,4 +1,4 @@
-"""`alexplore evaluate`: the exact accuracy of a run on its validation images."""
+"""`alexplore evaluate`: the figures of a run on its validation images, or on other images."""
 
 from __future__ import annotations
 
@@ -6,61 +6,71 @@ import argparse
 import json
 import sys
 from dataclasses import replace
+from os.path import relpath
 from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from alexplore.core.boundary import print_data, print_error, print_note, run_guarded
 from alexplore.presets.datasets import DATASETS
 from alexplore.runs.config import RunConfig
 from alexplore.training.commands.load_model import LoadedModel, load_model
-from alexplore.training.data import DataError, Dataset, Preprocess, open_dataset
-from alexplore.training.data.image_folder import open_test_images
-from alexplore.training.evaluate import evaluate
+from alexplore.training.data import DataError, Dataset, Preprocess, Split, open_dataset
+from alexplore.training.data.dataset import indices_read
+from alexplore.training.data.image_folder import FolderSplit, open_test_images, open_unlabelled_images
+from alexplore.training.evaluate import score_batches
 from alexplore.training.precision import Precision
-
-LABELS = {"val/loss": "loss", "val/acc": "top-1", "val/acc5": "top-5"}
+from alexplore.training.report import image_predictions, make_evaluation
 
 
 def evaluate_run() -> int:
-    """Print the loss and the top-1 and top-5 accuracy; return the exit code."""
+    """Print a JSON object, see `EvaluationAnswer`; return the exit code.
+
+    With `--probabilities` it has the predictions for each image, which it always has for images without labels.
+    """
     parser = argparse.ArgumentParser(prog="alexplore evaluate")
     parser.add_argument("source", type=Path)
     parser.add_argument("--data")
     parser.add_argument("--ten-crop", action="store_true")
     parser.add_argument("--weights", type=Path)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--probabilities", action="store_true")
     arguments = parser.parse_args()
     loaded = load_model(arguments.source, arguments.weights)
     config = loaded.config
     if arguments.data:
         config = replace(config, data=replace(config.data, folder=arguments.data))
-    dataset = _open_dataset(loaded, config, elsewhere=bool(arguments.data))
+    dataset, labelled = _open_images(loaded, config, elsewhere=bool(arguments.data))
     preprocess = Preprocess(config.recipe, config.network.input, dataset, loaded.device)
     if arguments.ten_crop and preprocess.resized_size == config.network.input[1:]:
         print_note("no resize in the recipe: each of the ten crops is the whole image, or its mirror image")
-    result = evaluate(
-        loaded.model,
-        dataset.val,
-        preprocess,
-        Precision("fp32", loaded.device),
-        batch_size=config.recipe.batch_size,
-        ten_crops=arguments.ten_crop,
-    )
-    if not result.images:
-        raise DataError(f"none of the {len(dataset.val):,} validation images could be read")
-    values = result.values(len(dataset.classes))
-    if arguments.json:
-        print_data(json.dumps({**values, "images": result.images, "weights": str(loaded.weights)}))
-        return 0
-    crops = "ten crops" if arguments.ten_crop else "the centre" if config.recipe.random_crop else "whole images"
-    print_data(f"{dataset.name}, {result.images:,} validation images, {crops}, {loaded.weights.name} weights")
-    print_data(" · ".join(f"{label} {values[key]:.4f}" for key, label in LABELS.items() if key in values))
+    scores, labels, names = _score(loaded, config, dataset.val, preprocess, ten_crops=arguments.ten_crop)
+    classes, weights = dataset.classes, str(loaded.weights)
+    if labelled:
+        crops = "ten crops" if arguments.ten_crop else "the centre" if config.recipe.random_crop else "whole images"
+        evaluation = make_evaluation(scores, labels, names, classes, dataset=dataset.name, crops=crops, weights=weights)
+        answer = evaluation.to_dict()
+    else:
+        answer = {"images": len(labels), "weights": weights, "classes": list(classes)}
+    if arguments.probabilities or not labelled:
+        predictions = image_predictions(scores, labels if labelled else None, names, classes)
+        answer["predictions"] = [_without_none(vars(one)) for one in predictions]
+    print_data(json.dumps(answer))
     return 0
 
 
-def _open_dataset(loaded: LoadedModel, config: RunConfig, *, elsewhere: bool) -> Dataset:
-    """Return the data set to evaluate on; of an image folder, the validation images alone are looked for."""
+def _open_images(loaded: LoadedModel, config: RunConfig, *, elsewhere: bool) -> tuple[Dataset, bool]:
+    """Return a data set with the images as its validation images, and whether they have labels.
+
+    Of an image folder, the validation images alone are looked for.
+    """
     if not DATASETS[config.recipe.dataset].needs_folder:
-        return open_dataset(config, loaded.device, print_note)
+        return open_dataset(config, loaded.device, print_note), True
+    unlabelled = open_unlabelled_images(config, loaded.device, print_note) if elsewhere else None
+    if unlabelled is not None:
+        print_note(f"{config.data.folder} has no folders of classes, so its {len(unlabelled):,} images have no labels")
+        return replace(loaded.dataset, val=unlabelled), False
     images = open_test_images(
         config,
         loaded.dataset.classes,
@@ -70,7 +80,45 @@ def _open_dataset(loaded: LoadedModel, config: RunConfig, *, elsewhere: bool) ->
         by_position=loaded.trained_on is None,
         elsewhere=elsewhere,
     )
-    return replace(loaded.dataset, val=images)
+    return replace(loaded.dataset, val=images), True
+
+
+def _score(
+    loaded: LoadedModel, config: RunConfig, split: Split, preprocess: Preprocess, *, ten_crops: bool
+) -> tuple[Tensor, Tensor, list[str]]:
+    """Return log-probabilities (N, classes), labels (N,) and names of the images that can be read, on the CPU.
+
+    A name is the path in an image folder, else the image's number.
+
+    Raises:
+        DataError: none can be read.
+    """
+    batches = score_batches(
+        loaded.model,
+        split,
+        preprocess,
+        Precision("fp32", loaded.device),
+        batch_size=config.recipe.images_at_once(),
+        ten_crops=ten_crops,
+    )
+    scores: list[Tensor] = []
+    labels: list[Tensor] = []
+    names: list[str] = []
+    for batch in batches:
+        scores.append(batch.scores.cpu())
+        labels.append(batch.labels.cpu())
+        names += [_name(split, index) for index in indices_read(split, batch.chosen, len(batch.labels)).tolist()]
+    if not scores:
+        raise DataError(f"none of the {len(split):,} validation images could be read")
+    return torch.cat(scores), torch.cat(labels), names
+
+
+def _name(split: Split, index: int) -> str:
+    return relpath(split.path(index), split.folder) if isinstance(split, FolderSplit) else f"#{index}"
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from alexplore.runs.image_layout import (
     DataError,
     Layout,
     LeftOut,
+    class_folders,
     count_others,
     find_layout,
     find_pictures,
@@ -164,6 +165,29 @@ def open_test_images(
     return FolderSplit(listing.limited(config.data.limit_val), channels, size, device, report)
 
 
+def open_unlabelled_images(config: RunConfig, device: torch.device, report: Report) -> FolderSplit | None:
+    """Return all images in a folder that has no folders of classes; None if it has some.
+
+    Their labels, 0, mean nothing.
+
+    Raises:
+        DataError: the folder can't be read, or holds no images.
+    """
+    folder = expand(config.data.folder or "")
+    if class_folders(folder):
+        return None
+    left_out = LeftOut(folder)
+    paths = tuple(find_pictures(folder, left_out))
+    if not paths:
+        raise DataError(f"{folder} has no images to evaluate on")
+    if left_out.text:
+        report(f"{folder}: {left_out.text}")
+    channels = 1 if config.network.input[0] == 1 else 3
+    size = resized_size(config.recipe, config.network.input)
+    listing = Listing(folder, paths, torch.zeros(len(paths), dtype=torch.int64))
+    return FolderSplit(listing, channels, size, device, report)
+
+
 @dataclass(frozen=True)
 class Listing:
     """The images of one part of an image folder."""
@@ -283,6 +307,11 @@ class FolderSplit:
                     "the rest of this epoch, which is slower; make room there, in a container with --shm-size"
                 )
                 workers = 0
+
+    @property
+    def folder(self) -> Path:
+        """The folder that all its images are in."""
+        return self._listing.folder
 
     def path(self, index: int) -> str:
         """See `Split.path`."""

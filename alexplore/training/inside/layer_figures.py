@@ -127,7 +127,8 @@ class _Measurement:
 
         def count(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
             values = output.detach()[:IMAGES]
-            self._zeros[name] = (values == 0).sum(), values.numel()
+            if name not in self._zeros and len(values):  # of a batch in parts, the first one
+                self._zeros[name] = (values == 0).sum(), values.numel()
 
         return count
 

@@ -37,6 +37,7 @@ class Recorder:
         run: RunDirectory,
         network: Network,
         model: nn.Module,
+        evaluated: nn.Module,
         dataset: Dataset,
         preprocess: Preprocess,
         precision: Precision,
@@ -45,7 +46,8 @@ class Recorder:
         writer: RunWriter,
         batch_size: int,
     ) -> None:
-        self._run, self._network, self._model = run, network, model
+        """`model` is trained; `evaluated` has the weights that are evaluated and saved, which may be their average."""
+        self._run, self._network, self._model = run, network, evaluated
         self._dataset, self._preprocess, self._precision = dataset, preprocess, precision
         self._state, self._ranks, self._writer = state, ranks, writer
         self._figures = LayerFigures(network, model, state, ranks)

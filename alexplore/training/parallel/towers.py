@@ -198,16 +198,19 @@ class TowerState:
     network: Network
     tower: int
 
-    def collect(self, model: nn.Module, optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return the weights and the optimizer state of the whole network. All ranks must call it together."""
-        weights = {name: self._whole(name, value) for name, value in model.state_dict().items()}
+    def weights(self, model: nn.Module) -> dict[str, Tensor]:
+        """Return the weights of the whole network. All ranks must call it together."""
+        return {name: self._whole(name, value) for name, value in model.state_dict().items()}
+
+    def optimizer(self, model: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
+        """Return the optimizer state of the whole network. All ranks must call it together."""
         state = optimizer.state_dict()
         names = _parameter_names(model, optimizer)
         slots = {
             index: {key: self._whole(names[index], value) if value.dim() else value for key, value in slot.items()}
             for index, slot in state["state"].items()
         }
-        return weights, {**state, "state": slots}
+        return {**state, "state": slots}
 
     def load_weights(self, model: nn.Module, weights: dict[str, Tensor]) -> None:
         """Load this tower's share of the whole network's weights."""

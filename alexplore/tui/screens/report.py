@@ -1,4 +1,4 @@
-"""Full-screen reports to read: the arithmetic of the totals, the source of a preset."""
+"""Full-screen reports to read: the arithmetic of the totals, the source of a preset, the evaluation of a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from textual.binding import Binding, BindingType
 
 from alexplore.network.analysis import Analysis
 from alexplore.presets.preset import Preset
+from alexplore.render.evaluations import evaluation_lines
 from alexplore.render.network_tables import about, explanation
+from alexplore.runs.evaluation import Evaluation
 from alexplore.tui.screens.frame import FrameScreen
 from alexplore.tui.state import Mode
 from alexplore.tui.widgets.text_page import TextPage
@@ -39,6 +41,21 @@ class ReportScreen(FrameScreen):
         page.border_title = self._title
         page.border_subtitle = "y copies the line"
         yield page
+
+
+class EvaluationScreen(ReportScreen):
+    """Shows what `alexplore evaluate` prints of a run; Escape goes back."""
+
+    MODE: ClassVar[Mode | None] = None
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "app.pop_screen", "back", tooltip="Go back to the run"),
+    ]
+
+
+def evaluated(name: str, evaluation: Evaluation) -> ReportScreen:
+    """Return a report of the evaluation of the run of that name."""
+    return EvaluationScreen(f"Evaluation of {name}", evaluation_lines(evaluation))
 
 
 def totals(preset: Preset, analysis: Analysis) -> ReportScreen:

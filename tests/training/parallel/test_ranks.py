@@ -78,12 +78,21 @@ def test_a_split_without_readable_images_ends_the_run(make_run: MakeRun, tmp_pat
     assert read_status(run).reason == f"none of the {names[part]} images could be read"
 
 
+RECIPES: dict[str, dict[str, Any]] = {
+    "averaged, clipped": {"ema_decay": 0.8, "clip_grad_norm": 0.5},
+    "balanced": {"class_weights": [1, 2, 1, 1, 3, 1, 1, 1, 0.5, 1], "balanced_sampling": True},
+    "in parts": {"micro_batch_size": 4},
+}
+
+
 @pytest.mark.exhaustive
-def test_one_two_and_three_ranks_take_the_same_steps(make_run: MakeRun, small: Network) -> None:
-    plain = small.change(small.index("drop3"), {"p": 0.0})
-    network = plain.insert(1, BatchNorm(name="norm0"))  # its statistics are the whole batch's
+@pytest.mark.parametrize("name", RECIPES)
+def test_one_two_and_three_ranks_take_the_same_steps(make_run: MakeRun, small: Network, name: str) -> None:
+    network = small.change(small.index("drop3"), {"p": 0.0})
+    if name != "in parts":
+        network = network.insert(1, BatchNorm(name="norm0"))  # its statistics are the whole batch's
     # 66 images: three ranks share batches of 16 as 6, 5, 5, and a last one of 2 as 1, 1, 0.
-    recipe: dict[str, Any] = {"optimizer": "sgd", "lr": 0.05, "limit_train": 66, "limit_val": 32}
+    recipe: dict[str, Any] = {"optimizer": "sgd", "lr": 0.05, "limit_train": 66, "limit_val": 32, **RECIPES[name]}
     runs = {ranks: make_run(f"of{ranks}", network=network, gpus=ranks, **recipe) for ranks in (1, 2, 3)}
     train_here(runs[1])
     for ranks in (2, 3):
@@ -96,12 +105,16 @@ def test_one_two_and_three_ranks_take_the_same_steps(make_run: MakeRun, small: N
         assert f"rehearsing on {ranks} CPU processes (gloo)" in rehearsal["message"]
         assert events(runs[ranks], "start")[0]["ranks"] == ranks
         ours, theirs = (read(runs[r].checkpoints_folder / "last").weights for r in (ranks, 1))
-        for name, weight in theirs.items():
-            torch.testing.assert_close(ours[name], weight, rtol=1e-3, atol=1e-5)
+        for key, weight in theirs.items():
+            torch.testing.assert_close(ours[key], weight, rtol=1e-3, atol=1e-5)
 
 
 def test_two_ranks_killed_and_resumed_end_with_the_same_bits(make_run: MakeRun) -> None:
-    parts = make_run("parts", gpus=2, epochs=100_000, checkpoint_minutes=1e-9)  # never finished before it is killed
+    recipe = {
+        "gpus": 2, "checkpoint_minutes": 1e-9, "ema_decay": 0.9, "clip_grad_norm": 1, "micro_batch_size": 3,
+        "class_weights": "balanced", "balanced_sampling": True,
+    }  # fmt: skip
+    parts = make_run("parts", epochs=100_000, **recipe)  # never finished before it is killed
     process = start_worker(parts)
     wait_for_steps(parts, 7)
     ranks = ranks_of(process)
@@ -113,7 +126,7 @@ def test_two_ranks_killed_and_resumed_end_with_the_same_bits(make_run: MakeRun) 
     assert read_status(parts).state == "crashed"
     epochs = read(parts.checkpoints_folder / "last").manifest["epoch"] + 2
     change_run(parts, {"epochs": epochs})
-    whole = make_run("whole", gpus=2, epochs=epochs)
+    whole = make_run("whole", epochs=epochs, **recipe)
     for run, process in [(run, start_worker(run)) for run in (parts, whole)]:
         assert exit_code(process, run) == 0
     ours, theirs = (read(run.checkpoints_folder / "last").weights for run in (parts, whole))

@@ -142,7 +142,7 @@ for step in range(3):
     optimizer.step()
     found["logits"].append(logits.detach())
     found["loss"].append(loss.detach())
-weights, slots = state.collect(model, optimizer)
+weights, slots = state.weights(model), state.optimizer(model, optimizer)
 torch.save({**found, "gradients": gradients, "weights": weights, "exchanged": exchanged(model)}, folder / f"{rank}.pt")
 dist.destroy_process_group()
 """
@@ -216,7 +216,10 @@ def test_towers_choose_one_precision_and_count_only_bytes_of_training(make_run: 
 
 @pytest.mark.exhaustive
 def test_a_run_in_towers_can_be_resumed_on_one_rank_and_back(make_run: MakeRun) -> None:
-    recipe: dict[str, Any] = {"optimizer": "sgd", "lr": 0.02, "batch_size": 8, "limit_train": 20, "limit_val": 6}
+    recipe: dict[str, Any] = {
+        "optimizer": "sgd", "lr": 0.02, "batch_size": 8, "limit_train": 20, "limit_val": 6,
+        "ema_decay": 0.5, "clip_grad_norm": 0.01, "class_weights": "balanced",
+    }  # fmt: skip
     network = PAPER.with_input(3, 67, 67)
     towers = make_run("towers", network=network, parallel="towers", epochs=1, **recipe)
     assert exit_code(start_worker(towers), towers) == 0

@@ -1,0 +1,223 @@
+"""What was recorded inside a run, as Rich renderables: tables in text, pictures in half blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from alexplore.core.inert import inert_line
+from alexplore.core.picture import Picture
+from alexplore.render.fitted_table import Column, FittingTable
+from alexplore.render.inside_pictures import (
+    GAP,
+    confusion_picture,
+    image_pictures,
+    kernel_picture,
+    kernels_per_row,
+    maps_picture,
+)
+from alexplore.render.pictures import half_blocks
+from alexplore.runs.inside import Confusion, FeatureMaps, InsideEpoch, InsideError, ShownImage
+from alexplore.runs.layer_view import LayerView, histogram_bars, layer_views
+
+WIDEST, HIGHEST = 160, 60
+"""Characters and lines of a picture in a terminal at most."""
+
+MOST_NUMBERS = 12
+"""Classes of a confusion matrix that is printed as numbers; larger ones are drawn."""
+
+
+def layers_table(views: Sequence[LayerView]) -> FittingTable:
+    """Return a row for each layer: its figures, its distributions, and what is suspicious, marked with !."""
+    table = FittingTable(
+        Column("layer", left=True),
+        Column("gradient"),
+        Column("update"),
+        Column("zeros"),
+        Column("dead", rank=3),
+        Column("weights", rank=1, left=True),
+        Column("to ±", rank=4),
+        Column("outputs", rank=2, left=True),
+        Column("", left=True),
+    )
+    for view in views:
+        table.add(
+            view.layer,
+            view.number("grad_norm"),
+            view.number("update_ratio"),
+            view.number("zero_share"),
+            "–" if view.dead_share is None else f"{view.dead_share:.1%}",
+            histogram_bars(view.weights.counts) if view.weights else "",
+            f"{view.weights.limit:g}" if view.weights else "",
+            histogram_bars(view.activations.counts) if view.activations else "",
+            f"! {'; '.join(view.reasons)}" if view.reasons else "",
+            style="bold" if view.reasons else "",
+        )
+    return table
+
+
+def layer_history(views: Sequence[tuple[int, LayerView]]) -> FittingTable:
+    """Return a row for each epoch of one layer; histograms have the same bins in all of them."""
+    limits = {
+        part: max((one.limit for _, view in views if (one := getattr(view, part))), default=1.0)
+        for part in ("weights", "activations")
+    }
+
+    def bars(view: LayerView, part: str) -> str:
+        one = getattr(view, part)
+        return histogram_bars(one.widened(limits[part]).counts, 24) if one else ""
+
+    table = FittingTable(
+        Column("epoch"),
+        Column("gradient"),
+        Column("update"),
+        Column("zeros"),
+        Column("dead", rank=2),
+        Column(f"weights to ±{limits['weights']:g}", left=True),
+        Column(f"outputs to ±{limits['activations']:g}", rank=1, left=True),
+        Column("", left=True),
+    )
+    for epoch, view in views:
+        table.add(
+            str(epoch),
+            view.number("grad_norm"),
+            view.number("update_ratio"),
+            view.number("zero_share"),
+            "–" if view.dead_share is None else f"{view.dead_share:.1%}",
+            bars(view, "weights"),
+            bars(view, "activations"),
+            f"! {'; '.join(view.reasons)}" if view.reasons else "",
+        )
+    return table
+
+
+def drawn(picture: Picture, console: Console) -> Iterator[RenderableType]:
+    """Yield a picture as lines of half blocks that fit the console; a remark where it has no colours."""
+    if console.color_system is None:
+        yield Text(f"  {picture.height}×{picture.width} pixels, not drawn without colours; write them with --output")
+        return
+    for line in half_blocks(picture, min(WIDEST, console.width), HIGHEST):
+        yield Text.assemble(*((segment.text, segment.style or "") for segment in line))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is looked at: an epoch, and one of its layers if one was chosen; `order` are the network's layers."""
+
+    epoch: InsideEpoch
+    layer: str | None = None
+    order: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class View:
+    """One thing that can be looked at: how its text is printed, and its picture if it is one.
+
+    `lines` takes what was chosen and the console, `picture` what was chosen and the pixels of the longest row. Both
+    raise an `InsideError` where it was not recorded.
+    """
+
+    lines: Callable[[Choice, Console], Iterable[RenderableType]]
+    picture: Callable[[Choice, int], Picture] | None = None
+
+
+def _layers(choice: Choice, _: Console) -> Iterable[RenderableType]:
+    return [layers_table(layer_views(choice.epoch, choice.order))]
+
+
+def _kernels(choice: Choice, out: Console) -> Iterable[RenderableType]:
+    return drawn(_kernels_in_rows(choice, min(WIDEST, out.width)), out)
+
+
+def _kernels_in_rows(choice: Choice, width: int) -> Picture:
+    grid = choice.epoch.kernels
+    if grid is None:
+        raise InsideError(f"epoch {choice.epoch.epoch} has no kernels: the network has no convolution")
+    return kernel_picture(grid, kernels_per_row(grid, width))
+
+
+def _maps(choice: Choice, out: Console) -> Iterable[RenderableType]:
+    maps = _maps_of(choice)
+    yield Text(
+        f"{maps[0].layer}: {len(maps[0].maps)} of {maps[0].shape[0]} maps, a block for each of {len(maps)} "
+        "validation images"
+    )
+    yield from drawn(_maps_in_rows(choice, min(WIDEST, out.width)), out)
+
+
+def _maps_in_rows(choice: Choice, width: int) -> Picture:
+    maps = _maps_of(choice)
+    return maps_picture(maps, max(1, (width + GAP) // (maps[0].maps.codes.shape[2] + GAP)))
+
+
+def _maps_of(choice: Choice) -> tuple[FeatureMaps, ...]:
+    """Return the maps of a layer, of the first convolution if left out."""
+    epoch, layer = choice.epoch, choice.layer
+    layers = list(dict.fromkeys(maps.layer for maps in epoch.maps))
+    if not layers or (layer is not None and layer not in layers):
+        known = f"there are those of {', '.join(layers)}" if layers else "none were recorded"
+        raise InsideError(f"epoch {epoch.epoch} has no feature maps of {layer or 'a layer'}: {known}")
+    return epoch.maps_of(layer or layers[0])
+
+
+def _confusion(choice: Choice, out: Console) -> Iterable[RenderableType]:
+    """Yield the matrix, as numbers if it is small, and the most frequent confusions in words."""
+    epoch, matrix = choice.epoch, _matrix(choice.epoch)
+    if len(matrix.classes) <= MOST_NUMBERS:
+        table = FittingTable(Column("true \\ guessed", left=True), *(Column(str(one)) for one in matrix.classes))
+        for row, truth in enumerate(matrix.classes):
+            counts = matrix.counts[row].tolist()
+            table.add(f"{truth} {epoch.class_name(truth)}", *(str(count or "·") for count in counts))
+        yield table
+    else:
+        yield from drawn(confusion_picture(matrix, 1), out)
+    for truth, guess, count in matrix.worst(5):
+        total = matrix.images[matrix.classes.index(truth)]
+        words = inert_line(f"{epoch.class_name(truth)} taken for {epoch.class_name(guess)}")
+        yield Text(f"  {count:,} of {total:,}  {words}")
+
+
+def _matrix(epoch: InsideEpoch) -> Confusion:
+    if epoch.confusion is None:
+        raise InsideError(f"epoch {epoch.epoch} has no confusion matrix: it is counted up to 1,000 classes")
+    return epoch.confusion
+
+
+def _images(epoch: InsideEpoch, images: Sequence[ShownImage], out: Console) -> Iterable[RenderableType]:
+    """Yield images with their classes and what the network answers."""
+    if not images:
+        yield Text("none")
+    for number, one in enumerate(images):
+        if number:
+            yield Text("")
+        guesses = ", ".join(f"{epoch.class_name(guess)} {share:.1%}" for guess, share in one.probabilities[:3])
+        where = one.name or f"validation image {one.index}"
+        yield Text(inert_line(f"{epoch.class_name(one.truth)}; the network answers {guesses}  ({where})"))
+        yield from drawn(one.picture, out)
+
+
+def _images_in_rows(epoch: InsideEpoch, images: Sequence[ShownImage], width: int) -> Picture:
+    if not images:
+        raise InsideError(f"epoch {epoch.epoch} has no such images")
+    side = max(one.picture.width for one in images) + GAP
+    return image_pictures(images, max(1, (width // 4 + GAP) // side))
+
+
+VIEWS: Mapping[str, View] = {
+    "layers": View(_layers),
+    "kernels": View(_kernels, _kernels_in_rows),
+    "maps": View(_maps, _maps_in_rows),
+    "images": View(
+        lambda choice, out: _images(choice.epoch, choice.epoch.images, out),
+        lambda choice, width: _images_in_rows(choice.epoch, choice.epoch.images, width),
+    ),
+    "confusion": View(_confusion, lambda choice, _: confusion_picture(_matrix(choice.epoch), 1)),
+    "mistakes": View(
+        lambda choice, out: _images(choice.epoch, choice.epoch.mistakes, out),
+        lambda choice, width: _images_in_rows(choice.epoch, choice.epoch.mistakes, width),
+    ),
+}
+"""Everything that can be looked at by its name on the command line."""

@@ -1,0 +1,22 @@
+"""When a checkpoint is the best so far, and when a training ends because none was for long."""
+
+from __future__ import annotations
+
+from alexplore.presets.recipe import Recipe
+from alexplore.runs.protocol import METRICS
+
+
+def is_better(recipe: Recipe, value: float, best: float | None) -> bool:
+    """Return whether a value of the recipe's `monitor` is better than the best before it, None if there is none."""
+    if best is None:
+        return True
+    return value > best if METRICS[recipe.monitor].higher_is_better else value < best
+
+
+def why_stopped(recipe: Recipe, waited: int, best: float | None) -> str | None:
+    """Return why a training ends, after so many epochs without a better value than `best`; None if it goes on."""
+    if recipe.early_stopping is None or waited < recipe.early_stopping:
+        return None
+    metric = METRICS[recipe.monitor]
+    epochs = f"{waited} epoch{'s' * (waited != 1)}"
+    return f"stopped early: no better {metric.title} than {metric.number(best)} for {epochs}"

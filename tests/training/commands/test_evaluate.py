@@ -1,0 +1,101 @@
+"""`alexplore evaluate` on folders of images, in this process."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from alexplore.network.graph import Network
+from alexplore.runs.directory import RunDirectory
+from alexplore.training.commands.evaluate import evaluate_run
+from alexplore.training.data import DataError
+from tests.support.training import train_here
+from tests.training.conftest import MakeRun
+
+COLOURS = {"black": 20, "white": 230}
+
+
+def write(folder: Path, ink: int, count: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        values = np.random.default_rng(number).integers(0, 20, (12, 12)) + ink
+        Image.fromarray(values.astype(np.uint8)).save(folder / f"{number}.png")
+
+
+@pytest.fixture
+def run(make_run: MakeRun, small: Network, tmp_path: Path) -> RunDirectory:
+    """A run that tells black from white."""
+    for part, count in (("train", 16), ("val", 6)):
+        for name, ink in COLOURS.items():
+            write(tmp_path / "data" / part / name, ink, count)
+    run = make_run(
+        network=small.with_classes(2),
+        dataset="imagefolder",
+        folder=str(tmp_path / "data"),
+        epochs=8,
+        batch_size=8,
+        lr=0.01,
+        limit_train=None,
+        limit_val=None,
+    )
+    assert train_here(run) == "finished"
+    return run
+
+
+def answer(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *options: str
+) -> dict[str, Any]:
+    capsys.readouterr()
+    monkeypatch.setattr("sys.argv", ["evaluate", *options, str(run.path)])
+    assert evaluate_run() == 0
+    values: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return values
+
+
+def test_images_are_evaluated_with_and_without_labels(
+    run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = answer(run, monkeypatch, capsys)
+    assert found["classes"] == ["black", "white"]
+    assert found["confusion"] == [[6, 0], [0, 6]]
+    assert "predictions" not in found
+
+    # A damaged image is left out, and does not shift the names of the others.
+    test = tmp_path / "test"
+    write(test / "black", COLOURS["black"], 3)
+    write(test / "white", COLOURS["white"], 2)
+    (test / "black" / "1.png").write_bytes(b"no image")
+    Image.new("L", (12, 12), 240).save(test / "black" / "9.png")  # a mistake
+    found = answer(run, monkeypatch, capsys, "--data", str(test), "--probabilities")
+    assert found["confusion"] == [[2, 1], [0, 2]]
+    assert [mistake["image"] for mistake in found["mistakes"]] == ["black/9.png"]
+    assert [(one["image"], one["label"]) for one in found["predictions"]] == [
+        ("black/0.png", "black"),
+        ("black/2.png", "black"),
+        ("black/9.png", "black"),
+        ("white/0.png", "white"),
+        ("white/1.png", "white"),
+    ]
+    for one in found["predictions"]:
+        assert sum(one["probabilities"]) == pytest.approx(1, abs=1e-6)
+
+    plain = tmp_path / "plain"
+    write(plain, COLOURS["white"], 3)
+    (plain / "notes.txt").write_text("no picture")
+    found = answer(run, monkeypatch, capsys, "--data", str(plain))
+    assert found["images"] == 3
+    assert not {"val/acc", "confusion", "mistakes"} & found.keys()
+    assert [one["image"] for one in found["predictions"]] == ["0.png", "1.png", "2.png"]
+    for one in found["predictions"]:
+        assert "label" not in one
+        assert one["probabilities"][1] > 0.5
+
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(DataError, match="empty has no images to evaluate on"):
+        answer(run, monkeypatch, capsys, "--data", str(empty))
