@@ -385,7 +385,7 @@ def find_removable(name: str, folder: Path) -> RunDirectory:
 
 
 def _find_whole(name: str, folder: Path) -> RunDirectory | None:
-    """Return the directory that a path or a whole name means, None where there is none.
+    """Return the directory of a run given by its path or full name, None if there is none.
 
     Raises:
         RunError: the name is empty.

@@ -83,7 +83,7 @@ class Field:
 
     @property
     def completion(self) -> str:
-        """The first choice that begins with the text, "" where there is none."""
+        """The first choice that starts with the text, "" if none does."""
         return next((choice for choice in self.kind.choices if self.text and choice.startswith(self.text)), "")
 
     def complete(self) -> None:
@@ -93,7 +93,7 @@ class Field:
             self.text = matching[0]
 
     def stepped(self, step: int) -> str | None:
-        """Return the next choice or number, `step` away from what is typed, or None where there is none."""
+        """Return the choice or number `step` away from the typed one, None if there is none."""
         if self.kind.choices:
             choices = self.kind.choices
             position = choices.index(self.text) if self.text in choices else (-1 if step > 0 else len(choices))

@@ -65,7 +65,7 @@ STEPS: tuple[TourStep, ...] = (
 
 
 class Tour:
-    """Where somebody is in the tour."""
+    """The current step of the tour."""
 
     def __init__(self) -> None:
         self.index = 0

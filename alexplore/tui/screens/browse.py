@@ -1,4 +1,4 @@
-"""A browser for folders and files: a path to type, with completion, above a list of what is there."""
+"""A browser for folders and files: a field for a path, with completion, above a list of the folder."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class EntryList(CursorList):
         return [HERE, UP] if self.takes_folder else [UP]
 
     def chosen(self, index: int) -> Entry | str:
-        """Return what a line stands for: an entry, `HERE` or `UP`."""
+        """Return the entry of a line, or `HERE` or `UP`."""
         before = self._before
         return before[index] if index < len(before) else self._entries[index - len(before)]
 

@@ -73,7 +73,7 @@ class HelpScreen(ModalScreen[None]):
         self.query_one(VerticalScroll).focus()
 
     def action_leave(self) -> None:
-        """Clear the filter; close where there is none."""
+        """Clear the filter, or close the help if there is no filter."""
         field = self.query_one(Input)
         if field.value:
             field.value = ""

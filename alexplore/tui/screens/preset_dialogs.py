@@ -76,7 +76,7 @@ class ChoosePreset(ModalScreen[str | None]):
 
 
 def new_preset() -> Preset:
-    """Return the smallest network to begin with: all pixels of a small image weighted for each of ten classes."""
+    """Return the smallest network to start with: a linear layer from the pixels of a small image to ten classes."""
     layers = [{"name": "flatten", "type": "flatten"}, {"name": "fc", "type": "linear", "out_features": 10}]
     network = read_network({"input": [3, 32, 32], "layers": layers})
     return Preset("new", network, title="A network from nothing")

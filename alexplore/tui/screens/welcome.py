@@ -77,7 +77,7 @@ class Welcome(ModalScreen[Choice | None]):
         self.query_one("#welcome-facts", Static).update(Group(facts, Text(below)))
 
     def on_key(self, event: events.Key) -> None:
-        """Do what the key stands for, or close."""
+        """Perform the action of the key, or close."""
         event.stop()
         event.prevent_default()
         if event.key == TOGGLE:
@@ -88,7 +88,7 @@ class Welcome(ModalScreen[Choice | None]):
         self.dismiss(choice[0] if choice else None)
 
     def on_click(self, event: events.Click) -> None:
-        """Do what the line that was clicked stands for, or close."""
+        """Perform the action of the clicked line, or close."""
         event.stop()
         offset = event.get_content_offset(self.query_one("#welcome-choices"))
         choices = list(CHOICES.values())
