@@ -26,6 +26,7 @@ from alexplore.presets.sources import open_preset
 
 if TYPE_CHECKING:
     from alexplore.runs.directory import RunDirectory
+    from alexplore.runs.foreign import ForeignLog
 
 PRESET_HELP = "A preset's name, a path to its file, or a SOURCE as `alexplore import` takes it."
 PresetOption = Annotated[str, typer.Option("--preset", "-p", metavar="P", help=PRESET_HELP)]
@@ -40,15 +41,18 @@ RunsDir = Annotated[
 
 def tui(
     preset: Annotated[str | None, typer.Option("--preset", "-p", metavar="P", help="Open this preset.")] = None,
-    run: Annotated[str | None, typer.Option("--run", metavar="RUN", help="Open this run.")] = None,
+    run: Annotated[
+        str | None, typer.Option("--run", metavar="RUN", help="Open this run, or a folder with another program's log.")
+    ] = None,
     runs_dir: RunsDir = None,
 ) -> None:
     """Open the app: explore and edit networks, train them, watch runs."""
     require_terminal()
-    from alexplore.runs.directory import find_run, runs_folder
+    from alexplore.runs.directory import find_foreign_log, find_run, runs_folder
 
     folder = runs_folder(runs_dir)
-    show_app(preset, folder, find_run(run, folder) if run else None)
+    log = find_foreign_log(run, folder) if run else None
+    show_app(preset, folder, find_run(run, folder) if run and not log else None, log=log)
 
 
 def require_terminal() -> None:
@@ -65,8 +69,15 @@ def require_terminal() -> None:
         raise typer.Exit(WRONG_USE)
 
 
-def show_app(preset: str | None, folder: Path, attached: RunDirectory | None, *, farewell: bool = True) -> NoReturn:
-    """Open the app on a preset, by default the preferred one, and on the run `attached`, if any.
+def show_app(
+    preset: str | None,
+    folder: Path,
+    attached: RunDirectory | None,
+    *,
+    farewell: bool = True,
+    log: ForeignLog | None = None,
+) -> NoReturn:
+    """Open the app on a preset, by default the preferred one, and on the run `attached` or on the `log`, if any.
 
     With `farewell` the runs that are still trained are named when it was closed.
 
@@ -81,7 +92,9 @@ def show_app(preset: str | None, folder: Path, attached: RunDirectory | None, *,
 
     for name in ("COLUMNS", "LINES"):  # an exported size was once that of a window; the terminal knows its own
         os.environ.pop(name, None)
-    app = ExploreApp(opened, folder, attached, preferences, welcome=preset is None and attached is None)
+    app = ExploreApp(
+        opened, folder, attached, preferences, welcome=preset is None and attached is None and log is None, log=log
+    )
     app.run()
     if app.farewell and farewell:
         say(app.farewell)

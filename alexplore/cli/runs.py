@@ -12,7 +12,7 @@ import typer
 from alexplore.cli.calls import NotifyOption, OnEndOption, read_calls
 from alexplore.cli.inside import SHOWN, show_inside
 from alexplore.cli.networks import RunsDir
-from alexplore.cli.output import console, deliver, deliver_in_folder, narrate, say, say_json
+from alexplore.cli.output import complain, console, deliver, deliver_in_folder, narrate, say, say_json
 from alexplore.cli.recipe_options import recipe_changes
 from alexplore.core.errors import DONE, FAILED
 from alexplore.core.inert import inert, inert_line
@@ -20,7 +20,16 @@ from alexplore.core.settings import nearest, toml_text
 from alexplore.export.run_formats import RUN_FORMATS
 from alexplore.runs import service
 from alexplore.runs.control import ACTIONS, Request, wait_for_answer
-from alexplore.runs.directory import RunDirectory, RunError, find_removable, find_run, list_runs, runs_folder
+from alexplore.runs.directory import (
+    RunDirectory,
+    RunError,
+    find_foreign_log,
+    find_removable,
+    find_run,
+    list_runs,
+    runs_folder,
+)
+from alexplore.runs.foreign import ForeignLog, ForeignReader
 from alexplore.runs.lines import finite
 from alexplore.runs.messages import (
     SUMMARY_HEADINGS,
@@ -130,10 +139,34 @@ def show(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) ->
 
 @app.command("watch")
 def watch(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
-    """Follow a run until it ends. Ctrl-C ends the watching, not the run."""
+    """Follow a run until it ends. Ctrl-C ends the watching, not the run.
+
+    Of a folder with TensorBoard's or Lightning's log, the last values are shown; `alexplore tui --run` follows it.
+    """
+    folder = runs_folder(runs_dir)
+    if log := find_foreign_log(run, folder):
+        _show_log(log, as_json=as_json)
+        return
     from alexplore.cli.follow import follow
 
-    raise typer.Exit(follow(find_run(run, runs_folder(runs_dir)), owner=False, as_json=as_json))
+    raise typer.Exit(follow(find_run(run, folder), owner=False, as_json=as_json))
+
+
+def _show_log(log: ForeignLog, *, as_json: bool) -> None:
+    """Print the last values of another program's log."""
+    snapshot = ForeignReader(log).poll()
+    if as_json:
+        metrics = {metric.name: {"step": metric.step, "value": metric.value} for metric in snapshot.metrics}
+        say_json(finite({"log": str(log.path), "program": log.program, "metrics": metrics}), indent=1)
+    else:
+        from alexplore.render.foreign import foreign_table
+
+        say(f"{log.name} · {log.program}'s log, {len(snapshot.metrics)} metrics")
+        console().print(foreign_table(snapshot))
+    for problem in snapshot.problems:
+        complain(problem)
+    if snapshot.problems:
+        raise typer.Exit(FAILED)
 
 
 @app.command("stop")

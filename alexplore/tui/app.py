@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 
     from alexplore.runs.directory import RunDirectory
     from alexplore.runs.evaluation import Evaluation
+    from alexplore.runs.foreign import ForeignLog
     from alexplore.runs.summary import Summary
     from alexplore.tui.guides import Guides
 
@@ -114,8 +115,11 @@ class ExploreApp(NamedKeys, App[None]):
         preferences: PreferencesStore | None = None,
         *,
         welcome: bool = False,
+        log: ForeignLog | None = None,
     ) -> None:
         """Open a preset, and watch the run `attached` if one is given; without `preferences` those of nobody.
+
+        `log` is another program's, which is shown in the place of a run.
 
         `welcome` shows the welcome card to those who have no runs, unless they prefer not to see it.
         """
@@ -132,6 +136,7 @@ class ExploreApp(NamedKeys, App[None]):
         self._listed_at = float("-inf")  # when a screen listed the runs
         self._asking_to_leave = False
         self._welcome = welcome
+        self._foreign_log = log
         self._terminal = Screenful()
 
     def on_ready(self) -> None:
@@ -145,7 +150,11 @@ class ExploreApp(NamedKeys, App[None]):
         self.app_resume_signal.subscribe(self, lambda _: self._terminal.forget())
         if self.preferences.values.theme in self.available_themes:
             self.theme = self.preferences.values.theme
-        if self.state.watched:
+        if self._foreign_log is not None:
+            from alexplore.tui.screens.foreign import ForeignScreen
+
+            self.push_screen(ForeignScreen(self._foreign_log))
+        elif self.state.watched:
             self.action_mode("train")
         elif self.preferences.values.start != "explore":
             self.action_mode(cast("Mode", self.preferences.values.start))
