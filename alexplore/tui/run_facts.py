@@ -117,6 +117,9 @@ def _time(snapshot: Snapshot) -> Tile:
     return Tile("took", took, f"{state} {time_of_day(snapshot.status.updated)}")
 
 
+NEXT_STEPS = "e evaluates · N trains on"
+
+
 def ending(snapshot: Snapshot) -> str:
     """Return what an ended run came to, in one line; "" for a live one."""
     state = snapshot.status.state
@@ -127,7 +130,7 @@ def ending(snapshot: Snapshot) -> str:
     result = f" · best {METRICS['val/acc'].number(snapshot.best)} at epoch {best.epoch}" if best else ""
     if state == "finished":
         seconds = snapshot.epochs[-1].seconds if snapshot.epochs else 0.0
-        return f"{STATE_GLYPHS[state]} finished in {duration_text(seconds)}{reason}{result}"
+        return f"{STATE_GLYPHS[state]} finished in {duration_text(seconds)}{reason}{result} · {NEXT_STEPS}"
     saved = snapshot.last(CheckpointEvent)
     where = f"r resumes from step {saved.step:,}" if saved else "r starts anew: no checkpoint was saved yet"
     return f"{STATE_GLYPHS.get(state, '✗')} {state}{reason}{result} · {where}"
