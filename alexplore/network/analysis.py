@@ -95,7 +95,15 @@ class Analysis:
 
     def memory(self, batch: int = 1, state: OptimizerState = MOMENTUM, bits: int = 32) -> TrainingMemory:
         """Return what training takes on the device; see `training_memory`."""
-        return training_memory(self.network, self.computed, batch, state, bits)
+        asked = batch, state, bits
+        if asked not in self._memory:
+            self._memory[asked] = training_memory(self.network, self.computed, batch, state, bits)
+        return self._memory[asked]
+
+    @cached_property
+    def _memory(self) -> dict[tuple[int, OptimizerState, int], TrainingMemory]:
+        """What training takes, by what it was asked for."""
+        return {}
 
     def smallest_input(self) -> tuple[int, int, int] | None:
         """Return the smallest square input up to 512 pixels that every layer can read, None without one."""

@@ -66,7 +66,7 @@ if TYPE_CHECKING:
 ScreenName = Literal["plan", "watch", "runs"]
 
 HERE = Path(__file__).parent
-WIDE, LOW, HIGH = 110, 24, 30  # columns and lines from which there is room for more
+WIDE, LOW, HIGH, TALL = 110, 24, 30, 50  # columns and lines from which there is room for more
 MONITOR_SECONDS = 2.0  # between two looks at the runs, for the line of modes
 FIRST_MONITOR_SECONDS = 0.5  # after the first screen
 INTERRUPT_SECONDS = 3.0  # within which a second Ctrl-C closes the app
@@ -91,7 +91,7 @@ class ExploreApp(NamedKeys, App[None]):
     KEYS_OF = "app"
     CSS_PATH: ClassVar[list[str | PurePath]] = [HERE / "app.tcss", HERE / "screens" / "explore.tcss"]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]  # noqa: RUF012 (Textual declares them)
-    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (LOW, "-low"), (HIGH, "-high")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (LOW, "-low"), (HIGH, "-high"), (TALL, "-tall")]  # noqa: RUF012
     COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {_commands}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark,f1", "help", "help", tooltip="Every key that works here, and the words of the app"),

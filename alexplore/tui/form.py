@@ -222,6 +222,14 @@ class Form:
         else:
             self.folded.discard(group)
 
+    def unfold_into(self, height: int) -> bool:
+        """Show the fields of every group if so many lines have room for them; return whether they have."""
+        headings = sum(bool(self.members(group)) for group in self.groups[1:])
+        if sum(map(self.is_used, self.fields)) + headings > height:
+            return False
+        self.folded.clear()
+        return True
+
     def go_to(self, name: str) -> None:
         """Move the cursor to the field called `name`, unfolding its group."""
         self.position = self.index(name)

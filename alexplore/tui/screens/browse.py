@@ -15,11 +15,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.strip import Strip
 from textual.widgets import Input, Label
 
 from alexplore.tui.folders import Entry, absolute, completed, entries, holds
+from alexplore.tui.screens.dialogs import Dialog
 from alexplore.tui.widgets.cursor_list import CursorList
 
 UP, HERE = "../", "take this folder"
@@ -109,7 +109,7 @@ class PathInput(Input):
         self.cursor_position = len(self.value)
 
 
-class Browse(ModalScreen[Path | None]):
+class Browse(Dialog[Path | None]):
     """Asks for a folder, or with `suffixes` for a file with one of them; the answer is its path, None for none."""
 
     CSS_PATH: ClassVar[list[str | PurePath]] = ["dialogs.tcss", "browse.tcss"]

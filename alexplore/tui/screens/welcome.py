@@ -73,7 +73,7 @@ class Welcome(ModalScreen[Choice | None]):
         facts.add_row("  Runs", f"none yet; they are kept in {self._runs_folder}")
         facts.add_row("  Everywhere", EVERYWHERE)
         mark = "x" if self.shown_again else " "
-        below = f"\n  [{mark}] show this while there are no runs (space)      any other key closes it"
+        below = f"\n  [{mark}] show this while there are no runs (space) · any other key closes"
         self.query_one("#welcome-facts", Static).update(Group(facts, Text(below)))
 
     def on_key(self, event: events.Key) -> None:
