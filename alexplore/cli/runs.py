@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +21,7 @@ from alexplore.core.settings import nearest, toml_text
 from alexplore.export.run_formats import RUN_FORMATS
 from alexplore.runs import service
 from alexplore.runs.control import ACTIONS, Request, wait_for_answer
+from alexplore.runs.diagnosis import diagnose_run
 from alexplore.runs.directory import (
     RunDirectory,
     RunError,
@@ -114,14 +116,17 @@ def summary_dict(summary: Summary) -> dict[str, Any]:
 
 @app.command("show")
 def show(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
-    """Show a run's settings, its state, and every epoch."""
+    """Show a run's settings, its state, every epoch, and what its curves and layers say."""
     found = find_run(run, runs_folder(runs_dir))
     snapshot = Watch(found).poll(most_blocks=1)  # the last values and the epochs don't take more
     status, config = snapshot.status, snapshot.config
     if as_json:
         weights = snapshot.last(WeightsEvent)
         taken = {"weights": event_record(weights)} if weights else {}
-        say_json(finite({**summary_dict(snapshot), **taken, "config": config.to_dict()}), indent=1)
+        findings = [asdict(finding) for finding in diagnose_run(snapshot)]
+        say_json(
+            finite({**summary_dict(snapshot), **taken, "findings": findings, "config": config.to_dict()}), indent=1
+        )
         return
     say(f"{found.name}\n{found.path}")
     say(f"{state_text(status)} at epoch {progress_text(snapshot)}, step {status.step}")
@@ -134,6 +139,8 @@ def show(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) ->
         say("\n  ".join(inert_line(text) for text in weights_texts(weights)))
     for epoch in snapshot.epochs:
         say(epoch_text(epoch, config.recipe.epochs))
+    for finding in diagnose_run(snapshot):
+        say(f"⚠ {inert_line(finding.text)}\n  try: {finding.advice}")
     _narrate_problems(snapshot)
 
 
