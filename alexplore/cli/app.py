@@ -33,14 +33,14 @@ COMMANDS = {
 
 
 class LazyCommands(TyperGroup):
-    """Finds commands in their modules: a function, or an `app` with commands of its own."""
+    """Finds commands in their modules: a function, or an `app` with subcommands."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return all names, in the order of the help."""
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return the command of that name; None where there is none."""
+        """Return the command of that name, None if there is none."""
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f"alexplore.cli.{COMMANDS[cmd_name]}")

@@ -26,6 +26,7 @@ from alexplore.presets.sources import open_preset
 
 if TYPE_CHECKING:
     from alexplore.runs.directory import RunDirectory
+    from alexplore.runs.foreign import ForeignLog
 
 PRESET_HELP = "A preset's name, a path to its file, or a SOURCE as `alexplore import` takes it."
 PresetOption = Annotated[str, typer.Option("--preset", "-p", metavar="P", help=PRESET_HELP)]
@@ -40,15 +41,18 @@ RunsDir = Annotated[
 
 def tui(
     preset: Annotated[str | None, typer.Option("--preset", "-p", metavar="P", help="Open this preset.")] = None,
-    run: Annotated[str | None, typer.Option("--run", metavar="RUN", help="Open this run.")] = None,
+    run: Annotated[
+        str | None, typer.Option("--run", metavar="RUN", help="Open this run, or a folder with another program's log.")
+    ] = None,
     runs_dir: RunsDir = None,
 ) -> None:
     """Open the app: explore and edit networks, train them, watch runs."""
     require_terminal()
-    from alexplore.runs.directory import find_run, runs_folder
+    from alexplore.runs.directory import find_foreign_log, find_run, runs_folder
 
     folder = runs_folder(runs_dir)
-    show_app(preset, folder, find_run(run, folder) if run else None)
+    log = find_foreign_log(run, folder) if run else None
+    show_app(preset, folder, find_run(run, folder) if run and not log else None, log=log)
 
 
 def require_terminal() -> None:
@@ -65,8 +69,15 @@ def require_terminal() -> None:
         raise typer.Exit(WRONG_USE)
 
 
-def show_app(preset: str | None, folder: Path, attached: RunDirectory | None, *, farewell: bool = True) -> NoReturn:
-    """Open the app on a preset, by default the preferred one, and on the run `attached`, if any.
+def show_app(
+    preset: str | None,
+    folder: Path,
+    attached: RunDirectory | None,
+    *,
+    farewell: bool = True,
+    log: ForeignLog | None = None,
+) -> NoReturn:
+    """Open the app on a preset, by default the preferred one, and on the run `attached` or on the `log`, if any.
 
     With `farewell` the runs that are still trained are named when it was closed.
 
@@ -81,7 +92,9 @@ def show_app(preset: str | None, folder: Path, attached: RunDirectory | None, *,
 
     for name in ("COLUMNS", "LINES"):  # an exported size was once that of a window; the terminal knows its own
         os.environ.pop(name, None)
-    app = ExploreApp(opened, folder, attached, preferences, welcome=preset is None and attached is None)
+    app = ExploreApp(
+        opened, folder, attached, preferences, welcome=preset is None and attached is None and log is None, log=log
+    )
     app.run()
     if app.farewell and farewell:
         say(app.farewell)
@@ -275,12 +288,36 @@ def _diff_two(first: Preset, second: Preset, *, as_json: bool) -> None:
 
 
 def export(
-    preset: PresetOption,
-    to: Annotated[str, typer.Option("--to", metavar="pytorch|keras|json|html|mermaid", help="The format.")],
+    to: Annotated[str, typer.Option("--to", metavar="pytorch|keras|onnx|json|html|mermaid", help="The format.")],
+    preset: OptionalPresetOption = None,
+    run: Annotated[
+        str | None, typer.Option("--run", metavar="RUN", help="A run's network, and for onnx its best weights.")
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|RUN",
+            help="For onnx: the weights. For keras and pytorch: write them beside the code, as .npz and .safetensors.",
+        ),
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="stdout if left out.")] = None,
+    runs_dir: RunsDir = None,
 ) -> None:
-    """Write a network as PyTorch or Keras code, JSON, an HTML page, or a Mermaid diagram."""
+    """Write a network as PyTorch or Keras code, ONNX, JSON, an HTML page, or a Mermaid diagram."""
+    if (preset is None) == (run is None):
+        complain("name what to export: --preset P or --run RUN")
+        raise typer.Exit(WRONG_USE)
+    from alexplore.cli.export_weights import WITH_WEIGHTS, export_with_weights, preset_of_run
     from alexplore.export import export_preset
 
-    content = export_preset(open_preset(preset, narrate), to)
-    deliver(content, output)
+    opened, best = preset_of_run(run, runs_dir) if run else (open_preset(str(preset), narrate), None)
+    if to not in WITH_WEIGHTS or (to != "onnx" and weights is None):
+        if weights is not None:
+            complain(f"--weights goes with --to {', '.join(WITH_WEIGHTS)}")
+            raise typer.Exit(WRONG_USE)
+        deliver(export_preset(opened, to), output)
+        return
+    if output is None:
+        complain(f"--to {to} with weights writes a file of its own: name it with --output FILE")
+        raise typer.Exit(WRONG_USE)
+    export_with_weights(opened, to, weights, best, expand(output), runs_dir)

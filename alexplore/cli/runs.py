@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ import typer
 from alexplore.cli.calls import NotifyOption, OnEndOption, read_calls
 from alexplore.cli.inside import SHOWN, show_inside, show_look
 from alexplore.cli.networks import RunsDir
-from alexplore.cli.output import console, deliver, deliver_in_folder, narrate, say, say_json
+from alexplore.cli.output import complain, console, deliver, deliver_in_folder, narrate, say, say_json
 from alexplore.cli.recipe_options import recipe_changes
 from alexplore.core.errors import DONE, FAILED
 from alexplore.core.home import expand
@@ -21,7 +22,17 @@ from alexplore.core.settings import nearest, toml_text
 from alexplore.export.run_formats import RUN_FORMATS
 from alexplore.runs import service
 from alexplore.runs.control import ACTIONS, Request, wait_for_answer
-from alexplore.runs.directory import RunDirectory, RunError, find_removable, find_run, list_runs, runs_folder
+from alexplore.runs.diagnosis import diagnose_run
+from alexplore.runs.directory import (
+    RunDirectory,
+    RunError,
+    find_foreign_log,
+    find_removable,
+    find_run,
+    list_runs,
+    runs_folder,
+)
+from alexplore.runs.foreign import ForeignLog, ForeignReader
 from alexplore.runs.lines import finite
 from alexplore.runs.messages import (
     SUMMARY_HEADINGS,
@@ -107,14 +118,17 @@ def summary_dict(summary: Summary) -> dict[str, Any]:
 
 @app.command("show")
 def show(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
-    """Show a run's settings, its state, and every epoch."""
+    """Show a run's settings, its state, every epoch, and what its curves and layers say."""
     found = find_run(run, runs_folder(runs_dir))
     snapshot = Watch(found).poll(most_blocks=1)  # the last values and the epochs don't take more
     status, config = snapshot.status, snapshot.config
     if as_json:
         weights = snapshot.last(WeightsEvent)
         taken = {"weights": event_record(weights)} if weights else {}
-        say_json(finite({**summary_dict(snapshot), **taken, "config": config.to_dict()}), indent=1)
+        findings = [asdict(finding) for finding in diagnose_run(snapshot)]
+        say_json(
+            finite({**summary_dict(snapshot), **taken, "findings": findings, "config": config.to_dict()}), indent=1
+        )
         return
     say(f"{found.name}\n{found.path}")
     say(f"{state_text(status)} at epoch {progress_text(snapshot)}, step {status.step}")
@@ -127,15 +141,41 @@ def show(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) ->
         say("\n  ".join(inert_line(text) for text in weights_texts(weights)))
     for epoch in snapshot.epochs:
         say(epoch_text(epoch, config.recipe.epochs))
+    for finding in diagnose_run(snapshot):
+        say(f"⚠ {inert_line(finding.text)}\n  try: {finding.advice}")
     _narrate_problems(snapshot)
 
 
 @app.command("watch")
 def watch(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
-    """Follow a run until it ends. Ctrl-C ends the watching, not the run."""
+    """Follow a run until it ends. Ctrl-C ends the watching, not the run.
+
+    Of a folder with TensorBoard's or Lightning's log, the last values are shown; `alexplore tui --run` follows it.
+    """
+    folder = runs_folder(runs_dir)
+    if log := find_foreign_log(run, folder):
+        _show_log(log, as_json=as_json)
+        return
     from alexplore.cli.follow import follow
 
-    raise typer.Exit(follow(find_run(run, runs_folder(runs_dir)), owner=False, as_json=as_json))
+    raise typer.Exit(follow(find_run(run, folder), owner=False, as_json=as_json))
+
+
+def _show_log(log: ForeignLog, *, as_json: bool) -> None:
+    """Print the last values of another program's log."""
+    snapshot = ForeignReader(log).poll()
+    if as_json:
+        metrics = {metric.name: {"step": metric.step, "value": metric.value} for metric in snapshot.metrics}
+        say_json(finite({"log": str(log.path), "program": log.program, "metrics": metrics}), indent=1)
+    else:
+        from alexplore.render.foreign import foreign_table
+
+        say(f"{log.name} · {log.program}'s log, {len(snapshot.metrics)} metrics")
+        console().print(foreign_table(snapshot))
+    for problem in snapshot.problems:
+        complain(problem)
+    if snapshot.problems:
+        raise typer.Exit(FAILED)
 
 
 @app.command("stop")

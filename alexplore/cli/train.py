@@ -1,4 +1,4 @@
-"""Commands that need torch, each in a process of its own: train, predict, evaluate."""
+"""Commands that need torch, each in a separate process: train, predict, evaluate."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What every other package stands on: errors, declared settings, atomic files, formatting. Standard library alone."""
+"""The base of all other packages: errors, declared settings, atomic files, formatting. Standard library alone."""

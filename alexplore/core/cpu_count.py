@@ -6,7 +6,7 @@ import os
 
 
 def processors() -> int:
-    """As many as the system lets it run on; all of them where a system has no such limits (macOS)."""
+    """The processors that the system allows this process to use; all if the system has no such limits (macOS)."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""What goes wrong in a way that a person can act on: one base class, with the exit code of the command that raised it.
+"""Errors that a user can act on: one base class, with the exit code of the command that raises it.
 
 Whoever meets an `AlexploreError` at the edge of the program (command line, worker, app) shows its message and nothing
 else; everything that is no `AlexploreError` is a fault of the program and keeps its traceback.

@@ -39,7 +39,7 @@ LARGEST_SHOWN = 1e15
 
 
 def shortened(text: str, most: int = 4096) -> str:
-    """Return a text cut after so many characters: one in a damaged file may have millions."""
+    """Return a text cut to a maximum length: texts in damaged files may have millions of characters."""
     return text if len(text) <= most else f"{text[:most]}…"
 
 

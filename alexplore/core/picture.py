@@ -58,7 +58,7 @@ class Picture:
 
 
 def scaled(picture: Picture, columns: int, rows: int) -> Picture:
-    """Return a picture that fits in `columns` × `rows` pixels, each the mean of those that it covers.
+    """Return a picture that fits in `columns` × `rows` pixels, each the mean of the pixels that it covers.
 
     Its proportions are kept; a picture that fits already is returned as it is.
     """

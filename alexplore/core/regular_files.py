@@ -111,7 +111,7 @@ def parse_json(content: str | bytes) -> Any:
 
 
 def read_json(path: Path, *, links: bool = True) -> dict[str, Any] | None:
-    """Return the JSON object in a file, or None where there is no file or no whole object in it."""
+    """Return the JSON object in a file, None if there is no file or no complete object in it."""
     try:
         return read_json_object(path, links=links)
     except (OSError, ValueError):

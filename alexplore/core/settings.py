@@ -1,4 +1,4 @@
-"""What a setting may hold: one description that reads preset files, checks edits and labels editors.
+"""Declarations of settings: the allowed values, used to read preset files, check edits and label editors.
 
 A settings class is a frozen dataclass whose fields are made with `setting(kind, default)`. The kind knows how to read
 a value as TOML gives it and how to say what is allowed.

@@ -49,5 +49,5 @@ def _label(row: Row, towers: int) -> str:
 
 
 def _text(text: str) -> str:
-    """Return a text as it is written inside a quoted label."""
+    """Return a text, escaped for a quoted label."""
     return inert(text).replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace("\n", " ")

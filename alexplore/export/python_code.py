@@ -1,4 +1,4 @@
-"""What exported Python code needs for every library: names, headings, and calls formatted as ruff formats them."""
+"""Parts of exported Python code for every library: names, headings, and calls formatted as by ruff."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from alexplore.network.shapes import shape_text
 from alexplore.presets.preset import Preset
 
 IMPORTED = {"self", "torch", "nn", "F", "Tensor", "OrderedDict", "keras", "layers", "ops"}
-"""What exported modules import, and what a method is called with."""
+"""The imports of exported modules, and the arguments of their methods."""
 
 WIDTH = 88  # ruff's and black's default
 
@@ -41,7 +41,7 @@ def heading(preset: Preset, rows: tuple[Row, ...], to: str) -> str:
 
 
 Argument = str | list[str]
-"""An argument as it is written; a list argument by its items."""
+"""An argument as code; a list argument as the code of its items."""
 
 
 def call(name: str, arguments: Iterable[Argument], indent: int, before: str = "", after: str = "") -> str:

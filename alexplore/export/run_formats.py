@@ -1,4 +1,4 @@
-"""What a run can be written as for other programs, by the names that `alexplore runs export --to` takes."""
+"""The formats in which a run can be exported, by their names in `alexplore runs export --to`."""
 
 from __future__ import annotations
 

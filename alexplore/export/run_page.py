@@ -55,7 +55,7 @@ SHADES = 8
 
 
 def run_page(run: RunDirectory) -> str:
-    """Return the page of a run as it is now.
+    """Return the page of the current state of a run.
 
     Raises:
         RunError: its config.json can't be read.

@@ -22,7 +22,7 @@ class SourceError(WrongUseError):
 
 
 def reason_text(error: BaseException) -> str:
-    """Return an exception of somebody's code in one line: its type, its message, and the line that raised it."""
+    """Return an exception of the user's code in one line: its type, its message, and the line that raised it."""
     message = " ".join(str(error).split())
     if len(message) > LONGEST_REASON:
         message = message[: LONGEST_REASON - 1] + "…"

@@ -1,4 +1,4 @@
-"""A model from a SOURCE. This is the only module that runs code from somebody's file."""
+"""Load a model from a SOURCE. This is the only module that runs code from a user's file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from alexplore.presets.sources import FORMS
 TORCHVISION = "torchvision"
 
 EXIT: tuple[type[BaseException], ...] = (Exception, SystemExit)
-"""What somebody's code may raise; Ctrl-C is not theirs."""
+"""Exceptions that a user's code may raise; Ctrl-C is excluded."""
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ def _check_arguments(made: Any, expression: Expression, source: str) -> None:
 
 
 def _example(signature: inspect.Signature) -> str:
-    """Return arguments that are needed, as somebody could give them."""
+    """Return the required arguments, as they could be written in the call."""
     needed = [
         name
         for name, parameter in signature.parameters.items()

@@ -389,7 +389,7 @@ class _Mapping:
         return name if is_layer_name(name) else f"{name.strip('_')}_layer"
 
     def imported(self) -> Imported:
-        """Return the network, with a name of its own for each layer."""
+        """Return the network, with a unique name for each layer."""
         names = dict(zip(self.made, unique([made.name for made in self.made]), strict=True))
         layers = []
         for position, made in enumerate(self.made):
@@ -402,7 +402,7 @@ class _Mapping:
         return Imported(Network((channels, height, width), tuple(layers)), tensors, tuple(self.warnings(names)))
 
     def warnings(self, names: Mapping[Made, str]) -> Iterable[str]:
-        """Yield what somebody who imports the model has to know."""
+        """Yield warnings about the imported model."""
         opaque = [made for made in self.made if made.cls is Opaque]
         if opaque:
             kinds = Counter(made.settings["operator"] for made in opaque)

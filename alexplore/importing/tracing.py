@@ -181,7 +181,7 @@ def trace_file(path: Path, source: str) -> Trace:
 
 
 def _image(program: ExportedProgram) -> Tensor:
-    """Return the tensor without values that stands for the first input."""
+    """Return the fake tensor of the first input."""
     names = program.graph_signature.user_inputs
     value: Tensor = next(node.meta["val"] for node in program.graph.nodes if node.name == names[0])
     return value

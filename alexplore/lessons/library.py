@@ -20,7 +20,7 @@ def shipped_folder() -> Path:
 
 @cache
 def shipped_lessons() -> tuple[Lesson, ...]:
-    """Return the shipped lessons in their order: by the numbers that their files begin with.
+    """Return the shipped lessons, sorted by the numbers at the start of their file names.
 
     Raises:
         LessonError: one of them can't be read.

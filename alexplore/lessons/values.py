@@ -83,7 +83,7 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class Claim(Place):
-    """A quantity with the value that somebody states or wants."""
+    """A quantity and the value that is stated or wanted."""
 
     value: Number | None = setting(optional(numbers()), None, "the value")
     at_least: float | None = setting(optional(number(0)), None, "the smallest value that will do")
@@ -116,7 +116,7 @@ class Claim(Place):
 
 
 def plain_text(value: Value) -> str:
-    """Return a value as text, "nothing" where there is none."""
+    """Return a value as text, "nothing" for None."""
     return "nothing" if value is None else value_text(value)
 
 

@@ -1,1 +1,1 @@
-"""What a network is: layers, arithmetic, presets. Standard library only; no torch."""
+"""Networks: layers, and their numbers by arithmetic. Standard library only; no torch."""

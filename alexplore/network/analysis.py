@@ -85,7 +85,7 @@ class Analysis:
 
     @property
     def output(self) -> Shape | None:
-        """The shape of the network's output, None where it could not be computed."""
+        """The shape of the network's output, None if it could not be computed."""
         return self.rows[-1].output if self.rows else self.network.input
 
     @property
@@ -95,7 +95,15 @@ class Analysis:
 
     def memory(self, batch: int = 1, state: OptimizerState = MOMENTUM, bits: int = 32) -> TrainingMemory:
         """Return what training takes on the device; see `training_memory`."""
-        return training_memory(self.network, self.computed, batch, state, bits)
+        asked = batch, state, bits
+        if asked not in self._memory:
+            self._memory[asked] = training_memory(self.network, self.computed, batch, state, bits)
+        return self._memory[asked]
+
+    @cached_property
+    def _memory(self) -> dict[tuple[int, OptimizerState, int], TrainingMemory]:
+        """What training takes, by what it was asked for."""
+        return {}
 
     def smallest_input(self) -> tuple[int, int, int] | None:
         """Return the smallest square input up to 512 pixels that every layer can read, None without one."""
@@ -112,7 +120,7 @@ class Analysis:
 
 
 class Signal(NamedTuple):
-    """What a layer hands to those that read it.
+    """The output of a layer, as the layers that read it see it.
 
     One value of it sees `height` and `width` of the network's input; all values together see `whole_height` and
     `whole_width`. `flattened` are the windows of a whole map that was made a vector: a layer that reads the vector
@@ -166,7 +174,7 @@ def _read(signals: list[Signal], sources: tuple[int, ...]) -> tuple[Signal, ...]
 
 
 def _signal(row: Row, read: tuple[Signal, ...]) -> Signal:
-    """Return what a row's layer hands on, where it reads `read`."""
+    """Return the signal of a row's layer, which reads the signals `read`."""
     layer, output, height, width = row.layer, row.output, row.height, row.width
     if output is None:
         return Signal(None)
@@ -185,7 +193,7 @@ def _signal(row: Row, read: tuple[Signal, ...]) -> Signal:
 
 
 def _row(network: Network, position: int, signals: list[Signal], read: tuple[Signal, ...], effort: Effort) -> Row:
-    """Return the numbers of one layer, where it reads `read` of the `signals` before it."""
+    """Return the numbers of one layer, which reads the signals `read` among the earlier `signals`."""
     layer, sources = network.layers[position], network.sources[position]
     inputs = _shapes(read)
     if inputs is None:

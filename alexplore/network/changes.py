@@ -27,7 +27,7 @@ class MoveBefore(NamedTuple):
 
 
 class Produce(NamedTuple):
-    """Let one of the inputs have so many `channels`, or features, by changing the layer that produces it."""
+    """Give an input `channels` channels, or features, by changing the layer that produces it."""
 
     channels: int
     input: int = 0

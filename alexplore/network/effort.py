@@ -7,7 +7,7 @@ MOST_LAYERS = 100_000
 
 
 class Effort:
-    """What may still be spent on the search for fixes, in layers that are looked at: long networks have fewer tries.
+    """The remaining budget of a search for fixes, counted in layers computed: long networks have fewer tries.
 
     One analysis has one effort for all of its broken layers, of which the first come first.
     """
@@ -16,6 +16,6 @@ class Effort:
         self._left = layers
 
     def spend(self, layers: int) -> bool:
-        """Return whether one more try can be made that looks at so many layers."""
+        """Return whether one more try that computes `layers` layers is within the budget."""
         self._left -= layers
         return self._left >= 0

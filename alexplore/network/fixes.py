@@ -1,4 +1,4 @@
-"""What would let a broken layer read its input: small changes, each tried before it is proposed.
+"""Find small changes that let a broken layer read its input; each is tried before it is proposed.
 
 A layer type says which changes may help (`Layer.fixes`); here they are made, tried and put into words.
 """
@@ -56,7 +56,7 @@ class _State(NamedTuple):
 
     @property
     def reason(self) -> str | None:
-        """Why the layer can't read its input, None where it can."""
+        """Why the layer can't read its input, None if it can."""
         try:
             self.layer.output_shape(self.inputs)
         except ShapeError as error:

@@ -39,7 +39,7 @@ class Network:
 
     @cached_property
     def sources(self) -> tuple[tuple[int, ...], ...]:
-        """For each layer the positions of the layers that it reads; `IMAGE` stands for the network's input."""
+        """For each layer the positions of the layers that it reads; `IMAGE` is the network's input."""
         return _sources_of_chain(len(self.layers)) if _is_chain(self.layers) else tuple(_resolved(self.layers))
 
     @cached_property

@@ -9,7 +9,7 @@ from alexplore.network.row import Row
 from alexplore.network.shapes import elements, shape_text
 
 ADDRESSABLE_BYTES = 2**47
-"""What a program on a 64-bit processor can address (x86-64 and AArch64, 48-bit virtual addresses)."""
+"""The memory that a program on a 64-bit processor can address (x86-64 and AArch64, 48-bit virtual addresses)."""
 
 
 def image_bytes(row: Row) -> int:

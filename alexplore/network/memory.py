@@ -1,4 +1,4 @@
-"""What training a network takes on the device: weights, gradients, optimizer state, activations kept for backward."""
+"""The memory that training takes on the device: weights, gradients, optimizer state, activations kept for backward."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from alexplore.network.shapes import elements
 
 
 class OptimizerState(NamedTuple):
-    """What an optimizer keeps for each trainable parameter: so many fp32 numbers (`tensors`); `note` says which."""
+    """The state of an optimizer: `tensors` fp32 numbers for each trainable parameter; `note` says which."""
 
     optimizer: str
     tensors: int
@@ -90,7 +90,7 @@ class _Tensor:
         return Kept(layer.name, f"its input in {8 * value_bytes} bits", self.as_kept.values, value_bytes)
 
     def keep(self) -> Iterator[Kept]:
-        """Yield the tensor the first time that somebody keeps it."""
+        """Yield the tensor the first time that a layer keeps it."""
         if not self.is_kept:
             self.is_kept = True
             yield self.as_kept

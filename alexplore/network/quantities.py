@@ -15,7 +15,7 @@ from alexplore.network.row import Row
 from alexplore.network.windows import pair
 
 Value = int | float | tuple[int | float, ...] | None
-"""A number, a shape, or None where there is none."""
+"""A number, a shape, or None if it is unknown."""
 
 NOTHING = "–"
 
@@ -195,10 +195,10 @@ BY_KEY = {quantity.key: quantity for quantity in QUANTITIES}
 OF_LAYERS = tuple(quantity for quantity in QUANTITIES if quantity.reported and quantity.of_layer)
 
 COMPARED = tuple(quantity for quantity in OF_LAYERS if quantity.compared)
-"""What a comparison of two networks looks at."""
+"""The quantities in a comparison of two networks."""
 TOTALS = tuple(quantity for quantity in QUANTITIES if quantity.is_total)
 COLUMNS = tuple(sorted((one for one in OF_LAYERS if one.rank is not None), key=lambda one: one.rank or 0))
-"""The quantities of tables, those that stay longest first."""
+"""The quantities of tables, the most important ones first."""
 
 
 def layer_value(quantity: Quantity, row: Row, batch: int = 1) -> Value:

@@ -9,7 +9,7 @@ from alexplore.network.windows import Window
 
 
 class Axis(NamedTuple):
-    """What one output sees of one axis of the input, in input pixels.
+    """The receptive field of an output along one axis of the network's input, in pixels.
 
     It sees `size` pixels; neighbouring outputs are `jump` pixels apart, 0 where all see the same; the first output's
     window starts at pixel `start` (negative inside the padding). Source: Araujo, Norris & Sim, "Computing Receptive

@@ -26,7 +26,7 @@ def has_one_layout(shape: Shape) -> bool:
 
 
 def shape_text(shape: Shape) -> str:
-    """Return a shape as people write it: 96×55×55."""
+    """Return a shape as text: 96×55×55."""
     return "×".join(map(str, shape))
 
 

@@ -1,4 +1,4 @@
-"""What a layer is in PyTorch, in its place in a network: what exported code writes, and what training makes."""
+"""PyTorch's module for each layer of a network, for exported code and for training."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def pair(size: int | Pair) -> Pair:
 
 
 def size_text(size: int | Pair) -> str:
-    """Return a size as people write it: 11×11."""
+    """Return a size as text: 11×11."""
     height, width = pair(size)
     return f"{height}×{width}"
 

@@ -26,7 +26,7 @@ FORMS = "FILE.py:NAME, package.module:NAME, torchvision:NAME, FILE.pt2 or FILE.o
 
 
 class ImportProcessError(AlexploreError):
-    """What the import reported; `exit_code` is its own."""
+    """An error of an import; `exit_code` is that of the process."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
@@ -67,7 +67,7 @@ def import_preset(
     weights: Path | None = None,
     quiet: bool = False,
 ) -> Preset:
-    """Import a model in a process of its own and return it as a preset that is not saved.
+    """Import a model in a separate process, and return it as a preset that is not saved.
 
     `input` is (channels, height, width), found by trying where it is None; `weights` is a file for the model's own
     weights. What the model's file prints goes to stderr, or nowhere if `quiet`.
@@ -108,7 +108,7 @@ def import_preset(
 
 
 def _answer(printed: str) -> dict[str, Any] | None:
-    """Return the object that the process printed; None where it printed none, as when it was killed."""
+    """Return the object that the process printed, None if it printed none because it was killed."""
     import json
 
     try:

@@ -204,7 +204,7 @@ def _side(row: Row | None) -> tuple[str, str, str]:
 
 
 def _difference(pair: Pair, quantity: Quantity) -> str:
-    """Return b's value minus a's; both where they are no numbers, or where one can't be computed.
+    """Return b's value minus a's; both values if they are no numbers, or one is unknown.
 
     A layer that one network has alone counts as 0 in the other, for quantities that add up.
     """

@@ -112,7 +112,7 @@ class CurveBuilder:
 
 @dataclass
 class _Points:
-    """Columns of points in order of steps; `means` are those of the lines that each point stands for."""
+    """Columns of points in order of steps; `means` are the means over the lines of each point."""
 
     steps: array[int]
     epochs: array[float]

@@ -16,7 +16,7 @@ TRAIN_IMAGES, VAL_IMAGES = 10_000, 2_000  # synthetic ones; or 10 and 2 for each
 IMAGES = "images.safetensors"  # the file in which the cache keeps a data set
 
 Need = Literal["here", "to fetch", "needs a folder", "drawn"]
-"""What it takes to train on a data set: nothing, a download, a folder that a run names, or nothing as it is drawn."""
+"""What is needed to train on a data set: nothing, a download, a folder that the run names, or nothing ("drawn")."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from alexplore.core.home import expand, user_folder
 from alexplore.core.regular_files import open_regular, read_json, read_text
 from alexplore.core.settings import SettingError, nearest
 from alexplore.runs.config import RunConfig, parse_config
+from alexplore.runs.foreign import ForeignLog, find_log
 from alexplore.runs.lines import LineReader, read_time
 
 LAST = "last"
@@ -347,7 +348,7 @@ def find_run(name: str, folder: Path) -> RunDirectory:
     """Return a run by its path, its name, the beginning of its name, or `last`.
 
     Raises:
-        RunError: there is none, or several names begin so.
+        RunError: there is none, several names begin so, or it is the log of another program.
     """
     found = _find_whole(name, folder)
     if found is not None and found.has_files:
@@ -360,7 +361,17 @@ def find_run(name: str, folder: Path) -> RunDirectory:
         return matching[0]
     if matching:
         raise RunError(f"{name!r} begins {len(matching)} runs: {', '.join(run.name for run in matching)}")
+    if log := find_log(expand(name)):
+        raise RunError(log.refusal)
     raise _no_run(name, folder, runs)
+
+
+def find_foreign_log(name: str, folder: Path) -> ForeignLog | None:
+    """Return the log of another program at a path; None where there is none, or a run has that name."""
+    if not name.strip() or RunDirectory(folder / name).has_files:
+        return None
+    path = expand(name)
+    return None if RunDirectory(path).has_files else find_log(path)
 
 
 def find_removable(name: str, folder: Path) -> RunDirectory:
@@ -385,7 +396,7 @@ def find_removable(name: str, folder: Path) -> RunDirectory:
 
 
 def _find_whole(name: str, folder: Path) -> RunDirectory | None:
-    """Return the directory that a path or a whole name means, None where there is none.
+    """Return the directory of a run given by its path or full name, None if there is none.
 
     Raises:
         RunError: the name is empty.

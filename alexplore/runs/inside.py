@@ -52,7 +52,7 @@ class InsideError(AlexploreError):
 
 @dataclass(frozen=True, eq=False)
 class Quantised:
-    """Numbers as 8-bit codes: `codes` (N, …) in uint8; code 0 of item n stands for `low[n]` and 255 for `high[n]`."""
+    """Numbers as 8-bit codes: `codes` (N, …) in uint8; code 0 of item n is `low[n]`, code 255 is `high[n]`."""
 
     codes: Bytes
     low: Floats

@@ -54,7 +54,7 @@ class Listing:
         self._changed: dict[RunDirectory, tuple[RunConfig, tuple[str, ...]]] = {}
 
     def read(self, runs: Sequence[RunDirectory]) -> list[ListedRun]:
-        """Return each run as it is now, in the order given."""
+        """Return the current state of each run, in the given order."""
         self._changed = {run: known for run, known in self._changed.items() if run in set(runs)}
         changes = PresetChanges()
         return [self._listed(summary, changes) for summary in self._list.summarise(runs)]

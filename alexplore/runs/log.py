@@ -32,7 +32,7 @@ class RunLog:
         self._attempt = 0
 
     def new_lines(self, snapshot: Snapshot) -> Iterator[LogLine]:
-        """Yield the lines that came since the last call; each attempt but the first begins with a line of its own."""
+        """Yield the lines written since the last call; each attempt but the first starts with a separate line."""
         for line in snapshot.events_after(self._last_shown):
             attempt = line.head.attempt
             if attempt != self._attempt:

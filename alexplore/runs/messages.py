@@ -260,6 +260,6 @@ EVENT_TEXTS: Mapping[type[Event], Callable[[Any], str]] = {
     EndEvent: _end,
     UnknownEvent: lambda event: event.name,
 }
-"""How each kind of event is told."""
+"""The text of each event type."""
 
 UNLOGGED = (PreparingEvent, ExchangeEvent, CheckpointEvent, EndEvent, UnknownEvent)

@@ -1,4 +1,4 @@
-"""The classes that a trained network gives to images, from a process of its own, which imports torch."""
+"""Classify images with a trained network, in a separate process, which imports torch."""
 
 from __future__ import annotations
 

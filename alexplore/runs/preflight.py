@@ -57,7 +57,7 @@ def find_problems(config: RunConfig) -> tuple[Problem, ...]:
 
 
 def rank_problems(config: RunConfig, ranks: int | None) -> Iterator[Problem]:
-    """Yield why the work can't be shared among `ranks` processes; None stands for as many as suit it."""
+    """Yield why the work can't be shared among `ranks` processes; None means as many as suit the network."""
     towers, batch = config.network.towers, config.recipe.batch_size
     if config.hardware.parallel == "towers":
         if towers < 2:

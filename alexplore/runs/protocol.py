@@ -1,4 +1,4 @@
-"""What a worker tells through a run directory: the events of events.jsonl and the metrics of metrics.jsonl.
+"""What a worker writes to a run directory: the events in events.jsonl and the metrics in metrics.jsonl.
 
 Both are written and read here alone. An event is one entry in `EVENTS`, a metric one entry in `METRICS`; tables,
 comparison, CSV and displays take names and formats from there. Readers skip what they don't know (events and keys of a
@@ -48,7 +48,7 @@ class Metric:
     phrase: str | None = None
 
     def number(self, value: float | None) -> str:
-        """Return a value as a table shows it; a dash for None, and any number that is not finite as it is."""
+        """Return a value as text for a table; a dash for None; numbers that are not finite are not formatted."""
         if value is None:
             return "–"
         if not abs(value) < LARGEST_SHOWN:
@@ -81,7 +81,7 @@ LAYER_METRICS: Mapping[str, Metric] = {
         Metric("zero_share", "share of zero activations", "zeros", "share of the outputs, 0 to 1", ".1%", STEP),
     )
 }
-"""Metrics that each layer has of its own, recorded with some lines: `grad_norm/conv1` is the key of conv1's.
+"""Metrics of single layers, recorded with some lines: `grad_norm/conv1` is the key of conv1's.
 
 `grad_norm` is the Euclidean norm of the gradient of a layer's parameters. `update_ratio` is the norm of what a step
 adds to a layer's weights, divided by the norm of those weights. `zero_share` is that of an activation's outputs.

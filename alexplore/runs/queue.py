@@ -190,7 +190,7 @@ class Queue:
     # What a runner does
 
     def claim(self, item: Item, gpus: Sequence[str]) -> Item | None:
-        """Note that a waiting run is being started on some GPUs; return None if it was removed in the meantime."""
+        """Note that a waiting run is being started on some GPUs; return None if it has been removed."""
         with self.locked():
             if not (self.folder / "items" / f"{item.id}.json").exists():
                 return None

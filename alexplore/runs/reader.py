@@ -181,7 +181,7 @@ def _has_epoch(lines: Sequence[EventLine]) -> bool:
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
-    """What differs after every change of a file that is replaced; None where there is none."""
+    """A value that differs after every replacement of the file; None if there is no file."""
     try:
         status = path.lstat()
     except OSError:

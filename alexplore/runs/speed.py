@@ -1,4 +1,4 @@
-"""The speed of a planned training on this machine, measured by a process of its own, which imports torch."""
+"""Measure the speed of a planned training on this machine, in a separate process, which imports torch."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from alexplore.runs.protocol import is_epoch, is_step
 LIVE = ("starting", "running", "paused")
 ENDED = ("stopped", "finished", "failed", "crashed")
 DAMAGED = "damaged"
-"""What a reader says of a run whose config.json or status.json can't be read."""
+"""The state that a reader shows for a run whose config.json or status.json can't be read."""
 LOCK_POLL_SECONDS = 0.02
 
 

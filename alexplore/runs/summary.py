@@ -17,7 +17,7 @@ BEST_METRIC = "val/acc"
 
 @dataclass(frozen=True)
 class Summary:
-    """A run as it is now.
+    """The current state of a run.
 
     `config` is None where config.json can't be read; then the state is `damaged`, unless a worker trains the run.
     `latest` holds the last value of each metric by its key, `epochs` the finished epochs. `epochs_per_second` is None

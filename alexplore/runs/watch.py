@@ -24,7 +24,7 @@ MOST_SHARE = 100.0
 
 @dataclass(frozen=True)
 class Snapshot(Summary):
-    """A run as it is now, with all that was read of it.
+    """The current state of a run, with all that was read of it.
 
     `curves` holds a curve of every metric by its key; it is the same object for as long as nothing was added. `events`
     are the last `KEPT_EVENTS`, `last_events` the last of each kind. `whole` is False while the metrics of a long run
@@ -62,7 +62,7 @@ class Snapshot(Summary):
         return line.event if line and isinstance(line.event, kind) else None
 
     def first_step(self, attempt: int) -> int | None:
-        """Return the step from which an attempt trains; None where it has not begun to train."""
+        """Return the step from which an attempt trains; None if it has not started to train."""
         for line in self.events:
             if isinstance(line.event, StartEvent) and line.head.attempt == attempt:
                 return line.event.step
@@ -94,7 +94,7 @@ class Watch:
         self._last_events: dict[type[Event], EventLine] = {}
 
     def poll(self, most_blocks: int | None = None) -> Snapshot:
-        """Return the run as it is now.
+        """Return the current state of the run.
 
         With `most_blocks` no more than so many blocks of metrics are read. A long run then takes several calls, until
         which its curves are those of a sample of its lines, and `whole` is False.

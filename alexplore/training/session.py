@@ -167,13 +167,13 @@ def _prepare(
     else:
         tolerate_small_batches(model)
     state = TowerState(network, ranks.rank) if ranks.towers else checkpoint.WholeState()
-    averaging = make_averaging(model, recipe.ema_decay)
-    if saved is not None:
-        averaging.load(saved.weights, saved.state, state.load_weights)
-    elif recipe.weights is not None:
+    if saved is None and recipe.weights is not None:
         preparation.start("reading weights")
         whole = build(network, seed) if ranks.towers else model
         state.load_weights(model, _starting_weights(whole, Path(recipe.weights), writer))
+    averaging = make_averaging(model, recipe.ema_decay)  # an average begins with the weights that training starts from
+    if saved is not None:
+        averaging.load(saved.weights, saved.state, state.load_weights)
 
     choice = kept_choice(recipe, device, earlier.choice if earlier else None)
     if choice is None:

@@ -59,13 +59,14 @@ if TYPE_CHECKING:
 
     from alexplore.runs.directory import RunDirectory
     from alexplore.runs.evaluation import Evaluation
+    from alexplore.runs.foreign import ForeignLog
     from alexplore.runs.summary import Summary
     from alexplore.tui.guides import Guides
 
 ScreenName = Literal["plan", "watch", "runs"]
 
 HERE = Path(__file__).parent
-WIDE, LOW, HIGH = 110, 24, 30  # columns and lines from which there is room for more
+WIDE, LOW, HIGH, TALL = 110, 24, 30, 50  # columns and lines from which there is room for more
 MONITOR_SECONDS = 2.0  # between two looks at the runs, for the line of modes
 FIRST_MONITOR_SECONDS = 0.5  # after the first screen
 INTERRUPT_SECONDS = 3.0  # within which a second Ctrl-C closes the app
@@ -87,7 +88,7 @@ class ExploreApp(NamedKeys, App[None]):
     KEYS_OF = "app"
     CSS_PATH: ClassVar[list[str | PurePath]] = [HERE / "app.tcss", HERE / "screens" / "explore.tcss"]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]  # noqa: RUF012 (Textual declares them)
-    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (LOW, "-low"), (HIGH, "-high")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (LOW, "-low"), (HIGH, "-high"), (TALL, "-tall")]  # noqa: RUF012
     COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {_commands}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark,f1", "help", "help", tooltip="Every key that works here, and the words of the app"),
@@ -114,8 +115,11 @@ class ExploreApp(NamedKeys, App[None]):
         preferences: PreferencesStore | None = None,
         *,
         welcome: bool = False,
+        log: ForeignLog | None = None,
     ) -> None:
         """Open a preset, and watch the run `attached` if one is given; without `preferences` those of nobody.
+
+        `log` is another program's, which is shown in the place of a run.
 
         `welcome` shows the welcome card to those who have no runs, unless they prefer not to see it.
         """
@@ -132,6 +136,7 @@ class ExploreApp(NamedKeys, App[None]):
         self._listed_at = float("-inf")  # when a screen listed the runs
         self._asking_to_leave = False
         self._welcome = welcome
+        self._foreign_log = log
         self._terminal = Screenful()
 
     def on_ready(self) -> None:
@@ -145,7 +150,11 @@ class ExploreApp(NamedKeys, App[None]):
         self.app_resume_signal.subscribe(self, lambda _: self._terminal.forget())
         if self.preferences.values.theme in self.available_themes:
             self.theme = self.preferences.values.theme
-        if self.state.watched:
+        if self._foreign_log is not None:
+            from alexplore.tui.screens.foreign import ForeignScreen
+
+            self.push_screen(ForeignScreen(self._foreign_log))
+        elif self.state.watched:
             self.action_mode("train")
         elif self.preferences.values.start != "explore":
             self.action_mode(cast("Mode", self.preferences.values.start))

@@ -14,7 +14,7 @@ BLANK: Cell = (" ", "")
 
 
 class Canvas:
-    """Cells that hold braille dots, or a character that was put on top of them.
+    """Cells with braille dots, or with a character drawn over them.
 
     Dots are counted from the top left corner. A cell has the colour of what was drawn in it last.
     """

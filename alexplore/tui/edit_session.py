@@ -1,4 +1,4 @@
-"""The network under edit: the preset as it was opened and as it is now, undo and redo, and the edit in progress.
+"""The edited network: the preset as opened and with the edits so far, undo and redo, and the edit in progress.
 
 An edit in progress begins with a form, is previewed at every keystroke, and ends with a commit or a cancel.
 """
@@ -118,7 +118,7 @@ class EditSession:
         self.preset, self.opened = (replace(one, name=name, path=path) for one in (self.preset, self.opened))
 
     def mark_trained(self) -> None:
-        """Remember that a run has the network as it is now."""
+        """Remember that a run has the current network."""
         self._trained = self.network
 
     # The edit in progress

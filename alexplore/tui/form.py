@@ -83,7 +83,7 @@ class Field:
 
     @property
     def completion(self) -> str:
-        """The first choice that begins with the text, "" where there is none."""
+        """The first choice that starts with the text, "" if none does."""
         return next((choice for choice in self.kind.choices if self.text and choice.startswith(self.text)), "")
 
     def complete(self) -> None:
@@ -93,7 +93,7 @@ class Field:
             self.text = matching[0]
 
     def stepped(self, step: int) -> str | None:
-        """Return the next choice or number, `step` away from what is typed, or None where there is none."""
+        """Return the choice or number `step` away from the typed one, None if there is none."""
         if self.kind.choices:
             choices = self.kind.choices
             position = choices.index(self.text) if self.text in choices else (-1 if step > 0 else len(choices))
@@ -221,6 +221,14 @@ class Form:
             self.folded.add(group)
         else:
             self.folded.discard(group)
+
+    def unfold_into(self, height: int) -> bool:
+        """Show the fields of every group if so many lines have room for them; return whether they have."""
+        headings = sum(bool(self.members(group)) for group in self.groups[1:])
+        if sum(map(self.is_used, self.fields)) + headings > height:
+            return False
+        self.folded.clear()
+        return True
 
     def go_to(self, name: str) -> None:
         """Move the cursor to the field called `name`, unfolding its group."""

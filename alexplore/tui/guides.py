@@ -127,7 +127,7 @@ class Guides:
             screen.query_one(TourStrip).focus()
 
     async def wish(self, wish: Wish) -> None:
-        """Do what a key of the tour stands for."""
+        """Handle a key of the tour."""
         tour = self.state.tour
         if tour is None or tour.performing:
             return

@@ -79,7 +79,7 @@ def series(number: int) -> str:
 
 @dataclass(frozen=True)
 class MarkedRun:
-    """A marked run as it is now; `snapshot` is None if it can't be read. `curve` is that of the chosen metric."""
+    """A marked run; `snapshot` is None if it can't be read. `curve` is the curve of the chosen metric."""
 
     name: str
     number: int
@@ -198,7 +198,7 @@ class OverlayReader:
         self._smooth: dict[RunDirectory, tuple[Curve, Curve]] = {}  # a training curve, and the same smoothed
 
     def read(self, marked: Sequence[tuple[RunDirectory, int]], metric: str = METRIC_ORDER[0]) -> Overlay:
-        """Return a metric of the marked runs as it is now; one that is recorded with every step is smoothed."""
+        """Return the current curves of a metric of the marked runs; metrics recorded at every step are smoothed."""
         runs = {run for run, _ in marked}
         self._watches = {run: watch for run, watch in self._watches.items() if run in runs}
         self._smooth = {run: curves for run, curves in self._smooth.items() if run in runs}

@@ -75,7 +75,7 @@ class OpenRequested(Message):
 
 @dataclass
 class TourWished(Message):
-    """Do what a key of the tour stands for: perform the step, show another one, or leave."""
+    """Handle a key of the tour: perform the step, show another step, or end the tour."""
 
     wish: Literal["do", "next", "back", "leave"]
 

@@ -220,7 +220,7 @@ class PlannedRun:
 
     @property
     def blocked(self) -> Check | None:
-        """What keeps the run from starting, as far as it is known."""
+        """The known problems that prevent the start of the run."""
         return next(iter(self.answer.wrong), None)
 
     def fix(self, fix: Fix) -> None:

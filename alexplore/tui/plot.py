@@ -60,7 +60,7 @@ class Plot:
     number: Callable[[float], str] = "{:.3f}".format
 
     def value_text(self, value: float) -> str:
-        """Return a value as it is read; one that would be very long is written with an exponent."""
+        """Return a value as text, with an exponent if it would be very long otherwise."""
         text = self.number(value)
         return text if len(text) <= LONGEST_NUMBER and "inf" not in text else f"{value:.3g}"
 
@@ -224,7 +224,7 @@ class Drawing:
         return self.left + self._dot_x(x) // 2
 
     def x_at(self, column: int) -> float:
-        """Return what a column of the screen stands for, at its middle."""
+        """Return the value at the middle of a column of the screen."""
         left, right = self.window
         share = (2 * (column - self.left) + 0.5) / max(1, 2 * self.across - 1)
         return left + (right - left) * max(0.0, min(1.0, share))

@@ -1,4 +1,4 @@
-"""The images that were classified with a run's network: what was asked for, what came back, and what is selected."""
+"""The images that were classified with a run's network: the requested files, the predictions, and the selection."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class PredictedImages:
             self.asked.append(str(path))
 
     def start(self) -> Sequence[str]:
-        """Forget what came back, and return what to ask for."""
+        """Delete the predictions, and return the files to classify again."""
         self.predictions, self.problem = [], ""
         return list(self.asked)
 

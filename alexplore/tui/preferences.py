@@ -107,7 +107,7 @@ def write_preferences(preferences: Preferences, path: Path) -> None:
 
 
 class PreferencesStore:
-    """The preferences and their file. A file that can't be read is left alone until it is mended."""
+    """The preferences and their file. A file that can't be read is not overwritten until it is fixed."""
 
     def __init__(self, path: Path | None) -> None:
         """Read the preferences from `path`, or start with the defaults and write nothing without one."""

@@ -26,7 +26,7 @@ STRIDE = ("down", "down")  # from the first setting of conv1 to its stride
 STEPS: tuple[TourStep, ...] = (
     TourStep(
         "a row is a layer",
-        "The table is the network, from the image to the 1000 classes. ↓ and ↑ go through it, and the picture "
+        "The table is the network, from the image to the 1000 classes. ↓ and ↑ go through it, and the picture (v) "
         "follows. Read conv1: 96 kernels of 11×11 make 96 maps of 55×55.",
         ("down", "down", "down", "down"),
     ),
@@ -65,7 +65,7 @@ STEPS: tuple[TourStep, ...] = (
 
 
 class Tour:
-    """Where somebody is in the tour."""
+    """The current step of the tour."""
 
     def __init__(self) -> None:
         self.index = 0

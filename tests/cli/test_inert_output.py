@@ -19,7 +19,8 @@ from tests.support.runs import finished_run
 COMMANDS = (
     ("list",), ("list", "--json"), ("show", "run"), ("show", "run", "--json"), ("watch", "run"),
     ("watch", "run", "--json"), ("compare", "run", "other"), ("compare", "run", "other", "--json"), ("export", "run"),
-    ("stop", "run"), ("pause", "run"), ("checkpoint", "run"), ("doctor", "run"), ("doctor", "run", "--json"),
+    ("stop", "run"), ("pause", "run"), ("checkpoint", "run"), ("set", "run", "lr=0.1"),
+    ("evaluate", "run"), ("doctor", "run"), ("doctor", "run", "--json"),
 )  # fmt: skip
 
 
@@ -58,6 +59,8 @@ EVENTS = [
     {"event": "epoch", "epoch": 1, "step": 8, "val/acc": 0.5},
     {"event": "exchange", "bytes_per_image": {"conv1": 1.0}},
     {"event": "control", "request": "r", "action": "a", "step": 1, "error": "e"},
+    {"event": "change", "step": 1, "before": {"lr": "x"}, "after": {"lr": "y"}},
+    {"event": "evaluation", "step": 1, "epoch": 0.5, "val/acc": 0.5},
     {"event": "warning", "message": "m"},
     {"event": "error", "message": "m"},
     {"event": "end", "state": "failed", "step": 8, "reason": "r"},

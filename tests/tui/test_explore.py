@@ -12,8 +12,11 @@ from textual.widgets import Input
 from alexplore.export import FORMATS
 from alexplore.presets.library import load_preset, shipped_folder
 from alexplore.tui.app import ExploreApp
+from alexplore.tui.screens.dialogs import Ask, Choose
 from alexplore.tui.screens.explore import ExploreScreen
+from alexplore.tui.screens.help import HelpScreen
 from alexplore.tui.widgets.choice_list import ChoiceList
+from alexplore.tui.widgets.formula import FormulaPanel
 from alexplore.tui.widgets.layer_table import LayerTable
 from alexplore.tui.widgets.network_strip import NetworkStrip
 from alexplore.tui.widgets.preset_list import PresetList
@@ -163,6 +166,12 @@ async def test_the_arithmetic_is_folded_and_unfolds(open_app: OpenApp) -> None:
         await pilot.pause()
         assert "⌊(227" in screen_text(app)
         assert "96·55·55 = 290,400" not in screen_text(app)
+
+
+async def test_a_high_terminal_shows_all_of_the_arithmetic(open_app: OpenApp) -> None:
+    async with open_app(size=(120, 60)) as (app, pilot):
+        await until(pilot, lambda: "activation bytes" in screen_text(app), "all entries")
+        assert "] " not in str(app.screen.query_one(FormulaPanel).border_subtitle)
 
 
 async def test_a_line_of_the_arithmetic_is_copied(open_app: OpenApp) -> None:
@@ -585,6 +594,23 @@ async def test_exporting_writes_a_file_for_each_format(
 async def test_the_keys_fit_eighty_columns(open_app: OpenApp) -> None:
     async with open_app(size=(80, 24)) as (app, _):
         assert pane_keys(app)[:6] == ["⏎ edit", "a add", "x remove", "u undo", "d compare", "t train"]
+
+
+async def test_dialogs_are_answered_and_closed_with_the_mouse(open_app: OpenApp) -> None:
+    async with open_app() as (app, pilot):
+        await pilot.press("a")
+        await until(pilot, lambda: isinstance(app.screen, Choose), "the layer types")
+        await pilot.click(offset=(1, 1))
+        await until(pilot, lambda: isinstance(app.screen, ExploreScreen), "the click outside to cancel")
+        assert not app.state.session.editing
+        await pilot.press("s")
+        await until(pilot, lambda: isinstance(app.screen, Ask), "the question for a name")
+        await pilot.click("#no")
+        await until(pilot, lambda: isinstance(app.screen, ExploreScreen), "the button to cancel")
+        await pilot.press("question_mark")
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen), "the help")
+        await pilot.click(offset=(0, 39))
+        await until(pilot, lambda: isinstance(app.screen, ExploreScreen), "the click outside to close it")
 
 
 async def test_a_click_selects_and_a_double_click_edits(open_app: OpenApp) -> None:

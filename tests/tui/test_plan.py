@@ -489,3 +489,11 @@ async def test_a_network_that_does_not_train_is_said_to_have_no_speed(open_app: 
         await show_form(app, pilot)
         await pilot.press("m")
         await until(pilot, lambda: "can't be measured" in status(app), "a word about it")
+
+
+@pytest.mark.parametrize(("size", "shown"), [((120, 40), False), ((120, 60), True)])
+async def test_a_high_terminal_shows_every_group(open_app: OpenApp, size: tuple[int, int], shown: bool) -> None:
+    async with open_app("fmnist-28", size=size) as (app, pilot):
+        await show_form(app, pilot)
+        await until(pilot, lambda: ("checkpoint minutes  " in screen_text(app)) == shown, "the last setting, or not")
+        assert bool(app.state.planned.form.folded) != shown

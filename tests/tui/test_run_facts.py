@@ -23,6 +23,7 @@ from alexplore.runs.protocol import (
 from alexplore.runs.status import Status, write_status
 from alexplore.runs.watch import Snapshot, Watch
 from alexplore.tui.run_facts import (
+    NEXT_STEPS,
     Fact,
     checkpoint_facts,
     ending,
@@ -90,11 +91,15 @@ def test_a_pause_has_no_time_left(run: RunDirectory) -> None:
 @pytest.mark.parametrize(
     ("status", "saved", "said"),
     [
-        (Status("finished", 1, "", 20, 2.0, 7200.0), True, "✓ finished in 2:00 · best 87.5% at epoch 2"),
+        (
+            Status("finished", 1, "", 20, 2.0, 7200.0),
+            True,
+            f"✓ finished in 2:00 · best 87.5% at epoch 2 · {NEXT_STEPS}",
+        ),
         (
             Status("finished", 1, "", 20, 2.0, 7200.0, "stopped early: …"),
             True,
-            "✓ finished in 2:00: stopped early: … · best 87.5% at epoch 2",
+            f"✓ finished in 2:00: stopped early: … · best 87.5% at epoch 2 · {NEXT_STEPS}",
         ),
         (
             Status("failed", 1, "", 20, 2.0, 7200.0, "the disk is full"),

@@ -24,6 +24,8 @@ from tests.support.screens import screen_text, type_into, until
 from tests.support.waiting import PATIENCE
 from tests.tui.conftest import OpenApp
 
+pytestmark = pytest.mark.usefixtures("heavy")  # each is quick, but there are many: half a minute together
+
 SIZES = [(80, 24), (120, 40)]
 NEEDS = {"fashion-mnist": "here", "imagefolder": "needs a folder"}  # wherever the pictures are made
 PRESETS = ("fmnist-28", "paper", "torchvision")  # that are listed, whatever else is shipped

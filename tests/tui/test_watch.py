@@ -12,6 +12,7 @@ import pytest
 from textual.widgets import Input
 
 from alexplore.core.settings import toml_text
+from alexplore.runs import service
 from alexplore.runs.config import RunConfig
 from alexplore.runs.control import pending
 from alexplore.runs.directory import RunDirectory, create_run
@@ -223,3 +224,20 @@ async def test_keys_leave_requests_for_the_worker(open_app: OpenApp, config: Run
     assert [(made.action, dict(made.values)) for made in pending(run)] == [
         ("set", {"lr": 0.5}), ("evaluate", {}), ("stop_after_epoch", {}),
     ]  # fmt: skip
+
+
+async def test_a_finished_run_trains_on_with_more_epochs(
+    open_app: OpenApp, config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restarted: list[tuple[RunDirectory, dict[str, int]]] = []
+    monkeypatch.setattr(service, "restart", lambda run, changes: restarted.append((run, changes)))
+    run = finished_run(config, tmp_path / "runs", "alpha", 0.75)
+    async with open_app() as (app, pilot):
+        app.watch_run(run)
+        await until(pilot, lambda: "N trains on" in screen_text(app), "the next steps")
+        await pilot.press("N")
+        await until(pilot, lambda: isinstance(app.screen, Ask), "the question")
+        app.screen.query_one(Input).value = "20"
+        await pilot.click("#yes")
+        await until(pilot, lambda: "trains on, with epochs 20" in screen_text(app), "the outcome")
+    assert restarted == [(run, {"epochs": 20})]

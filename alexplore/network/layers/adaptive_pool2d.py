@@ -43,7 +43,7 @@ def _number_or_none(size: int | str) -> int | None:
 
 
 class AdaptivePool2d(Layer):
-    """A pool over the parts of the input, down or up to `output_size`; an axis of size "None" stays as it is."""
+    """A pool over parts of the input, down or up to `output_size`; an axis of size "None" keeps its size."""
 
     role = "pool"
     name_stem = "pool"

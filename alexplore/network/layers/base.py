@@ -1,4 +1,4 @@
-"""What every layer type declares and answers. A layer type is one class in one file of this folder.
+"""The base class of layer types. A layer type is one class in one file of this folder.
 
 A type is a frozen dataclass, which `Declared` makes it, whose settings have PyTorch's names, meanings and defaults, in
 snake case. Each method is a pure function of the settings and of the shapes of the layer's inputs; most types read one
@@ -28,7 +28,7 @@ class Unsupported(AlexploreError):
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """Counts of numbers that a layer learns (`weights`, `biases`) and of those that it only keeps (`buffers`)."""
+    """The numbers of learned values (`weights`, `biases`) and of other stored values (`buffers`) of a layer."""
 
     weights: int = 0
     biases: int = 0
@@ -60,7 +60,7 @@ class Extra(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """What autograd keeps from a layer's forward pass for its backward pass.
+    """The tensors that autograd keeps from a layer's forward pass for its backward pass.
 
     `inputs` and `output` tell whether these are kept, and `factors` whether the inputs are the factors of a product,
     each kept for the gradient of the others. `copied` is the number of values for each image of a copy of the input
@@ -86,10 +86,10 @@ class Layer(Declared):
 
     type: ClassVar[str] = ""
     title: ClassVar[str] = ""
-    """What it is, in a few words, for a list of types."""
+    """A description in a few words, for a list of types."""
 
     role: ClassVar[str] = ""
-    """What types that can replace each other have in common: "activation", "norm", "pool", "merge"; else empty."""
+    """The group of types that can replace each other: "activation", "norm", "pool", "merge"; else empty."""
 
     fewest_inputs: ClassVar[int] = 1
     most_inputs: ClassVar[int | None] = 1
@@ -107,7 +107,7 @@ class Layer(Declared):
     """Whether an output also depends on statistics of the whole map, which its receptive field leaves out."""
 
     produces: ClassVar[str | None] = None
-    """The setting that holds the number of its output channels or features, None where its input decides."""
+    """The setting with the number of output channels or features, None if the input determines it."""
 
     slides: ClassVar[bool] = False
     """Whether a window slides over its input, so that the output's height and width follow from the input's."""
@@ -125,7 +125,7 @@ class Layer(Declared):
     """Whether PyTorch's module writes maps with their channels first in memory; training puts them last again."""
 
     lowers_precision: ClassVar[bool] = False
-    """Whether autocast lets it read and write 16 bits whatever its input has. Source: PyTorch's documentation of
+    """Whether autocast converts its input to 16 bits, also from fp32. Source: PyTorch's documentation of
     `torch.amp`, "CPU ops that can autocast to lower precision".
     """
 
@@ -136,7 +136,7 @@ class Layer(Declared):
     """Whether it draws random numbers while training, which towers that hold the same input would draw differently."""
 
     needs_all_values: ClassVar[str] = ""
-    """Why it can't work on a part of the channels, for the split into towers; empty where it can."""
+    """Why it can't be split into towers, by channels; empty if it can."""
 
     recorded: ClassVar[bool] = False
     """Whether its numbers were recorded when a model was imported: it can't be added, edited, trained or exported."""
@@ -212,7 +212,7 @@ class Layer(Declared):
     # The split into towers.
 
     def tower_share(self, towers: int) -> Layer:
-        """Return the part of the layer that one of `towers` towers holds, where its input is split as well.
+        """Return one tower's part of the layer, for an input that is split over `towers` towers.
 
         Raises:
             Unsupported: it can't be split.

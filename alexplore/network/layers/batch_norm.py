@@ -31,7 +31,7 @@ class BatchNorm(Layer):
         return Parameters(learned, learned, buffers=2 * channels)
 
     def fewest_images(self, inputs: Shapes) -> int:
-        """Return 2 where an image has one value in a channel, of which no variance can be estimated."""
+        """Return 2 if an image has one value in a channel: one value has no variance."""
         return 2 if self.trainable and elements(inputs[0][1:]) == 1 else 1
 
     def saved(self, inputs: Shapes, output: Shape, value_bytes: int) -> Saved:

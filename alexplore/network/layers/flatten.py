@@ -104,7 +104,7 @@ class Unflatten(Layer):
 
     @classmethod
     def operator_settings(cls, call: Call, inputs: Shapes) -> dict[str, Any]:
-        """Return the size of the map; of an operator that tells the sizes of all axes, these without the batch."""
+        """Return the size of the map; for an operator with the sizes of all axes, these without the batch."""
         sizes = call.keywords.get("sizes", ())
         if len(inputs[0]) != 1 or call.keywords.get("dim") not in (1, -1) or len(sizes) != 3:
             raise Unsupported("it makes no map of a vector")

@@ -147,7 +147,7 @@ class Concat(Merge):
 
     @classmethod
     def operator_settings(cls, call: Call, inputs: Shapes) -> dict[str, Any]:
-        """Return no settings, for channels or features that are put one after another."""
+        """Return no settings, if the operator concatenates channels or features."""
         dim = call.keywords.get("dim", 0)
         if dim not in (1, -len(inputs[0])):
             raise Unsupported(f"dim = {dim} is not that of the channels or features")
@@ -161,13 +161,13 @@ class Concat(Merge):
 
 
 def _flattened(inputs: Shapes) -> Iterator[Change]:
-    """Yield a flatten layer for the first map among inputs of which some are vectors."""
+    """Yield a flatten layer for the first map, if other inputs are vectors."""
     if len({len(shape) for shape in inputs}) > 1:
         yield Insert({"type": "flatten"}, next(index for index, shape in enumerate(inputs) if len(shape) == 3))
 
 
 def _pooled(inputs: Shapes) -> Iterator[Change]:
-    """Yield an adaptive pool that gives the first map of another height and width those of the smallest map."""
+    """Yield an adaptive pool of the first map with another size, to the size of the smallest map."""
     height, width = min((shape[1:] for shape in inputs), key=elements)
     index = next((index for index, shape in enumerate(inputs) if shape[1:] != (height, width)), None)
     if index is not None:

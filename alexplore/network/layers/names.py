@@ -6,7 +6,7 @@ from keyword import iskeyword, kwlist
 from typing import Any
 
 INPUT = "input"
-"""What `inputs` calls the network's input."""
+"""The name of the network's input in `inputs`."""
 
 ALLOWED = (
     "letters, digits and _, starting with a letter; no Python keyword, not `input`, no name that exported code uses"

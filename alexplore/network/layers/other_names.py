@@ -1,4 +1,4 @@
-"""What other frameworks call layers and their settings, and what stands for it here.
+"""Other frameworks' names of layer types and settings, and ours for each.
 
 Keras, TensorFlow, Caffe, Torch7, MXNet, ONNX and PyTorch's own classes. Names are compared without case, `_` and `-`.
 """

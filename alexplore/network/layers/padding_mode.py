@@ -1,4 +1,4 @@
-"""What surrounds a map that is padded: PyTorch's `padding_mode`."""
+"""The values of the padding: PyTorch's `padding_mode`."""
 
 from __future__ import annotations
 

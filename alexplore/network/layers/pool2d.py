@@ -18,7 +18,7 @@ INDEX_BYTES = 8
 
 
 class Pool2d(Sliding):
-    """What the pooling layers share."""
+    """The base class of pooling layers."""
 
     role = "pool"
     name_stem = "pool"
@@ -152,7 +152,7 @@ class AvgPool2d(Pool2d):
 
     @classmethod
     def operator_settings(cls, call: Call, inputs: Shapes) -> dict[str, Any]:
-        """Return the settings; whether padding counts in the mean is nothing to know where there is none."""
+        """Return the settings. Without padding, whether padding counts in the mean is left out."""
         given = dict(call.keywords)
         if not any(given.get("padding", ())) and not given.get("ceil_mode", False):
             given.pop("count_include_pad", None)

@@ -1,4 +1,4 @@
-"""What layers share whose window slides over a map: convolutions and pools.
+"""The base class of layers whose window slides over a map: convolutions and pools.
 
 Output sizes: PyTorch's documentation of `Conv2d` and `MaxPool2d`.
 """
@@ -28,7 +28,7 @@ class Sliding(Layer):
     """A layer whose window slides over a map. Its types declare these settings, in their own order."""
 
     pad_value: ClassVar[float] = 0.0
-    """What surrounds its input."""
+    """The value of the padding."""
 
     slides = True
     overwritable = True

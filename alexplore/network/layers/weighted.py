@@ -1,4 +1,4 @@
-"""What layers with neurons share: convolutions and fully connected layers."""
+"""The base class of layers with neurons: convolutions and fully connected layers."""
 
 from __future__ import annotations
 

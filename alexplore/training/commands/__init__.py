@@ -1,1 +1,1 @@
-"""Commands that need torch, each a program of its own: `python -m alexplore.training.commands.NAME`."""
+"""Commands that need torch, each run as a program: `python -m alexplore.training.commands.NAME`."""

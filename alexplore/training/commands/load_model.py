@@ -31,7 +31,7 @@ class LoadedModel:
     config: RunConfig
 
     dataset: Dataset
-    """What it was trained on, without the images."""
+    """The data set that it was trained on, without the images."""
 
     model: nn.Module
     device: torch.device

@@ -108,7 +108,7 @@ def predict_image(
 
 
 def on_background(image: Image.Image) -> Image.Image:
-    """Return an image without transparency: what is drawn dark is put on white, what is drawn light on black."""
+    """Return an image without transparency, over white if its opaque pixels are dark, else over black."""
     from PIL import Image, ImageStat
 
     if not image.has_transparency_data:

@@ -50,7 +50,7 @@ class Split(Protocol):
         ...
 
     def path(self, index: int) -> str | None:
-        """Return the path of an image's file; None if it has no file of its own."""
+        """Return the path of an image's file; None if one file contains several images."""
         ...
 
 
@@ -136,7 +136,7 @@ class Dataset:
 
 
 def read_dataset(values: Mapping[str, Any]) -> Dataset:
-    """Return the data set of which `values` is the `to_dict`, with empty splits.
+    """Return the data set that `to_dict` has converted to `values`, with empty splits.
 
     Raises:
         SettingError: a value is missing or not allowed.

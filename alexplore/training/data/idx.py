@@ -48,7 +48,7 @@ ARCHIVES: Mapping[str, tuple[str, ...]] = {
 
 
 def read_file(path: Path, size: int) -> tuple[bytes, str]:
-    """Return the contents of a file, decompressed, and the MD5 of the file as it is.
+    """Return the decompressed contents of a file, and the MD5 of the file itself.
 
     No more than one byte beyond `size` is kept, however much it expands to.
 

@@ -120,7 +120,7 @@ def _convert(image: Image.Image, mode: str, samples: _Samples | None) -> Image.I
 
 
 class _Samples(NamedTuple):
-    """What the samples of a grey image mean: the values that stand for black and for white."""
+    """The values of black and white in the samples of a grey image."""
 
     black: float
     white: float

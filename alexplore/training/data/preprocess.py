@@ -143,7 +143,7 @@ class Preprocess:
         ]
 
     def _crop_range(self, padding: int = 0) -> tuple[int, int]:
-        """Return the largest top and left of a crop in a resized image with so many pixels of padding around it."""
+        """Return the largest top and left of a crop in a resized image with `padding` pixels around it."""
         height, width = self.resized_size
         return height + 2 * padding - self.height, width + 2 * padding - self.width
 
@@ -186,7 +186,7 @@ class Preprocess:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What was drawn for one image."""
+    """The random numbers of one image's augmentation."""
 
     top: int
     """First row of the crop."""

@@ -58,7 +58,7 @@ class PublishedDataset:
     """Reads the images and labels from that folder."""
 
     downloads: tuple[Download, ...]
-    """Tried one after the other."""
+    """Tried in this order."""
 
     installed_in: tuple[str, ...] = ()
     """Folders that a package of the operating system may have put the files into."""

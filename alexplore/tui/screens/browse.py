@@ -1,4 +1,4 @@
-"""A browser for folders and files: a path to type, with completion, above a list of what is there."""
+"""A browser for folders and files: a field for a path, with completion, above a list of the folder."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.strip import Strip
 from textual.widgets import Input, Label
 
 from alexplore.tui.folders import Entry, absolute, completed, entries, holds
+from alexplore.tui.screens.dialogs import Dialog
 from alexplore.tui.widgets.cursor_list import CursorList
 
 UP, HERE = "../", "take this folder"
@@ -74,7 +74,7 @@ class EntryList(CursorList):
         return [HERE, UP] if self.takes_folder else [UP]
 
     def chosen(self, index: int) -> Entry | str:
-        """Return what a line stands for: an entry, `HERE` or `UP`."""
+        """Return the entry of a line, or `HERE` or `UP`."""
         before = self._before
         return before[index] if index < len(before) else self._entries[index - len(before)]
 
@@ -109,7 +109,7 @@ class PathInput(Input):
         self.cursor_position = len(self.value)
 
 
-class Browse(ModalScreen[Path | None]):
+class Browse(Dialog[Path | None]):
     """Asks for a folder, or with `suffixes` for a file with one of them; the answer is its path, None for none."""
 
     CSS_PATH: ClassVar[list[str | PurePath]] = ["dialogs.tcss", "browse.tcss"]

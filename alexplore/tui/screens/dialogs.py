@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from rich.text import Text
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -14,8 +15,20 @@ from textual.widgets import Button, Input, Label, Static
 
 from alexplore.tui.widgets.choice_list import Choice, ChoiceList
 
+Answer = TypeVar("Answer")
 
-class Choose(ModalScreen[str | None]):
+
+class Dialog(ModalScreen[Answer]):
+    """A screen over another one. A click outside its frame does what the dialog binds to Escape."""
+
+    async def on_click(self, event: events.Click) -> None:
+        """Close the dialog for a click outside the frame."""
+        if not any(frame.region.contains(event.screen_x, event.screen_y) for frame in self.children):
+            for binding in self._bindings.get_bindings_for_key("escape"):
+                await self.run_action(binding.action)
+
+
+class Choose(Dialog[str | None]):
     """Asks to choose one line of a list; the answer is its name."""
 
     CSS_PATH = "dialogs.tcss"
@@ -44,7 +57,7 @@ class Choose(ModalScreen[str | None]):
             self.dismiss(selected.name)
 
 
-class Ask(ModalScreen[str | None]):
+class Ask(Dialog[str | None]):
     """Asks for a line of text, which may be blank only with `blank`."""
 
     CSS_PATH = "dialogs.tcss"
@@ -66,14 +79,31 @@ class Ask(ModalScreen[str | None]):
             yield Input(self._value)
             if self._note:
                 yield Label(self._note)
+            with Horizontal(classes="answers"):
+                yield Button("OK", id="yes", compact=True)
+                yield Button("Cancel", id="no", compact=True)
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
+    def on_input_submitted(self) -> None:
+        """Answer with the text."""
+        self._accept()
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        """Answer with the text, or None."""
+        if event.button.id == "yes":
+            self._accept()
+        else:
+            self.dismiss(None)
+
+    def _accept(self) -> None:
         """Answer with the text, unless it is blank and must not be."""
-        if event.value.strip() or self._blank:
-            self.dismiss(event.value.strip())
+        text = self.query_one(Input).value.strip()
+        if text or self._blank:
+            self.dismiss(text)
+        else:
+            self.query_one(Input).focus()
 
 
-class Confirm(ModalScreen[bool]):
+class Confirm(Dialog[bool]):
     """Asks whether to do what can't be taken back. Enter answers no unless another button has the focus."""
 
     CSS_PATH = "dialogs.tcss"

@@ -11,17 +11,17 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from alexplore.tui.glossary import Word, words
 from alexplore.tui.keys import GROUPS, Key, matching
+from alexplore.tui.screens.dialogs import Dialog
 from alexplore.tui.word_filter import contains_words
 
 WIDE = 96  # columns of the dialog from which the groups are beside each other
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Dialog[None]):
     """Lists keys in groups, then the glossary; `/` filters both."""
 
     CSS_PATH = "dialogs.tcss"
@@ -73,7 +73,7 @@ class HelpScreen(ModalScreen[None]):
         self.query_one(VerticalScroll).focus()
 
     def action_leave(self) -> None:
-        """Clear the filter; close where there is none."""
+        """Clear the filter, or close the help if there is no filter."""
         field = self.query_one(Input)
         if field.value:
             field.value = ""

@@ -37,6 +37,10 @@ class JumpScreen(ModalScreen[None]):
             label.styles.offset = pane.region.offset
             yield label
 
+    def on_click(self) -> None:
+        """Close."""
+        self.dismiss(None)
+
     def on_key(self, event: Key) -> None:
         """Go to the pane of the letter that was pressed."""
         event.stop()

@@ -114,12 +114,19 @@ class PlanScreen(FrameScreen):
             pane.edit(planned.form)
             self.query_one(CheckList).show((), ())
             self.query_one(StartButton).show("")
+            self.call_after_refresh(self._unfold)
         else:
             pane.refresh_form()
         if self.focused is None:
             pane.focus()
         pane.border_title = Text(planned.title)
         self._check()
+
+    def _unfold(self) -> None:
+        """Show all groups of a new form on a terminal that is high enough."""
+        pane = self.query_one(SettingPane)
+        if self._form is not None and self._form.unfold_into(pane.list.size.height):
+            pane.refresh_form()
 
     def on_screen_suspend(self) -> None:
         """Stop measuring for a form that is not visible."""

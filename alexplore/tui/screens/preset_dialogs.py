@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 
 from alexplore.core.atomic_files import write_output
 from alexplore.core.boundary import os_error_text
@@ -22,7 +22,7 @@ from alexplore.presets.preset import Preset, PresetError, PresetExists
 from alexplore.presets.writer import delete_preset, rename_preset, save_preset
 from alexplore.tui.edit_session import EditSession
 from alexplore.tui.preset_catalog import PresetEntry
-from alexplore.tui.screens.dialogs import Ask, Choose, Confirm
+from alexplore.tui.screens.dialogs import Ask, Choose, Confirm, Dialog
 from alexplore.tui.widgets.choice_list import Choice
 from alexplore.tui.widgets.preset_list import PresetList
 
@@ -40,7 +40,7 @@ def _first_sentence(cls: type) -> str:
     return " ".join((cls.__doc__ or "").split()).partition(". ")[0].removesuffix(".")
 
 
-class ChoosePreset(ModalScreen[str | None]):
+class ChoosePreset(Dialog[str | None]):
     """Asks for a preset; the answer is its name."""
 
     CSS_PATH = "dialogs.tcss"
@@ -76,7 +76,7 @@ class ChoosePreset(ModalScreen[str | None]):
 
 
 def new_preset() -> Preset:
-    """Return the smallest network to begin with: all pixels of a small image weighted for each of ten classes."""
+    """Return the smallest network to start with: a linear layer from the pixels of a small image to ten classes."""
     layers = [{"name": "flatten", "type": "flatten"}, {"name": "fc", "type": "linear", "out_features": 10}]
     network = read_network({"input": [3, 32, 32], "layers": layers})
     return Preset("new", network, title="A network from nothing")

@@ -8,10 +8,10 @@ from rich.segment import Segment
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import ModalScreen
 from textual.strip import Strip
 from textual.timer import Timer
 
+from alexplore.tui.screens.dialogs import Dialog
 from alexplore.tui.widgets.cursor_list import CursorList
 
 PREVIEW_SECONDS = 0.1  # the cursor rests so long before every screen is drawn in another theme
@@ -41,7 +41,7 @@ class ThemeList(CursorList):
     COMPONENT_CLASSES: ClassVar[set[str]] = {"table--cursor"}
 
 
-class ThemeScreen(ModalScreen[str | None]):
+class ThemeScreen(Dialog[str | None]):
     """Lists the themes over the screen that shows the one under the cursor; the answer is the theme that is kept."""
 
     DEFAULT_CSS = """

@@ -37,6 +37,7 @@ from alexplore.tui.run_facts import (
     checkpoint_facts,
     ending,
     fact_lines,
+    finding_text,
     heading,
     progress,
     recipe_facts,
@@ -52,7 +53,7 @@ from alexplore.tui.widgets.log_view import LogView
 from alexplore.tui.widgets.tiles import Tiles
 
 ERROR_SECONDS = 20.0  # how long a long error is shown
-LIVE_ACTIONS = ("stop", "pause", "checkpoint", "stop_after_epoch", "evaluate_now", "learning_rate", "epochs")
+LIVE_ACTIONS = ("stop", "pause", "checkpoint", "stop_after_epoch", "evaluate_now")
 
 
 class WatchScreen(FrameScreen):
@@ -67,7 +68,6 @@ class WatchScreen(FrameScreen):
         Binding("space", "pause", "pause", tooltip="Pause the run, or let it continue"),
         Binding("x", "stop", "stop", tooltip="Stop the run after a checkpoint; it can be resumed"),
         Binding("L", "learning_rate", "learning rate…", show=False, tooltip="Train on with another learning rate"),
-        Binding("N", "epochs", "epochs…", show=False, tooltip="Train more epochs, or fewer"),
         Binding("E", "evaluate_now", "evaluate now", show=False, tooltip="Let the worker evaluate between two steps"),
         Binding(
             "X", "stop_after_epoch", "stop after epoch", show=False, tooltip="Stop the run at the end of this epoch"
@@ -76,6 +76,7 @@ class WatchScreen(FrameScreen):
         Binding("r", "resume", "resume", tooltip="Continue a run that was stopped, failed or crashed"),
         Binding("e", "evaluate", "evaluate", tooltip="Measure the accuracy on the validation images"),
         Binding("i", "predict", "predict…", tooltip="Classify images of your own"),
+        Binding("N", "epochs", "epochs…", tooltip="Train more epochs, or fewer; a run that has ended trains on"),
         Binding("n", "new", "new run", tooltip="Set up a training of the network in Explore"),
         Binding("f", "fork", "fork", tooltip="Open the run's network and recipe in Explore, to change and train anew"),
         Binding("o", "console", "output", show=False, tooltip="Show the worker's output below the log, or hide it"),
@@ -100,6 +101,7 @@ class WatchScreen(FrameScreen):
         yield Static(id="run-progress")
         yield Tiles(id="tiles")
         yield Static(id="run-ending", markup=False)
+        yield Static(id="run-finding", markup=False)
         with Horizontal(id="middle"):
             yield Curves("loss", id="loss")
             yield Curves("accuracy", id="accuracy")
@@ -181,7 +183,7 @@ class WatchScreen(FrameScreen):
         if watched is None or snapshot is None:
             reading = f"reading {watched.run.name} …" if watched else ""
             self._show_text("#run-state", f"✗ {watched.unreadable}" if watched and watched.unreadable else reading)
-            for name in ("#run-ending", "#facts", "#run-progress"):
+            for name in ("#run-ending", "#run-finding", "#facts", "#run-progress"):
                 self._show_text(name, "")
             self.query_one(Tiles).show(())
             return
@@ -190,6 +192,8 @@ class WatchScreen(FrameScreen):
         self._show_text("#run-ending", ending(snapshot))
         self.query_one("#run-ending").display = not snapshot.status.live
         self.query_one("#run-ending").set_classes(f"run-table--{snapshot.status.state}")
+        self._show_text("#run-finding", finding_text(watched.drawing.findings))
+        self.query_one("#run-finding").display = bool(watched.drawing.findings)
         self.query_one(Tiles).show(tiles(snapshot))
         self._draw_progress(snapshot)
         facts = recipe_facts(snapshot, watched.preset_recipe)
@@ -303,17 +307,24 @@ class WatchScreen(FrameScreen):
         watched, value = self._run.run, getattr(self._run.snapshot.config.recipe, key)
         answer = await self.app.push_screen_wait(Ask(title, toml_text(value), note))
         if answer is not None:
-            self._steer(watched, {key: parse_text(answer)})
+            self._train_on(watched, {key: parse_text(answer)})
 
     @work(thread=True)
-    def _steer(self, run: RunDirectory, values: dict[str, Any]) -> None:
+    def _train_on(self, run: RunDirectory, values: dict[str, Any]) -> None:
+        """Ask the worker for other values; of a run that has ended, resume the training with them."""
+        live = read_status(run).live
         try:
-            service.steer(run, values)
+            if live:
+                service.steer(run, values)
+            else:
+                service.restart(run, values)
         except AlexploreError as error:
             self.notify(str(error), severity="warning", markup=False, timeout=ERROR_SECONDS)
         else:
-            changes = ", ".join(f"{key} to {toml_text(value)}" for key, value in values.items())
-            self.notify(f"asked to change {changes}", markup=False)
+            words = "asked to change {}" if live else "trains on, with {}"
+            joined = " to " if live else " "
+            changes = ", ".join(f"{key}{joined}{toml_text(value)}" for key, value in values.items())
+            self.notify(words.format(changes), markup=False)
 
     @work(thread=True)
     def _ask(self, action: str) -> None:
@@ -363,6 +374,10 @@ class WatchScreen(FrameScreen):
             return status is not None and status.live
         if action == "resume":
             return status is not None and status.resumable
+        if action == "learning_rate":
+            return status is not None and (status.live or status.resumable)
+        if action == "epochs":
+            return status is not None
         return True
 
 

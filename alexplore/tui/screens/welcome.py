@@ -73,11 +73,11 @@ class Welcome(ModalScreen[Choice | None]):
         facts.add_row("  Runs", f"none yet; they are kept in {self._runs_folder}")
         facts.add_row("  Everywhere", EVERYWHERE)
         mark = "x" if self.shown_again else " "
-        below = f"\n  [{mark}] show this while there are no runs (space)      any other key closes it"
+        below = f"\n  [{mark}] show this while there are no runs (space) · any other key closes"
         self.query_one("#welcome-facts", Static).update(Group(facts, Text(below)))
 
     def on_key(self, event: events.Key) -> None:
-        """Do what the key stands for, or close."""
+        """Perform the action of the key, or close."""
         event.stop()
         event.prevent_default()
         if event.key == TOGGLE:
@@ -88,7 +88,7 @@ class Welcome(ModalScreen[Choice | None]):
         self.dismiss(choice[0] if choice else None)
 
     def on_click(self, event: events.Click) -> None:
-        """Do what the line that was clicked stands for, or close."""
+        """Perform the action of the clicked line, or close."""
         event.stop()
         offset = event.get_content_offset(self.query_one("#welcome-choices"))
         choices = list(CHOICES.values())

@@ -125,7 +125,7 @@ class ComparisonTable(Table):
 
 
 def _folded(text: str, width: int) -> str:
-    """Return as many of the parts of a text as fit; the others are told of by an ellipsis."""
+    """Return the parts of a text that fit; an ellipsis replaces the others."""
     if len(text) <= width:
         return text
     parts = text.split(SEPARATOR)

@@ -1,4 +1,4 @@
-"""A plot of curves with keys of its own: zoom, a cursor that reads values, a logarithmic axis."""
+"""A plot of curves with keys for zoom, a cursor that shows values, and a logarithmic axis."""
 
 from __future__ import annotations
 

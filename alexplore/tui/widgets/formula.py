@@ -26,6 +26,9 @@ MAIN = ("output", "params", "MACs", "receptive field")
 """The quantities that matter most; of a quantity along one axis, the part before the comma counts."""
 
 
+WHOLE_LINES = 16  # from which every entry is shown at once
+
+
 @dataclass(frozen=True)
 class Entry:
     """A label, its text, and a note in a fainter colour; `main` ones are shown where the others are folded."""
@@ -38,13 +41,17 @@ class Entry:
 
 
 class FormulaPanel(CursorList):
-    """A list of entries, folded to the main ones until `]`. Going to another layer causes no layout."""
+    """A list of entries, folded to the main ones until `]` unless the panel is high.
+
+    Going to another layer causes no layout.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("right_square_bracket", "screen.more", "more", tooltip="Unfold the arithmetic, then scroll it down"),
         Binding("left_square_bracket", "screen.less", "less", tooltip="Scroll the arithmetic up, then fold it"),
         Binding("escape", "screen.layers", "back", tooltip="Go back to the layers"),
     ]
+    FILTERED = False  # it has few lines
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "formula--label",
         "formula--text",
@@ -117,7 +124,8 @@ class FormulaPanel(CursorList):
 
     @property
     def _is_folded(self) -> bool:
-        return self.folded and any(entry.main for entry in self._entries)
+        low = self.size.height < WHOLE_LINES
+        return self.folded and low and any(entry.main for entry in self._entries)
 
     def _wrap(self) -> None:
         self._width = self.size.width or 80
@@ -158,7 +166,8 @@ class FormulaPanel(CursorList):
         elif below > 0 and self._lines:
             rest = f"↓ {below} more · \\[ less"
         else:
-            rest = "\\[ less" if not self.folded and any(entry.main for entry in self._entries) else ""
+            foldable = not self.folded and self.size.height < WHOLE_LINES and any(entry.main for entry in self._entries)
+            rest = "\\[ less" if foldable else ""
         if (self.border_subtitle or "") != rest:
             self.border_subtitle = rest
 

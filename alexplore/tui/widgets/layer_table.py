@@ -141,15 +141,18 @@ class LayerTable(Table):
         self._baseline: dict[str, Row] = {}
         self._dimmed = False
         self._longest_name = 0
+        self._longest_shapes: Mapping[str, int] = {}  # by the quantity's key
         self.hidden_columns: tuple[str, ...] = ()
         """Titles of columns that are not shown, of `OPTIONAL_COLUMNS`."""
 
     def show(self, analysis: Analysis, baseline: Analysis | None = None, *, dimmed: bool = False) -> None:
         """Draw an analysis and mark what differs from `baseline`; a `dimmed` one is not what is being typed."""
-        self._analysis = analysis
+        if analysis is not self._analysis:
+            self._analysis = analysis
+            self._longest_name = max((len(row.layer.name) for row in analysis.rows), default=0)
+            self._longest_shapes = {key: _longest_text(key, analysis.rows) for key in SHAPES}
         self._dimmed = dimmed
         self._baseline = {row.layer.name: row for row in baseline.rows} if baseline else {}
-        self._longest_name = max((len(row.layer.name) for row in analysis.rows), default=0)
         self.show_lines()
 
     def show_lines(self) -> None:
@@ -188,12 +191,10 @@ class LayerTable(Table):
         hidden = {title for title, is_empty in empty.items() if is_empty} | {*self.hidden_columns} & {*OPTIONAL_COLUMNS}
         claims = {column.title: column.claims for column in COLUMNS if column.title not in hidden}
         for key in SHAPES:  # shown whole: as wide as the longest, with a mark
-            quantity, title = BY_KEY[key], BY_KEY[key].title
-            if title in hidden:
-                continue
-            values = {layer_value(quantity, row) for row in self._analysis.rows}
-            longest = max((len(quantity.text(value)) for value in values), default=0) + 1
-            claims[title] = tuple(Claim(claim.rank, max(claim.width, longest)) for claim in claims[title])
+            title = BY_KEY[key].title
+            if title in claims:
+                longest = self._longest_shapes[key] + 1
+                claims[title] = tuple(Claim(claim.rank, max(claim.width, longest)) for claim in claims[title])
         name = max(LEAST_NAME, self._longest_name)
         claims["layer"] = (Claim(0, min(MOST_NAME, name)), Claim(2.7, min(MOST_WIDE_NAME, name)))
         return claims
@@ -236,6 +237,13 @@ class LayerTable(Table):
         if shown.short and len(mark + text) > self.widths[column]:
             text = shown.short(row)
         return Cell(mark + text, "layer-table--changed" if mark else "")
+
+
+def _longest_text(key: str, rows: Sequence[Row]) -> int:
+    """Return how long a quantity's longest text is over all layers."""
+    quantity = BY_KEY[key]
+    values = {layer_value(quantity, row) for row in rows}
+    return max((len(quantity.text(value)) for value in values), default=0)
 
 
 def _mark(before: object, after: object) -> str:

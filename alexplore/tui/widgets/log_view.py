@@ -64,7 +64,7 @@ class LogView(CursorList):
         entries = list(entries)
         if not entries:
             return
-        at_end = self.cursor >= self.line_count - 1
+        at_end = self._is_at_end
         self._entries = [*self._entries, *entries][-KEPT_ENTRIES:]
         self._wrap()
         if at_end:
@@ -77,15 +77,19 @@ class LogView(CursorList):
 
     def on_resize(self) -> None:
         """Wrap to the new width; the log stays at its end if it was there."""
-        at_end = self.cursor >= self.line_count - 1
+        at_end = self._is_at_end
         if self._room != self._wrapped_to:
             self._wrap()
         super().on_resize()
         if at_end:
             self._go_to_end()
 
+    @property
+    def _is_at_end(self) -> bool:
+        return self.row_of(self.cursor) >= self.row_count - 1
+
     def _go_to_end(self) -> None:
-        self.set_reactive(CursorList.cursor, max(0, self.line_count - 1))
+        self.set_reactive(CursorList.cursor, self._nearest(self.row_count - 1, -1))
         self.call_after_refresh(self._reveal)
         self.refresh()
 

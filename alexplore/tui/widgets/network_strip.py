@@ -400,7 +400,7 @@ def _filled(extent: Extent, from_bottom: int) -> int:
 
 
 def _shortened(name: str, room: int) -> str:
-    """Return a name without some of its letters, but with its number, which tells it from others."""
+    """Return a name with fewer letters, but with its number, which distinguishes it from other names."""
     number = name[len(name.rstrip("0123456789")) :][-room:]
     return name if len(name) <= room else name[: room - len(number)] + number
 

@@ -1,4 +1,4 @@
-"""Lines of text, each in a colour of its own, that are folded or wrapped to the width."""
+"""Lines of text, each with its colour, folded or wrapped to the width."""
 
 from __future__ import annotations
 

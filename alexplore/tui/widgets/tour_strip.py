@@ -14,7 +14,7 @@ Wish = Literal["do", "next", "back", "leave"]
 
 
 class TourStrip(Static, can_focus=True):
-    """Shows where somebody is in the tour. Every screen has its own strip over the same tour."""
+    """Shows the current step of the tour. Each screen has its own strip for the same tour."""
 
     DEFAULT_CSS = """
     TourStrip {
@@ -62,5 +62,5 @@ class TourStrip(Static, can_focus=True):
         self.border_subtitle = "tab or a click comes back here"
 
     def action_wish(self, wish: Wish) -> None:
-        """Ask for what a key stands for."""
+        """Post the action of a key."""
         self.post_message(TourWished(wish))
