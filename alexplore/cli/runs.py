@@ -22,7 +22,6 @@ from alexplore.core.settings import nearest, toml_text
 from alexplore.export.run_formats import RUN_FORMATS
 from alexplore.runs import service
 from alexplore.runs.control import ACTIONS, Request, wait_for_answer
-from alexplore.runs.diagnosis import diagnose_run
 from alexplore.runs.directory import (
     RunDirectory,
     RunError,
@@ -119,6 +118,8 @@ def summary_dict(summary: Summary) -> dict[str, Any]:
 @app.command("show")
 def show(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
     """Show a run's settings, its state, every epoch, and what its curves and layers say."""
+    from alexplore.runs.diagnosis import diagnose_run  # with numpy, which no list needs
+
     found = find_run(run, runs_folder(runs_dir))
     snapshot = Watch(found).poll(most_blocks=1)  # the last values and the epochs don't take more
     status, config = snapshot.status, snapshot.config
