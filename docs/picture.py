@@ -47,6 +47,10 @@ PICTURES = {
     "edit.svg": Scene("paper", (*("down",) * 4, Shown("conv2 · conv2d"), "enter", "down", "3")),
     "form.svg": Scene("fmnist-28", ("t", Shown("an epoch"))),
     "run.svg": Scene("fmnist-28", ("3", Shown("crashed"), "enter", Shown("epoch 1/3"), Shown("pause"))),
+    "inside.svg": Scene(
+        "fmnist-28",
+        ("3", Shown("crashed"), "G", "enter", Shown("epoch 3/3"), "v", Shown("epoch 3 · newest"), Shown("mean")),
+    ),
     "runs.svg": Scene(
         "fmnist-28",
         (

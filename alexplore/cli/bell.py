@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 
 from alexplore.cli.calls import Calls
 from alexplore.core.terminal_notice import notice
@@ -17,7 +18,8 @@ class Bell:
     def __init__(self, calls: Calls | None = None) -> None:
         """`calls` are those of the command that starts the run; None for one that only watches it."""
         preferences = PreferencesStore(preferences_file()).values
-        self._way = preferences.notify if sys.stderr is not None and sys.stderr.isatty() else "off"
+        self._stream = sys.stderr  # before a live display puts a stream in its place that makes everything inert
+        self._way = preferences.notify if self._stream is not None and self._stream.isatty() else "off"
         self._occasions = preferences.notify_on if calls is None or calls.occasions is None else calls.occasions
         self._watch = OccasionWatch(from_start=calls is not None)
 
@@ -25,5 +27,6 @@ class Bell:
         """Call, if something happened to the run that is worth it."""
         for occasion in self._watch.look(summary):
             if occasion.kind in self._occasions and (sequence := notice(self._way, occasion.text)):
-                sys.stderr.write(sequence)
-                sys.stderr.flush()
+                with suppress(OSError):
+                    self._stream.write(sequence)
+                    self._stream.flush()

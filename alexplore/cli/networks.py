@@ -288,12 +288,36 @@ def _diff_two(first: Preset, second: Preset, *, as_json: bool) -> None:
 
 
 def export(
-    preset: PresetOption,
-    to: Annotated[str, typer.Option("--to", metavar="pytorch|keras|json|html|mermaid", help="The format.")],
+    to: Annotated[str, typer.Option("--to", metavar="pytorch|keras|onnx|json|html|mermaid", help="The format.")],
+    preset: OptionalPresetOption = None,
+    run: Annotated[
+        str | None, typer.Option("--run", metavar="RUN", help="A run's network, and for onnx its best weights.")
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|RUN",
+            help="For onnx: the weights. For keras and pytorch: write them beside the code, as .npz and .safetensors.",
+        ),
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="stdout if left out.")] = None,
+    runs_dir: RunsDir = None,
 ) -> None:
-    """Write a network as PyTorch or Keras code, JSON, an HTML page, or a Mermaid diagram."""
+    """Write a network as PyTorch or Keras code, ONNX, JSON, an HTML page, or a Mermaid diagram."""
+    if (preset is None) == (run is None):
+        complain("name what to export: --preset P or --run RUN")
+        raise typer.Exit(WRONG_USE)
+    from alexplore.cli.export_weights import WITH_WEIGHTS, export_with_weights, preset_of_run
     from alexplore.export import export_preset
 
-    content = export_preset(open_preset(preset, narrate), to)
-    deliver(content, output)
+    opened, best = preset_of_run(run, runs_dir) if run else (open_preset(str(preset), narrate), None)
+    if to not in WITH_WEIGHTS or (to != "onnx" and weights is None):
+        if weights is not None:
+            complain(f"--weights goes with --to {', '.join(WITH_WEIGHTS)}")
+            raise typer.Exit(WRONG_USE)
+        deliver(export_preset(opened, to), output)
+        return
+    if output is None:
+        complain(f"--to {to} with weights writes a file of its own: name it with --output FILE")
+        raise typer.Exit(WRONG_USE)
+    export_with_weights(opened, to, weights, best, expand(output), runs_dir)

@@ -1,4 +1,4 @@
-"""Where output goes: data to stdout, narration and complaints to stderr. Nothing else in `cli` prints.
+"""Where output goes: data to stdout, narration and complaints to stderr. Only `bell.py` writes besides in `cli`.
 
 All of it goes through `inert`: names, reasons and messages may come from files that somebody else made.
 """

@@ -56,20 +56,20 @@ def _calls(network: Network, row: Row) -> list[Call]:
     it.
     """
     calls = row.layer.keras_calls(row.inputs, network.free_name(f"{row.layer.name}_pad"))
-    if _flattens(row) and not _in_any_order(network, row.index - 1):
+    if flattens(row) and not in_any_order(network, row.index - 1):
         name = network.free_name(f"{row.layer.name}_channels_first")
         calls = [Call("layers.Permute", ((3, 1, 2),), {"name": name}), *calls]
     return calls
 
 
-def _flattens(row: Row) -> bool:
+def flattens(row: Row) -> bool:
     """Return whether a layer makes a map a vector in which the channels' place matters."""
     assert row.output is not None
     (channels, *size), *_ = row.inputs
     return bool(size) and len(row.output) == 1 and channels > 1 and size != [1, 1]
 
 
-def _in_any_order(network: Network, position: int) -> bool:
+def in_any_order(network: Network, position: int) -> bool:
     """Return whether the features of a vector can stand in Keras's order, height before width before channels.
 
     They can where all that reads them are linear layers, whose weights are in the order of what they read, and layers
@@ -77,7 +77,7 @@ def _in_any_order(network: Network, position: int) -> bool:
     """
     readers = [network.layers[reader] for reader in network.readers[position]]
     return bool(readers) and all(
-        layer.neurons or (layer.features_in_any_order and _in_any_order(network, reader))
+        layer.neurons or (layer.features_in_any_order and in_any_order(network, reader))
         for layer, reader in zip(readers, network.readers[position], strict=True)
     )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from alexplore.core.formatting import clock_text, duration_text
 from alexplore.core.settings import settings_of
 from alexplore.presets.recipe import Recipe, used_settings
+from alexplore.runs.diagnosis import Finding
 from alexplore.runs.messages import STATE_GLYPHS, progress_text
 from alexplore.runs.protocol import METRICS, CheckpointEvent, StartEvent
 from alexplore.runs.watch import Snapshot
@@ -134,6 +135,15 @@ def ending(snapshot: Snapshot) -> str:
     saved = snapshot.last(CheckpointEvent)
     where = f"r resumes from step {saved.step:,}" if saved else "r starts anew: no checkpoint was saved yet"
     return f"{STATE_GLYPHS.get(state, '✗')} {state}{reason}{result} · {where}"
+
+
+def finding_text(findings: Sequence[Finding]) -> str:
+    """Return the most urgent finding with what to try, and the names of the others; "" without one."""
+    if not findings:
+        return ""
+    first, *others = findings
+    more = f" · also: {', '.join(finding.rule for finding in others)}" if others else ""
+    return f"⚠ {first.text} → {first.advice}{more}"
 
 
 def recipe_facts(snapshot: Snapshot, before: Recipe | None) -> list[Fact]:

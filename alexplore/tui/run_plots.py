@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from math import log
 
 from alexplore.runs.curves import Curve
-from alexplore.runs.protocol import METRICS
+from alexplore.runs.protocol import METRICS, DatasetEvent
 from alexplore.tui.marked_runs import EPOCHS
 from alexplore.tui.plot import Line, Plot
 from alexplore.tui.watched_run import WatchedRun
@@ -40,7 +42,19 @@ def _trained_and_validated(run: WatchedRun, metric: str, unit: str, *, raw: bool
         Line("train", _places(trained, unit), trained.values, "series-1"),
         Line("val", _places(validated, unit), validated.values, "series-2", "●", joined=False, best=is_share),
     ]
-    return Plot(lines, _end(run, unit), unit, percent=is_share, number=METRICS[f"val/{metric}"].number)
+    plot = Plot(lines, _end(run, unit), unit, percent=is_share, number=METRICS[f"val/{metric}"].number)
+    return replace(plot, lines=[*_chance(run, metric, plot), *lines])
+
+
+def _chance(run: WatchedRun, metric: str, plot: Plot) -> Iterator[Line]:
+    """Yield the level of a network that guesses, if it lies between the values that are drawn anyway."""
+    dataset = run.snapshot.last(DatasetEvent) if run.snapshot else None
+    values = [value for points in plot.drawn for value in points.y]
+    if dataset is None or dataset.classes < 2 or not values:
+        return
+    level = 1 / dataset.classes if metric == "acc" else log(dataset.classes)
+    if min(values) <= level <= max(values):
+        yield Line("chance", plot.whole, (level, level), "tick")
 
 
 def _places(curve: Curve, unit: str) -> Sequence[float]:

@@ -13,6 +13,7 @@ from alexplore.core.inert import inert
 from alexplore.presets.library import load_preset
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.curves import Curve
+from alexplore.runs.diagnosis import Finding, diagnose_run
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.log import RunLog
 from alexplore.runs.watch import FEW_BLOCKS, Snapshot, Watch
@@ -27,10 +28,11 @@ EVENT_LINE = re.compile(r"\d\d:\d\d:\d\d ")  # how an event begins in the worker
 
 @dataclass(frozen=True)
 class Drawing:
-    """Curves to draw, and the training curves smoothed, by the names of their metrics."""
+    """Curves to draw, and the training curves smoothed, by the names of their metrics; and what they say."""
 
     curves: Mapping[str, Curve] = field(default_factory=dict)
     smooth: Mapping[str, Curve] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
 
 
 class Poller:
@@ -63,7 +65,7 @@ class Poller:
         ):
             self._drawn_at, self._drawn_epochs = now, len(snapshot.epochs)
             smooth = {name: curve.smoothed() for name, curve in curves.items() if name.startswith("train/")}
-            self._drawing = Drawing(curves, smooth)
+            self._drawing = Drawing(curves, smooth, diagnose_run(snapshot))
         return snapshot, self._drawing
 
     def pause(self, now: float) -> float:

@@ -44,6 +44,7 @@ EXAMPLES: Mapping[str, tuple[Settings, ...]] = {
     "group_norm": ({"num_groups": 4},),
     "linear": (FLATTEN, {"out_features": 7}),
     "softmax": (FLATTEN, {}),
+    "unflatten": (FLATTEN, {"unflattened_size": MAP}),
     **{kind: (*BRANCHES, {"inputs": ["left", "right"]}) for kind in ("add", "concat", "mul")},
 }
 """The example that a layer type is checked by: its settings, behind the layers that it reads.

@@ -124,6 +124,7 @@ def test_an_arrow_key_in_the_runs_and_in_their_curves_writes_little(config: RunC
     assert max(counts) <= MOST_BYTES, counts
 
 
+@pytest.mark.exhaustive
 def test_a_picture_inside_a_run_writes_little(tmp_path: Path) -> None:
     """Every view, other epochs and other lines of each, with 96 kernels and with feature maps of noise."""
     run = DemoRuns(tmp_path / "runs").write("seen", "finished", 60, age=500.0)

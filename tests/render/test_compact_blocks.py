@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from rich.color import Color
 from rich.console import Console
 from rich.segment import Segment
 from textual._compositor import LayoutUpdate
@@ -22,6 +23,13 @@ def random_picture(height: int, width: int, channels: int) -> Picture:
     return Picture(height, width, channels, data.tobytes())
 
 
+def _triplet(colour: Color | None) -> tuple[int, int, int] | None:
+    if colour is None:
+        return None
+    red, green, blue = colour.get_truecolor()
+    return red, green, blue
+
+
 def pixels(lines: list[list[Segment]]) -> list[list[tuple[int, int, int] | None]]:
     """Return the colours that a terminal shows, two rows of pixels for each line."""
     rows = []
@@ -29,9 +37,7 @@ def pixels(lines: list[list[Segment]]) -> list[list[tuple[int, int, int] | None]
         above, below = [], []
         for segment in line:
             assert segment.style is not None
-            front, back = (
-                colour and tuple(colour.get_truecolor()) for colour in (segment.style.color, segment.style.bgcolor)
-            )
+            front, back = _triplet(segment.style.color), _triplet(segment.style.bgcolor)
             for character in segment.text:
                 above.append({"▀": front, "▄": back, "█": front, " ": back}[character])
                 below.append({"▀": back, "▄": front, "█": front, " ": back}[character])

@@ -73,6 +73,16 @@ def test_frozen_layers_and_their_statistics_stay_as_the_file_has_them(
     assert event["unused"] == {"fc2": "bias 7 and weight 7×600"}
 
 
+def test_an_average_begins_with_the_weights_of_the_file(
+    make_run: MakeRun, trained: tuple[Path, dict[str, Tensor]]
+) -> None:
+    file, given = trained
+    run = tuned_run(make_run, "averaged", file, ema_decay=0.99, epochs=1)
+    assert train_here(run) == "finished"
+    found = last(run)
+    assert all(torch.equal(found[name], tensor) for name, tensor in given.items() if not name.startswith("fc2"))
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_killed_anywhere_it_ends_with_the_same_bits(
     optimizer: str, make_run: MakeRun, trained: tuple[Path, dict[str, Tensor]], kill_at: list[int]
@@ -132,7 +142,7 @@ def test_a_resumed_run_starts_without_the_file_that_it_no_longer_needs(
     file, _ = trained
     run = tuned_run(make_run, "run", file)
     file.unlink()
-    monkeypatch.setattr(service, "start", lambda run: run)
+    monkeypatch.setattr(service, "start", lambda run, environment: run)
     with pytest.raises(service.PlanError, match="there is no such file"):
         service.restart(run)
     (run.checkpoints_folder / "last").mkdir(parents=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from math import nan
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from alexplore.runs.curves import Curve
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.inside import inside_file, load_epoch, save_epoch
 from alexplore.runs.watch import Watch
+from alexplore.tui.app import ExploreApp
 from alexplore.tui.inside_lines import drawn, listed, sparkline
 from alexplore.tui.inside_state import MOST_PAST, VIEWS, InsideReader, InsideState, absence, spread
 from alexplore.tui.screens.inside import InsideList, InsideScreen
@@ -223,6 +225,10 @@ def test_a_sparkline_goes_from_the_smallest_to_the_largest_value() -> None:
 # The screen
 
 
+def shows(app: ExploreApp, text: str) -> bool:
+    return text in screen_text(app)
+
+
 async def test_keys_turn_the_views_and_the_scrubber_moves_the_cursor_of_the_curves(
     open_app: OpenApp, run: RunDirectory
 ) -> None:
@@ -236,7 +242,7 @@ async def test_keys_turn_the_views_and_the_scrubber_moves_the_cursor_of_the_curv
         await until(pilot, lambda: "epoch 2 · val/loss" in screen_text(app), "the epoch before")
         for text in ("16 of 16 kernels of 1×5×5", "12 of 16 maps of 28×28", "most confused", "truth Shirt"):
             await pilot.press("v")
-            await until(pilot, lambda text=text: text in screen_text(app), text)
+            await until(pilot, partial(shows, app, text), text)
         await pilot.press("down")
         assert app.screen.query_one(InsideList).cursor == 1
         await pilot.press("V", "v")

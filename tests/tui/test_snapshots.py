@@ -16,6 +16,7 @@ from alexplore.network.graph import read_network
 from alexplore.presets.preset import Preset
 from alexplore.runs.directory import RunDirectory
 from alexplore.tui.app import HIGH, ExploreApp
+from alexplore.tui.inside_state import VIEWS
 from alexplore.tui.messages import OpenRequested
 from docs.demo_runs import Clock, DemoRuns, one_machine, still_clock
 from docs.screen_svg import settled_svg
@@ -81,6 +82,10 @@ class Stage:
 Play = Callable[[Stage], Awaitable[None]]
 SCENES: dict[str, tuple[str, Play]] = {}
 """The preset that each scene opens with, and what is done until the screen is as it should be."""
+
+
+MARKS: dict[str, pytest.MarkDecorator] = {}
+"""Scenes that are too many for every run of the tests."""
 
 
 def scene(preset: str = "paper") -> Callable[[Play], Play]:
@@ -367,6 +372,9 @@ async def inside_mistakes(stage: Stage) -> None:
     await show_view(stage, 4, "truth Shirt")
 
 
+MARKS |= dict.fromkeys((f"inside-{view}" for view in VIEWS[1:]), pytest.mark.exhaustive)
+
+
 @scene()
 async def help_train(stage: Stage) -> None:
     await stage.watch(stage.runs.write("finished", "finished", 60, age=500.0), "epoch 3/3")
@@ -438,7 +446,7 @@ async def help_runs(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40"])
-@pytest.mark.parametrize("name", SCENES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(name, ())) for name in SCENES])
 async def test_screen(
     name: str,
     size: tuple[int, int],

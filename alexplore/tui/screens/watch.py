@@ -38,6 +38,7 @@ from alexplore.tui.run_facts import (
     checkpoint_facts,
     ending,
     fact_lines,
+    finding_text,
     heading,
     progress,
     recipe_facts,
@@ -103,6 +104,7 @@ class WatchScreen(FrameScreen):
         yield Static(id="run-progress")
         yield Tiles(id="tiles")
         yield Static(id="run-ending", markup=False)
+        yield Static(id="run-finding", markup=False)
         with Horizontal(id="middle"):
             yield Curves("loss", id="loss")
             yield Curves("accuracy", id="accuracy")
@@ -190,7 +192,7 @@ class WatchScreen(FrameScreen):
         if watched is None or snapshot is None:
             reading = f"reading {watched.run.name} …" if watched else ""
             self._show_text("#run-state", f"✗ {watched.unreadable}" if watched and watched.unreadable else reading)
-            for name in ("#run-ending", "#facts", "#run-progress"):
+            for name in ("#run-ending", "#run-finding", "#facts", "#run-progress"):
                 self._show_text(name, "")
             self.query_one(Tiles).show(())
             return
@@ -199,6 +201,8 @@ class WatchScreen(FrameScreen):
         self._show_text("#run-ending", ending(snapshot))
         self.query_one("#run-ending").display = not snapshot.status.live
         self.query_one("#run-ending").set_classes(f"run-table--{snapshot.status.state}")
+        self._show_text("#run-finding", finding_text(watched.drawing.findings))
+        self.query_one("#run-finding").display = bool(watched.drawing.findings)
         self.query_one(Tiles).show(tiles(snapshot))
         self._draw_progress(snapshot)
         facts = recipe_facts(snapshot, watched.preset_recipe)

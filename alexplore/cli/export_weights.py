@@ -1,0 +1,91 @@
+"""Exports that contain weights: ONNX, and the files of weights beside exported code.
+
+The weights are read with PyTorch, in a process of its own.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from pathlib import Path
+
+import typer
+
+from alexplore.cli.output import complain, narrate
+from alexplore.core.atomic_files import write_output
+from alexplore.core.errors import WRONG_USE
+from alexplore.presets.preset import Preset
+from alexplore.runs.directory import find_run, runs_folder
+from alexplore.runs.launch import run_command
+from alexplore.runs.starting_weights import find_weights
+
+WITH_WEIGHTS = ("onnx", "keras", "pytorch")
+"""Formats that take weights."""
+
+
+def preset_of_run(run: str, runs_dir: Path | None) -> tuple[Preset, Path | None]:
+    """Return a run's network and recipe as a preset, and its best checkpoint.
+
+    Raises:
+        RunError: there is no such run, or it can't be read.
+    """
+    found = find_run(run, runs_folder(runs_dir))
+    config = found.config()
+    preset = Preset(config.preset, config.network, config.recipe, title=f"{config.preset}, trained as {found.name}")
+    return preset, found.best_checkpoint
+
+
+def export_with_weights(
+    preset: Preset, to: str, weights: str | None, best: Path | None, output: Path, runs_dir: Path | None
+) -> None:
+    """Write a file with weights, or code and beside it the weights: those named by `weights`, else `best`.
+
+    Raises:
+        WeightsError: `weights` names no file and no run.
+        ExportError: the format has no equivalent of a layer.
+        typer.Exit: the process that reads the weights has failed, and has said why.
+    """
+    if output.is_dir():
+        complain(f"{output} is a directory; give the name of a file in it")
+        raise typer.Exit(WRONG_USE)
+    source = find_weights(weights, runs_folder(runs_dir)) if weights else best
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder, "made")
+        _ask_pytorch(preset, source, "onnx" if to == "onnx" else "safetensors", made)
+        if to == "onnx":
+            write_output(output, made.read_bytes())
+        else:
+            _write_code(preset, to, made, output)
+    narrate(f"wrote {output}")
+
+
+def _ask_pytorch(preset: Preset, weights: Path | None, to: str, output: Path) -> None:
+    from alexplore.presets.text import preset_text
+
+    file = output.with_name("preset.toml")
+    file.write_text(preset_text(preset), encoding="utf-8")
+    options = ["--to", to, *(["--weights", str(weights)] if weights else [])]
+    if code := run_command("export", [*options, "--", str(file), str(output)]):
+        raise typer.Exit(code)
+
+
+def _write_code(preset: Preset, to: str, tensors: Path, output: Path) -> None:
+    """Write code, and beside it the weights that it is for: safetensors for PyTorch, Keras's own order for Keras."""
+    from alexplore.export import export_preset
+
+    code = export_preset(preset, to)
+    if to == "pytorch":
+        file, content = output.with_suffix(".safetensors"), tensors.read_bytes()
+    else:
+        import numpy as np
+        from safetensors.numpy import load_file
+
+        from alexplore.export.keras_weights import keras_arrays, with_loader
+        from alexplore.network.analysis import analyse
+
+        file, buffer = output.with_suffix(".npz"), io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **keras_arrays(analyse(preset.network), load_file(tensors)))
+        code, content = with_loader(code, file.name), buffer.getvalue()
+    write_output(file, content)
+    narrate(f"wrote {file}")
+    write_output(output, code)

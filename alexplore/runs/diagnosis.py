@@ -1,0 +1,388 @@
+"""What the curves and the layers of a run say, in words: each finding with the number behind it and what to try.
+
+A rule is one entry in `RULES`. It reads `Evidence` alone and returns a finding, or None. The thresholds are rules of
+thumb; those that others have published name their source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isfinite, log
+from statistics import median
+
+from alexplore.presets.recipe import Recipe
+from alexplore.runs.curves import Curve
+from alexplore.runs.directory import RunDirectory
+from alexplore.runs.inside import InsideError, load_epoch, recorded_epochs
+from alexplore.runs.protocol import LAYER_METRICS, METRICS, DatasetEvent, EpochEvent, StartEvent
+from alexplore.runs.watch import Snapshot
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a rule found: what is seen, with its number, and something to try."""
+
+    rule: str
+    text: str
+    advice: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the rules read.
+
+    `losses` are the training loss in nats, smoothed, at `positions` in epochs, finite values alone. `first_loss` is the
+    first that was recorded. `epochs` are the finished epochs. `figures` holds for each metric in `LAYER_METRICS` its
+    values by layer, from the first layer to the last, a median over the last recorded steps; `dead` the shares of dead
+    units, 0 to 1. `classes` is None where it is not known, `images` the number of training images.
+    """
+
+    recipe: Recipe
+    layers: tuple[str, ...] = ()
+    """The types of the network's layers."""
+
+    classes: int | None = None
+    images: int | None = None
+    ranks: int = 1
+    positions: Sequence[float] = ()
+    losses: Sequence[float] = ()
+    first_loss: float | None = None
+    epochs: tuple[EpochEvent, ...] = ()
+    reason: str | None = None
+    """Why the run ended, if it did not finish."""
+
+    figures: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    dead: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def chance_loss(self) -> float | None:
+        """The cross-entropy of a network that answers every class alike: ln(classes)."""
+        return log(self.classes) if self.classes and self.classes > 1 else None
+
+    @property
+    def loss(self) -> float | None:
+        """The last training loss, smoothed."""
+        return self.losses[-1] if self.losses else None
+
+    @property
+    def trained(self) -> float:
+        """Epochs that the losses cover, a fraction."""
+        return self.positions[-1] if self.positions else 0.0
+
+    def values(self, key: str) -> list[float]:
+        """Return a metric of each finished epoch that has it."""
+        found = [epoch.metrics[key] for epoch in self.epochs if key in epoch.metrics]
+        return [value for value in found if isfinite(value)]
+
+    def figure(self, family: str) -> Mapping[str, float]:
+        """Return the values of one of `LAYER_METRICS` by layer."""
+        return self.figures.get(family, {})
+
+
+LAST_VALUES = 9
+"""Recorded steps of a layer's metric whose median counts."""
+
+
+def diagnose_run(snapshot: Snapshot) -> tuple[Finding, ...]:
+    """Return what the rules find in a run, the most urgent first; what was last recorded of its layers is read."""
+    return diagnose(evidence_of(snapshot, _dead_shares(snapshot.run)))
+
+
+def _dead_shares(run: RunDirectory) -> Mapping[str, float]:
+    """Return the share of dead units of each layer at the last epoch that was recorded, as far as it can be read."""
+    recorded = recorded_epochs(run)
+    try:
+        layers = load_epoch(run, recorded[-1]).activations if recorded else ()
+    except InsideError:
+        return {}
+    return {one.layer: one.dead_share for one in layers if one.dead_share is not None}
+
+
+def evidence_of(snapshot: Snapshot, dead: Mapping[str, float] | None = None) -> Evidence:
+    """Return what the rules read of a run; `dead` are the shares of dead units by layer, where they are known."""
+    config = snapshot.config
+    dataset, start = snapshot.last(DatasetEvent), snapshot.last(StartEvent)
+    curve = snapshot.curves.get("train/loss", Curve())
+    smooth = curve.smoothed()
+    points = [(at, value) for at, value in zip(smooth.epochs, smooth.values, strict=True) if isfinite(value)]
+    return Evidence(
+        recipe=config.recipe,
+        layers=tuple(layer.type for layer in config.network.layers),
+        classes=dataset.classes if dataset else None,
+        images=dataset.train if dataset else None,
+        ranks=start.ranks if start else 1,
+        positions=[at for at, _ in points],
+        losses=[value for _, value in points],
+        first_loss=next(iter(curve.values), None),
+        epochs=snapshot.epochs,
+        reason=snapshot.status.reason,
+        figures={family: _layer_values(snapshot, family) for family in LAYER_METRICS},
+        dead=dead or {},
+    )
+
+
+def _layer_values(snapshot: Snapshot, family: str) -> dict[str, float]:
+    """Return the median of the last values of a layer metric by layer, in the order of the network's layers."""
+    found = {}
+    for layer in snapshot.config.network.layers:
+        curve = snapshot.curves.get(f"{family}/{layer.name}")
+        values = [value for value in curve.values[-LAST_VALUES:] if isfinite(value)] if curve else []
+        if values:
+            found[layer.name] = median(values)
+    return found
+
+
+def diagnose(evidence: Evidence) -> tuple[Finding, ...]:
+    """Return what the rules find, the most urgent first."""
+    found = ((name, rule(evidence)) for name, rule in RULES.items())
+    return tuple(Finding(name, *said) for name, said in found if said)
+
+
+# The rules. Each returns what is seen, and what to try.
+
+Said = tuple[str, str] | None
+
+LOSS, VAL_LOSS = METRICS["train/loss"], METRICS["val/loss"]
+TRAIN, VAL = METRICS["train/acc"], METRICS["val/acc"]
+
+RISE = 1.5
+"""Times its lowest value that a loss has risen to where it diverges."""
+
+
+def not_finite(run: Evidence) -> Said:
+    """Find a run that ended because a number was not finite."""
+    if not run.reason or "not finite" not in run.reason:
+        return None
+    return f"the training ended: {run.reason}", _lower_rate(run)
+
+
+def diverging(run: Evidence) -> Said:
+    """Find a training loss that rises again, above that of chance or far above its lowest."""
+    if len(run.losses) < 5 or run.loss is None:
+        return None
+    start = run.chance_loss or max(run.losses[0], 0.1)
+    low = min(run.losses)
+    exploded = run.loss > 2 * start and run.loss > 1.05 * low
+    rose = run.loss > RISE * low and run.loss > 0.75 * start and run.losses.index(low) > 0
+    if not exploded and not rose:
+        return None
+    at = run.positions[run.losses.index(low)]
+    return (
+        f"diverging: the training loss is {LOSS.number(run.loss)}, and was {LOSS.number(low)} at epoch {at:.2f}",
+        _lower_rate(run),
+    )
+
+
+def first_loss(run: Evidence) -> Said:
+    """Find a first loss far above ln(classes): an untrained network that is sure of wrong answers."""
+    if run.chance_loss is None or run.first_loss is None or run.trained > 2 or not isfinite(run.first_loss):
+        return None
+    if run.first_loss < 2 * run.chance_loss:
+        return None
+    return (
+        f"the first training loss was {LOSS.number(run.first_loss)}; of an untrained network it should be about "
+        f"ln({run.classes}) = {LOSS.number(run.chance_loss)}",
+        'smaller initial weights, a norm after each convolution, or normalize = "dataset"',
+    )
+
+
+def at_chance(run: Evidence) -> Said:
+    """Find a network that has learned nothing: a loss at ln(classes), or above, after a whole epoch."""
+    accuracies = run.values("train/acc")
+    if run.chance_loss is None or run.classes is None or run.loss is None or not accuracies:
+        return None
+    if run.loss < 0.97 * run.chance_loss or accuracies[-1] > 2 / run.classes:
+        return None
+    ratios = list(run.figure("update_ratio").values())
+    advice = "another learning rate (ten times lower, then ten times higher), and whether the labels fit the images"
+    if ratios and median(ratios) < LOWEST_RATIO:
+        advice = f"a higher learning rate: a step changes the weights by a share of {median(ratios):.1g} only"
+    return (
+        f"nothing is learned: after {len(run.epochs)} epoch{'s' * (len(run.epochs) > 1)} the training loss is "
+        f"{LOSS.number(run.loss)}, and ln({run.classes}) = {LOSS.number(run.chance_loss)} is chance",
+        advice,
+    )
+
+
+def shuffled_labels(run: Evidence) -> Said:
+    """Find training images that are learned while validation stays at chance."""
+    train, val = run.values("train/acc"), run.values("val/acc")
+    if not run.classes or len(train) < 2 or not val:
+        return None
+    chance = 1 / run.classes
+    if train[-1] < chance + 0.25 or max(val[-3:]) > 1.35 * chance:
+        return None
+    return (
+        f"labels look shuffled: {TRAIN.number(train[-1])} of the training images are learned, but validation stays at "
+        f"{VAL.number(val[-1])}, which is chance (1/{run.classes} = {chance:.1%})",
+        "compare the labels of some images of both parts with what they show; both need the same classes",
+    )
+
+
+def overfitting(run: Evidence) -> Said:
+    """Find a validation loss that has risen by a tenth since its lowest, while the training loss fell."""
+    losses, train = run.values("val/loss"), run.values("train/loss")
+    if len(losses) < 3 or len(train) != len(losses) or shuffled_labels(run):
+        return None
+    low = losses.index(min(losses))
+    if losses[-1] < 1.1 * losses[low] or losses[-2] < 1.05 * losses[low] or train[-1] >= train[low]:
+        return None
+    return (
+        f"overfitting since epoch {low + 1}: the validation loss rose from {VAL_LOSS.number(losses[low])} to "
+        f"{VAL_LOSS.number(losses[-1])} while the training loss fell to {LOSS.number(train[-1])}",
+        "stop earlier, or random crops and flips, dropout, a higher weight_decay, more images",
+    )
+
+
+def underfitting(run: Evidence) -> Said:
+    """Find training images that are learned no better than others at the end, while the loss still falls."""
+    train, val, losses = run.values("train/acc"), run.values("val/acc"), run.values("train/loss")
+    if len(losses) < 3 or not train or not val or at_chance(run) or train[-1] > 0.95:
+        return None
+    if len(run.epochs) < run.recipe.epochs:
+        return None
+    fall = 1 - losses[-1] / losses[-2] if losses[-2] > 0 else 0.0
+    if train[-1] > val[-1] + 0.02 or fall < 0.02:
+        return None
+    return (
+        f"underfitting: the training accuracy, {TRAIN.number(train[-1])}, is not above that of validation, "
+        f"{VAL.number(val[-1])}, and the last epoch still lowered the loss by {fall:.0%}",
+        "more epochs, a higher learning rate, less dropout, or a wider network",
+    )
+
+
+STALLED_EPOCHS = 4
+STALLED_CHANGE = 0.005
+
+
+def stalled(run: Evidence) -> Said:
+    """Find a training loss that does not fall any more, before the training images are learned."""
+    losses, train = run.values("train/loss"), run.values("train/acc")
+    if len(losses) <= STALLED_EPOCHS or not train or train[-1] > 0.99 or at_chance(run) or diverging(run):
+        return None
+    before, now = losses[-1 - STALLED_EPOCHS], losses[-STALLED_EPOCHS:]
+    if min(now) < (1 - STALLED_CHANGE) * before:
+        return None
+    return (
+        f"stalled: the training loss is {LOSS.number(losses[-1])}, and was {LOSS.number(before)} {STALLED_EPOCHS} "
+        "epochs ago",
+        f"a learning rate of {run.recipe.lr / 10:g}, a schedule that lowers it, or a wider network",
+    )
+
+
+LOWEST_RATIO, HIGHEST_RATIO = 1e-5, 0.05
+"""Update-to-weight ratios of a step between which training works; about 1e-3 is usual.
+
+Source: Stanford's course CS231n, notes on neural networks 3, "Ratio of weights:updates".
+"""
+
+
+def rate_too_low(run: Evidence) -> Said:
+    """Find steps that hardly change the weights."""
+    ratios = list(run.figure("update_ratio").values())
+    if not ratios or median(ratios) >= LOWEST_RATIO or (run.recipe.schedule != "constant" and run.trained > 1):
+        return None
+    return (
+        f"the learning rate looks too low: a step changes the weights by a share of {median(ratios):.1g}; about 0.001 "
+        "is usual",
+        f"a learning rate of {run.recipe.lr * 10:g}",
+    )
+
+
+def rate_too_high(run: Evidence) -> Said:
+    """Find steps that change most layers' weights by a large share."""
+    ratios = list(run.figure("update_ratio").values())
+    if not ratios or median(ratios) <= HIGHEST_RATIO:
+        return None
+    return (
+        f"the learning rate looks too high: a step changes the weights by a share of {median(ratios):.2g}; about 0.001 "
+        "is usual",
+        _lower_rate(run),
+    )
+
+
+EXPLODING, VANISHING = 100.0, 1e-4
+
+
+def exploding_gradients(run: Evidence) -> Said:
+    """Find a layer whose gradient is large."""
+    norms = run.figure("grad_norm")
+    if not norms:
+        return None
+    layer = max(norms, key=norms.__getitem__)
+    if norms[layer] < EXPLODING:
+        return None
+    return f"exploding gradients: {layer}'s has a norm of {norms[layer]:.3g}", _lower_rate(run)
+
+
+def vanishing_gradients(run: Evidence) -> Said:
+    """Find a first layer whose gradient is small beside that of the last."""
+    norms = run.figure("grad_norm")
+    if len(norms) < 3:
+        return None
+    (first, *_, last) = norms
+    if norms[last] <= 0 or norms[first] > VANISHING * norms[last]:
+        return None
+    return (
+        f"vanishing gradients: {first}'s has a norm of {norms[first]:.2g}, {last}'s of {norms[last]:.2g}",
+        "relu in place of sigmoid or tanh, batch_norm between the layers, larger initial weights, or shortcuts (add)",
+    )
+
+
+DEAD = 0.4
+NEARLY_ALL = 0.98
+
+
+def dead_units(run: Evidence) -> Said:
+    """Find a layer most of whose units answer 0 to every image."""
+    zeros = run.figure("zero_share")
+    shares = {layer: share for layer, share in run.dead.items() if share >= DEAD}
+    shares |= {layer: share for layer, share in zeros.items() if share >= NEARLY_ALL and layer not in shares}
+    if not shares:
+        return None
+    worst = max(shares, key=shares.__getitem__)
+    what = "units are 0 for every image that was looked at" if worst in run.dead else "outputs are 0"
+    others = f", and {len(shares) - 1} more layers" if len(shares) > 1 else ""
+    return (
+        f"dead units: {shares[worst]:.0%} of {worst}'s {what}{others}",
+        f"a lower learning rate than {run.recipe.lr:g}, leaky_relu, batch_norm, or initial biases of 0",
+    )
+
+
+FEWEST_FOR_STATISTICS = 8
+
+
+def small_batches(run: Evidence) -> Said:
+    """Find batch norms that estimate mean and variance from a few images."""
+    share = run.recipe.batch_size // max(1, run.ranks)
+    if "batch_norm" not in run.layers or share >= FEWEST_FOR_STATISTICS:
+        return None
+    return (
+        f"batch_norm estimates its mean and variance from {share} image{'s' * (share > 1)}",
+        f"a batch_size of {32 * run.ranks} or more, or group_norm",
+    )
+
+
+def _lower_rate(run: Evidence) -> str:
+    """Return the advice to lower the learning rate."""
+    return f"a learning rate of {run.recipe.lr / 10:g}, a tenth of this run's; warmup_epochs = 1"
+
+
+RULES: Mapping[str, Callable[[Evidence], Said]] = {
+    "not finite": not_finite,
+    "diverging": diverging,
+    "at chance": at_chance,
+    "shuffled labels": shuffled_labels,
+    "exploding gradients": exploding_gradients,
+    "vanishing gradients": vanishing_gradients,
+    "dead units": dead_units,
+    "learning rate too high": rate_too_high,
+    "learning rate too low": rate_too_low,
+    "first loss": first_loss,
+    "overfitting": overfitting,
+    "stalled": stalled,
+    "underfitting": underfitting,
+    "small batches": small_batches,
+}
+"""Every rule by its name, the most urgent first."""

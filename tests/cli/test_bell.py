@@ -1,0 +1,60 @@
+"""The bell of a command that follows a run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from alexplore.cli.bell import Bell
+from alexplore.cli.calls import Calls
+from alexplore.cli.follow import LiveDisplay
+from alexplore.network.graph import read_network
+from alexplore.runs.config import RunConfig
+from alexplore.runs.directory import create_run
+from alexplore.runs.status import Status
+from alexplore.runs.summary import Summary
+from alexplore.tui.preferences import Preferences, preferences_file, write_preferences
+from tests.support.command_line import Output
+from tests.support.networks import SMALL
+
+
+def rung(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: Calls | None, *, terminal: bool = True) -> str:
+    """Return what is written to stderr when a run ends, while a live display has replaced the stream."""
+    stream = Output(terminal=terminal)
+    monkeypatch.setattr(sys, "stderr", stream)
+    config = RunConfig("small", read_network(SMALL))
+    run = create_run(config, tmp_path / "runs", "one")
+    bell = Bell(calls)
+    with LiveDisplay(-1):
+        for state in ("running", "finished"):
+            bell.look(Summary(run, Status(state), config))
+    return stream.text()
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.delenv("TMUX", raising=False)
+
+
+@pytest.mark.parametrize("calls", [None, Calls(), Calls(occasions=("finished",))])
+def test_the_usual_bell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: Calls | None) -> None:
+    assert rung(tmp_path, monkeypatch, calls) == "\a"
+
+
+def test_a_notification_reaches_the_terminal_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = preferences_file()
+    assert path is not None
+    write_preferences(Preferences(notify="osc"), path)
+    assert "\x1b]9;one finished\a" in rung(tmp_path, monkeypatch, None)
+
+
+def test_what_was_not_asked_for_rings_no_bell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert rung(tmp_path, monkeypatch, Calls(occasions=("failed",))) == ""
+
+
+def test_a_log_gets_no_bell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert rung(tmp_path, monkeypatch, None, terminal=False) == ""
