@@ -11,6 +11,7 @@ from alexplore.core.errors import WrongUseError
 from alexplore.core.settings import nearest
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.lines import finite
+from alexplore.runs.questions import Question
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -62,6 +63,31 @@ def show_inside(
     history = show == "layers" and layer is not None
     for line in _history(run, names, str(layer)) if history else VIEWS[show].lines(choice, out):
         out.print(line)
+
+
+def show_look(run: RunDirectory, question: Question, epoch: int | None, output: Path | None, *, as_json: bool) -> None:
+    """Print or write what the network, with its best weights, makes of an image.
+
+    Raises:
+        WrongUseError: not one image is named, or an epoch, whose weights are not kept.
+        LookError: the network can't be asked.
+    """
+    from alexplore.render.inside_views import look_lines, look_picture
+    from alexplore.runs.look import look
+
+    if (question.image is None) == (question.index is None):
+        raise WrongUseError("name one image: --image FILE, or --index N for a validation image")
+    if epoch is not None:
+        raise WrongUseError("--epoch: the weights of epochs are not kept; an image is shown with the best ones")
+    found = look(run.path, question)
+    if as_json:
+        say_json(finite(found.to_dict()))
+    elif output is not None:
+        deliver_file(_file(look_picture(found, PNG_WIDTH)), output)
+    else:
+        out = console()
+        for line in look_lines(found, out):
+            out.print(line)
 
 
 def _record(epoch: InsideEpoch, names: list[str], layer: str | None) -> dict[str, Any]:

@@ -11,11 +11,12 @@ from typing import Annotated, Any
 import typer
 
 from alexplore.cli.calls import NotifyOption, OnEndOption, read_calls
-from alexplore.cli.inside import SHOWN, show_inside
+from alexplore.cli.inside import SHOWN, show_inside, show_look
 from alexplore.cli.networks import RunsDir
 from alexplore.cli.output import complain, console, deliver, deliver_in_folder, narrate, say, say_json
 from alexplore.cli.recipe_options import recipe_changes
 from alexplore.core.errors import DONE, FAILED
+from alexplore.core.home import expand
 from alexplore.core.inert import inert, inert_line
 from alexplore.core.settings import nearest, toml_text
 from alexplore.export.run_formats import RUN_FORMATS
@@ -50,6 +51,7 @@ from alexplore.runs.protocol import (
     WeightsEvent,
     event_record,
 )
+from alexplore.runs.questions import Question
 from alexplore.runs.reader import RunReader
 from alexplore.runs.status import read_status
 from alexplore.runs.steering import parse_changes
@@ -354,12 +356,25 @@ def inside(
     epoch: Annotated[int | None, typer.Option(min=1, help="An epoch that was recorded; the last if left out.")] = None,
     layer: Annotated[str | None, typer.Option(metavar="L", help="One layer: its epochs, or its feature maps.")] = None,
     show: Annotated[str, typer.Option(metavar="|".join(SHOWN), help="What to show.")] = SHOWN[0],
+    image: Annotated[Path | None, typer.Option(metavar="FILE", help="Show what the network makes of an image.")] = None,
+    index: Annotated[int | None, typer.Option(min=0, help="The same of a validation image, by its number.")] = None,
+    unit: Annotated[
+        str | None, typer.Option(metavar="C,Y,X", help="Frame what a unit of the layer sees: channel, row, column.")
+    ] = None,
+    cam: Annotated[
+        str | None, typer.Option(metavar="CLASS", help="Mark what spoke for a class, or for the `guess` (Grad-CAM).")
+    ] = None,
     as_json: AsJson = False,
     output: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Write the picture to a file.")] = None,
     runs_dir: RunsDir = None,
 ) -> None:
     """Show what the network looks like inside: gradients, updates, zeros, distributions, kernels, maps, mistakes."""
-    show_inside(find_run(run, runs_folder(runs_dir)), epoch, layer, show, output, as_json=as_json)
+    found = find_run(run, runs_folder(runs_dir))
+    question = Question(None if image is None else str(expand(image)), index, layer, unit, cam)
+    if question == Question(layer=layer):
+        show_inside(found, epoch, layer, show, output, as_json=as_json)
+    else:
+        show_look(found, question, epoch, output, as_json=as_json)
 
 
 @app.command("export")

@@ -70,7 +70,8 @@ def _cell(key: str, value: Any) -> Any:
 
 def to_markdown(analysis: Analysis, batch: int = 1) -> str:
     """Return a table with the settings and the main quantities of each layer, and the totals."""
-    columns = [one for one in COLUMNS if any(layer_value(one, row) for row in analysis.rows)]
+    first, *others = COLUMNS  # the first takes what is wrong with a layer
+    columns = [first, *(one for one in others if any(layer_value(one, row) for row in analysis.rows))]
     titles = ["#", "layer", "type", "settings", *(quantity.title for quantity in columns)]
     lines = ["| " + " | ".join(titles) + " |", "|--:|:--|:--|:--|" + "--:|" * len(columns)]
     for row in analysis.rows:

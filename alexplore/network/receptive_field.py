@@ -20,6 +20,10 @@ class Axis(NamedTuple):
     jump: int = 1
     start: int = 0
 
+    def first(self, position: int) -> int:
+        """Return the first pixel that the output at a position sees; negative inside the padding."""
+        return self.start + position * self.jump
+
     def through(self, window: Window) -> Axis:
         """Return the axis after one more window."""
         return Axis(

@@ -103,6 +103,11 @@ def heated(picture: Picture, heat: Picture) -> Picture:
     return _picture((grey * (1 - 0.7 * share) + hot * 0.7 * share).astype(np.uint8))
 
 
+def below(picture: Picture, other: Picture) -> Picture:
+    """Return two pictures, the second below the first."""
+    return _picture(_stacked([pixels_of(picture), pixels_of(other)], TOWER_GAP))
+
+
 def enlarged(picture: Picture, factor: int) -> Picture:
     """Return a picture with each pixel as a square of `factor` pixels a side."""
     return _picture(pixels_of(picture).repeat(factor, 0).repeat(factor, 1))

@@ -13,15 +13,20 @@ from alexplore.core.picture import Picture
 from alexplore.render.fitted_table import Column, FittingTable
 from alexplore.render.inside_pictures import (
     GAP,
+    below,
     confusion_picture,
+    framed,
+    heated,
     image_pictures,
     kernel_picture,
     kernels_per_row,
     maps_picture,
 )
 from alexplore.render.pictures import half_blocks
+from alexplore.render.predictions import bars
 from alexplore.runs.inside import Confusion, FeatureMaps, InsideEpoch, InsideError, ShownImage
 from alexplore.runs.layer_view import LayerView, histogram_bars, layer_views
+from alexplore.runs.look import Look
 
 WIDEST, HIGHEST = 160, 60
 """Characters and lines of a picture in a terminal at most."""
@@ -204,6 +209,31 @@ def _images_in_rows(epoch: InsideEpoch, images: Sequence[ShownImage], width: int
         raise InsideError(f"epoch {epoch.epoch} has no such images")
     side = max(one.picture.width for one in images) + GAP
     return image_pictures(images, max(1, (width // 4 + GAP) // side))
+
+
+def look_picture(found: Look, width: int) -> Picture:
+    """Return an image, with what was asked for marked on it, above the maps of a layer."""
+    marked = found.picture if found.heat is None else heated(found.picture, found.heat)
+    marked = marked if found.box is None else framed(marked, found.box)
+    maps = FeatureMaps(found.layer, 0, found.shape, tuple(range(found.shape[0])), found.maps)
+    return below(marked, maps_picture([maps], max(1, (width + GAP) // (found.shape[2] + GAP))))
+
+
+def look_lines(found: Look, out: Console) -> Iterable[RenderableType]:
+    """Yield what a network makes of an image: the classes, the image with what was asked for, and the maps."""
+    truth = "" if found.truth is None else f": {found.truth}"
+    yield Text(inert_line(f"{found.image}{truth}"))
+    yield from map(Text, bars(found.classes))
+    if found.box is not None:
+        top, left, bottom, right = found.box
+        yield Text(
+            f"the unit outputs {found.value:.4g} and sees rows {top} to {bottom - 1}, columns {left} to {right - 1}"
+        )
+    if found.cam is not None:
+        yield Text(inert_line(f"what spoke for {found.cam} in {found.layer} (Grad-CAM)"))
+    channels, height, width = found.shape
+    yield Text(f"{found.layer}: {channels} maps of {height}×{width}")
+    yield from drawn(look_picture(found, min(WIDEST, out.width)), out)
 
 
 VIEWS: Mapping[str, View] = {

@@ -17,11 +17,11 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -30,10 +30,14 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from alexplore.core.atomic_files import fsync_folder
+from alexplore.core.errors import AlexploreError
+from alexplore.core.formatting import shortened
 from alexplore.core.regular_files import open_regular, read_json
 from alexplore.network.shapes import shape_text
 from alexplore.training.errors import CheckpointError
 from alexplore.training.weight_files import read_tensors
+
+T = TypeVar("T")
 
 FORMAT = 1
 WEIGHTS, STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"
@@ -99,21 +103,34 @@ def check_shapes(own: dict[str, Tensor], weights: dict[str, Tensor], source: obj
             raise CheckpointError(f"{source}: {name} is {there}, the network's is {here}")
 
 
+STEP = "step"
+"""The key of the number of updates in the state of PyTorch's optimizers; the others have the parameter's shape."""
+
+
 def load_optimizer_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
     """Load an optimizer's state, with each tensor in the memory layout of its parameter.
 
     A fused optimizer reads a parameter and its state in the order of memory, whatever their strides. Learning rates and
     other settings are not loaded: they may have been changed for a resumed run.
+
+    Raises:
+        ValueError, TypeError, …: the state is damaged, or that of another optimizer.
     """
     own = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
     optimizer.load_state_dict(state)
     for group, settings in zip(optimizer.param_groups, own, strict=True):
         group.update(settings)
+    if len({frozenset(kept) for kept in optimizer.state.values()}) > 1:
+        raise ValueError("the optimizer's states of two parameters differ in what they contain")
     for parameter, kept in optimizer.state.items():
         for key, value in kept.items():
-            if isinstance(value, Tensor):
-                like = parameter if value.shape == parameter.shape else value
-                kept[key] = torch.empty_like(like, dtype=value.dtype, device=value.device).copy_(value)
+            if not isinstance(value, Tensor):
+                raise TypeError(f"{key} is no tensor")
+            wanted = torch.Size() if key == STEP else parameter.shape
+            if value.shape != wanted:  # a fused optimizer would go beyond its end
+                raise ValueError(f"{key} is {shape_text(value.shape)}, not {shape_text(wanted) or 'one number'}")
+            like = value if key == STEP else parameter
+            kept[key] = torch.empty_like(like, dtype=value.dtype, device=value.device).copy_(value)
 
 
 def save(folder: Path, weights: dict[str, Tensor], state: dict[str, Any], *, best: bool = False, **where: Any) -> None:
@@ -153,15 +170,34 @@ def load(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
     Raises:
         CheckpointError: there are checkpoints, but all are damaged.
     """
+    return _first_undamaged(folder, (LAST, PREVIOUS, BEST), read, warn)
+
+
+def load_best_weights(folder: Path, warn: Callable[[str], None]) -> tuple[Path, dict[str, Tensor]] | None:
+    """Return the best checkpoint in the folder of checkpoints, or else the newest undamaged one, and its weights.
+
+    Returns None if there are no checkpoints. `warn` is called with a message for each damaged one.
+
+    Raises:
+        CheckpointError: there are checkpoints, but all are damaged.
+    """
+    return _first_undamaged(folder, (BEST, LAST, PREVIOUS), lambda one: (one, read_weights(one)), warn)
+
+
+def _first_undamaged(
+    folder: Path, names: Sequence[str], read: Callable[[Path], T], warn: Callable[[str], None]
+) -> T | None:
+    """Return what `read` returns for the first checkpoint that is not damaged."""
     damaged = ""
-    for name in (LAST, PREVIOUS, BEST):
+    for name in names:
         if not (folder / name).is_dir():
             continue
+        if damaged:
+            warn(f"{damaged}; trying the checkpoint {name}")
         try:
             return read(folder / name)
         except CheckpointError as error:
             damaged = str(error)
-            warn(f"{damaged}; trying an older checkpoint")
     if damaged:
         raise CheckpointError(f"no checkpoint can be used: {damaged}; start a new run")
     return None
@@ -258,6 +294,20 @@ def _verify(path: Path, manifest: dict[str, Any]) -> None:
     expected = manifest.get("sha256")
     if not isinstance(expected, dict) or found != expected.get(path.name):
         raise CheckpointError(f"{path}: damaged: its checksum is not the one in {MANIFEST}")
+
+
+@contextmanager
+def state_errors(saved: Checkpoint) -> Iterator[None]:
+    """Convert errors in the use of a checkpoint's state, which may contain anything, to a CheckpointError."""
+    try:
+        yield
+    except (AlexploreError, MemoryError):
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise CheckpointError(
+            f"{saved.folder / STATE}: is damaged, or of another version ({shortened(reason, 200)}); start a new run"
+        ) from None
 
 
 @contextmanager

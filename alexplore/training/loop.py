@@ -28,6 +28,7 @@ from alexplore.runs.protocol import (
     EvaluationEvent,
     ExchangeEvent,
     WarningEvent,
+    is_step,
 )
 from alexplore.training import checkpoint
 from alexplore.training.averaging import Averaging
@@ -142,11 +143,25 @@ class Progress:
         """Return the progress that `to_dict` has converted to `values`.
 
         Earlier versions did not record the number of images: it was `images` in all epochs.
+
+        Raises:
+            ValueError, KeyError, TypeError: the values can't be those of a training.
         """
         steps = -(-images // batch_size)
         values = {"images": images, "epoch_start": values["epoch"] * steps, **values}
         plateau = Plateau(**values["plateau"])
-        return cls(**{**values, "plateau": plateau, "line": Tally(**values["line"]), "whole": Tally(**values["whole"])})
+        read = cls(**{**values, "plateau": plateau, "line": Tally(**values["line"]), "whole": Tally(**values["whole"])})
+        tallies = read.line, read.whole
+        counts = [read.step, read.epoch, read.epoch_start, read.images, read.waited]
+        counts += [plateau.waited, plateau.reductions]
+        counts += [count for tally in tallies for count in (tally.correct, tally.images)]
+        numbers = [read.epoch_seconds, read.seconds, *(tally.loss for tally in tallies), *read.last_line.values()]
+        numbers += [plateau.smallest, *([] if read.best is None else [read.best])]
+        if not (all(map(is_step, counts)) and read.epoch_start <= read.step):
+            raise ValueError("progress: counts that no training has")
+        if not all(type(number) in (int, float) for number in numbers):
+            raise TypeError("progress: values that are no numbers")
+        return read
 
     def over(self, images: int) -> Progress:
         """Return the position for `images` training images. If the number has changed, the epoch starts again."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -149,7 +150,7 @@ def _prepare(
     saved = ranks.first_then_others(
         lambda: checkpoint.load(run.checkpoints_folder, lambda message: writer.event(WarningEvent(message)))
     )
-    earlier = earlier_setup(saved.state if saved else None, history)
+    earlier = _earlier_setup(saved, history)
     threads = set_threads(device, ranks, earlier)
 
     preparation.start(f"loading {recipe.dataset}")
@@ -173,7 +174,8 @@ def _prepare(
         state.load_weights(model, _starting_weights(whole, Path(recipe.weights), writer))
     averaging = make_averaging(model, recipe.ema_decay)  # an average begins with the weights that training starts from
     if saved is not None:
-        averaging.load(saved.weights, saved.state, state.load_weights)
+        with checkpoint.state_errors(saved):
+            averaging.load(saved.weights, saved.state, state.load_weights)
 
     choice = kept_choice(recipe, device, earlier.choice if earlier else None)
     if choice is None:
@@ -197,8 +199,9 @@ def _prepare(
     objective = Objective(model, recipe, precision, None if weights is None else weights.to(device))
     progress = Progress(images=len(dataset.train))
     if saved is not None:
-        state.load_optimizer(model, optimizer, saved.state["optimizer"])
-        guard.load(saved.state["guard"])
+        with checkpoint.state_errors(saved):
+            state.load_optimizer(model, optimizer, saved.state["optimizer"])
+            guard.load(saved.state["guard"])
         progress = _resumed_progress(saved, recipe, trained_on, dataset, history, writer)
     writer.event(
         StartEvent(
@@ -267,6 +270,11 @@ def _starting_weights(model: nn.Module, source: Path, writer: RunWriter) -> dict
     return {**own, **match.tensors}
 
 
+def _earlier_setup(saved: checkpoint.Checkpoint | None, history: History) -> ComputeSetup | None:
+    with checkpoint.state_errors(saved) if saved else nullcontext():
+        return earlier_setup(saved.state if saved else None, history)
+
+
 def _resumed_progress(
     saved: checkpoint.Checkpoint,
     recipe: Recipe,
@@ -278,7 +286,8 @@ def _resumed_progress(
     """Return where the training of a checkpoint continues; report it if the run's images have changed."""
     train, val = len(dataset.train), len(dataset.val)
     before = _images_before(trained_on, history) or train
-    loaded = Progress.from_dict(saved.state["progress"], before, recipe.batch_size)
+    with checkpoint.state_errors(saved):
+        loaded = Progress.from_dict(saved.state["progress"], before, recipe.batch_size)
     progress = loaded.over(train)
     if trained_on and (changed := change_text(trained_on, train, val)):
         again = progress.epoch_start != loaded.epoch_start

@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
@@ -70,6 +70,9 @@ WIDE, LOW, HIGH, TALL = 110, 24, 30, 50  # columns and lines from which there is
 MONITOR_SECONDS = 2.0  # between two looks at the runs, for the line of modes
 FIRST_MONITOR_SECONDS = 0.5  # after the first screen
 INTERRUPT_SECONDS = 3.0  # within which a second Ctrl-C closes the app
+MOUNT_SECONDS = 0.02
+"""How soon it is looked again whether the screens are mounted."""
+
 SIGNALLED = 128  # plus the number of a signal is the exit code of what it ended, as shells have it
 TEXTUAL_COMMANDS = ("Theme", "Screenshot", "Maximize", "Minimize")  # of Textual's own commands, those that we offer
 
@@ -145,8 +148,6 @@ class ExploreApp(NamedKeys, App[None]):
 
     def on_mount(self) -> None:
         """Show the run that was asked for; look at the runs some time after the first screen."""
-        if not self.is_headless:
-            self._end_on_sigterm()
         self.app_resume_signal.subscribe(self, lambda _: self._terminal.forget())
         if self.preferences.values.theme in self.available_themes:
             self.theme = self.preferences.values.theme
@@ -534,14 +535,21 @@ class ExploreApp(NamedKeys, App[None]):
 
     # Leaving
 
-    def _end_on_sigterm(self) -> None:
-        """Leave in order when the process is asked to end, so that the terminal is restored.
+    def on_load(self) -> None:
+        """Leave in order when the process is asked to end, from before the terminal is changed until it is restored.
 
         SIGHUP keeps its default: the terminal is gone then, and writing to it would block.
         """
         with suppress(ValueError, RuntimeError, NotImplementedError):  # not the main thread
-            leave = partial(self.exit, return_code=SIGNALLED + signal.SIGTERM)
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, leave)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, self._leave_on_signal, number)
+
+    def _leave_on_signal(self, number: signal.Signals) -> None:
+        """Close the app once its screens are mounted; one that is closed earlier still looks for its widgets."""
+        if self.screen_stack and all(screen.is_mounted for screen in self.screen_stack):
+            self.exit(return_code=SIGNALLED + number)
+        else:
+            asyncio.get_running_loop().call_later(MOUNT_SECONDS, self._leave_on_signal, number)
 
     async def action_quit(self) -> None:
         """Close the app, after asking where edits would be lost; a second time without asking."""

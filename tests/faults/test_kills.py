@@ -15,14 +15,14 @@ from PIL import Image
 from alexplore.network.graph import Network, read_network
 from alexplore.runs.directory import RunDirectory
 from alexplore.training.checkpoint import read
-from tests.faults.kills import VICTIMS, check_files, kill_at_random, train_to_the_end
+from tests.faults.kills import VICTIMS, Kill, check_files, kill_at_random, train_to_the_end
 from tests.support.networks import SMALL
 from tests.support.runs import metrics
 from tests.support.training import train_here
 from tests.training.conftest import MakeRun
 
-KINDS = ("one rank", "two ranks", "image folder")
-SEEDS = 48
+KINDS = ("one rank", "two ranks", "image folder", "evaluating", "two ranks")
+SEEDS = 60
 IN_EVERY_TEST = (3,)
 """Seeds that `make test` runs too."""
 
@@ -47,6 +47,8 @@ def make(make_run: MakeRun, tmp_path: Path, small: Network) -> Callable[[str, st
         recipe: dict[str, Any] = {"epochs": EPOCHS, "checkpoint_minutes": 1e-9}
         if kind == "two ranks":
             recipe["gpus"] = 2
+        if kind == "evaluating":  # for nine tenths of the time
+            recipe |= {"limit_val": 3000, "epochs": 8}
         if kind == "image folder":
             recipe |= {
                 "network": read_network({**SMALL, "input": [3, 12, 12]}).with_classes(2),
@@ -61,6 +63,16 @@ def make(make_run: MakeRun, tmp_path: Path, small: Network) -> Callable[[str, st
     return make
 
 
+def record_kill(kill: Kill, kind: str, record: Callable[[str, object], None]) -> None:
+    """Record the figures of a kill for the summary."""
+    moment = "evaluating" if (kind, kill.moment) == ("evaluating", "training") else kill.moment
+    record(f"fault: {kill.victim} killed by {kill.number.name}", kill.seconds)
+    record(f"fault: killed while {moment}, {kind}", kill.seconds)
+    record("fault: no other process left after that", kill.left)
+    if kill.reported is not None:
+        record(f"fault: right state after the end of a killed {kill.victim}", kill.reported)
+
+
 @pytest.mark.parametrize(
     "seed",
     [pytest.param(seed, marks=[] if seed in IN_EVERY_TEST else [pytest.mark.faults]) for seed in range(SEEDS)],
@@ -70,7 +82,8 @@ def test_killed_at_random_a_run_ends_with_the_same_bits(
 ) -> None:
     rng = random.Random(seed)
     kind = KINDS[seed % len(KINDS)]
-    victims = VICTIMS if kind == "two ranks" else tuple(victim for victim in VICTIMS if victim != "rank")
+    without = {"two ranks": {"decoder"}, "image folder": {"rank"}}.get(kind, {"rank", "decoder"})
+    victims = tuple(victim for victim in VICTIMS if victim not in without)
     run = make(kind, f"killed{seed}")
     for _ in range(rng.randint(1, 3)):
         had_checkpoint = (run.checkpoints_folder / "last").is_dir()
@@ -78,8 +91,7 @@ def test_killed_at_random_a_run_ends_with_the_same_bits(
         check_files(run, had_checkpoint)
         if kill is None:
             break
-        record_property(f"fault: {kill.victim} killed by {kill.number.name}", kill.seconds)
-        record_property("fault: no other process left after that", kill.left)
+        record_kill(kill, kind, record_property)
     train_to_the_end(run)
     check_files(run, had_checkpoint=True)
     if kind not in _references:

@@ -24,11 +24,14 @@ from alexplore.runs.launch import launch
 from alexplore.runs.service import ask
 from alexplore.runs.status import is_locked, read_status
 from alexplore.training.checkpoint import read
-from tests.faults.kills import processes_of, ranks_of, start_following, train_to_the_end, worker_of
+from tests.faults.kills import App, processes_of, ranks_of, start_following, train_to_the_end, worker_of
 from tests.support.networks import SMALL
 from tests.support.processes import exit_code, start_worker
 from tests.support.runs import steps_done, wait_for_state, wait_for_steps, wait_for_worker
 from tests.training.conftest import MakeRun
+
+ALTERNATE_ON, ALTERNATE_OFF = "\x1b[?1049h", "\x1b[?1049l"
+"""What changes a terminal to its second screen, and back."""
 
 LONG = 100_000
 """Epochs of a run that never ends by itself."""
@@ -131,6 +134,25 @@ def test_two_interrupts_at_the_start_do_not_stop_the_resumed_run(make_run: MakeR
     follower.wait(60)
     wait_until_nothing_is_left(run)
     train_to_the_end(run)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("seed", range(5))
+def test_an_app_that_is_ended_while_it_opens(make_run: MakeRun, seed: int, number: signal.Signals) -> None:
+    run = make_run("shown", epochs=1)
+    train_to_the_end(run)
+    app = App(run)
+    try:
+        wait_for_worker(run, lambda: app.printed, "the app")
+        with suppress(subprocess.TimeoutExpired):
+            app.process.wait(random.Random(seed).uniform(0, 0.5))
+        app.process.send_signal(number)
+        assert app.process.wait(60) == 128 + number
+        assert b"Traceback" not in app.printed
+        wait_for_worker(run, lambda: app.text().rfind(ALTERNATE_OFF) > app.text().rfind(ALTERNATE_ON), "the terminal")
+    finally:
+        app.close()
 
 
 @pytest.mark.faults

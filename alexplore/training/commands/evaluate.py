@@ -41,7 +41,7 @@ def evaluate_run() -> int:
     config = loaded.config
     if arguments.data:
         config = replace(config, data=replace(config.data, folder=arguments.data))
-    dataset, labelled = _open_images(loaded, config, elsewhere=bool(arguments.data))
+    dataset, labelled = open_images(loaded, config, elsewhere=bool(arguments.data))
     preprocess = Preprocess(config.recipe, config.network.input, dataset, loaded.device)
     if arguments.ten_crop and preprocess.resized_size == config.network.input[1:]:
         print_note("no resize in the recipe: each of the ten crops is the whole image, or its mirror image")
@@ -60,7 +60,7 @@ def evaluate_run() -> int:
     return 0
 
 
-def _open_images(loaded: LoadedModel, config: RunConfig, *, elsewhere: bool) -> tuple[Dataset, bool]:
+def open_images(loaded: LoadedModel, config: RunConfig, *, elsewhere: bool) -> tuple[Dataset, bool]:
     """Return a data set with the images as its validation images, and whether they have labels.
 
     Of an image folder, the validation images alone are looked for.

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from alexplore.core.boundary import print_note
 from alexplore.core.regular_files import read_json_object
 from alexplore.presets.datasets import DATASETS
 from alexplore.presets.reader import read_preset
@@ -46,7 +47,7 @@ class LoadedModel:
 def load_model(source: Path, weights: Path | None) -> LoadedModel:
     """Load the network of a run's folder, or of a preset file.
 
-    The weights are those in the file `weights`, or else, for a run, in its best or its last checkpoint.
+    The weights are those in the file `weights`, or else, for a run, in its best or newest undamaged checkpoint.
 
     Raises:
         UsageError: there are no weights, or the run was never trained.
@@ -56,7 +57,7 @@ def load_model(source: Path, weights: Path | None) -> LoadedModel:
     """
     if source.is_dir():
         run = RunDirectory(source)
-        config, where = run.config(), weights or run.best_checkpoint
+        config = run.config()
         dataset, trained_on = _recorded_dataset(run), read_trained_on(run)
         if (outputs := check_classifier(config.network)) != len(dataset.classes):
             raise UsageError(
@@ -64,15 +65,23 @@ def load_model(source: Path, weights: Path | None) -> LoadedModel:
             )
     else:
         preset = read_preset(source)
-        config, where, trained_on = RunConfig(preset.name, preset.network, preset.recipe), weights, None
+        config, trained_on = RunConfig(preset.name, preset.network, preset.recipe), None
         dataset = _assumed_dataset(config)
-    if where is None:
+    found = (weights, checkpoint.read_weights(weights)) if weights else _weights_of_run(source)
+    if found is None:
         raise UsageError(f"{source.stem} has no checkpoint yet; train it, or give --weights FILE")
+    where, tensors = found
     # The GPUs that a run was trained on may be on another machine, and one device is enough.
     device = choose_device(Hardware("cpu" if config.hardware.device == "cpu" else "auto"))
     model = build(config.network)
-    load_weights(model, checkpoint.read_weights(where), where)
+    load_weights(model, tensors, where)
     return LoadedModel(config, dataset, model.eval().to(device), device, where, trained_on)
+
+
+def _weights_of_run(source: Path) -> tuple[Path, dict[str, Tensor]] | None:
+    """Return the checkpoint and the weights of a run's folder; print a warning for each damaged checkpoint."""
+    folder = RunDirectory(source).checkpoints_folder
+    return checkpoint.load_best_weights(folder, lambda message: print_note(f"warning: {message}"))
 
 
 def _recorded_dataset(run: RunDirectory) -> Dataset:

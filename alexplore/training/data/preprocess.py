@@ -92,16 +92,16 @@ class Preprocess:
         return self._center(images)
 
     @torch.no_grad()
-    def view(self, images: Tensor, largest: int) -> Tensor:
+    def view(self, images: Tensor, largest: int | None = None) -> Tensor:
         """Return what `test` shows of images (N, C, H, W), not normalised: uint8 (N, C, h, w) on the CPU.
 
-        They are reduced to at most `largest` pixels a side, and to the size of the data set's images, where those are
-        enlarged for the network.
+        With `largest` they are reduced to at most so many pixels a side, and to the size of the data set's images,
+        where those are enlarged for the network.
         """
         down, right = self._crop_range()
         rows = self._crop(self._resize(images), down // 2, right // 2)
         enlarged = max(before / after for before, after in zip(images.shape[2:], self.resized_size, strict=True))
-        factor = min(1, largest / max(self.height, self.width), enlarged)
+        factor = 1.0 if largest is None else min(1, largest / max(self.height, self.width), enlarged)
         size = max(1, round(factor * self.height)), max(1, round(factor * self.width))
         rows = rows if factor == 1 else resize_rows(rows, size)
         return rows.to(torch.float32).round().clamp(0, 255).to("cpu", torch.uint8).permute(0, 3, 1, 2)

@@ -1,0 +1,113 @@
+"""What a trained network makes of one image, from a process of its own, which imports torch.
+
+Feature maps of a layer, the receptive field of one of its units, and which part of the image spoke for a class.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alexplore.core.errors import FAILED, WRONG_USE, AlexploreError
+from alexplore.core.picture import Picture
+from alexplore.runs.inside import Quantised
+from alexplore.runs.launch import command_line
+from alexplore.runs.questions import Question
+
+Box = tuple[int, int, int, int]
+"""First row, first column, and the row and column behind the last, in pixels; negative in the padding."""
+
+
+class LookError(AlexploreError):
+    """The network can't be asked; the message says why, and the exit code is that of the process that was asked."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = WRONG_USE if exit_code == WRONG_USE else FAILED
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What a network makes of an image.
+
+    `picture` is the image as the network sees it, in the size of its input. `classes` are the most likely ones with
+    their probabilities, `truth` the image's own class if that is known. `maps` (channels, height, width) are the
+    outputs of `layer`. `box` are the pixels that the unit sees, and `value` is its output. `heat` is how much each
+    pixel spoke for the class `cam`, from 0 to 255.
+    """
+
+    image: str
+    picture: Picture
+    classes: tuple[tuple[str, float], ...]
+    truth: str | None
+    layer: str
+    maps: Quantised
+    box: Box | None = None
+    value: float | None = None
+    cam: str | None = None
+    heat: Picture | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The channels, height and width of the layer's output."""
+        channels, height, width = self.maps.codes.shape
+        return channels, height, width
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the answer as a line of JSON holds it."""
+        maps = self.maps
+        return {
+            "image": self.image,
+            "picture": self.picture.to_dict(),
+            "classes": [list(one) for one in self.classes],
+            "truth": self.truth,
+            "layer": self.layer,
+            "shape": list(maps.codes.shape),
+            "maps": base64.b64encode(np.ascontiguousarray(maps.codes).tobytes()).decode("ascii"),
+            "low": maps.low.tolist(),
+            "high": maps.high.tolist(),
+            "box": None if self.box is None else list(self.box),
+            "value": self.value,
+            "cam": self.cam,
+            "heat": self.heat.to_dict() if self.heat else None,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Look:
+        """Return the answer in a line of JSON."""
+        codes = np.frombuffer(base64.b64decode(values["maps"]), np.uint8).reshape(values["shape"])
+        low, high = (np.array(values[key], np.float32) for key in ("low", "high"))
+        return cls(
+            image=values["image"],
+            picture=Picture.from_dict(values["picture"]),
+            classes=tuple((name, share) for name, share in values["classes"]),
+            truth=values["truth"],
+            layer=values["layer"],
+            maps=Quantised(codes, low, high),
+            box=None if values["box"] is None else tuple(values["box"]),
+            value=values["value"],
+            cam=values["cam"],
+            heat=Picture.from_dict(values["heat"]) if values["heat"] else None,
+        )
+
+
+def look(source: Path, question: Question) -> Look:
+    """Return what the network of a run's folder makes of an image. It takes as long as importing torch.
+
+    Raises:
+        LookError: see the message.
+        RunError: PyTorch is not installed.
+    """
+    command = command_line("look", [*question.arguments(), "--", str(source)])
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", check=False)
+    if done.returncode:
+        reason = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        raise LookError(reason[0].removeprefix("error: "), done.returncode)
+    return Look.from_dict(json.loads(done.stdout.splitlines()[-1]))
