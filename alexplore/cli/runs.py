@@ -64,7 +64,7 @@ SOON_SECONDS, ANSWER_SECONDS = 3.0, 120.0
 POLL_SECONDS = 0.1
 
 app = typer.Typer(
-    help="Runs: list, show, watch, inside, stop, pause, checkpoint, set, evaluate, resume, compare, export, doctor, …",
+    help="List, show, watch, steer, resume, compare, look into, export, check and remove runs.",
     no_args_is_help=True,
 )
 

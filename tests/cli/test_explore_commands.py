@@ -135,7 +135,7 @@ def test_export(alexplore: Alexplore, tmp_path: Path) -> None:
     folder = alexplore("export", "-p", "paper", "--to", "json", "-o", str(tmp_path))
     assert folder.returncode == 2
     assert f"{tmp_path} is a directory; give the name of a file in it" in folder.stderr
-    unknown = alexplore("export", "-p", "paper", "--to", "onnx")
+    unknown = alexplore("export", "-p", "paper", "--to", "caffe")
     assert unknown.returncode == 2
     assert "pytorch" in unknown.stderr
 

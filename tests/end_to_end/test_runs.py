@@ -173,7 +173,9 @@ def test_a_broken_preset_is_told_in_one_line(
 ) -> None:
     tiny_preset.write_text(tiny_preset.read_text().replace("kernel_size = 3", "kernel_size = 99"))
     name, *images = command
-    done = alexplore(name, str(tiny_preset), *images, "--weights", str(tmp_path / "any.safetensors"))
+    weights = tmp_path / "any.safetensors"
+    weights.touch()
+    done = alexplore(name, str(tiny_preset), *images, "--weights", str(weights))
     assert done.returncode == 1
     assert done.stderr.startswith(
         "error: conv1: the window's height 99 is larger than the input's 30 (28 with padding 1+1): "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -28,7 +28,7 @@ SEED = 11
 def run(config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
     """A run beside a whole one; no worker is started on it."""
 
-    def refuse(run: RunDirectory) -> None:
+    def refuse(run: RunDirectory, environment: Mapping[str, str] | None) -> None:
         raise RunError("not started")
 
     monkeypatch.setattr(launch, "launch", refuse)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from alexplore.cli.runs import app
 from alexplore.export.run_formats import RUN_FORMATS
 from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.runs.directory import create_run
@@ -38,13 +37,6 @@ def test_numbers_that_json_has_not_are_strings(
     json.loads(printed, parse_constant=refuse)
     assert '"Infinity"' in printed
     assert '"NaN"' in printed
-
-
-def test_the_help_names_every_command(alexplore: Alexplore) -> None:
-    words = alexplore("runs", "--help").stdout.split("Usage:")[1]
-    line = next(line for line in words.splitlines() if line.strip().startswith("Runs:"))
-    named = line.strip().removeprefix("Runs: ").removesuffix(".").split(", ")
-    assert named == [command.name or "" for command in app.registered_commands]
 
 
 def test_a_run_that_has_ended_is_passed_on_to_its_last_line(

@@ -218,6 +218,9 @@ FITTING: Mapping[str, Callable[[Shape], st.SearchStrategy[Entry]]] = {
     "batch_norm": lambda shape: st.fixed_dictionaries(
         {}, optional={"affine": st.booleans(), "momentum": st.floats(0, 1), "trainable": st.booleans()}
     ),
+    "unflatten": lambda shape: st.sampled_from(
+        [{"unflattened_size": [shape[0] // side, side, 1]} for side in (1, 2, 3) if shape[0] % side == 0]
+    ),
     "dropout": lambda shape: st.fixed_dictionaries({}, optional={"p": st.floats(0, 1)}),
     "linear": lambda shape: st.fixed_dictionaries(
         {"out_features": st.integers(1, 8)},
@@ -238,7 +241,7 @@ def fits(entry: Entry, *shapes: Shape) -> bool:
     return elements(output) <= MOST_VALUES
 
 
-SMALLER = {"out_channels": 3, "out_features": 3, "kernel_size": 1, "padding": 0}
+SMALLER = {"out_channels": 3, "out_features": 3, "kernel_size": 1, "padding": 0, "unflattened_size": [6, 1, 1]}
 
 
 def smallest(type_name: str) -> Entry:
