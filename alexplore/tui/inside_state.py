@@ -111,6 +111,7 @@ class InsideState:
         self.wanted: int | None = None  # the chosen epoch; None follows the newest
         self.shown: InsideEpoch | None = None
         self.problem = ""  # why the epoch can't be shown, or the run not be read
+        self._pairs: tuple[InsideEpoch | None, list[Pair]] = (None, [])
         self._failed: int | None = None  # the epoch that can't be shown
 
     # The scrubber
@@ -222,13 +223,12 @@ class InsideState:
 
     def pairs(self) -> list[Pair]:
         """Return the confused pairs, the most frequent first."""
-        confusion = self.shown.confusion if self.shown else None
-        if confusion is None:
-            return []
-        return [
-            Pair(truth, guess, count, confusion.images[confusion.classes.index(truth)])
-            for truth, guess, count in confusion.worst(MOST_PAIRS)
-        ]
+        if self._pairs[0] is not self.shown:  # a matrix may have a million entries
+            confusion = self.confusion
+            totals = dict(zip(confusion.classes, confusion.images, strict=True)) if confusion else {}
+            worst = confusion.worst(MOST_PAIRS) if confusion else []
+            self._pairs = self.shown, [Pair(truth, guess, count, totals[truth]) for truth, guess, count in worst]
+        return self._pairs[1]
 
     @property
     def confusion(self) -> Confusion | None:
