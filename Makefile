@@ -19,7 +19,8 @@ run: $(INSTALLED)
 check: $(INSTALLED)
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync lint types contracts light-tests
 
-test: lint types contracts tests
+test: $(INSTALLED)
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line lint types contracts tests
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check
@@ -35,10 +36,10 @@ light-tests: $(INSTALLED)
 	$(BIN)/pytest -n 3 --dist worksteal -m "not heavy and not faults and not exhaustive" --hypothesis-profile quarter
 
 tests: $(INSTALLED)
-	$(BIN)/pytest -n 3 --dist worksteal
+	$(BIN)/pytest -n 3 --dist worksteal --hypothesis-profile half
 
 thorough: $(INSTALLED)
-	$(BIN)/pytest -n 2 -m exhaustive
+	$(BIN)/pytest -n 2 -m "not faults"
 
 faults: $(INSTALLED)
 	$(BIN)/pytest -n 2 -m faults

@@ -31,6 +31,7 @@ PACKAGE = ROOT.parent / "alexplore"
 HEAVY_FOLDERS = {"end_to_end"}
 
 settings.register_profile("quarter", max_examples=ALL // 4)  # of the examples of each test, in `make check`
+settings.register_profile("half", max_examples=ALL // 2)  # in `make test`
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -44,7 +44,7 @@ def test_data_that_cannot_be_written_is_an_error(run: RunDirectory, command: str
     assert "Traceback" not in result.stderr and "Exception ignored" not in result.stderr
 
 
-@pytest.mark.parametrize("end", ["2>&-", "2> /dev/full"])
+@pytest.mark.parametrize("end", ["2>&-", pytest.param("2> /dev/full", marks=pytest.mark.exhaustive)])
 def test_narration_that_cannot_be_written_is_left_out(run: RunDirectory, end: str) -> None:
     assert "finished" in shell(f"alexplore runs list {end}").stdout
     assert shell(f"alexplore runs show nothing {end}").returncode == 2

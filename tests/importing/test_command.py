@@ -111,7 +111,13 @@ def test_what_can_not_be_imported(source: str) -> None:
     assert refused.value.exit_code == code
 
 
-@pytest.mark.parametrize("source", [f"{PEOPLE}:Fails", f"{PEOPLE}:FailsAtOnce", "paper"])
+LATER = pytest.mark.exhaustive  # each starts a process that imports PyTorch
+
+
+@pytest.mark.parametrize(
+    "source",
+    [f"{PEOPLE}:Fails", pytest.param(f"{PEOPLE}:FailsAtOnce", marks=LATER), pytest.param("paper", marks=LATER)],
+)
 def test_a_refusal_is_one_message(alexplore_process: Alexplore, source: str) -> None:
     code, message = {**REFUSED, "paper": (WRONG_USE, "is no SOURCE")}[source]
     done = alexplore_process("import", source)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import shutil
 import struct
 import sys
 import zlib
@@ -93,10 +94,13 @@ def test_files_that_are_no_weights(tiny_preset: Path, tmp_path: Path, ending: st
             load_model(tiny_preset, path)
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "manifest.json"])
+CHECKPOINT_FILES = pytest.mark.parametrize("name", ["model.safetensors", "manifest.json"])
+
+
+@CHECKPOINT_FILES
 def test_damaged_checkpoints(run: RunDirectory, name: str) -> None:
+    shutil.rmtree(run.checkpoints_folder / "last")
     path = run.checkpoints_folder / "best" / name
-    path.unlink()  # the files of `last` are the same
     for content in (b"", b"{", b"[]", b"\x00" * 50):
         path.write_bytes(content)
         with pytest.raises(CheckpointError, match=name):
@@ -105,6 +109,19 @@ def test_damaged_checkpoints(run: RunDirectory, name: str) -> None:
         with pytest.raises(CheckpointError, match=name):
             load_model(run.path, None)
         assert kind
+
+
+@CHECKPOINT_FILES
+def test_another_checkpoint_is_taken_for_a_damaged_best(
+    run: RunDirectory, name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = run.checkpoints_folder / "best" / name
+    path.unlink()  # the files of `last` are the same
+    path.write_bytes(b"{")
+    loaded = load_model(run.path, None)
+    assert loaded.weights == run.checkpoints_folder / "last"
+    warning = capfd.readouterr().err
+    assert str(path) in warning and "trying the checkpoint last" in warning
 
 
 def test_a_checkpoint_that_is_a_link_is_not_read(run: RunDirectory, tmp_path: Path) -> None:
