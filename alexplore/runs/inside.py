@@ -39,6 +39,9 @@ MOST_BYTES = 6 * 2**20
 LARGEST_FILE = 64 * 2**20
 """Bytes of a file that is read; those that are written have some 100 kB."""
 
+MOST_FINITE = 1e30
+"""What stands for an infinite number: differences of two such are finite in fp32."""
+
 BINS = 64
 """Bins of a histogram."""
 
@@ -60,8 +63,9 @@ class Quantised:
 
     @classmethod
     def of(cls, values: Floats) -> Self:
-        """Return float32 values (N, …) as codes; the error is at most (high - low) / 510."""
+        """Return float32 values (N, …) as codes; the error is at most (high - low) / 510. NaN counts as 0."""
         flat = values.reshape(len(values), -1).astype(np.float32)
+        flat = np.nan_to_num(flat, posinf=MOST_FINITE, neginf=-MOST_FINITE)
         low, high = flat.min(1), flat.max(1)
         span = np.where(high > low, high - low, 1)
         codes = np.rint((flat - low[:, None]) / span[:, None] * 255).astype(np.uint8)

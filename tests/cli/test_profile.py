@@ -33,6 +33,7 @@ def test_shares_and_milliseconds() -> None:
     assert values["totals"]["peak_share"] == pytest.approx(6000 * 10 / 0.1 / 1e9)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("heavy")
 def test_it_is_measured(capfd: pytest.CaptureFixture[str]) -> None:
     done = CliRunner().invoke(app, ["profile", "lenet", "--batch", "2", "--json"])

@@ -179,6 +179,7 @@ def test_watching_a_run_writes_little(config: RunConfig, tmp_path: Path) -> None
     assert sum(counts) > 0
 
 
+@pytest.mark.exhaustive
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 def test_a_terminal_shows_the_same_as_after_writing_every_cell_again(tmp_path: Path) -> None:
     """After keys, dialogs, other screens and other sizes."""

@@ -20,7 +20,7 @@ from alexplore.presets.library import load_preset
 from alexplore.presets.preset import Preset
 from alexplore.training.model.build import build
 from tests.support.examples import examples
-from tests.support.exported import keras_model, keras_model_with
+from tests.support.exported import check_keras_outputs, keras_model, keras_model_with
 from tests.support.networks import called_like_the_code, networks, presets_to_run, quick_to_run
 
 needs_keras = pytest.mark.skipif(
@@ -29,28 +29,14 @@ needs_keras = pytest.mark.skipif(
 
 
 def check(preset: Preset) -> None:
-    """Compare with our model in fp64, so that a norm of values that are almost equal does not show rounding.
-
-    Keras computes some norms in fp32 even then.
-    """
+    """Compare numbers of parameters and outputs with our model, in fp64."""
     ours = build(preset.network, seed=1).double().eval()
     model = keras_model_with(preset, dict(ours.state_dict()))
     totals = analyse(preset.network).totals
     assert model.count_params() == totals.params + totals.buffers
     assert sum(weight.numpy().size for weight in model.trainable_weights) == totals.trainable_params
     images = torch.rand(2, *preset.network.input, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    with torch.no_grad():
-        expected = ours(images)
-        found = model(images.permute(0, 2, 3, 1)).detach().cpu().double()
-    if found.dim() == 4:
-        found = found.permute(0, 3, 1, 2)
-    largest = expected.abs().max().item()
-    if any(layer.type in ("layer_norm", "group_norm") for layer in preset.network.layers):
-        # Keras's norms compute in fp32: 2⁻²⁴, enlarged by up to 1 / √eps = 316 where values are almost equal.
-        tolerance = 1e-4 * max(largest, 1.0)
-    else:
-        tolerance = 1e-6 * max(largest, 0.1)
-    torch.testing.assert_close(found, expected, rtol=0, atol=tolerance)
+    check_keras_outputs(model, ours, images)
 
 
 @needs_keras

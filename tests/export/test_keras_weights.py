@@ -24,6 +24,7 @@ from alexplore.presets.preset import Preset
 from alexplore.training.model.build import build
 from tests.export.test_keras import FLATTENED, flattened
 from tests.support.examples import examples
+from tests.support.exported import check_keras_outputs
 from tests.support.networks import networks
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("keras") is None, reason="needs keras: pip install keras")
@@ -51,12 +52,7 @@ def check(preset: Preset, folder: Path) -> None:
             tensor.uniform_(0.5, 1.5)  # else all are alike
     model = run_exported(preset, {name: tensor.numpy() for name, tensor in ours.state_dict().items()}, folder)
     images = torch.rand(2, *preset.network.input, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    with torch.no_grad():
-        expected, found = ours(images), model(images.permute(0, 2, 3, 1)).detach().cpu().double()
-    found = found.permute(0, 3, 1, 2) if found.dim() == 4 else found
-    norms = any(layer.type in ("layer_norm", "group_norm") for layer in preset.network.layers)  # fp32 in Keras
-    tolerance = (1e-4 if norms else 1e-6) * max(expected.abs().max().item(), 1.0)
-    torch.testing.assert_close(found, expected, rtol=0, atol=tolerance)
+    check_keras_outputs(model, ours, images)
 
 
 @pytest.mark.parametrize("name", ["lenet", "cifar10-relu", "fmnist-28"])

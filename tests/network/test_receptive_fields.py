@@ -161,6 +161,8 @@ def summed(layer: Layer, values: list[Tensor]) -> Tensor:
             value = sum(values[1:], value)
         case "concat":
             value = torch.cat(values, 1)
+        case "unflatten":  # each output may be any feature
+            value = value.mean().expand(1, *given["unflattened_size"])
         case _ if layer.slides or layer.fixes_size:
             channels, height, width = layer.output_shape((tuple(value.shape[1:]),))
             pool = F.adaptive_avg_pool2d if layer.fixes_size else partial(slid, given=given)
@@ -233,7 +235,7 @@ def test_receptive_fields_over_several_paths(network: Network) -> None:
         output = outputs[row.layer.name]
         assert tuple(output.shape[1:]) == row.output
         aligned = len({steps[source] for source in row.sources}) == 1 and None not in map(steps.get, row.sources)
-        aligned = aligned and "adaptive" not in row.layer.type and len(row.output) == 3
+        aligned = aligned and not row.layer.fixes_size and len(row.output) == 3
         steps[row.index - 1] = (row.height.jump, row.width.jump, row.output[1:]) if aligned else None
         middle = [size // 2 for size in row.output[1:]]
         for _, axis, seen in seen_from(output, [0] * len(middle), outputs["input"], row):

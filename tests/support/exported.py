@@ -63,7 +63,9 @@ def keras_model_with(preset: Preset, weights: dict[str, Tensor]) -> Any:
 
 
 def _order_of_features(row: Row, read: list[Tensor | None], names: set[str]) -> Tensor | None:
-    """Return which of our features each of Keras's is, for a flattened map whose order does not matter; else None.
+    """Return which of our features each of Keras's is, for a flattened map whose order does not matter.
+
+    None if the features are in one order, as those of a map of one channel or of one pixel are.
 
     Keras's maps have their channels last. `read` are the orders of what the layer reads, `names` those of all layers.
     """
@@ -71,8 +73,9 @@ def _order_of_features(row: Row, read: list[Tensor | None], names: set[str]) -> 
     if row.layer.neurons or len(row.output) > 1:
         return None
     if len(row.inputs[0]) == 3:
-        in_our_order = f"{row.layer.name}_channels_first" in names
-        return None if in_our_order else torch.arange(row.output[0]).reshape(row.inputs[0]).permute(1, 2, 0).flatten()
+        ours = torch.arange(row.output[0])
+        order = ours.reshape(row.inputs[0]).permute(1, 2, 0).flatten()
+        return None if f"{row.layer.name}_channels_first" in names or torch.equal(order, ours) else order
     if len(read) > 1:
         assert read == [None] * len(read), "joined vectors are in PyTorch's order"
         return None
@@ -100,3 +103,23 @@ def _run(preset: Preset, to: str) -> dict[str, Any]:
     names: dict[str, Any] = {"__name__": "exported"}
     exec(compile(export_preset(preset, to), "exported.py", "exec"), names)
     return names
+
+
+FP32_NORMS = (nn.LayerNorm, nn.GroupNorm)
+"""What Keras computes in fp32, whatever the model's precision."""
+
+
+def check_keras_outputs(model: Any, ours: nn.Module, images: Tensor) -> None:
+    """Check the outputs of a Keras model against ours in fp64, for images (N, C, H, W) in fp64.
+
+    Keras's norms in fp32 take the variance as the difference of two means, E[x²] − E[x]²: where values are almost
+    equal, few digits are left of it. So networks with such norms are compared to two digits; by themselves these layers
+    are compared closely by `check_keras_export` in `layer_checks.py`.
+    """
+    with torch.no_grad():
+        expected, found = ours(images), model(images.permute(0, 2, 3, 1)).detach().cpu().double()
+    found = found.permute(0, 3, 1, 2) if found.dim() == 4 else found
+    largest = expected.abs().max().item()
+    in_fp32 = any(isinstance(layer, FP32_NORMS) for layer in ours.modules())
+    tolerance = 1e-2 * max(largest, 1.0) if in_fp32 else 1e-6 * max(largest, 0.1)
+    torch.testing.assert_close(found, expected, rtol=0, atol=tolerance)

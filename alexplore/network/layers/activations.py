@@ -17,7 +17,9 @@ class Activation(Layer):
     """
 
     role = "activation"
-    torch_name: ClassVar[str]
+    torch_name: ClassVar[str] = ""
+    """PyTorch's module, of a type that does not make its own call."""
+
     saves_output: ClassVar[bool] = False
     """Whether the backward pass reads the output, else the input."""
 
