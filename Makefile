@@ -20,7 +20,7 @@ check: $(INSTALLED)
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync lint types contracts light-tests
 
 test: $(INSTALLED)
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line lint types contracts tests
+	@$(MAKE) --no-print-directory --jobs 2 lint types contracts tests
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check
