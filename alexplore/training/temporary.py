@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -55,13 +56,14 @@ def _remove_abandoned(base: Path) -> None:
 
 
 def _is_abandoned(folder: Path) -> bool:
+    """Return whether a folder is this user's and its worker has ended; False if it has just been removed."""
     try:
         status = folder.lstat()
-        if status.st_uid != os.getuid() or folder.is_symlink() or not folder.is_dir():
+        if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
             return False
+        if not (folder / LOCK).exists():  # its worker has not locked it yet, or was killed before it could
+            return abs(time.time() - status.st_mtime) > YOUNG_SECONDS and not any(folder.iterdir())
         lock = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except FileNotFoundError:
-        return abs(time.time() - status.st_mtime) > YOUNG_SECONDS and not any(folder.iterdir())
     except OSError:
         return False
     try:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from alexplore.training.temporary import own_temporary_folder
+from alexplore.training.temporary import PREFIX, own_temporary_folder
 
 HOLD = """
 import os, sys, tempfile
@@ -38,6 +38,15 @@ def test_it_is_removed_at_the_end(base: Path) -> None:
         assert made.parent.parent == base
     assert not made.parent.exists()
     assert os.environ["TMPDIR"] == tempfile.gettempdir() == str(base)
+
+
+def test_a_folder_that_another_worker_removes_meanwhile_is_passed_over(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = base / f"{PREFIX}gone"
+    monkeypatch.setattr(Path, "glob", lambda folder, pattern: [gone])
+    with own_temporary_folder():
+        assert Path(tempfile.gettempdir()).parent == base
 
 
 @pytest.mark.usefixtures("heavy")
