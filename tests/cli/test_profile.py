@@ -60,6 +60,7 @@ def test_wrong_use(arguments: list[str], code: int, message: str) -> None:
     assert message in f"{done.stderr}{done.exception}"
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("heavy")
 def test_too_large_a_batch(capfd: pytest.CaptureFixture[str]) -> None:
     done = CliRunner().invoke(app, ["profile", "paper", "--batch", "1000000"])

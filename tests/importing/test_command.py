@@ -134,6 +134,7 @@ def test_a_size_that_does_not_fit(alexplore_process: Alexplore) -> None:
     assert fitting.returncode == 0 and "the shape is" in fitting.stderr and json.loads(fitting.stdout)
 
 
+@pytest.mark.exhaustive
 def test_arguments_and_lazy_modules(alexplore_process: Alexplore) -> None:
     done = alexplore_process("shapes", f"{PEOPLE}:Arguments(8, classes=5)", "--input", "3x10x10", "--json")
     assert done.returncode == 0, done.stderr

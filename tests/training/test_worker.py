@@ -60,6 +60,7 @@ def test_it_writes_its_first_status_before_importing_torch(make_run: MakeRun) ->
     assert done.stdout.strip() == "importing torch: False"
 
 
+@pytest.mark.exhaustive
 def test_it_does_not_import_the_compiler(make_run: MakeRun) -> None:
     run = make_run(epochs=1)
     code = (

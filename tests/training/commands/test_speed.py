@@ -58,6 +58,7 @@ def test_a_process_of_its_own_measures_and_is_stopped(config: RunConfig) -> None
     assert measurement._process.returncode is not None
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("heavy")
 def test_a_network_that_does_not_train_gives_no_numbers(config: RunConfig) -> None:
     broken = config.change({"network": config.network.with_input(*config.network.input[:1], 1, 1)})

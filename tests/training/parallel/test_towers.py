@@ -183,7 +183,8 @@ def test_two_towers_equal_the_grouped_network_in_float64(tmp_path: Path) -> None
         assert found["exchanged"] == column
 
 
-@pytest.mark.parametrize("optimizer", [pytest.param("sgd", marks=pytest.mark.exhaustive), "adam"])
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_towers_stopped_and_resumed_end_with_the_same_bits(make_run: MakeRun, optimizer: str) -> None:
     recipe: dict[str, Any] = {"optimizer": optimizer, "lr": 0.01, "batch_size": 8, "limit_train": 20, "limit_val": 6}
     network = PAPER.with_input(3, 67, 67)
