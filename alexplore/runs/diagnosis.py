@@ -1,21 +1,29 @@
 """What the curves and the layers of a run say, in words: each finding with the number behind it and what to try.
 
 A rule is one entry in `RULES`. It reads `Evidence` alone and returns a finding, or None. The thresholds are rules of
-thumb; those that others have published name their source.
+thumb; those of layers are in `thresholds.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import isfinite, log
 from statistics import median
 
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.curves import Curve
 from alexplore.runs.directory import RunDirectory
-from alexplore.runs.inside import InsideError, load_epoch, recorded_epochs
 from alexplore.runs.protocol import LAYER_METRICS, METRICS, DatasetEvent, EpochEvent, StartEvent
+from alexplore.runs.thresholds import (
+    DEAD_SHARE,
+    EXPLODING_GRADIENT,
+    LARGEST_RATIO,
+    SMALLEST_RATIO,
+    VANISHING_GRADIENT,
+    ZERO_SHARE,
+)
 from alexplore.runs.watch import Snapshot
 
 
@@ -91,9 +99,21 @@ def diagnose_run(snapshot: Snapshot) -> tuple[Finding, ...]:
 
 def _dead_shares(run: RunDirectory) -> Mapping[str, float]:
     """Return the share of dead units of each layer at the last epoch that was recorded, as far as it can be read."""
+    if not run.inside_folder.is_dir():
+        return {}
+    from alexplore.runs.inside import recorded_epochs  # with numpy, which takes a while to import
+
     recorded = recorded_epochs(run)
+    return _dead_shares_at(run, recorded[-1]) if recorded else {}
+
+
+@lru_cache(maxsize=16)
+def _dead_shares_at(run: RunDirectory, epoch: int) -> Mapping[str, float]:
+    """Return those of an epoch, whose file is read once: a run that trains is diagnosed again and again."""
+    from alexplore.runs.inside import InsideError, load_epoch
+
     try:
-        layers = load_epoch(run, recorded[-1]).activations if recorded else ()
+        layers = load_epoch(run, epoch).activations
     except InsideError:
         return {}
     return {one.layer: one.dead_share for one in layers if one.dead_share is not None}
@@ -196,7 +216,7 @@ def at_chance(run: Evidence) -> Said:
         return None
     ratios = list(run.figure("update_ratio").values())
     advice = "another learning rate (ten times lower, then ten times higher), and whether the labels fit the images"
-    if ratios and median(ratios) < LOWEST_RATIO:
+    if ratios and median(ratios) < SMALLEST_RATIO:
         advice = f"a higher learning rate: a step changes the weights by a share of {median(ratios):.1g} only"
     return (
         f"nothing is learned: after {len(run.epochs)} epoch{'s' * (len(run.epochs) > 1)} the training loss is "
@@ -271,17 +291,10 @@ def stalled(run: Evidence) -> Said:
     )
 
 
-LOWEST_RATIO, HIGHEST_RATIO = 1e-5, 0.05
-"""Update-to-weight ratios of a step between which training works; about 1e-3 is usual.
-
-Source: Stanford's course CS231n, notes on neural networks 3, "Ratio of weights:updates".
-"""
-
-
 def rate_too_low(run: Evidence) -> Said:
     """Find steps that hardly change the weights."""
     ratios = list(run.figure("update_ratio").values())
-    if not ratios or median(ratios) >= LOWEST_RATIO or (run.recipe.schedule != "constant" and run.trained > 1):
+    if not ratios or median(ratios) >= SMALLEST_RATIO or (run.recipe.schedule != "constant" and run.trained > 1):
         return None
     return (
         f"the learning rate looks too low: a step changes the weights by a share of {median(ratios):.1g}; about 0.001 "
@@ -293,7 +306,7 @@ def rate_too_low(run: Evidence) -> Said:
 def rate_too_high(run: Evidence) -> Said:
     """Find steps that change most layers' weights by a large share."""
     ratios = list(run.figure("update_ratio").values())
-    if not ratios or median(ratios) <= HIGHEST_RATIO:
+    if not ratios or median(ratios) <= LARGEST_RATIO:
         return None
     return (
         f"the learning rate looks too high: a step changes the weights by a share of {median(ratios):.2g}; about 0.001 "
@@ -302,16 +315,13 @@ def rate_too_high(run: Evidence) -> Said:
     )
 
 
-EXPLODING, VANISHING = 100.0, 1e-4
-
-
 def exploding_gradients(run: Evidence) -> Said:
     """Find a layer whose gradient is large."""
     norms = run.figure("grad_norm")
     if not norms:
         return None
     layer = max(norms, key=norms.__getitem__)
-    if norms[layer] < EXPLODING:
+    if norms[layer] < EXPLODING_GRADIENT:
         return None
     return f"exploding gradients: {layer}'s has a norm of {norms[layer]:.3g}", _lower_rate(run)
 
@@ -322,7 +332,7 @@ def vanishing_gradients(run: Evidence) -> Said:
     if len(norms) < 3:
         return None
     (first, *_, last) = norms
-    if norms[last] <= 0 or norms[first] > VANISHING * norms[last]:
+    if norms[last] <= 0 or norms[first] > VANISHING_GRADIENT * norms[last]:
         return None
     return (
         f"vanishing gradients: {first}'s has a norm of {norms[first]:.2g}, {last}'s of {norms[last]:.2g}",
@@ -330,15 +340,11 @@ def vanishing_gradients(run: Evidence) -> Said:
     )
 
 
-DEAD = 0.4
-NEARLY_ALL = 0.98
-
-
 def dead_units(run: Evidence) -> Said:
     """Find a layer most of whose units answer 0 to every image."""
     zeros = run.figure("zero_share")
-    shares = {layer: share for layer, share in run.dead.items() if share >= DEAD}
-    shares |= {layer: share for layer, share in zeros.items() if share >= NEARLY_ALL and layer not in shares}
+    shares = {layer: share for layer, share in run.dead.items() if share >= DEAD_SHARE}
+    shares |= {layer: share for layer, share in zeros.items() if share >= ZERO_SHARE and layer not in shares}
     if not shares:
         return None
     worst = max(shares, key=shares.__getitem__)

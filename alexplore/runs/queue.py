@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from alexplore.core.atomic_files import write_atomically
+from alexplore.core.locks import is_held
 from alexplore.core.regular_files import parse_json, read_json, read_text
 from alexplore.core.settings import SettingError, nearest
 from alexplore.runs.config import RunConfig, parse_config
@@ -215,18 +216,8 @@ class Queue:
 
     @property
     def has_runner(self) -> bool:
-        """Whether a process works on the queue."""
-        try:
-            descriptor = os.open(self.folder / "runner.lock", os.O_RDONLY | os.O_NOFOLLOW)
-        except OSError:
-            return False
-        try:
-            fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
-        finally:
-            os.close(descriptor)
-        return False
+        """Whether a process works on the queue. That process must not ask."""
+        return is_held(self.folder / "runner.lock")
 
     @contextmanager
     def locked(self) -> Iterator[None]:

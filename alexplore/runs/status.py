@@ -10,7 +10,6 @@ import fcntl
 import json
 import os
 import secrets
-import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +19,7 @@ from pathlib import Path
 from alexplore.core.atomic_files import write_atomically
 from alexplore.core.boundary import os_error_text
 from alexplore.core.formatting import shortened
+from alexplore.core.locks import is_held
 from alexplore.core.regular_files import read_json_object
 from alexplore.core.settings import LARGEST, found_text
 from alexplore.runs.directory import RunDirectory, RunError, creation_time
@@ -117,24 +117,8 @@ def _crashed_early(run: RunDirectory) -> Status:
 
 
 def is_locked(run: RunDirectory) -> bool:
-    """Return whether a worker of this or another machine holds the run's lock.
-
-    The worker itself must not call this: closing the file would give up its lock.
-    """
-    try:
-        descriptor = os.open(run.lock_file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
-    except OSError:
-        return False
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # no worker made it
-            return False
-        fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    else:
-        return False
-    finally:
-        os.close(descriptor)
+    """Return whether a worker of this or another machine holds the run's lock. The worker must not call this."""
+    return is_held(run.lock_file)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Which layers look suspicious after an epoch, with the number that says so. Thresholds are rules of thumb."""
+"""Which layers look suspicious after an epoch, with the number that says so."""
 
 from __future__ import annotations
 
@@ -8,21 +8,7 @@ from math import isfinite
 
 from alexplore.runs.inside import InsideEpoch, LayerHistogram
 from alexplore.runs.protocol import layer_key
-
-DEAD_SHARE = 0.3
-"""Share of units that are 0 for every image from which a layer is suspicious."""
-
-ZERO_SHARE = 0.95
-"""Share of outputs that are 0 from which a layer is suspicious."""
-
-SMALLEST_GRADIENT = 1e-3
-"""Times the largest gradient norm of a layer, below which gradients count as vanishing."""
-
-LARGEST_RATIO = 0.1
-"""Update-to-weight ratio above which a step changes the weights too much; about 0.001 is usual."""
-
-SMALLEST_RATIO = 1e-7
-"""Update-to-weight ratio below which a layer hardly learns."""
+from alexplore.runs.thresholds import DEAD_SHARE, LARGEST_RATIO, SMALLEST_RATIO, VANISHING_GRADIENT, ZERO_SHARE
 
 
 @dataclass(frozen=True)
@@ -53,7 +39,7 @@ def _gradients(epoch: InsideEpoch) -> Iterator[Suspicion]:
             yield Suspicion(layer, "grad_norm", "its gradient is not finite")
         elif norm == 0:
             yield Suspicion(layer, "grad_norm", "it gets no gradient")
-        elif norm < SMALLEST_GRADIENT * largest:
+        elif norm < VANISHING_GRADIENT * largest:
             yield Suspicion(layer, "grad_norm", f"its gradient is 1/{largest / norm:,.0f} of the largest")
 
 

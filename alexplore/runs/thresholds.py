@@ -1,0 +1,21 @@
+"""From which numbers on a layer looks wrong, for the table of layers and for the diagnosis alike: rules of thumb."""
+
+from __future__ import annotations
+
+DEAD_SHARE = 0.4
+"""Share of units that are 0 for every image that was looked at."""
+
+ZERO_SHARE = 0.98
+"""Share of outputs that are 0."""
+
+VANISHING_GRADIENT = 1e-4
+"""Gradient norm, divided by that of another layer, below which gradients vanish."""
+
+EXPLODING_GRADIENT = 100.0
+"""Gradient norm above which gradients explode."""
+
+SMALLEST_RATIO, LARGEST_RATIO = 1e-6, 0.1
+"""Update-to-weight ratios of a step between which a layer learns; about 1e-3 is usual.
+
+Source: Stanford's course CS231n, notes on neural networks 3, "Ratio of weights:updates".
+"""
