@@ -42,8 +42,9 @@ class Evidence:
 
     `losses` are the training loss in nats, smoothed, at `positions` in epochs, finite values alone. `first_loss` is the
     first that was recorded. `epochs` are the finished epochs. `figures` holds for each metric in `LAYER_METRICS` its
-    values by layer, from the first layer to the last, a median over the last recorded steps; `dead` the shares of dead
-    units, 0 to 1. `classes` is None where it is not known, `images` the number of training images.
+    values by layer, from the first layer to the last: of update ratios, which a schedule lowers, the median over all
+    recorded steps, of others that over the last ones. `dead` are the shares of dead units, 0 to 1. `classes` is None if
+    it is not known, `images` the number of training images.
     """
 
     recipe: Recipe
@@ -88,8 +89,8 @@ class Evidence:
         return self.figures.get(family, {})
 
 
-LAST_VALUES = 9
-"""Recorded steps of a layer's metric whose median counts."""
+LAST_VALUES: Mapping[str, int] = {"grad_norm": 9, "zero_share": 9}
+"""How many of the last recorded values of a layer's metric count; all of those that are left out."""
 
 
 def diagnose_run(snapshot: Snapshot) -> tuple[Finding, ...]:
@@ -143,11 +144,12 @@ def evidence_of(snapshot: Snapshot, dead: Mapping[str, float] | None = None) -> 
 
 
 def _layer_values(snapshot: Snapshot, family: str) -> dict[str, float]:
-    """Return the median of the last values of a layer metric by layer, in the order of the network's layers."""
+    """Return the median of the values of a layer metric that count by layer, in the order of the network's layers."""
     found = {}
     for layer in snapshot.config.network.layers:
         curve = snapshot.curves.get(f"{family}/{layer.name}")
-        values = [value for value in curve.values[-LAST_VALUES:] if isfinite(value)] if curve else []
+        counted = curve.values[-LAST_VALUES.get(family, 0) :] if curve else ()  # [-0:] is all
+        values = [value for value in counted if isfinite(value)]
         if values:
             found[layer.name] = median(values)
     return found
@@ -294,7 +296,7 @@ def stalled(run: Evidence) -> Said:
 def rate_too_low(run: Evidence) -> Said:
     """Find steps that hardly change the weights."""
     ratios = list(run.figure("update_ratio").values())
-    if not ratios or median(ratios) >= SMALLEST_RATIO or (run.recipe.schedule != "constant" and run.trained > 1):
+    if not ratios or median(ratios) >= SMALLEST_RATIO:
         return None
     return (
         f"the learning rate looks too low: a step changes the weights by a share of {median(ratios):.1g}; about 0.001 "

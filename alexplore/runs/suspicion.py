@@ -8,7 +8,7 @@ from math import isfinite
 
 from alexplore.runs.inside import InsideEpoch, LayerHistogram
 from alexplore.runs.protocol import layer_key
-from alexplore.runs.thresholds import DEAD_SHARE, LARGEST_RATIO, SMALLEST_RATIO, VANISHING_GRADIENT, ZERO_SHARE
+from alexplore.runs.thresholds import DEAD_SHARE, LARGEST_RATIO, SLOWEST_LAYER, VANISHING_GRADIENT, ZERO_SHARE
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,12 @@ def _gradients(epoch: InsideEpoch) -> Iterator[Suspicion]:
 
 
 def _updates(epoch: InsideEpoch) -> Iterator[Suspicion]:
-    for layer, ratio in _figures(epoch, "update_ratio").items():
+    ratios = _figures(epoch, "update_ratio")
+    largest = max((ratio for ratio in ratios.values() if isfinite(ratio)), default=0.0)
+    for layer, ratio in ratios.items():
         if ratio > LARGEST_RATIO:
             yield Suspicion(layer, "update_ratio", f"a step changes its weights by {ratio:.0%}")
-        elif ratio < SMALLEST_RATIO:
+        elif ratio < SLOWEST_LAYER * largest:  # not by itself: schedules end with small steps of all layers
             yield Suspicion(layer, "update_ratio", f"a step changes its weights by {ratio:.1e} of their norm")
 
 

@@ -11,7 +11,10 @@ from alexplore.runs.layer_view import histogram_bars, layer_views
 from alexplore.runs.suspicion import suspicions
 from docs.demo_runs import demo_epoch
 
-CALM = {"grad_norm/conv1": 0.5, "grad_norm/fc8": 0.2, "update_ratio/conv1": 1e-3, "zero_share/relu1": 0.6}
+CALM = {
+    "grad_norm/conv1": 0.5, "grad_norm/fc8": 0.2, "update_ratio/conv1": 1e-3, "update_ratio/fc8": 1e-3,
+    "zero_share/relu1": 0.6,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -30,6 +33,11 @@ def test_unusual_figures_are_marked_with_their_number(changes: dict[str, float],
     (found,) = suspicions(InsideEpoch(1, 1, {**CALM, **changes}))
     assert found.layer == layer
     assert said in found.reason
+
+
+def test_small_steps_of_all_layers_are_the_end_of_a_schedule() -> None:
+    last = {**CALM, "update_ratio/conv1": 3e-8, "update_ratio/fc8": 8e-8}
+    assert suspicions(InsideEpoch(1, 1, last)) == ()
 
 
 def test_dead_units_are_marked() -> None:
