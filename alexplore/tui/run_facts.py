@@ -17,6 +17,7 @@ from alexplore.runs.watch import Snapshot
 ESSENTIAL = ("epochs", "batch_size", "optimizer", "lr", "schedule", "precision", "seed")
 """Settings that are always shown of a recipe; the others are shown where they differ from the preset's."""
 SHOWN_CHECKPOINTS = 3
+NO_BREAK = "\u00a0"
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,8 @@ def checkpoint_facts(snapshot: Snapshot) -> list[Fact]:
 
 def machine_lines(snapshot: Snapshot, width: int) -> list[str]:
     """Return the last load, memory, power and energy of the machine, in lines of at most `width` characters."""
-    return textwrap.wrap(machine_text(snapshot.latest), width)
+    unbroken = machine_text(snapshot.latest).replace(" ", NO_BREAK).replace(f"{NO_BREAK}·{NO_BREAK}", " · ")
+    return [line.replace(NO_BREAK, " ") for line in textwrap.wrap(unbroken, width)]
 
 
 def _text(value: object) -> str:

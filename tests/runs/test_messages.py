@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from alexplore.runs.messages import event_text, is_logged, weights_texts
+from alexplore.runs.messages import event_text, is_logged, machine_text, weights_texts
 from alexplore.runs.protocol import PrecisionEvent, WeightsEvent
 
 
