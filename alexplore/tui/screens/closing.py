@@ -16,7 +16,7 @@ class ClosesOnce(Screen[ScreenResultType]):
     def dismiss(self, result: ScreenResultType | None = None) -> AwaitComplete:
         """Close the screen with a result, if it is on top and lies over another."""
         if not self.is_active or len(self.app.screen_stack) == 1:
-            return AwaitComplete.nothing()
+            return AwaitComplete()
         return super().dismiss(result)
 
     def action_pop_screen(self) -> None:
