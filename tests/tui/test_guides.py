@@ -89,6 +89,20 @@ async def test_the_card_comes_no_more_where_it_was_switched_off(tmp_path: Path) 
         assert isinstance(app.screen, ExploreScreen)
 
 
+async def test_a_click_on_the_box_switches_the_card_off(tmp_path: Path) -> None:
+    file = tmp_path / "preferences.toml"
+    app = welcoming(tmp_path / "runs", PreferencesStore(file))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, Welcome), "the card")
+        await until(pilot, lambda: "[x] show this" in screen_text(app), "the box")
+        await pilot.click("#welcome-again", offset=(3, 1))
+        await until(pilot, lambda: "[ ] show this" in screen_text(app), "the empty box")
+        assert isinstance(app.screen, Welcome)
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, ExploreScreen), "Explore")
+        assert not read_preferences(file).welcome
+
+
 @pytest.mark.parametrize("key", ["x", "2", "down", "f1", "ctrl+p", "q"])
 async def test_another_key_closes_the_card_and_does_nothing_else(key: str, tmp_path: Path) -> None:
     app = welcoming(tmp_path / "runs")
