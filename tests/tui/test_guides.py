@@ -17,6 +17,7 @@ from alexplore.runs.config import RunConfig
 from alexplore.tui import guides
 from alexplore.tui.app import ExploreApp
 from alexplore.tui.lesson_progress import TRIES, LessonProgress
+from alexplore.tui.messages import WatchRequested
 from alexplore.tui.preferences import PreferencesStore, read_preferences
 from alexplore.tui.screens.comparison import ComparisonScreen
 from alexplore.tui.screens.explore import ExploreScreen
@@ -189,6 +190,22 @@ async def test_the_last_step_ends_the_tour(open_app: OpenApp) -> None:
             await pilot.press("right")
             await pilot.pause()
         await until(pilot, lambda: app.state.tour is None, "the end")
+
+
+async def test_a_run_that_the_last_step_started_ends_the_tour(
+    open_app: OpenApp, config: RunConfig, tmp_path: Path
+) -> None:
+    run = finished_run(config, tmp_path / "runs", "alpha", 0.75)
+    async with open_app() as (app, pilot):
+        await app.run_action("tour")
+        await until(pilot, lambda: app.screen.query(TourStrip), "the strip")
+        app.post_message(WatchRequested(run))
+        await until(pilot, lambda: "FINISHED" in screen_text(app), "the run")
+        assert app.state.tour is not None  # it was looked at meanwhile
+        app.state.tour.go(len(STEPS) - 1)
+        app.post_message(WatchRequested(run))
+        await until(pilot, lambda: app.state.tour is None, "the end of the tour")
+        await until(pilot, lambda: "Tour " not in screen_text(app), "no strip")
 
 
 async def test_the_tour_asks_before_it_leaves_edits(open_app: OpenApp) -> None:

@@ -92,9 +92,18 @@ class RunTable(Table):
         Binding("f", "screen.fork", "fork", tooltip="Open the run's network and recipe in Explore, to train anew"),
         Binding("e", "screen.evaluate", "evaluate", tooltip="Measure the accuracy on the validation images"),
         Binding("i", "screen.predict", "predict…", tooltip="Classify images of your own"),
+        Binding("s", "screen.export", "export…", tooltip="Write the metrics as CSV or JSON, an event file, or a page"),
         Binding("R", "screen.rename", "rename", tooltip="Give the run another name"),
         Binding("N", "screen.note", "note", tooltip="Write a note on the run"),
-        Binding("delete", "screen.remove", "delete", key_display="del", tooltip="Delete the run and its checkpoints"),
+        Binding(
+            "delete",
+            "screen.remove",
+            "delete",
+            key_display="del",
+            tooltip="Delete the run and its checkpoints, or take it out of the queue",
+        ),
+        Binding("K", "screen.shift(-1)", "sooner", tooltip="Start the waiting run before the one above it"),
+        Binding("J", "screen.shift(1)", "later", tooltip="Start the waiting run after the one below it"),
     ]
 
     FILTERED = False  # the screen filters by what is known of runs
@@ -192,8 +201,11 @@ class RunTable(Table):
         return super().line_strip(index, selected, width)
 
     def copied_text(self) -> str:
-        """Return what copying copies: the path of the run's folder."""
-        return str(self.selected.run.summary.run.path) if self.selected else ""
+        """Return what copying copies: the path of the run's folder; the name of one that has none yet."""
+        if self.selected is None:
+            return ""
+        run = self.selected.run
+        return run.name if run.item else str(run.summary.run.path)
 
 
 def _texts(line: RunLine | GroupLine) -> Mapping[str, str]:
