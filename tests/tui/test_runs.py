@@ -15,7 +15,7 @@ from alexplore.runs import service
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, RunError, create_run, list_runs
 from alexplore.runs.lines import LineWriter
-from alexplore.runs.notes import read_note
+from alexplore.runs.notes import read_note, write_note
 from alexplore.runs.queue import Queue
 from alexplore.runs.status import Status, write_status
 from alexplore.tui.app import ExploreApp
@@ -117,7 +117,8 @@ async def test_cells_are_whole_after_they_change(open_app: OpenApp, config: RunC
         write_status(run, Status("stopped", step=1, epoch=0.25, updated=time.time() - 3723))
         await until(pilot, lambda: "1 h" in row(app, "alpha"), "the last cell")
         assert row(app, "alpha").split()[1:] == [
-            "alpha", "tiny", "■", "stopped", "█░░░░░░░░░", "0.25/2", "–", "–", "123.457", "1,234,567", "1", "h", "┃",
+            "alpha", "tiny", "synthetic", "■", "stopped", "█░░░░░░░░░", "0.25/2", "–", "–", "123.457", "1,234,567", "1",
+            "h", "┃",
         ]  # fmt: skip
 
 
@@ -134,6 +135,26 @@ async def test_columns_are_left_out_whole(
             assert (text in line) == (title in shown)
         assert {"run", "state", "epoch", "best"} <= shown
         assert ("images/s" in shown) == (size[0] == 120)
+
+
+async def test_a_wide_table_shows_recipes_and_notes_and_has_room_between_columns(
+    open_app: OpenApp, config: RunConfig, tmp_path: Path
+) -> None:
+    finished_run(config, tmp_path / "runs", "alpha", 0.75)
+    write_note(finished_run(config, tmp_path / "runs", "beta", 0.85), "with a smaller stride in conv1 and conv2")
+    async with open_app(size=(200, 60)) as (app, pilot):
+        await open_runs(app, pilot, 2)
+        line = row(app, "beta")
+        recipe = config.recipe
+        assert f"{recipe.optimizer} {recipe.lr:g} {recipe.schedule} · batch {recipe.batch_size}" in line
+        assert "with a smaller stride in conv1 and conv2" in line
+        assert "2.00/2  ★ 85.0%  85.0%" in line
+        titles = screen_text(app).splitlines()[2]
+        await pilot.click(RunTable, offset=(titles.index("best") - 1, 0))
+        await until(pilot, lambda: app.screen.listed.order.column == "best", "the order of the clicked title")  # type: ignore[attr-defined]
+    async with open_app(size=(140, 40)) as (app, pilot):
+        await open_runs(app, pilot, 2)
+        assert sum(table(app).widths.values()) + table(app).gap * len(table(app).widths) <= 138
 
 
 async def test_states_have_their_own_colours(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:
