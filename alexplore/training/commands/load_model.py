@@ -94,7 +94,7 @@ def _recorded_dataset(run: RunDirectory) -> Dataset:
         raise UsageError(f"{run.dataset_file}: {error}") from None
     decoder, warning = choose_decoder(dataset.decoder)
     if warning:
-        print_note(f"warning: {warning}")
+        print_warning(warning)
     return replace(dataset, decoder=decoder)
 
 
