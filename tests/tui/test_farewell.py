@@ -8,8 +8,7 @@ import pytest
 
 from alexplore.runs.config import RunConfig
 from alexplore.runs.queue import Queue
-from alexplore.runs.status import Status
-from alexplore.tui import farewell as module
+from alexplore.runs.status import Status, read_status
 from alexplore.tui.farewell import farewell
 from tests.support.runs import finished_run
 
@@ -18,13 +17,12 @@ from tests.support.runs import finished_run
 def states(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Return the states of runs, as far as they differ from those in their files."""
     found: dict[str, str] = {}
-    read = module.read_status
 
     def status(run: object) -> Status:
         state = found.get(getattr(run, "name", ""))
-        return read(run) if state is None else Status(state, step=4, epoch=1.0)  # type: ignore[arg-type]
+        return read_status(run) if state is None else Status(state, step=4, epoch=1.0)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(module, "read_status", status)
+    monkeypatch.setattr("alexplore.tui.farewell.read_status", status)
     monkeypatch.setattr("alexplore.runs.reader.read_status", status)
     return found
 
