@@ -120,7 +120,7 @@ def _time(snapshot: Snapshot) -> Tile:
     return Tile("took", took, f"{state} {time_of_day(snapshot.status.updated)}")
 
 
-NEXT_STEPS = "e evaluates · N trains on"
+NEXT_STEPS = "e evaluates · i predicts · N trains on · s exports"
 
 
 def ending(snapshot: Snapshot) -> str:
