@@ -55,6 +55,11 @@ class CapturedWork:
         """Whether work is captured."""
         return self._capture is not None
 
+    @property
+    def kinds(self) -> int:
+        """How many kinds of work are captured."""
+        return len(self._captured)
+
     def run(self, kind: Hashable, work: Work, *inputs: Tensor) -> Results:
         """Return the results of `work(*inputs)`. They are overwritten by the next run of the same kind.
 
