@@ -116,7 +116,7 @@ class StepTime:
             named = f"; the slowest is rank {self.slowest_rank}" if bound.part == "time/wait" else ""
             return f"{bound.name}: {self.share(bound.part):.0%} of {length} {bound.does}{named}"
         work = sum(self.share(f"time/{part}") for part in ("forward", "backward", "step"))
-        verdict = f"compute-bound: {work:.0%} of {length} calculates forward and backward"
+        verdict = f"{self.name}: {work:.0%} of {length} calculates forward and backward"
         if self.slow_layer is None or self.slow_layer[1] < SLOW_LAYER:
             return verdict
         return f"{verdict}; {self.slow_layer[0]} takes {self.slow_layer[1]:.0%} of the forward pass"
@@ -130,9 +130,8 @@ class StepTime:
         """Return verdict, advice and the milliseconds of a step by part, as `runs show --json` prints them."""
         layer = {"slow_layer": self.slow_layer[0], "slow_layer_share": self.slow_layer[1]} if self.slow_layer else {}
         rank = {} if self.slowest_rank is None else {"slowest_rank": self.slowest_rank}
-        name = self.bound.name if self.bound else "compute-bound"
         return {
-            "bound": name,
+            "bound": self.name,
             "verdict": self.verdict,
             "advice": self.advice,
             **rank,

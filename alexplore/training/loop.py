@@ -376,8 +376,7 @@ class Trainer:
             )
 
     def _last_checkpoint(self) -> str:
-        exists = (self.run.checkpoints_folder / checkpoint.LAST).is_dir()
-        return "the last checkpoint is good" if exists else "there is no checkpoint yet"
+        return "the last checkpoint is good" if self.run.has_checkpoint else "there is no checkpoint yet"
 
     def _write_line(self, at: Progress, figures: Mapping[str, float], also: Mapping[str, float]) -> dict[str, float]:
         """Write the metrics of the last steps with `also`, and return them without it."""

@@ -269,10 +269,11 @@ def _starting_weights(model: nn.Module, source: Path, writer: RunWriter) -> dict
     """Return the weights of a model with those that a file has for it in place of its own; write which these are.
 
     Raises:
-        CheckpointError: the file can't be read, or has no layer that fits.
+        CheckpointError: the file or checkpoint can't be read, or has no layer that fits.
     """
     own = model.state_dict()
-    match = match_weights(own, checkpoint.read_weights(source), source)
+    source, tensors = checkpoint.load_named_weights(source, lambda message: writer.event(WarningEvent(message)))
+    match = match_weights(own, tensors, source)
     if not match.taken:
         reasons = "; ".join(f"{layer}: {reason}" for layer, reason in match.left.items())
         raise CheckpointError(shortened(f"{source}: no layer of the network can take weights from it. {reasons}", 1000))

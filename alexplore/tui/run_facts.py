@@ -121,7 +121,7 @@ def _time(snapshot: Snapshot) -> Tile:
     return Tile("took", took, f"{state} {time_of_day(snapshot.status.updated)}")
 
 
-NEXT_STEPS = "e evaluates · N trains on"
+NEXT_STEPS = "e evaluates · i predicts · N trains on · s exports"
 
 
 def ending(snapshot: Snapshot) -> str:
@@ -173,12 +173,15 @@ def checkpoint_facts(snapshot: Snapshot) -> list[Fact]:
 def time_lines(snapshot: Snapshot, width: int) -> list[str]:
     """Return where the time of a step goes, in lines of at most `width` characters; nothing if it is not known."""
     spent = step_time(snapshot)
-    return [] if spent is None else [*textwrap.wrap(spent.verdict, width), *_unbroken(spent.parts_text, width)]
+    if spent is None:
+        return []
+    return [f"{spent.name}: {spent.total:.3g} ms a step"[:width], *_unbroken(spent.parts_text, width)]
 
 
 def machine_lines(snapshot: Snapshot, width: int) -> list[str]:
     """Return the last load, memory, power and energy of the machine, in lines of at most `width` characters."""
-    return _unbroken(machine_text(snapshot.latest), width)
+    text = machine_text(snapshot.latest)
+    return ["machine", *_unbroken(text, width)] if text else []
 
 
 def _unbroken(text: str, width: int) -> list[str]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from alexplore.runs.directory import RunDirectory
+from alexplore.runs.config import RunConfig
+from alexplore.runs.directory import create_run
 from alexplore.runs.lines import LineWriter
 from alexplore.runs.protocol import MetricsLine, metrics_record
 from alexplore.runs.step_time import BOUNDS, Bound, StepTime, step_time
@@ -34,7 +37,8 @@ def test_a_slow_layer_is_named_where_calculations_are_the_limit() -> None:
     assert spent.parts_text == "forward 60% · backward 35% · other 5%"
 
 
-def test_the_first_line_of_all_does_not_count(run: RunDirectory) -> None:
+def test_the_first_line_of_all_does_not_count(config: RunConfig, tmp_path: Path) -> None:
+    run = create_run(config, tmp_path, "run")
     with LineWriter(run.metrics_file, attempt=0) as writer:
         for step, forward in enumerate((1000.0, 10.0, 20.0), 1):
             writer.append(**metrics_record(MetricsLine(step, step / 9, {"time/forward": forward})))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from alexplore.core.boundary import print_note
+from alexplore.core.boundary import print_warning
 from alexplore.core.regular_files import read_json_object
 from alexplore.presets.datasets import DATASETS
 from alexplore.presets.reader import read_preset
@@ -17,6 +17,7 @@ from alexplore.runs.directory import RunDirectory
 from alexplore.runs.trained_on import TrainedOn, read_trained_on
 from alexplore.training import checkpoint
 from alexplore.training.data import Dataset, read_dataset
+from alexplore.training.data.decoders import choose_decoder
 from alexplore.training.errors import UsageError
 from alexplore.training.hardware import choose_device
 from alexplore.training.model.build import build, check_classifier
@@ -67,7 +68,11 @@ def load_model(source: Path, weights: Path | None) -> LoadedModel:
         preset = read_preset(source)
         config, trained_on = RunConfig(preset.name, preset.network, preset.recipe), None
         dataset = _assumed_dataset(config)
-    found = (weights, checkpoint.read_weights(weights)) if weights else _weights_of_run(source)
+    found = (
+        checkpoint.load_named_weights(weights, print_warning)
+        if weights
+        else checkpoint.load_best_weights(RunDirectory(source).checkpoints_folder, print_warning)
+    )
     if found is None:
         raise UsageError(f"{source.stem} has no checkpoint yet; train it, or give --weights FILE")
     where, tensors = found
@@ -78,21 +83,19 @@ def load_model(source: Path, weights: Path | None) -> LoadedModel:
     return LoadedModel(config, dataset, model.eval().to(device), device, where, trained_on)
 
 
-def _weights_of_run(source: Path) -> tuple[Path, dict[str, Tensor]] | None:
-    """Return the checkpoint and the weights of a run's folder; print a warning for each damaged checkpoint."""
-    folder = RunDirectory(source).checkpoints_folder
-    return checkpoint.load_best_weights(folder, lambda message: print_note(f"warning: {message}"))
-
-
 def _recorded_dataset(run: RunDirectory) -> Dataset:
     try:
-        return read_dataset(read_json_object(run.dataset_file, links=False))
+        dataset = read_dataset(read_json_object(run.dataset_file, links=False))
     except FileNotFoundError:
         raise UsageError(f"{run.name} has no {run.dataset_file.name}: it was never trained") from None
     except OSError as error:
         raise UsageError(f"{run.dataset_file}: {error.strerror}") from None
     except ValueError as error:  # also a SettingError
         raise UsageError(f"{run.dataset_file}: {error}") from None
+    decoder, warning = choose_decoder(dataset.decoder)
+    if warning:
+        print_warning(warning)
+    return replace(dataset, decoder=decoder)
 
 
 def _assumed_dataset(config: RunConfig) -> Dataset:
