@@ -9,8 +9,6 @@ Source of the formulas: `lrn._AcrossChannels`.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
@@ -22,9 +20,9 @@ BLOCK = 1024
 
 @triton.jit
 def _forward_kernel(
-    maps: Any, results: Any, sums: Any, count: Any, scale: Any, beta: Any, k: Any,
+    maps, results, sums, count, scale, beta, k,
     channels: tl.constexpr, group: tl.constexpr, before: tl.constexpr, after: tl.constexpr, block: tl.constexpr,
-) -> None:  # fmt: skip
+):  # fmt: skip
     start = tl.program_id(0).to(tl.int64) * block
     lane = tl.arange(0, block)
     place = start + lane
@@ -45,9 +43,9 @@ def _forward_kernel(
 
 @triton.jit
 def _backward_kernel(
-    maps: Any, sums: Any, gradients: Any, results: Any, count: Any, scale: Any, beta: Any,
+    maps, sums, gradients, results, count, scale, beta,
     channels: tl.constexpr, group: tl.constexpr, before: tl.constexpr, after: tl.constexpr, block: tl.constexpr,
-) -> None:  # fmt: skip
+):  # fmt: skip
     start = tl.program_id(0).to(tl.int64) * block
     lane = tl.arange(0, block)
     place = start + lane
