@@ -77,7 +77,8 @@ def _captured_equal_others(name: str, bench: Bench, precision: str) -> Iterator[
     captured = 0
     for number in range(2):
         config = small_config(
-            small_network(kinks=True, dropout=True, batch_norm=True), 2 if bench.dry else 3 * STEPS, Hardware(device=bench.device),
+            small_network(kinks=True, dropout=True, batch_norm=True), 2 if bench.dry else 3 * STEPS,
+            Hardware(device=bench.device),
             optimizer="adam", lr=1e-3, precision=precision, ema_decay=0.9, clip_grad_norm=1.0,
             random_crop=True, crop_padding=2, horizontal_flip=True, color_noise=0.1,
         )  # fmt: skip
