@@ -116,6 +116,7 @@ async def test_the_first_keys_to_other_screens_read_no_style_sheet(
         read.clear()
         await pilot.press("t")
         await until(pilot, lambda: "data set" in screen_text(app), "the form")
+        assert "passes over the training images" in screen_text(app)  # it is as wide as without the other style sheets
         await pilot.press("3")
         await until(pilot, lambda: "75.0%" in screen_text(app), "the runs")
         app.watch_run(run)
