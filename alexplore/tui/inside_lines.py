@@ -29,7 +29,8 @@ Part = tuple[str, str | Style]
 Line = Sequence[Part]
 
 THUMBNAIL_COLUMNS, THUMBNAIL_LINES = 28, 14
-STRIP_BYTES = 1200  # of a heat strip; a story has two
+STRIP_BYTES = 1200  # of a heat strip, of which a story has two, and of the image beside its maps
+MAPS_BYTES = 3800  # of feature maps: the kernels, which may have filled the screen before, take bytes to wipe, too
 STRIP_LINES = 10  # at most
 EQUAL_ROWS = 1.5  # times as large as drawn, rows of equal length are preferred
 FREQUENT = 0.05  # share of a class's images from which a mistake is marked
@@ -268,13 +269,13 @@ def _maps_picture(state: InsideState, selected: int, width: int, height: int) ->
     ]
     lines: list[Line] = []
     if height >= 20:
-        lines += _beside(_blocks(image.picture, 14, 7, 1200), words)
+        lines += _beside(_blocks(image.picture, 14, 7, STRIP_BYTES), words)
     else:
         lines.append([(fit(" · ".join(words), width, left=True), "faint")])
     left = height - len(lines) - 1
     count, rows, columns = maps.maps.codes.shape
     picture = maps_picture([maps], _per_row(count, rows, columns, width, 2 * left))
-    return Drawn(inert_line(maps.layer), [*lines, [], *_blocks(picture, width, left, 4500)])
+    return Drawn(inert_line(maps.layer), [*lines, [], *_blocks(picture, width, left, MAPS_BYTES)])
 
 
 def _beside(blocks: list[Line], words: Sequence[str]) -> list[Line]:
