@@ -9,7 +9,7 @@ are those of the whole network with grouped convolutions.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ from alexplore.network.graph import Network
 from alexplore.network.layers.base import Layer, Unsupported
 from alexplore.network.shapes import Shape, Shapes
 from alexplore.training.checkpoint import load_optimizer_state
+from alexplore.training.collectives import all_gather, all_reduce
 from alexplore.training.errors import UsageError
 from alexplore.training.model.build import Model, build, build_layer
 
@@ -123,7 +124,7 @@ def _call(layer: Layer, inputs: Shapes, previous: Layer | None) -> Call:
     """Return the call of a layer, in place if `previous`, the layer that it reads, does not need its output."""
     call = layer.torch_call(inputs)
     free = layer.can_overwrite and previous is not None and previous.overwritable
-    return replace(call, keywords={**call.keywords, "inplace": True}) if free else call
+    return call._replace(keywords={**call.keywords, "inplace": True}) if free else call
 
 
 class Exchange(nn.Module):
@@ -160,7 +161,7 @@ class _Gather(torch.autograd.Function):
         context.settings = towers, tower, summing
         mine = own.transpose(0, 1).contiguous()
         everyone = mine.new_empty((towers * mine.shape[0], *mine.shape[1:]))
-        dist.all_gather(list(everyone.chunk(towers)), mine)
+        all_gather(everyone.chunk(towers), mine)
         return _channels_last(everyone.transpose(0, 1))
 
     @staticmethod
@@ -168,7 +169,7 @@ class _Gather(torch.autograd.Function):
         towers, tower, summing = context.settings
         gradient = gradients[0].transpose(0, 1).contiguous()
         if summing:
-            dist.all_reduce(gradient)
+            all_reduce(gradient)
         return _channels_last(_part(gradient, towers, tower).transpose(0, 1)), None, None, None
 
 
