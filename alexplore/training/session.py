@@ -51,6 +51,7 @@ from alexplore.training.randomness import seed_for
 from alexplore.training.run_writer import History, RunWriter
 from alexplore.training.signals import Signals
 from alexplore.training.steering import Steering
+from alexplore.training.step_timer import make_timer
 from alexplore.training.sync_points import SyncPoints
 from alexplore.training.weight_matching import match_weights
 
@@ -165,10 +166,7 @@ def _prepare(
     preparation.start("building the network")
     seed = seed_for(recipe.seed, "weights")
     model = (build_tower(network, ranks.rank, seed) if ranks.towers else build(network, seed)).to(device)
-    if ranks.data_size > 1:
-        share_statistics(model)
-    else:
-        tolerate_small_batches(model)
+    _prepare_batch_norms(model, ranks)
     state = TowerState(network, ranks.rank) if ranks.towers else checkpoint.WholeState()
     new_layers = _new_layers(saved, network)
     if saved is None and recipe.weights is not None:
@@ -198,6 +196,7 @@ def _prepare(
         clip=make_clip(recipe.clip_grad_norm, trained, _split_parameters(model, state)),
     )
     weights = class_weights(recipe, dataset.train.labels, len(dataset.classes))
+    timer = make_timer(device, model, ranks)
     objective = Objective(model, recipe, precision, None if weights is None else weights.to(device))
     progress = Progress(images=len(dataset.train))
     if saved is not None:
@@ -227,7 +226,7 @@ def _prepare(
         model=model,
         averaging=averaging,
         new_layers=new_layers,
-        micro_batches=MicroBatches(ranks.average_gradients(objective), guard, ranks, recipe.micro_batch_size),
+        micro_batches=MicroBatches(ranks.average_gradients(objective), guard, ranks, recipe.micro_batch_size, timer),
         loss_divisor=LossDivisor(weights, dataset.train.labels),
         optimizer=optimizer,
         guard=guard,
@@ -251,12 +250,20 @@ def _prepare(
         if recipe.inside
         else NoRecorder(),
         machine=machine_sampler(device, ranks),
+        timer=timer,
         ranks=ranks,
         sync_points=SyncPoints(ranks, run if ranks.rank == 0 else None, signals, on_progress, preparation.waiting),
         steering=Steering(run, config, ranks, writer, progress.step),
         writer=writer,
         progress=progress,
     )
+
+
+def _prepare_batch_norms(model: nn.Module, ranks: Ranks) -> None:
+    if ranks.data_size > 1:
+        share_statistics(model)
+    else:
+        tolerate_small_batches(model)
 
 
 def _new_layers(saved: checkpoint.Checkpoint | None, network: Network) -> tuple[str, ...]:

@@ -44,6 +44,7 @@ from alexplore.tui.run_facts import (
     progress,
     recipe_facts,
     tiles,
+    time_lines,
 )
 from alexplore.tui.run_plots import accuracy_plot, loss_plot, rate_plot
 from alexplore.tui.screens.dialogs import Ask
@@ -211,8 +212,8 @@ class WatchScreen(FrameScreen):
         saved = checkpoint_facts(snapshot)
         width = max(20, self.query_one("#facts").content_size.width)
         lines = fact_lines(facts, width) + (["", "checkpoints", *fact_lines(saved, width)] if saved else [])
-        if machine := machine_lines(snapshot, width):
-            lines += ["", "machine", *machine]
+        for found in (time_lines(snapshot, width), machine_lines(snapshot, width)):
+            lines += ["", *found] if found else []
         self._show_text("#facts", "\n".join(lines))
 
     def _show_text(self, name: str, text: str) -> None:
