@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from alexplore.presets.recipe import Recipe
-from alexplore.presets.schedules import Plateau, learning_rate
+from alexplore.presets.schedules import learning_rate
 from alexplore.runs.control import Request
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.protocol import (
@@ -53,6 +53,7 @@ from alexplore.training.nonfinite import NonfiniteGuard, find_nonfinite, optimiz
 from alexplore.training.optim import set_learning_rate
 from alexplore.training.parallel.ranks import Ranks
 from alexplore.training.parallel.towers import TowerState, exchanged
+from alexplore.training.plateau import Plateau
 from alexplore.training.precision import Precision
 from alexplore.training.randomness import seed_for, seed_generators
 from alexplore.training.run_writer import RunWriter

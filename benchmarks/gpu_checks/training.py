@@ -74,10 +74,10 @@ def _captured_equal_others(name: str, bench: Bench, precision: str) -> Iterator[
     """Train with steps captured as CUDA graphs and without, with everything that is random."""
     device = torch.device(bench.device)
     runs: list[dict[int, float]] = []
-    captured = 0
+    captured, steps = 0, 2 if bench.dry else 3 * STEPS
     for number in range(2):
         config = small_config(
-            small_network(kinks=True, dropout=True, batch_norm=True), 2 if bench.dry else 3 * STEPS, Hardware(device=bench.device),
+            small_network(kinks=True, dropout=True, batch_norm=True), steps, Hardware(device=bench.device),
             optimizer="adam", lr=1e-3, precision=precision, ema_decay=0.9, clip_grad_norm=1.0,
             random_crop=True, crop_padding=2, horizontal_flip=True, color_noise=0.1,
         )  # fmt: skip
