@@ -43,16 +43,16 @@ def kill_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return a list for the numbers of the batches, over all attempts, at which training is killed."""
     deaths: list[int] = []
     seen = 0
-    plain = Preprocess.train
+    plain = Preprocess.draw
 
-    def dying(self: Preprocess, images: Tensor, seed: int, before: int = 0) -> Tensor:
+    def dying(self: Preprocess, count: int, seed: int, before: int = 0) -> tuple[Tensor, ...]:
         nonlocal seen
         seen += 1
         if seen in deaths:
             raise Killed
-        return plain(self, images, seed, before)
+        return plain(self, count, seed, before)
 
-    monkeypatch.setattr(Preprocess, "train", dying)
+    monkeypatch.setattr(Preprocess, "draw", dying)
     return deaths
 
 
