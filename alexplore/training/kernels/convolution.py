@@ -1,7 +1,7 @@
-"""Convolutions with any padding, computed by the fastest algorithm on this processor.
+"""Convolutions with any padding, computed by the algorithms that `table` chooses for a class of processor.
 
 There are three algorithms: oneDNN's, tiles (`winograd`), and oneDNN's with the gradient of the weights as a matrix
-product.
+product. For which sizes of a layer one is used where the table has it is said here and in `winograd`.
 
 The gradient of a weight is the sum, over all positions, of the output's gradient times the input value that the weight
 was multiplied with. oneDNN computes these sums directly. A matrix product of the output's gradient and the input,
@@ -21,6 +21,7 @@ from alexplore.network.shapes import Shapes
 from alexplore.network.windows import pair
 from alexplore.training.kernels import winograd
 from alexplore.training.kernels.padding import pad
+from alexplore.training.kernels.table import Kernels
 from alexplore.training.kernels.winograd import tile_outputs
 
 Pair = tuple[int, int]
@@ -43,16 +44,17 @@ class Algorithm(NamedTuple):
     geometry: Geometry
     layout: torch.memory_format
 
+    separate_bias: bool
+    """Whether the gradient of the bias is computed apart from that of the weights."""
+
     as_product: bool
     """Whether the gradient of the weights is computed as a matrix product."""
 
 
 class Conv(nn.Conv2d):
-    """A convolution. On a CPU, up to `MAX_SEPARATE_GROUPS` groups are convolved one after the other, which is faster
-    than PyTorch's grouped convolution.
-    """
+    """A convolution. On a CPU, up to `MAX_SEPARATE_GROUPS` groups are convolved one after the other."""
 
-    def __init__(self, layer: Conv2d, inputs: Shapes) -> None:
+    def __init__(self, layer: Conv2d, inputs: Shapes, kernels: Kernels) -> None:
         (shape,) = inputs
         self.sides, self.mode = layer.padded_sides(inputs), layer.padding_mode
         padding = (0, 0) if self.sides else pair(layer.torch_padding_setting(inputs) or 0)
@@ -61,10 +63,17 @@ class Conv(nn.Conv2d):
             shape[0], layer.out_channels, layer.kernel_size, *geometry, groups=layer.groups, bias=layer.bias
         )
         channels = shape[0] // layer.groups
-        layout = faster_layout(channels, min(pair(layer.kernel_size)))
-        self.algorithm = Algorithm(geometry, layout, product_is_faster(channels))
+        self.algorithm = Algorithm(
+            geometry,
+            torch.contiguous_format
+            if "layout" in kernels and contiguous_is_faster(channels, min(pair(layer.kernel_size)))
+            else torch.channels_last,
+            separate_bias="bias" in kernels,
+            as_product="products" in kernels and product_is_faster(channels),
+        )
+        self.separately = self.groups == 1 or ("groups" in kernels and self.groups <= MAX_SEPARATE_GROUPS)
         self.tile_outputs = None
-        if geometry.stride == geometry.dilation == (1, 1):
+        if "tiles" in kernels and geometry.stride == geometry.dilation == (1, 1):
             size = layer.output_shape(inputs)[1:]
             self.tile_outputs = tile_outputs(
                 channels, layer.out_channels // layer.groups, pair(layer.kernel_size), (size[0], size[1])
@@ -74,7 +83,7 @@ class Conv(nn.Conv2d):
         """Convolve (N, C, H, W)."""
         if self.sides:
             input = pad(input, self.sides, self.mode)
-        if input.device.type != "cpu" or self.groups > MAX_SEPARATE_GROUPS:
+        if input.device.type != "cpu" or not self.separately:
             return super().forward(input)
         inputs = input.chunk(self.groups, 1)
         weights = self.weight.chunk(self.groups)
@@ -88,7 +97,8 @@ class Conv(nn.Conv2d):
             input = input.contiguous(memory_format=torch.channels_last)
             result = _ByTiles.apply(input, weight, bias, self.algorithm.geometry.padding, self.tile_outputs)
             return result
-        if not (weight.requires_grad and torch.is_grad_enabled()):
+        separate = self.algorithm.separate_bias or self.algorithm.as_product
+        if not (separate and weight.requires_grad and torch.is_grad_enabled()):
             return _convolved(input, weight, bias, self.algorithm)
         if torch.is_autocast_enabled("cpu"):
             dtype = torch.get_autocast_dtype("cpu")
@@ -159,24 +169,21 @@ class _ByTiles(torch.autograd.Function):
 
 
 def product_is_faster(channels: int) -> bool:
-    """Return whether the gradient of the weights is faster as a matrix product on this processor.
+    """Return for how many input channels of a group the gradient of the weights is faster as a matrix product.
 
-    `channels` are the input channels of a group. Speedups measured on AVX2 (torch 2.14, batch 32, one thread):
-    1 channel 11×11 / 4: 8.6; 1 channel 5×5: 1.4; 3 to 128 channels: 0.4 to 1.2; 192 channels 3×3: 1.1 to 1.4;
-    384 channels 3×3: 1.2 to 1.4. It is not measured at the start of a run because the algorithms round differently,
-    and a run must give the same bits every time.
+    Speedups of a layer measured on AVX2 (torch 2.14, batch 32, one thread): 1 channel 11×11 / 4: 8.6; 1 channel 5×5:
+    1.4; 3 to 128 channels: 0.4 to 1.2; 192 channels 3×3: 1.1 to 1.4; 384 channels 3×3: 1.2 to 1.4.
     """
-    return torch.backends.cpu.get_cpu_capability() == "AVX2" and (channels == 1 or channels >= 192)
+    return channels == 1 or channels >= 192
 
 
-def faster_layout(channels: int, kernel: int) -> torch.memory_format:
-    """Return the memory layout in which this processor convolves faster, conversions from channels last included.
+def contiguous_is_faster(channels: int, kernel: int) -> bool:
+    """Return whether a convolution is faster in PyTorch's contiguous layout, conversions from channels last included.
 
-    Speedups of PyTorch's contiguous layout, measured in the same way, forward and backward together: 96 channels 5×5:
-    1.2; 64 channels 5×5: 1.2; 48 channels 5×5: 1.0; 192 to 384 channels 3×3: 0.9.
+    Speedups of a layer measured in the same way, forward and backward together: 96 channels 5×5: 1.2; 64 channels 5×5:
+    1.2; 48 channels 5×5: 1.0; 192 to 384 channels 3×3: 0.9.
     """
-    plain = torch.backends.cpu.get_cpu_capability() == "AVX2" and channels >= 64 and kernel >= 5
-    return torch.contiguous_format if plain else torch.channels_last
+    return channels >= 64 and kernel >= 5
 
 
 def weight_gradient(grad_output: Tensor, input: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
