@@ -37,12 +37,14 @@ from alexplore.runs.messages import (
     SUMMARY_HEADINGS,
     change_text,
     epoch_text,
+    machine_text,
     progress_text,
     state_text,
     summary_cells,
     weights_texts,
 )
 from alexplore.runs.protocol import (
+    MACHINE_METRICS,
     METRICS,
     ChangeEvent,
     ControlEvent,
@@ -120,18 +122,18 @@ def show(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) ->
     """Show a run's settings, its state, every epoch, and what its curves and layers say."""
     from alexplore.runs.diagnosis import diagnose_run  # with numpy, which no list needs
 
-    found = find_run(run, runs_folder(runs_dir))
-    snapshot = Watch(found).poll(most_blocks=1)  # the last values and the epochs don't take more
+    run_directory = find_run(run, runs_folder(runs_dir))
+    snapshot = Watch(run_directory).poll(most_blocks=1)  # the last values and the epochs don't take more
     status, config = snapshot.status, snapshot.config
     if as_json:
         weights = snapshot.last(WeightsEvent)
         taken = {"weights": event_record(weights)} if weights else {}
         findings = [asdict(finding) for finding in diagnose_run(snapshot)]
-        say_json(
-            finite({**summary_dict(snapshot), **taken, "findings": findings, "config": config.to_dict()}), indent=1
-        )
+        machine = {key: snapshot.latest[key] for key in MACHINE_METRICS if key in snapshot.latest}
+        found = {**summary_dict(snapshot), **machine, **taken, "findings": findings, "config": config.to_dict()}
+        say_json(finite(found), indent=1)
         return
-    say(f"{found.name}\n{found.path}")
+    say(f"{run_directory.name}\n{run_directory.path}")
     say(f"{state_text(status)} at epoch {progress_text(snapshot)}, step {status.step}")
     if status.reason:
         say(status.reason)
@@ -142,6 +144,8 @@ def show(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) ->
         say("\n  ".join(inert_line(text) for text in weights_texts(weights)))
     for epoch in snapshot.epochs:
         say(epoch_text(epoch, config.recipe.epochs))
+    if used := machine_text(snapshot.latest):
+        say(f"machine: {used}")
     for finding in diagnose_run(snapshot):
         say(f"⚠ {inert_line(finding.text)}\n  try: {finding.advice}")
     _narrate_problems(snapshot)

@@ -79,6 +79,11 @@ def print_note(text: str) -> None:
         print(inert(text), file=sys.stderr, flush=True)
 
 
+def print_warning(text: str) -> None:
+    """Print a warning to stderr, if that can be written."""
+    print_note(f"warning: {text}")
+
+
 def _flush(stream: TextIO | None) -> OSError | None:
     """Write what waits in a stream; where that fails, return the error, and let Python's own flush at exit succeed."""
     if stream is None:

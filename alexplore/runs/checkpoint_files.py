@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from alexplore.core.regular_files import read_json
 from alexplore.runs.directory import RunDirectory
@@ -28,11 +29,17 @@ class StoredCheckpoint:
     saved: float | None = None
 
 
+def manifests(run: RunDirectory) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the kind and the manifest of each checkpoint that a run has, in the order in which a worker tries them."""
+    for kind in KINDS:
+        if (manifest := read_json(run.checkpoints_folder / kind / "manifest.json", links=False)) is not None:
+            yield kind, manifest
+
+
 def stored_checkpoints(run: RunDirectory) -> Sequence[StoredCheckpoint]:
     """Return the checkpoints that a run has, of last, previous and best; one without a whole manifest is left out."""
     found = []
-    for kind in KINDS:
-        manifest = read_json(run.checkpoints_folder / kind / "manifest.json", links=False) or {}
+    for kind, manifest in manifests(run):
         match manifest:
             case {"step": int(step), "epoch": int(epoch)}:
                 accuracy, saved = (read_number(manifest.get(key)) for key in (BEST_METRIC, "time"))
@@ -44,7 +51,7 @@ def stored_checkpoints(run: RunDirectory) -> Sequence[StoredCheckpoint]:
 
 def resume_step(run: RunDirectory) -> int:
     """Return the step from which a worker would continue the run, 0 if it would start anew."""
-    return next((found.step for found in stored_checkpoints(run) if found.kind in ("last", "previous")), 0)
+    return next((found.step for found in stored_checkpoints(run)), 0)
 
 
 def resume_text(summary: Summary) -> str:

@@ -12,6 +12,7 @@ from alexplore.core.settings import toml_text
 from alexplore.presets.precisions import MARGIN
 from alexplore.runs.control import ACTIONS
 from alexplore.runs.protocol import (
+    MACHINE_METRICS,
     METRICS,
     ChangeEvent,
     CheckpointEvent,
@@ -23,6 +24,7 @@ from alexplore.runs.protocol import (
     EvaluationEvent,
     Event,
     ExchangeEvent,
+    Metric,
     PrecisionEvent,
     PreparingEvent,
     StartEvent,
@@ -77,13 +79,20 @@ def summary_cells(summary: Summary) -> tuple[str, ...]:
     )
 
 
-def metric_texts(values: Mapping[str, float], *, without: tuple[str, ...] = ()) -> list[str]:
-    """Return `loss 0.5123`, `train 0.8120`, `validation 0.8810`, …: the metrics there are that have a phrase."""
+def metric_texts(
+    values: Mapping[str, float], *, without: tuple[str, ...] = (), declared: Mapping[str, Metric] = METRICS
+) -> list[str]:
+    """Return `loss 0.5123`, `train 0.8120`, `validation 0.8810`, …: of declared metrics, those that have a phrase."""
     return [
         metric.phrase.format(metric.number(values[key]))
-        for key, metric in METRICS.items()
+        for key, metric in declared.items()
         if metric.phrase and key in values and key not in without
     ]
+
+
+def machine_text(values: Mapping[str, float]) -> str:
+    """Return `processors 93% · memory 12.1 GiB · GPU 97% · 41.2 GiB · 612 W · 64 °C · …`; "" if nothing is known."""
+    return " · ".join(metric_texts(values, declared=MACHINE_METRICS))
 
 
 def epoch_text(epoch: EpochEvent, epochs: int | None = None) -> str:

@@ -28,6 +28,7 @@ class Recorded(Enum):
 
     PER_STEP = "step"  # with every line of metrics.jsonl: a mean over the steps since the line before
     PER_EPOCH = "epoch"  # with the line at the end of an epoch
+    SAMPLED = "sample"  # with some of the lines, where this machine measures it
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Metric:
         return f"{value:{self.number_format}}"
 
 
-STEP, EPOCH = Recorded.PER_STEP, Recorded.PER_EPOCH
+STEP, EPOCH, SAMPLED = Recorded.PER_STEP, Recorded.PER_EPOCH, Recorded.SAMPLED
 ACCURACY = "share of the images, 0 to 1"
 
 METRICS: Mapping[str, Metric] = {
@@ -72,6 +73,32 @@ METRICS: Mapping[str, Metric] = {
     )
 }
 """Every metric by its key, in the order of tables. Losses are mean cross-entropies with natural logarithms."""
+
+SHARE = "share, 0 to 1"
+
+MACHINE_METRICS: Mapping[str, Metric] = {
+    metric.key: metric
+    for metric in (
+        Metric("machine/cpu", "load of the processors", "cpu", SHARE, ".0%", SAMPLED, phrase="processors {}"),
+        Metric("machine/cpu_power", "power of the processors", "cpu power", "W", ",.0f", SAMPLED, phrase="{} W"),
+        Metric("machine/memory", "memory in use", "memory", "GiB", ".1f", SAMPLED, phrase="memory {} GiB"),
+        Metric("machine/gpu", "load of the GPUs", "gpu", SHARE, ".0%", SAMPLED, phrase="GPU {}"),
+        Metric("machine/gpu_memory", "GPU memory in use", "gpu memory", "GiB", ".1f", SAMPLED, phrase="{} GiB"),
+        Metric("machine/gpu_power", "power of the GPUs", "gpu power", "W", ",.0f", SAMPLED, phrase="{} W"),
+        Metric("machine/gpu_temperature", "temperature of the GPUs", "gpu °C", "°C", ".0f", SAMPLED, phrase="{} °C"),
+        Metric(
+            "machine/joules_per_image", "energy an image", "J an image", "J", ".3g", SAMPLED, phrase="{} J an image"
+        ),
+        Metric("machine/energy", "energy of an epoch", "J an epoch", "J", ",.0f", SAMPLED, phrase="{} J an epoch"),
+    )
+}
+"""Metrics of the machine that trains by their keys: of rank 0's, and of all GPUs there that the training uses.
+
+Loads are means over the seconds since the last sample. Memory and power are sums over the GPUs, the temperature is that
+of the hottest. Energy is that of the GPUs and of the processor packages, as far as they have counters, with whatever
+else runs on them. `machine/energy` is that of an epoch's training and evaluation, `machine/joules_per_image` the same
+divided by the number of training images. Both are in the last line of an epoch.
+"""
 
 LAYER_METRICS: Mapping[str, Metric] = {
     metric.key: metric
@@ -99,9 +126,9 @@ def layer_key(family: str, layer: str) -> str:
 
 @lru_cache(maxsize=4096)
 def metric_of(key: str) -> Metric | None:
-    """Return the metric of a key, one of `METRICS` or a layer's; None for a key that this version does not know."""
-    if key in METRICS:
-        return METRICS[key]
+    """Return the metric of a key, of the training, the machine or a layer; None if this version does not know it."""
+    if found := METRICS.get(key) or MACHINE_METRICS.get(key):
+        return found
     family, _, layer = key.partition("/")
     if family not in LAYER_METRICS or not layer:
         return None

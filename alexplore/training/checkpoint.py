@@ -31,6 +31,7 @@ from torch.optim import Optimizer
 
 from alexplore.core.atomic_files import fsync_folder
 from alexplore.core.errors import AlexploreError
+from alexplore.core.exchange import exchange
 from alexplore.core.formatting import shortened
 from alexplore.core.regular_files import open_regular, read_json
 from alexplore.network.shapes import shape_text
@@ -41,7 +42,7 @@ T = TypeVar("T")
 
 FORMAT = 1
 WEIGHTS, STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"
-LAST, PREVIOUS, BEST = "last", "previous", "best"
+LAST, PREVIOUS, BEST = NAMES = "last", "previous", "best"
 SAVING, OLD = ".saving-", ".old-"
 
 
@@ -136,7 +137,8 @@ def load_optimizer_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
 def save(folder: Path, weights: dict[str, Tensor], state: dict[str, Any], *, best: bool = False, **where: Any) -> None:
     """Write the checkpoint `last` in the folder of checkpoints; the one that was `last` becomes `previous`.
 
-    `where`, the position in the training, is written to the manifest. With `best` the new checkpoint is also `best`.
+    `where`, the position in the training, is written to the manifest. With `best` the new checkpoint is also `best`,
+    and becomes that first: after a kill before it is `last`, training continues before it and reaches it again.
 
     Raises:
         CheckpointError: the disk is full or can't be written; a complete earlier checkpoint is kept.
@@ -144,22 +146,23 @@ def save(folder: Path, weights: dict[str, Tensor], state: dict[str, Any], *, bes
     with _checkpoint_errors(folder):
         folder.mkdir(exist_ok=True)
         _clean_up(folder)
-        new = Path(tempfile.mkdtemp(dir=folder, prefix=SAVING))
-        try:
+        with _temporary_folder(folder) as new:
             _write_checkpoint(new, weights, state, where)
-        except BaseException:
-            shutil.rmtree(new, ignore_errors=True)
-            raise
-        if (folder / LAST).is_dir():
-            _replace(folder / LAST, folder / PREVIOUS)
-        _replace(new, folder / LAST)
-        if best:
-            linked = Path(tempfile.mkdtemp(dir=folder, prefix=SAVING))
-            for file in (WEIGHTS, STATE, MANIFEST):
-                _link(folder / LAST / file, linked / file)
-            fsync_folder(linked)
-            _replace(linked, folder / BEST)
+            if best:
+                _save_links(folder, new)
+            _put_in_place(new, folder / LAST)
+            if new.is_dir():
+                _put_in_place(new, folder / PREVIOUS)
         fsync_folder(folder)
+
+
+def _save_links(folder: Path, new: Path) -> None:
+    """Make a new checkpoint also `best`, as hard links."""
+    with _temporary_folder(folder) as linked:
+        for file in (WEIGHTS, STATE, MANIFEST):
+            _link(new / file, linked / file)
+        fsync_folder(linked)
+        _put_in_place(linked, folder / BEST)
 
 
 def load(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
@@ -181,7 +184,26 @@ def load_best_weights(folder: Path, warn: Callable[[str], None]) -> tuple[Path, 
     Raises:
         CheckpointError: there are checkpoints, but all are damaged.
     """
-    return _first_undamaged(folder, (BEST, LAST, PREVIOUS), lambda one: (one, read_weights(one)), warn)
+    return _first_undamaged(folder, (BEST, LAST, PREVIOUS), _read_named_weights, warn)
+
+
+def load_named_weights(path: Path, warn: Callable[[str], None]) -> tuple[Path, dict[str, Tensor]]:
+    """Return a file or checkpoint folder and the weights in it; see `read_weights`.
+
+    A damaged checkpoint of a run is replaced by another one of that run. `warn` is called with a message for each
+    damaged one.
+
+    Raises:
+        CheckpointError: it can't be read, and the run has no undamaged checkpoint.
+    """
+    if path.name not in NAMES or not path.is_dir():
+        return _read_named_weights(path)
+    names = (path.name, *(name for name in (BEST, LAST, PREVIOUS) if name != path.name))
+    return _first_undamaged(path.parent, names, _read_named_weights, warn) or _read_named_weights(path)
+
+
+def _read_named_weights(path: Path) -> tuple[Path, dict[str, Tensor]]:
+    return path, read_weights(path)
 
 
 def _first_undamaged(
@@ -195,12 +217,37 @@ def _first_undamaged(
         if damaged:
             warn(f"{damaged}; trying the checkpoint {name}")
         try:
-            return read(folder / name)
+            return _read_unless_replaced(folder / name, read)
         except CheckpointError as error:
             damaged = str(error)
     if damaged:
         raise CheckpointError(f"no checkpoint can be used: {damaged}; start a new run")
     return None
+
+
+READ_ATTEMPTS = 10
+"""How often a checkpoint is read that a worker replaces meanwhile."""
+
+
+def _read_unless_replaced(folder: Path, read: Callable[[Path], T]) -> T:
+    """Return what `read` returns for a checkpoint folder, whose files may be replaced between two of them."""
+    for _ in range(READ_ATTEMPTS - 1):
+        before = _identity(folder)
+        try:
+            return read(folder)
+        except CheckpointError:
+            if _identity(folder) == before:
+                raise
+    return read(folder)
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Return what tells a folder from another of the same name; None if there is none."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def read(folder: Path) -> Checkpoint:
@@ -324,16 +371,28 @@ def _checkpoint_errors(folder: Path) -> Iterator[None]:
         raise CheckpointError(f"{cause.filename or folder}: {cause.strerror or cause}") from None
 
 
-def _replace(source: Path, target: Path) -> None:
-    """Rename a folder to `target`, and delete the folder that has this name."""
-    if target.is_dir():
+@contextmanager
+def _temporary_folder(folder: Path) -> Iterator[Path]:
+    """Make a folder in another one, and delete what has its name afterwards."""
+    temporary = Path(tempfile.mkdtemp(dir=folder, prefix=SAVING))
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _put_in_place(new: Path, target: Path) -> None:
+    """Rename a folder to `target`; the folder that had this name then has the new one's.
+
+    Where the system can't exchange two names in one step, a kill may leave the old folder as `.old-NAME` alone.
+    """
+    if not target.is_dir():
+        new.rename(target)
+    elif not exchange(new, target):
         old = target.with_name(f"{OLD}{target.name}")
-        shutil.rmtree(old, ignore_errors=True)
         target.rename(old)
-        source.rename(target)
-        shutil.rmtree(old, ignore_errors=True)
-    else:
-        source.rename(target)
+        new.rename(target)
+        old.rename(new)
 
 
 def _link(source: Path, target: Path) -> None:
@@ -345,7 +404,7 @@ def _link(source: Path, target: Path) -> None:
 
 def _clean_up(folder: Path) -> None:
     """Remove the leftovers of a worker that was killed while saving, and rename folders back that it had renamed."""
-    for name in (LAST, PREVIOUS, BEST):
+    for name in NAMES:
         if (folder / f"{OLD}{name}").is_dir() and not (folder / name).exists():
             (folder / f"{OLD}{name}").rename(folder / name)
     for pattern in (f"{SAVING}*", f"{OLD}*"):

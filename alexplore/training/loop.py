@@ -39,6 +39,7 @@ from alexplore.training.early_stopping import is_better, why_stopped
 from alexplore.training.errors import CheckpointError, GoneError, NotFiniteError, Stopped, gone_text
 from alexplore.training.evaluate import Evaluation, evaluate
 from alexplore.training.inside.recorder import Recorder
+from alexplore.training.machine.sampler import MachineSampler
 from alexplore.training.metrics import StepLog, Tally, is_recorded, read_steps, record_interval
 from alexplore.training.micro_batches import MicroBatches
 from alexplore.training.model.build import logits
@@ -191,6 +192,7 @@ class Trainer:
         setup: ComputeSetup,
         macs: int,
         recorder: Recorder,
+        machine: MachineSampler,
         ranks: Ranks,
         sync_points: SyncPoints,
         steering: Steering,
@@ -201,14 +203,14 @@ class Trainer:
 
         `loss_divisor` returns what a batch's loss is divided by. `macs` is the number of MACs of the network for one
         image. `state` collects the weights and the optimizer state for checkpoints. `recorder` records what the network
-        looks like inside. `recipe` is the present one, which `steering` may change.
+        looks like inside, `machine` what the machine does. `recipe` is the present one, which `steering` may change.
         """
         self.run, self.recipe, self.dataset, self.preprocess = run, recipe, dataset, preprocess
         self.model, self.averaging, self.optimizer, self.guard = model, averaging, optimizer, guard
         self.micro_batches, self.loss_divisor = micro_batches, loss_divisor
         self.sampler = Sampler(recipe, dataset.train.labels)
         self.precision, self.state, self.setup = precision, state, setup
-        self.recorder = recorder
+        self.recorder, self.machine = recorder, machine
         self.ranks, self.sync_points, self.steering, self.writer = ranks, sync_points, steering, writer
         self.progress = progress
         self.steps_per_epoch = -(-len(dataset.train) // recipe.batch_size)
@@ -235,6 +237,7 @@ class Trainer:
         self._update_status("running")
         self.recorder.forget_after(self.progress.epoch)
         while not (reason := self._why_stopped()) and self.progress.epoch < self.recipe.epochs:
+            self.machine.start_epoch(self.progress.whole.images)
             self._train_epoch()
             evaluation = self._evaluate()
             self.recorder.record(self.progress.epoch + 1, self.progress.step, self.progress.last_line)
@@ -356,8 +359,7 @@ class Trainer:
             )
 
     def _last_checkpoint(self) -> str:
-        exists = (self.run.checkpoints_folder / checkpoint.LAST).is_dir()
-        return "the last checkpoint is good" if exists else "there is no checkpoint yet"
+        return "the last checkpoint is good" if self.run.has_checkpoint else "there is no checkpoint yet"
 
     def _write_line(self, at: Progress, figures: Mapping[str, float]) -> dict[str, float]:
         values = {
@@ -366,7 +368,7 @@ class Trainer:
             "images_per_second": round(self.images_per_second, 1),
             **figures,
         }
-        self.writer.metrics(at.step, self._epochs(at), values)
+        self.writer.metrics(at.step, self._epochs(at), {**values, **self.machine.take()})
         return values
 
     def _nominal_step(self, at: Progress, step: int) -> int:
@@ -424,9 +426,10 @@ class Trainer:
         values = evaluation.values(len(self.dataset.classes))
         epoch = at.epoch + 1
         damaged = self._count_damaged()
-        self.writer.metrics(at.step, epoch, {**at.last_line, **values})
+        energy = self.machine.epoch(at.whole.images)
+        self.writer.metrics(at.step, epoch, {**at.last_line, **values, **energy})
         images_per_second = round(at.whole.images / max(at.epoch_seconds, 1e-6), 1)
-        metrics = {**at.whole.values(), **values, "images_per_second": images_per_second}
+        metrics = {**at.whole.values(), **values, "images_per_second": images_per_second, **energy}
         self.writer.event(EpochEvent(epoch, at.step, metrics, round(at.seconds, 3), damaged))
         if self.ranks.towers:
             self.writer.event(ExchangeEvent(exchanged(self.model)))
@@ -466,7 +469,8 @@ class Trainer:
         actions = self.sync_points.agree(checkpoint=due)
         self._do(actions)
         if actions.paused and not self.evaluates:
-            self._pause()
+            with self.machine.left_out():
+                self._pause()
 
     def _pause(self) -> None:
         self._update_status("paused")

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from alexplore.core.regular_files import read_json
+from alexplore.runs.checkpoint_files import manifests
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.lines import LineWriter, read_number
 from alexplore.runs.messages import event_text
@@ -64,7 +65,7 @@ def read_position(run: RunDirectory) -> Position:
 
     Manifests of earlier versions contain only finished epochs; the steps are then those of the last status.
     """
-    manifest = read_json(run.checkpoints_folder / "last" / "manifest.json", links=False) or {}
+    _, manifest = next(manifests(run), ("", {}))
     step, epochs = manifest.get("step"), manifest.get("epoch")
     if type(step) is not int or type(epochs) is not int:
         return Position()

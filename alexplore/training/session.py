@@ -40,6 +40,7 @@ from alexplore.training.hardware import device_name, set_threads
 from alexplore.training.inside.recorder import NoRecorder, Recorder
 from alexplore.training.kernels.table import TABLE, VARIABLE, Kernels, choose_kernels
 from alexplore.training.loop import Objective, Progress, Trainer
+from alexplore.training.machine.sampler import machine_sampler
 from alexplore.training.micro_batches import MicroBatches
 from alexplore.training.model.build import build, check_classifier, check_last_batch
 from alexplore.training.model.shared_batch_norm import share_statistics, tolerate_small_batches
@@ -84,7 +85,8 @@ def train(
     for split in (trainer.dataset.train, trainer.dataset.val):
         for path, reason in split.damaged.items():
             preparation.report(damaged_text(path, reason))
-    trainer.train()
+    with trainer.machine.running():
+        trainer.train()
 
 
 WAITING = ("set", "evaluate", "stop_after_epoch")
@@ -249,6 +251,7 @@ def _prepare(
         )
         if recipe.inside
         else NoRecorder(),
+        machine=machine_sampler(device, ranks),
         ranks=ranks,
         sync_points=SyncPoints(ranks, run if ranks.rank == 0 else None, signals, on_progress, preparation.waiting),
         steering=Steering(run, config, ranks, writer, progress.step),
@@ -271,10 +274,11 @@ def _starting_weights(model: nn.Module, source: Path, writer: RunWriter) -> dict
     """Return the weights of a model with those that a file has for it in place of its own; write which these are.
 
     Raises:
-        CheckpointError: the file can't be read, or has no layer that fits.
+        CheckpointError: the file or checkpoint can't be read, or has no layer that fits.
     """
     own = model.state_dict()
-    match = match_weights(own, checkpoint.read_weights(source), source)
+    source, tensors = checkpoint.load_named_weights(source, lambda message: writer.event(WarningEvent(message)))
+    match = match_weights(own, tensors, source)
     if not match.taken:
         reasons = "; ".join(f"{layer}: {reason}" for layer, reason in match.left.items())
         raise CheckpointError(shortened(f"{source}: no layer of the network can take weights from it. {reasons}", 1000))

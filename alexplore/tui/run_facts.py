@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,13 +10,14 @@ from alexplore.core.formatting import clock_text, duration_text
 from alexplore.core.settings import settings_of
 from alexplore.presets.recipe import Recipe, used_settings
 from alexplore.runs.diagnosis import Finding
-from alexplore.runs.messages import STATE_GLYPHS, progress_text
+from alexplore.runs.messages import STATE_GLYPHS, machine_text, progress_text
 from alexplore.runs.protocol import METRICS, CheckpointEvent, StartEvent
 from alexplore.runs.watch import Snapshot
 
 ESSENTIAL = ("epochs", "batch_size", "optimizer", "lr", "schedule", "precision", "seed")
 """Settings that are always shown of a recipe; the others are shown where they differ from the preset's."""
 SHOWN_CHECKPOINTS = 3
+NO_BREAK = "\u00a0"
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,12 @@ def checkpoint_facts(snapshot: Snapshot) -> list[Fact]:
         star = " ★" if line.event.best else ""
         facts.append(Fact(time_of_day(line.head.time), f"step {line.event.step:,}{star}"))
     return facts
+
+
+def machine_lines(snapshot: Snapshot, width: int) -> list[str]:
+    """Return the last load, memory, power and energy of the machine, in lines of at most `width` characters."""
+    unbroken = machine_text(snapshot.latest).replace(" ", NO_BREAK).replace(f"{NO_BREAK}·{NO_BREAK}", " · ")
+    return [line.replace(NO_BREAK, " ") for line in textwrap.wrap(unbroken, width)]
 
 
 def _text(value: object) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from alexplore.runs.messages import event_text, is_logged, weights_texts
+from alexplore.runs.messages import event_text, is_logged, machine_text, weights_texts
 from alexplore.runs.protocol import PrecisionEvent, WeightsEvent
 
 
@@ -52,3 +52,9 @@ def test_what_was_taken_from_weights_is_listed() -> None:
         "starts from w.pt: 2 of 3 layers taken; fc8 starts anew: other shapes; unused: head (weight 7×9)"
     )
     assert weights_texts(event)[1:3] == ["conv1 from features.0", "fc6"]
+
+
+def test_the_machine_is_told_in_one_line() -> None:
+    values = {"machine/gpu_power": 612.4, "machine/cpu": 0.931, "machine/joules_per_image": 0.5231, "train/loss": 1.0}
+    assert machine_text(values) == "processors 93% · 612 W · 0.523 J an image"
+    assert machine_text({"train/loss": 1.0}) == ""

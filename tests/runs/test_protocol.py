@@ -22,6 +22,7 @@ from alexplore.runs.lines import VERSION, LineReader, LineWriter
 from alexplore.runs.messages import EVENT_TEXTS, event_text, metric_texts
 from alexplore.runs.protocol import (
     EVENTS,
+    MACHINE_METRICS,
     METRICS,
     ControlEvent,
     EpochEvent,
@@ -103,7 +104,10 @@ def test_what_is_none_is_not_written() -> None:
     assert event_record(ControlEvent("id", "stop", 3, "no"))["error"] == "no"
 
 
-@pytest.mark.parametrize("key", METRICS)
+DECLARED = {**METRICS, **MACHINE_METRICS}
+
+
+@pytest.mark.parametrize("key", DECLARED)
 def test_every_metric_is_written_read_told_compared_and_exported(run: RunDirectory, key: str) -> None:
     with LineWriter(run.metrics_file, attempt=0) as writer:
         writer.append(**metrics_record(MetricsLine(4, 0.5, {key: 0.123456})))
@@ -112,14 +116,14 @@ def test_every_metric_is_written_read_told_compared_and_exported(run: RunDirecto
     snapshot = Watch(run).poll()
     assert snapshot.latest == {key: 0.75}
     assert tuple(snapshot.curves[key].epochs) == (0.5, 1.0, 1.1)
-    metric = METRICS[key]
-    texts = metric_texts(snapshot.latest)
+    metric = DECLARED[key]
+    texts = metric_texts(snapshot.latest, declared=DECLARED)
     assert len(texts) == (metric.phrase is not None)
     assert all(metric.number(0.75) in text for text in texts)
     rows = list(csv.DictReader(io.StringIO(metrics_csv(run))))
     assert [row[key] for row in rows] == ["0.123456", "NaN", "0.75"]
     results = {row.name: row for row in compare_runs([snapshot, snapshot])}
-    assert (key in results) == (metric.higher_is_better is not None)
+    assert (key in results) == (key in METRICS and metric.higher_is_better is not None)
     assert metric.title
     assert metric.heading
     assert metric.number(None) == "–"

@@ -8,17 +8,21 @@ import shutil
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from alexplore.core.exchange import exchange
 from alexplore.training import checkpoint
 from alexplore.training.errors import CheckpointError
+
+T = TypeVar("T")
 
 
 def weights(value: float) -> dict[str, Tensor]:
@@ -100,35 +104,113 @@ class Died(BaseException):
     pass
 
 
-@pytest.mark.parametrize("after", range(8))
+class Killed:
+    """A process that is killed before its rename or exchange of so many, and does nothing any more."""
+
+    def __init__(
+        self, after: int, monkeypatch: pytest.MonkeyPatch, exchange: Callable[[Path, Path], bool] = exchange
+    ) -> None:
+        self.left = after
+        rename, rmtree = Path.rename, shutil.rmtree
+        monkeypatch.setattr(Path, "rename", lambda a, b: self._counted(rename, a, b))
+        monkeypatch.setattr(checkpoint, "exchange", lambda a, b: self._counted(exchange, a, b))
+        monkeypatch.setattr(shutil, "rmtree", lambda *a, **k: None if self.left < 0 else rmtree(*a, **k))
+
+    def _counted(self, call: Callable[[Path, Path], T], a: Path, b: Path) -> T:
+        self.left -= 1
+        if self.left < 0:
+            raise Died
+        return call(a, b)
+
+
+def cannot_exchange(a: Path, b: Path) -> bool:
+    """Stand for a file system that can't."""
+    return False
+
+
+EXCHANGES, RENAMES = 3, 12
+"""Calls that save a checkpoint as the best: one exchange each of `best`, `last` and `previous`, or one that fails and
+three renames."""
+
+
+@pytest.mark.parametrize("after", range(EXCHANGES + 1))
+def test_a_kill_at_any_exchange_leaves_all_checkpoints_whole(
+    tmp_path: Path, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for step in (1, 2):
+        checkpoint.save(tmp_path, weights(step), state(step), best=True, step=step)
+    if not exchange(tmp_path / "last", tmp_path / "last"):
+        pytest.skip("the file system can't exchange names")
+    with monkeypatch.context() as patch:
+        Killed(after, patch)
+        with suppress(Died) if after < EXCHANGES else nullcontext():
+            checkpoint.save(tmp_path, weights(3), state(3), best=True, step=3)
+    steps = {name: checkpoint.read(tmp_path / name).manifest["step"] for name in ("best", "last", "previous")}
+    assert tuple(steps.values()) == [(2, 2, 1), (3, 2, 1), (3, 3, 1), (3, 3, 2)][after]
+    check_next_save(tmp_path)
+
+
+@pytest.mark.parametrize("after", range(RENAMES + 1))
 def test_a_kill_at_any_rename_leaves_a_whole_checkpoint(
     tmp_path: Path, after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for step in (1, 2):
         checkpoint.save(tmp_path, weights(step), state(step), best=True, step=step)
-    plain, count = Path.rename, 0
-
-    def rename(self: Path, target: Path) -> Path:
-        nonlocal count
-        if count == after:
-            raise Died
-        count += 1
-        return plain(self, target)
-
-    monkeypatch.setattr(Path, "rename", rename)
-    try:
-        checkpoint.save(tmp_path, weights(3), state(3), best=True, step=3)
-        died = False
-    except Died:
-        died = True
-    monkeypatch.undo()
-    assert died == (after < 5)  # previous out of the way, last to previous, new to last; best out of the way, new best
+    with monkeypatch.context() as patch:
+        Killed(after, patch, cannot_exchange)
+        with suppress(Died) if after < RENAMES else nullcontext():
+            checkpoint.save(tmp_path, weights(3), state(3), best=True, step=3)
     read = checkpoint.load(tmp_path, no_warning)
     assert read is not None
-    assert read.manifest["step"] == (2 if after < 3 else 3)
+    last_is_away = after == 6  # the step between its two renames
+    assert read.manifest["step"] == (1 if last_is_away else 2 if after < 7 else 3)
     assert all(torch.equal(read.weights[name], w) for name, w in weights(read.manifest["step"]).items())
-    checkpoint.save(tmp_path, weights(4), state(4), best=True, step=4)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "last", "previous"]
+    check_next_save(tmp_path)
+
+
+def check_next_save(folder: Path) -> None:
+    """Check that the next checkpoint is saved, and leaves no other folder."""
+    checkpoint.save(folder, weights(4), state(4), best=True, step=4)
+    steps = {path.name: checkpoint.read(path).manifest["step"] for path in folder.iterdir()}
+    assert steps.keys() == {"best", "last", "previous"}
+    assert steps["last"] == steps["best"] == 4
+    assert steps["previous"] in (2, 3)
+
+
+def test_a_checkpoint_that_is_replaced_while_it_is_read_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint.save(tmp_path, weights(1), state(1), best=True, step=1)
+    plain = checkpoint.read_manifest
+    saved: list[int] = []
+
+    def read_manifest(folder: Path) -> dict[str, Any]:
+        manifest = plain(folder)
+        if not saved:
+            saved.append(2)
+            checkpoint.save(tmp_path, weights(2), state(2), best=True, step=2)
+        return manifest
+
+    monkeypatch.setattr(checkpoint, "read_manifest", read_manifest)
+    found = checkpoint.load_best_weights(tmp_path, no_warning)
+    assert found is not None and torch.equal(found[1]["conv1.bias"], weights(2)["conv1.bias"])
+
+
+@pytest.mark.parametrize("name", ["best", "last", "previous"])
+def test_named_weights_of_a_damaged_checkpoint_are_those_of_another(tmp_path: Path, name: str) -> None:
+    for step in (1, 2):
+        checkpoint.save(tmp_path, weights(step), state(step), best=step == 2, step=step)
+    damaged = tmp_path / name / "model.safetensors"
+    damaged.unlink()  # not the copy of it under another name, which is the same file
+    damaged.write_bytes(b"")
+    messages: list[str] = []
+    found, tensors = checkpoint.load_named_weights(tmp_path / name, messages.append)
+    assert found == tmp_path / ("last" if name == "best" else "best")
+    assert torch.equal(tensors["conv1.bias"], weights(2)["conv1.bias"])
+    assert [message.startswith(str(damaged)) for message in messages] == [True]
+    for path in (tmp_path / "elsewhere", tmp_path / "nothing.pt"):
+        with pytest.raises(CheckpointError, match=str(path)):
+            checkpoint.load_named_weights(path, no_warning)
 
 
 @contextmanager
@@ -160,6 +242,7 @@ MEMORY = """
 import re, resource, sys
 from pathlib import Path
 import torch
+from alexplore.core.exchange import exchange
 from alexplore.training import checkpoint
 
 MIB = 2**20

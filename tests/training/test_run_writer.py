@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from alexplore.runs.checkpoint_files import resume_step
 from alexplore.runs.protocol import StartEvent, WarningEvent
 from alexplore.runs.status import Status, write_status
 from alexplore.training.run_writer import NullRunWriter, Position, RunWriter, read_history, read_position
@@ -107,6 +108,10 @@ def test_a_resumed_run_begins_where_its_checkpoint_stands(make_run: MakeRun) -> 
     RunWriter(run, 1, position=read_position(run)).starting("importing torch")
     status = json.loads(run.status_file.read_text())
     assert (status["step"], status["epoch"]) == (12, 2.4)
+    (run.checkpoints_folder / "last").rename(run.checkpoints_folder / "previous")  # a kill while `last` was replaced
+    assert read_position(run).step == resume_step(run) == 12
+    (run.checkpoints_folder / "previous").rename(run.checkpoints_folder / "best")
+    assert read_position(run).step == resume_step(run) == 12
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"step": "x", "epoch": 1}', '{"step": 1e99, "epoch": NaN}'])

@@ -79,6 +79,8 @@ def devices() -> Iterator[Line]:
             device = torch.device("cuda", index)
             properties = torch.cuda.get_device_properties(device)
             yield FOUND, f"gpu {index}", f"{properties.name}, {bytes_text(properties.total_memory)}, {_speeds(device)}"
+        if torch.version.cuda and find_spec("pynvml") is None:
+            yield NOTE, "", "load, power and energy are recorded after: pip install nvidia-ml-py"
     else:
         yield NOTE, "gpu", "none that PyTorch finds; training runs on the processor, --gpus N rehearses on processes"
     backends = [name for name in ("nccl", "gloo") if getattr(torch.distributed, f"is_{name}_available")()]

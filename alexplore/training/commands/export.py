@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from alexplore.core.boundary import print_error, print_note, run_guarded
+from alexplore.core.boundary import print_error, print_note, print_warning, run_guarded
 from alexplore.core.errors import DONE
 from alexplore.export import export_preset
 from alexplore.presets.preset import Preset
@@ -56,7 +56,8 @@ def trained_model(preset: Preset, weights: Path | None) -> Model:
     if weights is None:
         print_note("no --weights were given: the file has initial weights, which are not trained")
     else:
-        load_weights(model, checkpoint.read_weights(weights), weights)
+        source, tensors = checkpoint.load_named_weights(weights, print_warning)
+        load_weights(model, tensors, source)
     return model.eval()
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from alexplore.core.boundary import print_note
+from alexplore.core.boundary import print_warning
 from alexplore.core.regular_files import read_json_object
 from alexplore.presets.datasets import DATASETS
 from alexplore.presets.reader import read_preset
@@ -67,7 +67,11 @@ def load_model(source: Path, weights: Path | None) -> LoadedModel:
         preset = read_preset(source)
         config, trained_on = RunConfig(preset.name, preset.network, preset.recipe), None
         dataset = _assumed_dataset(config)
-    found = (weights, checkpoint.read_weights(weights)) if weights else _weights_of_run(source)
+    found = (
+        checkpoint.load_named_weights(weights, print_warning)
+        if weights
+        else checkpoint.load_best_weights(RunDirectory(source).checkpoints_folder, print_warning)
+    )
     if found is None:
         raise UsageError(f"{source.stem} has no checkpoint yet; train it, or give --weights FILE")
     where, tensors = found
@@ -76,12 +80,6 @@ def load_model(source: Path, weights: Path | None) -> LoadedModel:
     model = build(config.network)
     load_weights(model, tensors, where)
     return LoadedModel(config, dataset, model.eval().to(device), device, where, trained_on)
-
-
-def _weights_of_run(source: Path) -> tuple[Path, dict[str, Tensor]] | None:
-    """Return the checkpoint and the weights of a run's folder; print a warning for each damaged checkpoint."""
-    folder = RunDirectory(source).checkpoints_folder
-    return checkpoint.load_best_weights(folder, lambda message: print_note(f"warning: {message}"))
 
 
 def _recorded_dataset(run: RunDirectory) -> Dataset:

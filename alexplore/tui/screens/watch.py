@@ -40,6 +40,7 @@ from alexplore.tui.run_facts import (
     fact_lines,
     finding_text,
     heading,
+    machine_lines,
     progress,
     recipe_facts,
     tiles,
@@ -209,6 +210,8 @@ class WatchScreen(FrameScreen):
         saved = checkpoint_facts(snapshot)
         width = max(20, self.query_one("#facts").content_size.width)
         lines = fact_lines(facts, width) + (["", "checkpoints", *fact_lines(saved, width)] if saved else [])
+        if machine := machine_lines(snapshot, width):
+            lines += ["", "machine", *machine]
         self._show_text("#facts", "\n".join(lines))
 
     def _show_text(self, name: str, text: str) -> None:
