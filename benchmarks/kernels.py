@@ -11,14 +11,13 @@ preset on every class has to be deleted.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import torch
+from results import report
 from turns import CPU, Turns, take_turns
 
 from alexplore.presets.library import load_preset
@@ -61,22 +60,15 @@ class Step:
         self.guard.step(loss, 1e-6)
 
 
-def differs(preset: str, kernel: str, kernels: Kernels) -> bool:
+def differs(preset: str, kernel: str) -> bool:
     """Return whether a kernel changes anything about a preset."""
     network = load_preset(preset).network
     types = {layer.type for layer in network.layers}
     if kernel == "lrn":
         return "local_response_norm" in types
-    if kernel == "groups":
-        return any(getattr(layer, "groups", 1) > 1 and layer.type == "conv2d" for layer in network.layers)
-    if kernel in ("fused", "bias"):
+    if kernel == "fused":
         return True
-    one, other = (build(network, 0, kernels ^ change) for change in (Kernels(), Kernels({kernel})))
-    return any(
-        getattr(a, "algorithm", None) != getattr(b, "algorithm", None)
-        or getattr(a, "tile_outputs", None) != getattr(b, "tile_outputs", None)
-        for a, b in zip(one.children(), other.children(), strict=True)
-    )
+    return any(getattr(layer, "tile_outputs", None) for layer in build(network, 0, Kernels({kernel})).children())
 
 
 def measure(preset: str, precision: str, kernel: str, used: Kernels, turns: int) -> Turns:
@@ -88,47 +80,40 @@ def measure(preset: str, precision: str, kernel: str, used: Kernels, turns: int)
     return take_turns(steps, precision, turns, wall_clock=False)
 
 
-def measure_here(processor: str, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Measure every kernel for every preset in this process, print a line for each, and return the results."""
+def measure_here(processor: str, options: argparse.Namespace) -> None:
+    """Measure every kernel for every preset in this process, and report the results."""
     prepare(CPU)
-    used, rows = kernels_of(processor), []
+    used = kernels_of(processor)
     for kernel in options.kernel or TABLE:
         for preset in options.preset or BATCHES:
-            if not differs(preset, kernel, used | {kernel}):
+            if not differs(preset, kernel):
                 continue
             for precision in PRECISIONS.get(processor, ("fp32",)):
-                if kernel == "tiles" and precision != "fp32":
+                if kernel.startswith("tiles") and precision != "fp32":
                     continue
                 turns = measure(preset, precision, kernel, used, options.turns)
                 factor = turns.ratio("without", "with")
-                print(
-                    f"{PROCESSORS[processor].title}, {kernel}, {preset} in {precision}, batch {BATCHES[preset]}: "
-                    f"{factor.text()} times{'' if factor.median >= GAIN else ', no gain'}; {turns.note()}",
-                    file=sys.stderr,
-                    flush=True,
-                )
-                rows.append(
-                    {"processor": processor, "kernel": kernel, "preset": preset, "precision": precision,
-                     "factor": factor.median, "low": factor.low, "high": factor.high, **turns.to_dict()}
-                )  # fmt: skip
-    return rows
+                name = f"{PROCESSORS[processor].title}, {kernel}, {preset} in {precision}, batch {BATCHES[preset]}"
+                report(name, factor, goal=f"{GAIN}", turns=turns)
 
 
-def run(arguments: list[str]) -> dict[str, Any]:
-    """Measure the classes that this machine has, each in a process of its own, and return the results."""
+def run(arguments: list[str]) -> None:
+    """Measure the classes that this machine has, each in a process of its own."""
     options = parse(arguments)
-    own = processor_class("cpu")
     if options.here:
-        return {"kernels": measure_here(options.processor[0], options)}
-    order = list(RESTRICTIONS)
-    measurable = order[: order.index(own) + 1] if own in order else [own] if own not in ("amx",) else [*order, own]
-    rows: list[dict[str, Any]] = []
-    for processor in options.processor or measurable:
-        command = [sys.executable, str(Path(__file__)), "--here", "--processor", processor, *arguments]
-        environment = {**os.environ, **RESTRICTIONS.get(processor, {})}
-        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-        rows += json.loads(done.stdout)["kernels"]
-    return {"kernels": rows}
+        measure_here(options.processor[-1], options)
+        return
+    for processor in options.processor or measurable(processor_class("cpu")):
+        command = [sys.executable, str(Path(__file__)), *arguments, "--here", "--processor", processor]
+        subprocess.run(command, env={**os.environ, **RESTRICTIONS.get(processor, {})}, check=True)
+
+
+def measurable(own: str) -> list[str]:
+    """Return the classes of processor that this machine's can be restricted to, and its own."""
+    below = list(RESTRICTIONS)
+    if own in below:
+        return below[: below.index(own) + 1]
+    return [*below, own] if own == "amx" else [own]
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -143,4 +128,4 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    print(json.dumps(run(sys.argv[1:])))
+    run(sys.argv[1:])

@@ -16,7 +16,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import psutil
@@ -67,7 +67,6 @@ class Turns:
 
     all: tuple[Turn, ...]
     reads_wall_clock: bool
-    extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def highest_peak(self) -> float:
@@ -87,17 +86,22 @@ class Turns:
         """The turns that count."""
         return tuple(turn for turn in self.all if self.why_discarded(turn) is None)
 
+    @property
+    def counted(self) -> tuple[Turn, ...]:
+        """The turns that results are made of: those that count, or all if none does."""
+        return self.kept or self.all
+
     def seconds(self, name: str) -> Figure:
         """Return the seconds of a task; of all turns if none counts."""
-        return figure([turn.seconds[name] for turn in self.kept or self.all])
+        return figure([turn.seconds[name] for turn in self.counted])
 
     def ratio(self, one: str, other: str) -> Figure:
         """Return the seconds of one task divided by those of another: above 1 the other is faster."""
-        return figure([turn.seconds[one] / turn.seconds[other] for turn in self.kept or self.all])
+        return figure([turn.seconds[one] / turn.seconds[other] for turn in self.counted])
 
     def share_of_peak(self, name: str, flops: float) -> Figure:
         """Return the share of the peak that a task of so many floating-point operations reaches."""
-        return figure([flops / turn.seconds[name] / turn.peak for turn in self.kept or self.all])
+        return figure([flops / turn.seconds[name] / turn.peak for turn in self.counted])
 
     def note(self) -> str:
         """Return how many turns count, and why the others don't."""

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from alexplore.network.graph import Network
 from alexplore.presets.recipe import Recipe
 from alexplore.training import deterministic
-from alexplore.training.deterministic import check_deterministic, make_deterministic
 from alexplore.training.cublas_workspace import VARIABLE as WORKSPACE
+from alexplore.training.deterministic import check_deterministic, make_deterministic
 from alexplore.training.errors import UsageError
 from alexplore.training.hardware import prepare
 from alexplore.training.kernels.table import NONE

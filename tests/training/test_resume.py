@@ -24,11 +24,11 @@ from alexplore.runs.directory import RunDirectory
 from alexplore.runs.status import read_status
 from alexplore.training import checkpoint, loop, precision_choice, session
 from alexplore.training.checkpoint import read
+from alexplore.training.compute_setup import ComputeSetup, earlier_setup
 from alexplore.training.data import Dataset, Preprocess, open_dataset
 from alexplore.training.errors import CheckpointError, GoneError
-from alexplore.training.loop import Trainer
-from alexplore.training.compute_setup import ComputeSetup, earlier_setup
 from alexplore.training.kernels.table import VARIABLE, kernels_of
+from alexplore.training.loop import Trainer
 from alexplore.training.run_writer import History
 from alexplore.training.timing import Comparison
 from tests.support.runs import change_run, events, metrics
@@ -420,7 +420,7 @@ def test_it_keeps_its_kernels_and_its_bits(make_run: MakeRun, monkeypatch: pytes
 
 def test_without_a_record_of_kernels_the_machine_chooses() -> None:
     earlier = ComputeSetup("cpu", 1, 2, None, frozenset({"lrn", "fused"}))
-    none = History(0, ())
+    none = History()
     assert earlier_setup({"means": earlier.to_dict()}, none) == earlier
     saved = earlier.to_dict()
     del saved["kernels"]  # as earlier versions wrote it

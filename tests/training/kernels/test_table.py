@@ -43,6 +43,7 @@ NETWORK = read_network(
             {"name": "conv2", "type": "conv2d", "out_channels": 16, "kernel_size": 5, "padding": 2, "groups": 2},
             {"name": "norm2", "type": "local_response_norm", "size": 5, "alpha": 0.1, "beta": 0.75, "groups": 2},
             {"name": "conv3", "type": "conv2d", "out_channels": 8, "kernel_size": 3, "padding": 1},
+            {"name": "conv4", "type": "conv2d", "out_channels": 8, "kernel_size": 5, "padding": 2},
             {"name": "flatten", "type": "flatten"},
             {"name": "fc", "type": "linear", "out_features": 10},
         ],
@@ -119,11 +120,7 @@ def train(kernels: Kernels, recipe: Recipe, precision: str = "fp32") -> dict[str
 @pytest.fixture
 def every_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let kernels be used for the small layers of `NETWORK` too."""
-    monkeypatch.setattr(convolution, "product_is_faster", lambda channels: True)
-    monkeypatch.setattr(convolution, "contiguous_is_faster", lambda channels, kernel: True)
-    monkeypatch.setattr(
-        convolution, "tile_outputs", lambda channels, kernels, kernel, size: 2 if channels == 16 else None
-    )
+    monkeypatch.setattr(convolution, "tile_outputs", lambda channels, kernels, kernel, size: 2)
 
 
 @pytest.mark.parametrize("name", [*TABLE, "all"])
