@@ -57,6 +57,7 @@ from alexplore.runs.questions import Question
 from alexplore.runs.reader import RunReader
 from alexplore.runs.status import read_status
 from alexplore.runs.steering import parse_changes
+from alexplore.runs.step_time import step_time
 from alexplore.runs.summary import RunList, Summary
 from alexplore.runs.watch import Watch
 
@@ -130,7 +131,16 @@ def show(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) ->
         taken = {"weights": event_record(weights)} if weights else {}
         findings = [asdict(finding) for finding in diagnose_run(snapshot)]
         machine = {key: snapshot.latest[key] for key in MACHINE_METRICS if key in snapshot.latest}
-        found = {**summary_dict(snapshot), **machine, **taken, "findings": findings, "config": config.to_dict()}
+        spent = step_time(snapshot)
+        time_ = {"time": spent.to_dict()} if spent else {}
+        found = {
+            **summary_dict(snapshot),
+            **machine,
+            **time_,
+            **taken,
+            "findings": findings,
+            "config": config.to_dict(),
+        }
         say_json(finite(found), indent=1)
         return
     say(f"{run_directory.name}\n{run_directory.path}")
@@ -144,6 +154,8 @@ def show(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) ->
         say("\n  ".join(inert_line(text) for text in weights_texts(weights)))
     for epoch in snapshot.epochs:
         say(epoch_text(epoch, config.recipe.epochs))
+    if spent := step_time(snapshot):
+        say(f"time: {inert_line(spent.verdict)}\n  {spent.parts_text}")
     if used := machine_text(snapshot.latest):
         say(f"machine: {used}")
     for finding in diagnose_run(snapshot):

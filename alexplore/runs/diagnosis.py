@@ -1,4 +1,4 @@
-"""What the curves and the layers of a run say, in words: each finding with the number behind it and what to try.
+"""What the curves, layers and times of a run say, in words: each finding with the number behind it and what to try.
 
 A rule is one entry in `RULES`. It reads `Evidence` alone and returns a finding, or None. The thresholds are rules of
 thumb; those of layers are in `thresholds.py`.
@@ -16,6 +16,7 @@ from alexplore.presets.recipe import Recipe
 from alexplore.runs.curves import Curve
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.protocol import LAYER_METRICS, METRICS, DatasetEvent, EpochEvent, StartEvent
+from alexplore.runs.step_time import BOUNDS, StepTime, step_time
 from alexplore.runs.thresholds import (
     DEAD_SHARE,
     EXPLODING_GRADIENT,
@@ -63,6 +64,9 @@ class Evidence:
 
     figures: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     dead: Mapping[str, float] = field(default_factory=dict)
+
+    time: StepTime | None = None
+    """Where the time of a step goes; None if it was not recorded."""
 
     @property
     def chance_loss(self) -> float | None:
@@ -140,6 +144,7 @@ def evidence_of(snapshot: Snapshot, dead: Mapping[str, float] | None = None) -> 
         reason=snapshot.status.reason,
         figures={family: _layer_values(snapshot, family) for family in LAYER_METRICS},
         dead=dead or {},
+        time=step_time(snapshot),
     )
 
 
@@ -372,6 +377,17 @@ def small_batches(run: Evidence) -> Said:
     )
 
 
+def limited_by(name: str) -> Callable[[Evidence], Said]:
+    """Return the rule that finds a training limited by one of `BOUNDS`, and not by its calculations."""
+
+    def rule(run: Evidence) -> Said:
+        if run.time is None or run.time.bound is not BOUNDS[name]:
+            return None
+        return run.time.verdict, run.time.advice
+
+    return rule
+
+
 def _lower_rate(run: Evidence) -> str:
     """Return the advice to lower the learning rate."""
     return f"a learning rate of {run.recipe.lr / 10:g}, a tenth of this run's; warmup_epochs = 1"
@@ -392,5 +408,6 @@ RULES: Mapping[str, Callable[[Evidence], Said]] = {
     "stalled": stalled,
     "underfitting": underfitting,
     "small batches": small_batches,
+    **{name: limited_by(name) for name in BOUNDS},
 }
 """Every rule by its name, the most urgent first."""

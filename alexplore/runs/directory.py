@@ -188,8 +188,16 @@ class RunDirectory:
 
     def command(self, action: str) -> str:
         """Return the command line that does something with the run: `alexplore runs resume 'my run'`."""
-        argument = self.name if self.path.parent.resolve() == runs_folder().resolve() else str(self.path)
-        return f"alexplore runs {action} {shlex.quote(argument)}"
+        return f"alexplore runs {action} {self._argument}"
+
+    def app_command(self) -> str:
+        """Return the command line that opens the app on the run: `alexplore tui --run 'my run'`."""
+        return f"alexplore tui --run {self._argument}"
+
+    @property
+    def _argument(self) -> str:
+        """The run as the command line finds it: its name, or its path if it is not in the usual folder of runs."""
+        return shlex.quote(self.name if self.path.parent.resolve() == runs_folder().resolve() else str(self.path))
 
     def console_tail(self, lines: int = 20) -> list[str]:
         """Return the last lines that the worker printed."""

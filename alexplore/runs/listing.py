@@ -1,4 +1,7 @@
-"""Runs with what a list of them shows: the summary, how each differs from its preset, and the note on it."""
+"""Runs with what a list of them shows: the summary, how each differs from its preset, and the note on it.
+
+Runs that wait in the queue are listed, too: they have a config, but no directory yet.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.notes import read_note
 from alexplore.runs.preset_changes import PresetChanges
+from alexplore.runs.queue import Item, Queue
+from alexplore.runs.status import REFUSED, WAITING, Status
 from alexplore.runs.summary import RunList, Summary
 
 MOST_LAYERS = 2  # that are named of those that differ
@@ -16,11 +21,17 @@ MOST_LAYERS = 2  # that are named of those that differ
 
 @dataclass(frozen=True)
 class ListedRun:
-    """A run in a list; `changed` are the names of layers that differ from its preset's."""
+    """A run in a list; `changed` are the names of layers that differ from its preset's.
+
+    `item` is what it is in the queue if it waits there or was refused, and `place` its place among those that wait,
+    counted from 1.
+    """
 
     summary: Summary
     changed: tuple[str, ...] = ()
     note: str = ""
+    item: Item | None = None
+    place: int = 0
 
     @property
     def name(self) -> str:
@@ -67,3 +78,28 @@ class Listing:
         if known is None or known[0] is not config:
             known = self._changed[run] = (config, changes.layers(config))
         return ListedRun(summary, known[1], read_note(run))
+
+
+class QueueListing:
+    """Lists what waits in a queue again and again; files are read only when one of the queue has changed."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+        self._version: tuple[int, ...] | None = None
+        self._listed: list[ListedRun] = []
+
+    def read(self) -> list[ListedRun]:
+        """Return the runs that wait, in the order in which they will be started, and those that were refused."""
+        version = self._queue.version()
+        if version != self._version:
+            self._version, changes = version, PresetChanges()
+            waiting = [
+                self._list(item, Status(WAITING), changes, place) for place, item in enumerate(self._queue.waiting(), 1)
+            ]
+            refused = [self._list(item, Status(REFUSED, reason=item.reason), changes) for item in self._queue.refused()]
+            self._listed = [*waiting, *refused]
+        return self._listed
+
+    def _list(self, item: Item, status: Status, changes: PresetChanges, place: int = 0) -> ListedRun:
+        summary = Summary(self._queue.run(item), status, item.config)
+        return ListedRun(summary, changes.layers(item.config), item=item, place=place)

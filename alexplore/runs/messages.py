@@ -32,7 +32,7 @@ from alexplore.runs.protocol import (
     WarningEvent,
     WeightsEvent,
 )
-from alexplore.runs.status import Status
+from alexplore.runs.status import DAMAGED, REFUSED, WAITING, Status
 from alexplore.runs.summary import Summary
 from alexplore.runs.watch import Snapshot
 
@@ -52,6 +52,9 @@ STATE_GLYPHS: Mapping[str, str] = {
     "finished": "✓",
     "failed": "✗",
     "crashed": "☠",
+    DAMAGED: "?",
+    WAITING: "○",
+    REFUSED: "✗",
 }
 """A character for each state, so that states differ without colour."""
 

@@ -100,6 +100,38 @@ else runs on them. `machine/energy` is that of an epoch's training and evaluatio
 divided by the number of training images. Both are in the last line of an epoch.
 """
 
+A_STEP = "ms a step"
+SLOWEST_RANK = "time/slowest_rank"
+
+TIME_METRICS: Mapping[str, Metric] = {
+    metric.key: metric
+    for metric in (
+        Metric("time/input", "waiting for images", "input", A_STEP, ".3g", SAMPLED),
+        Metric("time/copy", "copying, cropping, flipping and normalising images", "copy", A_STEP, ".3g", SAMPLED),
+        Metric("time/forward", "forward pass and loss", "forward", A_STEP, ".3g", SAMPLED),
+        Metric("time/backward", "backward pass", "backward", A_STEP, ".3g", SAMPLED),
+        Metric("time/exchange", "exchange between ranks", "exchange", A_STEP, ".3g", SAMPLED),
+        Metric("time/wait", "waiting for other ranks", "waiting for ranks", A_STEP, ".3g", SAMPLED),
+        Metric("time/optimizer", "update of the weights", "optimizer", A_STEP, ".3g", SAMPLED),
+        Metric("time/step", "forward, backward and update, in one", "step", A_STEP, ".3g", SAMPLED),
+        Metric("time/other", "all else in a step", "other", A_STEP, ".3g", SAMPLED),
+        Metric("time/evaluation", "evaluating and recording an epoch", "evaluation", A_STEP, ".3g", SAMPLED),
+        Metric(SLOWEST_RANK, "rank that the others wait for", "slowest rank", "", ".0f", SAMPLED),
+    )
+}
+"""Where the time of a step goes, by key: means over the steps since the last line that has it, and over the ranks.
+
+The parts follow each other, so that their sum is the step. Of a GPU they are its own time: it waits for images only
+while it has nothing to do. `time/exchange` is the part of the exchange that the backward pass does not hide, without
+`time/wait`, in which a rank waits until the slowest has done its work. `time/evaluation` is spread over a whole
+epoch's steps.
+"""
+
+LAYER_TIMES: Mapping[str, Metric] = {
+    "forward_time": Metric("forward_time", "time of the forward pass", "forward", A_STEP, ".3g", SAMPLED)
+}
+"""Times of single layers, recorded with some lines: `forward_time/conv1` is the key of conv1's."""
+
 LAYER_METRICS: Mapping[str, Metric] = {
     metric.key: metric
     for metric in (
@@ -115,24 +147,27 @@ adds to a layer's weights, divided by the norm of those weights. `zero_share` is
 """
 
 
+_OF_LAYERS = {**LAYER_METRICS, **LAYER_TIMES}
+
+
 def layer_key(family: str, layer: str) -> str:
     """Return the key of a layer's metric.
 
     Raises:
-        KeyError: there is no such metric in `LAYER_METRICS`.
+        KeyError: there is no such metric in `LAYER_METRICS` and `LAYER_TIMES`.
     """
-    return f"{LAYER_METRICS[family].key}/{layer}"
+    return f"{_OF_LAYERS[family].key}/{layer}"
 
 
 @lru_cache(maxsize=4096)
 def metric_of(key: str) -> Metric | None:
     """Return the metric of a key, of the training, the machine or a layer; None if this version does not know it."""
-    if found := METRICS.get(key) or MACHINE_METRICS.get(key):
+    if found := METRICS.get(key) or MACHINE_METRICS.get(key) or TIME_METRICS.get(key):
         return found
     family, _, layer = key.partition("/")
-    if family not in LAYER_METRICS or not layer:
+    metric = _OF_LAYERS.get(family)
+    if metric is None or not layer:
         return None
-    metric = LAYER_METRICS[family]
     return replace(metric, key=key, title=f"{metric.title} of {layer}")
 
 

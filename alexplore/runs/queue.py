@@ -82,6 +82,13 @@ def _read_item(path: Path) -> Item | None:
     return Item(path.stem, name, config, **texts, starts=starts, **{key: tuple(part) for key, part in lists.items()})  # type: ignore[arg-type]
 
 
+def _modified(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
 class Queue:
     """The queue of a folder of runs."""
 
@@ -109,6 +116,10 @@ class Queue:
     def refused(self) -> list[Item]:
         """Return the runs that could not be started."""
         return self._items("refused")
+
+    def version(self) -> tuple[int, ...]:
+        """Return numbers that change whenever a run begins or ceases to wait, is moved, or is refused."""
+        return tuple(_modified(self.folder / part) for part in ("items", "running", "refused", "order.json"))
 
     def run(self, item: Item) -> RunDirectory:
         """Return the directory that a run of the queue has or will have."""

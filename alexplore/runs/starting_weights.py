@@ -6,7 +6,10 @@ from pathlib import Path
 
 from alexplore.core.errors import WrongUseError
 from alexplore.core.home import expand
-from alexplore.runs.directory import RunDirectory, RunError, find_run
+from alexplore.runs.directory import RunDirectory, RunError, find_run, list_runs
+
+SUFFIXES = frozenset({".safetensors", ".pt", ".pth", ".bin", ".ckpt"})
+"""Endings that files of weights usually have; files with others are read all the same."""
 
 
 class WeightsError(WrongUseError):
@@ -28,6 +31,15 @@ def find_weights(given: str, runs: Path) -> Path:
         return _best(find_run(given, runs), given)
     except RunError as error:
         raise WeightsError(f"weights {given}: there is no such file; as the name of a run: {error}") from None
+
+
+def runs_with_weights(runs: Path) -> list[RunDirectory]:
+    """Return the runs that have a checkpoint, the newest first.
+
+    Raises:
+        RunError: the folder of runs can't be read.
+    """
+    return [run for run in list_runs(runs) if run.best_checkpoint is not None]
 
 
 def _best(run: RunDirectory, given: str) -> Path:

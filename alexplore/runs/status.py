@@ -30,6 +30,10 @@ LIVE = ("starting", "running", "paused")
 ENDED = ("stopped", "finished", "failed", "crashed")
 DAMAGED = "damaged"
 """The state that a reader shows for a run whose config.json or status.json can't be read."""
+
+WAITING, REFUSED = "waiting", "refused"
+"""States in lists of what is no run yet: one that waits in the queue, and one that could not be started from it."""
+
 LOCK_POLL_SECONDS = 0.02
 
 

@@ -19,7 +19,8 @@ class TrainedOn:
     `classes` are in the order of the network's outputs. `train` and `val` are the numbers of images, None if the run
     was written by a version that did not record them. `held_out` are the paths of the validation images, relative to
     the image folder, if they were held out of its training images. `mean` and `std` are the pixels' by channel, as the
-    training normalised them if its recipe asked for the data set's own.
+    training normalised them if its recipe asked for the data set's own. `decoder` is what decoded the image files:
+    Pillow, if the run was written by a version that did not record it.
     """
 
     classes: tuple[str, ...]
@@ -28,6 +29,7 @@ class TrainedOn:
     held_out: tuple[str, ...] = ()
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    decoder: str = "pillow"
 
 
 def read_trained_on(run: RunDirectory) -> TrainedOn | None:
@@ -42,7 +44,10 @@ def parse_trained_on(values: Mapping[str, Any]) -> TrainedOn | None:
         return None
     train, val = (count if type(count := values.get(key)) is int and count >= 0 else None for key in ("train", "val"))
     mean, std = (_numbers(values.get(key)) for key in ("mean", "std"))
-    return TrainedOn(tuple(classes), train, val, tuple(held_out) if _are_names(held_out) else (), mean, std)
+    decoder = values.get("decoder", "pillow")
+    return TrainedOn(
+        tuple(classes), train, val, tuple(held_out) if _are_names(held_out) else (), mean, std, str(decoder)
+    )
 
 
 def _numbers(values: Any) -> tuple[float, ...]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-import torch.distributed as dist
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+
+from alexplore.training.collectives import all_reduce
 
 
 class GradientClipper:
@@ -30,7 +31,7 @@ class GradientClipper:
         if not self._split:
             return get_total_norm(_gradients(self._whole))
         squared = get_total_norm(_gradients(self._split)).square()
-        dist.all_reduce(squared)
+        all_reduce(squared)
         return (squared + get_total_norm(_gradients(self._whole)).to(squared).square()).sqrt()
 
 

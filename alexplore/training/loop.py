@@ -38,6 +38,7 @@ from alexplore.training.data import DataError, Dataset, Preprocess, damaged_text
 from alexplore.training.early_stopping import is_better, why_stopped
 from alexplore.training.errors import CheckpointError, GoneError, NotFiniteError, Stopped, gone_text
 from alexplore.training.evaluate import Evaluation, evaluate
+from alexplore.training.inside.layer_figures import is_measured
 from alexplore.training.inside.recorder import Recorder
 from alexplore.training.machine.sampler import MachineSampler
 from alexplore.training.metrics import StepLog, Tally, is_recorded, read_steps, record_interval
@@ -52,6 +53,7 @@ from alexplore.training.randomness import seed_for
 from alexplore.training.run_writer import RunWriter
 from alexplore.training.sampling import Sampler
 from alexplore.training.steering import Steering
+from alexplore.training.step_timer import StepTimer, TimeLog
 from alexplore.training.sync_points import AgreedActions, SyncPoints
 
 PAUSE_SECONDS = 0.2
@@ -193,6 +195,7 @@ class Trainer:
         macs: int,
         recorder: Recorder,
         machine: MachineSampler,
+        timer: StepTimer,
         ranks: Ranks,
         sync_points: SyncPoints,
         steering: Steering,
@@ -203,7 +206,8 @@ class Trainer:
 
         `loss_divisor` returns what a batch's loss is divided by. `macs` is the number of MACs of the network for one
         image. `state` collects the weights and the optimizer state for checkpoints. `recorder` records what the network
-        looks like inside, `machine` what the machine does. `recipe` is the present one, which `steering` may change.
+        looks like inside, `machine` what the machine does, and
+        `timer` where the time of a step goes. `recipe` is the present one, which `steering` may change.
         """
         self.run, self.recipe, self.dataset, self.preprocess = run, recipe, dataset, preprocess
         self.model, self.averaging, self.optimizer, self.guard = model, averaging, optimizer, guard
@@ -211,6 +215,7 @@ class Trainer:
         self.sampler = Sampler(recipe, dataset.train.labels)
         self.precision, self.state, self.setup = precision, state, setup
         self.recorder, self.machine = recorder, machine
+        self.timer, self.times = timer, TimeLog(ranks)
         self.ranks, self.sync_points, self.steering, self.writer = ranks, sync_points, steering, writer
         self.progress = progress
         self.steps_per_epoch = -(-len(dataset.train) // recipe.batch_size)
@@ -239,10 +244,11 @@ class Trainer:
         while not (reason := self._why_stopped()) and self.progress.epoch < self.recipe.epochs:
             self.machine.start_epoch(self.progress.whole.images)
             self._train_epoch()
+            trained = self.progress.seconds
             evaluation = self._evaluate()
             self.recorder.record(self.progress.epoch + 1, self.progress.step, self.progress.last_line)
             self._count_time()
-            self._end_epoch(evaluation)
+            self._end_epoch(evaluation, self.progress.seconds - trained)
             if self.stops_after_epoch and self.progress.epoch < self.recipe.epochs:
                 raise Stopped(self.unsaved)
         if self.unsaved:
@@ -255,14 +261,19 @@ class Trainer:
     def _train_epoch(self) -> None:
         self.model.train()
         step = self.progress.step
+        self.timer.start()
         for images, labels in self._batches():
             self.recipe = self.steering.advance(step)
             rate = self._learning_rate(self.progress, step)
             set_learning_rate(self.optimizer, rate)
             self.log.add(*self.step(images, labels, step))
             step += 1
+            self.timer.end_step()
             if self.sync_points.step() or self.log.full:
+                self.timer.stop()
                 self._sync()
+                self.timer.start()
+        self.timer.stop()
         self._read_metrics()
         self.recipe = self.steering.advance(self.progress.step)
 
@@ -271,6 +282,7 @@ class Trainer:
 
         Nothing is read from the device.
         """
+        self.timer.enter("copy")
         batch = self._batch(step)
         size, divisor = len(batch), self.loss_divisor.of(batch)
         seed = seed_for(self.recipe.seed, "images", step)
@@ -279,7 +291,9 @@ class Trainer:
         place = self._nominal_step(self.progress, step + 1)
         with self.recorder.measured(place, step + 1, self.interval, self.steps_per_epoch) as before_update:
             loss, correct = self.micro_batches.gradients(inputs, labels, size, self.ranks.data_size / divisor)
+            self.timer.enter("optimizer")
             failed = self.guard.update(before_update)
+        self.timer.enter("other")
         self.averaging.update(step)
         return loss * (size / divisor), correct, len(labels), failed
 
@@ -314,6 +328,7 @@ class Trainer:
         """Advance `progress` to the last step, and write the metrics lines that are due."""
         steps = read_steps(self.ranks.sum(self.log.take()))
         figures = self.recorder.take_figures()
+        self.times.add(self.timer.take())
         elapsed = self._count_time()
         self.progress = replace(self.progress, epoch_seconds=self.progress.epoch_seconds + elapsed)
         if steps:
@@ -326,8 +341,10 @@ class Trainer:
                     f"{self._last_checkpoint()}. Try a smaller lr, or fp32"
                 )
             at = replace(at, step=at.step + 1, line=at.line.plus(tally), whole=at.whole.plus(tally))
-            if is_recorded(self._nominal_step(at, at.step), self.interval, self.steps_per_epoch):
-                at = replace(at, line=Tally(), last_line=self._write_line(at, figures.get(at.step, {})))
+            place = self._nominal_step(at, at.step), self.interval, self.steps_per_epoch
+            if is_recorded(*place):
+                also = {**self.machine.take(), **(self.times.take() if is_measured(*place) else {})}
+                at = replace(at, line=Tally(), last_line=self._write_line(at, figures.get(at.step, {}), also))
             self.progress = at
         self._update_status("running")
 
@@ -361,14 +378,15 @@ class Trainer:
     def _last_checkpoint(self) -> str:
         return "the last checkpoint is good" if self.run.has_checkpoint else "there is no checkpoint yet"
 
-    def _write_line(self, at: Progress, figures: Mapping[str, float]) -> dict[str, float]:
+    def _write_line(self, at: Progress, figures: Mapping[str, float], also: Mapping[str, float]) -> dict[str, float]:
+        """Write the metrics of the last steps with `also`, and return them without it."""
         values = {
             **at.line.values(),
             "lr": self._learning_rate(at, at.step - 1),
             "images_per_second": round(self.images_per_second, 1),
             **figures,
         }
-        self.writer.metrics(at.step, self._epochs(at), {**values, **self.machine.take()})
+        self.writer.metrics(at.step, self._epochs(at), {**values, **also})
         return values
 
     def _nominal_step(self, at: Progress, step: int) -> int:
@@ -417,8 +435,8 @@ class Trainer:
             self.writer.event(ControlEvent(request.id, request.action, self.progress.step, error))
         self.evaluations, self.evaluates = [], False
 
-    def _end_epoch(self, evaluation: Evaluation) -> None:
-        """Write the epoch's metrics, advance the schedule, and save a checkpoint."""
+    def _end_epoch(self, evaluation: Evaluation, seconds: float) -> None:
+        """Write the epoch's metrics, advance the schedule, and save a checkpoint; the evaluation took `seconds`."""
         at = self.progress
         for part, images in (("training", at.whole.images), ("validation", evaluation.images)):
             if not images:
@@ -427,7 +445,8 @@ class Trainer:
         epoch = at.epoch + 1
         damaged = self._count_damaged()
         energy = self.machine.epoch(at.whole.images)
-        self.writer.metrics(at.step, epoch, {**at.last_line, **values, **energy})
+        spread = {"time/evaluation": float(f"{1000 * seconds / self.steps_per_epoch:.4g}")}
+        self.writer.metrics(at.step, epoch, {**at.last_line, **values, **energy, **spread})
         images_per_second = round(at.whole.images / max(at.epoch_seconds, 1e-6), 1)
         metrics = {**at.whole.values(), **values, "images_per_second": images_per_second, **energy}
         self.writer.event(EpochEvent(epoch, at.step, metrics, round(at.seconds, 3), damaged))

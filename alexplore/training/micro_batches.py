@@ -14,13 +14,18 @@ from torch.nn.parallel import DistributedDataParallel
 
 from alexplore.training.nonfinite import NonfiniteGuard
 from alexplore.training.parallel.ranks import Ranks
+from alexplore.training.step_timer import StepTimer
 
 
 class MicroBatches:
     """Computes the gradients of a batch in parts of at most `size` images of a rank; in one part if that is None."""
 
-    def __init__(self, objective: nn.Module, guard: NonfiniteGuard, ranks: Ranks, size: int | None) -> None:
+    def __init__(
+        self, objective: nn.Module, guard: NonfiniteGuard, ranks: Ranks, size: int | None, timer: StepTimer
+    ) -> None:
+        """`timer` is told when the forward and the backward pass of each part begin."""
         self._objective, self._guard, self._ranks, self._size = objective, guard, ranks, size
+        self._timer = timer
 
     def gradients(self, inputs: Tensor, labels: Tensor, batch: int, share: float) -> tuple[Tensor, Tensor]:
         """Compute the gradients for this rank's share of a batch, and return the summed loss and the correct answers.
@@ -35,8 +40,11 @@ class MicroBatches:
         for part in range(count):
             chosen = slice(part * size, (part + 1) * size)
             with self._without_averaging() if part < count - 1 else nullcontext():
+                self._timer.enter("forward")
                 loss, correct = self._objective(inputs[chosen], labels[chosen])
+                self._timer.enter("backward")
                 self._guard.backward(loss, share)
+                self._timer.end_backward()
             sums.append((loss.detach(), correct))
         losses, corrects = zip(*sums, strict=True)
         return (losses[0], corrects[0]) if count == 1 else (torch.stack(losses).sum(), torch.stack(corrects).sum())

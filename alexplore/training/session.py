@@ -54,6 +54,7 @@ from alexplore.training.randomness import seed_for
 from alexplore.training.run_writer import History, RunWriter
 from alexplore.training.signals import Signals
 from alexplore.training.steering import Steering
+from alexplore.training.step_timer import make_timer
 from alexplore.training.sync_points import SyncPoints
 from alexplore.training.weight_matching import match_weights
 
@@ -199,6 +200,7 @@ def _prepare(
         clip=make_clip(recipe.clip_grad_norm, trained, _split_parameters(model, state)),
     )
     weights = class_weights(recipe, dataset.train.labels, len(dataset.classes))
+    timer = make_timer(device, model, ranks)
     objective = Objective(model, recipe, precision, None if weights is None else weights.to(device))
     progress = Progress(images=len(dataset.train))
     if saved is not None:
@@ -228,7 +230,7 @@ def _prepare(
         preprocess=preprocess,
         model=model,
         averaging=averaging,
-        micro_batches=MicroBatches(ranks.average_gradients(objective), guard, ranks, recipe.micro_batch_size),
+        micro_batches=MicroBatches(ranks.average_gradients(objective), guard, ranks, recipe.micro_batch_size, timer),
         loss_divisor=LossDivisor(weights, dataset.train.labels),
         optimizer=optimizer,
         guard=guard,
@@ -252,6 +254,7 @@ def _prepare(
         if recipe.inside
         else NoRecorder(),
         machine=machine_sampler(device, ranks),
+        timer=timer,
         ranks=ranks,
         sync_points=SyncPoints(ranks, run if ranks.rank == 0 else None, signals, on_progress, preparation.waiting),
         steering=Steering(run, config, ranks, writer, progress.step),

@@ -372,7 +372,9 @@ class ExploreApp(NamedKeys, App[None]):
         self.action_mode("train")
 
     @on(WatchRequested)
-    def _watch_requested(self, event: WatchRequested) -> None:
+    async def _watch_requested(self, event: WatchRequested) -> None:
+        if self.state.tour is not None and self.state.tour.is_last:  # its last step is to start a run
+            await self.guides.leave_tour()
         self.watch_run(event.run)
 
     def watch_run(self, run: RunDirectory) -> None:
@@ -578,11 +580,7 @@ class ExploreApp(NamedKeys, App[None]):
 
     def _leave(self) -> None:
         """Close the app, with a message about the runs that go on."""
-        from alexplore.runs.directory import list_runs
-        from alexplore.runs.status import read_status
+        from alexplore.tui.farewell import farewell
 
-        live = [run for run in list_runs(self.state.runs_folder) if read_status(run).live]
-        if live:
-            names = ", ".join(run.name for run in live)
-            self.farewell = f"still training: {names}\nwatch with: {live[0].command('watch')}"
+        self.farewell = farewell(self.state.runs_folder)
         self.exit()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-GAP = 1  # blank cells after each column
+GAP = 1  # blank cells after each column, at least
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,12 @@ def share_width(claims: Mapping[str, Sequence[Claim]], available: int) -> dict[s
             widths[name] += left
             left = 0
     return {name: widths[name] for name in claims if name in widths}
+
+
+def gap_within(widths: Mapping[str, int], available: int, most: int) -> int:
+    """Return the number of blank cells, at most `most`, for which there is room after each column."""
+    left = available - sum(widths.values())
+    return max(GAP, min(most, left // len(widths) if widths else most))
 
 
 def fit(text: str, width: int, *, left: bool = False) -> str:

@@ -33,9 +33,17 @@ class Entry:
         return "" if self.is_folder else bytes_text(self.bytes)
 
 
+def restarted(typed: str) -> str:
+    """Return the path without what is before a second beginning: whoever types /data or ~/data behind a folder's path
+    means it, not a folder inside the one that was there.
+    """
+    start = max(typed.rfind("//") + 1, typed.rfind("/~") + 1)
+    return typed[start:]
+
+
 def absolute(typed: str) -> Path:
     """Return the path that a text means, with ~ for the user's folder."""
-    path = Path(typed or ".")
+    path = Path(restarted(typed) or ".")
     with suppress(RuntimeError):  # ~ of a user that does not exist
         path = path.expanduser()
     return Path(os.path.abspath(path))  # noqa: PTH100 (a link in it stays as it was typed)
@@ -94,6 +102,7 @@ def holds(folder: Path) -> str:
 
 def completed(typed: str, suffixes: Container[str] | None = None) -> str:
     """Return how a typed path goes on, as far as that is certain; the text itself where it does not."""
+    typed = restarted(typed)
     head, _, stem = typed.rpartition("/")
     try:
         inside = entries(absolute(f"{head}/" if "/" in typed else "."), suffixes)

@@ -55,10 +55,16 @@ def _latest(metric: str) -> Callable[[ListedRun], float | None]:
 
 STATES = tuple(STATE_GLYPHS)
 
+
+def _state_place(run: ListedRun) -> int:
+    state = run.summary.status.state
+    return STATES.index(state) if state in STATES else len(STATES)  # one that another version writes
+
+
 ORDERS: Sequence[Order] = (
     Order("newest", "age", lambda _: 0),  # the order in which runs are listed
     Order("best", "best", lambda run: run.summary.best),
-    Order("state", "state", lambda run: STATES.index(run.summary.status.state), descending=False),
+    Order("state", "state", _state_place, descending=False),
     Order("name", "run", lambda run: run.name.casefold(), descending=False),
     Order("network", "network", lambda run: run.network.casefold(), descending=False),
     Order("progress", "epoch", lambda run: run.summary.fraction),
@@ -74,6 +80,7 @@ class ListedRuns:
 
     def __init__(self) -> None:
         self.runs: Sequence[ListedRun] = ()
+        self.queued: Sequence[ListedRun] = ()  # what waits in the queue, above the runs in whatever order
         self.order, self.descending = ORDERS[0], ORDERS[0].descending
         self.grouped = False
         self.filter_text = ""
@@ -121,21 +128,26 @@ class ListedRuns:
             known.sort(key=self._key, reverse=self.descending)
         return known + [run for run in runs if self._key(run) is None]
 
+    def shown_of_queue(self) -> list[ListedRun]:
+        """Return what waits in the queue and is shown, in the order in which it will be started."""
+        return [run for run in self.queued if self._filter.matches(run)]
+
     def _key(self, run: ListedRun) -> Any:
         return self.order.key(run)
 
     def lines(self, marked: MarkedRuns) -> list[RunLine | GroupLine]:
         """Return the lines of the list."""
         best = best_of_their_data(self.runs)
+        queued = [RunLine(run) for run in self.shown_of_queue()]
         lines = [
             RunLine(run, marked.marker(run.name), marked.series(run.name), run.name in best) for run in self.shown()
         ]
         if not self.grouped:
-            return list(lines)
+            return [*queued, *lines]
         groups: dict[str, list[RunLine]] = {}
         for line in lines:
             groups.setdefault(line.run.preset, []).append(line)
-        found: list[RunLine | GroupLine] = []
+        found: list[RunLine | GroupLine] = [GroupLine("queue", len(queued), None), *queued] if queued else []
         for preset, group in groups.items():
             accuracies = [line.run.summary.best for line in group if line.run.summary.best is not None]
             found += [GroupLine(preset, len(group), max(accuracies, default=None)), *group]
@@ -143,9 +155,11 @@ class ListedRuns:
 
     @property
     def title(self) -> str:
-        """Return `Runs · 7`, or `Runs · 2 of 7`."""
+        """Return `Runs · 7`, or `Runs · 2 of 7`, and how many wait in the queue."""
         count, total = len(self.shown()), len(self.runs)
-        return f"Runs · {total}" if count == total else f"Runs · {count} of {total}"
+        waiting = sum(run.place > 0 for run in self.queued)
+        text = f"Runs · {total}" if count == total else f"Runs · {count} of {total}"
+        return f"{text} · {waiting} waiting" if waiting else text
 
     @property
     def order_text(self) -> str:
@@ -159,8 +173,10 @@ class ListedRuns:
             return self.error
         if not self.filter_text:
             return "words, state:failed, lr>=0.01, best>90%, !word · esc leaves"
-        count = len(self.shown())
-        return f"{count} of {len(self.runs)} · esc clears" if count else "no run matches · esc clears"
+        count = len(self.shown()) + len(self.shown_of_queue())
+        return (
+            f"{count} of {len(self.runs) + len(self.queued)} · esc clears" if count else "no run matches · esc clears"
+        )
 
 
 def best_of_their_data(runs: Sequence[ListedRun]) -> set[str]:

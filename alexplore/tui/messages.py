@@ -150,9 +150,10 @@ class RunLookedAt(Message):
 
 @dataclass
 class RunsListed(Message):
-    """Every run, the newest first, and the curves of the marked ones."""
+    """Every run, the newest first; what waits in the queue; and the curves of the marked runs."""
 
     runs: Sequence[ListedRun]
+    queued: Sequence[ListedRun]
     overlay: Overlay
 
     def can_replace(self, message: Message) -> bool:

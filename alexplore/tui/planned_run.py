@@ -103,7 +103,8 @@ class PlannedRun:
             field.title = TITLES.get(field.name, field.name.replace("_", " "))
         for name in ("name", "folder", "weights"):
             self.form.field(name).literal = True
-        self.form.field("folder").opens = True
+        for name in ("folder", "weights"):
+            self.form.field(name).opens = True
         self.form.field("batch_size").doubles = True
         self.form.is_used = self._is_used
         cores = processors()

@@ -23,6 +23,7 @@ from alexplore.runs.listing import ListedRun
 from alexplore.runs.messages import STATE_GLYPHS, progress_text, state_text, weights_texts
 from alexplore.runs.preset_changes import preset_config
 from alexplore.runs.protocol import METRICS, WeightsEvent
+from alexplore.runs.queue import Item
 from alexplore.runs.reader import RunReader
 from alexplore.runs.summary import BEST_METRIC, Summary
 
@@ -83,6 +84,8 @@ def run_facts(run: ListedRun, details: RunDetails | None) -> list[Fact]:
     if summary.config is not None:
         facts.append(Fact("recipe", recipe_text(summary.config.recipe)))
         facts.append(Fact("data", data_text(summary.config)))
+    if run.item is not None:
+        return [*facts, *_queue_facts(run.item, run.place)]
     if run.note:
         facts.append(Fact("note", run.note))
     if details is not None and details.run == summary.run:
@@ -99,6 +102,15 @@ def run_facts(run: ListedRun, details: RunDetails | None) -> list[Fact]:
             facts.append(Fact("checkpoint", checkpoint_text(found) + saved))
         facts.append(Fact("size", bytes_text(details.size)))
     facts.append(Fact("folder", home_path(summary.run.path)))
+    return facts
+
+
+def _queue_facts(item: Item, place: int) -> list[Fact]:
+    facts = [Fact("queue", f"place {place}: started when the runs before it have ended")] if place else []
+    if item.sweep:
+        facts.append(Fact("sweep", item.sweep))
+    if item.command:
+        facts.append(Fact("at its end", item.command))
     return facts
 
 

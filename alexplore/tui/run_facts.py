@@ -12,6 +12,7 @@ from alexplore.presets.recipe import Recipe, used_settings
 from alexplore.runs.diagnosis import Finding
 from alexplore.runs.messages import STATE_GLYPHS, machine_text, progress_text
 from alexplore.runs.protocol import METRICS, CheckpointEvent, StartEvent
+from alexplore.runs.step_time import step_time
 from alexplore.runs.watch import Snapshot
 
 ESSENTIAL = ("epochs", "batch_size", "optimizer", "lr", "schedule", "precision", "seed")
@@ -120,7 +121,7 @@ def _time(snapshot: Snapshot) -> Tile:
     return Tile("took", took, f"{state} {time_of_day(snapshot.status.updated)}")
 
 
-NEXT_STEPS = "e evaluates · N trains on"
+NEXT_STEPS = "e evaluates · i predicts · N trains on · s exports"
 
 
 def ending(snapshot: Snapshot) -> str:
@@ -169,9 +170,23 @@ def checkpoint_facts(snapshot: Snapshot) -> list[Fact]:
     return facts
 
 
+def time_lines(snapshot: Snapshot, width: int) -> list[str]:
+    """Return where the time of a step goes, in lines of at most `width` characters; nothing if it is not known."""
+    spent = step_time(snapshot)
+    if spent is None:
+        return []
+    return [f"{spent.name}: {spent.total:.3g} ms a step"[:width], *_unbroken(spent.parts_text, width)]
+
+
 def machine_lines(snapshot: Snapshot, width: int) -> list[str]:
     """Return the last load, memory, power and energy of the machine, in lines of at most `width` characters."""
-    unbroken = machine_text(snapshot.latest).replace(" ", NO_BREAK).replace(f"{NO_BREAK}·{NO_BREAK}", " · ")
+    text = machine_text(snapshot.latest)
+    return ["machine", *_unbroken(text, width)] if text else []
+
+
+def _unbroken(text: str, width: int) -> list[str]:
+    """Return a text in lines that end between two of its parts, which a dot divides."""
+    unbroken = text.replace(" ", NO_BREAK).replace(f"{NO_BREAK}·{NO_BREAK}", " · ")
     return [line.replace(NO_BREAK, " ") for line in textwrap.wrap(unbroken, width)]
 
 

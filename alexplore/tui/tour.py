@@ -77,6 +77,11 @@ class Tour:
         return STEPS[self.index]
 
     @property
+    def is_last(self) -> bool:
+        """Whether no step comes after the one that is shown."""
+        return self.index == len(STEPS) - 1
+
+    @property
     def title(self) -> str:
         """How far one is, and what the step is called."""
         return f"Tour {self.index + 1} of {len(STEPS)} · {self.step.title}"

@@ -175,7 +175,7 @@ def test_a_data_folder_that_vanishes_ends_the_run_and_it_can_be_resumed(
     make_run: MakeRun, tmp_path: Path, ranks: int
 ) -> None:
     folder = tmp_path / "pictures"
-    for part, name, number in product(("train", "val"), ("cat", "dog"), range(60)):
+    for part, name, number in product(("train", "val"), ("cat", "dog"), range(120)):
         path = folder / part / name / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (14, 14), (2 * number, 40, 90 if name == "cat" else 200)).save(path)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.diagnosis import RULES, Evidence, diagnose
 from alexplore.runs.protocol import EpochEvent
+from alexplore.runs.step_time import BOUNDS, StepTime
 from tests.support.examples import examples
 
 RECIPE = Recipe(lr=0.01, batch_size=64, epochs=3)
@@ -47,6 +48,7 @@ LEARNING = Evidence(
         "zero_share": {"relu": 0.5},
     },
     dead={"relu": 0.05},
+    time=StepTime({"time/backward": 50, "time/forward": 30, "time/input": 12, "time/optimizer": 8}),
 )
 """A training in which all is well."""
 
@@ -129,6 +131,14 @@ CASES: list[tuple[str, Evidence, tuple[str, ...]]] = [
         ("60.0%", "65.0%", "17%"),
     ),
     ("small batches", replace(LEARNING, recipe=replace(RECIPE, batch_size=4), ranks=2), ("2 images", "64")),
+    *(
+        (
+            name,
+            replace(LEARNING, time=StepTime({bound.part: 60, "time/forward": 15, "time/backward": 25})),
+            ("60%", "100 ms"),
+        )
+        for name, bound in BOUNDS.items()
+    ),
 ]
 
 

@@ -24,6 +24,7 @@ from alexplore.runs.protocol import (
     EVENTS,
     MACHINE_METRICS,
     METRICS,
+    TIME_METRICS,
     ControlEvent,
     EpochEvent,
     Event,
@@ -104,7 +105,7 @@ def test_what_is_none_is_not_written() -> None:
     assert event_record(ControlEvent("id", "stop", 3, "no"))["error"] == "no"
 
 
-DECLARED = {**METRICS, **MACHINE_METRICS}
+DECLARED = {**METRICS, **MACHINE_METRICS, **TIME_METRICS}
 
 
 @pytest.mark.parametrize("key", DECLARED)

@@ -14,7 +14,7 @@ from alexplore.runs.reconfigure import changed_config, write_config
 from alexplore.runs.status import Status, read_status, write_status
 from tests.support.waiting import wait_until
 
-TIMED = ("machine/",)
+TIMED = ("machine/", "time/", "forward_time/")
 """How the keys of metrics begin that depend on the machine and on time."""
 
 

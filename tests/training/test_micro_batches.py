@@ -18,6 +18,7 @@ from alexplore.training.nonfinite import NonfiniteGuard
 from alexplore.training.optim import make_optimizer
 from alexplore.training.parallel.ranks import SINGLE_RANK, Ranks
 from alexplore.training.precision import Precision
+from alexplore.training.step_timer import StepTimer
 from tests.support.runs import metrics
 from tests.support.training import train_here
 from tests.training.conftest import MakeRun
@@ -38,7 +39,7 @@ def gradients(network: Network, size: int | None, count: int) -> tuple[dict[str,
     model = build(network, seed=1).double()
     guard = NonfiniteGuard(make_optimizer(recipe, model), CPU)
     images, labels = torch.randn(count, *network.input, dtype=torch.float64), torch.randint(0, 10, (count,))
-    batches = MicroBatches(Objective(model, recipe, Precision("fp32", CPU)), guard, SINGLE_RANK, size)
+    batches = MicroBatches(Objective(model, recipe, Precision("fp32", CPU)), guard, SINGLE_RANK, size, StepTimer(CPU))
     loss, correct = batches.gradients(images, labels, count, 1 / count)
     found = {name: value.grad for name, value in model.named_parameters() if value.grad is not None}
     return found, float(loss.detach()), int(correct)
@@ -65,7 +66,7 @@ def test_all_ranks_have_as_many_parts_as_the_largest_share_needs(
     objective: Any = None
     guard: Any = None
     for rank in range(ranks):
-        assert MicroBatches(objective, guard, Ranks(rank, ranks), size).count(batch) == count
+        assert MicroBatches(objective, guard, Ranks(rank, ranks), size, StepTimer(CPU)).count(batch) == count
 
 
 def test_a_run_in_parts_learns_what_it_learns_in_whole_batches(make_run: MakeRun, small: Network) -> None:

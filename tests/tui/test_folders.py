@@ -63,3 +63,11 @@ def test_the_users_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert completed("~/data2") == "~/data2/"
     assert completed("~") == "~/"
     assert absolute("~nosuchuser/x").name == "x"
+
+
+def test_a_path_may_begin_anew_behind_another(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder))
+    assert absolute(f"/usr/{folder}/data") == folder / "data"
+    assert absolute("/usr/~/data") == folder / "data"
+    assert completed(f"/usr/{folder}/data2") == f"{folder}/data2/"
+    assert absolute("/usr/share/") == Path("/usr/share")

@@ -17,6 +17,7 @@ from alexplore.runs.config import RunConfig
 from alexplore.tui import guides
 from alexplore.tui.app import ExploreApp
 from alexplore.tui.lesson_progress import TRIES, LessonProgress
+from alexplore.tui.messages import WatchRequested
 from alexplore.tui.preferences import PreferencesStore, read_preferences
 from alexplore.tui.screens.comparison import ComparisonScreen
 from alexplore.tui.screens.explore import ExploreScreen
@@ -87,6 +88,20 @@ async def test_the_card_comes_no_more_where_it_was_switched_off(tmp_path: Path) 
         await until(pilot, lambda: "34,944" in screen_text(app), "the network")
         await pilot.pause()
         assert isinstance(app.screen, ExploreScreen)
+
+
+async def test_a_click_on_the_box_switches_the_card_off(tmp_path: Path) -> None:
+    file = tmp_path / "preferences.toml"
+    app = welcoming(tmp_path / "runs", PreferencesStore(file))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, Welcome), "the card")
+        await until(pilot, lambda: "[x] show this" in screen_text(app), "the box")
+        await pilot.click("#welcome-again", offset=(3, 1))
+        await until(pilot, lambda: "[ ] show this" in screen_text(app), "the empty box")
+        assert isinstance(app.screen, Welcome)
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, ExploreScreen), "Explore")
+        assert not read_preferences(file).welcome
 
 
 @pytest.mark.parametrize("key", ["x", "2", "down", "f1", "ctrl+p", "q"])
@@ -175,6 +190,22 @@ async def test_the_last_step_ends_the_tour(open_app: OpenApp) -> None:
             await pilot.press("right")
             await pilot.pause()
         await until(pilot, lambda: app.state.tour is None, "the end")
+
+
+async def test_a_run_that_the_last_step_started_ends_the_tour(
+    open_app: OpenApp, config: RunConfig, tmp_path: Path
+) -> None:
+    run = finished_run(config, tmp_path / "runs", "alpha", 0.75)
+    async with open_app() as (app, pilot):
+        await app.run_action("tour")
+        await until(pilot, lambda: app.screen.query(TourStrip), "the strip")
+        app.post_message(WatchRequested(run))
+        await until(pilot, lambda: "FINISHED" in screen_text(app), "the run")
+        assert app.state.tour is not None  # it was looked at meanwhile
+        app.state.tour.go(len(STEPS) - 1)
+        app.post_message(WatchRequested(run))
+        await until(pilot, lambda: app.state.tour is None, "the end of the tour")
+        await until(pilot, lambda: "Tour " not in screen_text(app), "no strip")
 
 
 async def test_the_tour_asks_before_it_leaves_edits(open_app: OpenApp) -> None:

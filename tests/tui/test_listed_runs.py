@@ -10,7 +10,9 @@ import pytest
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.listing import ListedRun
+from alexplore.runs.messages import STATE_GLYPHS
 from alexplore.runs.protocol import EpochEvent
+from alexplore.runs.queue import Item
 from alexplore.runs.status import Status
 from alexplore.runs.summary import Summary
 from alexplore.tui.listed_runs import ORDERS, GroupLine, ListedRuns, RunLine, best_of_their_data
@@ -41,6 +43,32 @@ def listed(config: RunConfig) -> ListedRuns:
 
 def names(listed: ListedRuns) -> str:
     return "".join(run.name for run in listed.shown())
+
+
+@pytest.mark.parametrize("state", [*STATE_GLYPHS, "of another version"])
+def test_every_state_has_a_place_in_the_order_of_states(listed: ListedRuns, state: str) -> None:
+    one = listed.runs[0]
+    listed.runs = [*listed.runs, replace(one, summary=replace(one.summary, status=Status(state)))]
+    listed.sort_by_column("state")
+    assert len(listed.shown()) == 5
+
+
+def test_what_waits_comes_first_in_its_order_and_is_filtered(listed: ListedRuns, config: RunConfig) -> None:
+    def waiting(name: str, place: int, status: str = "waiting") -> ListedRun:
+        item = Item(name, name, config)
+        return ListedRun(Summary(RunDirectory(Path(name)), Status(status), config), item=item, place=place)
+
+    listed.queued = [waiting("y", 1), waiting("x", 2), waiting("z", 0, "refused")]
+    marked = MarkedRuns()
+    assert listed.title == "Runs · 4 · 2 waiting"
+    listed.sort_by_column("run")
+    shown = [line.run.name for line in listed.lines(marked) if isinstance(line, RunLine)]
+    assert shown == ["y", "x", "z", "a", "b", "c", "d"]
+    listed.grouped = True
+    assert next(line.text for line in listed.lines(marked) if isinstance(line, GroupLine)) == "queue · 3 runs"
+    listed.filter_by("state:waiting x")
+    assert [line.run.name for line in listed.lines(marked) if isinstance(line, RunLine)] == ["x"]
+    assert listed.filter_note.startswith("1 of 7")
 
 
 def test_orders_and_their_reverse_keep_unknown_values_last(listed: ListedRuns) -> None:

@@ -170,6 +170,33 @@ async def test_a_folder_is_browsed_for_and_ends_the_refusal(
         assert started[0].config().data.folder == str(tmp_path / "images")
 
 
+async def test_the_weights_of_a_run_or_a_file_are_chosen(
+    open_app: OpenApp, tiny_preset: Path, tmp_path: Path, config: RunConfig
+) -> None:
+    for name in ("alpha", "beta"):
+        run = finished_run(config, tmp_path / "runs", name, 0.75)
+        if name == "alpha":
+            (run.checkpoints_folder / "best").mkdir(parents=True)
+    weights = tmp_path / "old" / "net.pth"
+    weights.parent.mkdir()
+    weights.touch()
+    async with open_app(str(tiny_preset)) as (app, pilot):
+        await show_form(app, pilot)
+        field = app.state.planned.form.field("weights")
+        app.screen.query_one(SettingPane).select("weights")
+        await pilot.press("enter")
+        await until(pilot, lambda: "75.0%" in screen_text(app), "the runs")
+        assert "beta" not in screen_text(app)  # it has no weights
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: field.text == "alpha", "the name of the run")
+        await pilot.press("enter")
+        await until(pilot, lambda: "a file…" in screen_text(app), "the runs")
+        await pilot.press("home", "enter")
+        await until(pilot, lambda: isinstance(app.screen, Browse), "the browser")
+        await pilot.press("slash", *str(weights.parent), "enter", "down", "down", "enter")
+        await until(pilot, lambda: field.text == str(weights), "the path of the file")
+
+
 async def test_problems_are_fixed_by_a_key_and_the_network_in_explore_is_not_edited(
     open_app: OpenApp, started: list[RunDirectory]
 ) -> None:

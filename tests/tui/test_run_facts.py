@@ -29,9 +29,11 @@ from alexplore.tui.run_facts import (
     ending,
     fact_lines,
     heading,
+    machine_lines,
     progress,
     recipe_facts,
     tiles,
+    time_lines,
 )
 
 START = StartEvent(0, "cpu", "CPU", 2, 1, "data", "fp32", flops_per_image=1000, peak_flops=1e6)
@@ -143,3 +145,17 @@ def test_lines_of_facts_have_their_values_in_a_column_and_fit() -> None:
     facts = [Fact("epochs", "4", "(10)"), Fact("lr", "0.1")]
     assert fact_lines(facts, 40) == ["epochs  4 (10)", "lr      0.1"]
     assert max(map(len, fact_lines(facts, 10))) == 10
+
+
+def test_time_and_machine_are_told_in_few_lines(run: RunDirectory) -> None:
+    values = {"time/input": 6.0, "time/forward": 1.0, "time/backward": 3.0, "machine/cpu": 0.5, "machine/memory": 3.0}
+    with LineWriter(run.metrics_file, attempt=0) as metrics:
+        metrics.append(**metrics_record(MetricsLine(1, 0.1, values)))
+    snapshot = Watch(run).poll()
+    assert time_lines(snapshot, 28) == ["data-bound: 10 ms a step", "input 60% · backward 30% ·", "forward 10%"]
+    assert machine_lines(snapshot, 28) == ["machine", "processors 50% ·", "memory 3.0 GiB"]
+
+
+def test_what_was_not_recorded_has_no_lines(run: RunDirectory) -> None:
+    snapshot = Watch(run).poll()
+    assert time_lines(snapshot, 28) == machine_lines(snapshot, 28) == []

@@ -15,7 +15,8 @@ from alexplore.runs import service
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, RunError, create_run, list_runs
 from alexplore.runs.lines import LineWriter
-from alexplore.runs.notes import read_note
+from alexplore.runs.notes import read_note, write_note
+from alexplore.runs.queue import Queue
 from alexplore.runs.status import Status, write_status
 from alexplore.tui.app import ExploreApp
 from alexplore.tui.screens import runs
@@ -26,7 +27,7 @@ from alexplore.tui.widgets.curves import Curves
 from alexplore.tui.widgets.run_table import RunTable
 from alexplore.tui.widgets.status_line import StatusLine
 from tests.support.runs import finished_run
-from tests.support.screens import screen_text, until
+from tests.support.screens import pane_keys, screen_text, until
 from tests.tui.conftest import OpenApp
 
 
@@ -116,7 +117,8 @@ async def test_cells_are_whole_after_they_change(open_app: OpenApp, config: RunC
         write_status(run, Status("stopped", step=1, epoch=0.25, updated=time.time() - 3723))
         await until(pilot, lambda: "1 h" in row(app, "alpha"), "the last cell")
         assert row(app, "alpha").split()[1:] == [
-            "alpha", "tiny", "■", "stopped", "█░░░░░░░░░", "0.25/2", "–", "–", "123.457", "1,234,567", "1", "h", "┃",
+            "alpha", "tiny", "synthetic", "■", "stopped", "█░░░░░░░░░", "0.25/2", "–", "–", "123.457", "1,234,567", "1",
+            "h", "┃",
         ]  # fmt: skip
 
 
@@ -133,6 +135,26 @@ async def test_columns_are_left_out_whole(
             assert (text in line) == (title in shown)
         assert {"run", "state", "epoch", "best"} <= shown
         assert ("images/s" in shown) == (size[0] == 120)
+
+
+async def test_a_wide_table_shows_recipes_and_notes_and_has_room_between_columns(
+    open_app: OpenApp, config: RunConfig, tmp_path: Path
+) -> None:
+    finished_run(config, tmp_path / "runs", "alpha", 0.75)
+    write_note(finished_run(config, tmp_path / "runs", "beta", 0.85), "with a smaller stride in conv1 and conv2")
+    async with open_app(size=(200, 60)) as (app, pilot):
+        await open_runs(app, pilot, 2)
+        line = row(app, "beta")
+        recipe = config.recipe
+        assert f"{recipe.optimizer} {recipe.lr:g} {recipe.schedule} · batch {recipe.batch_size}" in line
+        assert "with a smaller stride in conv1 and conv2" in line
+        assert "2.00/2  ★ 85.0%  85.0%" in line
+        titles = screen_text(app).splitlines()[2]
+        await pilot.click(RunTable, offset=(titles.index("best") - 1, 0))
+        await until(pilot, lambda: app.screen.listed.order.column == "best", "the order of the clicked title")  # type: ignore[attr-defined]
+    async with open_app(size=(140, 40)) as (app, pilot):
+        await open_runs(app, pilot, 2)
+        assert sum(table(app).widths.values()) + table(app).gap * len(table(app).widths) <= 138
 
 
 async def test_states_have_their_own_colours(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:
@@ -158,6 +180,44 @@ async def test_the_best_run_of_a_data_set_has_a_star(open_app: OpenApp, config: 
         await open_runs(app, pilot, 2)
         assert "★ 85.0%" in row(app, "beta")
         assert "★" not in row(app, "alpha")
+
+
+# What waits in the queue
+
+
+async def test_waiting_runs_are_listed_moved_and_taken_out(
+    open_app: OpenApp, config: RunConfig, tmp_path: Path
+) -> None:
+    finished_run(config, tmp_path / "runs", "alpha", 0.75)
+    queue = Queue(tmp_path / "runs")
+    for name in ("beta", "gamma"):
+        queue.add(config, name)
+
+    def waiting() -> list[str]:
+        return [item.name for item in queue.waiting()]
+
+    async with open_app() as (app, pilot):
+        await open_runs(app, pilot, 3)
+        assert "○ waiting" in row(app, "gamma")
+        await pilot.press("home", "down")
+        await until(pilot, lambda: "place 2" in screen_text(app), "what is known of it")
+        assert "K sooner" in pane_keys(app)
+        assert not {"e evaluate", "r resume"} & set(pane_keys(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: "gamma was not started yet" in screen_text(app), "nothing to watch")
+        await pilot.press("K")
+        await until(pilot, lambda: waiting() == ["gamma", "beta"], "the other order")
+        await until(pilot, lambda: "place 1" in screen_text(app), "its new place")
+        await pilot.press("delete")
+        await until(pilot, lambda: isinstance(app.screen, Confirm), "the question")
+        await pilot.press("enter")
+        await pilot.pause()
+        assert waiting() == ["gamma", "beta"]
+        await pilot.press("delete")
+        await until(pilot, lambda: isinstance(app.screen, Confirm), "the question")
+        await pilot.press("y")
+        await until(pilot, lambda: waiting() == ["beta"], "gamma taken out")
+        await until(pilot, lambda: table(app).line_count == 2, "the list without it")
 
 
 # Order, groups and filter

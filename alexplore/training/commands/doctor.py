@@ -29,7 +29,7 @@ FOUND, MISSING, NOTE = "✓", "✗", "·"
 Line = tuple[str, str, str]
 """A mark, a subject and a finding. A subject without a text continues the one before."""
 
-PACKAGES = ("torch", "torchvision", "textual", "rich", "typer")
+PACKAGES = ("torch", "torchvision", "torchcodec", "textual", "rich", "typer")
 
 
 def doctor() -> int:

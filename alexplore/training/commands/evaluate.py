@@ -67,7 +67,9 @@ def open_images(loaded: LoadedModel, config: RunConfig, *, elsewhere: bool) -> t
     """
     if not DATASETS[config.recipe.dataset].needs_folder:
         return open_dataset(config, loaded.device, print_note), True
-    unlabelled = open_unlabelled_images(config, loaded.device, print_note) if elsewhere else None
+    unlabelled = None
+    if elsewhere:
+        unlabelled = open_unlabelled_images(config, loaded.device, print_note, loaded.dataset.decoder)
     if unlabelled is not None:
         print_note(f"{config.data.folder} has no folders of classes, so its {len(unlabelled):,} images have no labels")
         return replace(loaded.dataset, val=unlabelled), False
@@ -77,6 +79,7 @@ def open_images(loaded: LoadedModel, config: RunConfig, *, elsewhere: bool) -> t
         loaded.trained_on,
         loaded.device,
         print_note,
+        decoder=loaded.dataset.decoder,
         by_position=loaded.trained_on is None,
         elsewhere=elsewhere,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -17,6 +17,7 @@ from alexplore.runs.directory import RunDirectory
 from alexplore.runs.trained_on import TrainedOn, read_trained_on
 from alexplore.training import checkpoint
 from alexplore.training.data import Dataset, read_dataset
+from alexplore.training.data.decoders import choose_decoder
 from alexplore.training.errors import UsageError
 from alexplore.training.hardware import choose_device
 from alexplore.training.model.build import build, check_classifier
@@ -84,13 +85,17 @@ def load_model(source: Path, weights: Path | None) -> LoadedModel:
 
 def _recorded_dataset(run: RunDirectory) -> Dataset:
     try:
-        return read_dataset(read_json_object(run.dataset_file, links=False))
+        dataset = read_dataset(read_json_object(run.dataset_file, links=False))
     except FileNotFoundError:
         raise UsageError(f"{run.name} has no {run.dataset_file.name}: it was never trained") from None
     except OSError as error:
         raise UsageError(f"{run.dataset_file}: {error.strerror}") from None
     except ValueError as error:  # also a SettingError
         raise UsageError(f"{run.dataset_file}: {error}") from None
+    decoder, warning = choose_decoder(dataset.decoder)
+    if warning:
+        print_warning(warning)
+    return replace(dataset, decoder=decoder)
 
 
 def _assumed_dataset(config: RunConfig) -> Dataset:

@@ -12,6 +12,7 @@ from functools import partial
 import torch
 
 from alexplore.network.shapes import shape_text
+from alexplore.presets.datasets import DATASETS
 from alexplore.runs.config import RunConfig
 from alexplore.runs.trained_on import TrainedOn
 from alexplore.training.data.cifar import CIFAR_10, CIFAR_100
@@ -67,4 +68,6 @@ def _summary(dataset: Dataset, config: RunConfig) -> str:
         words += f", {shape_text((dataset.channels, *dataset.size))}"
         if dataset.size != config.network.input[1:]:
             words += f", resized to the network's {shape_text(config.network.input)}"
+    if DATASETS[dataset.name].needs_folder:
+        words += f", decoded with {dataset.decoder}"
     return words

@@ -14,6 +14,7 @@ from alexplore.network.graph import Network
 from alexplore.runs.datasets import DatasetShape
 from alexplore.runs.image_layout import DataError
 from alexplore.runs.preflight import fit_problems
+from alexplore.training.data.decoders import PILLOW
 
 T = TypeVar("T")
 
@@ -113,6 +114,9 @@ class Dataset:
     held_out: tuple[str, ...] = ()
     """Paths, relative to the image folder, of validation images that were held out of its training images."""
 
+    decoder: str = PILLOW
+    """What decodes its image files, and others that are shown to the network; see `decoders`."""
+
     notes: tuple[str, ...] = ()
     """Warnings about what was found with it."""
 
@@ -132,6 +136,7 @@ class Dataset:
             "train": len(self.train),
             "val": len(self.val),
             "held_out": list(self.held_out),
+            "decoder": self.decoder,
         }
 
 
@@ -150,7 +155,11 @@ def read_dataset(values: Mapping[str, Any]) -> Dataset:
         torch.empty(0, dtype=torch.int64),
         torch.device("cpu"),
     )
-    return Dataset(name, classes, channels, mean, std, empty, empty, _value(values, "synthetic", flag()), size)
+    synthetic, decoder = (
+        _value(values, "synthetic", flag()),
+        read_value("decoder", text(), values.get("decoder", PILLOW)),
+    )
+    return Dataset(name, classes, channels, mean, std, empty, empty, synthetic, size, decoder=decoder)
 
 
 def _value(values: Mapping[str, Any], key: str, kind: Kind[T]) -> T:

@@ -39,7 +39,9 @@ from alexplore.training.data.dataset import (
     damaged_text,
     mean_and_std,
 )
-from alexplore.training.data.images import open_image, read_image, why_unreadable
+from alexplore.training.data.decoded_images import DecodedImages, has_room
+from alexplore.training.data.decoders import DECODERS, PILLOW, choose_decoder
+from alexplore.training.data.images import open_image, why_unreadable
 from alexplore.training.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, resized_size
 from alexplore.training.parallel.launched import die_with_parent
 from alexplore.training.randomness import seed_for
@@ -73,8 +75,9 @@ def open_image_folder(
     size = resized_size(config.recipe, config.network.input)
     left_out = LeftOut(layout.folder)
     listings = _list_parts(config, layout, trained_on, left_out)
+    decoder, warning = choose_decoder(trained_on.decoder if trained_on else None)
     train, val = (
-        FolderSplit(listing.limited(limit), shape.channels, size, device, report)
+        FolderSplit(listing.limited(limit), shape.channels, size, device, report, decoder=decoder, keep=True)
         for listing, limit in zip(listings, (config.data.limit_train, config.data.limit_val), strict=True)
     )
     mean: tuple[float, ...] = IMAGENET_MEAN
@@ -96,7 +99,8 @@ def open_image_folder(
         val,
         size=size,
         held_out=listings[1].paths if layout.val is None else (),
-        notes=(f"{layout.folder}: {left_out.text}",) if left_out.text else (),
+        decoder=decoder,
+        notes=(*([f"{layout.folder}: {left_out.text}"] * bool(left_out.text)), *([warning] if warning else [])),
     )
 
 
@@ -129,6 +133,7 @@ def open_test_images(
     device: torch.device,
     report: Report,
     *,
+    decoder: str = PILLOW,
     by_position: bool = False,
     elsewhere: bool = False,
 ) -> FolderSplit:
@@ -162,10 +167,12 @@ def open_test_images(
         report(f"{folder}: {left_out.text}")
     channels = 1 if config.network.input[0] == 1 else 3
     size = resized_size(config.recipe, config.network.input)
-    return FolderSplit(listing.limited(config.data.limit_val), channels, size, device, report)
+    return FolderSplit(listing.limited(config.data.limit_val), channels, size, device, report, decoder=decoder)
 
 
-def open_unlabelled_images(config: RunConfig, device: torch.device, report: Report) -> FolderSplit | None:
+def open_unlabelled_images(
+    config: RunConfig, device: torch.device, report: Report, decoder: str = PILLOW
+) -> FolderSplit | None:
     """Return all images in a folder that has no folders of classes; None if it has some.
 
     Their labels, 0, mean nothing.
@@ -185,7 +192,7 @@ def open_unlabelled_images(config: RunConfig, device: torch.device, report: Repo
     channels = 1 if config.network.input[0] == 1 else 3
     size = resized_size(config.recipe, config.network.input)
     listing = Listing(folder, paths, torch.zeros(len(paths), dtype=torch.int64))
-    return FolderSplit(listing, channels, size, device, report)
+    return FolderSplit(listing, channels, size, device, report, decoder=decoder)
 
 
 @dataclass(frozen=True)
@@ -257,9 +264,9 @@ def list_images(folder: Path, classes: Sequence[str], left_out: LeftOut, *, all_
 
 
 class FolderSplit:
-    """A split whose images are decoded and resized by worker processes when they are needed.
+    """A split whose images are decoded and resized by worker processes when they are needed first.
 
-    A damaged image is reported once.
+    They are kept for later epochs if they have room in memory. A damaged image is reported once.
     """
 
     def __init__(
@@ -270,13 +277,21 @@ class FolderSplit:
         device: torch.device,
         report: Report,
         workers: int | None = None,
+        *,
+        decoder: str = PILLOW,
+        keep: bool = False,
     ) -> None:
-        """Decode to uint8 (channels, *size) in `workers` processes, by default as many as this rank has processors."""
+        """Decode to uint8 (channels, *size) in `workers` processes, by default as many as this rank has processors.
+
+        `keep` is for splits that are read more than once.
+        """
         self.labels = listing.labels
         self.damaged: dict[str, str] = {}
         self._listing = listing
-        self._decoder = _Decoder(listing, channels, size)
+        self._decoder = _Decoder(listing, channels, size, decoder)
         self._image_bytes = channels * size[0] * size[1]
+        kept = keep and has_room(len(self) * self._image_bytes)
+        self._decoded = DecodedImages(len(self), (*size, channels)) if kept else None
         self._device = device
         self._report = report
         self._workers = count_decoders() if workers is None else workers
@@ -287,6 +302,27 @@ class FolderSplit:
     def batches(self, order: Tensor, batch_size: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """See `Split.batches`; damaged images are left out of their batch."""
         chunks = [chunk for chunk in torch.split(order[skip * batch_size :], batch_size) if len(chunk)]
+        if self._decoded is None:
+            for images, indices in self._decode(chunks, batch_size):
+                yield self._on_device(images, indices)
+            return
+        missing = [self._decoded.missing(chunk) for chunk in chunks]
+        decoded = self._decode([indices for indices in missing if len(indices)], batch_size)
+        for chunk, indices in zip(chunks, missing, strict=True):
+            if len(indices):
+                images, read = next(decoded)
+                self._decoded.add(images, read, indices)
+            yield self._on_device(*self._decoded.take(chunk))
+
+    def _on_device(self, images: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Return a batch of images (N, H, W, C) and their labels as `batches` yields them."""
+        return (
+            images.to(self._device, non_blocking=True).permute(0, 3, 1, 2),
+            self.labels[indices].to(self._device, non_blocking=True),
+        )
+
+    def _decode(self, chunks: list[Tensor], batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the images (N, H, W, C) of each chunk that can be read, and their indices; report the others."""
         workers = min(self._workers, len(chunks), self._workers_in_shared_memory(batch_size))
         done = 0
         while done < len(chunks):
@@ -296,10 +332,7 @@ class FolderSplit:
                     done += 1
                     for index, reason in failures:
                         self._report_damage(index, reason)
-                    yield (
-                        images.to(self._device, non_blocking=True).permute(0, 3, 1, 2),
-                        self.labels[kept].to(self._device, non_blocking=True),
-                    )
+                    yield images, torch.tensor(kept, dtype=torch.int64)
             except _SharedMemoryError:
                 self._report(
                     f"{SHARED_MEMORY} is full ({bytes_text(_free_shared_memory() or 0)} free, a batch takes "
@@ -412,8 +445,9 @@ _Decoded = tuple[Tensor, list[int], list[tuple[int, str]]]
 class _Decoder(TorchDataset[_Sample]):
     """Runs in the worker processes: maps an index to pixels, or to the reason why there are none."""
 
-    def __init__(self, listing: Listing, channels: int, size: tuple[int, int]) -> None:
+    def __init__(self, listing: Listing, channels: int, size: tuple[int, int], decoder: str) -> None:
         self._listing = listing
+        self._decoder = decoder
         self.channels = channels
         self.size = size
 
@@ -423,7 +457,7 @@ class _Decoder(TorchDataset[_Sample]):
     def __getitem__(self, index: int) -> _Sample:
         try:
             with open_image(self._listing.folder / self._listing.paths[index]) as image:
-                return index, read_image(image, self.channels, self.size), ""
+                return index, DECODERS[self._decoder](image, self.channels, self.size), ""
         except MemoryError:
             raise
         except Exception as error:  # a decoder raises anything when a file is damaged

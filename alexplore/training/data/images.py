@@ -67,18 +67,36 @@ def read_image(image: Image.Image, channels: int, size: tuple[int, int]) -> Tens
     Raises:
         OSError: the file is damaged, or has more than `MOST_PIXELS`. Pillow's decoders raise other exceptions too.
     """
-    import numpy as np
     from PIL import Image, ImageOps
 
     height, width = size
+    picture = decode(image, channels, size)
+    return as_tensor(ImageOps.fit(picture, (width, height), Image.Resampling.BILINEAR))
+
+
+def decode(image: Image.Image, channels: int, size: tuple[int, int]) -> Image.Image:
+    """Return an image upright and in 8 bits, grey or in colour: see `read_image`, which resizes it to `size`.
+
+    A JPEG of at least twice that size is decoded at 1/2, 1/4 or 1/8 of its own.
+
+    Raises:
+        OSError: see `read_image`.
+    """
+    from PIL import ImageOps
+
     mode = "RGB" if channels == 3 else "L"
-    image.draft(mode, (max(size), max(size)))  # a JPEG need not be decoded much larger than it is used
+    image.draft(mode, (max(size), max(size)))
     check_pixels(image.size)
     samples = _samples(image) if image.mode.startswith("I") or image.mode == "F" else None
-    picture = _convert(ImageOps.exif_transpose(image), mode, samples)
-    picture = ImageOps.fit(picture, (width, height), Image.Resampling.BILINEAR)
+    return _convert(ImageOps.exif_transpose(image), mode, samples)
+
+
+def as_tensor(picture: Image.Image) -> Tensor:
+    """Return the pixels of an 8-bit picture, grey or in colour, as uint8 (C, H, W)."""
+    import numpy as np
+
     pixels = torch.from_numpy(np.array(picture))
-    return pixels.view(height, width, channels).permute(2, 0, 1)
+    return pixels.view(picture.height, picture.width, -1).permute(2, 0, 1)
 
 
 def check_pixels(size: tuple[int, int]) -> None:

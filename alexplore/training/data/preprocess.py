@@ -19,7 +19,7 @@ from alexplore.presets.recipe import Recipe
 from alexplore.runs.image_layout import DataError
 from alexplore.runs.preflight import image_problems, pixel_problems
 from alexplore.training.data.dataset import Dataset, pixel_statistics
-from alexplore.training.data.images import read_image
+from alexplore.training.data.decoders import DECODERS
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -61,6 +61,7 @@ class Preprocess:
         self.image_size = dataset.size or self.resized_size
         self.recipe = recipe
         self.device = device
+        self._decode = DECODERS[dataset.decoder]
         self._mean, self._std = _statistics(recipe, dataset)
         self._components: tuple[tuple[float, ...], ...] = ()
         if recipe.color_noise and len(dataset.train):
@@ -127,7 +128,7 @@ class Preprocess:
         Raises:
             OSError: the file is damaged (see `read_image`).
         """
-        return read_image(image, self.channels, self.image_size)[None].to(self.device)
+        return self._decode(image, self.channels, self.image_size)[None].to(self.device)
 
     def _draw(self, count: int, seed: int) -> list[Augmentation]:
         recipe, generator = self.recipe, random.Random(seed)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from alexplore.training.collectives import all_reduce
 
 
 def share_statistics(model: nn.Module) -> None:
@@ -93,11 +94,11 @@ class _SumOverRanks(torch.autograd.Function):
     @staticmethod
     def forward(_: Any, values: Tensor) -> Tensor:
         total = values.clone()
-        dist.all_reduce(total)
+        all_reduce(total)
         return total
 
     @staticmethod
     def backward(_: Any, *gradients: Tensor) -> Tensor:
         gradient = gradients[0].clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(gradient)
+        all_reduce(gradient)
         return gradient

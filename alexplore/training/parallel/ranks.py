@@ -19,6 +19,7 @@ from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
+from alexplore.training.collectives import all_reduce
 from alexplore.training.errors import RankError, UsageError
 from alexplore.training.parallel.launched import read_launch
 
@@ -115,7 +116,7 @@ class Ranks:
         This is for towers; ranks that share gradients have equal flags.
         """
         if self.towers:
-            dist.all_reduce(flag, dist.ReduceOp.MAX)
+            all_reduce(flag, dist.ReduceOp.MAX)
         return flag
 
     def merge(self, values: dict[str, T]) -> dict[str, T]:

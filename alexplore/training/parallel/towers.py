@@ -22,6 +22,7 @@ from alexplore.network.graph import Network
 from alexplore.network.layers.base import Layer, Unsupported
 from alexplore.network.shapes import Shape, Shapes
 from alexplore.training.checkpoint import load_optimizer_state
+from alexplore.training.collectives import all_gather, all_reduce
 from alexplore.training.errors import UsageError
 from alexplore.training.kernels.table import Kernels
 from alexplore.training.model.build import Model, build, build_layer
@@ -163,7 +164,7 @@ class _Gather(torch.autograd.Function):
         context.settings = towers, tower, summing
         mine = own.transpose(0, 1).contiguous()
         everyone = mine.new_empty((towers * mine.shape[0], *mine.shape[1:]))
-        dist.all_gather(list(everyone.chunk(towers)), mine)
+        all_gather(everyone.chunk(towers), mine)
         return _channels_last(everyone.transpose(0, 1))
 
     @staticmethod
@@ -171,7 +172,7 @@ class _Gather(torch.autograd.Function):
         towers, tower, summing = context.settings
         gradient = gradients[0].transpose(0, 1).contiguous()
         if summing:
-            dist.all_reduce(gradient)
+            all_reduce(gradient)
         return _channels_last(_part(gradient, towers, tower).transpose(0, 1)), None, None, None
 
 

@@ -87,10 +87,18 @@ class EntryList(CursorList):
         """Return the name of an entry, and what is known of it."""
         line = self.chosen(index)
         style = self.style("table--cursor") if selected else self.style()
-        text, note = (line.text, line.note) if isinstance(line, Entry) else (line, self._holds if line == HERE else "")
+        text, note = (line.text, line.note) if isinstance(line, Entry) else (line, self._note(line))
         segments = [Segment(f" {'▸ ' if text == HERE else '  '}{text}", style)]
         segments.append(Segment(f"  {note}", style if selected else self.style("entry-list--note")))
         return Strip(segments).adjust_cell_length(width, style)
+
+    def _note(self, line: str) -> str:
+        """Return what the folder holds, or that the list has nothing else to choose."""
+        if line == HERE:
+            return self._holds
+        if self._entries or self.takes_folder:
+            return ""
+        return "nothing here has these letters" if self._typed else "no such files here, and no folders"
 
 
 class PathInput(Input):

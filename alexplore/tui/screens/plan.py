@@ -299,20 +299,22 @@ class PlanScreen(FrameScreen):
             return
         pane.focus()
         pane.select(check.setting)
-        if check.setting == "folder" and self.focused is pane.list:
-            self._browse()
+        if self.state.planned.form.field(check.setting).opens and self.focused is pane.list:
+            self._choose_value(check.setting)
 
     @on(SettingList.Opened)
+    def _opened(self, event: SettingList.Opened) -> None:
+        self._choose_value(event.name)
+
     @work
-    async def _browse(self) -> None:
-        """Choose the folder of the images."""
-        from alexplore.tui.screens.browse import Browse
+    async def _choose_value(self, name: str) -> None:
+        """Choose the value of a setting in its dialog."""
+        from alexplore.tui.screens.plan_dialogs import DIALOGS
 
         planned = self.state.planned
-        field = planned.form.field("folder")
-        folder = await self.app.push_screen_wait(Browse("Folder of the images", field.text))
-        if folder is not None:
-            planned.form.put(field, str(folder))
+        chosen = await DIALOGS[name](self, planned)
+        if chosen is not None:
+            planned.form.put(planned.form.field(name), chosen)
             self.query_one(SettingPane).refresh_form()
             self._check()
 

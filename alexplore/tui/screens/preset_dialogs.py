@@ -10,9 +10,6 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import Screen
 
-from alexplore.core.atomic_files import write_output
-from alexplore.core.boundary import os_error_text
-from alexplore.core.home import NoHomeError, expand
 from alexplore.export import FORMATS, export_preset
 from alexplore.export.errors import ExportError
 from alexplore.network.graph import read_network
@@ -23,6 +20,7 @@ from alexplore.presets.writer import delete_preset, rename_preset, save_preset
 from alexplore.tui.edit_session import EditSession
 from alexplore.tui.preset_catalog import PresetEntry
 from alexplore.tui.screens.dialogs import Ask, Choose, Confirm, Dialog
+from alexplore.tui.screens.writing import ask_and_write
 from alexplore.tui.widgets.choice_list import Choice
 from alexplore.tui.widgets.preset_list import PresetList
 
@@ -184,19 +182,4 @@ async def export(screen: Screen[Any], preset: Preset) -> None:
         screen.notify(str(error), severity="error", markup=False, timeout=ERROR_SECONDS)
         return
     suggestion = f"{preset.name.replace('-', '_')}{FORMATS[to].ending}"
-    answer = await screen.app.push_screen_wait(Ask("Write to", suggestion, "a file in the folder you started in"))
-    if answer is None:
-        return
-    try:
-        path = expand(answer)
-        if path.is_dir():
-            screen.notify(f"{path} is a directory; give the name of a file in it", severity="error", markup=False)
-            return
-        if path.exists() and not await screen.app.push_screen_wait(Confirm(f"{path} exists. Replace it?")):
-            return
-        write_output(path, content)
-    except (OSError, NoHomeError) as error:
-        text = os_error_text(error) if isinstance(error, OSError) else str(error)
-        screen.notify(text, severity="error", markup=False)
-    else:
-        screen.notify(f"Wrote {path}", markup=False)
+    await ask_and_write(screen, suggestion, content)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Callable
 from typing import ClassVar
 
 from rich.text import Text
@@ -20,9 +21,10 @@ from alexplore.presets.preset import Preset
 from alexplore.runs import service
 from alexplore.runs.checkpoint_files import folder_size, resume_step, resume_text
 from alexplore.runs.directory import RunDirectory, RunError, list_runs
-from alexplore.runs.listing import ListedRun, Listing
+from alexplore.runs.listing import ListedRun, Listing, QueueListing
 from alexplore.runs.notes import write_note
 from alexplore.runs.protocol import METRICS
+from alexplore.runs.queue import Item, Queue
 from alexplore.runs.summary import Summary
 from alexplore.tui.listed_runs import ListedRuns
 from alexplore.tui.marked_runs import EPOCHS, METRIC_ORDER, MINUTES, Overlay, OverlayReader
@@ -51,6 +53,8 @@ POLL_SECONDS = 1.0
 LOOK_SECONDS = 0.15  # for which the cursor stays on a run before its folder is looked at
 NO_RUNS = "No runs yet: press 2 to train the network that is open in Explore."
 OVERLAY_ACTIONS = ("metric", "unit", "logarithmic", "seeds")
+RUN_ACTIONS = ("mark", "stop", "resume", "fork", "evaluate", "predict", "export", "rename", "note")
+"""What is done to a run, and not to one that waits in the queue."""
 
 
 class RunsScreen(FrameScreen):
@@ -82,6 +86,7 @@ class RunsScreen(FrameScreen):
         self._metric, self._unit, self._by_seed = METRIC_ORDER[0], EPOCHS, False
         self._details: RunDetails | None = None
         self._look_now = threading.Event()
+        self._on_queued = False  # whether the cursor is on a run that waits in the queue
 
     def compose_body(self) -> ComposeResult:
         """Put the filter above the list, and what the marked and the selected runs are below it."""
@@ -118,12 +123,13 @@ class RunsScreen(FrameScreen):
     @work(thread=True, exclusive=True, group="poll")
     def _poll(self) -> None:
         worker, listing, reader, reported = get_current_worker(), Listing(), OverlayReader(), ""
+        queue = QueueListing(Queue(self.state.runs_folder))
         while not worker.is_cancelled and self.is_running:
             self._look_now.clear()
             try:
                 runs = list_runs(self.state.runs_folder)
                 overlay = reader.read(self.state.marked.marked(runs), self._metric)
-                self.post_message(RunsListed(listing.read(runs), overlay))
+                self.post_message(RunsListed(listing.read(runs), queue.read(), overlay))
                 reported = ""
             except RunError as error:  # of a file system that may come back
                 if str(error) != reported:
@@ -135,7 +141,7 @@ class RunsScreen(FrameScreen):
 
     @on(RunsListed)
     def _listed(self, event: RunsListed) -> None:
-        self.listed.runs = event.runs
+        self.listed.runs, self.listed.queued = event.runs, event.queued
         self.state.marked.keep([run.name for run in event.runs])
         before = self.selected
         with self.app.batch_update():
@@ -146,6 +152,7 @@ class RunsScreen(FrameScreen):
             else:
                 self._overlay = event.overlay
             self._show_differences()
+        self._offer_keys()
         if self.selected is not None and (before is None or before.summary.status != self.selected.summary.status):
             self._look_at_selected()
 
@@ -176,7 +183,7 @@ class RunsScreen(FrameScreen):
         lines = listed.lines(self.state.marked)
         nothing = self.query_one("#no-runs", Static)
         nothing.display = not lines
-        _write(nothing, NO_RUNS if not listed.runs else "no run matches the filter")
+        _write(nothing, NO_RUNS if not (listed.runs or listed.queued) else "no run matches the filter")
         frame = self.query_one("#runs")
         title, subtitle = (
             listed.title,
@@ -206,28 +213,50 @@ class RunsScreen(FrameScreen):
             self.query_one(Comparison).show(names, self._overlay.differences)
 
     def _show_details(self) -> None:
-        pane, run = self.query_one("#details", Facts), self.selected
-        pane.write_frame(run.name if run else "no run", "y copies the path · d hides" if run else "")
+        pane, run = self.query_one("#details", Facts), self.listed_run
+        keys = "K sooner · J later · del takes it out" if run and run.item else "y copies the path · d hides"
+        pane.write_frame(run.name if run else "no run", keys if run else "")
         pane.show(run_facts(run, self._details) if run else [])
         self.query_one("#headline", Facts).show([headline(run)] if run else [])
 
     # The list
 
     @property
-    def selected(self) -> ListedRun | None:
-        """The run under the cursor."""
+    def listed_run(self) -> ListedRun | None:
+        """What is under the cursor: a run, or one that waits in the queue."""
         line = self.query_one(RunTable).selected
         return line.run if line else None
+
+    @property
+    def selected(self) -> ListedRun | None:
+        """The run under the cursor; None if it has no directory yet."""
+        run = self.listed_run
+        return run if run is not None and run.item is None else None
+
+    @property
+    def queued(self) -> Item | None:
+        """What is under the cursor in the queue."""
+        run = self.listed_run
+        return run.item if run else None
 
     @on(CursorList.Highlighted, "#runs-table")
     def _highlighted(self) -> None:
         self._show_details()
         self._look_at_selected()
+        self._offer_keys()
+
+    def _offer_keys(self) -> None:
+        """Show the keys of a waiting run where the cursor has come upon one, else those of a run."""
+        if self._on_queued != (self.queued is not None):
+            self._on_queued = self.queued is not None
+            self.refresh_bindings()
 
     @on(CursorList.Chosen, "#runs-table")
     def _chosen(self) -> None:
         if self.selected:
             self.post_message(WatchRequested(self.selected.summary.run))
+        elif self.queued:
+            self.notify(f"{self.queued.name} was not started yet: there is nothing to watch", markup=False)
 
     @on(Table.TitleClicked, "#runs-table")
     def _title_clicked(self, event: Table.TitleClicked) -> None:
@@ -282,7 +311,11 @@ class RunsScreen(FrameScreen):
     # The marked runs
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer what changes the curves only where there are some."""
+        """Offer what changes the curves only where there are some, and for a run only what can be done to it."""
+        if action == "shift":
+            return self.is_mounted and self.queued is not None and self.queued.reason is None
+        if action in RUN_ACTIONS:
+            return not self.is_mounted or self.queued is None
         if action == "seeds":
             return self._by_seed or self._overlay.has_seeds
         return bool(self._overlay.runs) if action in OVERLAY_ACTIONS else True
@@ -374,6 +407,14 @@ class RunsScreen(FrameScreen):
             self.post_message(PredictRequested(self.selected.summary.run))
 
     @work
+    async def action_export(self) -> None:
+        """Write the run for other programs."""
+        from alexplore.tui.screens.run_dialogs import export
+
+        if self.selected:
+            await export(self, self.selected.summary.run)
+
+    @work
     async def action_rename(self) -> None:
         """Give the run another name; marks and Train follow it."""
         if self.selected is None:
@@ -410,12 +451,15 @@ class RunsScreen(FrameScreen):
             self.notify(str(error), severity="error", markup=False)
         self._look_now.set()
 
+    def action_remove(self) -> None:
+        """Delete the run, or take it out of the queue, after asking."""
+        if self.queued is not None:
+            self._take_out(self.queued)
+        elif self.selected is not None and self._removable(self.selected.summary.run):
+            self._delete(self.selected.summary)
+
     @work
-    async def action_remove(self) -> None:
-        """Delete the run after asking."""
-        if self.selected is None or not self._removable(self.selected.summary.run):
-            return
-        summary = self.selected.summary
+    async def _delete(self, summary: Summary) -> None:
         run = summary.run
         size = await asyncio.to_thread(folder_size, run)
         question = Confirm(
@@ -429,6 +473,27 @@ class RunsScreen(FrameScreen):
             else:
                 self.notify(f"deleted {run.name}", markup=False)
             self._look_now.set()
+
+    @work
+    async def _take_out(self, item: Item) -> None:
+        question = Confirm(f"Take {item.name} out of the queue?", "It is not started then.", yes="Take out", no="Keep")
+        if await self.app.push_screen_wait(question):
+            self._change_queue(lambda queue: f"{queue.remove(item.name).name} waits no more")
+
+    def action_shift(self, places: int) -> None:
+        """Start the waiting run sooner or later."""
+        run = self.listed_run
+        if run is not None and run.item is not None:
+            name, place = run.name, max(1, run.place + places)
+            self._change_queue(lambda queue: f"{queue.move(name, place).name}: moved in the queue")
+
+    def _change_queue(self, change: Callable[[Queue], str]) -> None:
+        """Change the queue and show what was done, or why it was not."""
+        try:
+            self.notify(change(Queue(self.state.runs_folder)), markup=False)
+        except AlexploreError as error:
+            self.notify(str(error), severity="error", markup=False)
+        self._look_now.set()
 
     def _removable(self, run: RunDirectory) -> bool:
         """Return whether no worker trains a run; show that one does."""

@@ -44,6 +44,7 @@ from alexplore.tui.run_facts import (
     progress,
     recipe_facts,
     tiles,
+    time_lines,
 )
 from alexplore.tui.run_plots import accuracy_plot, loss_plot, rate_plot
 from alexplore.tui.screens.dialogs import Ask
@@ -81,6 +82,7 @@ class WatchScreen(FrameScreen):
         Binding("i", "predict", "predict…", tooltip="Classify images of your own"),
         Binding("N", "epochs", "epochs…", tooltip="Train more epochs, or fewer; a run that has ended trains on"),
         Binding("n", "new", "new run", tooltip="Set up a training of the network in Explore"),
+        Binding("s", "export", "export…", tooltip="Write the metrics as CSV or JSON, an event file, or a page"),
         Binding("f", "fork", "fork", tooltip="Open the run's network and recipe in Explore, to change and train anew"),
         Binding("o", "console", "output", show=False, tooltip="Show the worker's output below the log, or hide it"),
         Binding("escape", "runs", "runs", tooltip="Go to the list of runs"),
@@ -210,8 +212,8 @@ class WatchScreen(FrameScreen):
         saved = checkpoint_facts(snapshot)
         width = max(20, self.query_one("#facts").content_size.width)
         lines = fact_lines(facts, width) + (["", "checkpoints", *fact_lines(saved, width)] if saved else [])
-        if machine := machine_lines(snapshot, width):
-            lines += ["", "machine", *machine]
+        for found in (time_lines(snapshot, width), machine_lines(snapshot, width)):
+            lines += ["", *found] if found else []
         self._show_text("#facts", "\n".join(lines))
 
     def _show_text(self, name: str, text: str) -> None:
@@ -269,6 +271,14 @@ class WatchScreen(FrameScreen):
         """Ask the app for the screen that classifies images."""
         if self._run is not None:
             self.post_message(PredictRequested(self._run.run))
+
+    @work
+    async def action_export(self) -> None:
+        """Write the run for other programs."""
+        from alexplore.tui.screens.run_dialogs import export
+
+        if self._run is not None:
+            await export(self, self._run.run)
 
     def action_inside(self) -> None:
         """Ask the app for the screen that shows the network."""

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 from textual import events, work
@@ -50,10 +49,12 @@ class Welcome(ModalScreen[Choice | None]):
             yield Static(INTRODUCTION)
             yield Static(_choices(), id="welcome-choices")
             yield Static(id="welcome-facts")
+            yield Static(id="welcome-again", markup=False)
 
     def on_mount(self) -> None:
         """Show the card; look at the machine meanwhile."""
         self._show_facts()
+        self._show_again()
         self._look_at_machine()
 
     @work(thread=True)
@@ -72,24 +73,34 @@ class Welcome(ModalScreen[Choice | None]):
         facts.add_row("  This machine", self._machine)
         facts.add_row("  Runs", f"none yet; they are kept in {self._runs_folder}")
         facts.add_row("  Everywhere", EVERYWHERE)
+        self.query_one("#welcome-facts", Static).update(facts)
+
+    def _show_again(self) -> None:
         mark = "x" if self.shown_again else " "
-        below = f"\n  [{mark}] show this while there are no runs (space) · any other key closes"
-        self.query_one("#welcome-facts", Static).update(Group(facts, Text(below)))
+        text = f"\n  [{mark}] show this while there are no runs (space) · any other key closes"
+        self.query_one("#welcome-again", Static).update(text)
+
+    def _toggle(self) -> None:
+        """Show the card at the next start, or not."""
+        self.shown_again = not self.shown_again
+        self._show_again()
 
     def on_key(self, event: events.Key) -> None:
         """Perform the action of the key, or close."""
         event.stop()
         event.prevent_default()
         if event.key == TOGGLE:
-            self.shown_again = not self.shown_again
-            self._show_facts()
+            self._toggle()
             return
         choice = CHOICES.get(event.key)
         self.dismiss(choice[0] if choice else None)
 
     def on_click(self, event: events.Click) -> None:
-        """Perform the action of the clicked line, or close."""
+        """Perform the action of the clicked line, turn the box on or off, or close."""
         event.stop()
+        if event.get_content_offset(self.query_one("#welcome-again")) is not None:
+            self._toggle()
+            return
         offset = event.get_content_offset(self.query_one("#welcome-choices"))
         choices = list(CHOICES.values())
         line = -1 if offset is None else offset.y - 1

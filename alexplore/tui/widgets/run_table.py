@@ -19,6 +19,7 @@ from alexplore.tui.columns import Claim, fit
 from alexplore.tui.listed_runs import GroupLine, RunLine
 from alexplore.tui.palette import SERIES
 from alexplore.tui.plot import shortened
+from alexplore.tui.run_details import recipe_text
 from alexplore.tui.widgets.table import Cell, Table
 
 BAR = 10  # cells of a progress bar
@@ -58,10 +59,16 @@ def _age(line: RunLine) -> str:
     return age_text(line.run.summary.age) if line.run.summary.status.updated else "–"
 
 
+def _recipe(line: RunLine) -> str:
+    config = line.run.summary.config
+    return recipe_text(config.recipe) if config else ""
+
+
 COLUMNS = (
     Column("", 0, lambda line: line.marker, left=True),
     Column("run", 0, lambda line: line.run.name, left=True, most=14),
     Column("network", 4, lambda line: line.run.network, left=True, most=14, growth=8.5),
+    Column("data", 10, lambda line: line.run.dataset, left=True),
     Column("state", 0, _state, left=True),
     Column("progress", 6, _bar, left=True),
     Column("epoch", 1, lambda line: progress_text(line.run.summary)),
@@ -70,6 +77,8 @@ COLUMNS = (
     Column("loss", 3, _metric("train/loss")),
     Column("images/s", 7, _metric("images_per_second")),
     Column("age", 8, _age),
+    Column("recipe", 11, _recipe, left=True),
+    Column("note", 12, lambda line: line.run.note, left=True, most=20, growth=13),
 )
 BY_TITLE = {column.title: column for column in COLUMNS}
 
@@ -92,11 +101,21 @@ class RunTable(Table):
         Binding("f", "screen.fork", "fork", tooltip="Open the run's network and recipe in Explore, to train anew"),
         Binding("e", "screen.evaluate", "evaluate", tooltip="Measure the accuracy on the validation images"),
         Binding("i", "screen.predict", "predict…", tooltip="Classify images of your own"),
+        Binding("s", "screen.export", "export…", tooltip="Write the metrics as CSV or JSON, an event file, or a page"),
         Binding("R", "screen.rename", "rename", tooltip="Give the run another name"),
         Binding("N", "screen.note", "note", tooltip="Write a note on the run"),
-        Binding("delete", "screen.remove", "delete", key_display="del", tooltip="Delete the run and its checkpoints"),
+        Binding(
+            "delete",
+            "screen.remove",
+            "delete",
+            key_display="del",
+            tooltip="Delete the run and its checkpoints, or take it out of the queue",
+        ),
+        Binding("K", "screen.shift(-1)", "sooner", tooltip="Start the waiting run before the one above it"),
+        Binding("J", "screen.shift(1)", "later", tooltip="Start the waiting run after the one below it"),
     ]
 
+    MOST_GAP = 3
     FILTERED = False  # the screen filters by what is known of runs
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"run-table--{kind}" for kind in ("group", *STATE_GLYPHS, *SERIES)}
 
@@ -113,12 +132,11 @@ class RunTable(Table):
         count, order = len(self.lines), (self.sorted_by, self.descending)
         self.lines, self.sorted_by, self.descending = lines, sorted_by, descending
         self._texts = [_texts(line) for line in lines]
-        self._needed = {
-            column.title: max(
-                [len(self.title(column.title)), *(len(texts.get(column.title, "")) for texts in self._texts)]
-            )
-            for column in COLUMNS
-        }
+        self._needed = {}
+        for column in COLUMNS:
+            needed = max((len(texts.get(column.title, "")) for texts in self._texts), default=1)
+            if needed:  # a column without any text is left out
+                self._needed[column.title] = max(needed, len(self.title(column.title)))
         names = [line.run.name if isinstance(line, RunLine) else "" for line in lines]
         before = self.cursor
         if selected and selected.run.name in names:
@@ -156,7 +174,9 @@ class RunTable(Table):
         """Return the widths that hold what there is to show; long names are shortened where the width is short."""
         claims = {}
         for column in COLUMNS:
-            needed = self._needed.get(column.title, len(column.title))
+            if column.title not in self._needed:
+                continue
+            needed = self._needed[column.title]
             short = min(needed, column.most or needed)
             claims[column.title] = (
                 Claim(column.rank, short),
@@ -192,8 +212,11 @@ class RunTable(Table):
         return super().line_strip(index, selected, width)
 
     def copied_text(self) -> str:
-        """Return what copying copies: the path of the run's folder."""
-        return str(self.selected.run.summary.run.path) if self.selected else ""
+        """Return what copying copies: the path of the run's folder; the name of one that has none yet."""
+        if self.selected is None:
+            return ""
+        run = self.selected.run
+        return run.name if run.item else str(run.summary.run.path)
 
 
 def _texts(line: RunLine | GroupLine) -> Mapping[str, str]:

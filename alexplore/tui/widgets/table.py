@@ -13,7 +13,7 @@ from textual import events
 from textual.message import Message
 from textual.strip import Strip
 
-from alexplore.tui.columns import GAP, Claim, fit, share_width
+from alexplore.tui.columns import GAP, Claim, fit, gap_within, share_width
 from alexplore.tui.widgets.cursor_list import CursorList
 
 
@@ -32,6 +32,9 @@ class Table(CursorList):
     """
 
     HEADER_LINES = 1
+    MOST_GAP: ClassVar[int] = GAP
+    """Blank cells after each column where the width has room for more than the columns."""
+
     COMPONENT_CLASSES: ClassVar[set[str]] = {"table--header", "table--cursor"}
 
     @dataclass
@@ -49,6 +52,7 @@ class Table(CursorList):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.widths: dict[str, int] = {}
+        self.gap = GAP
         self._accents: dict[tuple[str, Style], Style] = {}
 
     # What a subclass says
@@ -90,7 +94,9 @@ class Table(CursorList):
         super().on_resize()
 
     def _lay_out(self) -> None:
-        self.widths = share_width(self.claims(), (self.size.width or 80) - 1)
+        available = (self.size.width or 80) - 1
+        self.widths = share_width(self.claims(), available)
+        self.gap = gap_within(self.widths, available, self.MOST_GAP)
 
     def notify_style_update(self) -> None:
         """Clear the cached styles."""
@@ -101,7 +107,7 @@ class Table(CursorList):
         """Return the titles of the columns."""
         style = self.style("table--header")
         titles = [fit(self.title(name), cells, left=self.is_left(name)) for name, cells in self.widths.items()]
-        return Strip([Segment((" " * GAP).join(titles), style)]).adjust_cell_length(width, style)
+        return Strip([Segment((" " * self.gap).join(titles), style)]).adjust_cell_length(width, style)
 
     def line_strip(self, index: int, selected: bool, width: int) -> Strip:
         """Return the cells of a line."""
@@ -118,7 +124,7 @@ class Table(CursorList):
                 segments.append(Segment("".join(texts), style))
                 texts = []
             style = wanted
-            texts.append(fit(cell.text, cells, left=self.is_left(name)) + " " * GAP)
+            texts.append(fit(cell.text, cells, left=self.is_left(name)) + " " * self.gap)
         segments.append(Segment("".join(texts), style))
         return Strip(segments).adjust_cell_length(width, base)
 
@@ -133,9 +139,9 @@ class Table(CursorList):
     def _column_at(self, x: int) -> str | None:
         left = 0
         for name, cells in self.widths.items():
-            if left <= x < left + cells + GAP:
+            if left <= x < left + cells + self.gap:
                 return name
-            left += cells + GAP
+            left += cells + self.gap
         return None
 
     def on_header_clicked(self, x: int) -> None:

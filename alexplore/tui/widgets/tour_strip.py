@@ -58,8 +58,8 @@ class TourStrip(Static, can_focus=True):
         self.border_subtitle = "⏎ do it for me · → next · ← back · esc leaves"
 
     def on_blur(self) -> None:
-        """Say how to come back."""
-        self.border_subtitle = "tab or a click comes back here"
+        """Say how to come back, unless the keys of the step are being pressed: then the strip comes back by itself."""
+        self.border_subtitle = "pressing the keys …" if self.tour.performing else "tab or a click comes back here"
 
     def action_wish(self, wish: Wish) -> None:
         """Post the action of a key."""

@@ -1,0 +1,246 @@
+"""Where the time of a training step goes: its parts, timed without waiting for the device.
+
+On a CPU every step is timed. On a GPU some steps are, by events that are recorded between the kernels and read when the
+metrics are: a part's time is that of the GPU, so waiting for images counts only as far as the GPU has nothing to do.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from alexplore.runs.protocol import SLOWEST_RANK, layer_key
+from alexplore.training.collectives import time_collectives
+from alexplore.training.parallel.ranks import Ranks
+
+Mark = Any
+"""A moment: seconds on a CPU, an event on a GPU."""
+
+PARTS = ("input", "copy", "forward", "backward", "exchange", "optimizer", "step", "other")
+"""The parts of a step; `time/` and the name is a key of `protocol.TIME_METRICS`."""
+
+INNER = ("forward", "backward", "exchange", "optimizer")
+"""Parts that are not told apart where a whole step is one unit, such as a captured graph: then they are `step`."""
+
+GPU_STRIDE = 7
+"""On a GPU one of so many steps is timed: a prime, so as not to follow a rhythm of the input."""
+
+LAYERS_STRIDE = 61
+"""In one of so many steps, and the second, the forward pass of each layer is timed, too."""
+
+
+@dataclass
+class Times:
+    """Seconds of some steps by part, and of the forward pass of some of them by layer."""
+
+    steps: int = 0
+    parts: dict[str, float] = field(default_factory=dict)
+    layer_steps: int = 0
+    layers: dict[str, float] = field(default_factory=dict)
+
+
+class StepTimer:
+    """Times the parts of steps. `start` begins, `enter` changes to another part, `end_step` ends a step."""
+
+    def __init__(self, device: torch.device, model: nn.Module | None = None, *, stride: int | None = None) -> None:
+        """The children of `model` are the layers that are timed, none if it is left out.
+
+        `stride` is the number of steps of which one is timed; by default it follows from the device.
+        """
+        self._mark: Callable[[], Mark] = _event if device.type == "cuda" else time.perf_counter
+        self._seconds = _event_seconds if device.type == "cuda" else _difference
+        self._stride = stride or (GPU_STRIDE if device.type == "cuda" else 1)
+        self._layers = {} if model is None else dict(model.named_children())
+        self.whole_steps = False
+        """Whether the inner parts are one: set it before a step that is captured or compiled as a whole."""
+        self._part: str | None = None  # None outside of a step that is timed
+        self._since: Mark = None
+        self._last_gradient: Mark = None
+        self._hooks: list[Any] = []
+        self._number = 0
+        self._spans: list[tuple[str, Mark, Mark]] = []
+        self._layer_spans: list[tuple[str, Mark, Mark]] = []
+        self._steps = self._layer_steps = 0
+
+    def start(self) -> None:
+        """Begin to time, with the wait for the first images."""
+        self._begin()
+
+    def stop(self) -> None:
+        """Time nothing until the next `start`: what is under way does not count."""
+        self._part = None
+        self._unhook()
+
+    def enter(self, part: str) -> None:
+        """End the present part of the step, and begin another; see `PARTS`."""
+        if self._part is None:
+            return
+        if self.whole_steps and part in INNER:
+            part = "step"
+        if part != self._part:
+            now = self._mark()
+            self._spans.append((self._part, self._since, now))
+            self._part, self._since = part, now
+
+    @contextmanager
+    def inside(self, part: str) -> Iterator[None]:
+        """Count the `with` block to another part than what is around it."""
+        before = self._part
+        self.enter(part)
+        try:
+            yield
+        finally:
+            if before is not None:
+                self.enter(before)
+
+    def end_backward(self) -> None:
+        """End the backward pass: the time since the last gradient was complete is that of their exchange."""
+        if self._part == "backward" and self._last_gradient is not None:
+            self._spans.append((self._part, self._since, self._last_gradient))
+            self._part, self._since = "exchange", self._last_gradient
+        self._last_gradient = None
+
+    def mark_gradient(self, _: Tensor) -> None:
+        """Note that a gradient is complete; a hook of the parameters whose gradients are exchanged."""
+        if self._part == "backward":
+            self._last_gradient = self._mark()
+
+    def end_step(self) -> None:
+        """End a step; the wait for the next images begins."""
+        if self._part is not None:
+            self.enter("input")
+            self._steps += 1
+        self._unhook()
+        self._number += 1
+        self._begin()
+
+    def _begin(self) -> None:
+        timed = self._number % self._stride == 0
+        if not timed:
+            self._part = None
+        elif self._part is None:
+            self._part, self._since = "input", self._mark()
+        if timed and self._layers and not self.whole_steps and (self._number // self._stride) % LAYERS_STRIDE == 1:
+            self._hook()
+
+    def _hook(self) -> None:
+        """Time each layer's forward pass in this step."""
+        self._layer_steps += 1
+        started: dict[str, Mark] = {}
+
+        def before(name: str) -> Callable[..., None]:
+            def begin(*_: Any) -> None:
+                started[name] = self._mark()
+
+            return begin
+
+        def after(name: str) -> Callable[..., None]:
+            def end(*_: Any) -> None:
+                self._layer_spans.append((name, started[name], self._mark()))
+
+            return end
+
+        for name, layer in self._layers.items():
+            self._hooks += [layer.register_forward_pre_hook(before(name)), layer.register_forward_hook(after(name))]
+
+    def _unhook(self) -> None:
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
+
+    def take(self) -> Times:
+        """Return the times since the last call. The device must have finished all that was timed."""
+        times = Times(self._steps, self._sums(self._spans), self._layer_steps, self._sums(self._layer_spans))
+        self._spans, self._layer_spans, self._steps, self._layer_steps = [], [], 0, 0
+        return times
+
+    def _sums(self, spans: Sequence[tuple[str, Mark, Mark]]) -> dict[str, float]:
+        sums: dict[str, float] = {}
+        for name, start, end in spans:
+            sums[name] = sums.get(name, 0.0) + self._seconds(start, end)
+        return sums
+
+
+def _event() -> torch.cuda.Event:
+    event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+    event.record()
+    return event
+
+
+def _event_seconds(start: torch.cuda.Event, end: torch.cuda.Event) -> float:
+    return float(start.elapsed_time(end)) / 1000
+
+
+def _difference(start: float, end: float) -> float:
+    return end - start
+
+
+def make_timer(device: torch.device, model: nn.Module, ranks: Ranks) -> StepTimer:
+    """Return the timer of a rank's steps, which the exchanges between the ranks report to."""
+    timer = StepTimer(device, model)
+    if ranks.size > 1:
+        time_collectives(lambda: timer.inside("exchange"))
+    if ranks.data_size > 1:
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.register_post_accumulate_grad_hook(timer.mark_gradient)  # type: ignore[no-untyped-call]
+    return timer
+
+
+class TimeLog:
+    """Collects the times of all ranks until they are written with a line of metrics."""
+
+    def __init__(self, ranks: Ranks) -> None:
+        self._ranks = ranks
+        self._clear()
+
+    def _clear(self) -> None:
+        self._rows = torch.zeros(self._ranks.size, 1 + len(PARTS), dtype=torch.float64)  # steps, seconds by part
+        self._layer_steps = 0
+        self._layers: dict[str, float] = {}
+
+    def add(self, times: Times) -> None:
+        """Add a rank's times. All ranks must call it together. Layers are those of rank 0."""
+        row = torch.tensor([times.steps, *(times.parts.get(part, 0.0) for part in PARTS)], dtype=torch.float64)
+        rows = torch.zeros_like(self._rows)
+        rows[self._ranks.rank] = row
+        self._rows += self._ranks.total(rows)
+        self._layer_steps += times.layer_steps
+        for layer, seconds in times.layers.items():
+            self._layers[layer] = self._layers.get(layer, 0.0) + seconds
+
+    def take(self) -> dict[str, float]:
+        """Return milliseconds a step by the keys of metrics, and forget what was added; nothing without a step."""
+        rows, layers, layer_steps = self._rows.tolist(), self._layers, self._layer_steps
+        self._clear()
+        if not all(row[0] for row in rows):
+            return {}
+        values = step_times([{part: s / row[0] for part, s in zip(PARTS, row[1:], strict=True)} for row in rows])
+        found = {layer_key("forward_time", name): 1000 * s / layer_steps for name, s in layers.items()}
+        return {key: float(f"{value:.4g}") for key, value in {**values, **found}.items()}
+
+
+def step_times(ranks: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the mean over the ranks of each part, in milliseconds, by the keys of metrics.
+
+    `ranks` has the seconds of a step by part of each rank. All ranks meet in an exchange: there a rank waits as long as
+    its own work is shorter than that of the slowest rank. The rest is the exchange itself.
+    """
+    work = [sum(parts.values()) - parts["exchange"] for parts in ranks]
+    waits = [min(parts["exchange"], max(work) - own) for parts, own in zip(ranks, work, strict=True)]
+    values = {f"time/{part}": _mean(parts[part] for parts in ranks) for part in PARTS}
+    values["time/wait"] = sum(waits) / len(ranks)
+    values["time/exchange"] -= values["time/wait"]
+    found = {key: 1000 * seconds for key, seconds in values.items() if seconds > 0}
+    return {**found, SLOWEST_RANK: float(work.index(max(work)))} if len(ranks) > 1 else found
+
+
+def _mean(values: Iterable[float]) -> float:
+    found = list(values)
+    return sum(found) / len(found)

@@ -1,0 +1,90 @@
+"""Image files to 8-bit pixels of AlexNet's size, by each decoder, in one process: milliseconds of CPU time an image.
+
+The decoders take turns in one run; each ratio is of neighbouring turns, and the middle one is printed. The images are
+drawn: smooth areas and texture, in JPEGs of about as many bytes as photographs of that size have. No file is needed.
+
+    python benchmarks/decoding.py [TURNS]
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from alexplore.training.data.decoders import DECODERS, PILLOW, choose_decoder
+from alexplore.training.data.images import open_image
+from alexplore.training.hardware import prepare
+
+TO = 224
+COUNT = 8
+SIZES = ((256, 256), (400, 300), (375, 500), (500, 375), (640, 480), (1600, 1200))
+GOAL = 1.5
+TEXTURES = {4: 60.0, 16: 40.0, 64: 25.0, 256: 20.0}
+"""Standard deviations of the levels by the number of spots along 512 pixels."""
+
+
+def main(turns: int) -> None:
+    """Measure and print."""
+    prepare(torch.device("cpu"))  # memory that is kept, as in the worker
+    torch.set_num_threads(1)
+    chosen, _ = choose_decoder()
+    print(f"torch {torch.__version__}, {chosen} against {PILLOW}, to {TO}×{TO}, goal {GOAL} times")
+    with tempfile.TemporaryDirectory() as folder:
+        for width, height in SIZES:
+            paths = [Path(folder) / f"{width}x{height}-{number}.jpg" for number in range(COUNT)]
+            for number, path in enumerate(paths):
+                draw(width, height, number).save(path, quality=92)
+            fast, slow = alternate(reader(chosen, paths), reader(PILLOW, paths), turns)
+            ratio = statistics.median(b / a for a, b in zip(fast, slow, strict=True))
+            kilobytes = statistics.mean(path.stat().st_size for path in paths) / 1000
+            print(
+                f"{width:5}×{height:<5} {kilobytes:5.0f} kB: {statistics.median(fast):6.2f} ms, {PILLOW} "
+                f"{statistics.median(slow):6.2f} ms: {ratio:4.2f} times"
+            )
+
+
+def draw(width: int, height: int, seed: int) -> Image.Image:
+    """Return a picture with structure at several scales."""
+    rng = np.random.default_rng(seed)
+    levels = np.full((height, width, 3), 128.0)
+    for spots, deviation in TEXTURES.items():
+        rows, columns = (max(2, side * spots // 512) for side in (height, width))
+        for channel in range(3):
+            small = Image.fromarray(rng.normal(scale=deviation, size=(rows, columns)).astype(np.float32))
+            levels[..., channel] += np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
+    return Image.fromarray(levels.clip(0, 255).astype(np.uint8))
+
+
+def reader(decoder: str, paths: list[Path]) -> Callable[[], None]:
+    """Return a function that reads all files."""
+
+    def read() -> None:
+        for path in paths:
+            with open_image(path) as image:
+                DECODERS[decoder](image, 3, (TO, TO))
+
+    return read
+
+
+def alternate(one: Callable[[], None], other: Callable[[], None], turns: int) -> tuple[list[float], list[float]]:
+    """Return the milliseconds of CPU time an image of two readers that take turns, after a turn that is not counted."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for turn in range(turns + 1):
+        for task, taken in zip((one, other), times, strict=True):
+            before = time.process_time()
+            task()
+            if turn:
+                taken.append((time.process_time() - before) * 1000 / COUNT)
+    return times
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 15)
