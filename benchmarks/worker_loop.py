@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from unittest.mock import patch
 
@@ -61,6 +62,14 @@ def _train(run: RunDirectory, config: RunConfig, device: torch.device) -> None:
 def restart_epoch(trainer: loop.Trainer) -> None:
     """Put the trainer where its epoch starts."""
     trainer.progress = replace(trainer.progress, step=trainer.progress.epoch_start)
+
+
+def train_steps(trainer: loop.Trainer, steps: int) -> None:
+    """Run the loop from the start of its epoch over so many batches."""
+    restart_epoch(trainer)
+    batches = islice(trainer._batches(), steps)
+    with patch.object(trainer, "_batches", lambda: batches):
+        trainer._train_epoch()
 
 
 def train_epoch(trainer: loop.Trainer) -> None:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from alexplore.core.atomic_files import write_output
 from alexplore.core.boundary import naming_stdout
 from alexplore.core.errors import WRONG_USE
 from alexplore.core.home import expand
@@ -109,6 +108,8 @@ def deliver_file(content: str | bytes, file: Path) -> None:
         typer.Exit: the file is a directory.
         OSError: the file can't be written; the error names it.
     """
+    from alexplore.core.atomic_files import write_output
+
     try:
         write_output(expand(file), content)
     except IsADirectoryError:
@@ -127,6 +128,8 @@ def deliver_in_folder(name: str, content: bytes, folder: Path | None, format_nam
     if folder is None:
         complain(f"--to {format_name} writes a file with a name of its own; name a folder for it with --output")
         raise typer.Exit(WRONG_USE)
+    from alexplore.core.atomic_files import write_output
+
     path = expand(folder) / name
     path.parent.mkdir(parents=True, exist_ok=True)
     write_output(path, content)

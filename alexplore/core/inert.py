@@ -18,12 +18,16 @@ class _Escapes(dict[int, int | str]):
     """The table for `str.translate`, filled as characters are met."""
 
     def __missing__(self, code: int) -> int | str:
-        import unicodedata  # here, as few texts have such characters
-
         character = chr(code)
-        active = character not in KEPT and unicodedata.category(character) in ESCAPED
+        active = not (character.isprintable() or character in KEPT) and _is_escaped(character)
         self[code] = _escape(code) if active else code
         return self[code]
+
+
+def _is_escaped(character: str) -> bool:
+    import unicodedata  # here, as few texts have such characters
+
+    return unicodedata.category(character) in ESCAPED
 
 
 _ESCAPES = _Escapes()

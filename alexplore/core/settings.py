@@ -11,6 +11,7 @@ import math
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING
+from functools import cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from alexplore.core.errors import WrongUseError
@@ -237,8 +238,13 @@ def setting(kind: Kind[T], default: Any = MISSING, doc: str = "", brief: str | N
     return dataclasses.field(default=default, metadata={"kind": kind, "doc": doc, "brief": brief})
 
 
-def setting_fields(cls: type) -> dict[str, dataclasses.Field[Any]]:
+def setting_fields(cls: type) -> Mapping[str, dataclasses.Field[Any]]:
     """Return the settings of a class by name, in the order in which they are declared."""
+    return _find_setting_fields(cls)
+
+
+@cache
+def _find_setting_fields(cls: type) -> Mapping[str, dataclasses.Field[Any]]:
     return {field.name: field for field in dataclasses.fields(cls) if "kind" in field.metadata}
 
 

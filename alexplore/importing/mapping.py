@@ -278,7 +278,7 @@ class _Mapping:
         if layer.output_shape(inputs) != shape[1:]:
             raise Unsupported(f"{cls.type} gives another shape")
         own = operation.parameters if cls not in RESHAPING else ()
-        if layer.parameters(inputs).count != sum(self.count(name) for name in own):
+        if layer.parameters(inputs).total != sum(self.count(name) for name in own):
             raise Unsupported(f"{cls.type} has another number of parameters")
         made = Made(cls, settings, reads, self.name(cls.name_stem or cls.type, operation, cls), shape)
         if cls not in RESHAPING:

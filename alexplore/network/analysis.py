@@ -62,7 +62,7 @@ class Analysis:
             values += elements(row.output)
             macs += row.macs
             if row.parameters is not NO_PARAMETERS:
-                count = row.parameters.count
+                count = row.parameters.total
                 params += count
                 trainable += count if row.layer.trains else 0
                 buffers += row.parameters.buffers
@@ -215,7 +215,7 @@ def _row(network: Network, position: int, signals: list[Signal], read: tuple[Sig
         windows=windows,
         parameters=parameters,
         macs=layer.macs(inputs, output, parameters),
-        connections=parameters.count * positions if positions else 0,
+        connections=parameters.total * positions if positions else 0,
         neurons=output[0] * positions,
         height=height,
         width=width,

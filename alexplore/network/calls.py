@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
+NO_KEYWORDS: Mapping[str, Any] = {}
 
-@dataclass(frozen=True)
-class Call:
+
+class Call(NamedTuple):
     """A class, such as `nn.Conv2d` or `layers.Dense`, and the arguments that make a layer of it.
 
     `helper` is the source of the class where the library has none of that name; `comment` is for a reader of the code.
@@ -19,7 +19,7 @@ class Call:
 
     name: str
     arguments: tuple[Any, ...] = ()
-    keywords: Mapping[str, Any] = field(default_factory=dict)
+    keywords: Mapping[str, Any] = NO_KEYWORDS
     comment: str = ""
     helper: str = ""
 

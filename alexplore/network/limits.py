@@ -34,11 +34,11 @@ def memory_problem(analysis: Analysis, available: int, where: str) -> str | None
     if not rows:
         return None
     weights = FP32_BYTES * (analysis.totals.params + analysis.totals.buffers)
-    heaviest = max(rows, key=lambda row: row.parameters.count)
+    heaviest = max(rows, key=lambda row: row.parameters.total)
     if weights > available:
         return (
             f"its weights take {bytes_text(weights)}, those of {heaviest.layer.name} alone 4 × "
-            f"{heaviest.parameters.count:,} bytes, and {where} {bytes_text(available)}"
+            f"{heaviest.parameters.total:,} bytes, and {where} {bytes_text(available)}"
         )
     largest = max(rows, key=image_bytes)
     if weights + image_bytes(largest) > available:

@@ -53,12 +53,12 @@ class Row(NamedTuple):
     @property
     def params(self) -> int:
         """Parameters, weights and biases together."""
-        return self.parameters.count
+        return self.parameters.total
 
     @property
     def trainable_params(self) -> int:
         """Parameters that the optimizer may change."""
-        return self.parameters.count if self.layer.trains else 0
+        return self.parameters.total if self.layer.trains else 0
 
     @property
     def activation_bytes(self) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from alexplore.network.calls import Call
 from alexplore.network.graph import IMAGE, Network
 from alexplore.network.row import Row
@@ -18,7 +16,7 @@ def torch_call(row: Row, network: Network) -> Call | None:
         return None
     call = row.layer.torch_call(row.inputs)
     if row.layer.can_overwrite and _is_free(network, row):
-        return replace(call, keywords={**call.keywords, "inplace": True})
+        return call._replace(keywords={**call.keywords, "inplace": True})
     return call
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 class Position(NamedTuple):
     """A step of a training: its number from 0, the steps in an epoch, in the warm-up and in all epochs.
 
-    `reductions` counts how often `Plateau` has reduced the rate.
+    `reductions` counts how often the schedule `plateau` has reduced the rate.
     """
 
     step: int
@@ -96,7 +95,7 @@ SCHEDULES = {
 
 
 def learning_rate(recipe: ScheduleSettings, step: int, steps_per_epoch: int, reductions: int = 0) -> float:
-    """Return the learning rate of a step, counted from 0; `reductions` is `Plateau.reductions`.
+    """Return the learning rate of a step, counted from 0; `reductions` is how often `plateau` has reduced it.
 
     In the warm-up it rises linearly and comes to `lr` at the last step of it; then the schedule begins.
     """
@@ -105,29 +104,3 @@ def learning_rate(recipe: ScheduleSettings, step: int, steps_per_epoch: int, red
         return recipe.lr * (step + 1) / warmup_steps
     at = Position(step, steps_per_epoch, warmup_steps, recipe.epochs * steps_per_epoch, reductions)
     return recipe.lr * SCHEDULES[recipe.schedule].factor(at, recipe)
-
-
-@dataclass(frozen=True)
-class Plateau:
-    """The state of the plateau schedule."""
-
-    smallest: float = math.inf
-    """Smallest validation error, 1 − accuracy, of all epochs."""
-
-    waited: int = 0
-    """Epochs since then, or since the last reduction."""
-
-    reductions: int = 0
-    """How often the rate was reduced."""
-
-    def after(self, error: float, recipe: ScheduleSettings) -> Plateau:
-        """Return the state after one more epoch, with this validation error.
-
-        The rate is reduced when more than `patience` epochs have brought no smaller error. Source: paper, section 5,
-        with the patience of PyTorch's `ReduceLROnPlateau`.
-        """
-        if error < self.smallest:
-            return replace(self, smallest=error, waited=0)
-        if self.waited < recipe.patience:
-            return replace(self, waited=self.waited + 1)
-        return replace(self, waited=0, reductions=min(self.reductions + 1, recipe.reductions))

@@ -1,27 +1,26 @@
-"""Rich tables and labelled lines that fit the width of the terminal without cutting names or numbers."""
+"""Tables and labelled lines that fit the width of the terminal without cutting names or numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from rich import box
-from rich.cells import cell_len
-from rich.measure import Measurement
-from rich.table import Table
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
 from rich.text import Text
 
 from alexplore.core.inert import inert
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
+    from rich.measure import Measurement
+    from rich.table import Table
 
 GAP, EDGES = 2, 2  # blank characters between two columns, and at both sides of the table together
+RULE = "─"
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):
     """A column of a table.
 
     As the table gets narrower, the columns with the highest `rank` are left out first, all columns of a rank together;
@@ -39,43 +38,82 @@ class FittingTable:
     """A table that fits the width in which it is printed.
 
     Columns with a `least` are shortened, columns with a rank are left out; a column with a rank that holds nothing is
-    never shown. If the remaining columns are still too wide, their words wrap.
+    never shown. If the remaining columns are still too wide, their words wrap: only then Rich's `Table` lays it out,
+    which takes longer to import and to lay out than the rest of `alexplore shapes`.
     """
 
     def __init__(self, *columns: Column, title: str = "") -> None:
-        self._columns, self._title = columns, title
+        self._columns, self._title = columns, inert(title)
         self._cells: list[list[str]] = [[] for _ in columns]
-        self._whole = [cell_len(column.title) for column in columns]
+        self._whole = [max(1, cell_len(column.title)) for column in columns]
         self._styles: list[str] = []
+        self._one_line = _is_one_line(self._title)
 
     def add(self, *cells: str, style: str = "") -> None:
         """Add a row; missing cells at its end are empty."""
         for index, cell in enumerate(map(inert, (*cells, *[""] * (len(self._columns) - len(cells))))):
             self._cells[index].append(cell)
             self._whole[index] = max(self._whole[index], cell_len(cell))
+            self._one_line = self._one_line and _is_one_line(cell)
         self._styles.append(style)
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
-        yield self._table(options.max_width)
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table | Segment]:
+        shown, widths = self._layout(options.max_width)
+        if widths and self._one_line and cell_len(self._title) <= sum(widths) + GAP * len(widths):
+            yield from self._lines(console, shown, widths)
+        else:
+            yield self._table(shown, widths)
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        return Measurement.get(console, options, self._table(options.max_width))
+        from rich.measure import Measurement
 
-    def _table(self, available: int) -> Table:
-        title = Text(inert(self._title), style="bold") if self._title else None
+        return Measurement.get(console, options, self._table(*self._layout(options.max_width)))
+
+    def _layout(self, available: int) -> tuple[list[int], list[int]]:
+        """Return the indices of the columns that are shown, and their widths; no widths if their words have to wrap."""
+        shown = self._chosen(available)
+        cap = next((cap for cap in range(max(self._whole), 0, -1) if self._width(shown, cap) <= available), 0)
+        return shown, [self._column_width(index, cap) for index in shown] if cap else []
+
+    def _lines(self, console: Console, shown: list[int], widths: list[int]) -> Iterator[Segment]:
+        """Yield the table as `_table` looks, for columns whose words need not wrap."""
+        columns = [self._columns[index] for index in shown]
+        width = sum(widths) + GAP * len(widths)
+
+        def line(cells: Sequence[str]) -> str:
+            fitted = (_fitted(*one) for one in zip(cells, widths, columns, strict=True))
+            return f" {(' ' * GAP).join(fitted)} "
+
+        if self._title:
+            yield Segment(set_cell_size(self._title, width), console.get_style("bold"))
+            yield Segment.line()
+        rows = zip(self._styles, zip(*(self._cells[index] for index in shown), strict=True), strict=True)
+        for style, text in (
+            ("", " " * width),
+            ("table.header", line([column.title for column in columns])),
+            ("", f" {RULE * (width - EDGES)} "),
+            *((style, line(cells)) for style, cells in rows),
+            ("", " " * width),
+        ):
+            yield Segment(text, console.get_style(style) if style else None)
+            yield Segment.line()
+
+    def _table(self, shown: list[int], widths: list[int]) -> Table:
+        """Return Rich's table, which wraps words where there are no `widths`."""
+        from rich import box
+        from rich.table import Table
+
+        title = Text(self._title, style="bold") if self._title else None
         table = Table(
             title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, GAP - 1, 0, 0)
         )
-        shown = self._chosen(available)
-        cap = next((cap for cap in range(max(self._whole), 0, -1) if self._width(shown, cap) <= available), 0)
-        fits = bool(cap)  # then Rich need not measure every cell
-        for index in shown:
+        for place, index in enumerate(shown):
             column = self._columns[index]
             words = column.left and not column.least
             table.add_column(
                 Text(column.title),
                 justify="left" if column.left else "right",
-                width=self._column_width(index, cap) if column.least or fits else None,
+                width=widths[place] if widths else self._column_width(index, 0) if column.least else None,
                 no_wrap=not words,
                 overflow="fold" if words else "ellipsis",
             )
@@ -103,8 +141,21 @@ class FittingTable:
         return min(whole, max(cap, least)) if least else whole
 
 
-@dataclass(frozen=True)
-class Labelled:
+def _is_one_line(text: str) -> bool:
+    return "\n" not in text and "\t" not in text
+
+
+def _fitted(text: str, width: int, column: Column) -> str:
+    """Return a cell's text in the width of its column, shortened if it does not fit."""
+    if not column.left:
+        text = text.rstrip()
+    blanks = width - cell_len(text)
+    if blanks < 0:
+        return set_cell_size(text, width - 1) + "…"
+    return text + " " * blanks if column.left else " " * blanks + text
+
+
+class Labelled(NamedTuple):
     """A label with text beside it; wrapped lines of the text are indented by the width of the label."""
 
     label: str | Text

@@ -6,9 +6,12 @@ points, about every 0.4 s. `NonfiniteGuard` keeps values that are not finite awa
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -18,7 +21,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from alexplore.presets.recipe import Recipe
-from alexplore.presets.schedules import Plateau, learning_rate
+from alexplore.presets.schedules import learning_rate
 from alexplore.runs.control import Request
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.protocol import (
@@ -32,6 +35,7 @@ from alexplore.runs.protocol import (
 )
 from alexplore.training import checkpoint
 from alexplore.training.averaging import Averaging
+from alexplore.training.captured import CapturedWork, Results, make_capture
 from alexplore.training.class_weights import LossDivisor
 from alexplore.training.compute_setup import ComputeSetup
 from alexplore.training.data import DataError, Dataset, Preprocess, damaged_text
@@ -48,8 +52,9 @@ from alexplore.training.nonfinite import NonfiniteGuard, find_nonfinite, optimiz
 from alexplore.training.optim import set_learning_rate
 from alexplore.training.parallel.ranks import Ranks
 from alexplore.training.parallel.towers import TowerState, exchanged
+from alexplore.training.plateau import Plateau
 from alexplore.training.precision import Precision
-from alexplore.training.randomness import seed_for
+from alexplore.training.randomness import seed_for, seed_generators
 from alexplore.training.run_writer import RunWriter
 from alexplore.training.sampling import Sampler
 from alexplore.training.steering import Steering
@@ -221,6 +226,7 @@ class Trainer:
         self.steps_per_epoch = -(-len(dataset.train) // recipe.batch_size)
         self.interval = record_interval(macs, recipe.batch_size, self.steps_per_epoch)
         self.log = StepLog(preprocess.device)
+        self.captured = CapturedWork(make_capture(preprocess.device, ranks.size, os.environ), self._report_uncaptured)
         self.clock = time.monotonic()
         self.saved_at = time.monotonic()
         self.images_per_second = 0.0
@@ -286,16 +292,36 @@ class Trainer:
         batch = self._batch(step)
         size, divisor = len(batch), self.loss_divisor.of(batch)
         seed = seed_for(self.recipe.seed, "images", step)
-        inputs = self.preprocess.train(images, seed, before=self.ranks.share(size).start)
-        torch.manual_seed(seed_for(self.recipe.seed, "dropout", step, self.ranks.rank))
+        drawn = self.preprocess.draw(len(images), seed, before=self.ranks.share(size).start)
+        seed_generators(seed_for(self.recipe.seed, "dropout", step, self.ranks.rank), self.preprocess.device)
+        share = self.guard.number(self.ranks.data_size / divisor)
         place = self._nominal_step(self.progress, step + 1)
-        with self.recorder.measured(place, step + 1, self.interval, self.steps_per_epoch) as before_update:
-            loss, correct = self.micro_batches.gradients(inputs, labels, size, self.ranks.data_size / divisor)
-            self.timer.enter("optimizer")
-            failed = self.guard.update(before_update)
+        measured = self.recorder.is_measured(place, self.interval, self.steps_per_epoch)
+        if self.captured.active:
+            self.timer.whole_steps = True
+            self.timer.enter("step")
+        loss, correct, failed, *rows = self.captured.run(
+            (size, measured), partial(self._update, size, measured), images, labels, share, *drawn
+        )
         self.timer.enter("other")
+        for row in rows:
+            self.recorder.keep(step + 1, row.clone())
         self.averaging.update(step)
         return loss * (size / divisor), correct, len(labels), failed
+
+    def _update(
+        self, size: int, measured: bool, images: Tensor, labels: Tensor, share: Tensor, *drawn: Tensor
+    ) -> Results:
+        """Do what a step computes on the device, which may be captured: see `captured`.
+
+        Return the summed loss, the correct answers, the guard's flag and, if the layers are measured, their row.
+        """
+        inputs = self.preprocess.augmented(images, drawn)
+        with self.recorder.measuring() if measured else nullcontext() as measurement:
+            loss, correct = self.micro_batches.gradients(inputs, labels, size, share)
+            self.timer.enter("optimizer")
+            failed = self.guard.update(measurement.before_update if measurement else None)
+        return (loss, correct, failed, measurement.row()) if measurement else (loss, correct, failed)
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield this rank's share of each remaining batch; it may be empty, so that all ranks do the same steps."""
@@ -573,6 +599,9 @@ class Trainer:
         elapsed, self.clock = now - self.clock, now
         self.progress = replace(self.progress, seconds=self.progress.seconds + elapsed)
         return elapsed
+
+    def _report_uncaptured(self, reason: str) -> None:
+        self.writer.event(WarningEvent(f"steps are not captured as CUDA graphs, which slows small networks: {reason}"))
 
     def _update_status(self, state: str) -> None:
         self.writer.at(state, self.progress.step, self._epochs(self.progress))

@@ -27,11 +27,11 @@ class MicroBatches:
         self._objective, self._guard, self._ranks, self._size = objective, guard, ranks, size
         self._timer = timer
 
-    def gradients(self, inputs: Tensor, labels: Tensor, batch: int, share: float) -> tuple[Tensor, Tensor]:
+    def gradients(self, inputs: Tensor, labels: Tensor, batch: int, share: Tensor) -> tuple[Tensor, Tensor]:
         """Compute the gradients for this rank's share of a batch, and return the summed loss and the correct answers.
 
         `inputs` are (N, C, H, W) and `labels` int64 (N,), of a batch of so many images over all ranks. The summed loss
-        is multiplied by `share`. Nothing is read from the device.
+        is multiplied by `share`, fp32 () on the device. Nothing is read from there.
         """
         self._guard.forget_gradients()
         size = self._size or max(1, batch)

@@ -62,18 +62,22 @@ class NonfiniteGuard:
         self._growth_steps = torch.zeros((), device=device)  # without overflow since the scale last changed
         self._failed = torch.zeros((), device=device)
 
-    def step(self, loss: Tensor, share: float, before_update: BeforeUpdate | None = None) -> Tensor:
+    def step(self, loss: Tensor, share: float | Tensor, before_update: BeforeUpdate | None = None) -> Tensor:
         """Do one update by the gradient of `loss` × `share`; see `update`."""
         self.forget_gradients()
         self.backward(loss, share)
         return self.update(before_update)
 
+    def number(self, value: float) -> Tensor:
+        """Return a number as fp32 () on the device."""
+        return self._failed.new_full((), value)
+
     def forget_gradients(self) -> None:
         """Let the next `backward` begin with gradients of 0."""
         self._optimizer.zero_grad()
 
-    def backward(self, loss: Tensor, share: float) -> None:
-        """Add the gradient of `loss` × `share` to the gradients.
+    def backward(self, loss: Tensor, share: float | Tensor) -> None:
+        """Add the gradient of `loss` × `share`, a number or fp32 () on the device, to the gradients.
 
         If the loss is not finite, all gradients become NaN, so that the ranks that share them see it too.
         """
@@ -81,6 +85,8 @@ class NonfiniteGuard:
 
     def update(self, before_update: BeforeUpdate | None = None) -> Tensor:
         """Do one update by the gradients; return 1 if this step or one before failed, else 0, on the device.
+
+        The tensor that is returned changes with the next update.
 
         `before_update` is called first, with the scale that the gradients have to be divided by.
         """
@@ -90,13 +96,13 @@ class NonfiniteGuard:
         sums = torch.stack([p.grad.sum() for p in self._parameters if p.grad is not None])
         flags = torch.stack((~sums.isfinite().all(), ~self._buffers_are_finite())).float()
         overflow, broken = self._agree(flags).unbind()
-        self._failed = torch.maximum(self._failed, broken)
+        counts = overflow * (self._scale <= 1) if self._scaled else overflow
+        # In place, as all state that outlives a step, which may be a CUDA graph: see `captured`.
+        self._failed.copy_(torch.maximum(self._failed, torch.maximum(broken, counts)))
         if self._scaled:
-            self._failed = torch.maximum(self._failed, overflow * (self._scale <= 1))
             self._apply(torch.maximum(self._failed, overflow))
             self._rescale(overflow)
         else:
-            self._failed = torch.maximum(self._failed, overflow)
             self._apply(self._failed)
         return self._failed
 
@@ -122,11 +128,11 @@ class NonfiniteGuard:
         update(optimizer)
 
     def _rescale(self, overflow: Tensor) -> None:
-        self._growth_steps = (self._growth_steps + 1) * (1 - overflow)
-        grow = self._growth_steps >= GROWTH_STEPS
+        steps = (self._growth_steps + 1) * (1 - overflow)
+        grow = steps >= GROWTH_STEPS
         grown = torch.where(grow, (self._scale * 2).clamp(max=LARGEST_SCALE), self._scale)
-        self._growth_steps = self._growth_steps * ~grow
-        self._scale = torch.where(overflow > 0, (self._scale / 2).clamp(min=1), grown)
+        self._growth_steps.copy_(steps * ~grow)
+        self._scale.copy_(torch.where(overflow > 0, (self._scale / 2).clamp(min=1), grown))
 
     def state(self) -> dict[str, Tensor]:
         """Return the state for a checkpoint."""
@@ -135,7 +141,8 @@ class NonfiniteGuard:
     def load(self, state: dict[str, Tensor]) -> None:
         """Load the state of a checkpoint; the scale of one from another precision is ignored."""
         if self._scaled and float(state["scale"]) != 1:
-            self._scale, self._growth_steps = state["scale"].to(self._scale), state["calm"].to(self._growth_steps)
+            self._scale.copy_(state["scale"])
+            self._growth_steps.copy_(state["calm"])
 
 
 def find_nonfinite(tensors: Iterable[tuple[str, Tensor]]) -> str | None:

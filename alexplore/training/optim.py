@@ -13,7 +13,7 @@ from itertools import product
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from alexplore.core.settings import SettingError
@@ -56,7 +56,18 @@ def make_optimizer(
         if parameters
     ]
     fused = "fused" in (choose_kernels(trainable[0][1].device.type) if kernels is None else kernels)
-    return FACTORIES[recipe.optimizer](groups, recipe, fused)
+    optimizer = FACTORIES[recipe.optimizer](groups, recipe, fused)
+    if trainable[0][1].device.type == "cuda":
+        _keep_settings_on_device(optimizer, trainable[0][1].device)
+    return optimizer
+
+
+def _keep_settings_on_device(optimizer: Optimizer, device: torch.device) -> None:
+    """Keep the rates where a step that was captured as a CUDA graph reads them anew."""
+    for group in optimizer.param_groups:
+        group["lr"] = torch.tensor(float(group["lr"]), device=device)
+        if "capturable" in group:
+            group["capturable"] = True
 
 
 def _sgd(groups: Groups, recipe: Recipe, fused: bool) -> Optimizer:
@@ -103,4 +114,8 @@ def avoid_compiler_import() -> None:
 def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
     """Set the rate of each group to its multiple of `rate`."""
     for group in optimizer.param_groups:
-        group["lr"] = rate * group["multiplier"]
+        own = rate * group["multiplier"]
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(own)
+        else:
+            group["lr"] = own

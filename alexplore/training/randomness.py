@@ -22,3 +22,16 @@ def epoch_order(seed: int, epoch: int, count: int) -> Tensor:
     """Return the order of an epoch's samples: a permutation of `count` indices, int64 on the CPU."""
     generator = torch.Generator().manual_seed(seed_for(seed, "order", epoch))
     return torch.randperm(count, generator=generator)
+
+
+def seed_generators(seed: int, device: torch.device) -> None:
+    """Seed PyTorch's generators of the CPU and of a device.
+
+    `torch.manual_seed` also visits the other kinds of devices, which takes longer than launching many kernels.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        index = torch.cuda.current_device() if device.index is None else device.index
+        torch.cuda.default_generators[index].manual_seed(seed)
+    elif device.type != "cpu":
+        torch.manual_seed(seed)

@@ -8,7 +8,9 @@ recoloured and normalised on the device, and metrics are written.
 The tutorials' is the exported `nn.Sequential` with PyTorch's settings as they come (TF32 in convolutions, not in matrix
 products), their optimizer, images that were resized and normalised before, and `loss.item()` at each step, as their
 loops add up losses. It is the best case of a tutorial: its `DataLoader` costs nothing. In bf16 and fp16 it has
-`torch.autocast` and, for fp16, `GradScaler`, as PyTorch's examples have them. Without `item()` it is measured too.
+`torch.autocast` and, for fp16, `GradScaler`, as PyTorch's examples have them.
+
+The bare loop (`Bare`) is the limit: alexplore's kernels and nothing else.
 """
 
 from __future__ import annotations
@@ -16,16 +18,15 @@ from __future__ import annotations
 import gc
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
-from itertools import product
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from worker_loop import open_trainer, train_epoch
+from worker_loop import open_trainer, train_steps
 
 from alexplore.export import export_preset
 from alexplore.network.graph import Network
@@ -34,17 +35,19 @@ from alexplore.presets.preset import Preset
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.runs.protocol import StartEvent
+from alexplore.training.captured import CapturedWork, make_capture
 from alexplore.training.data import Dataset, ResidentSplit
-from alexplore.training.precision import TYPES
+from alexplore.training.model.build import build, logits
+from alexplore.training.optim import make_optimizer, update
+from alexplore.training.precision import TYPES, Precision
 from alexplore.training.run_writer import History
 from gpu_checks.backend import pytorch_defaults, timed, worker_settings
 from gpu_checks.bench import FAILED, OK, SKIPPED, Bench, Check, Outcome, is_fatal, short
 
-PRESETS = ("fmnist", "torchvision", "paper")
+PRESETS = ("fmnist", "torchvision", "paper", "fmnist-28")
 PRECISIONS = ("fp32", "bf16", "fp16")
 PEAKS = {"fp32": "tf32", "bf16": "bf16", "fp16": "fp16"}
 """Which peak a precision is measured against: fp32 is computed in TF32, as the worker sets it."""
-LOOPS = ("alexplore", "tutorial", "tutorial without item")
 LEARNING_RATE = 1e-5  # random labels must not make the loss overflow
 
 
@@ -52,14 +55,16 @@ LEARNING_RATE = 1e-5  # random labels must not make the loss overflow
 class Size:
     """How much is measured."""
 
-    batches: tuple[int, ...]
+    batches: Mapping[int, tuple[str, ...]]  # with the precisions that each is measured in
     images: int  # in a window
     windows: int
+    warm_up: int = 1  # windows before
     narrower: int = 1  # divides the channels and features of every layer but the last
 
 
-FULL = Size(batches=(128, 1024), images=8192, windows=3)
-TINY = Size(batches=(4,), images=8, windows=1, narrower=16)
+FULL = Size(batches={128: PRECISIONS, 1024: ("bf16",)}, images=8192, windows=3, warm_up=2)
+TINY = Size(batches={4: PRECISIONS}, images=8, windows=1, narrower=16)
+EPOCH = 60_000  # images, as in Fashion-MNIST: some steps of an epoch are measured, and their share depends on it
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,8 @@ class Speed:
     """By loop, the median of the windows."""
     ratio: float
     """Of alexplore's to the tutorials', the median of neighbouring windows."""
+    of_bare: float
+    """Of alexplore's to the bare loop's, likewise."""
     share_of_peak: float | None
     """FLOPs of alexplore's steps a second, by the FLOP/s of a large matrix product in the same precision."""
     windows: dict[str, list[float]]
@@ -85,7 +92,8 @@ def run(bench: Bench) -> Outcome:
     checks: list[Check] = []
     rows: list[Speed] = []
     longest = 0.0
-    for batch, name, precision in product(size.batches, PRESETS, PRECISIONS):
+    wanted = [(batch, name, one) for batch, kinds in size.batches.items() for name in PRESETS for one in kinds]
+    for batch, name, precision in wanted:
         label = f"{name}, batch {batch}, {precision}"
         if bench.seconds_left() < longest:
             checks.append(Check(label, SKIPPED, note="the part's time was up"))
@@ -109,25 +117,26 @@ def measure(bench: Bench, size: Size, name: str, batch: int, precision: str) -> 
     preset = load_preset(name)
     preset = replace(preset, network=narrowed(preset.network, size.narrower))
     recipe = replace(preset.recipe, precision=precision, batch_size=batch, epochs=1000, lr=LEARNING_RATE)
-    dataset = random_dataset(preset, batch, size.images, device)
+    dataset = random_dataset(preset, batch, EPOCH, device)
     config = RunConfig(name, preset.network, recipe, Hardware(device=bench.device), DataSource())
     with worker_settings(device):
         trainer, history = open_trainer(config, bench.work, f"{name}-{batch}-{precision}", device, dataset)
     steps, flops = size.images // batch, flops_per_image(history)
     tutorial = Tutorial(preset, recipe, batch, device)
+    bare = Bare(preset, recipe, batch, device)
     loops: dict[str, tuple[Callable[[], AbstractContextManager[None]], Callable[[], object]]] = {
-        "alexplore": (lambda: worker_settings(device), lambda: train_epoch(trainer)),
-        "tutorial": (pytorch_defaults, lambda: tutorial.train(steps, item=True)),
-        "tutorial without item": (pytorch_defaults, lambda: tutorial.train(steps, item=False)),
+        "alexplore": (lambda: worker_settings(device), lambda: train_steps(trainer, steps)),
+        "bare": (lambda: worker_settings(device), lambda: bare.train(steps)),
+        "tutorial": (pytorch_defaults, lambda: tutorial.train(steps)),
     }
     windows: dict[str, list[float]] = {loop: [] for loop in loops}
-    for window in range(size.windows + 1):
+    for window in range(-size.warm_up, size.windows):
         for loop, (settings, task) in loops.items():
             with settings():
                 seconds = timed(task, device)
-            if window:  # the first one chooses algorithms and allocates
+            if window >= 0:  # those before choose algorithms, allocate and capture
                 windows[loop].append(steps * batch / seconds)
-    ours, theirs = windows["alexplore"], windows["tutorial"]
+    ours, theirs, barely = windows["alexplore"], windows["tutorial"], windows["bare"]
     median = {loop: statistics.median(values) for loop, values in windows.items()}
     peak = bench.peaks.get(PEAKS[precision])
     return Speed(
@@ -136,6 +145,7 @@ def measure(bench: Bench, size: Size, name: str, batch: int, precision: str) -> 
         precision=precision,
         images_per_second=median,
         ratio=statistics.median(a / b for a, b in zip(ours, theirs, strict=True)),
+        of_bare=statistics.median(a / b for a, b in zip(ours, barely, strict=True)),
         share_of_peak=median["alexplore"] * flops / peak if peak else None,
         windows=windows,
     )
@@ -201,6 +211,36 @@ def random_dataset(preset: Preset, pool: int, length: int, device: torch.device)
     return Dataset("random", tuple(map(str, range(classes))), channels, half, half, split, split, size=(height, width))
 
 
+class Bare:
+    """The same kernels without a training program: one batch of ready inputs over and over, in one CUDA graph.
+
+    There is nothing to pick, augment, count, guard or write. No loop with these kernels can be faster.
+    """
+
+    def __init__(self, preset: Preset, recipe: Recipe, batch: int, device: torch.device) -> None:
+        self.model = build(preset.network, seed=1).to(device).train()
+        self.optimizer = make_optimizer(recipe, self.model)
+        self.precision = Precision(recipe.precision, device)
+        images = torch.randn(batch, *preset.network.input, device=device)
+        self.images = images.contiguous(memory_format=torch.channels_last)
+        self.labels = torch.randint(0, preset.network.classes or 10, (batch,), device=device)
+        self.captured = CapturedWork(make_capture(device, 1, {}))
+
+    def train(self, steps: int) -> None:
+        """Train for some steps."""
+        for _ in range(steps):
+            self.captured.run("step", self._step, self.images, self.labels)
+
+    def _step(self, images: Tensor, labels: Tensor) -> tuple[Tensor]:
+        self.optimizer.zero_grad()
+        with self.precision.autocast():
+            outputs = logits(self.model, images)
+        loss = F.cross_entropy(outputs.float(), labels)
+        torch.autograd.backward(loss)
+        update(self.optimizer)
+        return (loss.detach(),)
+
+
 class Tutorial:
     """The loop of PyTorch's and the networks' tutorials, without their DataLoader."""
 
@@ -213,9 +253,9 @@ class Tutorial:
         self.optimizer = plain_optimizer(recipe, self.model)
         self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16")
 
-    def train(self, steps: int, *, item: bool) -> float:
-        """Train for some steps and return the sum of the losses, read at each step with `item`, else at the end."""
-        total: Any = 0.0
+    def train(self, steps: int) -> float:
+        """Train for some steps and return the sum of the losses, each read at its step."""
+        total = 0.0
         chosen = torch.randperm(self.batch, device=self.device)
         for _ in range(steps):
             inputs, labels = self.images[chosen], self.labels[chosen]
@@ -225,8 +265,8 @@ class Tutorial:
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             self.scaler.step(self.optimizer)
             self.scaler.update()
-            total += loss.item() if item else loss.detach()
-        return float(total)
+            total += loss.item()
+        return total
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.precision == "fp32":

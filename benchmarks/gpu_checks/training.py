@@ -16,6 +16,7 @@ from worker_loop import open_trainer, restart_epoch, train_epoch, train_here
 from alexplore.presets.optimizers import OPTIMIZERS
 from alexplore.runs.config import Hardware
 from alexplore.training import nonfinite
+from alexplore.training.captured import CapturedWork
 from alexplore.training.loop import Trainer
 from gpu_checks.backend import plain_fp32, worker_settings
 from gpu_checks.bench import Bench, Check, Outcome, at_most, attempt, expect, skip
@@ -28,6 +29,8 @@ LOSS_LIMIT, KINKS_LIMIT = 5e-5, 1e-3
 On a CPU, images changed by 1e-6 of themselves change these losses by 1e-7, and bf16 by 1e-4 to 3e-3.
 """
 LEARNING_RATES = {"sgd": 0.05}  # others: 0.001
+CAPTURED_LIMIT = {"fp32": 1e-4, "fp16": 1e-2}
+"""Of the losses with captured steps against those without; cuDNN may sum in another order in each."""
 STEPS_AHEAD = 3
 SLEEP_CYCLES = 2_000_000_000  # about a second of a GPU's clock
 READS = ("cudaStreamSynchronize", "cudaEventSynchronize", "Memcpy DtoH")
@@ -55,11 +58,38 @@ def run_losses(bench: Bench) -> Outcome:
         limit = KINKS_LIMIT if kinks else LOSS_LIMIT
         return at_most(name, largest_difference(found, reference), limit, f"the loss changes by {change:.0%}")
 
-    compare = {optimizer: partial(compared, optimizer, optimizer, False) for optimizer in OPTIMIZERS}
+    compare: dict[str, Callable[[], Check | Iterator[Check]]] = {
+        optimizer: partial(compared, optimizer, optimizer, False) for optimizer in OPTIMIZERS
+    }
     compare["relu and max pool"] = partial(compared, "relu and max pool", "adam", True)
+    for precision in ("fp32", "fp16"):
+        name = f"captured steps, {precision}"
+        compare[name] = partial(_captured_equal_others, name, bench, precision)
     with plain_fp32():
         checks = attempt(compare)
     return Outcome(checks, {"losses": losses})
+
+
+def _captured_equal_others(name: str, bench: Bench, precision: str) -> Iterator[Check]:
+    """Train with steps captured as CUDA graphs and without, with everything that is random."""
+    device = torch.device(bench.device)
+    runs: list[dict[int, float]] = []
+    captured, steps = 0, 2 if bench.dry else 3 * STEPS
+    for number in range(2):
+        config = small_config(
+            small_network(kinks=True, dropout=True, batch_norm=True), steps, Hardware(device=bench.device),
+            optimizer="adam", lr=1e-3, precision=precision, ema_decay=0.9, clip_grad_norm=1.0,
+            random_crop=True, crop_padding=2, horizontal_flip=True, color_noise=0.1,
+        )  # fmt: skip
+        trainer, _ = open_trainer(config, bench.work, f"captured-{precision}-{number}", device)
+        if number:
+            trainer.captured = CapturedWork(None)
+        train_epoch(trainer)
+        captured = captured or trainer.captured.kinds
+        runs.append(losses_by_step(trainer.run))
+    yield at_most(name, largest_difference(*runs), CAPTURED_LIMIT[precision], f"{captured} kinds of steps captured")
+    if device.type == "cuda":
+        yield expect(f"{name}: some are", captured > 0)
 
 
 def run_waiting(bench: Bench) -> Outcome:
@@ -74,7 +104,7 @@ def run_waiting(bench: Bench) -> Outcome:
             random_crop=True, crop_padding=2, horizontal_flip=True, color_noise=0.1,
         )  # fmt: skip
         trainer, _ = open_trainer(config, bench.work, f"waiting-{precision}", device)
-        train_epoch(trainer)  # chooses algorithms and allocates
+        train_epoch(trainer)  # chooses algorithms, allocates, and captures the steps
         if device.type == "cuda":
             yield _never_synchronizes(f"{precision}: synchronisation is an error", trainer)
             yield _runs_ahead(f"{precision}: the host runs ahead", trainer)
@@ -99,20 +129,22 @@ def run_scaling(bench: Bench) -> Outcome:
 
 
 @contextmanager
-def looking_up(trainer: Trainer, around: Callable[[Callable[[], Tensor]], Tensor]) -> Iterator[None]:
-    """Have `around` make the loop's one read of the device: when it looks up, and at an epoch's end."""
-    take = trainer.log.take
+def looking_up(trainer: Trainer, around: Callable[[Callable[[], Any]], Any]) -> Iterator[None]:
+    """Have `around` make the loop's two reads of the device: when it looks up, and at an epoch's end."""
+    take, take_figures = trainer.log.take, trainer.recorder.take_figures
     trainer.log.take = lambda: around(take)  # type: ignore[method-assign]
+    trainer.recorder.take_figures = lambda: around(take_figures)  # type: ignore[method-assign]
     try:
         yield
     finally:
         trainer.log.take = take  # type: ignore[method-assign]
+        trainer.recorder.take_figures = take_figures  # type: ignore[method-assign]
 
 
 def _never_synchronizes(name: str, trainer: Trainer) -> Check:
     """Train an epoch in which PyTorch raises at every synchronisation but those of the loop's look-ups."""
 
-    def allowed(take: Callable[[], Tensor]) -> Tensor:
+    def allowed(take: Callable[[], Any]) -> Any:
         torch.cuda.set_sync_debug_mode("default")
         try:
             return take()
@@ -147,7 +179,7 @@ def reads_in_steps(trainer: Trainer, device: torch.device) -> dict[str, int]:
     """Profile an epoch; return how often values were read from the device, by the profile's names, and the look-ups."""
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
 
-    def marked(take: Callable[[], Tensor]) -> Tensor:
+    def marked(take: Callable[[], Any]) -> Any:
         with record_function("look-up"):
             return take()
 

@@ -14,7 +14,8 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 from alexplore.presets.recipe import Recipe
-from alexplore.presets.schedules import SCHEDULES, Plateau, learning_rate
+from alexplore.presets.schedules import SCHEDULES, learning_rate
+from alexplore.training.plateau import Plateau
 from tests.support.examples import examples
 
 STEPS = 7  # an epoch

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from rich.console import Console
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console, RenderableType
+from rich.style import Style
 
 from alexplore.render.fitted_table import Column, FittingTable, Labelled
+from tests.support.examples import examples
 
 
 def printed(renderable: object, width: int) -> list[str]:
@@ -69,3 +73,26 @@ def test_an_empty_column_with_a_rank_is_not_shown() -> None:
 
 def test_wrapped_text_is_indented_by_its_label() -> None:
     assert printed(Labelled("source  ", "one two three four"), 18) == ["source  one two", "        three four"]
+
+
+COLUMNS = st.builds(Column, st.text("ab ö│漢—", max_size=12), st.integers(0, 2), st.booleans(), st.sampled_from([0, 4]))
+CELLS = st.text("ab ö│漢—", max_size=12)
+
+
+@examples(60)
+@given(st.data(), st.lists(COLUMNS, min_size=1, max_size=4), st.integers(10, 60))
+def test_a_table_that_fits_looks_as_rich_lays_it_out(data: st.DataObject, columns: list[Column], width: int) -> None:
+    made = FittingTable(*columns, title=data.draw(CELLS))
+    for style in data.draw(st.lists(st.sampled_from(["", "red", "dim"]), max_size=3)):
+        made.add(*(data.draw(CELLS) for _ in columns), style=style)
+    as_rich = made._table(*made._layout(width))
+    assert seen(made, width) == seen(as_rich, width)
+
+
+def seen(renderable: RenderableType, width: int) -> list[list[tuple[str, Style]]]:
+    """Return the characters of each line with their styles; a blank has none."""
+    lines = Console(width=width).render_lines(renderable, pad=False)
+    return [
+        [(one, (part.style if one.strip() and part.style else Style())) for part in line for one in part.text]
+        for line in lines
+    ]

@@ -14,6 +14,7 @@ from alexplore.network.graph import Network
 from alexplore.presets.recipe import Recipe
 from alexplore.training.checkpoint import WholeState
 from alexplore.training.data import Dataset, Preprocess, ResidentSplit
+from alexplore.training.data import preprocess as preprocessing
 from alexplore.training.inside.answers import Answers
 from alexplore.training.inside.layer_figures import LayerFigures
 from alexplore.training.loop import Objective
@@ -40,7 +41,10 @@ def made(changes: dict[str, Any], small: Network, device: torch.device) -> tuple
 
 
 @pytest.mark.parametrize("changes", RECIPES, ids=lambda changes: str(changes["optimizer"]))
-def test_a_step_reads_no_value_from_the_device(changes: dict[str, Any], small: Network) -> None:
+def test_a_step_reads_no_value_from_the_device(
+    changes: dict[str, Any], small: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preprocessing, "_crop_one_by_one", preprocessing._crop_at_once)  # as on a GPU
     recipe, preprocess = made(changes, small, CPU)
     precision = Precision("fp32" if recipe.precision == "auto" else recipe.precision, CPU)
     # Tensors without values: whatever looks at one raises.
@@ -56,9 +60,10 @@ def test_a_step_reads_no_value_from_the_device(changes: dict[str, Any], small: N
         images, labels = torch.zeros(8, 1, 12, 12, dtype=torch.uint8), torch.zeros(8, dtype=torch.int64)
         for step in range(2):
             inputs = preprocess.train(images, seed=step)
-            with figures.measure(step) as measurement:
+            with figures.measuring() as measurement:
                 loss, correct = objective(inputs, labels)
                 log.add(loss, correct, len(labels), guard.step(loss, 1 / 8, measurement.before_update))
+            figures.keep(step, measurement.row())
             answers.add(images, labels, torch.zeros(8, 10), torch.arange(8))
         with pytest.raises(DataDependentOutputException):
             figures.take()

@@ -40,7 +40,7 @@ def gradients(network: Network, size: int | None, count: int) -> tuple[dict[str,
     guard = NonfiniteGuard(make_optimizer(recipe, model), CPU)
     images, labels = torch.randn(count, *network.input, dtype=torch.float64), torch.randint(0, 10, (count,))
     batches = MicroBatches(Objective(model, recipe, Precision("fp32", CPU)), guard, SINGLE_RANK, size, StepTimer(CPU))
-    loss, correct = batches.gradients(images, labels, count, 1 / count)
+    loss, correct = batches.gradients(images, labels, count, torch.tensor(1 / count))
     found = {name: value.grad for name, value in model.named_parameters() if value.grad is not None}
     return found, float(loss.detach()), int(correct)
 

@@ -180,7 +180,7 @@ def slow(clock: Clock, function: Callable[..., Any]) -> Callable[..., Any]:
 
 SLOWDOWNS: dict[str, tuple[Any, str, Callable[..., Any]]] = {
     "data-bound": (ResidentSplit, "batches", slow_generator),
-    "transform-bound": (Preprocess, "train", slow),
+    "transform-bound": (Preprocess, "augmented", slow),
     "optimizer-bound": (nonfinite, "update", slow),
 }
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from textual.events import Key
 
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import create_run
 from alexplore.runs.lines import LineWriter
 from alexplore.runs.protocol import MetricsLine, metrics_record
 from alexplore.runs.status import Status, write_status
+from alexplore.tui.screens.dialogs import Choose
+from alexplore.tui.widgets.choice_list import Choice
 from alexplore.tui.widgets.mode_bar import ModeBar
 from tests.support.runs import finished_run
 from tests.support.screens import screen_text, until
@@ -95,3 +98,18 @@ async def test_a_letter_jumps_to_its_pane(open_app: OpenApp) -> None:
         assert app.screen.focused is not None
         assert app.screen.focused is app.screen.focus_chain[0]
         assert app.screen.focused is not before
+
+
+async def test_a_dialog_that_is_closed_twice_closes_nothing_else(open_app: OpenApp) -> None:
+    async with open_app() as (app, pilot):
+        await pilot.press("t")
+        await until(pilot, lambda: "batch size" in screen_text(app), "the form")
+        below = app.screen
+        dialog = Choose("Which?", [Choice("one", "one"), Choice("two", "two")])
+        app.push_screen(dialog)
+        await until(pilot, lambda: "Which?" in screen_text(app), "the dialog")
+        for key in ("enter", "escape"):  # at once: what Enter chose is still on its way when Escape closes
+            app.post_message(Key(key, None))
+        await until(pilot, lambda: not dialog.is_attached, "the dialog to close")
+        await pilot.pause()
+        assert app.screen is below

@@ -8,7 +8,6 @@ input: `(shape,) = inputs`. What a type does not answer has a default here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from alexplore.core.declared import Declared
@@ -26,8 +25,7 @@ class Unsupported(AlexploreError):
     """A layer that another form (a library, a split into towers) has no equivalent for; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
+class Parameters(NamedTuple):
     """The numbers of learned values (`weights`, `biases`) and of other stored values (`buffers`) of a layer."""
 
     weights: int = 0
@@ -35,7 +33,7 @@ class Parameters:
     buffers: int = 0
 
     @property
-    def count(self) -> int:
+    def total(self) -> int:
         """Weights and biases: what PyTorch's `parameters()` holds."""
         return self.weights + self.biases
 

@@ -44,7 +44,7 @@ class BatchNorm(Layer):
         if not self.affine:
             return Formula("params", "0", 0, note)
         note = join_notes(note, "" if self.trainable else FROZEN_NOTE)
-        return Formula("params", f"2·{channels}", self.parameters(inputs).count, note, "(scale + shift)·channels")
+        return Formula("params", f"2·{channels}", self.parameters(inputs).total, note, "(scale + shift)·channels")
 
     def torch_call(self, inputs: Shapes) -> Call:
         (shape,) = inputs

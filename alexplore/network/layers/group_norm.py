@@ -57,7 +57,7 @@ class GroupNorm(Layer):
             return super().parameter_formula(inputs)
         note = join_notes("" if self.trainable else FROZEN_NOTE)
         expression = f"2·{number_text(inputs[0][0])}"
-        return Formula("params", expression, self.parameters(inputs).count, note, "(scale + shift)·channels")
+        return Formula("params", expression, self.parameters(inputs).total, note, "(scale + shift)·channels")
 
     def fixes(self, inputs: Shapes) -> Iterator[Change]:
         (shape,) = inputs

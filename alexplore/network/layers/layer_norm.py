@@ -52,7 +52,7 @@ class LayerNorm(Layer):
         values = product_text(inputs[0])
         rule = "channels·height·width" if len(inputs[0]) == 3 else "features"
         note = join_notes("" if self.trainable else FROZEN_NOTE)
-        count = self.parameters(inputs).count
+        count = self.parameters(inputs).total
         if not self.bias:
             return Formula("params", values, count, note, rule)
         return Formula("params", f"2·{values}", count, note, f"(scale + shift)·{rule}")

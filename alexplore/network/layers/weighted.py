@@ -35,7 +35,7 @@ class Weighted(Layer):
         expression = f"({kernel} + 1) · {kernels}" if self.bias else f"{kernel} · {kernels}"
         rule = "(values that a kernel reads + 1) · kernels" if self.bias else "values that a kernel reads · kernels"
         note = join_notes(self.kernel_note(inputs), "" if self.trainable else FROZEN_NOTE)
-        return Formula("params", expression, self.parameters(inputs).count, note, rule)
+        return Formula("params", expression, self.parameters(inputs).total, note, rule)
 
     def kernel_note(self, inputs: Shapes) -> str:
         """Return what to know about what a kernel reads."""

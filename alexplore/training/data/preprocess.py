@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -63,6 +64,7 @@ class Preprocess:
         self.device = device
         self._decode = DECODERS[dataset.decoder]
         self._mean, self._std = _statistics(recipe, dataset)
+        self._cropped = recipe.random_crop or recipe.horizontal_flip
         self._components: tuple[tuple[float, ...], ...] = ()
         if recipe.color_noise and len(dataset.train):
             self._components = color_components(pixel_statistics(dataset.train)[1])
@@ -74,18 +76,36 @@ class Preprocess:
         The same seed gives the same images. A batch may be split: `before` is the number of its images that precede
         these, which then look as they do in the whole batch.
         """
-        recipe = self.recipe
-        augmentations = self._draw(before + len(images), seed)[before:]
-        noise = None
+        return self.augmented(images, self.draw(len(images), seed, before))
+
+    def draw(self, count: int, seed: int, before: int = 0) -> tuple[Tensor, ...]:
+        """Return what `augmented` needs to know about each of `count` images, on the device; see `train`.
+
+        This is, as far as the recipe asks for it, the first row, first column and mirroring (0 or 1) of its crop, int64
+        (count, 3), and its colour noise, float32 (count, 1, C).
+        """
+        if not (self._cropped or self._components):
+            return ()
+        augmentations = self._draw(before + count, seed)[before:]
+        drawn = []
+        if self._cropped:
+            crops = [(one.top, one.left, int(one.mirrored)) for one in augmentations]
+            drawn.append(torch.tensor(crops, dtype=torch.int64).view(-1, 3))
         if self._components:
             strengths = torch.tensor([augmentation.strengths for augmentation in augmentations])
-            noise = (strengths.view(-1, 1, self.channels) * torch.tensor(self._components)).sum(2)
-        if not (recipe.random_crop or recipe.horizontal_flip):
+            drawn.append((strengths.view(-1, 1, self.channels) * torch.tensor(self._components)).sum(2).unsqueeze(1))
+        return tuple(self._to_device(values) for values in drawn)
+
+    @torch.no_grad()
+    def augmented(self, images: Tensor, drawn: Sequence[Tensor]) -> Tensor:
+        """Return training images as `train` does, with what `draw` returned. Nothing is copied to the device."""
+        noise = drawn[-1] if self._components else None
+        if not self._cropped:
             return self._center(images, noise)
         rows = self._resize(images)
-        if recipe.random_crop and recipe.crop_padding:
-            rows = F.pad(rows, (0, 0, *(recipe.crop_padding,) * 4))
-        return self._normalize(crop_each(rows, (self.height, self.width), augmentations), noise)
+        if self.recipe.random_crop and self.recipe.crop_padding:
+            rows = F.pad(rows, (0, 0, *(self.recipe.crop_padding,) * 4))
+        return self._normalize(crop_each(rows, (self.height, self.width), drawn[0]), noise)
 
     @torch.no_grad()
     def test(self, images: Tensor) -> Tensor:
@@ -170,15 +190,20 @@ class Preprocess:
 
     def _normalize(self, rows: Tensor, noise: Tensor | None = None) -> Tensor:
         """Return (x / 255 + noise - mean) / std of rows (N, h, w, C) between 0 and 255, as (N, C, h, w)."""
-        mean, std = torch.tensor(self._mean), torch.tensor(self._std)
+        mean, std, scale = self._constants
         offset = (-mean if noise is None else noise - mean) / std
-        scale = 1 / (255 * std)
         # A whole line of pixels at a time: one to three channels are too few for the processor's vectors.
         count, height, width, channels = rows.shape
         lines = rows.reshape(count, height, width * channels).to(torch.float32)
-        offsets = self._to_device(offset.view(-1, 1, channels)).repeat(1, 1, width)
-        torch.addcmul(offsets, lines, self._to_device(scale).repeat(width), out=lines)
+        offsets = offset.view(-1, 1, channels).repeat(1, 1, width)
+        torch.addcmul(offsets, lines, scale.repeat(width), out=lines)
         return lines.view(count, height, width, channels).permute(0, 3, 1, 2)
+
+    @cached_property
+    def _constants(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean and standard deviation of the pixels, and the factor of 8-bit pixels, each (C,) on the device."""
+        mean, std = torch.tensor(self._mean), torch.tensor(self._std)
+        return self._to_device(mean), self._to_device(std), self._to_device(1 / (255 * std))
 
     def _to_device(self, values: Tensor) -> Tensor:
         """Copy a few values to the device without waiting for it."""
@@ -201,33 +226,32 @@ class Augmentation:
     """Of each colour component (see `color_components`)."""
 
 
-def crop_each(rows: Tensor, size: tuple[int, int], augmentations: Sequence[Augmentation]) -> Tensor:
+def crop_each(rows: Tensor, size: tuple[int, int], crops: Tensor) -> Tensor:
     """Return a crop of each image of rows (N, H, W, C), mirrored or not, as (N, *size, C).
+
+    `crops` are int64 (N, 3): the first row, the first column, and 1 for a mirrored one.
 
     On the CPU images are cropped one by one: indexing all at once takes ten times as long. On a GPU they are cropped at
     once: launching a copy for each takes longer.
     """
     crop = _crop_one_by_one if rows.device.type == "cpu" else _crop_at_once
-    return crop(rows, size, augmentations)
+    return crop(rows, size, crops)
 
 
-def _crop_one_by_one(rows: Tensor, size: tuple[int, int], augmentations: Sequence[Augmentation]) -> Tensor:
-    crops = rows.new_empty(len(rows), *size, rows.shape[3])
-    for crop, row, drawn in zip(crops, rows, augmentations, strict=True):
-        part = row[drawn.top : drawn.top + size[0], drawn.left : drawn.left + size[1]]
-        crop.copy_(part.flip(1) if drawn.mirrored else part)
-    return crops
+def _crop_one_by_one(rows: Tensor, size: tuple[int, int], crops: Tensor) -> Tensor:
+    results = rows.new_empty(len(rows), *size, rows.shape[3])
+    for result, row, (top, left, mirrored) in zip(results, rows, crops.tolist(), strict=True):
+        part = row[top : top + size[0], left : left + size[1]]
+        result.copy_(part.flip(1) if mirrored else part)
+    return results
 
 
-def _crop_at_once(rows: Tensor, size: tuple[int, int], augmentations: Sequence[Augmentation]) -> Tensor:
-    def column(values: list[int]) -> Tensor:
-        return torch.tensor(values).to(rows.device, non_blocking=True)[:, None]
-
+def _crop_at_once(rows: Tensor, size: tuple[int, int], crops: Tensor) -> Tensor:
     height, width = size
-    y = column([drawn.top for drawn in augmentations]) + torch.arange(height, device=rows.device)
+    top, left, mirrored = crops[:, :, None].unbind(1)
+    y = top + torch.arange(height, device=rows.device)
     x = torch.arange(width, device=rows.device)
-    x = torch.where(column([drawn.mirrored for drawn in augmentations]) > 0, width - 1 - x, x)
-    x = x + column([drawn.left for drawn in augmentations])
+    x = left + torch.where(mirrored > 0, width - 1 - x, x)
     return rows[torch.arange(len(rows), device=rows.device)[:, None, None], y[:, :, None], x[:, None, :]]
 
 

@@ -67,16 +67,19 @@ class LayerFigures:
         self._measured: dict[int, Tensor] = {}  # by step: a row on the device
 
     @contextmanager
-    def measure(self, step: int) -> Iterator[_Measurement]:
-        """Measure the step that is done in the `with` block, after which `step` updates are done."""
-        measurement = _Measurement(self._weighted)
+    def measuring(self) -> Iterator[Measurement]:
+        """Measure the step that is done in the `with` block."""
+        measurement = Measurement(self._weighted, list(self._cutting))
         hooks = [module.register_forward_hook(measurement.counter(name)) for name, module in self._cutting.items()]
         try:
             yield measurement
         finally:
             for hook in hooks:
                 hook.remove()
-        self._measured[step] = measurement.row(list(self._cutting))
+
+    def keep(self, step: int, row: Tensor) -> None:
+        """Keep what was measured in the step after which `step` updates are done: its `Measurement.row`."""
+        self._measured[step] = row
 
     def take(self) -> dict[int, dict[str, float]]:
         """Return the figures by step and by their keys in `metrics.jsonl`, and forget them.
@@ -113,11 +116,11 @@ class LayerFigures:
         return {key: float(f"{value:.{DIGITS}g}") for key, value in figures.items()}
 
 
-class _Measurement:
+class Measurement:
     """One step that is measured."""
 
-    def __init__(self, layers: Sequence[WeightedLayer]) -> None:
-        self._layers = layers
+    def __init__(self, layers: Sequence[WeightedLayer], cutting: Sequence[str]) -> None:
+        self._layers, self._cutting = layers, cutting
         self._zeros: dict[str, tuple[Tensor, int]] = {}
         self._gradients: list[Tensor] = []
         self._before: Mapping[str, Tensor] = {}
@@ -141,8 +144,11 @@ class _Measurement:
         self._before = {layer.name: layer.weight.detach().clone() for layer in self._layers if layer.weight is not None}
 
     @torch.no_grad()
-    def row(self, cutting: Sequence[str]) -> Tensor:
-        """Return norms of gradients, updates and weights of the layers; zeros and values of those that cut off."""
+    def row(self) -> Tensor:
+        """Return norms of gradients, updates and weights of the layers; zeros and values of those that cut off.
+
+        Called after the update. It is fp32 (3 · layers + 2 · those that cut off,) on the device, and is not read there.
+        """
         device = self._gradients[0].device if self._gradients else torch.device("cpu")
         nothing = torch.zeros((), device=device)
         updates, weights = [], []
@@ -150,10 +156,10 @@ class _Measurement:
             before = self._before.get(layer.name)
             updates.append(nothing if before is None or layer.weight is None else (layer.weight - before).norm())
             weights.append(nothing if before is None else before.norm())
-        counts = [self._zeros.get(name, (nothing, 0)) for name in cutting]
-        figures = [*self._gradients, *updates, *weights, *(zeros for zeros, _ in counts)]
-        sizes = torch.tensor([float(size) for _, size in counts]).to(device, non_blocking=True)
-        return torch.cat((torch.stack([figure.float() for figure in figures]), sizes))
+        counts = [self._zeros.get(name, (nothing, 0)) for name in self._cutting]
+        sizes = [nothing.new_full((), size) for _, size in counts]  # made on the device, not copied there
+        figures = [*self._gradients, *updates, *weights, *(zeros for zeros, _ in counts), *sizes]
+        return torch.stack([figure.float() for figure in figures])
 
 
 def _weighted(name: str, module: nn.Module) -> WeightedLayer | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +17,7 @@ from alexplore.training.data import Dataset, Preprocess
 from alexplore.training.data.dataset import indices_read
 from alexplore.training.inside.answers import LARGEST_SIDE, MOST_LIKELY, Answers, shown_images
 from alexplore.training.inside.appearance import SHOWN, kernel_grid, look_at, weight_histograms
-from alexplore.training.inside.layer_figures import LayerFigures, is_measured
-from alexplore.training.nonfinite import BeforeUpdate
+from alexplore.training.inside.layer_figures import LayerFigures, Measurement, is_measured
 from alexplore.training.parallel.ranks import Ranks
 from alexplore.training.parallel.towers import TowerState
 from alexplore.training.precision import Precision
@@ -61,18 +60,17 @@ class Recorder:
         if self._ranks.rank == 0:
             self._try("what was recorded of later epochs can't be removed", lambda: forget_after(self._run, epoch))
 
-    @contextmanager
-    def measured(self, place: int, step: int, interval: int, steps_per_epoch: int) -> Iterator[BeforeUpdate | None]:
-        """Measure the layers in the step that is done in the `with` block, if it is one of those that are measured.
+    def is_measured(self, place: int, interval: int, steps_per_epoch: int) -> bool:
+        """Return whether the layers are measured in a step: its number if all epochs were as long as this one."""
+        return is_measured(place, interval, steps_per_epoch)
 
-        `step` updates are done after it, `place` is its number if all epochs were as long as this one. Yields what the
-        guard calls before the update (see `NonfiniteGuard.step`).
-        """
-        if not is_measured(place, interval, steps_per_epoch):
-            yield None
-            return
-        with self._figures.measure(step) as measurement:
-            yield measurement.before_update
+    def measuring(self) -> AbstractContextManager[Measurement]:
+        """Measure the layers in the step that is done in the `with` block."""
+        return self._figures.measuring()
+
+    def keep(self, step: int, row: Tensor) -> None:
+        """Keep the `Measurement.row` of the step after which `step` updates are done."""
+        self._figures.keep(step, row)
 
     def take_figures(self) -> Mapping[int, Mapping[str, float]]:
         """Return the measured figures by step and key. This waits for the device; all ranks must call it together."""
@@ -162,9 +160,8 @@ class NoRecorder(Recorder):
     def forget_after(self, epoch: int) -> None:
         pass
 
-    @contextmanager
-    def measured(self, place: int, step: int, interval: int, steps_per_epoch: int) -> Iterator[BeforeUpdate | None]:
-        yield None
+    def is_measured(self, place: int, interval: int, steps_per_epoch: int) -> bool:
+        return False
 
     def take_figures(self) -> Mapping[int, Mapping[str, float]]:
         return {}

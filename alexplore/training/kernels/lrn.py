@@ -1,13 +1,16 @@
-"""Local response normalisation, several times faster on a CPU than PyTorch's own and equal to it.
+"""Local response normalisation, several times faster than PyTorch's own and equal to it.
 
 `torch.nn.LocalResponseNorm` sums over neighbours with a three-dimensional average pool, and then makes several passes
 through the whole tensor. Here the sum is a few shifted additions, and all passes are made over blocks that fit the
-processor's cache.
+processor's cache. On a GPU the same is one kernel: see `lrn_triton`.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from functools import cache
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -89,6 +92,12 @@ class _AcrossChannels(torch.autograd.Function):
         rows = _rows(maps)
         normalized = torch.empty_like(maps, memory_format=torch.channels_last)
         results, sums = _rows(normalized), torch.empty_like(rows)
+        context.save_for_backward(maps, sums)
+        context.settings = size, scale, beta, groups
+        group = rows.shape[1] // groups
+        if kernels := _gpu_kernels(rows):
+            kernels.forward(rows.contiguous(), results, sums, scale, beta, k, _reach(size, group), group)
+            return normalized
         windows = _Windows(rows, *_reach(size, rows.shape[1] // groups), groups)
         constant = windows.padded.new_full((), k)  # made on the device
         for block in _blocks(rows):
@@ -96,8 +105,6 @@ class _AcrossChannels(torch.autograd.Function):
             s = torch.add(constant, windows.sum_of_product(a, a), alpha=scale)
             sums[block] = s
             torch.mul(a, _power(s, beta), out=results[block])
-        context.save_for_backward(maps, sums)
-        context.settings = size, scale, beta, groups
         return normalized
 
     @staticmethod
@@ -107,7 +114,12 @@ class _AcrossChannels(torch.autograd.Function):
         rows, gradient = _rows(maps), _rows(gradients[0])
         grad_input = torch.empty_like(maps, memory_format=torch.channels_last)
         results = _rows(grad_input)
-        before, after = _reach(size, rows.shape[1] // groups)
+        group = rows.shape[1] // groups
+        before, after = _reach(size, group)
+        if kernels := _gpu_kernels(rows):
+            operands = rows.contiguous(), sums, gradient.to(rows.dtype).contiguous()
+            kernels.backward(*operands, results, scale, beta, (before, after), group)
+            return grad_input, None, None, None, None, None
         windows = _Windows(rows, after, before, groups)
         for block in _blocks(rows):
             a, s, g = _at_least_fp32(rows[block]), _at_least_fp32(sums[block]), _at_least_fp32(gradient[block])
@@ -140,6 +152,24 @@ class _Windows:
         for part in parts[2:]:
             total += part
         return total.view(len(one), -1)
+
+
+def _gpu_kernels(rows: Tensor) -> ModuleType | None:
+    """Return the kernels for values on a GPU; None for a CPU, or where they can't be used."""
+    if rows.device.type != "cuda" or rows.dtype == torch.float64 or not len(rows):
+        return None
+    return _triton_kernels(rows.device)
+
+
+@cache
+def _triton_kernels(device: torch.device) -> ModuleType | None:
+    if os.environ.get("ALEXPLORE_KERNELS") == "plain":
+        return None
+    try:
+        from alexplore.training.kernels import lrn_triton
+    except ImportError:
+        return None
+    return lrn_triton if lrn_triton.works(device) else None
 
 
 def _reach(size: int, count: int) -> tuple[int, int]:

@@ -43,5 +43,9 @@ class AvgPool(nn.AvgPool2d):
         """Pool (N, C, H, W)."""
         if self.sides:
             input = F.pad(input, self.sides)
+        if self.padding and input.device.type != "cpu":
+            # From maps with their channels last, PyTorch on a GPU computes wrong gradients of the input if there is
+            # padding (its issue 188344, up to 2.12).
+            return super().forward(input.contiguous()).contiguous(memory_format=torch.channels_last)
         means: Tensor = super().forward(input)
         return means if self.shares is None else means / self.shares.to(means.dtype)

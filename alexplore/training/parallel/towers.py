@@ -9,7 +9,7 @@ are those of the whole network with grouped convolutions.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -127,7 +127,7 @@ def _call(layer: Layer, inputs: Shapes, previous: Layer | None) -> Call:
     """Return the call of a layer, in place if `previous`, the layer that it reads, does not need its output."""
     call = layer.torch_call(inputs)
     free = layer.can_overwrite and previous is not None and previous.overwritable
-    return replace(call, keywords={**call.keywords, "inplace": True}) if free else call
+    return call._replace(keywords={**call.keywords, "inplace": True}) if free else call
 
 
 class Exchange(nn.Module):

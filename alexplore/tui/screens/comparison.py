@@ -26,7 +26,7 @@ class ComparisonScreen(FrameScreen):
     AUTO_FOCUS = "ComparisonTable"
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "app.pop_screen", "back", tooltip="Go back to the network"),
+        Binding("escape", "pop_screen", "back", tooltip="Go back to the network"),
         Binding("right,n", "turn(1)", "next preset", tooltip="Put the next marked preset beside the network"),
         Binding("left,N", "turn(-1)", "preset before", show=False, tooltip="Put the marked preset before beside it"),
         Binding("greater_than_sign", "difference(1)", "next difference", tooltip="Go to the next pair that differs"),

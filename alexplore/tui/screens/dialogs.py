@@ -13,12 +13,13 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Static
 
+from alexplore.tui.screens.closing import ClosesOnce
 from alexplore.tui.widgets.choice_list import Choice, ChoiceList
 
 Answer = TypeVar("Answer")
 
 
-class Dialog(ModalScreen[Answer]):
+class Dialog(ClosesOnce[Answer], ModalScreen[Answer]):
     """A screen over another one. A click outside its frame does what the dialog binds to Escape."""
 
     async def on_click(self, event: events.Click) -> None:

@@ -78,7 +78,7 @@ class ForeignScreen(FrameScreen):
     AUTO_FOCUS = "#metrics"
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "app.pop_screen", "back", tooltip="Close the log"),
+        Binding("escape", "pop_screen", "back", tooltip="Close the log"),
     ]
 
     DEFAULT_CSS = """

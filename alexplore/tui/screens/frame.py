@@ -7,18 +7,18 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.reactive import Reactive
-from textual.screen import Screen
 from textual.widget import Widget
 
 from alexplore.tui.messages import OverviewRequested
 from alexplore.tui.named_keys import NamedKeys
+from alexplore.tui.screens.closing import ClosesOnce
 from alexplore.tui.state import Mode
 from alexplore.tui.widgets.key_bar import KeyBar
 from alexplore.tui.widgets.mode_bar import ModeBar
 from alexplore.tui.widgets.status_line import StatusLine
 
 
-class FrameScreen(NamedKeys, Screen[None]):
+class FrameScreen(NamedKeys, ClosesOnce[None]):
     """A screen with the line of modes, its own body, the status line and the keys.
 
     `MODE` is the mode that it belongs to, None for a page that lies over one.

@@ -245,7 +245,7 @@ class InsideScreen(FrameScreen):
         Binding("shift+left", "scrub(-10)", "back", show=False, tooltip="Go back by ten epochs"),
         Binding("shift+right", "scrub(10)", "ahead", show=False, tooltip="Go on by ten epochs"),
         Binding("0", "follow", "newest", tooltip="Show the newest epoch, and each later one when it ends"),
-        Binding("escape", "app.pop_screen", "back", tooltip="Go back to the curves"),
+        Binding("escape", "pop_screen", "back", tooltip="Go back to the curves"),
     ]
 
     def __init__(self, watched: WatchedRun) -> None:

@@ -12,8 +12,10 @@ from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
+from alexplore.tui.screens.closing import ClosesOnce
 
-class JumpScreen(ModalScreen[None]):
+
+class JumpScreen(ClosesOnce[None], ModalScreen[None]):
     """Puts a letter on every pane of a screen that can have the focus; any other key closes it."""
 
     DEFAULT_CSS = """

@@ -139,7 +139,7 @@ class PredictScreen(FrameScreen):
         Binding("i", "image", "image…", tooltip="Classify another image"),
         Binding("o", "folder", "folder…", tooltip="Classify all images of a folder"),
         Binding("v", "invert", "invert", tooltip="Classify the negatives, or the images as they are"),
-        Binding("escape", "app.pop_screen", "back", tooltip="Go back to the run"),
+        Binding("escape", "pop_screen", "back", tooltip="Go back to the run"),
     ]
 
     def __init__(self, run: RunDirectory) -> None:

@@ -27,7 +27,7 @@ class ReportScreen(FrameScreen):
     AUTO_FOCUS = "#page"
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "app.pop_screen", "back", tooltip="Go back to the network"),
+        Binding("escape", "pop_screen", "back", tooltip="Go back to the network"),
     ]
 
     def __init__(self, title: str, content: Iterable[RenderableType]) -> None:
@@ -49,7 +49,7 @@ class EvaluationScreen(ReportScreen):
     MODE: ClassVar[Mode | None] = None
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "app.pop_screen", "back", tooltip="Go back to the run"),
+        Binding("escape", "pop_screen", "back", tooltip="Go back to the run"),
     ]
 
 

@@ -15,6 +15,8 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from alexplore.tui.screens.closing import ClosesOnce
+
 Choice = Literal["tour", "explore", "compare", "train"]
 
 CHOICES: Mapping[str, tuple[Choice, str, str]] = {
@@ -30,7 +32,7 @@ TOGGLE = "space"
 EVERYWHERE = "1 2 3 screens · ^p palette · ? help · tab next pane · esc back · q quit"
 
 
-class Welcome(ModalScreen[Choice | None]):
+class Welcome(ClosesOnce[Choice | None], ModalScreen[Choice | None]):
     """Says what the app is and offers four ways to begin; any other key closes it and does nothing else."""
 
     CSS_PATH = "dialogs.tcss"

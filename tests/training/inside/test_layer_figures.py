@@ -40,9 +40,10 @@ def test_figures_are_those_of_autograd_and_of_subtraction(small: Network, optimi
 
     figures = LayerFigures(small, model, WholeState(), SINGLE_RANK)
     guard = NonfiniteGuard(make_optimizer(recipe, model), CPU)
-    with figures.measure(7) as measurement:
+    with figures.measuring() as measurement:
         loss = F.cross_entropy(logits(model, images), labels, reduction="sum")
         guard.step(loss, 1 / 24, measurement.before_update)
+    figures.keep(7, measurement.row())
     found = figures.take()[7]
 
     assert figures.take() == {}
@@ -63,8 +64,9 @@ def test_a_scaled_loss_does_not_scale_the_gradients(small: Network) -> None:
         images, labels = torch.randn(8, 1, 12, 12), torch.randint(0, 10, (8,))
         figures = LayerFigures(small, model, WholeState(), SINGLE_RANK)
         guard = NonfiniteGuard(make_optimizer(Recipe(), model), CPU, scaled=scaled)
-        with figures.measure(1) as measurement:
+        with figures.measuring() as measurement:
             guard.step(F.cross_entropy(logits(model, images), labels), 1.0, measurement.before_update)
+        figures.keep(1, measurement.row())
         found.append(figures.take()[1])
     assert found[1] == pytest.approx(found[0], rel=1e-3)
 
@@ -84,8 +86,9 @@ def test_frozen_layers_and_layers_that_output_no_zeros_have_no_figures() -> None
     model = build(network, seed=0)
     figures = LayerFigures(network, model, WholeState(), SINGLE_RANK)
     guard = NonfiniteGuard(make_optimizer(Recipe(), model), CPU)
-    with figures.measure(1) as measurement:
+    with figures.measuring() as measurement:
         guard.step(logits(model, torch.randn(4, 1, 6, 6)).square().sum(), 1.0, measurement.before_update)
+    figures.keep(1, measurement.row())
     assert figures.take()[1].keys() == {"grad_norm/fc2", "update_ratio/fc2"}
 
 
@@ -96,7 +99,7 @@ def test_no_hook_is_left_behind(small: Network) -> None:
     def hooks() -> int:
         return sum(len(module._forward_hooks) for module in model.modules() if isinstance(module, nn.ReLU))
 
-    with pytest.raises(ValueError, match="broken"), figures.measure(1):
+    with pytest.raises(ValueError, match="broken"), figures.measuring():
         assert hooks() == 3
         raise ValueError("broken")
     assert hooks() == 0

@@ -124,7 +124,7 @@ def test_two_ranks_killed_and_resumed_end_with_the_same_bits(make_run: MakeRun) 
     _, alive = psutil.wait_procs(ranks, timeout=PATIENCE)
     assert not alive, "ranks outlived their parent"
     assert read_status(parts).state == "crashed"
-    epochs = read(parts.checkpoints_folder / "last").manifest["epoch"] + 2
+    epochs = int(read_status(parts).epoch) + 2
     change_run(parts, {"epochs": epochs})
     whole = make_run("whole", epochs=epochs, **recipe)
     for run, process in [(run, start_worker(run)) for run in (parts, whole)]:

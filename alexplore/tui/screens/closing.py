@@ -1,0 +1,24 @@
+"""The base of screens that are closed: once, however many keys and clicks that close it are waiting."""
+
+from __future__ import annotations
+
+from textual.await_complete import AwaitComplete
+from textual.screen import Screen, ScreenResultType
+
+
+class ClosesOnce(Screen[ScreenResultType]):
+    """A screen that ignores being closed when it is no longer the one on top.
+
+    Textual closes whatever lies on top: a dialog whose Enter is still a message on its way when Escape closes it would
+    close the screen below as well, and end the app if there is none below that.
+    """
+
+    def dismiss(self, result: ScreenResultType | None = None) -> AwaitComplete:
+        """Close the screen with a result, if it is on top and lies over another."""
+        if not self.is_active or len(self.app.screen_stack) == 1:
+            return AwaitComplete()
+        return super().dismiss(result)
+
+    def action_pop_screen(self) -> None:
+        """Close the screen without a result."""
+        self.dismiss()

@@ -1,0 +1,118 @@
+"""Captured steps, with a stand-in for CUDA graphs that computes again what was captured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from alexplore.training import checkpoint, loop
+from alexplore.training.captured import MOST, WARM_UP, CapturedWork, Results, make_capture
+from tests.support.runs import metrics
+from tests.support.training import train_here
+from tests.training.conftest import MakeRun
+
+
+class Repeated:
+    """Captures work as a CUDA graph does: what it reads later is what is in its inputs' memory then."""
+
+    def __init__(self) -> None:
+        self.captured = self.replayed = 0
+
+    def __call__(self, work: Callable[[], Results]) -> tuple[Results, Callable[[], object]]:
+        self.captured += 1
+        results = tuple(value.clone() for value in work())
+        computed = True
+
+        def replay() -> None:
+            nonlocal computed
+            self.replayed += 1
+            if not computed:  # capturing computed the first one
+                for kept, value in zip(results, work(), strict=True):
+                    kept.copy_(value)
+            computed = False
+
+        return results, replay
+
+
+def test_work_is_captured_after_some_runs_and_reads_its_inputs_anew() -> None:
+    capture, calls = Repeated(), []
+    captured = CapturedWork(capture)
+
+    def work(one: Tensor, other: Tensor) -> Results:
+        calls.append(one)
+        return (one * 2 + other,)
+
+    for number in range(WARM_UP + 4):
+        one, other = torch.full((3,), float(number)), torch.arange(3.0)
+        assert torch.equal(captured.run("kind", work, one, other)[0], 2 * one + other)
+        assert capture.captured == (number >= WARM_UP)
+    assert capture.replayed == 4
+
+
+@pytest.mark.parametrize("changed", ["kind", "shape", "dtype", "strides"])
+def test_other_work_is_captured_by_itself(changed: str) -> None:
+    capture = Repeated()
+    captured = CapturedWork(capture)
+    square = torch.arange(4.0).view(2, 2)
+    others = {"kind": square, "shape": square[:1], "dtype": square.int(), "strides": square.t()}
+    for _ in range(WARM_UP + 2):
+        assert torch.equal(captured.run("one", lambda value: (value + 1,), square)[0], square + 1)
+        kind, value = "other" if changed == "kind" else "one", others[changed]
+        assert torch.equal(captured.run(kind, lambda value: (value + 1,), value)[0], value + 1)
+    assert capture.captured == 2
+    assert capture.replayed == 4
+
+
+def test_no_more_kinds_are_captured_than_memory_is_kept_for() -> None:
+    capture = Repeated()
+    captured = CapturedWork(capture)
+    for _ in range(WARM_UP + 3):
+        for kind in range(MOST + 2):
+            assert captured.run(kind, lambda value: (value + 1,), torch.ones(2))[0].tolist() == [2, 2]
+    assert capture.captured == MOST
+
+
+def test_without_memory_for_a_graph_work_is_done_without() -> None:
+    def capture(_: Callable[[], Results]) -> tuple[Results, Callable[[], object]]:
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate …")
+
+    reasons: list[str] = []
+    captured = CapturedWork(capture, reasons.append)
+    for _ in range(WARM_UP + 3):
+        assert captured.run("kind", lambda value: (value + 1,), torch.ones(2))[0].tolist() == [2, 2]
+    assert reasons == ["CUDA out of memory."]
+    assert not captured.active
+
+
+def test_only_a_gpu_of_its_own_captures() -> None:
+    cuda = torch.device("cuda")
+    assert make_capture(torch.device("cpu"), 1, {}) is None
+    assert make_capture(cuda, 2, {}) is None
+    assert make_capture(cuda, 1, {"ALEXPLORE_KERNELS": "plain"}) is None
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {"color_noise": 0.1, "class_weights": [1, 2, 1, 1, 3, 1, 1, 1, 0.5, 1], "clip_grad_norm": 1.0},
+        {"precision": "fp16", "micro_batch_size": 5, "ema_decay": 0.9, "optimizer": "sgd", "schedule": "cosine"},
+        {"horizontal_flip": False, "random_crop": False, "crop_padding": 0},
+    ],
+    ids=["augmented", "scaled", "plain"],
+)
+def test_captured_steps_take_the_same_steps(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, recipe: dict[str, object]
+) -> None:
+    runs = [make_run(name, epochs=4, **recipe) for name in ("plain", "captured")]
+    train_here(runs[0])
+    capture = Repeated()
+    monkeypatch.setattr(loop, "make_capture", lambda *_: capture)
+    train_here(runs[1])
+    assert capture.captured >= 2
+    assert capture.replayed >= 6
+    assert metrics(runs[0]) == metrics(runs[1])
+    ours, theirs = (checkpoint.read(run.checkpoints_folder / "last").weights for run in runs)
+    assert all(torch.equal(ours[name], weight) for name, weight in theirs.items())
