@@ -4,7 +4,7 @@ Trains `cifar10-relu` and `cifar10-tanh` at several learning rates and prints th
 images are misclassified, averaged over the steps of the last tenth of an epoch. The paper says six times sooner to
 25 %, on CIFAR-10, each at its own best rate, without regularisation.
 
-    python benchmarks/activations.py [--data FOLDER] [--epochs N] [--default-init] [LR]...
+    python benchmarks/activations.py [--data FOLDER] [--epochs N] [--default-init] [--device cuda] [LR]...
 
 `--data` names a folder of CIFAR-10's images as train/CLASS and test/CLASS; without it, the networks get one input
 channel and Fashion-MNIST. `--default-init` draws the weights as PyTorch does, not as the source of the network says.
@@ -31,16 +31,20 @@ from alexplore.runs.lines import LineReader
 ERRORS = (0.25, 0.15)
 
 
-def config_of(activation: str, lr: float, epochs: int, *, data: Path | None, default_init: bool) -> RunConfig:
+def config_of(
+    activation: str, lr: float, epochs: int, *, data: Path | None, default_init: bool, device: str
+) -> RunConfig:
     """Return the preset's network and recipe, on the images of a folder or on Fashion-MNIST."""
     preset = load_preset(f"cifar10-{activation}")
     network = preset.network if data else preset.network.with_input(1, *preset.network.input[1:])
     for index, layer in enumerate(network.layers):
         if default_init and hasattr(layer, "init"):
             network = network.change(index, {"init": None})
-    recipe = replace(preset.recipe, dataset="imagefolder" if data else "fashion-mnist", lr=lr, epochs=epochs)
+    recipe = replace(
+        preset.recipe, dataset="imagefolder" if data else "fashion-mnist", lr=lr, epochs=epochs, precision="fp32"
+    )
     source = DataSource(folder=str(data), limit_val=200) if data else DataSource()
-    return RunConfig(preset.name, network, recipe, Hardware(device="cpu"), source)
+    return RunConfig(preset.name, network, recipe, Hardware(device=device), source)
 
 
 def steps_to(errors: tuple[float, ...], config: RunConfig, folder: Path, most: float) -> dict[float, int]:
@@ -74,13 +78,13 @@ def steps_to(errors: tuple[float, ...], config: RunConfig, folder: Path, most: f
     return reached
 
 
-def main(epochs: int, rates: list[float], *, data: Path | None, default_init: bool) -> None:
+def main(epochs: int, rates: list[float], *, data: Path | None, default_init: bool, device: str) -> None:
     """Sweep both, and print the best of each."""
     errors = ERRORS[:1] if data else ERRORS
     best: dict[tuple[str, float], int] = {}
     with tempfile.TemporaryDirectory() as folder:
         for activation, lr in product(("relu", "tanh"), rates):
-            config = config_of(activation, lr, epochs, data=data, default_init=default_init)
+            config = config_of(activation, lr, epochs, data=data, default_init=default_init, device=device)
             most = best.get((activation, errors[-1]), inf)
             reached = steps_to(errors, config, Path(folder), most)
             words = [f"{reached[goal]} steps to {goal:.0%}" for goal in errors if goal in reached]
@@ -100,5 +104,6 @@ if __name__ == "__main__":
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--default-init", action="store_true")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     chosen = parser.parse_args()
-    main(chosen.epochs, chosen.lr, data=chosen.data, default_init=chosen.default_init)
+    main(chosen.epochs, chosen.lr, data=chosen.data, default_init=chosen.default_init, device=chosen.device)
