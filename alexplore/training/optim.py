@@ -8,7 +8,7 @@ device.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from itertools import product
 from typing import Any
 
@@ -25,14 +25,14 @@ Groups = list[dict[str, Any]]
 
 
 def make_optimizer(
-    recipe: Recipe, model: nn.Module, head: str | None = None, *, kernels: Kernels | None = None
+    recipe: Recipe, model: nn.Module, new_layers: Collection[str] = (), *, kernels: Kernels | None = None
 ) -> Optimizer:
     """Return the recipe's optimizer for the parameters of a model that require gradients.
 
     It is fused if `kernels` contains that; by default they are those of this machine's processor.
 
-    Weights and biases are separate groups, each with a `multiplier` of the learning rate: 1 and `bias_lr`. Those of the
-    layer called `head` are groups of their own too, with these times `head_lr`, unless that is 1.
+    Weights and biases are separate groups, each with a `multiplier` of the learning rate: 1 and `bias_lr`. Those of
+    `new_layers`, such as a new head, are groups of their own too, with these times `head_lr`, unless that is 1.
 
     Raises:
         SettingError: no parameter requires a gradient.
@@ -42,17 +42,17 @@ def make_optimizer(
         raise SettingError("every layer has trainable = false, or no parameters: there is nothing to train")
     avoid_compiler_import()
     members: dict[tuple[bool, bool], list[nn.Parameter]] = {
-        (in_head, is_bias): [] for in_head, is_bias in product((False, True), (False, True))
+        (is_new, is_bias): [] for is_new, is_bias in product((False, True), (False, True))
     }
     for name, parameter in trainable:
-        in_head = recipe.head_lr != 1 and name.rpartition(".")[0] == head
-        members[in_head, name.endswith(".bias")].append(parameter)
+        is_new = recipe.head_lr != 1 and name.rpartition(".")[0] in new_layers
+        members[is_new, name.endswith(".bias")].append(parameter)
     groups: Groups = [
         {
             "params": parameters,
-            "multiplier": (recipe.head_lr if in_head else 1.0) * (recipe.bias_lr if is_bias else 1.0),
+            "multiplier": (recipe.head_lr if is_new else 1.0) * (recipe.bias_lr if is_bias else 1.0),
         }
-        for (in_head, is_bias), parameters in members.items()
+        for (is_new, is_bias), parameters in members.items()
         if parameters
     ]
     fused = "fused" in (choose_kernels(trainable[0][1].device.type) if kernels is None else kernels)

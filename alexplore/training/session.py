@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from alexplore.core.atomic_files import write_atomically
 from alexplore.core.formatting import shortened
@@ -39,7 +39,7 @@ from alexplore.training.errors import CheckpointError, GoneError, Stopped, gone_
 from alexplore.training.hardware import device_name, set_threads
 from alexplore.training.inside.recorder import NoRecorder, Recorder
 from alexplore.training.kernels.table import TABLE, VARIABLE, Kernels, choose_kernels
-from alexplore.training.loop import Objective, Progress, Trainer
+from alexplore.training.loop import NEW_LAYERS, Objective, Progress, Trainer
 from alexplore.training.machine.sampler import machine_sampler
 from alexplore.training.micro_batches import MicroBatches
 from alexplore.training.model.build import build, check_classifier, check_last_batch
@@ -171,11 +171,12 @@ def _prepare(
     seed = seed_for(recipe.seed, "weights")
     model = _build_model(network, ranks, seed, kernels).to(device)
     state = TowerState(network, ranks.rank) if ranks.towers else checkpoint.WholeState()
+    new_layers = _new_layers(saved, network)
     if saved is None and recipe.weights is not None:
         preparation.start("reading weights")
         whole = build(network, seed) if ranks.towers else model
-        state.load_weights(model, _starting_weights(whole, Path(recipe.weights), writer))
-    averaging = make_averaging(model, recipe.ema_decay)  # an average begins with the weights that training starts from
+        new_layers += _load_starting_weights(model, whole, state, Path(recipe.weights), writer)
+    averaging = make_averaging(model, recipe)  # an average begins with the weights that training starts from
     if saved is not None:
         with checkpoint.state_errors(saved):
             averaging.load(saved.weights, saved.state, state.load_weights)
@@ -188,8 +189,7 @@ def _prepare(
     precision = Precision(choice.precision, device)
     check_deterministic(recipe, network, kernels, precision)
 
-    head = None if network.classifier is None else network.layers[network.classifier].name
-    optimizer = make_optimizer(recipe, model, head, kernels=kernels)
+    optimizer = make_optimizer(recipe, model, new_layers, kernels=kernels)
     trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     guard = NonfiniteGuard(
         optimizer,
@@ -230,6 +230,7 @@ def _prepare(
         preprocess=preprocess,
         model=model,
         averaging=averaging,
+        new_layers=new_layers,
         micro_batches=MicroBatches(ranks.average_gradients(objective), guard, ranks, recipe.micro_batch_size, timer),
         loss_divisor=LossDivisor(weights, dataset.train.labels),
         optimizer=optimizer,
@@ -273,20 +274,33 @@ def _build_model(network: Network, ranks: Ranks, seed: int, kernels: Kernels) ->
     return model
 
 
-def _starting_weights(model: nn.Module, source: Path, writer: RunWriter) -> dict[str, Tensor]:
-    """Return the weights of a model with those that a file has for it in place of its own; write which these are.
+def _new_layers(saved: checkpoint.Checkpoint | None, network: Network) -> tuple[str, ...]:
+    """Return the layers that train at the rate of a new head: those that the checkpoint names, or else the head."""
+    if saved is not None and NEW_LAYERS in saved.state:
+        with checkpoint.state_errors(saved):
+            return tuple(map(str, saved.state[NEW_LAYERS]))
+    return () if network.classifier is None else (network.layers[network.classifier].name,)
+
+
+def _load_starting_weights(
+    model: nn.Module, whole: nn.Module, state: checkpoint.WholeState | TowerState, source: Path, writer: RunWriter
+) -> tuple[str, ...]:
+    """Load what a model can take from a file of weights, write what that is, and return the layers that take nothing.
+
+    `whole` is the model of the whole network, of which `model` may be a tower.
 
     Raises:
         CheckpointError: the file or checkpoint can't be read, or has no layer that fits.
     """
-    own = model.state_dict()
+    own = whole.state_dict()
     source, tensors = checkpoint.load_named_weights(source, lambda message: writer.event(WarningEvent(message)))
     match = match_weights(own, tensors, source)
     if not match.taken:
         reasons = "; ".join(f"{layer}: {reason}" for layer, reason in match.left.items())
         raise CheckpointError(shortened(f"{source}: no layer of the network can take weights from it. {reasons}", 1000))
     writer.event(WeightsEvent(str(source), match.taken, match.left, match.unused))
-    return {**own, **match.tensors}
+    state.load_weights(model, {**own, **match.tensors})
+    return tuple(match.left)
 
 
 def _earlier_setup(saved: checkpoint.Checkpoint | None, history: History) -> ComputeSetup | None:

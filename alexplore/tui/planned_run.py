@@ -50,6 +50,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "label_smoothing",
         "clip_grad_norm",
         "ema_decay",
+        "swa_epochs",
+        "swa_lr",
         "class_weights",
         "balanced_sampling",
     ),
