@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast, get_args
 
 from textual import on, work
 from textual._compositor import CompositorUpdate
@@ -65,11 +65,13 @@ if TYPE_CHECKING:
     from alexplore.tui.guides import Guides
 
 ScreenName = Literal["plan", "watch", "runs"]
+SCREENS: tuple[ScreenName, ...] = get_args(ScreenName)
 
 HERE = Path(__file__).parent
 WIDE, LOW, HIGH, TALL = 110, 24, 30, 50  # columns and lines from which there is room for more
 MONITOR_SECONDS = 2.0  # between two looks at the runs, for the line of modes
 FIRST_MONITOR_SECONDS = 0.5  # after the first screen
+PREPARE_SECONDS = 1.0  # after a screen, when those that a key leads to are prepared
 INTERRUPT_SECONDS = 3.0  # within which a second Ctrl-C closes the app
 MOUNT_SECONDS = 0.02
 """How soon it is looked again whether the screens are mounted."""
@@ -165,6 +167,7 @@ class ExploreApp(NamedKeys, App[None]):
         for problem in self._problems():
             self.notify(problem, severity="warning")
         self.set_timer(FIRST_MONITOR_SECONDS, self._monitor)
+        self.set_timer(PREPARE_SECONDS, self._prepare_screens)
 
     def _problems(self) -> Iterable[str]:
         """Yield what is wrong with the preferences."""
@@ -338,6 +341,39 @@ class ExploreApp(NamedKeys, App[None]):
 
         return RunsScreen(self.state)
 
+    @work(thread=True, group="prepare")
+    def _prepare_screens(self) -> None:
+        """Import what Train and Runs need, so that their first key does not wait for it."""
+        import psutil  # noqa: F401
+
+        from alexplore.tui import planned_run  # noqa: F401
+        from alexplore.tui.screens import plan, runs, watch  # noqa: F401
+
+        self.call_later(self._install_screens)
+
+    def _install_screens(self) -> None:
+        for name in SCREENS:
+            if not self.is_screen_installed(name):
+                self.install_screen(self._new_screen(name), name)
+        self._read_styles([self.get_screen(name) for name in SCREENS])
+
+    @work(thread=True, group="prepare")
+    def _prepare_inside(self) -> None:
+        """Import what Inside needs, which is a key away from the run that is watched."""
+        from alexplore.tui.screens.inside import InsideScreen
+
+        if self.state.watched is not None:
+            self.call_later(self._read_styles, [InsideScreen(self.state.watched)])
+
+    def _read_styles(self, screens: Sequence[Screen[Any]]) -> None:
+        """Read the style sheets of screens that were not shown yet, all at once: each time takes all rules."""
+        new = [path for screen in screens for path in screen.css_path if not self.stylesheet.has_source(str(path), "")]
+        for path in new:
+            self.stylesheet.read(path)
+        if new:
+            self.stylesheet.reparse()
+            self.stylesheet.update(self)
+
     @on(OverviewRequested)
     def _fill_overview(self) -> None:
         self._show_overview()
@@ -353,6 +389,8 @@ class ExploreApp(NamedKeys, App[None]):
         name: ScreenName = "runs" if mode == "runs" else "plan" if self.state.shows_form else "watch"
         if not self.is_screen_installed(name):
             self.install_screen(self._new_screen(name), name)
+        if name == "watch":
+            self.set_timer(PREPARE_SECONDS, self._prepare_inside)
         if self.screen is self.get_screen(name):
             self.screen.post_message(ScreenResume())  # it may have another run to show
         elif len(self.screen_stack) > 1:

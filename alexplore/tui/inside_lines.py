@@ -16,10 +16,11 @@ from rich.style import Style
 from alexplore.core.inert import inert_line
 from alexplore.core.picture import Picture
 from alexplore.render.compact_blocks import compact_blocks
-from alexplore.render.inside_pictures import GAP, confusion_picture, heat_strip, kernel_picture, maps_picture
+from alexplore.render.inside_pictures import GAP, confusion_picture, heat_strip, heated, kernel_picture, maps_picture
 from alexplore.render.predictions import bars
-from alexplore.runs.inside import Confusion, LayerHistogram, ShownImage
+from alexplore.runs.inside import Confusion, FeatureMaps, LayerHistogram, ShownImage
 from alexplore.runs.layer_view import BARS, LayerView, histogram_bars
+from alexplore.runs.look import Look
 from alexplore.runs.protocol import LAYER_METRICS
 from alexplore.tui.columns import Claim, fit, share_width
 from alexplore.tui.inside_state import InsideState
@@ -28,7 +29,8 @@ Part = tuple[str, str | Style]
 Line = Sequence[Part]
 
 THUMBNAIL_COLUMNS, THUMBNAIL_LINES = 28, 14
-STRIP_BYTES = 1200  # of a heat strip; a story has two
+STRIP_BYTES = 1200  # of a heat strip, of which a story has two, and of the image beside its maps
+MAPS_BYTES = 3800  # of feature maps: the kernels, which may have filled the screen before, take bytes to wipe, too
 STRIP_LINES = 10  # at most
 EQUAL_ROWS = 1.5  # times as large as drawn, rows of equal length are preferred
 FREQUENT = 0.05  # share of a class's images from which a mistake is marked
@@ -267,13 +269,13 @@ def _maps_picture(state: InsideState, selected: int, width: int, height: int) ->
     ]
     lines: list[Line] = []
     if height >= 20:
-        lines += _beside(_blocks(image.picture, 14, 7, 1200), words)
+        lines += _beside(_blocks(image.picture, 14, 7, STRIP_BYTES), words)
     else:
         lines.append([(fit(" · ".join(words), width, left=True), "faint")])
     left = height - len(lines) - 1
     count, rows, columns = maps.maps.codes.shape
     picture = maps_picture([maps], _per_row(count, rows, columns, width, 2 * left))
-    return Drawn(inert_line(maps.layer), [*lines, [], *_blocks(picture, width, left, 4500)])
+    return Drawn(inert_line(maps.layer), [*lines, [], *_blocks(picture, width, left, MAPS_BYTES)])
 
 
 def _beside(blocks: list[Line], words: Sequence[str]) -> list[Line]:
@@ -332,6 +334,29 @@ def _answers(state: InsideState, one: ShownImage, width: int) -> list[Line]:
         [("truth ", "faint"), (f"{state.class_name(one.truth)}{loss}", "")],
         *([(fit(line, min(len(line), width), left=True), "")] for line in guesses),
     ]
+
+
+def looked(found: Look, width: int, height: int) -> Drawn:
+    """Return an image with what spoke for its likeliest class, its classes beside it, and the maps of a layer below."""
+    picture = found.picture if found.heat is None else heated(found.picture, found.heat)
+    channels, rows, columns = found.shape
+    words = [
+        *([f"truth {inert_line(found.truth)}"] if found.truth is not None else []),
+        *bars(found.classes),
+        *(["", f"yellow and red: what spoke for {inert_line(found.cam)} (Grad-CAM)"] if found.cam else []),
+    ]
+    room = max(1, min(height // 2, 20))
+    image = _blocks(picture, min(2 * room, width // 2), room, 3500)
+    above = [*image, *([("", "")] for _ in range(len(words) - len(image)))]
+    pad = max((sum(len(text) for text, _ in line) for line in image), default=0)
+    above = [[*line, (" " * (pad - sum(len(text) for text, _ in line)), "")] for line in above]
+    left = height - len(above) - 1
+    maps = FeatureMaps(found.layer, 0, found.shape, tuple(range(channels)), found.maps)
+    drawing = maps_picture([maps], _per_row(channels, rows, columns, width, 2 * max(1, left)))
+    below = _blocks(drawing, width, left, 5500) if left > 1 else []
+    return Drawn(
+        f"{channels} maps of {rows}×{columns} of {inert_line(found.layer)}", [*_beside(above, words), [], *below]
+    )
 
 
 DRAWINGS: Mapping[str, Callable[[InsideState, int, int, int], Drawn]] = {

@@ -38,14 +38,15 @@ def declared_order(active: Mapping[str, ActiveBinding]) -> list[tuple[str, Activ
 
     Textual has a key that a class declares anew where its base had it.
     """
-    nodes: dict[DOMNode, int] = {}
+    nodes: dict[DOMNode, tuple[int, list[str]]] = {}
     for node, *_ in active.values():
-        nodes.setdefault(node, len(nodes))
+        if node not in nodes:
+            nodes[node] = len(nodes), [declared.action for declared in Binding.make_bindings(type(node).BINDINGS)]
 
     def place(one: tuple[str, ActiveBinding]) -> tuple[int, int]:
         node, binding, *_ = one[1]
-        own = [declared.action for declared in Binding.make_bindings(type(node).BINDINGS)]
-        return nodes[node], own.index(binding.action) if binding.action in own else len(own)
+        at, own = nodes[node]
+        return at, own.index(binding.action) if binding.action in own else len(own)
 
     return sorted(active.items(), key=place)
 

@@ -29,6 +29,12 @@ def quick_pilot(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_wait, "SLEEP_IDLE", IDLE_LOOK / 20)
 
 
+@pytest.fixture(autouse=True)
+def no_preparation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each screen be made when it is opened: most tests are about one of them."""
+    monkeypatch.setattr("alexplore.tui.app.PREPARE_SECONDS", 10_000.0)
+
+
 class NoMeasurement(SpeedMeasurement):
     """Measures nothing: no test waits for a process that is not what it is about."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from textual.css.stylesheet import Stylesheet
 from textual.events import Key
 
 from alexplore.runs.config import RunConfig
@@ -98,6 +99,36 @@ async def test_a_letter_jumps_to_its_pane(open_app: OpenApp) -> None:
         assert app.screen.focused is not None
         assert app.screen.focused is app.screen.focus_chain[0]
         assert app.screen.focused is not before
+
+
+async def test_the_first_keys_to_other_screens_read_no_style_sheet(
+    open_app: OpenApp, config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = finished_run(config, tmp_path / "runs", "alpha", 0.75)
+    read: list[str] = []
+    really_read = Stylesheet.read
+
+    def noted(sheet: Stylesheet, path: Path) -> None:
+        read.append(Path(path).name)
+        really_read(sheet, path)
+
+    monkeypatch.setattr(Stylesheet, "read", noted)
+    monkeypatch.setattr("alexplore.tui.app.PREPARE_SECONDS", 0.01)
+    async with open_app("fmnist-28") as (app, pilot):
+        await until(pilot, lambda: {"plan.tcss", "watch.tcss", "runs.tcss"} <= set(read), "the style sheets")
+        read.clear()
+        await pilot.press("t")
+        await until(pilot, lambda: "data set" in screen_text(app), "the form")
+        assert "passes over the training images" in screen_text(app)  # it is as wide as without the other style sheets
+        await pilot.press("3")
+        await until(pilot, lambda: "75.0%" in screen_text(app), "the runs")
+        app.watch_run(run)
+        await until(pilot, lambda: "FINISHED" in screen_text(app), "the run")
+        assert not read or read == ["inside.tcss"]
+        await until(pilot, lambda: read == ["inside.tcss"], "what a key leads to")
+        await pilot.press("v")
+        await until(pilot, lambda: "Mistakes" in screen_text(app), "Inside")
+        assert read == ["inside.tcss"]
 
 
 async def test_a_dialog_that_is_closed_twice_closes_nothing_else(open_app: OpenApp) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -58,3 +59,12 @@ def test_stylesheets_use_no_colour_that_may_be_unreadable() -> None:
             if "color:" in line or "border" in line or "background:" in line:
                 used = {word.strip(";,)").removeprefix("$") for word in line.split() if word.startswith("$")}
                 assert used <= allowed | set(TEXT) | set(MARKS) | {"cursor", "cursor-text"}, (path, line)
+
+
+def test_no_two_stylesheets_style_the_same_id() -> None:
+    """A style sheet holds for every screen once it was read, so another screen's rule would be taken as well."""
+    seen: dict[str, str] = {}
+    for path in (Path(ExploreApp.__module__.replace(".", "/")).parent / "screens").glob("*.tcss"):
+        rules = re.sub(r"/\*.*?\*/|\{[^}]*\}", " ", path.read_text(), flags=re.DOTALL)
+        for name in set(re.findall(r"#[a-z-]+", rules)):
+            assert seen.setdefault(name, path.name) == path.name, (name, seen[name])

@@ -99,14 +99,14 @@ class RunsScreen(FrameScreen):
         yield Facts(id="headline")
         yield Curves(id="overlay")
         with Horizontal(id="lower"):
-            yield Comparison(id="differences", classes="frame")
+            yield Comparison(id="what-differs", classes="frame")
             yield Facts(id="details", classes="frame")
 
     def on_mount(self) -> None:
         """Hide what there is nothing to show in."""
         self.query_one("#filter-line").display = False
         self.query_one("#no-runs").display = False
-        self.query_one("#differences").border_title = "what differs"
+        self.query_one("#what-differs").border_title = "what differs"
         self.query_one(RunTable).focus()
         self._show_list()
 

@@ -111,7 +111,7 @@ class WatchScreen(FrameScreen):
         with Horizontal(id="middle"):
             yield Curves("loss", id="loss")
             yield Curves("accuracy", id="accuracy")
-            with Vertical(id="recipe", classes="frame") as recipe:
+            with Vertical(id="run-recipe", classes="frame") as recipe:
                 recipe.border_title = "recipe"
                 yield Static(id="facts", markup=False)
         yield LogView(id="log", classes="frame")
