@@ -37,6 +37,7 @@ from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.runs.protocol import StartEvent
 from alexplore.training.captured import CapturedWork, make_capture
 from alexplore.training.data import Dataset, ResidentSplit
+from alexplore.training.kernels.table import kernels_of
 from alexplore.training.model.build import build, logits
 from alexplore.training.optim import make_optimizer, update
 from alexplore.training.precision import TYPES, Precision
@@ -224,7 +225,7 @@ class Bare:
         images = torch.randn(batch, *preset.network.input, device=device)
         self.images = images.contiguous(memory_format=torch.channels_last)
         self.labels = torch.randint(0, preset.network.classes or 10, (batch,), device=device)
-        self.captured = CapturedWork(make_capture(device, 1, {}))
+        self.captured = CapturedWork(make_capture(device, 1, kernels_of("gpu")))
 
     def train(self, steps: int) -> None:
         """Train for some steps."""
