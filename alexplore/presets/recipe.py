@@ -135,6 +135,9 @@ class Recipe(Declared):
         number(0, LARGEST, above=True), 10.0, "minutes between checkpoints within an epoch"
     )
 
+    deterministic: bool = setting(
+        flag(), False, "use only operations that give the same bits each time; slower on a GPU, so on a CPU anyhow"
+    )
     inside: bool = setting(flag(), True, "record what the network looks like inside, see `runs inside`")
 
     @property

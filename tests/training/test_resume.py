@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
@@ -24,10 +25,13 @@ from alexplore.runs.directory import RunDirectory
 from alexplore.runs.status import read_status
 from alexplore.training import checkpoint, loop, precision_choice, session
 from alexplore.training.checkpoint import read
+from alexplore.training.compute_setup import ComputeSetup, earlier_setup
 from alexplore.training.data import Dataset, Preprocess, open_dataset
 from alexplore.training.errors import CheckpointError, GoneError
+from alexplore.training.kernels.table import VARIABLE, kernels_of
 from alexplore.training.loop import Trainer
 from alexplore.training.model.build import build
+from alexplore.training.run_writer import History
 from alexplore.training.timing import Comparison
 from tests.support.runs import change_run, events, metrics
 from tests.support.training import train_here
@@ -429,3 +433,31 @@ def test_a_clock_that_is_set_back_harms_nothing(make_run: MakeRun, monkeypatch: 
     seconds = [event["seconds"] for event in events(run, "epoch")]
     assert seconds == sorted(seconds)
     assert_same_end(run, whole)
+
+
+def test_it_keeps_its_kernels_and_its_bits(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts, whole = make_run("parts", epochs=1), make_run("whole", epochs=2)
+    monkeypatch.setenv(VARIABLE, "plain")
+    train_here(parts)
+    train_here(whole)
+    monkeypatch.delenv(VARIABLE)
+    change_run(parts, {"epochs": 2})
+    train_here(parts)
+    assert [event["kernels"] for event in events(parts, "start")] == ["", ""]
+    assert_same_end(parts, whole)
+    change_run(parts, {"epochs": 3})
+    monkeypatch.setenv(VARIABLE, "avx2")
+    train_here(parts)
+    used = " ".join(sorted(kernels_of("avx2")))
+    assert events(parts, "start")[-1]["kernels"] == used
+    warning = events(parts, "warning")[-1]["message"]
+    assert warning == f"trained with other kernels than before, which round differently: none; {used}"
+
+
+def test_without_a_record_of_kernels_the_machine_chooses() -> None:
+    earlier = ComputeSetup("cpu", 1, 2, None, frozenset({"lrn", "fused"}))
+    none = History()
+    assert earlier_setup({"means": earlier.to_dict()}, none) == earlier
+    saved = earlier.to_dict()
+    del saved["kernels"]  # as earlier versions wrote it
+    assert earlier_setup({"means": saved}, none) == replace(earlier, kernels=None)
