@@ -373,15 +373,13 @@ class WatchScreen(FrameScreen):
         else:
             self.notify(f"asked to {ACTIONS[action]}")
 
-    @work(thread=True)
-    def action_resume(self) -> None:
-        """Continue the run from its last checkpoint."""
-        if self._run is None:
-            return
-        try:
-            service.resume(self._run.run)
-        except AlexploreError as error:
-            self.notify(str(error), severity="error", markup=False, timeout=ERROR_SECONDS)
+    @work
+    async def action_resume(self) -> None:
+        """Continue the run from its last checkpoint; ask first if it has none and would start anew."""
+        from alexplore.tui.screens.run_dialogs import resume
+
+        if self._run is not None and self._run.snapshot is not None:
+            await resume(self, self._run.snapshot)
 
     def action_log_scale(self) -> None:
         """Use another axis for the loss."""
