@@ -269,6 +269,7 @@ class StartEvent(Event):
 
     `threads` are those of each rank. `recipe` holds the settings that differ from their defaults. `flops_per_image` are
     floating-point operations of a training step, `peak_flops` operations a second of all ranks' matrix multiplication.
+    `kernels` are the names of the faster kernels that are used, separated by spaces; None in runs of earlier versions.
     """
 
     kind = "start"
@@ -282,6 +283,7 @@ class StartEvent(Event):
     flops_per_image: int
     peak_flops: float
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    kernels: str | None = None
 
 
 @dataclass(frozen=True)
