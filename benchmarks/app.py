@@ -11,14 +11,15 @@ import os
 import pty
 import select
 import signal
-import statistics
 import struct
 import subprocess
 import sys
 import termios
 import time
 
+from results import report
 from textual.constants import ESCAPE_DELAY
+from turns import figure
 
 STARTS_SLOWER, KEY_MILLISECONDS = 1.5, 100.0
 QUIET_SECONDS = 0.15  # without output for so long, a screen is complete
@@ -87,10 +88,9 @@ def start(turns: int) -> None:
     """Alternating runs of both."""
     seconds(START + OURS), seconds(EMPTY)  # fill the caches of the file system
     pairs = [(seconds(START + OURS), seconds(EMPTY)) for _ in range(turns)]
-    ours, empty = (statistics.median(pair[which] for pair in pairs) for which in (0, 1))
-    ratio = statistics.median(a / b for a, b in pairs)
-    print(f"first screen: {ours:.2f} s, an empty Textual app's {empty:.2f} s")
-    print(f"              {ratio:.2f} times (at most {STARTS_SLOWER})")
+    report("first screen", figure([ours for ours, _ in pairs]), "s of the processor")
+    ratio = figure([ours / empty for ours, empty in pairs])
+    report("first screen over an empty Textual app's", ratio, goal=f"at most {STARTS_SLOWER}")
 
 
 class Terminal:
@@ -135,11 +135,10 @@ def keys(turns: int) -> None:
         for name, key in KEYS.items():
             taken[name].append(terminal.press(key) - (ESCAPE_DELAY if key == b"\x1b" else 0.0))
         terminal.close()
-    print(f"1,000 layers: open in {statistics.median(opened):.2f} s, Python's start and imports included")
+    report("1,000 layers: open, Python's start and imports included", figure(opened), "s")
     for name, times in taken.items():
-        print(f"  {name:<24} {1000 * statistics.median(times):6.1f} ms")
-    slowest = max(statistics.median(times) for times in taken.values())
-    print(f"1,000 layers: the slowest key took {1000 * slowest:.0f} ms (at most {KEY_MILLISECONDS:.0f})")
+        milliseconds = figure([1000 * time for time in times])
+        report(f"1,000 layers: {name}", milliseconds, "ms", ".1f", f"at most {KEY_MILLISECONDS:.0f} ms")
 
 
 if __name__ == "__main__":

@@ -8,14 +8,15 @@ network's shapes again. The two take turns in one run. Then a network of 1,000 l
 
 from __future__ import annotations
 
-import statistics
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
 
 import torch
+from results import report
 from torch import nn
+from turns import figure, take_turns
 
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network, read_network
@@ -98,19 +99,18 @@ def main(turns: int) -> None:
     """Measure and print; the middle of the turns counts."""
     paper = load_preset("paper").network
     forward = on_meta(paper)
-    milliseconds(forward), milliseconds(lambda: recompute(paper))
-    pairs = [(milliseconds(lambda: recompute(paper)), milliseconds(forward)) for _ in range(turns)]
-    ours, theirs = (statistics.median(pair[which] for pair in pairs) for which in (0, 1))
-    ratio = statistics.median(theirs / ours for ours, theirs in pairs)
-    print(f"paper, an edit recomputed  {ours:7.3f} ms (goal {GOAL_MILLISECONDS:g} ms)")
-    print(f"paper on the meta device   {theirs:7.3f} ms, {ratio:.1f} times as long (goal {GOAL_RATIO:g})")
+    tasks = {"ours": lambda: milliseconds(lambda: recompute(paper)), "meta": lambda: milliseconds(forward)}
+    taken = take_turns(tasks, "fp32", turns, wall_clock=False)
+    ours = figure([turn.seconds["ours"] / PASSES * 1000 for turn in taken.counted])
+    report("paper, an edit recomputed", ours, "ms", ".3f", f"{GOAL_MILLISECONDS:g} ms")
+    report("paper, the meta device over ours", taken.ratio("meta", "ours"), goal=f"{GOAL_RATIO:g}", turns=taken)
 
     network = deep()
     broken = network.change(0, {"padding": 2})
     assert analyse(broken).broken is not None
     for name, state in (("whole", network), ("broken", broken)):
-        took = statistics.median(milliseconds(partial(recompute_deep, state), 3) for _ in range(turns))
-        print(f"1,000 layers, {name:6}       {took:7.3f} ms (goal {GOAL_DEEP:g} ms)")
+        took = figure([milliseconds(partial(recompute_deep, state), 3) for _ in range(turns)])
+        report(f"1,000 layers, {name}", took, "ms", ".1f", f"{GOAL_DEEP:g} ms")
 
 
 def recompute_deep(network: Network) -> None:

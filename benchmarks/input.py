@@ -1,7 +1,7 @@
 """The input path alone: uint8 images to a resized float batch, against a DataLoader that resizes one image at a time.
 
-Fashion-MNIST's size (28×28) to AlexNet's (224×224), in grey and in colour, batch 128. The two take turns in one run;
-each ratio is of neighbouring turns, and the middle one is printed. Images are random pixels: no file is needed.
+Fashion-MNIST's size (28×28) to AlexNet's (224×224), in grey and in colour, batch 128. The two take turns in one run
+(see `turns`). Images are random pixels: no file is needed.
 
     python benchmarks/input.py [TURNS]
 """
@@ -9,17 +9,16 @@ each ratio is of neighbouring turns, and the middle one is printed. Images are r
 from __future__ import annotations
 
 import os
-import statistics
 import sys
-import time
-from collections.abc import Callable
 
 import torch
 from PIL import Image
+from results import report
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 from torchvision import transforms  # type: ignore[import-untyped]
+from turns import figure, take_turns
 
 from alexplore.presets.recipe import Recipe
 from alexplore.training.data import Dataset, Preprocess, ResidentSplit
@@ -69,25 +68,17 @@ def main(turns: int) -> None:
                 for _ in loader:
                     pass
 
-            fast, slow = alternate(ours, theirs, turns)
-            ratio = statistics.median(a / b for a, b in zip(fast, slow, strict=True))
-            print(
-                f"{channels}×{SIDE}×{SIDE} to {TO}×{TO}: {statistics.median(fast):8,.0f} images/s, DataLoader with "
-                f"{workers} workers {statistics.median(slow):7,.0f}: {ratio:5.1f} times"
-                + (f" (goal {GOAL:.0f})" if workers == 0 else "")
+            taken = take_turns({"ours": ours, "DataLoader": theirs}, "fp32", turns)
+            name = f"{channels}×{SIDE}×{SIDE} to {TO}×{TO}"
+            report(
+                f"{name}, ours", figure([COUNT / turn.seconds["ours"] for turn in taken.counted]), "images/s", ",.0f"
             )
-
-
-def alternate(one: Callable[[], None], other: Callable[[], None], turns: int) -> tuple[list[float], list[float]]:
-    """Images a second of two tasks that take turns, after one turn each that is not counted."""
-    rates: tuple[list[float], list[float]] = ([], [])
-    for turn in range(turns + 1):
-        for task, rate in zip((one, other), rates, strict=True):
-            before = time.perf_counter()
-            task()
-            if turn:
-                rate.append(COUNT / (time.perf_counter() - before))
-    return rates
+            report(
+                f"{name}, over a DataLoader with {workers} workers",
+                taken.ratio("DataLoader", "ours"),
+                goal=f"{GOAL:.0f}" if workers == 0 else "",
+                turns=taken,
+            )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,6 +19,8 @@ from pathlib import Path
 
 import torch
 from gpu_checks.speed import random_dataset
+from results import report
+from turns import figure
 from worker_loop import open_trainer, train_here
 
 from alexplore.core.picture import Picture
@@ -77,10 +78,8 @@ def print_throughput(config: RunConfig, dataset: Dataset, folder: Path, rounds: 
         if number:  # the first round warms up
             ratios.append(seconds[0] / seconds[1])
     measured = sum(is_measured(start + step, trainers[0].interval, steps_per_epoch) for step in range(rounds * steps))
-    print(
-        f"training with recording takes {statistics.median(ratios):.4f} of the time without "
-        f"({min(ratios):.3f} to {max(ratios):.3f} in {rounds} rounds; {measured} of {rounds * steps} steps measured)"
-    )
+    note = f"{measured} of {rounds * steps} steps measured"
+    report("training with recording over without", figure(ratios), format=".3f", goal="at most 1.02", note=note)
 
 
 def step_seconds(trainer: Trainer, step: int) -> float:

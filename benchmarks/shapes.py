@@ -1,6 +1,6 @@
 """`alexplore shapes --preset torchvision` beside a script that prints torchinfo's summary of the same network.
 
-Whole processes, taking turns in one run: seconds, processor seconds and peak memory, and their ratios.
+Whole processes, taking turns in one run (see `turns`): seconds, processor seconds and peak memory, and their ratios.
 
     python benchmarks/shapes.py [TURNS]
 """
@@ -8,12 +8,14 @@ Whole processes, taking turns in one run: seconds, processor seconds and peak me
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
+
+from results import report
+from turns import figure, take_turns
 
 OURS = [sys.executable, "-m", "alexplore", "shapes", "--preset", "torchvision"]
 THEIRS = [
@@ -49,24 +51,25 @@ def cost(command: list[str]) -> Cost:
 
 
 def main(turns: int) -> None:
-    """Measure and print; the middle of the turns' ratios counts."""
-    cost(OURS), cost(THEIRS)  # fill the caches
-    pairs = [(cost(OURS), cost(THEIRS)) for _ in range(turns)]
-
-    def middle(value: Callable[[Cost], float], which: int) -> float:
-        return statistics.median(value(pair[which]) for pair in pairs)
-
-    def ratio(value: Callable[[Cost], float]) -> float:
-        return statistics.median(value(theirs) / value(ours) for ours, theirs in pairs)
-
-    for name, which in (("alexplore shapes", 0), ("torchinfo", 1)):
-        print(
-            f"{name:17} {middle(lambda c: c.seconds, which):7.3f} s, of the processor "
-            f"{middle(lambda c: c.cpu_seconds, which):6.3f} s, {middle(lambda c: c.mebibytes, which):6.1f} MiB"
-        )
-    faster, smaller = ratio(lambda c: c.seconds), ratio(lambda c: c.mebibytes)
-    print(f"time    1/{faster:.1f} (goal 1/{FASTER:.0f}), of the processor 1/{ratio(lambda c: c.cpu_seconds):.1f}")
-    print(f"memory  1/{smaller:.1f} (goal 1/{SMALLER:.0f})")
+    """Measure and print."""
+    costs: dict[str, list[Cost]] = {"alexplore shapes": [], "torchinfo": []}
+    commands = {"alexplore shapes": OURS, "torchinfo": THEIRS}
+    tasks = {name: partial(lambda name: costs[name].append(cost(commands[name])), name) for name in commands}
+    taken = take_turns(tasks, "fp32", turns)
+    for name in commands:
+        report(f"{name}, seconds", taken.seconds(name), "s", ".3f")
+        report(f"{name}, of the processor", figure([one.cpu_seconds for one in costs[name]]), "s", ".3f")
+        report(f"{name}, memory", figure([one.mebibytes for one in costs[name]]), "MiB", ".1f")
+    report(
+        "torchinfo over alexplore shapes, time",
+        taken.ratio("torchinfo", "alexplore shapes"),
+        format=".1f",
+        goal=f"{FASTER:.0f}",
+        turns=taken,
+    )
+    pairs = zip(costs["alexplore shapes"], costs["torchinfo"], strict=True)
+    ratios = figure([theirs.mebibytes / ours.mebibytes for ours, theirs in pairs])
+    report("torchinfo over alexplore shapes, memory", ratios, format=".1f", goal=f"{SMALLER:.0f}")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
 """Training beside the tutorials' loop, and what watching it costs.
 
-Both train the same layers on the same made images at the same batch size, taking turns in one run; each ratio is of
-neighbouring turns, and the middle one is printed. The tutorials' loop is fp32, `nn.Sequential`, a `DataLoader` that
-resizes with Pillow, Adam or SGD as it comes, `nn.LocalResponseNorm` and grouped `nn.Conv2d`. Ours is the worker's loop
-in the precision that the worker would choose.
+Both train the same layers on the same made images at the same batch size, taking turns in one run (see `turns`). The
+tutorials' loop is fp32, `nn.Sequential`, a `DataLoader` that resizes with Pillow, Adam or SGD as it comes,
+`nn.LocalResponseNorm` and grouped `nn.Conv2d`. Ours is the worker's loop in the precision that the worker would choose.
 
-    python benchmarks/throughput.py [fmnist | paper | costs | watching]... [--turns N]
+    python benchmarks/throughput.py [PRESET | costs | watching]... [--turns N]
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import argparse
 import os
 import pty
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -29,10 +27,12 @@ from typing import Any
 import psutil
 import torch
 from PIL import Image
+from results import report
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 from torchvision import transforms  # type: ignore[import-untyped]
+from turns import figure, take_turns
 from worker_loop import open_trainer, train_epoch
 
 from alexplore.network.analysis import analyse
@@ -53,13 +53,13 @@ from alexplore.runs.protocol import PrecisionEvent
 from alexplore.runs.status import read_status
 from alexplore.training import hardware, loop, session
 from alexplore.training.data import Dataset, ResidentSplit
-from alexplore.training.precision import matmul_peak
 
 CPU = torch.device("cpu")
 STEPS = 2  # a turn
 WINDOWS = 2  # a turn
 GOALS = {"fmnist": 2.5, "paper": 3.5}
-PEAK_GOAL, COST_GOAL, WATCHING_GOAL = 0.85, 0.01, 0.03
+PEAK_GOALS = {"fmnist": 0.85, "paper": 0.88, "torchvision": 0.85, "fmnist-28": 0.6}
+COST_GOAL, WATCHING_GOAL = 0.01, 0.03
 
 
 class OneAtATime(TorchDataset[tuple[Tensor, int]]):
@@ -174,13 +174,6 @@ def tutorials(preset: str) -> Iterator[Callable[[], float]]:
         process.wait()
 
 
-def seconds(task: Callable[[], object]) -> float:
-    """That a task takes."""
-    started = time.perf_counter()
-    task()
-    return time.perf_counter() - started
-
-
 def against_tutorials(preset: str, turns: int) -> None:
     """Images a second of both, their ratio, and our share of the peak."""
     count = STEPS * load_preset(preset).recipe.batch_size
@@ -188,24 +181,14 @@ def against_tutorials(preset: str, turns: int) -> None:
     with trainer(preset, images, labels) as (trained, choice), tutorials(preset) as theirs:
         precision = choice.precision
         flops = session._training_flops(load_preset(preset).network)
-        ours = partial(train_epoch, trained)
-        seconds(ours), theirs()
-        taken = []
-        for _ in range(turns):
-            peak = max(matmul_peak(CPU, precision) for _ in range(3))
-            taken.append((count / seconds(ours), count / theirs(), peak))
-    ratio = statistics.median(a / b for a, b, _ in taken)
-    share = statistics.median(a * flops / peak for a, _, peak in taken)
-    print(
-        f"{preset}, batch {load_preset(preset).recipe.batch_size}, {precision}: "
-        f"{statistics.median(a for a, _, _ in taken):.1f} images/s, the tutorials' loop "
-        f"{statistics.median(b for _, b, _ in taken):.1f}: {ratio:.2f} times (goal {GOALS[preset]})"
-    )
-    gigaflops = statistics.median(p for *_, p in taken) / 1e9
-    print(
-        f"  {share:.0%} of the matrix-multiplication peak of {gigaflops:.0f} GFLOP/s, "
-        f"counting the multiplications of plain convolutions (goal {PEAK_GOAL:.0%})"
-    )
+        taken = take_turns({"ours": partial(train_epoch, trained), "tutorials": theirs}, precision, turns)
+    name = f"{preset}, batch {load_preset(preset).recipe.batch_size}, {precision}"
+    report(name, figure([count / turn.seconds["ours"] for turn in taken.counted]), "images/s", ".1f")
+    if preset in GOALS:
+        ratio = taken.ratio("tutorials", "ours")
+        report(f"{name}, over the tutorials' loop", ratio, goal=str(GOALS[preset]), turns=taken)
+    share = taken.share_of_peak("ours", count * flops)
+    report(f"{name}, share of the peak", share, "of the peak", ".1%", f"{PEAK_GOALS[preset]:.0%}", taken)
 
 
 def costs(turns: int) -> None:
@@ -234,7 +217,7 @@ def costs(turns: int) -> None:
                 train_epoch(trained)
             if turn:
                 shares.append(spent[0] / (time.perf_counter() - started))
-    print(f"fmnist-28: metrics and control take {statistics.median(shares):.2%} of the time (goal {COST_GOAL:.0%})")
+    report("fmnist-28: metrics and control", figure(shares), "of the time", ".2%", f"at most {COST_GOAL:.0%}")
 
 
 def watching(turns: int) -> None:
@@ -269,11 +252,9 @@ def watching(turns: int) -> None:
         finally:
             os.killpg(worker.pid, signal.SIGKILL)
             worker.wait()
-    slower = 1 - statistics.median(a / b for a, b in pairs)
-    print(
-        f"fmnist-28, watched in the app: {slower:.1%} slower than unwatched (goal {WATCHING_GOAL:.0%}); the app takes "
-        f"{statistics.median(shares):.1%} of the processors"
-    )
+    slower = figure([1 - watched / alone for watched, alone in pairs])
+    report("fmnist-28, watched in the app", slower, "slower than unwatched", ".1%", f"at most {WATCHING_GOAL:.0%}")
+    report("fmnist-28, the app's share of the processors", figure(shares), "", ".1%")
 
 
 def rate(run: RunDirectory, over: float = 20.0) -> float:
@@ -309,17 +290,17 @@ def app_on(run: RunDirectory) -> Iterator[psutil.Process]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", nargs="*", choices=["fmnist", "paper", "costs", "watching", []], help="all if left out")
+    parser.add_argument("what", nargs="*", choices=[*PEAK_GOALS, "costs", "watching", []], help="all if left out")
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--tutorial", choices=[*GOALS], help=argparse.SUPPRESS)
+    parser.add_argument("--tutorial", choices=[*PEAK_GOALS], help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.tutorial:
         tutorial(chosen.tutorial)
         sys.exit()
     hardware.prepare(CPU)  # as the worker does
     print(f"{os.cpu_count()} processors, {torch.get_num_threads()} threads, torch {torch.__version__}", flush=True)
-    for name in chosen.what or ["fmnist", "paper", "costs", "watching"]:
-        if name in GOALS:
+    for name in chosen.what or [*PEAK_GOALS, "costs", "watching"]:
+        if name in PEAK_GOALS:
             against_tutorials(name, chosen.turns)
         else:
             {"costs": costs, "watching": watching}[name](chosen.turns)

@@ -51,7 +51,7 @@ class Network:
                 found[source].append(position)
         return {position: tuple(readers) for position, readers in found.items()}
 
-    @property
+    @cached_property
     def is_chain(self) -> bool:
         """Whether every layer reads the layer before it, and nothing else."""
         return all(read == (position - 1,) for position, read in enumerate(self.sources))

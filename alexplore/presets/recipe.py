@@ -77,7 +77,10 @@ class Recipe(Declared):
         "layers that keep their weights, by patterns of their names; frozen batch norms keep their statistics, too",
     )
     head_lr: float = setting(
-        number(0), 1.0, "learning rate of the last layer with weights, the new head, as a multiple of lr"
+        number(0),
+        1.0,
+        "learning rate of the new head, the last layer with weights, as a multiple of lr; also of other layers that "
+        "take nothing from `weights`",
     )
     label_smoothing: float = setting(number(0, 1, below=True), 0.0, "share of a label spread over all classes")
     clip_grad_norm: float | None = setting(
@@ -102,6 +105,14 @@ class Recipe(Declared):
         None,
         "evaluate and save an exponential moving average of the weights, with at most this decay a step",
     )
+    swa_epochs: int | None = setting(
+        optional(integer(1)),
+        None,
+        "evaluate and save the mean of the weights at the ends of so many last epochs (stochastic weight averaging)",
+    )
+    swa_lr: float = setting(
+        number(0, above=True), 0.5, "constant learning rate of the epochs that swa_epochs averages, as a multiple of lr"
+    )
     early_stopping: int | None = setting(
         optional(integer(1)), None, "end the training after so many epochs in a row without a better value of monitor"
     )
@@ -124,13 +135,16 @@ class Recipe(Declared):
         number(0, LARGEST, above=True), 10.0, "minutes between checkpoints within an epoch"
     )
 
+    deterministic: bool = setting(
+        flag(), False, "use only operations that give the same bits each time; slower on a GPU, so on a CPU anyhow"
+    )
     inside: bool = setting(flag(), True, "record what the network looks like inside, see `runs inside`")
 
     @property
     def optimizer_state(self) -> OptimizerState:
         """Return what is kept for each trainable parameter: the optimizer's tensors, and the averaged weights."""
         state = OPTIMIZERS[self.optimizer].state(self)
-        if self.ema_decay is None:
+        if self.ema_decay is None and self.swa_epochs is None:
             return state
         return state._replace(tensors=state.tensors + 1, note=f"{state.note}, and the averaged weights")
 

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
         def patience(self) -> int: ...
         @property
         def reductions(self) -> int: ...
+        @property
+        def swa_epochs(self) -> int | None: ...
+        @property
+        def swa_lr(self) -> float: ...
 
 
 class Position(NamedTuple):
@@ -97,10 +101,14 @@ SCHEDULES = {
 def learning_rate(recipe: ScheduleSettings, step: int, steps_per_epoch: int, reductions: int = 0) -> float:
     """Return the learning rate of a step, counted from 0; `reductions` is how often `plateau` has reduced it.
 
-    In the warm-up it rises linearly and comes to `lr` at the last step of it; then the schedule begins.
+    In the warm-up it rises linearly and comes to `lr` at the last step of it; then the schedule begins. In the epochs
+    whose weights are averaged it is constant. Source of that: Izmailov et al., "Averaging weights leads to wider optima
+    and better generalization", UAI 2018, algorithm 1 with cycles of one epoch.
     """
     warmup_steps = round(recipe.warmup_epochs * steps_per_epoch)
     if step < warmup_steps:
         return recipe.lr * (step + 1) / warmup_steps
+    if recipe.swa_epochs is not None and step >= (recipe.epochs - recipe.swa_epochs) * steps_per_epoch:
+        return recipe.lr * recipe.swa_lr
     at = Position(step, steps_per_epoch, warmup_steps, recipe.epochs * steps_per_epoch, reductions)
     return recipe.lr * SCHEDULES[recipe.schedule].factor(at, recipe)

@@ -76,6 +76,30 @@ def import_preset(
         ImportProcessError: the model can't be imported; the message is for people.
     """
     import subprocess  # here, as opening a preset that is a file needs neither
+
+    done = subprocess.run(
+        import_command(source, input=input, name=name, weights=weights),
+        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL if quiet else None,
+        encoding="utf-8",
+    )
+    return read_answer(source, done.stdout, done.returncode, report)
+
+
+def import_command(
+    source: str,
+    *,
+    input: tuple[int, int, int] | None = None,
+    name: str | None = None,
+    weights: Path | None = None,
+) -> list[str]:
+    """Return the command line of the process that imports a model; see `import_preset`.
+
+    Raises:
+        ImportProcessError: PyTorch is not installed.
+    """
     from importlib.util import find_spec
 
     if find_spec("torch") is None:
@@ -85,22 +109,22 @@ def import_preset(
         *(["--name", name] if name else []),
         *(["--weights", str(weights)] if weights else []),
     ]
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "alexplore.importing.command", *arguments, "--", source],
-        check=False,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL if quiet else None,
-        encoding="utf-8",
-    )
-    answer = _answer(done.stdout)
+    return [sys.executable, "-P", "-m", "alexplore.importing.command", *arguments, "--", source]
+
+
+def read_answer(source: str, printed: str, code: int, report: Callable[[str], None]) -> Preset:
+    """Return the preset that the process printed, which ended with an exit code; see `import_preset`.
+
+    Raises:
+        ImportProcessError: it printed an error, or nothing.
+    """
+    answer = _answer(printed)
     if answer is None:
         raise ImportProcessError(
-            f"{source}: the process that imports it ended with exit code {done.returncode} and without an answer",
-            FAILED,
+            f"{source}: the process that imports it ended with exit code {code} and without an answer", FAILED
         )
     if "error" in answer:
-        raise ImportProcessError(answer["error"], done.returncode)
+        raise ImportProcessError(answer["error"], code)
     for warning in answer["warnings"]:
         report(warning)
     preset = parse_preset(answer["preset"], Path(f"{answer['name']}.toml"))

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from alexplore.core.inert import inert_line
 from alexplore.core.picture import Picture
+from alexplore.render.compact_blocks import compact_blocks
 from alexplore.render.fitted_table import Column, FittingTable
 from alexplore.render.inside_pictures import (
     GAP,
@@ -22,7 +23,6 @@ from alexplore.render.inside_pictures import (
     kernels_per_row,
     maps_picture,
 )
-from alexplore.render.pictures import half_blocks
 from alexplore.render.predictions import bars
 from alexplore.runs.inside import Confusion, FeatureMaps, InsideEpoch, InsideError, ShownImage
 from alexplore.runs.layer_view import LayerView, histogram_bars, layer_views
@@ -30,6 +30,9 @@ from alexplore.runs.look import Look
 
 WIDEST, HIGHEST = 160, 60
 """Characters and lines of a picture in a terminal at most."""
+
+MOST_BYTES = 40_000
+"""Bytes of a picture that is printed: more than of one in the app, where each key may draw one."""
 
 MOST_NUMBERS = 12
 """Classes of a confusion matrix that is printed as numbers; larger ones are drawn."""
@@ -104,7 +107,7 @@ def drawn(picture: Picture, console: Console) -> Iterator[RenderableType]:
     if console.color_system is None:
         yield Text(f"  {picture.height}×{picture.width} pixels, not drawn without colours; write them with --output")
         return
-    for line in half_blocks(picture, min(WIDEST, console.width), HIGHEST):
+    for line in compact_blocks(picture, min(WIDEST, console.width), HIGHEST, MOST_BYTES):
         yield Text.assemble(*((segment.text, segment.style or "") for segment in line))
 
 

@@ -32,7 +32,7 @@ from alexplore.runs.lines import read_time
 from alexplore.runs.steering import RecipeChange, add_change, read_changes, recipe_at
 
 FORMAT = 1
-DEVICES = ("auto", "cpu", "cuda")
+DEVICES = ("auto", "cpu", "cuda", "mps")
 PARALLEL = ("data", "towers")
 
 
@@ -40,7 +40,7 @@ PARALLEL = ("data", "towers")
 class Hardware:
     """The hardware that a run trains on."""
 
-    device: str = setting(choice(*DEVICES), "auto", "auto takes the GPUs there are, else the CPU")
+    device: str = setting(choice(*DEVICES), "auto", "auto takes the GPUs, or another accelerator, else the CPU")
     gpus: int | None = setting(
         optional(integer(1, 1024)), None, "ranks to start; all GPUs, or one CPU rank, if left out"
     )

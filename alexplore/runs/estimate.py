@@ -118,7 +118,7 @@ def expected_speed(config: RunConfig, earlier: Sequence[Summary], measured: Spee
         other_macs = analyse(other.network).totals.macs
         if macs and other_macs:
             return Speed(speed * other_macs / macs, f"by the speed of {summary.run.name}")
-    if not macs or may_use_gpu(config) or config.hardware.device == "cuda":
+    if not macs or may_use_gpu(config) or config.hardware.device in ("cuda", "mps"):
         return None
     return Speed(CORE_MACS * processors() / (PASSES * macs), "a guess", guessed=True)
 

@@ -409,7 +409,7 @@ def _decode(content: bytes, path: Path) -> InsideEpoch:
         arrays = load(content)
         length = int.from_bytes(content[:8], "little")
         about = parse_json(parse_json(content[8 : 8 + length])["__metadata__"]["alexplore"])
-        if about["version"] > VERSION:
+        if _table(about)["version"] > VERSION:
             raise InsideError(f"{path}: written by a later version of alexplore")
         return _read(about, arrays)
     except (SafetensorError, KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
@@ -422,8 +422,8 @@ def _read(about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Insid
     return InsideEpoch(
         epoch=_count(about["epoch"]),
         step=_count(about["step"]),
-        figures={_text(key): _number(value) for key, value in about["figures"].items()},
-        classes={_count(int(number)): _text(name) for number, name in about["classes"].items()},
+        figures={_text(key): _number(value) for key, value in _table(about["figures"]).items()},
+        classes={_count(int(number)): _text(name) for number, name in _table(about["classes"]).items()},
         weights=_histograms(about, arrays, "weights"),
         activations=_histograms(about, arrays, "activations"),
         kernels=kernels
@@ -534,6 +534,10 @@ def _count(value: Any) -> int:
 def _number(value: Any) -> float:
     number = read_number(value)
     return number if number is not None else _refuse(f"{value!s:.40} is no number")
+
+
+def _table(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else _refuse(f"{value!s:.40} is no table")
 
 
 def _text(value: Any) -> str:

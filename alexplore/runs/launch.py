@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
+from alexplore.core.formatting import bytes_text
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, RunError, checked_name, create_run, name_after
 from alexplore.runs.status import STARTING_SECONDS, is_locked, read_status
@@ -51,9 +53,9 @@ def launch(run: RunDirectory, environment: Mapping[str, str] | None = None) -> s
                 break  # it has already finished
             with suppress(OSError):  # a run that has had a worker is not starting any more
                 run.lock_file.touch(mode=0o600)
-            output = "\n".join(run.console_tail(5))
             raise RunError(
-                f"the worker of {run.name} ended with exit code {process.returncode}:\n{output}", failure=True
+                f"the worker of {run.name} ended with exit code {process.returncode}:\n{_last_output(run)}",
+                failure=True,
             )
         if time.monotonic() > deadline:
             if is_locked(run):
@@ -61,6 +63,14 @@ def launch(run: RunDirectory, environment: Mapping[str, str] | None = None) -> s
             raise RunError(f"the worker of {run.name} did not start within {STARTING_SECONDS:.0f} s", failure=True)
         time.sleep(0.01)
     return process
+
+
+def _last_output(run: RunDirectory) -> str:
+    """Return the last lines that a worker printed; if there are none, how much room its disk has."""
+    if printed := "\n".join(run.console_tail(5)).strip():
+        return printed
+    free = bytes_text(shutil.disk_usage(run.path).free)
+    return f"it printed nothing to {run.console_file}; the disk has {free} free"
 
 
 def group_name(config: RunConfig) -> str:

@@ -51,6 +51,7 @@ def find_problems(config: RunConfig) -> tuple[Problem, ...]:
     return (
         *network_problems,
         *_freeze_problems(config, analysis),
+        *averaging_problems(config.recipe),
         *rank_problems(config, config.hardware.gpus),
         *_data_problems(config, compare_outputs=not network_problems),
     )
@@ -143,6 +144,25 @@ def class_weight_problems(recipe: Recipe, classes: int | None) -> Iterator[Probl
             f"class_weights: {len(recipe.class_weights)} weights, but the data set has {classes} classes: give one for "
             f'each, or "{BALANCED}"',
             Fix(f'set class_weights to "{BALANCED}"', {"class_weights": BALANCED}),
+        )
+
+
+def averaging_problems(recipe: Recipe) -> Iterator[Problem]:
+    """Yield why weights can't be averaged as a recipe asks."""
+    if recipe.swa_epochs is None:
+        return
+    if recipe.ema_decay is not None:
+        yield Problem(
+            "swa_epochs",
+            "swa_epochs and ema_decay are two averages of the weights, and a run has one: leave one of them out",
+            Fix("leave ema_decay out", {"ema_decay": None}),
+        )
+    if recipe.swa_epochs > recipe.epochs:
+        yield Problem(
+            "swa_epochs",
+            f"swa_epochs = {recipe.swa_epochs} are to be averaged, but the run has {recipe.epochs} epochs: set "
+            f"swa_epochs to {recipe.epochs} or less",
+            Fix(f"set swa_epochs to {recipe.epochs}", {"swa_epochs": recipe.epochs}),
         )
 
 

@@ -15,6 +15,7 @@ CHANGEABLE = (
     "epochs", "lr", "momentum", "weight_decay", "bias_lr", "schedule", "warmup_epochs", "step_epochs", "gamma",
     "patience", "reductions", "label_smoothing", "clip_grad_norm", "micro_batch_size", "class_weights",
     "early_stopping", "precision", "horizontal_flip", "color_noise", "checkpoint_minutes",
+    "deterministic",
 )  # fmt: skip
 """Keys of a recipe that checkpoints don't depend on: batches, weights and the optimizer's state keep their meaning."""
 

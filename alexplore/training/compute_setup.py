@@ -16,17 +16,31 @@ MOST_THREADS = 4096
 
 @dataclass(frozen=True)
 class ComputeSetup:
-    """The type of the device, the number of ranks, the threads of each rank, and the chosen precision."""
+    """The type of the device, the number of ranks, the threads of each rank, the chosen precision, and the kernels.
+
+    `kernels` are names of `training.kernels.table`, None if an earlier version did not record them.
+    """
 
     device: str
     ranks: int
     threads: int
     choice: PrecisionEvent | None
+    kernels: frozenset[str] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as state.pt contains them, under the key "means"."""
         choice = event_record(self.choice) if self.choice else None
-        return {"device": self.device, "ranks": self.ranks, "threads": self.threads, "choice": choice}
+        kernels = {} if self.kernels is None else {"kernels": kernels_text(self.kernels)}
+        return {"device": self.device, "ranks": self.ranks, "threads": self.threads, "choice": choice, **kernels}
+
+
+def kernels_text(kernels: frozenset[str]) -> str:
+    """Return the names of kernels as checkpoints and events contain them."""
+    return " ".join(sorted(kernels))
+
+
+def _read_kernels(text: Any) -> frozenset[str] | None:
+    return None if text is None else frozenset(str(text).split())
 
 
 def earlier_setup(saved: Mapping[str, Any] | None, history: History) -> ComputeSetup | None:
@@ -42,8 +56,9 @@ def earlier_setup(saved: Mapping[str, Any] | None, history: History) -> ComputeS
         device, ranks, threads = str(setup["device"]), setup["ranks"], setup["threads"]
         if not (is_step(ranks) and is_step(threads) and threads <= MOST_THREADS):
             raise ValueError(f"ranks: found {found_text(ranks)}, threads: found {found_text(threads)}")
-        return ComputeSetup(device, ranks, threads, choice if isinstance(choice, PrecisionEvent) else None)
+        kernels = _read_kernels(setup.get("kernels"))
+        return ComputeSetup(device, ranks, threads, choice if isinstance(choice, PrecisionEvent) else None, kernels)
     start, choice = history.last(StartEvent), history.last(PrecisionEvent)
     if start is not None:
-        return ComputeSetup(start.device, start.ranks, start.threads, choice)
+        return ComputeSetup(start.device, start.ranks, start.threads, choice, _read_kernels(start.kernels))
     return ComputeSetup("", 0, 0, choice) if choice else None

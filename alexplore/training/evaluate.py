@@ -96,7 +96,8 @@ def evaluate(
     called after every batch, the same number of times on all ranks. `answers` collects what this rank's images were
     classified as.
     """
-    loss, correct = torch.zeros((), dtype=torch.float64), torch.zeros(3, dtype=torch.int64)
+    exact = torch.float32 if preprocess.device.type == "mps" else torch.float64  # which mps does not have
+    loss, correct = torch.zeros((), dtype=exact), torch.zeros(3, dtype=torch.int64)
     for images, labels, scores, chosen in score_batches(
         model,
         split,
@@ -107,11 +108,11 @@ def evaluate(
         ten_crops=ten_crops,
         after_batch=after_batch,
     ):
-        loss = loss.to(scores.device) + F.nll_loss(scores, labels, reduction="sum").double()
+        loss = loss.to(scores.device) + F.nll_loss(scores, labels, reduction="sum").to(exact)
         correct = correct.to(scores.device) + _count_correct(scores, labels)
         if answers is not None:
             answers.add(images, labels, scores, indices_read(split, chosen, len(labels)))
-    loss_sum, *counts = ranks.sum(torch.stack((loss.cpu(), *correct.cpu().double()))).tolist()
+    loss_sum, *counts = ranks.sum(torch.stack((loss.cpu().double(), *correct.cpu().double()))).tolist()
     return Evaluation(loss_sum, *map(round, counts))
 
 

@@ -13,6 +13,7 @@ from alexplore.runs.config import Hardware, RunConfig, in_group
 from alexplore.runs.estimate import memory_problems
 from alexplore.runs.preflight import rank_problems
 from alexplore.training.compute_setup import ComputeSetup
+from alexplore.training.deterministic import make_deterministic
 from alexplore.training.errors import UsageError
 from alexplore.training.parallel.ranks import Ranks
 from alexplore.training.parallel.towers import place
@@ -24,19 +25,25 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 
 def choose_device(hardware: Hardware) -> torch.device:
-    """Return the device to train on: the CPU, or cuda without an index, as each rank has its own GPU.
+    """Return the device to train on, without an index, as each rank has its own: the CPU, or an accelerator.
+
+    That is what `torch.accelerator` names: cuda, or for example Apple's mps.
 
     Raises:
-        UsageError: a GPU was requested and there is none, or more GPUs than there are.
+        UsageError: an accelerator was requested and there is none, or more GPUs than there are.
     """
-    available = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if hardware.device == "cuda" and not available:
-        raise UsageError("--device cuda: PyTorch finds no GPU on this machine; use --device cpu, or auto")
-    if hardware.device == "cpu" or not available:
+    found = torch.accelerator.current_accelerator(check_available=True)
+    if hardware.device not in ("auto", "cpu") and (found is None or found.type != hardware.device):
+        raise UsageError(
+            f"--device {hardware.device}: PyTorch finds {'no GPU' if found is None else found.type} on this machine; "
+            "use --device cpu, or auto"
+        )
+    if hardware.device == "cpu" or found is None:
         return torch.device("cpu")
-    if hardware.gpus is not None and hardware.gpus > available and not in_group():
-        raise UsageError(f"--gpus {hardware.gpus}: this machine has {available}; use --gpus {available} or less")
-    return torch.device("cuda")
+    usable = torch.accelerator.device_count() if found.type == "cuda" else 1  # only NCCL is set up for several
+    if hardware.gpus is not None and hardware.gpus > usable and not in_group():
+        raise UsageError(f"--gpus {hardware.gpus}: this machine has {usable}; use --gpus {usable} or less")
+    return torch.device(found.type)
 
 
 def choose_ranks(config: RunConfig, device: torch.device) -> int:
@@ -45,7 +52,7 @@ def choose_ranks(config: RunConfig, device: torch.device) -> int:
     Raises:
         UsageError: a batch has fewer images, or the network can't be split into towers.
     """
-    gpus = torch.cuda.device_count() if device.type == "cuda" else None
+    gpus = {"cpu": None, "cuda": torch.cuda.device_count()}.get(device.type, 1)
     ranks = config.hardware.gpus
     if config.hardware.parallel == "towers":
         towers = config.network.towers
@@ -82,8 +89,8 @@ def check_memory(config: RunConfig, ranks: int) -> None:
 
 
 def device_name(device: torch.device) -> str:
-    """Return the name of the GPU, or "CPU"."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    """Return the name of the GPU, or what kind of device it is: "CPU", "MPS"."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
 
 
 def set_threads(device: torch.device, ranks: Ranks, earlier: ComputeSetup | None) -> int:
@@ -98,16 +105,22 @@ def set_threads(device: torch.device, ranks: Ranks, earlier: ComputeSetup | None
     return torch.get_num_threads()
 
 
-def prepare(device: torch.device) -> None:
-    """Set up this process to train on a device."""
+def prepare(device: torch.device, *, deterministic: bool = False) -> None:
+    """Set up this process to train on a device.
+
+    Raises:
+        UsageError: it can't be `deterministic`.
+    """
     if device.type == "cpu":
         _lower_priority()
         _keep_freed_memory()
-    else:
+    elif device.type == "cuda":
         # Shapes don't change, so cuDNN may time its algorithms once. Matrix products are done in TF32 as convolutions
         # are by PyTorch's default (its manual's "TensorFloat-32 on Ampere").
         torch.backends.cudnn.benchmark = True
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    if deterministic:
+        make_deterministic()
 
 
 def _lower_priority() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -35,6 +35,7 @@ from alexplore.runs.protocol import (
 )
 from alexplore.training import checkpoint
 from alexplore.training.averaging import Averaging
+from alexplore.training.batch_statistics import estimate_statistics
 from alexplore.training.captured import CapturedWork, Results, make_capture
 from alexplore.training.class_weights import LossDivisor
 from alexplore.training.compute_setup import ComputeSetup
@@ -67,6 +68,12 @@ PAUSE_SECONDS = 0.2
 SAVING = ("stop", "checkpoint")
 """Requests that are acknowledged after a checkpoint is saved."""
 
+
+NEW_LAYERS = "new_layers"
+"""The key in state.pt of the layers that train at the rate of a new head."""
+
+STATISTICS_IMAGES = 16_384
+"""Training images at most from which the batch norms of averaged weights take their statistics."""
 
 LATER = ("set", "evaluate")
 """Requests that are acknowledged by the code that carries them out."""
@@ -190,6 +197,7 @@ class Trainer:
         preprocess: Preprocess,
         model: nn.Module,
         averaging: Averaging,
+        new_layers: Sequence[str] = (),
         micro_batches: MicroBatches,
         loss_divisor: LossDivisor,
         optimizer: Optimizer,
@@ -208,6 +216,7 @@ class Trainer:
         progress: Progress,
     ) -> None:
         """`averaging` has the model that is evaluated and saved, `micro_batches` computes the gradients of `model`.
+        `new_layers` are those that train at the rate of a new head, which checkpoints remember.
 
         `loss_divisor` returns what a batch's loss is divided by. `macs` is the number of MACs of the network for one
         image. `state` collects the weights and the optimizer state for checkpoints. `recorder` records what the network
@@ -216,6 +225,7 @@ class Trainer:
         """
         self.run, self.recipe, self.dataset, self.preprocess = run, recipe, dataset, preprocess
         self.model, self.averaging, self.optimizer, self.guard = model, averaging, optimizer, guard
+        self.new_layers = tuple(new_layers)
         self.micro_batches, self.loss_divisor = micro_batches, loss_divisor
         self.sampler = Sampler(recipe, dataset.train.labels)
         self.precision, self.state, self.setup = precision, state, setup
@@ -250,6 +260,7 @@ class Trainer:
         while not (reason := self._why_stopped()) and self.progress.epoch < self.recipe.epochs:
             self.machine.start_epoch(self.progress.whole.images)
             self._train_epoch()
+            self._average_epoch()
             trained = self.progress.seconds
             evaluation = self._evaluate()
             self.recorder.record(self.progress.epoch + 1, self.progress.step, self.progress.last_line)
@@ -282,6 +293,27 @@ class Trainer:
         self.timer.stop()
         self._read_metrics()
         self.recipe = self.steering.advance(self.progress.step)
+
+    def _average_epoch(self) -> None:
+        """Take the epoch's weights into the average, and estimate the statistics of its batch norms again."""
+        at, recipe = self.progress, self.recipe
+        if not self.averaging.end_epoch(at.step, recipe.epochs - at.epoch - 1):
+            return
+        order = self.sampler.order(at.epoch)[:STATISTICS_IMAGES]
+        size = recipe.images_at_once(self.ranks.data_size)
+        share = self.ranks.share_of_order(order, size)
+        batches = self.dataset.train.batches(share, self.ranks.share_size(size))
+
+        def inputs() -> Iterator[Tensor]:
+            for number, chosen in enumerate(torch.split(order, size)):
+                self.sync_points.report_progress()
+                images, _ = next(batches, None) or self._empty_batch()
+                torch.manual_seed(seed_for(recipe.seed, f"statistics {number}", at.step, self.ranks.rank))
+                seed = seed_for(recipe.seed, f"statistics {number}", at.step)
+                yield self.preprocess.train(images, seed, before=self.ranks.share(len(chosen)).start)
+
+        estimate_statistics(self.averaging.evaluated, inputs(), self.precision)
+        self._count_time()
 
     def step(self, images: Tensor, labels: Tensor, step: int) -> tuple[Tensor, Tensor, int, Tensor]:
         """Do one update by this rank's share of a batch, and return the arguments of `StepLog.add`.
@@ -577,6 +609,7 @@ class Trainer:
                 "guard": self.guard.state(),
                 "precision": self.precision.name,
                 "means": self.setup.to_dict(),
+                NEW_LAYERS: list(self.new_layers),
                 **trained,
             }
             epochs = round(self._epochs(at), 6)

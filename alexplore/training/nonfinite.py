@@ -30,8 +30,9 @@ class NonfiniteGuard:
     """Does the backward pass and the optimizer step; from the first step that is not finite, all steps are skipped.
 
     The decision is made on the device: a fused optimizer leaves everything unchanged if its `found_inf` is 1, as under
-    PyTorch's `GradScaler`. In fp16 losses are scaled as `GradScaler` does: a step whose gradients overflow is skipped
-    and the scale is halved, and only an overflow at scale 1 counts as a failure.
+    PyTorch's `GradScaler`. For any other optimizer the decision is read from the device at every step. In fp16 losses
+    are scaled as `GradScaler` does: a step whose gradients overflow is skipped and the scale is halved, and only an
+    overflow at scale 1 counts as a failure.
 
     The forward pass changes buffers, such as the running statistics of batch norm. A buffer that is not finite counts
     as a failure of the step: a smaller scale does not help.
@@ -114,9 +115,16 @@ class NonfiniteGuard:
     def _apply(self, skip: Tensor) -> None:
         self._clip(self._scale)
         optimizer: Any = self._optimizer
-        optimizer.found_inf = skip
-        if self._scaled:
-            optimizer.grad_scale = self._scale
+        if optimizer.defaults["fused"]:
+            optimizer.found_inf = skip
+            if self._scaled:
+                optimizer.grad_scale = self._scale
+        elif skip:
+            return
+        elif self._scaled:
+            for parameter in self._parameters:
+                if parameter.grad is not None:
+                    parameter.grad /= self._scale
         update(optimizer)
 
     def _rescale(self, overflow: Tensor) -> None:

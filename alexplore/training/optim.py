@@ -1,13 +1,14 @@
 """A recipe's optimizer as PyTorch's.
 
 To add one: an entry in `FACTORIES`, and its declaration in `alexplore.presets.optimizers`. It must have a fused
-implementation: `NonfiniteGuard` relies on fused optimizers to leave everything as it is where `found_inf` is 1.
+implementation: these leave everything as it is where `found_inf` is 1, so that `NonfiniteGuard` need not wait for the
+device.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from itertools import product
 from typing import Any
 
@@ -17,16 +18,21 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from alexplore.core.settings import SettingError
 from alexplore.presets.recipe import Recipe
+from alexplore.training.kernels.table import Kernels, choose_kernels
 
 Groups = list[dict[str, Any]]
 """Parameter groups as PyTorch's optimizers take them."""
 
 
-def make_optimizer(recipe: Recipe, model: nn.Module, head: str | None = None) -> Optimizer:
+def make_optimizer(
+    recipe: Recipe, model: nn.Module, new_layers: Collection[str] = (), *, kernels: Kernels | None = None
+) -> Optimizer:
     """Return the recipe's optimizer for the parameters of a model that require gradients.
 
-    Weights and biases are separate groups, each with a `multiplier` of the learning rate: 1 and `bias_lr`. Those of the
-    layer called `head` are groups of their own too, with these times `head_lr`, unless that is 1.
+    It is fused if `kernels` contains that; by default they are those of this machine's processor.
+
+    Weights and biases are separate groups, each with a `multiplier` of the learning rate: 1 and `bias_lr`. Those of
+    `new_layers`, such as a new head, are groups of their own too, with these times `head_lr`, unless that is 1.
 
     Raises:
         SettingError: no parameter requires a gradient.
@@ -36,20 +42,21 @@ def make_optimizer(recipe: Recipe, model: nn.Module, head: str | None = None) ->
         raise SettingError("every layer has trainable = false, or no parameters: there is nothing to train")
     avoid_compiler_import()
     members: dict[tuple[bool, bool], list[nn.Parameter]] = {
-        (in_head, is_bias): [] for in_head, is_bias in product((False, True), (False, True))
+        (is_new, is_bias): [] for is_new, is_bias in product((False, True), (False, True))
     }
     for name, parameter in trainable:
-        in_head = recipe.head_lr != 1 and name.rpartition(".")[0] == head
-        members[in_head, name.endswith(".bias")].append(parameter)
+        is_new = recipe.head_lr != 1 and name.rpartition(".")[0] in new_layers
+        members[is_new, name.endswith(".bias")].append(parameter)
     groups: Groups = [
         {
             "params": parameters,
-            "multiplier": (recipe.head_lr if in_head else 1.0) * (recipe.bias_lr if is_bias else 1.0),
+            "multiplier": (recipe.head_lr if is_new else 1.0) * (recipe.bias_lr if is_bias else 1.0),
         }
-        for (in_head, is_bias), parameters in members.items()
+        for (is_new, is_bias), parameters in members.items()
         if parameters
     ]
-    optimizer = FACTORIES[recipe.optimizer](groups, recipe)
+    fused = "fused" in (choose_kernels(trainable[0][1].device.type) if kernels is None else kernels)
+    optimizer = FACTORIES[recipe.optimizer](groups, recipe, fused)
     if trainable[0][1].device.type == "cuda":
         _keep_settings_on_device(optimizer, trainable[0][1].device)
     return optimizer
@@ -63,8 +70,8 @@ def _keep_settings_on_device(optimizer: Optimizer, device: torch.device) -> None
             group["capturable"] = True
 
 
-def _sgd(groups: Groups, recipe: Recipe) -> Optimizer:
-    sgd = SGD(groups, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, fused=True)
+def _sgd(groups: Groups, recipe: Recipe, fused: bool) -> Optimizer:
+    sgd = SGD(groups, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, fused=fused)
     if recipe.momentum:
         # PyTorch makes the first momentum equal to the first gradient. So does a momentum of zeros, since
         # 0 · momentum + gradient = gradient. Without it, a first step that is skipped would leave it uninitialised.
@@ -74,16 +81,16 @@ def _sgd(groups: Groups, recipe: Recipe) -> Optimizer:
     return sgd
 
 
-def _adam(groups: Groups, recipe: Recipe) -> Optimizer:
-    return Adam(groups, recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+def _adam(groups: Groups, recipe: Recipe, fused: bool) -> Optimizer:
+    return Adam(groups, recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
 
 
-def _adamw(groups: Groups, recipe: Recipe) -> Optimizer:
-    return AdamW(groups, recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+def _adamw(groups: Groups, recipe: Recipe, fused: bool) -> Optimizer:
+    return AdamW(groups, recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
 
 
-FACTORIES: Mapping[str, Callable[[Groups, Recipe], Optimizer]] = {"sgd": _sgd, "adam": _adam, "adamw": _adamw}
-"""How each entry of `OPTIMIZERS` is made."""
+FACTORIES: Mapping[str, Callable[[Groups, Recipe, bool], Optimizer]] = {"sgd": _sgd, "adam": _adam, "adamw": _adamw}
+"""How each entry of `OPTIMIZERS` is made, from parameter groups, the recipe, and whether it is fused."""
 
 
 def update(optimizer: Optimizer) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from alexplore.core.atomic_files import write_atomically
 from alexplore.core.formatting import shortened
@@ -31,12 +32,14 @@ from alexplore.training import checkpoint
 from alexplore.training.averaging import make_averaging
 from alexplore.training.class_weights import LossDivisor, class_weights
 from alexplore.training.clipping import make_clip
-from alexplore.training.compute_setup import ComputeSetup, earlier_setup
+from alexplore.training.compute_setup import ComputeSetup, earlier_setup, kernels_text
 from alexplore.training.data import Dataset, Preprocess, damaged_text, open_dataset
+from alexplore.training.deterministic import check_deterministic
 from alexplore.training.errors import CheckpointError, GoneError, Stopped, gone_text
 from alexplore.training.hardware import device_name, set_threads
 from alexplore.training.inside.recorder import NoRecorder, Recorder
-from alexplore.training.loop import Objective, Progress, Trainer
+from alexplore.training.kernels.table import TABLE, VARIABLE, Kernels, choose_kernels
+from alexplore.training.loop import NEW_LAYERS, Objective, Progress, Trainer
 from alexplore.training.machine.sampler import machine_sampler
 from alexplore.training.micro_batches import MicroBatches
 from alexplore.training.model.build import build, check_classifier, check_last_batch
@@ -155,6 +158,7 @@ def _prepare(
     )
     earlier = _earlier_setup(saved, history)
     threads = set_threads(device, ranks, earlier)
+    kernels = _kernels(device, ranks, earlier, writer)
 
     preparation.start(f"loading {recipe.dataset}")
     trained_on = ranks.broadcast(read_trained_on(run) if saved else None)  # before rank 0 overwrites it
@@ -165,14 +169,14 @@ def _prepare(
 
     preparation.start("building the network")
     seed = seed_for(recipe.seed, "weights")
-    model = (build_tower(network, ranks.rank, seed) if ranks.towers else build(network, seed)).to(device)
-    _prepare_batch_norms(model, ranks)
+    model = _build_model(network, ranks, seed, kernels).to(device)
     state = TowerState(network, ranks.rank) if ranks.towers else checkpoint.WholeState()
+    new_layers = _new_layers(saved, network)
     if saved is None and recipe.weights is not None:
         preparation.start("reading weights")
         whole = build(network, seed) if ranks.towers else model
-        state.load_weights(model, _starting_weights(whole, Path(recipe.weights), writer))
-    averaging = make_averaging(model, recipe.ema_decay)  # an average begins with the weights that training starts from
+        new_layers += _load_starting_weights(model, whole, state, Path(recipe.weights), writer)
+    averaging = make_averaging(model, recipe)  # an average begins with the weights that training starts from
     if saved is not None:
         with checkpoint.state_errors(saved):
             averaging.load(saved.weights, saved.state, state.load_weights)
@@ -183,9 +187,9 @@ def _prepare(
         choice = choose_precision(recipe, model, dataset, preprocess, ranks)
     writer.event(choice)
     precision = Precision(choice.precision, device)
+    check_deterministic(recipe, network, kernels, precision)
 
-    head = None if network.classifier is None else network.layers[network.classifier].name
-    optimizer = make_optimizer(recipe, model, head)
+    optimizer = make_optimizer(recipe, model, new_layers, kernels=kernels)
     trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     guard = NonfiniteGuard(
         optimizer,
@@ -216,6 +220,7 @@ def _prepare(
             recipe=config.recipe_at(progress.step).to_dict(defaults=False),
             flops_per_image=_training_flops(network),
             peak_flops=choice.peak_flops * ranks.size,
+            kernels=kernels_text(kernels),
         )
     )
     return Trainer(
@@ -225,13 +230,14 @@ def _prepare(
         preprocess=preprocess,
         model=model,
         averaging=averaging,
+        new_layers=new_layers,
         micro_batches=MicroBatches(ranks.average_gradients(objective), guard, ranks, recipe.micro_batch_size, timer),
         loss_divisor=LossDivisor(weights, dataset.train.labels),
         optimizer=optimizer,
         guard=guard,
         precision=precision,
         state=state,
-        setup=ComputeSetup(device.type, ranks.size, threads, choice),
+        setup=ComputeSetup(device.type, ranks.size, threads, choice, kernels),
         macs=analyse(network).totals.macs,
         recorder=Recorder(
             run=run,
@@ -258,32 +264,66 @@ def _prepare(
     )
 
 
-def _prepare_batch_norms(model: nn.Module, ranks: Ranks) -> None:
+def _build_model(network: Network, ranks: Ranks, seed: int, kernels: Kernels) -> nn.Module:
+    """Return this rank's model: the whole network, or its tower."""
+    model = build_tower(network, ranks.rank, seed, kernels) if ranks.towers else build(network, seed, kernels)
     if ranks.data_size > 1:
         share_statistics(model)
     else:
         tolerate_small_batches(model)
+    return model
 
 
-def _starting_weights(model: nn.Module, source: Path, writer: RunWriter) -> dict[str, Tensor]:
-    """Return the weights of a model with those that a file has for it in place of its own; write which these are.
+def _new_layers(saved: checkpoint.Checkpoint | None, network: Network) -> tuple[str, ...]:
+    """Return the layers that train at the rate of a new head: those that the checkpoint names, or else the head."""
+    if saved is not None and NEW_LAYERS in saved.state:
+        with checkpoint.state_errors(saved):
+            return tuple(map(str, saved.state[NEW_LAYERS]))
+    return () if network.classifier is None else (network.layers[network.classifier].name,)
+
+
+def _load_starting_weights(
+    model: nn.Module, whole: nn.Module, state: checkpoint.WholeState | TowerState, source: Path, writer: RunWriter
+) -> tuple[str, ...]:
+    """Load what a model can take from a file of weights, write what that is, and return the layers that take nothing.
+
+    `whole` is the model of the whole network, of which `model` may be a tower.
 
     Raises:
         CheckpointError: the file or checkpoint can't be read, or has no layer that fits.
     """
-    own = model.state_dict()
+    own = whole.state_dict()
     source, tensors = checkpoint.load_named_weights(source, lambda message: writer.event(WarningEvent(message)))
     match = match_weights(own, tensors, source)
     if not match.taken:
         reasons = "; ".join(f"{layer}: {reason}" for layer, reason in match.left.items())
         raise CheckpointError(shortened(f"{source}: no layer of the network can take weights from it. {reasons}", 1000))
     writer.event(WeightsEvent(str(source), match.taken, match.left, match.unused))
-    return {**own, **match.tensors}
+    state.load_weights(model, {**own, **match.tensors})
+    return tuple(match.left)
 
 
 def _earlier_setup(saved: checkpoint.Checkpoint | None, history: History) -> ComputeSetup | None:
     with checkpoint.state_errors(saved) if saved else nullcontext():
         return earlier_setup(saved.state if saved else None, history)
+
+
+def _kernels(device: torch.device, ranks: Ranks, earlier: ComputeSetup | None, writer: RunWriter) -> Kernels:
+    """Return the kernels to use, the same on all ranks: those of earlier attempts on this type of device, so that a
+    resumed run keeps its bits, unless the environment chooses others.
+
+    Raises:
+        UsageError: the environment's choice is not allowed.
+    """
+    own = choose_kernels(device.type)
+    if earlier is None or earlier.kernels is None or earlier.device != device.type:
+        return Kernels(ranks.broadcast(own))
+    kept = Kernels(earlier.kernels & TABLE.keys())
+    kernels = Kernels(ranks.broadcast(own if os.environ.get(VARIABLE) else kept))
+    if kernels != earlier.kernels:
+        before, now = (kernels_text(names) or "none" for names in (earlier.kernels, kernels))
+        writer.event(WarningEvent(f"trained with other kernels than before, which round differently: {before}; {now}"))
+    return kernels
 
 
 def _resumed_progress(

@@ -80,6 +80,10 @@ class SyncPoints:
         self._on_progress()
         return self._steps >= self._interval
 
+    def report_progress(self) -> None:
+        """Report that this rank is at work, without counting a step."""
+        self._on_progress()
+
     def agree(self, checkpoint: bool = False) -> AgreedActions:
         """Agree with all ranks on what to do; `checkpoint` says whether this rank wants to save one."""
         self._on_progress()

@@ -34,8 +34,8 @@ class Comparison:
 
 def synchronize(device: torch.device) -> None:
     """Wait until a device has finished all its work."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
 
 
 def wall_seconds(task: Task, device: torch.device) -> float:

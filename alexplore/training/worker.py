@@ -24,6 +24,7 @@ from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.protocol import NOT_FINITE, ErrorEvent
 from alexplore.runs.status import ENDED, worker_lock
 from alexplore.training.console import print_patiently
+from alexplore.training.cublas_workspace import set_deterministic_workspace
 from alexplore.training.errors import NotFiniteError, RankError, Stopped
 from alexplore.training.parallel.launched import Launch, die_with_parent, read_launch
 from alexplore.training.run_writer import NullRunWriter, RunWriter, read_history, read_position
@@ -86,6 +87,8 @@ def _run_worker(run: RunDirectory, config: RunConfig) -> int:
     watchdog = Watchdog(None, None, lambda reason: _report_failure(writer, reason))
 
     def work() -> int:
+        if config.recipe.deterministic:
+            set_deterministic_workspace()
         from alexplore.training import hardware, session
         from alexplore.training.parallel.ranks import SINGLE_RANK
 
@@ -95,7 +98,7 @@ def _run_worker(run: RunDirectory, config: RunConfig) -> int:
             hardware.check_memory(config, ranks)
         if ranks > 1:
             return _launch(run, ranks, writer, signals)
-        hardware.prepare(device)
+        hardware.prepare(device, deterministic=config.recipe.deterministic)
         watchdog.start()
         session.train(run, config, SINGLE_RANK, device, writer, history, signals, watchdog.progress)
         return DONE
@@ -157,13 +160,15 @@ def _run_rank(run: RunDirectory, config: RunConfig, launch: Launch | None) -> in
         watchdog = Watchdog(launch, parent, lambda reason: _report_failure(writer, reason, f"rank {rank}: "))
 
         def work() -> int:
+            if config.recipe.deterministic:
+                set_deterministic_workspace()
             from alexplore.training import hardware, session
             from alexplore.training.parallel import ranks as group
 
             watchdog.start()
             device = hardware.choose_device(config.hardware)
             hardware.check_ranks(config, int(os.environ["WORLD_SIZE"]))
-            hardware.prepare(device)
+            hardware.prepare(device, deterministic=config.recipe.deterministic)
             ranks = group.join(device, towers=config.hardware.parallel == "towers")
             session.train(
                 run, config, ranks, ranks.device(device), writer, ranks.broadcast(history), signals, watchdog.progress

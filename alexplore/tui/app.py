@@ -567,6 +567,11 @@ class ExploreApp(NamedKeys, App[None]):
         """Open the form that trains a preset."""
         await self.guides.open_named(name, train=True, epochs=epochs)
 
+    @work(exclusive=True, group="import")
+    async def action_import_model(self, text: str | None = None) -> None:
+        """Import a model from its source, which is asked for if it is not given, and open it in Explore."""
+        await self.guides.import_model(text)
+
     async def action_compare_with(self, name: str) -> None:
         """Put a preset beside the network in Explore."""
         await self.guides.compare(self.state.session.preset, name)

@@ -20,6 +20,9 @@ UNLISTED = {"command_palette", *MOVES}
 MOST_RUNS = 20  # the newest ones, that are offered to watch
 
 
+IMPORTED = "net.py:Net, torchvision:resnet18, a .pt2 or .onnx file; its code is run"
+
+
 class Command(NamedTuple):
     """A line of the palette; `key` is what does the same, "" for none."""
 
@@ -47,8 +50,22 @@ def commands(app: App[Any], runs_folder: Path) -> Iterator[Command]:
         if command.title not in keyed:
             yield Command(command.title, "", command.help, command.callback)
     yield from _guides(app)
+    yield Command("Import a model", "", IMPORTED, partial(app.run_action, "import_model"))
     yield from _presets(app)
     yield from _runs(app, runs_folder)
+
+
+def import_command(app: Any, typed: str) -> Command | None:
+    """Return the command that imports the model whose source is typed in the palette; None if that is no source."""
+    from alexplore.presets.sources import is_source
+    from alexplore.tui.importing import read_request
+
+    if not is_source(read_request(typed).source):
+        return None
+    text = typed.strip()
+    return Command(
+        f"Import {text}", "", "Show its layers in Explore; its code is run", partial(app.action_import_model, text)
+    )
 
 
 def _guides(app: App[Any]) -> Iterator[Command]:
@@ -119,6 +136,8 @@ class AppCommands(Provider):
     async def search(self, query: str) -> Hits:
         """Yield the commands that match what is typed."""
         matcher = self.matcher(query)
+        if found := import_command(self.app, query):
+            yield Hit(1, found.title, found.run, text=found.title, help=found.doc)
         for command in self._commands:
             if (score := matcher.match(command.title)) > 0:
                 label = Content.assemble(matcher.highlight(command.title), "  ", (command.key, "not bold dim"))

@@ -14,8 +14,11 @@ from alexplore.core.errors import AlexploreError
 from alexplore.network.analysis import analyse
 from alexplore.presets.library import load_preset
 from alexplore.presets.preset import Preset
+from alexplore.presets.sources import FORMS
+from alexplore.tui.importing import INPUT, import_model, read_request
 from alexplore.tui.lesson_progress import LessonProgress
 from alexplore.tui.messages import PlanRequested
+from alexplore.tui.screens.dialogs import Ask
 from alexplore.tui.screens.explore import ExploreScreen
 from alexplore.tui.screens.frame import FrameScreen
 from alexplore.tui.state import AppState
@@ -73,6 +76,26 @@ class Guides:
             preset = replace(preset, recipe=replace(preset.recipe, epochs=epochs))
         if await self.open_preset(preset) and train:
             self.app.post_message(PlanRequested())
+
+    async def import_model(self, text: str | None = None) -> None:
+        """Import a model from a source such as "net.py:Net 3x64x64", and open it in Explore; ask for it if it is None.
+
+        The app goes on meanwhile.
+        """
+        if text is None:
+            text = await self.app.push_screen_wait(Ask("Import a model; its code is run", note=f"{FORMS}; {INPUT}"))
+        if text is None:
+            return
+        request = read_request(text)
+        warnings: list[str] = []
+        self.app.notify(f"importing {request.source} with PyTorch …")
+        try:
+            preset = await import_model(request, warnings.append)
+        except AlexploreError as error:
+            self.app.notify(str(error), severity="error")
+            return
+        if await self.open_preset(preset):
+            self.app.notify("; ".join([f"imported {preset.name}: s saves it", *warnings]))
 
     # The welcome card
 

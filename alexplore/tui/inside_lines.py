@@ -16,10 +16,11 @@ from rich.style import Style
 from alexplore.core.inert import inert_line
 from alexplore.core.picture import Picture
 from alexplore.render.compact_blocks import compact_blocks
-from alexplore.render.inside_pictures import GAP, confusion_picture, heat_strip, kernel_picture, maps_picture
+from alexplore.render.inside_pictures import GAP, confusion_picture, heat_strip, heated, kernel_picture, maps_picture
 from alexplore.render.predictions import bars
-from alexplore.runs.inside import Confusion, LayerHistogram, ShownImage
+from alexplore.runs.inside import Confusion, FeatureMaps, LayerHistogram, ShownImage
 from alexplore.runs.layer_view import BARS, LayerView, histogram_bars
+from alexplore.runs.look import Look
 from alexplore.runs.protocol import LAYER_METRICS
 from alexplore.tui.columns import Claim, fit, share_width
 from alexplore.tui.inside_state import InsideState
@@ -333,6 +334,29 @@ def _answers(state: InsideState, one: ShownImage, width: int) -> list[Line]:
         [("truth ", "faint"), (f"{state.class_name(one.truth)}{loss}", "")],
         *([(fit(line, min(len(line), width), left=True), "")] for line in guesses),
     ]
+
+
+def looked(found: Look, width: int, height: int) -> Drawn:
+    """Return an image with what spoke for its likeliest class, its classes beside it, and the maps of a layer below."""
+    picture = found.picture if found.heat is None else heated(found.picture, found.heat)
+    channels, rows, columns = found.shape
+    words = [
+        *([f"truth {inert_line(found.truth)}"] if found.truth is not None else []),
+        *bars(found.classes),
+        *(["", f"yellow and red: what spoke for {inert_line(found.cam)} (Grad-CAM)"] if found.cam else []),
+    ]
+    room = max(1, min(height // 2, 20))
+    image = _blocks(picture, min(2 * room, width // 2), room, 3500)
+    above = [*image, *([("", "")] for _ in range(len(words) - len(image)))]
+    pad = max((sum(len(text) for text, _ in line) for line in image), default=0)
+    above = [[*line, (" " * (pad - sum(len(text) for text, _ in line)), "")] for line in above]
+    left = height - len(above) - 1
+    maps = FeatureMaps(found.layer, 0, found.shape, tuple(range(channels)), found.maps)
+    drawing = maps_picture([maps], _per_row(channels, rows, columns, width, 2 * max(1, left)))
+    below = _blocks(drawing, width, left, 5500) if left > 1 else []
+    return Drawn(
+        f"{channels} maps of {rows}×{columns} of {inert_line(found.layer)}", [*_beside(above, words), [], *below]
+    )
 
 
 DRAWINGS: Mapping[str, Callable[[InsideState, int, int, int], Drawn]] = {

@@ -221,6 +221,17 @@ class InsideState:
         layers = dict.fromkeys(maps.layer for maps in self.shown.maps)
         return tuple(maps for layer in layers for maps in self.shown.maps_of(layer))
 
+    def mapped_layer(self, selected: int) -> str | None:
+        """Return the layer of the selected line whose maps can be looked at; None for the last convolution's."""
+        if self.view == "maps":
+            shown = self.maps()
+            return shown[selected].layer if selected < len(shown) else None
+        network = self.reading.snapshot.config.network if self.reading else None
+        if self.view != "layers" or network is None or selected >= len(network.layers):
+            return None
+        layer = network.layers[selected]
+        return layer.name if layer.type == "conv2d" else None
+
     def pairs(self) -> list[Pair]:
         """Return the confused pairs, the most frequent first."""
         if self._pairs[0] is not self.shown:  # a matrix may have a million entries

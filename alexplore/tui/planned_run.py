@@ -50,10 +50,21 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "label_smoothing",
         "clip_grad_norm",
         "ema_decay",
+        "swa_epochs",
+        "swa_lr",
         "class_weights",
         "balanced_sampling",
     ),
-    "Data and limits": ("limit_train", "limit_val", "val_share", "download", "seed", "checkpoint_minutes", "inside"),
+    "Data and limits": (
+        "limit_train",
+        "limit_val",
+        "val_share",
+        "download",
+        "seed",
+        "checkpoint_minutes",
+        "deterministic",
+        "inside",
+    ),
 }
 """Every setting of a run, in the order of the form; the first group is always open."""
 

@@ -43,7 +43,7 @@ def _trained_and_validated(run: WatchedRun, metric: str, unit: str, *, raw: bool
         Line("val", _places(validated, unit), validated.values, "series-2", "●", joined=False, best=is_share),
     ]
     plot = Plot(lines, _end(run, unit), unit, percent=is_share, number=METRICS[f"val/{metric}"].number)
-    return replace(plot, lines=[*_chance(run, metric, plot), *lines])
+    return replace(plot, lines=[*_chance(run, metric, plot), *_published(run, metric, plot), *lines])
 
 
 def _chance(run: WatchedRun, metric: str, plot: Plot) -> Iterator[Line]:
@@ -55,6 +55,15 @@ def _chance(run: WatchedRun, metric: str, plot: Plot) -> Iterator[Line]:
     level = 1 / dataset.classes if metric == "acc" else log(dataset.classes)
     if min(values) <= level <= max(values):
         yield Line("chance", plot.whole, (level, level), "tick")
+
+
+def _published(run: WatchedRun, metric: str, plot: Plot) -> Iterator[Line]:
+    """Yield the preset's published results: a level, or over epochs, where there is one for each, a curve."""
+    values = run.published.get("val/acc" if metric == "acc" else "train/loss", ())
+    if len(values) > 1 and plot.unit == EPOCHS:
+        yield Line("published", range(1, len(values) + 1), values, "tick")
+    elif values:
+        yield Line("published", plot.whole, (values[-1], values[-1]), "tick")
 
 
 def _places(curve: Curve, unit: str) -> Sequence[float]:

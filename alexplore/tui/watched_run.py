@@ -11,11 +11,14 @@ from alexplore.core.errors import AlexploreError
 from alexplore.core.formatting import clock_text
 from alexplore.core.inert import inert
 from alexplore.presets.library import load_preset
+from alexplore.presets.preset import Preset
+from alexplore.presets.published_results import published_results
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.curves import Curve
 from alexplore.runs.diagnosis import Finding, diagnose_run
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.log import RunLog
+from alexplore.runs.protocol import DatasetEvent
 from alexplore.runs.watch import FEW_BLOCKS, Snapshot, Watch
 from alexplore.tui.log_entry import LogEntry
 
@@ -111,12 +114,27 @@ class WatchedRun:
         return [LogEntry(inert(text)) for text in output[-CONSOLE_LINES:]]
 
     @cached_property
-    def preset_recipe(self) -> Recipe | None:
-        """The recipe of the preset that the run was started from; None if there is no such preset any more."""
+    def preset(self) -> Preset | None:
+        """The preset that the run was started from; None if there is no such preset any more."""
         try:
-            return load_preset(self.snapshot.config.preset).recipe if self.snapshot else None
+            return load_preset(self.snapshot.config.preset) if self.snapshot else None
         except AlexploreError:
             return None
+
+    @property
+    def preset_recipe(self) -> Recipe | None:
+        """The recipe of that preset."""
+        return self.preset.recipe if self.preset else None
+
+    @property
+    def published(self) -> Mapping[str, tuple[float, ...]]:
+        """Published results by the keys of metrics, if the run has the preset's data set and classes."""
+        dataset = self.snapshot.last(DatasetEvent) if self.snapshot else None
+        if self.preset is None or dataset is None or dataset.synthetic:
+            return {}
+        if dataset.name != self.preset.recipe.dataset or dataset.classes != self.preset.network.classes:
+            return {}
+        return published_results(self.preset.published)
 
     @property
     def last_epoch(self) -> float:

@@ -106,3 +106,12 @@ def test_a_schedule_begins_with_lr_after_the_warmup_and_stays_positive(name: str
     rates = [learning_rate(recipe, step, 5) for step in range(30)]
     assert rates[:11] == pytest.approx([0.02 * (step + 1) for step in range(10)] + [0.2])
     assert all(0 < rate <= 0.2 for rate in rates)
+
+
+def test_the_rate_is_constant_in_the_epochs_that_are_averaged() -> None:
+    for name in SCHEDULES:
+        recipe = Recipe(lr=0.2, epochs=10, schedule=name, swa_epochs=3, swa_lr=0.25, warmup_epochs=1)
+        rates = [learning_rate(recipe, step, 5, reductions=step // 10) for step in range(50)]
+        assert rates[35:] == [pytest.approx(0.05)] * 15
+        plain = dataclasses.replace(recipe, swa_epochs=None)
+        assert rates[:35] == [learning_rate(plain, step, 5, reductions=step // 10) for step in range(35)]

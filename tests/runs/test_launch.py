@@ -57,6 +57,23 @@ def test_a_worker_has_started_when_it_says_so(
     assert (status.state, status.pid) == ("starting", process.pid)
 
 
+@pytest.mark.usefixtures("heavy")
+@pytest.mark.parametrize(
+    ("code", "said"), [("echo out of luck", "out of luck"), ("true", r"printed nothing to .*console\.log; .* free")]
+)
+def test_a_worker_that_ends_at_once_is_reported(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, said: str
+) -> None:
+    program = tmp_path / "python"
+    program.write_text(f"#!/bin/sh\n{code}\nexit 7\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+    run = create_run(config, tmp_path / "runs", "ends")
+    with pytest.raises(RunError, match=f"the worker of ends ended with exit code 7:\n.*{said}"):
+        launch(run)
+    assert read_status(run).state == "crashed"
+
+
 def test_without_pytorch_a_command_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch_module, "find_spec", lambda name: None)
     with pytest.raises(RunError, match="PyTorch is not installed: pip install torch"):

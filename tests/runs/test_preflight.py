@@ -99,6 +99,18 @@ BATCH_NORM = {"name": "bn", "type": "batch_norm"}
             "dataset",
         ),
         (
+            config_of(network(), epochs=3, swa_epochs=4),
+            "swa_epochs",
+            "swa_epochs = 4 are to be averaged, but the run has 3 epochs",
+            lambda config: config.recipe.swa_epochs == 3,
+        ),
+        (
+            config_of(network(), swa_epochs=4, ema_decay=0.9),
+            "swa_epochs",
+            "swa_epochs and ema_decay are two averages of the weights",
+            lambda config: config.recipe.ema_decay is None,
+        ),
+        (
             config_of(network(), class_weights=(1.0, 2.0)),
             "class_weights",
             "class_weights: 2 weights, but the data set has 10 classes",

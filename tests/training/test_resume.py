@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
@@ -12,8 +13,9 @@ from unittest.mock import ANY
 import pytest
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
-from alexplore.network.graph import read_network
+from alexplore.network.graph import Network, read_network
 from alexplore.presets.library import load_preset
 from alexplore.presets.optimizers import OPTIMIZERS
 from alexplore.presets.schedules import SCHEDULES
@@ -23,9 +25,13 @@ from alexplore.runs.directory import RunDirectory
 from alexplore.runs.status import read_status
 from alexplore.training import checkpoint, loop, precision_choice, session
 from alexplore.training.checkpoint import read
+from alexplore.training.compute_setup import ComputeSetup, earlier_setup
 from alexplore.training.data import Dataset, Preprocess, open_dataset
 from alexplore.training.errors import CheckpointError, GoneError
+from alexplore.training.kernels.table import VARIABLE, kernels_of
 from alexplore.training.loop import Trainer
+from alexplore.training.model.build import build
+from alexplore.training.run_writer import History
 from alexplore.training.timing import Comparison
 from tests.support.runs import change_run, events, metrics
 from tests.support.training import train_here
@@ -41,16 +47,16 @@ def kill_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return a list for the numbers of the batches, over all attempts, at which training is killed."""
     deaths: list[int] = []
     seen = 0
-    plain = Preprocess.train
+    plain = Preprocess.draw
 
-    def dying(self: Preprocess, images: Tensor, seed: int, before: int = 0) -> Tensor:
+    def dying(self: Preprocess, count: int, seed: int, before: int = 0) -> tuple[Tensor, ...]:
         nonlocal seen
         seen += 1
         if seen in deaths:
             raise Killed
-        return plain(self, images, seed, before)
+        return plain(self, count, seed, before)
 
-    monkeypatch.setattr(Preprocess, "train", dying)
+    monkeypatch.setattr(Preprocess, "draw", dying)
     return deaths
 
 
@@ -77,6 +83,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "averaged, clipped, in parts": {
         "schedule": "constant", "ema_decay": 0.9, "clip_grad_norm": 0.5, "micro_batch_size": 5,
     },
+    "averaged over the last epochs": {"schedule": "cosine", "swa_epochs": 2, "swa_lr": 0.5},
     "balanced": {
         "schedule": "constant", "class_weights": "balanced", "balanced_sampling": True, "monitor": "val/loss",
         "early_stopping": 50,
@@ -110,6 +117,24 @@ def test_killed_anywhere_it_ends_with_the_same_bits(
     assert attempts == 6
     assert_same_end(parts, whole)
     assert {event["attempt"] for event in events(parts)} == set(range(6))
+
+
+def test_the_last_epochs_are_averaged(make_run: MakeRun, small: Network) -> None:
+    """The mean is that of the weights of two runs that end after these epochs."""
+    recipe: dict[str, Any] = {"optimizer": "sgd", "lr": 0.05, "swa_lr": 1.0}
+    averaged = make_run("averaged", epochs=3, swa_epochs=2, **recipe)
+    ends = [make_run(f"epochs {epochs}", epochs=epochs, **recipe) for epochs in (2, 3)]
+    for run in (averaged, *ends):
+        assert train_here(run) == "finished"
+    model = build(small)
+    mean = AveragedModel(model)
+    for run in ends:
+        model.load_state_dict(weights(run))
+        mean.update_parameters(model)
+    trained = read(averaged.checkpoints_folder / "last").state["trained_weights"]
+    for name, value in mean.module.named_parameters():
+        torch.testing.assert_close(weights(averaged)[name], value.detach())
+    assert all(torch.equal(trained[name], weight) for name, weight in weights(ends[1]).items())
 
 
 @pytest.mark.parametrize("name", ["fmnist-28", "cifar10-relu", "cifar10-tanh", "lenet"])
@@ -162,6 +187,21 @@ def test_a_network_with_branches_killed_anywhere_ends_with_the_same_bits(make_ru
             train_here(parts)
     assert train_here(parts) == "finished"
     assert_same_end(parts, whole)
+
+
+def test_statistics_of_an_average_are_estimated_alike_after_a_kill(make_run: MakeRun, kill_at: list[int]) -> None:
+    network = read_network(BRANCHES)
+    recipe: dict[str, Any] = {"network": network, "epochs": 2, "swa_epochs": 2, "checkpoint_minutes": 1e-9}
+    whole, parts = make_run("whole", **recipe), make_run("parts", **recipe)
+    assert train_here(whole) == "finished"
+    kill_at += [20 + 7, 20 + 7 + 4, 20 + 7 + 4 + 8]  # each epoch takes five batches, and its statistics five more
+    for _ in kill_at:
+        with pytest.raises(Killed):
+            train_here(parts)
+    assert train_here(parts) == "finished"
+    assert_same_end(parts, whole)
+    found, trained = weights(parts), read(parts.checkpoints_folder / "last").state["trained_weights"]
+    assert not any(torch.equal(found[name], trained[name]) for name in found if "running" in name)
 
 
 def test_a_metrics_line_covers_the_steps_since_the_last_one_even_after_a_kill(
@@ -393,3 +433,31 @@ def test_a_clock_that_is_set_back_harms_nothing(make_run: MakeRun, monkeypatch: 
     seconds = [event["seconds"] for event in events(run, "epoch")]
     assert seconds == sorted(seconds)
     assert_same_end(run, whole)
+
+
+def test_it_keeps_its_kernels_and_its_bits(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts, whole = make_run("parts", epochs=1), make_run("whole", epochs=2)
+    monkeypatch.setenv(VARIABLE, "plain")
+    train_here(parts)
+    train_here(whole)
+    monkeypatch.delenv(VARIABLE)
+    change_run(parts, {"epochs": 2})
+    train_here(parts)
+    assert [event["kernels"] for event in events(parts, "start")] == ["", ""]
+    assert_same_end(parts, whole)
+    change_run(parts, {"epochs": 3})
+    monkeypatch.setenv(VARIABLE, "avx2")
+    train_here(parts)
+    used = " ".join(sorted(kernels_of("avx2")))
+    assert events(parts, "start")[-1]["kernels"] == used
+    warning = events(parts, "warning")[-1]["message"]
+    assert warning == f"trained with other kernels than before, which round differently: none; {used}"
+
+
+def test_without_a_record_of_kernels_the_machine_chooses() -> None:
+    earlier = ComputeSetup("cpu", 1, 2, None, frozenset({"lrn", "fused"}))
+    none = History()
+    assert earlier_setup({"means": earlier.to_dict()}, none) == earlier
+    saved = earlier.to_dict()
+    del saved["kernels"]  # as earlier versions wrote it
+    assert earlier_setup({"means": saved}, none) == replace(earlier, kernels=None)

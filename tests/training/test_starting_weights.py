@@ -19,7 +19,7 @@ from alexplore.training.checkpoint import read
 from alexplore.training.errors import CheckpointError
 from alexplore.training.model.build import build
 from alexplore.training.optim import make_optimizer
-from tests.support.runs import events, metrics
+from tests.support.runs import change_run, events, metrics
 from tests.support.training import train_here
 from tests.training.conftest import MakeRun
 from tests.training.test_resume import Killed, kill_at
@@ -117,13 +117,43 @@ def test_a_file_of_another_network_is_refused_with_the_shapes(make_run: MakeRun,
 
 def test_the_head_has_its_own_rate_and_the_groups_of_before_without_one(small: Network) -> None:
     model = build(small)
-    plain = make_optimizer(Recipe(bias_lr=2.0), model, "fc4")
+    plain = make_optimizer(Recipe(bias_lr=2.0), model, ["fc4"])
     assert [group["multiplier"] for group in plain.param_groups] == [1, 2]
-    own = make_optimizer(Recipe(bias_lr=2.0, head_lr=10.0), model, "fc4")
+    own = make_optimizer(Recipe(bias_lr=2.0, head_lr=10.0), model, ["fc4"])
     rates = {id(parameter): group["multiplier"] for group in own.param_groups for parameter in group["params"]}
     named = {name: rates[id(parameter)] for name, parameter in model.named_parameters()}
     assert (named["fc4.weight"], named["fc4.bias"]) == (10, 20)
     assert {rate for name, rate in named.items() if not name.startswith("fc4")} == {1, 2}
+
+
+def test_all_layers_that_take_nothing_have_the_rate_of_a_new_head(
+    make_run: MakeRun, trained: tuple[Path, dict[str, Tensor]]
+) -> None:
+    """Also when the run is resumed, without the file."""
+    file, _ = trained
+    network = read_network({**NORMED, "layers": [
+        *NORMED["layers"][:3],
+        {"name": "conv2", "type": "conv2d", "out_channels": 4, "kernel_size": 3},
+        *NORMED["layers"][3:],
+    ]})  # fmt: skip
+    run = make_run("more", network=network, weights=str(file), head_lr=5.0, epochs=1, checkpoint_minutes=1e-9)
+    assert train_here(run) == "finished"
+    expected = {"conv1": 1, "norm1": 1, "conv2": 5, "fc2": 5}
+
+    def rates() -> dict[str, float]:
+        """The multiples of the learning rate by layer; the groups of a checkpoint have the model's order within."""
+        state = read(run.checkpoints_folder / "last").state
+        groups = state["optimizer"]["param_groups"]
+        sizes = [[state["optimizer"]["state"][index]["exp_avg"].numel() for index in one["params"]] for one in groups]
+        names = {name.rpartition(".")[0]: tensor.numel() for name, tensor in last(run).items() if "weight" in name}
+        found = {size: group["multiplier"] for group, own in zip(groups, sizes, strict=True) for size in own}
+        return {name: found[size] for name, size in names.items()}
+
+    assert rates() == expected
+    file.unlink()
+    change_run(run, {"epochs": 2})
+    assert train_here(run) == "finished"
+    assert rates() == expected
 
 
 def test_frozen_layers_take_fewer_operations(small: Network) -> None:

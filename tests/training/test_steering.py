@@ -41,13 +41,13 @@ class Script:
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> Script:
     """Return a script that is played at every batch; every step is a sync point."""
-    made, plain, step = Script(), Preprocess.train, SyncPoints.step
+    made, plain, step = Script(), Preprocess.draw, SyncPoints.step
 
-    def train(self: Preprocess, images: Tensor, seed: int, before: int = 0) -> Tensor:
+    def draw(self: Preprocess, count: int, seed: int, before: int = 0) -> tuple[Tensor, ...]:
         made.play()
-        return plain(self, images, seed, before)
+        return plain(self, count, seed, before)
 
-    monkeypatch.setattr(Preprocess, "train", train)
+    monkeypatch.setattr(Preprocess, "draw", draw)
     monkeypatch.setattr(SyncPoints, "step", lambda self: step(self) or True)
     return made
 

@@ -7,18 +7,23 @@ from dataclasses import replace
 from functools import partial
 from math import nan
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from alexplore.core.picture import Picture
 from alexplore.runs.config import RunConfig
 from alexplore.runs.curves import Curve
 from alexplore.runs.directory import RunDirectory
-from alexplore.runs.inside import inside_file, load_epoch, save_epoch
+from alexplore.runs.inside import Quantised, inside_file, load_epoch, save_epoch
+from alexplore.runs.look import Look, LookError
+from alexplore.runs.questions import Question
 from alexplore.runs.watch import Watch
 from alexplore.tui.app import ExploreApp
-from alexplore.tui.inside_lines import drawn, listed, sparkline
+from alexplore.tui.inside_lines import drawn, listed, looked, sparkline
 from alexplore.tui.inside_state import MOST_PAST, VIEWS, InsideReader, InsideState, absence, spread
+from alexplore.tui.screens.browse import Browse
 from alexplore.tui.screens.inside import InsideList, InsideScreen
 from alexplore.tui.screens.watch import WatchScreen
 from alexplore.tui.widgets.curves import Curves
@@ -287,3 +292,68 @@ async def test_a_run_without_records_opens_inside_all_the_same(
         await until(pilot, lambda: "inside = true" in screen_text(app), "how to get them")
         await pilot.press("left", "right", "v", "v", "down", "v", "v", "v", "0")
         assert isinstance(app.screen, InsideScreen)
+
+
+# An image of one's own
+
+
+def made_look(image: str = "shirt.png", **more: Any) -> Look:
+    grey = Picture(2, 2, 1, bytes([0, 80, 160, 255]))
+    maps = Quantised(np.zeros((3, 4, 4), np.uint8), np.zeros(3, np.float32), np.ones(3, np.float32))
+    return Look(image, grey, (("Shirt", 0.75), ("Coat", 0.25)), None, "conv2", maps, **more)
+
+
+def test_an_image_is_shown_with_its_classes_what_spoke_for_the_first_and_maps() -> None:
+    heat = Picture(2, 2, 1, bytes([0, 0, 0, 255]))
+    shown = looked(made_look(cam="Shirt", heat=heat), 90, 30)
+    lines = ["".join(text for text, _ in line) for line in shown.lines]
+    assert shown.title == "3 maps of 4×4 of conv2"
+    assert any("Shirt   75.0%" in line for line in lines)
+    assert any("what spoke for Shirt" in line for line in lines)
+    assert len(lines) <= 30
+    assert max(map(len, lines)) <= 90
+
+
+@pytest.mark.parametrize("size", [(20, 5), (80, 24), (200, 60)])
+def test_an_image_fits_its_room(size: tuple[int, int]) -> None:
+    shown = looked(made_look(), *size)
+    assert len(shown.lines) <= max(size[1], 5)
+
+
+def test_the_layer_whose_maps_are_shown_is_the_selected_one(state: InsideState) -> None:
+    assert state.mapped_layer(0) == "conv1"
+    assert state.mapped_layer(1) is None  # an activation: those of the last convolution
+    state.view = "maps"
+    assert state.mapped_layer(0) == state.maps()[0].layer
+    assert state.mapped_layer(999) is None
+    state.view = "mistakes"
+    assert state.mapped_layer(0) is None
+
+
+async def test_a_key_opens_an_image_and_shows_what_the_network_makes_of_it(
+    run: RunDirectory, tmp_path: Path, open_app: OpenApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Question] = []
+
+    def answer(source: Path, question: Question) -> Look:
+        assert source == run.path
+        asked.append(question)
+        if len(asked) == 1:
+            raise LookError("no weights yet", 1)
+        return made_look(str(question.image))
+
+    monkeypatch.setattr("alexplore.tui.screens.inside.look", answer)
+    image = tmp_path / "shirt.png"
+    async with open_app() as (app, pilot):
+        app.watch_run(run)
+        await until(pilot, lambda: "epoch 3/3" in screen_text(app), "the run")
+        await pilot.press("v")
+        await until(pilot, lambda: isinstance(app.screen, InsideScreen) and shows(app, "conv1"), "the layers")
+        for said in ("no weights yet", "shirt.png · 3 maps"):
+            await pilot.press("i")
+            await until(pilot, lambda: isinstance(app.screen, Browse), "the browser")
+            app.screen.dismiss(image)
+            await until(pilot, partial(shows, app, said), said)
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, InsideScreen), "the layers again")
+    assert asked == 2 * [Question(image=str(image), layer="conv1", cam="guess")]

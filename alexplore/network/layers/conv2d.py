@@ -16,11 +16,8 @@ from alexplore.network.layers.init import Init
 from alexplore.network.layers.padding_mode import PAD_WITH_MAP, PADDING_MODES, ZEROS, check_padding
 from alexplore.network.layers.sliding import NO_SIDES, Sides, Sliding, both, largest_dilation, shortest_sides
 from alexplore.network.layers.weighted import Weighted, channels_text, nearest_divisor
-from alexplore.network.shapes import Shape, ShapeError, Shapes, elements, require_map
+from alexplore.network.shapes import Shape, ShapeError, Shapes, require_map
 from alexplore.network.windows import Pair, Window, Windows, make_windows, pair, short_size_text
-
-MAX_SEPARATE_GROUPS = 4
-"""Groups of a convolution that a CPU convolves one after the other, each from a copy of its channels."""
 
 
 class Conv2d(Sliding, Weighted):
@@ -64,10 +61,7 @@ class Conv2d(Sliding, Weighted):
         return Parameters(weights, self.out_channels if self.bias else 0)
 
     def saved(self, inputs: Shapes, output: Shape, value_bytes: int) -> Saved:
-        copied = self.copied_values(inputs)
-        if not copied and 1 < self.groups <= MAX_SEPARATE_GROUPS:
-            copied = elements(inputs[0])
-        return Saved(inputs=True, copied=copied)
+        return Saved(inputs=True, copied=self.copied_values(inputs))
 
     def kernel_text(self, inputs: Shapes) -> tuple[str, str]:
         kernel = (*pair(self.kernel_size), inputs[0][0] // self.groups)

@@ -1,4 +1,7 @@
-"""Modules used in place of PyTorch's, because they are faster or support other paddings, by layer type."""
+"""Modules used in place of PyTorch's, because they are faster or support other paddings, by layer type.
+
+Which of the faster ways they take on which processor, `table` says.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,12 @@ from alexplore.network.shapes import Shapes
 from alexplore.training.kernels.convolution import Conv
 from alexplore.training.kernels.lrn import make_response_norm
 from alexplore.training.kernels.pooling import AvgPool, MaxPool
+from alexplore.training.kernels.table import Kernels
 
-KERNELS: Mapping[str, Callable[[Any, Shapes], nn.Module]] = {
+MODULES: Mapping[str, Callable[[Any, Shapes, Kernels], nn.Module]] = {
     "conv2d": Conv,
-    "max_pool2d": MaxPool,
-    "avg_pool2d": AvgPool,
+    "max_pool2d": lambda layer, inputs, _: MaxPool(layer, inputs),
+    "avg_pool2d": lambda layer, inputs, _: AvgPool(layer, inputs),
     "local_response_norm": make_response_norm,
 }
-"""By layer type: a function of the layer and the shapes of its inputs that returns its module."""
+"""By layer type: a function of the layer, the shapes of its inputs and the kernels to use that returns its module."""

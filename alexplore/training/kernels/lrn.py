@@ -19,15 +19,17 @@ from torch import Tensor, nn
 
 from alexplore.network.layers import local_response_norm as layers
 from alexplore.network.shapes import Shapes
+from alexplore.training.kernels.table import Kernels
 
 CACHED_VALUES = 2**19  # in a block: 2 MiB in fp32, so that a few blocks fit the processor's cache
 
 
-def make_response_norm(layer: layers.LocalResponseNorm, _: Shapes) -> nn.Module:
+def make_response_norm(layer: layers.LocalResponseNorm, _: Shapes, kernels: Kernels) -> nn.Module:
     """Return the module of a layer; it does not depend on the input's shape."""
     if layer.region == "within_channel":
         return LocalResponseNormWithin(layer.size, layer.alpha, layer.beta, layer.k)
-    return LocalResponseNorm(layer.size, layer.alpha, layer.beta, layer.k, layer.groups)
+    kind = LocalResponseNorm if "lrn" in kernels else PlainResponseNorm
+    return kind(layer.size, layer.alpha, layer.beta, layer.k, layer.groups)
 
 
 class LocalResponseNorm(nn.Module):
@@ -46,6 +48,16 @@ class LocalResponseNorm(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}, groups={self.groups}"
+
+
+class PlainResponseNorm(LocalResponseNorm):
+    """The same by PyTorch's own function, for each group."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Normalise (N, C, H, W)."""
+        groups = maps.chunk(self.groups, 1)
+        normalized = [F.local_response_norm(group, self.size, self.alpha, self.beta, self.k) for group in groups]
+        return normalized[0] if len(normalized) == 1 else torch.cat(normalized, 1)
 
 
 class LocalResponseNormWithin(nn.Module):

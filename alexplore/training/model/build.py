@@ -18,7 +18,8 @@ from alexplore.network.shapes import ShapeError, Shapes, shape_text
 from alexplore.network.torch_calls import torch_call
 from alexplore.runs.preflight import batch_problems
 from alexplore.training.errors import UsageError
-from alexplore.training.kernels import KERNELS
+from alexplore.training.kernels import MODULES
+from alexplore.training.kernels.table import Kernels, choose_kernels
 from alexplore.training.model.merge import MERGES
 
 Sources = tuple[tuple[int, ...], ...]
@@ -74,9 +75,9 @@ def logits(model: nn.Module, images: Tensor) -> Tensor:
     return output
 
 
-def build(network: Network, seed: int | None = None) -> Model:
+def build(network: Network, seed: int | None = None, kernels: Kernels | None = None) -> Model:
     """Return a network's model on the CPU, channels last, with initial weights drawn from `seed`, or from PyTorch's
-    generator where that is None.
+    generator where that is None. `kernels` are by default those of this machine's processor.
 
     Raises:
         ShapeError: a layer can't read its input, or the network has no layers.
@@ -93,7 +94,7 @@ def build(network: Network, seed: int | None = None) -> Model:
             torch.manual_seed(seed)
         for row in analysis.rows:
             call = None if row.layer.type in MERGES else torch_call(row, network)
-            model.add_module(row.layer.name, build_layer(row.layer, row.inputs, call))
+            model.add_module(row.layer.name, build_layer(row.layer, row.inputs, call, kernels))
     return model.to(memory_format=torch.channels_last)
 
 
@@ -126,14 +127,19 @@ def check_last_batch(network: Network, images: int, batch_size: int) -> None:
         raise SettingError(problem.message)
 
 
-def build_layer(layer: Layer, inputs: Shapes, call: Call | None = None) -> nn.Module:
+def build_layer(layer: Layer, inputs: Shapes, call: Call | None = None, kernels: Kernels | None = None) -> nn.Module:
     """Return one layer's module for inputs of these shapes: a faster kernel, or else what `call` says.
 
-    `call` is the layer's own `torch_call` if left out.
+    `call` is the layer's own `torch_call` if left out, `kernels` are those of this machine's processor.
     """
     if layer.type in MERGES:
         return MERGES[layer.type]()
-    module = KERNELS[layer.type](layer, inputs) if layer.type in KERNELS else _make(call or layer.torch_call(inputs))
+    if kernels is None:
+        kernels = choose_kernels("cpu")
+    if layer.type in MODULES:
+        module = MODULES[layer.type](layer, inputs, kernels)
+    else:
+        module = _make(call or layer.torch_call(inputs))
     if layer.channels_first:
         module.register_forward_hook(_put_channels_last)
     _initialise(module, layer)

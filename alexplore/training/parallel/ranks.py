@@ -166,6 +166,8 @@ def join(device: torch.device, *, towers: bool) -> Ranks:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback())  # host names often don't resolve
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))  # launchers with one rank a machine may leave it out
     gpu = None
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"--device {device.type}: several ranks train on CPUs or on CUDA's GPUs; use --device cpu")
     if device.type == "cuda":
         if local_rank >= torch.cuda.device_count():
             raise UsageError(

@@ -24,6 +24,7 @@ from alexplore.network.shapes import Shape, Shapes
 from alexplore.training.checkpoint import load_optimizer_state
 from alexplore.training.collectives import all_gather, all_reduce
 from alexplore.training.errors import UsageError
+from alexplore.training.kernels.table import Kernels
 from alexplore.training.model.build import Model, build, build_layer
 
 EXCHANGE = "exchange_"
@@ -91,15 +92,17 @@ def _refusal(layer: Layer, reason: str) -> UsageError:
     return UsageError(f"--parallel towers: layer {layer.name} can't be split: {reason}")
 
 
-def build_tower(network: Network, tower: int, seed: int | None = None) -> Model:
+def build_tower(network: Network, tower: int, seed: int | None = None, kernels: Kernels | None = None) -> Model:
     """Return tower number `tower` of a network, with its share of the weights that `build` draws.
+
+    `kernels` are by default those of this machine's processor.
 
     Raises:
         UsageError: the network can't be split.
         ShapeError: a layer can't read its input.
     """
     places = place(network)
-    whole = build(network, seed)
+    whole = build(network, seed, kernels)
     model = Model()
     shape: Shape = network.input
     previous: Layer | None = None  # the layer whose output the next layer may overwrite
@@ -110,7 +113,7 @@ def build_tower(network: Network, tower: int, seed: int | None = None) -> Model:
             model.add_module(network.free_name(EXCHANGE + layer.name), exchange)
             shape = (shape[0] * network.towers, *shape[1:])
             previous = None
-        module = build_layer(layer, (shape,), _call(layer, (shape,), previous))
+        module = build_layer(layer, (shape,), _call(layer, (shape,), previous), kernels)
         weights = whole.get_submodule(layer.name).state_dict()
         if placed.split:
             weights = {name: _part(value, network.towers, tower) for name, value in weights.items()}

@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.segment import Segment
-from rich.style import Style
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
-from textual.geometry import Region, Size
+from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 from textual.worker import get_current_worker
 
+from alexplore.core.errors import AlexploreError
 from alexplore.runs.directory import RunDirectory, RunError
+from alexplore.runs.image_layout import SUFFIXES
 from alexplore.runs.inside import InsideEpoch, InsideError, load_epoch
+from alexplore.runs.look import Look, look
+from alexplore.runs.questions import Question
 from alexplore.tui.columns import fit
-from alexplore.tui.inside_lines import Drawn, Line, Listed, drawn, listed
+from alexplore.tui.inside_lines import Drawn, Listed, drawn, listed
 from alexplore.tui.inside_state import VIEWS, InsideReader, InsideState, Reading
+from alexplore.tui.screens.browse import Browse
 from alexplore.tui.screens.frame import FrameScreen
+from alexplore.tui.screens.look import LookScreen
 from alexplore.tui.state import Mode
 from alexplore.tui.watched_run import WatchedRun
 from alexplore.tui.widgets.cursor_list import CursorList
+from alexplore.tui.widgets.inside_picture import InsidePicture
 from alexplore.tui.widgets.line_widget import LineWidget
 
 POLL_SECONDS = 1.0
@@ -48,6 +54,13 @@ class FolderUnreadable(Message):
     """The run can't be read."""
 
     reason: str
+
+
+@dataclass
+class Looked(Message):
+    """The network was asked about an image."""
+
+    found: Look
 
 
 @dataclass
@@ -173,57 +186,6 @@ class InsideList(CursorList):
         return self.shown.rows[self.cursor].copied if self.cursor < self.line_count else ""
 
 
-class InsidePicture(LineWidget, can_focus=True):
-    """What is drawn of the selected line, for the size that the widget has when it is painted."""
-
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"inside--careful", "inside--faint"}
-
-    def __init__(self, source: Callable[[int, int], Drawn]) -> None:
-        super().__init__(id="inside-picture", classes="frame")
-        self._source = source
-        self._drawn = Drawn("", ())
-        self._drawn_for: Size | None = None
-
-    def _now(self) -> Drawn:
-        """Return what is shown at the size of now."""
-        if self._drawn_for != self.size:
-            self._drawn_for = self.size
-            self._drawn = self._source(*self.size)
-        return self._drawn
-
-    def update_lines(self) -> None:
-        """Show what the source says now; only lines that differ are drawn again."""
-        before, self._drawn_for = self._drawn.lines, None
-        now = self._now()
-        for y in range(max(len(before), len(now.lines))):
-            if self._line(before, y) != self._line(now.lines, y):
-                self.refresh(Region(0, y, self.size.width, 1))
-        self.write_frame(now.title)
-
-    def turn(self) -> None:
-        """Show something else, once the layout is done."""
-        self._drawn_for = None
-        self.refresh()
-
-    @staticmethod
-    def _line(lines: Sequence[Line], y: int) -> Line:
-        return lines[y] if y < len(lines) else ()
-
-    def render_line(self, y: int) -> Strip:
-        """Render one line."""
-        own = self.style()
-        segments = [
-            Segment(text, own + kind if isinstance(kind, Style) else self.style(f"inside--{kind}") if kind else own)
-            for text, kind in self._line(self._now().lines, y)
-        ]
-        return Strip(segments).adjust_cell_length(self.size.width, own)
-
-    def copied_text(self) -> str:
-        """Return the texts that are shown, without pictures."""
-        lines = ("".join(text for text, kind in line if isinstance(kind, str)).rstrip() for line in self._drawn.lines)
-        return "\n".join(line for line in lines if line)
-
-
 class InsideScreen(FrameScreen):
     """Shows one of the views of an epoch; the scrubber moves them all, and the cursor of Train's curves."""
 
@@ -244,6 +206,7 @@ class InsideScreen(FrameScreen):
         ),
         Binding("shift+left", "scrub(-10)", "back", show=False, tooltip="Go back by ten epochs"),
         Binding("shift+right", "scrub(10)", "ahead", show=False, tooltip="Go on by ten epochs"),
+        Binding("i", "image", "image…", tooltip="Look at an image of your own: what spoke for its class, and maps"),
         Binding("0", "follow", "newest", tooltip="Show the newest epoch, and each later one when it ends"),
         Binding("escape", "pop_screen", "back", tooltip="Go back to the curves"),
     ]
@@ -253,6 +216,7 @@ class InsideScreen(FrameScreen):
         self._watched = watched
         self._state = InsideState(watched.run)
         self._cursors = dict.fromkeys(VIEWS, 0)
+        self._last_folder = ""  # where the last image was chosen
 
     def compose_body(self) -> ComposeResult:
         """Put the views and the scrubber above the list and what is drawn of its line."""
@@ -323,6 +287,34 @@ class InsideScreen(FrameScreen):
     def _load_wanted(self) -> None:
         if self._state.epoch is not None:
             self._load(self._state.run, self._state.epoch)
+
+    # An image of one's own
+
+    @work
+    async def action_image(self) -> None:
+        """Ask for an image file, and show what the network makes of it."""
+        path = await self.app.push_screen_wait(Browse("An image to look at", self._last_folder, SUFFIXES))
+        if path is not None:
+            self._last_folder = str(path.parent)
+            layer = self._state.mapped_layer(self.query_one(InsideList).cursor)
+            self.show_outcome(f"asking the network about {path.name} …")
+            self._look(Question(image=str(path), layer=layer, cam="guess"))
+
+    @work(thread=True, exclusive=True, group="look")
+    def _look(self, question: Question) -> None:
+        worker = get_current_worker()
+        try:
+            found = look(self._state.run.path, question)
+        except AlexploreError as error:
+            self.notify(str(error), severity="error", markup=False)
+            return
+        if not worker.is_cancelled:
+            self.post_message(Looked(found))
+
+    @on(Looked)
+    def _show_look(self, event: Looked) -> None:
+        self.show_outcome("")
+        self.app.push_screen(LookScreen(event.found))
 
     # Drawing
 

@@ -26,7 +26,7 @@ def slow(owner, name, caller=None):
 
 if os.environ.get("SLOW") == "rank 1" and os.environ.get("RANK") == "1":
     from alexplore.training.data import Preprocess
-    slow(Preprocess, "train")
+    slow(Preprocess, "draw")
 if os.environ.get("SLOW") == "exchange" and "RANK" in os.environ:
     import torch.distributed
     slow(torch.distributed, "all_gather", caller="forward")

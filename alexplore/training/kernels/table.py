@@ -1,0 +1,164 @@
+"""Which kernels are used on which class of processor, and the measured speedups that say so.
+
+A kernel is a faster equivalent of what PyTorch does by itself. It is used on a class of processor if it makes a step of
+some shipped preset there `GAIN` times faster; a kernel that gains on no class is deleted. The speedups are measured
+again by `python -m benchmarks kernels`.
+
+The choice follows from the class of the processor and the sizes of the layer, never from a measurement at the start,
+because kernels round differently and a run must give the same bits every time. A run's checkpoints contain the names
+of its kernels, and a resumed run uses the same ones.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from alexplore.training.errors import UsageError
+
+GAIN = 1.15
+"""The smallest speedup of a whole training step for which a kernel is used."""
+
+VARIABLE, PLAIN = "ALEXPLORE_KERNELS", "plain"
+
+Kernels = frozenset[str]
+"""Names of the kernels that are used, keys of `TABLE`."""
+
+NONE = Kernels()
+"""PyTorch's own functions alone."""
+
+
+@dataclass(frozen=True)
+class Processor:
+    """A class of processors that are alike in which kernel is faster."""
+
+    title: str
+
+    measured_on: str | None = None
+    """The processor that the speedups were measured on; None if none was."""
+
+
+PROCESSORS: Mapping[str, Processor] = {
+    "avx2": Processor("AVX2", "AMD EPYC 9004 (Zen 4) restricted to AVX2"),
+    "avx512": Processor("AVX-512", "AMD EPYC 9004 (Zen 4) restricted to AVX-512 without BF16"),
+    "avx512_bf16": Processor("AVX-512 BF16", "AMD EPYC 9004 (Zen 4)"),
+    "amx": Processor("AMX"),
+    "arm": Processor("Arm"),
+    "gpu": Processor("GPU"),
+    "other": Processor("another CPU"),
+    "accelerator": Processor("another accelerator, such as Apple's mps"),
+}
+
+
+@dataclass(frozen=True)
+class Speedup:
+    """How many times faster a training step of a preset is with a kernel than without it."""
+
+    preset: str
+    precision: str
+    factor: float
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A faster equivalent of something that PyTorch does by itself."""
+
+    doc: str
+
+    speedups: Mapping[str, Speedup]
+    """By class of processor, the preset that gains most; classes that were not measured are left out."""
+
+    on_gpu: bool = False
+    """Whether there is an implementation for GPUs."""
+
+    def is_used(self, processor: str) -> bool:
+        """Return whether it is used on a class of processor.
+
+        On a class that was not measured, it is used if it gains on every class that was; on accelerators other than
+        CUDA's GPUs, which nothing was tried on, never.
+        """
+        if processor == "accelerator" or (processor == "gpu" and not self.on_gpu):
+            return False
+        if processor in self.speedups:
+            return self.speedups[processor].factor >= GAIN
+        return all(speedup.factor >= GAIN for speedup in self.speedups.values())
+
+
+TABLE: Mapping[str, Kernel] = {
+    "lrn": Kernel(
+        "local response normalisation in blocks that fit the cache",
+        {
+            "avx2": Speedup("paper", "fp32", 1.43),
+            "avx512": Speedup("paper", "fp32", 1.57),
+            "avx512_bf16": Speedup("paper", "bf16", 1.53),
+        },
+        on_gpu=True,
+    ),
+    "tiles-3x3": Kernel(
+        "3×3 convolutions in fp32 by Winograd's tiles",
+        {
+            "avx2": Speedup("torchvision", "fp32", 1.25),
+            "avx512": Speedup("torchvision", "fp32", 1.09),
+            "avx512_bf16": Speedup("torchvision", "fp32", 1.09),
+        },
+    ),
+    "tiles-5x5": Kernel(
+        "5×5 convolutions in fp32 by Winograd's tiles",
+        {
+            "avx2": Speedup("fmnist", "fp32", 1.45),
+            "avx512": Speedup("fmnist", "fp32", 1.07),
+            "avx512_bf16": Speedup("fmnist", "fp32", 1.13),
+        },
+    ),
+    "fused": Kernel(
+        "fused optimizers",
+        {
+            "avx2": Speedup("fmnist", "fp32", 1.2),
+            "avx512": Speedup("fmnist", "fp32", 1.33),
+            "avx512_bf16": Speedup("fmnist", "bf16", 1.32),
+        },
+        on_gpu=True,
+    ),
+}
+"""By the names that checkpoints contain."""
+
+
+def processor_class(device_type: str) -> str:
+    """Return the class of this machine's processor, or of its accelerator: a key of `PROCESSORS`."""
+    if device_type != "cpu":
+        return "gpu" if device_type == "cuda" else "accelerator"
+    if platform.machine().lower() in ("arm64", "aarch64"):
+        return "arm"
+    capability = torch.backends.cpu.get_cpu_capability()
+    if capability != "AVX512":
+        return "avx2" if capability == "AVX2" else "other"
+    if torch.cpu._is_amx_tile_supported():
+        return "amx"
+    return "avx512_bf16" if torch.cpu._is_avx512_bf16_supported() else "avx512"
+
+
+def kernels_of(processor: str) -> Kernels:
+    """Return the kernels that are used on a class of processor."""
+    return Kernels(name for name, kernel in TABLE.items() if kernel.is_used(processor))
+
+
+def choose_kernels(device_type: str) -> Kernels:
+    """Return the kernels for this machine's device; `ALEXPLORE_KERNELS` chooses others.
+
+    Its value is `plain` for none, or the class of processor whose kernels are to be used.
+
+    Raises:
+        UsageError: `ALEXPLORE_KERNELS` has another value.
+    """
+    asked = os.environ.get(VARIABLE, "")
+    if not asked:
+        return kernels_of(processor_class(device_type))
+    if asked == PLAIN:
+        return NONE
+    if asked in PROCESSORS:
+        return kernels_of(asked)
+    raise UsageError(f"{VARIABLE}={asked}: allowed: {PLAIN}, {', '.join(PROCESSORS)}; without it, this machine's own")

@@ -1,0 +1,50 @@
+"""Import models while the app goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Callable
+from typing import NamedTuple
+
+from alexplore.network.graph import parse_input
+from alexplore.presets.preset import Preset
+from alexplore.presets.sources import import_command, read_answer
+
+INPUT = "the size of its images may follow: net.py:Net 3x64x64"
+
+WITH_INPUT = re.compile(r"(.*\S)\s+(\d+[x×]\d+[x×]\d+)", re.DOTALL)
+
+
+class Request(NamedTuple):
+    """A source, and the size of the images as it was typed, "" for none."""
+
+    source: str
+    size: str = ""
+
+
+def read_request(text: str) -> Request:
+    """Return what is asked for by a text such as "net.py:Net", or "net.py:Net 3x64x64"."""
+    if found := WITH_INPUT.fullmatch(text.strip()):
+        return Request(os.path.expanduser(found[1]), found[2])  # noqa: PTH111 (a source is no path)
+    return Request(os.path.expanduser(text.strip()))  # noqa: PTH111
+
+
+async def import_model(request: Request, report: Callable[[str], None]) -> Preset:
+    """Import a model as `import_preset` does; its process is ended if this is cancelled.
+
+    Raises:
+        ImportProcessError: the model can't be imported.
+        SettingError: the size is not allowed.
+    """
+    size = parse_input(request.size) if request.size else None
+    command = import_command(request.source, input=size)
+    process = await asyncio.create_subprocess_exec(*command, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL)
+    try:
+        printed, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    return read_answer(request.source, printed.decode(errors="replace"), process.returncode or 0, report)

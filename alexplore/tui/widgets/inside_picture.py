@@ -1,0 +1,65 @@
+"""What is drawn of a network: texts and pictures in cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.geometry import Region, Size
+from textual.strip import Strip
+
+from alexplore.tui.inside_lines import Drawn, Line
+from alexplore.tui.widgets.line_widget import LineWidget
+
+
+class InsidePicture(LineWidget, can_focus=True):
+    """What is drawn of the selected line, for the size that the widget has when it is painted."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"inside--careful", "inside--faint"}
+
+    def __init__(self, source: Callable[[int, int], Drawn]) -> None:
+        super().__init__(id="inside-picture", classes="frame")
+        self._source = source
+        self._drawn = Drawn("", ())
+        self._drawn_for: Size | None = None
+
+    def _now(self) -> Drawn:
+        """Return what is shown at the size of now."""
+        if self._drawn_for != self.size:
+            self._drawn_for = self.size
+            self._drawn = self._source(*self.size)
+        return self._drawn
+
+    def update_lines(self) -> None:
+        """Show what the source says now; only lines that differ are drawn again."""
+        before, self._drawn_for = self._drawn.lines, None
+        now = self._now()
+        for y in range(max(len(before), len(now.lines))):
+            if self._line(before, y) != self._line(now.lines, y):
+                self.refresh(Region(0, y, self.size.width, 1))
+        self.write_frame(now.title)
+
+    def turn(self) -> None:
+        """Show something else, once the layout is done."""
+        self._drawn_for = None
+        self.refresh()
+
+    @staticmethod
+    def _line(lines: Sequence[Line], y: int) -> Line:
+        return lines[y] if y < len(lines) else ()
+
+    def render_line(self, y: int) -> Strip:
+        """Render one line."""
+        own = self.style()
+        segments = [
+            Segment(text, own + kind if isinstance(kind, Style) else self.style(f"inside--{kind}") if kind else own)
+            for text, kind in self._line(self._now().lines, y)
+        ]
+        return Strip(segments).adjust_cell_length(self.size.width, own)
+
+    def copied_text(self) -> str:
+        """Return the texts that are shown, without pictures."""
+        lines = ("".join(text for text, kind in line if isinstance(kind, str)).rstrip() for line in self._drawn.lines)
+        return "\n".join(line for line in lines if line)

@@ -1,0 +1,131 @@
+"""The speedups in `alexplore/training/kernels/table.py`: a training step of a preset with and without each kernel.
+
+    python -m benchmarks kernels [--processor CLASS] [--preset P] [--kernel K] [--turns N]
+
+A step is forward pass, backward pass and update on random images, with all kernels of that class of processor against
+the same without one of them. The processor time of one thread is read. A class below this machine's is measured by
+restricting PyTorch, oneDNN and MKL to its instructions, in a process of its own. What gains less than `GAIN` for every
+preset on every class has to be deleted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from results import report
+from turns import CPU, Turns, take_turns
+
+from alexplore.presets.library import load_preset
+from alexplore.training.hardware import prepare
+from alexplore.training.kernels.table import GAIN, PROCESSORS, TABLE, Kernels, kernels_of, processor_class
+from alexplore.training.loop import Objective
+from alexplore.training.model.build import build
+from alexplore.training.nonfinite import NonfiniteGuard
+from alexplore.training.optim import make_optimizer
+from alexplore.training.precision import Precision
+
+BATCHES = {"fmnist-28": 128, "lenet": 128, "fmnist": 16, "torchvision": 16, "paper": 8}
+"""The presets that are measured, each with as many images as take a second or less."""
+
+RESTRICTIONS = {
+    "avx2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
+    "avx512": {"ATEN_CPU_CAPABILITY": "avx512", "ONEDNN_MAX_CPU_ISA": "AVX512_CORE"},
+    "avx512_bf16": {"ATEN_CPU_CAPABILITY": "avx512", "ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16"},
+}
+"""By class of processor, the environment that restricts a better one to it."""
+
+PRECISIONS = {"avx512_bf16": ("bf16", "fp32"), "amx": ("bf16", "fp32")}
+"""By class of processor, the precisions that are measured; fp32 where none is named."""
+
+
+class Step:
+    """A training step on random images."""
+
+    def __init__(self, preset: str, precision: str, kernels: Kernels) -> None:
+        loaded = load_preset(preset)
+        model = build(loaded.network, 0, kernels).train()
+        batch = BATCHES[preset]
+        self.objective = Objective(model, loaded.recipe, Precision(precision, CPU))
+        self.guard = NonfiniteGuard(make_optimizer(loaded.recipe, model, kernels=kernels), CPU)
+        self.inputs = torch.randn(batch, *loaded.network.input).contiguous(memory_format=torch.channels_last)
+        self.labels = torch.randint(loaded.network.classes or 10, (batch,))
+
+    def __call__(self) -> None:
+        loss, _ = self.objective(self.inputs, self.labels)
+        self.guard.step(loss, 1e-6)
+
+
+def differs(preset: str, kernel: str) -> bool:
+    """Return whether a kernel changes anything about a preset."""
+    network = load_preset(preset).network
+    types = {layer.type for layer in network.layers}
+    if kernel == "lrn":
+        return "local_response_norm" in types
+    if kernel == "fused":
+        return True
+    return any(getattr(layer, "tile_outputs", None) for layer in build(network, 0, Kernels({kernel})).children())
+
+
+def measure(preset: str, precision: str, kernel: str, used: Kernels, turns: int) -> Turns:
+    """Measure a step with a kernel and without it, all others being used."""
+    steps = {
+        "with": Step(preset, precision, used | {kernel}),
+        "without": Step(preset, precision, used - {kernel}),
+    }
+    return take_turns(steps, precision, turns, wall_clock=False)
+
+
+def measure_here(processor: str, options: argparse.Namespace) -> None:
+    """Measure every kernel for every preset in this process, and report the results."""
+    prepare(CPU)
+    used = kernels_of(processor)
+    for kernel in options.kernel or TABLE:
+        for preset in options.preset or BATCHES:
+            if not differs(preset, kernel):
+                continue
+            for precision in PRECISIONS.get(processor, ("fp32",)):
+                if kernel.startswith("tiles") and precision != "fp32":
+                    continue
+                turns = measure(preset, precision, kernel, used, options.turns)
+                factor = turns.ratio("without", "with")
+                name = f"{PROCESSORS[processor].title}, {kernel}, {preset} in {precision}, batch {BATCHES[preset]}"
+                report(name, factor, goal=f"{GAIN}", turns=turns)
+
+
+def run(arguments: list[str]) -> None:
+    """Measure the classes that this machine has, each in a process of its own."""
+    options = parse(arguments)
+    if options.here:
+        measure_here(options.processor[-1], options)
+        return
+    for processor in options.processor or measurable(processor_class("cpu")):
+        command = [sys.executable, str(Path(__file__)), *arguments, "--here", "--processor", processor]
+        subprocess.run(command, env={**os.environ, **RESTRICTIONS.get(processor, {})}, check=True)
+
+
+def measurable(own: str) -> list[str]:
+    """Return the classes of processor that this machine's can be restricted to, and its own."""
+    below = list(RESTRICTIONS)
+    if own in below:
+        return below[: below.index(own) + 1]
+    return [*below, own] if own == "amx" else [own]
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Return the options."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--processor", action="append", choices=[*PROCESSORS])
+    parser.add_argument("--preset", action="append", choices=[*BATCHES])
+    parser.add_argument("--kernel", action="append", choices=[*TABLE])
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    run(sys.argv[1:])
