@@ -27,8 +27,7 @@ async def export(screen: Screen[Any], run: RunDirectory) -> None:
     form = RUN_FORMATS[to]
     try:
         if form.text is not None:
-            text = await asyncio.to_thread(form.text, run)
-            await ask_and_write(screen, f"{run.name}.{to}", text)
+            await ask_and_write(screen, f"{run.name}.{to}", form.text(run))
         elif form.file is not None:
             name, content = await asyncio.to_thread(form.file, run)
             await ask_and_write_into(screen, f"{run.name}-{to}", name, content)
