@@ -112,11 +112,22 @@ class _CudaCapture:
 
     def __call__(self, work: Callable[[], Results]) -> tuple[Results, Callable[[], object]]:
         graph = torch.cuda.CUDAGraph()
+        failures: list[Exception] = []
+
+        def kept() -> Results:
+            try:
+                return work()
+            except Exception as error:  # which the failure of the capture, that follows from it, would hide
+                failures.append(error)
+                raise
+
         gc.collect()
         gc.disable()  # freeing what another graph or an event had is not allowed during a capture
         try:
             with torch.cuda.graph(graph, pool=self._pool):
-                results = work()
+                results = kept()
+        except Exception as error:
+            raise (failures or [error])[0] from None
         finally:
             gc.enable()
         return results, graph.replay
