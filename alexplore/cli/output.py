@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
 
+    from alexplore.core.atomic_files import Content
+
 UNBOUNDED = 10**6  # characters of a line in a file or a pipe, where nothing says how wide it may be: all fits
 
 
@@ -93,15 +95,16 @@ def console() -> Console:
     return InertConsole(width=size, height=size, markup=False, emoji=False, highlight=False)
 
 
-def deliver(content: str, file: Path | None) -> None:
-    """Write to a file, see `deliver_file`, or to stdout if there is none."""
-    if file is None:
-        say(content, end="")
-    else:
+def deliver(content: str | Iterable[str], file: Path | None) -> None:
+    """Write a text, whole or in pieces, to a file, see `deliver_file`, or to stdout if there is none."""
+    if file is not None:
         deliver_file(content, file)
+        return
+    for piece in (content,) if isinstance(content, str) else content:
+        say(piece, end="")
 
 
-def deliver_file(content: str | bytes, file: Path) -> None:
+def deliver_file(content: Content, file: Path) -> None:
     """Write to a file, whole or not at all.
 
     Raises:
@@ -118,7 +121,7 @@ def deliver_file(content: str | bytes, file: Path) -> None:
     narrate(f"wrote {file}")
 
 
-def deliver_in_folder(name: str, content: bytes, folder: Path | None, format_name: str) -> None:
+def deliver_in_folder(name: str, content: Content, folder: Path | None, format_name: str) -> None:
     """Write a file of a given name into a folder, which is made if it does not exist.
 
     Raises:

@@ -5,16 +5,26 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 PRIVATE, SHARED = 0o600, 0o666
 """Permissions of a new file: of its owner alone, or as the umask allows."""
 
 
-def write_atomically(path: Path, content: str | bytes, mode: int = PRIVATE, like: os.stat_result | None = None) -> None:
+Content = str | bytes | Iterable[str] | Iterable[bytes]
+"""What a file is to hold, whole or in pieces. A text is written in UTF-8."""
+
+
+def _encoded(content: Content) -> Iterator[bytes]:
+    for piece in (content,) if isinstance(content, str | bytes) else content:
+        yield piece if isinstance(piece, bytes) else piece.encode("utf-8", "backslashreplace")
+
+
+def write_atomically(path: Path, content: Content, mode: int = PRIVATE, like: os.stat_result | None = None) -> None:
     """Replace `path` by `content`: a reader sees the old file or the new one, also after a power cut.
 
-    A text is written in UTF-8. The new file has the permissions `mode` without those that the umask denies, or the very
+    The new file has the permissions `mode` without those that the umask denies, or the very
     ones of `like`.
 
     Raises:
@@ -22,14 +32,13 @@ def write_atomically(path: Path, content: str | bytes, mode: int = PRIVATE, like
     """
     kept = os.fsdecode(os.fsencode(path.name)[:LONGEST_KEPT])
     temporary = path.with_name(f".{kept}.{os.urandom(4).hex()}")
-    data = content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 if like is not None:
                     os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
-                file.write(data)
+                file.writelines(_encoded(content))
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
@@ -45,7 +54,7 @@ LONGEST_KEPT = 240
 """Bytes of a file's name that is kept in the name of its temporary file; names may have 255."""
 
 
-def write_output(path: Path, content: str | bytes) -> None:
+def write_output(path: Path, content: Content) -> None:
     """Write what a person asked for to a file of their choice: atomically, with the permissions of a file it replaces.
 
     A link stays a link: the file that it points to is replaced. A device or a FIFO is written to as it is.
@@ -66,7 +75,7 @@ def write_output(path: Path, content: str | bytes) -> None:
             write_atomically(target, content, like=there)
         else:
             with target.open("wb") as file:
-                file.write(content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace"))
+                file.writelines(_encoded(content))
     except OSError as error:
         raise _named(error, path) from None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from alexplore.runs.directory import RunDirectory
@@ -11,18 +11,21 @@ from alexplore.runs.export import metrics_csv, metrics_json, tensorboard_file
 
 @dataclass(frozen=True)
 class RunFormat:
-    """A format: its name, what it is, and what makes it: a text, or a file whose name matters, in a folder."""
+    """A format: its name, what it is, and what makes it: a text, or a file whose name matters, in a folder.
+
+    Both come in pieces, so that a long run takes little memory.
+    """
 
     name: str
     doc: str
-    text: Callable[[RunDirectory], str] | None = None
-    file: Callable[[RunDirectory], tuple[str, bytes]] | None = None
+    text: Callable[[RunDirectory], Iterator[str]] | None = None
+    file: Callable[[RunDirectory], tuple[str, Iterator[bytes]]] | None = None
 
 
-def _page(run: RunDirectory) -> str:
+def _page(run: RunDirectory) -> Iterator[str]:
     from alexplore.export.run_page import run_page
 
-    return run_page(run)
+    yield run_page(run)
 
 
 RUN_FORMATS: Mapping[str, RunFormat] = {

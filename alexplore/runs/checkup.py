@@ -133,7 +133,7 @@ def _lines(run: RunDirectory) -> Iterator[Finding]:
 
 def _can_be_read(record: Mapping[str, Any]) -> bool:
     """Return whether a line of events.jsonl is an event of another version, or one that this version can read."""
-    return record.get("event") not in EVENTS or not isinstance(read_event(record).event, UnknownEvent)
+    return str(record.get("event")) not in EVENTS or not isinstance(read_event(record).event, UnknownEvent)
 
 
 READABLE: Mapping[str, Callable[[Mapping[str, Any]], object]] = {

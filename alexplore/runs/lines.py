@@ -11,6 +11,7 @@ import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeGuard
@@ -264,7 +265,10 @@ def _parse_together(lines: Sequence[bytes]) -> list[dict[str, Any]] | None:
 def _are_heads_allowed(records: Sequence[Mapping[str, Any]]) -> bool:
     """Return whether the heads of all records are certainly allowed by `HEAD`, which is quicker to say together."""
     for key, (kinds, most) in HEAD.items():
-        values = [record[key] for record in records if key in record]
+        try:
+            values = list(map(itemgetter(key), records))
+        except KeyError:
+            values = [record[key] for record in records if key in record]
         if not set(map(type, values)) <= set(kinds):
             return False
         if values and not (min(values) >= 0 and max(values) <= most and math.isfinite(sum(values))):  # NaN in the sum

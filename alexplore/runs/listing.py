@@ -66,7 +66,8 @@ class Listing:
 
     def read(self, runs: Sequence[RunDirectory]) -> list[ListedRun]:
         """Return the current state of each run, in the given order."""
-        self._changed = {run: known for run, known in self._changed.items() if run in set(runs)}
+        kept = set(runs)
+        self._changed = {run: known for run, known in self._changed.items() if run in kept}
         changes = PresetChanges()
         return [self._listed(summary, changes) for summary in self._list.summarise(runs)]
 

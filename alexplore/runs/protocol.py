@@ -7,10 +7,10 @@ later version) and keep it in `record`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from enum import Enum
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from math import isfinite
 from types import UnionType
 from typing import Any, ClassVar, TypeGuard, TypeVar, get_args, get_origin, get_type_hints
@@ -444,7 +444,11 @@ def read_metrics(record: Mapping[str, Any]) -> MetricsLine | None:
     step, epoch = record.get("step"), read_number(record.get("epoch"))
     if not is_step(step) or not is_epoch(epoch) or record.get("v", VERSION) > VERSION:
         return None
-    return MetricsLine(step, epoch, _numbers(record, ("step", "epoch")), _head(record), record)
+    return MetricsLine(step, epoch, _numbers(record, NO_METRICS), _head(record), record)
+
+
+NO_METRICS = frozenset((*HEAD, "step", "epoch"))
+"""The keys of a line of metrics that hold no metrics."""
 
 
 def is_step(value: Any) -> TypeGuard[int]:
@@ -481,56 +485,87 @@ def _head(record: Mapping[str, Any]) -> Head:
     return Head(record.get("seq", -1), record.get("attempt", 0), record.get("time", 0.0))
 
 
-def _numbers(record: Mapping[str, Any], without: tuple[str, ...]) -> dict[str, float]:
-    """The numbers of a record by key, finite or not, without its head."""
+def _numbers(record: Mapping[str, Any], without: frozenset[str]) -> dict[str, float]:
+    """Return the numbers of a record by key, finite or not, without its head and some keys."""
     return {
         key: number
         for key, value in record.items()
-        if key not in HEAD and key not in without and (number := read_number(value)) is not None
+        if key not in without and (number := value if type(value) is float else read_number(value)) is not None
     }
 
 
 def _typed(kind: type[Event], record: Mapping[str, Any]) -> Event | None:
-    """The event in a record; None where a key is missing or of another type."""
-    entries, types = _fields(kind.kind)
+    """Return the event in a record; None where a key is missing or of another type."""
+    entries, names = _entries(kind.kind)
     values: dict[str, Any] = {}
-    for entry in entries:
-        if entry.metadata.get("flat"):
-            values[entry.name] = _numbers(record, tuple(other.name for other in entries))
-        elif entry.name in record:
+    for name, convert, required in entries:
+        if convert is None:
+            values[name] = _numbers(record, names)
+        elif name in record:
             try:
-                values[entry.name] = _convert(types[entry.name], record[entry.name])
+                values[name] = convert(record[name])
             except ValueError:
                 return None
-        elif entry.default is MISSING and entry.default_factory is MISSING:
+        elif required:
             return None
     return kind(**values)
 
 
+Convert = Callable[[Any], Any]
+"""Return a value of a record as a field holds it.
+
+Raises:
+    ValueError: it is of another type.
+"""
+
+
 @cache
-def _fields(name: str) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
-    kind: Any = EVENTS[name]
-    return fields(kind), get_type_hints(kind)
+def _entries(name: str) -> tuple[tuple[tuple[str, Convert | None, bool], ...], frozenset[str]]:
+    """Return the fields of a kind of event, and the keys that hold no metrics.
 
-
-def _convert(kind: Any, value: Any) -> Any:
-    """Check a value of a record against a field's type; integers are counts, floats are finite.
-
-    Raises:
-        ValueError: it is of another type.
+    A field has its name, what converts it, and whether it must be there. The metrics that stand beside the other keys
+    have None in place of what converts them.
     """
+    kind: Any = EVENTS[name]
+    types = get_type_hints(kind)
+    entries = tuple(
+        (
+            entry.name,
+            None if entry.metadata.get("flat") else _converter(types[entry.name]),
+            entry.default is MISSING and entry.default_factory is MISSING,
+        )
+        for entry in fields(kind)
+    )
+    return entries, frozenset((*HEAD, *(entry.name for entry in fields(kind))))
+
+
+def _converter(kind: Any) -> Convert:
+    """Return what checks a value of a record against a field's type; integers are counts, floats are finite."""
     if isinstance(kind, UnionType):  # X | None
-        return None if value is None else _convert(get_args(kind)[0], value)
+        convert = _converter(get_args(kind)[0])
+        return lambda value: None if value is None else convert(value)
     if get_origin(kind) is not None:  # Mapping[str, X]
         items = get_args(kind)[1]
-        if not isinstance(value, dict):
-            raise ValueError
-        return value if items is Any else {key: _convert(items, item) for key, item in value.items()}
+        return partial(_convert_mapping, None if items is Any else _converter(items))
     if kind is float:
-        number = read_number(value)
-        if number is None or not isfinite(number):
-            raise ValueError
-        return number
+        return _convert_number
+    return partial(_convert_plain, kind)
+
+
+def _convert_mapping(convert: Convert | None, value: Any) -> Any:
+    if not isinstance(value, dict):
+        raise ValueError  # noqa: TRY004 (as for every other type)
+    return value if convert is None else {key: convert(item) for key, item in value.items()}
+
+
+def _convert_number(value: Any) -> float:
+    number = value if type(value) is float else read_number(value)
+    if number is None or not isfinite(number):
+        raise ValueError
+    return number
+
+
+def _convert_plain(kind: type, value: Any) -> Any:
     if type(value) is not kind or (kind is int and not is_step(value)):
         raise ValueError
     return value

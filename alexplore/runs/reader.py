@@ -174,6 +174,9 @@ def _has_epoch_metrics(blocks: Sequence[MetricsBlock]) -> bool:
 
 
 def _has_epoch(lines: Sequence[EventLine]) -> bool:
+    """Return whether an epoch is left when what an attempt trained again is dropped."""
+    if any(isinstance(line.event, EpochEvent) for line in lines[-1:]):
+        return True
     values = MetricValues()
     for line in lines:
         values.add_event(line)

@@ -61,6 +61,14 @@ def test_torn_damaged_and_missing_lines(run: RunDirectory) -> None:
     assert repair(run, check(run)) == []
 
 
+@pytest.mark.parametrize("event", [[1], {"start": 1}, None, 3, "of a later version"])
+def test_an_event_of_an_unknown_kind_is_no_damage(run: RunDirectory, event: object) -> None:
+    lines = run.events_file.read_text().splitlines() if run.events_file.exists() else []
+    record = {"v": 1, "seq": len(lines), "attempt": 0, "time": 1.0, "event": event}
+    run.events_file.write_text("".join(f"{line}\n" for line in (*lines, json.dumps(record))))
+    assert found(run) == []
+
+
 def test_checkpoints(run: RunDirectory) -> None:
     folder = run.checkpoints_folder
     (folder / "last" / "model.safetensors").write_bytes(b"others")

@@ -142,11 +142,13 @@ def test_a_run_is_written_in_every_format(alexplore: Alexplore, config: RunConfi
     chosen, output = RUN_FORMATS[to], tmp_path / "out"
     alexplore("runs", "export", "alpha", "--to", to, "--output", str(output))
     if chosen.text is not None:
-        assert output.read_text() == chosen.text(run) == alexplore("runs", "export", "alpha", "--to", to).stdout
+        printed = alexplore("runs", "export", "alpha", "--to", to).stdout
+        assert output.read_text() == "".join(chosen.text(run)) == printed
     else:
         assert chosen.file is not None
         (file,) = output.iterdir()
-        assert (file.name, file.read_bytes()) == chosen.file(run)
+        name, content = chosen.file(run)
+        assert (file.name, file.read_bytes()) == (name, b"".join(content))
         refused = alexplore("runs", "export", "alpha", "--to", to)
         assert refused.returncode == 2
         assert "--output" in refused.stderr

@@ -121,7 +121,7 @@ def test_every_metric_is_written_read_told_compared_and_exported(run: RunDirecto
     texts = metric_texts(snapshot.latest, declared=DECLARED)
     assert len(texts) == (metric.phrase is not None)
     assert all(metric.number(0.75) in text for text in texts)
-    rows = list(csv.DictReader(io.StringIO(metrics_csv(run))))
+    rows = list(csv.DictReader(io.StringIO("".join(metrics_csv(run)))))
     assert [row[key] for row in rows] == ["0.123456", "NaN", "0.75"]
     results = {row.name: row for row in compare_runs([snapshot, snapshot])}
     assert (key in results) == (key in METRICS and metric.higher_is_better is not None)
@@ -149,7 +149,7 @@ def test_metrics_that_are_not_known_are_read_and_exported_behind_the_others(run:
     snapshot = Watch(run).poll()
     assert snapshot.latest == {"val/acc": 0.75, "new": 7.0}
     assert set(snapshot.curves) == {"val/acc"}
-    assert metrics_csv(run).splitlines() == [
+    assert "".join(metrics_csv(run)).splitlines() == [
         "step,epoch,attempt,time,val/acc,new",
         "3,1.0,0,1.0,0.5,7.0",
         "4,2.0,0,0.0,0.75,",

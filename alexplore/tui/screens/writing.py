@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from textual.screen import Screen
 
-from alexplore.core.atomic_files import write_output
+from alexplore.core.atomic_files import Content, write_output
 from alexplore.core.boundary import os_error_text
 from alexplore.core.home import NoHomeError, expand
 from alexplore.tui.screens.dialogs import Ask, Confirm
 
 
-async def ask_and_write(screen: Screen[Any], suggestion: str, content: str | bytes) -> None:
+async def ask_and_write(screen: Screen[Any], suggestion: str, content: Content) -> None:
     """Ask for a file, and before one is replaced; write it, and show where it is or why it could not be written."""
     answer = await screen.app.push_screen_wait(Ask("Write to", suggestion, "a file in the folder you started in"))
     if answer is None:
@@ -24,14 +25,14 @@ async def ask_and_write(screen: Screen[Any], suggestion: str, content: str | byt
             return
         if path.exists() and not await screen.app.push_screen_wait(Confirm(f"{path} exists. Replace it?")):
             return
-        write_output(path, content)
+        await asyncio.to_thread(write_output, path, content)
     except (OSError, NoHomeError) as error:
         _show_error(screen, error)
     else:
         screen.notify(f"Wrote {path.resolve()}", markup=False)
 
 
-async def ask_and_write_into(screen: Screen[Any], suggestion: str, name: str, content: bytes) -> None:
+async def ask_and_write_into(screen: Screen[Any], suggestion: str, name: str, content: Content) -> None:
     """Ask for a folder, which is made if it does not exist; write a file of a given name into it, and show where."""
     note = f"the folder for {name}, in the folder you started in"
     answer = await screen.app.push_screen_wait(Ask("Write into", suggestion, note))
@@ -40,7 +41,7 @@ async def ask_and_write_into(screen: Screen[Any], suggestion: str, name: str, co
     try:
         path = expand(answer) / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_output(path, content)
+        await asyncio.to_thread(write_output, path, content)
     except (OSError, NoHomeError) as error:
         _show_error(screen, error)
     else:
