@@ -28,6 +28,7 @@ COMMANDS = {
     "queue": "queue",
     "predict": "train",
     "evaluate": "train",
+    "data": "data",
     "profile": "profile",
     "doctor": "doctor",
 }

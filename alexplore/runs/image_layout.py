@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from alexplore.core.errors import AlexploreError
+from alexplore.runs.packed_images import PackedError, read_packed
 
 LAYOUT = "DIR/CLASS/*.jpg, or DIR/train/CLASS and DIR/val/CLASS"
 
@@ -131,9 +132,17 @@ def _check_same(folder: Path, train: tuple[str, list[str]], val: tuple[str, list
 def class_folders(folder: Path) -> list[str]:
     """Return the names of the folders in a folder, sorted, without hidden ones and links that lead back up.
 
+    Those of a packed folder are the classes of its images.
+
     Raises:
-        DataError: it can't be read.
+        DataError: it can't be read, or is packed and damaged.
     """
+    try:
+        packed = read_packed(folder)
+    except PackedError as error:
+        raise DataError(str(error)) from None
+    if packed is not None:
+        return sorted(packed.classes)
     real = folder.resolve()
     return sorted(
         entry.name
@@ -144,17 +153,26 @@ def class_folders(folder: Path) -> list[str]:
 
 @dataclass
 class LeftOut:
-    """What is no picture in an image folder: how many files and folders of which kind, and the paths of files."""
+    """What is no picture in an image folder: how many files and folders of which kind, and the paths of files.
+
+    `read` are the folders that were looked through.
+    """
 
     folder: Path
     counts: Counter[str] = field(default_factory=Counter)
     others: list[str] = field(default_factory=list)
+    read: list[Path] = field(default_factory=list)
 
     def add(self, kind: str, entry: os.DirEntry[str]) -> None:
         """Count one; `kind` is `hidden`, `link` or `file`."""
         self.counts[kind] += 1
         if kind == "file":
             self.others.append(os.path.relpath(entry.path, self.folder))
+
+    def include(self, counts: Mapping[str, int], others: Sequence[str]) -> None:
+        """Count what was counted elsewhere."""
+        self.counts.update(counts)
+        self.others.extend(others)
 
     @property
     def text(self) -> str:
@@ -180,6 +198,7 @@ def find_pictures(folder: Path, left_out: LeftOut, above: frozenset[Path] = froz
         DataError: a folder can't be read.
     """
     above = above | {folder.resolve()}
+    left_out.read.append(folder)
     for entry in sorted(entries(folder), key=lambda entry: entry.name):
         if entry.name.startswith("."):
             left_out.add("hidden", entry)
@@ -191,7 +210,7 @@ def find_pictures(folder: Path, left_out: LeftOut, above: frozenset[Path] = froz
                 yield from (f"{entry.name}/{name}" for name in find_pictures(inside, left_out, above))
         elif not _is_file(entry):
             left_out.add("link" if entry.is_symlink() else "file", entry)
-        elif Path(entry.name).suffix.lower() in SUFFIXES:
+        elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:  # noqa: PTH122 (a Path for each takes as long as all else)
             yield entry.name
         else:
             left_out.add("file", entry)

@@ -20,6 +20,7 @@ from alexplore.training.commands.load_model import LoadedModel, load_model
 from alexplore.training.data import DataError, Dataset, Preprocess, Split, open_dataset
 from alexplore.training.data.dataset import indices_read
 from alexplore.training.data.image_folder import FolderSplit, open_test_images, open_unlabelled_images
+from alexplore.training.data.packed import PackedSplit
 from alexplore.training.evaluate import score_batches
 from alexplore.training.precision import Precision
 from alexplore.training.report import image_predictions, make_evaluation
@@ -117,7 +118,7 @@ def _score(
 
 
 def _name(split: Split, index: int) -> str:
-    return relpath(split.path(index), split.folder) if isinstance(split, FolderSplit) else f"#{index}"
+    return relpath(split.path(index), split.folder) if isinstance(split, FolderSplit | PackedSplit) else f"#{index}"
 
 
 def _without_none(values: dict[str, Any]) -> dict[str, Any]:

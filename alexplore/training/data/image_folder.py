@@ -25,11 +25,12 @@ from alexplore.runs.image_layout import (
     Layout,
     LeftOut,
     class_folders,
-    count_others,
     find_layout,
     find_pictures,
     find_test_images,
 )
+from alexplore.runs.listed_images import list_pictures
+from alexplore.runs.packed_images import Packed, read_packed
 from alexplore.runs.trained_on import TrainedOn, check_classes, check_known
 from alexplore.training.data.dataset import (
     Dataset,
@@ -42,6 +43,7 @@ from alexplore.training.data.dataset import (
 from alexplore.training.data.decoded_images import DecodedImages, has_room
 from alexplore.training.data.decoders import DECODERS, PILLOW, choose_decoder
 from alexplore.training.data.images import open_image, why_unreadable
+from alexplore.training.data.packed import PackedSplit
 from alexplore.training.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, resized_size
 from alexplore.training.parallel.launched import die_with_parent
 from alexplore.training.randomness import seed_for
@@ -76,8 +78,10 @@ def open_image_folder(
     left_out = LeftOut(layout.folder)
     listings = _list_parts(config, layout, trained_on, left_out)
     decoder, warning = choose_decoder(trained_on.decoder if trained_on else None)
+    if (packed := listings[0].packed) is not None:
+        decoder, size = packed.decoder, (packed.side, packed.side)
     train, val = (
-        FolderSplit(listing.limited(limit), shape.channels, size, device, report, decoder=decoder, keep=True)
+        open_split(listing.limited(limit), shape.channels, size, device, report, decoder=decoder, keep=True)
         for listing, limit in zip(listings, (config.data.limit_train, config.data.limit_val), strict=True)
     )
     mean: tuple[float, ...] = IMAGENET_MEAN
@@ -136,7 +140,7 @@ def open_test_images(
     decoder: str = PILLOW,
     by_position: bool = False,
     elsewhere: bool = False,
-) -> FolderSplit:
+) -> FolderSplit | PackedSplit:
     """Return the images to evaluate on: those in the folder's validation part, or all in a folder of test images alone.
 
     Of a folder from which the run held out images, only those are taken; a folder `elsewhere` is a copy of it if it has
@@ -167,7 +171,7 @@ def open_test_images(
         report(f"{folder}: {left_out.text}")
     channels = 1 if config.network.input[0] == 1 else 3
     size = resized_size(config.recipe, config.network.input)
-    return FolderSplit(listing.limited(config.data.limit_val), channels, size, device, report, decoder=decoder)
+    return open_split(listing.limited(config.data.limit_val), channels, size, device, report, decoder=decoder)
 
 
 def open_unlabelled_images(
@@ -207,8 +211,16 @@ class Listing:
     labels: Tensor
     """int64 (N,): the indices of the classes."""
 
+    packed: Packed | None = None
+    """The packed folder that the images are in; None if they are in files of their own."""
+
+    rows: Tensor | None = None
+    """int64 (N,): their places among the packed images."""
+
     def limited(self, limit: int | None) -> Listing:
         """Return the listing of `limit` images, taken from the classes in turn."""
+        if limit is None:
+            return self
         return self._choose(choose_balanced(self.labels, limit))
 
     def partition(self, held_out: Set[str]) -> tuple[Listing, Listing]:
@@ -217,7 +229,9 @@ class Listing:
         return self._choose((~chosen).nonzero()[:, 0]), self._choose(chosen.nonzero()[:, 0])
 
     def _choose(self, indices: Tensor) -> Listing:
-        return Listing(self.folder, tuple(self.paths[i] for i in indices.tolist()), self.labels[indices])
+        paths = tuple(self.paths[i] for i in indices.tolist())
+        rows = None if self.rows is None else self.rows[indices]
+        return Listing(self.folder, paths, self.labels[indices], self.packed, rows)
 
 
 def draw_held_out(listing: Listing, share: float, seed: int) -> set[str]:
@@ -242,25 +256,53 @@ def list_images(folder: Path, classes: Sequence[str], left_out: LeftOut, *, all_
     Raises:
         DataError: a class has no images although `all_needed`, or a folder can't be read.
     """
-    paths: list[str] = []
-    labels: list[int] = []
-    empty = []
-    above = frozenset({folder.resolve()})
-    count_others(folder, classes, left_out)
-    for label, name in enumerate(classes):
-        before = len(paths)
-        if all_needed or (folder / name).is_dir():
-            paths += [f"{name}/{file}" for file in find_pictures(folder / name, left_out, above)]
-        labels += [label] * (len(paths) - before)
-        if len(paths) == before:
-            empty.append(name)
+    if (packed := read_packed(folder)) is not None:
+        listing = _list_packed(packed, classes)
+        counts = torch.bincount(listing.labels, minlength=len(classes)).tolist()
+        empty = [name for name, count in zip(classes, counts, strict=True) if not count]
+    else:
+        pictures = list_pictures(folder, classes, left_out)
+        empty = [name for name, found in pictures.items() if not found]
+        sizes = torch.tensor([len(found) for found in pictures.values()], dtype=torch.int64)
+        paths = tuple(path for found in pictures.values() for path in found)
+        listing = Listing(folder, paths, torch.arange(len(sizes)).repeat_interleave(sizes))
     if empty and all_needed:
         one = len(empty) == 1
         raise DataError(
             f"{folder}: {'class' if one else 'classes'} {_some(empty)} {'has' if one else 'have'} no images: add some, "
             f"or remove the folder{'s' * (not one)} (from the training and the validation part, if there are two)"
         )
-    return Listing(folder, tuple(paths), torch.tensor(labels, dtype=torch.int64))
+    return listing
+
+
+def _list_packed(packed: Packed, classes: Sequence[str]) -> Listing:
+    """Return the packed images of the classes, in the order of the classes."""
+    packed.check_sizes()
+    paths, start = packed.paths(), 0
+    places: dict[str, range] = {}
+    for name, count in packed.classes.items():
+        places[name] = range(start, start + count)
+        start += count
+    rows = [row for name in classes for row in places.get(name, ())]
+    sizes = torch.tensor([len(places.get(name, ())) for name in classes])
+    labels = torch.arange(len(classes)).repeat_interleave(sizes)
+    return Listing(packed.folder, tuple(paths[row] for row in rows), labels, packed, torch.tensor(rows))
+
+
+def open_split(
+    listing: Listing,
+    channels: int,
+    size: tuple[int, int],
+    device: torch.device,
+    report: Report,
+    *,
+    decoder: str = PILLOW,
+    keep: bool = False,
+) -> FolderSplit | PackedSplit:
+    """Return the split of a listing: of packed images in their own size, or of image files decoded to `size`."""
+    if listing.packed is not None and listing.rows is not None:
+        return PackedSplit(listing.packed, listing.paths, listing.labels, listing.rows, channels, device)
+    return FolderSplit(listing, channels, size, device, report, decoder=decoder, keep=keep)
 
 
 class FolderSplit:

@@ -1,0 +1,43 @@
+"""The commands data pack and data check: an image folder decoded once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from alexplore.cli.output import narrate
+from alexplore.core.home import expand
+
+app = typer.Typer(help="Decode an image folder once, for many trainings.", no_args_is_help=True)
+
+Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="An image folder, as --dataset imagefolder takes it.")]
+
+
+@app.command()
+def pack(
+    folder: Folder,
+    output: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the packed images go; FOLDER-packed if left out.")
+    ] = None,
+    side: Annotated[int, typer.Option(min=16, max=4096, help="Pixels of a side of the packed images.")] = 256,
+) -> None:
+    """Decode every image once: its shorter side resized, its centre cropped, 8 bits. What was killed goes on."""
+    source = expand(str(folder))
+    target = expand(str(output)) if output else source.with_name(f"{source.resolve().name}-packed")
+    _run("pack", str(source), str(target), str(side))
+    narrate(f"train on it with: alexplore train --preset P --dataset imagefolder --data {target}")
+
+
+@app.command()
+def check(folder: Annotated[Path, typer.Argument(metavar="PACKED", help="A folder that data pack made.")]) -> None:
+    """Read all packed images and compare their checksums."""
+    _run("check", str(expand(str(folder))))
+
+
+def _run(*arguments: str) -> None:
+    from alexplore.runs.launch import run_command
+
+    if code := run_command("pack", arguments):
+        raise typer.Exit(code)

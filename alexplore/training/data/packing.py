@@ -1,0 +1,202 @@
+"""Pack an image folder: decode every image once, to shards of one size (see `alexplore.runs.packed_images`).
+
+The shorter side is resized and the centre cropped (paper, section 2, with a side of 256). A shard that is complete
+stays: packing that was killed continues after it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from alexplore.core.atomic_files import write_atomically
+from alexplore.core.formatting import bytes_text
+from alexplore.runs.image_layout import DataError, LeftOut, find_layout
+from alexplore.runs.packed_images import CHANNELS, INDEX, PATHS, Packed, PackedError, Shard, read_packed
+from alexplore.training.data.dataset import Report
+from alexplore.training.data.decoders import choose_decoder
+from alexplore.training.data.image_folder import FolderSplit, Listing, list_images
+
+SHARD_IMAGES, BATCH = 1024, 64
+PROGRESS = "progress.jsonl"
+REPORT_SECONDS = 2.0
+
+
+def pack(source: Path, target: Path, side: int, report: Report) -> list[Packed]:
+    """Pack the parts of an image folder into a folder of its own, and return them.
+
+    Raises:
+        DataError: the image folder can't be read, `target` is inside it, or there is no room.
+        PackedError: another process packs into `target`, or it was packed from something else.
+    """
+    layout = find_layout(source)
+    if read_packed(layout.train) is not None:
+        raise DataError(f"{source} is packed already")
+    if target.resolve().is_relative_to(source.resolve()):
+        raise DataError(f"{target} is inside {source}, of which it would become a class; choose another --output")
+    parts = [(layout.train, target / layout.train.name)] if layout.val else [(layout.train, target)]
+    if layout.val is not None:
+        parts.append((layout.val, target / layout.val.name))
+    left_out = LeftOut(source)
+    listings = [(list_images(folder, layout.classes, left_out), own) for folder, own in parts]
+    if left_out.text:
+        report(f"{source}: {left_out.text}")
+    target.mkdir(parents=True, exist_ok=True)
+    with _locked(target):
+        need = sum(len(listing.paths) * side**2 * CHANNELS for listing, _ in listings)
+        have = sum(file.stat().st_size for file in target.rglob("shard-*.u8"))
+        if need - have > (free := shutil.disk_usage(target).free):
+            raise DataError(
+                f"{target}: {sum(len(listing.paths) for listing, _ in listings):,} images of {side}×{side} pixels take "
+                f"{bytes_text(need)}, {bytes_text(free + have)} can be had; choose a smaller --side or another --output"
+            )
+        return [_pack_part(listing, layout.classes, own, side, report) for listing, own in listings]
+
+
+def check(packed: Packed, report: Report) -> None:
+    """Read all shards of a packed part and compare their checksums.
+
+    Raises:
+        PackedError: one is not as it was written.
+    """
+    packed.check_sizes()
+    packed.paths()
+    for number, shard in enumerate(packed.shards):
+        with packed.shard_file(number).open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != shard.sha256:
+                raise PackedError(f"{packed.shard_file(number)} is damaged: its checksum is wrong; pack it again")
+    report(f"{packed.folder}: all {packed.images:,} images are as they were written (shards: {len(packed.shards):,})")
+
+
+@contextmanager
+def _locked(target: Path) -> Iterator[None]:
+    with (target / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PackedError(f"another process is packing into {target}") from None
+        yield
+
+
+def _pack_part(listing: Listing, classes: tuple[str, ...], folder: Path, side: int, report: Report) -> Packed:
+    """Pack one part, from where an earlier attempt ended."""
+    decoder, _ = choose_decoder()
+    identity = hashlib.sha256(
+        "\n".join((str(side), decoder, *listing.paths)).encode(errors="surrogateescape")
+    ).hexdigest()
+    folder.mkdir(parents=True, exist_ok=True)
+    progress = _Progress(folder / PROGRESS, identity)
+    if (done := read_packed(folder)) is not None:
+        if progress.finished_identity() == identity:
+            report(f"{folder}: packed already, {done.images:,} images")
+            done.check_sizes()
+            return done
+        report(f"{folder}: the image folder has changed since it was packed; packing it again")
+        (folder / INDEX).unlink()
+    shards, damaged = progress.read(side)
+    split = FolderSplit(listing, CHANNELS, (side, side), torch.device("cpu"), lambda _: None, decoder=decoder)
+    total, first = len(listing.paths), len(shards) * SHARD_IMAGES
+    if shards:
+        report(f"{folder}: {first:,} of {total:,} images were packed before")
+    started = reported = time.monotonic()
+    for start in range(first, total, SHARD_IMAGES):
+        indices = torch.arange(start, min(total, start + SHARD_IMAGES))
+        shard = _write_shard(split, indices, folder / f"shard-{len(shards):05}.u8")
+        unread = [i for i in indices.tolist() if split.path(i) in split.damaged]
+        lost = {listing.paths[i]: split.damaged[split.path(i)] for i in unread}
+        for path, reason in lost.items():
+            report(f"{path} is damaged and is left out: {reason}")
+        damaged |= lost
+        shards.append(shard)
+        progress.add(shard, lost)
+        now, done_now = time.monotonic(), int(indices[-1]) + 1
+        if now - reported > REPORT_SECONDS or done_now == total:
+            speed = (done_now - first) / (now - started)
+            left = (total - done_now) / speed
+            report(f"{folder}: {done_now:,} of {total:,} images, {speed:,.0f} images/s, {left:,.0f} s left")
+            reported = now
+    kept = [i for i, path in enumerate(listing.paths) if path not in damaged]
+    content = "".join(f"{listing.paths[i]}\n" for i in kept).encode(errors="surrogateescape")
+    counts = torch.bincount(listing.labels[kept], minlength=len(classes)).tolist()
+    packed = Packed(
+        folder,
+        side,
+        decoder,
+        dict(zip(classes, counts, strict=True)),
+        tuple(shards),
+        hashlib.sha256(content).hexdigest(),
+        damaged,
+    )
+    write_atomically(folder / PATHS, content)
+    write_atomically(folder / INDEX, json.dumps(packed.to_dict(), indent=1) + "\n")
+    return packed
+
+
+def _write_shard(split: FolderSplit, indices: torch.Tensor, file: Path) -> Shard:
+    """Decode images into a new shard, which appears as a whole."""
+    work, digest, images = file.with_suffix(".part"), hashlib.sha256(), 0
+    with work.open("wb") as out:
+        for batch, _ in split.batches(indices, BATCH):
+            content = batch.permute(0, 2, 3, 1).contiguous().numpy().tobytes()
+            digest.update(content)
+            out.write(content)
+            images += len(batch)
+        out.flush()
+        os.fsync(out.fileno())
+    work.replace(file)
+    return Shard(images, digest.hexdigest())
+
+
+class _Progress:
+    """The shards that are complete, one line for each, after a line that says of which images."""
+
+    def __init__(self, file: Path, identity: str) -> None:
+        self._file, self._identity = file, identity
+
+    def finished_identity(self) -> str | None:
+        """Return which images the lines are of; None if there are no lines."""
+        try:
+            first = self._file.read_text().partition("\n")[0]
+            return str(json.loads(first)["images"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def read(self, side: int) -> tuple[list[Shard], dict[str, str]]:
+        """Return the complete shards and the damaged images in them; begin anew if they are of other images."""
+        lines: list[str] = []
+        shards: list[Shard] = []
+        damaged: dict[str, str] = {}
+        if self.finished_identity() == self._identity:
+            for line in self._file.read_text().splitlines()[1:]:
+                try:
+                    values = json.loads(line)
+                    shard = Shard(int(values["count"]), str(values["sha256"]))
+                    file = self._file.with_name(f"shard-{len(shards):05}.u8")
+                    if file.stat().st_size != shard.images * side**2 * CHANNELS:
+                        break
+                    damaged.update(values["damaged"])
+                except (ValueError, KeyError, TypeError, OSError):
+                    break  # a line that was cut when the machine stopped, or a shard that is gone
+                shards.append(shard)
+                lines.append(line)
+        for old in self._file.parent.glob("shard-*"):
+            if old.suffix == ".part" or int(old.stem[6:]) >= len(shards):
+                old.unlink()
+        write_atomically(self._file, "".join(f"{line}\n" for line in (json.dumps({"images": self._identity}), *lines)))
+        return shards, damaged
+
+    def add(self, shard: Shard, damaged: dict[str, str]) -> None:
+        """Add a shard that is on the disk."""
+        with self._file.open("a") as file:
+            file.write(json.dumps({"count": shard.images, "sha256": shard.sha256, "damaged": damaged}) + "\n")
+            file.flush()
+            os.fsync(file.fileno())

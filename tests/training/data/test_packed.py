@@ -1,0 +1,177 @@
+"""Packed image folders: the pixels and labels of the files, resumed after a kill, checked, refused when damaged."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from alexplore.core.errors import AlexploreError
+from alexplore.network.graph import read_network
+from alexplore.presets.recipe import Recipe
+from alexplore.runs.config import DataSource, RunConfig
+from alexplore.runs.image_layout import DataError, find_layout
+from alexplore.runs.packed_images import PackedError, read_packed
+from alexplore.training.data import packing
+from alexplore.training.data.catalog import open_dataset
+from alexplore.training.data.dataset import Dataset
+from alexplore.training.data.images import open_image, read_image
+from alexplore.training.data.packing import check, pack
+
+CPU = torch.device("cpu")
+SIDE = 12
+NETWORK = read_network(
+    {
+        "input": [3, 8, 8],
+        "layers": [{"name": "flatten", "type": "flatten"}, {"name": "fc", "type": "linear", "out_features": 2}],
+    }
+)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make shards of four images, and decode in this process."""
+    monkeypatch.setattr(packing, "SHARD_IMAGES", 4)
+    monkeypatch.setattr(packing, "BATCH", 3)
+    monkeypatch.setattr("alexplore.training.data.image_folder.count_decoders", lambda: 0)
+    monkeypatch.setattr("alexplore.training.data.packing.choose_decoder", lambda: ("pillow", None))
+    monkeypatch.setattr("alexplore.training.data.image_folder.choose_decoder", lambda _: ("pillow", None))
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Return an image folder: 6 + 5 images to train on, one of them damaged, 2 + 2 to validate on."""
+    generator = torch.Generator().manual_seed(0)
+    folder = tmp_path / "pictures"
+    for part, counts in (("train", (6, 5)), ("val", (2, 2))):
+        for name, count in zip(("cat", "dog"), counts, strict=True):
+            (folder / part / name).mkdir(parents=True)
+            for number in range(count):
+                height, width = torch.randint(13, 40, (2,), generator=generator).tolist()
+                pixels = torch.randint(0, 256, (height, width, 3), generator=generator, dtype=torch.uint8)
+                Image.fromarray(pixels.numpy()).save(folder / part / name / f"{number}.png")
+    (folder / "train" / "cat" / "2.png").write_bytes(b"no picture")
+    return folder
+
+
+def opened(folder: Path, **recipe: object) -> Dataset:
+    chosen = replace(Recipe(dataset="imagefolder", resize=SIDE), **recipe)  # type: ignore[arg-type]
+    config = RunConfig("p", NETWORK, chosen, data=DataSource(folder=str(folder)))
+    return open_dataset(config, CPU, lambda _: None)
+
+
+def test_it_has_the_pixels_and_labels_of_the_folder(pictures: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    parts = pack(pictures, tmp_path / "packed", SIDE, said.append)
+    assert [part.images for part in parts] == [10, 4]
+    assert [shard.images for shard in parts[0].shards] == [3, 4, 3]
+    assert dict(parts[0].damaged) == {"cat/2.png": "not an image that Pillow knows"}
+    assert "cat/2.png is damaged and is left out: not an image that Pillow knows" in said
+    dataset = opened(tmp_path / "packed")
+    assert dataset.classes == find_layout(tmp_path / "packed").classes == ("cat", "dog")
+    assert (dataset.size, len(dataset.train), len(dataset.val)) == ((SIDE, SIDE), 10, 4)
+    order = torch.tensor([9, 0, 4, 3, 7, 2])
+    batches = list(dataset.train.batches(order, 2, skip=1))
+    assert [labels.tolist() for _, labels in batches] == [[0, 0], [1, 0]]
+    images = torch.cat([images for images, _ in batches])
+    assert images.is_contiguous(memory_format=torch.channels_last)
+    for image, index in zip(images, order[2:].tolist(), strict=True):
+        name = str(dataset.train.path(index)).removeprefix(str(tmp_path / "packed" / "train") + os.sep)
+        with open_image(pictures / "train" / name) as file:
+            assert torch.equal(image, read_image(file, 3, (SIDE, SIDE)))
+    for part in parts:
+        check(part, said.append)
+
+
+def test_grey_networks_and_limits_and_shares(pictures: Path, tmp_path: Path) -> None:
+    shutil.rmtree(pictures / "val")
+    pack(pictures / "train", tmp_path / "flat", SIDE, lambda _: None)
+    dataset = opened(tmp_path / "flat")
+    assert (len(dataset.train), len(dataset.val)) == (8, 2)
+    assert set(dataset.held_out) == {dataset.val.path(i)[len(str(tmp_path / "flat")) + 1 :] for i in (0, 1)}  # type: ignore[index]
+    grey = NETWORK.with_input(1, 8, 8)
+    recipe = Recipe(dataset="imagefolder", resize=SIDE)
+    config = RunConfig("p", grey, recipe, data=DataSource(folder=str(tmp_path / "flat"), limit_train=4))
+    train = open_dataset(config, CPU, lambda _: None).train
+    assert len(train) == 4
+    ((images, _),) = train.batches(torch.arange(4), 4)
+    with open_image(Path(str(train.path(1)).replace("flat", "pictures/train"))) as file:
+        colour = read_image(file, 3, (SIDE, SIDE)).permute(1, 2, 0).numpy()
+    expected = torch.from_numpy(__import__("numpy").array(Image.fromarray(colour).convert("L")))
+    assert (images[1, 0].int() - expected.int()).abs().max() <= 1
+
+
+def test_packing_goes_on_after_a_kill(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    pack(pictures, whole, SIDE, lambda _: None)
+    written: list[str] = []
+    plain = packing._write_shard
+
+    def killed(split: object, indices: torch.Tensor, file: Path) -> object:
+        written.append(file.name)
+        if len(written) == 2:
+            file.with_suffix(".part").write_bytes(b"half")
+            raise KeyboardInterrupt
+        return plain(split, indices, file)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(packing, "_write_shard", killed)
+    with pytest.raises(KeyboardInterrupt):
+        pack(pictures, parts, SIDE, lambda _: None)
+    assert read_packed(parts / "train") is None
+    with (parts / "train" / "progress.jsonl").open("a") as file:
+        file.write('{"cou')  # a line that was cut
+    said: list[str] = []
+    pack(pictures, parts, SIDE, said.append)
+    assert f"{parts / 'train'}: 4 of 11 images were packed before" in said
+    assert written.count("shard-00000.u8") == 2  # one of each part
+    names = sorted(str(path.relative_to(whole)) for path in whole.rglob("*") if path.is_file())
+    assert names == sorted(str(path.relative_to(parts)) for path in parts.rglob("*") if path.is_file())
+    assert all((whole / name).read_bytes() == (parts / name).read_bytes() for name in names)
+    written.clear()
+    pack(pictures, parts, SIDE, said.append)
+    assert not written
+    assert said[-1] == f"{parts / 'val'}: packed already, 4 images"
+    (pictures / "val" / "cat" / "1.png").unlink()
+    pack(pictures, parts, SIDE, said.append)
+    assert f"{parts / 'val'}: the image folder has changed since it was packed; packing it again" in said
+    assert opened(parts).val.labels.tolist() == [0, 1, 1]
+
+
+def test_damage_is_named(pictures: Path, tmp_path: Path) -> None:
+    train, _ = pack(pictures, tmp_path / "packed", SIDE, lambda _: None)
+    shard = train.shard_file(1)
+    content = shard.read_bytes()
+    shard.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert len(opened(tmp_path / "packed").train) == 10  # only a check reads everything
+    with pytest.raises(PackedError, match=r"shard-00001.u8 is damaged: its checksum is wrong"):
+        check(train, lambda _: None)
+    shard.write_bytes(content[:-1])
+    with pytest.raises(PackedError, match=r"shard-00001.u8 is damaged: it has 1,727 bytes instead of 1,728; pack the"):
+        opened(tmp_path / "packed")
+    shard.write_bytes(content)
+    index = json.loads((train.folder / "packed.json").read_text())
+    for change in ({"format": 9}, {"classes": {"cat": 5, "dog": 6}}, {"classes": [1]}, {"side": "x"}):
+        (train.folder / "packed.json").write_text(json.dumps({**index, **change}))
+        with pytest.raises(AlexploreError, match=r"packed.json.*alexplore data pack"):
+            opened(tmp_path / "packed")
+    (train.folder / "packed.json").write_text(json.dumps(index))
+    (train.folder / "paths.txt").write_text("cat/0.png\n")
+    with pytest.raises(PackedError, match=r"paths.txt is damaged: its checksum is wrong"):
+        opened(tmp_path / "packed")
+
+
+def test_what_cannot_be_packed_is_refused(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DataError, match=r"is inside .*, of which it would become a class; choose another --output"):
+        pack(pictures, pictures / "packed", SIDE, lambda _: None)
+    pack(pictures, tmp_path / "packed", SIDE, lambda _: None)
+    with pytest.raises(DataError, match="is packed already"):
+        pack(tmp_path / "packed", tmp_path / "again", SIDE, lambda _: None)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: type("Usage", (), {"free": 100})())
+    with pytest.raises(DataError, match=r"15 images of 12×12 pixels take .* can be had; choose a smaller --side"):
+        pack(pictures, tmp_path / "full", SIDE, lambda _: None)
