@@ -33,10 +33,10 @@ contracts: $(INSTALLED)
 	$(BIN)/lint-imports
 
 light-tests: $(INSTALLED)
-	$(BIN)/pytest -n 3 --dist worksteal -m "not heavy and not faults and not exhaustive" --hypothesis-profile quarter
+	$(BIN)/pytest -n 2 --dist worksteal -m "not heavy and not faults and not exhaustive" --hypothesis-profile eighth
 
 tests: $(INSTALLED)
-	$(BIN)/pytest -n 3 --dist worksteal --hypothesis-profile half
+	$(BIN)/pytest -n 3 --dist worksteal --hypothesis-profile third
 
 thorough: $(INSTALLED)
 	$(BIN)/pytest -n 2 -m "not faults"

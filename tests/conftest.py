@@ -1,12 +1,15 @@
 """Fixtures of all tests: folders of their own, small networks, the command line; and which tests are heavy.
 
-`make check` leaves out the heavy tests: those that start a process, train, or run a network of full size. A test is
-heavy if it uses the fixture `heavy`, itself or through a fixture such as `alexplore`, if it is in one of the
-`HEAVY_FOLDERS`, or if a preset that it runs is large (`tests.support.networks.presets_to_run`).
+`make check` leaves out the heavy tests: those that start a process, open the app, train, or run a network of full
+size. A test is heavy if it uses the fixture `heavy`, itself or through a fixture such as `alexplore`, if it is
+asynchronous, as all are that open the app, if it is in one of the `HEAVY_FOLDERS`, or if a preset that it runs is large
+(`tests.support.networks.presets_to_run`).
 """
 
 from __future__ import annotations
 
+import inspect
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -28,10 +31,14 @@ from tests.support.processes import Alexplore, kill_workers, run_alexplore
 
 ROOT = Path(__file__).parent
 PACKAGE = ROOT.parent / "alexplore"
-HEAVY_FOLDERS = {"end_to_end"}
+HEAVY_FOLDERS = ("end_to_end", "faults", "importing")
 
-settings.register_profile("quarter", max_examples=ALL // 4)  # of the examples of each test, in `make check`
-settings.register_profile("half", max_examples=ALL // 2)  # in `make test`
+# Without its bytecode, each of the hundreds of processes that tests start would compile the package.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+settings.register_profile("eighth", max_examples=ALL // 8)  # of the examples of each test, in `make check`
+settings.register_profile("third", max_examples=ALL // 3)  # in `make test`
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,11 +46,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the texts in tests/golden anew")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the folders of heavy tests where no heavy test is wanted: to import them takes seconds."""
+    heavy = any(collection_path == ROOT / folder for folder in HEAVY_FOLDERS)
+    return True if heavy and "not heavy" in config.option.markexpr else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the heavy tests, and those with golden texts; leave out the exhaustive ones unless -m names them."""
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
-        if "heavy" in fixtures or item.path.relative_to(ROOT).parts[0] in HEAVY_FOLDERS:
+        opens_app = inspect.iscoroutinefunction(getattr(item, "function", None))
+        if "heavy" in fixtures or opens_app or item.path.relative_to(ROOT).parts[0] in HEAVY_FOLDERS:
             item.add_marker(pytest.mark.heavy)
         if "golden" in fixtures:
             item.add_marker(pytest.mark.golden)

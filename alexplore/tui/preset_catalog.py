@@ -11,7 +11,6 @@ from alexplore.network.analysis import analyse
 from alexplore.presets.library import preset_family, shipped_folder, shipped_names, user_paths
 from alexplore.presets.preset import PresetError
 from alexplore.presets.reader import read_preset
-from alexplore.runs.datasets import dataset_need
 from alexplore.tui.word_filter import contains_words
 
 YOURS = "yours"
@@ -76,6 +75,8 @@ def _place(order: Sequence[str], family: str) -> int:
 
 def read_entry(entry: PresetEntry) -> PresetEntry:
     """Return an entry with title, size and what it takes to train, or with the reason why it can't be used."""
+    from alexplore.runs.datasets import dataset_need  # after the first screen, which lists the heads alone
+
     try:
         preset = read_preset(entry.path)
     except PresetError as error:

@@ -49,8 +49,8 @@ def time_of_day(seconds: float) -> str:
     return clock_text(seconds)[:5]
 
 
-def heading(snapshot: Snapshot) -> str:
-    """Return the state, the name, and what is trained on what: `● RUNNING  night-3 · fmnist on fashion-mnist · …`."""
+def heading(snapshot: Snapshot) -> list[str]:
+    """Return the state with the name, what is trained on what, and how: `● RUNNING  night-3`, `paper on cifar10`, …"""
     status, config = snapshot.status, snapshot.config
     dataset = config.recipe.dataset
     drawn = " (images drawn by the program, not real ones)" if dataset == "synthetic" else ""
@@ -60,12 +60,12 @@ def heading(snapshot: Snapshot) -> str:
         parts.append(f"{start.device_name}, {ranks}, {start.precision}")
     if snapshot.events:
         parts.append(f"started {time_of_day(snapshot.events[0].head.time)}")
-    return f"{STATE_GLYPHS.get(status.state, ' ')} {status.state.upper()}  {snapshot.run.name} · {' · '.join(parts)}"
+    return [f"{STATE_GLYPHS.get(status.state, ' ')} {status.state.upper()}  {snapshot.run.name}", *parts]
 
 
-def progress(snapshot: Snapshot) -> str:
-    """Return `epoch 1.57/3 · 52% · step 1,204`."""
-    return f"epoch {progress_text(snapshot)} · {snapshot.fraction:.0%} · step {snapshot.status.step:,}"
+def progress(snapshot: Snapshot) -> list[str]:
+    """Return `epoch 1.57/3`, `52%` and `step 1,204`, the most important first."""
+    return [f"epoch {progress_text(snapshot)}", f"{snapshot.fraction:.0%}", f"step {snapshot.status.step:,}"]
 
 
 def tiles(snapshot: Snapshot) -> list[Tile]:
@@ -138,6 +138,15 @@ def ending(snapshot: Snapshot) -> str:
     saved = snapshot.last(CheckpointEvent)
     where = f"r resumes from step {saved.step:,}" if saved else "r starts anew: no checkpoint was saved yet"
     return f"{STATE_GLYPHS.get(state, '✗')} {state}{reason}{result} · {where}"
+
+
+def within_lines(text: str, width: int, lines: int) -> str:
+    """Return a text wrapped to lines of `width` characters; what is left of it after `lines` becomes an ellipsis."""
+    wrapped = textwrap.wrap(text, max(10, width))
+    if len(wrapped) > lines:
+        last = textwrap.shorten(" ".join(wrapped[lines - 1 :]), max(10, width), placeholder=" …")
+        wrapped = [*wrapped[: lines - 1], last]
+    return "\n".join(wrapped)
 
 
 def finding_text(findings: Sequence[Finding]) -> str:

@@ -74,7 +74,7 @@ def test_a_share_of_the_damages(run: RunDirectory, name: str, damage: str) -> No
     generator = random.Random(f"{SEED} {name} {damage}")
     path = run.path / name
     made = list(DAMAGES[damage](path.read_bytes(), generator))
-    for content in generator.sample(made, 8):
+    for content in generator.sample(made, 5):
         path.write_bytes(content)
         check_commands((("list",), *generator.sample(READING[1:] + OTHERS, 2)))
 
@@ -100,8 +100,9 @@ def test_every_damage(
 def test_what_is_no_file_is_named_and_not_opened(run: RunDirectory, name: str) -> None:
     path = run.path / name
     path.touch()
-    for kind in replaced(path):
-        check_commands((*READING, *OTHERS))
+    commands = (*READING, *OTHERS)
+    for place, kind in enumerate(replaced(path)):
+        check_commands(commands[place % 2 :: 2])
         listed, checked = run_here("runs", "list"), run_here("runs", "doctor", "run")
         assert str(path.name) in checked.stdout, kind
         assert "secret" not in listed.stdout + checked.stdout

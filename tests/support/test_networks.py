@@ -11,7 +11,7 @@ from alexplore.network.graph import Network
 from alexplore.network.layers import EDITABLE_TYPES
 from tests.support.networks import networks
 
-DRAWS = 250
+DRAWS = 120
 KINDS = ((True, False), (False, True))  # layers that slide over maps, and linear ones
 
 

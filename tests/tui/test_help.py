@@ -17,10 +17,12 @@ from alexplore.tui.glossary import words
 from alexplore.tui.keys import EVERYWHERE, PANE, Key, active_keys
 from alexplore.tui.preferences import PreferencesStore, read_preferences
 from alexplore.tui.screens.explore import ExploreScreen
+from alexplore.tui.screens.help import HelpScreen
 from alexplore.tui.screens.themes import ThemeList
+from alexplore.tui.widgets.key_bar import KeyBar
 from alexplore.tui.widgets.line_widget import LineWidget
 from tests.support.runs import finished_run
-from tests.support.screens import screen_text, until
+from tests.support.screens import pane_keys, screen_text, until
 from tests.tui.conftest import OpenApp
 
 
@@ -204,3 +206,16 @@ async def test_while_a_filter_is_typed_letters_are_no_commands(open_app: OpenApp
         await pilot.press("question_mark", "slash", "q", "question_mark")
         await pilot.pause()
         assert app.screen.query_one(Input).value == "q?"
+
+
+async def test_below_a_dialog_the_keys_stay_as_they_were(open_app: OpenApp) -> None:
+    """Those of the screen below: the dialog would answer for them that all of them work."""
+    async with open_app() as (app, pilot):
+        before = pane_keys(app)
+        await pilot.press("question_mark")
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen), "the help")
+        below = app.screen_stack[0].query_one(KeyBar)
+        below.refresh()
+        await pilot.pause()
+        assert before[0] in below.render_line(0).text
+        assert "f fix" not in below.render_line(0).text

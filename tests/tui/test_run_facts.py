@@ -34,6 +34,7 @@ from alexplore.tui.run_facts import (
     recipe_facts,
     tiles,
     time_lines,
+    within_lines,
 )
 
 START = StartEvent(0, "cpu", "CPU", 2, 1, "data", "fp32", flops_per_image=1000, peak_flops=1e6)
@@ -75,8 +76,10 @@ def test_the_tiles_have_best_loss_gap_and_speed(run: RunDirectory) -> None:
     assert shown["loss"] == ("0.250", "validation 0.500")
     assert shown["train"] == ("90.0%", "gap +5.0 points")
     assert shown["speed"] == ("500/s", "50% of the CPU's peak")  # 500 images of 1000 operations, of a million
-    assert heading(snapshot).startswith("● RUNNING  night · tiny on fashion-mnist · CPU, 1 rank, fp32 · started ")
-    assert progress(snapshot) == "epoch 3.00/4 · 75% · step 30"
+    assert " · ".join(heading(snapshot)).startswith(
+        "● RUNNING  night · tiny on fashion-mnist · CPU, 1 rank, fp32 · started "
+    )
+    assert progress(snapshot) == ["epoch 3.00/4", "75%", "step 30"]
     assert ending(snapshot) == ""
 
 
@@ -159,3 +162,12 @@ def test_time_and_machine_are_told_in_few_lines(run: RunDirectory) -> None:
 def test_what_was_not_recorded_has_no_lines(run: RunDirectory) -> None:
     snapshot = Watch(run).poll()
     assert time_lines(snapshot, 28) == machine_lines(snapshot, 28) == []
+
+
+def test_a_long_finding_ends_with_an_ellipsis_at_its_last_line() -> None:
+    text = "overfitting: the loss of validation rises while that of training falls → fewer epochs, or more dropout"
+    assert within_lines(text, 200, 2) == text
+    lines = within_lines(text, 30, 2).splitlines()
+    assert lines[0] == "overfitting: the loss of"
+    assert lines[1] == "validation rises while that …"
+    assert within_lines("", 30, 2) == ""

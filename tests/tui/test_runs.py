@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -458,6 +459,13 @@ async def test_a_run_without_a_checkpoint_starts_anew_only_when_told_so(
         await pilot.press("r")
         await until(pilot, lambda: resumed == [run], "the start")
         await until(pilot, lambda: told(app) == "alpha: starting from step 30 (10 steps again)", "from where")
+        shutil.rmtree(folder)
+        app.watch_run(run)
+        await until(pilot, lambda: "CRASHED" in screen_text(app), "the run in Train")
+        await pilot.press("r")
+        await until(pilot, lambda: "Its 40 steps are trained again" in screen_text(app), "the same question there")
+        await pilot.press("y")
+        await until(pilot, lambda: resumed == [run, run], "the start")
 
 
 async def test_the_marked_answer_is_the_one_that_changes_nothing(open_app: OpenApp) -> None:

@@ -241,3 +241,21 @@ async def test_a_finished_run_trains_on_with_more_epochs(
         await pilot.click("#yes")
         await until(pilot, lambda: "trains on, with epochs 20" in screen_text(app), "the outcome")
     assert restarted == [(run, {"epochs": 20})]
+
+
+@pytest.mark.parametrize(
+    ("size", "kept"), [((80, 24), "epoch 2.00/2 · 100% · step 8"), ((40, 12), "epoch 2.00/2 · 100%")]
+)
+async def test_on_a_small_terminal_parts_are_left_out_and_nothing_is_out_of_sight(
+    open_app: OpenApp, config: RunConfig, tmp_path: Path, size: tuple[int, int], kept: str
+) -> None:
+    run = finished_run(config, tmp_path / "runs", "a-run-with-quite-a-long-name", 0.75)
+    async with open_app(size=size) as (app, pilot):
+        app.watch_run(run)
+        await until(pilot, lambda: "FINISHED" in screen_text(app), "the run")
+        lines = screen_text(app).splitlines()
+        assert "FINISHED" in lines[1]
+        assert "█" in lines[2]
+        assert lines[2].rstrip().endswith(kept)
+        assert app.screen.max_scroll_y == 0
+        assert app.screen.query_one("#log").region.bottom <= size[1] - 2

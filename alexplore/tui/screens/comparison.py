@@ -17,6 +17,9 @@ from alexplore.tui.widgets.comparison_table import ComparisonTable
 from alexplore.tui.widgets.cursor_list import CursorList
 from alexplore.tui.widgets.text_lines import TextLine, TextLines
 
+HIGH = 30  # lines of the terminal from which there is room for every total
+ESSENTIAL = ("params", "MACs")  # totals that are always shown
+
 
 class ComparisonScreen(FrameScreen):
     """Shows the layers in pairs, all about the pair under the cursor, and the totals."""
@@ -56,11 +59,22 @@ class ComparisonScreen(FrameScreen):
         turn = f"{self._turn + 1} of {len(self._compared)} · ← → others" if len(self._compared) > 1 else ""
         titles = (f"{letter}: {preset.name} · {preset.title}" for letter, preset in _lettered(compared))
         self.query_one("#compared", TextLines).show([TextLine((title,), (turn,)) for title in titles])
+        self._show_totals()
+        self._show_pair()
+
+    def on_resize(self) -> None:
+        """Show the totals for which there is room."""
+        self._show_totals()
+
+    def _show_totals(self) -> None:
+        """Show all totals, on a low terminal those that matter most, so that the table has the others' lines."""
+        high = self.app.size.height >= HIGH
         totals = [
-            f"{title} {a} → {b} ({change})" if a != b else f"{title} {a}" for title, a, b, change in compared.totals()
+            f"{title} {a} → {b} ({change})" if a != b else f"{title} {a}"
+            for title, a, b, change in self._compared[self._turn].totals()
+            if high or title in ESSENTIAL
         ]
         self.query_one("#differences", TextLines).show([TextLine(totals, kind="faint", wraps=True)])
-        self._show_pair()
 
     @on(CursorList.Highlighted, "#pairs")
     def _show_pair(self) -> None:

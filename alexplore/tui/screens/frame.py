@@ -41,8 +41,10 @@ class FrameScreen(NamedKeys, ClosesOnce[None]):
         """Yield what the screen is for."""
 
     def on_screen_resume(self) -> None:
-        """Ask the app what is training, for the line of modes."""
+        """Ask the app what is training, for the line of modes; show the keys that work after a dialog."""
         self.post_message(OverviewRequested())
+        for bar in self.query(KeyBar):
+            bar.refresh_if_changed()
 
     def show_outcome(self, message: str, severity: str = "information") -> None:
         """Show what was done, or why it was not, in the status line."""

@@ -9,8 +9,11 @@ from textual.screen import Screen
 
 from alexplore.core.errors import AlexploreError
 from alexplore.export.run_formats import RUN_FORMATS
+from alexplore.runs import service
+from alexplore.runs.checkpoint_files import resume_step, resume_text
 from alexplore.runs.directory import RunDirectory
-from alexplore.tui.screens.dialogs import Choose
+from alexplore.runs.summary import Summary
+from alexplore.tui.screens.dialogs import Choose, Confirm
 from alexplore.tui.screens.writing import ask_and_write, ask_and_write_into
 from alexplore.tui.widgets.choice_list import Choice
 
@@ -30,3 +33,22 @@ async def export(screen: Screen[Any], run: RunDirectory) -> None:
             await ask_and_write_into(screen, f"{run.name}-{to}", name, content)
     except AlexploreError as error:
         screen.notify(str(error), severity="error", markup=False)
+
+
+async def resume(screen: Screen[Any], summary: Summary) -> None:
+    """Let a run continue, and show from where; ask first if it has no checkpoint and would start anew."""
+    run, status = summary.run, summary.status
+    if status.resumable and status.step and not await asyncio.to_thread(resume_step, run):
+        detail = f"Its {status.step:,} steps are trained again, from the beginning."
+        if not await screen.app.push_screen_wait(Confirm(f"{run.name} has no checkpoint. Start anew?", detail)):
+            return
+    whence = await asyncio.to_thread(resume_text, summary) if status.resumable else ""
+    if whence:
+        screen.notify(f"{run.name}: starting {whence}", markup=False)
+    try:
+        await asyncio.to_thread(service.resume, run)
+    except AlexploreError as error:
+        screen.notify(str(error), severity="error", markup=False)
+    else:
+        if not whence:
+            screen.notify(f"asked {run.name} to continue", markup=False)

@@ -19,7 +19,7 @@ from textual.worker import get_current_worker
 from alexplore.core.errors import AlexploreError
 from alexplore.presets.preset import Preset
 from alexplore.runs import service
-from alexplore.runs.checkpoint_files import folder_size, resume_step, resume_text
+from alexplore.runs.checkpoint_files import folder_size
 from alexplore.runs.directory import RunDirectory, RunError, list_runs
 from alexplore.runs.listing import ListedRun, Listing, QueueListing
 from alexplore.runs.notes import write_note
@@ -364,29 +364,11 @@ class RunsScreen(FrameScreen):
     @work
     async def action_resume(self) -> None:
         """Continue the run; ask first if it has no checkpoint and would start anew."""
-        if self.selected is None:
-            return
-        summary = self.selected.summary
-        run, status = summary.run, summary.status
-        if status.resumable and status.step and not await asyncio.to_thread(resume_step, run):
-            detail = f"Its {status.step:,} steps are trained again, from the beginning."
-            if not await self.app.push_screen_wait(Confirm(f"{run.name} has no checkpoint. Start anew?", detail)):
-                return
-        self._resume(summary)
+        from alexplore.tui.screens.run_dialogs import resume
 
-    @work(thread=True)
-    def _resume(self, summary: Summary) -> None:
-        run = summary.run
-        whence = resume_text(summary) if summary.status.resumable else ""
-        try:
-            if whence:
-                self.notify(f"{run.name}: starting {whence}", markup=False)
-            service.resume(run)
-            if not whence:
-                self.notify(f"asked {run.name} to continue", markup=False)
-        except AlexploreError as error:
-            self.notify(str(error), severity="error", markup=False)
-        self._look_now.set()
+        if self.selected is not None:
+            await resume(self, self.selected.summary)
+            self._look_now.set()
 
     def action_fork(self) -> None:
         """Open the run's network and recipe in Explore."""

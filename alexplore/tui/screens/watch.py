@@ -45,6 +45,7 @@ from alexplore.tui.run_facts import (
     recipe_facts,
     tiles,
     time_lines,
+    within_lines,
 )
 from alexplore.tui.run_plots import accuracy_plot, loss_plot, rate_plot
 from alexplore.tui.screens.dialogs import Ask
@@ -53,9 +54,14 @@ from alexplore.tui.state import AppState, Mode
 from alexplore.tui.watched_run import Poller, WatchedRun
 from alexplore.tui.widgets.curves import Curves
 from alexplore.tui.widgets.log_view import LogView
+from alexplore.tui.widgets.text_lines import folded
 from alexplore.tui.widgets.tiles import Tiles
 
 ERROR_SECONDS = 20.0  # how long a long error is shown
+TEXT_LINES = {"-tiny": 1, "-low": 2, "-high": 4, "-tall": 4}
+"""How many lines what a run came to, and what looks wrong, may each have, for each class of the terminal's height."""
+
+BAR_CELLS = 10  # of the progress bar, at least
 LIVE_ACTIONS = ("stop", "pause", "checkpoint", "stop_after_epoch", "evaluate_now")
 
 
@@ -199,12 +205,14 @@ class WatchScreen(FrameScreen):
                 self._show_text(name, "")
             self.query_one(Tiles).show(())
             return
-        self._show_text("#run-state", heading(snapshot))
+        width = max(20, self.query_one("#run-state").content_size.width or self.app.size.width - 2)
+        self._show_text("#run-state", folded(heading(snapshot), width))
         self.query_one("#run-state").set_classes(f"run-table--{snapshot.status.state}")
-        self._show_text("#run-ending", ending(snapshot))
+        most = next((lines for name, lines in TEXT_LINES.items() if self.has_class(name)), 1)
+        self._show_text("#run-ending", within_lines(ending(snapshot), width, most))
         self.query_one("#run-ending").display = not snapshot.status.live
         self.query_one("#run-ending").set_classes(f"run-table--{snapshot.status.state}")
-        self._show_text("#run-finding", finding_text(watched.drawing.findings))
+        self._show_text("#run-finding", within_lines(finding_text(watched.drawing.findings), width, most))
         self.query_one("#run-finding").display = bool(watched.drawing.findings)
         self.query_one(Tiles).show(tiles(snapshot))
         self._draw_progress(snapshot)
@@ -226,8 +234,9 @@ class WatchScreen(FrameScreen):
     def _draw_progress(self, snapshot: Snapshot) -> None:
         """Draw the progress bar. Textual's own widget lays the screen out at every change, which slows the training."""
         widget = self.query_one("#run-progress", Static)
-        words = progress(snapshot)
-        room = max(10, widget.content_size.width - len(words) - 2)
+        width = widget.content_size.width or self.app.size.width - 2
+        words = folded(progress(snapshot), width - BAR_CELLS - 2)
+        room = max(BAR_CELLS, width - len(words) - 2)
         done, left = (self.get_component_rich_style(f"train--{name}", partial=True) for name in ("done", "left"))
         filled = round(room * snapshot.fraction)
         widget.update(Text.assemble(("█" * filled, done), ("░" * (room - filled), left), f"  {words}"), layout=False)
@@ -364,15 +373,13 @@ class WatchScreen(FrameScreen):
         else:
             self.notify(f"asked to {ACTIONS[action]}")
 
-    @work(thread=True)
-    def action_resume(self) -> None:
-        """Continue the run from its last checkpoint."""
-        if self._run is None:
-            return
-        try:
-            service.resume(self._run.run)
-        except AlexploreError as error:
-            self.notify(str(error), severity="error", markup=False, timeout=ERROR_SECONDS)
+    @work
+    async def action_resume(self) -> None:
+        """Continue the run from its last checkpoint; ask first if it has none and would start anew."""
+        from alexplore.tui.screens.run_dialogs import resume
+
+        if self._run is not None and self._run.snapshot is not None:
+            await resume(self, self._run.snapshot)
 
     def action_log_scale(self) -> None:
         """Use another axis for the loss."""

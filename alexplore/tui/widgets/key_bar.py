@@ -50,10 +50,14 @@ class KeyBar(LineWidget):
 
     def on_mount(self) -> None:
         """Follow the bindings of the screen."""
-        self.screen.bindings_updated_signal.subscribe(self, lambda _: self._refresh_if_changed())
+        self.screen.bindings_updated_signal.subscribe(self, lambda _: self.refresh_if_changed())
 
-    def _refresh_if_changed(self) -> None:
-        if self._lines() != self._rendered:  # Textual signals far more often than the bindings change
+    def refresh_if_changed(self) -> None:
+        """Show other keys if others work now: Textual signals far more often than they change.
+
+        Below a dialog the keys stay as they were.
+        """
+        if self.app.screen is self.screen and self._lines() != self._rendered:
             self.refresh()
 
     def _lines(self) -> list[list[KeyLabel]]:
@@ -83,7 +87,7 @@ class KeyBar(LineWidget):
 
     def render_line(self, y: int) -> Strip:
         """Render one line."""
-        if y == 0 or not self._rendered:
+        if not self._rendered or (y == 0 and self.app.screen is self.screen):
             self._rendered = self._lines()
         key_style, style = self.style("key-bar--key"), self.style("key-bar--description")
         segments, at = [], 0

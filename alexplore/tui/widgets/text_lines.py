@@ -77,15 +77,20 @@ class TextLines(LineWidget):
         return Strip(segments).adjust_cell_length(self.size.width, self.style())
 
 
+def folded(parts: Sequence[str], width: int) -> str:
+    """Return parts in one line, those that fit into `width` cells; the first one is always there."""
+    kept = list(parts)
+    while len(kept) > 1 and cell_len(SEPARATOR.join(kept)) > width:
+        kept.pop()
+    text = SEPARATOR.join(kept)
+    return text if cell_len(text) <= width else f"{text[: width - 1]}…"
+
+
 def _arranged(line: TextLine, width: int) -> Iterator[tuple[str, str, str]]:
     if line.wraps:
         whole = SEPARATOR.join(line.parts)
         yield from ((one, "", line.kind) for one in textwrap.wrap(whole, width, break_on_hyphens=False) or [""])
         return
-    parts = list(line.parts)
-    while len(parts) > 1 and cell_len(SEPARATOR.join(parts)) > width:
-        parts.pop()
-    text = SEPARATOR.join(parts)
-    text = text if cell_len(text) <= width else f"{text[: width - 1]}…"
+    text = folded(line.parts, width)
     right = next((one for one in line.right if cell_len(one) + 2 <= width - cell_len(text)), "")
     yield text, right, line.kind
