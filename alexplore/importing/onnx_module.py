@@ -1,13 +1,18 @@
 """An ONNX graph as a module: each of its nodes a child that calls what PyTorch has for the operator.
 
 The module is traced like any other. Shapes and other constants that the graph calculates are calculated by ONNX's own
-reference implementation. Source: the operators' definitions, https://onnx.ai/onnx/operators.
+reference implementation. An operator that is not known here is traced as an operator without a kernel, whose output has
+the shape that ONNX infers; so it becomes an opaque layer. Source: the operators' definitions,
+https://onnx.ai/onnx/operators.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +23,10 @@ from torch import Tensor, nn
 
 from alexplore.importing.errors import SourceError, reason_text
 from alexplore.importing.tracing import Input
+from alexplore.network.shapes import Shape
 
 INSTALL = "pip install 'alexplore[onnx]'"
+INSTEAD = "export the PyTorch model with torch.export.save as .pt2"
 
 Attributes = Mapping[str, Any]
 Function = Callable[[Attributes, list[Any]], Any]
@@ -29,7 +36,7 @@ def load_onnx(path: Path, source: str) -> tuple[nn.Module, Input | None]:
     """Return the module of an ONNX file in evaluation mode, and the size of its images where the file gives it.
 
     Raises:
-        SourceError: onnx is not installed, the file can't be read, or it has operators that are not known here.
+        SourceError: onnx is not installed, the file can't be read, or it has operators that contain graphs.
     """
     try:
         import onnx
@@ -43,11 +50,10 @@ def load_onnx(path: Path, source: str) -> tuple[nn.Module, Input | None]:
     except Exception as error:
         raise SourceError(f"{source}: onnx can't read it: {reason_text(error)}") from error
     graph = model.graph
-    unknown = sorted({node.op_type for node in graph.node} - {*PLAIN, *FUNCTIONS, "Constant", "Shape", *ON_CONSTANTS})
-    if unknown:
+    nested = sorted({node.op_type for node in graph.node if any(one.HasField("g") for one in node.attribute)})
+    if nested:
         raise SourceError(
-            f"{source}: the operators {', '.join(unknown)} can't be imported from ONNX; export the PyTorch model with "
-            "torch.export.save as .pt2"
+            f"{source}: {', '.join(nested)} can't be imported: the network decides what to do as it runs; {INSTEAD}"
         )
     values = {one.name for one in graph.initializer}
     images = [one for one in graph.input if one.name not in values]
@@ -57,7 +63,70 @@ def load_onnx(path: Path, source: str) -> tuple[nn.Module, Input | None]:
         )
     sizes = [one.dim_value for one in images[0].type.tensor_type.shape.dim][1:]
     size = (sizes[0], sizes[1], sizes[2]) if len(sizes) == 3 and all(sizes) else None
-    return OnnxModule(model, images[0].name).eval(), size
+    return OnnxModule(model, images[0].name, source).eval(), size
+
+
+@dataclass(frozen=True)
+class Output:
+    """The shape and type of an operator's output."""
+
+    shape: Shape
+    dtype: torch.dtype
+
+
+OPERATORS = "onnx"
+"""The namespace of operators that have no kernel."""
+
+
+@cache
+def operator_without_kernel(kind: str) -> Callable[[list[Tensor], list[int], torch.dtype], Tensor]:
+    """Return an operator that can be traced but not run: its output has a shape and a type that it is given."""
+    name = re.sub(r"\W", "_", kind)
+    torch.library.define(f"{OPERATORS}::{name}", "(Tensor[] inputs, SymInt[] shape, ScalarType dtype) -> Tensor")
+
+    def empty(inputs: list[Tensor], shape: list[int], dtype: torch.dtype) -> Tensor:
+        return inputs[0].new_empty(shape, dtype=dtype)
+
+    torch.library.register_fake(f"{OPERATORS}::{name}", empty)
+    operator: Callable[[list[Tensor], list[int], torch.dtype], Tensor] = getattr(getattr(torch.ops, OPERATORS), name)
+    return operator
+
+
+def infer_output(node: Any, inputs: list[Any], output: str, opsets: Any) -> Output | None:
+    """Return the type that ONNX infers for an output of a node, given its inputs; None if it can't.
+
+    An input is a tensor, of which the shape is used, or a constant.
+    """
+    from onnx import helper, numpy_helper, shape_inference
+
+    known = {name: value for name, value in zip(node.input, inputs, strict=True) if name}
+    graph = helper.make_graph(
+        [node],
+        "one",
+        [
+            helper.make_tensor_value_info(name, ELEMENT_TYPES.get(value.dtype, 0), list(value.shape))
+            for name, value in known.items()
+            if isinstance(value, Tensor)
+        ],
+        [helper.make_empty_tensor_value_info(output)],
+        [numpy_helper.from_array(value, name) for name, value in known.items() if isinstance(value, np.ndarray)],
+    )
+    (found,) = shape_inference.infer_shapes(helper.make_model(graph, opset_imports=opsets), data_prop=True).graph.output
+    inferred = found.type.tensor_type
+    sides = [one.dim_value for one in inferred.shape.dim]
+    dtype = next((dtype for dtype, code in ELEMENT_TYPES.items() if code == inferred.elem_type), None)
+    return Output(tuple(sides), dtype) if sides and all(sides) and dtype is not None else None
+
+
+ELEMENT_TYPES: Mapping[torch.dtype, int] = {
+    torch.float32: 1, torch.uint8: 2, torch.int8: 3, torch.int16: 5, torch.int32: 6, torch.int64: 7, torch.bool: 9,
+    torch.float16: 10, torch.float64: 11, torch.bfloat16: 16,
+}  # fmt: skip
+"""ONNX's numbers of the types. Source: `TensorProto.DataType` in onnx.proto."""
+
+
+class NotDescribed(Exception):
+    """PyTorch has no function for an operator with such settings."""
 
 
 class OnnxNode(nn.Module):
@@ -72,54 +141,73 @@ class OnnxNode(nn.Module):
             elif value is not None:
                 self.register_buffer(f"weight{number}", value)
 
-    def forward(self, *inputs: Any) -> Any:
-        """Return the operator's first output."""
+    def forward(self, *inputs: Any, infer: Callable[[], Output], first: bool) -> Any:
+        """Return the operator's first output, or else another one.
+
+        What PyTorch has no function for, and the other outputs, are tensors of the type that `infer` returns.
+        """
         given = iter(inputs)
         names = (f"weight{number}" for number in range(self.count))
         values = [getattr(self, name) if hasattr(self, name) else next(given) for name in names]
-        if self.kind in PLAIN:
-            return PLAIN[self.kind](*(value if self.kind == "Reshape" else _operand(value) for value in values))
-        return FUNCTIONS[self.kind](self.attributes, values)
+        with suppress(NotDescribed):
+            if first and self.kind in PLAIN:
+                return PLAIN[self.kind](*(value if self.kind == "Reshape" else _operand(value) for value in values))
+            if first and self.kind in FUNCTIONS:
+                return FUNCTIONS[self.kind](self.attributes, list(self._with_tensors(values)))
+        output, tensors = infer(), [value for value in values if isinstance(value, Tensor)]
+        return operator_without_kernel(self.kind)(tensors, list(output.shape), output.dtype)
+
+    def _with_tensors(self, values: list[Any]) -> Iterator[Any]:
+        """Yield the inputs, with weights that the graph calculates from constants as tensors."""
+        for number, value in enumerate(values):
+            is_weight = isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.ndim
+            yield torch.from_numpy(value) if is_weight and number not in SETTINGS.get(self.kind, ()) else value
 
 
 class OnnxModule(nn.Module):
     """The nodes of a graph in order; `forward` gives its output for images."""
 
-    def __init__(self, model: Any, images: str) -> None:
+    def __init__(self, model: Any, images: str, source: str) -> None:
         super().__init__()
         from onnx import helper, numpy_helper
 
         graph = model.graph
+        self.model, self.source = model, source
         self.images, self.result = images, graph.output[0].name
         self.constants = {one.name: np.array(numpy_helper.to_array(one)) for one in graph.initializer}
         self.opset = next(one.version for one in model.opset_import if one.domain in ("", "ai.onnx"))
         self.steps: list[tuple[Any, str | None]] = []
-        made: dict[tuple[str, bool], Tensor] = {}
+        made: dict[tuple[int, bool], Tensor] = {}
+        dependent = {images}
         for node in graph.node:
             attributes = {one.name: helper.get_attribute_value(one) for one in node.attribute}
-            if node.op_type not in (*PLAIN, *FUNCTIONS):
+            if node.op_type == "Identity" and node.input[0] in self.constants:  # so exporters share weights
+                self.constants[node.output[0]] = self.constants[node.input[0]]
+            if node.op_type == "Shape" or not dependent.intersection(node.input):
                 self.steps.append((node, None))
                 continue
-            weights = [
-                self._weight(node.op_type, number, one, attributes, made) for number, one in enumerate(node.input)
-            ]
+            dependent.update(node.output)
+            kind = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
+            weights = [self._weight(kind, number, one, attributes, made) for number, one in enumerate(node.input)]
             name = self._free_name(node)
-            self.add_module(name, OnnxNode(node.op_type, attributes, weights))
+            self.add_module(name, OnnxNode(kind, attributes, weights))
             self.steps.append((node, name))
 
     def _weight(
-        self, kind: str, number: int, name: str, attributes: Attributes, made: dict[tuple[str, bool], Tensor]
+        self, kind: str, number: int, name: str, attributes: Attributes, made: dict[tuple[int, bool], Tensor]
     ) -> Tensor | None:
-        """Return an initializer as a parameter or buffer; None for other inputs, and for those that are settings."""
+        """Return an initializer as a parameter or buffer; None for other inputs, for numbers, and for settings."""
         value = self.constants.get(name)
-        if value is None or number == 0 or value.dtype.kind != "f" or number in SETTINGS.get(kind, ()):
+        if value is None or number == 0 or value.dtype.kind != "f" or not value.ndim:
+            return None
+        if number in SETTINGS.get(kind, ()):
             return None
         transposed = kind == "MatMul" or (kind == "Gemm" and number == 1 and not attributes.get("transB", 0))
-        if (name, transposed) not in made:
+        if (id(value), transposed) not in made:
             tensor = torch.from_numpy(np.ascontiguousarray(value.T if transposed else value))
             buffer = kind == "BatchNormalization" and number in (3, 4)
-            made[name, transposed] = tensor if buffer else nn.Parameter(tensor)
-        return made[name, transposed]
+            made[id(value), transposed] = tensor if buffer else nn.Parameter(tensor)
+        return made[id(value), transposed]
 
     def _free_name(self, node: Any) -> str:
         name = re.sub(r"\W+", "_", node.name or f"{node.op_type}_{len(self.steps)}").strip("_") or node.op_type
@@ -130,6 +218,7 @@ class OnnxModule(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the output for (N, C, H, W) images."""
         values: dict[str, Any] = {**self.constants, self.images: images, "": None}
+        read = {self.result, *(one for node, _ in self.steps for one in node.input)}
         for node, name in self.steps:
             inputs = [values[one] for one in node.input]
             if node.op_type == "Shape":
@@ -140,9 +229,27 @@ class OnnxModule(nn.Module):
                 child = self.get_submodule(name)
                 assert isinstance(child, OnnxNode)
                 given = [one for number, one in enumerate(inputs) if not hasattr(child, f"weight{number}")]
-                values[node.output[0]] = child(*given)
+                for number, output in enumerate(node.output):
+                    if output in read:
+                        values[output] = child(
+                            *given, infer=partial(self._output, node, inputs, output), first=number == 0
+                        )
         result: Tensor = values[self.result]
         return result
+
+    def _output(self, node: Any, inputs: list[Any], output: str) -> Output:
+        """Return the type of an output.
+
+        Raises:
+            SourceError: it is not known.
+        """
+        inferred = infer_output(node, inputs, output, self.model.opset_import)
+        if inferred is None:
+            raise SourceError(
+                f"{self.source}: {node.op_type} ({node.name or output}) can't be imported: ONNX does not know the "
+                f"shape of its output; {INSTEAD}"
+            )
+        return inferred
 
     def _constant(self, node: Any, inputs: list[Any]) -> list[Any]:
         """Return what a node calculates from constants alone."""
@@ -194,8 +301,22 @@ def _conv(a: Attributes, v: list[Any]) -> Tensor:
     )
 
 
-def _max_pool(a: Attributes, v: list[Any]) -> Tensor:
+def _pixels(a: Attributes) -> list[int]:
+    """Return the height and width of a pool's window."""
     window = list(a["kernel_shape"])
+    if len(window) != 2:
+        raise NotDescribed
+    return window
+
+
+def _batch_norm(a: Attributes, v: list[Any]) -> Tensor:
+    if a.get("training_mode", 0):
+        raise NotDescribed
+    return F.batch_norm(v[0], v[3], v[4], v[1], v[2], False, 1 - a.get("momentum", 0.9), a.get("epsilon", 1e-5))
+
+
+def _max_pool(a: Attributes, v: list[Any]) -> Tensor:
+    window = _pixels(a)
     x, padding = _padding(a, v[0], window, float("-inf"))
     return F.max_pool2d(
         x,
@@ -208,7 +329,9 @@ def _max_pool(a: Attributes, v: list[Any]) -> Tensor:
 
 
 def _average_pool(a: Attributes, v: list[Any]) -> Tensor:
-    window, counted = list(a["kernel_shape"]), bool(a.get("count_include_pad", 0))
+    window, counted = _pixels(a), bool(a.get("count_include_pad", 0))
+    if any(one != 1 for one in a.get("dilations", ())):
+        raise NotDescribed
     x, padding = _padding(a, v[0], window, 0.0)
     counted = counted or not any(padding)
     return F.avg_pool2d(x, window, list(a.get("strides", [1, 1])), padding, bool(a.get("ceil_mode", 0)), counted)
@@ -274,7 +397,7 @@ def _pad(a: Attributes, v: list[Any]) -> Tensor:
     sides = [side for pair in zip(reversed(pads[2:half]), reversed(pads[half + 2 :]), strict=True) for side in pair]
     mode = {"edge": "replicate", "wrap": "circular"}.get(name := a.get("mode", b"constant").decode(), name)
     if any(pads[:2] + pads[half : half + 2]):
-        raise ValueError("it pads the batch or the channels")
+        raise NotDescribed
     if mode != "constant":
         return F.pad(v[0], sides, mode)
     value = float(np.asarray(v[2])) if len(v) > 2 and v[2] is not None else a.get("value", 0.0)
@@ -310,9 +433,7 @@ PLAIN: Mapping[str, Callable[..., Any]] = {
 FUNCTIONS: Mapping[str, Function] = {
     "Conv": _conv,
     "Gemm": _gemm,
-    "BatchNormalization": lambda a, v: F.batch_norm(
-        v[0], v[3], v[4], v[1], v[2], False, 1 - a.get("momentum", 0.9), a.get("epsilon", 1e-5)
-    ),
+    "BatchNormalization": _batch_norm,
     "LeakyRelu": lambda a, v: F.leaky_relu(v[0], a.get("alpha", 0.01)),
     "Elu": lambda a, v: F.elu(v[0], a.get("alpha", 1.0)),
     "Gelu": lambda a, v: F.gelu(v[0], approximate=a.get("approximate", b"none").decode()),
@@ -338,8 +459,7 @@ FUNCTIONS: Mapping[str, Function] = {
 }
 """What PyTorch has for an operator, given its attributes and its inputs."""
 
-ON_CONSTANTS = ("Gather", "Slice", "Cast", "Range", "ConstantOfShape", "Equal", "Where", "Expand")
-"""Operators that are known only where they calculate shapes and other constants."""
-
-SETTINGS: Mapping[str, tuple[int, ...]] = {"Clip": (1, 2), "Dropout": (1,), "Pad": (2,), "Pow": (1,)}
+SETTINGS: Mapping[str, tuple[int, ...]] = {
+    "Clip": (1, 2), "Dropout": (1,), "Pad": (2,), "Pow": (1,), "Resize": (1, 2), "Upsample": (1,),
+}  # fmt: skip
 """Inputs that are settings rather than weights, by operator."""

@@ -17,6 +17,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from alexplore.importing.tracing import Trace
 from alexplore.network.shapes import Shape, elements
 
+COUNTED = "aten"
+"""The namespace of PyTorch's own operators, the only ones whose operations it counts."""
+
 ALIASES = frozenset(["alias", "clone", "contiguous", "detach", "lift_fresh_copy", "to", "_to_copy", "positive"])
 """Operators whose output has the values of their input."""
 
@@ -85,6 +88,8 @@ class Operation:
         """Return the multiplications by weights for one image, as PyTorch counts them; None where it can't tell."""
         if not self.parameters:
             return 0
+        if getattr(self.call.target, "namespace", COUNTED) != COUNTED:
+            return None
         flops = count_flops(self.call)
         return None if flops is None else flops // 2 // self.trace.batch
 

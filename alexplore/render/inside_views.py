@@ -23,6 +23,7 @@ from alexplore.render.inside_pictures import (
     kernels_per_row,
     maps_picture,
 )
+from alexplore.render.pixels import in_pixels
 from alexplore.render.predictions import bars
 from alexplore.runs.inside import Confusion, FeatureMaps, InsideEpoch, InsideError, ShownImage
 from alexplore.runs.layer_view import LayerView, histogram_bars, layer_views
@@ -103,11 +104,15 @@ def layer_history(views: Sequence[tuple[int, LayerView]]) -> FittingTable:
 
 
 def drawn(picture: Picture, console: Console) -> Iterator[RenderableType]:
-    """Yield a picture as lines of half blocks that fit the console; a remark where it has no colours."""
+    """Yield a picture in pixels, or in lines of half blocks that fit the console; a remark where it has no colours."""
+    columns = min(WIDEST, console.width)
+    if sharp := in_pixels(picture, console, columns, min(HIGHEST, console.height - 1)):
+        yield sharp
+        return
     if console.color_system is None:
         yield Text(f"  {picture.height}×{picture.width} pixels, not drawn without colours; write them with --output")
         return
-    for line in compact_blocks(picture, min(WIDEST, console.width), HIGHEST, MOST_BYTES):
+    for line in compact_blocks(picture, columns, HIGHEST, MOST_BYTES):
         yield Text.assemble(*((segment.text, segment.style or "") for segment in line))
 
 

@@ -93,11 +93,75 @@ def test_numbers_and_outputs(tmp_path: Path) -> None:
         torch.testing.assert_close(model(images), expected(images), rtol=1e-5, atol=1e-5)
 
 
-def test_unknown_operators_are_named(tmp_path: Path) -> None:
+def write_odd(path: Path, *nodes: Any, batch: int | str = 1, domains: tuple[str, ...] = ()) -> None:
+    """Write a network with a convolution and some nodes, from "c" to "d", before a linear layer."""
     onnx = pytest.importorskip("onnx")
-    path = tmp_path / "net.onnx"
-    write(path, onnx.helper.make_node("Erf", ["f1"], ["e"]))
-    with pytest.raises(SourceError, match="the operators Erf can't be imported"):
+    helper, float32 = onnx.helper, onnx.TensorProto.FLOAT
+    constants = {
+        "w1": np.zeros((6, 3, 3, 3), np.float32), "scale": np.ones(6, np.float32), "shift": np.ones(6, np.float32),
+        "w2": np.zeros((10, 6), np.float32), "four": np.array([4, 2]), "first": np.array([0, 1, 2, 3]),
+        "around": np.array([0, 1, 0, 0, 0, 0, 0, 0]), "one": np.array([1]), "seven": np.array([7]),
+        "yes": np.array(True),
+    }  # fmt: skip
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["x", "w1"], ["c"], "conv"),
+            *nodes,
+            helper.make_node("GlobalAveragePool", ["d"], ["g"]),
+            helper.make_node("Flatten", ["g"], ["f"], "flat"),
+            helper.make_node("Gemm", ["f", "w2"], ["y"], "fc", transB=1),
+        ],
+        "odd", [helper.make_tensor_value_info("x", float32, [batch, 3, 8, 8])],
+        [helper.make_tensor_value_info("y", float32, [batch, 10])],
+        [onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )  # fmt: skip
+    versions = [helper.make_opsetid("", 18), *(helper.make_opsetid(domain, 1) for domain in domains)]
+    onnx.save(helper.make_model(graph, opset_imports=versions), str(path))
+
+
+@pytest.mark.parametrize("batch", [1, "N"])
+def test_unknown_operators_are_opaque_with_the_shape_that_onnx_infers(tmp_path: Path, batch: int | str) -> None:
+    node = pytest.importorskip("onnx").helper.make_node
+    path = tmp_path / "odd.onnx"
+    write_odd(
+        path,
+        node("InstanceNormalization", ["c", "scale", "shift"], ["n"], "norm"),
+        node("Erf", ["n"], ["e"]),
+        node("Split", ["e", "four"], ["s1", "s2"], "split", axis=1),
+        node("Gather", ["s1", "first"], ["t1"], "pick", axis=1),
+        node("Concat", ["t1", "s2"], ["a"], "again", axis=1),
+        node("Pad", ["a", "around"], ["b"], "channels"),
+        node("Slice", ["b", "one", "seven", "one"], ["d"], "cut"),
+        batch=batch,
+    )
+    found = import_trace(read_source(str(path), None, with_weights=False), "odd.onnx")
+    rows = {row.layer.name: row for row in analyse(found.network).rows}
+    shapes = {name: row.output for name, row in rows.items() if row.layer.type == "opaque"}
+    assert shapes == {
+        "norm": (6, 6, 6), "Erf_2": (6, 6, 6), "split1": (4, 6, 6), "split2": (2, 6, 6), "pick": (4, 6, 6),
+        "channels": (7, 6, 6), "cut": (6, 6, 6),
+    }  # fmt: skip
+    assert rows["norm"].params == 12
+    assert rows["again"].layer.type == "concat"
+    assert rows["fc"].output == (10,)
+    opaque, unknown = found.warnings
+    assert "InstanceNormalization, Erf, 2 × Split, Gather, Pad, Slice" in opaque
+    assert unknown == "warning: the MACs of norm are not known and count 0"
+
+
+def test_what_onnx_has_no_shape_for_and_what_is_decided_later_is_refused(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    helper = onnx.helper
+    path = tmp_path / "odd.onnx"
+    write_odd(path, helper.make_node("Odd", ["c"], ["d"], "odd", domain="somebody"), domains=("somebody",))
+    with pytest.raises(SourceError, match=r"Odd \(odd\) can't be imported: ONNX does not know the shape of its output"):
+        read_source(str(path), None, with_weights=False)
+    value = helper.make_tensor_value_info("i", onnx.TensorProto.FLOAT, None)
+    branches = [
+        helper.make_graph([helper.make_node(kind, ["c"], ["i"])], kind, [], [value]) for kind in ("Relu", "Abs")
+    ]
+    write_odd(path, helper.make_node("If", ["yes"], ["d"], "if", then_branch=branches[0], else_branch=branches[1]))
+    with pytest.raises(SourceError, match="If can't be imported: the network decides what to do as it runs"):
         read_source(str(path), None, with_weights=False)
 
 
