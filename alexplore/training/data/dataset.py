@@ -65,8 +65,9 @@ class ResidentSplit:
         self._labels = labels.to(device)
         _, self._channels, *self._size = images.shape
         rows = images.permute(0, 2, 3, 1).flatten(1).to(device)
-        # Eight pixels are picked at once where an image is a multiple of that, as all usual ones are.
-        self._rows = rows.view(torch.int64) if rows.shape[1] % 8 == 0 else rows
+        # Eight values are picked at once where an image has a multiple of that, as usual ones have.
+        eights = rows.numel() > 0 and rows.shape[1] % 8 == 0 and rows.storage_offset() % 8 == 0
+        self._rows = rows.contiguous().view(torch.int64) if eights else rows
 
     def __len__(self) -> int:
         return len(self.labels)
