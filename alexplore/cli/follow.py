@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.25
 CONSOLE_LINES = 10
-"""Of console.log, shown when a worker crashed."""
+"""Lines of console.log that are shown when a worker has crashed."""
 
 
 @dataclass
@@ -98,7 +98,7 @@ def follow(
 
 
 def _stop_unseen(run: RunDirectory, error: OSError) -> None:
-    """Stop a run that this command started and can't show any more: nobody might notice that it goes on."""
+    """Stop a run that this command started and can't show any more: the person might not notice that it continues."""
     _ask_to_stop(run)
     reason = os_error_text(error)
     complain(f"{run.name} can't be shown ({reason}); it stops after a checkpoint; resume with: {run.command('resume')}")

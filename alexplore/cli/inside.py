@@ -66,11 +66,11 @@ def show_inside(
 
 
 def show_look(run: RunDirectory, question: Question, epoch: int | None, output: Path | None, *, as_json: bool) -> None:
-    """Print or write what the network, with its best weights, makes of an image.
+    """Print or write how the network, with its best weights, classifies an image.
 
     Raises:
         WrongUseError: not one image is named, or an epoch, whose weights are not kept.
-        LookError: the network can't be asked.
+        LookError: the image can't be classified.
     """
     from alexplore.render.inside_views import look_lines, look_picture
     from alexplore.runs.look import look

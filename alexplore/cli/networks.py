@@ -90,7 +90,7 @@ def show_app(
     opened = open_preset(preset or preferences.values.preset, narrate)
     from alexplore.tui.app import ExploreApp
 
-    for name in ("COLUMNS", "LINES"):  # an exported size was once that of a window; the terminal knows its own
+    for name in ("COLUMNS", "LINES"):  # exported sizes may be out of date; Textual asks the terminal
         os.environ.pop(name, None)
     app = ExploreApp(
         opened, folder, attached, preferences, welcome=preset is None and attached is None and log is None, log=log
@@ -172,7 +172,7 @@ def shapes(
 
 
 def _preset_and_layer(names: list[str], preset: str | None) -> tuple[str, str | None]:
-    """Return the preset and the layer, of which the first name is the preset where there is no --preset."""
+    """Return the preset and the layer; without --preset, the first name is the preset."""
     if preset is None and not names:
         complain("name a preset: `alexplore shapes paper`; `alexplore presets` lists them")
         raise typer.Exit(WRONG_USE)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from alexplore.core.atomic_files import Content
 
-UNBOUNDED = 10**6  # characters of a line in a file or a pipe, where nothing says how wide it may be: all fits
+UNBOUNDED = 10**6  # characters of a line in a file or a pipe, which have no width: every line fits
 
 
 def complain(message: str) -> None:
@@ -72,7 +72,7 @@ def console() -> Console:
     class InertConsole(Console):
         """Makes all text inert when it has been laid out; the console's own control codes stay."""
 
-        _inside = False  # rendering what is part of something that is rendered
+        _inside = False  # whether `render` was called by itself, for a part of a renderable
 
         def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
             segments = super().render(renderable, options)
@@ -140,9 +140,9 @@ def deliver_in_folder(name: str, content: Content, folder: Path | None, format_n
 
 
 def print_anything() -> None:
-    """Let every character be printed: a file or a pipe is UTF-8 whatever the locale.
+    """Let every character be printed: files and pipes get UTF-8 in any locale.
 
-    A terminal has its own encoding, and shows `?` for what that lacks. Processes that print for us do alike.
+    A terminal keeps its encoding and shows `?` for characters that it lacks. Child processes do the same.
     """
     for stream in (sys.stderr, sys.stdout):
         if isinstance(stream, TextIOWrapper):

@@ -51,7 +51,7 @@ def write_atomically(path: Path, content: Content, mode: int = PRIVATE, like: os
 
 
 LONGEST_KEPT = 240
-"""Bytes of a file's name that is kept in the name of its temporary file; names may have 255."""
+"""Bytes of a file's name that are kept in the name of its temporary file. A file name may have 255 bytes."""
 
 
 def write_output(path: Path, content: Content) -> None:

@@ -38,7 +38,7 @@ def _run(command: Callable[[], int], report: Callable[[str], None]) -> int:
     except AlexploreError as error:
         report(str(error))
         return error.exit_code
-    except BrokenPipeError:  # whoever read stdout has closed it, and knows
+    except BrokenPipeError:  # the program that read our stdout has closed it
         return FAILED
     except OSError as error:
         report(os_error_text(error))
@@ -85,7 +85,7 @@ def print_warning(text: str) -> None:
 
 
 def _flush(stream: TextIO | None) -> OSError | None:
-    """Write what waits in a stream; where that fails, return the error, and let Python's own flush at exit succeed."""
+    """Flush a stream. If that fails, return the error, and let Python's own flush at exit succeed."""
     if stream is None:
         return None
     try:

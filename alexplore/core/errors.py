@@ -1,6 +1,6 @@
 """Errors that a user can act on: one base class, with the exit code of the command that raises it.
 
-Whoever meets an `AlexploreError` at the edge of the program (command line, worker, app) shows its message and nothing
+The edge of the program (command line, worker, app) shows the message of an `AlexploreError` and nothing
 else; everything that is no `AlexploreError` is a fault of the program and keeps its traceback.
 """
 

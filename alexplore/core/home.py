@@ -1,4 +1,4 @@
-"""Folders of the user. A container that runs as a foreign user has no home folder, and then there are none."""
+"""Folders of the user. A user without a home folder, as in some containers, has none."""
 
 from __future__ import annotations
 

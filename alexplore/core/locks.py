@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def is_held(path: Path) -> bool:
-    """Return whether a process of this or another machine holds a lock file; what is no regular file is never held.
+    """Return whether a process of this or another machine holds a lock file. Only regular files can be held.
 
     The holder itself must not call this: closing the file would give up its lock.
     """
@@ -18,7 +18,7 @@ def is_held(path: Path) -> bool:
     except OSError:
         return False
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # whoever holds a lock made a file
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # a process that holds a lock has made a regular file
             return False
         fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:

@@ -41,7 +41,7 @@ class Kind(NamedTuple, Generic[T]):
 
 
 LARGEST_NUMBER = 1e30
-"""Half of the exponents that fp32 has: the largest setting times a number of a network stays finite."""
+"""The largest setting: multiplied by any number of a network, it stays finite in fp32, whose largest is 3.4e38."""
 
 LARGEST = 2**31 - 1  # what PyTorch takes for a size, and small enough for every sum of them to be printed
 
@@ -63,7 +63,7 @@ def integer(minimum: int, maximum: int | None = None) -> Kind[int]:
 def number(minimum: float, maximum: float | None = None, *, above: bool = False, below: bool = False) -> Kind[float]:
     """Return the kind of finite numbers between the bounds; `above` and `below` exclude the bound itself.
 
-    Without a maximum it is `LARGEST_NUMBER`, which goes without saying in messages about smaller ones.
+    Without a maximum it is `LARGEST_NUMBER`; only messages about larger numbers mention it.
     """
 
     def parse(value: Any) -> float:
@@ -129,9 +129,9 @@ def texts() -> Kind[tuple[str, ...]]:
 
 
 def patterns() -> Kind[tuple[str, ...] | None]:
-    """Return the kind of lists of patterns of names, such as "conv*"; None where it is empty.
+    """Return the kind of lists of patterns of names, such as "conv*"; an empty list is read as None.
 
-    One text is a list of patterns too, with commas or blanks between them, neither of which a name has.
+    A string is a list of patterns too, separated by commas or blanks; names contain neither.
     """
 
     def parse(value: Any) -> tuple[str, ...] | None:
@@ -253,7 +253,7 @@ def read_settings(
 ) -> dict[str, Any]:
     """Check `values` against the settings of `cls` and return them as its fields hold them.
 
-    `suggest(key, known)` returns the end of a sentence about an unknown key: which was meant; `nearest` if left out.
+    `suggest(key, known)` returns the end of a sentence that says which known key was meant; the default is `nearest`.
 
     Raises:
         SettingError: an unknown key (with the nearest known one), a value that is not allowed, or one that is missing.

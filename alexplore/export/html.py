@@ -1,8 +1,8 @@
 """A network as one HTML page: picture, table, totals, and the arithmetic behind each number, folded.
 
-The page loads nothing from a server, follows the reader's light or dark theme, and is smaller than `LARGEST_BYTES`. So
-pages of large networks lack the arithmetic of layers without weights, or all of it, or the names in the picture, or the
-picture too.
+The page loads nothing from a server, follows the reader's light or dark theme, and is smaller than `LARGEST_BYTES`. A
+page that would be larger leaves out, one after the other, the arithmetic of layers without weights, all arithmetic,
+the names in the picture, and the picture.
 """
 
 from __future__ import annotations

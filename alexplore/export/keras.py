@@ -52,9 +52,7 @@ def export(preset: Preset, analysis: Analysis) -> str:
 
 
 def _calls(network: Network, row: Row) -> list[Call]:
-    """Return Keras's layers for a layer; before one that flattens a map, where PyTorch's order counts, one that gives
-    it.
-    """
+    """Return Keras's layers for a layer; a flatten whose order matters comes after a permutation to PyTorch's order."""
     calls = row.layer.keras_calls(row.inputs, network.free_name(f"{row.layer.name}_pad"))
     if flattens(row) and not in_any_order(network, row.index - 1):
         name = network.free_name(f"{row.layer.name}_channels_first")

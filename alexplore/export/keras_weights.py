@@ -21,7 +21,7 @@ from alexplore.network.layers.base import Layer
 Array = NDArray[Any]
 
 KINDS = ("weight", "bias", "running_mean", "running_var")
-"""Tensors of a layer in Keras's order; what PyTorch's batch norm counts, Keras's does not."""
+"""Tensors of a layer in Keras's order. Keras's batch norm has no counterpart of `num_batches_tracked`."""
 
 
 def keras_arrays(analysis: Analysis, weights: Mapping[str, Array]) -> dict[str, Array]:

@@ -164,7 +164,7 @@ def _last_inside(run: RunDirectory) -> InsideEpoch | None:
     for number in reversed(recorded_epochs(run)):
         try:
             epoch = load_epoch(run, number)
-        except AlexploreError:  # damaged: the one before it will do
+        except AlexploreError:  # damaged: try the epoch before it
             continue
         if epoch.confusion is not None:
             return epoch

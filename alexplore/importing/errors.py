@@ -10,7 +10,7 @@ import torch
 from alexplore.core.errors import AlexploreError, WrongUseError
 
 LONGEST_REASON = 300
-"""Characters of another library's message that are repeated."""
+"""The longest part of another library's message that an error repeats, in characters."""
 
 
 class ImportFailed(AlexploreError):

@@ -59,7 +59,7 @@ def _match(output: Node) -> Norm:
     inside: list[Node] = []
 
     def step(node: Any, *names: str) -> Node:
-        """Return a node that calls one of some operators, and note that it lies inside."""
+        """Return a node that calls one of some operators, and add it to the nodes inside the normalisation."""
         if not isinstance(node, Node) or node.op != "call_function" or operator_name(node) not in names:
             raise _NoNorm
         inside.append(node)

@@ -44,7 +44,7 @@ TYPES: Mapping[str, type[Layer]] = {
 """The layer types by the operators that they are in PyTorch."""
 
 RESHAPING = (Flatten, Unflatten)
-"""The types that are made of a value's shape, not of the operator that gives it."""
+"""Types that the importer makes from the shape of a value, whichever operator reshaped it."""
 
 
 @dataclass(eq=False)
@@ -182,7 +182,7 @@ class _Mapping:
     def read(self, node: Node) -> Value:
         """Return the value of a node, made by a layer."""
         known = self.values.get(node)
-        if known is None:  # one of several outputs of which no tensor is read by itself
+        if known is None:  # one of several outputs; no layer has it as its only output
             raise KeyError(node)
         if isinstance(known, Reshaped):
             self.values[node] = known = self.reshaped(known)
@@ -253,7 +253,7 @@ class _Mapping:
         return self.layer(Flatten, {}, [value], operation, shape) if reduces else value
 
     def mean_of_pixels(self, cls: type[Layer], operation: Operation, read: object) -> Value | None:
-        """Return the output of a pool to one pixel, of what `x.flatten(2).mean(-1)` and its kind calculate."""
+        """Return the output of a pool to one pixel: `x.flatten(2).mean(-1)` and the like."""
         if cls.role != "pool" or not isinstance(read, Reshaped) or operation.arguments.get("keepdim"):
             return None
         before, dims = read.value.shape, operation.arguments.get("dim", ())
@@ -422,7 +422,7 @@ MOST_LISTED = 6
 
 
 def unique(wanted: list[str]) -> list[str]:
-    """Return names of which no two are alike: those that are wanted several times get numbers."""
+    """Return unique names: names that occur several times get numbers."""
     several = {name for name, count in Counter(wanted).items() if count > 1}
     taken = set(wanted) - several
     numbers: Counter[str] = Counter()

@@ -270,7 +270,7 @@ def _numbers(value: Any) -> list[int]:
 
 
 def _padding(a: Attributes, x: Tensor, window: list[int], fill: float) -> tuple[Tensor, list[int]]:
-    """Return the input and the padding that PyTorch's operator does, where both sides are alike; else padded."""
+    """Return the input and the padding for PyTorch's operator; if the sides differ, the padded input and no padding."""
     pads = list(a.get("pads", [0] * 2 * len(window)))
     automatic = a.get("auto_pad", b"NOTSET").decode()
     if automatic in ("SAME_UPPER", "SAME_LOWER"):

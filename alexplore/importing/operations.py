@@ -24,7 +24,7 @@ ALIASES = frozenset(["alias", "clone", "contiguous", "detach", "lift_fresh_copy"
 """Operators whose output has the values of their input."""
 
 ALIASES_OF_ONE = ("cat", "pad", "expand", "expand_as")
-"""Operators that are such where their output has the shape of their one input."""
+"""Operators that return their input unchanged if their output has the shape of their one input."""
 
 EXPANSIONS = ("expand", "expand_as")
 """Operators that repeat values along axes of size 1."""

@@ -108,7 +108,7 @@ def _export(module: nn.Module, size: Input, source: str) -> Trace:
         except GuardOnDataDependentSymNode as error:
             reason = f"what it does depends on the values of the images, which a trace can't follow{place_text(error)}"
             continue
-        except (Exception, SystemExit) as error:  # whatever somebody's code raises
+        except (Exception, SystemExit) as error:  # the user's code may raise anything
             reason = reason_text(error)
             continue
         shape = trace.output.meta["val"].shape
@@ -134,7 +134,7 @@ def _export_batch(module: nn.Module, shape: Shape) -> ExportedProgram:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep PyTorch's warnings and logs to itself: what matters of them is in its exceptions."""
+    """Silence PyTorch's warnings and logs: its exceptions contain what matters."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         before = logging.root.manager.disable

@@ -1,4 +1,4 @@
-"""How a network differs from the one that a lesson started with, counted as a learner would count."""
+"""How a network differs from the one that a lesson started with: a list of changes as a learner would count them."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ class Claim(Place):
     within: float = setting(number(0, 1), 0.0, "the relative difference up to which a value counts as the same")
 
     def __post_init__(self) -> None:
-        """Refuse a claim that says nothing."""
+        """Check that the claim states a value."""
         if self.value is None and self.at_least is None and self.at_most is None:
             raise SettingError("value is missing; allowed: value, at_least or at_most")
 

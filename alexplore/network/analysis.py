@@ -137,9 +137,7 @@ class Signal(NamedTuple):
 
 
 def analyse(network: Network, before: Analysis | None = None) -> Analysis:
-    """Return every number of every layer; rows of an earlier analysis are kept where all that they follow from is the
-    same.
-    """
+    """Return every number of every layer; rows of the analysis `before` are reused where nothing changed."""
     return Analysis(network, tuple(_rows(network, before)))
 
 

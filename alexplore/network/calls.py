@@ -1,4 +1,4 @@
-"""Calls of another library's layers: what a layer is in PyTorch or Keras, as a value that is written or made."""
+"""Calls of PyTorch's or Keras's layers, as values: an export writes them as code, training makes modules of them."""
 
 from __future__ import annotations
 

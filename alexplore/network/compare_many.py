@@ -1,4 +1,4 @@
-"""Any number of networks side by side: each is aligned with the first, and what the first lacks is put between."""
+"""Any number of networks side by side: each is aligned with the first; what the first lacks has rows of its own."""
 
 from __future__ import annotations
 

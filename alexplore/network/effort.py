@@ -1,4 +1,4 @@
-"""How much work may go into proposals, so that a long network with many broken layers is analysed as fast as any."""
+"""A limit on the search for fixes: a long network with many broken layers is analysed as fast as any other."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MOST_LAYERS = 100_000
 class Effort:
     """The remaining budget of a search for fixes, counted in layers computed: long networks have fewer tries.
 
-    One analysis has one effort for all of its broken layers, of which the first come first.
+    All broken layers of an analysis share one effort; earlier layers are searched first.
     """
 
     def __init__(self, layers: int = MOST_LAYERS) -> None:

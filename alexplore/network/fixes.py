@@ -23,7 +23,7 @@ from alexplore.network.shapes import Shape, ShapeError, Shapes, shape_text
 from alexplore.network.windows import Window, Windows
 
 MOST_CHANGES = 4
-"""In how many ways a layer can be broken at once: by its place, channels, groups and window."""
+"""The most changes that a fix combines: a layer can be broken by its place, channels, groups and window at once."""
 
 LARGEST_INPUT = 1 << 14
 """Pixels by which the search enlarges the input at most."""
@@ -140,7 +140,7 @@ def fixes_text(fixes: tuple[Fix, ...]) -> str:
 
 
 def _fixed(broken: _State, count: int, effort: Effort) -> Iterator[_State]:
-    """Yield what `count` more changes lead to where the layer can read then, each fixing what broke it before."""
+    """Yield the states after `count` more changes in which the layer can read; each change fixes one reason."""
     for change in broken.layer.fixes(broken.inputs):
         if not effort.spend(len(broken.network.layers)):
             return
@@ -160,7 +160,7 @@ def _together(texts: tuple[str, ...]) -> str:
 
 
 def _without_set(before: str, text: str) -> str:
-    """Return a change without `set` where the one before it has said so."""
+    """Return a change without the word `set` if the change before it begins with that word."""
     return text.removeprefix("set ") if before.startswith("set ") else text
 
 
@@ -234,7 +234,7 @@ def _resize(network: Network, position: int, measure: Callable[[int, int], int],
         return 0 if size is None else measure(*size)
 
     def first(at_least: int) -> int:
-        """Return the smallest change that measures so much."""
+        """Return the smallest enlargement for which the measure is what is wanted."""
         low, high = -1, 0
         while measured(low) >= at_least:
             low, high = 2 * low, low

@@ -289,7 +289,7 @@ def can_freeze(layer: Layer) -> bool:
 def _is_chain(layers: tuple[Layer, ...]) -> bool:
     """Return whether every layer reads the one before it by default, and all names differ.
 
-    Most networks do. To see it takes a fifth of the time of `_resolved`, and is done at every keystroke of an edit.
+    Most networks do. This test takes a fifth of the time of `_resolved`, and an edit makes it at every keystroke.
     """
     for layer in layers:
         if layer.inputs or layer.fewest_inputs > 1:

@@ -41,8 +41,8 @@ class Axis(NamedTuple):
 def union(axes: Sequence[Axis], moving: Sequence[Axis] = ()) -> Axis:
     """Return the axis that covers all of `axes`: what is seen through several paths.
 
-    `moving` are those of which each output sees other pixels, all if left out: a single value that is broadcast over a
-    map sees the same ones everywhere. Paths whose jumps differ are not aligned; the largest jump is given. Source:
+    `moving` are the axes along which outputs see different pixels; all if left out. A value that is broadcast over a
+    map sees the same pixels everywhere. Paths whose jumps differ are not aligned; the largest jump is given. Source:
     Araujo et al. 2019, "Arbitrary computation graphs".
     """
     start = min(axis.start for axis in axes)

@@ -52,7 +52,7 @@ def reads_all(network: Network, input: Shape | None = None) -> bool:
 
 def suggest_inputs(network: Network, index: int, cls: type[Layer]) -> tuple[str, str]:
     """Return two layers that a new layer of type `cls` at position `index` can read: the layer before it, and the
-    nearest one above whose output goes together with that one's, or the same one again where none does.
+    nearest one above whose output it can be combined with; the same layer twice if there is none.
     """
     last = network.name_at(index - 1)
     try:

@@ -89,7 +89,7 @@ def same_padding(size: int, kernel: int, stride: int, dilation: int = 1) -> Pair
     return total // 2, total - total // 2
 
 
-@lru_cache(4096)  # each layer's are asked for several times in an analysis, and in the next one
+@lru_cache(4096)  # an analysis needs each layer's windows several times, and the next analysis needs them again
 def make_windows(
     kernel_size: int | Pair,
     stride: int | Pair,

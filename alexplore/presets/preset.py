@@ -39,7 +39,7 @@ class Preset:
     def with_network(self, network: Network) -> Preset:
         """Return the preset with an edited network; published numbers follow a renamed layer."""
         names = _renamed(self.network, network)
-        taken = set(names.values())  # a number of a layer that is gone is not of the one that gets its name
+        taken = set(names.values())  # a number of a removed layer does not belong to a layer that takes its name
         published = (one for one in self.published if one.layer not in taken)
         following = (replace(one, layer=names.get(one.layer or "", one.layer)) for one in published)
         return replace(self, network=network, published=tuple(following))

@@ -149,7 +149,7 @@ class Recipe(Declared):
         return state._replace(tensors=state.tensors + 1, note=f"{state.note}, and the averaged weights")
 
     def images_at_once(self, ranks: int = 1) -> int:
-        """Return how many images of a batch so many ranks compute at once, all together."""
+        """Return how many images of a batch are computed at once by `ranks` ranks together."""
         return min(self.batch_size, ranks * (self.micro_batch_size or self.batch_size))
 
     @property

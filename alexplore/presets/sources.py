@@ -75,7 +75,7 @@ def import_preset(
     Raises:
         ImportProcessError: the model can't be imported; the message is for people.
     """
-    import subprocess  # here, as opening a preset that is a file needs neither
+    import subprocess  # imported here: opening a preset file needs neither
 
     done = subprocess.run(
         import_command(source, input=input, name=name, weights=weights),

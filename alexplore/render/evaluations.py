@@ -17,7 +17,7 @@ MOST_CLASSES = 25
 """Classes in the table of classes at most; of more, those with the lowest F1 are shown."""
 
 MATRIX_CLASSES = 15
-"""Classes of which a confusion matrix is shown."""
+"""The most classes for which a confusion matrix is shown."""
 
 
 def evaluation_lines(evaluation: Evaluation) -> Iterator[RenderableType]:

@@ -228,7 +228,7 @@ def look_picture(found: Look, width: int) -> Picture:
 
 
 def look_lines(found: Look, out: Console) -> Iterable[RenderableType]:
-    """Yield what a network makes of an image: the classes, the image with what was asked for, and the maps."""
+    """Yield how a network classifies an image: the classes, the image with what was asked for, and the maps."""
     truth = "" if found.truth is None else f": {found.truth}"
     yield Text(inert_line(f"{found.image}{truth}"))
     yield from map(Text, bars(found.classes))

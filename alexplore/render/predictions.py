@@ -12,7 +12,7 @@ from alexplore.core.inert import inert_line
 from alexplore.render.pictures import half_blocks
 from alexplore.runs.predictions import Prediction
 
-BAR_CELLS = 30  # of a probability of 1
+BAR_CELLS = 30  # characters of the bar for a probability of 1
 SHOWN_COLUMNS, SHOWN_LINES = 64, 32  # characters of a picture at most
 
 

@@ -14,7 +14,7 @@ from alexplore.render.fitted_table import Column, FittingTable
 from alexplore.runs.profile import Profile
 
 WIDE_SPREAD = 0.25
-"""Spread of a time from which it is marked: other programs were running, or the layer takes very little time."""
+"""Times with at least this spread are marked: other programs were running, or the layer takes very little time."""
 
 
 def profile_lines(title: str, profile: Profile, analysis: Analysis) -> Iterator[RenderableType]:

@@ -15,7 +15,7 @@ from alexplore.runs.protocol import METRICS
 from alexplore.runs.summary import BEST_METRIC, Summary
 
 KINDS = ("last", "previous", "best")
-MOST_FILES = 10_000  # that are counted; a run has about twenty
+MOST_FILES = 10_000  # the most files that are counted; a run has about twenty
 
 
 @dataclass(frozen=True)

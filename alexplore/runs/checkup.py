@@ -1,4 +1,4 @@
-"""What can be checked of a run directory without training it, what a finding means, and the repairs that are safe.
+"""The checks of a run directory that need no training, the meaning of each finding, and the safe repairs.
 
 A repair loses nothing that alexplore reads: it cuts off half a line, deletes what was left unfinished, renames a
 checkpoint back, or takes permissions from others. None is made while a worker trains the run.
@@ -189,7 +189,7 @@ def _checkpoint(folder: Path) -> Iterator[Finding]:
 
 
 def _leftovers(run: RunDirectory) -> Iterator[Finding]:
-    """Yield temporary files, requests that no worker will answer, and what is no run's."""
+    """Yield temporary files, requests that no worker will answer, and files that don't belong to a run."""
     foreign = set(run.foreign_entries())
     for path in sorted(run.path.iterdir()):
         if path.name in foreign:
@@ -203,7 +203,7 @@ def _leftovers(run: RunDirectory) -> Iterator[Finding]:
 
 
 def _permissions(run: RunDirectory) -> Iterator[Finding]:
-    """Yield what others may write, and what this user can't read or write."""
+    """Yield files that others may write, and files that this user can't read or write."""
     for path in (run.path, *sorted(run.path.rglob("*"))):
         status = path.lstat()
         if stat.S_ISLNK(status.st_mode):

@@ -1,4 +1,4 @@
-"""What the curves, layers and times of a run say, in words: each finding with the number behind it and what to try.
+"""Findings about a run from its curves, layers and times, each with its number and with what to try.
 
 A rule is one entry in `RULES`. It reads `Evidence` alone and returns a finding, or None. The thresholds are rules of
 thumb; those of layers are in `thresholds.py`.
@@ -202,7 +202,7 @@ def diverging(run: Evidence) -> Said:
 
 
 def first_loss(run: Evidence) -> Said:
-    """Find a first loss far above ln(classes): an untrained network that is sure of wrong answers."""
+    """Find a first loss far above ln(classes): an untrained network that gives wrong classes high probabilities."""
     if run.chance_loss is None or run.first_loss is None or run.trained > 2 or not isfinite(run.first_loss):
         return None
     if run.first_loss < 2 * run.chance_loss:

@@ -34,7 +34,7 @@ FILES = (
 )  # fmt: skip
 FOLDERS = ("control", "checkpoints", "inside")
 ENTRIES = FILES + FOLDERS
-"""What a run directory has in it; while a file is replaced, `.NAME.` and a number too."""
+"""The names in a run directory. While a file is replaced, there is also `.NAME.` with a number."""
 
 LONGEST_SHOWN = 60
 KEPT_TIMES = 4096
@@ -177,7 +177,7 @@ class RunDirectory:
     def is_gone(self, identity: tuple[int, int]) -> bool:
         """Return whether the directory of this identity was removed, or has another name now.
 
-        A file system that does not answer has lost nothing yet.
+        If the file system does not answer, the directory counts as still there.
         """
         try:
             return self.identity() != identity

@@ -1,4 +1,4 @@
-"""What a training will take, before it begins: memory, and time by the speed of earlier runs. No torch."""
+"""The memory and time that a training will take, estimated before it starts from earlier runs. No torch."""
 
 from __future__ import annotations
 

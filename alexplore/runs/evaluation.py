@@ -1,4 +1,4 @@
-"""What a trained network comes to on labelled images, measured by a process of its own, which imports torch.
+"""The figures of a trained network on labelled images, measured by a separate process, which imports torch.
 
 The figures are those of torchmetrics; what follows from the confusion matrix is calculated here.
 """
@@ -89,7 +89,7 @@ class Evaluation:
 
     dataset: str
     crops: str
-    """What of each image was classified: `whole images`, `the centre` or `ten crops`."""
+    """The part of each image that was classified: `whole images`, `the centre` or `ten crops`."""
 
     weights: str
     classes: tuple[str, ...]
@@ -171,7 +171,7 @@ class Evaluation:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Evaluation:
-        """Return the evaluation of which `values` is the `to_dict`."""
+        """Return the evaluation that `to_dict` has converted to `values`."""
         return cls(
             dataset=values["dataset"],
             crops=values["crops"],
@@ -200,7 +200,7 @@ def accuracy_interval(accuracy: float, images: int) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class ImagePrediction:
-    """What the network says about one image: the probability of each class. `label` is None if nobody has said it."""
+    """The probability of each class for one image. `label` is None if the image has no label."""
 
     image: str
     label: str | None

@@ -67,7 +67,7 @@ SIGNS: Mapping[str, Callable[[float, float], bool]] = {
 
 @dataclass(frozen=True)
 class RunFilter:
-    """Terms all of which must hold."""
+    """Terms that must all hold."""
 
     terms: Sequence[Callable[[ListedRun], bool]] = ()
 
@@ -77,7 +77,7 @@ class RunFilter:
 
 
 def parse_filter(text: str) -> RunFilter:
-    """Return the filter that a text describes: words and comparisons between blanks, each turned round by a `!`.
+    """Return the filter that a text describes: words and comparisons separated by blanks; a `!` in front negates one.
 
     A word is looked for in a run's name, network, state, data set, optimizer and note; `key:text` in one field. A term
     whose value was not typed yet, such as `lr>=`, chooses all runs.

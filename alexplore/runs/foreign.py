@@ -26,7 +26,7 @@ VERSION = re.compile(r"version_(\d+)")
 TENSORBOARD, LIGHTNING = "TensorBoard", "Lightning"
 
 MOST_METRICS = 1000
-"""Names of metrics that are read of a log."""
+"""The most metrics that are read from a log."""
 
 LARGEST_CSV = 512 * 2**20
 """Bytes of a metrics.csv that is read."""

@@ -3,8 +3,8 @@
 Each file `epoch-0003.safetensors` holds one `InsideEpoch`: the arrays as tensors, everything else as JSON in the
 file's metadata. The worker writes, the command line and the app read. No torch.
 
-The folder is bounded: see `thinned`. A file that is damaged, or no file of ours, raises `InsideError` when it is
-loaded, and the others can still be read.
+The size of the folder is bounded: see `thinned`. Loading a file that is damaged, or that alexplore has not written,
+raises `InsideError`; the others can still be read.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -19,12 +20,60 @@ from alexplore.runs.directory import RunDirectory, RunError, checked_name, creat
 from alexplore.runs.status import STARTING_SECONDS, is_locked, read_status
 
 
-def launch(run: RunDirectory, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+class WaitingWorker:
+    """A worker that was started before there is a run for it: it imports torch and waits.
+
+    It ends with the program that has started it, unless it was given a run by then.
+    """
+
+    def __init__(self) -> None:
+        """Start it.
+
+        Raises:
+            OSError: no process can be started.
+        """
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "alexplore.training.waiting"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        return self._process.pid
+
+    def take(self, run: RunDirectory, environment: Mapping[str, str]) -> subprocess.Popen[bytes] | None:
+        """Let it train a run, with some more environment variables, and return its process; None if it has ended."""
+        if self._process.poll() is not None:
+            return None
+        order = json.dumps({"run": str(run.path.resolve()), "environment": dict(environment)})
+        assert self._process.stdin is not None
+        try:
+            with self._process.stdin as stdin:
+                stdin.write(order.encode() + b"\n")
+        except OSError:
+            return None
+        return self._process if self._process.poll() is None else None
+
+    def end(self) -> None:
+        """End it, if it was given no run."""
+        self._process.kill()
+        with self._process:
+            pass
+
+
+def launch(
+    run: RunDirectory, environment: Mapping[str, str] | None = None, waiting: WaitingWorker | None = None
+) -> subprocess.Popen[bytes]:
     """Start a worker on a run directory and wait until it has written status.json.
 
     Before that status.json may hold how an earlier worker ended, and a watcher would think that the run has ended. The
     worker has a session of its own, reads nothing from this process and writes to console.log, so it outlives it.
-    `environment` is added to this process's own.
+    `environment` is added to this process's own. A worker that is `waiting` is used if it still runs.
 
     Raises:
         RunError: a worker already trains the run, or the new one ended at once (with the end of what it printed).
@@ -33,19 +82,31 @@ def launch(run: RunDirectory, environment: Mapping[str, str] | None = None) -> s
         raise RunError(f"{run.name} is already being trained; watch it with: {run.command('watch')}")
     for link in run.links():
         raise RunError(f"{link} is a link; a run is not trained through links, which may lead out of its directory")
+    process = waiting.take(run, environment or {}) if waiting is not None else None
+    if process is None:
+        process = _start_worker(run, environment or {})
+    _wait_for_status(run, process)
+    return process
+
+
+def _start_worker(run: RunDirectory, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-P", "-m", "alexplore.training.worker", str(run.path)]
     try:
         with run.console_file.open("ab") as console:
-            process = subprocess.Popen(
+            return subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env={**os.environ, **(environment or {}), "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
             )
     except OSError as error:
         raise RunError(f"could not start a worker: {error.strerror or error}", failure=True) from None
+
+
+def _wait_for_status(run: RunDirectory, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a worker has written a status; see `launch`."""
     deadline = time.monotonic() + STARTING_SECONDS
     while read_status(run).pid != process.pid:
         if process.poll() is not None:
@@ -62,7 +123,6 @@ def launch(run: RunDirectory, environment: Mapping[str, str] | None = None) -> s
                 break  # it trains, but the disk is too full for a status
             raise RunError(f"the worker of {run.name} did not start within {STARTING_SECONDS:.0f} s", failure=True)
         time.sleep(0.01)
-    return process
 
 
 def _last_output(run: RunDirectory) -> str:

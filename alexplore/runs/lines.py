@@ -177,7 +177,7 @@ class LineReader:
 def sample_blocks(path: Path, pieces: int, size: int) -> Iterator[list[dict[str, Any]]]:
     """Yield the records of some lines of a file: those in `pieces` pieces of `size` bytes, evenly spaced.
 
-    A shorter file has fewer pieces, none of which overlap. One that can't be read has none.
+    The pieces do not overlap; a shorter file has fewer. A file that can't be read has none.
     """
     try:
         with open_regular(path, links=False) as file:
@@ -263,7 +263,7 @@ def _parse_together(lines: Sequence[bytes]) -> list[dict[str, Any]] | None:
 
 
 def _are_heads_allowed(records: Sequence[Mapping[str, Any]]) -> bool:
-    """Return whether the heads of all records are certainly allowed by `HEAD`, which is quicker to say together."""
+    """Return whether the heads of all records are certainly allowed by `HEAD`; testing them together is faster."""
     for key, (kinds, most) in HEAD.items():
         try:
             values = list(map(itemgetter(key), records))

@@ -20,7 +20,7 @@ from alexplore.runs.image_layout import LeftOut, count_others, find_pictures
 
 VERSION = 1
 FEWEST = 10_000
-"""Pictures from which a listing is remembered; fewer are found in less time than it takes to tell."""
+"""Only listings of this many pictures or more are remembered: fewer are found quickly."""
 
 SETTLED_SECONDS = 2.0
 """A folder that changed more recently may change again without a new time, as file systems count seconds or ticks."""

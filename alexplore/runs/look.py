@@ -1,4 +1,4 @@
-"""What a trained network makes of one image, from a process of its own, which imports torch.
+"""How a trained network classifies one image, and why: from a separate process, which imports torch.
 
 Feature maps of a layer, the receptive field of one of its units, and which part of the image spoke for a class.
 """
@@ -26,7 +26,7 @@ Box = tuple[int, int, int, int]
 
 
 class LookError(AlexploreError):
-    """The network can't be asked; the message says why, and the exit code is that of the process that was asked."""
+    """The image can't be classified; the message says why, and the exit code is that of the process."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
@@ -35,7 +35,7 @@ class LookError(AlexploreError):
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """What a network makes of an image.
+    """How a network classifies an image.
 
     `picture` is the image as the network sees it, in the size of its input. `classes` are the most likely ones with
     their probabilities, `truth` the image's own class if that is known. `maps` (channels, height, width) are the
@@ -99,7 +99,7 @@ class Look:
 
 
 def look(source: Path, question: Question) -> Look:
-    """Return what the network of a run's folder makes of an image. It takes as long as importing torch.
+    """Return how the network of a run's folder classifies an image. This takes as long as importing torch.
 
     Raises:
         LookError: see the message.

@@ -41,7 +41,7 @@ HEARTBEAT_SECONDS = 30.0
 
 SUMMARY_METRICS = tuple(METRICS[key] for key in ("train/loss", "val/acc", "images_per_second"))
 SUMMARY_HEADINGS = ("run", "state", "epoch", *(metric.heading for metric in SUMMARY_METRICS), "updated")
-"""Over the columns of `summary_cells`."""
+"""The headings of the columns of `summary_cells`."""
 
 
 STATE_GLYPHS: Mapping[str, str] = {
@@ -121,7 +121,7 @@ def is_logged(event: Event) -> bool:
     if isinstance(event, PrecisionEvent):
         return bool(event.seconds)  # one that was not measured was asked for
     if isinstance(event, ControlEvent) and event.action in ("set", "evaluate"):
-        return event.error is not None  # what came of it has an event of its own
+        return event.error is not None  # its result has an event of its own
     return not isinstance(event, UNLOGGED)
 
 
@@ -143,7 +143,7 @@ def progress_texts(snapshot: Snapshot) -> list[str]:
 
 
 def result_text(snapshot: Snapshot) -> str:
-    """Return what a finished run came to: time, speed, device and accuracy."""
+    """Return the result of a finished run: time, speed, device and accuracy."""
     seconds = snapshot.epochs[-1].seconds if snapshot.epochs else 0.0
     texts = [f"{_count_text(len(snapshot.epochs), 'epoch')} in {duration_text(seconds)}"]
     if snapshot.epochs:
@@ -222,7 +222,7 @@ def _faster_text(one: str, other: str, speedup: float) -> str:
 
 
 MOST_SPEEDUP = 1e6
-"""More is no measurement, but a damaged line."""
+"""A larger speedup is not a measurement: the line is damaged."""
 
 
 def _start(event: StartEvent) -> str:

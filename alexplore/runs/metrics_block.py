@@ -18,7 +18,7 @@ Columns = tuple[Sequence[int], Sequence[float]]
 
 @dataclass(frozen=True)
 class MetricsBlock:
-    """Lines of metrics.jsonl that follow each other, all of which `read_metrics` can read."""
+    """Consecutive lines of metrics.jsonl that `read_metrics` can read."""
 
     records: Sequence[Mapping[str, Any]]
 
@@ -88,7 +88,7 @@ def read_block(records: Sequence[Mapping[str, Any]]) -> MetricsBlock:
 
 
 def _are_readable(records: Sequence[Mapping[str, Any]]) -> bool:
-    """Return whether `read_metrics` can certainly read all records, which is quicker to say together."""
+    """Return whether `read_metrics` can certainly read all records; testing them together is faster."""
     try:
         steps, epochs = [record["step"] for record in records], [record["epoch"] for record in records]
     except KeyError:

@@ -1,4 +1,4 @@
-"""What of a run is worth calling a person for: its end, a stall, a new best accuracy."""
+"""When a person is called because of a run: at its end, a stall, a new best accuracy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker writes to a run directory: the events in events.jsonl and the metrics in metrics.jsonl.
+"""The events in events.jsonl and the metrics in metrics.jsonl, which a worker writes to a run directory.
 
 Both are written and read here alone. An event is one entry in `EVENTS`, a metric one entry in `METRICS`; tables,
 comparison, CSV and displays take names and formats from there. Readers skip what they don't know (events and keys of a

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of a network: about the image in the file `image`, or the validation image with the number `index`.
+    """A question to a network: about the image in the file `image`, or the validation image with the number `index`.
 
     `layer` is the last convolution if left out. `unit` is one of its outputs: `channel,row,column`. `cam` asks which
     part of the image spoke for a class: its name, its number, or `guess`.

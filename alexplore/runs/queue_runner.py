@@ -183,7 +183,7 @@ def run_queue(queue: Queue) -> None:
             if runner.work():
                 time.sleep(POLL_SECONDS)
                 continue
-            with queue.locked():  # whoever adds a run now finds that there is no runner any more, and starts one
+            with queue.locked():  # a process that adds a run now finds no runner, and starts one
                 if not queue.running() and (queue.is_paused or not queue.waiting()):
                     os.close(descriptor)
                     return

@@ -199,14 +199,14 @@ class Replay:
 
 
 def wait_for_watcher(seconds: float) -> bool:
-    """Wait so many seconds; return False as soon as stdin is closed: whoever watches has ended."""
+    """Wait so many seconds; return False as soon as stdin is closed, because the watching program has ended."""
     return not select.select([sys.stdin], [], [], seconds)[0]
 
 
 def main(run: Path, copy: Path, speed: float) -> None:
-    """Play a run into its copy, and remove the copy's folder when nobody watches any more."""
+    """Play a run into its copy; remove the copy's folder when no program watches it any more."""
     try:
-        with worker_lock(RunDirectory(copy)):  # until the end: nobody shall resume a copy
+        with worker_lock(RunDirectory(copy)):  # held until the end, so that the copy can't be resumed
             play(RunDirectory(run), RunDirectory(copy), speed, wait_for_watcher)
             while wait_for_watcher(60.0):
                 pass

@@ -82,15 +82,19 @@ def create(planned: Plan, folder: Path, name: str | None = None) -> RunDirectory
     return create_run(planned.config, folder, name)
 
 
-def start(run: RunDirectory, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+def start(
+    run: RunDirectory,
+    environment: Mapping[str, str] | None = None,
+    waiting: launch.WaitingWorker | None = None,
+) -> subprocess.Popen[bytes]:
     """Start a worker on a run and return its process as soon as it has written a status.
 
-    `environment` is added to this process's own.
+    `environment` is added to this process's own. A worker that is `waiting` trains the run if it still can.
 
     Raises:
         RunError: a worker already trains it, or the new one ended at once (with the end of what it printed).
     """
-    return launch.launch(run, environment)
+    return launch.launch(run, environment, waiting)
 
 
 def join(planned: Plan, folder: Path, name: str | None = None) -> NoReturn:

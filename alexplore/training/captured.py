@@ -10,12 +10,15 @@ step, such as weights, in place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+import gc
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from alexplore.training.kernels.table import Kernels
 
 Results = tuple[Tensor, ...]
 Work = Callable[..., Results]
@@ -93,14 +96,12 @@ class CapturedWork:
         return _Captured(kept, replay, results)
 
 
-def make_capture(device: torch.device, ranks: int, environment: Mapping[str, str]) -> Capture | None:
+def make_capture(device: torch.device, ranks: int, kernels: Kernels) -> Capture | None:
     """Return what captures the steps of a training on a device with so many ranks; None if they are not captured.
 
-    Ranks exchange gradients in a step, which is not captured. `ALEXPLORE_KERNELS=plain` captures nothing.
+    Ranks exchange gradients in a step, which is not captured. `kernels` must contain "graphs".
     """
-    if device.type != "cuda" or ranks > 1 or environment.get("ALEXPLORE_KERNELS") == "plain":
-        return None
-    return _CudaCapture()
+    return _CudaCapture() if device.type == "cuda" and ranks == 1 and "graphs" in kernels else None
 
 
 class _CudaCapture:
@@ -111,6 +112,22 @@ class _CudaCapture:
 
     def __call__(self, work: Callable[[], Results]) -> tuple[Results, Callable[[], object]]:
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool):
-            results = work()
+        failures: list[Exception] = []
+
+        def kept() -> Results:
+            try:
+                return work()
+            except Exception as error:  # which the failure of the capture, that follows from it, would hide
+                failures.append(error)
+                raise
+
+        gc.collect()
+        gc.disable()  # freeing what another graph or an event had is not allowed during a capture
+        try:
+            with torch.cuda.graph(graph, pool=self._pool):
+                results = kept()
+        except Exception as error:
+            raise (failures or [error])[0] from None
+        finally:
+            gc.enable()
         return results, graph.replay

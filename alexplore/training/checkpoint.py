@@ -18,7 +18,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -168,11 +168,13 @@ def _save_links(folder: Path, new: Path) -> None:
 def load(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
     """Return the newest undamaged checkpoint in the folder of checkpoints, None if there are no checkpoints.
 
-    `warn` is called with a message for each damaged one.
+    Only the ranks of the run's worker may call this. `warn` is called with a message for each damaged one.
 
     Raises:
         CheckpointError: there are checkpoints, but all are damaged.
     """
+    with suppress(OSError):  # another rank has done it, or the disk can only be read
+        _rename_back(folder)
     return _first_undamaged(folder, (LAST, PREVIOUS, BEST), read, warn)
 
 
@@ -404,9 +406,14 @@ def _link(source: Path, target: Path) -> None:
 
 def _clean_up(folder: Path) -> None:
     """Remove the leftovers of a worker that was killed while saving, and rename folders back that it had renamed."""
-    for name in NAMES:
-        if (folder / f"{OLD}{name}").is_dir() and not (folder / name).exists():
-            (folder / f"{OLD}{name}").rename(folder / name)
+    _rename_back(folder)
     for pattern in (f"{SAVING}*", f"{OLD}*"):
         for path in folder.glob(pattern):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _rename_back(folder: Path) -> None:
+    """Rename the folders back that a worker had renamed when it was killed, on a system that can't exchange names."""
+    for name in NAMES:
+        if (folder / f"{OLD}{name}").is_dir() and not (folder / name).exists():
+            (folder / f"{OLD}{name}").rename(folder / name)

@@ -6,7 +6,6 @@ points, about every 0.4 s. `NonfiniteGuard` keeps values that are not finite awa
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -45,6 +44,7 @@ from alexplore.training.errors import CheckpointError, GoneError, NotFiniteError
 from alexplore.training.evaluate import Evaluation, evaluate
 from alexplore.training.inside.layer_figures import is_measured
 from alexplore.training.inside.recorder import Recorder
+from alexplore.training.kernels.table import NONE
 from alexplore.training.machine.sampler import MachineSampler
 from alexplore.training.metrics import StepLog, Tally, is_recorded, read_steps, record_interval
 from alexplore.training.micro_batches import MicroBatches
@@ -236,7 +236,9 @@ class Trainer:
         self.steps_per_epoch = -(-len(dataset.train) // recipe.batch_size)
         self.interval = record_interval(macs, recipe.batch_size, self.steps_per_epoch)
         self.log = StepLog(preprocess.device)
-        self.captured = CapturedWork(make_capture(preprocess.device, ranks.size, os.environ), self._report_uncaptured)
+        self.captured = CapturedWork(
+            make_capture(preprocess.device, ranks.size, setup.kernels or NONE), self._report_uncaptured
+        )
         self.clock = time.monotonic()
         self.saved_at = time.monotonic()
         self.images_per_second = 0.0

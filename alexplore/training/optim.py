@@ -57,7 +57,7 @@ def make_optimizer(
     ]
     fused = "fused" in (choose_kernels(trainable[0][1].device.type) if kernels is None else kernels)
     optimizer = FACTORIES[recipe.optimizer](groups, recipe, fused)
-    if trainable[0][1].device.type == "cuda":
+    if fused and trainable[0][1].device.type == "cuda":
         _keep_settings_on_device(optimizer, trainable[0][1].device)
     return optimizer
 

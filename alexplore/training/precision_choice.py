@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -11,12 +10,14 @@ from torch import Tensor, nn
 from alexplore.presets.precisions import MARGIN
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.protocol import PrecisionEvent
+from alexplore.training.captured import WARM_UP, Capture, CapturedWork, Results, make_capture
 from alexplore.training.data import Dataset, Preprocess
+from alexplore.training.kernels.table import NONE, Kernels
 from alexplore.training.loop import Objective
 from alexplore.training.parallel.ranks import Ranks
 from alexplore.training.parallel.towers import reset_counts
 from alexplore.training.precision import Precision, matmul_peak
-from alexplore.training.timing import Comparison, compare
+from alexplore.training.timing import Comparison, Task, compare
 
 EXACT, FASTER = "fp32", "bf16"
 FEW_IMAGES = 4
@@ -38,16 +39,18 @@ def kept_choice(recipe: Recipe, device: torch.device, earlier: PrecisionEvent | 
 
 
 def choose_precision(
-    recipe: Recipe, model: nn.Module, dataset: Dataset, preprocess: Preprocess, ranks: Ranks
+    recipe: Recipe, model: nn.Module, dataset: Dataset, preprocess: Preprocess, ranks: Ranks, kernels: Kernels = NONE
 ) -> PrecisionEvent:
     """Return the recipe's precision, or for `auto` the faster one; the same on all ranks.
 
-    bf16 is chosen if a forward and a backward pass over real images are `MARGIN` times faster in it than in fp32.
+    bf16 is chosen if a forward and a backward pass over real images are `MARGIN` times faster in it than in fp32. They
+    are captured as CUDA graphs if steps will be with these kernels: the time of launching would hide the difference.
     """
     device = preprocess.device
     if recipe.precision != "auto":
         return PrecisionEvent(recipe.precision, device.type, matmul_peak(device, recipe.precision))
-    images, comparison = _compare_precisions(recipe, model, dataset, preprocess, ranks)
+    capture = make_capture(device, ranks.size, kernels)
+    images, comparison = _compare_precisions(recipe, model, dataset, preprocess, ranks, capture)
     speedup = round(comparison.speedup, 4)
     name = FASTER if speedup >= MARGIN else EXACT
     return PrecisionEvent(
@@ -61,7 +64,12 @@ def choose_precision(
 
 
 def _compare_precisions(
-    recipe: Recipe, model: nn.Module, dataset: Dataset, preprocess: Preprocess, ranks: Ranks
+    recipe: Recipe,
+    model: nn.Module,
+    dataset: Dataset,
+    preprocess: Preprocess,
+    ranks: Ranks,
+    capture: Capture | None,
 ) -> tuple[int, Comparison]:
     """Time both precisions, and return the number of images timed and the comparison. The model is not changed.
 
@@ -78,7 +86,7 @@ def _compare_precisions(
     def compare_on(count: int) -> Comparison:
         inputs = preprocess.train(images[:count], seed=0)
         tasks = {
-            name: partial(_forward_and_backward, model, recipe, Precision(name, device), inputs, labels[:count])
+            name: _task(model, recipe, Precision(name, device), inputs, labels[:count], capture)
             for name in (EXACT, FASTER)
         }
         return compare(tasks, device, ranks.slowest)
@@ -97,9 +105,21 @@ def _compare_precisions(
     return count, comparison
 
 
-def _forward_and_backward(
-    model: nn.Module, recipe: Recipe, precision: Precision, inputs: Tensor, labels: Tensor
-) -> None:
-    loss, _ = Objective(model, recipe, precision)(inputs, labels)
-    torch.autograd.backward(loss)
-    model.zero_grad()
+def _task(
+    model: nn.Module, recipe: Recipe, precision: Precision, inputs: Tensor, labels: Tensor, capture: Capture | None
+) -> Task:
+    """Return a forward and a backward pass, captured if the steps of the training will be."""
+    objective, captured = Objective(model, recipe, precision), CapturedWork(capture)
+
+    def work(inputs: Tensor, labels: Tensor) -> Results:
+        loss, _ = objective(inputs, labels)
+        torch.autograd.backward(loss)
+        model.zero_grad()
+        return ()
+
+    def task() -> None:
+        captured.run("pass", work, inputs, labels)
+
+    for _ in range(WARM_UP + 1 if captured.active else 0):
+        task()
+    return task

@@ -184,7 +184,7 @@ def _prepare(
     choice = kept_choice(recipe, device, earlier.choice if earlier else None)
     if choice is None:
         preparation.start("timing fp32 and bf16" if recipe.precision == "auto" else "timing a matrix multiplication")
-        choice = choose_precision(recipe, model, dataset, preprocess, ranks)
+        choice = choose_precision(recipe, model, dataset, preprocess, ranks, kernels)
     writer.event(choice)
     precision = Precision(choice.precision, device)
     check_deterministic(recipe, network, kernels, precision)

@@ -16,25 +16,25 @@ from alexplore.training import worker
 
 
 def main(run: str, saved_at: int, killed_at: int) -> int:
-    """Train until batch number `killed_at` of this process is preprocessed; a shorter run ends as it would."""
+    """Train until batch number `killed_at` of this process begins; a shorter run ends as it would."""
     from torch import Tensor
 
     from alexplore.training import sync_points
     from alexplore.training.data import Preprocess
 
-    plain, seen = Preprocess.train, 0
+    plain, seen = Preprocess.draw, 0
 
-    def train(self: Preprocess, images: Tensor, seed: int, before: int = 0) -> Tensor:
+    def draw(self: Preprocess, count: int, seed: int, before: int = 0) -> tuple[Tensor, ...]:
         nonlocal seen
         seen += 1
         if seen == saved_at:
             leave_request(RunDirectory(Path(run)), "checkpoint")
         if seen == killed_at:
             os.kill(os.getpid(), signal.SIGKILL)
-        return plain(self, images, seed, before)
+        return plain(self, count, seed, before)
 
     sync_points.INTERVAL_SECONDS = 0.0  # requests are heard after every step
-    Preprocess.train = train  # type: ignore[method-assign]
+    Preprocess.draw = draw  # type: ignore[method-assign]
     return worker.main([run])
 
 

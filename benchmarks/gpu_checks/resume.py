@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -47,10 +48,15 @@ def _checks(bench: Bench) -> Iterator[Check]:
         optimizer="adam", lr=1e-3, random_crop=True, crop_padding=2, horizontal_flip=True,
     )  # fmt: skip
     whole, again, killed = (create_run(config, bench.work, name) for name in ("whole", "again", "killed"))
-    codes = wait_for([start_worker(whole), start_worker(again), start_worker(killed, SAVED_AT, KILLED_AT)], bench)
-    yield expect("whole runs finish", codes[:2] == [0, 0], last_words(whole, again))
-    yield expect("the killed worker dies by SIGKILL", codes[2] == -signal.SIGKILL, f"exit code {codes[2]}")
-    yield expect("it is resumed", wait_for([start_worker(killed)], bench) == [0], last_words(killed))
+    exact = replace(config, recipe=replace(config.recipe, deterministic=True))
+    exact_whole, exact_killed = (create_run(exact, bench.work, name) for name in ("exact-whole", "exact-killed"))
+    workers = [start_worker(one) for one in (whole, again, exact_whole)]
+    workers += [start_worker(one, SAVED_AT, KILLED_AT) for one in (killed, exact_killed)]
+    codes = wait_for(workers, bench)
+    yield expect("whole runs finish", codes[:3] == [0, 0, 0], last_words(whole, again, exact_whole))
+    yield expect("the killed workers die by SIGKILL", codes[3:] == 2 * [-signal.SIGKILL], f"exit codes {codes[3:]}")
+    codes = wait_for([start_worker(killed), start_worker(exact_killed)], bench)
+    yield expect("they are resumed", codes == [0, 0], last_words(killed, exact_killed))
     starts = [line.event.step for line in RunReader(killed).events() if isinstance(line.event, StartEvent)]
     yield expect("from the checkpoint within the second epoch", starts == [0, SAVED_AT], f"starts at steps {starts}")
     losses, reference = losses_by_step(killed), losses_by_step(whole)
@@ -59,6 +65,10 @@ def _checks(bench: Bench) -> Iterator[Check]:
     weights, expected, others = (last_weights(one) for one in (killed, whole, again))
     noise = _largest(others, expected)
     yield at_most("weights", _largest(weights, expected), WEIGHT_LIMIT, f"between two whole runs {noise:.1e}")
+    weights, expected = last_weights(exact_killed), last_weights(exact_whole)
+    same = weights.keys() == expected.keys() and all(torch.equal(weights[name], expected[name]) for name in weights)
+    same = same and losses_by_step(exact_killed) == losses_by_step(exact_whole)
+    yield expect("with deterministic = true, the same bits", same)
 
 
 def start_worker(run: RunDirectory, *batches: int) -> subprocess.Popen[bytes]:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import gc
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -37,6 +37,7 @@ from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.runs.protocol import StartEvent
 from alexplore.training.captured import CapturedWork, make_capture
 from alexplore.training.data import Dataset, ResidentSplit
+from alexplore.training.kernels.table import kernels_of
 from alexplore.training.model.build import build, logits
 from alexplore.training.optim import make_optimizer, update
 from alexplore.training.precision import TYPES, Precision
@@ -45,7 +46,6 @@ from gpu_checks.backend import pytorch_defaults, timed, worker_settings
 from gpu_checks.bench import FAILED, OK, SKIPPED, Bench, Check, Outcome, is_fatal, short
 
 PRESETS = ("fmnist", "torchvision", "paper", "fmnist-28")
-PRECISIONS = ("fp32", "bf16", "fp16")
 PEAKS = {"fp32": "tf32", "bf16": "bf16", "fp16": "fp16"}
 """Which peak a precision is measured against: fp32 is computed in TF32, as the worker sets it."""
 LEARNING_RATE = 1e-5  # random labels must not make the loss overflow
@@ -55,15 +55,18 @@ LEARNING_RATE = 1e-5  # random labels must not make the loss overflow
 class Size:
     """How much is measured."""
 
-    batches: Mapping[int, tuple[str, ...]]  # with the precisions that each is measured in
-    images: int  # in a window
+    settings: tuple[tuple[int, str], ...]  # batch sizes and precisions
+    images: int  # in a window, at least
+    steps: int  # in a window, at least
     windows: int
     warm_up: int = 1  # windows before
     narrower: int = 1  # divides the channels and features of every layer but the last
 
 
-FULL = Size(batches={128: PRECISIONS, 1024: ("bf16",)}, images=8192, windows=3, warm_up=2)
-TINY = Size(batches={4: PRECISIONS}, images=8, windows=1, narrower=16)
+FULL = Size(
+    settings=((128, "bf16"), (1024, "bf16"), (128, "fp16"), (128, "fp32")), images=4096, steps=8, windows=3, warm_up=2
+)
+TINY = Size(settings=((4, "bf16"), (4, "fp32")), images=8, steps=1, windows=1, narrower=16)
 EPOCH = 60_000  # images, as in Fashion-MNIST: some steps of an epoch are measured, and their share depends on it
 
 
@@ -92,7 +95,7 @@ def run(bench: Bench) -> Outcome:
     checks: list[Check] = []
     rows: list[Speed] = []
     longest = 0.0
-    wanted = [(batch, name, one) for batch, kinds in size.batches.items() for name in PRESETS for one in kinds]
+    wanted = [(batch, name, precision) for batch, precision in size.settings for name in PRESETS]
     for batch, name, precision in wanted:
         label = f"{name}, batch {batch}, {precision}"
         if bench.seconds_left() < longest:
@@ -121,7 +124,7 @@ def measure(bench: Bench, size: Size, name: str, batch: int, precision: str) -> 
     config = RunConfig(name, preset.network, recipe, Hardware(device=bench.device), DataSource())
     with worker_settings(device):
         trainer, history = open_trainer(config, bench.work, f"{name}-{batch}-{precision}", device, dataset)
-    steps, flops = size.images // batch, flops_per_image(history)
+    steps, flops = max(size.steps, size.images // batch), flops_per_image(history)
     tutorial = Tutorial(preset, recipe, batch, device)
     bare = Bare(preset, recipe, batch, device)
     loops: dict[str, tuple[Callable[[], AbstractContextManager[None]], Callable[[], object]]] = {
@@ -224,7 +227,7 @@ class Bare:
         images = torch.randn(batch, *preset.network.input, device=device)
         self.images = images.contiguous(memory_format=torch.channels_last)
         self.labels = torch.randint(0, preset.network.classes or 10, (batch,), device=device)
-        self.captured = CapturedWork(make_capture(device, 1, {}))
+        self.captured = CapturedWork(make_capture(device, 1, kernels_of("gpu")))
 
     def train(self, steps: int) -> None:
         """Train for some steps."""

@@ -77,14 +77,12 @@ def test_a_training_is_followed_in_plain_lines_and_asked_afterwards(
     assert (negative["picture"]["height"], negative["picture"]["width"], negative["picture"]["channels"]) == (28, 28, 1)
     assert set(pixels) == {255 - round(0.299 * 10 + 0.587 * 200 + 0.114 * 30)}  # ITU-R 601's grey
     Image.new("1", (14_000, 14_000)).save(tmp_path / "bomb.png")
-    dashed = alexplore("predict", "one", "--", "-x.png")
-    assert (dashed.returncode, dashed.stderr) == (1, "error: -x.png: No such file or directory\n")
-    wrong = alexplore("predict", "one", str(tiny_preset), "/no/such.png", str(tmp_path / "bomb.png"))
+    wrong = alexplore("predict", "one", "--", "-x.png", str(tiny_preset), str(tmp_path / "bomb.png"))
     assert wrong.returncode == 1
     assert "Traceback" not in wrong.stderr
     assert "bomb.png: it has more than the 67,108,864 pixels that are decoded" in wrong.stderr
     assert "not an image" in wrong.stderr
-    assert "No such file" in wrong.stderr
+    assert "-x.png: No such file or directory" in wrong.stderr
 
     resumed = alexplore("runs", "resume", "one")
     assert resumed.returncode == 2

@@ -22,7 +22,10 @@ from tests.support.training import train_here
 from tests.training.conftest import MakeRun
 
 KINDS = ("one rank", "two ranks", "image folder", "evaluating", "two ranks")
-SEEDS = 60
+SEEDS = (*range(42), 62, 68, 71, 103, 122, 136, 144, 161, 181, 188, 191, 241, 346, 456, 461, 531, 563, 599)
+"""The last 18 were chosen for what the first draw seldom: ranks and launchers killed by each signal, runs killed while
+they start or are evaluated, and resumed runs killed again."""
+
 IN_EVERY_TEST = (3,)
 """Seeds that `make test` runs too."""
 
@@ -75,7 +78,7 @@ def record_kill(kill: Kill, kind: str, record: Callable[[str, object], None]) ->
 
 @pytest.mark.parametrize(
     "seed",
-    [pytest.param(seed, marks=[] if seed in IN_EVERY_TEST else [pytest.mark.faults]) for seed in range(SEEDS)],
+    [pytest.param(seed, marks=[] if seed in IN_EVERY_TEST else [pytest.mark.faults]) for seed in SEEDS],
 )
 def test_killed_at_random_a_run_ends_with_the_same_bits(
     seed: int, make: Callable[[str, str], RunDirectory], record_property: Callable[[str, object], None]

@@ -68,7 +68,7 @@ def kill_workers(runs_folder: Path) -> None:
         if status.live and status.pid:
             with suppress(psutil.NoSuchProcess):
                 worker = psutil.Process(status.pid)
-                if str(run.path) in worker.cmdline():
+                if {str(run.path), "alexplore.training.waiting"} & set(worker.cmdline()):
                     worker.kill()
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import redirect_stderr
+from unittest import mock
+
 import torch
 
 from alexplore.runs.directory import RunDirectory
-from alexplore.training import session
+from alexplore.training import hardware, session, worker
 from alexplore.training.errors import Stopped
 from alexplore.training.parallel.ranks import SINGLE_RANK
 from alexplore.training.run_writer import RunWriter, read_history
@@ -29,3 +32,19 @@ def train_here(run: RunDirectory) -> str:
         writer.end("stopped")
         return "stopped"
     return "finished"
+
+
+def run_worker_here(run: RunDirectory) -> int:
+    """Run the worker of a run in this process and return its exit code: for runs that end by themselves.
+
+    This process keeps its signals, its priority and its streams; what the worker reports goes to console.log.
+    """
+    with (
+        mock.patch.object(worker, "Signals", QuietSignals),
+        mock.patch.object(worker, "Watchdog"),
+        mock.patch.object(worker, "print_patiently"),
+        mock.patch.object(hardware, "prepare"),
+        run.console_file.open("a") as console,
+        redirect_stderr(console),
+    ):
+        return worker.main([str(run.path)])

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from alexplore.training import checkpoint, loop
 from alexplore.training.captured import MOST, WARM_UP, CapturedWork, Results, make_capture
+from alexplore.training.kernels.table import NONE, PROCESSORS, kernels_of
 from tests.support.runs import metrics
 from tests.support.training import train_here
 from tests.training.conftest import MakeRun
@@ -89,9 +90,11 @@ def test_without_memory_for_a_graph_work_is_done_without() -> None:
 
 def test_only_a_gpu_of_its_own_captures() -> None:
     cuda = torch.device("cuda")
-    assert make_capture(torch.device("cpu"), 1, {}) is None
-    assert make_capture(cuda, 2, {}) is None
-    assert make_capture(cuda, 1, {"ALEXPLORE_KERNELS": "plain"}) is None
+    gpu = kernels_of("gpu")
+    assert make_capture(torch.device("cpu"), 1, gpu) is None
+    assert make_capture(cuda, 2, gpu) is None
+    assert make_capture(cuda, 1, NONE) is None
+    assert not any("graphs" in kernels_of(processor) for processor in PROCESSORS if processor != "gpu")
 
 
 @pytest.mark.parametrize(

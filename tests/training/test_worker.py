@@ -16,13 +16,14 @@ from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network
 from alexplore.presets.library import load_preset
 from alexplore.runs.control import request, wait_for_answer
+from alexplore.runs.directory import RunDirectory
 from alexplore.runs.status import is_locked, read_status
 from alexplore.training.checkpoint import read
 from alexplore.training.errors import UsageError
 from alexplore.training.hardware import check_memory
 from tests.support.processes import exit_code, run_python, start_worker
 from tests.support.runs import change_run, events, metrics, steps_done, wait_for_state, wait_for_steps, wait_for_worker
-from tests.support.training import train_here
+from tests.support.training import run_worker_here, train_here
 from tests.training.conftest import MakeRun
 
 LONG = {"epochs": 400, "checkpoint_minutes": 1e-3}
@@ -139,18 +140,27 @@ def test_a_run_that_cannot_be_trained_fails_with_one_line(make_run: MakeRun, sma
         (make_run("memory", batch_size=10**9), 2, "are free: use a smaller --batch-size"),
         (make_run("broken", network=small.with_input(1, 4, 4)), 1, "larger than the input's"),
         (make_run("classes", network=wrong_classes, dataset="fashion-mnist"), 1, "7"),
-        (make_run("loss", lr=1e30, optimizer="sgd"), 1, "step 2: the loss or a gradient is not finite"),
     ]
-    processes = [(start_worker(run), run, code, said) for run, code, said in cases]
-    for process, run, code, said in processes:
-        assert exit_code(process, run) == code, run.console_tail()
-        status = read_status(run)
-        assert status.state == "failed"
-        assert said in (status.reason or "")
-        assert events(run, "error")[0]["message"] == status.reason
-        console = "\n".join(run.console_tail(100))
-        assert f"error: {status.reason}" in console
-        assert "Traceback" not in console
+    for run, code, said in cases:
+        assert run_worker_here(run) == code, run.console_tail()
+        check_failed(run, said)
+
+
+def test_a_training_that_diverges_fails_with_one_line(make_run: MakeRun) -> None:
+    run = make_run("loss", lr=1e30, optimizer="sgd")
+    assert exit_code(start_worker(run), run) == 1
+    check_failed(run, "step 2: the loss or a gradient is not finite")
+
+
+def check_failed(run: RunDirectory, said: str) -> None:
+    """Check that a run's files and the worker's output give one reason for a failure."""
+    status = read_status(run)
+    assert status.state == "failed"
+    assert said in (status.reason or "")
+    assert events(run, "error")[0]["message"] == status.reason
+    console = "\n".join(run.console_tail(100))
+    assert f"error: {status.reason}" in console
+    assert "Traceback" not in console
 
 
 def test_more_processes_than_fit_into_memory_are_refused(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:

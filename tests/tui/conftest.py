@@ -59,6 +59,12 @@ def no_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("alexplore.tui.screens.plan.MEASURE_SECONDS", 10_000.0)
 
 
+@pytest.fixture(autouse=True)
+def no_waiting_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no worker wait while a form is open: it would import torch in every test."""
+    monkeypatch.setattr("alexplore.tui.screens.plan.WAITING_SECONDS", 10_000.0)
+
+
 @pytest.fixture
 def open_app(tmp_path: Path) -> OpenApp:
     """Return what opens the app without a terminal and yields it with its pilot; `notifications` are off by default."""

@@ -40,7 +40,7 @@ from tests.tui.conftest import NoMeasurement, OpenApp
 def started(monkeypatch: pytest.MonkeyPatch) -> list[RunDirectory]:
     """Return the runs that were started; none gets a worker."""
     runs: list[RunDirectory] = []
-    monkeypatch.setattr(service, "start", runs.append)
+    monkeypatch.setattr(service, "start", lambda run, waiting=None: runs.append(run))
     return runs
 
 
@@ -524,3 +524,39 @@ async def test_a_high_terminal_shows_every_group(open_app: OpenApp, size: tuple[
         await show_form(app, pilot)
         await until(pilot, lambda: ("checkpoint minutes  " in screen_text(app)) == shown, "the last setting, or not")
         assert bool(app.state.planned.form.folded) != shown
+
+
+class FakeWorker:
+    """Stands for a worker that waits; `all` are those that were started."""
+
+    all: ClassVar[list[FakeWorker]] = []
+
+    def __init__(self) -> None:
+        self.ended = False
+        self.all.append(self)
+
+    def end(self) -> None:
+        """Note that it was ended."""
+        self.ended = True
+
+
+async def test_a_worker_waits_while_the_form_is_open(open_app: OpenApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeWorker, "all", [])
+    monkeypatch.setattr(plan, "WaitingWorker", FakeWorker)
+    monkeypatch.setattr(plan, "WAITING_SECONDS", 0.001)
+    used: list[object] = []
+    monkeypatch.setattr(service, "start", lambda run, waiting=None: used.append(waiting))
+    async with open_app("fmnist-28") as (app, pilot):
+        await show_form(app, pilot)
+        await until(pilot, lambda: FakeWorker.all, "a worker that waits")
+        await pilot.press("escape")
+        await until(pilot, lambda: FakeWorker.all[0].ended, "its end, as the form was left")
+        await show_form(app, pilot)
+        await until(pilot, lambda: len(FakeWorker.all) == 2, "another")
+        await put(app, pilot, "dataset", "synthetic")
+        await until(pilot, lambda: app.state.planned.blocked is None, "the checks")
+        await pilot.press("f5")
+        await until(pilot, lambda: used, "the start")
+    assert used == [FakeWorker.all[1]]
+    assert not FakeWorker.all[1].ended
+    assert len(FakeWorker.all) == 2

@@ -1,8 +1,8 @@
 """The base class of layer types. A layer type is one class in one file of this folder.
 
-A type is a frozen dataclass, which `Declared` makes it, whose settings have PyTorch's names, meanings and defaults, in
+A type is a frozen dataclass (see `Declared`); its settings have PyTorch's names, meanings and defaults, in
 snake case. Each method is a pure function of the settings and of the shapes of the layer's inputs; most types read one
-input: `(shape,) = inputs`. What a type does not answer has a default here.
+input: `(shape,) = inputs`. Methods and flags that a type does not define have a default here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from alexplore.network.windows import Windows
 
 
 class Unsupported(AlexploreError):
-    """A layer that another form (a library, a split into towers) has no equivalent for; the message says why."""
+    """A layer that has no equivalent in another library, or can't be split into towers; the message says why."""
 
 
 class Parameters(NamedTuple):

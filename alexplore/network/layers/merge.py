@@ -20,7 +20,7 @@ class Merge(Layer):
     fewest_inputs = 2
     most_inputs = None
     overwritable = True
-    features_in_any_order = False  # the other inputs have an order of their own
+    features_in_any_order = False  # the other inputs may have their features in other orders
     inputs: tuple[str, ...] = setting(layer_names(2), doc="the layers that it reads")
 
     def shapes_text(self, inputs: Shapes) -> str:

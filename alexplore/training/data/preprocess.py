@@ -21,6 +21,7 @@ from alexplore.runs.image_layout import DataError
 from alexplore.runs.preflight import image_problems, pixel_problems
 from alexplore.training.data.dataset import Dataset, pixel_statistics
 from alexplore.training.data.decoders import DECODERS
+from alexplore.training.kernels.triton_support import has_triton
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -102,10 +103,15 @@ class Preprocess:
         noise = drawn[-1] if self._components else None
         if not self._cropped:
             return self._center(images, noise)
-        rows = self._resize(images)
-        if self.recipe.random_crop and self.recipe.crop_padding:
-            rows = F.pad(rows, (0, 0, *(self.recipe.crop_padding,) * 4))
-        return self._normalize(crop_each(rows, (self.height, self.width), drawn[0]), noise)
+        rows, size, crops = self._resize(images), (self.height, self.width), drawn[0]
+        padding = self.recipe.crop_padding if self.recipe.random_crop else 0
+        if rows.device.type == "cuda" and has_triton():
+            from alexplore.training.data.preprocess_triton import crop_and_normalize
+
+            offset, scale = self._offset(noise).view(-1, self.channels), self._constants[2]
+            return crop_and_normalize(rows.contiguous(), size, crops, offset, scale, padding).permute(0, 3, 1, 2)
+        rows = F.pad(rows, (0, 0, *(padding,) * 4)) if padding else rows
+        return self._normalize(crop_each(rows, size, crops), noise)
 
     @torch.no_grad()
     def test(self, images: Tensor) -> Tensor:
@@ -190,14 +196,18 @@ class Preprocess:
 
     def _normalize(self, rows: Tensor, noise: Tensor | None = None) -> Tensor:
         """Return (x / 255 + noise - mean) / std of rows (N, h, w, C) between 0 and 255, as (N, C, h, w)."""
-        mean, std, scale = self._constants
-        offset = (-mean if noise is None else noise - mean) / std
+        offset, scale = self._offset(noise), self._constants[2]
         # A whole line of pixels at a time: one to three channels are too few for the processor's vectors.
         count, height, width, channels = rows.shape
         lines = rows.reshape(count, height, width * channels).to(torch.float32)
         offsets = offset.view(-1, 1, channels).repeat(1, 1, width)
         torch.addcmul(offsets, lines, scale.repeat(width), out=lines)
         return lines.view(count, height, width, channels).permute(0, 3, 1, 2)
+
+    def _offset(self, noise: Tensor | None) -> Tensor:
+        """Return (noise − mean) / std, (C,) or (N, 1, C)."""
+        mean, std, _ = self._constants
+        return (-mean if noise is None else noise - mean) / std
 
     @cached_property
     def _constants(self) -> tuple[Tensor, Tensor, Tensor]:

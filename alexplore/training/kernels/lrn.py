@@ -7,9 +7,7 @@ processor's cache. On a GPU the same is one kernel: see `lrn_triton`.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -20,6 +18,7 @@ from torch import Tensor, nn
 from alexplore.network.layers import local_response_norm as layers
 from alexplore.network.shapes import Shapes
 from alexplore.training.kernels.table import Kernels
+from alexplore.training.kernels.triton_support import has_triton
 
 CACHED_VALUES = 2**19  # in a block: 2 MiB in fp32, so that a few blocks fit the processor's cache
 
@@ -156,20 +155,11 @@ class _Windows:
 
 def _gpu_kernels(rows: Tensor) -> ModuleType | None:
     """Return the kernels for values on a GPU; None for a CPU, or where they can't be used."""
-    if rows.device.type != "cuda" or rows.dtype == torch.float64 or not len(rows):
+    if rows.device.type != "cuda" or rows.dtype == torch.float64 or not len(rows) or not has_triton():
         return None
-    return _triton_kernels(rows.device)
+    from alexplore.training.kernels import lrn_triton
 
-
-@cache
-def _triton_kernels(device: torch.device) -> ModuleType | None:
-    if os.environ.get("ALEXPLORE_KERNELS") == "plain":
-        return None
-    try:
-        from alexplore.training.kernels import lrn_triton
-    except ImportError:
-        return None
-    return lrn_triton if lrn_triton.works(device) else None
+    return lrn_triton
 
 
 def _reach(size: int, count: int) -> tuple[int, int]:

@@ -9,8 +9,6 @@ Source of the formulas: `lrn._AcrossChannels`.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
@@ -22,9 +20,9 @@ BLOCK = 1024
 
 @triton.jit
 def _forward_kernel(
-    maps: Any, results: Any, sums: Any, count: Any, scale: Any, beta: Any, k: Any,
+    maps, results, sums, count, scale, beta, k,
     channels: tl.constexpr, group: tl.constexpr, before: tl.constexpr, after: tl.constexpr, block: tl.constexpr,
-) -> None:  # fmt: skip
+):  # fmt: skip
     start = tl.program_id(0).to(tl.int64) * block
     lane = tl.arange(0, block)
     place = start + lane
@@ -45,9 +43,9 @@ def _forward_kernel(
 
 @triton.jit
 def _backward_kernel(
-    maps: Any, sums: Any, gradients: Any, results: Any, count: Any, scale: Any, beta: Any,
+    maps, sums, gradients, results, count, scale, beta,
     channels: tl.constexpr, group: tl.constexpr, before: tl.constexpr, after: tl.constexpr, block: tl.constexpr,
-) -> None:  # fmt: skip
+):  # fmt: skip
     start = tl.program_id(0).to(tl.int64) * block
     lane = tl.arange(0, block)
     place = start + lane
@@ -96,9 +94,9 @@ def backward(
 
 def works(device: torch.device) -> bool:
     """Return whether the kernels can be compiled and run: Triton needs a C compiler for it."""
-    rows = torch.ones(2, 4, device=device)
-    results, sums = torch.empty_like(rows), torch.empty_like(rows)
     try:
+        rows = torch.ones(2, 4, device=device)
+        results, sums = torch.empty_like(rows), torch.empty_like(rows)
         forward(rows, results, sums, 0.5, 0.75, 1.0, (1, 1), 4)
         backward(rows, sums, rows, results, 0.5, 0.75, (1, 1), 4)
     except Exception:  # of a compiler, whatever it is: PyTorch's operations do the same

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Generic
+
 from textual.await_complete import AwaitComplete
 from textual.screen import Screen, ScreenResultType
 
+if TYPE_CHECKING:
+    Base = Screen
+else:
+    Base = Generic  # no node: Textual looks for styles along the first base that is one
 
-class ClosesOnce(Screen[ScreenResultType]):
-    """A screen that ignores being closed when it is no longer the one on top.
+
+class ClosesOnce(Base[ScreenResultType]):
+    """A screen that ignores being closed when it is no longer the one on top; it comes before Textual's own class.
 
     Textual closes whatever lies on top: a dialog whose Enter is still a message on its way when Escape closes it would
     close the screen below as well, and end the app if there is none below that.

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.reactive import Reactive
+from textual.screen import Screen
 from textual.widget import Widget
 
 from alexplore.tui.messages import OverviewRequested
@@ -18,7 +19,7 @@ from alexplore.tui.widgets.mode_bar import ModeBar
 from alexplore.tui.widgets.status_line import StatusLine
 
 
-class FrameScreen(NamedKeys, ClosesOnce[None]):
+class FrameScreen(NamedKeys, ClosesOnce[None], Screen[None]):
     """A screen with the line of modes, its own body, the status line and the keys.
 
     `MODE` is the mode that it belongs to, None for a page that lies over one.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -19,6 +20,7 @@ from alexplore.runs import service
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, list_runs
 from alexplore.runs.estimate import Speed
+from alexplore.runs.launch import WaitingWorker
 from alexplore.runs.speed import SpeedMeasurement
 from alexplore.runs.status import read_status
 from alexplore.tui.checks import Answer, Check, Checker, Measurable, Question, measurable
@@ -33,6 +35,7 @@ from alexplore.tui.widgets.setting_pane import SettingPane
 from alexplore.tui.widgets.start_button import StartButton
 
 CHECK_SECONDS = 0.15  # without a keystroke before what was typed is checked
+WAITING_SECONDS = 0.3  # after the form has opened, until a worker is started that waits
 MEASURE_SECONDS = 3.0  # without a change before the speed is measured where there is only a guess
 
 
@@ -93,6 +96,7 @@ class PlanScreen(FrameScreen):
         self._measurement: SpeedMeasurement | None = None
         self._measured: list[Measurable] = []  # what is measured, was, or can't be
         self._starting = self._start_when_checked = False
+        self._waiting: WaitingWorker | None = None  # for the run to be started
 
     def compose_body(self) -> ComposeResult:
         """Put the form beside or above what is known, and the button below them."""
@@ -121,6 +125,7 @@ class PlanScreen(FrameScreen):
             pane.focus()
         pane.border_title = Text(planned.title)
         self._check()
+        self.set_timer(WAITING_SECONDS, self._start_waiting)
 
     def _unfold(self) -> None:
         """Show all groups of a new form on a terminal that is high enough."""
@@ -129,12 +134,26 @@ class PlanScreen(FrameScreen):
             pane.refresh_form()
 
     def on_screen_suspend(self) -> None:
-        """Stop measuring for a form that is not visible."""
+        """Stop measuring for a form that is not visible, and end the worker that waits."""
         self._stop_measuring()
+        self._end_waiting()
 
     def on_unmount(self) -> None:
-        """Stop measuring."""
+        """Stop measuring, and end the worker that waits."""
         self._stop_measuring()
+        self._end_waiting()
+
+    # The worker that waits while the form is open, so that a run starts without importing torch
+
+    def _start_waiting(self) -> None:
+        if self._waiting is None and self.is_current and not self._starting:
+            with suppress(OSError):  # then the run's own worker says why
+                self._waiting = WaitingWorker()
+
+    def _end_waiting(self) -> None:
+        if self._waiting is not None:
+            self._waiting.end()
+            self._waiting = None
 
     # Checks
 
@@ -336,7 +355,8 @@ class PlanScreen(FrameScreen):
             question = planned.question()
             if question is not None:
                 self._starting = True
-                self._start(question)
+                waiting, self._waiting = self._waiting, None  # the form is left before the run has started
+                self._start(question, waiting)
 
     def _say_why(self, check: Check) -> None:
         self.notify(check.text, title="Not started", severity="error")
@@ -346,15 +366,17 @@ class PlanScreen(FrameScreen):
             pane.select(check.setting)
 
     @work(thread=True, group="start")
-    def _start(self, question: Question) -> None:
+    def _start(self, question: Question, waiting: WaitingWorker | None) -> None:
         try:
             run = self.state.planned.create(question)
         except AlexploreError as error:
+            if waiting is not None:
+                waiting.end()
             self.post_message(Refused(error))
             return
         self.post_message(Created(run))
         try:
-            service.start(run)
+            service.start(run, waiting=waiting)
         except AlexploreError as error:
             self.notify(str(error), title="Not started", severity="error")
 
@@ -367,6 +389,7 @@ class PlanScreen(FrameScreen):
     @on(Refused)
     def _refused(self, event: Refused) -> None:
         self._starting = False
+        self._start_waiting()
         self.state.planned.refuse(event.error)
         self._show_answer()
         if self.state.planned.blocked is not None:

@@ -93,6 +93,6 @@ def test_within_a_channel_sums_squares_over_a_window(size: int) -> None:
 def test_the_kernels_for_gpus_equal_pytorchs(heavy: None) -> None:
     """Triton's interpreter runs them on the CPU, in a process of its own since it is chosen when Triton is imported."""
     pytest.importorskip("triton")
-    script = Path(__file__).with_name("interpreted_lrn.py")
+    script = Path(__file__).with_name("interpreted.py")
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -28,7 +28,7 @@ from alexplore.training.parallel.ranks import loopback
 from tests.support.networks import SMALL
 from tests.support.processes import exit_code, start_worker
 from tests.support.runs import change_run, events, metrics, wait_for_state, wait_for_steps, wait_for_worker
-from tests.support.training import train_here
+from tests.support.training import run_worker_here, train_here
 from tests.support.waiting import PATIENCE
 from tests.training.conftest import MakeRun
 
@@ -73,7 +73,7 @@ def test_a_split_without_readable_images_ends_the_run(make_run: MakeRun, tmp_pat
     run = make_run(
         "folder", network=network, dataset="imagefolder", folder=str(folder), limit_train=None, limit_val=None
     )
-    assert exit_code(start_worker(run), run) == 1
+    assert run_worker_here(run) == 1
     names = {"train": "training", "val": "validation"}
     assert read_status(run).reason == f"none of the {names[part]} images could be read"
 

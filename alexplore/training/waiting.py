@@ -1,0 +1,45 @@
+"""`python -m alexplore.training.waiting`: a worker that imports torch first, and then reads from stdin what to train.
+
+That is one line of JSON: the run's directory, and environment variables. Without a line it ends when its stdin does, as
+it does when the program that has started it ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from alexplore.runs.directory import RunDirectory
+from alexplore.training import worker  # sets what has to be set before torch is imported
+
+STDIN, STDOUT, STDERR = range(3)
+
+
+def main() -> int:
+    """Import, wait, and train; return the exit code."""
+    import alexplore.training.session  # noqa: F401  # and torch with it
+
+    line = sys.stdin.readline()
+    if not line:
+        return 0
+    order = json.loads(line)
+    run = RunDirectory(Path(order["run"]))
+    os.environ.update(order["environment"])
+    _print_to(run.console_file)
+    return worker.main([str(run.path)])
+
+
+def _print_to(console: Path) -> None:
+    """Write to the run's console.log from now on, and read nothing more, as a worker that was started for the run."""
+    file = os.open(console, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for own, other in ((STDOUT, file), (STDERR, file), (STDIN, nothing)):
+        os.dup2(other, own)
+    os.close(file)
+    os.close(nothing)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,51 @@
+"""A worker that waits for a run: it trains it like any other, and ends with the program that has started it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from alexplore.runs import launch
+from alexplore.runs.config import RunConfig
+from alexplore.runs.directory import create_run
+from alexplore.runs.launch import WaitingWorker
+from alexplore.runs.status import read_status
+from tests.support.runs import events
+from tests.support.waiting import PATIENCE, wait_until
+
+pytestmark = pytest.mark.usefixtures("heavy")
+
+
+def test_it_trains_the_run_that_it_is_given(config: RunConfig, tmp_path: Path) -> None:
+    run = create_run(replace(config, recipe=replace(config.recipe, epochs=1)), tmp_path / "runs", "run")
+    waiting = WaitingWorker()
+    process = launch.launch(run, {"ALEXPLORE_KERNELS": "plain"}, waiting)
+    assert process.pid == waiting.pid
+    assert process.wait(PATIENCE) == 0
+    assert read_status(run).state == "finished"
+    assert events(run, "start")[0]["kernels"] == ""
+    assert run.console_file.exists()
+    assert psutil.Process().pid != process.pid
+
+
+def test_it_ends_with_the_program_that_started_it(tmp_path: Path) -> None:
+    code = (
+        "from alexplore.runs.launch import WaitingWorker; import os\n"
+        "print(WaitingWorker().pid, flush=True); os._exit(1)"  # as if it were killed
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    pid = int(done.stdout)
+    wait_until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie", "the worker to end")
+
+
+def test_one_that_has_ended_is_replaced(config: RunConfig, tmp_path: Path) -> None:
+    run = create_run(replace(config, recipe=replace(config.recipe, epochs=1)), tmp_path / "runs", "run")
+    waiting = WaitingWorker()
+    psutil.Process(waiting.pid).kill()
+    waiting._process.wait()
+    assert waiting.take(run, {}) is None
