@@ -132,8 +132,8 @@ def _resize_centre(pixels: Tensor, size: tuple[int, int]) -> Tensor:
     height, width = (max(1, round(scale * target)) for target in size)
     top, left = (pixels.shape[1] - height) // 2, (pixels.shape[2] - width) // 2
     centre = pixels[None, :, top : top + height, left : left + width]
-    centre = centre.contiguous(memory_format=torch.channels_last)
     with _one_thread():
+        centre = centre.contiguous(memory_format=torch.channels_last)
         return F.interpolate(centre, size, mode="bilinear", antialias=True)[0]
 
 
