@@ -5,14 +5,21 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from alexplore.core.errors import AlexploreError
 from alexplore.runs import launch
+from alexplore.runs.checkpoint_files import stored_checkpoints
+from alexplore.runs.checkup import check
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, RunError
+from alexplore.runs.summary import RunList
+from alexplore.runs.trained_on import read_trained_on
+from alexplore.training.run_writer import read_history, read_position
 from tests.faults.damage import flipped, replaced, retyped, truncated
 from tests.support.command_line import run_here
 from tests.support.hostile import check_inert
@@ -93,7 +100,41 @@ def test_every_damage(
         others = READING[1:] + OTHERS
         check_commands((("list",), others[count % len(others)]))
         count += 1
-    record_property(f"damaged {name}, {damage}", count)
+    record_property(f"fault: damaged {name}, {damage}", count)
+
+
+READERS: tuple[Callable[[RunDirectory], object], ...] = (
+    check, lambda run: RunList().summarise([run]), read_history, read_position, read_trained_on, stored_checkpoints,
+)  # fmt: skip
+"""What commands and workers read of a run; they may refuse a file by name."""
+
+
+WRITTEN_WHEN_TRAINED = {
+    "dataset.json": b'{"name": "synthetic", "classes": ["a", "b"], "channels": 1, "mean": [0.4], "std": [0.2], '
+    b'"synthetic": true, "size": [28, 28], "train": 200, "val": 100, "held_out": ["a/1.png"], "decoder": "pillow"}',
+    "checkpoints/last/manifest.json": b'{"format": 1, "sha256": {"model.safetensors": "00", "state.pt": "11"}, '
+    b'"time": 1.5, "step": 8, "epoch": 2, "epochs": 2.0, "val/acc": 0.5}',
+}
+"""What the fixture's run has not."""
+
+
+@pytest.mark.parametrize("name", [*FILES, *WRITTEN_WHEN_TRAINED])
+@pytest.mark.faults
+def test_every_reader_of_every_damage(
+    run: RunDirectory, name: str, record_property: Callable[[str, object], None]
+) -> None:
+    path = run.path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole = WRITTEN_WHEN_TRAINED.get(name, b"") or path.read_bytes()
+    count = 0
+    for damage in DAMAGES.values():
+        for content in damage(whole, random.Random(f"{SEED} {name}")):
+            path.write_bytes(content)
+            for read in READERS:
+                with suppress(AlexploreError):
+                    read(run)
+            count += 1
+    record_property(f"fault: damaged {name}, each reader", count)
 
 
 @pytest.mark.parametrize("name", [*FILES, "console.log", "worker.lock", "dataset.json"])

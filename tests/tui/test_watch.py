@@ -27,7 +27,7 @@ from alexplore.tui.screens.watch import WatchScreen
 from alexplore.tui.watched_run import Drawing
 from alexplore.tui.widgets.log_view import LogView
 from tests.support.runs import finished_run
-from tests.support.screens import screen_text, until
+from tests.support.screens import pane_keys, screen_text, until
 from tests.tui.conftest import OpenApp
 
 
@@ -259,3 +259,18 @@ async def test_on_a_small_terminal_parts_are_left_out_and_nothing_is_out_of_sigh
         assert lines[2].rstrip().endswith(kept)
         assert app.screen.max_scroll_y == 0
         assert app.screen.query_one("#log").region.bottom <= size[1] - 2
+
+
+async def test_keys_of_the_run_work_while_a_plot_has_the_focus(
+    open_app: OpenApp, config: RunConfig, tmp_path: Path
+) -> None:
+    run = finished_run(config, tmp_path / "runs", "alpha", 0.75)
+    write_status(run, Status("stopped", step=8, epoch=2.0, updated=time.time()))
+    async with open_app() as (app, pilot):
+        app.watch_run(run)
+        await until(pilot, lambda: "STOPPED" in screen_text(app), "the run")
+        app.screen.query_one("#loss").focus()
+        await until(pilot, lambda: "0 whole" in " ".join(pane_keys(app)), "the keys of the plot")
+        assert "┏━ loss" in screen_text(app)  # a heavy frame has the focus, also without colours
+        assert "r resume" in pane_keys(app)
+        assert app.screen.active_bindings["r"].binding.action == "resume"
