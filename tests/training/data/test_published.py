@@ -281,7 +281,7 @@ def test_the_installed_images_are_fashion_mnist() -> None:
 
 
 def test_declared_classes_and_files_agree_with_torchvision() -> None:
-    from torchvision.datasets import FashionMNIST  # type: ignore[import-untyped]
+    from torchvision.datasets import FashionMNIST
 
     assert FASHION_MNIST.images.classes == tuple(FashionMNIST.classes)
     assert [f"{name}.gz" for name in CONTENTS] == [name for name, _ in FashionMNIST.resources]
