@@ -41,7 +41,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "shapes": Benchmark("`alexplore shapes` beside torchinfo's summary", 2, ["1"]),
     "edit": Benchmark("every number after an edit, beside PyTorch's meta device", 1, ["1"]),
     "app": Benchmark("the app's start beside an empty Textual app, and its keys", 3, ["1"]),
-    "input": Benchmark("the input path, beside a DataLoader, and its memory bound", 3, ["1"]),
+    "input": Benchmark("the input path alone, beside a DataLoader", 3, ["1"]),
     "throughput": Benchmark("training beside the tutorials' loop; share of the peak", 12, ["costs", "--turns", "1"]),
     "kernels": Benchmark("each kernel's gain for each class of processor", 40, ["--kernel", "lrn", "--turns", "1"]),
     "inside": Benchmark("training with and without recording inside", 2, ["--rounds", "1", "--steps", "4"]),

@@ -200,7 +200,8 @@ def _blobs(draw: np.random.Generator, count: int, side: int) -> NDArray[np.float
     """Return maps (count, side, side), each with a bright blob somewhere."""
     y, x = np.mgrid[:side, :side] / side
     centres = draw.random((count, 2, 1, 1))
-    return np.exp(-8 * ((y - centres[:, 0]) ** 2 + (x - centres[:, 1]) ** 2)).astype(np.float32)
+    blobs: NDArray[np.float32] = np.exp(-8 * ((y - centres[:, 0]) ** 2 + (x - centres[:, 1]) ** 2)).astype(np.float32)
+    return blobs
 
 
 def _demo_image(draw: np.random.Generator, index: int, truth: int, guess: int) -> ShownImage:

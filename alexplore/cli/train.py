@@ -15,7 +15,7 @@ from alexplore.cli.calls import Calls, NotifyOption, OnEndOption, read_calls
 from alexplore.cli.networks import PresetOption, RunsDir
 from alexplore.cli.output import console, deliver, narrate, say, say_json
 from alexplore.cli.recipe_options import recipe_changes
-from alexplore.core.errors import FAILED, WRONG_USE
+from alexplore.core.errors import FAILED, WRONG_USE, WrongUseError
 from alexplore.core.home import expand
 from alexplore.network.graph import parse_input
 from alexplore.presets.library import find_preset
@@ -228,6 +228,8 @@ def evaluate(
     from alexplore.render.evaluations import evaluation_lines
     from alexplore.runs.evaluation import EvaluationError, ask_for_evaluation, predictions_csv
 
+    if data is not None and not expand(data).is_dir():
+        raise WrongUseError(f"--data {data}: there is no such folder")
     options = [*(["--ten-crop"] if ten_crop else []), *(["--data", str(expand(data))] if data else [])]
     if weights is not None:
         options += ["--weights", str(find_weights(weights, runs_folder(runs_dir)))]

@@ -36,6 +36,7 @@ QUIET_SECONDS = 0.3  # without output for so long, a key is answered
 DOWN, LEFT, RIGHT = b"\x1b[B", b"\x1b[D", b"\x1b[C"
 MOST_BYTES_A_SECOND = 1000  # while a run is watched
 WARM_SECONDS, WATCHED_SECONDS = 3, 10  # after the first screen; the first curves are drawn more often
+PREPARED_SECONDS = 2.0  # after the first screen, when the app is done with what it prepares for later keys
 SMALLEST_SCREEN = 5000  # bytes of the first screen
 
 pytestmark = pytest.mark.usefixtures("heavy")
@@ -60,6 +61,7 @@ class Line:
         )
         os.close(slave)
         self.read(SMALLEST_SCREEN)
+        self.read_for(PREPARED_SECONDS)
 
     def read(self, least: int = 1) -> bytes:
         """Return what the app writes until it is quiet, `least` bytes or more."""
@@ -116,6 +118,7 @@ def test_an_arrow_key_in_the_runs_and_in_their_curves_writes_little(config: RunC
     try:
         for key in (b"3", b" ", DOWN, b" "):
             line.press(key)
+        line.read_for(1.0)  # the curves of the marked runs, which are read meanwhile
         counts = [len(line.press(DOWN)) for _ in range(4)]
         line.press(b"\t")
         counts += [len(line.press(LEFT)) for _ in range(2)]

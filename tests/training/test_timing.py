@@ -124,7 +124,7 @@ def test_a_change_of_clock_rate_affects_both_tasks_alike(machine: Machine) -> No
 
 
 def test_a_gpu_is_timed_by_the_wall_clock(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+    monkeypatch.setattr(torch.accelerator, "synchronize", lambda device: None)
     tasks = {"a": machine.task("a", wall=always(0.3)), "b": machine.task("b", wall=always(0.1))}
     assert compare(tasks, CUDA).speedup == pytest.approx(3.0)
 

@@ -132,4 +132,20 @@ def _resize_centre(pixels: Tensor, size: tuple[int, int]) -> Tensor:
     height, width = (max(1, round(scale * target)) for target in size)
     top, left = (pixels.shape[1] - height) // 2, (pixels.shape[2] - width) // 2
     centre = pixels[None, :, top : top + height, left : left + width]
-    return F.interpolate(centre.contiguous(memory_format=torch.channels_last), size, mode="bilinear", antialias=True)[0]
+    with _one_thread():
+        centre = centre.contiguous(memory_format=torch.channels_last)
+        return F.interpolate(centre, size, mode="bilinear", antialias=True)[0]
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute with one thread: an image is so small that several wait for each other longer than they compute."""
+    threads = torch.get_num_threads()
+    if threads == 1:  # as in the processes that decode
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torchvision  # type: ignore[import-untyped]
 from safetensors import SafetensorError
 
 from alexplore.runs.config import DataSource
@@ -81,10 +80,12 @@ def test_files_are_read_from_the_named_folder(
 
 
 def test_fashion_mnist_is_read_as_torchvision_reads_it(tmp_path: Path, write_small: WriteFiles) -> None:
+    from torchvision.datasets import FashionMNIST  # type: ignore[import-untyped]
+
     fashion_mnist.unpack(fashion_mnist.find(write_small(tmp_path / "data")), tmp_path)
     arrays = fashion_mnist.read(tmp_path)
     for part, train in (("train", True), ("val", False)):
-        theirs = torchvision.datasets.FashionMNIST(tmp_path, train=train)
+        theirs = FashionMNIST(tmp_path, train=train)
         assert torch.equal(arrays[f"{part}_images"][:, 0], theirs.data)
         assert torch.equal(arrays[f"{part}_labels"], theirs.targets)
 
@@ -280,7 +281,7 @@ def test_the_installed_images_are_fashion_mnist() -> None:
 
 
 def test_declared_classes_and_files_agree_with_torchvision() -> None:
-    from torchvision.datasets import FashionMNIST  # type: ignore[import-untyped]
+    from torchvision.datasets import FashionMNIST
 
     assert FASHION_MNIST.images.classes == tuple(FashionMNIST.classes)
     assert [f"{name}.gz" for name in CONTENTS] == [name for name, _ in FashionMNIST.resources]

@@ -12,7 +12,7 @@ from alexplore.training.model.shared_batch_norm import SharedBatchNorm, tolerate
 
 def norm(shared: bool, monkeypatch: pytest.MonkeyPatch) -> nn.Module:
     """Return a batch norm of vectors that has seen a batch."""
-    monkeypatch.setattr(dist, "all_reduce", lambda values: values)  # one rank
+    monkeypatch.setattr(dist, "all_reduce", lambda values, op: values)  # one rank
     plain = nn.BatchNorm1d(3)
     tolerate_small_batches(plain)
     made: nn.Module = SharedBatchNorm(plain) if shared else plain
