@@ -5,7 +5,8 @@ network's. A captured step is one launch. It computes the same as the step that 
 same memory then; so its inputs are copied there first.
 
 What is captured must not read from the device, not copy from the host's ordinary memory, and change what outlives a
-step, such as weights, in place.
+step, such as weights, in place. Nothing may hold on to the graph of an earlier step's gradients: PyTorch would compute
+the next ones on the stream of that step, which is not captured.
 """
 
 from __future__ import annotations

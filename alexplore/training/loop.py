@@ -59,7 +59,7 @@ from alexplore.training.randomness import seed_for, seed_generators
 from alexplore.training.run_writer import RunWriter
 from alexplore.training.sampling import Sampler
 from alexplore.training.steering import Steering
-from alexplore.training.step_timer import StepTimer, TimeLog
+from alexplore.training.step_timer import TIMED_AN_EPOCH, StepTimer, TimeLog
 from alexplore.training.sync_points import AgreedActions, SyncPoints
 
 PAUSE_SECONDS = 0.2
@@ -403,7 +403,7 @@ class Trainer:
             at = replace(at, step=at.step + 1, line=at.line.plus(tally), whole=at.whole.plus(tally))
             place = self._nominal_step(at, at.step), self.interval, self.steps_per_epoch
             if is_recorded(*place):
-                also = {**self.machine.take(), **(self.times.take() if is_measured(*place) else {})}
+                also = {**self.machine.take(), **(self.times.take() if is_measured(*place, TIMED_AN_EPOCH) else {})}
                 at = replace(at, line=Tally(), last_line=self._write_line(at, figures.get(at.step, {}), also))
             self.progress = at
         self._update_status("running")

@@ -31,7 +31,10 @@ INNER = ("forward", "backward", "exchange", "optimizer")
 GPU_STRIDE = 7
 """On a GPU one of so many steps is timed: a prime, so as not to follow a rhythm of the input."""
 
-LAYERS_STRIDE = 61
+TIMED_AN_EPOCH = 10
+"""Lines with times in an epoch, about: they add some 3 kB."""
+
+LAYERS_STRIDE = 151
 """In one of so many steps, and the second, the forward pass of each layer is timed, too."""
 
 

@@ -43,10 +43,10 @@ PARTS: Mapping[str, Part] = {
     for part in (
         Part("machine", "Matrix products", 15, "gpu_checks.machine:run"),
         Part("layers", "Each layer type, forward and backward", 20, "gpu_checks.layers:run_layers"),
-        Part("lrn", "Local response normalisation in all forms", 15, "gpu_checks.layers:run_lrn"),
+        Part("lrn", "Local response normalisation in all forms", 40, "gpu_checks.layers:run_lrn"),
         Part("convolution", "Convolution in all forms", 15, "gpu_checks.layers:run_convolutions"),
         Part("batch-norm", "Batch norm: training, evaluation, frozen", 10, "gpu_checks.layers:run_batch_norm"),
-        Part("losses", "The losses of 20 steps", 20, "gpu_checks.training:run_losses"),
+        Part("losses", "The losses of 20 steps", 30, "gpu_checks.training:run_losses"),
         Part("scaling", "The scaling of fp16", 10, "gpu_checks.training:run_scaling"),
         Part("waiting", "No waiting for the device in a step", 25, "gpu_checks.training:run_waiting"),
         Part("resume", "A run that is killed and resumed", 45, "gpu_checks.resume:run"),

@@ -204,7 +204,8 @@ def _no_reads(name: str, counts: dict[str, int], device: torch.device) -> Check:
 def _check_scaling(trainer: Trainer) -> Iterator[Check]:
     trainer.model.train()
     images, labels = next(trainer._batches())
-    before = {name: value.clone() for name, value in trainer.model.named_parameters()}
+    # Detached: a graph that is kept would tie the backward pass to the stream on which it was made.
+    before = {name: value.detach().clone() for name, value in trainer.model.named_parameters()}
     trainer.guard.load({"scale": torch.tensor(LARGE_SCALE), "calm": torch.tensor(0.0)})
     scales, moved, broken = [LARGE_SCALE], [False], [0.0]
     while not moved[-1] and len(scales) < 25:

@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 
 from alexplore.runs.directory import RunDirectory
-from alexplore.runs.status import is_locked, read_status
+from alexplore.runs.status import Status, is_locked, read_status
 from alexplore.runs.summary import RunList
 from alexplore.training.checkpoint import load
 from tests.support.processes import start_worker
@@ -201,13 +201,13 @@ def kill_at_random(run: RunDirectory, rng: random.Random, victims: tuple[str, ..
     """
     victim, moment, number = rng.choice(victims), rng.choice(MOMENTS), rng.choice(SIGNALS)
     delay = rng.uniform(0, LONGEST[moment])
-    before = read_status(run).state
+    before = read_status(run)
     app = App(run) if victim == "app" else None
     watcher = app.process if app else start_following(run)
     try:
         steps = steps_done(run)
         if moment in ("training", "saving"):
-            wait_until(lambda: steps_done(run) > steps or read_status(run).state in ENDED, "a step", lambda: _tail(run))
+            wait_until(lambda: steps_done(run) > steps or _has_new_end(run, before), "a step", lambda: _tail(run))
         time.sleep(delay)
         if moment == "saving":
             deadline = time.monotonic() + 5
@@ -239,7 +239,7 @@ def kill_at_random(run: RunDirectory, rng: random.Random, victims: tuple[str, ..
         wait_until(lambda: not processes_of(run) and not is_locked(run), "no process left", lambda: _tail(run))
         left = time.monotonic() - started - seconds
         kill = Kill(victim, moment, number, read_status(run).state, reported, seconds, left)
-        assert kill.state in _right_states(kill, before, heard, running), (kill, before, status, _tail(run))
+        assert kill.state in _right_states(kill, before.state, heard, running), (kill, before, status, _tail(run))
         return kill
     finally:
         if app:
@@ -302,6 +302,12 @@ def _has_ended(run: RunDirectory) -> bool:
     A run that was resumed is in its old state until its worker is heard.
     """
     return read_status(run).state in ENDED and worker_of(run) is None
+
+
+def _has_new_end(run: RunDirectory, before: Status) -> bool:
+    """Return whether a run has ended since its status was `before`, which of a resumed run is an end, too."""
+    status = read_status(run)
+    return status.state in ENDED and status != before
 
 
 def _tail(run: RunDirectory) -> str:

@@ -63,7 +63,11 @@ class ResidentSplit:
         self.labels = labels
         self.damaged: dict[str, str] = {}
         self._labels = labels.to(device)
-        self._rows = images.permute(0, 2, 3, 1).contiguous().to(device)
+        _, self._channels, *self._size = images.shape
+        rows = images.permute(0, 2, 3, 1).flatten(1).to(device)
+        # Eight values are picked at once where an image has a multiple of that, as usual ones have.
+        eights = rows.numel() > 0 and rows.shape[1] % 8 == 0 and rows.storage_offset() % 8 == 0
+        self._rows = rows.contiguous().view(torch.int64) if eights else rows
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -73,7 +77,8 @@ class ResidentSplit:
         order = order[skip * batch_size :].to(self._labels.device, non_blocking=True)
         for chosen in torch.split(order, batch_size):
             if len(chosen):
-                yield self._rows[chosen].permute(0, 3, 1, 2), self._labels[chosen]
+                rows = self._rows[chosen].view(torch.uint8).view(len(chosen), *self._size, self._channels)
+                yield rows.permute(0, 3, 1, 2), self._labels[chosen]
 
     def path(self, index: int) -> str | None:
         """See `Split.path`."""

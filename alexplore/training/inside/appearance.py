@@ -154,7 +154,9 @@ def histogram(layer: str, values: Tensor, *, dead: bool = False) -> LayerHistogr
     if not math.isfinite(low + high + square):
         return None
     limit = 2.0 ** math.ceil(math.log2(DEVIATIONS * math.sqrt(square))) if square > 0 else 1.0
-    counts = torch.histc(values.clamp(-limit, limit), BINS, -limit, limit)
+    # As `torch.histc`, which has no deterministic implementation on a GPU.
+    places = ((values.clamp(-limit, limit) + limit) * (BINS / (2 * limit))).to(torch.int32)
+    counts = torch.bincount(places.clamp_(max=BINS - 1).flatten(), minlength=BINS)
     dead_share = None
     if dead:
         largest = values.abs().amax([axis for axis in range(values.dim()) if axis != 1])

@@ -42,12 +42,12 @@ class WeightedLayer:
     weight: nn.Parameter | None
 
 
-def is_measured(step: int, interval: int, steps_per_epoch: int) -> bool:
-    """Return whether a step is measured: about 40 in an epoch, its last one, and some early ones.
+def is_measured(step: int, interval: int, steps_per_epoch: int, an_epoch: int = MEASURED_AN_EPOCH) -> bool:
+    """Return whether a step is measured: about `an_epoch` in an epoch, its last one, and some early ones.
 
     They are among those after which a metrics line is written.
     """
-    every = interval * -(-steps_per_epoch // (MEASURED_AN_EPOCH * interval))
+    every = interval * -(-steps_per_epoch // (an_epoch * interval))
     early = step < every and step & (step - 1) == 0
     return is_recorded(step, interval, steps_per_epoch) and (step % every == 0 or step % steps_per_epoch == 0 or early)
 
