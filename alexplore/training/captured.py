@@ -100,9 +100,10 @@ class CapturedWork:
 def make_capture(device: torch.device, ranks: int, kernels: Kernels) -> Capture | None:
     """Return what captures the steps of a training on a device with so many ranks; None if they are not captured.
 
-    Ranks exchange gradients in a step, which is not captured. `kernels` must contain "graphs".
+    Ranks exchange gradients in a step, which is not captured. `kernels` must contain "graphs", and
+    "fused": PyTorch's other optimizers read values back.
     """
-    return _CudaCapture() if device.type == "cuda" and ranks == 1 and "graphs" in kernels else None
+    return _CudaCapture() if device.type == "cuda" and ranks == 1 and kernels >= {"graphs", "fused"} else None
 
 
 class _CudaCapture:
