@@ -138,7 +138,7 @@ def test_what_is_under_the_table_stays_beside_its_label(at_terminal: AtTerminal,
     assert shown[4:7] == [
         "training     706 MiB at batch 1 with sgd in fp32: weights",
         "             233 MiB, gradients 233 MiB, optimizer 233 MiB,",
-        "             activations 8.7 MiB",
+        "             activations 8.2 MiB",
     ]
 
 
