@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,7 @@ SEED = 11
 def run(config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
     """A run beside a whole one; no worker is started on it."""
 
-    def refuse(run: RunDirectory, environment: Mapping[str, str] | None) -> None:
+    def refuse(*_: object) -> None:
         raise RunError("not started")
 
     monkeypatch.setattr(launch, "launch", refuse)

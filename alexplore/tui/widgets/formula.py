@@ -26,7 +26,7 @@ MAIN = ("output", "params", "MACs", "receptive field")
 """The quantities that matter most; of a quantity along one axis, the part before the comma counts."""
 
 
-WHOLE_LINES = 16  # from which every entry is shown at once
+WHOLE_LINES = 15
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class FormulaPanel(CursorList):
 
     def unfold(self) -> None:
         """Show all entries, or scroll down by half a screenful."""
-        if self.folded:
+        if self._is_folded:
             self.folded = False
             self._wrap()
         else:
@@ -164,7 +164,8 @@ class FormulaPanel(CursorList):
         if self.hidden:
             rest = f"] {len(self.hidden)} more"
         elif below > 0 and self._lines:
-            rest = f"↓ {below} more · \\[ less"
+            less = " · \\[ less" if self.scroll_y > 0 or not self.folded else ""
+            rest = f"↓ {below} more{less}"
         else:
             foldable = not self.folded and self.size.height < WHOLE_LINES and any(entry.main for entry in self._entries)
             rest = "\\[ less" if foldable else ""
