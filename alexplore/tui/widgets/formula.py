@@ -26,7 +26,7 @@ MAIN = ("output", "params", "MACs", "receptive field")
 """The quantities that matter most; of a quantity along one axis, the part before the comma counts."""
 
 
-WHOLE_LINES = 15
+WHOLE_LINES = 15  # from which every entry is shown at once
 
 
 @dataclass(frozen=True)
