@@ -385,7 +385,7 @@ async def test_a_run_is_renamed_and_gets_a_note(open_app: OpenApp, config: RunCo
         app.screen.query_one(Input).value = "beta"
         await pilot.press("enter")
         await until(pilot, (tmp_path / "runs" / "beta").exists, "the new name")
-        await until(pilot, lambda: "● beta" in row(app, "beta"), "its mark")
+        await until(pilot, lambda: "●" in row(app, "beta"), "its mark")
         assert "renamed alpha to beta" in told(app)
         await pilot.press("N")
         await until(pilot, lambda: isinstance(app.screen, Ask), "the question")

@@ -188,6 +188,11 @@ class CursorList(ScrollView, LineWidget, can_focus=True):
         first = round(self.scroll_offset.y)
         return first <= self.row_of(index) < first + self.size.height - self.header_lines
 
+    def watch_show_vertical_scrollbar(self, shown: bool) -> None:
+        """Put the bar where the view is: while the bar is hidden Textual does not tell it."""
+        if shown:
+            self.vertical_scrollbar.position = self.scroll_y
+
     def _reveal(self) -> None:
         lines = 1 + self.header_lines
         self.scroll_to_region(Region(0, self.row_of(self.cursor), self.size.width, lines), animate=False, force=True)
