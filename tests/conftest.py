@@ -38,7 +38,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 settings.register_profile("eighth", max_examples=ALL // 8)  # of the examples of each test, in `make check`
-settings.register_profile("third", max_examples=ALL // 3)  # in `make test`
+settings.register_profile("quarter", max_examples=ALL // 4)  # in `make test`
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
