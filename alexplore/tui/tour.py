@@ -28,7 +28,7 @@ STEPS: tuple[TourStep, ...] = (
         "a row is a layer",
         "The table is the network, from the image to the 1000 classes. ↓ and ↑ go through it, and the picture (v) "
         "follows. Read conv1: 96 kernels of 11×11 make 96 maps of 55×55.",
-        ("down", "down", "down", "down"),
+        (CONV1, "down", "down", "down", "down"),
     ),
     TourStep(
         "its arithmetic",

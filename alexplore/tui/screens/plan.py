@@ -191,8 +191,8 @@ class PlanScreen(FrameScreen):
 
     @on(Checked)
     def _checked(self, event: Checked) -> None:
-        if event.question is not self._question:
-            return  # something else was typed since
+        if event.question is not self._question or not self.query(CheckList):
+            return  # something else was typed since, or the screen is being closed
         self._question = None
         self.state.planned.take(event.answer)
         self._show_answer()
