@@ -43,7 +43,7 @@ BOUNDS: Mapping[str, Bound] = {
         ),
         Bound(
             "time/copy", "transform-bound", 0.25, "copies, crops, flips and normalises images",
-            "smaller images, fewer random_crop and random_resize, or a device that prepares them faster",
+            "smaller images, no random_crop, horizontal_flip or color_noise, or a device that prepares them faster",
         ),
         Bound(
             "time/wait", "slow rank", 0.15, "waits for other ranks",

@@ -65,7 +65,7 @@ class CapturedWork:
         return len(self._captured)
 
     def run(self, kind: Hashable, work: Work, *inputs: Tensor) -> Results:
-        """Return the results of `work(*inputs)`. They are overwritten by the next run of the same kind.
+        """Return the results of `work(*inputs)`. They are overwritten by the next run.
 
         Work of one kind must do the same except for its inputs.
         """

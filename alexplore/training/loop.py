@@ -331,8 +331,8 @@ class Trainer:
         share = self.guard.number(self.ranks.data_size / divisor)
         place = self._nominal_step(self.progress, step + 1)
         measured = self.recorder.is_measured(place, self.interval, self.steps_per_epoch)
+        self.timer.whole_steps = self.captured.active
         if self.captured.active:
-            self.timer.whole_steps = True
             self.timer.enter("step")
         loss, correct, failed, *rows = self.captured.run(
             (size, measured), partial(self._update, size, measured), images, labels, share, *drawn

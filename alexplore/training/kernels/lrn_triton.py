@@ -19,15 +19,22 @@ BLOCK = 1024
 
 
 @triton.jit
-def _forward_kernel(
-    maps, results, sums, count, scale, beta, k,
-    channels: tl.constexpr, group: tl.constexpr, before: tl.constexpr, after: tl.constexpr, block: tl.constexpr,
-):  # fmt: skip
+def _places(count, channels: tl.constexpr, group: tl.constexpr, block: tl.constexpr):
+    """Return the places of a program's values, whether each is inside, and its channel within its group."""
     start = tl.program_id(0).to(tl.int64) * block
     lane = tl.arange(0, block)
     place = start + lane
     inside = place < count
     channel = ((start % channels).to(tl.int32) + lane) % channels % group
+    return place, inside, channel
+
+
+@triton.jit
+def _forward_kernel(
+    maps, results, sums, count, scale, beta, k,
+    channels: tl.constexpr, group: tl.constexpr, before: tl.constexpr, after: tl.constexpr, block: tl.constexpr,
+):  # fmt: skip
+    place, inside, channel = _places(count, channels, group, block)
     total = tl.zeros((block,), tl.float32)
     for shift in tl.static_range(-before, after + 1):
         neighbour = channel + shift
@@ -46,11 +53,7 @@ def _backward_kernel(
     maps, sums, gradients, results, count, scale, beta,
     channels: tl.constexpr, group: tl.constexpr, before: tl.constexpr, after: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
-    start = tl.program_id(0).to(tl.int64) * block
-    lane = tl.arange(0, block)
-    place = start + lane
-    inside = place < count
-    channel = ((start % channels).to(tl.int32) + lane) % channels % group
+    place, inside, channel = _places(count, channels, group, block)
     total = tl.zeros((block,), tl.float32)
     for shift in tl.static_range(-after, before + 1):  # the channels whose windows contain this one
         neighbour = channel + shift
