@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import create_run
 from alexplore.runs.lines import LineWriter
@@ -45,3 +48,9 @@ def test_the_first_line_of_all_does_not_count(config: RunConfig, tmp_path: Path)
     spent = step_time(Watch(run).poll())
     assert spent is not None
     assert spent.parts == {"time/forward": 15.0}
+
+
+def test_advice_names_settings_that_there_are() -> None:
+    words = {word for bound in BOUNDS.values() for word in re.findall(r"[a-z]+(?:_[a-z]+)+", bound.advice)}
+    assert words
+    assert words <= {field.name for field in fields(Recipe)}
