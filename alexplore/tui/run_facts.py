@@ -184,7 +184,8 @@ def time_lines(snapshot: Snapshot, width: int) -> list[str]:
     spent = step_time(snapshot)
     if spent is None:
         return []
-    return [f"{spent.name}: {spent.total:.3g} ms a step"[:width], *_unbroken(spent.parts_text, width)]
+    total = textwrap.wrap(f"{spent.name}: {spent.total:.3g} ms a step", width)
+    return [*total, *_unbroken(spent.parts_text, width)]
 
 
 def machine_lines(snapshot: Snapshot, width: int) -> list[str]:
@@ -208,6 +209,11 @@ def _was(value: object, before: object) -> str:
 
 
 def fact_lines(facts: Sequence[Fact], width: int) -> list[str]:
-    """Return facts as lines of at most `width` characters, their values in a column."""
+    """Return facts as lines of at most `width` characters, in a column; a long value goes on below."""
     label = max((len(fact.label) for fact in facts), default=0)
-    return [f"{fact.label:<{label}}  {fact.value} {fact.note}".rstrip()[:width] for fact in facts]
+    lines: list[str] = []
+    for fact in facts:
+        values = textwrap.wrap(f"{fact.value} {fact.note}", max(10, width - label - 2)) or [""]
+        labels = [fact.label, *[""] * (len(values) - 1)]
+        lines += [f"{name:<{label}}  {value}".rstrip() for name, value in zip(labels, values, strict=True)]
+    return lines

@@ -147,7 +147,8 @@ def test_the_newest_checkpoints_come_first_and_the_best_are_marked(run: RunDirec
 def test_lines_of_facts_have_their_values_in_a_column_and_fit() -> None:
     facts = [Fact("epochs", "4", "(10)"), Fact("lr", "0.1")]
     assert fact_lines(facts, 40) == ["epochs  4 (10)", "lr      0.1"]
-    assert max(map(len, fact_lines(facts, 10))) == 10
+    long = [Fact("dataset", "synthetic", "(fashion-mnist)"), facts[1]]
+    assert fact_lines(long, 28) == ["dataset  synthetic", "         (fashion-mnist)", "lr       0.1"]
 
 
 def test_time_and_machine_are_told_in_few_lines(run: RunDirectory) -> None:
@@ -156,6 +157,7 @@ def test_time_and_machine_are_told_in_few_lines(run: RunDirectory) -> None:
         metrics.append(**metrics_record(MetricsLine(1, 0.1, values)))
     snapshot = Watch(run).poll()
     assert time_lines(snapshot, 28) == ["data-bound: 10 ms a step", "input 60% · backward 30% ·", "forward 10%"]
+    assert " ".join(time_lines(snapshot, 20)[:2]) == "data-bound: 10 ms a step"
     assert machine_lines(snapshot, 28) == ["machine", "processors 50% ·", "memory 3.0 GiB"]
 
 
