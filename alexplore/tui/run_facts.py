@@ -213,7 +213,8 @@ def fact_lines(facts: Sequence[Fact], width: int) -> list[str]:
     label = max((len(fact.label) for fact in facts), default=0)
     lines: list[str] = []
     for fact in facts:
-        values = textwrap.wrap(f"{fact.value} {fact.note}", max(10, width - label - 2)) or [""]
+        room = max(10, width - label - 2)
+        values = textwrap.wrap(f"{fact.value} {fact.note}", room, break_on_hyphens=False) or [""]
         labels = [fact.label, *[""] * (len(values) - 1)]
         lines += [f"{name:<{label}}  {value}".rstrip() for name, value in zip(labels, values, strict=True)]
     return lines
