@@ -258,7 +258,7 @@ class Trainer:
             GoneError: the run's directory was removed or renamed.
         """
         self._update_status("running")
-        self.recorder.forget_after(self.progress.epoch)
+        self.recorder.remove_after(self.progress.epoch)
         while not (reason := self._why_stopped()) and self.progress.epoch < self.recipe.epochs:
             self.machine.start_epoch(self.progress.whole.images)
             self._train_epoch()
