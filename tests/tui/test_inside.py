@@ -274,7 +274,7 @@ async def test_keys_select_a_unit_of_the_maps_and_the_pixels_that_it_sees_are_na
         await pilot.press("v")
         await until(pilot, lambda: "epoch 3 · newest" in screen_text(app), "the newest epoch")
         await pilot.press("u")
-        await until(pilot, lambda: "rows 12 to 13" in screen_text(app) and "sees rows" in screen_text(app), "conv1's")
+        await until(pilot, lambda: "rows 14 to 15" in screen_text(app) and "sees rows" in screen_text(app), "conv1's")
         await pilot.press("escape", "down", "down", "down", "u")
         await until(pilot, lambda: "map 0 · row 6, column 6" in screen_text(app), "the middle")
         await pilot.press("n", "up", "right", "right")

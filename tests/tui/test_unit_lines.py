@@ -43,18 +43,12 @@ def test_a_reduced_map_covers_what_pytorch_takes_the_mean_of(size: int, shown: i
 
 @pytest.mark.parametrize(("layer", "side"), [("conv1", 24), ("conv2", 13), ("conv3", 6)])
 def test_a_unit_sees_the_pixels_that_have_a_gradient(layer: str, side: int) -> None:
-    """The network up to the layer with all weights 1, of which the unit's map is the mean over `side` × `side` parts."""
-    network = load_preset("fmnist-28").network
+    """Convolutions and pools up to the layer as means of what they read, then the mean over `side` × `side` parts."""
     steps: list[torch.nn.Module] = []
-    for one in network.layers:
-        found = next(row for row in analyse(network).rows if row.layer.name == one.name)
-        if one.type == "conv2d" and found.windows:
-            along = found.windows.height
-            steps.append(torch.nn.AvgPool2d(along.taps, along.stride, along.before))
-        elif one.type == "max_pool2d" and found.windows:
-            along = found.windows.height
-            steps.append(torch.nn.AvgPool2d(along.taps, along.stride, along.before))
-        if one.name == layer:
+    for one in analyse(load_preset("fmnist-28").network).rows:
+        if one.windows:
+            steps.append(torch.nn.AvgPool2d(one.windows[0].kernel, one.windows[0].stride, one.windows[0].before))
+        if one.layer.name == layer:
             break
     image = torch.zeros(1, 1, *SIZE, requires_grad=True)
     row = row_of(layer)
@@ -113,7 +107,9 @@ def test_a_box_is_scaled_to_a_smaller_picture_of_the_input() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (30, 10), (48, 17), (120, 50)])
 def test_a_unit_fits_its_room(size: tuple[int, int]) -> None:
     row = row_of("conv1")
-    shown = unit_drawn(Picture(*SIZE, 1, bytes(784)), maps_of(row, 24), row, SIZE, Unit(0, 5, 5), size, half_block_lines)
+    shown = unit_drawn(
+        Picture(*SIZE, 1, bytes(784)), maps_of(row, 24), row, SIZE, Unit(0, 5, 5), size, half_block_lines
+    )
     if size[0] >= 30:
         assert width_of(shown.lines) <= size[0]
         assert len(shown.lines) <= size[1]
