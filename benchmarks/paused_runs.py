@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from turns import Figure, Turns, figure, take_turns
+from workers import started_worker
 
 from alexplore.runs import service
 from alexplore.runs.config import RunConfig
@@ -100,13 +101,9 @@ def compare_runs(configs: Mapping[str, RunConfig], precision: str, turns: int, s
 def _start_paused(config: RunConfig, folder: Path) -> Iterator[PausedRun]:
     """Start a run, pause it after its first metrics, and end it at last."""
     run = create_run(config, folder)
-    worker = service.start(run)
-    try:
+    with started_worker(run) as worker:
         paused = PausedRun(run, worker, LineReader(run.metrics_file), config.recipe.batch_size)
         paused.last_line()
         paused.ask("pause")
         paused.reader.read()
         yield paused
-    finally:
-        worker.terminate()
-        worker.wait()
