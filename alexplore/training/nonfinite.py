@@ -99,7 +99,7 @@ class NonfiniteGuard:
         flags = torch.stack((~sums.isfinite().all(), ~self._buffers_are_finite())).float()
         overflow, broken = self._agree(flags).unbind()
         counts = overflow * (self._scale <= 1) if self._scaled else overflow
-        # In place, as all state that outlives a step, which may be a CUDA graph: see `captured`.
+        # In place, as all state that outlives a step, which may be a CUDA graph: see `cuda_graphs`.
         self._failed.copy_(torch.maximum(self._failed, torch.maximum(broken, counts)))
         if self._scaled:
             self._apply(torch.maximum(self._failed, overflow))
