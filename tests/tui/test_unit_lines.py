@@ -12,7 +12,7 @@ from alexplore.network.analysis import analyse
 from alexplore.network.row import Row
 from alexplore.presets.library import load_preset
 from alexplore.runs.inside import FeatureMaps, Quantised
-from alexplore.tui.picture_lines import beside, half_block_lines, width_of
+from alexplore.tui.picture_lines import Line, beside, half_block_lines, width_of
 from alexplore.tui.unit_lines import Unit, covered, field_of, scaled_box, unit_drawn, unit_words
 
 SIZE = (28, 28)
@@ -84,7 +84,7 @@ def test_the_field_is_outlined_on_the_image_and_the_unit_marked_on_its_map() -> 
     row = row_of("conv1")
     drawn: list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]] = []
 
-    def draw(picture: Picture, columns: int, lines: int, most_bytes: int = 0) -> list[list[tuple[str, str]]]:
+    def draw(picture: Picture, columns: int, lines: int, most_bytes: int = 0) -> list[Line]:
         drawn.append(np.frombuffer(picture.data, np.uint8).reshape(picture.height, picture.width, -1))
         return [[("#" * min(columns, picture.width), "")]]
 
