@@ -99,12 +99,14 @@ class Started:
         while not self._has_new_end():
             assert time.monotonic() < deadline, (self.start, self._report())
             if process is None or not process.is_running():
+                time.sleep(0.02)
                 process = self._process(victim)
-                time.sleep(0.01)
             elif self.start.phase == "starting":
                 time.sleep(self.rng.uniform(0, STARTING_SECONDS))
                 return process
-            elif phase_of(self.run, self.steps) == self.start.phase and steps_done(self.run) > self.steps:
+            elif steps_done(self.run) <= self.steps:
+                time.sleep(0.05)
+            elif phase_of(self.run, self.steps) == self.start.phase:
                 return process
             else:
                 time.sleep(0.001)
