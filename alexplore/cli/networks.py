@@ -74,12 +74,12 @@ def show_app(
     folder: Path,
     attached: RunDirectory | None,
     *,
-    farewell: bool = True,
+    exit_message: bool = True,
     log: ForeignLog | None = None,
 ) -> NoReturn:
     """Open the app on a preset, by default the preferred one, and on the run `attached` or on the `log`, if any.
 
-    With `farewell` the runs that are still trained are named when it was closed.
+    With `exit_message` the runs that are still trained are named when it was closed.
 
     Raises:
         typer.Exit: it was closed.
@@ -96,8 +96,8 @@ def show_app(
         opened, folder, attached, preferences, welcome=preset is None and attached is None and log is None, log=log
     )
     app.run()
-    if app.farewell and farewell:
-        say(app.farewell)
+    if app.exit_message and exit_message:
+        say(app.exit_message)
     raise typer.Exit(app.return_code or DONE)
 
 

@@ -378,7 +378,7 @@ def inside(
         str | None, typer.Option(metavar="C,Y,X", help="Frame what a unit of the layer sees: channel, row, column.")
     ] = None,
     cam: Annotated[
-        str | None, typer.Option(metavar="CLASS", help="Mark what spoke for a class, or for the `guess` (Grad-CAM).")
+        str | None, typer.Option(metavar="CLASS", help="Mark the evidence for a class, or for the `guess` (Grad-CAM).")
     ] = None,
     as_json: AsJson = False,
     output: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Write the picture to a file.")] = None,

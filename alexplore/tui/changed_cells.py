@@ -1,7 +1,7 @@
-"""Writes to the terminal only the cells that changed: users sit behind slow lines.
+"""Write only the cells that changed to the terminal, for users with slow connections.
 
-Textual writes every line of a widget that asks to be drawn again, and each piece of it with its colours in full. Here
-what the terminal shows is remembered, cell by cell, and an update becomes the cells that differ from it.
+Textual writes every line of a widget that is drawn again, and the full colours of each piece of it. Here the terminal's
+cells are remembered, and an update is reduced to the cells that differ.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rich.style import Style
 from textual._compositor import CompositorUpdate
 from textual.strip import Strip
 
-WORTH_A_JUMP = 5  # unchanged cells that cost more to write again than a jump over them
+WORTH_A_JUMP = 5  # from so many unchanged cells on, moving the cursor takes fewer bytes than writing them again
 
 
 ENDS: Mapping[str, str] = {"1": "22", "2": "22", "3": "23", "4": "24", "5": "25", "7": "27", "8": "28", "9": "29"}
@@ -47,16 +47,16 @@ def shorter(code: str) -> str:
     return code if number is None else f"{ground};5;{number}"
 
 
-class Look(NamedTuple):
-    """How a cell is drawn, as the codes of ECMA-48's SGR: attributes such as bold, foreground, background."""
+class CellStyle(NamedTuple):
+    """The style of a cell, as the codes of ECMA-48's SGR: attributes such as bold, foreground, background."""
 
     attributes: str
     foreground: str
     background: str
 
-    def after(self, before: Look) -> str:
-        """Return the escape sequence that changes to this look."""
-        old, new = (set(filter(None, look.attributes.split(";"))) for look in (before, self))
+    def after(self, before: CellStyle) -> str:
+        """Return the escape sequence that changes to this style."""
+        old, new = (set(filter(None, style.attributes.split(";"))) for style in (before, self))
         if not old - new <= ENDS.keys():
             return f"\x1b[{';'.join(filter(None, ('0', *self)))}m"
         ends = {ENDS[code] for code in old - new}
@@ -69,14 +69,14 @@ class Look(NamedTuple):
         return f"\x1b[{';'.join([*sorted(ends), *sorted(begins), *colours])}m"
 
 
-PLAIN = Look("", "", "")
+PLAIN = CellStyle("", "", "")
 
 
 class Cell(NamedTuple):
-    """What a cell shows: a character, "" for the second half of a wide one, and its look; a blank has no foreground."""
+    """A character, "" for the second half of a wide one, and its style; a blank has no foreground."""
 
     character: str
-    look: Look
+    style: CellStyle
 
 
 class Screenful:
@@ -84,21 +84,21 @@ class Screenful:
 
     def __init__(self) -> None:
         self._lines: dict[int, dict[int, Cell]] = {}
-        self._looks: dict[tuple[Style, ColorSystem], tuple[Look, Look]] = {}
+        self._styles: dict[tuple[Style, ColorSystem], tuple[CellStyle, CellStyle]] = {}
 
     def forget(self) -> None:
-        """Forget what the terminal shows: it was resized, or something else has written to it."""
+        """Forget the cells: the terminal was resized, or another program has written to it."""
         self._lines = {}
 
     def changes(self, update: CompositorUpdate, console: Console) -> str:
-        """Return what to write so that the terminal shows an update, and remember that it does."""
+        """Return what to write for an update, and remember the cells that it changes."""
         colours = console._color_system or ColorSystem.TRUECOLOR
         writer = _Writer()
         for y, left, segments in _runs(update, console):
             x = left
             line = self._lines.setdefault(y, {})
             for segment in segments:
-                for cell in _cells(segment.text, *self._looks_of(segment.style or Style.null(), colours)):
+                for cell in _cells(segment.text, *self._styles_of(segment.style or Style.null(), colours)):
                     if line.get(x) == cell:
                         writer.skip(y, x, cell)
                     else:
@@ -107,31 +107,31 @@ class Screenful:
                     x += 1
         return writer.text()
 
-    def _looks_of(self, style: Style, colours: ColorSystem) -> tuple[Look, Look]:
-        """Return the look of text in a style, and that of blanks."""
+    def _styles_of(self, style: Style, colours: ColorSystem) -> tuple[CellStyle, CellStyle]:
+        """Return the cell styles of text and of blanks in a Rich style."""
         key = (style, colours)
-        if key not in self._looks:
+        if key not in self._styles:
             attributes = Strip.render_ansi(style.without_color, colours)
             foreground = shorter(Strip.render_ansi(Style(color=style.color), colours))
             background = shorter(Strip.render_ansi(Style(bgcolor=style.bgcolor), colours))
-            text = Look(attributes, foreground, background)
+            text = CellStyle(attributes, foreground, background)
             visible = style.reverse or style.underline or style.strike
-            self._looks[key] = text, text if visible else Look("", "", background)
-        return self._looks[key]
+            self._styles[key] = text, text if visible else CellStyle("", "", background)
+        return self._styles[key]
 
 
 class _Writer:
-    """Collects what to write, with as few jumps and changes of the look as it takes."""
+    """Collects what to write, with few cursor movements and changes of style."""
 
     def __init__(self) -> None:
         self._parts: list[str] = []
-        self._look = PLAIN
+        self._style = PLAIN
         self._at = (-1, -1)
         self._skipped: list[Cell] = []
         self._skipped_to = (-1, -1)
 
     def skip(self, y: int, x: int, cell: Cell) -> None:
-        """Pass over a cell that the terminal shows already."""
+        """Skip a cell that the terminal shows already."""
         if self._skipped_to != (y, x):
             self._skipped = []
         self._skipped.append(cell)
@@ -146,32 +146,32 @@ class _Writer:
             else:
                 self._parts.append(f"\x1b[{x + 1}G" if self._at[0] == y else f"\x1b[{y + 1};{x + 1}H")
         if not self._fits(cell):
-            self._parts.append(cell.look.after(self._look))
-            self._look = cell.look
+            self._parts.append(cell.style.after(self._style))
+            self._style = cell.style
         self._parts.append(cell.character)
         self._at = (y, x + 1)
         self._skipped = []
 
     def _fits(self, cell: Cell) -> bool:
-        """Return whether a cell can be written without changing the look; of a blank only the background is seen."""
-        if cell.look == self._look:
+        """Return whether a cell can be written in the current style; of a blank only the background matters."""
+        if cell.style == self._style:
             return True
-        blank = cell.character == " " and not (cell.look.attributes or cell.look.foreground)
-        return blank and cell.look.background == self._look.background and not _marks_blanks(self._look)
+        blank = cell.character == " " and not (cell.style.attributes or cell.style.foreground)
+        return blank and cell.style.background == self._style.background and not _marks_blanks(self._style)
 
     def text(self) -> str:
-        """Return all that is to be written."""
-        if self._look != PLAIN:
+        """Return everything to write."""
+        if self._style != PLAIN:
             self._parts.append("\x1b[0m")
         return "".join(self._parts)
 
 
-def _marks_blanks(look: Look) -> bool:
-    """Return whether a look is seen on a blank: underlined (4), reversed (7), struck through (9) and the like."""
-    return any(code not in ("1", "2", "3") for code in look.attributes.split(";") if code)
+def _marks_blanks(style: CellStyle) -> bool:
+    """Return whether a style is visible on a blank: underlined (4), reversed (7), struck through (9) …"""
+    return any(code not in ("1", "2", "3") for code in style.attributes.split(";") if code)
 
 
-def _cells(text: str, of_text: Look, of_blank: Look) -> Iterator[Cell]:
+def _cells(text: str, of_text: CellStyle, of_blank: CellStyle) -> Iterator[Cell]:
     """Yield the cells of a text."""
     for character in text:
         width = 1 if character.isascii() else get_character_cell_size(character)
@@ -199,7 +199,7 @@ def _runs(update: CompositorUpdate, console: Console) -> Iterator[tuple[int, int
 
 
 class ChangedCells(CompositorUpdate):
-    """An update of which only the cells are written that differ from what the terminal shows."""
+    """An update that writes only the cells that differ from the terminal's."""
 
     def __init__(self, update: CompositorUpdate, shown: Screenful) -> None:
         self._update = update

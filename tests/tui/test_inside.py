@@ -310,7 +310,7 @@ def test_an_image_is_shown_with_its_classes_what_spoke_for_the_first_and_maps() 
     lines = ["".join(text for text, _ in line) for line in shown.lines]
     assert shown.title == "3 maps of 4×4 of conv2"
     assert any("Shirt   75.0%" in line for line in lines)
-    assert any("what spoke for Shirt" in line for line in lines)
+    assert any("evidence for Shirt" in line for line in lines)
     assert len(lines) <= 30
     assert max(map(len, lines)) <= 90
 
