@@ -1,4 +1,4 @@
-"""Commands about networks: tui, shapes, presets, diff, export."""
+"""Commands for networks: tui, shapes, presets, diff, export."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def require_terminal() -> None:
     """Check that the app can be opened.
 
     Raises:
-        typer.Exit: there is no terminal for it.
+        typer.Exit: there is no terminal.
     """
     if not on_a_terminal():
         complain(
@@ -77,12 +77,12 @@ def show_app(
     exit_message: bool = True,
     log: ForeignLog | None = None,
 ) -> NoReturn:
-    """Open the app on a preset, by default the preferred one, and on the run `attached` or on the `log`, if any.
+    """Open the app with a preset, by default the preferred one, and with the run `attached` or a `log`, if any.
 
-    With `exit_message` the runs that are still trained are named when it was closed.
+    With `exit_message` the runs that are still live are printed after the app was closed.
 
     Raises:
-        typer.Exit: it was closed.
+        typer.Exit: the app was closed.
     """
     from alexplore.tui.preferences import PreferencesStore, preferences_file
 
@@ -172,7 +172,7 @@ def shapes(
 
 
 def _preset_and_layer(names: list[str], preset: str | None) -> tuple[str, str | None]:
-    """Return the preset and the layer; without --preset, the first name is the preset."""
+    """Return the names of the preset and the layer; without --preset, the first name is the preset."""
     if preset is None and not names:
         complain("name a preset: `alexplore shapes paper`; `alexplore presets` lists them")
         raise typer.Exit(WRONG_USE)
@@ -225,7 +225,6 @@ def presets(
 
 
 def _print_schema() -> None:
-
     from alexplore.presets.schema import preset_schema
 
     say_json(preset_schema(), indent=1)

@@ -1,4 +1,4 @@
-"""The command that plays a run into the app."""
+"""The command replay."""
 
 from __future__ import annotations
 

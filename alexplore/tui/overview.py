@@ -61,7 +61,7 @@ class RunMonitor:
     def occasions(self, summaries: Sequence[Summary]) -> list[Occasion]:
         """Return the occasions since the last call, such as the end of a run."""
         self._watches = {one.run: self._watches.get(one.run) or OccasionWatch() for one in summaries}
-        return [occasion for one in summaries for occasion in self._watches[one.run].look(one)]
+        return [occasion for one in summaries for occasion in self._watches[one.run].update(one)]
 
     def overview(self, summaries: Sequence[Summary]) -> Overview:
         """Return the overview of all runs; a run that was live at the last call and has failed since is unseen."""

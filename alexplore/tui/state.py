@@ -80,5 +80,5 @@ class AppState:
 
         if self.watched is None or self.watched.run != run:
             self.watched = WatchedRun(run)
-        self.attention.look_at(run.name)
+        self.run_monitor.mark_seen(run.name)
         self._planning = False
