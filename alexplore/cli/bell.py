@@ -18,9 +18,7 @@ class Bell:
     def __init__(self, notify_options: NotifyOptions | None = None) -> None:
         """`notify_options` are those of a command that starts the run; None if the command only watches it."""
         preferences = PreferencesStore(preferences_file()).values
-        self._stream = (
-            sys.stderr
-        )  # kept, because a live display replaces sys.stderr by a stream that escapes control characters
+        self._stream = sys.stderr  # a live display replaces sys.stderr by a stream that escapes control characters
         self._way = preferences.notify if self._stream is not None and self._stream.isatty() else "off"
         self._occasions = (
             preferences.notify_on

@@ -2,6 +2,9 @@
 
 Textual writes every line of a widget that is drawn again, and the full colours of each piece of it. Here the terminal's
 cells are remembered, and an update is reduced to the cells that differ.
+
+A picture in pixels is drawn over blank cells that carry its number, as soon as all of them are shown. When one of them
+shows something else, the picture is removed.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ from rich.segment import ControlType, Segment
 from rich.style import Style
 from textual._compositor import CompositorUpdate
 from textual.strip import Strip
+
+from alexplore.tui.terminal_pictures import META, TerminalPictures
 
 WORTH_A_JUMP = 5  # from so many unchanged cells on, moving the cursor takes fewer bytes than writing them again
 
@@ -73,42 +78,83 @@ PLAIN = CellStyle("", "", "")
 
 
 class Cell(NamedTuple):
-    """A character, "" for the second half of a wide one, and its style; a blank has no foreground."""
+    """A character, "" for the second half of a wide one, and its style; a blank has no foreground.
+
+    `picture` is the number of the picture over it, 0 for none.
+    """
 
     character: str
     style: CellStyle
+    picture: int = 0
+
+
+class CellStyles(NamedTuple):
+    """The cell styles of text and blanks in a Rich style, and the number of its picture, 0 for none."""
+
+    text: CellStyle
+    blank: CellStyle
+    picture: int
 
 
 class Screenful:
     """The cells that the terminal shows, as far as they are known."""
 
-    def __init__(self) -> None:
+    def __init__(self, pictures: TerminalPictures | None = None) -> None:
+        """Draw `pictures` over the cells that carry their numbers."""
         self._lines: dict[int, dict[int, Cell]] = {}
-        self._styles: dict[tuple[Style, ColorSystem], tuple[CellStyle, CellStyle]] = {}
+        self._styles: dict[tuple[Style, ColorSystem], CellStyles] = {}
+        self._pictures = pictures or TerminalPictures()
+        self._removals: dict[int, str] = {}  # of the pictures that the terminal shows
 
     def forget(self) -> None:
         """Forget the cells: the terminal was resized, or another program has written to it."""
         self._lines = {}
 
+    def removals(self) -> str:
+        """Return what to write so that the terminal shows no picture, and forget what it shows."""
+        self.forget()
+        return self._remove(set(self._removals))
+
     def changes(self, update: CompositorUpdate, console: Console) -> str:
         """Return what to write for an update, and remember the cells that it changes."""
         colours = console._color_system or ColorSystem.TRUECOLOR
         writer = _Writer()
+        broken = set() if self._lines else set(self._removals)
+        begun = set()
         for y, left, segments in _runs(update, console):
             x = left
             line = self._lines.setdefault(y, {})
             for segment in segments:
-                for cell in _cells(segment.text, *self._styles_of(segment.style or Style.null(), colours)):
-                    if line.get(x) == cell:
+                for cell in _cells(segment.text, self._styles_of(segment.style or Style.null(), colours)):
+                    shown = line.get(x)
+                    if shown == cell:
                         writer.skip(y, x, cell)
                     else:
+                        if shown is not None and shown.picture:
+                            broken.add(shown.picture)
+                        if cell.picture:
+                            begun.add(cell.picture)
                         line[x] = cell
                         writer.write(y, x, cell)
                     x += 1
-        return writer.text()
+        return self._remove(broken) + writer.text() + "".join(map(self._draw, sorted(begun)))
 
-    def _styles_of(self, style: Style, colours: ColorSystem) -> tuple[CellStyle, CellStyle]:
-        """Return the cell styles of text and of blanks in a Rich style."""
+    def _remove(self, numbers: set[int]) -> str:
+        """Return what removes pictures, as far as they are shown."""
+        return "".join(self._removals.pop(number) for number in sorted(numbers & self._removals.keys()))
+
+    def _draw(self, number: int) -> str:
+        """Return what draws a picture, if all of its cells are shown."""
+        picture = self._pictures.find(number)
+        cells = [(y, x) for y, line in self._lines.items() for x, cell in line.items() if cell.picture == number]
+        if picture is None or len(cells) < picture.columns * picture.lines:
+            return ""
+        self._removals[number] = picture.removal
+        y, x = min(cells)
+        return f"\x1b[{y + 1};{x + 1}H{picture.code}"
+
+    def _styles_of(self, style: Style, colours: ColorSystem) -> CellStyles:
+        """Return the cell styles of a Rich style."""
         key = (style, colours)
         if key not in self._styles:
             attributes = Strip.render_ansi(style.without_color, colours)
@@ -116,7 +162,8 @@ class Screenful:
             background = shorter(Strip.render_ansi(Style(bgcolor=style.bgcolor), colours))
             text = CellStyle(attributes, foreground, background)
             visible = style.reverse or style.underline or style.strike
-            self._styles[key] = text, text if visible else CellStyle("", "", background)
+            picture = style.meta.get(META, 0) if style.meta else 0
+            self._styles[key] = CellStyles(text, text if visible else CellStyle("", "", background), picture)
         return self._styles[key]
 
 
@@ -171,14 +218,14 @@ def _marks_blanks(style: CellStyle) -> bool:
     return any(code not in ("1", "2", "3") for code in style.attributes.split(";") if code)
 
 
-def _cells(text: str, of_text: CellStyle, of_blank: CellStyle) -> Iterator[Cell]:
+def _cells(text: str, styles: CellStyles) -> Iterator[Cell]:
     """Yield the cells of a text."""
     for character in text:
         width = 1 if character.isascii() else get_character_cell_size(character)
         if width:
-            yield Cell(character, of_blank if character == " " else of_text)
+            yield Cell(character, styles.blank if character == " " else styles.text, styles.picture)
         if width == 2:
-            yield Cell("", of_text)
+            yield Cell("", styles.text, styles.picture)
 
 
 def _runs(update: CompositorUpdate, console: Console) -> Iterator[tuple[int, int, list[Segment]]]:
