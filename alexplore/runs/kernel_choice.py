@@ -17,12 +17,12 @@ class KernelError(WrongUseError):
 
 @dataclass(frozen=True)
 class Processor:
-    """A class of processors that are alike in which kernel is faster."""
+    """A class of processors on which the same kernels are faster."""
 
     title: str
 
     measured_on: str | None = None
-    """The processor that the speedups were measured on; None if none was."""
+    """The processor on which the speedups were measured; None if they were not."""
 
 
 PROCESSORS: Mapping[str, Processor] = {

@@ -17,8 +17,9 @@ from alexplore.runs.config import RunConfig
 from alexplore.runs.curves import Curve
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.inside import Quantised, inside_file, load_epoch, save_epoch
-from alexplore.runs.look import Look, LookError
-from alexplore.runs.questions import Question
+from alexplore.runs.launch import CommandError
+from alexplore.runs.look import Look
+from alexplore.runs.look_request import LookRequest
 from alexplore.runs.watch import Watch
 from alexplore.tui.app import ExploreApp
 from alexplore.tui.inside_lines import drawn, listed, looked, sparkline
@@ -333,14 +334,14 @@ def test_the_layer_whose_maps_are_shown_is_the_selected_one(state: InsideState) 
 async def test_a_key_opens_an_image_and_shows_what_the_network_makes_of_it(
     run: RunDirectory, tmp_path: Path, open_app: OpenApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[Question] = []
+    asked: list[LookRequest] = []
 
-    def answer(source: Path, question: Question) -> Look:
+    def answer(source: Path, request: LookRequest) -> Look:
         assert source == run.path
-        asked.append(question)
+        asked.append(request)
         if len(asked) == 1:
-            raise LookError("no weights yet", 1)
-        return made_look(str(question.image))
+            raise CommandError("no weights yet", 1)
+        return made_look(str(request.image))
 
     monkeypatch.setattr("alexplore.tui.screens.inside.look", answer)
     image = tmp_path / "shirt.png"
@@ -356,4 +357,4 @@ async def test_a_key_opens_an_image_and_shows_what_the_network_makes_of_it(
             await until(pilot, partial(shows, app, said), said)
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, InsideScreen), "the layers again")
-    assert asked == 2 * [Question(image=str(image), layer="conv1", cam="guess")]
+    assert asked == 2 * [LookRequest(image=str(image), layer="conv1", cam="guess")]

@@ -22,7 +22,7 @@ from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.image_layout import SUFFIXES
 from alexplore.runs.inside import InsideEpoch, InsideError, load_epoch
 from alexplore.runs.look import Look, look
-from alexplore.runs.questions import Question
+from alexplore.runs.look_request import LookRequest
 from alexplore.tui.columns import fit
 from alexplore.tui.inside_lines import Drawn, Listed, drawn, listed
 from alexplore.tui.inside_state import VIEWS, InsideReader, InsideState, Reading
@@ -298,13 +298,13 @@ class InsideScreen(FrameScreen):
             self._last_folder = str(path.parent)
             layer = self._state.mapped_layer(self.query_one(InsideList).cursor)
             self.show_outcome(f"asking the network about {path.name} …")
-            self._look(Question(image=str(path), layer=layer, cam="guess"))
+            self._look(LookRequest(image=str(path), layer=layer, cam="guess"))
 
     @work(thread=True, exclusive=True, group="look")
-    def _look(self, question: Question) -> None:
+    def _look(self, request: LookRequest) -> None:
         worker = get_current_worker()
         try:
-            found = look(self._state.run.path, question)
+            found = look(self._state.run.path, request)
         except AlexploreError as error:
             self.notify(str(error), severity="error", markup=False)
             return
