@@ -17,6 +17,7 @@ from typing import Any
 
 from alexplore.core.boundary import os_error_text, print_error, run_guarded
 from alexplore.core.errors import DONE, FAILED, STOPPED, WRONG_USE, AlexploreError
+from alexplore.core.process_exit import exit_process
 from alexplore.core.regular_files import read_json
 from alexplore.runs.config import RunConfig, started_by_torchrun
 from alexplore.runs.control import remove_requests, write_request
@@ -224,4 +225,4 @@ def _explain(error: Exception) -> str | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    exit_process(main(sys.argv[1:]))

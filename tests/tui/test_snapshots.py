@@ -362,6 +362,13 @@ async def inside_maps(stage: Stage) -> None:
 
 
 @scene()
+async def inside_unit(stage: Stage) -> None:
+    await show_view(stage, 2, "maps of 28×28")
+    await stage.press("down", "down", "down", "u", "n", "up")
+    await stage.until("sees rows")
+
+
+@scene()
 async def inside_confusion(stage: Stage) -> None:
     await show_view(stage, 3, "8 of 106")
 
@@ -371,7 +378,7 @@ async def inside_mistakes(stage: Stage) -> None:
     await show_view(stage, 4, "truth Shirt")
 
 
-MARKS |= dict.fromkeys((f"inside-{view}" for view in VIEWS[1:]), pytest.mark.exhaustive)
+MARKS |= dict.fromkeys((f"inside-{view}" for view in (*VIEWS[1:], "unit")), pytest.mark.exhaustive)
 
 
 @scene()
