@@ -119,7 +119,9 @@ def train(
         _add_to_queue(planned.config, folder, name, notify_options)
         return
     run = service.create(planned, folder, name)
-    start_and_follow(run, lambda: service.start(run), detach=detach, as_json=as_json, notify_options=notify_options)
+    start_and_follow(
+        run, lambda: service.start(run), detach=detach, as_json=as_json, notify_options=notify_options, new=True
+    )
 
 
 def _add_to_queue(config: RunConfig, folder: Path, name: str | None, notify_options: NotifyOptions) -> None:
@@ -142,8 +144,12 @@ def start_and_follow(
     detach: bool,
     as_json: bool,
     notify_options: NotifyOptions,
+    new: bool = False,
 ) -> None:
-    """Start a worker on a run, and follow the run to its end unless it is detached."""
+    """Start a worker on a run, and follow the run to its end unless it is detached.
+
+    A `new` run that the worker refuses before its first step is removed: nothing was trained, and the reason is shown.
+    """
     if detach:
         start()
         notify_options.start_on_end(run)
@@ -168,7 +174,11 @@ def start_and_follow(
             run, owner=True, as_json=as_json, kill=kill, interrupts=interrupts, after=after, bell=Bell(notify_options)
         )
     # The worker's exit code tells wrong use, such as more GPUs than there are, from a failure.
-    raise typer.Exit(WRONG_USE if code == FAILED and process.wait() == WRONG_USE else code)
+    refused = code == FAILED and process.wait() == WRONG_USE
+    if refused and new and not notify_options.command:  # the command may use the run
+        service.discard_untrained(run)
+        narrate("nothing was trained, and the run was removed")
+    raise typer.Exit(WRONG_USE if refused else code)
 
 
 SourceArgument = Annotated[

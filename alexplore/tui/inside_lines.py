@@ -157,7 +157,7 @@ LISTS: Mapping[str, Callable[[InsideState, int], Listed]] = {
 
 
 def drawn(state: InsideState, selected: int, width: int, height: int, draw: Draw = half_block_lines) -> Drawn:
-    """Return the drawing for the line `selected` of the list, in `width` × `height` cells; `draw` draws its pictures."""
+    """Return the drawing for the line `selected` of the list, in `width` × `height` cells, with pictures by `draw`."""
     if state.problem:
         return Drawn(state.view, [[(line, "careful")] for line in _wrapped(f"✗ {inert_line(state.problem)}", width)])
     if state.shown is None and not (state.view == "layers" and state.layers()):
