@@ -119,7 +119,7 @@ def train(
         _add_to_queue(planned.config, folder, name, calls)
         return
     run = service.create(planned, folder, name)
-    start_and_follow(run, lambda: service.start(run), detach=detach, as_json=as_json, calls=calls)
+    start_and_follow(run, lambda: service.start(run), detach=detach, as_json=as_json, calls=calls, new=True)
 
 
 def _add_to_queue(config: RunConfig, folder: Path, name: str | None, calls: Calls) -> None:
@@ -136,9 +136,18 @@ def _add_to_queue(config: RunConfig, folder: Path, name: str | None, calls: Call
 
 
 def start_and_follow(
-    run: RunDirectory, start: Callable[[], subprocess.Popen[bytes]], *, detach: bool, as_json: bool, calls: Calls
+    run: RunDirectory,
+    start: Callable[[], subprocess.Popen[bytes]],
+    *,
+    detach: bool,
+    as_json: bool,
+    calls: Calls,
+    new: bool = False,
 ) -> None:
-    """Start a worker on a run, and follow the run to its end unless it is detached."""
+    """Start a worker on a run, and follow the run to its end unless it is detached.
+
+    A `new` run that the worker refuses before its first step is removed: nothing was trained, and the reason is shown.
+    """
     if detach:
         start()
         calls.start_on_end(run)
@@ -161,7 +170,11 @@ def start_and_follow(
 
         code = follow(run, owner=True, as_json=as_json, kill=kill, interrupts=interrupts, after=after, bell=Bell(calls))
     # The worker knows a failure from wrong use, such as more GPUs than there are.
-    raise typer.Exit(WRONG_USE if code == FAILED and process.wait() == WRONG_USE else code)
+    refused = code == FAILED and process.wait() == WRONG_USE
+    if refused and new and not calls.command:  # the command may look at the run
+        service.discard_untrained(run)
+        narrate("nothing was trained, and the run was removed")
+    raise typer.Exit(WRONG_USE if refused else code)
 
 
 SourceArgument = Annotated[

@@ -91,7 +91,13 @@ def measurable(config: RunConfig) -> Measurable:
     return config.network, config.hardware, config.recipe.precision
 
 
-TITLES: Mapping[str, str] = {"folder": "data", "batch_size": "batch", "gpus": "ranks", "parallel": "ranks"}
+TITLES: Mapping[str, str] = {
+    "folder": "data",
+    "download": "data",
+    "batch_size": "batch",
+    "gpus": "ranks",
+    "parallel": "ranks",
+}
 """What a problem is about, by the setting at fault, where that has another name."""
 
 
@@ -117,7 +123,7 @@ class Checker:
         speed = None
         if not at_fault & {"network", "folder"}:
             checks.append(_fit(config))
-        if "folder" not in at_fault:
+        if not at_fault & {"folder", "download"}:
             checks += _data(config)
         if "network" not in at_fault:
             checks.append(_memory(config))
@@ -176,12 +182,9 @@ def _data(config: RunConfig) -> Iterator[Check]:
         places = (cache_folder(entry.name), *map(Path, entry.installed_in))
         where = next((place for place in places if place.is_dir()), places[0])
         yield Check("ok", "data", f"here, in {_short(where)}")
-    elif config.data.download:
+    else:
         size = bytes_text(entry.download_bytes)
         yield Check("note", "data", f"not here: {size} are downloaded first, into {_short(cache_folder(entry.name))}")
-    else:
-        text = f"{entry.name} is not here, and download is false: set it to true, or name a folder that has it"
-        yield Check("wrong", "data", text, "download", Fix("set download to true", {"download": True}))
 
 
 def _memory(config: RunConfig) -> Check:
