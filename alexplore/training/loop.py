@@ -500,7 +500,7 @@ class Trainer:
         at = self.progress
         for part, images in (("training", at.whole.images), ("validation", evaluation.images)):
             if not images:
-                raise DataError(f"none of the {part} images could be read")
+                raise DataError(f"none of the {part} images could be read", failure=True)
         values = evaluation.values(len(self.dataset.classes))
         epoch = at.epoch + 1
         damaged = self._count_damaged()

@@ -17,6 +17,7 @@ from typing import Any
 
 from alexplore.core.boundary import os_error_text, print_error, run_guarded
 from alexplore.core.errors import DONE, FAILED, STOPPED, WRONG_USE, AlexploreError
+from alexplore.core.process_exit import exit_process
 from alexplore.core.regular_files import read_json
 from alexplore.runs.config import RunConfig, started_by_torchrun
 from alexplore.runs.control import remove_requests, write_request
@@ -115,11 +116,12 @@ def _launch(run: RunDirectory, ranks: int, writer: RunWriter, signals: Signals) 
         raise Stopped
     try:
         launch_ranks(run, ranks, _pass_on_stop(run, signals))
-    except RankError:
+    except RankError as error:
         status = _raw_status(run)
         if status.get("state") not in ENDED:  # the first rank did not know the reason
             writer.at("running", int(status.get("step", 0)), float(status.get("epoch", 0)))
             raise
+        return error.exit_code
     return {"finished": DONE, "stopped": STOPPED}.get(str(_raw_status(run).get("state")), FAILED)
 
 
@@ -223,4 +225,4 @@ def _explain(error: Exception) -> str | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    exit_process(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""The commands of the palette: what the keys do, lessons, presets to open and train, runs to watch."""
+"""The commands of the palette: the actions of keys, lessons, presets to open and train, runs to watch."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from alexplore.tui.keys import MOVES, active_keys
 from alexplore.tui.messages import WatchRequested
 
 UNLISTED = {"command_palette", *MOVES}
-"""Actions that nobody looks for by name: the palette itself, and moving a cursor."""
+"""Actions that the palette does not list: the palette itself, and moving a cursor."""
 
-MOST_RUNS = 20  # the newest ones, that are offered to watch
+MOST_RUNS = 20  # the newest runs, which can be watched
 
 
 IMPORTED = "net.py:Net, torchvision:resnet18, a .pt2 or .onnx file; its code is run"
 
 
 class Command(NamedTuple):
-    """A line of the palette; `key` is what does the same, "" for none."""
+    """A line of the palette; `key` is the key with the same action, "" for none."""
 
     title: str
     key: str
@@ -56,7 +56,7 @@ def commands(app: App[Any], runs_folder: Path) -> Iterator[Command]:
 
 
 def import_command(app: Any, typed: str) -> Command | None:
-    """Return the command that imports the model whose source is typed in the palette; None if that is no source."""
+    """Return the command that imports the model whose source was typed; None if the text is not a source."""
     from alexplore.presets.sources import is_source
     from alexplore.tui.importing import read_request
 

@@ -1,4 +1,4 @@
-"""A name for every action that a key does, so that a person can give it another key: `explore.undo`."""
+"""Name every action of a key, such as `explore.undo`, so that the preferences can give it another key."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from textual.binding import ActiveBinding, Binding, BindingType
 from textual.dom import DOMNode
 
 ACTIONS: set[str] = set()
-"""The names of the actions of all classes that were imported."""
+"""The names of the actions of all imported classes."""
 
 
 class NamedKeys:
-    """The base of what has keys: gives each binding the name of its class and action as its id.
+    """A base class that gives each binding an id: the name of its class and of its action.
 
-    The name of a class is its own in snake case, without `_screen` at the end. It is no node itself: Textual looks for
-    default styles along the first base that is one.
+    The name of a class is in snake case, without `_screen` at the end. This base is not a `DOMNode` itself, because
+    Textual looks for default styles along the first base that is one.
     """
 
     BINDINGS: ClassVar[list[BindingType]]
@@ -34,9 +34,9 @@ class NamedKeys:
 
 
 def declared_order(active: Mapping[str, ActiveBinding]) -> list[tuple[str, ActiveBinding]]:
-    """Return a screen's active bindings by key: node after node, first what a node's own class declares, in its order.
+    """Return a screen's active bindings by key, node by node: first those that the node's own class declares, in order.
 
-    Textual has a key that a class declares anew where its base had it.
+    Textual itself puts a key that a class redeclares at the place that it has in the base class.
     """
     nodes: dict[DOMNode, tuple[int, list[str]]] = {}
     for node, *_ in active.values():

@@ -1,4 +1,4 @@
-"""A line of text that is being typed: the text, the caret, and whether all of it is selected."""
+"""A line of text being typed: the text, the caret, and whether all of it is selected."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass
 class TextEntry:
-    """Text with a caret before the character at `caret`; where all is `selected`, typing replaces it."""
+    """Text with a caret before the character at `caret`; if it is `selected`, typing replaces it."""
 
     text: str = ""
     caret: int = 0
@@ -15,7 +15,7 @@ class TextEntry:
 
     @classmethod
     def of(cls, text: str) -> TextEntry:
-        """Return an entry whose text is selected, with the caret behind it."""
+        """Return an entry with selected text and the caret after it."""
         return cls(text, len(text), selected=bool(text))
 
     @property
@@ -24,11 +24,11 @@ class TextEntry:
         return self.text if self.selected else ""
 
     def put(self, text: str) -> None:
-        """Replace the whole text; the caret goes behind it."""
+        """Replace the whole text, and put the caret after it."""
         self.text, self.caret, self.selected = text, len(text), False
 
     def insert(self, text: str) -> None:
-        """Insert text at the caret, or in place of the selection; line breaks and control characters are left out."""
+        """Insert text, without control characters, at the caret or instead of the selection."""
         if self.selected:
             self.put("")
         text = "".join(character for character in text if character.isprintable())
@@ -36,7 +36,7 @@ class TextEntry:
         self.caret += len(text)
 
     def press(self, key: str) -> bool:
-        """Do what an editing key does; return whether it is one."""
+        """Do the action of an editing key; return whether it is one."""
         handle = KEYS.get(key)
         if handle is None:
             return False
@@ -47,7 +47,7 @@ class TextEntry:
         self.caret, self.selected = max(0, min(caret, len(self.text))), False
 
     def _cut(self, start: int, end: int) -> None:
-        """Delete the selection, or else the characters from `start` to `end`."""
+        """Delete the selection, or the characters from `start` to `end` if nothing is selected."""
         if self.selected:
             self.put("")
         else:
@@ -74,4 +74,4 @@ KEYS = {
     "ctrl+u": lambda entry: entry._cut(0, entry.caret),
     "ctrl+k": lambda entry: entry._cut(entry.caret, len(entry.text)),
 }
-"""What each editing key does, as in a shell."""
+"""The action of each editing key, as in a shell."""

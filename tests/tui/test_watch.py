@@ -24,7 +24,7 @@ from alexplore.tui.app import ExploreApp
 from alexplore.tui.messages import RunPolled
 from alexplore.tui.screens.dialogs import Ask
 from alexplore.tui.screens.watch import WatchScreen
-from alexplore.tui.watched_run import Drawing
+from alexplore.tui.watched_run import DrawnCurves
 from alexplore.tui.widgets.log_view import LogView
 from tests.support.runs import finished_run
 from tests.support.screens import pane_keys, screen_text, until
@@ -75,7 +75,7 @@ async def test_a_late_message_about_the_run_watched_before_is_ignored(
     with LineWriter(before.events_file, attempt=0) as events:
         events.append(event="warning", message="of the run before")
     now = finished_run(config, tmp_path / "runs", "now", 0.875)
-    late = RunPolled(Watch(before).poll(), Drawing())
+    late = RunPolled(Watch(before).poll(), DrawnCurves())
     async with open_app() as (app, pilot):
         app.watch_run(now)
         await until(pilot, lambda: "epoch 2/2" in screen_text(app), "the log")

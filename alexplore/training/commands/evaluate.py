@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import replace
 from os.path import relpath
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from alexplore.core.boundary import print_data, print_error, print_note, run_guarded
+from alexplore.core.process_exit import exit_process
 from alexplore.presets.datasets import DATASETS
 from alexplore.runs.config import RunConfig
 from alexplore.training.commands.load_model import LoadedModel, load_model
@@ -113,7 +113,7 @@ def _score(
         labels.append(batch.labels.cpu())
         names += [_name(split, index) for index in indices_read(split, batch.chosen, len(batch.labels)).tolist()]
     if not scores:
-        raise DataError(f"none of the {len(split):,} validation images could be read")
+        raise DataError(f"none of the {len(split):,} validation images could be read", failure=True)
     return torch.cat(scores), torch.cat(labels), names
 
 
@@ -126,4 +126,4 @@ def _without_none(values: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(run_guarded(evaluate_run, print_error))
+    exit_process(run_guarded(evaluate_run, print_error))

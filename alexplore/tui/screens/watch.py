@@ -174,7 +174,7 @@ class WatchScreen(FrameScreen):
         if watched is None or event.snapshot.run != watched.run:  # a late message about the run watched before
             return
         was_live = watched.snapshot.status.live if watched.snapshot else None
-        self.state.attention.look_at(watched.run.name)  # whatever happens to it is seen here
+        self.state.run_monitor.mark_seen(watched.run.name)  # whatever happens to it is seen here
         changed = watched.update(event.snapshot, event.drawing)
         with self.app.batch_update():
             self._draw_state()

@@ -12,7 +12,7 @@ from textual.strip import Strip
 
 from alexplore.runs.messages import STATE_GLYPHS
 from alexplore.tui.columns import fit
-from alexplore.tui.run_details import Fact
+from alexplore.tui.run_details import Detail
 from alexplore.tui.widgets.line_widget import LineWidget
 
 LABEL = 11  # cells, with the gap after them
@@ -27,10 +27,10 @@ class Facts(LineWidget):
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
-        self._facts: Sequence[Fact] = ()
+        self._facts: Sequence[Detail] = ()
         self._rows: list[Row] = []
 
-    def show(self, facts: Sequence[Fact]) -> None:
+    def show(self, facts: Sequence[Detail]) -> None:
         """Show other facts."""
         self._facts = facts
         before, self._rows = self._rows, self._wrapped()
