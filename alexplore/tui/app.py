@@ -313,7 +313,7 @@ class ExploreApp(NamedKeys, App[None]):
     async def action_interrupt(self) -> None:
         """Copy the selected text, if there is some; else close the app when pressed twice."""
         focused = self.screen.focused
-        selected = focused.selected_text if isinstance(focused, Input) else ""
+        selected = focused.selected_text if isinstance(focused, Input | LineWidget) else ""
         if selected := selected or self.screen.get_selected_text() or "":
             self.copy_to_clipboard(selected)
             self.notify(f"copied: {selected.splitlines()[0]}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from alexplore.core.formatting import cut
+
 GAP = 1  # blank cells after each column, at least
 
 
@@ -45,7 +47,6 @@ def gap_within(widths: Mapping[str, int], available: int, most: int) -> int:
 
 
 def fit(text: str, width: int, *, left: bool = False) -> str:
-    """Return a text exactly `width` characters long; a longer one ends with an ellipsis."""
-    if len(text) > width:
-        text = text[: max(0, width - 1)] + "…" if width else ""
+    """Return a text exactly `width` characters long; a longer one is cut, but in no number."""
+    text = cut(text, width)
     return text.ljust(width) if left else text.rjust(width)

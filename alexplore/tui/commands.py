@@ -13,6 +13,7 @@ from textual.content import Content
 
 from alexplore.tui.keys import MOVES, active_keys
 from alexplore.tui.messages import WatchRequested
+from alexplore.tui.named_keys import TYPING
 
 UNLISTED = {"command_palette", *MOVES}
 """Actions that the palette does not list: the palette itself, and moving a cursor."""
@@ -42,9 +43,10 @@ def commands(app: App[Any], runs_folder: Path) -> Iterator[Command]:
     screen = next(screen for screen in reversed(app.screen_stack) if not screen.is_modal)
     keyed = set()
     for key in active_keys(screen):
-        if key.binding.tooltip and key.binding.action not in UNLISTED:
+        action = key.binding.action
+        if key.binding.tooltip and action not in UNLISTED and not action.startswith(TYPING):
             keyed.add(key.name)
-            run = partial(app.run_action, key.binding.action, key.node)
+            run = partial(app.run_action, action, key.node)
             yield Command(key.name, key.keys, key.doc, run)
     for command in app.get_system_commands(screen):
         if command.title not in keyed:

@@ -12,7 +12,7 @@ from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.widget import Widget
 
-from alexplore.tui.named_keys import declared_order
+from alexplore.tui.named_keys import working_bindings
 from alexplore.tui.widgets.cursor_list import CursorList
 from alexplore.tui.word_filter import contains_words
 
@@ -48,7 +48,7 @@ def active_keys(screen: Screen[Any]) -> list[Key]:
     app = screen.app
     declared = {one.action: at for at, one in enumerate(type(app).BINDINGS) if isinstance(one, Binding)}
     found: dict[str, tuple[list[str], Binding, DOMNode]] = {}
-    for key, (node, binding, enabled, _) in declared_order(screen.active_bindings):
+    for key, (node, binding, enabled, _) in working_bindings(screen):
         if isinstance(node, Screen) and not binding.tooltip and binding.action in declared:
             node, binding = app, app._bindings.key_to_bindings[key][0]  # noqa: PLW2901 (the app's binding has a tooltip)
         if enabled and (binding.tooltip or (_group(node) == PANE and binding.description)):

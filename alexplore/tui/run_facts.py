@@ -121,7 +121,7 @@ def _time(snapshot: Snapshot) -> Tile:
     return Tile("took", took, f"{state} {time_of_day(snapshot.status.updated)}")
 
 
-NEXT_STEPS = "e evaluates · i predicts · N trains on · s exports"
+NEXT_STEPS = "e evaluates · i predicts · T trains on · s exports"
 
 
 def ending(snapshot: Snapshot) -> str:

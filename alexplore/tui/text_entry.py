@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 
@@ -37,10 +38,10 @@ class TextEntry:
 
     def press(self, key: str) -> bool:
         """Do the action of an editing key; return whether it is one."""
-        handle = KEYS.get(key)
-        if handle is None:
+        editing = KEYS.get(key)
+        if editing is None:
             return False
-        handle(self)
+        editing.change(self)
         return True
 
     def _move(self, caret: int) -> None:
@@ -59,19 +60,40 @@ class TextEntry:
         return max(before.rfind(" "), before.rfind("/")) + 1
 
 
-KEYS = {
-    "left": lambda entry: entry._move(entry.caret - 1),
-    "right": lambda entry: entry._move(entry.caret + 1),
-    "home": lambda entry: entry._move(0),
-    "end": lambda entry: entry._move(len(entry.text)),
-    "ctrl+a": lambda entry: entry._move(0),
-    "ctrl+e": lambda entry: entry._move(len(entry.text)),
-    "ctrl+left": lambda entry: entry._move(entry._word_start()),
-    "backspace": lambda entry: entry._cut(entry.caret - 1, entry.caret),
-    "delete": lambda entry: entry._cut(entry.caret, entry.caret + 1),
-    "ctrl+d": lambda entry: entry._cut(entry.caret, entry.caret + 1),
-    "ctrl+w": lambda entry: entry._cut(entry._word_start(), entry.caret),
-    "ctrl+u": lambda entry: entry._cut(0, entry.caret),
-    "ctrl+k": lambda entry: entry._cut(entry.caret, len(entry.text)),
+@dataclass(frozen=True)
+class EditingKey:
+    """What an editing key does: its name, a sentence about it, and the change."""
+
+    name: str
+    doc: str
+    change: Callable[[TextEntry], None]
+
+
+_START = EditingKey("start", "Go to the start of the text", lambda entry: entry._move(0))
+_END = EditingKey("end", "Go to the end of the text", lambda entry: entry._move(len(entry.text)))
+_DELETE = EditingKey(
+    "delete", "Delete the character at the caret", lambda entry: entry._cut(entry.caret, entry.caret + 1)
+)
+
+KEYS: Mapping[str, EditingKey] = {
+    "left": EditingKey("back", "Go back by a character", lambda entry: entry._move(entry.caret - 1)),
+    "right": EditingKey("ahead", "Go ahead by a character", lambda entry: entry._move(entry.caret + 1)),
+    "ctrl+left": EditingKey("word back", "Go back by a word", lambda entry: entry._move(entry._word_start())),
+    "home": _START,
+    "ctrl+a": _START,
+    "end": _END,
+    "ctrl+e": _END,
+    "backspace": EditingKey(
+        "delete before", "Delete the character before the caret", lambda entry: entry._cut(entry.caret - 1, entry.caret)
+    ),
+    "delete": _DELETE,
+    "ctrl+d": _DELETE,
+    "ctrl+w": EditingKey(
+        "delete word", "Delete the word before the caret", lambda entry: entry._cut(entry._word_start(), entry.caret)
+    ),
+    "ctrl+u": EditingKey("delete to start", "Delete all before the caret", lambda entry: entry._cut(0, entry.caret)),
+    "ctrl+k": EditingKey(
+        "delete to end", "Delete all behind the caret", lambda entry: entry._cut(entry.caret, len(entry.text))
+    ),
 }
 """The action of each editing key, as in a shell."""

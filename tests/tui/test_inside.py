@@ -277,7 +277,7 @@ async def test_keys_select_a_unit_of_the_maps_and_the_pixels_that_it_sees_are_na
         await until(pilot, lambda: "rows 14 to 15" in screen_text(app) and "sees rows" in screen_text(app), "conv1's")
         await pilot.press("escape", "down", "down", "down", "u")
         await until(pilot, lambda: "map 0 · row 6, column 6" in screen_text(app), "the middle")
-        await pilot.press("n", "up", "right", "right")
+        await pilot.press("m", "up", "right", "right")
         await until(pilot, lambda: "map 1 · row 5, column 8" in screen_text(app), "another unit")
         await pilot.press("left_square_bracket")
         await until(pilot, lambda: "epoch 2 · val/loss" in screen_text(app), "the epoch before")

@@ -364,7 +364,7 @@ async def inside_maps(stage: Stage) -> None:
 @scene()
 async def inside_unit(stage: Stage) -> None:
     await show_view(stage, 2, "maps of 28×28")
-    await stage.press("down", "down", "down", "u", "n", "up")
+    await stage.press("down", "down", "down", "u", "m", "up")
     await stage.until("sees rows")
 
 

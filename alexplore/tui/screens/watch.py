@@ -86,7 +86,7 @@ class WatchScreen(FrameScreen):
         Binding("e", "evaluate", "evaluate", tooltip="Measure the accuracy on the validation images"),
         Binding("v", "inside", "inside", tooltip="Layers, kernels, maps, confusion and mistakes, epoch by epoch"),
         Binding("i", "predict", "predict…", tooltip="Classify images of your own"),
-        Binding("N", "epochs", "epochs…", tooltip="Train more epochs, or fewer; a run that has ended trains on"),
+        Binding("T", "epochs", "epochs…", tooltip="Train more epochs, or fewer; a run that has ended trains on"),
         Binding("n", "new", "new run", tooltip="Set up a training of the network in Explore"),
         Binding("s", "export", "export…", tooltip="Write the metrics as CSV or JSON, an event file, or a page"),
         Binding("f", "fork", "fork", tooltip="Open the run's network and recipe in Explore, to change and train anew"),

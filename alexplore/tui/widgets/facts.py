@@ -10,6 +10,7 @@ from rich.text import Text
 from textual.geometry import Region
 from textual.strip import Strip
 
+from alexplore.core.formatting import with_ellipsis
 from alexplore.runs.messages import STATE_GLYPHS
 from alexplore.tui.columns import fit
 from alexplore.tui.run_details import Detail
@@ -60,7 +61,7 @@ class Facts(LineWidget):
             lines = [line.plain.rstrip() for line in Text(fact.text).wrap(self.app.console, room)] or [""]
             most = max(1, min(MOST_LINES, self.size.height - len(rows)))
             if len(lines) > most:
-                lines = [*lines[: most - 1], lines[most - 1][: room - 1] + "…"]
+                lines = [*lines[: most - 1], with_ellipsis(lines[most - 1][: room - 1])]
             rows += [(fact.label if number == 0 else "", line, fact.state) for number, line in enumerate(lines)]
         return rows
 
