@@ -76,6 +76,7 @@ INTERRUPT_SECONDS = 3.0  # within which a second Ctrl-C closes the app
 MOUNT_SECONDS = 0.02
 """How soon it is looked again whether the screens are mounted."""
 
+SIXTEEN_COLOURS = "standard"  # what Rich calls a terminal of so many
 SIGNALLED = 128  # plus the number of a signal is the exit code of what it ended, as shells have it
 TEXTUAL_COMMANDS = ("Theme", "Screenshot", "Maximize", "Minimize")  # of Textual's own commands, those that we offer
 
@@ -152,8 +153,7 @@ class ExploreApp(NamedKeys, App[None]):
     def on_mount(self) -> None:
         """Show the run that was asked for; look at the runs some time after the first screen."""
         self.app_resume_signal.subscribe(self, lambda _: self._terminal.forget())
-        if self.preferences.values.theme in self.available_themes:
-            self.theme = self.preferences.values.theme
+        self.theme = self._first_theme()
         if self._foreign_log is not None:
             from alexplore.tui.screens.foreign import ForeignScreen
 
@@ -168,6 +168,13 @@ class ExploreApp(NamedKeys, App[None]):
             self.notify(problem, severity="warning")
         self.set_timer(FIRST_MONITOR_SECONDS, self._monitor)
         self.set_timer(PREPARE_SECONDS, self._prepare_screens)
+
+    def _first_theme(self) -> str:
+        """Return the preferred theme; on a terminal of 16 colours one of these, as others would become reds."""
+        preferred = self.available_themes.get(self.preferences.values.theme, self.current_theme)
+        if self.console.color_system == SIXTEEN_COLOURS and not preferred.ansi:
+            return "ansi-dark" if preferred.dark else "ansi-light"
+        return preferred.name
 
     def _problems(self) -> Iterable[str]:
         """Yield what is wrong with the preferences."""

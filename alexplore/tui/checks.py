@@ -13,6 +13,7 @@ from typing import Literal
 
 from alexplore.core.errors import AlexploreError
 from alexplore.core.formatting import age_text, bytes_text
+from alexplore.core.home import home_path
 from alexplore.network.graph import Network
 from alexplore.network.shapes import shape_text
 from alexplore.presets.datasets import DATASETS
@@ -175,10 +176,12 @@ def _data(config: RunConfig) -> Iterator[Check]:
     elif need == "here":
         places = (cache_folder(entry.name), *map(Path, entry.installed_in))
         where = next((place for place in places if place.is_dir()), places[0])
-        yield Check("ok", "data", f"here, in {_short(where)}")
+        yield Check("ok", "data", f"here, in {home_path(where)}")
     elif config.data.download:
         size = bytes_text(entry.download_bytes)
-        yield Check("note", "data", f"not here: {size} are downloaded first, into {_short(cache_folder(entry.name))}")
+        yield Check(
+            "note", "data", f"not here: {size} are downloaded first, into {home_path(cache_folder(entry.name))}"
+        )
     else:
         text = f"{entry.name} is not here, and download is false: set it to true, or name a folder that has it"
         yield Check("wrong", "data", text, "download", Fix("set download to true", {"download": True}))
@@ -220,11 +223,3 @@ def why_not_started(error: AlexploreError) -> Check:
     if isinstance(error, service.PlanError):
         return _wrong(error.problem)
     return Check("wrong", "start", str(error), "name" if "--name" in str(error) else "")
-
-
-def _short(path: Path) -> str:
-    """Return a path with ~ for the user's folder."""
-    try:
-        return f"~/{path.relative_to(Path.home())}"
-    except (ValueError, RuntimeError):
-        return str(path)

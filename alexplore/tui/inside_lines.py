@@ -244,11 +244,15 @@ def _kernels(state: InsideState, _: int, width: int, height: int) -> Drawn:
 
 
 def _per_row(count: int, height: int, width: int, columns: int, rows: int) -> int:
-    """Return how many of `count` tiles a row has so that they are drawn largest in `columns` × `rows` pixels."""
+    """Return how many of `count` tiles a row has so that they are drawn largest in `columns` × `rows` pixels.
+
+    Pictures are enlarged by whole factors only.
+    """
 
     def size(per_row: int) -> float:
         lines = -(-count // per_row)
         scale = min(columns / (per_row * (width + GAP)), rows / (lines * (height + GAP)))
+        scale = int(scale) if scale >= 1 else scale
         return scale * (EQUAL_ROWS if count % per_row == 0 else 1)
 
     return max(range(1, count + 1), key=size)
@@ -328,7 +332,7 @@ def _mistake(state: InsideState, selected: int, width: int, height: int) -> Draw
 
 
 def _answers(state: InsideState, one: ShownImage, width: int) -> list[Line]:
-    guesses = bars([(state.class_name(number), share) for number, share in one.probabilities])
+    guesses = bars([(state.class_name(number), share) for number, share in one.probabilities], width)
     loss = f" · loss {one.loss:.2f}" if hasattr(one, "loss") else ""
     return [
         [("truth ", "faint"), (f"{state.class_name(one.truth)}{loss}", "")],
@@ -340,15 +344,15 @@ def looked(found: Look, width: int, height: int) -> Drawn:
     """Return an image with what spoke for its likeliest class, its classes beside it, and the maps of a layer below."""
     picture = found.picture if found.heat is None else heated(found.picture, found.heat)
     channels, rows, columns = found.shape
-    words = [
-        *([f"truth {inert_line(found.truth)}"] if found.truth is not None else []),
-        *bars(found.classes),
-        *(["", f"yellow and red: what spoke for {inert_line(found.cam)} (Grad-CAM)"] if found.cam else []),
-    ]
     room = max(1, min(height // 2, 20))
     image = _blocks(picture, min(2 * room, width // 2), room, 3500)
-    above = [*image, *([("", "")] for _ in range(len(words) - len(image)))]
     pad = max((sum(len(text) for text, _ in line) for line in image), default=0)
+    words = [
+        *([f"truth {inert_line(found.truth)}"] if found.truth is not None else []),
+        *bars(found.classes, width - pad - 2),
+        *(["", f"yellow and red: what spoke for {inert_line(found.cam)} (Grad-CAM)"] if found.cam else []),
+    ]
+    above = [*image, *([("", "")] for _ in range(len(words) - len(image)))]
     above = [[*line, (" " * (pad - sum(len(text) for text, _ in line)), "")] for line in above]
     left = height - len(above) - 1
     maps = FeatureMaps(found.layer, 0, found.shape, tuple(range(channels)), found.maps)

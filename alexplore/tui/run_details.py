@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alexplore.core.formatting import bytes_text, duration_text
+from alexplore.core.home import home_path
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.checkpoint_files import (
     StoredCheckpoint,
@@ -161,11 +162,3 @@ def when_text(seconds: float) -> str:
         return "–"
     today = time.localtime()[:3] == then[:3]
     return time.strftime("%H:%M" if today else "%Y-%m-%d %H:%M", then)
-
-
-def home_path(path: Path) -> str:
-    """Return a path with ~ for the user's home folder."""
-    try:
-        return f"~/{path.relative_to(Path.home())}"
-    except (ValueError, RuntimeError):
-        return str(path)

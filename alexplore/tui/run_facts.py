@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ ESSENTIAL = ("epochs", "batch_size", "optimizer", "lr", "schedule", "precision",
 """Settings that are always shown of a recipe; the others are shown where they differ from the preset's."""
 SHOWN_CHECKPOINTS = 3
 NO_BREAK = "\u00a0"
+SINGLE_LETTER = re.compile(r"(?<=\b\w) ")  # the blank after one
 
 
 @dataclass(frozen=True)
@@ -117,8 +119,17 @@ def _time(snapshot: Snapshot) -> Tile:
         if left is None:
             return Tile("left", "–", "not known yet")
         return Tile("left", duration_text(left), f"ends about {time_of_day(snapshot.status.updated + left)}")
-    took = duration_text(snapshot.epochs[-1].seconds) if snapshot.epochs else "–"
+    seconds = _trained_seconds(snapshot)
+    took = duration_text(seconds) if seconds else "–"
     return Tile("took", took, f"{state} {time_of_day(snapshot.status.updated)}")
+
+
+def _trained_seconds(snapshot: Snapshot) -> float:
+    """Return how long a run was trained: until the end of its last epoch, or until the last value after that."""
+    until_epoch = snapshot.epochs[-1].seconds if snapshot.epochs else 0.0
+    if snapshot.status.state == "finished":
+        return until_epoch
+    return max(until_epoch, *(60 * curve.minutes[-1] for curve in snapshot.curves.values() if curve.minutes), 0.0)
 
 
 NEXT_STEPS = "e evaluates · i predicts · N trains on · s exports"
@@ -141,12 +152,24 @@ def ending(snapshot: Snapshot) -> str:
 
 
 def within_lines(text: str, width: int, lines: int) -> str:
-    """Return a text wrapped to lines of `width` characters; what is left of it after `lines` becomes an ellipsis."""
-    wrapped = textwrap.wrap(text, max(10, width))
+    """Return a text wrapped to lines of `width` characters; what is left of it after `lines` becomes an ellipsis.
+
+    No line ends with a single letter: it may be a key, and what the key does belongs beside it.
+    """
+    wrapped = textwrap.wrap(SINGLE_LETTER.sub(NO_BREAK, text), max(10, width))
     if len(wrapped) > lines:
         last = textwrap.shorten(" ".join(wrapped[lines - 1 :]), max(10, width), placeholder=" …")
         wrapped = [*wrapped[: lines - 1], last]
-    return "\n".join(wrapped)
+    return "\n".join(wrapped).replace(NO_BREAK, " ")
+
+
+def within_height(lines: Sequence[str], height: int) -> list[str]:
+    """Return lines without blank ones if all would not fit, and the last as the number of those that still don't."""
+    if len(lines) > height:
+        lines = [line for line in lines if line]
+    if len(lines) > height > 0:
+        lines = [*lines[: height - 1], f"… {len(lines) - height + 1} more lines"]
+    return list(lines)
 
 
 def finding_text(findings: Sequence[Finding]) -> str:

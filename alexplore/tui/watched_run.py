@@ -103,8 +103,9 @@ class WatchedRun:
         """Return what is to be added to the log since the last call."""
         if self.snapshot is None:
             return []
+        failed = self.snapshot.status.state != "stopped"
         return [
-            LogEntry(inert(line.text), clock_text(line.time), "error" if line.is_end else "")
+            LogEntry(inert(line.text), clock_text(line.time), "error" if line.is_end and failed else "")
             for line in self._log.new_lines(self.snapshot)
         ]
 

@@ -74,6 +74,23 @@ async def test_a_chosen_theme_is_there_at_the_next_start(tmp_path: Path) -> None
         assert again.theme == chosen
 
 
+@pytest.mark.parametrize(
+    ("preferred", "shown"),
+    [("textual-dark", "ansi-dark"), ("solarized-light", "ansi-light"), ("ansi-light", "ansi-light")],
+)
+async def test_a_terminal_of_sixteen_colours_gets_a_theme_of_these(
+    preferred: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLORTERM")
+    monkeypatch.setenv("TERM", "xterm")
+    path = tmp_path / "preferences.toml"
+    path.write_text(f'theme = "{preferred}"\n')
+    app = ExploreApp(load_preset("lenet"), tmp_path / "runs", preferences=PreferencesStore(path))
+    async with app.run_test():
+        assert app.theme == shown
+    assert read_preferences(path).theme == preferred
+
+
 async def test_the_app_opens_with_the_screen_that_is_preferred_and_says_what_is_broken(tmp_path: Path) -> None:
     path = tmp_path / "preferences.toml"
     path.write_text('start = "runs"')
