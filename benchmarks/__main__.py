@@ -43,6 +43,8 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "app": Benchmark("the app's start beside an empty Textual app, and its keys", 3, ["1"]),
     "input": Benchmark("the input path alone, beside a DataLoader", 3, ["1"]),
     "throughput": Benchmark("training beside the tutorials' loop; share of the peak", 12, ["costs", "--turns", "1"]),
+    "ranks": Benchmark("two ranks beside one, and towers", 6, ["fmnist-28", "--turns", "1", "--seconds", "2"]),
+    "folders": Benchmark("training on an image folder beside images in memory", 4, ["--turns", "1", "--seconds", "2"]),
     "kernels": Benchmark("each kernel's gain for each class of processor", 40, ["--kernel", "lrn", "--turns", "1"]),
     "inside": Benchmark("training with and without recording inside", 2, ["--rounds", "1", "--steps", "4"]),
     "start": Benchmark("from the start of a run to its first metric", 2, ["1"]),

@@ -19,11 +19,11 @@ from pathlib import Path
 
 from results import report
 from turns import figure, take_turns
+from workers import started_worker
 
 from alexplore.presets.library import load_preset
-from alexplore.runs import service
 from alexplore.runs.config import DataSource, Hardware, RunConfig
-from alexplore.runs.datasets import dataset_need
+from alexplore.runs.dataset_shapes import dataset_need
 from alexplore.runs.directory import create_run
 from alexplore.runs.launch import WaitingWorker
 
@@ -40,16 +40,12 @@ def seconds_to_first_metric(folder: Path, waiting: WaitingWorker | None) -> floa
     config = RunConfig("fmnist-28", preset.network, recipe, Hardware(device="cpu"), DataSource(download=False))
     run = create_run(config, folder)
     started = time.perf_counter()
-    process = service.start(run, waiting=waiting)
-    try:
+    with started_worker(run, waiting) as process:
         while not (run.metrics_file.exists() and run.metrics_file.stat().st_size):
             if process.poll() is not None:
                 sys.exit(f"the worker has ended: {run.console_tail(5)}")
             time.sleep(0.002)
         return time.perf_counter() - started
-    finally:
-        process.kill()
-        process.wait()
 
 
 def main(turns: int) -> None:

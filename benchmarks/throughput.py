@@ -34,6 +34,7 @@ from torch.utils.data import Dataset as TorchDataset
 from torchvision import transforms  # type: ignore[import-untyped]
 from turns import figure, take_turns
 from worker_loop import open_trainer, train_epoch
+from workers import started_worker
 
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network
@@ -230,11 +231,7 @@ def watching(turns: int) -> None:
         recipe = replace(loaded.recipe, dataset="synthetic", epochs=1000)
         config = RunConfig("fmnist-28", loaded.network, recipe, Hardware(device="cpu"), DataSource(limit_train=60_000))
         run = create_run(config, Path(folder), "run")
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "alexplore.training.worker", str(run.path)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
-        try:
+        with started_worker(run):
             while read_status(run).step < 100:
                 time.sleep(0.2)
             pairs, shares = [], []
@@ -249,9 +246,6 @@ def watching(turns: int) -> None:
                     used = sum(process.cpu_times()[:2]) - before
                     shares.append(used / (time.perf_counter() - started) / (os.cpu_count() or 1))
                     pairs.append((watched, alone))
-        finally:
-            os.killpg(worker.pid, signal.SIGKILL)
-            worker.wait()
     slower = figure([1 - watched / alone for watched, alone in pairs])
     report("fmnist-28, watched in the app", slower, "slower than unwatched", ".1%", f"at most {WATCHING_GOAL:.0%}")
     report("fmnist-28, the app's share of the processors", figure(shares), "", ".1%")

@@ -32,12 +32,12 @@ class Calls:
     command: str | None = None
     occasions: tuple[str, ...] | None = None
 
-    def start_caller(self, run: RunDirectory) -> None:
+    def start_on_end(self, run: RunDirectory) -> None:
         """Start the process that runs the command, if there is one, for a run whose worker was just started."""
         if self.command:
-            from alexplore.runs.caller import start_caller
+            from alexplore.runs.on_end import start_on_end
 
-            start_caller(run, self.command, USUAL if self.occasions is None else self.occasions)
+            start_on_end(run, self.command, USUAL if self.occasions is None else self.occasions)
 
 
 def read_calls(on_end: str | None, notify: str | None) -> Calls:

@@ -11,7 +11,7 @@ from alexplore.core.errors import WrongUseError
 from alexplore.core.settings import nearest
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.lines import finite
-from alexplore.runs.questions import Question
+from alexplore.runs.look_request import LookRequest
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -65,21 +65,23 @@ def show_inside(
         out.print(line)
 
 
-def show_look(run: RunDirectory, question: Question, epoch: int | None, output: Path | None, *, as_json: bool) -> None:
+def show_look(
+    run: RunDirectory, request: LookRequest, epoch: int | None, output: Path | None, *, as_json: bool
+) -> None:
     """Print or write how the network, with its best weights, classifies an image.
 
     Raises:
         WrongUseError: not one image is named, or an epoch, whose weights are not kept.
-        LookError: the image can't be classified.
+        CommandError: the image can't be classified.
     """
     from alexplore.render.inside_views import look_lines, look_picture
     from alexplore.runs.look import look
 
-    if (question.image is None) == (question.index is None):
+    if (request.image is None) == (request.index is None):
         raise WrongUseError("name one image: --image FILE, or --index N for a validation image")
     if epoch is not None:
         raise WrongUseError("--epoch: the weights of epochs are not kept; an image is shown with the best ones")
-    found = look(run.path, question)
+    found = look(run.path, request)
     if as_json:
         say_json(finite(found.to_dict()))
     elif output is not None:

@@ -27,6 +27,7 @@ from alexplore.presets.sources import open_preset
 if TYPE_CHECKING:
     from alexplore.runs.directory import RunDirectory
     from alexplore.runs.foreign import ForeignLog
+    from alexplore.tui.terminal_pictures import TerminalPictures
 
 PRESET_HELP = "A preset's name, a path to its file, or a SOURCE as `alexplore import` takes it."
 PresetOption = Annotated[str, typer.Option("--preset", "-p", metavar="P", help=PRESET_HELP)]
@@ -93,12 +94,26 @@ def show_app(
     for name in ("COLUMNS", "LINES"):  # exported sizes may be out of date; Textual asks the terminal
         os.environ.pop(name, None)
     app = ExploreApp(
-        opened, folder, attached, preferences, welcome=preset is None and attached is None and log is None, log=log
+        opened,
+        folder,
+        attached,
+        preferences,
+        welcome=preset is None and attached is None and log is None,
+        log=log,
+        pictures=_pictures() if preferences.values.pixels else None,
     )
     app.run()
     if app.farewell and farewell:
         say(app.farewell)
     raise typer.Exit(app.return_code or DONE)
+
+
+def _pictures() -> TerminalPictures:
+    """Return the pictures in pixels of the app, if the terminal draws any."""
+    from alexplore.render.terminal_pixels import ask_terminal, cell_size
+    from alexplore.tui.terminal_pictures import TerminalPictures
+
+    return TerminalPictures(ask_terminal(), cell_size)
 
 
 def shapes(

@@ -36,7 +36,8 @@ def profile(
 ) -> None:
     """Measure how long each layer takes, forward and backward, beside its MACs and the machine's peak."""
     from alexplore.render.profiles import profile_lines
-    from alexplore.runs.profile import ProfileError, measure_profile
+    from alexplore.runs.launch import CommandError
+    from alexplore.runs.profile import measure_profile
 
     if (name is None) == (preset is None):
         complain("one preset is needed: alexplore profile P, or --preset P")
@@ -51,8 +52,8 @@ def profile(
     narrate(f"measuring {opened.name} in batches of {recipe.batch_size}")
     try:
         measured = measure_profile(config)
-    except ProfileError as error:  # the process has said why
-        raise typer.Exit(error.code) from None
+    except CommandError as error:  # the process has reported why
+        raise typer.Exit(error.exit_code) from None
     if as_json:
         say_json({"preset": opened.name, "input": list(network.input), **measured.to_dict()}, indent=1)
         return

@@ -33,6 +33,7 @@ from alexplore.runs.directory import (
 )
 from alexplore.runs.foreign import ForeignLog, ForeignReader
 from alexplore.runs.lines import finite
+from alexplore.runs.look_request import LookRequest
 from alexplore.runs.messages import (
     SUMMARY_HEADINGS,
     change_text,
@@ -53,7 +54,6 @@ from alexplore.runs.protocol import (
     WeightsEvent,
     event_record,
 )
-from alexplore.runs.questions import Question
 from alexplore.runs.reader import RunReader
 from alexplore.runs.status import read_status
 from alexplore.runs.steering import parse_changes
@@ -148,7 +148,7 @@ def show(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) ->
     if status.reason:
         say(status.reason)
     say(f"preset {config.preset}, seed {config.recipe.seed}")
-    changed = {**config.recipe.to_dict(defaults=False), **config.means(defaults=False)}
+    changed = {**config.recipe.to_dict(defaults=False), **config.options(defaults=False)}
     say(" · ".join(f"{key} {toml_text(value)}" for key, value in changed.items()))
     if weights := snapshot.last(WeightsEvent):
         say("\n  ".join(inert_line(text) for text in weights_texts(weights)))
@@ -299,7 +299,7 @@ def resume(
     changes = {**recipe_changes({"epochs": epochs, "lr": lr}, assignments), **moved}
     if read_status(found).state == "paused" and not changes:
         _ask(found, "resume")
-        calls.start_caller(found)
+        calls.start_on_end(found)
         narrate(f"{found.name} continues; watch with: {found.command('watch')}")
         return
     from alexplore.cli.train import start_and_follow
@@ -386,11 +386,11 @@ def inside(
 ) -> None:
     """Show what the network looks like inside: gradients, updates, zeros, distributions, kernels, maps, mistakes."""
     found = find_run(run, runs_folder(runs_dir))
-    question = Question(None if image is None else str(expand(image)), index, layer, unit, cam)
-    if question == Question(layer=layer):
+    request = LookRequest(None if image is None else str(expand(image)), index, layer, unit, cam)
+    if request == LookRequest(layer=layer):
         show_inside(found, epoch, layer, show, output, as_json=as_json)
     else:
-        show_look(found, question, epoch, output, as_json=as_json)
+        show_look(found, request, epoch, output, as_json=as_json)
 
 
 @app.command("export")

@@ -24,7 +24,7 @@ from alexplore.presets.precisions import PRECISIONS
 from alexplore.presets.preset import PresetError
 from alexplore.presets.sources import open_preset
 from alexplore.runs import service
-from alexplore.runs.config import DEVICES, PARALLEL, RunConfig, in_group
+from alexplore.runs.config import DEVICES, PARALLEL, RunConfig, started_by_torchrun
 from alexplore.runs.directory import RunDirectory, RunError, find_run, runs_folder, timed_name
 from alexplore.runs.lines import last_sequence
 from alexplore.runs.occasion_kinds import USUAL
@@ -110,7 +110,7 @@ def train(
     calls = read_calls(on_end, notify)
     folder = runs_folder(runs_dir)
     planned = service.plan(config, folder)
-    if in_group():
+    if started_by_torchrun():
         if on_end:
             raise RunError("--on-end is not possible under torchrun: let the command that starts torchrun do it")
         service.join(planned, folder, name)
@@ -141,7 +141,7 @@ def start_and_follow(
     """Start a worker on a run, and follow the run to its end unless it is detached."""
     if detach:
         start()
-        calls.start_caller(run)
+        calls.start_on_end(run)
         say(run.name)
         narrate(f"training in the background; watch with: {run.command('watch')}")
         return
@@ -152,7 +152,7 @@ def start_and_follow(
     interrupts = Interrupts()
     with interrupts.counted():  # from before there is a worker that could be left behind
         process = start()
-        calls.start_caller(run)
+        calls.start_on_end(run)
         narrate(f"run {run.name}")
 
         def kill() -> None:
@@ -226,7 +226,8 @@ def evaluate(
     printed as CSV.
     """
     from alexplore.render.evaluations import evaluation_lines
-    from alexplore.runs.evaluation import EvaluationError, ask_for_evaluation, predictions_csv
+    from alexplore.runs.evaluation import ask_for_evaluation, predictions_csv
+    from alexplore.runs.launch import CommandError
 
     if data is not None and not expand(data).is_dir():
         raise WrongUseError(f"--data {data}: there is no such folder")
@@ -237,8 +238,8 @@ def evaluate(
         options.append("--probabilities")
     try:
         answer = ask_for_evaluation([*options, "--", str(_source(run, weights, runs_dir))])
-    except EvaluationError as error:  # the process has said why
-        raise typer.Exit(error.code) from None
+    except CommandError as error:  # the process has reported why
+        raise typer.Exit(error.exit_code) from None
     if output:
         deliver(predictions_csv(answer), expand(output))
     if as_json:

@@ -118,7 +118,7 @@ def _recipe(snapshot: Snapshot) -> str:
     config = snapshot.config
     values = config.recipe.to_dict()
     settings = {key: values[key] for key in used_settings(config.recipe) if key in values}
-    rows = [(key, toml_text(value)) for key, value in {**settings, **config.means(defaults=False)}.items()]
+    rows = [(key, toml_text(value)) for key, value in {**settings, **config.options(defaults=False)}.items()]
     return f"<h2>Recipe</h2>\n{_table(('setting', 'value'), rows)}"
 
 

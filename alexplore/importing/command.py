@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from alexplore.core.boundary import run_guarded
 from alexplore.core.errors import DONE
+from alexplore.core.process_exit import exit_process
 from alexplore.network.graph import parse_input
 from alexplore.network.shapes import shape_text
 
@@ -106,4 +107,4 @@ def _name(source: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_process(main())

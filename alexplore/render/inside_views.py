@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.segment import ControlType, Segment
 from rich.text import Text
 
 from alexplore.core.inert import inert_line
@@ -25,6 +27,7 @@ from alexplore.render.inside_pictures import (
 )
 from alexplore.render.pixels import in_pixels
 from alexplore.render.predictions import bars
+from alexplore.render.terminal_pixels import PixelPicture, Pixels, ask_terminal
 from alexplore.runs.inside import Confusion, FeatureMaps, InsideEpoch, InsideError, ShownImage
 from alexplore.runs.layer_view import LayerView, histogram_bars, layer_views
 from alexplore.runs.look import Look
@@ -106,7 +109,7 @@ def layer_history(views: Sequence[tuple[int, LayerView]]) -> FittingTable:
 def drawn(picture: Picture, console: Console) -> Iterator[RenderableType]:
     """Yield a picture in pixels, or in lines of half blocks that fit the console; a remark where it has no colours."""
     columns = min(WIDEST, console.width)
-    if sharp := in_pixels(picture, console, columns, min(HIGHEST, console.height - 1)):
+    if sharp := _in_pixels(picture, console, columns):
         yield sharp
         return
     if console.color_system is None:
@@ -114,6 +117,35 @@ def drawn(picture: Picture, console: Console) -> Iterator[RenderableType]:
         return
     for line in compact_blocks(picture, columns, HIGHEST, MOST_BYTES):
         yield Text.assemble(*((segment.text, segment.style or "") for segment in line))
+
+
+def _in_pixels(picture: Picture, console: Console, columns: int) -> RenderableType | None:
+    """Return a picture in pixels; None where the console's terminal draws none."""
+    pixels = terminal_pixels() if console.is_terminal else None
+    found = in_pixels(picture, pixels, columns, min(HIGHEST, console.height - 1)) if pixels else None
+    return _Raw(found) if found else None
+
+
+@cache
+def terminal_pixels() -> Pixels | None:
+    """Return how the terminal draws pixels, which is asked once; None if it draws none."""
+    return ask_terminal()
+
+
+class _Raw:
+    """Prints a picture in pixels: makes room for it, draws it from the first of its lines, and goes below it."""
+
+    def __init__(self, picture: PixelPicture) -> None:
+        self._picture = picture
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        lines = self._picture.lines
+        yield Segment("\n" * lines)
+        yield Segment(f"\x1b[{lines}A{self._picture.code}\x1b[{lines}B", None, CODE)
+
+
+CODE = [(ControlType.CURSOR_FORWARD, 0)]
+"""What marks a segment as code for the terminal, which Rich neither counts nor changes."""
 
 
 @dataclass(frozen=True)

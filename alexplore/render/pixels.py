@@ -1,63 +1,132 @@
-"""Pictures in a terminal's own pixels, by Sixel or kitty's protocol, through the optional package textual-image."""
+"""Pictures in a terminal's own pixels, by Sixel or kitty's protocol, through the optional package textual-image.
+
+A picture is enlarged by a whole factor. If it takes too many bytes, it gets fewer values a colour, then fewer pixels.
+"""
 
 from __future__ import annotations
 
-import sys
-from functools import cache
-from importlib import import_module
-from typing import Any
+import base64
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-from rich.segment import ControlType, Segment
+import numpy as np
 
 from alexplore.core.picture import Picture
-from alexplore.render.inside_pictures import enlarged, pixels_of
+from alexplore.render.inside_pictures import Colours, pixels_of
+from alexplore.render.terminal_pixels import PixelPicture, Pixels, Protocol
 
-SHARP = ("SixelImage", "TGPImage")
-"""The package's classes that draw pixels; what it chooses elsewhere, we draw ourselves, in half blocks."""
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
 
-NOTHING = [(ControlType.CURSOR_FORWARD, 0)]
-"""What marks a segment as code for the terminal, which Rich neither counts nor changes."""
+LEVELS = (256, 16, 9)
+"""How many values each colour of a pixel may have: the next ones are tried where a picture takes too many bytes."""
+
+MOST_FACTOR = 24
+"""Pixels a side that one pixel is drawn as."""
+
+LEAST_SHARE = 0.5
+"""Of the size that there is room for: what could only be drawn smaller is better drawn in half blocks."""
+
+KITTY_CHUNK = 4096
+"""Bytes of an image in one escape sequence at most. Source: kitty's documentation, "Transferring pixel data"."""
 
 
-def in_pixels(picture: Picture, console: Console, columns: int, lines: int) -> RenderableType | None:
-    """Return a picture in pixels, enlarged by a whole factor to at most `columns` × `lines` characters.
+def in_pixels(
+    picture: Picture, pixels: Pixels, columns: int, lines: int, most_bytes: int | None = None, *, number: int = 1
+) -> PixelPicture | None:
+    """Return a picture that fills at most `columns` × `lines` cells and takes at most `most_bytes` bytes.
 
-    None without the package, where the output is no terminal, where the terminal shows no pixels, or where there is not
-    one for each of the picture's.
+    `number` tells it from others in the terminal. None if it would be less than half as large as there is room for, or
+    if the package is not installed.
     """
-    if not (console.is_terminal and console.file.isatty() and sys.stdin is not None and sys.stdin.isatty()):
-        return None
-    package = _package()
-    if package is None or package.Image not in [getattr(package, name) for name in SHARP]:
-        return None
-    cell = import_module("textual_image._terminal").get_cell_size()
-    factor = min(columns * cell.width // picture.width, lines * cell.height // picture.height)
-    if factor < 1:
-        return None
-    from PIL import Image
-
-    return _Raw(package.Image(Image.fromarray(pixels_of(enlarged(picture, factor)))))
-
-
-@cache
-def _package() -> Any:
-    """Return the package, which asks the terminal once when it is imported; None if it is not installed."""
+    encoder = ENCODERS[pixels.protocol]
+    source = pixels_of(picture)
+    room = min(columns * pixels.cell_width / picture.width, lines * pixels.cell_height / picture.height)
+    largest = min(MOST_FACTOR, int(room))
     try:
-        return import_module("textual_image.renderable")
+        for levels in LEVELS if largest else ():
+            shown = _reduced(source, levels)
+            for factor in _factors(shown, largest, encoder, most_bytes):
+                code = encoder.encode(_enlarged(shown, factor), number)
+                if most_bytes is None or len(code) <= most_bytes:
+                    width, height = picture.width * factor, picture.height * factor
+                    cells = -(-width // pixels.cell_width), -(-height // pixels.cell_height)
+                    return PixelPicture(*cells, code, encoder.removal.format(number))
     except ImportError:
         return None
+    return None
 
 
-class _Raw:
-    """Draws an image; the codes that its texts are made of reach the terminal as they are."""
+def _factors(shown: Colours, largest: int, encoder: Encoder, most_bytes: int | None) -> tuple[int, ...]:
+    """Return the factors that are worth a try: the largest that may fit, and a smaller one."""
+    if most_bytes is None:
+        return (largest,)
+    fitting = (most_bytes / len(encoder.encode(shown, 0))) ** (1 / encoder.growth)
+    first = min(largest, int(fitting))
+    return tuple(factor for factor in dict.fromkeys((first, int(0.75 * first))) if factor >= LEAST_SHARE * largest)
 
-    def __init__(self, image: Any) -> None:
-        self._image = image
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        for part in self._image.__rich_console__(console, options):
-            if isinstance(part, Segment) and not part.control and not part.text.isspace():
-                yield Segment(part.text, part.style, NOTHING)
-            else:
-                yield part
+def _reduced(pixels: Colours, levels: int) -> Colours:
+    """Return pixels of which each colour has one of `levels` values from 0 to 255."""
+    step = 255 / (levels - 1)
+    reduced: Colours = np.rint(np.rint(pixels / step) * step).astype(np.uint8)
+    return reduced
+
+
+def _enlarged(pixels: Colours, factor: int) -> Colours:
+    return pixels.repeat(factor, 0).repeat(factor, 1)
+
+
+def _kitty(pixels: Colours, number: int) -> str:
+    """Return the code of kitty's protocol: a PNG file, in chunks. The cursor stays, and the terminal does not answer.
+
+    Source: "Terminal graphics protocol", kitty's documentation.
+    """
+    output = io.BytesIO()
+    _image(pixels).save(output, "PNG")
+    data = base64.b64encode(output.getvalue()).decode("ascii")
+    starts = range(0, len(data), KITTY_CHUNK)
+    parts = []
+    for start in starts:
+        first = f"a=T,f=100,i={number},C=1,q=2," if start == 0 else ""
+        parts.append(f"\x1b_G{first}m={int(start != starts[-1])};{data[start : start + KITTY_CHUNK]}\x1b\\")
+    return "".join(parts)
+
+
+def _sixel(pixels: Colours, _: int) -> str:
+    """Return a picture in Sixel; the cursor is put back to where it was.
+
+    Raises:
+        ImportError: the package textual-image is not installed, or too old.
+    """
+    from textual_image._sixel import image_to_sixels
+
+    return f"\x1b7{image_to_sixels(_image(pixels))}\x1b8"
+
+
+def _image(pixels: Colours) -> PillowImage:
+    """Return pixels for Pillow, in one channel if all are grey, which takes a third of the bytes."""
+    from PIL import Image
+
+    grey = bool((pixels == pixels[..., :1]).all())
+    return Image.fromarray(pixels[..., 0] if grey else pixels)
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A protocol: `encode` takes pixels and a number; `removal` removes the picture with a number.
+
+    Enlarged by a factor, a picture takes about the factor to the power of `growth` times as many bytes.
+    """
+
+    encode: Callable[[Colours, int], str]
+    removal: str
+    growth: float
+
+
+ENCODERS: Mapping[Protocol, Encoder] = {
+    "kitty": Encoder(_kitty, "\x1b_Ga=d,d=I,i={},q=2\x1b\\", 0.45),
+    "sixel": Encoder(_sixel, "", 0.75),
+}

@@ -1,1 +1,1 @@
-"""Runs on disk: the run directory, which is the only channel between a training worker and its watchers. No torch."""
+"""Runs on disk: the run directory, the only channel between a worker and the programs that watch it. No torch."""

@@ -15,12 +15,16 @@ from alexplore.runs.protocol import METRICS
 from alexplore.runs.summary import BEST_METRIC, Summary
 
 KINDS = ("last", "previous", "best")
-MOST_FILES = 10_000  # the most files that are counted; a run has about twenty
+MOST_FILES = 10_000  # `folder_size` stops counting here; a run has about twenty files
 
 
 @dataclass(frozen=True)
 class StoredCheckpoint:
-    """What a checkpoint's manifest says: updates and whole epochs before it, its accuracy, and when it was saved."""
+    """A checkpoint as its manifest describes it.
+
+    `step` counts updates and `epoch` whole epochs before it; `accuracy` is the validation accuracy, 0 to 1; `saved` is
+    in seconds since 1970.
+    """
 
     kind: str
     step: int
@@ -37,7 +41,7 @@ def manifests(run: RunDirectory) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def stored_checkpoints(run: RunDirectory) -> Sequence[StoredCheckpoint]:
-    """Return the checkpoints that a run has, of last, previous and best; one without a whole manifest is left out."""
+    """Return the checkpoints of a run; those without a readable manifest are left out."""
     found = []
     for kind, manifest in manifests(run):
         match manifest:
@@ -55,7 +59,7 @@ def resume_step(run: RunDirectory) -> int:
 
 
 def resume_text(summary: Summary) -> str:
-    """Return from where a run would continue, and what would be trained again: `from step 40 (12 steps again)`."""
+    """Return where a resumed run would start, and how many steps it would repeat: `from step 40 (12 steps again)`."""
     step = resume_step(summary.run)
     again = summary.status.step - step
     lost = f" ({again:,} step{'s' * (again != 1)} again)" if again > 0 else ""
@@ -69,7 +73,7 @@ def checkpoint_text(found: StoredCheckpoint) -> str:
 
 
 def folder_size(run: RunDirectory) -> int:
-    """Return the bytes that a run takes on the disk; files with several names, as the best checkpoint's, count once."""
+    """Return the bytes that a run takes on the disk; hard links, such as the best checkpoint's, count once."""
     sizes: dict[tuple[int, int], int] = {}
     for folder, _, names in os.walk(run.path):
         for name in names:

@@ -1,7 +1,7 @@
-"""The checks of a run directory that need no training, the meaning of each finding, and the safe repairs.
+"""Check a run directory without training: what is wrong, what it means for the run, and which repairs are safe.
 
-A repair loses nothing that alexplore reads: it cuts off half a line, deletes what was left unfinished, renames a
-checkpoint back, or takes permissions from others. None is made while a worker trains the run.
+A repair loses nothing that alexplore reads: it cuts off half a line, deletes unfinished files, renames a checkpoint
+back, or removes the permissions of other users. Nothing is repaired while a worker trains the run.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from alexplore.core.regular_files import open_regular, read_json_object
+from alexplore.runs.checkpoint_files import KINDS
 from alexplore.runs.directory import FILES, FOLDERS, RunDirectory, RunError
 from alexplore.runs.lines import parse_line
 from alexplore.runs.protocol import EVENTS, UnknownEvent, read_event, read_metrics
 from alexplore.runs.status import DAMAGED, is_locked, read_status
 
-CHECKPOINTS = ("last", "previous", "best")
 SAVING, OLD = ".saving-", ".old-"
-"""How folders of checkpoints begin that a worker was killed in making or replacing."""
+"""Prefixes of checkpoint folders that a killed worker leaves: one being written, and one being replaced."""
 
 OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 SHOWN = 5
@@ -33,9 +33,9 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is not as a worker leaves it: where, what, and what that means for the run.
+    """Something wrong in a run directory: where, what, and what it means for the run.
 
-    `repair` makes it right and `remedy` says how, in words; None and "" where there is nothing that is safe to do.
+    `repair` is the function that repairs it, and `remedy` describes the repair; None and "" if no repair is safe.
     """
 
     path: Path
@@ -50,12 +50,12 @@ class Finding:
 
 
 def check(run: RunDirectory) -> list[Finding]:
-    """Return everything that is found in a run directory; nothing if it is whole."""
+    """Return everything that is wrong in a run directory."""
     return [finding for examine in CHECKS for finding in examine(run)]
 
 
 def repair(run: RunDirectory, findings: list[Finding]) -> list[Finding]:
-    """Make the repairs of findings, and return those that were made.
+    """Repair what can be repaired, and return the repaired findings.
 
     Raises:
         RunError: a worker trains the run, or a repair fails.
@@ -74,7 +74,7 @@ def repair(run: RunDirectory, findings: list[Finding]) -> list[Finding]:
 
 
 def _kinds(run: RunDirectory) -> Iterator[Finding]:
-    """Yield links, and what is no regular file or no folder where it should be one."""
+    """Yield links, and entries that should be a regular file or a folder and are not."""
     for path in sorted(run.path.rglob("*")):
         mode = path.lstat().st_mode
         if stat.S_ISLNK(mode):
@@ -87,7 +87,7 @@ def _kinds(run: RunDirectory) -> Iterator[Finding]:
 
 
 def _description(run: RunDirectory) -> Iterator[Finding]:
-    """Yield why config.json or status.json can't be read."""
+    """Yield config.json and status.json if they can't be read."""
     try:
         run.config()
     except RunError as error:
@@ -132,7 +132,7 @@ def _lines(run: RunDirectory) -> Iterator[Finding]:
 
 
 def _can_be_read(record: Mapping[str, Any]) -> bool:
-    """Return whether a line of events.jsonl is an event of another version, or one that this version can read."""
+    """Return whether a line of events.jsonl holds a readable event, or one of a kind that this version doesn't know."""
     return str(record.get("event")) not in EVENTS or not isinstance(read_event(record).event, UnknownEvent)
 
 
@@ -148,19 +148,19 @@ def _lines_text(numbers: list[int]) -> str:
 
 
 def _checkpoints(run: RunDirectory) -> Iterator[Finding]:
-    """Yield checkpoints that are damaged, and what is left of unfinished ones."""
+    """Yield damaged and unfinished checkpoints."""
     folder = run.checkpoints_folder
     if folder.is_symlink() or not folder.is_dir():
         return
-    for name in CHECKPOINTS:
+    for name in KINDS:
         if (folder / name).is_dir() and not (folder / name).is_symlink():
             yield from _checkpoint(folder / name)
     for path in sorted(folder.iterdir()):
         name = path.name.removeprefix(OLD)
-        if path.name.startswith(OLD) and name in CHECKPOINTS and not (folder / name).exists():
+        if path.name.startswith(OLD) and name in KINDS and not (folder / name).exists():
             meaning = "the worker was killed while it replaced the checkpoint; the old one is whole"
-            back = partial(os.rename, path, folder / name)
-            yield Finding(path, f"the checkpoint {name}, renamed", meaning, "rename it back", back)
+            rename_back = partial(os.rename, path, folder / name)
+            yield Finding(path, f"the checkpoint {name}, renamed", meaning, "rename it back", rename_back)
         elif path.name.startswith((SAVING, OLD)):
             yield Finding(path, "an unfinished checkpoint", "it takes room", "delete it", partial(_delete, path))
 
@@ -211,8 +211,9 @@ def _permissions(run: RunDirectory) -> Iterator[Finding]:
         if status.st_mode & OTHERS_MAY_WRITE and (path == run.path or status.st_mode & stat.S_IWOTH):
             meaning = "other users can change the run"
             mode = stat.S_IMODE(status.st_mode) & ~OTHERS_MAY_WRITE
-            remedy, made = f"set its permissions to {mode:o}", partial(os.chmod, path, mode)
-            yield Finding(path, f"others may write it ({stat.filemode(status.st_mode)})", meaning, remedy, made)
+            remedy = f"set its permissions to {mode:o}"
+            what = f"others may write it ({stat.filemode(status.st_mode)})"
+            yield Finding(path, what, meaning, remedy, partial(os.chmod, path, mode))
         needed = os.R_OK | os.W_OK | (os.X_OK if stat.S_ISDIR(status.st_mode) else 0)
         if not os.access(path, needed):
             yield Finding(path, "this user may not read and write it", "the run can't be resumed by this user")

@@ -33,7 +33,7 @@ def compare_configs(configs: Sequence[RunConfig]) -> list[ComparedRow]:
 
 
 def differ_only_in_seed(one: RunConfig, other: RunConfig) -> bool:
-    """Return whether two runs are the same experiment with another seed, or with the same."""
+    """Return whether two configs are equal when their seeds are ignored."""
     return one == replace(other, recipe=replace(other.recipe, seed=one.recipe.seed))
 
 
@@ -44,7 +44,7 @@ def _compare_settings(configs: Sequence[RunConfig]) -> list[ComparedRow]:
             "input": list(config.network.input),
             "towers": config.network.towers,
             **config.recipe.to_dict(),
-            **config.means(),
+            **config.options(),
         }
         for config in configs
     ]
@@ -52,7 +52,7 @@ def _compare_settings(configs: Sequence[RunConfig]) -> list[ComparedRow]:
 
 
 def _compare_layers(configs: Sequence[RunConfig]) -> list[ComparedRow]:
-    """A row for each setting that differs of a layer that all runs have, else one for the layer."""
+    """Return a row for each differing setting of a layer that all runs have; one row for any other layer."""
     networks = [{layer.name: layer for layer in config.network.layers} for config in configs]
     rows = []
     for name in dict.fromkeys(name for layers in networks for name in layers):
@@ -91,7 +91,7 @@ def _compare_results(snapshots: Sequence[Snapshot]) -> list[ComparedRow]:
 
 
 def _result(snapshot: Snapshot, metric: Metric) -> float | None:
-    """A metric as the last epoch's mean, before an epoch is finished as the last value; speeds are always the last."""
+    """Return a metric's mean over the last finished epoch, if there is one, else its last value; of speeds the last."""
     of_epoch = snapshot.epochs[-1].metrics if snapshot.epochs and "/" in metric.key else {}
     return of_epoch.get(metric.key, snapshot.latest.get(metric.key))
 

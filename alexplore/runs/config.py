@@ -60,8 +60,8 @@ class DataSource:
     download: bool = setting(flag(), True, "whether a missing data set may be downloaded")
 
 
-def in_group() -> bool:
-    """Return whether this process is one of a group of ranks, started by torchrun or in its way.
+def started_by_torchrun() -> bool:
+    """Return whether torchrun, or a program that sets the same variables, started this process as one of its ranks.
 
     Source: torchrun's manual, "Environment Variables".
     """
@@ -70,10 +70,10 @@ def in_group() -> bool:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Enough to start a run, and to start it again.
+    """Everything that is needed to start a run, and to start it again.
 
-    `recipe` is the one after all `changes`, which were made while the run was trained. `created` is the time at which
-    the run was created, in seconds since 1970; it does not enter comparisons.
+    `recipe` is the current one, with all `changes` that were made while the run was trained. `created` is the time at
+    which the run was created, in seconds since 1970; it does not enter comparisons.
     """
 
     preset: str
@@ -101,8 +101,8 @@ class RunConfig:
         """Return the config before all changes that were made while the run was trained."""
         return replace(self, recipe=self.recipe_at(-1), changes=())
 
-    def means(self, *, defaults: bool = True) -> dict[str, Any]:
-        """Return hardware and data by the names of their options; with `defaults=False` what differs from them."""
+    def options(self, *, defaults: bool = True) -> dict[str, Any]:
+        """Return hardware and data settings by the names of their options; with `defaults=False` only changed ones."""
         hardware, data = (settings_of(part, defaults=defaults) for part in (self.hardware, self.data))
         return {**hardware, **{"data" if name == "folder" else name: value for name, value in data.items()}}
 
@@ -185,7 +185,7 @@ def _config(values: Any) -> RunConfig:
 
 @lru_cache(maxsize=64)
 def _shared_network(text: str) -> Network:
-    """Return the network in a text of JSON: the same object for runs of the same network, which a list has many of."""
+    """Return the network in a text of JSON: the same object for the same text, as lists have many such runs."""
     return read_network(json.loads(text))
 
 

@@ -28,25 +28,25 @@ ACTIONS = {
     "evaluate": "evaluate",
     "set": "change its recipe",
 }
-"""What a worker can be asked for, each with the words for it."""
+"""What a worker can be asked to do, each with its text for messages."""
 
 POLL_SECONDS = 0.1
 
 LONGEST_REQUEST = 64 * 1024
-"""Bytes of a request's file at most; a larger one is not read."""
+"""The most bytes of a request's file; a larger one is not read."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """One request; its answer carries the same `id`. `values` are those that `set` gives to keys of the recipe."""
+    """One request; its answer has the same `id`. `values` are the new values of recipe keys, for the action `set`."""
 
     id: str
     action: str
     values: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
-def request(run: RunDirectory, action: str, values: Mapping[str, Any] | None = None) -> Request:
-    """Leave a request for the worker of a run, which looks for requests about twice a second.
+def send_request(run: RunDirectory, action: str, values: Mapping[str, Any] | None = None) -> Request:
+    """Send a request to the worker of a run, which looks for requests about twice a second.
 
     Raises:
         RunError: no worker trains the run, or the directory can't be written.
@@ -54,11 +54,11 @@ def request(run: RunDirectory, action: str, values: Mapping[str, Any] | None = N
     status = read_status(run)
     if not status.live:
         raise RunError(f"{run.name} is {status.state}: there is no worker to {ACTIONS[action]} it")
-    return leave_request(run, action, values)
+    return write_request(run, action, values)
 
 
-def leave_request(run: RunDirectory, action: str, values: Mapping[str, Any] | None = None) -> Request:
-    """Leave a request without checking that there is a worker: for the worker itself, which can't test its own lock.
+def write_request(run: RunDirectory, action: str, values: Mapping[str, Any] | None = None) -> Request:
+    """Write a request without checking that there is a worker: for the worker itself, which can't test its own lock.
 
     Raises:
         RunError: the directory can't be written.
@@ -77,10 +77,10 @@ def _request_text(made: Request) -> str:
     return json.dumps({"action": made.action, **({"values": made.values} if made.values else {})}) + "\n"
 
 
-def pending(run: RunDirectory) -> list[Request]:
-    """Return the requests that wait, the oldest first, and remove their files, so that each is answered once.
+def take_requests(run: RunDirectory) -> list[Request]:
+    """Remove the files of all requests and return the requests, the oldest first, so that each is answered once.
 
-    Whatever else lies in the folder is left alone: a worker must not stop or hang because of it.
+    Other files in the folder are ignored, so that they neither stop a worker nor make it hang.
     """
     requests = []
     for path in _request_files(run):
@@ -95,7 +95,7 @@ def pending(run: RunDirectory) -> list[Request]:
 
 
 def _parse_request(name: str, content: Mapping[str, Any]) -> Request | None:
-    """Return the request that a file holds; None for what is not one."""
+    """Return the request in the content of a file; None if it is not one."""
     action, values = content.get("action"), content.get("values", {})
     known = isinstance(action, str) and action in ACTIONS and isinstance(values, dict)
     return Request(name, str(action), values) if known else None
@@ -115,7 +115,7 @@ def _request_files(run: RunDirectory) -> list[Path]:
 
 
 def _read_request(path: Path) -> dict[str, Any] | None:
-    """Return the contents of a request; None for a file that is damaged or too large for one."""
+    """Return the content of a request's file; None if it is damaged or too large."""
     try:
         return read_json(path) if path.stat().st_size <= LONGEST_REQUEST else None
     except (OSError, RecursionError):
@@ -123,7 +123,7 @@ def _read_request(path: Path) -> dict[str, Any] | None:
 
 
 def wait_for_answer(run: RunDirectory, made: Request, seconds: float) -> ControlEvent | None:
-    """Wait for the answer to a request, at most so many seconds.
+    """Wait at most `seconds` for the answer to a request, and return it.
 
     Returns None if the worker ended without an answer, or gave none in time.
     """
@@ -139,7 +139,7 @@ def wait_for_answer(run: RunDirectory, made: Request, seconds: float) -> Control
         time.sleep(POLL_SECONDS)
 
 
-def forget_requests(run: RunDirectory) -> None:
+def remove_requests(run: RunDirectory) -> None:
     """Remove the requests to an earlier worker."""
     for path in _request_files(run):
         with suppress(OSError):

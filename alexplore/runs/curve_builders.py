@@ -1,4 +1,4 @@
-"""The curves of all metrics of a run, from blocks of its lines; and at once from a sample of them."""
+"""Build the curves of all metrics of a run, from blocks of its lines, or quickly from a sample of them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Clock:
         self._step, self._attempt, self._time = 0, 0, 0.0
 
     def minutes(self, block: MetricsBlock) -> Sequence[float]:
-        """Return the minutes at each line of a block, which follows those that were asked for before."""
+        """Return the minutes of training at each line of a block. Pass the blocks in the order of the file."""
         steps, epochs = block.steps, block.epochs
         minutes: list[float] = []
         kept = 0  # lines whose minutes `_past` knows
@@ -72,14 +72,14 @@ class Clock:
 
 @dataclass(frozen=True)
 class Preview:
-    """What is shown of a long run until it was read whole: curves of a sample of its lines, and its last values."""
+    """Curves of a sample of a long run's lines, and its last values, shown until the whole run has been read."""
 
     curves: Mapping[str, Curve]
     values: MetricValues
 
 
 def preview(run: RunDirectory, epochs: Sequence[EpochEvent]) -> Preview:
-    """Return curves of a sample of a run's metrics, and of the finished epochs for what is recorded once an epoch."""
+    """Return curves of a sample of a run's lines; metrics that are recorded once an epoch come from its `epochs`."""
     builders, values = CurveBuilders(), MetricValues()
     for records in sample_blocks(run.metrics_file, SAMPLE_PIECES, SAMPLE_BYTES):
         builders.add(read_block(records))

@@ -22,9 +22,9 @@ class Curve:
     `epochs` are passes over the training images, fractions. `minutes` are those since the first of the run's metrics,
     without the time between two attempts.
 
-    A long curve is thinned: of each span of neighbouring lines it has the lowest and the highest value, where they
-    were measured, and the last line of all. `means` has the mean of the span that each point stands for; empty if all
-    points stand for themselves.
+    A long curve is thinned: it keeps the lowest and the highest value of each span of neighbouring lines, at the steps
+    where they were measured, and the last line. `means` has the mean of each point's span; it is empty if every point
+    stands for one line.
     """
 
     epochs: Sequence[float] = ()
@@ -66,10 +66,10 @@ class CurveBuilder:
     def extend(
         self, steps: Sequence[int], epochs: Sequence[float], values: Sequence[float], minutes: Sequence[float]
     ) -> None:
-        """Add the values at some steps. They replace those of these and of later steps, as `put_at_step` does.
+        """Add values at some steps. They replace the values of the same and of later steps, as `put_at_step` does.
 
-        A point that stands for lines on both sides of such a step stays if it was measured before it; its mean does not
-        change.
+        A point that stands for lines before and after such a step is kept, with its mean, if it was measured before
+        the step.
         """
         if not steps:
             return
@@ -88,7 +88,7 @@ class CurveBuilder:
             self._points = self._points.thinned(4)
 
     def value_at(self, step: int) -> float | None:
-        """Return the last value that was measured up to a step; None without one."""
+        """Return the last value that was measured at or before a step; None if there is none."""
         for points in (self._lines, self._points):
             if index := bisect_right(points.steps, step):
                 return points.values[index - 1]
@@ -163,7 +163,7 @@ class _Points:
         )
 
     def thinned(self, size: int) -> _Points:
-        """Return two points for each `size` points: the lowest and the highest, in the order in which they follow.
+        """Return two points for each `size` points: the lowest and the highest, in the order of their steps.
 
         Points that are left over at the end, fewer than `size`, stay as they are.
         """
@@ -185,9 +185,9 @@ class _Points:
 
 
 def _extremes(values: array[float]) -> tuple[int, int]:
-    """Return where the lowest and the highest of the finite values are, the earlier first.
+    """Return the indices of the lowest and the highest finite value, the smaller index first.
 
-    They are the ends if all values are equal, or none is finite.
+    They are the first and the last index if all values are equal, or none is finite.
     """
     if isfinite(sum(values)):
         low, high = values.index(min(values)), values.index(max(values))
@@ -211,7 +211,7 @@ def _mean(values: array[float]) -> float:
 def put_at_step(values: dict[int, T], step: int, value: T) -> None:
     """Put a value at its step into a dict that is in order of steps, and drop the values of later steps.
 
-    A resumed run repeats the steps since its checkpoint: what it writes replaces what the attempt before wrote.
+    A resumed run repeats the steps since its checkpoint, so its values replace those of the attempt before.
     """
     drop_after(values, step)
     values[step] = value

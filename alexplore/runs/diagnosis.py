@@ -30,7 +30,7 @@ from alexplore.runs.watch import Snapshot
 
 @dataclass(frozen=True)
 class Finding:
-    """What a rule found: what is seen, with its number, and something to try."""
+    """What a rule found: what was observed, with its number, and something to try."""
 
     rule: str
     text: str
@@ -41,11 +41,11 @@ class Finding:
 class Evidence:
     """What the rules read.
 
-    `losses` are the training loss in nats, smoothed, at `positions` in epochs, finite values alone. `first_loss` is the
-    first that was recorded. `epochs` are the finished epochs. `figures` holds for each metric in `LAYER_METRICS` its
-    values by layer, from the first layer to the last: of update ratios, which a schedule lowers, the median over all
-    recorded steps, of others that over the last ones. `dead` are the shares of dead units, 0 to 1. `classes` is None if
-    it is not known, `images` the number of training images.
+    `losses` are the finite values of the smoothed training loss, in nats, at `positions` in epochs. `first_loss` is the
+    first recorded loss. `epochs` are the finished epochs. `figures` holds, for each metric in `LAYER_METRICS`, a value
+    for each layer, from the first layer to the last: the median over the last recorded steps, or over all of them (see
+    `LAST_VALUES`). `dead` are the shares of dead units, 0 to 1, by layer. `classes` and `images` (the number of
+    training images) are None if they are not known.
     """
 
     recipe: Recipe
@@ -94,19 +94,22 @@ class Evidence:
 
 
 LAST_VALUES: Mapping[str, int] = {"grad_norm": 9, "zero_share": 9}
-"""How many of the last recorded values of a layer's metric count; all of those that are left out."""
+"""How many of the last recorded values of a layer metric count.
+
+All values of a metric that is not listed count: update ratios, for example, fall with the schedule.
+"""
 
 
 def diagnose_run(snapshot: Snapshot) -> tuple[Finding, ...]:
-    """Return what the rules find in a run, the most urgent first; what was last recorded of its layers is read."""
+    """Return what the rules find in a run, the most urgent first. This reads the last file of the folder `inside/`."""
     return diagnose(evidence_of(snapshot, _dead_shares(snapshot.run)))
 
 
 def _dead_shares(run: RunDirectory) -> Mapping[str, float]:
-    """Return the share of dead units of each layer at the last epoch that was recorded, as far as it can be read."""
+    """Return the share of dead units by layer after the last recorded epoch; empty if it can't be read."""
     if not run.inside_folder.is_dir():
         return {}
-    from alexplore.runs.inside import recorded_epochs  # with numpy, which takes a while to import
+    from alexplore.runs.inside import recorded_epochs  # imports numpy, which is slow
 
     recorded = recorded_epochs(run)
     return _dead_shares_at(run, recorded[-1]) if recorded else {}
@@ -114,7 +117,7 @@ def _dead_shares(run: RunDirectory) -> Mapping[str, float]:
 
 @lru_cache(maxsize=16)
 def _dead_shares_at(run: RunDirectory, epoch: int) -> Mapping[str, float]:
-    """Return those of an epoch, whose file is read once: a run that trains is diagnosed again and again."""
+    """Return the share of dead units by layer after an epoch; cached, as a running run is diagnosed repeatedly."""
     from alexplore.runs.inside import InsideError, load_epoch
 
     try:
@@ -125,7 +128,7 @@ def _dead_shares_at(run: RunDirectory, epoch: int) -> Mapping[str, float]:
 
 
 def evidence_of(snapshot: Snapshot, dead: Mapping[str, float] | None = None) -> Evidence:
-    """Return what the rules read of a run; `dead` are the shares of dead units by layer, where they are known."""
+    """Return what the rules read of a run; `dead` are the shares of dead units by layer, if they are known."""
     config = snapshot.config
     dataset, start = snapshot.last(DatasetEvent), snapshot.last(StartEvent)
     curve = snapshot.curves.get("train/loss", Curve())
@@ -149,7 +152,7 @@ def evidence_of(snapshot: Snapshot, dead: Mapping[str, float] | None = None) -> 
 
 
 def _layer_values(snapshot: Snapshot, family: str) -> dict[str, float]:
-    """Return the median of the values of a layer metric that count by layer, in the order of the network's layers."""
+    """Return the median of a layer metric's values by layer, in the order of the layers; see `LAST_VALUES`."""
     found = {}
     for layer in snapshot.config.network.layers:
         curve = snapshot.curves.get(f"{family}/{layer.name}")
@@ -163,29 +166,30 @@ def _layer_values(snapshot: Snapshot, family: str) -> dict[str, float]:
 def diagnose(evidence: Evidence) -> tuple[Finding, ...]:
     """Return what the rules find, the most urgent first."""
     found = ((name, rule(evidence)) for name, rule in RULES.items())
-    return tuple(Finding(name, *said) for name, said in found if said)
+    return tuple(Finding(name, *observation) for name, observation in found if observation)
 
 
-# The rules. Each returns what is seen, and what to try.
+# The rules
 
-Said = tuple[str, str] | None
+Observation = tuple[str, str] | None
+"""What a rule observed, with its number, and what to try; None if the rule does not apply."""
 
 LOSS, VAL_LOSS = METRICS["train/loss"], METRICS["val/loss"]
 TRAIN, VAL = METRICS["train/acc"], METRICS["val/acc"]
 
 RISE = 1.5
-"""Times its lowest value that a loss has risen to where it diverges."""
+"""A loss diverges if it rises to this many times its lowest value."""
 
 
-def not_finite(run: Evidence) -> Said:
+def not_finite(run: Evidence) -> Observation:
     """Find a run that ended because a number was not finite."""
     if not run.reason or "not finite" not in run.reason:
         return None
     return f"the training ended: {run.reason}", _lower_rate(run)
 
 
-def diverging(run: Evidence) -> Said:
-    """Find a training loss that rises again, above that of chance or far above its lowest."""
+def diverging(run: Evidence) -> Observation:
+    """Find a training loss that rises again, above the loss of guessing or far above its lowest value."""
     if len(run.losses) < 5 or run.loss is None:
         return None
     start = run.chance_loss or max(run.losses[0], 0.1)
@@ -201,7 +205,7 @@ def diverging(run: Evidence) -> Said:
     )
 
 
-def first_loss(run: Evidence) -> Said:
+def first_loss(run: Evidence) -> Observation:
     """Find a first loss far above ln(classes): an untrained network that gives wrong classes high probabilities."""
     if run.chance_loss is None or run.first_loss is None or run.trained > 2 or not isfinite(run.first_loss):
         return None
@@ -214,7 +218,7 @@ def first_loss(run: Evidence) -> Said:
     )
 
 
-def at_chance(run: Evidence) -> Said:
+def at_chance(run: Evidence) -> Observation:
     """Find a network that has learned nothing: a loss at ln(classes), or above, after a whole epoch."""
     accuracies = run.values("train/acc")
     if run.chance_loss is None or run.classes is None or run.loss is None or not accuracies:
@@ -232,7 +236,7 @@ def at_chance(run: Evidence) -> Said:
     )
 
 
-def shuffled_labels(run: Evidence) -> Said:
+def shuffled_labels(run: Evidence) -> Observation:
     """Find training images that are learned while validation stays at chance."""
     train, val = run.values("train/acc"), run.values("val/acc")
     if not run.classes or len(train) < 2 or not val:
@@ -247,7 +251,7 @@ def shuffled_labels(run: Evidence) -> Said:
     )
 
 
-def overfitting(run: Evidence) -> Said:
+def overfitting(run: Evidence) -> Observation:
     """Find a validation loss that has risen by a tenth since its lowest, while the training loss fell."""
     losses, train = run.values("val/loss"), run.values("train/loss")
     if len(losses) < 3 or len(train) != len(losses) or shuffled_labels(run):
@@ -262,8 +266,8 @@ def overfitting(run: Evidence) -> Said:
     )
 
 
-def underfitting(run: Evidence) -> Said:
-    """Find training images that are learned no better than others at the end, while the loss still falls."""
+def underfitting(run: Evidence) -> Observation:
+    """Find a finished training whose accuracy on training images is no better, while the loss still falls."""
     train, val, losses = run.values("train/acc"), run.values("val/acc"), run.values("train/loss")
     if len(losses) < 3 or not train or not val or at_chance(run) or train[-1] > 0.95:
         return None
@@ -283,7 +287,7 @@ STALLED_EPOCHS = 4
 STALLED_CHANGE = 0.005
 
 
-def stalled(run: Evidence) -> Said:
+def stalled(run: Evidence) -> Observation:
     """Find a training loss that does not fall any more, before the training images are learned."""
     losses, train = run.values("train/loss"), run.values("train/acc")
     if len(losses) <= STALLED_EPOCHS or not train or train[-1] > 0.99 or at_chance(run) or diverging(run):
@@ -298,7 +302,7 @@ def stalled(run: Evidence) -> Said:
     )
 
 
-def rate_too_low(run: Evidence) -> Said:
+def rate_too_low(run: Evidence) -> Observation:
     """Find steps that hardly change the weights."""
     ratios = list(run.figure("update_ratio").values())
     if not ratios or median(ratios) >= SMALLEST_RATIO:
@@ -310,7 +314,7 @@ def rate_too_low(run: Evidence) -> Said:
     )
 
 
-def rate_too_high(run: Evidence) -> Said:
+def rate_too_high(run: Evidence) -> Observation:
     """Find steps that change most layers' weights by a large share."""
     ratios = list(run.figure("update_ratio").values())
     if not ratios or median(ratios) <= LARGEST_RATIO:
@@ -322,7 +326,7 @@ def rate_too_high(run: Evidence) -> Said:
     )
 
 
-def exploding_gradients(run: Evidence) -> Said:
+def exploding_gradients(run: Evidence) -> Observation:
     """Find a layer whose gradient is large."""
     norms = run.figure("grad_norm")
     if not norms:
@@ -333,7 +337,7 @@ def exploding_gradients(run: Evidence) -> Said:
     return f"exploding gradients: {layer}'s has a norm of {norms[layer]:.3g}", _lower_rate(run)
 
 
-def vanishing_gradients(run: Evidence) -> Said:
+def vanishing_gradients(run: Evidence) -> Observation:
     """Find a first layer whose gradient is small beside that of the last."""
     norms = run.figure("grad_norm")
     if len(norms) < 3:
@@ -347,7 +351,7 @@ def vanishing_gradients(run: Evidence) -> Said:
     )
 
 
-def dead_units(run: Evidence) -> Said:
+def dead_units(run: Evidence) -> Observation:
     """Find a layer most of whose units answer 0 to every image."""
     zeros = run.figure("zero_share")
     shares = {layer: share for layer, share in run.dead.items() if share >= DEAD_SHARE}
@@ -366,7 +370,7 @@ def dead_units(run: Evidence) -> Said:
 FEWEST_FOR_STATISTICS = 8
 
 
-def small_batches(run: Evidence) -> Said:
+def small_batches(run: Evidence) -> Observation:
     """Find batch norms that estimate mean and variance from a few images."""
     share = run.recipe.batch_size // max(1, run.ranks)
     if "batch_norm" not in run.layers or share >= FEWEST_FOR_STATISTICS:
@@ -377,10 +381,10 @@ def small_batches(run: Evidence) -> Said:
     )
 
 
-def limited_by(name: str) -> Callable[[Evidence], Said]:
+def limited_by(name: str) -> Callable[[Evidence], Observation]:
     """Return the rule that finds a training limited by one of `BOUNDS`, and not by its calculations."""
 
-    def rule(run: Evidence) -> Said:
+    def rule(run: Evidence) -> Observation:
         if run.time is None or run.time.bound is not BOUNDS[name]:
             return None
         return run.time.verdict, run.time.advice
@@ -393,7 +397,7 @@ def _lower_rate(run: Evidence) -> str:
     return f"a learning rate of {run.recipe.lr / 10:g}, a tenth of this run's; warmup_epochs = 1"
 
 
-RULES: Mapping[str, Callable[[Evidence], Said]] = {
+RULES: Mapping[str, Callable[[Evidence], Observation]] = {
     "not finite": not_finite,
     "diverging": diverging,
     "at chance": at_chance,

@@ -1,4 +1,4 @@
-"""Run directories: their files, and making, finding, listing and removing them."""
+"""Run directories: their files; create, find, list, rename and remove them."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from alexplore.runs.foreign import ForeignLog, find_log
 from alexplore.runs.lines import LineReader, read_time
 
 LAST = "last"
-"""On a command line, the run that was created last."""
+"""The name that means, on a command line, the run that was created last."""
 
 LONGEST_NAME = 255
-"""Bytes of a file name on Linux and macOS."""
+"""The most bytes of a file name on Linux and macOS."""
 
 FILES = (
     "config.json", "status.json", "metrics.jsonl", "events.jsonl", "dataset.json", "console.log", "worker.lock",
@@ -36,12 +36,12 @@ FOLDERS = ("control", "checkpoints", "inside")
 ENTRIES = FILES + FOLDERS
 """The names in a run directory. While a file is replaced, there is also `.NAME.` with a number."""
 
-LONGEST_SHOWN = 60
-KEPT_TIMES = 4096
+LONGEST_SHOWN = 60  # characters of a refused name that a message shows
+KEPT_TIMES = 4096  # creation times that are cached
 
 
 class RunError(AlexploreError):
-    """A run that can't be made, found or used; the message names it and says what to do.
+    """A run that can't be created, found or used; the message names it and says what to do.
 
     `failure` means that the machine or a worker failed (exit code 1), else it is wrong use (exit code 2).
     """
@@ -95,12 +95,12 @@ class RunDirectory:
 
     @property
     def notes_file(self) -> Path:
-        """What a person noted on the run."""
+        """The user's note on the run."""
         return self.path / "notes.txt"
 
     @property
     def lock_file(self) -> Path:
-        """Locked as long as a worker lives."""
+        """Locked while a worker process runs."""
         return self.path / "worker.lock"
 
     @property
@@ -146,12 +146,12 @@ class RunDirectory:
 
     @property
     def has_files(self) -> bool:
-        """Whether a file of a run is in it, readable or not."""
+        """Whether the directory has a file of a run in it, readable or not."""
         files = (self.config_file, self.status_file, self.events_file, self.metrics_file)
         return any(os.path.lexists(file) for file in files)
 
     def foreign_entries(self) -> list[str]:
-        """Return the names of what is in the directory and no run's, sorted."""
+        """Return the names of entries that don't belong to a run, sorted."""
         try:
             names = sorted(path.name for path in self.path.iterdir())
         except OSError:
@@ -159,14 +159,14 @@ class RunDirectory:
         return [name for name in names if not any(name == own or name.startswith(f".{own}.") for own in ENTRIES)]
 
     def links(self) -> list[Path]:
-        """Return the links in the directory, at whatever depth: nothing is read or written through them."""
+        """Return the links anywhere in the directory: nothing is read or written through them."""
         found = []
         for parent, folders, files in os.walk(self.path):
             found += [path for name in (*folders, *files) if (path := Path(parent, name)).is_symlink()]
         return sorted(found)
 
     def identity(self) -> tuple[int, int]:
-        """Return the numbers by which the file system knows this directory.
+        """Return the device and inode numbers of this directory.
 
         Raises:
             OSError: it can't be found.
@@ -175,9 +175,9 @@ class RunDirectory:
         return status.st_dev, status.st_ino
 
     def is_gone(self, identity: tuple[int, int]) -> bool:
-        """Return whether the directory of this identity was removed, or has another name now.
+        """Return whether the directory with this identity was removed or renamed.
 
-        If the file system does not answer, the directory counts as still there.
+        If the file system does not answer, the directory is taken to be still there.
         """
         try:
             return self.identity() != identity
@@ -223,12 +223,12 @@ def runs_folder(given: Path | None = None) -> Path:
 
 
 def checked_name(name: str) -> str:
-    """Return a name that was chosen for a run.
+    """Return the name that a user chose for a run if it is allowed.
 
-    It must be possible as a file name, fit in a line of text, and not mean something else on a command line.
+    It must be a valid file name, fit in one line of text, and mean nothing else on a command line.
 
     Raises:
-        RunError: it does not.
+        RunError: it is not allowed.
     """
     fits = name.strip() and name.isprintable() and len(os.fsencode(name)) <= LONGEST_NAME
     if not fits or name == LAST or "/" in name or name.startswith((".", "-")):
@@ -241,7 +241,7 @@ def checked_name(name: str) -> str:
 
 
 def name_after(preset: str, ending: str) -> str:
-    """Return `<preset>-<ending>`, without what a preset's name may have and a run's name may not.
+    """Return `<preset>-<ending>`, without characters that a preset's name may have and a run's name may not.
 
     A preset's name is its file's stem, so it may begin with a dash or a dot, hold control characters, or be as long as
     a file name can be.
@@ -254,7 +254,7 @@ def name_after(preset: str, ending: str) -> str:
 
 
 def timed_name(preset: str) -> str:
-    """Return `<preset>-<yyyymmdd>-<hhmmss>-<6 hex>`, the name of a run that was given none."""
+    """Return `<preset>-<yyyymmdd>-<hhmmss>-<6 hex>`, the name of a run for which the user chose none."""
     return name_after(preset, f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}")
 
 
@@ -277,9 +277,9 @@ def free_name(preset: str, folder: Path) -> str:
 
 
 def create_run(config: RunConfig, folder: Path, name: str | None = None) -> RunDirectory:
-    """Make the directory of a new run, with its config.json and the time of its creation in it.
+    """Create the directory of a new run, with its config.json, which records the time of creation.
 
-    Nothing is left of a directory that can't be made whole.
+    If that fails, the incomplete directory is removed.
 
     Raises:
         RunError: the name is taken or not allowed, or the folder can't be written.
@@ -287,16 +287,16 @@ def create_run(config: RunConfig, folder: Path, name: str | None = None) -> RunD
     if name is None:
         name = timed_name(config.preset)
     run = new_run(folder, name)
-    made = False
+    created = False
     try:
         folder.mkdir(parents=True, exist_ok=True)
         run.path.mkdir(mode=0o700)
-        made = True
+        created = True
         write_atomically(run.config_file, replace(config, created=time.time()).to_json())
         run.control_folder.mkdir()
         run.checkpoints_folder.mkdir()
     except OSError as error:
-        if made:  # on a full disk, for example: half a run could be neither resumed nor listed
+        if created:  # on a full disk, for example: half a run could be neither resumed nor listed
             shutil.rmtree(run.path, ignore_errors=True)
         raise RunError(
             f"{folder}: {error.strerror}; choose another folder with --runs-dir or $ALEXPLORE_RUNS", failure=True
@@ -307,7 +307,7 @@ def create_run(config: RunConfig, folder: Path, name: str | None = None) -> RunD
 def list_runs(folder: Path) -> list[RunDirectory]:
     """Return every run in a folder, the one created last first; a folder that does not exist has none.
 
-    Damaged runs are among them: what has a file of a run in it is one.
+    Every folder that has a file of a run in it counts, so damaged runs are listed too.
 
     Raises:
         RunError: the folder can't be read.
@@ -342,7 +342,7 @@ def creation_time(run: RunDirectory) -> float:
 def _creation_time(config_file: Path, modified: int) -> float:
     """Read the time that config.json records.
 
-    Earlier versions recorded none: then it is the time of the first event, or before one the file's own.
+    Earlier versions did not record it: then it is the time of the first event, else the file's modification time.
     """
     recorded = read_time((read_json(config_file, links=False) or {}).get("created"))
     if recorded is not None:
@@ -356,7 +356,7 @@ def find_run(name: str, folder: Path) -> RunDirectory:
     """Return a run by its path, its name, the beginning of its name, or `last`.
 
     Raises:
-        RunError: there is none, several names begin so, or it is the log of another program.
+        RunError: there is no such run, several names begin with `name`, or it is the log of another program.
     """
     found = _find_whole(name, folder)
     if found is not None and found.has_files:
@@ -375,7 +375,7 @@ def find_run(name: str, folder: Path) -> RunDirectory:
 
 
 def find_foreign_log(name: str, folder: Path) -> ForeignLog | None:
-    """Return the log of another program at a path; None where there is none, or a run has that name."""
+    """Return the log of another program at a path; None if there is no log, or a run has that name."""
     if not name.strip() or RunDirectory(folder / name).has_files:
         return None
     path = expand(name)
@@ -383,12 +383,12 @@ def find_foreign_log(name: str, folder: Path) -> ForeignLog | None:
 
 
 def find_removable(name: str, folder: Path) -> RunDirectory:
-    """Return a run that is to be deleted, by its path or its whole name.
+    """Return the run to delete, by its path or its whole name.
 
-    What a run left that could not be made, because the disk was full or the program was killed, can be deleted too.
+    It may be an incomplete directory, left because the disk was full or the program was killed.
 
     Raises:
-        RunError: there is none, or the folder has files of something else.
+        RunError: there is no such run, or the folder has files that don't belong to a run.
     """
     found = _find_whole(name, folder)
     if found is None:
@@ -404,7 +404,7 @@ def find_removable(name: str, folder: Path) -> RunDirectory:
 
 
 def _find_whole(name: str, folder: Path) -> RunDirectory | None:
-    """Return the directory of a run given by its path or full name, None if there is none.
+    """Return the directory of a run by its path or whole name; None if there is no such folder.
 
     Raises:
         RunError: the name is empty.
@@ -419,7 +419,7 @@ def _find_whole(name: str, folder: Path) -> RunDirectory | None:
         path = folder / name
     try:
         is_folder = path.is_dir()
-    except OSError:  # a name that no file can have
+    except OSError:  # not a valid file name
         return None
     return RunDirectory(path.resolve() if os.sep in name else path) if is_folder else None
 
@@ -431,7 +431,7 @@ def _no_run(name: str, folder: Path, runs: Sequence[RunDirectory]) -> RunError:
 
 
 def rename_run(run: RunDirectory, name: str) -> RunDirectory:
-    """Give a run another name, which is its folder's; return it under that name.
+    """Rename a run, which renames its folder, and return it under the new name.
 
     Raises:
         RunError: the name is taken or not allowed, or the folder can't be written.
@@ -447,7 +447,7 @@ def rename_run(run: RunDirectory, name: str) -> RunDirectory:
 
 
 def remove_run(run: RunDirectory) -> None:
-    """Delete a run directory and all that is in it.
+    """Delete a run directory with everything in it.
 
     Raises:
         RunError: it can't be deleted.

@@ -14,65 +14,65 @@ from alexplore.runs.preflight import Fix, Problem
 from alexplore.runs.summary import Summary
 
 PROCESS_BYTES = 300 * 2**20
-"""Memory of a rank without a network: Python, PyTorch, and its share of the images."""
+"""Bytes of a rank without a network: Python, PyTorch, and its share of the images."""
 
 PASSES = 3
-"""A step computes a layer three times: its output, the gradient of its input, and that of its weights."""
+"""Passes of a training step over a layer: its output, the gradient of its input, and the gradient of its weights."""
 
 CORE_MACS = 5e9
-"""Multiplications and additions a second of a CPU core in training: a rough guess for want of a measurement."""
+"""Multiply-accumulates a second of a CPU core in training: a rough guess, used when nothing was measured."""
 
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 SPEED = "images_per_second"
 
 
 def may_use_gpu(config: RunConfig) -> bool:
-    """Return whether a run may train on a GPU of this machine; only PyTorch knows for certain."""
+    """Return whether a run may train on a GPU of this machine; only PyTorch can tell for certain."""
     return config.hardware.device != "cpu" and NVIDIA_DRIVER.exists()
 
 
 @dataclass(frozen=True)
 class CpuMemory:
-    """Bytes that training on the CPU takes: of `each` rank, and the activations of the whole batch."""
+    """Bytes that training on the CPU takes: `per_rank`, and the activations of the whole batch."""
 
-    each: int
+    per_rank: int
     activations: int
     ranks: int
 
     @property
     def total(self) -> int:
-        """All of it."""
-        return self.ranks * self.each + self.activations
+        """Bytes of all ranks together."""
+        return self.ranks * self.per_rank + self.activations
 
 
 def cpu_memory(config: RunConfig, ranks: int) -> CpuMemory:
-    """Return what training on the CPU with a number of ranks takes."""
+    """Return the memory that training on the CPU with `ranks` ranks takes."""
     recipe, towers = config.recipe, config.hardware.parallel == "towers"
     at_once = recipe.images_at_once(1 if towers else ranks)
     memory = analyse(config.network).memory(at_once, recipe.optimizer_state, recipe.activation_bits)
-    each = PROCESS_BYTES + memory.total - memory.activations
+    per_rank = PROCESS_BYTES + memory.total - memory.activations
     if towers:
         share = (memory.total - memory.activations) // ranks
-        each = PROCESS_BYTES + share + memory.weights + memory.optimizer  # collected to save a checkpoint
-    return CpuMemory(each, memory.activations, ranks)
+        per_rank = PROCESS_BYTES + share + memory.weights + memory.optimizer  # collected to save a checkpoint
+    return CpuMemory(per_rank, memory.activations, ranks)
 
 
 def memory_problems(config: RunConfig, ranks: int, free: int) -> Iterator[Problem]:
-    """Yield why training on the CPU does not fit into `free` bytes; Linux may then kill it or other programs."""
+    """Yield a problem if training on the CPU doesn't fit into `free` bytes: Linux would then kill processes."""
     memory, towers = cpu_memory(config, ranks), config.hardware.parallel == "towers"
     batch = config.recipe.images_at_once(1 if towers else ranks)
     if memory.total <= free:
         return
     change: Fix | None
     taken = f"training would take {bytes_text(memory.total)} of memory for "
-    fitting_ranks = (free - memory.activations) // memory.each
+    fitting_ranks = (free - memory.activations) // memory.per_rank
     if 0 < fitting_ranks < ranks:
         fix = f"--gpus {fitting_ranks} or less"
         change = Fix(f"use --gpus {fitting_ranks}", {"gpus": fitting_ranks})
         setting = "gpus"
     else:
         fix, setting = "a smaller --batch-size", "batch_size"
-        fitting_batch = int((free - ranks * memory.each) * batch // max(1, memory.activations))
+        fitting_batch = int((free - ranks * memory.per_rank) * batch // max(1, memory.activations))
         if fitting_batch >= ranks:
             part = fitting_batch if towers else fitting_batch // ranks
             fix += f", or keep it and compute it in parts with --set training.micro_batch_size={part}"
@@ -85,7 +85,7 @@ def memory_problems(config: RunConfig, ranks: int, free: int) -> Iterator[Proble
 class Speed:
     """Images a second in training, and where the number is from.
 
-    `measured` if it is of the same network on the same hardware, `guessed` if it is of none.
+    `measured` means measured with the same network on the same hardware; `guessed` means that nothing was measured.
     """
 
     images_per_second: float
@@ -95,11 +95,12 @@ class Speed:
 
 
 def expected_speed(config: RunConfig, earlier: Sequence[Summary], measured: Speed | None = None) -> Speed | None:
-    """Return how fast a run will be: as an earlier one was, the newest first, or by its multiplications.
+    """Return how fast a run will be, from the first of these that there is.
 
-    Best is one of the same network on the same hardware, then what was `measured` of the config itself; else one of
-    another network there, whose multiplications and additions a second are taken over; else a guess for the CPU. None
-    for a GPU that nothing was measured on.
+    1. The speed of the newest earlier run of the same network on the same hardware.
+    2. What was `measured` for this config.
+    3. The speed of the newest run of another network on the same hardware, scaled by the networks' MACs.
+    4. A guess for the CPU; None for a GPU.
     """
     recorded = [
         (summary, summary.config, summary.latest[SPEED])
@@ -124,5 +125,5 @@ def expected_speed(config: RunConfig, earlier: Sequence[Summary], measured: Spee
 
 
 def epoch_seconds(speed: Speed, train: int, val: int) -> float:
-    """Return how long an epoch with so many images takes, evaluation included."""
+    """Return the seconds of an epoch with `train` training and `val` validation images, evaluation included."""
     return (train + val / PASSES) / speed.images_per_second

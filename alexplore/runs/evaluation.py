@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from io import StringIO
@@ -16,10 +15,10 @@ from pathlib import PurePath
 from statistics import NormalDist
 from typing import Any
 
-from alexplore.core.errors import FAILED, AlexploreError
+from alexplore.core.errors import FAILED
 from alexplore.core.inert import inert_line
 from alexplore.runs.directory import RunDirectory
-from alexplore.runs.launch import command_line
+from alexplore.runs.launch import CommandError, command_output
 from alexplore.runs.protocol import METRICS
 
 CALIBRATION_BINS = 15
@@ -28,17 +27,9 @@ MISTAKES = 20
 """The worst mistakes that an evaluation lists."""
 
 
-class EvaluationError(AlexploreError):
-    """The run can't be evaluated; the message says why. `code` is the exit code of the process that found it out."""
-
-    def __init__(self, message: str, code: int) -> None:
-        super().__init__(message)
-        self.code = code
-
-
 @dataclass(frozen=True)
 class Mistake:
-    """An image that the network classifies wrongly, with the probabilities of the class it takes and of its label.
+    """A wrongly classified image, with the probabilities of the predicted class and of its label.
 
     `image` is its path in an image folder, else its number, such as `#17`.
     """
@@ -52,29 +43,29 @@ class Mistake:
 
 @dataclass(frozen=True)
 class ClassFigures:
-    """The figures of one class: shares from 0 to 1; 0 where a share is of nothing, as in torchmetrics."""
+    """The figures of one class. Shares are from 0 to 1, and 0 if there are no images, as in torchmetrics."""
 
     name: str
     images: int
     """Images of this class."""
 
     predicted: int
-    """Images that the network takes for this class."""
+    """Images that are predicted as this class."""
 
     correct: int
-    """Images for which both hold."""
+    """Images of this class that are predicted as this class."""
 
     mistaken_for: str | None = None
-    """The class that the most of its images are mistaken for."""
+    """The class that most of its misclassified images are mistaken for."""
 
     @property
     def precision(self) -> float:
-        """Share of the images taken for this class that are of it."""
+        """Share of the images predicted as this class that are of this class."""
         return self.correct / max(1, self.predicted)
 
     @property
     def recall(self) -> float:
-        """Share of the images of this class that are taken for it."""
+        """Share of the images of this class that are predicted as this class."""
         return self.correct / max(1, self.images)
 
     @property
@@ -85,7 +76,7 @@ class ClassFigures:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures over the images of a data set, with the weights of the checkpoint or file named."""
+    """Figures over the images of a data set, with the weights of a checkpoint or file."""
 
     dataset: str
     crops: str
@@ -103,10 +94,10 @@ class Evaluation:
     """Expected calibration error, from 0 to 1: see `alexplore.training.report`."""
 
     confusion: tuple[tuple[int, ...], ...]
-    """`confusion[i][j]` images of class i are taken for class j."""
+    """`confusion[i][j]` images of class i are predicted as class j."""
 
     mistakes: tuple[Mistake, ...] = ()
-    """Those with the lowest probabilities of their labels, the lowest first."""
+    """The mistakes with the lowest probabilities of their labels, the lowest first."""
 
     @property
     def images(self) -> int:
@@ -146,7 +137,7 @@ class Evaluation:
         return f"evaluated on {self.images:,} validation images: {accuracy}, loss {loss} ({weights} weights)"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the evaluation as JSON holds it, with what follows from its figures."""
+        """Return the evaluation for JSON, with the values calculated from it."""
         top5 = {} if self.accuracy_top5 is None else {"val/acc5": self.accuracy_top5}
         return {
             "val/loss": self.loss,
@@ -171,7 +162,7 @@ class Evaluation:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Evaluation:
-        """Return the evaluation that `to_dict` has converted to `values`."""
+        """Return the evaluation from the values that `to_dict` returned."""
         return cls(
             dataset=values["dataset"],
             crops=values["crops"],
@@ -186,7 +177,7 @@ class Evaluation:
 
 
 def accuracy_interval(accuracy: float, images: int) -> tuple[float, float]:
-    """Return the bounds between which the accuracy on all such images lies, with a confidence of 95 %.
+    """Return the bounds of the 95 % confidence interval of an accuracy that was measured on some images.
 
     Source: Wilson, "Probable Inference", 1927.
     """
@@ -214,9 +205,9 @@ class ImagePrediction:
 
 @dataclass(frozen=True)
 class EvaluationAnswer:
-    """What an evaluation's process prints: the figures of labelled images, the predictions if they were asked for.
+    """What the process of an evaluation prints: figures of labelled images, and predictions if they were requested.
 
-    Images without labels have predictions alone.
+    `evaluation` is None for images without labels.
     """
 
     classes: tuple[str, ...]
@@ -254,34 +245,26 @@ def predictions_csv(answer: EvaluationAnswer) -> str:
 
 
 def ask_for_evaluation(arguments: Sequence[str], *, keep_errors: bool = False) -> EvaluationAnswer:
-    """Return the answer of `alexplore evaluate`'s process. It takes as long as importing torch and reading the images.
+    """Evaluate a network in a process that imports torch, and return its answer.
 
-    `arguments` are the process's, as `alexplore.training.commands.evaluate` reads them. What it reports on stderr is
-    passed on unless `keep_errors`.
+    `arguments` are those of `alexplore.training.commands.evaluate`. The process's stderr is this one's, unless
+    `keep_errors`: then its last line is the message of the error.
 
     Raises:
-        EvaluationError: it failed; with `keep_errors` the message says why.
+        CommandError: the evaluation failed.
         RunError: PyTorch is not installed.
     """
-    command = command_line("evaluate", arguments)
-    stderr = subprocess.PIPE if keep_errors else None
-    done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, encoding="utf-8", check=False
-    )
-    if done.returncode:
-        reason = (done.stderr or "").strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-        raise EvaluationError(reason[0].removeprefix("error: "), done.returncode)
-    return EvaluationAnswer.from_json(done.stdout)
+    return EvaluationAnswer.from_json(command_output("evaluate", arguments, keep_errors=keep_errors))
 
 
 def evaluate_run(run: RunDirectory) -> Evaluation:
     """Return the evaluation of a run's best checkpoint on its validation images.
 
     Raises:
-        EvaluationError: see the message.
+        CommandError: the evaluation failed, or the run has no labelled images.
         RunError: PyTorch is not installed.
     """
     answer = ask_for_evaluation(["--", str(run.path)], keep_errors=True)
     if answer.evaluation is None:
-        raise EvaluationError(f"{run.name} has no labelled images to evaluate on", FAILED)
+        raise CommandError(f"{run.name} has no labelled images to evaluate on", FAILED)
     return answer.evaluation

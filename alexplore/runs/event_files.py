@@ -1,7 +1,7 @@
 """TensorBoard's event files: records of scalars, written and read without TensorFlow or the package tensorboard.
 
 A file is a sequence of TFRecords (length, checksum of the length, data, checksum of the data), each of which holds an
-`Event` as a protocol buffer. Of its fields those are written and read that scalars need; others are skipped.
+`Event` as a protocol buffer. Only the fields of scalars are written and read; the others are skipped.
 
 Sources: tensorflow/core/lib/io/record_writer.h, tensorflow/core/util/event.proto, framework/summary.proto and
 framework/tensor.proto; CRC-32C is that of RFC 3720, appendix B.4.
@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 FILE_PREFIX = "events.out.tfevents."
-"""How the name of an event file begins: TensorBoard opens no other."""
+"""Prefix of the names of event files: TensorBoard opens no others."""
 
 FILE_VERSION = b"brain.Event:2"
 LARGEST_RECORD = 64 * 2**20
-"""Bytes of a record that is read: pictures are in such files, too."""
+"""The most bytes of a record that is read: event files may hold pictures too."""
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 """Wire types of protocol buffers."""
@@ -42,7 +42,7 @@ class ScalarEvent:
 
 
 def event_file_start(time: float) -> bytes:
-    """Return how an event file begins: a record with the version of the format."""
+    """Return the first record of an event file, which holds the version of the format."""
     return _record(struct.pack("<Bd", _key(1, FIXED64), time) + _bytes_field(3, FILE_VERSION))
 
 
@@ -59,7 +59,7 @@ def event_record(event: ScalarEvent) -> bytes:
 
 
 def _single(value: float) -> float:
-    """Return a number that fits in single precision: infinity where it is too large."""
+    """Return a number that fits in single precision: infinity if it is too large."""
     try:
         struct.pack("<f", value)
     except OverflowError:
@@ -94,9 +94,9 @@ def _varint(value: int) -> bytes:
 
 
 def read_events(file: BinaryIO) -> Iterator[ScalarEvent]:
-    """Yield the events with scalars from where a file stands, and leave it behind the last whole record.
+    """Yield the events with scalars from a file's position on; the position is then after the last complete record.
 
-    A record at the end that is not whole yet is left for a later call.
+    An incomplete record at the end is left for a later call.
 
     Raises:
         EventFileError: the file is damaged.
@@ -146,7 +146,7 @@ def _event(data: bytes) -> ScalarEvent:
 
 
 def _value(data: bytes) -> tuple[str, float | None]:
-    """Return the tag and the scalar of a summary's value; None if it is something else, such as a picture."""
+    """Return the tag and the scalar of a summary's value; the scalar is None if it is, for example, a picture."""
     tag, scalar = "", None
     for number, content in _fields(data):
         if not isinstance(content, bytes):
@@ -164,11 +164,11 @@ TENSOR_TYPES = {1: "f", 2: "d", 3: "i", 9: "q", 19: "e"}
 """`struct` formats of TensorFlow's types DT_FLOAT, DT_DOUBLE, DT_INT32, DT_INT64 and DT_HALF."""
 
 FLOAT_VALUES, DOUBLE_VALUES, COUNTS = 5, 6, (7, 10)
-"""Fields of a tensor in which a number may stand if it is not in its content."""
+"""Fields of a tensor that may hold a number if `tensor_content` does not."""
 
 
 def _tensor_scalar(data: bytes) -> float | None:
-    """Return the number in a tensor; None if it has not exactly one."""
+    """Return the number in a tensor; None unless it has exactly one."""
     form, content, number = "", b"", None
     for field_number, value in _fields(data):
         if field_number == 1 and isinstance(value, int):
@@ -187,10 +187,10 @@ def _tensor_scalar(data: bytes) -> float | None:
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Yield the fields of a message: their numbers, and an integer or the bytes of a longer value.
+    """Yield the number of each field of a message, and its value: an integer, or the bytes of anything else.
 
     Raises:
-        ValueError, IndexError: it is no message.
+        ValueError, IndexError: the data is not a message.
     """
     position = 0
     while position < len(data):
@@ -244,7 +244,7 @@ CRC_TABLE = _table()
 
 
 def masked_crc(data: bytes) -> int:
-    """Return the masked CRC-32C of some bytes, as TFRecords have it."""
+    """Return the masked CRC-32C of some bytes, as TFRecords use it."""
     table, value = CRC_TABLE, 0xFFFFFFFF
     for byte in data:
         value = table[(value ^ byte) & 0xFF] ^ value >> 8

@@ -1,7 +1,6 @@
-"""A run's metrics for other programs: every step once, by the last attempt that reached it, with its exact values.
+"""Export a run's metrics for other programs: every step once, as the last attempt wrote it, with exact values.
 
-The lines are read twice: once to see which of them count, then one after the other, so that a long run takes little
-memory.
+The lines are read twice: first to see which of them count, then one by one, so that a long run takes little memory.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ ROWS_AT_ONCE = 1000
 """Rows that are written together."""
 
 Row = dict[str, Any]
-"""What is exported of a step: `LEADING`, and the metrics that it has."""
+"""What is exported for a step: the values of `LEADING`, and its metrics."""
 
 
 class MetricsRows:
-    """The rows of a run that is read now: iterate as often as needed, always over the lines that were there first."""
+    """The rows of a run. Every iteration is over the lines that were there when the object was created."""
 
     def __init__(self, run: RunDirectory) -> None:
         self._run = run
@@ -69,7 +68,7 @@ class MetricsRows:
 
 
 def _not_replaced(steps: Sequence[int]) -> bytearray:
-    """Return for each line, 1 or 0, whether no line after it has an earlier step: a resumed run repeats steps."""
+    """Return 1 for each line that counts, and 0 if a later line has an earlier step: a resumed run repeats steps."""
     counts, lowest = bytearray(len(steps)), 2**63
     for index in range(len(steps) - 1, -1, -1):
         if steps[index] <= lowest:
@@ -80,7 +79,7 @@ def _not_replaced(steps: Sequence[int]) -> bytearray:
 def metrics_csv(run: RunDirectory) -> Iterator[str]:
     """Yield CSV in pieces: a row for each step, and a column for each metric.
 
-    Metrics come in the order of `METRICS`, those of layers, of the machine and of other versions behind them.
+    The columns are in the order of `METRICS`, then those of layers, of the machine and of other versions.
     """
     rows = MetricsRows(run)
     columns = rows.columns
@@ -96,7 +95,7 @@ def _csv(lines: Iterable[Iterable[Any]]) -> str:
 
 
 def metrics_json(run: RunDirectory) -> Iterator[str]:
-    """Yield in pieces a JSON object with the run's name and its rows under `metrics`, a line for each step.
+    """Yield in pieces a JSON object with the run's name, and its rows under `metrics`, one line for each step.
 
     Numbers that are not finite are the strings "NaN", "Infinity" and "-Infinity", as in metrics.jsonl.
     """
@@ -109,9 +108,9 @@ def metrics_json(run: RunDirectory) -> Iterator[str]:
 
 
 def tensorboard_file(run: RunDirectory) -> tuple[str, Iterator[bytes]]:
-    """Return the name and, in pieces, the content of an event file that TensorBoard opens: a scalar for each metric.
+    """Return the name of a TensorBoard event file, and its content in pieces: a scalar for each metric, and `epoch`.
 
-    TensorBoard's scalars are in single precision. `epoch` is among them.
+    TensorBoard's scalars are in single precision.
     """
     rows = MetricsRows(run)
     first = next(iter(rows), None)

@@ -1,4 +1,4 @@
-"""Choosing runs by words and comparisons: `fmnist state:failed lr>=0.01 best>90% !adam`."""
+"""Filter runs by words and comparisons: `fmnist state:failed lr>=0.01 best>90% !adam`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from alexplore.runs.listing import ListedRun
 
 TERM = re.compile(r"(?P<key>[A-Za-z_]\w*)(?P<sign>>=|<=|!=|>|<|=|:)(?P<value>.*)", re.DOTALL)
 FACTORS: Mapping[str, float] = {"%": 0.01, "s": 1, "min": 60, "h": 3600, "d": 86_400}
-"""What a number may end with, and what it is then multiplied by; ages are in seconds."""
+"""Units that may follow a number, and the factor of each; ages are in seconds."""
 
 NUMBER = re.compile(rf"(?P<number>[-+]?[\d.]+(?:e[-+]?\d+)?)(?P<unit>{'|'.join(FACTORS)})?", re.IGNORECASE)
 
@@ -28,7 +28,7 @@ class FilterError(WrongUseError):
 def _setting(key: str) -> Callable[[ListedRun], Any]:
     def value(run: ListedRun) -> Any:
         config = run.summary.config
-        return None if config is None else {**config.recipe.to_dict(), **config.means()}.get(key)
+        return None if config is None else {**config.recipe.to_dict(), **config.options()}.get(key)
 
     return value
 
@@ -53,7 +53,7 @@ FIELDS: Mapping[str, Callable[[ListedRun], Any]] = {
     "step": lambda run: run.summary.status.step,
     "age": lambda run: run.summary.age,
 }
-"""What a term may compare: the settings of a run, and what a list shows of it. Accuracies are shares, 0.9 or 90%."""
+"""Fields that a term may compare: a run's settings, and the columns of lists. Accuracies are shares, 0.9 or 90%."""
 
 SIGNS: Mapping[str, Callable[[float, float], bool]] = {
     ">=": lambda one, other: one >= other,
@@ -79,11 +79,11 @@ class RunFilter:
 def parse_filter(text: str) -> RunFilter:
     """Return the filter that a text describes: words and comparisons separated by blanks; a `!` in front negates one.
 
-    A word is looked for in a run's name, network, state, data set, optimizer and note; `key:text` in one field. A term
-    whose value was not typed yet, such as `lr>=`, chooses all runs.
+    A word is searched for in a run's name, network, state, data set, optimizer and note; `key:text` searches one field.
+    A term without a value yet, such as `lr>=`, matches all runs.
 
     Raises:
-        FilterError: a term has an unknown field, or compares with something that is no number.
+        FilterError: a term has an unknown field, or compares with something that is not a number.
     """
     terms = []
     for word in _split(text):
@@ -94,7 +94,7 @@ def parse_filter(text: str) -> RunFilter:
 
 
 def _split(text: str) -> list[str]:
-    """Return the words of a text; one in quotation marks, which may not be closed yet, can have blanks."""
+    """Return the words of a text. A word in quotation marks may contain blanks, and the last mark may be missing."""
     for ending in ("", '"', "'"):
         try:
             return shlex.split(text + ending)

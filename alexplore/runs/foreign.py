@@ -1,6 +1,6 @@
-"""Logs of other programs, for reading: event files of TensorBoard, and metrics.csv of Lightning's CSV logger.
+"""Read logs of other programs: event files of TensorBoard, and metrics.csv of Lightning's CSV logger.
 
-A log is a folder; it has no network, no recipe and no worker, so that it can be watched and asked for nothing.
+A log is a folder without a network, a recipe or a worker, so it can be watched, but not stopped or resumed.
 
 Sources: https://lightning.ai/docs/pytorch/stable/api/lightning.pytorch.loggers.csv_logs.html, and `event_files`.
 """
@@ -21,7 +21,7 @@ from alexplore.runs.event_files import FILE_PREFIX, EventFileError, read_events
 
 CSV_NAME = "metrics.csv"
 VERSION = re.compile(r"version_(\d+)")
-"""Folders in which Lightning keeps the logs of one script, the last of which is the newest."""
+"""Names of the folders in which Lightning keeps the logs of a script; the highest number is the newest."""
 
 TENSORBOARD, LIGHTNING = "TensorBoard", "Lightning"
 
@@ -29,7 +29,7 @@ MOST_METRICS = 1000
 """The most metrics that are read from a log."""
 
 LARGEST_CSV = 512 * 2**20
-"""Bytes of a metrics.csv that is read."""
+"""The most bytes of a metrics.csv that are read."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ class ForeignLog:
 
     @property
     def name(self) -> str:
-        """The folder's name; with the one above it where the name is a number that Lightning gave."""
+        """The folder's name, after its parent's name if Lightning has numbered the folder."""
         path = self.path.resolve()
         return f"{path.parent.name}/{path.name}" if VERSION.fullmatch(path.name) else path.name
 
     @property
     def refusal(self) -> str:
-        """Why it can't be asked for what a run can."""
+        """The message for commands that only a run has."""
         return (
             f"{self.path} is a log of {self.program}, not a run of alexplore: it can only be watched, with "
             f"`alexplore runs watch` or `alexplore tui --run`"
@@ -56,7 +56,7 @@ class ForeignLog:
 
 @dataclass(frozen=True)
 class ForeignMetric:
-    """A metric of a log: its curve over steps (they are its `epochs`), and its last value with its step."""
+    """A metric of a log: its curve, whose `epochs` are steps, and its last value with its step."""
 
     name: str
     curve: Curve
@@ -66,7 +66,7 @@ class ForeignMetric:
 
 @dataclass(frozen=True)
 class ForeignSnapshot:
-    """A log as it is now; `metrics` are in the order of their names, `problems` say what can't be read."""
+    """The current state of a log; `metrics` are sorted by name, `problems` say what can't be read."""
 
     log: ForeignLog
     metrics: tuple[ForeignMetric, ...] = ()
@@ -74,9 +74,9 @@ class ForeignSnapshot:
 
 
 def find_log(path: Path) -> ForeignLog | None:
-    """Return the log in a folder; in one with Lightning's versions the newest. None where there is none.
+    """Return the log in a folder, or the newest of Lightning's logs in it; None if there is no log.
 
-    A file of a log stands for its folder.
+    The path of a log's file means its folder.
     """
     try:
         if path.is_file() and _program([path.name]):
@@ -109,7 +109,7 @@ def _names(path: Path) -> list[str]:
 
 
 class ForeignReader:
-    """Reads a log again and again: event files from where the last call ended, metrics.csv when it has changed."""
+    """Reads a log repeatedly: event files from where the last call ended, metrics.csv again when it has changed."""
 
     def __init__(self, log: ForeignLog) -> None:
         self._log = log
@@ -121,7 +121,7 @@ class ForeignReader:
         self._snapshot = ForeignSnapshot(log)
 
     def poll(self) -> ForeignSnapshot:
-        """Return the log as it is now; the same object as before if nothing was added."""
+        """Return the current state of the log; the same object as before if nothing was added."""
         changed = self._read_csv() if self._log.program == LIGHTNING else self._read_event_files()
         problems = (*self._damaged.values(), *self._problems)
         if changed or problems != self._snapshot.problems:
@@ -144,7 +144,7 @@ class ForeignReader:
                             self._add(tag, event.step, value)
                     self._offsets[name] = file.tell()
             except EventFileError as error:
-                self._damaged[name] = f"{path}: {error}; what stands before it was read"
+                self._damaged[name] = f"{path}: {error}; everything before it was read"
             except OSError as error:
                 self._problems.append(os_error_text(error))
         return changed
@@ -179,12 +179,12 @@ class ForeignReader:
         metric.add(step, value)
 
 
-BUFFERED = 500
+BUFFERED = 500  # values that are added to a curve together
 
 
 @dataclass
 class _Metric:
-    """What was read of a metric."""
+    """The values read of a metric."""
 
     builder: CurveBuilder = field(default_factory=CurveBuilder)
     steps: list[int] = field(default_factory=list)
@@ -209,10 +209,10 @@ class _Metric:
 
 
 def _csv_values(text: str) -> Iterator[tuple[int, str, float]]:
-    """Yield step, metric and value of each number of a CSV file; a row without a step takes the number of the row.
+    """Yield step, metric and value of each number of a CSV file; the step of a row without one is the row's number.
 
     Raises:
-        ValueError: it has no heading.
+        ValueError: it has no header.
     """
     rows = csv.DictReader(io.StringIO(text))
     names = [name for name in rows.fieldnames or () if name and name not in ("step", "epoch")]

@@ -1,6 +1,6 @@
-"""How an image folder is laid out: its parts, its classes, and which of its files are pictures. No torch.
+"""The layout of an image folder: its parts, its classes, and which of its files are pictures. No torch.
 
-An image folder has a folder for each class: inside train/ and val/, as ImageNet has them, or at its top, and then a
+An image folder has a folder for each class, either inside train/ and val/, as ImageNet does, or at the top; then a
 share of the images is held out for validation.
 """
 
@@ -28,7 +28,7 @@ SUFFIXES = frozenset(
         ".tga", ".tif", ".tiff", ".vda", ".vst", ".webp",
     }
 )  # fmt: skip
-"""Ends of the names of pictures: those of the formats that `alexplore.training.data.images` decodes."""
+"""Suffixes of the picture formats that `alexplore.training.data.images` decodes."""
 
 
 class DataError(AlexploreError):
@@ -48,7 +48,7 @@ class Layout:
 
     @property
     def text(self) -> str:
-        """What it has, such as `train/ and test/ with 2 classes`."""
+        """A short description, such as `train/ and test/ with 2 classes`."""
         parts = [f"{part.name}/" for part in (self.train, self.val) if part is not None and part != self.folder]
         where = f"{' and '.join(parts)} with " if parts else ""
         held_out = "" if self.val else ", a share held out"
@@ -59,7 +59,7 @@ def find_layout(folder: Path) -> Layout:
     """Return the layout of a folder to train on.
 
     Raises:
-        DataError: it has no images to train on, no folders of classes, can't be read, or its parts have not the same
+        DataError: it has no images to train on, no folders of classes, can't be read, or its parts have different
             classes.
     """
     names = class_folders(folder)
@@ -126,13 +126,13 @@ def _check_same(folder: Path, train: tuple[str, list[str]], val: tuple[str, list
         if names
     ]
     if only:
-        raise DataError(f"{folder}: {train_name} and {val_name} have not the same classes: {'; '.join(only)}")
+        raise DataError(f"{folder}: {train_name} and {val_name} have different classes: {'; '.join(only)}")
 
 
 def class_folders(folder: Path) -> list[str]:
-    """Return the names of the folders in a folder, sorted, without hidden ones and links that lead back up.
+    """Return the sorted names of the folders in a folder, without hidden ones and links that lead back up.
 
-    Those of a packed folder are the classes of its images.
+    For a packed folder they are the classes of its images.
 
     Raises:
         DataError: it can't be read, or is packed and damaged.
@@ -153,9 +153,9 @@ def class_folders(folder: Path) -> list[str]:
 
 @dataclass
 class LeftOut:
-    """What is no picture in an image folder: how many files and folders of which kind, and the paths of files.
+    """Entries of an image folder that are not pictures: their numbers by kind, and the paths of the files.
 
-    `read` are the folders that were looked through.
+    `read` are the folders that were searched.
     """
 
     folder: Path
@@ -164,13 +164,13 @@ class LeftOut:
     read: list[Path] = field(default_factory=list)
 
     def add(self, kind: str, entry: os.DirEntry[str]) -> None:
-        """Count one; `kind` is `hidden`, `link` or `file`."""
+        """Count one entry; `kind` is `hidden`, `link` or `file`."""
         self.counts[kind] += 1
         if kind == "file":
             self.others.append(os.path.relpath(entry.path, self.folder))
 
     def include(self, counts: Mapping[str, int], others: Sequence[str]) -> None:
-        """Count what was counted elsewhere."""
+        """Add entries that were counted elsewhere."""
         self.counts.update(counts)
         self.others.extend(others)
 
@@ -189,10 +189,10 @@ class LeftOut:
 
 
 def find_pictures(folder: Path, left_out: LeftOut, above: frozenset[Path] = frozenset()) -> Iterator[str]:
-    """Yield the pictures under a folder and the folders inside it, as paths relative to it, sorted in each folder.
+    """Yield the pictures in a folder and in the folders inside it, as relative paths, sorted in each folder.
 
-    What is hidden, is no picture, or leads back to one of the folders `above` is counted in `left_out`: systems write
-    `._NAME` beside each picture, `.DS_Store` and the like.
+    Hidden entries (macOS writes `._NAME` beside each picture, and `.DS_Store`), files that are not pictures, and links
+    that lead back to one of the folders `above` are counted in `left_out`.
 
     Raises:
         DataError: a folder can't be read.
@@ -217,7 +217,7 @@ def find_pictures(folder: Path, left_out: LeftOut, above: frozenset[Path] = froz
 
 
 def count_others(folder: Path, classes: Sequence[str], left_out: LeftOut) -> None:
-    """Count what lies in a folder beside the folders of its classes.
+    """Count the entries of a folder that are not the folders of its classes.
 
     Raises:
         DataError: it can't be read.
@@ -233,7 +233,7 @@ def count_others(folder: Path, classes: Sequence[str], left_out: LeftOut) -> Non
 
 
 def entries(folder: Path) -> list[os.DirEntry[str]]:
-    """Return what is in a folder.
+    """Return the entries of a folder.
 
     Raises:
         DataError: it can't be read.

@@ -1,10 +1,10 @@
-"""What a network looked like after an epoch: the files of a run's folder `inside/`, written and read here alone.
+"""What a network looked like after an epoch: the files of a run's folder `inside/`.
 
-Each file `epoch-0003.safetensors` holds one `InsideEpoch`: the arrays as tensors, everything else as JSON in the
-file's metadata. The worker writes, the command line and the app read. No torch.
+Only this module reads and writes them. Each file `epoch-0003.safetensors` holds one `InsideEpoch`: the arrays as
+tensors, everything else as JSON in the file's metadata. The worker writes, the command line and the app read. No torch.
 
-The size of the folder is bounded: see `thinned`. Loading a file that is damaged, or that alexplore has not written,
-raises `InsideError`; the others can still be read.
+The size of the folder is bounded: see `thinned`. Loading a file that is damaged, or that another program wrote, raises
+`InsideError`; the others can still be read.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from alexplore.runs.directory import RunDirectory
 from alexplore.runs.lines import finite, read_number
 
 VERSION = 1
-"""Of the files' format."""
+"""Version of the files' format."""
 
 MOST_FILES = 200
 MOST_BYTES = 6 * 2**20
-"""What the folder may hold; beyond that, files between the first and the last are removed."""
+"""Limits of the folder; above them, files between the first and the last epoch are removed."""
 
 LARGEST_FILE = 64 * 2**20
-"""Bytes of a file that is read; those that are written have some 100 kB."""
+"""The most bytes of a file that is read; written files have about 100 kB."""
 
 MOST_FINITE = 1e30
-"""What stands for an infinite number: differences of two such are finite in fp32."""
+"""What an infinite number is replaced by: the difference of two such numbers is finite in fp32."""
 
 BINS = 64
 """Bins of a histogram."""
@@ -50,7 +50,7 @@ Floats = NDArray[np.float32]
 
 
 class InsideError(AlexploreError):
-    """An epoch that was not recorded or can't be read; the message names the file."""
+    """An epoch was not recorded or can't be read; the message names the file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,10 +86,10 @@ class Quantised:
 class LayerHistogram:
     """How a layer's weights or outputs are distributed.
 
-    `counts` are those of `BINS` equal bins from `-limit` to `limit`, a power of two; what lies outside is counted in
-    the outermost bins. So the histograms of two epochs can be compared after `widened`. `zero_share` is the share of
-    the values that are exactly 0. `dead_share` is the share of the units (channels of maps, features of vectors) whose
-    output is 0 for every image that was looked at; None for weights and for layers that don't output exact zeros.
+    `counts` are the numbers of values in `BINS` equal bins from `-limit` to `limit`, a power of two; values outside are
+    counted in the outermost bins. So the histograms of two epochs can be compared after `widened`. `zero_share` is the
+    share of the values that are exactly 0. `dead_share` is the share of the units (channels of maps, features of
+    vectors) whose output is 0 for every recorded image; None for weights and for layers that don't output exact zeros.
     """
 
     layer: str
@@ -123,7 +123,7 @@ class KernelGrid:
     """The kernels (count, channels, height, width) of the network's first convolution.
 
     With `towers` > 1 the first `count / towers` kernels are those of the first tower, and so on (paper, figure 3).
-    `total` is the layer's number of kernels, of which only the first may be recorded.
+    `total` is the layer's number of kernels, which may be more than are recorded.
     """
 
     layer: str
@@ -136,9 +136,8 @@ class KernelGrid:
 class FeatureMaps:
     """Some output channels of a convolution for one of the fixed images.
 
-    `maps` are (channels, height, width), those of the output channels `channels`, reduced in size if the layer's own
-    are large; `shape` is the layer's whole output (channels, height, width). `image` is the position in
-    `InsideEpoch.images`.
+    `maps` (channels, height, width) are those of the output channels `channels`, reduced in size if they are large;
+    `shape` is the layer's whole output (channels, height, width). `image` is the position in `InsideEpoch.images`.
     """
 
     layer: str
@@ -150,7 +149,7 @@ class FeatureMaps:
 
 @dataclass(frozen=True)
 class ShownImage:
-    """A validation image as the network sees it, and what the network answers.
+    """A validation image as the network sees it, and the network's answer.
 
     `index` is the image's position in the validation set, `name` the path of its file if it has one, and `truth` the
     number of its class. `probabilities` are the most likely classes, the most likely first. `picture` is reduced in
@@ -165,7 +164,7 @@ class ShownImage:
 
     @property
     def guess(self) -> int:
-        """The class that the network holds for the most likely one."""
+        """The number of the most likely class."""
         return self.probabilities[0][0]
 
 
@@ -178,10 +177,10 @@ class Mistake(ShownImage):
 
 @dataclass(frozen=True, eq=False)
 class Confusion:
-    """How often images of one class were taken for another: `counts[i, j]` of class `classes[i]` for `classes[j]`.
+    """A confusion matrix: `counts[i, j]` images of class `classes[i]` are predicted as class `classes[j]`.
 
-    With many classes only those with the most mistakes are in it. `images[i]` is the number of all validation images of
-    class `classes[i]`, those that were taken for a class that is not in the matrix too.
+    Of many classes it has only those with the most mistakes. `images[i]` is the number of validation images of class
+    `classes[i]`, including images that are predicted as a class outside the matrix.
     """
 
     classes: tuple[int, ...]
@@ -189,7 +188,7 @@ class Confusion:
     images: tuple[int, ...]
 
     def recall(self, position: int) -> float:
-        """Return the share of the images of a class that were classified rightly, 0 to 1."""
+        """Return the share of a class's images that are classified correctly, 0 to 1."""
         return int(self.counts[position, position]) / max(1, self.images[position])
 
     def worst(self, most: int = 10) -> list[tuple[int, int, int]]:
@@ -252,7 +251,7 @@ def load_epoch(run: RunDirectory, epoch: int) -> InsideEpoch:
     """Return what was recorded of an epoch.
 
     Raises:
-        InsideError: it was not recorded, or its file is damaged, no regular file or of a later version.
+        InsideError: it was not recorded, or its file is damaged, not a regular file, or of a later version.
     """
     path = inside_file(run, epoch)
     try:
@@ -287,7 +286,7 @@ def save_epoch(run: RunDirectory, epoch: InsideEpoch) -> None:
     """
     _check_folder(run)
     run.inside_folder.mkdir(mode=0o700, exist_ok=True)
-    for abandoned in run.inside_folder.glob(".epoch-*"):  # of a worker that was killed while it wrote
+    for abandoned in run.inside_folder.glob(".epoch-*"):  # by a worker that was killed while writing
         abandoned.unlink(missing_ok=True)
     write_atomically(inside_file(run, epoch.epoch), _encode(epoch))
     sizes = _sizes(run)
@@ -295,7 +294,7 @@ def save_epoch(run: RunDirectory, epoch: InsideEpoch) -> None:
         inside_file(run, removed).unlink(missing_ok=True)
 
 
-def forget_after(run: RunDirectory, epoch: int) -> None:
+def remove_after(run: RunDirectory, epoch: int) -> None:
     """Remove the files of epochs after `epoch`, which a resumed run trains again.
 
     Raises:
@@ -307,9 +306,10 @@ def forget_after(run: RunDirectory, epoch: int) -> None:
 
 
 def thinned(sizes: Mapping[int, int], most_files: int, most_bytes: int) -> set[int]:
-    """Return the epochs to keep of those whose files have these sizes, spread evenly; the first and last are kept.
+    """Return the epochs to keep, given the size of each epoch's file; the first and the last are kept.
 
-    While there are too many, the one is left out whose neighbours are closest to each other.
+    While there are too many, the epoch whose neighbours are closest to each other is dropped, so that the rest are
+    evenly spaced.
     """
     kept = sorted(sizes)
     total = sum(sizes.values())
@@ -320,17 +320,17 @@ def thinned(sizes: Mapping[int, int], most_files: int, most_bytes: int) -> set[i
 
 
 def _check_folder(run: RunDirectory) -> None:
-    """Check that the folder is no link, which may lead out of the run's directory.
+    """Check that the folder is not a link, which may lead out of the run's directory.
 
     Raises:
-        FileKindError: it is one.
+        FileKindError: it is a link.
     """
     if run.inside_folder.is_symlink():
         raise FileKindError(errno.EINVAL, "is a link, not a folder", str(run.inside_folder))
 
 
 def _sizes(run: RunDirectory) -> dict[int, int]:
-    """Return the bytes of each epoch's file; links and what is no regular file are left out."""
+    """Return the size in bytes of each epoch's file, without links and other files that are not regular."""
     sizes = {}
     try:
         _check_folder(run)

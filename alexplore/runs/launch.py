@@ -1,4 +1,4 @@
-"""Starting the processes that import torch: a worker in the background, or a command on this terminal."""
+"""Start the processes that import torch: a worker in the background, or a command of this terminal."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
+from alexplore.core.errors import FAILED, AlexploreError
 from alexplore.core.formatting import bytes_text
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, RunError, checked_name, create_run, name_after
@@ -21,16 +22,16 @@ from alexplore.runs.status import STARTING_SECONDS, is_locked, read_status
 
 
 class WaitingWorker:
-    """A worker that was started before there is a run for it: it imports torch and waits.
+    """A worker that is started before there is a run for it: it imports torch and waits.
 
-    It ends with the program that has started it, unless it was given a run by then.
+    It exits when the program that started it exits, unless it has been given a run.
     """
 
     def __init__(self) -> None:
-        """Start it.
+        """Start the process.
 
         Raises:
-            OSError: no process can be started.
+            OSError: it can't be started.
         """
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "alexplore.training.waiting"],
@@ -43,11 +44,11 @@ class WaitingWorker:
 
     @property
     def pid(self) -> int:
-        """The number of its process."""
+        """The process id."""
         return self._process.pid
 
     def take(self, run: RunDirectory, environment: Mapping[str, str]) -> subprocess.Popen[bytes] | None:
-        """Let it train a run, with some more environment variables, and return its process; None if it has ended."""
+        """Make it train a run, with more environment variables, and return its process; None if it has exited."""
         if self._process.poll() is not None:
             return None
         order = json.dumps({"run": str(run.path.resolve()), "environment": dict(environment)})
@@ -60,7 +61,7 @@ class WaitingWorker:
         return self._process if self._process.poll() is None else None
 
     def end(self) -> None:
-        """End it, if it was given no run."""
+        """End the process, if it was given no run."""
         self._process.kill()
         with self._process:
             pass
@@ -71,12 +72,12 @@ def launch(
 ) -> subprocess.Popen[bytes]:
     """Start a worker on a run directory and wait until it has written status.json.
 
-    Before that status.json may hold how an earlier worker ended, and a watcher would think that the run has ended. The
-    worker has a session of its own, reads nothing from this process and writes to console.log, so it outlives it.
-    `environment` is added to this process's own. A worker that is `waiting` is used if it still runs.
+    Until then status.json may hold the end of an earlier worker, and a program that watches would take the run for
+    ended. The worker has a session of its own, reads nothing from this process and writes to console.log, so it
+    outlives this process. `environment` is added to this process's own. The worker `waiting` is used if it still runs.
 
     Raises:
-        RunError: a worker already trains the run, or the new one ended at once (with the end of what it printed).
+        RunError: a worker already trains the run, or the new one exited at once; the message has its last output.
     """
     if read_status(run).live and is_locked(run):
         raise RunError(f"{run.name} is already being trained; watch it with: {run.command('watch')}")
@@ -112,7 +113,7 @@ def _wait_for_status(run: RunDirectory, process: subprocess.Popen[bytes]) -> Non
         if process.poll() is not None:
             if process.returncode == 0:
                 break  # it has already finished
-            with suppress(OSError):  # a run that has had a worker is not starting any more
+            with suppress(OSError):  # else `read_status` would show the run as starting
                 run.lock_file.touch(mode=0o600)
             raise RunError(
                 f"the worker of {run.name} ended with exit code {process.returncode}:\n{_last_output(run)}",
@@ -126,7 +127,7 @@ def _wait_for_status(run: RunDirectory, process: subprocess.Popen[bytes]) -> Non
 
 
 def _last_output(run: RunDirectory) -> str:
-    """Return the last lines that a worker printed; if there are none, how much room its disk has."""
+    """Return the last lines that a worker printed; if there are none, the free space of its disk."""
     if printed := "\n".join(run.console_tail(5)).strip():
         return printed
     free = bytes_text(shutil.disk_usage(run.path).free)
@@ -134,7 +135,7 @@ def _last_output(run: RunDirectory) -> str:
 
 
 def group_name(config: RunConfig) -> str:
-    """Return the name of the run in which the ranks of one torchrun meet, also after a restart."""
+    """Return the name of the run that the ranks of one torchrun share, also after a restart."""
     identity = os.environ.get("TORCHELASTIC_RUN_ID", "none").replace("/", "-")
     return name_after(config.preset, f"torchrun-{identity}")
 
@@ -142,12 +143,12 @@ def group_name(config: RunConfig) -> str:
 def become_rank(config: RunConfig, folder: Path, name: str) -> NoReturn:
     """Replace this process by a rank of the group that torchrun started.
 
-    The first rank makes the run directory, the others wait for it. A group that torchrun restarted finds the directory
-    and continues from its last checkpoint.
+    The first rank creates the run directory, the others wait for it. After a restart by torchrun the ranks find the
+    directory and continue from its last checkpoint.
 
     Raises:
-        RunError: the name is not allowed, or the directory can't be made, belongs to a run with another config, or did
-            not appear within a minute.
+        RunError: the name is not allowed, or the directory can't be created, belongs to a run with another config, or
+            did not appear within a minute.
     """
     run = RunDirectory(folder / checked_name(name))
     if os.environ["RANK"] == "0":
@@ -176,6 +177,37 @@ def command_line(name: str, arguments: Sequence[str]) -> list[str]:
     if find_spec("torch") is None:
         raise RunError("PyTorch is not installed: pip install torch", failure=True)
     return [sys.executable, "-P", "-m", f"alexplore.training.commands.{name}", *arguments]
+
+
+class CommandError(AlexploreError):
+    """A command that imports torch failed; the message is the last line of its stderr, if that was kept."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code if exit_code > 0 else FAILED  # it is negative after a signal
+
+
+def command_output(name: str, arguments: Sequence[str], *, content: str = "", keep_errors: bool = False) -> str:
+    """Run a command that imports torch and return what it printed to stdout.
+
+    `content` is its stdin. Its stderr is this process's, unless `keep_errors`.
+
+    Raises:
+        CommandError: the command failed.
+        RunError: PyTorch is not installed.
+    """
+    done = subprocess.run(
+        command_line(name, arguments),
+        input=content,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE if keep_errors else None,
+        encoding="utf-8",
+        check=False,
+    )
+    if done.returncode:
+        reported = (done.stderr or "").strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        raise CommandError(reported[0].removeprefix("error: "), done.returncode)
+    return done.stdout
 
 
 def run_command(name: str, arguments: Sequence[str]) -> int:

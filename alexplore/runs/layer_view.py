@@ -1,4 +1,4 @@
-"""What an epoch says about each layer, a row for each: for tables of the command line and the app."""
+"""What was recorded of each layer after an epoch, one row a layer, for tables of the command line and the app."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BARS = "▁▂▃▄▅▆▇█"
 
 @dataclass(frozen=True)
 class LayerView:
-    """A layer after an epoch: None where a number was not measured. `reasons` say what is suspicious about it."""
+    """A layer after an epoch; numbers that were not measured are None. `reasons` say what is suspicious about it."""
 
     layer: str
     grad_norm: float | None = None
@@ -28,15 +28,15 @@ class LayerView:
 
     @property
     def dead_share(self) -> float | None:
-        """The share of the units that are 0 for every image that was looked at."""
+        """The share of the units that are 0 for every recorded image."""
         return self.activations.dead_share if self.activations else None
 
     def number(self, family: str) -> str:
-        """Return a figure as a table shows it, by its key in `LAYER_METRICS`."""
+        """Return the text of a figure for a table, by its key in `LAYER_METRICS`."""
         return LAYER_METRICS[family].number(getattr(self, family))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the layer as JSON holds it."""
+        """Return the layer for JSON."""
         values = {family: getattr(self, family) for family in LAYER_METRICS}
         parts = {"weights": self.weights, "activations": self.activations}
         histograms = {key: None if one is None else vars(one) | {"edges": one.edges} for key, one in parts.items()}
@@ -44,7 +44,7 @@ class LayerView:
 
 
 def layer_views(epoch: InsideEpoch, order: Sequence[str] = ()) -> tuple[LayerView, ...]:
-    """Return the layers that something was recorded of, in the given order of the network's layers."""
+    """Return the layers with recorded figures or histograms, in the given order of the network's layers."""
     weights = {one.layer: one for one in epoch.weights}
     activations = {one.layer: one for one in epoch.activations}
     measured = (key.partition("/")[2] for key in epoch.figures)
@@ -66,7 +66,7 @@ def layer_views(epoch: InsideEpoch, order: Sequence[str] = ()) -> tuple[LayerVie
 
 
 def histogram_bars(counts: Iterable[int], width: int = 16) -> str:
-    """Return counts as so many characters, bars whose heights grow with the root of the count; blanks for none.
+    """Return counts as `width` characters: bars with heights by the square root of the count, blanks for 0.
 
     The root keeps the tails visible: a bar of half the height stands for a quarter of the values.
     """

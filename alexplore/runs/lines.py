@@ -20,14 +20,14 @@ from alexplore.core.boundary import os_error_text
 from alexplore.core.regular_files import open_regular, parse_json, regular_size
 
 VERSION = 1
-"""Of the lines; a version that changes the meaning of a key adds 1, one that adds keys or kinds of events does not."""
+"""Version of the lines. Changing the meaning of a key adds 1; new keys and new kinds of events do not."""
 
 SYNC_SECONDS = 30.0
 BLOCK_BYTES = 4 * 1024 * 1024
-"""Bytes that a reader reads at a time at most, and the length of the longest line that it takes."""
+"""The most bytes that a reader reads at a time, and the length of the longest line that it accepts."""
 
 SMALL_BLOCK_BYTES = 256 * 1024
-"""Bytes of a block of a long file: few enough for the processor's caches, and for threads that wait meanwhile."""
+"""Bytes of a block of a long file: small enough for the processor's caches, and not to delay other threads."""
 
 LAST_SECOND = 253_402_300_799.0
 """The last second of the year 9999, since 1970: dates end there."""
@@ -38,7 +38,7 @@ HEAD: Mapping[str, tuple[tuple[type, ...], float]] = {
     "attempt": ((int,), 2**31),
     "time": ((int, float), LAST_SECOND),
 }
-"""Keys with which every line begins, their types, and the largest value; the smallest is 0."""
+"""The first keys of every line, with their types and largest values; the smallest value is 0."""
 
 
 class LineWriter:
@@ -52,12 +52,14 @@ class LineWriter:
         self._synced = time.monotonic()
 
     def append(self, **record: Any) -> None:
-        """Write one record. It is on disk for certain after 30 s, or when `sync` is called.
+        """Write one record. Records are forced to disk every 30 s, and by `sync`.
 
         Raises:
-            OSError: the disk is full or gone. The part of the line that was written is cut off again.
+            OSError: the disk is full or gone. A part of the line that was written is cut off again.
         """
-        if os.fstat(self._descriptor).st_size != self._end:  # another process wrote: a rank that this one launched
+        if (
+            os.fstat(self._descriptor).st_size != self._end
+        ):  # another process wrote to the file: a rank that this one launched
             self._sequence = _cut_torn_line(self._descriptor)
         head = {"v": VERSION, "seq": self._sequence, "attempt": self._attempt, "time": round(time.time(), 3)}
         line = (json.dumps(finite({**head, **record}), ensure_ascii=False) + "\n").encode(errors="backslashreplace")
@@ -98,8 +100,8 @@ class LineReader:
     """Reads the records that were appended since the last call.
 
     Damaged lines and lines of more than `BLOCK_BYTES` are skipped; a file that does not exist has no records. `problem`
-    says why a file can't be read, and what stands in its place if that is no regular file. `behind` says whether the
-    last read ended before the end of the file.
+    is why the file can't be read, for example because it is not a regular file. `behind` is whether the last read ended
+    before the end of the file.
     """
 
     def __init__(self, path: Path, tail: int | None = None) -> None:
@@ -108,13 +110,13 @@ class LineReader:
         self.behind = False
         self._path = path
         self._offset = 0
-        self._skipping = False  # the rest of a line, up to its newline
+        self._skipping = False  # whether to skip up to the next newline
         if tail is not None and (start := self._size() - tail) > 0:
             self._offset, self._skipping = start - 1, True  # the byte before may be the newline
         self.from_beginning = not self._skipping
 
     def read(self, limit: int = BLOCK_BYTES) -> list[dict[str, Any]]:
-        """Return the records in the next `limit` bytes, or in more where a line is longer."""
+        """Return the records in the next `limit` bytes, or in more if a line is longer."""
         size = self._size()
         self.behind = False
         if size < self._offset:  # the file was replaced
@@ -134,19 +136,19 @@ class LineReader:
         return parse_lines(self._whole_lines(block, limit))
 
     def read_blocks(self) -> Iterator[list[dict[str, Any]]]:
-        """Yield all new records in blocks of `SMALL_BLOCK_BYTES`; each is read when it is taken."""
+        """Yield all new records in blocks of `SMALL_BLOCK_BYTES`; a block is read when the caller asks for it."""
         before = None
         while before != self._offset:
             before = self._offset
             yield self.read(SMALL_BLOCK_BYTES)
 
     def read_all(self) -> Iterator[dict[str, Any]]:
-        """Yield all new records; the file is read a block at a time, as they are taken."""
+        """Yield all new records; the file is read one block at a time."""
         for block in self.read_blocks():
             yield from block
 
     def _whole_lines(self, block: bytes, limit: int) -> list[bytes]:
-        """Return the lines that end in a block, and move on behind the last of them."""
+        """Return the lines that end in a block, and move the offset behind the last of them."""
         start = 0
         if self._skipping:
             start = block.find(b"\n") + 1
@@ -175,9 +177,9 @@ class LineReader:
 
 
 def sample_blocks(path: Path, pieces: int, size: int) -> Iterator[list[dict[str, Any]]]:
-    """Yield the records of some lines of a file: those in `pieces` pieces of `size` bytes, evenly spaced.
+    """Yield records of a sample of a file's lines: those in `pieces` evenly spaced pieces of `size` bytes.
 
-    The pieces do not overlap; a shorter file has fewer. A file that can't be read has none.
+    The pieces do not overlap; a short file has fewer. A file that can't be read has none.
     """
     try:
         with open_regular(path, links=False) as file:
@@ -192,12 +194,12 @@ def sample_blocks(path: Path, pieces: int, size: int) -> Iterator[list[dict[str,
 
 
 def last_sequence(path: Path) -> int:
-    """Return the number of the last record of a file of lines; -1 without one."""
+    """Return the number (`seq`) of the last record of a file; -1 if it has none."""
     return max((record.get("seq", -1) for record in LineReader(path, tail=64 * 1024).read_all()), default=-1)
 
 
 def read_number(value: Any) -> float | None:
-    """Return a number of a record, finite or not; None for anything else."""
+    """Return a value of a record if it is a number, finite or not; None otherwise."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
@@ -209,7 +211,7 @@ def read_number(value: Any) -> float | None:
 
 
 def read_time(value: Any) -> float | None:
-    """Return a time of a file, in seconds since 1970; None for what is no time of the years 1970 to 9999."""
+    """Return a value of a record if it is a time, in seconds since 1970, up to the year 9999; None otherwise."""
     number = read_number(value)
     return number if number is not None and 0 <= number <= LAST_SECOND else None
 
@@ -218,7 +220,7 @@ NOT_FINITE: Mapping[str, float] = {"NaN": math.nan, "Infinity": math.inf, "-Infi
 
 
 def finite(value: Any) -> Any:
-    """Return a value as JSON can hold it: numbers that are not finite as strings, which `read_number` reads."""
+    """Return a value that JSON can hold: numbers that are not finite become strings, which `read_number` reads."""
     match value:
         case float() if not math.isfinite(value):
             return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
@@ -231,7 +233,7 @@ def finite(value: Any) -> Any:
 
 
 def parse_line(line: bytes) -> dict[str, Any] | None:
-    """Return the record of a line, None where it is damaged."""
+    """Return the record of a line; None if it is damaged."""
     try:
         record = parse_json(line)
     except ValueError:
@@ -240,15 +242,15 @@ def parse_line(line: bytes) -> dict[str, Any] | None:
 
 
 def parse_lines(lines: Sequence[bytes]) -> list[dict[str, Any]]:
-    """Return the records of lines, without the damaged ones: what `parse_line` returns of each, in half the time."""
+    """Return the records of lines that are not damaged, as `parse_line` does, in half the time."""
     records = _parse_together(lines)
     return [record for line in lines if (record := parse_line(line)) is not None] if records is None else records
 
 
 def _parse_together(lines: Sequence[bytes]) -> list[dict[str, Any]] | None:
-    """Parse lines as one JSON array; return None if one of them may be damaged, or has an object inside.
+    """Parse lines as one JSON array; return None if a line may be damaged or contain another object or a list.
 
-    Each line begins with the only brace that opens in it, so that every record comes from one line.
+    The only opening brace of each line is its first character, so every record comes from one line.
     """
     text = b"[" + b",".join(lines) + b"]"
     if not all(line.startswith(b"{") for line in lines) or text.count(b"{") != len(lines) or text.count(b"[") != 1:
@@ -263,7 +265,7 @@ def _parse_together(lines: Sequence[bytes]) -> list[dict[str, Any]] | None:
 
 
 def _are_heads_allowed(records: Sequence[Mapping[str, Any]]) -> bool:
-    """Return whether the heads of all records are certainly allowed by `HEAD`; testing them together is faster."""
+    """Return whether `HEAD` certainly allows the heads of all records; testing them together is faster."""
     for key, (kinds, most) in HEAD.items():
         try:
             values = list(map(itemgetter(key), records))
@@ -277,7 +279,7 @@ def _are_heads_allowed(records: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def _is_record(value: Any) -> TypeGuard[dict[str, Any]]:
-    """Return whether a value is an object whose head, as far as it has one, is allowed by `HEAD`."""
+    """Return whether a value is an object, and `HEAD` allows those of its keys that belong to the head."""
     return isinstance(value, dict) and all(
         type(value[key]) in kinds and 0 <= value[key] <= most for key, (kinds, most) in HEAD.items() if key in value
     )

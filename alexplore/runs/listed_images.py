@@ -1,7 +1,7 @@
-"""The pictures of an image folder, remembered from one time to the next. No torch.
+"""A cached list of the pictures of an image folder. No torch.
 
-Looking through a million files takes seconds. What was found is kept in the cache with the time at which each folder
-last changed: files that come, go or get another name change the time of their folder.
+Searching a million files takes seconds. The list is cached with the modification time of each folder, which changes
+when a file is added, removed or renamed.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from pathlib import Path
 
 from alexplore.core.atomic_files import write_atomically
 from alexplore.core.home import NoHomeError
-from alexplore.runs.datasets import cache_folder
+from alexplore.runs.dataset_shapes import cache_folder
 from alexplore.runs.image_layout import LeftOut, count_others, find_pictures
 
 VERSION = 1
 FEWEST = 10_000
-"""Only listings of this many pictures or more are remembered: fewer are found quickly."""
+"""The fewest pictures of a list that is cached: fewer are found quickly."""
 
 SETTLED_SECONDS = 2.0
-"""A folder that changed more recently may change again without a new time, as file systems count seconds or ticks."""
+"""A folder that changed more recently may change again at the same time, in the units of its file system."""
 
 
 def list_pictures(folder: Path, classes: Sequence[str], left_out: LeftOut) -> dict[str, list[str]]:
-    """Return the pictures of each class, as paths relative to `folder`, sorted; what else is there goes to `left_out`.
+    """Return the pictures of each class, as sorted paths relative to `folder`; other entries are added to `left_out`.
 
-    Classes without a folder have none.
+    Classes without a folder have no pictures.
 
     Raises:
         DataError: a folder can't be read.
@@ -57,7 +57,7 @@ def _file(folder: Path) -> Path:
 
 
 def _load(folder: Path, classes: Sequence[str], left_out: LeftOut) -> dict[str, list[str]] | None:
-    """Return what was remembered; None if there is nothing, or a folder has changed since."""
+    """Return the cached list; None if there is none, or a folder has changed since."""
     try:
         head, _, rest = _file(folder).read_bytes().partition(b"\n")
         known = json.loads(head)
@@ -80,7 +80,7 @@ def _load(folder: Path, classes: Sequence[str], left_out: LeftOut) -> dict[str, 
 
 
 def _save(folder: Path, pictures: dict[str, list[str]], left_out: LeftOut, started: float) -> None:
-    """Remember a listing, unless a folder has changed just now or a name can't be written in a line."""
+    """Cache a list, unless a folder has changed just now or a name contains a line end."""
     try:
         folders = {str(name): name.stat().st_mtime_ns for name in (folder.resolve(), *left_out.read)}
         body = "\n".join(path for paths in pictures.values() for path in paths)
@@ -100,4 +100,4 @@ def _save(folder: Path, pictures: dict[str, list[str]], left_out: LeftOut, start
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, json.dumps(head).encode() + b"\n" + content)
     except (OSError, NoHomeError, UnicodeError):
-        return  # it is found again next time
+        return  # without a cache the folder is searched again

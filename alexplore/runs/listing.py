@@ -1,6 +1,6 @@
-"""Runs with what a list of them shows: the summary, how each differs from its preset, and the note on it.
+"""Runs as lists show them: the summary, how each differs from its preset, and the note on it.
 
-Runs that wait in the queue are listed, too: they have a config, but no directory yet.
+Runs that wait in the queue are listed too: they have a config, but no directory yet.
 """
 
 from __future__ import annotations
@@ -16,15 +16,14 @@ from alexplore.runs.queue import Item, Queue
 from alexplore.runs.status import REFUSED, WAITING, Status
 from alexplore.runs.summary import RunList, Summary
 
-MOST_LAYERS = 2  # that are named of those that differ
+MOST_LAYERS = 2  # names of differing layers that are shown
 
 
 @dataclass(frozen=True)
 class ListedRun:
-    """A run in a list; `changed` are the names of layers that differ from its preset's.
+    """A run in a list; `changed` are the names of the layers that differ from its preset's.
 
-    `item` is what it is in the queue if it waits there or was refused, and `place` its place among those that wait,
-    counted from 1.
+    `item` is its item in the queue, if it waits there or was refused, and `place` its place in the queue, from 1.
     """
 
     summary: Summary
@@ -40,17 +39,17 @@ class ListedRun:
 
     @property
     def preset(self) -> str:
-        """The name of its preset; a dash where config.json can't be read."""
+        """The name of its preset; a dash if config.json can't be read."""
         return self.summary.config.preset if self.summary.config else "–"
 
     @property
     def dataset(self) -> str:
-        """The data set that it learns from; "" where config.json can't be read."""
+        """The name of its data set; "" if config.json can't be read."""
         return self.summary.config.recipe.dataset if self.summary.config else ""
 
     @property
     def network(self) -> str:
-        """Return the preset and what differs from it: `fmnist-28 ≠ conv1`, `paper ≠ conv1, conv2, …`."""
+        """The preset and the layers that differ from it: `fmnist-28 ≠ conv1`, `paper ≠ conv1, conv2, …`."""
         if not self.changed:
             return self.preset
         named = [*self.changed[:MOST_LAYERS], *(["…"] if len(self.changed) > MOST_LAYERS else [])]
@@ -58,7 +57,7 @@ class ListedRun:
 
 
 class Listing:
-    """Lists runs again and again; the comparison with the preset is made once for each config."""
+    """Lists runs repeatedly; each config is compared with its preset once."""
 
     def __init__(self) -> None:
         self._list = RunList()
@@ -82,7 +81,7 @@ class Listing:
 
 
 class QueueListing:
-    """Lists what waits in a queue again and again; files are read only when one of the queue has changed."""
+    """Lists the runs in a queue repeatedly; its files are read only after one of them has changed."""
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
@@ -90,7 +89,7 @@ class QueueListing:
         self._listed: list[ListedRun] = []
 
     def read(self) -> list[ListedRun]:
-        """Return the runs that wait, in the order in which they will be started, and those that were refused."""
+        """Return the waiting runs, in the order in which they will start, then the refused ones."""
         version = self._queue.version()
         if version != self._version:
             self._version, changes = version, PresetChanges()

@@ -28,7 +28,7 @@ class RunLog:
     """Turns snapshots of one run into the lines that were not shown yet."""
 
     def __init__(self, after: int = -1) -> None:
-        """Leave out the events up to the one numbered `after`."""
+        """Skip the events up to the number `after`."""
         self._last_shown = after
         self._attempt = 0
 
@@ -39,7 +39,7 @@ class RunLog:
             if attempt != self._attempt:
                 step = snapshot.first_step(attempt)
                 if step is None and attempt == snapshot.attempt and snapshot.status.live:
-                    return  # it may still write from which step it continues
+                    return  # the event with its first step may follow
                 self._attempt = attempt
                 yield LogLine(attempt_text(attempt, step), line.head.time)
             self._last_shown = line.head.seq

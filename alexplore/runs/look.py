@@ -1,13 +1,13 @@
-"""How a trained network classifies one image, and why: from a separate process, which imports torch.
+"""How a trained network classifies one image, and why, measured by a separate process, which imports torch.
 
-Feature maps of a layer, the receptive field of one of its units, and which part of the image spoke for a class.
+The answer has the feature maps of a layer, the receptive field of one of its units, and a Grad-CAM heat map, which
+shows the pixels that raised the score of a class.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,22 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from alexplore.core.errors import FAILED, WRONG_USE, AlexploreError
 from alexplore.core.picture import Picture
 from alexplore.runs.inside import Quantised
-from alexplore.runs.launch import command_line
-from alexplore.runs.questions import Question
+from alexplore.runs.launch import command_output
+from alexplore.runs.look_request import LookRequest
 
 Box = tuple[int, int, int, int]
-"""First row, first column, and the row and column behind the last, in pixels; negative in the padding."""
-
-
-class LookError(AlexploreError):
-    """The image can't be classified; the message says why, and the exit code is that of the process."""
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = WRONG_USE if exit_code == WRONG_USE else FAILED
+"""First row, first column, row after the last and column after the last, in pixels; negative in the padding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +30,8 @@ class Look:
 
     `picture` is the image as the network sees it, in the size of its input. `classes` are the most likely ones with
     their probabilities, `truth` the image's own class if that is known. `maps` (channels, height, width) are the
-    outputs of `layer`. `box` are the pixels that the unit sees, and `value` is its output. `heat` is how much each
-    pixel spoke for the class `cam`, from 0 to 255.
+    outputs of `layer`. `box` is the receptive field of the requested unit, and `value` its output. `heat` is the
+    Grad-CAM heat map of the class `cam`, from 0 to 255 for each pixel.
     """
 
     image: str
@@ -61,7 +52,7 @@ class Look:
         return channels, height, width
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the answer as a line of JSON holds it."""
+        """Return the answer for a line of JSON."""
         maps = self.maps
         return {
             "image": self.image,
@@ -81,7 +72,7 @@ class Look:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Look:
-        """Return the answer in a line of JSON."""
+        """Return the answer from the values of a line of JSON."""
         codes = np.frombuffer(base64.b64decode(values["maps"]), np.uint8).reshape(values["shape"])
         low, high = (np.array(values[key], np.float32) for key in ("low", "high"))
         return cls(
@@ -98,16 +89,12 @@ class Look:
         )
 
 
-def look(source: Path, question: Question) -> Look:
+def look(source: Path, request: LookRequest) -> Look:
     """Return how the network of a run's folder classifies an image. This takes as long as importing torch.
 
     Raises:
-        LookError: see the message.
+        CommandError: the image can't be classified.
         RunError: PyTorch is not installed.
     """
-    command = command_line("look", [*question.arguments(), "--", str(source)])
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", check=False)
-    if done.returncode:
-        reason = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-        raise LookError(reason[0].removeprefix("error: "), done.returncode)
-    return Look.from_dict(json.loads(done.stdout.splitlines()[-1]))
+    printed = command_output("look", [*request.arguments(), "--", str(source)], keep_errors=True)
+    return Look.from_dict(json.loads(printed.splitlines()[-1]))

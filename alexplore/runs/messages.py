@@ -1,4 +1,4 @@
-"""A run in words: the same in the app, on the command line and in console.log."""
+"""The texts about a run: the same in the app, on the command line and in console.log."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from alexplore.runs.summary import Summary
 from alexplore.runs.watch import Snapshot
 
 HEARTBEAT_SECONDS = 30.0
-"""A worker that is busy and does not update its status for so long is stopped or hangs."""
+"""A busy worker that has not updated its status for this long is suspended or hangs."""
 
 SUMMARY_METRICS = tuple(METRICS[key] for key in ("train/loss", "val/acc", "images_per_second"))
 SUMMARY_HEADINGS = ("run", "state", "epoch", *(metric.heading for metric in SUMMARY_METRICS), "updated")
@@ -66,13 +66,13 @@ def state_text(status: Status) -> str:
 
 
 def progress_text(summary: Summary) -> str:
-    """Return `3.50/10`: epochs that are done, of those to train."""
+    """Return `3.50/10`: the epochs trained so far, and those to train."""
     total = "?" if summary.total_epochs is None else summary.total_epochs
     return f"{summary.status.epoch:.2f}/{total}"
 
 
 def summary_cells(summary: Summary) -> tuple[str, ...]:
-    """Return a run as a row of a table, under `SUMMARY_HEADINGS`."""
+    """Return the cells of a run's row in a table with `SUMMARY_HEADINGS`."""
     return (
         inert_line(summary.run.name),
         state_text(summary.status),
@@ -85,7 +85,7 @@ def summary_cells(summary: Summary) -> tuple[str, ...]:
 def metric_texts(
     values: Mapping[str, float], *, without: tuple[str, ...] = (), declared: Mapping[str, Metric] = METRICS
 ) -> list[str]:
-    """Return `loss 0.5123`, `train 0.8120`, `validation 0.8810`, …: of declared metrics, those that have a phrase."""
+    """Return `loss 0.5123`, `train 0.8120`, `validation 0.8810`, …: the values of declared metrics with a phrase."""
     return [
         metric.phrase.format(metric.number(values[key]))
         for key, metric in declared.items()
@@ -110,16 +110,16 @@ def attempt_text(attempt: int, step: int | None) -> str:
 
 
 def event_text(event: Event, epochs: int | None = None) -> str:
-    """Return an event as a line of text; `epochs` is the number of epochs to train."""
+    """Return the line of text for an event; `epochs` is the number of epochs to train."""
     if isinstance(event, EpochEvent):
         return epoch_text(event, epochs)
     return shortened(EVENT_TEXTS[type(event)](event))
 
 
 def is_logged(event: Event) -> bool:
-    """Return whether a log shows an event; the rest is for programs, or is shown in another place."""
+    """Return whether a log shows an event; the others are for programs, or are shown elsewhere."""
     if isinstance(event, PrecisionEvent):
-        return bool(event.seconds)  # one that was not measured was asked for
+        return bool(event.seconds)  # else the recipe named it, and nothing was measured
     if isinstance(event, ControlEvent) and event.action in ("set", "evaluate"):
         return event.error is not None  # its result has an event of its own
     if isinstance(event, EndEvent):
@@ -128,7 +128,7 @@ def is_logged(event: Event) -> bool:
 
 
 def speed_texts(snapshot: Snapshot) -> list[str]:
-    """Return `3,512 images/s`, `62% of peak`, `4:05 left`: those that are known."""
+    """Return `3,512 images/s`, `62% of peak`, `4:05 left`, as far as they are known."""
     rate, texts = METRICS["images_per_second"], []
     if snapshot.images_per_second and rate.phrase:
         texts.append(rate.phrase.format(rate.number(snapshot.images_per_second)))
@@ -163,7 +163,7 @@ def result_text(snapshot: Snapshot) -> str:
 
 
 def _count_text(count: int, noun: str) -> str:
-    """`1 rank`, or `2 ranks`."""
+    """Return `1 rank`, or `2 ranks`."""
     return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
@@ -182,7 +182,7 @@ def _dataset(event: DatasetEvent) -> str:
 
 
 def weights_texts(event: WeightsEvent) -> list[str]:
-    """Return where a run's weights came from, a line for what each layer took or why it took nothing, and the rest."""
+    """Return the source of a run's first weights, then a line for each layer: what it took, or why it took nothing."""
     count = len(event.taken) + len(event.left)
     return [
         f"starts from {event.source}: {len(event.taken)} of {_count_text(count, 'layer')} taken",
@@ -193,7 +193,7 @@ def weights_texts(event: WeightsEvent) -> list[str]:
 
 
 def _weights(event: WeightsEvent) -> str:
-    """Return the number of layers that were taken, and which were not; the names of all are in the run's details."""
+    """Return how many layers took weights, and which did not; the run's details list all."""
     first, *rest = weights_texts(event)
     return "; ".join([first, *rest[len(event.taken) :]])
 
@@ -224,7 +224,7 @@ def _faster_text(one: str, other: str, speedup: float) -> str:
 
 
 MOST_SPEEDUP = 1e6
-"""A larger speedup is not a measurement: the line is damaged."""
+"""The largest speedup that is shown; a larger one means that the line is damaged."""
 
 
 def _start(event: StartEvent) -> str:

@@ -1,4 +1,4 @@
-"""The note that a person keeps on a run: one line of text in the file notes.txt of its directory."""
+"""The user's note on a run: one line of text in the file notes.txt of its directory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MOST_BYTES = 4096
 
 
 def read_note(run: RunDirectory) -> str:
-    """Return the note on a run in one line without control characters; "" if there is none or it can't be read."""
+    """Return the note on a run, in one line without control characters; "" if there is none or it can't be read."""
     try:
         with open_regular(run.notes_file, links=False) as file:
             text = file.read(MOST_BYTES).decode("utf-8", "replace")
@@ -20,7 +20,7 @@ def read_note(run: RunDirectory) -> str:
 
 
 def write_note(run: RunDirectory, text: str) -> None:
-    """Replace the note on a run; a blank one is removed.
+    """Replace the note on a run; a blank text removes it.
 
     Raises:
         RunError: it is too long, or the directory can't be written.
@@ -38,5 +38,5 @@ def write_note(run: RunDirectory, text: str) -> None:
 
 
 def one_line(text: str) -> str:
-    """Return a text in one line: control characters and line ends become blanks."""
+    """Return a text in one line, with control characters and line ends replaced by blanks."""
     return " ".join("".join(character if character.isprintable() else " " for character in text).split())

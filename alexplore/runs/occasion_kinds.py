@@ -1,4 +1,4 @@
-"""The occasions at which a person is called; how they are found is in `occasions.py`."""
+"""The kinds of occasions that ring the bell or run the command of `--on-end`. `occasions.py` detects them."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ OCCASIONS: Mapping[str, str] = {
     "stalled": "it gave no sign of progress for two minutes",
     "best": "an epoch has a higher validation accuracy than all before",
 }
-"""Every occasion, with what it means."""
+"""Every kind of occasion, with its meaning."""
 
 USUAL = tuple(kind for kind in OCCASIONS if kind != "best")
-"""The occasions that count where none are named: a new best comes with almost every early epoch."""
+"""The occasions used if the user names none: without `best`, which almost every early epoch is."""
 
 
 def read_occasions(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the occasions of some names, which are written as on a command line.
+    """Return the kinds of occasions with the given names.
 
     Raises:
-        SettingError: one is unknown.
+        SettingError: a name is unknown.
     """
     for name in names:
         if name not in OCCASIONS:

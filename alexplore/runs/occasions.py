@@ -1,4 +1,4 @@
-"""When a person is called because of a run: at its end, a stall, a new best accuracy."""
+"""Detect occasions in a run: its end, a stall, a new best accuracy."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from alexplore.runs.status import DAMAGED
 from alexplore.runs.summary import BEST_METRIC, Summary
 
 STALLED_SECONDS = 120.0
-"""Seconds without an update of the status after which a run is stalled."""
+"""A run is stalled when its status has not been updated for this long."""
 
 EVENTS_BYTES = 64 * 1024
-"""How much of the end of events.jsonl is searched for the last error."""
+"""Bytes at the end of events.jsonl that are searched for the last error."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class Occasion:
         return f"{name} {status.state}" + (f": {status.reason}" if status.reason else "")
 
     def environment(self) -> dict[str, str]:
-        """Return the facts of the run as environment variables for a person's own command.
+        """Return facts about the run as environment variables for the user's command.
 
-        Texts are inert; the name and the path of the run are as they are, so that its files are found.
+        Texts are escaped; the name and the path of the run are not, so that the command finds its files.
         """
         summary, status = self.summary, self.summary.status
         loss = summary.latest.get("train/loss")
@@ -65,17 +65,17 @@ class Occasion:
 
 
 class OccasionWatch:
-    """Finds the occasions in one run, which is looked at again and again."""
+    """Detects occasions by comparing each summary of one run with the one before."""
 
     def __init__(self, *, from_start: bool = False) -> None:
-        """`from_start` says that the run was just started, so that an end which is seen at once is an occasion too."""
+        """`from_start` means that the run was just started, so that an end seen in the first summary is an occasion."""
         self._live = from_start
         self._stalled = False
         self._best: float | None = None
         self._first = not from_start
 
     def look(self, summary: Summary) -> list[Occasion]:
-        """Return what happened since the last look, which was not long ago."""
+        """Return the occasions since the last call. Call it every few seconds."""
         status, kinds = summary.status, []
         if summary.best is not None and (self._best is None or summary.best > self._best):
             if not self._first:
@@ -98,7 +98,7 @@ def _ending(summary: Summary) -> str:
 
 
 def failure_cause(run: RunDirectory) -> str | None:
-    """Return the cause that the last error of a run names; None if it names none."""
+    """Return the cause in the last error event of a run; None if it has none."""
     errors = [
         line.event
         for record in LineReader(run.events_file, tail=EVENTS_BYTES).read_all()

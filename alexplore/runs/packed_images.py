@@ -1,12 +1,12 @@
-"""Image folders that were decoded once, into shards of 8-bit pixels of one size. No torch.
+"""Packed folders: image folders decoded once into shards of 8-bit pixels of one size. No torch.
 
-`alexplore data pack` makes one beside an image folder and with the same parts (`train`, `val`). Each part has
+`alexplore data pack` writes one beside an image folder, with the same parts (`train`, `val`). Each part has
 
     packed.json         side, decoder, classes with their numbers of images, shards with their SHA-256, damaged images
     paths.txt           the path of each image in the image folder, in the order of the shards
     shard-00000.u8 …    images (side, side, 3), one after the other
 
-It is used wherever an image folder is: the same classes, and the same images by their paths.
+It can be used in place of the image folder: it has the same classes, and the same images by their paths.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CHANNELS = 3
 
 
 class PackedError(AlexploreError):
-    """A packed folder is damaged, or of another version; the message says which file, and what to do."""
+    """A packed folder is damaged or of another version; the message names the file and says what to do."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class Packed:
     side: int
     decoder: str
     classes: Mapping[str, int]
-    """The number of images of each class, in the order of the shards."""
+    """Numbers of images by class, in the order of the shards."""
     shards: Sequence[Shard]
     paths_sha256: str
     damaged: Mapping[str, str]
-    """The images that could not be decoded, by their paths, each with the reason."""
+    """Reasons why images could not be decoded, by their paths."""
 
     @property
     def images(self) -> int:
@@ -69,7 +69,7 @@ class Packed:
         """Return the paths of the images, relative to the image folder's part.
 
         Raises:
-            PackedError: the file can't be read, or is not the one that was written.
+            PackedError: paths.txt can't be read, or was changed.
         """
         file = self.folder / PATHS
         try:
@@ -84,7 +84,7 @@ class Packed:
         """Check that every shard has the size that it was written with.
 
         Raises:
-            PackedError: one has not, or is missing.
+            PackedError: a shard is missing or has another size.
         """
         for number, shard in enumerate(self.shards):
             file = self.shard_file(number)
@@ -114,7 +114,7 @@ AGAIN = "pack the image folder again with: alexplore data pack"
 
 
 def read_packed(folder: Path) -> Packed | None:
-    """Return what is packed in a folder; None if it is no packed folder.
+    """Return the packed folder at a path; None if it is not one.
 
     Raises:
         PackedError: its packed.json can't be read.
@@ -141,11 +141,11 @@ def read_packed(folder: Path) -> Packed | None:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise PackedError(f"{file} is damaged ({type(error).__name__}: {error}); {AGAIN}") from None
     if packed.images != sum(shard.images for shard in packed.shards):
-        raise PackedError(f"{file} is damaged: its classes and its shards have not the same number of images; {AGAIN}")
+        raise PackedError(f"{file} is damaged: its classes and its shards have different numbers of images; {AGAIN}")
     return packed
 
 
 def _count(value: Any) -> int:
     if type(value) is not int or value < 0:
-        raise ValueError(f"{value!r} is no count")
+        raise ValueError(f"{value!r} is not a count")
     return value

@@ -18,8 +18,8 @@ from alexplore.runs.launch import command_line
 class Prediction:
     """The most likely `classes` of an image with their probabilities, the most likely first.
 
-    `dark_on_light` says that the image is, where those that the network learnt from are light on dark. `picture` is the
-    image as the network is shown it, before its pixels are normalised; None unless it was asked for.
+    `dark_on_light` means that the image is dark on light, while the training images are light on dark. `picture` is the
+    image as the network sees it, before its pixels are normalised; None unless it was requested.
     """
 
     image: str
@@ -29,7 +29,7 @@ class Prediction:
     picture: Picture | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the prediction as a line of JSON holds it."""
+        """Return the prediction for a line of JSON."""
         return {
             "image": self.image,
             "classes": [list(one) for one in self.classes],
@@ -40,7 +40,7 @@ class Prediction:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Prediction:
-        """Return the prediction in a line of JSON."""
+        """Return the prediction from the values of a line of JSON."""
         return cls(
             image=values["image"],
             classes=tuple((name, probability) for name, probability in values["classes"]),
@@ -51,10 +51,9 @@ class Prediction:
 
 
 class Predictions:
-    """The predictions for some images, in a `with` statement: they are iterated over as they come.
+    """The predictions for some images: use it in a `with` statement and iterate over it.
 
-    The process is ended when the block is left. Afterwards `returncode` is its exit code, and `errors` what it wrote to
-    stderr if that was to be kept.
+    Leaving the block ends the process. Then `returncode` is its exit code, and `errors` is its stderr if `keep_errors`.
     """
 
     def __init__(
@@ -67,7 +66,7 @@ class Predictions:
         pictures: bool = False,
         keep_errors: bool = False,
     ) -> None:
-        """Prepare to ask the network of a run's folder, or of a preset file with `weights`.
+        """Prepare the process for the network of a run's folder, or of a preset file with `weights`.
 
         Raises:
             RunError: PyTorch is not installed.

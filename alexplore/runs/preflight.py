@@ -1,6 +1,6 @@
-"""Checks of a run's config that need neither torch nor the machine that will train.
+"""Check a run's config, as far as that needs neither torch nor the machine that will train.
 
-A worker checks the rest before it trains: the GPUs there are, memory, the files of the data set.
+A worker checks the rest before it trains: GPUs, memory, the files of the data set.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from alexplore.network.limits import ADDRESSABLE_BYTES, memory_problem
 from alexplore.network.shapes import elements, shape_text
 from alexplore.presets.recipe import BALANCED, Recipe
 from alexplore.runs.config import RunConfig
-from alexplore.runs.datasets import DatasetShape, dataset_shape
+from alexplore.runs.dataset_shapes import DatasetShape, dataset_shape
 from alexplore.runs.image_layout import DataError
 
 RGB = 3
@@ -25,7 +25,7 @@ RGB = 3
 
 @dataclass(frozen=True)
 class Fix:
-    """A change that removes a problem: `RunConfig.change(changes)` makes it, `text` is it in words."""
+    """A change that removes a problem: `text` describes it, and `RunConfig.change(changes)` makes it."""
 
     text: str
     changes: Mapping[str, Any]
@@ -35,8 +35,8 @@ class Fix:
 class Problem:
     """Why a run can't be started.
 
-    `setting` is the one at fault: of `Recipe`, `Hardware` or `DataSource`, or `network`. `message` is one sentence that
-    names the fix, if there is one.
+    `setting` is the setting at fault: one of `Recipe`, `Hardware` or `DataSource`, or `network`. `message` is one
+    sentence, which names the fix if there is one.
     """
 
     setting: str
@@ -45,7 +45,7 @@ class Problem:
 
 
 def find_problems(config: RunConfig) -> tuple[Problem, ...]:
-    """Return everything that keeps a run with this config from being trained; nothing if it can be started."""
+    """Return everything that prevents a run with this config from being trained."""
     analysis = analyse(config.network)
     network_problems = tuple(_network_problems(config, analysis))
     return (
@@ -58,7 +58,7 @@ def find_problems(config: RunConfig) -> tuple[Problem, ...]:
 
 
 def rank_problems(config: RunConfig, ranks: int | None) -> Iterator[Problem]:
-    """Yield why the work can't be shared among `ranks` processes; None means as many as suit the network."""
+    """Yield why the work can't be shared among `ranks` ranks; None means as many as suit the network."""
     towers, batch = config.network.towers, config.recipe.batch_size
     if config.hardware.parallel == "towers":
         if towers < 2:
@@ -82,7 +82,7 @@ def rank_problems(config: RunConfig, ranks: int | None) -> Iterator[Problem]:
 
 
 def fit_problems(network: Network, shape: DatasetShape) -> Iterator[Problem]:
-    """Yield why a network can't learn a data set: its input has other channels, or it has not one output a class."""
+    """Yield why a network doesn't fit a data set: the channels of its input, or the number of its outputs."""
     if network.input[0] != shape.channels:
         turned = channels_first(network.input)
         sizes = turned[1:] if turned and turned[0] == shape.channels else network.input[1:]
@@ -126,7 +126,7 @@ def image_problems(recipe: Recipe, network_input: tuple[int, int, int]) -> Itera
 
 
 def pixel_problems(recipe: Recipe, dataset: str, channels: int) -> Iterator[Problem]:
-    """Yield why the pixels of a data set, whose images have so many channels, can't be normalised as asked."""
+    """Yield why images with `channels` channels can't be normalised as the recipe says."""
     if recipe.normalize == "imagenet" and channels != RGB:
         yield Problem(
             "normalize",
@@ -137,7 +137,7 @@ def pixel_problems(recipe: Recipe, dataset: str, channels: int) -> Iterator[Prob
 
 
 def class_weight_problems(recipe: Recipe, classes: int | None) -> Iterator[Problem]:
-    """Yield why the weights of a recipe can't be those of so many classes; None if their number is not known."""
+    """Yield why a recipe's class weights don't fit the number of classes, which is None if it is not known."""
     if isinstance(recipe.class_weights, tuple) and classes is not None and len(recipe.class_weights) != classes:
         yield Problem(
             "class_weights",
@@ -148,7 +148,7 @@ def class_weight_problems(recipe: Recipe, classes: int | None) -> Iterator[Probl
 
 
 def averaging_problems(recipe: Recipe) -> Iterator[Problem]:
-    """Yield why weights can't be averaged as a recipe asks."""
+    """Yield why weights can't be averaged as the recipe says."""
     if recipe.swa_epochs is None:
         return
     if recipe.ema_decay is not None:
@@ -167,7 +167,7 @@ def averaging_problems(recipe: Recipe) -> Iterator[Problem]:
 
 
 def micro_batch_problems(network: Network, recipe: Recipe) -> Iterator[Problem]:
-    """Yield why a batch can't be computed image by image: a layer normalises over what is computed at once."""
+    """Yield why micro-batches can't have one image: a layer normalises over the images of a micro-batch."""
     if recipe.micro_batch_size != 1 or recipe.batch_size == 1:
         return
     for row in analyse(network).computed:
@@ -208,7 +208,7 @@ def recorded_text(names: Sequence[str]) -> str:
 
 
 def count_outputs(network: Network) -> int | None:
-    """Return how many numbers the network gives for an image; None where a broken layer leaves that open."""
+    """Return the number of the network's outputs for an image; None if a broken layer makes it unknown."""
     if network.classes is not None:
         return network.classes
     output = analyse(network).rows[-1].output

@@ -1,4 +1,4 @@
-"""What differs between a run and the preset that it was made from, as the preset is now."""
+"""The differences between a run and the current version of the preset that it was made from."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from alexplore.runs.config import RunConfig
 
 
 class PresetChanges:
-    """Compares runs with their presets as they are now; each preset is looked for once."""
+    """Compares runs with the current versions of their presets; each preset is read once."""
 
     def __init__(self) -> None:
         self._presets: dict[str, Preset | None] = {}
 
     def layers(self, config: RunConfig) -> tuple[str, ...]:
-        """Return the names of the layers that differ from the preset's, those that it adds, and those that it lacks.
+        """Return the names of layers that were changed, added, or removed (with a `−` in front).
 
-        It is empty, too, if the preset can't be read any more.
+        The result is empty if the preset can't be read any more.
         """
         preset = self._preset(config.preset)
         if preset is None:
@@ -43,15 +43,10 @@ class PresetChanges:
         return self._presets[name]
 
 
-def changed_layers(config: RunConfig) -> tuple[str, ...]:
-    """Return the names of the layers of one run that differ from its preset's, see `PresetChanges`."""
-    return PresetChanges().layers(config)
-
-
 def preset_config(config: RunConfig) -> RunConfig | None:
-    """Return the config that a run of the unchanged preset would have, None if the preset can't be read any more.
+    """Return the config that a run of the unchanged preset would have; None if the preset can't be read any more.
 
-    Layers that the run's recipe freezes are frozen in it, too: `freeze` says so once.
+    Layers that the run's recipe freezes are frozen in it too, so that only `freeze` differs.
     """
     preset = _find(config.preset)
     return None if preset is None else _unchanged(config, preset)

@@ -1,24 +1,14 @@
-"""The measured time of each layer of a network, from a process of its own, which imports torch."""
+"""The time of each layer of a network, measured by a separate process, which imports torch."""
 
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from alexplore.core.errors import AlexploreError
 from alexplore.runs.config import RunConfig
-from alexplore.runs.launch import command_line
-
-
-class ProfileError(AlexploreError):
-    """The process failed and has said why; `code` is its exit code."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__(f"exit code {code}")
-        self.code = code
+from alexplore.runs.launch import command_output
 
 
 @dataclass(frozen=True)
@@ -40,13 +30,13 @@ class LayerProfile:
 
     @property
     def seconds(self) -> float:
-        """Both passes."""
+        """Seconds of both passes."""
         return self.forward_seconds + self.backward_seconds
 
 
 @dataclass(frozen=True)
 class Profile:
-    """The layers of a network as they were timed, and the whole network in one go.
+    """The times of a network's layers, and of the whole network in one pass.
 
     `peak_flops` are the operations a second of a large matrix multiplication on the same device.
     """
@@ -69,11 +59,11 @@ class Profile:
 
     @property
     def whole_peak_share(self) -> float:
-        """The share of the peak that the whole network reaches, from 0."""
+        """The share of the peak that the whole network reaches."""
         return self._share(sum(layer.flops for layer in self.layers), self.whole_seconds)
 
     def peak_share(self, layer: LayerProfile) -> float | None:
-        """Return the share of the peak that a layer reaches; None for one that multiplies by no weights."""
+        """Return the share of the peak that a layer reaches; None for a layer that doesn't multiply by weights."""
         return self._share(layer.flops, layer.seconds) if layer.flops else None
 
     def _share(self, flops: int, seconds: float) -> float:
@@ -108,18 +98,12 @@ class Profile:
 def measure_profile(config: RunConfig) -> Profile:
     """Return the times of the layers of a config's network, on its device, with its batch size and precision.
 
-    It takes some seconds, and as long as importing torch. What the process reports on stderr is passed on.
+    It takes some seconds, and the time of importing torch. The process's stderr is this one's.
 
     Raises:
-        ProfileError: the process failed.
+        CommandError: the process failed.
         RunError: PyTorch is not installed.
     """
-    done = subprocess.run(
-        command_line("profile", []),
-        input=config.to_json(), stdout=subprocess.PIPE, encoding="utf-8", check=False,
-    )  # fmt: skip
-    if done.returncode:
-        raise ProfileError(done.returncode)
-    values: Mapping[str, Any] = json.loads(done.stdout)
+    values: Mapping[str, Any] = json.loads(command_output("profile", [], content=config.to_json()))
     layers = tuple(LayerProfile(**layer) for layer in values["layers"])
     return Profile(**{**values, "layers": layers})

@@ -1,8 +1,8 @@
 """The events in events.jsonl and the metrics in metrics.jsonl, which a worker writes to a run directory.
 
-Both are written and read here alone. An event is one entry in `EVENTS`, a metric one entry in `METRICS`; tables,
-comparison, CSV and displays take names and formats from there. Readers skip what they don't know (events and keys of a
-later version) and keep it in `record`.
+Only this module writes and reads them. An event is one entry in `EVENTS`, a metric one entry in `METRICS`; tables,
+comparisons, CSV and displays take names and formats from there. Readers ignore events and keys that they don't know, of
+a later version, and keep them in `record`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from alexplore.runs.lines import HEAD, VERSION, read_number
 
 # Metrics
 
-LARGEST_SHOWN = 1e9  # a larger number, which a damaged file may hold, is written in powers of ten
+LARGEST_SHOWN = 1e9  # larger numbers, as in a damaged file, are shown in powers of ten
 
 
 class Recorded(Enum):
@@ -33,10 +33,10 @@ class Recorded(Enum):
 
 @dataclass(frozen=True)
 class Metric:
-    """How a metric is called, shown and compared.
+    """The name of a metric, and how it is shown and compared.
 
-    `heading` stands over a column of a table. `phrase` is a value in a line of text, with `{}` for the number; None
-    keeps the metric out of such lines. `number_format` is Python's format specification.
+    `heading` is its column heading in tables. `phrase` is its text in a line, with `{}` for the number; None keeps the
+    metric out of such lines. `number_format` is Python's format specification.
     """
 
     key: str
@@ -92,12 +92,12 @@ MACHINE_METRICS: Mapping[str, Metric] = {
         Metric("machine/energy", "energy of an epoch", "J an epoch", "J", ",.0f", SAMPLED, phrase="{} J an epoch"),
     )
 }
-"""Metrics of the machine that trains by their keys: of rank 0's, and of all GPUs there that the training uses.
+"""Metrics of the machine by their keys: of rank 0's machine, and of those of its GPUs that the training uses.
 
 Loads are means over the seconds since the last sample. Memory and power are sums over the GPUs, the temperature is that
-of the hottest. Energy is that of the GPUs and of the processor packages, as far as they have counters, with whatever
-else runs on them. `machine/energy` is that of an epoch's training and evaluation, `machine/joules_per_image` the same
-divided by the number of training images. Both are in the last line of an epoch.
+of the hottest. Energy is that of the GPUs and the processor packages, as far as they have counters, and includes other
+programs that run on them. `machine/energy` is that of an epoch's training and evaluation, `machine/joules_per_image`
+the same divided by the number of training images. Both are in the last line of an epoch.
 """
 
 A_STEP = "ms a step"
@@ -121,10 +121,9 @@ TIME_METRICS: Mapping[str, Metric] = {
 }
 """Where the time of a step goes, by key: means over the steps since the last line that has it, and over the ranks.
 
-The parts follow each other, so that their sum is the step. Of a GPU they are its own time: it waits for images only
-while it has nothing to do. `time/exchange` is the part of the exchange that the backward pass does not hide, without
-`time/wait`, in which a rank waits until the slowest has done its work. `time/evaluation` is spread over a whole
-epoch's steps.
+The parts don't overlap, so their sum is the time of a step. On a GPU they are the GPU's time: it waits for images only
+while it is idle. `time/exchange` is the part of the exchange that does not overlap with the backward pass, without
+`time/wait`, the time until the slowest rank is ready. `time/evaluation` is divided by the number of steps of an epoch.
 """
 
 LAYER_TIMES: Mapping[str, Metric] = {
@@ -161,7 +160,7 @@ def layer_key(family: str, layer: str) -> str:
 
 @lru_cache(maxsize=4096)
 def metric_of(key: str) -> Metric | None:
-    """Return the metric of a key, of the training, the machine or a layer; None if this version does not know it."""
+    """Return the metric with a key, of the training, the machine or a layer; None if this version does not know it."""
     if found := METRICS.get(key) or MACHINE_METRICS.get(key) or TIME_METRICS.get(key):
         return found
     family, _, layer = key.partition("/")
@@ -176,7 +175,7 @@ def metric_of(key: str) -> Metric | None:
 
 @dataclass(frozen=True)
 class Head:
-    """How every line begins.
+    """The first keys of every line.
 
     `seq` numbers the lines of a file from 0. `attempt` is 0 until a run is resumed, which adds 1. `time` is in seconds
     since 1970.
@@ -229,11 +228,11 @@ class DatasetEvent(Event):
 
 @dataclass(frozen=True)
 class WeightsEvent(Event):
-    """The training starts from weights: `source` is their file or checkpoint folder.
+    """The training starts from weights; `source` is their file or checkpoint folder.
 
-    `taken` are the layers that it took, each with its name there. `left` are the other layers with parameters, which
-    start from initial weights of their own, each with the reason; `unused` are the layers of the file that no layer
-    took, each with its shapes.
+    `taken` maps each layer that took weights to the layer's name in the source. `left` maps each other layer with
+    parameters, which starts from initial weights, to the reason. `unused` maps each layer of the source that was not
+    used to its shapes.
     """
 
     kind = "weights"
@@ -247,10 +246,10 @@ class WeightsEvent(Event):
 class PrecisionEvent(Event):
     """The precision that was chosen.
 
-    `seconds` is the time of a forward and a backward pass over `images` images in each precision, of the slowest rank:
-    on a CPU the processor time of one thread. It is empty if the recipe names the precision. `speedup` is the time in
-    fp32 divided by that in bf16. `peak_flops` are the operations a second of one rank's matrix multiplication. `kept`
-    says that an earlier attempt chose.
+    `seconds` maps each precision to the time that the slowest rank takes for a forward and a backward pass over
+    `images` images; on a CPU it is the processor time of one thread. It is empty if the recipe names the precision.
+    `speedup` is the time in fp32 divided by that in bf16. `peak_flops` are the operations a second of one rank's matrix
+    multiplication. `kept` means that an earlier attempt made the choice.
     """
 
     kind = "precision"
@@ -291,8 +290,8 @@ class EpochEvent(Event):
     """An epoch was trained and evaluated.
 
     `epoch` counts finished epochs, so the first is 1; `step` counts updates since the run began. `metrics` are means
-    over the epoch; in the file they stand beside the other keys. `seconds` is the time of training and evaluation since
-    the run began, over all attempts. `damaged` counts images that could not be read so far.
+    over the epoch; in the file their keys are beside the other keys. `seconds` is the time of training and evaluation
+    since the run began, over all attempts. `damaged` counts images that could not be read so far.
     """
 
     kind = "epoch"
@@ -337,7 +336,7 @@ class ControlEvent(Event):
 class ChangeEvent(Event):
     """Keys of the recipe have other values from the update after `step` on.
 
-    `repeated` says that an earlier attempt made the change, at the same step.
+    `repeated` means that an earlier attempt made the change, at the same step.
     """
 
     kind = "change"
@@ -359,7 +358,7 @@ class EvaluationEvent(Event):
 
 @dataclass(frozen=True)
 class WarningEvent(Event):
-    """Something to know that does not end the run."""
+    """A warning: the run continues."""
 
     kind = "warning"
     message: str
@@ -370,7 +369,7 @@ NOT_FINITE = "not finite"
 
 @dataclass(frozen=True)
 class ErrorEvent(Event):
-    """What ended the run; `cause` is `NOT_FINITE` where a number was not finite."""
+    """The error that ended the run; `cause` is `NOT_FINITE` if a number was not finite."""
 
     kind = "error"
     message: str
@@ -389,7 +388,7 @@ class EndEvent(Event):
 
 @dataclass(frozen=True)
 class UnknownEvent(Event):
-    """An event of a kind that this version does not know, or one that is damaged; its line keeps the `record`."""
+    """A damaged event, or one of a kind that this version does not know; its `EventLine` keeps the `record`."""
 
     name: str
 
@@ -420,7 +419,7 @@ EventType = TypeVar("EventType", bound=Event)
 
 @dataclass(frozen=True)
 class EventLine:
-    """An event and where its line stands."""
+    """An event, with the head of its line and the whole record."""
 
     event: Event
     head: Head = Head()
@@ -440,7 +439,7 @@ def metrics_record(line: MetricsLine) -> dict[str, Any]:
 
 
 def read_metrics(record: Mapping[str, Any]) -> MetricsLine | None:
-    """Return a line of metrics.jsonl with every number in it; None where it is damaged or of a later version."""
+    """Return a line of metrics.jsonl with all of its numbers; None if it is damaged or of a later version."""
     step, epoch = record.get("step"), read_number(record.get("epoch"))
     if not is_step(step) or not is_epoch(epoch) or record.get("v", VERSION) > VERSION:
         return None
@@ -448,16 +447,16 @@ def read_metrics(record: Mapping[str, Any]) -> MetricsLine | None:
 
 
 NO_METRICS = frozenset((*HEAD, "step", "epoch"))
-"""The keys of a line of metrics that hold no metrics."""
+"""The keys of a line of metrics.jsonl that are not metrics."""
 
 
 def is_step(value: Any) -> TypeGuard[int]:
-    """Return whether a value of a file can be a number of updates, or any other count."""
+    """Return whether a value from a file is a valid number of updates, or any other count."""
     return type(value) is int and 0 <= value < 2**63
 
 
 def is_epoch(value: float | None) -> TypeGuard[float]:
-    """Return whether a number of a file can be a number of epochs."""
+    """Return whether a number from a file is a valid number of epochs."""
     return value is not None and 0 <= value <= LARGEST
 
 
@@ -474,10 +473,10 @@ def event_record(event: Event) -> dict[str, Any]:
 
 
 def read_event(record: Mapping[str, Any]) -> EventLine:
-    """Return a line of events.jsonl; its event is an `UnknownEvent` where it can't be read."""
+    """Return a line of events.jsonl; its event is an `UnknownEvent` if it can't be read."""
     name = str(record.get("event"))
     kind = EVENTS.get(name) if record.get("v", VERSION) <= VERSION else None
-    event = None if kind is None else _typed(kind, record)
+    event = None if kind is None else _parse_event(kind, record)
     return EventLine(event or UnknownEvent(name), _head(record), record)
 
 
@@ -486,7 +485,7 @@ def _head(record: Mapping[str, Any]) -> Head:
 
 
 def _numbers(record: Mapping[str, Any], without: frozenset[str]) -> dict[str, float]:
-    """Return the numbers of a record by key, finite or not, without its head and some keys."""
+    """Return the numbers of a record by key, finite or not, except those of the keys `without`."""
     return {
         key: number
         for key, value in record.items()
@@ -494,8 +493,8 @@ def _numbers(record: Mapping[str, Any], without: frozenset[str]) -> dict[str, fl
     }
 
 
-def _typed(kind: type[Event], record: Mapping[str, Any]) -> Event | None:
-    """Return the event in a record; None where a key is missing or of another type."""
+def _parse_event(kind: type[Event], record: Mapping[str, Any]) -> Event | None:
+    """Return the event in a record; None if a key is missing or of another type."""
     entries, names = _entries(kind.kind)
     values: dict[str, Any] = {}
     for name, convert, required in entries:
@@ -512,19 +511,15 @@ def _typed(kind: type[Event], record: Mapping[str, Any]) -> Event | None:
 
 
 Convert = Callable[[Any], Any]
-"""Return a value of a record as a field holds it.
-
-Raises:
-    ValueError: it is of another type.
-"""
+"""Converts a value of a record to the type of a field; raises ValueError if it is of another type."""
 
 
 @cache
 def _entries(name: str) -> tuple[tuple[tuple[str, Convert | None, bool], ...], frozenset[str]]:
-    """Return the fields of a kind of event, and the keys that hold no metrics.
+    """Return the fields of a kind of event, and the keys that are not metrics.
 
-    A field has its name, what converts it, and whether it must be there. The metrics that stand beside the other keys
-    have None in place of what converts them.
+    A field is its name, its converter, and whether it is required. The converter of a field of metrics, whose keys are
+    beside the other keys, is None.
     """
     kind: Any = EVENTS[name]
     types = get_type_hints(kind)
@@ -540,7 +535,7 @@ def _entries(name: str) -> tuple[tuple[tuple[str, Convert | None, bool], ...], f
 
 
 def _converter(kind: Any) -> Convert:
-    """Return what checks a value of a record against a field's type; integers are counts, floats are finite."""
+    """Return the converter to a field's type; integers must be counts, floats must be finite."""
     if isinstance(kind, UnionType):  # X | None
         convert = _converter(get_args(kind)[0])
         return lambda value: None if value is None else convert(value)

@@ -1,15 +1,15 @@
-"""The queue of a folder of runs: runs that wait until the hardware is free, as files that any process may change.
+"""The queue of a folder of runs: runs that wait for free hardware, as files that any process may change.
 
-<runs>/.queue/  items/ID.json     a run that waits: its name, its config, what to call when it ends
-                running/ID.json   one that was started, until its end was seen
-                refused/ID.json   one that could not be started, with the reason
-                order.json        the ids of waiting runs that were moved; the others follow in the order of their ids
+<runs>/.queue/  items/ID.json     a waiting run: its name, its config, and the command to run at occasions
+                running/ID.json   a run that was started, until the runner sees its end
+                refused/ID.json   a run that could not be started, with the reason
+                order.json        the ids of runs in a changed order; the others follow in the order of their ids
                 paused            while it exists, no run is started
                 queue.lock        held while files are changed
                 runner.lock       held by the process that starts the runs (`queue_runner.py`)
-                sweeps/NAME.json  which runs a sweep has (`sweeps.py`)
+                sweeps/NAME.json  the runs of a sweep (`sweeps.py`)
 
-A file is written whole or not at all, so that a queue outlives crashes. How a run is doing says its own directory.
+Every file is replaced atomically, so that the queue survives crashes. The state of a run is in its own directory.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ QUEUE_FOLDER = ".queue"
 class Item:
     """A run in the queue.
 
-    `command` is run at `occasions`, as with `--on-end`. `gpus` are those that it was given, as CUDA_VISIBLE_DEVICES
-    names them, and `starts` counts how often a runner has started it.
+    `command` is run at `occasions`, as with `--on-end`. `gpus` are the GPUs it was given, by their names in
+    CUDA_VISIBLE_DEVICES, and `starts` is how often a runner has started it.
     """
 
     id: str
@@ -52,10 +52,10 @@ class Item:
     gpus: tuple[str, ...] = ()
     starts: int = 0
     reason: str | None = None
-    """Why it could not be started."""
+    """Why the run could not be started."""
 
     def to_json(self) -> str:
-        """Return the text of its file."""
+        """Return the text of the item's file."""
         rest = {
             "sweep": self.sweep, "command": self.command, "occasions": self.occasions, "gpus": self.gpus,
             "starts": self.starts, "reason": self.reason,
@@ -64,7 +64,7 @@ class Item:
 
 
 def _read_item(path: Path) -> Item | None:
-    """Return the item of a file; None for what is damaged or belongs to another user, whose command is not run."""
+    """Return the item in a file; None if it is damaged, or belongs to another user, whose command must not be run."""
     try:
         if path.lstat().st_uid != os.getuid():
             return None
@@ -98,11 +98,11 @@ class Queue:
 
     @property
     def is_paused(self) -> bool:
-        """Whether no run is started."""
+        """Whether the queue is paused: no run is started."""
         return (self.folder / "paused").exists()
 
     def waiting(self) -> list[Item]:
-        """Return the runs that wait, in the order in which they will be started."""
+        """Return the waiting runs, in the order in which they will start."""
         started = set(self._ids("running"))
         items = {item.id: item for item in self._items("items") if item.id not in started}
         order = (read_json(self.folder / "order.json", links=False) or {}).get("ids")
@@ -110,7 +110,7 @@ class Queue:
         return [items[one] for one in dict.fromkeys((*moved, *items))]
 
     def running(self) -> list[Item]:
-        """Return the runs that were started and whose end no runner has seen yet."""
+        """Return the runs that were started, and whose end no runner has seen yet."""
         return self._items("running")
 
     def refused(self) -> list[Item]:
@@ -118,11 +118,11 @@ class Queue:
         return self._items("refused")
 
     def version(self) -> tuple[int, ...]:
-        """Return numbers that change whenever a run begins or ceases to wait, is moved, or is refused."""
+        """Return numbers that change whenever a run is added, moved, started, refused or removed."""
         return tuple(_modified(self.folder / part) for part in ("items", "running", "refused", "order.json"))
 
     def run(self, item: Item) -> RunDirectory:
-        """Return the directory that a run of the queue has or will have."""
+        """Return the directory of a run in the queue, which may not exist yet."""
         return RunDirectory(self.runs / item.name)
 
     def add(
@@ -134,7 +134,7 @@ class Queue:
         command: str | None = None,
         occasions: Sequence[str] = (),
     ) -> Item:
-        """Put a run at the end of the queue.
+        """Add a run at the end of the queue.
 
         Raises:
             RunError: the name is taken or not allowed, or the folder can't be written.
@@ -148,10 +148,10 @@ class Queue:
         return item
 
     def find(self, name: str) -> Item:
-        """Return the waiting run of a name, or of a beginning that no other one has.
+        """Return the waiting run with a name, or whose name alone begins so.
 
         Raises:
-            RunError: there is none, or several names begin so.
+            RunError: there is no such run, or several names begin so.
         """
         items = self.waiting()
         found = [item for item in items if item.name == name] or [item for item in items if item.name.startswith(name)]
@@ -163,7 +163,7 @@ class Queue:
         raise RunError(f"no run {name!r} waits in the queue{known} See `alexplore queue list`")
 
     def move(self, name: str, place: int) -> Item:
-        """Move a waiting run to a place, counted from 1; a place behind the last is the last.
+        """Move a waiting run to a place, counted from 1; larger numbers mean the last place.
 
         Raises:
             RunError: there is no such run, or the folder can't be written.
@@ -176,7 +176,7 @@ class Queue:
         return item
 
     def remove(self, name: str) -> Item:
-        """Take a waiting run, or one that could not be started, out of the queue.
+        """Remove a waiting or refused run from the queue.
 
         Raises:
             RunError: there is no such run, or the folder can't be written.
@@ -188,7 +188,7 @@ class Queue:
         return item
 
     def pause(self, *, paused: bool) -> None:
-        """Let no more runs be started, or let them be started again.
+        """Pause the queue, so that no run is started, or unpause it.
 
         Raises:
             RunError: the folder can't be written.
@@ -199,10 +199,10 @@ class Queue:
             else:
                 (self.folder / "paused").unlink(missing_ok=True)
 
-    # What a runner does
+    # For the runner
 
     def claim(self, item: Item, gpus: Sequence[str]) -> Item | None:
-        """Note that a waiting run is being started on some GPUs; return None if it has been removed."""
+        """Record that a waiting run is being started on some GPUs; return None if it has been removed."""
         with self.locked():
             if not (self.folder / "items" / f"{item.id}.json").exists():
                 return None
@@ -212,14 +212,14 @@ class Queue:
         return claimed
 
     def start_again(self, item: Item) -> Item:
-        """Note that a run, which crashed with the machine, is being started again."""
+        """Record that a crashed run is being started again."""
         with self.locked():
             again = replace(item, starts=item.starts + 1)
             self._write("running", again)
         return again
 
     def end(self, item: Item, refused: str | None = None) -> None:
-        """Note that a run has ended, or was `refused` for a reason."""
+        """Record that a run has ended, or that it was refused for the reason `refused`."""
         with self.locked():
             if refused is not None:
                 self._write("refused", replace(item, reason=refused))
@@ -227,7 +227,7 @@ class Queue:
 
     @property
     def has_runner(self) -> bool:
-        """Whether a process works on the queue. That process must not ask."""
+        """Whether a runner process works on the queue. The runner itself must not call this."""
         return is_held(self.folder / "runner.lock")
 
     @contextmanager

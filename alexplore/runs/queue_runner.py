@@ -1,8 +1,9 @@
 """`python -m alexplore.runs.queue_runner RUNS`: the process that starts the runs of a queue, one after the other.
 
-It holds runner.lock while it lives, and ends when nothing is left to do. It may be killed at any time: workers go on
-without it, and the next one finds in the queue's files what was started. A run that crashed while there was no runner,
-as when the machine went down, is resumed from its last checkpoint; one that crashed under a runner's eyes is not.
+It holds runner.lock while it runs, and exits when nothing is left to do. It may be killed at any time: workers continue
+without it, and the next runner finds in the queue's files which runs were started. A run that crashed while there was
+no runner, for example because the machine went down, is resumed from its last checkpoint; one that crashed while its
+runner was there is not.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from pathlib import Path
 from alexplore.core.boundary import print_error, run_guarded
 from alexplore.core.errors import DONE, AlexploreError
 from alexplore.runs import service
-from alexplore.runs.caller import start_caller
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunError, list_runs
+from alexplore.runs.on_end import start_on_end
 from alexplore.runs.queue import Item, Queue
 from alexplore.runs.status import is_locked, read_status
 
@@ -33,10 +34,10 @@ CPU = "cpu"
 
 
 def start_runner(queue: Queue) -> None:
-    """Start the process that works on a queue, if there is none.
+    """Start the runner of a queue, if it has none.
 
     Raises:
-        RunError: it could not be started.
+        RunError: the process could not be started.
     """
     with queue.locked():
         if queue.has_runner:
@@ -62,16 +63,16 @@ def find_gpus() -> tuple[str, ...]:
         return ()
 
 
-def gpus_needed(config: RunConfig, there: int) -> int:
-    """Return how many GPUs of those that are `there` a run takes; 0 for one that trains on the CPU."""
+def gpus_needed(config: RunConfig, available: int) -> int:
+    """Return how many of the machine's GPUs a run takes; 0 if it trains on the CPU."""
     hardware = config.hardware
-    if hardware.device == "cpu" or not there:
+    if hardware.device == "cpu" or not available:
         return 0
-    return min(hardware.gpus or there, there)
+    return min(hardware.gpus or available, available)
 
 
 class Runner:
-    """Starts the runs of a queue as the hardware becomes free: one on the CPU, and as many as fit on the GPUs."""
+    """Starts the runs of a queue as hardware becomes free: one on the CPU, and as many as fit on the GPUs."""
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
@@ -79,16 +80,16 @@ class Runner:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}  # by the id of the item
 
     def work(self) -> bool:
-        """Look at the runs once, and start those that fit; return whether something is left to wait for."""
+        """Check all runs once and start those that fit; return whether there is something left to wait for."""
         for item in self._queue.running():
-            self._look(item)
+            self._check(item)
         waiting = [] if self._queue.is_paused else self._queue.waiting()
         if waiting:
             self._start_fitting(waiting)
         return bool(self._queue.running()) or bool(waiting)
 
-    def _look(self, item: Item) -> None:
-        """See whether a run that was started has ended, or was left by an earlier runner that was killed."""
+    def _check(self, item: Item) -> None:
+        """Record a started run that has ended; start one that an earlier, killed runner left unstarted or crashed."""
         run, process = self._queue.run(item), self._processes.get(item.id)
         if process is not None:
             process.poll()
@@ -103,7 +104,7 @@ class Runner:
             self._queue.end(item)
 
     def _start_fitting(self, waiting: list[Item]) -> None:
-        """Start waiting runs in their order; none overtakes another one that needs the same hardware."""
+        """Start waiting runs in their order; no run overtakes one that needs the same hardware."""
         running = self._queue.running()
         used = {gpu for item in running for gpu in item.gpus}
         cpu_busy = any(not item.gpus for item in running)
@@ -124,7 +125,7 @@ class Runner:
                 free = []
 
     def _others(self, own: set[str]) -> list[RunConfig]:
-        """Return the configs of runs in the same folder that are trained, but not by the queue."""
+        """Return the configs of runs in the folder that are being trained, but were not started from the queue."""
         configs = []
         for run in list_runs(self._queue.runs):
             if run.name not in own and is_locked(run) and read_status(run).state != "paused":
@@ -140,7 +141,7 @@ class Runner:
             self._start(claimed)
 
     def _start(self, item: Item) -> None:
-        """Start a run, or resume it; one that can't be started is noted as refused."""
+        """Start a run, or resume it; record it as refused if that fails."""
         environment = {"CUDA_VISIBLE_DEVICES": ",".join(item.gpus)} if item.gpus else {}
         run = self._queue.run(item)
         try:
@@ -151,7 +152,7 @@ class Runner:
                 process = service.start(run, environment)
             self._processes[item.id] = process
             if item.command:
-                start_caller(run, item.command, item.occasions)
+                start_on_end(run, item.command, item.occasions)
         except AlexploreError as error:
             print(f"{item.name}: {error}", flush=True)
             self._queue.end(item, refused=str(error))
@@ -164,7 +165,7 @@ def runner_lock(queue: Queue) -> Iterator[int | None]:
     for _ in range(LOCK_TRIES):
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:  # `Queue.has_runner` in another process holds the lock for a moment, too
+        except OSError:  # another process may test the lock, which holds it for a moment
             time.sleep(LOCK_SECONDS)
         else:
             yield descriptor
@@ -183,7 +184,7 @@ def run_queue(queue: Queue) -> None:
             if runner.work():
                 time.sleep(POLL_SECONDS)
                 continue
-            with queue.locked():  # a process that adds a run now finds no runner, and starts one
+            with queue.locked():  # no run can be added between the test and the release of the lock
                 if not queue.running() and (queue.is_paused or not queue.waiting()):
                     os.close(descriptor)
                     return

@@ -1,4 +1,4 @@
-"""Reading a run directory, a little at a time: the one reader of list, show, watch, export, compare and the app."""
+"""Read a run directory incrementally: the one reader for list, show, watch, export, compare and the app."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ PACE_LINES = 60
 """Lines of metrics over which the pace of the training is measured."""
 
 TAIL_BYTES = (4 * 1024, 64 * 1024, 512 * 1024, 4 * 1024 * 1024)
-"""How much of the end of a file is read, the next where what is looked for is not in the one before."""
+"""Sizes of the end of a file that is read: the next one if the one before does not have what is needed."""
 
 
 class RunReader:
-    """Reads what the files of one run have gained since the last call.
+    """Reads what was added to the files of one run since the last call.
 
-    With `tail` it reads no more of the old lines than the last values of the metrics take.
+    With `tail` it reads only as many old lines as are needed for the last values of the metrics.
     """
 
     def __init__(self, run: RunDirectory, *, tail: bool = False) -> None:
@@ -49,7 +49,7 @@ class RunReader:
             self._metrics, self._old_metrics = _read_tail(run.metrics_file, enough)
 
     def config(self) -> RunConfig:
-        """Return config.json, which is read again when it was changed.
+        """Return the config, which is read again after config.json was changed.
 
         Raises:
             RunError: it is missing, damaged or of another version.
@@ -60,12 +60,12 @@ class RunReader:
         return self._config
 
     def status(self) -> Status:
-        """Return the run's state. To miss no line of a run that has ended, ask before reading lines."""
+        """Return the run's status. Call this before reading lines, so that no line of an ended run is missed."""
         return read_status(self.run)
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Why lines can't be read, with the file; nothing where all files are there, or not there yet."""
+        """Why lines can't be read, with the file; empty if all files are readable or don't exist yet."""
         return tuple(reader.problem for reader in (self._metrics, self._events) if reader.problem)
 
     @property
@@ -79,7 +79,7 @@ class RunReader:
             yield from block.lines()
 
     def metrics_blocks(self) -> Iterator[MetricsBlock]:
-        """Yield the new lines of metrics.jsonl in blocks; each is read when it is taken."""
+        """Yield the new lines of metrics.jsonl in blocks; a block is read when the caller asks for it."""
         old, self._old_metrics = self._old_metrics, ()
         yield from old
         yield from map(read_block, self._metrics.read_blocks())
@@ -92,9 +92,9 @@ class RunReader:
 
 
 class MetricValues:
-    """The numbers of a run so far: those of each epoch, and the last value of every metric.
+    """The values of a run so far: its finished epochs, and the last value of every metric.
 
-    A resumed run replaces the epochs after the step that it starts from.
+    When a run is resumed, the epochs after its first step are dropped.
     """
 
     def __init__(self) -> None:
@@ -104,7 +104,7 @@ class MetricValues:
         self._pace: deque[tuple[float, float]] = deque(maxlen=PACE_LINES)  # time, epoch
 
     def add_block(self, block: MetricsBlock) -> None:
-        """Take the values of lines of metrics.jsonl."""
+        """Add the values of lines of metrics.jsonl."""
         for line in block.deciding_lines():
             if line.step < self._step:
                 self._last = {key: entry for key, entry in self._last.items() if entry[0] <= line.step}
@@ -117,7 +117,7 @@ class MetricValues:
             self._pace.append((time, epoch))
 
     def add_event(self, line: EventLine) -> None:
-        """Take the values of an event, if it has some."""
+        """Add the values of an event, if it has any."""
         match line.event:
             case EpochEvent() as epoch:
                 put_at_step(self._epochs, epoch.step, epoch)
@@ -126,7 +126,7 @@ class MetricValues:
 
     @property
     def epochs(self) -> tuple[EpochEvent, ...]:
-        """The finished epochs that were read, in order."""
+        """The finished epochs, in order."""
         return tuple(self._epochs.values())
 
     @property
@@ -159,7 +159,7 @@ def _event_lines(reader: LineReader) -> Iterator[EventLine]:
 def _read_tail(
     path: Path, enough: Callable[[Sequence[MetricsBlock]], bool]
 ) -> tuple[LineReader, Sequence[MetricsBlock]]:
-    """Read the end of metrics.jsonl, as far back as it takes; return the lines and a reader that continues behind."""
+    """Read as much of the end of metrics.jsonl as is `enough`; return a reader of later lines, and the blocks."""
     reader, blocks = LineReader(path), list[MetricsBlock]()
     for size in TAIL_BYTES:
         reader = LineReader(path, tail=size)
@@ -174,7 +174,7 @@ def _has_epoch_metrics(blocks: Sequence[MetricsBlock]) -> bool:
 
 
 def _has_epoch(lines: Sequence[EventLine]) -> bool:
-    """Return whether an epoch is left when what an attempt trained again is dropped."""
+    """Return whether there is a finished epoch that no later attempt has dropped."""
     if any(isinstance(line.event, EpochEvent) for line in lines[-1:]):
         return True
     values = MetricValues()
@@ -184,7 +184,7 @@ def _has_epoch(lines: Sequence[EventLine]) -> bool:
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
-    """A value that differs after every replacement of the file; None if there is no file."""
+    """Return a value that changes whenever the file is replaced; None if there is no file."""
     try:
         status = path.lstat()
     except OSError:

@@ -1,4 +1,4 @@
-"""Changing the recipe of a run, or where its data is, before it is resumed."""
+"""Change the recipe of a run, or the folder of its data, before it is resumed."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ CHANGEABLE = (
     "early_stopping", "precision", "horizontal_flip", "color_noise", "checkpoint_minutes",
     "deterministic",
 )  # fmt: skip
-"""Keys of a recipe that checkpoints don't depend on: batches, weights and the optimizer's state keep their meaning."""
+"""Keys of a recipe that may change before resuming: batches, weights and the optimizer's state stay valid."""
 
 MOVABLE = ("folder",)
-"""Settings of the data that checkpoints don't depend on: where it is."""
+"""Settings of the data that may change before resuming."""
 
 
 def changed_config(run: RunDirectory, changes: Mapping[str, Any]) -> RunConfig:

@@ -1,7 +1,7 @@
-"""Playing a run that has ended: a process writes a copy of it line by line, as its worker once did, only faster.
+"""Replay a run that has ended: a process writes a copy of it line by line, as its worker did, but faster.
 
-`Replay` is for the program that shows the copy; it starts this module as the process, which holds the copy's lock as a
-worker does. The copy is in a temporary folder, and gone when the program has ended, in whatever way.
+`Replay` is for the program that shows the copy. It starts this module as a process, which holds the copy's lock as a
+worker does. The copy is in a temporary folder, which is removed when the program ends, even if it is killed.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from types import TracebackType
 from typing import Any, Self
 
 from alexplore.core.regular_files import open_regular
-from alexplore.runs.control import pending
+from alexplore.runs.control import take_requests
 from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.lines import LineReader, finite
 from alexplore.runs.protocol import ControlEvent, EpochEvent, StartEvent, event_record, read_event, read_metrics
 from alexplore.runs.status import Status, read_status, worker_lock, write_status
 
 LONGEST_WAIT = 5.0
-"""Seconds between two lines at most, as after a pause of the run; between two attempts there are none."""
+"""The most seconds between two lines, for example after a pause of the run; between attempts there is no wait."""
 
 POLL_SECONDS = 0.2
-"""How often requests to the copy are answered."""
+"""Seconds between two checks for requests to the copy."""
 
 START_SECONDS = 30.0
 
@@ -42,7 +42,7 @@ COPIED = ("config.json", "dataset.json", "notes.txt")
 
 @dataclass(frozen=True)
 class PlayedLine:
-    """A line of a run: its file, its record, and the seconds of the run since the line before."""
+    """A line of a run: its file, its record, and the seconds after the line before it."""
 
     file: str
     record: dict[str, Any]
@@ -66,13 +66,13 @@ def _timed(file: Path) -> Iterator[tuple[float, str, dict[str, Any]]]:
 
 
 def play(run: RunDirectory, copy: RunDirectory, speed: float, wait: Callable[[float], bool]) -> None:
-    """Write a run's lines into its copy, `speed` times as fast as they were written, and at last how it ended.
+    """Write a run's lines into its copy, `speed` times as fast as they were written, then its final status.
 
-    `wait` waits so many seconds, and returns False if the playing is to end.
+    `wait` waits the given seconds, and returns False to end the replay.
     """
     now = Status("running", os.getpid(), socket.gethostname(), updated=time.time())
     write_status(copy, now)
-    events = 0  # lines of events.jsonl: answers to requests stand between those of the run
+    events = 0  # lines of events.jsonl, which include answers to requests
     written = time.monotonic()
     with copy.events_file.open("ab", 0) as events_file, copy.metrics_file.open("ab", 0) as metrics_file:
 
@@ -84,7 +84,7 @@ def play(run: RunDirectory, copy: RunDirectory, speed: float, wait: Callable[[fl
         for line in recorded_lines(run):
             left = min(LONGEST_WAIT, line.seconds / speed)
             while True:
-                for asked in pending(copy):
+                for asked in take_requests(copy):
                     answer = ControlEvent(asked.id, asked.action, now.step, "a replay can't be asked for anything")
                     write_event({"v": 1, "attempt": 0, "time": time.time(), **event_record(answer)})
                 if time.monotonic() - written > 1:
@@ -115,7 +115,7 @@ def _line(record: dict[str, Any]) -> bytes:
 
 
 def _copy_inside(run: RunDirectory, copy: RunDirectory, epoch: int) -> None:
-    """Copy what was recorded of the network after an epoch, if anything was."""
+    """Copy what was recorded of the network after an epoch, if there is a file."""
     name = f"epoch-{epoch:04d}.safetensors"
     try:
         with open_regular(run.inside_folder / name, links=False) as file:
@@ -127,7 +127,7 @@ def _copy_inside(run: RunDirectory, copy: RunDirectory, epoch: int) -> None:
 
 
 class Replay:
-    """A replay while it lasts, in a `with` statement; `copy` is the run to watch."""
+    """A replay, in a `with` statement; `copy` is the run to watch."""
 
     def __init__(self, run: RunDirectory, speed: float) -> None:
         """Prepare the copy of a run.
@@ -149,7 +149,7 @@ class Replay:
         """Start the process that writes the copy, and wait until there is something to watch.
 
         Raises:
-            RunError: it did not start.
+            RunError: the process did not start.
         """
         try:
             self.copy.path.mkdir(mode=0o700)
@@ -160,7 +160,7 @@ class Replay:
             arguments = [str(self._run.path), str(self.copy.path), repr(self._speed)]
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "alexplore.runs.replay", *arguments],
-                stdin=subprocess.PIPE,  # closed when this process ends, in whatever way
+                stdin=subprocess.PIPE,  # the system closes it when this process ends
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C is for the app
@@ -199,12 +199,12 @@ class Replay:
 
 
 def wait_for_watcher(seconds: float) -> bool:
-    """Wait so many seconds; return False as soon as stdin is closed, because the watching program has ended."""
+    """Wait `seconds`; return False as soon as stdin is closed, because the watching program has ended."""
     return not select.select([sys.stdin], [], [], seconds)[0]
 
 
 def main(run: Path, copy: Path, speed: float) -> None:
-    """Play a run into its copy; remove the copy's folder when no program watches it any more."""
+    """Write a run into its copy, and remove the copy's folder when the watching program has ended."""
     try:
         with worker_lock(RunDirectory(copy)):  # held until the end, so that the copy can't be resumed
             play(RunDirectory(run), RunDirectory(copy), speed, wait_for_watcher)

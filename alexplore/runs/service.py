@@ -1,6 +1,6 @@
-"""The one place through which the command line and the app plan, start, resume, ask and remove runs.
+"""The functions by which the command line and the app plan, start, resume, steer and remove runs.
 
-`plan` makes every check that needs no run, `create` makes the run directory of a plan, `start` its worker.
+`plan` makes every check that needs no run, `create` creates the run directory of a plan, `start` starts its worker.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class PlanError(WrongUseError):
 
 @dataclass(frozen=True)
 class Plan:
-    """A config with everything that keeps it from being trained."""
+    """A config, with everything that prevents it from being trained."""
 
     config: RunConfig
     problems: tuple[Problem, ...] = ()
@@ -53,10 +53,10 @@ class Plan:
 
 
 def plan(config: RunConfig, runs: Path | None = None) -> Plan:
-    """Check a config.
+    """Check a config and return it as a plan.
 
-    The plan's config names the data folder and the weights to start from by absolute paths, and its network has frozen
-    the layers that the recipe freezes. Weights may be named by a run in the folder of runs, `runs`.
+    In the plan's config the paths of the data folder and of the first weights are absolute, and the layers that the
+    recipe freezes are frozen in the network. The name of a run in the folder `runs` may stand for its weights.
     """
     config = replace(config, network=config.network.freeze(config.recipe.freeze or ()))
     if config.data.folder is not None:
@@ -72,7 +72,7 @@ def plan(config: RunConfig, runs: Path | None = None) -> Plan:
 
 
 def create(planned: Plan, folder: Path, name: str | None = None) -> RunDirectory:
-    """Make the run directory of a plan in the folder of runs, called `name` or after its preset.
+    """Create the run directory of a plan in the folder of runs, called `name` or after its preset.
 
     Raises:
         PlanError: the plan has a problem.
@@ -89,27 +89,27 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """Start a worker on a run and return its process as soon as it has written a status.
 
-    `environment` is added to this process's own. A worker that is `waiting` trains the run if it still can.
+    `environment` is added to this process's own. The worker `waiting` is used if it still runs.
 
     Raises:
-        RunError: a worker already trains it, or the new one ended at once (with the end of what it printed).
+        RunError: a worker already trains the run, or the new one exited at once; the message has its last output.
     """
     return launch.launch(run, environment, waiting)
 
 
 def join(planned: Plan, folder: Path, name: str | None = None) -> NoReturn:
-    """Become a rank of the group that torchrun started around this process.
+    """Replace this process, which torchrun started, by a rank.
 
     Raises:
         PlanError: the plan has a problem.
-        RunError: the ranks can't meet in one run directory.
+        RunError: the ranks can't use the same run directory.
     """
     planned.raise_problem()
     launch.become_rank(planned.config, folder, name or launch.group_name(planned.config))
 
 
 def resume(run: RunDirectory, changes: Mapping[str, Any] | None = None) -> subprocess.Popen[bytes] | control.Request:
-    """Let a run continue: ask the worker of a paused one, return the request; restart any other, return the process.
+    """Resume a run: if it is paused, ask its worker and return the request; else start a worker and return its process.
 
     Raises:
         AlexploreError: as `ask` and `restart` do.
@@ -122,14 +122,15 @@ def resume(run: RunDirectory, changes: Mapping[str, Any] | None = None) -> subpr
 def restart(
     run: RunDirectory, changes: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start a worker that continues a run from its last checkpoint, with other values of some settings if given.
+    """Start a worker that continues a run from its last checkpoint.
 
-    `changes` are of its recipe, and `folder`, where its data is now. Nothing is changed if the run can't be resumed.
+    `changes` are new values of recipe keys, or of `folder`, the folder of its data. Nothing is changed if the run can't
+    be resumed.
 
     Raises:
         SettingError: a change is unknown, not allowed, or of a setting that checkpoints depend on.
         PlanError: the run can't be trained any more, for example because its data folder is gone.
-        RunError: it is finished, or a worker already trains it.
+        RunError: the run is finished, or a worker already trains it.
     """
     status, config = read_status(run), reconfigure.changed_config(run, changes) if changes else run.config()
     if status.state == "finished" and status.epoch >= config.recipe.epochs:
@@ -149,7 +150,7 @@ def restart(
 
 
 def _changed_data(run: RunDirectory, config: RunConfig) -> Iterator[Problem]:
-    """Yield why the classes of an image folder are not those that a run has learned."""
+    """Yield a problem if the classes of an image folder are not those that the run was trained on."""
     trained_on = read_trained_on(run)
     if trained_on is None or not DATASETS[config.recipe.dataset].needs_folder or not run.has_checkpoint:
         return
@@ -161,25 +162,25 @@ def _changed_data(run: RunDirectory, config: RunConfig) -> Iterator[Problem]:
 
 
 def ask(run: RunDirectory, action: str) -> control.Request:
-    """Ask the worker of a run for one of `control.ACTIONS`; `control.wait_for_answer` waits for what comes of it.
+    """Ask the worker of a run for one of `control.ACTIONS`; `control.wait_for_answer` waits for its answer.
 
     Raises:
         RunError: no worker trains the run, or its directory can't be written.
     """
-    return control.request(run, action)
+    return control.send_request(run, action)
 
 
 def steer(run: RunDirectory, values: Mapping[str, Any]) -> control.Request:
     """Ask the worker of a run to change keys of its recipe (`steering.STEERABLE`) from its next step on.
 
     Raises:
-        SettingError: a key can't be changed under way, or a value is not allowed.
+        SettingError: a key can't be changed during training, or a value is not allowed.
         RunError: no worker trains the run; the message names the command that resumes it with the change.
     """
     status = read_status(run)
     check_steering(run.config().recipe, values, max(1, math.ceil(status.epoch)))
     if status.live:
-        return control.request(run, "set", values)
+        return control.send_request(run, "set", values)
     options = [
         f"--{key} {toml_text(value)}" if key in ("lr", "epochs") else f"--set training.{key}={toml_text(value)}"
         for key, value in values.items()
@@ -193,7 +194,7 @@ def steer(run: RunDirectory, values: Mapping[str, Any]) -> control.Request:
 
 
 def rename(run: RunDirectory, name: str) -> RunDirectory:
-    """Give a run another name and return it under that name.
+    """Rename a run and return it under the new name.
 
     Raises:
         RunError: a worker trains it, the name is taken or not allowed, or the folder can't be written.

@@ -1,4 +1,4 @@
-"""Measure the speed of a planned training on this machine, in a separate process, which imports torch."""
+"""Measure the speed of a planned training on this machine in a separate process, which imports torch."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from alexplore.runs.launch import command_line
 
 
 class SpeedMeasurement:
-    """Measures how many images a second a config would train on, in a `with` statement.
+    """Measures the images a second of a config in training, in a `with` statement.
 
-    It is iterated over: each number is of more steps than the one before. Another thread may `stop` it.
+    Iterate over it: each number is over more steps than the one before. Another thread may `stop` it.
     """
 
     def __init__(self, config: RunConfig) -> None:
@@ -38,7 +38,7 @@ class SpeedMeasurement:
         return self
 
     def __iter__(self) -> Iterator[float]:
-        """Yield the images a second as they come; nothing if the network can't be trained here."""
+        """Yield the images a second as they are measured; nothing if the network can't be trained here."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:

@@ -1,4 +1,4 @@
-"""Which file of weights a text names: a file, a checkpoint folder, or a run, whose best checkpoint is taken."""
+"""Find the weights that a text names: a file, a checkpoint folder, or a run, of which the best checkpoint is used."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from alexplore.core.home import expand
 from alexplore.runs.directory import RunDirectory, RunError, find_run, list_runs
 
 SUFFIXES = frozenset({".safetensors", ".pt", ".pth", ".bin", ".ckpt"})
-"""Endings that files of weights usually have; files with others are read all the same."""
+"""Usual suffixes of weight files; files with other suffixes can be read too."""
 
 
 class WeightsError(WrongUseError):
-    """A text that names no weights."""
+    """The text names no weights."""
 
 
 def find_weights(given: str, runs: Path) -> Path:

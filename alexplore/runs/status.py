@@ -1,7 +1,7 @@
-"""The state of a run: what its worker wrote last, and whether the worker still lives.
+"""The state of a run: what its worker wrote last, and whether the worker still runs.
 
-A worker holds a lock on worker.lock as long as it lives. A run whose status says `running` and whose lock is free has
-crashed. Nothing is concluded from process numbers or from the time since the last update.
+A worker holds the lock worker.lock while it runs. A run whose status is `running` and whose lock is free has crashed.
+Process ids and the time since the last update decide nothing.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ DAMAGED = "damaged"
 """The state that a reader shows for a run whose config.json or status.json can't be read."""
 
 WAITING, REFUSED = "waiting", "refused"
-"""States in lists of what is no run yet: one that waits in the queue, and one that could not be started from it."""
+"""States of runs in the queue that have no directory yet: waiting to start, and could not be started."""
 
 LOCK_POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
 class Status:
-    """What status.json holds, or `crashed` if its writer is gone, or `damaged` if it can't be read.
+    """The content of status.json; the state is `crashed` if its worker is gone, or `damaged` if it can't be read.
 
     `step` counts updates of the weights, `epoch` passes over the training images (a fraction); `updated` is in seconds
-    since 1970. `reason` is why the run ended, or while it starts what it waits for.
+    since 1970. `reason` is why the run ended, or what it is waiting for while it starts.
     """
 
     state: str
@@ -60,7 +60,7 @@ class Status:
 
     @property
     def heartbeat_age(self) -> float:
-        """Seconds since the last update by a worker that is busy; 0 if none is, as in a pause."""
+        """Seconds since the last update by a busy worker; 0 if the run is paused or has ended."""
         if self.state not in ("starting", "running") or not self.updated:
             return 0.0
         return max(0.0, time.time() - self.updated)
@@ -77,10 +77,10 @@ def write_status(run: RunDirectory, status: Status) -> None:
 
 
 STARTING_SECONDS = 30.0
-"""The longest time in which a new worker takes the lock; until then a run that never had one is starting."""
+"""The longest time until a new worker takes the lock; until then a run that never had a worker is `starting`."""
 
 ENDING_SECONDS = 20.0
-"""The longest time for which a new worker waits for one that has written its end and still holds the lock."""
+"""How long a new worker waits for one that has written its end but still holds the lock."""
 
 
 def read_status(run: RunDirectory) -> Status:
@@ -90,7 +90,7 @@ def read_status(run: RunDirectory) -> Status:
         written = _read(run)
         if not written.live or is_locked(run):
             return written
-        latest = _read(run)  # it may have ended in order after status.json was read
+        latest = _read(run)  # it may have ended normally after status.json was read
     except (OSError, ValueError) as error:
         return _without_file(run, error, had_worker)
     if latest.live:
@@ -107,12 +107,12 @@ def _without_file(run: RunDirectory, error: OSError | ValueError, had_worker: bo
         return Status(
             DAMAGED, reason=os_error_text(error) if isinstance(error, OSError) else f"{run.status_file}: {error}"
         )
-    young = abs(time.time() - creation_time(run)) < STARTING_SECONDS  # a clock that is set back makes it no younger
+    young = abs(time.time() - creation_time(run)) < STARTING_SECONDS  # `abs`, in case the clock was set back
     return Status("starting") if young and not had_worker else _crashed_early(run)
 
 
 def _crashed_early(run: RunDirectory) -> Status:
-    """Return the status of a run without status.json and without a worker, which may have written one by now."""
+    """Return the status of a run without a worker; status.json, which was missing, may exist by now."""
     with suppress(OSError, ValueError):
         return _read(run)
     if not run.path.is_dir():
@@ -129,7 +129,7 @@ def is_locked(run: RunDirectory) -> bool:
 def worker_lock(run: RunDirectory) -> Iterator[bool]:
     """Hold the run's lock, and yield whether an earlier worker has held it.
 
-    The system frees the lock when the process ends, in whatever way.
+    The system releases the lock when the process ends, even if it is killed.
 
     Raises:
         RunError: another worker holds it.
@@ -147,7 +147,7 @@ def worker_lock(run: RunDirectory) -> Iterator[bool]:
 
 
 def _create_locked(path: Path) -> int | None:
-    """Create the lock's file, locked from the moment at which others see it; return its descriptor.
+    """Create the lock's file, already locked when other processes can see it, and return its descriptor.
 
     Returns None if the file exists, or on a file system without hard links.
     """
@@ -167,12 +167,12 @@ def _create_locked(path: Path) -> int | None:
 
 
 def _lock(descriptor: int, run: RunDirectory) -> None:
-    """Take the lock. A worker that has written its end is waited for, as several ranks take a while to end."""
+    """Take the lock. If a worker has written its end, wait for it: several ranks take a while to exit."""
     waited = 0.0
     while waited < 1 or (waited < ENDING_SECONDS and _has_ended(run)):
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:  # `is_locked` in another process holds the lock for a moment, too
+        except OSError:  # another process may test the lock, which holds it for a moment
             time.sleep(LOCK_POLL_SECONDS)
             waited += LOCK_POLL_SECONDS
         else:
@@ -184,7 +184,7 @@ def _read(run: RunDirectory) -> Status:
     """Return what status.json holds.
 
     Raises:
-        OSError, ValueError: there is none, or it is damaged.
+        OSError, ValueError: it is missing or damaged.
     """
     values = read_json_object(run.status_file, links=False)
     state, step, epoch = values.get("state"), values.get("step"), read_number(values.get("epoch"))

@@ -1,7 +1,7 @@
-"""Changing the recipe of a run while it is trained.
+"""Change the recipe of a run while it is trained.
 
-config.json holds the recipe as it is now, and every change that was made under way with the step from which it counts
-and the values before it. So a run that resumes from a checkpoint before a change repeats it at the same step.
+config.json holds the current recipe, and every change made during training, with its step and the values before it. So
+a run that resumes from a checkpoint before a change repeats the change at the same step.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from alexplore.presets.recipe import Recipe, change_recipe
 STEERABLE = (
     "lr", "epochs", "schedule", "warmup_epochs", "step_epochs", "gamma", "patience", "reductions", "checkpoint_minutes",
 )  # fmt: skip
-"""Keys of a recipe that a worker reads anew at every step."""
+"""Keys of a recipe that a worker reads again at every step."""
 
 
 @dataclass(frozen=True)
 class RecipeChange:
-    """Values of a recipe that were changed under way.
+    """A change of recipe values during training.
 
-    `step` counts the updates that were made with the values `before`; the next one is made with those `after`.
+    The values `before` hold up to the update number `step`, the values `after` from the next update on.
     """
 
     step: int
@@ -31,14 +31,14 @@ class RecipeChange:
     after: Mapping[str, Any] = field(hash=False)
 
     def without(self, keys: Sequence[str]) -> RecipeChange:
-        """Return the change of the other keys."""
+        """Return the change without some keys."""
         before, after = (
             {key: value for key, value in values.items() if key not in keys} for values in (self.before, self.after)
         )
         return RecipeChange(self.step, before, after)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the change as config.json holds it."""
+        """Return the change for config.json."""
         return {"step": self.step, "before": dict(self.before), "after": dict(self.after)}
 
 
@@ -74,10 +74,9 @@ def recipe_at(recipe: Recipe, changes: Sequence[RecipeChange], step: int) -> Rec
 def add_change(
     recipe: Recipe, changes: Sequence[RecipeChange], step: int, values: Mapping[str, Any]
 ) -> tuple[Recipe, tuple[RecipeChange, ...]]:
-    """Return the recipe and the changes after one more, at a step.
+    """Add a change at a step, and return the recipe and the changes after it.
 
-    Changes of the same keys at later steps are dropped: they were made before the run was resumed from an earlier step,
-    and this one is a newer wish.
+    Changes of the same keys at later steps are dropped: they were made before the run was resumed from an earlier step.
 
     Raises:
         SettingError: a key is unknown or a value is not allowed.
@@ -93,10 +92,10 @@ def add_change(
 
 
 def check_steering(recipe: Recipe, values: Mapping[str, Any], least_epochs: int) -> None:
-    """Check what a run that is being trained is asked to change; `least_epochs` is the number of the present epoch.
+    """Check the changes that are requested of a run in training; `least_epochs` is the number of its current epoch.
 
     Raises:
-        SettingError: a key can't be changed under way, or a value is not allowed.
+        SettingError: a key can't be changed during training, or a value is not allowed.
     """
     if not values:
         raise SettingError("nothing to change; allowed: KEY=VALUE, such as lr=0.003 or epochs=20")

@@ -1,4 +1,4 @@
-"""Where the time of a training step goes, in words: a verdict, its parts, and what to try."""
+"""Where the time of a training step goes, in sentences: a verdict, its parts, and what to try."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from alexplore.runs.protocol import SLOWEST_RANK, TIME_METRICS, layer_key
 from alexplore.runs.watch import Snapshot
 
 LAST_LINES = 20
-"""Of so many of the last lines that have times, the mean counts."""
+"""Number of last lines with times over which means are taken."""
 
 SLOW_LAYER = 0.4
-"""Share of the forward pass from which a layer is named."""
+"""Share of the forward pass above which a layer is named."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Bound:
     share: float
 
     does: str
-    """What the share of a step does: a sentence's end."""
+    """The end of the sentence `62% of a step of 12 ms …`."""
 
     advice: str
 
@@ -89,17 +89,17 @@ class StepTime:
 
     @property
     def bound(self) -> Bound | None:
-        """What limits the training, of several what is furthest beyond its share; None if its calculations do.
+        """What limits the training: the part that exceeds its limit by the largest factor; None for its calculations.
 
-        A part that is slow on one of two ranks alone takes as much of a step, on average, as the waiting for that rank,
-        whose share is lower: so the rank is named.
+        If a part is slow on only one of two ranks, the other rank waits for as long. The limit of waiting is lower, so
+        the verdict is a slow rank, which is named.
         """
         found = [bound for bound in BOUNDS.values() if self.share(bound.part) >= bound.share]
         return max(found, key=lambda bound: self.share(bound.part) / bound.share, default=None)
 
     @property
     def name(self) -> str:
-        """What limits the training, in a word."""
+        """The name of what limits the training."""
         return self.bound.name if self.bound else "compute-bound"
 
     @property
@@ -161,7 +161,7 @@ def step_time(snapshot: Snapshot) -> StepTime | None:
 
 
 def _last_mean(curve: Curve | None) -> float | None:
-    """Return the mean of the last values, without the first of all, which has PyTorch's slow first step in it."""
+    """Return the mean of the last values, without the very first, which includes PyTorch's slow first step."""
     values = () if curve is None else curve.values[len(curve.values) > 1 :]
     finite = [value for value in values if isfinite(value) and value >= 0]
     return fmean(finite[-LAST_LINES:]) if finite else None

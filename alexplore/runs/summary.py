@@ -1,4 +1,4 @@
-"""A run in one line: its state and the last values of its metrics."""
+"""Summaries of runs: the state and the last values of the metrics."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BEST_METRIC = "val/acc"
 class Summary:
     """The current state of a run.
 
-    `config` is None where config.json can't be read; then the state is `damaged`, unless a worker trains the run.
+    `config` is None if config.json can't be read; then the state is `damaged`, unless a worker trains the run.
     `latest` holds the last value of each metric by its key, `epochs` the finished epochs. `epochs_per_second` is None
     before two lines of metrics. `problems` says what can't be read, each with the file and the reason.
     """
@@ -34,19 +34,19 @@ class Summary:
 
     @property
     def fraction(self) -> float:
-        """How much of the training is done, from 0 to 1; 0 where config.json can't be read."""
+        """The share of the training that is done, from 0 to 1; 0 if config.json can't be read."""
         return min(1.0, self.status.epoch / self.total_epochs) if self.total_epochs else 0.0
 
     @property
     def remaining_seconds(self) -> float | None:
-        """The time that the rest of the training takes at the present pace, evaluation included; None if unknown."""
+        """Seconds until the end of the training at the current pace, evaluation included; None if unknown."""
         if not self.epochs_per_second or self.total_epochs is None:
             return None
         return max(0.0, self.total_epochs - self.status.epoch) / self.epochs_per_second
 
     @property
     def best_epoch(self) -> EpochEvent | None:
-        """The finished epoch with the highest validation accuracy, the first of several."""
+        """The finished epoch with the highest validation accuracy; the first of equal ones."""
         evaluated = [epoch for epoch in self.epochs if BEST_METRIC in epoch.metrics]
         return max(evaluated, key=lambda epoch: epoch.metrics[BEST_METRIC], default=None)
 
@@ -57,17 +57,17 @@ class Summary:
 
     @property
     def total_epochs(self) -> int | None:
-        """The number of epochs to train; None where config.json can't be read."""
+        """The number of epochs to train; None if config.json can't be read."""
         return self.config.recipe.epochs if self.config else None
 
     @property
     def age(self) -> float:
-        """Seconds since the last update of the status; 0 where there was none."""
+        """Seconds since the last update of the status; 0 if there was none."""
         return max(0.0, time.time() - self.status.updated) if self.status.updated else 0.0
 
 
 class RunList:
-    """Summarises runs again and again: what did not change since the last time is not read again."""
+    """Summarises runs repeatedly, and reads only what has changed since the last time."""
 
     def __init__(self) -> None:
         self._runs: dict[RunDirectory, tuple[RunReader, MetricValues]] = {}

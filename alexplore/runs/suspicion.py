@@ -1,4 +1,4 @@
-"""Which layers look suspicious after an epoch, with the number that says so."""
+"""Find layers that look wrong after an epoch, each with the number that shows it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sweeps: the same experiment with every combination of some values, each with several seeds, through the queue."""
+"""Sweeps: runs of every combination of some values, each with several seeds, started through the queue."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from alexplore.runs.queue import Queue
 from alexplore.runs.summary import BEST_METRIC, RunList, Summary
 
 LAST_METRICS = ("val/acc", "val/loss", "train/loss")
-"""Metrics of the last epoch that are compared, besides the best validation accuracy."""
+"""Metrics of the last epoch that are compared in addition to the best validation accuracy."""
 
 MOST_RUNS = 10_000
 QUEUED, MISSING = "queued", "missing"
@@ -44,13 +44,13 @@ class Sweep:
     runs: tuple[SweepRun, ...]
 
     def to_json(self) -> str:
-        """Return the text of its file."""
+        """Return the text of the sweep's file."""
         runs = [{"name": run.name, "values": dict(run.values), "seed": run.seed} for run in self.runs]
         return json.dumps({"created": round(time.time(), 3), "keys": self.keys, "runs": runs}, indent=1) + "\n"
 
 
 def split_values(text: str) -> list[str]:
-    """Return the values in a list such as `0.003,0.01`; a comma inside quotes or brackets separates nothing."""
+    """Return the values in a list such as `0.003,0.01`; commas inside quotes or brackets don't separate values."""
     parts, depth, quote = [""], 0, ""
     for character in text:
         if character == "," and not depth and not quote:
@@ -88,7 +88,7 @@ def combinations(assignments: Sequence[str]) -> tuple[tuple[str, ...], list[tupl
 
 
 def run_name(sweep: str, number: int, values: Mapping[str, Any], seed: int | None) -> str:
-    """Return the name of a run of a sweep: `night-lr=0.01-seed=2`, or its number where that is too long for a file."""
+    """Return the name of a run of a sweep: `night-lr=0.01-seed=2`, or one with its number if that is too long."""
     parts = [f"{key}={toml_text(value).strip(chr(34))}" for key, value in values.items()]
     if seed is not None:
         parts.append(f"seed={seed}")
@@ -97,10 +97,10 @@ def run_name(sweep: str, number: int, values: Mapping[str, Any], seed: int | Non
 
 
 def sweep_file(queue: Queue, name: str) -> Path:
-    """Return the file of the sweep of a name.
+    """Return the file of the sweep with a name.
 
     Raises:
-        RunError: the name can't be a file's.
+        RunError: the name is not allowed.
     """
     return queue.folder / "sweeps" / f"{checked_name(name)}.json"
 
@@ -109,7 +109,7 @@ def write_sweep(queue: Queue, sweep: Sweep) -> None:
     """Write the file of a new sweep.
 
     Raises:
-        RunError: there is one of that name, or the folder can't be written.
+        RunError: there is a sweep with that name, or the folder can't be written.
     """
     path = sweep_file(queue, sweep.name)
     if path.exists():
@@ -128,17 +128,17 @@ def list_sweeps(queue: Queue) -> list[str]:
 
 
 def free_sweep_name(queue: Queue, preset: str) -> str:
-    """Return the first of `<preset>-sweep-1`, `<preset>-sweep-2`, … that no sweep has."""
+    """Return the first of `<preset>-sweep-1`, `<preset>-sweep-2`, … that is not taken."""
     taken = set(list_sweeps(queue))
     numbers = itertools.count(1)
     return next(name for number in numbers if (name := name_after(preset, f"sweep-{number}")) not in taken)
 
 
 def read_sweep(queue: Queue, name: str) -> Sweep:
-    """Return the sweep of a name.
+    """Return the sweep with a name.
 
     Raises:
-        RunError: there is none, or its file is damaged.
+        RunError: there is no such sweep, or its file is damaged.
     """
     path = sweep_file(queue, name)
     values = read_json(path, links=False)
@@ -159,7 +159,7 @@ def read_sweep(queue: Queue, name: str) -> Sweep:
 
 @dataclass(frozen=True)
 class Statistic:
-    """A metric over the runs of a row: mean, and standard deviation with n − 1, None for a single value."""
+    """The mean of a metric over some runs, and its standard deviation (with n − 1), None for a single run."""
 
     mean: float
     deviation: float | None
@@ -172,7 +172,7 @@ class Statistic:
 
 
 def statistic(values: Sequence[float]) -> Statistic | None:
-    """Return the mean and the standard deviation of some values; None without any."""
+    """Return the mean and the standard deviation of some values; None if there are none."""
     if not values:
         return None
     return Statistic(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, len(values))
@@ -182,7 +182,7 @@ def statistic(values: Sequence[float]) -> Statistic | None:
 class SweepResult:
     """The runs of a sweep that differ only in their seed: their states, and statistics over those that are finished.
 
-    `summaries` has None for a run that has not begun, or was removed.
+    `summaries` has None for a run that has not started, or was removed.
     """
 
     values: Mapping[str, Any]
@@ -207,7 +207,7 @@ class SweepResult:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the result as JSON has it."""
+        """Return the result for JSON."""
 
         def numbers(found: Statistic | None) -> dict[str, Any] | None:
             return None if found is None else {"mean": found.mean, "std": found.deviation, "n": found.count}
@@ -221,7 +221,7 @@ class SweepResult:
 
 
 def sweep_results(queue: Queue, sweep: Sweep) -> list[SweepResult]:
-    """Return the results of a sweep as they are now, a row for each combination of values, in their order."""
+    """Return the current results of a sweep, one for each combination of values, in their order."""
     waiting = {item.name for item in (*queue.waiting(), *queue.running())}
     refused = {item.name for item in queue.refused()}
     directories = [RunDirectory(queue.runs / run.name) for run in sweep.runs]
@@ -248,7 +248,7 @@ def sweep_results(queue: Queue, sweep: Sweep) -> list[SweepResult]:
 
 
 def result_cells(result: SweepResult, keys: Sequence[str]) -> list[str]:
-    """Return a row of the table of results, under `result_headings`."""
+    """Return the cells of a result's row in a table with `result_headings`."""
     counts = {state: result.states.count(state) for state in dict.fromkeys(result.states)}
     progress = ", ".join(f"{count} {state}" for state, count in counts.items())
     found = {BEST_METRIC: result.best, **{key: result.last(key) for key in LAST_METRICS[1:]}}

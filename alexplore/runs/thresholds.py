@@ -1,12 +1,12 @@
-"""From which numbers on a layer looks wrong, for the table of layers and for the diagnosis alike: rules of thumb."""
+"""The figures at which a layer looks wrong, for the table of layers and the diagnosis alike: rules of thumb."""
 
 from __future__ import annotations
 
 SLOWEST_LAYER = 1e-3
-"""Update-to-weight ratio, divided by the largest of any layer, below which a layer hardly learns beside the others."""
+"""Update-to-weight ratio, divided by the largest of any layer, below which a layer hardly learns."""
 
 DEAD_SHARE = 0.4
-"""Share of units that are 0 for every image that was looked at."""
+"""Share of units that are 0 for every recorded image."""
 
 ZERO_SHARE = 0.98
 """Share of outputs that are 0."""

@@ -1,4 +1,4 @@
-"""What a run was trained on, as its dataset.json remembers it: classes, numbers of images, held-out images."""
+"""What a run was trained on, as its dataset.json records it: classes, numbers of images, held-out images."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class TrainedOn:
 
     `classes` are in the order of the network's outputs. `train` and `val` are the numbers of images, None if the run
     was written by a version that did not record them. `held_out` are the paths of the validation images, relative to
-    the image folder, if they were held out of its training images. `mean` and `std` are the pixels' by channel, as the
-    training normalised them if its recipe asked for the data set's own. `decoder` is what decoded the image files:
-    Pillow, if the run was written by a version that did not record it.
+    the image folder, if they were held out of its training images. `mean` and `std` are those of the pixels by channel,
+    used if the recipe normalises by the data set. `decoder` is the decoder of the image files: Pillow, if the run was
+    written by a version that did not record it.
     """
 
     classes: tuple[str, ...]
@@ -38,7 +38,7 @@ def read_trained_on(run: RunDirectory) -> TrainedOn | None:
 
 
 def parse_trained_on(values: Mapping[str, Any]) -> TrainedOn | None:
-    """Return what the contents of a dataset.json tell; None without the names of classes."""
+    """Return what a run was trained on from the content of dataset.json; None if it has no names of classes."""
     classes, held_out = values.get("classes"), values.get("held_out", [])
     if not _are_names(classes) or not classes:
         return None
@@ -51,7 +51,7 @@ def parse_trained_on(values: Mapping[str, Any]) -> TrainedOn | None:
 
 
 def _numbers(values: Any) -> tuple[float, ...]:
-    """Return numbers from 0 to 1; nothing if one is none."""
+    """Return values if all are numbers, without those outside 0 to 1; nothing otherwise."""
     numbers = [read_number(value) for value in values] if isinstance(values, list | tuple) else []
     return tuple(value for value in numbers if value is not None and 0 <= value <= 1) if None not in numbers else ()
 
@@ -64,24 +64,24 @@ def check_classes(trained_on: TrainedOn, found: tuple[str, ...], where: object) 
     """Check that a folder to train on has the classes that a run was trained on; their order does not matter.
 
     Raises:
-        DataError: it has others, or lacks some; the message names them.
+        DataError: classes are missing or new; the message names them.
     """
     if set(found) != set(trained_on.classes):
-        gone, new = _differences(trained_on, found)
-        said = [f"{_some(gone)} {'is' if len(gone) == 1 else 'are'} missing"] * bool(gone)
-        said += [f"{_some(new)} {'is' if len(new) == 1 else 'are'} new"] * bool(new)
+        missing, new = _differences(trained_on, found)
+        differences = [f"{_some(missing)} {'is' if len(missing) == 1 else 'are'} missing"] * bool(missing)
+        differences += [f"{_some(new)} {'is' if len(new) == 1 else 'are'} new"] * bool(new)
         raise DataError(
-            f"{where} has not the classes that the run was trained on ({_some(trained_on.classes)}): "
-            f"{' and '.join(said)}. Rename the folders as they were, name another folder with --data DIR, or start a "
-            "new run"
+            f"{where} does not have the classes that the run was trained on ({_some(trained_on.classes)}): "
+            f"{' and '.join(differences)}. Rename the folders as they were, name another folder with --data DIR, or "
+            "start a new run"
         )
 
 
 def check_known(classes: tuple[str, ...], found: tuple[str, ...], where: object) -> None:
-    """Check that a folder to evaluate on has only classes that the network knows.
+    """Check that a folder to evaluate on has only classes that the network was trained on.
 
     Raises:
-        DataError: it has others; the message names them.
+        DataError: it has other classes; the message names them.
     """
     if new := [name for name in found if name not in classes]:
         one = len(new) == 1
@@ -92,7 +92,7 @@ def check_known(classes: tuple[str, ...], found: tuple[str, ...], where: object)
 
 
 def change_text(trained_on: TrainedOn, train: int, val: int) -> str | None:
-    """Return how the numbers of images differ from those that a run was trained on; None if they don't."""
+    """Return how the numbers of images differ from those that a run was trained on; None if they are equal."""
     changes = [
         f"{now:,} {part} images instead of {before:,}"
         for part, before, now in (("training", trained_on.train, train), ("validation", trained_on.val, val))

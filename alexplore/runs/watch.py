@@ -1,4 +1,4 @@
-"""The state of a run that is being watched, as one value that a screen or a command draws."""
+"""Follow a run: its current state as one value, which a screen or a command shows."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ FEW_BLOCKS = 32
 """Blocks of metrics that a screen reads between two drawings: 8 MiB, which take less than half a second."""
 
 MOST_SHARE = 100.0
-"""Times the peak that is measured; more is a damaged line."""
+"""The largest share of the peak that is shown; a larger one means that a line is damaged."""
 
 
 @dataclass(frozen=True)
 class Snapshot(Summary):
-    """The current state of a run, with all that was read of it.
+    """The current state of a run, with its curves and events.
 
-    `curves` holds a curve of every metric by its key; it is the same object for as long as nothing was added. `events`
+    `curves` holds the curve of every metric by its key; it is the same object until something is added. `events`
     are the last `KEPT_EVENTS`, `last_events` the last of each kind. `whole` is False while the metrics of a long run
     are still being read: then the curves are those of a sample of its lines.
     """
@@ -89,17 +89,17 @@ class Watch:
         self._builders = CurveBuilders()
         self._curves: Mapping[str, Curve] = {}
         self._preview: Preview | None = None
-        self._whole = False  # whether the end of metrics.jsonl was reached once
+        self._whole = False  # whether the end of metrics.jsonl has been reached
         self._events: deque[EventLine] = deque(maxlen=KEPT_EVENTS)
         self._last_events: dict[type[Event], EventLine] = {}
 
     def poll(self, most_blocks: int | None = None) -> Snapshot:
         """Return the current state of the run.
 
-        With `most_blocks` no more than so many blocks of metrics are read. A long run then takes several calls, until
-        which its curves are those of a sample of its lines, and `whole` is False.
+        At most `most_blocks` blocks of metrics are read. A long run then takes several calls; until the last of them
+        its curves are those of a sample of its lines, and `whole` is False.
         """
-        status = self._reader.status()  # before the lines: those of a run that has ended are all read
+        status = self._reader.status()  # before the lines, so that no line of an ended run is missed
         changed = self._read_metrics(most_blocks)
         for event in self._reader.events():
             self._values.add_event(event)
@@ -133,7 +133,7 @@ class Watch:
         )
 
     def _read_metrics(self, most_blocks: int | None) -> bool:
-        """Read blocks of metrics; return whether there were any lines."""
+        """Read blocks of metrics; return whether they had any lines."""
         changed = False
         for count, block in enumerate(self._reader.metrics_blocks(), 1):
             if block.records:

@@ -1,1 +1,1 @@
-"""Training: from a network and a recipe to weights. The only part of alexplore that imports torch."""
+"""Training: from a network and a recipe to weights. Only this package and `alexplore.importing` import torch."""

@@ -9,7 +9,7 @@ import psutil
 import torch
 
 from alexplore.core.cpu_count import processors
-from alexplore.runs.config import Hardware, RunConfig, in_group
+from alexplore.runs.config import Hardware, RunConfig, started_by_torchrun
 from alexplore.runs.estimate import memory_problems
 from alexplore.runs.preflight import rank_problems
 from alexplore.training.compute_setup import ComputeSetup
@@ -41,7 +41,7 @@ def choose_device(hardware: Hardware) -> torch.device:
     if hardware.device == "cpu" or found is None:
         return torch.device("cpu")
     usable = torch.accelerator.device_count() if found.type == "cuda" else 1  # only NCCL is set up for several
-    if hardware.gpus is not None and hardware.gpus > usable and not in_group():
+    if hardware.gpus is not None and hardware.gpus > usable and not started_by_torchrun():
         raise UsageError(f"--gpus {hardware.gpus}: this machine has {usable}; use --gpus {usable} or less")
     return torch.device(found.type)
 

@@ -35,9 +35,9 @@ from alexplore.runs.protocol import (
 from alexplore.training import checkpoint
 from alexplore.training.averaging import Averaging
 from alexplore.training.batch_statistics import estimate_statistics
-from alexplore.training.captured import CapturedWork, Results, make_capture
 from alexplore.training.class_weights import LossDivisor
 from alexplore.training.compute_setup import ComputeSetup
+from alexplore.training.cuda_graphs import CapturedWork, Results, make_capture
 from alexplore.training.data import DataError, Dataset, Preprocess, damaged_text
 from alexplore.training.early_stopping import is_better, why_stopped
 from alexplore.training.errors import CheckpointError, GoneError, NotFiniteError, Stopped, gone_text
@@ -258,7 +258,7 @@ class Trainer:
             GoneError: the run's directory was removed or renamed.
         """
         self._update_status("running")
-        self.recorder.forget_after(self.progress.epoch)
+        self.recorder.remove_after(self.progress.epoch)
         while not (reason := self._why_stopped()) and self.progress.epoch < self.recipe.epochs:
             self.machine.start_epoch(self.progress.whole.images)
             self._train_epoch()
@@ -346,7 +346,7 @@ class Trainer:
     def _update(
         self, size: int, measured: bool, images: Tensor, labels: Tensor, share: Tensor, *drawn: Tensor
     ) -> Results:
-        """Do what a step computes on the device, which may be captured: see `captured`.
+        """Do what a step computes on the device, which may be captured: see `cuda_graphs`.
 
         Return the summed loss, the correct answers, the guard's flag and, if the layers are measured, their row.
         """

@@ -81,7 +81,9 @@ class NonfiniteGuard:
 
         If the loss is not finite, all gradients become NaN, so that the ranks that share them see it too.
         """
-        torch.autograd.backward(loss, torch.where(loss.isfinite(), share, math.nan).to(loss) * self._scale)
+        factor = torch.where(loss.isfinite(), share, math.nan).to(loss) * self._scale
+        # The same gradient passed as an argument makes PyTorch import sympy, which takes half a second.
+        torch.autograd.backward(loss * factor)
 
     def update(self, before_update: BeforeUpdate | None = None) -> Tensor:
         """Do one update by the gradients; return 1 if this step or one before failed, else 0, on the device.
@@ -97,7 +99,7 @@ class NonfiniteGuard:
         flags = torch.stack((~sums.isfinite().all(), ~self._buffers_are_finite())).float()
         overflow, broken = self._agree(flags).unbind()
         counts = overflow * (self._scale <= 1) if self._scaled else overflow
-        # In place, as all state that outlives a step, which may be a CUDA graph: see `captured`.
+        # In place, as all state that outlives a step, which may be a CUDA graph: see `cuda_graphs`.
         self._failed.copy_(torch.maximum(self._failed, torch.maximum(broken, counts)))
         if self._scaled:
             self._apply(torch.maximum(self._failed, overflow))

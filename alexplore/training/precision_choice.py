@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from alexplore.presets.precisions import MARGIN
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.protocol import PrecisionEvent
-from alexplore.training.captured import WARM_UP, Capture, CapturedWork, Results, make_capture
+from alexplore.training.cuda_graphs import WARM_UP, Capture, CapturedWork, Results, make_capture
 from alexplore.training.data import Dataset, Preprocess
 from alexplore.training.kernels.table import NONE, Kernels
 from alexplore.training.loop import Objective

@@ -17,7 +17,7 @@ from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import RunConfig
-from alexplore.runs.control import Request, pending
+from alexplore.runs.control import Request, take_requests
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.protocol import (
     ControlEvent,
@@ -112,7 +112,7 @@ class _Preparation:
         """
         if self._run.is_gone(self._identity):
             raise GoneError(gone_text(self._run))
-        for request in pending(self._run) if self._ranks.rank == 0 else ():
+        for request in take_requests(self._run) if self._ranks.rank == 0 else ():
             if request.action in WAITING:
                 self.waiting.append(request)
                 continue

@@ -1,7 +1,7 @@
-"""Where the time of a training step goes: its parts, timed without waiting for the device.
+"""Time the parts of a training step without waiting for the device.
 
-On a CPU every step is timed. On a GPU some steps are, by events that are recorded between the kernels and read when the
-metrics are: a part's time is that of the GPU, so waiting for images counts only as far as the GPU has nothing to do.
+On a CPU every step is timed. On a GPU some steps are timed, by events that are recorded between the kernels and read
+together with the metrics. A part's time is the GPU's, so waiting for images counts only while the GPU is idle.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from alexplore.training.collectives import time_collectives
 from alexplore.training.parallel.ranks import Ranks
 
 Mark = Any
-"""A moment: seconds on a CPU, an event on a GPU."""
+"""A point in time: seconds on a CPU, an event on a GPU."""
 
 PARTS = ("input", "copy", "forward", "backward", "exchange", "optimizer", "step", "other")
-"""The parts of a step; `time/` and the name is a key of `protocol.TIME_METRICS`."""
+"""The parts of a step; with `time/` in front they are keys of `protocol.TIME_METRICS`."""
 
 INNER = ("forward", "backward", "exchange", "optimizer")
-"""Parts that are not told apart where a whole step is one unit, such as a captured graph: then they are `step`."""
+"""Parts that are timed together, as `step`, if a whole step is one unit, such as a captured graph."""
 
 GPU_STRIDE = 7
-"""On a GPU one of so many steps is timed: a prime, so as not to follow a rhythm of the input."""
+"""On a GPU one of this many steps is timed: a prime, so that no rhythm of the input distorts the times."""
 
 TIMED_AN_EPOCH = 10
-"""Lines with times in an epoch, about: they add some 3 kB."""
+"""The approximate number of metrics lines with times in an epoch; together they add about 3 kB."""
 
 LAYERS_STRIDE = 151
-"""In one of so many steps, and the second, the forward pass of each layer is timed, too."""
+"""In one of this many timed steps, and in the second, the forward pass of each layer is timed too."""
 
 
 @dataclass
@@ -49,20 +49,23 @@ class Times:
 
 
 class StepTimer:
-    """Times the parts of steps. `start` begins, `enter` changes to another part, `end_step` ends a step."""
+    """Times the parts of steps.
+
+    Call `start` before the first step, `enter` at the start of each part, and `end_step` after each step.
+    """
 
     def __init__(self, device: torch.device, model: nn.Module | None = None, *, stride: int | None = None) -> None:
-        """The children of `model` are the layers that are timed, none if it is left out.
+        """The children of `model` are the layers whose forward passes are timed.
 
-        `stride` is the number of steps of which one is timed; by default it follows from the device.
+        One of `stride` steps is timed; by default it depends on the device.
         """
         self._mark: Callable[[], Mark] = _event if device.type == "cuda" else time.perf_counter
         self._seconds = _event_seconds if device.type == "cuda" else _difference
         self._stride = stride or (GPU_STRIDE if device.type == "cuda" else 1)
         self._layers = {} if model is None else dict(model.named_children())
         self.whole_steps = False
-        """Whether the inner parts are one: set it before a step that is captured or compiled as a whole."""
-        self._part: str | None = None  # None outside of a step that is timed
+        """Whether the parts in `INNER` are timed together: set it before a step that is captured as a whole."""
+        self._part: str | None = None  # None if the current step is not timed
         self._since: Mark = None
         self._last_gradient: Mark = None
         self._hooks: list[Any] = []
@@ -72,16 +75,16 @@ class StepTimer:
         self._steps = self._layer_steps = 0
 
     def start(self) -> None:
-        """Begin to time, with the wait for the first images."""
+        """Start timing, with the wait for the first images."""
         self._begin()
 
     def stop(self) -> None:
-        """Time nothing until the next `start`: what is under way does not count."""
+        """Time nothing until the next `start`; the current part is discarded."""
         self._part = None
         self._unhook()
 
     def enter(self, part: str) -> None:
-        """End the present part of the step, and begin another; see `PARTS`."""
+        """End the current part of the step and start another; see `PARTS`."""
         if self._part is None:
             return
         if self.whole_steps and part in INNER:
@@ -93,7 +96,7 @@ class StepTimer:
 
     @contextmanager
     def inside(self, part: str) -> Iterator[None]:
-        """Count the `with` block to another part than what is around it."""
+        """Count the time of the `with` block to another part of the step."""
         before = self._part
         self.enter(part)
         try:
@@ -103,19 +106,19 @@ class StepTimer:
                 self.enter(before)
 
     def end_backward(self) -> None:
-        """End the backward pass: the time since the last gradient was complete is that of their exchange."""
+        """End the backward pass; the time since the last gradient was complete counts as exchange of gradients."""
         if self._part == "backward" and self._last_gradient is not None:
             self._spans.append((self._part, self._since, self._last_gradient))
             self._part, self._since = "exchange", self._last_gradient
         self._last_gradient = None
 
     def mark_gradient(self, _: Tensor) -> None:
-        """Note that a gradient is complete; a hook of the parameters whose gradients are exchanged."""
+        """Record that a gradient is complete. This is a hook of the parameters whose gradients are exchanged."""
         if self._part == "backward":
             self._last_gradient = self._mark()
 
     def end_step(self) -> None:
-        """End a step; the wait for the next images begins."""
+        """End a step and start timing the wait for the next images."""
         if self._part is not None:
             self.enter("input")
             self._steps += 1
@@ -158,7 +161,7 @@ class StepTimer:
         self._hooks = []
 
     def take(self) -> Times:
-        """Return the times since the last call. The device must have finished all that was timed."""
+        """Return the times since the last call. The device must have finished the timed steps."""
         times = Times(self._steps, self._sums(self._spans), self._layer_steps, self._sums(self._layer_spans))
         self._spans, self._layer_spans, self._steps, self._layer_steps = [], [], 0, 0
         return times
@@ -185,7 +188,7 @@ def _difference(start: float, end: float) -> float:
 
 
 def make_timer(device: torch.device, model: nn.Module, ranks: Ranks) -> StepTimer:
-    """Return the timer of a rank's steps, which the exchanges between the ranks report to."""
+    """Return the timer of a rank's steps, to which collective operations report."""
     timer = StepTimer(device, model)
     if ranks.size > 1:
         time_collectives(lambda: timer.inside("exchange"))
@@ -197,7 +200,7 @@ def make_timer(device: torch.device, model: nn.Module, ranks: Ranks) -> StepTime
 
 
 class TimeLog:
-    """Collects the times of all ranks until they are written with a line of metrics."""
+    """Collects the times of all ranks until they are written to a line of metrics."""
 
     def __init__(self, ranks: Ranks) -> None:
         self._ranks = ranks
@@ -209,7 +212,7 @@ class TimeLog:
         self._layers: dict[str, float] = {}
 
     def add(self, times: Times) -> None:
-        """Add a rank's times. All ranks must call it together. Layers are those of rank 0."""
+        """Add a rank's times; all ranks must call this together. Times of layers are those of rank 0."""
         row = torch.tensor([times.steps, *(times.parts.get(part, 0.0) for part in PARTS)], dtype=torch.float64)
         rows = torch.zeros_like(self._rows)
         rows[self._ranks.rank] = row
@@ -219,7 +222,7 @@ class TimeLog:
             self._layers[layer] = self._layers.get(layer, 0.0) + seconds
 
     def take(self) -> dict[str, float]:
-        """Return milliseconds a step by the keys of metrics, and forget what was added; nothing without a step."""
+        """Return the milliseconds of a step by the keys of metrics, and start again; nothing without a step."""
         rows, layers, layer_steps = self._rows.tolist(), self._layers, self._layer_steps
         self._clear()
         if not all(row[0] for row in rows):
@@ -232,8 +235,8 @@ class TimeLog:
 def step_times(ranks: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Return the mean over the ranks of each part, in milliseconds, by the keys of metrics.
 
-    `ranks` has the seconds of a step by part of each rank. All ranks meet in an exchange: there a rank waits as long as
-    its own work is shorter than that of the slowest rank. The rest is the exchange itself.
+    `ranks` has the seconds of each rank by part. In an exchange a rank waits for the slowest rank: its wait is the
+    difference between their times of work. The rest is the exchange itself.
     """
     work = [sum(parts.values()) - parts["exchange"] for parts in ranks]
     waits = [min(parts["exchange"], max(work) - own) for parts, own in zip(ranks, work, strict=True)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from alexplore.runs.control import Request, pending
+from alexplore.runs.control import Request, take_requests
 from alexplore.runs.directory import RunDirectory
 from alexplore.training.parallel.ranks import Ranks
 from alexplore.training.signals import Signals
@@ -87,7 +87,7 @@ class SyncPoints:
     def agree(self, checkpoint: bool = False) -> AgreedActions:
         """Agree with all ranks on what to do; `checkpoint` says whether this rank wants to save one."""
         self._on_progress()
-        requests = (*self._waiting, *pending(self._run)) if self._run else ()
+        requests = (*self._waiting, *take_requests(self._run)) if self._run else ()
         self._waiting = ()
         gone = self._run is not None and self._run.is_gone(self._identity)
         asked = [request.action for request in requests]

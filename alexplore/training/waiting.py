@@ -11,6 +11,7 @@ import os
 import sys
 from pathlib import Path
 
+from alexplore.core.process_exit import exit_process
 from alexplore.runs.directory import RunDirectory
 from alexplore.training import worker  # sets what has to be set before torch is imported
 
@@ -42,4 +43,4 @@ def _print_to(console: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_process(main())

@@ -17,9 +17,10 @@ from typing import Any
 
 from alexplore.core.boundary import os_error_text, print_error, run_guarded
 from alexplore.core.errors import DONE, FAILED, STOPPED, WRONG_USE, AlexploreError
+from alexplore.core.process_exit import exit_process
 from alexplore.core.regular_files import read_json
-from alexplore.runs.config import RunConfig, in_group
-from alexplore.runs.control import forget_requests, leave_request
+from alexplore.runs.config import RunConfig, started_by_torchrun
+from alexplore.runs.control import remove_requests, write_request
 from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.protocol import NOT_FINITE, ErrorEvent
 from alexplore.runs.status import ENDED, worker_lock
@@ -55,7 +56,7 @@ def main(arguments: list[str]) -> int:
         if launch:
             return _run_rank(run, config, launch)
         with own_temporary_folder():
-            if in_group():
+            if started_by_torchrun():
                 return _run_rank(run, config, None)
             with _locked(run):
                 return _run_worker(run, config)
@@ -71,7 +72,7 @@ def _locked(run: RunDirectory) -> Iterator[None]:
     """
     with worker_lock(run) as had_worker:
         if had_worker:
-            forget_requests(run)
+            remove_requests(run)
         yield
 
 
@@ -131,7 +132,7 @@ def _pass_on_stop(run: RunDirectory, signals: Signals) -> Callable[[], None]:
         nonlocal asked
         if signals.stop and not asked:
             try:
-                leave_request(run, "stop")
+                write_request(run, "stop")
             except RunError as error:  # a full disk: tried again
                 print(f"warning: {error}", file=sys.stderr)
             else:
@@ -223,4 +224,4 @@ def _explain(error: Exception) -> str | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    exit_process(main(sys.argv[1:]))

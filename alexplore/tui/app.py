@@ -51,11 +51,13 @@ from alexplore.tui.preferences import PreferencesError, PreferencesStore
 from alexplore.tui.screens.explore import ExploreScreen
 from alexplore.tui.screens.frame import FrameScreen
 from alexplore.tui.state import MODES, AppState, Mode
+from alexplore.tui.terminal_pictures import TerminalPictures
 from alexplore.tui.widgets.layer_table import OPTIONAL_COLUMNS
 from alexplore.tui.widgets.line_widget import LineWidget
 from alexplore.tui.widgets.mode_bar import ModeBar
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from textual.command import Provider
 
     from alexplore.runs.directory import RunDirectory
@@ -123,10 +125,12 @@ class ExploreApp(NamedKeys, App[None]):
         *,
         welcome: bool = False,
         log: ForeignLog | None = None,
+        pictures: TerminalPictures | None = None,
     ) -> None:
         """Open a preset, and watch the run `attached` if one is given; without `preferences` those of nobody.
 
-        `log` is another program's, which is shown in the place of a run.
+        `log` is another program's, which is shown in the place of a run. `pictures` are drawn in the terminal's pixels;
+        without them all pictures are in half blocks.
 
         `welcome` shows the welcome card to those who have no runs, unless they prefer not to see it.
         """
@@ -144,7 +148,8 @@ class ExploreApp(NamedKeys, App[None]):
         self._asking_to_leave = False
         self._welcome = welcome
         self._foreign_log = log
-        self._terminal = Screenful()
+        self.pictures = pictures or TerminalPictures()
+        self._terminal = Screenful(self.pictures)
 
     def on_ready(self) -> None:
         """Keep the garbage collector from scanning what the app is made of between keystrokes."""
@@ -152,6 +157,7 @@ class ExploreApp(NamedKeys, App[None]):
 
     def on_mount(self) -> None:
         """Show the run that was asked for; look at the runs some time after the first screen."""
+        self.app_suspend_signal.subscribe(self, lambda _: self._remove_pictures())
         self.app_resume_signal.subscribe(self, lambda _: self._terminal.forget())
         self.theme = self._first_theme()
         if self._foreign_log is not None:
@@ -215,7 +221,14 @@ class ExploreApp(NamedKeys, App[None]):
 
     def on_resize(self, event: Resize) -> None:
         """Write every cell again: terminals differ in what they keep when their size changes."""
+        self.pictures.measure()
         self._terminal.forget()
+
+    def _remove_pictures(self) -> None:
+        """Remove the pictures that lie over the cells; those are written again when the app goes on."""
+        removals = self._terminal.removals()
+        if self._driver is not None and removals:
+            self._driver.write(removals)
 
     def action_repaint(self) -> None:
         """Write every cell again, after another program has written to the terminal."""
@@ -429,15 +442,17 @@ class ExploreApp(NamedKeys, App[None]):
 
     @on(PredictRequested)
     def _predict(self, event: PredictRequested) -> None:
+        from alexplore.tui.picture_lines import drawer
         from alexplore.tui.screens.predict import PredictScreen
 
-        self.push_screen(PredictScreen(event.run))
+        self.push_screen(PredictScreen(event.run, drawer(self.pictures)))
 
     @on(InsideRequested)
     def _show_inside(self, event: InsideRequested) -> None:
+        from alexplore.tui.picture_lines import drawer
         from alexplore.tui.screens.inside import InsideScreen
 
-        self.push_screen(InsideScreen(event.watched))
+        self.push_screen(InsideScreen(event.watched, drawer(self.pictures)))
 
     @on(EvaluateRequested)
     def _evaluation_requested(self, event: EvaluateRequested) -> None:
@@ -593,6 +608,11 @@ class ExploreApp(NamedKeys, App[None]):
         self.guides.point_at(event.layer)
 
     # Leaving
+
+    def exit(self, result: None = None, return_code: int = 0, message: RenderableType | None = None) -> None:
+        """Close the app, after removing pictures: terminals differ in what they do with them."""
+        self._remove_pictures()
+        super().exit(result, return_code, message)
 
     def on_load(self) -> None:
         """Leave in order when the process is asked to end, from before the terminal is changed until it is restored.

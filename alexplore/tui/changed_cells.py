@@ -2,6 +2,9 @@
 
 Textual writes every line of a widget that asks to be drawn again, and each piece of it with its colours in full. Here
 what the terminal shows is remembered, cell by cell, and an update becomes the cells that differ from it.
+
+A picture in pixels is drawn over blank cells that carry its number, as soon as all of them are shown. When one of them
+shows something else, the picture is removed.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ from rich.segment import ControlType, Segment
 from rich.style import Style
 from textual._compositor import CompositorUpdate
 from textual.strip import Strip
+
+from alexplore.tui.terminal_pictures import META, TerminalPictures
 
 WORTH_A_JUMP = 5  # unchanged cells that cost more to write again than a jump over them
 
@@ -73,42 +78,83 @@ PLAIN = Look("", "", "")
 
 
 class Cell(NamedTuple):
-    """What a cell shows: a character, "" for the second half of a wide one, and its look; a blank has no foreground."""
+    """What a cell shows: a character, "" for the second half of a wide one, and its look; a blank has no foreground.
+
+    `picture` is the number of the picture over it, 0 for none.
+    """
 
     character: str
     look: Look
+    picture: int = 0
+
+
+class Looks(NamedTuple):
+    """How a style looks on text and on blanks, and the number of the picture that it stands for, 0 for none."""
+
+    text: Look
+    blank: Look
+    picture: int
 
 
 class Screenful:
     """The cells that the terminal shows, as far as they are known."""
 
-    def __init__(self) -> None:
+    def __init__(self, pictures: TerminalPictures | None = None) -> None:
+        """Draw `pictures` over the cells that carry their numbers."""
         self._lines: dict[int, dict[int, Cell]] = {}
-        self._looks: dict[tuple[Style, ColorSystem], tuple[Look, Look]] = {}
+        self._looks: dict[tuple[Style, ColorSystem], Looks] = {}
+        self._pictures = pictures or TerminalPictures()
+        self._removals: dict[int, str] = {}  # of the pictures that the terminal shows
 
     def forget(self) -> None:
         """Forget what the terminal shows: it was resized, or something else has written to it."""
         self._lines = {}
 
+    def removals(self) -> str:
+        """Return what to write so that the terminal shows no picture, and forget what it shows."""
+        self.forget()
+        return self._remove(set(self._removals))
+
     def changes(self, update: CompositorUpdate, console: Console) -> str:
         """Return what to write so that the terminal shows an update, and remember that it does."""
         colours = console._color_system or ColorSystem.TRUECOLOR
         writer = _Writer()
+        broken = set() if self._lines else set(self._removals)
+        begun = set()
         for y, left, segments in _runs(update, console):
             x = left
             line = self._lines.setdefault(y, {})
             for segment in segments:
-                for cell in _cells(segment.text, *self._looks_of(segment.style or Style.null(), colours)):
-                    if line.get(x) == cell:
+                for cell in _cells(segment.text, self._looks_of(segment.style or Style.null(), colours)):
+                    shown = line.get(x)
+                    if shown == cell:
                         writer.skip(y, x, cell)
                     else:
+                        if shown is not None and shown.picture:
+                            broken.add(shown.picture)
+                        if cell.picture:
+                            begun.add(cell.picture)
                         line[x] = cell
                         writer.write(y, x, cell)
                     x += 1
-        return writer.text()
+        return self._remove(broken) + writer.text() + "".join(map(self._draw, sorted(begun)))
 
-    def _looks_of(self, style: Style, colours: ColorSystem) -> tuple[Look, Look]:
-        """Return the look of text in a style, and that of blanks."""
+    def _remove(self, numbers: set[int]) -> str:
+        """Return what removes pictures, as far as they are shown."""
+        return "".join(self._removals.pop(number) for number in sorted(numbers & self._removals.keys()))
+
+    def _draw(self, number: int) -> str:
+        """Return what draws a picture, if all of its cells are shown."""
+        picture = self._pictures.find(number)
+        cells = [(y, x) for y, line in self._lines.items() for x, cell in line.items() if cell.picture == number]
+        if picture is None or len(cells) < picture.columns * picture.lines:
+            return ""
+        self._removals[number] = picture.removal
+        y, x = min(cells)
+        return f"\x1b[{y + 1};{x + 1}H{picture.code}"
+
+    def _looks_of(self, style: Style, colours: ColorSystem) -> Looks:
+        """Return how a style looks."""
         key = (style, colours)
         if key not in self._looks:
             attributes = Strip.render_ansi(style.without_color, colours)
@@ -116,7 +162,8 @@ class Screenful:
             background = shorter(Strip.render_ansi(Style(bgcolor=style.bgcolor), colours))
             text = Look(attributes, foreground, background)
             visible = style.reverse or style.underline or style.strike
-            self._looks[key] = text, text if visible else Look("", "", background)
+            picture = style.meta.get(META, 0) if style.meta else 0
+            self._looks[key] = Looks(text, text if visible else Look("", "", background), picture)
         return self._looks[key]
 
 
@@ -171,14 +218,14 @@ def _marks_blanks(look: Look) -> bool:
     return any(code not in ("1", "2", "3") for code in look.attributes.split(";") if code)
 
 
-def _cells(text: str, of_text: Look, of_blank: Look) -> Iterator[Cell]:
+def _cells(text: str, looks: Looks) -> Iterator[Cell]:
     """Yield the cells of a text."""
     for character in text:
         width = 1 if character.isascii() else get_character_cell_size(character)
         if width:
-            yield Cell(character, of_blank if character == " " else of_text)
+            yield Cell(character, looks.blank if character == " " else looks.text, looks.picture)
         if width == 2:
-            yield Cell("", of_text)
+            yield Cell("", looks.text, looks.picture)
 
 
 def _runs(update: CompositorUpdate, console: Console) -> Iterator[tuple[int, int, list[Segment]]]:

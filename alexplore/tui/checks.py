@@ -19,7 +19,7 @@ from alexplore.network.shapes import shape_text
 from alexplore.presets.datasets import DATASETS
 from alexplore.runs import service
 from alexplore.runs.config import Hardware, RunConfig
-from alexplore.runs.datasets import (
+from alexplore.runs.dataset_shapes import (
     cache_folder,
     dataset_need,
     dataset_shape,

@@ -1,7 +1,4 @@
-"""The lines of the screen Inside: its list, and what is drawn of the selected line. No Textual.
-
-A line is a sequence of texts, each with a kind that gives its colour ("", faint, careful) or a style of its own.
-"""
+"""The lines of the screen Inside: its list, and what is drawn of the selected line. No Textual."""
 
 from __future__ import annotations
 
@@ -11,11 +8,7 @@ from itertools import pairwise
 from math import isfinite
 from textwrap import wrap
 
-from rich.style import Style
-
 from alexplore.core.inert import inert_line
-from alexplore.core.picture import Picture
-from alexplore.render.compact_blocks import compact_blocks
 from alexplore.render.inside_pictures import GAP, confusion_picture, heat_strip, heated, kernel_picture, maps_picture
 from alexplore.render.predictions import bars
 from alexplore.runs.inside import Confusion, FeatureMaps, LayerHistogram, ShownImage
@@ -24,13 +17,15 @@ from alexplore.runs.look import Look
 from alexplore.runs.protocol import LAYER_METRICS
 from alexplore.tui.columns import Claim, fit, share_width
 from alexplore.tui.inside_state import InsideState
-
-Part = tuple[str, str | Style]
-Line = Sequence[Part]
+from alexplore.tui.picture_lines import GAP as BESIDE_GAP
+from alexplore.tui.picture_lines import Draw, Drawn, Line, Part, beside, half_block_lines, width_of
+from alexplore.tui.unit_lines import unit_drawn
 
 THUMBNAIL_COLUMNS, THUMBNAIL_LINES = 28, 14
 STRIP_BYTES = 1200  # of a heat strip, of which a story has two, and of the image beside its maps
 MAPS_BYTES = 3800  # of feature maps: the kernels, which may have filled the screen before, take bytes to wipe, too
+KERNEL_BYTES = 7500
+LOOKED_BYTES, LOOKED_MAPS_BYTES = 3500, 5500  # of an image that the network was asked about, and of its maps
 STRIP_LINES = 10  # at most
 EQUAL_ROWS = 1.5  # times as large as drawn, rows of equal length are preferred
 FREQUENT = 0.05  # share of a class's images from which a mistake is marked
@@ -162,36 +157,20 @@ LISTS: Mapping[str, Callable[[InsideState, int], Listed]] = {
 # What is drawn
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """What the pane beside the list shows, with its title."""
-
-    title: str
-    lines: Sequence[Line]
-
-
-def drawn(state: InsideState, selected: int, width: int, height: int) -> Drawn:
-    """Return what is drawn of the line `selected` of the list, in `width` × `height` cells."""
+def drawn(state: InsideState, selected: int, width: int, height: int, draw: Draw = half_block_lines) -> Drawn:
+    """Return what is shown of the line `selected` of the list in `width` × `height` cells, its pictures by `draw`."""
     if state.problem:
         return Drawn(state.view, [[(line, "careful")] for line in _wrapped(f"✗ {inert_line(state.problem)}", width)])
     if state.shown is None and not (state.view == "layers" and state.layers()):
         return Drawn(state.view, [])
-    return DRAWINGS[state.view](state, selected, max(1, width), max(1, height))
+    return DRAWINGS[state.view](state, selected, max(1, width), max(1, height), draw)
 
 
 def _wrapped(text: str, width: int) -> list[str]:
     return wrap(text, max(10, width), break_on_hyphens=False) or [""]
 
 
-def _blocks(picture: Picture, width: int, height: int, most_bytes: int | None = None) -> list[Line]:
-    limit = {} if most_bytes is None else {"most_bytes": most_bytes}
-    return [
-        [(segment.text, segment.style or "") for segment in line]
-        for line in compact_blocks(picture, width, max(1, height), **limit)
-    ]
-
-
-def _story(state: InsideState, selected: int, width: int, height: int) -> Drawn:
+def _story(state: InsideState, selected: int, width: int, height: int, _: Draw) -> Drawn:
     """Return a layer's figures over the training, and its distributions now and over the epochs."""
     views = state.layers()
     if selected >= len(views):
@@ -226,12 +205,12 @@ def _distribution(
     scale = f"±{now.limit:g}"
     lines.append([(histogram_bars(now.counts, max(8, min(64, width - len(scale) - 1))), ""), (f" {scale}", "faint")])
     if len(past) > 1 and strip_lines > 1:
-        lines += _blocks(heat_strip(past, width, 2 * strip_lines), width, strip_lines, STRIP_BYTES)
+        lines += half_block_lines(heat_strip(past, width, 2 * strip_lines), width, strip_lines, STRIP_BYTES)
     lines.append([])
     return lines
 
 
-def _kernels(state: InsideState, _: int, width: int, height: int) -> Drawn:
+def _kernels(state: InsideState, _: int, width: int, height: int, draw: Draw) -> Drawn:
     grid = state.shown.kernels if state.shown else None
     if grid is None:
         return Drawn("kernels", [[("the network has no convolution whose kernels could be shown", "faint")]])
@@ -240,7 +219,7 @@ def _kernels(state: InsideState, _: int, width: int, height: int) -> Drawn:
     per_row = _per_row(each, rows, columns, width, 2 * height // max(1, grid.towers))
     title = f"{inert_line(grid.layer)} · {count} of {grid.total} kernels of {channels}×{rows}×{columns}"
     title += f" · {grid.towers} towers" if grid.towers > 1 else ""
-    return Drawn(title, _blocks(kernel_picture(grid, per_row), width, height))
+    return Drawn(title, draw(kernel_picture(grid, per_row), width, height, KERNEL_BYTES))
 
 
 def _per_row(count: int, height: int, width: int, columns: int, rows: int) -> int:
@@ -258,12 +237,14 @@ def _per_row(count: int, height: int, width: int, columns: int, rows: int) -> in
     return max(range(1, count + 1), key=size)
 
 
-def _maps_picture(state: InsideState, selected: int, width: int, height: int) -> Drawn:
+def _maps_picture(state: InsideState, selected: int, width: int, height: int, draw: Draw) -> Drawn:
     shown = state.maps()
     if state.shown is None or selected >= len(shown):
         return Drawn("maps", [[("no feature maps were recorded", "faint")]])
     maps = shown[selected]
     image = state.shown.images[maps.image]
+    if state.unit is not None and (row := state.row(maps.layer)) is not None:
+        return unit_drawn(image.picture, maps, row, state.input_size, state.unit, (width, height), draw)
     size = "×".join(map(str, maps.shape[1:]))
     words = [
         f"{len(maps.maps)} of {maps.shape[0]} maps of {size}",
@@ -273,21 +254,16 @@ def _maps_picture(state: InsideState, selected: int, width: int, height: int) ->
     ]
     lines: list[Line] = []
     if height >= 20:
-        lines += _beside(_blocks(image.picture, 14, 7, STRIP_BYTES), words)
+        lines += beside(draw(image.picture, 14, 7, STRIP_BYTES), [[(word, "")] for word in words])
     else:
         lines.append([(fit(" · ".join(words), width, left=True), "faint")])
     left = height - len(lines) - 1
     count, rows, columns = maps.maps.codes.shape
     picture = maps_picture([maps], _per_row(count, rows, columns, width, 2 * left))
-    return Drawn(inert_line(maps.layer), [*lines, [], *_blocks(picture, width, left, MAPS_BYTES)])
+    return Drawn(inert_line(maps.layer), [*lines, [], *draw(picture, width, left, MAPS_BYTES)])
 
 
-def _beside(blocks: list[Line], words: Sequence[str]) -> list[Line]:
-    """Return texts at the right of a picture."""
-    return [[*line, (f"  {words[number]}" if number < len(words) else "", "")] for number, line in enumerate(blocks)]
-
-
-def _matrix(state: InsideState, selected: int, width: int, height: int) -> Drawn:
+def _matrix(state: InsideState, selected: int, width: int, height: int, draw: Draw) -> Drawn:
     confusion = state.confusion
     if confusion is None:
         return Drawn("confusion", [[("no confusion matrix was recorded: it is counted up to 1,000 classes", "faint")]])
@@ -297,7 +273,7 @@ def _matrix(state: InsideState, selected: int, width: int, height: int) -> Drawn
     numbers = _numbers(state, confusion, pair, width)
     if numbers is not None and len(numbers) <= height:
         return Drawn(title, numbers)
-    return Drawn(title, _blocks(confusion_picture(confusion, 1), width, height))
+    return Drawn(title, draw(confusion_picture(confusion, 1), width, height))
 
 
 def _numbers(state: InsideState, confusion: Confusion, pair: tuple[int, int] | None, width: int) -> list[Line] | None:
@@ -320,13 +296,13 @@ def _numbers(state: InsideState, confusion: Confusion, pair: tuple[int, int] | N
     return lines
 
 
-def _mistake(state: InsideState, selected: int, width: int, height: int) -> Drawn:
+def _mistake(state: InsideState, selected: int, width: int, height: int, draw: Draw) -> Drawn:
     mistakes = state.shown.mistakes if state.shown else ()
     if selected >= len(mistakes):
         return Drawn("mistake", [[("no mistake was recorded", "faint")]])
     one = mistakes[selected]
     texts = _answers(state, one, width)
-    blocks = _blocks(one.picture, min(width, 2 * THUMBNAIL_COLUMNS), height - len(texts) - 1)
+    blocks = draw(one.picture, min(width, 2 * THUMBNAIL_COLUMNS), height - len(texts) - 1)
     where = inert_line(one.name) if one.name else f"validation image {one.index}"
     return Drawn(where, [*blocks, [], *texts])
 
@@ -340,30 +316,30 @@ def _answers(state: InsideState, one: ShownImage, width: int) -> list[Line]:
     ]
 
 
-def looked(found: Look, width: int, height: int) -> Drawn:
+def looked(found: Look, width: int, height: int, draw: Draw = half_block_lines) -> Drawn:
     """Return an image with what spoke for its likeliest class, its classes beside it, and the maps of a layer below."""
     picture = found.picture if found.heat is None else heated(found.picture, found.heat)
     channels, rows, columns = found.shape
     room = max(1, min(height // 2, 20))
-    image = _blocks(picture, min(2 * room, width // 2), room, 3500)
-    pad = max((sum(len(text) for text, _ in line) for line in image), default=0)
+    image = draw(picture, min(2 * room, width // 2), room, LOOKED_BYTES)
     words = [
         *([f"truth {inert_line(found.truth)}"] if found.truth is not None else []),
-        *bars(found.classes, width - pad - 2),
+        *bars(found.classes, width - width_of(image) - BESIDE_GAP),
         *(["", f"yellow and red: what spoke for {inert_line(found.cam)} (Grad-CAM)"] if found.cam else []),
     ]
-    above = [*image, *([("", "")] for _ in range(len(words) - len(image)))]
-    above = [[*line, (" " * (pad - sum(len(text) for text, _ in line)), "")] for line in above]
+    above = beside(image, [[(word, "")] for word in words])
     left = height - len(above) - 1
-    maps = FeatureMaps(found.layer, 0, found.shape, tuple(range(channels)), found.maps)
-    drawing = maps_picture([maps], _per_row(channels, rows, columns, width, 2 * max(1, left)))
-    below = _blocks(drawing, width, left, 5500) if left > 1 else []
-    return Drawn(
-        f"{channels} maps of {rows}×{columns} of {inert_line(found.layer)}", [*_beside(above, words), [], *below]
-    )
+    drawing = maps_picture([looked_maps(found)], _per_row(channels, rows, columns, width, 2 * max(1, left)))
+    below = draw(drawing, width, left, LOOKED_MAPS_BYTES) if left > 1 else []
+    return Drawn(f"{channels} maps of {rows}×{columns} of {inert_line(found.layer)}", [*above, [], *below])
 
 
-DRAWINGS: Mapping[str, Callable[[InsideState, int, int, int], Drawn]] = {
+def looked_maps(found: Look) -> FeatureMaps:
+    """Return the maps of an image that the network was asked about."""
+    return FeatureMaps(found.layer, 0, found.shape, tuple(range(found.shape[0])), found.maps)
+
+
+DRAWINGS: Mapping[str, Callable[[InsideState, int, int, int, Draw], Drawn]] = {
     "layers": _story,
     "kernels": _kernels,
     "maps": _maps_picture,

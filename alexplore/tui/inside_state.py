@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from alexplore.core.inert import inert_line
+from alexplore.network.analysis import analyse
+from alexplore.network.row import Row
 from alexplore.runs.curves import Curve
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.inside import Confusion, FeatureMaps, InsideEpoch, InsideError, load_epoch, recorded_epochs
 from alexplore.runs.layer_view import LayerView, layer_views
 from alexplore.runs.protocol import LAYER_METRICS, METRICS, layer_key
 from alexplore.runs.watch import FEW_BLOCKS, Snapshot, Watch
+from alexplore.tui.unit_lines import Unit
 
 VIEWS = ("layers", "kernels", "maps", "confusion", "mistakes")
 
@@ -113,6 +116,8 @@ class InsideState:
         self.problem = ""  # why the epoch can't be shown, or the run not be read
         self._pairs: tuple[InsideEpoch | None, list[Pair]] = (None, [])
         self._failed: int | None = None  # the epoch that can't be shown
+        self.unit: Unit | None = None  # the selected unit of the maps
+        self._rows: dict[str, Row] = {}  # the analysis of the layers, by their names
 
     # The scrubber
 
@@ -220,6 +225,32 @@ class InsideState:
             return ()
         layers = dict.fromkeys(maps.layer for maps in self.shown.maps)
         return tuple(maps for layer in layers for maps in self.shown.maps_of(layer))
+
+    def row(self, layer: str) -> Row | None:
+        """Return the analysis of a layer; None before the run was read."""
+        if not self._rows and self.reading is not None:
+            self._rows = {row.layer.name: row for row in analyse(self.reading.snapshot.config.network).rows}
+        return self._rows.get(layer)
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """The height and width of the network's input."""
+        _, height, width = self.reading.snapshot.config.network.input if self.reading else (0, 0, 0)
+        return height, width
+
+    def choose_unit(self, selected: int) -> bool:
+        """Select the unit in the middle of the maps of a line of the list; return whether there are maps."""
+        shown = self.maps()
+        if self.view != "maps" or selected >= len(shown):
+            return False
+        self.unit = Unit.middle(shown[selected])
+        return True
+
+    def move_unit(self, selected: int, by: tuple[int, int, int]) -> None:
+        """Move the selected unit by so many maps, rows and columns; `selected` is the line of the list."""
+        shown = self.maps()
+        if self.unit is not None and selected < len(shown):
+            self.unit = self.unit.moved(shown[selected], by)
 
     def mapped_layer(self, selected: int) -> str | None:
         """Return the layer of the selected line whose maps can be looked at; None for the last convolution's."""

@@ -52,6 +52,9 @@ class Preferences:
     hidden_columns: tuple[str, ...] = setting(texts(), (), "titles of columns of the layer table that are not shown")
     notify: str = setting(choice(*WAYS), "bell", "how to call you when a run needs you; osc also shows a notification")
     notify_on: tuple[str, ...] = setting(texts(), USUAL, f"when to call you, of {', '.join(OCCASIONS)}")
+    pixels: bool = setting(
+        flag(), True, "whether pictures are drawn in pixels where the terminal has Sixel or kitty's protocol"
+    )
     keys: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -75,7 +75,7 @@ def _place(order: Sequence[str], family: str) -> int:
 
 def read_entry(entry: PresetEntry) -> PresetEntry:
     """Return an entry with title, size and what it takes to train, or with the reason why it can't be used."""
-    from alexplore.runs.datasets import dataset_need  # after the first screen, which lists the heads alone
+    from alexplore.runs.dataset_shapes import dataset_need  # after the first screen, which lists the heads alone
 
     try:
         preset = read_preset(entry.path)

@@ -10,7 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
-from alexplore.runs.control import leave_request
+from alexplore.runs.control import write_request
 from alexplore.runs.directory import RunDirectory
 from alexplore.training import worker
 
@@ -28,7 +28,7 @@ def main(run: str, saved_at: int, killed_at: int) -> int:
         nonlocal seen
         seen += 1
         if seen == saved_at:
-            leave_request(RunDirectory(Path(run)), "checkpoint")
+            write_request(RunDirectory(Path(run)), "checkpoint")
         if seen == killed_at:
             os.kill(os.getpid(), signal.SIGKILL)
         return plain(self, count, seed, before)

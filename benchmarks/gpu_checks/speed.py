@@ -35,7 +35,7 @@ from alexplore.presets.preset import Preset
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.runs.protocol import StartEvent
-from alexplore.training.captured import CapturedWork, make_capture
+from alexplore.training.cuda_graphs import CapturedWork, make_capture
 from alexplore.training.data import Dataset, ResidentSplit
 from alexplore.training.kernels.table import kernels_of
 from alexplore.training.model.build import build, logits

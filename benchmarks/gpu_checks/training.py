@@ -16,7 +16,7 @@ from worker_loop import open_trainer, restart_epoch, train_epoch, train_here
 from alexplore.presets.optimizers import OPTIMIZERS
 from alexplore.runs.config import Hardware
 from alexplore.training import nonfinite
-from alexplore.training.captured import CapturedWork
+from alexplore.training.cuda_graphs import CapturedWork
 from alexplore.training.loop import Trainer
 from gpu_checks.backend import plain_fp32, worker_settings
 from gpu_checks.bench import Bench, Check, Outcome, at_most, attempt, expect, skip

@@ -5,8 +5,10 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import select
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from alexplore.render.terminal_pixels import ATTRIBUTES_QUESTION
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import create_run
 from alexplore.runs.inside import KernelGrid, Quantised, load_epoch, recorded_epochs, save_epoch
@@ -43,12 +46,16 @@ pytestmark = pytest.mark.usefixtures("heavy")
 
 
 class Line:
-    """The app on a pseudo-terminal of 120 columns and 40 lines."""
+    """The app on a pseudo-terminal of 120 columns and 40 lines.
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    With an `answer` its cells are 10×20 pixels, and it answers so when it is asked whether it draws pictures in pixels.
+    """
+
+    def __init__(self, folder: Path, *options: str, answer: bytes = b"") -> None:
         self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
-        removed = ("COLUMNS", "LINES", "NO_COLOR", "TEXTUAL_COLOR_SYSTEM")
+        pixels = (1200, 800) if answer else (0, 0)
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, *pixels))
+        removed = ("COLUMNS", "LINES", "NO_COLOR", "TEXTUAL_COLOR_SYSTEM", "TMUX")
         environment = {name: value for name, value in os.environ.items() if name not in removed}
         environment |= {"TERM": "xterm-256color", "COLORTERM": "truecolor", "XDG_CONFIG_HOME": str(folder)}
         self._process = subprocess.Popen(
@@ -60,6 +67,11 @@ class Line:
             start_new_session=True,
         )
         os.close(slave)
+        if answer:
+            asked = b""
+            while ATTRIBUTES_QUESTION.encode() not in asked:
+                asked += self.read()
+            os.write(self._master, answer)
         self.read(SMALLEST_SCREEN)
         self.read_for(PREPARED_SECONDS)
 
@@ -88,6 +100,13 @@ class Line:
     def press(self, key: bytes) -> bytes:
         """Press a key; return what the app writes."""
         os.write(self._master, key)
+        return self.read()
+
+    def resize(self, rows: int, columns: int) -> bytes:
+        """Make the terminal another size, with cells as before; return what the app writes."""
+        size = struct.pack("HHHH", rows, columns, 10 * columns, 20 * rows)
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, size)
+        os.kill(self._process.pid, signal.SIGWINCH)
         return self.read()
 
     def close(self) -> None:
@@ -127,8 +146,13 @@ def test_an_arrow_key_in_the_runs_and_in_their_curves_writes_little(config: RunC
     assert max(counts) <= MOST_BYTES, counts
 
 
+KITTY, SIXEL = b"\x1b_Gi=31;OK\x1b\\\x1b[?62;c", b"\x1b[?62;4c"
+"""What terminals answer that draw pictures in pixels."""
+
+
 @pytest.mark.exhaustive
-def test_a_picture_inside_a_run_writes_little(tmp_path: Path) -> None:
+@pytest.mark.parametrize("answer", [b"", KITTY, SIXEL])
+def test_a_picture_inside_a_run_writes_little(answer: bytes, tmp_path: Path) -> None:
     """Every view, other epochs and other lines of each, with 96 kernels and with feature maps of noise."""
     run = DemoRuns(tmp_path / "runs").write("seen", "finished", 60, age=500.0)
     draw = np.random.default_rng(0)
@@ -140,7 +164,7 @@ def test_a_picture_inside_a_run_writes_little(tmp_path: Path) -> None:
             for maps in epoch.maps
         )
         save_epoch(run, replace(epoch, kernels=kernels, maps=maps))
-    line = Line(tmp_path, "--run", "seen")
+    line = Line(tmp_path, "--run", "seen", answer=answer)
     try:
         line.read_for(1.0)
         counts = [len(line.press(b"v"))]
@@ -152,6 +176,31 @@ def test_a_picture_inside_a_run_writes_little(tmp_path: Path) -> None:
     finally:
         line.close()
     assert max(counts) <= MOST_PICTURE_BYTES, counts
+
+
+def test_pictures_are_drawn_in_pixels_where_the_terminal_says_so_and_nothing_of_them_remains(tmp_path: Path) -> None:
+    """In kitty's protocol, in which a picture stays until it is removed by its number."""
+    pytest.importorskip("textual_image")
+    DemoRuns(tmp_path / "runs").write("seen", "finished", 60, age=500.0)
+    line = Line(tmp_path, "--run", "seen", answer=KITTY)
+    written = b""
+    try:
+        for key in (b"v", b"v", LEFT, b"v", DOWN, b"?", b"?", b"v", b"v", b"v", b"v"):  # with the help over the maps
+            written += line.press(key)
+        written += line.resize(24, 80)
+        written += line.press(b"q")
+    finally:
+        line.close()
+    shown: list[set[bytes]] = [set()]
+    for code in re.findall(rb"\x1b_G([^;\x1b]*)", written):
+        values = dict(part.split(b"=") for part in code.split(b",") if part)
+        if values.get(b"a") == b"T":
+            shown.append(shown[-1] | {values[b"i"]})
+        elif values.get(b"a") == b"d":
+            shown.append(shown[-1] - {values[b"i"]})
+    assert max(map(len, shown)) == 2  # an image, and its maps below it
+    assert len(set().union(*shown)) >= 5
+    assert shown[-1] == set()
 
 
 def test_watching_a_run_writes_little(config: RunConfig, tmp_path: Path) -> None:

@@ -1,275 +1,187 @@
-"""Runs that are killed at random, and what must hold afterwards. The tests and the soak share it."""
+"""Runs whose processes are killed, and what must hold afterwards. The tests and the soak share it."""
 
 from __future__ import annotations
 
 import json
-import os
-import pty
 import random
-import signal
 import subprocess
-import sys
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from signal import Signals
+from typing import Any
 
 import psutil
 
 from alexplore.runs.directory import RunDirectory
-from alexplore.runs.status import Status, is_locked, read_status
+from alexplore.runs.status import ENDED, is_locked, read_status
 from alexplore.runs.summary import RunList
-from alexplore.training.checkpoint import load
-from tests.support.processes import start_worker
-from tests.support.runs import steps_done
-from tests.support.waiting import wait_until
+from alexplore.training.checkpoint import SAVING, load
+from tests.faults.kill_plan import ENDING, Start, Victim
+from tests.faults.run_processes import App, decoders_of, processes_of, ranks_of, start_following, worker_of
+from tests.support.processes import exit_code, start_worker
+from tests.support.runs import metrics, steps_done
+from tests.support.waiting import PATIENCE, wait_until
 
-SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-VICTIMS = ("worker", "rank", "decoder", "follower", "app")
-"""The worker is the launcher if a run has several ranks. It stands for ranks and processes that decode images where
-there are none yet."""
+SLOW: dict[str, Any] = {"batch_size": 160, "limit_train": 800, "limit_val": 3000, "checkpoint_minutes": 1e-9}
+"""Settings of a run of a small network, each of whose phases takes long enough to be seen in its files."""
 
-MOMENTS = ("starting", "preparing", "training", "saving")
-"""A run that is made for it is nearly always evaluating when it is training."""
-
-LONGEST = {"starting": 1.5, "preparing": 4.0, "training": 2.0, "saving": 0.0}
-"""Seconds from the start, or from the first step for the last two, in which the moment is drawn."""
-
-ENDED = ("stopped", "finished", "failed", "crashed")
-SIZE = os.terminal_size((100, 30))
+STARTING_SECONDS = 0.6
+"""The longest time from the moment at which a process is there until it is killed while it starts."""
 
 
 @dataclass(frozen=True)
 class Kill:
     """One kill, and what came of it."""
 
-    victim: str
-    moment: str
-    number: signal.Signals
+    start: Start
+    victim: Victim
+    number: Signals
+
     state: str
-    """The state that the run ended in."""
+    """The state of the run afterwards."""
 
     reported: float | None
-    """The time from the victim's end until a list of runs said how the run ended; None if the run went on."""
-
-    seconds: float
-    """The time from the kill until the run had ended; with a killed follower or app it goes on to its own end."""
+    """Seconds from the victim's end until a list of runs said how the run ended; None if it does not end with it."""
 
     left: float
-    """The time from then until no process and no lock was left."""
+    """Seconds from the end of the run until no process and no lock was left."""
 
 
-def processes_of(run: RunDirectory) -> list[psutil.Process]:
-    """Return the processes that train or follow a run, zombies left out."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            ours = any(str(run.path) in argument for argument in process.cmdline())
-            if ours and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
+def phase_of(run: RunDirectory, before: int) -> str:
+    """Return what a run does that had done `before` steps when it was started, as its files show it."""
+    if any(run.checkpoints_folder.glob(f"{SAVING}*")):
+        return "saving"
+    found = metrics(run)
+    step = max((step for _, step in found), default=0)
+    if step <= before:
+        return "starting"
+    config = run.config()
+    last_of_epoch = config.data.limit_train and step % -(-config.data.limit_train // config.recipe.batch_size) == 0
+    return "evaluating" if last_of_epoch and ("val/loss", step) not in found else "training"
 
 
-def start_following(run: RunDirectory) -> subprocess.Popen[bytes]:
-    """Start a run, or resume it, from a command line that follows it."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "alexplore", "runs", "resume", str(run.path)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-    )
+class Started:
+    """A run that was started, or resumed, for its processes to be killed."""
 
+    def __init__(self, run: RunDirectory, start: Start, rng: random.Random, stack: ExitStack) -> None:
+        """Start it from a command line that follows it, or, if the plan says so, from the app that watches it."""
+        self.run, self.start, self.rng = run, start, rng
+        self.before, self.steps = read_status(run), steps_done(run)
+        self.watchers: dict[Victim, subprocess.Popen[bytes]] = {}
+        self.app = App(run) if start.has("app") else None
+        if self.app:
+            stack.callback(self.app.close)
+            self.app.wait_until_drawn()
+            self.watchers["app"] = self.app.process
+        if self.app and start.by_app:
+            self.app.press("r")
+        else:
+            self.watchers["follower"] = start_following(run)
+            stack.callback(_end, self.watchers["follower"])
 
-class App:
-    """The app on a terminal of its own, which watches a run; one that ended early it resumes, as a person would."""
+    def kills(self) -> Iterator[Kill]:
+        """Kill its processes, as planned, and yield what came of each; end early if the run has finished."""
+        for victim, number in self.start.kills:
+            process = self._wait_for_phase(victim)
+            if process is None:
+                assert read_status(self.run).state == "finished", (self.start, self._report())
+                return
+            ends = number in ENDING[victim]
+            yield self._end_run(victim, number, process) if ends else self._end_other(victim, number, process)
 
-    def __init__(self, run: RunDirectory) -> None:
-        state = read_status(run).state
-        resumes = state in ENDED and state != "finished"
-        self.worker = None if state in ENDED else start_worker(run)
-        self.printed = bytearray()
-        self._terminal, inner = pty.openpty()
-        os.set_blocking(self._terminal, True)
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "alexplore", "tui", "--run", str(run.path), "--runs-dir", str(run.path.parent)],
-            stdin=inner,
-            stdout=inner,
-            stderr=inner,
-            start_new_session=True,
-            env={
-                **os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "TERM": "xterm-256color",
-                "TEXTUAL_ANIMATIONS": "none",
-            },
-        )  # fmt: skip
-        os.close(inner)
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-        if resumes:
-            self.press("r")
-
-    def press(self, key: str) -> None:
-        """Press a key, once the app has drawn its screen."""
-        wait_until(lambda: b"palette" in self.printed or self.process.poll() is not None, "the app", self.text)
-        os.write(self._terminal, key.encode())
-
-    def _read(self) -> None:
-        """Read what the app prints, so that it never waits for the terminal."""
-        with suppress(OSError):  # nobody has the other end open any more
-            while printed := os.read(self._terminal, 65536):
-                self.printed += printed
-
-    def text(self) -> str:
-        """Return what was printed last."""
-        return self.printed[-4000:].decode("utf-8", "replace")
-
-    def close(self) -> None:
-        """End the app, and close its terminal."""
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        self._reader.join()
-        os.close(self._terminal)
-        if self.worker is not None:
-            self.worker.wait()
-
-
-def worker_of(run: RunDirectory) -> psutil.Process | None:
-    """Return the worker of a run, which is the launcher if it has several ranks."""
-    return next((process for process, rank in _training(run) if rank is None), None)
-
-
-def ranks_of(run: RunDirectory) -> list[psutil.Process]:
-    """Return the ranks that a worker has launched, by number."""
-    ranks = {rank: process for process, rank in _training(run) if rank is not None}
-    return [ranks[rank] for rank in sorted(ranks)]
-
-
-def decoders_of(run: RunDirectory) -> list[psutil.Process]:
-    """Return the processes that decode images for a worker or a rank."""
-    training = {process.pid for process, _ in _training(run)}
-    return [process for process, _ in _alexplore_training(run) if process.pid not in training]
-
-
-def _training(run: RunDirectory) -> list[tuple[psutil.Process, int | None]]:
-    """Return the processes that train a run, without those that decode images, each with its rank."""
-    found = _alexplore_training(run)
-    ranks = {process.pid: rank for process, rank in found}
-    trains = []
-    for process, rank in found:
-        with suppress(psutil.Error):  # a process that decodes images is a copy of its parent
-            if ranks.get(process.ppid(), -1) != rank:
-                trains.append((process, rank))
-    return trains
-
-
-def _alexplore_training(run: RunDirectory) -> list[tuple[psutil.Process, int | None]]:
-    """Return the processes of a run's worker and its descendants, each with its rank, None for no rank."""
-    found = []
-    for process in processes_of(run):
-        with suppress(psutil.Error):
-            command, rank = process.cmdline(), process.environ().get("RANK")
-            if any("alexplore.training" in part for part in command):
-                found.append((process, None if rank is None else int(rank)))
-    return found
-
-
-def _find(
-    run: RunDirectory, watcher: subprocess.Popen[bytes], victim: str, rng: random.Random
-) -> tuple[str, psutil.Process | None]:
-    """Return a process to kill, and which victim it is."""
-    if victim in ("follower", "app"):
-        return victim, psutil.Process(watcher.pid) if watcher.poll() is None else None
-    several = {"rank": ranks_of, "decoder": decoders_of}
-    found = several[victim](run) if victim in several else []
-    return (victim, rng.choice(found)) if found else ("worker", worker_of(run))
-
-
-def _is_saving(run: RunDirectory) -> bool:
-    return any(run.checkpoints_folder.glob(".*"))
-
-
-def kill_at_random(run: RunDirectory, rng: random.Random, victims: tuple[str, ...] = VICTIMS) -> Kill | None:
-    """Start a run, kill one of its processes at a moment that is drawn, and wait for the end of what is left.
-
-    Returns None if the run had finished before.
-    """
-    victim, moment, number = rng.choice(victims), rng.choice(MOMENTS), rng.choice(SIGNALS)
-    delay = rng.uniform(0, LONGEST[moment])
-    before = read_status(run)
-    app = App(run) if victim == "app" else None
-    watcher = app.process if app else start_following(run)
-    try:
-        steps = steps_done(run)
-        if moment in ("training", "saving"):
-            wait_until(lambda: steps_done(run) > steps or _has_new_end(run, before), "a step", lambda: _tail(run))
-        time.sleep(delay)
-        if moment == "saving":
-            deadline = time.monotonic() + 5
-            while not _is_saving(run) and time.monotonic() < deadline:
+    def _wait_for_phase(self, victim: Victim) -> psutil.Process | None:
+        """Wait for the phase of the plan, and return the process to kill; None if the run has ended before."""
+        deadline = time.monotonic() + PATIENCE
+        process: psutil.Process | None = None
+        while not self._has_new_end():
+            assert time.monotonic() < deadline, (self.start, self._report())
+            if process is None or not process.is_running():
+                process = self._process(victim)
+                time.sleep(0.01)
+            elif self.start.phase == "starting":
+                time.sleep(self.rng.uniform(0, STARTING_SECONDS))
+                return process
+            elif phase_of(self.run, self.steps) == self.start.phase and steps_done(self.run) > self.steps:
+                return process
+            else:
                 time.sleep(0.001)
-        worker = worker_of(run)
-        victim, process = _find(run, watcher, victim, rng)
-        if process is None:
-            wait_until(lambda: watcher.poll() is not None, "the end", lambda: _tail(run))
-            return None
-        status = read_status(run)
+        return None
+
+    def _process(self, victim: Victim) -> psutil.Process | None:
+        """Return the process to kill, if there is one and the run has a worker."""
+        worker = worker_of(self.run)
+        if victim in self.watchers:
+            watcher = self.watchers[victim]
+            return psutil.Process(watcher.pid) if worker and watcher.poll() is None else None
+        if victim == "worker":
+            return worker
+        found = ranks_of(self.run) if victim == "rank" else decoders_of(self.run)
+        return self.rng.choice(found) if len(found) >= self.start.ranks else None
+
+    def _end_run(self, victim: Victim, number: Signals, process: psutil.Process) -> Kill:
+        """Kill a process with which the run ends, and wait until nothing is left of it."""
+        run, worker, status = self.run, worker_of(self.run), read_status(self.run)
         heard = worker is not None and status.live and status.pid == worker.pid
-        running = heard and status.state == "running"
-        try:
+        what = f"the end of {victim} by {number.name}"
+        with suppress(psutil.NoSuchProcess):
             process.send_signal(number)
-        except psutil.NoSuchProcess:
-            return None
-        started = time.monotonic()
-        what = f"{victim} {number.name} {moment}"
         reported = None
         if victim in ("worker", "rank"):
-            wait_until(lambda: _is_gone(process), f"the end of {what}", lambda: _tail(run))
+            wait_until(lambda: _is_gone(process), what, self._report)
             reported = _reported_after(run, what, at_once=heard and victim == "worker")
-        wait_until(lambda: _has_ended(run), what, lambda: _tail(run))
-        seconds = time.monotonic() - started
-        if app:
-            wait_until(lambda: app.process.poll() is not None, f"the end of {what}", app.text)
-            assert b"Traceback" not in app.printed, app.text()
-        wait_until(lambda: not processes_of(run) and not is_locked(run), "no process left", lambda: _tail(run))
-        left = time.monotonic() - started - seconds
-        kill = Kill(victim, moment, number, read_status(run).state, reported, seconds, left)
-        assert kill.state in _right_states(kill, before.state, heard, running), (kill, before, status, _tail(run))
+        wait_until(lambda: read_status(run).state in ENDED and worker_of(run) is None, what, self._report)
+        ended = time.monotonic()
+        wait_until(lambda: not processes_of(run) and not is_locked(run), "no process left", self._report)
+        kill = Kill(self.start, victim, number, read_status(run).state, reported, time.monotonic() - ended)
+        right = _right_states(kill, self.before.state, heard=heard, running=heard and status.state == "running")
+        assert kill.state in right, (kill, self.before, status, self._report())
         return kill
-    finally:
-        if app:
-            app.close()
-        elif watcher.poll() is None:
-            watcher.kill()
-        watcher.wait()
+
+    def _end_other(self, victim: Victim, number: Signals, process: psutil.Process) -> Kill:
+        """Kill a process without which the run goes on: a later kill finds it running, or finished."""
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
+        started = time.monotonic()
+        if watcher := self.watchers.get(victim):
+            wait_until(lambda: watcher.poll() is not None, f"the end of {victim} by {number.name}", self._report)
+        if self.app:
+            assert b"Traceback" not in self.app.printed, self.app.text()
+        state = read_status(self.run).state
+        return Kill(self.start, victim, number, state, None, time.monotonic() - started)
+
+    def _has_new_end(self) -> bool:
+        """Return whether the run has ended since it was started: one that is resumed has ended before, too."""
+        status = read_status(self.run)
+        return status.state in ENDED and status != self.before
+
+    def _report(self) -> str:
+        return _tail(self.run)
 
 
-def _right_states(kill: Kill, before: str, heard: bool, running: bool) -> set[str]:
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.kill()
+    process.wait()
+
+
+def _right_states(kill: Kill, before: str, *, heard: bool, running: bool) -> set[str]:
     """Return the states that a run may end in after a kill.
 
     `before` is its state before it was started, `heard` whether its worker had written a status when the signal was
     sent, and `running` whether all its processes were training. It may always have finished just before.
     """
-    at_once, hangup = kill.number == signal.SIGKILL, kill.number == signal.SIGHUP
-    match kill.victim:
-        case "app":
-            right = set[str]()
-        case "follower":
-            right = set() if at_once or hangup else {"stopped"}
-        case "worker":
-            right = {"crashed"} if at_once else {"stopped"}
-        case "rank":
-            right = {"failed"} if at_once else {"stopped"} if running else {"stopped", "failed"}
-        case "decoder":
-            right = {"failed"}
-        case other:
-            raise ValueError(other)
-    return right | {"finished"} | (set() if heard else {before, "crashed"})
+    at_once = kill.number == Signals.SIGKILL
+    right: dict[Victim, set[str]] = {
+        "app": set(),
+        "follower": {"stopped"},
+        "worker": {"crashed"} if at_once else {"stopped"},
+        "rank": {"failed"} if at_once else {"stopped"} if running else {"stopped", "failed"},
+        "decoder": {"failed"},
+    }
+    return right[kill.victim] | {"finished"} | (set() if heard else {before, "crashed"})
 
 
 def _is_gone(process: psutil.Process) -> bool:
@@ -296,20 +208,6 @@ def _reported_after(run: RunDirectory, what: str, *, at_once: bool) -> float:
     return time.monotonic() - started
 
 
-def _has_ended(run: RunDirectory) -> bool:
-    """Return whether the state is an end, as it must become after a kill, and no worker is left.
-
-    A run that was resumed is in its old state until its worker is heard.
-    """
-    return read_status(run).state in ENDED and worker_of(run) is None
-
-
-def _has_new_end(run: RunDirectory, before: Status) -> bool:
-    """Return whether a run has ended since its status was `before`, which of a resumed run is an end, too."""
-    status = read_status(run)
-    return status.state in ENDED and status != before
-
-
 def _tail(run: RunDirectory) -> str:
     return f"{read_status(run)}\n" + "\n".join(run.console_tail(30))
 
@@ -334,6 +232,6 @@ def _lines(path: Path) -> Iterator[bytes]:
 def train_to_the_end(run: RunDirectory) -> None:
     """Start or resume a run, if it has not finished yet, and wait until it has."""
     if read_status(run).state != "finished":
-        assert start_following(run).wait(300) == 0, _tail(run)
+        assert exit_code(start_worker(run), run) == 0, _tail(run)
     assert read_status(run).state == "finished"
     wait_until(lambda: not processes_of(run) and not is_locked(run), "no process left", lambda: _tail(run))

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, astuple, dataclass, fields, replace
 from math import inf
 from pathlib import Path
@@ -31,15 +31,9 @@ from alexplore.runs.service import ask, remove
 from alexplore.runs.status import is_locked
 from alexplore.runs.summary import RunList
 from alexplore.runs.watch import Watch
-from tests.faults.kills import (
-    VICTIMS,
-    App,
-    check_files,
-    kill_at_random,
-    processes_of,
-    start_following,
-    train_to_the_end,
-)
+from tests.faults.kill_plan import drawn_start
+from tests.faults.kills import SLOW, Started, check_files, train_to_the_end
+from tests.faults.run_processes import App, processes_of, start_following
 from tests.support.networks import SMALL
 from tests.support.runs import steps_done
 from tests.support.waiting import wait_until
@@ -94,13 +88,12 @@ def measure(rounds: int, kills: int, stops: int, folder: Path, app: psutil.Proce
 
 def make(folder: Path, name: str, ranks: int, epochs: int) -> RunDirectory:
     """Create a run of a small network."""
+    limits = {key: value for key, value in SLOW.items() if key.startswith("limit")}
     recipe = replace(
-        Recipe(), dataset="synthetic", batch_size=16, optimizer="adam", precision="fp32", epochs=epochs,
-        checkpoint_minutes=1e-9,
+        Recipe(), dataset="synthetic", optimizer="adam", precision="fp32", epochs=epochs,
+        **{key: value for key, value in SLOW.items() if key not in limits},
     )  # fmt: skip
-    config = RunConfig(
-        "soak", read_network(SMALL), recipe, Hardware("cpu", ranks), DataSource(limit_train=75, limit_val=31)
-    )
+    config = RunConfig("soak", read_network(SMALL), recipe, Hardware("cpu", ranks), DataSource(**limits))
     return create_run(config, folder, name)
 
 
@@ -122,7 +115,7 @@ def soak(minutes: float, seed: int) -> int:
         folder = Path(base) / "runs"
         Path(base, "tmp").mkdir()
         tempfile.tempdir = os.environ["TMPDIR"] = str(Path(base, "tmp"))
-        kept = make(folder, "kept", 1, 20)
+        kept = make(folder, "kept", 1, 5)
         train_to_the_end(kept)
         lists, watched = RunList(), Watch(kept)
         app = App(kept)
@@ -132,13 +125,15 @@ def soak(minutes: float, seed: int) -> int:
         rounds = kills = stops = 0
         print("minute", *(field.name for field in fields(Level)), sep="\t", flush=True)
         while time.monotonic() - start < 60 * minutes:
-            run = make(folder, f"round{rounds}", rng.choice((1, 1, 2)), 30)
-            for _ in range(rng.randint(1, 2)):
+            ranks = rng.choice((1, 1, 2))
+            run = make(folder, f"round{rounds}", ranks, 12)
+            for resumed in range(rng.randint(1, 2)):
                 had_checkpoint = (run.checkpoints_folder / "last").is_dir()
                 if rng.random() < 0.25:
                     stops += stop(run)
                 else:
-                    kills += kill_at_random(run, rng, VICTIMS) is not None
+                    with ExitStack() as stack:
+                        kills += len(list(Started(run, drawn_start(ranks, bool(resumed), rng), rng, stack).kills()))
                 check_files(run, had_checkpoint)
                 list(RunLog().new_lines(Watch(run).poll()))
                 lists.summarise(list_runs(folder))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -12,94 +14,114 @@ import pytest
 import torch
 from PIL import Image
 
-from alexplore.network.graph import Network, read_network
+from alexplore.network.graph import read_network
 from alexplore.runs.directory import RunDirectory
 from alexplore.training.checkpoint import read
-from tests.faults.kills import VICTIMS, Kill, check_files, kill_at_random, train_to_the_end
+from tests.faults.kill_plan import PHASES, SIGNALS, Start, planned_runs
+from tests.faults.kills import SLOW, Kill, Started, check_files, train_to_the_end
 from tests.support.networks import SMALL
 from tests.support.runs import metrics
 from tests.support.training import train_here
 from tests.training.conftest import MakeRun
 
-KINDS = ("one rank", "two ranks", "image folder", "evaluating", "two ranks")
-SEEDS = (*range(42), 62, 68, 71, 103, 122, 136, 144, 161, 181, 188, 191, 241, 346, 456, 461, 531, 563, 599)
-"""The last 18 were chosen for what the first draw seldom: ranks and launchers killed by each signal, runs killed while
-they start or are evaluated, and resumed runs killed again."""
+SEED = 11
+RUNS = planned_runs(SEED)
+EPOCHS = 12
+ATTEMPTS = 3
+"""How often a run is made anew that finished before it was killed, as one may while the machine is busy."""
 
-IN_EVERY_TEST = (3,)
-"""Seeds that `make test` runs too."""
+IN_EVERY_TEST = next(number for number, (first, then) in enumerate(RUNS) if first.ranks == 1 and then.by_app)
+"""The run that `make test` kills, too."""
 
-EPOCHS = 60
-_references: dict[str, RunDirectory] = {}
+_references: dict[tuple[int, bool], RunDirectory] = {}
+
+Make = Callable[[Start, str], RunDirectory]
 
 
 def pictures(folder: Path) -> Path:
     """Return an image folder of two classes."""
-    for part, name, number in product(("train", "val"), ("cat", "dog"), range(20)):
+    for part, name, number in product(("train", "val"), ("cat", "dog"), range(60)):
         path = folder / part / name / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (14, 14), (10 * number, 40, 90 if name == "cat" else 200)).save(path)
+        Image.new("RGB", (14, 14), (4 * number, 40, 90 if name == "cat" else 200)).save(path)
     return folder
 
 
 @pytest.fixture
-def make(make_run: MakeRun, tmp_path: Path, small: Network) -> Callable[[str, str], RunDirectory]:
-    """Return what creates a run of a kind; all runs of a kind end with the same bits."""
+def make(make_run: MakeRun, tmp_path: Path) -> Make:
+    """Return what creates a run that can be started as planned; runs with as many ranks end with the same bits."""
 
-    def make(kind: str, name: str) -> RunDirectory:
-        recipe: dict[str, Any] = {"epochs": EPOCHS, "checkpoint_minutes": 1e-9}
-        if kind == "two ranks":
-            recipe["gpus"] = 2
-        if kind == "evaluating":  # for nine tenths of the time
-            recipe |= {"limit_val": 3000, "epochs": 8}
-        if kind == "image folder":
+    def make(start: Start, name: str) -> RunDirectory:
+        recipe: dict[str, Any] = {**SLOW, "epochs": EPOCHS, "gpus": start.ranks}
+        if start.pictures:
             recipe |= {
                 "network": read_network({**SMALL, "input": [3, 12, 12]}).with_classes(2),
                 "dataset": "imagefolder",
                 "folder": str(pictures(tmp_path / "pictures")),
                 "limit_train": None,
                 "limit_val": None,
-                "epochs": 6,
+                "batch_size": 4,
             }
         return make_run(name, **recipe)
 
     return make
 
 
-def record_kill(kill: Kill, kind: str, record: Callable[[str, object], None]) -> None:
+def record_kill(kill: Kill, record: Callable[[str, object], None]) -> None:
     """Record the figures of a kill for the summary."""
-    moment = "evaluating" if (kind, kill.moment) == ("evaluating", "training") else kill.moment
-    record(f"fault: {kill.victim} killed by {kill.number.name}", kill.seconds)
-    record(f"fault: killed while {moment}, {kind}", kill.seconds)
-    record("fault: no other process left after that", kill.left)
+    start = kill.start
+    ranks = "image folder" if start.pictures else "two ranks" if start.ranks == 2 else "one rank"
+    record(f"fault: {kill.victim} killed by {kill.number.name}, {ranks}", kill.left)
+    record(f"fault: killed while {start.phase}, {'resumed' if start.resumed else 'new'}, {ranks}", kill.left)
     if kill.reported is not None:
-        record(f"fault: right state after the end of a killed {kill.victim}", kill.reported)
+        record(f"fault: right state after a killed {kill.victim} has ended, {ranks}", kill.reported)
+
+
+def kill_as_planned(make: Make, starts: tuple[Start, ...], name: str) -> tuple[RunDirectory, list[Kill]]:
+    """Return a run that was killed as planned, and the kills; one more each time that a run finishes too early."""
+    made: list[Kill] = []
+    for attempt in range(ATTEMPTS):
+        run = make(starts[0], f"{name}-{attempt}")
+        rng = random.Random(name)
+        done = 0
+        for start in starts:
+            had_checkpoint = (run.checkpoints_folder / "last").is_dir()
+            with ExitStack() as stack:
+                kills = list(Started(run, start, rng, stack).kills())
+            check_files(run, had_checkpoint)
+            made.extend(kills)
+            done += len(kills)
+            if len(kills) < len(start.kills):
+                break
+        if done == sum(len(start.kills) for start in starts):
+            return run, made
+    pytest.fail(f"{ATTEMPTS} runs finished before they could be killed: {[str(start) for start in starts]}")
 
 
 @pytest.mark.parametrize(
-    "seed",
-    [pytest.param(seed, marks=[] if seed in IN_EVERY_TEST else [pytest.mark.faults]) for seed in SEEDS],
+    "number",
+    [
+        pytest.param(
+            number,
+            id=f"{first.ranks} {'pictures' if first.pictures else 'ranks'}, {first}; {then}",
+            marks=[] if number == IN_EVERY_TEST else [pytest.mark.faults],
+        )
+        for number, (first, then) in enumerate(RUNS)
+    ],
 )
-def test_killed_at_random_a_run_ends_with_the_same_bits(
-    seed: int, make: Callable[[str, str], RunDirectory], record_property: Callable[[str, object], None]
+def test_killed_and_killed_again_a_run_ends_with_the_same_bits(
+    number: int, make: Make, record_property: Callable[[str, object], None]
 ) -> None:
-    rng = random.Random(seed)
-    kind = KINDS[seed % len(KINDS)]
-    without = {"two ranks": {"decoder"}, "image folder": {"rank"}}.get(kind, {"rank", "decoder"})
-    victims = tuple(victim for victim in VICTIMS if victim not in without)
-    run = make(kind, f"killed{seed}")
-    for _ in range(rng.randint(1, 3)):
-        had_checkpoint = (run.checkpoints_folder / "last").is_dir()
-        kill = kill_at_random(run, rng, victims)
-        check_files(run, had_checkpoint)
-        if kill is None:
-            break
-        record_kill(kill, kind, record_property)
+    starts = RUNS[number]
+    run, kills = kill_as_planned(make, starts, f"killed{number}")
+    for kill in kills:
+        record_kill(kill, record_property)
     train_to_the_end(run)
     check_files(run, had_checkpoint=True)
+    kind = starts[0].ranks, starts[0].pictures
     if kind not in _references:
-        _references[kind] = make(kind, "whole")
-        if kind == "two ranks":
+        _references[kind] = make(starts[0], "whole")
+        if starts[0].ranks == 2:
             train_to_the_end(_references[kind])
         else:
             train_here(_references[kind])
@@ -108,3 +130,17 @@ def test_killed_at_random_a_run_ends_with_the_same_bits(
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], weight) for name, weight in theirs.items())
     assert metrics(run) == metrics(whole)
+
+
+def test_the_plan_has_each_combination_once() -> None:
+    planned = Counter(
+        (start.ranks, start.phase, start.resumed, victim, signal)
+        for run in RUNS
+        for start in run
+        if not start.pictures
+        for victim, signal in start.kills
+    )
+    alone = product((1,), PHASES, (False, True), ("worker", "follower", "app"), SIGNALS)
+    several = product((2,), PHASES, (False, True), ("worker", "rank", "follower", "app"), SIGNALS)
+    assert planned == Counter((*alone, *several))
+    assert {first.resumed for first, _ in RUNS} == {False}

@@ -24,7 +24,8 @@ from alexplore.runs.launch import launch
 from alexplore.runs.service import ask
 from alexplore.runs.status import is_locked, read_status
 from alexplore.training.checkpoint import read
-from tests.faults.kills import App, processes_of, ranks_of, start_following, train_to_the_end, worker_of
+from tests.faults.kills import train_to_the_end
+from tests.faults.run_processes import App, processes_of, ranks_of, start_following, worker_of
 from tests.support.networks import SMALL
 from tests.support.processes import exit_code, start_worker
 from tests.support.runs import steps_done, wait_for_state, wait_for_steps, wait_for_worker
@@ -36,12 +37,17 @@ ALTERNATE_ON, ALTERNATE_OFF = "\x1b[?1049h", "\x1b[?1049l"
 LONG = 100_000
 """Epochs of a run that never ends by itself."""
 
-SOON = "from alexplore.training.parallel import launcher; launcher.HEARTBEAT_TIMEOUT = 2.0; "
+IMPATIENT_ON_SIGNAL = """
+import signal
+from alexplore.training.parallel import launcher
+signal.signal(signal.SIGUSR1, lambda *_: setattr(launcher, "HEARTBEAT_TIMEOUT", 2.0))
+"""
+"""Only then: on a busy machine a rank that imports torch may send no heartbeat for longer."""
 
 
 def start_patched(run: RunDirectory, code: str) -> subprocess.Popen[bytes]:
     """Start a worker in which some code has run before; its ranks are not changed."""
-    main = f"import sys; from alexplore.training import worker; {code}sys.exit(worker.main([{str(run.path)!r}]))"
+    main = f"{code}\nimport sys\nfrom alexplore.training import worker\nsys.exit(worker.main([{str(run.path)!r}]))"
     with run.console_file.open("ab") as console:
         return subprocess.Popen(
             [sys.executable, "-c", main],
@@ -65,9 +71,10 @@ def two(make_run: MakeRun) -> RunDirectory:
 
 
 def test_a_stopped_rank_is_noticed_and_ended_with_the_others(two: RunDirectory) -> None:
-    process = start_patched(two, SOON)
+    process = start_patched(two, IMPATIENT_ON_SIGNAL)
     wait_for_steps(two, 3)
     ranks_of(two)[1].send_signal(signal.SIGSTOP)
+    process.send_signal(signal.SIGUSR1)
     assert exit_code(process, two) == 1
     assert read_status(two).state == "failed"
     assert read_status(two).reason == "rank 1 sent no heartbeat for 2 s: stopped, or hung"

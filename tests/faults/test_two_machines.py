@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from alexplore.runs.control import request, wait_for_answer
+from alexplore.runs.control import send_request, wait_for_answer
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.status import read_status
 from tests.support.runs import events, steps_done, wait_for_steps, wait_for_worker
@@ -146,7 +146,7 @@ def test_two_machines_are_cut_off_and_brought_back(make_run: MakeRun, machines: 
         assert 0 < again["step"] <= saved + 1
         wait_for_steps(run, again["step"] + 3)
 
-        assert wait_for_answer(run, request(run, "stop"), 120)
+        assert wait_for_answer(run, send_request(run, "stop"), 120)
         wait_for_worker(run, lambda: read_status(run).state == "stopped", "its end")
     finally:
         for agent in agents:

@@ -71,7 +71,7 @@ def test_a_share_of_train_is_held_out_if_it_is_alone(tmp_path: Path) -> None:
         (["pets/cat/1.jpg", "pets/dog/1.jpg"], "--data {0}/pets may be meant"),
         (["train/1.jpg", "val/1.jpg"], "{0}/train has no folders in it"),
         (["val/cat/1.jpg"], "no folder {0}/train, only val"),
-        (["train/cat/1.jpg", "test/dog/1.jpg"], "train and test have not the same classes: only train has cat; only"),
+        (["train/cat/1.jpg", "test/dog/1.jpg"], "train and test have different classes: only train has cat; only"),
     ],
 )
 def test_other_layouts_are_refused_with_what_is_expected(tmp_path: Path, paths: list[str], words: str) -> None:

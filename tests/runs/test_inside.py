@@ -20,10 +20,10 @@ from alexplore.runs.inside import (
     InsideError,
     LayerHistogram,
     Quantised,
-    forget_after,
     inside_file,
     load_epoch,
     recorded_epochs,
+    remove_after,
     save_epoch,
     thinned,
 )
@@ -183,7 +183,7 @@ def test_the_folder_is_thinned_when_an_epoch_is_saved(run: RunDirectory, monkeyp
 def test_a_resumed_run_forgets_the_epochs_that_it_trains_again(run: RunDirectory) -> None:
     for epoch in (1, 2, 3):
         save_epoch(run, InsideEpoch(epoch, 20))
-    forget_after(run, 1)
+    remove_after(run, 1)
     assert recorded_epochs(run) == (1,)
 
 

@@ -18,7 +18,7 @@ from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, RunError, create_run, list_runs
 from alexplore.runs.listing import Listing
 from alexplore.runs.notes import read_note, write_note
-from alexplore.runs.preset_changes import changed_layers, preset_config
+from alexplore.runs.preset_changes import PresetChanges, preset_config
 from alexplore.runs.status import Status, write_status
 from alexplore.runs.summary import RunList
 from tests.support.runs import finished_run
@@ -39,20 +39,20 @@ def write_checkpoint(run: RunDirectory, kind: str, step: int, epoch: int, **valu
 
 def test_the_layers_that_differ_from_the_preset_are_named(shipped: RunConfig, tmp_path: Path) -> None:
     names = [layer.name for layer in shipped.network.layers]
-    assert changed_layers(shipped) == ()
+    assert PresetChanges().layers(shipped) == ()
     wider = replace(shipped, network=shipped.network.change(names.index("conv1"), {"out_channels": 24}))
-    assert changed_layers(wider) == ("conv1",)
+    assert PresetChanges().layers(wider) == ("conv1",)
     create_run(wider, tmp_path, "wider")
     create_run(shipped, tmp_path, "plain")
     listed = {run.name: run for run in Listing().read(list_runs(tmp_path))}
     assert (listed["wider"].network, listed["plain"].network) == ("fmnist-28 ≠ conv1", "fmnist-28")
     smaller = replace(shipped, network=read_network({**shipped.network.to_dict(), "input": [1, 30, 30]}))
-    assert "input" in changed_layers(smaller)
+    assert "input" in PresetChanges().layers(smaller)
 
 
 def test_a_preset_that_is_gone_differs_in_nothing(config: RunConfig) -> None:
     assert preset_config(config) is None
-    assert changed_layers(config) == ()
+    assert PresetChanges().layers(config) == ()
 
 
 def test_a_list_follows_its_runs(config: RunConfig, tmp_path: Path) -> None:

@@ -11,12 +11,12 @@ import pytest
 
 from alexplore.core.settings import SettingError
 from alexplore.network.graph import read_network
-from alexplore.runs.caller import call, main, wait_and_call
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, create_run
 from alexplore.runs.lines import LineWriter
 from alexplore.runs.occasion_kinds import OCCASIONS, USUAL, read_occasions
 from alexplore.runs.occasions import Occasion, OccasionWatch
+from alexplore.runs.on_end import main, run_command, wait_and_run
 from alexplore.runs.protocol import NOT_FINITE, EpochEvent, ErrorEvent, event_record
 from alexplore.runs.status import Status, write_status
 from alexplore.runs.summary import RunList, Summary
@@ -91,7 +91,7 @@ def test_the_command_gets_the_facts_and_what_a_run_holds_is_no_command(tmp_path:
     write_status(run, Status("failed", reason="$(touch owned)\n; touch owned" + HOSTILE))
     (one,) = RunList().summarise([run])
     out = tmp_path / "out"
-    call(
+    run_command(
         f'cd {tmp_path}; printf "%s\\n" "$ALEXPLORE_RUN" "$ALEXPLORE_STATE" "$ALEXPLORE_BEST" > {out}',
         Occasion("failed", one),
     )
@@ -101,7 +101,7 @@ def test_the_command_gets_the_facts_and_what_a_run_holds_is_no_command(tmp_path:
 
 @pytest.mark.usefixtures("heavy")
 def test_a_command_that_fails_is_reported(run: RunDirectory, capfd: pytest.CaptureFixture[str]) -> None:
-    call("exit 3", Occasion("failed", summary(run, "failed")))
+    run_command("exit 3", Occasion("failed", summary(run, "failed")))
     assert capfd.readouterr().out == "warning: the command of --on-end ended with exit code 3\n"
 
 
@@ -111,8 +111,8 @@ def test_it_waits_for_the_end(run: RunDirectory, tmp_path: Path, monkeypatch: py
     write_status(run, Status("running", os.getpid(), updated=time.time()))
     looks: list[float] = []
     monkeypatch.setattr("alexplore.runs.status.is_locked", lambda _: len(looks) < 3)
-    monkeypatch.setattr("alexplore.runs.caller.time.sleep", looks.append)
-    wait_and_call(run, USUAL, f'echo "$ALEXPLORE_OCCASION" >> {tmp_path / "out"}')
+    monkeypatch.setattr("alexplore.runs.on_end.time.sleep", looks.append)
+    wait_and_run(run, USUAL, f'echo "$ALEXPLORE_OCCASION" >> {tmp_path / "out"}')
     assert (tmp_path / "out").read_text() == "crashed\n"
     assert len(looks) == 3
 

@@ -12,7 +12,7 @@ from alexplore.network.graph import Network, read_network
 from alexplore.presets.datasets import DATASETS
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import DataSource, Hardware, RunConfig
-from alexplore.runs.datasets import SHAPES, dataset_shape
+from alexplore.runs.dataset_shapes import SHAPES, dataset_shape
 from alexplore.runs.preflight import Problem, find_problems
 
 
@@ -169,7 +169,7 @@ def test_an_image_folder_is_looked_into(image_folder: Path, tmp_path: Path) -> N
         assert problem.setting == "folder"
         assert words in problem.message
     (image_folder / "val" / "dog").rmdir()
-    assert "train and val have not the same classes: only train has dog" in folder_problem(image_folder).message
+    assert "train and val have different classes: only train has dog" in folder_problem(image_folder).message
     for name in ("cat", "dog"):
         (image_folder / "train" / name).rmdir()
     assert "has no folders in it" in folder_problem(image_folder).message

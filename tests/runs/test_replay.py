@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from alexplore.runs.config import RunConfig
-from alexplore.runs.control import pending, request
+from alexplore.runs.control import send_request, take_requests
 from alexplore.runs.directory import RunDirectory, RunError, create_run
 from alexplore.runs.lines import LineReader
 from alexplore.runs.replay import LONGEST_WAIT, POLL_SECONDS, Replay, play, recorded_lines
@@ -101,7 +101,7 @@ def test_requests_to_the_copy_are_refused_in_words(
 
     def ask() -> bool:
         if copy.status_file.exists() and next(asked, False):
-            request(copy, "stop")
+            send_request(copy, "stop")
         return True
 
     play(run, copy, 100.0, Waits(ask))
@@ -110,7 +110,7 @@ def test_requests_to_the_copy_are_refused_in_words(
     (answer,) = [event for event in events if event["event"] == "control"]
     assert answer["error"] == "a replay can't be asked for anything"
     assert [event["seq"] for event in events] == list(range(4))
-    assert pending(copy) == []
+    assert take_requests(copy) == []
 
 
 def test_what_can_not_be_replayed_is_refused(

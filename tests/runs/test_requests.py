@@ -20,7 +20,7 @@ from alexplore.runs.status import Status, read_status, write_status
 WORKER = """
 import sys, time
 from pathlib import Path
-from alexplore.runs.control import pending
+from alexplore.runs.control import take_requests
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.lines import LineWriter
 from alexplore.runs.protocol import ControlEvent, event_record
@@ -31,7 +31,7 @@ with worker_lock(run), LineWriter(run.events_file, 0) as writer:
     print("running", flush=True)
     requests = []
     while not requests:
-        requests = pending(run)
+        requests = take_requests(run)
         time.sleep(0.01)
     for request in requests:
         if state != "crashed":

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from alexplore.runs.config import RunConfig
-from alexplore.runs.control import forget_requests, leave_request, pending, request
+from alexplore.runs.control import remove_requests, send_request, take_requests, write_request
 from alexplore.runs.directory import RunDirectory, RunError, create_run
 from alexplore.runs.status import STARTING_SECONDS, Status, is_locked, read_status, worker_lock, write_status
 from tests.support.processes import Alexplore
@@ -148,15 +148,15 @@ def test_a_damaged_status_is_named(run: RunDirectory, content: str) -> None:
 def test_requests_are_answered_once_and_in_order(run: RunDirectory, hold: Hold) -> None:
     with pytest.raises(RunError, match="no worker to stop"):
         write_status(run, Status("stopped"))
-        request(run, "stop")
+        send_request(run, "stop")
     hold(run)
-    made = [request(run, "checkpoint"), request(run, "stop")]
-    assert pending(run) == made
-    assert pending(run) == []
-    request(run, "stop")
+    made = [send_request(run, "checkpoint"), send_request(run, "stop")]
+    assert take_requests(run) == made
+    assert take_requests(run) == []
+    send_request(run, "stop")
     (run.control_folder / "x.json").write_text('{"action": "explode"}')
-    forget_requests(run)
-    assert pending(run) == []
+    remove_requests(run)
+    assert take_requests(run) == []
 
 
 def test_a_worker_that_ended_before_its_first_status_has_crashed_at_once(run: RunDirectory) -> None:
@@ -239,7 +239,7 @@ def test_whatever_lies_among_the_requests_is_no_harm(run: RunDirectory, tmp_path
         case "no folder":
             run.control_folder.rmdir()
             run.control_folder.write_text("")
-    made = None if kind == "no folder" else leave_request(run, "stop")
-    assert pending(run) == ([made] if made else [])
-    forget_requests(run)
-    assert pending(run) == []
+    made = None if kind == "no folder" else write_request(run, "stop")
+    assert take_requests(run) == ([made] if made else [])
+    remove_requests(run)
+    assert take_requests(run) == []

@@ -12,7 +12,7 @@ from alexplore.network.graph import read_network
 from alexplore.presets.recipe import Recipe
 from alexplore.runs import service
 from alexplore.runs.config import RunConfig, parse_config
-from alexplore.runs.control import pending, request
+from alexplore.runs.control import send_request, take_requests
 from alexplore.runs.directory import RunError, create_run
 from alexplore.runs.status import Status, write_status
 from alexplore.runs.steering import check_steering, parse_changes
@@ -107,7 +107,7 @@ def test_a_run_that_is_not_trained_names_the_command_that_resumes_it(state: str,
 
 def test_a_request_carries_its_values(tmp_path: Path) -> None:
     run = create_run(CONFIG, tmp_path, "one")  # just made: it counts as starting
-    made = request(run, "set", {"lr": 0.003})
+    made = send_request(run, "set", {"lr": 0.003})
     for name, content in {"a": {"action": "set", "values": 3}, "b": {"action": ["set"]}, "c": {"values": {}}}.items():
         (run.control_folder / f"{name}.json").write_text(json.dumps(content))
-    assert pending(run) == [made]
+    assert take_requests(run) == [made]

@@ -20,7 +20,7 @@ from alexplore.presets.library import load_preset
 from alexplore.presets.optimizers import OPTIMIZERS
 from alexplore.presets.schedules import SCHEDULES
 from alexplore.runs.config import RunConfig
-from alexplore.runs.control import Request, leave_request
+from alexplore.runs.control import Request, write_request
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.status import read_status
 from alexplore.training import checkpoint, loop, precision_choice, session
@@ -239,7 +239,7 @@ def test_stopped_at_every_sync_point_it_continues_from_there(
 
     def asked_to_stop(self: Trainer) -> None:
         if stopped_at[-2:] != [5, 5]:  # stopped before its first batch, and again before it was done
-            requests.append(leave_request(parts, "stop"))  # heard at the first look, which comes after one step
+            requests.append(write_request(parts, "stop"))  # heard at the first look, which comes after one step
         plain(self)
 
     monkeypatch.setattr(Trainer, "train", asked_to_stop)
@@ -324,7 +324,7 @@ def test_a_full_disk_is_reported_and_the_run_does_not_end_as_finished(
 
 def test_a_request_for_a_checkpoint_before_training_is_refused(make_run: MakeRun) -> None:
     run = make_run(epochs=1)
-    asked = leave_request(run, "checkpoint")
+    asked = write_request(run, "checkpoint")
     train_here(run)
     (answer,) = events(run, "control")
     assert (answer["request"], answer["error"]) == (asked.id, "training has not started")
@@ -367,7 +367,7 @@ def test_a_stop_is_handled_while_data_are_loaded(make_run: MakeRun) -> None:
     asked = []
 
     def slow(config: RunConfig, device: torch.device, report: Callable[[str], None], _: object) -> Dataset:
-        asked.append(leave_request(run, "stop"))
+        asked.append(write_request(run, "stop"))
         report("downloading, 1 %")
         return open_dataset(config, device, report)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from alexplore.runs.control import leave_request
+from alexplore.runs.control import write_request
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.reconfigure import write_config
 from alexplore.training.data import Preprocess
@@ -33,7 +33,7 @@ class Script:
     def play(self) -> None:
         self.batches += 1
         if self.batches in self.requests:
-            leave_request(*self.requests[self.batches])
+            write_request(*self.requests[self.batches])
         if self.batches in self.deaths:
             raise Killed
 
@@ -161,7 +161,7 @@ def test_evaluating_in_a_pause(make_run: MakeRun, script: Script, monkeypatch: p
     run = make_run()
     script.requests[3] = run, "pause", {}
     left = [("evaluate", 3), ("resume", 3)]
-    monkeypatch.setattr("alexplore.training.loop.time.sleep", lambda _: left and leave_request(run, left.pop(0)[0]))
+    monkeypatch.setattr("alexplore.training.loop.time.sleep", lambda _: left and write_request(run, left.pop(0)[0]))
     assert train_here(run) == "finished"
     assert [(event["action"], event["step"]) for event in events(run, "control")] == [
         ("pause", 3), ("evaluate", 3), ("resume", 3),

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from alexplore.runs.control import leave_request
+from alexplore.runs.control import write_request
 from alexplore.training.parallel.ranks import SINGLE_RANK
 from alexplore.training.sync_points import INTERVAL_SECONDS, AgreedActions, SyncPoints
 from tests.support.training import QuietSignals
@@ -43,12 +43,12 @@ def test_requests_and_signals_are_agreed_on(make_run: MakeRun) -> None:
     sync_points = SyncPoints(SINGLE_RANK, run, signals)
     assert sync_points.agree() == AgreedActions()
     assert sync_points.agree(checkpoint=True) == AgreedActions(checkpoint=True)
-    pause, save = leave_request(run, "pause"), leave_request(run, "checkpoint")
+    pause, save = write_request(run, "pause"), write_request(run, "checkpoint")
     assert sync_points.agree() == AgreedActions(checkpoint=True, paused=True, requests=(pause, save))
     assert sync_points.agree() == AgreedActions(paused=True)  # until it is asked to resume
-    resume = leave_request(run, "resume")
+    resume = write_request(run, "resume")
     assert sync_points.agree() == AgreedActions(requests=(resume,))
-    stop = leave_request(run, "stop")
+    stop = write_request(run, "stop")
     assert sync_points.agree() == AgreedActions(stop=True, requests=(stop,))
     signals.stop = True
     assert sync_points.agree() == AgreedActions(stop=True)

@@ -15,7 +15,7 @@ import torch
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network
 from alexplore.presets.library import load_preset
-from alexplore.runs.control import request, wait_for_answer
+from alexplore.runs.control import send_request, wait_for_answer
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.status import is_locked, read_status
 from alexplore.training.checkpoint import read
@@ -62,12 +62,13 @@ def test_it_writes_its_first_status_before_importing_torch(make_run: MakeRun) ->
 
 
 @pytest.mark.exhaustive
-def test_it_does_not_import_the_compiler(make_run: MakeRun) -> None:
+def test_it_imports_neither_the_compiler_nor_sympy(make_run: MakeRun) -> None:
+    """Each takes about half a second."""
     run = make_run(epochs=1)
     code = (
         "import sys; from alexplore.training import worker\n"
         f"code = worker.main([{str(run.path)!r}])\n"
-        "sys.exit(code or any(name.startswith('torch._dynamo') for name in sys.modules))"
+        "sys.exit(code or any(name.startswith(('torch._dynamo', 'sympy')) for name in sys.modules))"
     )
     done = run_python(code)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -80,22 +81,22 @@ def test_it_follows_the_requests_in_its_control_folder(make_run: MakeRun) -> Non
     assert read_status(run).state == "running"
     assert os.getpriority(os.PRIO_PROCESS, process.pid) >= 10
 
-    asked = request(run, "checkpoint")
+    asked = send_request(run, "checkpoint")
     assert wait_for_answer(run, asked, 120)
     manifest = run.checkpoints_folder / "last" / "manifest.json"
     wait_for_worker(run, manifest.is_file, "a checkpoint")  # the next one may just take its place
 
-    assert wait_for_answer(run, request(run, "pause"), 120)
+    assert wait_for_answer(run, send_request(run, "pause"), 120)
     wait_for_state(run, "paused")
     at = steps_done(run)
     time.sleep(0.6)
     assert steps_done(run) == at
     assert is_locked(run)
 
-    assert wait_for_answer(run, request(run, "resume"), 120)
+    assert wait_for_answer(run, send_request(run, "resume"), 120)
     wait_for_steps(run, at + 1)
 
-    asked = request(run, "stop")
+    asked = send_request(run, "stop")
     assert wait_for_answer(run, asked, 120)
     assert exit_code(process, run) == 3
     status = read_status(run)
@@ -111,11 +112,11 @@ def test_a_request_for_a_checkpoint_that_fails_is_answered_with_the_reason(make_
     run.checkpoints_folder.write_text("no folder")
     process = start_worker(run)
     wait_for_steps(run, 1)
-    answer = wait_for_answer(run, request(run, "checkpoint"), 120)
+    answer = wait_for_answer(run, send_request(run, "checkpoint"), 120)
     assert answer is not None
     assert "no checkpoint at step" in (answer.error or "")
     assert read_status(run).state == "running"
-    request(run, "stop")
+    send_request(run, "stop")
     assert exit_code(process, run) == 3
     assert "no checkpoint at step" in (read_status(run).reason or "")
 

@@ -39,7 +39,7 @@ def test_what_a_folder_holds(folder: Path) -> None:
     assert holds(folder) == "2 folders, 2 pictures"
     assert holds(folder / "nowhere").startswith("can't be read: No such file")
     (folder / "data" / "train" / "horse").mkdir()
-    assert "train and val have not the same classes" in holds(folder / "data")
+    assert "train and val have different classes" in holds(folder / "data")
 
 
 def test_a_large_folder_is_not_counted_to_its_end(tmp_path: Path) -> None:

@@ -18,8 +18,9 @@ from alexplore.runs.config import RunConfig
 from alexplore.runs.curves import Curve
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.inside import Quantised, inside_file, load_epoch, save_epoch
-from alexplore.runs.look import Look, LookError
-from alexplore.runs.questions import Question
+from alexplore.runs.launch import CommandError
+from alexplore.runs.look import Look
+from alexplore.runs.look_request import LookRequest
 from alexplore.runs.watch import Watch
 from alexplore.tui.app import ExploreApp
 from alexplore.tui.inside_lines import drawn, listed, looked, sparkline
@@ -279,6 +280,29 @@ async def test_keys_turn_the_views_and_the_scrubber_moves_the_cursor_of_the_curv
         await until(pilot, lambda: app.screen.query_one("#loss", Curves).view.x is None, "no cursor")
 
 
+async def test_keys_select_a_unit_of_the_maps_and_the_pixels_that_it_sees_are_named(
+    open_app: OpenApp, run: RunDirectory
+) -> None:
+    """conv2 of the demo is fmnist-28's: 13×13 units, each of which sees 14×14 pixels, 2 apart."""
+    async with open_app(size=(80, 24)) as (app, pilot):
+        app.watch_run(run)
+        await until(pilot, lambda: "epoch 3/3" in screen_text(app), "the run")
+        await pilot.press("v")
+        await until(pilot, lambda: "epoch 3 · newest" in screen_text(app), "the newest epoch")
+        await pilot.press("u")
+        await until(pilot, lambda: "rows 14 to 15" in screen_text(app) and "sees rows" in screen_text(app), "conv1's")
+        await pilot.press("escape", "down", "down", "down", "u")
+        await until(pilot, lambda: "map 0 · row 6, column 6" in screen_text(app), "the middle")
+        await pilot.press("n", "up", "right", "right")
+        await until(pilot, lambda: "map 1 · row 5, column 8" in screen_text(app), "another unit")
+        await pilot.press("left_square_bracket")
+        await until(pilot, lambda: "epoch 2 · val/loss" in screen_text(app), "the epoch before")
+        assert "map 1 · row 5, column 8" in screen_text(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: "12 of 32 maps" in screen_text(app), "all maps")
+        assert isinstance(app.screen, InsideScreen)
+
+
 async def test_an_epoch_that_comes_is_shown_and_a_damaged_one_says_so(
     open_app: OpenApp, run: RunDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -349,14 +373,14 @@ def test_the_layer_whose_maps_are_shown_is_the_selected_one(state: InsideState) 
 async def test_a_key_opens_an_image_and_shows_what_the_network_makes_of_it(
     run: RunDirectory, tmp_path: Path, open_app: OpenApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[Question] = []
+    asked: list[LookRequest] = []
 
-    def answer(source: Path, question: Question) -> Look:
+    def answer(source: Path, request: LookRequest) -> Look:
         assert source == run.path
-        asked.append(question)
+        asked.append(request)
         if len(asked) == 1:
-            raise LookError("no weights yet", 1)
-        return made_look(str(question.image))
+            raise CommandError("no weights yet", 1)
+        return made_look(str(request.image))
 
     monkeypatch.setattr("alexplore.tui.screens.inside.look", answer)
     image = tmp_path / "shirt.png"
@@ -370,6 +394,10 @@ async def test_a_key_opens_an_image_and_shows_what_the_network_makes_of_it(
             await until(pilot, lambda: isinstance(app.screen, Browse), "the browser")
             app.screen.dismiss(image)
             await until(pilot, partial(shows, app, said), said)
+        await pilot.press("u", "down")
+        await until(pilot, partial(shows, app, "map 0 · row 3, column 2"), "a unit")
+        await pilot.press("escape")
+        await until(pilot, partial(shows, app, "shirt.png · 3 maps"), "all maps again")
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, InsideScreen), "the layers again")
-    assert asked == 2 * [Question(image=str(image), layer="conv1", cam="guess")]
+    assert asked == 2 * [LookRequest(image=str(image), layer="conv1", cam="guess")]

@@ -17,7 +17,7 @@ from alexplore.tui.preferences import (
 )
 from tests.support.screens import screen_text, until
 
-OTHERS = Preferences("nord", "runs", "lenet", False, ("jump", "RF"), "osc", ("best",), {"explore.undo": "z"})
+OTHERS = Preferences("nord", "runs", "lenet", False, ("jump", "RF"), "osc", ("best",), False, {"explore.undo": "z"})
 
 
 @pytest.mark.parametrize("preferences", [Preferences(), OTHERS])

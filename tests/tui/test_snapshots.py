@@ -37,7 +37,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     """Fix what a picture could depend on: time, colours, presets, the machine, and which run has a worker."""
     monkeypatch.setattr("alexplore.tui.preset_catalog.shipped_names", lambda: PRESETS)
     monkeypatch.setattr("alexplore.tui.machine.machine_text", lambda: "Python 3.14 · 4 cores · 8 GiB free · no GPU")
-    monkeypatch.setattr("alexplore.runs.datasets.dataset_need", lambda name: NEEDS.get(name, "to fetch"))
+    monkeypatch.setattr("alexplore.runs.dataset_shapes.dataset_need", lambda name: NEEDS.get(name, "to fetch"))
     monkeypatch.delenv("NO_COLOR", raising=False)
     with still_clock() as clock, one_machine():
         yield clock
@@ -362,6 +362,13 @@ async def inside_maps(stage: Stage) -> None:
 
 
 @scene()
+async def inside_unit(stage: Stage) -> None:
+    await show_view(stage, 2, "maps of 28×28")
+    await stage.press("down", "down", "down", "u", "n", "up")
+    await stage.until("sees rows")
+
+
+@scene()
 async def inside_confusion(stage: Stage) -> None:
     await show_view(stage, 3, "8 of 106")
 
@@ -371,7 +378,7 @@ async def inside_mistakes(stage: Stage) -> None:
     await show_view(stage, 4, "truth Shirt")
 
 
-MARKS |= dict.fromkeys((f"inside-{view}" for view in VIEWS[1:]), pytest.mark.exhaustive)
+MARKS |= dict.fromkeys((f"inside-{view}" for view in (*VIEWS[1:], "unit")), pytest.mark.exhaustive)
 
 
 @scene()

@@ -14,7 +14,7 @@ from textual.widgets import Input
 from alexplore.core.settings import toml_text
 from alexplore.runs import service
 from alexplore.runs.config import RunConfig
-from alexplore.runs.control import pending
+from alexplore.runs.control import take_requests
 from alexplore.runs.directory import RunDirectory, create_run
 from alexplore.runs.lines import LineWriter
 from alexplore.runs.status import Status, write_status
@@ -221,7 +221,7 @@ async def test_keys_leave_requests_for_the_worker(open_app: OpenApp, config: Run
         for key, words in {"E": "asked to evaluate", "X": "asked to stop after this epoch"}.items():
             await pilot.press(key)
             await until(pilot, partial(shows, app, words), words)
-    assert [(made.action, dict(made.values)) for made in pending(run)] == [
+    assert [(made.action, dict(made.values)) for made in take_requests(run)] == [
         ("set", {"lr": 0.5}), ("evaluate", {}), ("stop_after_epoch", {}),
     ]  # fmt: skip
 

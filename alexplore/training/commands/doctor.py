@@ -19,6 +19,7 @@ from alexplore.core.boundary import print_data, print_error, run_guarded
 from alexplore.core.cpu_count import processors
 from alexplore.core.formatting import bytes_text, short_count
 from alexplore.core.home import NoHomeError, user_folder
+from alexplore.core.process_exit import exit_process
 from alexplore.presets import library
 from alexplore.runs.directory import runs_folder
 from alexplore.training.data.catalog import PUBLISHED
@@ -150,4 +151,4 @@ REMEDIES = {
 }
 
 if __name__ == "__main__":
-    sys.exit(run_guarded(doctor, print_error))
+    exit_process(run_guarded(doctor, print_error))

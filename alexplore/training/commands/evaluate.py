@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import replace
 from os.path import relpath
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from alexplore.core.boundary import print_data, print_error, print_note, run_guarded
+from alexplore.core.process_exit import exit_process
 from alexplore.presets.datasets import DATASETS
 from alexplore.runs.config import RunConfig
 from alexplore.training.commands.load_model import LoadedModel, load_model
@@ -126,4 +126,4 @@ def _without_none(values: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(run_guarded(evaluate_run, print_error))
+    exit_process(run_guarded(evaluate_run, print_error))

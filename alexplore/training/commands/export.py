@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import sys
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import nn
 
 from alexplore.core.boundary import print_error, print_note, print_warning, run_guarded
 from alexplore.core.errors import DONE
+from alexplore.core.process_exit import exit_process
 from alexplore.export import export_preset
 from alexplore.presets.preset import Preset
 from alexplore.presets.reader import read_preset
@@ -103,4 +103,4 @@ def _exported_module(preset: Preset) -> nn.Module:
 
 
 if __name__ == "__main__":
-    sys.exit(run_guarded(export, print_error))
+    exit_process(run_guarded(export, print_error))

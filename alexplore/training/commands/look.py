@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from alexplore.core.boundary import print_data, print_error, run_guarded
+from alexplore.core.process_exit import exit_process
 from alexplore.core.settings import nearest
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network
@@ -190,4 +190,4 @@ def _image(
 
 
 if __name__ == "__main__":
-    sys.exit(run_guarded(look, print_error))
+    exit_process(run_guarded(look, print_error))

@@ -10,6 +10,7 @@ import torch
 
 from alexplore.core.boundary import print_data, print_error, print_note, run_guarded
 from alexplore.core.formatting import bytes_text
+from alexplore.core.process_exit import exit_process
 from alexplore.runs.image_layout import class_folders
 from alexplore.runs.packed_images import Packed, PackedError, read_packed
 from alexplore.training.data.packing import check, pack
@@ -54,4 +55,4 @@ def _summary(part: Packed) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(run_guarded(lambda: main(sys.argv[1:]), print_error))
+    exit_process(run_guarded(lambda: main(sys.argv[1:]), print_error))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from alexplore.core.boundary import print_data, print_error, run_guarded
 from alexplore.core.picture import Picture
+from alexplore.core.process_exit import exit_process
 from alexplore.presets.datasets import DATASETS
 from alexplore.runs.image_layout import SUFFIXES
 from alexplore.runs.predictions import Prediction
@@ -136,4 +136,4 @@ def as_picture(pixels: Tensor) -> Picture:
 
 
 if __name__ == "__main__":
-    sys.exit(run_guarded(predict, print_error))
+    exit_process(run_guarded(predict, print_error))

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from alexplore.core.boundary import print_data, print_error, run_guarded
+from alexplore.core.process_exit import exit_process
 from alexplore.network.analysis import analyse
 from alexplore.runs.config import parse_config
 from alexplore.training.hardware import check_memory, choose_device, device_name, prepare
@@ -55,4 +56,4 @@ def profile() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_guarded(profile, print_error))
+    exit_process(run_guarded(profile, print_error))

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from alexplore.core.boundary import print_data, print_error, run_guarded
+from alexplore.core.process_exit import exit_process
 from alexplore.runs.config import RunConfig, parse_config
 from alexplore.runs.preflight import count_outputs
 from alexplore.training.hardware import choose_device, choose_ranks, prepare
@@ -76,4 +77,4 @@ def measure_speed() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_guarded(measure_speed, print_error))
+    exit_process(run_guarded(measure_speed, print_error))

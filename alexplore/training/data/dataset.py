@@ -11,7 +11,7 @@ from torch import Tensor
 
 from alexplore.core.settings import Kind, flag, integer, list_schema, number, optional, read_value, text
 from alexplore.network.graph import Network
-from alexplore.runs.datasets import DatasetShape
+from alexplore.runs.dataset_shapes import DatasetShape
 from alexplore.runs.image_layout import DataError
 from alexplore.runs.preflight import fit_problems
 from alexplore.training.data.decoders import PILLOW

@@ -19,7 +19,7 @@ from alexplore.core.cpu_count import processors
 from alexplore.core.formatting import bytes_text
 from alexplore.core.home import expand
 from alexplore.runs.config import RunConfig
-from alexplore.runs.datasets import dataset_shape
+from alexplore.runs.dataset_shapes import dataset_shape
 from alexplore.runs.image_layout import (
     DataError,
     Layout,

@@ -15,7 +15,7 @@ from torch import Tensor
 from alexplore.core.home import NoHomeError, expand
 from alexplore.presets.datasets import DATASETS, PublishedImages
 from alexplore.runs.config import DataSource, RunConfig
-from alexplore.runs.datasets import cache_folder, dataset_shape
+from alexplore.runs.dataset_shapes import cache_folder, dataset_shape
 from alexplore.runs.image_layout import DataError
 from alexplore.runs.trained_on import TrainedOn
 from alexplore.training.data import cache, download

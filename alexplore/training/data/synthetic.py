@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from alexplore.runs.config import RunConfig
-from alexplore.runs.datasets import synthetic_counts
+from alexplore.runs.dataset_shapes import synthetic_counts
 from alexplore.runs.image_layout import DataError
 from alexplore.runs.preflight import count_outputs
 from alexplore.runs.trained_on import TrainedOn

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from alexplore.network.graph import Network
 from alexplore.runs.directory import RunDirectory
-from alexplore.runs.inside import Confusion, InsideEpoch, Mistake, ShownImage, forget_after, save_epoch
+from alexplore.runs.inside import Confusion, InsideEpoch, Mistake, ShownImage, remove_after, save_epoch
 from alexplore.runs.protocol import LAYER_METRICS, WarningEvent
 from alexplore.training.checkpoint import WholeState
 from alexplore.training.data import Dataset, Preprocess
@@ -55,10 +55,10 @@ class Recorder:
         self._sample: tuple[Tensor, Tensor, Tensor] | None = None  # images, labels, indices
         self._failed = False
 
-    def forget_after(self, epoch: int) -> None:
+    def remove_after(self, epoch: int) -> None:
         """Remove what an earlier attempt recorded of epochs that are trained again."""
         if self._ranks.rank == 0:
-            self._try("what was recorded of later epochs can't be removed", lambda: forget_after(self._run, epoch))
+            self._try("what was recorded of later epochs can't be removed", lambda: remove_after(self._run, epoch))
 
     def is_measured(self, place: int, interval: int, steps_per_epoch: int) -> bool:
         """Return whether the layers are measured in a step: its number if all epochs were as long as this one."""
@@ -157,7 +157,7 @@ class NoRecorder(Recorder):
     def __init__(self) -> None:
         pass
 
-    def forget_after(self, epoch: int) -> None:
+    def remove_after(self, epoch: int) -> None:
         pass
 
     def is_measured(self, place: int, interval: int, steps_per_epoch: int) -> bool:

@@ -1,6 +1,6 @@
-"""Modules used in place of PyTorch's, because they are faster or support other paddings, by layer type.
+"""Modules used in place of PyTorch's, by layer type: they are faster, or support more kinds of padding.
 
-Which of the faster ways they take on which processor, `table` says.
+`table` decides which of the faster kernels they use on which processor.
 """
 
 from __future__ import annotations
@@ -22,4 +22,4 @@ MODULES: Mapping[str, Callable[[Any, Shapes, Kernels], nn.Module]] = {
     "avg_pool2d": lambda layer, inputs, _: AvgPool(layer, inputs),
     "local_response_norm": make_response_norm,
 }
-"""By layer type: a function of the layer, the shapes of its inputs and the kernels to use that returns its module."""
+"""By layer type: a function from a layer, the shapes of its inputs and the kernels to use to its module."""

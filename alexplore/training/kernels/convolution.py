@@ -1,9 +1,9 @@
-"""Convolutions with any padding: PyTorch's, or by tiles where the table of kernels has that for a class of processor.
+"""Convolutions with any padding: PyTorch's, or by Winograd's tiles if `table` has that for the class of processor.
 
-Deleted, because none makes a step of a shipped preset 1.15 times faster (torch 2.14, oneDNN 3.12; AVX2, AVX-512 and
-AVX-512 BF16): groups convolved one after the other (0.92 to 1.00), the gradient of the bias apart from that of the
-weights (0.89 to 1.00), the gradient of the weights as a matrix product (0.80 to 1.08), and PyTorch's contiguous layout
-for large kernels (0.95 to 1.04).
+Tried and deleted, because none makes a step of a shipped preset 1.15 times faster (torch 2.14, oneDNN 3.12; AVX2,
+AVX-512 and AVX-512 BF16): groups convolved one after the other (0.92 to 1.00), the gradient of the bias apart from that
+of the weights (0.89 to 1.00), the gradient of the weights as a matrix product (0.80 to 1.08), and PyTorch's contiguous
+layout for large kernels (0.95 to 1.04).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Pair = tuple[int, int]
 
 
 class Conv(nn.Conv2d):
-    """A convolution. It is PyTorch's with groups, on a GPU, in 16 bits and in float64."""
+    """A convolution. With groups, on a GPU, in 16 bits and in float64 it is always PyTorch's."""
 
     def __init__(self, layer: Conv2d, inputs: Shapes, kernels: Kernels) -> None:
         (shape,) = inputs

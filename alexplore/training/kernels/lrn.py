@@ -1,8 +1,8 @@
-"""Local response normalisation, several times faster than PyTorch's own and equal to it.
+"""Local response normalisation, equal to PyTorch's and several times faster.
 
 `torch.nn.LocalResponseNorm` sums over neighbours with a three-dimensional average pool, and then makes several passes
-through the whole tensor. Here the sum is a few shifted additions, and all passes are made over blocks that fit the
-processor's cache. On a GPU the same is one kernel: see `lrn_triton`.
+over the whole tensor. Here the sum is a few shifted additions, and all passes are over blocks that fit the processor's
+cache. On a GPU it is one kernel: see `lrn_triton`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from alexplore.network.shapes import Shapes
 from alexplore.training.kernels.table import Kernels
 from alexplore.training.kernels.triton_support import has_triton
 
-CACHED_VALUES = 2**19  # in a block: 2 MiB in fp32, so that a few blocks fit the processor's cache
+CACHED_VALUES = 2**19  # values of a block: 2 MiB in fp32, so that a few blocks fit the processor's cache
 
 
 def make_response_norm(layer: layers.LocalResponseNorm, _: Shapes, kernels: Kernels) -> nn.Module:
@@ -50,7 +50,7 @@ class LocalResponseNorm(nn.Module):
 
 
 class PlainResponseNorm(LocalResponseNorm):
-    """The same by PyTorch's own function, for each group."""
+    """The same, by PyTorch's function for each group."""
 
     def forward(self, maps: Tensor) -> Tensor:
         """Normalise (N, C, H, W)."""
@@ -138,7 +138,7 @@ class _Windows:
         self.padded = _at_least_fp32(rows[:0]).new_zeros(height, groups, self.channels + size - 1)
 
     def sum_of_product(self, one: Tensor, other: Tensor) -> Tensor:
-        """Return the sums over the windows of `one` × `other`, both (rows, channels). Sums of pairs are used twice."""
+        """Return the sums of `one` × `other`, both (rows, channels), over the windows. The sums of pairs are reused."""
         padded = self.padded[: len(one)]
         grouped = (len(one), self.groups, self.channels)
         within = padded[:, :, self.before : self.before + self.channels]
@@ -154,7 +154,7 @@ class _Windows:
 
 
 def _gpu_kernels(rows: Tensor) -> ModuleType | None:
-    """Return the kernels for values on a GPU; None for a CPU, or where they can't be used."""
+    """Return the Triton kernels for values on a GPU; None on a CPU, or if they can't be used."""
     if rows.device.type != "cuda" or rows.dtype == torch.float64 or not len(rows) or not has_triton():
         return None
     from alexplore.training.kernels import lrn_triton
@@ -163,15 +163,15 @@ def _gpu_kernels(rows: Tensor) -> ModuleType | None:
 
 
 def _reach(size: int, count: int) -> tuple[int, int]:
-    """Return how many of `count` channels or pixels a window of `size` contains at most before and after its centre.
+    """Return how many of `count` channels or pixels a window of `size` can contain before and after its centre.
 
-    Wider windows are cut to this: the sums are the same and take less memory and time.
+    Wider windows are cut to this, which gives the same sums in less memory and time.
     """
     return min(size // 2, count - 1), min((size - 1) // 2, count - 1)
 
 
 def _rows(maps: Tensor) -> Tensor:
-    """Return (N, C, H, W) as (N·H·W, C); a view if the maps are channels last, else a copy."""
+    """Return maps (N, C, H, W) as (N·H·W, C); a view if they are channels last, else a copy."""
     return maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
 
 

@@ -1,6 +1,6 @@
-"""Local response normalisation on a GPU in one kernel each way, written in Triton.
+"""Local response normalisation on a GPU: one Triton kernel for the forward and one for the backward pass.
 
-PyTorch's operations pass through the whole tensor a dozen times; that takes half of a step of the paper's network on an
+PyTorch's operations pass over the whole tensor a dozen times, which takes half of a step of the paper's network on an
 H200. These kernels read each value from memory once; its neighbours, which other threads read at the same time, come
 from the cache.
 
@@ -15,12 +15,12 @@ import triton.language as tl
 from torch import Tensor
 
 BLOCK = 1024
-"""Values that a program computes."""
+"""The number of values that one Triton program computes."""
 
 
 @triton.jit
 def _places(count, channels: tl.constexpr, group: tl.constexpr, block: tl.constexpr):
-    """Return the places of a program's values, whether each is inside, and its channel within its group."""
+    """Return the offsets of a program's values, whether each is inside the tensor, and its channel within its group."""
     start = tl.program_id(0).to(tl.int64) * block
     lane = tl.arange(0, block)
     place = start + lane
@@ -74,7 +74,7 @@ def forward(
 ) -> None:
     """Write the normalised rows and the sums s = k + scale · Σ a² of contiguous `rows` (N, C).
 
-    `reach` is how many channels of a window are before and after its centre; `group` channels are a group.
+    `reach` is how many channels of a window are before and after its centre; `group` is the channels of a group.
     """
     before, after = reach
     _forward_kernel[_grid(rows)](
@@ -87,7 +87,7 @@ def backward(
     rows: Tensor, sums: Tensor, gradients: Tensor, results: Tensor, scale: float, beta: float, reach: tuple[int, int],
     group: int,
 ) -> None:  # fmt: skip
-    """Write the gradient of `rows`, with the sums and the reach of `forward` and the gradient of its result."""
+    """Write the gradient of `rows` into `results`; `gradients` are those of the output, `sums` those of `forward`."""
     before, after = reach
     _backward_kernel[_grid(rows)](
         rows, sums, gradients, results, rows.numel(), scale, beta,
@@ -96,13 +96,13 @@ def backward(
 
 
 def works(device: torch.device) -> bool:
-    """Return whether the kernels can be compiled and run: Triton needs a C compiler for it."""
+    """Return whether the kernels can be compiled and run; Triton needs a C compiler."""
     try:
         rows = torch.ones(2, 4, device=device)
         results, sums = torch.empty_like(rows), torch.empty_like(rows)
         forward(rows, results, sums, 0.5, 0.75, 1.0, (1, 1), 4)
         backward(rows, sums, rows, results, 0.5, 0.75, (1, 1), 4)
-    except Exception:  # of a compiler, whatever it is: PyTorch's operations do the same
+    except Exception:  # any error of a compiler: PyTorch's operations are used instead
         return False
     return True
 

@@ -13,7 +13,7 @@ from alexplore.network.layers.sliding import Sides
 
 
 def pad(maps: Tensor, sides: Sides, mode: str) -> Tensor:
-    """Return maps (N, C, H, W) padded on their sides, by `mode` as in PyTorch's `padding_mode`."""
+    """Return maps (N, C, H, W) padded on their sides; `mode` is PyTorch's `padding_mode`."""
     if mode == ZEROS:
         return F.pad(maps, sides)
     padded: Tensor = _PadWithMap.apply(maps, sides, mode)
@@ -21,7 +21,7 @@ def pad(maps: Tensor, sides: Sides, mode: str) -> Tensor:
 
 
 class _PadWithMap(torch.autograd.Function):
-    """Pad as PyTorch does, but don't keep the maps for the backward pass, nor convert them to fp32 in autocast."""
+    """Pads as PyTorch does, without keeping the maps for the backward pass or converting them to fp32 in autocast."""
 
     @staticmethod
     def forward(context: Any, maps: Tensor, sides: Sides, mode: str) -> Tensor:

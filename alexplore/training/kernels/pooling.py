@@ -11,7 +11,7 @@ from alexplore.network.shapes import Shapes
 
 
 class MaxPool(nn.MaxPool2d):
-    """A max pool with any padding, by −∞."""
+    """A max pool with any padding; the padding is −∞."""
 
     def __init__(self, layer: MaxPool2d, inputs: Shapes) -> None:
         super().__init__(**layer.torch_call(inputs).given)

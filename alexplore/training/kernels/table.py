@@ -1,8 +1,8 @@
-"""Which kernels are used on which class of processor, and the measured speedups that say so.
+"""Which kernels are used on which class of processor, and the measured speedups that decide it.
 
-A kernel is a faster equivalent of what PyTorch does by itself. It is used on a class of processor if it makes a step of
-some shipped preset there `GAIN` times faster; a kernel that gains on no class is deleted. The speedups are measured
-again by `python -m benchmarks kernels`.
+A kernel is a faster equivalent of a PyTorch operation. It is used on a class of processor if it makes a step of some
+shipped preset at least `GAIN` times faster there; a kernel that does so on no class is deleted.
+`python -m benchmarks kernels` measures the speedups.
 
 The choice follows from the class of the processor and the sizes of the layer, never from a measurement at the start,
 because kernels round differently and a run must give the same bits every time. A run's checkpoints contain the names
@@ -29,17 +29,17 @@ Kernels = frozenset[str]
 """Names of the kernels that are used, keys of `TABLE`."""
 
 NONE = Kernels()
-"""PyTorch's own functions alone."""
+"""Only PyTorch's own functions."""
 
 
 @dataclass(frozen=True)
 class Processor:
-    """A class of processors that are alike in which kernel is faster."""
+    """A class of processors on which the same kernels are faster."""
 
     title: str
 
     measured_on: str | None = None
-    """The processor that the speedups were measured on; None if none was."""
+    """The processor on which the speedups were measured; None if they were not."""
 
 
 PROCESSORS: Mapping[str, Processor] = {
@@ -56,7 +56,7 @@ PROCESSORS: Mapping[str, Processor] = {
 
 @dataclass(frozen=True)
 class Speedup:
-    """How many times faster a training step of a preset is with a kernel than without it."""
+    """The time of a preset's training step without a kernel, divided by that with it (`factor`)."""
 
     preset: str
     precision: str
@@ -65,12 +65,12 @@ class Speedup:
 
 @dataclass(frozen=True)
 class Kernel:
-    """A faster equivalent of something that PyTorch does by itself."""
+    """A faster equivalent of a PyTorch operation."""
 
     doc: str
 
     speedups: Mapping[str, Speedup]
-    """By class of processor, the preset that gains most; classes that were not measured are left out."""
+    """Speedup of the preset that gains most, by class of processor; only measured classes."""
 
     on_gpu: bool = False
     """Whether there is an implementation for GPUs."""
@@ -79,13 +79,13 @@ class Kernel:
     """Whether there is an implementation for CPUs."""
 
     def is_used(self, processor: str) -> bool:
-        """Return whether it is used on a class of processor.
+        """Return whether the kernel is used on a class of processor.
 
-        On a class that was not measured, it is used if it gains on every class that was; on accelerators other than
-        CUDA's GPUs, which nothing was tried on, never.
+        On a class that was not measured, it is used if it gains on every measured class. It is never used on
+        accelerators other than CUDA GPUs, because none was tried.
         """
-        there = {"accelerator": False, "gpu": self.on_gpu}.get(processor, self.on_cpu)
-        if not there:
+        implemented = {"accelerator": False, "gpu": self.on_gpu}.get(processor, self.on_cpu)
+        if not implemented:
             return False
         if processor in self.speedups:
             return self.speedups[processor].factor >= GAIN
@@ -135,7 +135,7 @@ TABLE: Mapping[str, Kernel] = {
         on_cpu=False,
     ),
 }
-"""By the names that checkpoints contain."""
+"""Every kernel by its name, which checkpoints contain."""
 
 
 def processor_class(device_type: str) -> str:
@@ -158,9 +158,9 @@ def kernels_of(processor: str) -> Kernels:
 
 
 def choose_kernels(device_type: str) -> Kernels:
-    """Return the kernels for this machine's device; `ALEXPLORE_KERNELS` chooses others.
+    """Return the kernels for this machine's device, or those that `ALEXPLORE_KERNELS` names.
 
-    Its value is `plain` for none, or the class of processor whose kernels are to be used.
+    Its value is `plain` for none, or a class of processor, whose kernels are then used.
 
     Raises:
         UsageError: `ALEXPLORE_KERNELS` has another value.

@@ -12,9 +12,9 @@ from alexplore.training.kernels.table import PLAIN, VARIABLE
 
 @cache
 def has_triton() -> bool:
-    """Return whether Triton is installed and has what it needs, such as a C compiler. Tries a small kernel on the GPU.
+    """Return whether Triton is installed and works, by running a small kernel on the GPU; it needs a C compiler.
 
-    `ALEXPLORE_KERNELS=plain` does without it.
+    With `ALEXPLORE_KERNELS=plain` it is not used.
     """
     if os.environ.get(VARIABLE) == PLAIN:
         return False

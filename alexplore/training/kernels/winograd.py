@@ -1,8 +1,8 @@
 """Winograd's convolutions (minimal filtering): 3×3 and 5×5 kernels at stride 1, with a quarter of the multiplications.
 
 For an r×r kernel, a tile of m×m outputs takes (m + r − 1)² multiplications a channel instead of m²·r². Tile and kernel
-are taken as polynomials, evaluated at m + r − 2 points and at infinity, and multiplied there; the product is
-interpolated from these values:
+are treated as polynomials, evaluated at m + r − 2 points and at infinity, and multiplied there. The output is
+interpolated from the products:
 
     output = Aᵀ [(G kernel Gᵀ) ⊙ (Bᵀ tile B)] A
 
@@ -45,13 +45,13 @@ class Transforms(NamedTuple):
 
 
 def tile_outputs(channels: int, kernels: int, kernel: Pair, size: Pair) -> int | None:
-    """Return the outputs along a side of a tile for an output of `size`, None where oneDNN is faster.
+    """Return the outputs along a side of a tile, for an output of `size`; None if oneDNN is faster.
 
-    Measured on AVX2 (torch 2.14, 2 threads, batch 64, forward and backward together), as times faster than the other
-    ways. 5×5: 96 to 256 channels, 26×26 outputs: 2.0; 64 to 192 and 48 to 128, 27×27: 1.7; 64 to 64, 14×14: 1.0; 32 to
-    64, 28×28: 1.1. 3×3: 384 to 384, 12×12: 2.3; 256 to 384, 13×13: 1.7; 192 to 192 and to 128, 13×13: 1.4; 192 to 192,
-    8×8: 1.5; 128 to 128, 14×14: 1.1; 64 to 128, 28×28: 1.3; 96 to 96, 14×14: 0.9; 256 to 256, 6×6: 1.1; 128 to 128,
-    7×7: 1.0; 64 to 64: 0.6 to 0.8.
+    Speedups over oneDNN, measured on AVX2 (torch 2.14, 2 threads, batch 64, forward and backward pass together). 5×5:
+    96 to 256 channels, 26×26 outputs: 2.0; 64 to 192 and 48 to 128, 27×27: 1.7; 64 to 64, 14×14: 1.0; 32 to 64, 28×28:
+    1.1. 3×3: 384 to 384, 12×12: 2.3; 256 to 384, 13×13: 1.7; 192 to 192 and to 128, 13×13: 1.4; 192 to 192, 8×8: 1.5;
+    128 to 128, 14×14: 1.1; 64 to 128, 28×28: 1.3; 96 to 96, 14×14: 0.9; 256 to 256, 6×6: 1.1; 128 to 128, 7×7: 1.0; 64
+    to 64: 0.6 to 0.8.
     """
     side = kernel[0]
     if kernel[1] != side or side not in FEWEST_CHANNELS:
@@ -119,14 +119,14 @@ def convolve(input: Tensor, weight: Tensor, padding: Pair, outputs: int) -> Tens
 def input_gradient(grad_output: Tensor, weight: Tensor, padding: Pair, outputs: int) -> Tensor:
     """Return the gradient of a convolution's input: its output's gradient convolved with the flipped kernels."""
     side = weight.shape[2]
-    turned = weight.flip(2, 3).transpose(0, 1)
-    return convolve(grad_output, turned, (side - 1 - padding[0], side - 1 - padding[1]), outputs)
+    flipped = weight.flip(2, 3).transpose(0, 1)
+    return convolve(grad_output, flipped, (side - 1 - padding[0], side - 1 - padding[1]), outputs)
 
 
 def weight_gradient(grad_output: Tensor, input: Tensor, padding: Pair, side: int, outputs: int) -> Tensor:
     """Return the gradient of the weights (K, C, r, r): a convolution whose kernels are tiles of `grad_output`."""
     kernels, channels = grad_output.shape[1], input.shape[1]
-    matrices = transforms(side, outputs)  # outputs and kernel have changed places
+    matrices = transforms(side, outputs)  # with outputs and kernel exchanged
     grid = _Grid.over(input, side, padding, outputs)
     total = input.new_zeros(grid.points, channels, kernels)
     below, right = (outputs * count - have for count, have in zip(grid.tiles, grid.size, strict=True))
@@ -141,11 +141,11 @@ def weight_gradient(grad_output: Tensor, input: Tensor, padding: Pair, side: int
 class _Grid(NamedTuple):
     """The overlapping tiles of a convolution's input; each contains the values that its outputs need."""
 
-    points: int  # of a tile, both axes
-    outputs: int  # a side
+    points: int  # of a tile, over both axes
+    outputs: int  # of a tile, along one side
     size: Pair  # of the whole output
     tiles: Pair  # down and across
-    sides: tuple[int, ...]  # what is padded around rows, in the order of `F.pad`
+    sides: tuple[int, ...]  # padding around the rows, in the order of `F.pad`
 
     @classmethod
     def over(cls, input: Tensor, side: int, padding: Pair, outputs: int) -> _Grid:
@@ -171,7 +171,7 @@ class _Grid(NamedTuple):
     def place(self, tiles: Tensor, rows: Tensor) -> None:
         """Write the outputs of tiles (N · tiles, outputs², K) to their places in rows (N, H', W', K).
 
-        The last tiles may extend beyond the edge. Whole and cut tiles are copied separately: four copies at most.
+        The last tiles may extend beyond the edge. Whole and cut tiles are copied separately, in at most four copies.
         """
         images, _, _, kernels = rows.shape
         each, down, across, one = rows.stride()

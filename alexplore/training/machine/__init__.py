@@ -1,1 +1,1 @@
-"""What the machine does while it trains: load, memory, power, temperature and energy, sampled by a thread."""
+"""Load, memory, power, temperature and energy of the machine during training, sampled by a thread."""

@@ -17,12 +17,12 @@ GIB = 2.0**30
 
 @dataclass(frozen=True)
 class Quantity:
-    """How a quantity of a GPU is read, and what it is of several GPUs."""
+    """How a quantity is read from a GPU, and how the values of several GPUs are combined."""
 
     read: Callable[[Any, Any], float]
     """Takes the module `pynvml` and a GPU's handle."""
 
-    of_all: Callable[[Iterable[float]], float]
+    combine: Callable[[Iterable[float]], float]
 
 
 QUANTITIES: Mapping[str, Quantity] = {
@@ -33,21 +33,21 @@ QUANTITIES: Mapping[str, Quantity] = {
         lambda nvml, gpu: float(nvml.nvmlDeviceGetTemperature(gpu, nvml.NVML_TEMPERATURE_GPU)), max
     ),
 }
-"""By the key in `protocol.MACHINE_METRICS`. NVML's units are per cent, bytes, milliwatts and °C."""
+"""Quantities by their keys in `protocol.MACHINE_METRICS`. NVML's units are per cent, bytes, milliwatts and °C."""
 
 
 class NvidiaGpus:
-    """Some GPUs of this machine. A quantity that one of them does not have is left out."""
+    """Measures some GPUs of this machine. A quantity that one of them doesn't support is left out."""
 
     def __init__(self, nvml: Any, gpus: Sequence[Any]) -> None:
         """`nvml` is the module `pynvml`, initialised; `gpus` are handles."""
         self._nvml, self._gpus = nvml, gpus
         self._counts = self._counted() is not None
-        self._summed = 0.0  # joules, from the power, where there is no counter
+        self._summed = 0.0  # joules, from the power: used without an energy counter
         self._read_at = time.monotonic()
 
     def read(self) -> Mapping[str, float]:
-        """Return the present values."""
+        """Return the current values."""
         found = {key: value for key, quantity in QUANTITIES.items() if (value := self._ask(quantity)) is not None}
         now = time.monotonic()
         self._summed += found.get("machine/gpu_power", 0.0) * (now - self._read_at)
@@ -55,7 +55,7 @@ class NvidiaGpus:
         return found
 
     def joules(self) -> float | None:
-        """Return the energy since the driver was loaded, or, for GPUs before Volta, the power summed over the reads."""
+        """Return the energy since the driver was loaded; of GPUs before Volta, the power summed over the reads."""
         if self._counts:
             return self._counted()
         return self._summed if self._ask(QUANTITIES["machine/gpu_power"]) is not None else None
@@ -65,7 +65,7 @@ class NvidiaGpus:
 
     def _ask(self, quantity: Quantity) -> float | None:
         try:
-            return quantity.of_all([quantity.read(self._nvml, gpu) for gpu in self._gpus])
+            return quantity.combine([quantity.read(self._nvml, gpu) for gpu in self._gpus])
         except self._nvml.NVMLError:  # not supported by this GPU, or the GPU is lost
             return None
 

@@ -1,4 +1,4 @@
-"""The load of the processors and the memory in use, of the whole machine."""
+"""The load of all processors, and the memory in use."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ GIB = 2.0**30
 
 
 class Processor:
-    """All processors and the main memory."""
+    """Measures the load of all processors and the main memory."""
 
     def __init__(self) -> None:
-        self.read()  # psutil returns the load since the call before
+        self.read()  # the first call starts the measurement: psutil returns the load since the call before
 
     def read(self) -> Mapping[str, float]:
         """Return the load since the last call and the memory in use."""

@@ -1,7 +1,7 @@
-"""The energy of processor packages and memory, which Linux reads from Intel's and AMD's RAPL counters.
+"""The energy of processor packages and memory, by Intel's and AMD's RAPL counters, which Linux offers as files.
 
-The files are described in the kernel's documentation, power/powercap. Since Linux 5.10 only root can read them, unless
-the machine's owner has changed that.
+The files are described in the kernel's documentation, power/powercap. Since Linux 5.10 only root can read them by
+default.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from pathlib import Path
 FOLDER = Path("/sys/class/powercap")
 
 COUNTED = ("package", "dram")
-"""How the names of the domains begin that are counted. Others are parts of a package, or contain packages."""
+"""Prefixes of the names of counted domains. Other domains are parts of a package, or contain packages."""
 
 
 class Rapl:
-    """The counters that this process can read; there may be none."""
+    """Measures by the counters that this process can read; there may be none."""
 
     def __init__(self, folder: Path = FOLDER) -> None:
         self._domains = [domain for path in sorted(folder.glob("intel-rapl:*")) if (domain := _open(path))]
@@ -25,9 +25,9 @@ class Rapl:
         self._read_at: tuple[float, float] | None = None  # time, joules
 
     def joules(self) -> float | None:
-        """Return the energy since this object was made; None without a counter.
+        """Return the energy since this object was created; None without a counter.
 
-        A counter starts again from 0 after about 260 kJ. That takes minutes at least; call this more often.
+        A counter restarts from 0 after about 260 kJ, which takes at least minutes: call this more often.
         """
         if not self._domains:
             return None
@@ -46,7 +46,7 @@ class Rapl:
 
 
 class _Domain:
-    """One counter, in microjoules, which starts again from 0 after `largest`."""
+    """One counter, in microjoules, which restarts from 0 after `largest`."""
 
     def __init__(self, file: Path, largest: int, before: int) -> None:
         self._file, self._largest, self._before = file, largest, before

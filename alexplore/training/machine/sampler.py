@@ -10,10 +10,10 @@ from statistics import fmean
 
 import torch
 
+from alexplore.training.machine.meter import Meter
 from alexplore.training.machine.nvidia import open_gpus
 from alexplore.training.machine.processor import Processor
 from alexplore.training.machine.rapl import Rapl
-from alexplore.training.machine.source import Source
 from alexplore.training.parallel.ranks import Ranks
 
 SECONDS = 2.0
@@ -21,21 +21,21 @@ SECONDS = 2.0
 
 
 class MachineSampler:
-    """Samples sources in a thread, and measures the energy of an epoch.
+    """Samples meters in a thread, and measures the energy of an epoch.
 
-    The training takes the samples that are there, without waiting. Only at the begin and the end of an epoch it reads
-    the counters of energy itself.
+    The training takes the existing samples without waiting. Only at the start and the end of an epoch does it read the
+    energy counters itself.
     """
 
-    def __init__(self, sources: Sequence[Source], *, whole: bool = True, seconds: float = SECONDS) -> None:
-        """`whole` says that all of the training runs on this machine; else the energy of an epoch is not known."""
-        self._sources, self._whole, self._seconds = sources, whole, seconds
-        self._lock = threading.Lock()  # held while sources are read
+    def __init__(self, meters: Sequence[Meter], *, one_machine: bool = True, seconds: float = SECONDS) -> None:
+        """`one_machine` is whether all ranks are on this machine; else the energy of an epoch is not known."""
+        self._meters, self._one_machine, self._seconds = meters, one_machine, seconds
+        self._lock = threading.Lock()  # held while the meters are read
         self._samples = deque[Mapping[str, float]]()  # since they were last taken
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="machine", daemon=True)
-        self._start: float | None = None  # joules at the begin of the epoch, later if there was a pause
-        self._images = 0  # of the epoch that were trained before
+        self._start: float | None = None  # joules at the start of the epoch, plus those of excluded blocks
+        self._images = 0  # images of the epoch that an earlier attempt trained
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -52,12 +52,12 @@ class MachineSampler:
             self.sample()
 
     def sample(self) -> None:
-        """Read the sources, and keep the sample until it is taken."""
+        """Read the meters, and keep the sample until it is taken."""
         with self._lock:
-            self._samples.append({key: value for source in self._sources for key, value in source.read().items()})
+            self._samples.append({key: value for meter in self._meters for key, value in meter.read().items()})
 
     def take(self) -> Mapping[str, float]:
-        """Return the mean of the samples since the last call by the keys of metrics; nothing without a sample."""
+        """Return the means of the samples since the last call by the keys of metrics; nothing without a sample."""
         samples = [self._samples.popleft() for _ in range(len(self._samples))]
         keys = dict.fromkeys(key for sample in samples for key in sample)
         return {key: round(fmean(one[key] for one in samples if key in one), 4) for key in keys}
@@ -69,7 +69,7 @@ class MachineSampler:
     def epoch(self, images: int) -> Mapping[str, float]:
         """Return the energy since the epoch began, by the keys of metrics; nothing if it can't be measured.
 
-        `images` are those of the whole epoch. The energy of an epoch that an earlier attempt began is not known.
+        `images` is the number of the whole epoch. The energy of an epoch that an earlier attempt started is not known.
         """
         now = self._joules()
         if self._start is None or now is None or images <= self._images:
@@ -80,7 +80,7 @@ class MachineSampler:
 
     @contextmanager
     def left_out(self) -> Iterator[None]:
-        """Leave the energy of the `with` block out of the epoch's."""
+        """Exclude the energy of the `with` block from the epoch's."""
         before = self._joules()
         yield
         after = self._joules()
@@ -88,16 +88,16 @@ class MachineSampler:
             self._start += after - before
 
     def _joules(self) -> float | None:
-        """Return the sum of the sources' counters; None without a counter."""
-        if not self._whole:
+        """Return the sum of the meters' counters; None without a counter."""
+        if not self._one_machine:
             return None
         with self._lock:
-            known = [joules for source in self._sources if (joules := source.joules()) is not None]
+            known = [joules for meter in self._meters if (joules := meter.joules()) is not None]
         return sum(known) if known else None
 
 
 class NoSampler(MachineSampler):
-    """Samples nothing: for all ranks but the first."""
+    """A sampler for all ranks but the first, which samples nothing."""
 
     def __init__(self) -> None:
         super().__init__(())
@@ -111,10 +111,10 @@ def machine_sampler(device: torch.device, ranks: Ranks) -> MachineSampler:
     """Return the sampler of rank 0's machine, with the GPUs of the ranks on it; other ranks sample nothing."""
     if ranks.rank:
         return NoSampler()
-    sources: list[Source] = [Processor(), Rapl()]
+    meters: list[Meter] = [Processor(), Rapl()]
     if gpus := open_gpus(_uuids(ranks) if device.type == "cuda" else ()):
-        sources.append(gpus)
-    return MachineSampler(sources, whole=ranks.local_size == ranks.size)
+        meters.append(gpus)
+    return MachineSampler(meters, one_machine=ranks.local_size == ranks.size)
 
 
 def _uuids(ranks: Ranks) -> list[str]:

@@ -28,7 +28,8 @@ STARTUP_TIMEOUT = 300.0
 """Seconds until a rank's first heartbeat; it starts Python and this program first."""
 
 FAILURE_TIMEOUT = 1.5
-"""Seconds that the other ranks have to end by themselves after one has failed, before they are killed."""
+"""Seconds that the other ranks have to end by themselves after one has failed, before they are killed: one of them may
+be about to report why."""
 
 EXIT_TIMEOUT = 30.0
 """Seconds that the other ranks have to end after one has finished."""
@@ -77,6 +78,12 @@ class Rank:
         return self.process.poll() not in (None, 0)
 
     @property
+    def killed(self) -> bool:
+        """Whether a signal from outside has ended its process. gloo aborts a rank whose peer is gone: that is none."""
+        code = self.process.poll()
+        return code is not None and code < 0 and code != -signal.SIGABRT
+
+    @property
     def ending(self) -> str:
         """Its exit code or the signal that ended it, in words."""
         code = self.process.returncode
@@ -96,7 +103,7 @@ def launch_ranks(run: RunDirectory, count: int, on_round: Callable[[], None]) ->
     with _started(run, count, store.port) as ranks:
         hung = _wait(run, ranks, on_round)
         if hung or any(rank.failed for rank in ranks):
-            _wait_while(FAILURE_TIMEOUT, lambda: any(rank.alive for rank in ranks))
+            _wait_while(FAILURE_TIMEOUT, lambda: _may_report(ranks))
             raise RankError(hung or _reason(run, ranks, console_start))
 
 
@@ -167,12 +174,16 @@ def _wait_while(seconds: float, condition: Callable[[], bool]) -> None:
         time.sleep(POLL_SECONDS)
 
 
+def _may_report(ranks: list[Rank]) -> bool:
+    """Return whether a rank still runs that may know why another one has failed: if one was killed, that is why."""
+    return any(rank.alive for rank in ranks) and not any(rank.killed for rank in ranks)
+
+
 def _reason(run: RunDirectory, ranks: list[Rank], console_start: int) -> str:
     """Return why the ranks have failed: which one was killed, or else the error that one printed, or its exit code."""
     failed = [rank for rank in ranks if rank.failed]
-    if killed := [rank for rank in failed if rank.process.returncode < 0]:
-        # gloo aborts a rank whose peer is gone, so another signal than SIGABRT is the cause
-        return min(killed, key=lambda rank: rank.process.returncode == -signal.SIGABRT).ending
+    if ended := [rank for rank in failed if rank.process.returncode < 0]:
+        return max(ended, key=lambda rank: rank.killed).ending
     for line in _console_lines(run, console_start):
         if line.startswith("error: rank "):
             return line.removeprefix("error: ")

@@ -22,10 +22,11 @@ from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.image_layout import SUFFIXES
 from alexplore.runs.inside import InsideEpoch, InsideError, load_epoch
 from alexplore.runs.look import Look, look
-from alexplore.runs.questions import Question
+from alexplore.runs.look_request import LookRequest
 from alexplore.tui.columns import fit
-from alexplore.tui.inside_lines import Drawn, Listed, drawn, listed
+from alexplore.tui.inside_lines import Listed, drawn, listed
 from alexplore.tui.inside_state import VIEWS, InsideReader, InsideState, Reading
+from alexplore.tui.picture_lines import Draw, Drawn, half_block_lines
 from alexplore.tui.screens.browse import Browse
 from alexplore.tui.screens.frame import FrameScreen
 from alexplore.tui.screens.look import LookScreen
@@ -207,13 +208,16 @@ class InsideScreen(FrameScreen):
         Binding("shift+left", "scrub(-10)", "back", show=False, tooltip="Go back by ten epochs"),
         Binding("shift+right", "scrub(10)", "ahead", show=False, tooltip="Go on by ten epochs"),
         Binding("i", "image", "image…", tooltip="Look at an image of your own: what spoke for its class, and maps"),
+        Binding("u", "unit", "unit", tooltip="Select a unit of the maps: the pixels that it sees are outlined"),
         Binding("0", "follow", "newest", tooltip="Show the newest epoch, and each later one when it ends"),
         Binding("escape", "pop_screen", "back", tooltip="Go back to the curves"),
     ]
 
-    def __init__(self, watched: WatchedRun) -> None:
+    def __init__(self, watched: WatchedRun, draw: Draw = half_block_lines) -> None:
+        """Show the network of a watched run; `draw` draws its pictures."""
         super().__init__()
         self._watched = watched
+        self._draw_picture_lines = draw
         self._state = InsideState(watched.run)
         self._cursors = dict.fromkeys(VIEWS, 0)
         self._last_folder = ""  # where the last image was chosen
@@ -298,13 +302,13 @@ class InsideScreen(FrameScreen):
             self._last_folder = str(path.parent)
             layer = self._state.mapped_layer(self.query_one(InsideList).cursor)
             self.show_outcome(f"asking the network about {path.name} …")
-            self._look(Question(image=str(path), layer=layer, cam="guess"))
+            self._look(LookRequest(image=str(path), layer=layer, cam="guess"))
 
     @work(thread=True, exclusive=True, group="look")
-    def _look(self, question: Question) -> None:
+    def _look(self, request: LookRequest) -> None:
         worker = get_current_worker()
         try:
-            found = look(self._state.run.path, question)
+            found = look(self._state.run.path, request)
         except AlexploreError as error:
             self.notify(str(error), severity="error", markup=False)
             return
@@ -314,12 +318,15 @@ class InsideScreen(FrameScreen):
     @on(Looked)
     def _show_look(self, event: Looked) -> None:
         self.show_outcome("")
-        self.app.push_screen(LookScreen(event.found))
+        assert self._state.reading is not None
+        self.app.push_screen(
+            LookScreen(event.found, self._state.reading.snapshot.config.network, self._draw_picture_lines)
+        )
 
     # Drawing
 
     def _picture(self, width: int, height: int) -> Drawn:
-        return drawn(self._state, self.query_one(InsideList).cursor, width, height)
+        return drawn(self._state, self.query_one(InsideList).cursor, width, height, self._draw_picture_lines)
 
     def _draw(self) -> None:
         """Draw everything; only lines that differ are written."""
@@ -344,8 +351,33 @@ class InsideScreen(FrameScreen):
     def _view_clicked(self, event: ViewBar.Clicked) -> None:
         self._turn_to(event.view)
 
+    def action_unit(self) -> None:
+        """Select a unit of the maps; from another view, show the maps."""
+        if self._state.view != "maps":
+            self._turn_to("maps")
+        if not self._state.choose_unit(self.query_one(InsideList).cursor):
+            self.notify("no feature maps were recorded of this epoch", severity="warning")
+            return
+        picture = self.query_one(InsidePicture)
+        picture.choosing = True
+        picture.focus()
+        self._draw()
+
+    @on(InsidePicture.UnitMoved)
+    def _move_unit(self, event: InsidePicture.UnitMoved) -> None:
+        self._state.move_unit(self.query_one(InsideList).cursor, event.by)
+        self._draw_picture()
+
+    @on(InsidePicture.UnitLeft)
+    def _leave_unit(self) -> None:
+        self._state.unit = None
+        self.query_one(InsidePicture).choosing = False
+        self.query_one(InsideList).focus()
+        self._draw_picture()
+
     def _turn_to(self, view: str) -> None:
         lines, picture = self.query_one(InsideList), self.query_one(InsidePicture)
+        self._state.unit, picture.choosing = None, False
         self._cursors[self._state.view] = lines.cursor
         self._state.view = view
         with self.app.batch_update():

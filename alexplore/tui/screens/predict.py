@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from rich.segment import Segment
+from rich.style import Style
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -15,11 +16,11 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.worker import get_current_worker
 
-from alexplore.render.pictures import half_blocks
 from alexplore.render.predictions import bars
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.image_layout import SUFFIXES
 from alexplore.runs.predictions import Prediction, Predictions
+from alexplore.tui.picture_lines import Draw, half_block_lines
 from alexplore.tui.predicted_images import PredictedImages
 from alexplore.tui.screens.browse import Browse
 from alexplore.tui.screens.frame import FrameScreen
@@ -86,13 +87,15 @@ class ImageList(CursorList):
 
 
 class ImageView(LineWidget):
-    """The selected image in half blocks, and below it a bar for each class."""
+    """The selected image, and below it a bar for each class."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"image-view--note"}
     DEFAULT_CSS = "ImageView { .image-view--note { color: $faint; } }"
 
-    def __init__(self) -> None:
+    def __init__(self, draw: Draw) -> None:
+        """Draw images with `draw`."""
         super().__init__(id="image", classes="frame")
+        self._draw_picture = draw
         self._prediction: Prediction | None = None
         self._lines: list[list[Segment]] = []
 
@@ -115,8 +118,9 @@ class ImageView(LineWidget):
         classes = [[Segment(line)] for line in bars(self._prediction.classes, self.size.width)]
         room = self.size.height - len(classes) - 1
         if self._prediction.picture is not None and room > 1 and self.size.width > 2:
-            drawn = half_blocks(self._prediction.picture, self.size.width - 2, room)
-            self._lines += [[Segment(" "), *line] for line in drawn]
+            for line in self._draw_picture(self._prediction.picture, self.size.width - 2, room):
+                parts = [Segment(text, style if isinstance(style, Style) else None) for text, style in line]
+                self._lines.append([Segment(" "), *parts])
         self._lines += [[], *classes]
 
     def render_line(self, y: int) -> Strip:
@@ -143,8 +147,10 @@ class PredictScreen(FrameScreen):
         Binding("escape", "pop_screen", "back", tooltip="Go back to the run"),
     ]
 
-    def __init__(self, run: RunDirectory) -> None:
+    def __init__(self, run: RunDirectory, draw: Draw = half_block_lines) -> None:
+        """Classify with a run's network; `draw` draws the images."""
         super().__init__()
+        self._draw_picture = draw
         self._images = PredictedImages(run)
         self._last_folder = ""
 
@@ -152,7 +158,7 @@ class PredictScreen(FrameScreen):
         """Put the list of images beside the selected one."""
         with Horizontal():
             yield ImageList()
-            yield ImageView()
+            yield ImageView(self._draw_picture)
 
     def on_mount(self) -> None:
         """Ask for an image at once."""

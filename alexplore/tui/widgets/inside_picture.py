@@ -3,19 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
+from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
+from textual.message import Message
 from textual.strip import Strip
 
-from alexplore.tui.inside_lines import Drawn, Line
+from alexplore.tui.picture_lines import Drawn, Line
 from alexplore.tui.widgets.line_widget import LineWidget
 
 
 class InsidePicture(LineWidget, can_focus=True):
-    """What is drawn of the selected line, for the size that the widget has when it is painted."""
+    """What is drawn of the selected line, for the size that the widget has when it is painted.
+
+    While `choosing`, its keys move the selected unit of a feature map.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "unit(0, -1, 0)", "unit", key_display="↑↓←→", tooltip="Move the selected unit of the map"),
+        Binding("down", "unit(0, 1, 0)", "unit below", show=False, tooltip="Select the unit below"),
+        Binding("left", "unit(0, 0, -1)", "unit before", show=False, tooltip="Select the unit at the left"),
+        Binding("right", "unit(0, 0, 1)", "unit after", show=False, tooltip="Select the unit at the right"),
+        Binding("n", "unit(1, 0, 0)", "next map", tooltip="Select the same unit of the next map"),
+        Binding("N", "unit(-1, 0, 0)", "map before", show=False, tooltip="Select the same unit of the map before"),
+        Binding("escape,u", "leave_unit", "all maps", tooltip="Show all maps again"),
+    ]
+
+    @dataclass
+    class UnitMoved(Message):
+        """The selected unit is to be moved `by` so many maps, rows and columns."""
+
+        by: tuple[int, int, int]
+
+    @dataclass
+    class UnitLeft(Message):
+        """No unit is to be selected any more."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"inside--careful", "inside--faint"}
 
@@ -24,6 +50,19 @@ class InsidePicture(LineWidget, can_focus=True):
         self._source = source
         self._drawn = Drawn("", ())
         self._drawn_for: Size | None = None
+        self.choosing = False
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Return whether a key works now: those of units while one is selected."""
+        return self.choosing or action not in ("unit", "leave_unit")
+
+    def action_unit(self, maps: int, rows: int, columns: int) -> None:
+        """Move the selected unit."""
+        self.post_message(self.UnitMoved((maps, rows, columns)))
+
+    def action_leave_unit(self) -> None:
+        """Select no unit."""
+        self.post_message(self.UnitLeft())
 
     def _now(self) -> Drawn:
         """Return what is shown at the size of now."""

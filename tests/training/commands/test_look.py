@@ -8,8 +8,9 @@ from torch import nn
 
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network, read_network
-from alexplore.runs.look import LookError, look
-from alexplore.runs.questions import Question
+from alexplore.runs.launch import CommandError
+from alexplore.runs.look import look
+from alexplore.runs.look_request import LookRequest
 from alexplore.training.commands.look import checked_unit, class_number, grad_cam, mapped_row, output_of
 from alexplore.training.errors import UsageError
 from alexplore.training.model.build import build
@@ -102,7 +103,7 @@ def test_layers_units_and_classes_are_checked(small: Network) -> None:
 def test_a_trained_run_is_asked_about_a_validation_image(make_run: MakeRun) -> None:
     run = make_run(epochs=1)
     train_here(run)
-    found = look(run.path, Question(index=4, layer="conv1", unit="2,0,3", cam="guess"))
+    found = look(run.path, LookRequest(index=4, layer="conv1", unit="2,0,3", cam="guess"))
     assert found.shape == (6, 12, 12)
     assert (found.picture.height, found.picture.width) == (12, 12)
     assert found.box == (-1, 2, 2, 5)
@@ -111,6 +112,6 @@ def test_a_trained_run_is_asked_about_a_validation_image(make_run: MakeRun) -> N
     assert found.heat is not None
     assert (found.heat.height, found.heat.width) == (12, 12)
     assert found.truth is not None
-    with pytest.raises(LookError, match="validation images from 0 to 30") as refused:
-        look(run.path, Question(index=31))
+    with pytest.raises(CommandError, match="validation images from 0 to 30") as refused:
+        look(run.path, LookRequest(index=31))
     assert refused.value.exit_code == 2

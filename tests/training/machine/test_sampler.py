@@ -75,7 +75,7 @@ def test_of_an_epoch_that_was_begun_before_only_the_energy_an_image_is_known() -
     assert sampler.epoch(40) == {"machine/joules_per_image": 5.0}
 
 
-@pytest.mark.parametrize("sampler", [MachineSampler([Meter({})]), MachineSampler([Meter({}, 1)], whole=False)])
+@pytest.mark.parametrize("sampler", [MachineSampler([Meter({})]), MachineSampler([Meter({}, 1)], one_machine=False)])
 def test_energy_that_is_not_measured_is_left_out(sampler: MachineSampler) -> None:
     sampler.start_epoch(0)
     with sampler.left_out():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -68,6 +69,17 @@ def test_the_reason_is_the_first_ones(
     run.console_file.write_text(earlier + printed)
     ranks = [Rank(number, process(code), 0) for number, code in enumerate(codes)]
     assert launcher._reason(run, ranks, len(earlier)) == reason
+
+
+@pytest.mark.parametrize(
+    ("codes", "waits"),
+    [((None, 1), True), ((None, -signal.SIGABRT), True), ((None, -signal.SIGKILL), False), ((1, 1), False)],
+)
+def test_a_killed_rank_is_the_reason_whatever_the_others_would_report(
+    codes: tuple[int | None, ...], waits: bool
+) -> None:
+    ranks = [Rank(number, process(code), 0) for number, code in enumerate(codes)]
+    assert launcher._may_report(ranks) == waits
 
 
 def test_a_rank_knows_its_launcher() -> None:

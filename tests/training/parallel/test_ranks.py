@@ -19,7 +19,7 @@ from PIL import Image
 
 from alexplore.network.graph import Network, read_network
 from alexplore.network.layers.batch_norm import BatchNorm
-from alexplore.runs.control import request, wait_for_answer
+from alexplore.runs.control import send_request, wait_for_answer
 from alexplore.runs.messages import result_text
 from alexplore.runs.status import read_status
 from alexplore.runs.watch import Watch
@@ -140,9 +140,9 @@ def test_requests_reach_all_ranks(make_run: MakeRun) -> None:
     process = start_worker(run)
     wait_for_steps(run, 3)
     assert read_status(run).pid == process.pid
-    assert wait_for_answer(run, request(run, "pause"), 120)
+    assert wait_for_answer(run, send_request(run, "pause"), 120)
     wait_for_state(run, "paused")
-    assert wait_for_answer(run, request(run, "resume"), 120)
+    assert wait_for_answer(run, send_request(run, "resume"), 120)
     wait_for_state(run, "running")
     process.send_signal(signal.SIGTERM)
     assert exit_code(process, run) == 3
@@ -192,7 +192,7 @@ def test_two_torchruns_train_together_and_restart_after_a_killed_rank(make_run: 
         assert again["step"] >= 4
         wait_for_steps(run, again["step"] + 3)
         assert read_status(run).state == "running"
-        assert wait_for_answer(run, request(run, "stop"), 120)
+        assert wait_for_answer(run, send_request(run, "stop"), 120)
         for agent in agents:
             assert agent.wait(330) == 0  # torchrun's agents wait up to 300 s for each other
         assert read_status(run).state == "stopped"

@@ -1,4 +1,4 @@
-"""What every part of the machine that is measured offers."""
+"""The interface of everything that measures a part of the machine."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Protocol
 
 
-class Source(Protocol):
-    """A part of the machine that is measured. What it has no counter for is left out."""
+class Meter(Protocol):
+    """Measures a part of the machine. Values that the machine doesn't offer are left out."""
 
     def read(self) -> Mapping[str, float]:
-        """Return the present values by their keys in `protocol.MACHINE_METRICS`."""
+        """Return the current values by their keys in `protocol.MACHINE_METRICS`."""
         ...
 
     def joules(self) -> float | None:

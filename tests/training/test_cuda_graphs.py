@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from alexplore.training import checkpoint, loop
-from alexplore.training.captured import MOST, WARM_UP, CapturedWork, Results, make_capture
+from alexplore.training.cuda_graphs import MOST, WARM_UP, CapturedWork, Results, make_capture
 from alexplore.training.kernels.table import NONE, PROCESSORS, kernels_of
 from tests.support.runs import metrics
 from tests.support.training import train_here

@@ -1,8 +1,8 @@
-"""`python -m alexplore.runs.caller RUN_DIR OCCASIONS COMMAND`: runs a person's command when something happens to a run.
+"""`python -m alexplore.runs.on_end RUN_DIR OCCASIONS COMMAND`: run the command of `--on-end` at occasions of a run.
 
-It is a process of its own, which outlives the worker and whoever started it, and it reads the run's files alone: so the
-command is run, too, when the worker was killed. The command is given to the shell as the person wrote it; what the
-run's files hold reaches it in environment variables alone, never in the text of the command.
+It is a process of its own, which outlives the worker and the program that started it. It reads only the run's files, so
+the command is run even if the worker was killed. The shell gets the command exactly as the user wrote it; data from the
+run's files is passed in environment variables, never in the text of the command.
 """
 
 from __future__ import annotations
@@ -23,29 +23,31 @@ from alexplore.runs.summary import RunList
 POLL_SECONDS = 0.5
 
 
-def start_caller(run: RunDirectory, command: str, occasions: Sequence[str]) -> subprocess.Popen[bytes]:
-    """Start the process that waits for occasions of a run, whose worker was just started, and return it.
+def start_on_end(run: RunDirectory, command: str, occasions: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start the process that runs a command at occasions of a run, and return it.
 
-    What the command prints goes to console.log.
+    Call it right after the run's worker was started. The command's output goes to console.log.
 
     Raises:
-        RunError: it could not be started.
+        RunError: the process could not be started.
     """
     arguments = [str(run.path), ",".join(occasions), command]
     try:
         with run.console_file.open("ab") as console:
             return subprocess.Popen(
-                [sys.executable, "-P", "-m", "alexplore.runs.caller", *arguments],
+                [sys.executable, "-P", "-m", "alexplore.runs.on_end", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
     except OSError as error:
-        raise RunError(f"--on-end can't be waited for: {error.strerror or error}", failure=True) from None
+        raise RunError(
+            f"could not start the process that runs --on-end: {error.strerror or error}", failure=True
+        ) from None
 
 
-def wait_and_call(run: RunDirectory, occasions: Sequence[str], command: str) -> None:
+def wait_and_run(run: RunDirectory, occasions: Sequence[str], command: str) -> None:
     """Run a command at each of the occasions until the run has ended."""
     runs, watch, live = RunList(), OccasionWatch(from_start=True), True
     while live:
@@ -53,13 +55,13 @@ def wait_and_call(run: RunDirectory, occasions: Sequence[str], command: str) -> 
         live = summary.status.live
         for occasion in watch.look(summary):
             if occasion.kind in occasions:
-                call(command, occasion)
+                run_command(command, occasion)
         if live:
             time.sleep(POLL_SECONDS)
 
 
-def call(command: str, occasion: Occasion) -> None:
-    """Run a command by the shell, with the facts of the run in its environment; report a failure."""
+def run_command(command: str, occasion: Occasion) -> None:
+    """Run a command in a shell, with facts about the run in its environment; report a failure."""
     process = subprocess.run(command, shell=True, env={**os.environ, **occasion.environment()}, check=False)
     if process.returncode:
         print(f"warning: the command of --on-end ended with exit code {process.returncode}", flush=True)
@@ -70,7 +72,7 @@ def main(arguments: list[str]) -> int:
     folder, occasions, command = arguments
 
     def work() -> int:
-        wait_and_call(RunDirectory(Path(folder)), occasions.split(","), command)
+        wait_and_run(RunDirectory(Path(folder)), occasions.split(","), command)
         return DONE
 
     return run_guarded(work, print_error)

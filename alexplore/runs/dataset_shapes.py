@@ -1,4 +1,7 @@
-"""What a network must fit to learn a data set, for each data set that a recipe may name. No torch, no downloads."""
+"""The sizes of data sets that a network must fit, and whether a data set is on this machine. No torch, no downloads.
+
+What is known of each data set is declared in `alexplore.presets.datasets`.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,11 @@ from alexplore.presets.datasets import DATASETS, PublishedImages
 from alexplore.runs.config import DataSource, RunConfig
 from alexplore.runs.image_layout import LAYOUT, DataError, find_layout
 
-TRAIN_IMAGES, VAL_IMAGES = 10_000, 2_000  # synthetic ones; or 10 and 2 for each class, if that is more
-IMAGES = "images.safetensors"  # the file in which the cache keeps a data set
+TRAIN_IMAGES, VAL_IMAGES = 10_000, 2_000  # of synthetic data; 10 and 2 for each class if that is more
+IMAGES = "images.safetensors"  # the file of a data set in the cache
 
 Need = Literal["here", "to fetch", "needs a folder", "drawn"]
-"""What is needed to train on a data set: nothing, a download, a folder that the run names, or nothing ("drawn")."""
+"""What training on a data set needs: nothing more, a download, a folder to be named, or nothing as images are drawn."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class DatasetShape:
     """The sizes of a data set that a network depends on.
 
     `channels` of an image; number of `classes`, None if the data set has as many as the network has outputs; number of
-    images that a run trains on, None if it is not known without reading the data set.
+    images that a run trains on, None if the data set must be read to know it.
     """
 
     name: str
@@ -34,7 +37,7 @@ class DatasetShape:
 
 
 def dataset_shape(config: RunConfig) -> DatasetShape:
-    """Return the sizes of the data set that a run is to learn.
+    """Return the sizes of the data set that a run trains on.
 
     Raises:
         DataError: the data set is an image folder that is missing or laid out wrongly.
@@ -55,7 +58,7 @@ def cache_folder(name: str) -> Path:
 
 
 def dataset_need(name: str) -> Need:
-    """Return what it takes to train on a data set. Only looks whether files exist."""
+    """Return what training on a data set needs. Only checks whether files exist."""
     entry = DATASETS[name]
     if entry.needs_folder:
         return "needs a folder"
@@ -70,14 +73,14 @@ def dataset_need(name: str) -> Need:
 
 
 def _image_folder(config: RunConfig) -> DatasetShape:
-    """The classes are the folders; images are decoded to as many channels, 1 or 3, as the network reads."""
+    """Return the sizes of an image folder: a class for each folder in it, and 1 or 3 channels, as the network has."""
     folder = expand(config.data.folder or "")
     channels = 1 if config.network.input[0] == 1 else 3
     return DatasetShape(str(folder), channels, len(find_layout(folder).classes), train_images=None)
 
 
 def _published(name: str, images: PublishedImages) -> Callable[[RunConfig], DatasetShape]:
-    """A data set that is the same for everyone."""
+    """Return the function that gives the sizes of a published data set."""
 
     def shape(config: RunConfig) -> DatasetShape:
         count = min(images.train, config.data.limit_train or images.train)
@@ -92,7 +95,7 @@ def synthetic_counts(source: DataSource, classes: int) -> tuple[int, int]:
 
 
 def image_counts(config: RunConfig, classes: int) -> tuple[int, int] | None:
-    """Return how many images a run trains on and is validated with; None for a folder, which has to be read for it."""
+    """Return the numbers of training and validation images; None for an image folder, which must be read first."""
     entry = DATASETS[config.recipe.dataset]
     if entry.needs_folder:
         return None
@@ -106,7 +109,7 @@ def image_counts(config: RunConfig, classes: int) -> tuple[int, int] | None:
 
 
 def _synthetic(config: RunConfig) -> DatasetShape:
-    """Images are drawn with as many channels and classes as the network has."""
+    """Return the sizes of synthetic data: images are drawn with the network's channels and classes."""
     return DatasetShape("synthetic", config.network.input[0], classes=None, train_images=config.data.limit_train)
 
 

@@ -1,12 +1,12 @@
-"""CUDA graphs: the kernels of a training step are captured once, and from then on launched together.
+"""CUDA graphs: the kernels of a training step are captured once, and launched together from then on.
 
-Python takes some milliseconds to launch the hundred kernels of a step, longer than a GPU takes to compute a small
-network's. A captured step is one launch. It computes the same as the step that was captured, from whatever is in the
-same memory then; so its inputs are copied there first.
+Python takes some milliseconds to launch the hundred kernels of a step, longer than a GPU takes to compute them for a
+small network. A captured step is one launch. It repeats the captured kernels on the same memory, so the inputs are
+copied there first.
 
-What is captured must not read from the device, not copy from the host's ordinary memory, and change what outlives a
-step, such as weights, in place. Nothing may hold on to the graph of an earlier step's gradients: PyTorch would compute
-the next ones on the stream of that step, which is not captured.
+A captured step must not read from the device or copy from unpinned host memory, and must change whatever outlives it,
+such as weights, in place. Nothing may keep the autograd graph of an earlier step alive: PyTorch would then compute the
+next gradients on that step's stream, which is not captured.
 """
 
 from __future__ import annotations
@@ -26,13 +26,16 @@ Work = Callable[..., Results]
 """Takes tensors on the device and returns tensors on the device."""
 
 Capture = Callable[[Callable[[], Results]], tuple[Results, Callable[[], object]]]
-"""Captures what a function launches, without computing it; returns its results and what computes them."""
+"""Captures the kernels that a function launches, without running them.
+
+Returns the function's results, and the function that computes them.
+"""
 
 WARM_UP = 3
-"""Steps before one is captured: libraries choose their algorithms and allocate their memory in them."""
+"""Steps before the first capture, in which libraries choose algorithms and allocate memory."""
 
 MOST = 4
-"""Different steps that are captured at most: each keeps memory on the device."""
+"""The most different steps that are captured: each keeps memory on the device."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +46,13 @@ class _Captured:
 
 
 class CapturedWork:
-    """Does work on a device, from the fourth time on by a CUDA graph, for each kind of work and shapes of its inputs.
+    """Runs work on a device, from the fourth time on by a CUDA graph: one for each kind of work and shapes of inputs.
 
-    With `capture` None each kernel is always launched by itself.
+    If `capture` is None, nothing is captured.
     """
 
     def __init__(self, capture: Capture | None, on_failure: Callable[[str], None] = lambda _: None) -> None:
-        """`on_failure` is called with the reason if work can't be captured; it is done without, from then on."""
+        """`on_failure` is called with the reason if work can't be captured; from then on nothing is."""
         self._capture, self._on_failure = capture, on_failure
         self._times: dict[Hashable, int] = {}
         self._captured: dict[Hashable, _Captured] = {}
@@ -61,13 +64,13 @@ class CapturedWork:
 
     @property
     def kinds(self) -> int:
-        """How many kinds of work are captured."""
+        """The number of captured graphs."""
         return len(self._captured)
 
     def run(self, kind: Hashable, work: Work, *inputs: Tensor) -> Results:
         """Return the results of `work(*inputs)`. They are overwritten by the next run.
 
-        Work of one kind must do the same except for its inputs.
+        All work of one kind must be the same function of its inputs.
         """
         if self._capture is None:
             return work(*inputs)
@@ -98,9 +101,9 @@ class CapturedWork:
 
 
 def make_capture(device: torch.device, ranks: int, kernels: Kernels) -> Capture | None:
-    """Return what captures the steps of a training on a device with so many ranks; None if they are not captured.
+    """Return the function that captures training steps on a device; None if they can't be captured.
 
-    Ranks exchange gradients in a step, which is not captured. `kernels` must contain "graphs", and
+    With several ranks they can't: the ranks exchange gradients in a step. `kernels` must contain "graphs", and
     "fused": PyTorch's other optimizers read values back.
     """
     return _CudaCapture() if device.type == "cuda" and ranks == 1 and kernels >= {"graphs", "fused"} else None
@@ -119,12 +122,12 @@ class _CudaCapture:
         def kept() -> Results:
             try:
                 return work()
-            except Exception as error:  # which the failure of the capture, that follows from it, would hide
+            except Exception as error:  # else hidden by the failure of the capture, which it causes
                 failures.append(error)
                 raise
 
         gc.collect()
-        gc.disable()  # freeing what another graph or an event had is not allowed during a capture
+        gc.disable()  # graphs and events must not be freed during a capture
         try:
             with torch.cuda.graph(graph, pool=self._pool):
                 results = kept()
