@@ -261,7 +261,8 @@ class Drawing:
         """Return the values of the named lines at `x`, each the last one up to there, in `room` characters.
 
         Without `x` they are read at the cursor, and there are none if there is no cursor.
-        The place of a value is given if it lies in an earlier column. Long names give way to their markers.
+        The place of a value is given if it lies in an earlier column. Where all does not fit, names give way to their
+        markers, then the unit goes. A level, such as that of chance, has no reading: its value stands at its end.
         """
         x = self.view.x if x is None else x
         if x is None:
@@ -270,17 +271,14 @@ class Drawing:
         values: list[tuple[Line, str]] = []
         for line, points in zip(self.plot.lines, self.plot.drawn, strict=True):
             index = bisect_right(points.x, x) - 1
-            if line.name and index >= 0:
+            is_level = line.series == TICK and len(set(points.y)) == 1
+            if line.name and index >= 0 and not is_level:
                 at = f" at {points.x[index]:.4g}" if self.column(points.x[index]) != column else ""
                 values.append((line, f"{self.plot.value_text(points.y[index])}{at}"))
+        names, markers = [line.name for line, _ in values], [line.marker or line.name for line, _ in values]
         text = ""
-        for names in ([line.name for line, _ in values], [line.marker or line.name for line, _ in values]):
-            text = " · ".join(
-                [
-                    f"{unit} {x:.4g}",
-                    *(f"{name} {value}" for name, (_, value) in zip(names, values, strict=True)),
-                ]
-            )
+        for place, called in ((f"{unit} {x:.4g}", names), (f"{unit} {x:.4g}", markers), (f"{x:.4g}", markers)):
+            text = " · ".join([place, *(f"{name} {value}" for name, (_, value) in zip(called, values, strict=True))])
             if len(text) <= room:
                 break
         return text

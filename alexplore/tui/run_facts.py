@@ -132,7 +132,7 @@ def _trained_seconds(snapshot: Snapshot) -> float:
     return max(until_epoch, *(60 * curve.minutes[-1] for curve in snapshot.curves.values() if curve.minutes), 0.0)
 
 
-NEXT_STEPS = "e evaluates · i predicts · N trains on · s exports"
+NEXT_STEPS = "e evaluates · i predicts · N trains on · f forks · s exports"
 
 
 def ending(snapshot: Snapshot) -> str:
@@ -172,13 +172,17 @@ def within_height(lines: Sequence[str], height: int) -> list[str]:
     return list(lines)
 
 
-def finding_text(findings: Sequence[Finding]) -> str:
-    """Return the most urgent finding with what to try, and the names of the others; "" without one."""
+def finding_text(findings: Sequence[Finding], reason: str | None = None) -> str:
+    """Return the most urgent finding with what to try, and the names of the others; "" without one.
+
+    Of one that repeats the `reason` for which the run failed, only its name is given: the reason stands above.
+    """
     if not findings:
         return ""
     first, *others = findings
     more = f" · also: {', '.join(finding.rule for finding in others)}" if others else ""
-    return f"⚠ {first.text} → {first.advice}{more}"
+    text = first.rule if reason and reason in first.text else first.text
+    return f"⚠ {text} → {first.advice}{more}"
 
 
 def recipe_facts(snapshot: Snapshot, before: Recipe | None) -> list[Fact]:

@@ -11,6 +11,7 @@ import pytest
 from alexplore.core.formatting import duration_text
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import RunConfig
+from alexplore.runs.diagnosis import Finding
 from alexplore.runs.directory import RunDirectory, create_run
 from alexplore.runs.lines import LineWriter
 from alexplore.runs.protocol import (
@@ -29,6 +30,7 @@ from alexplore.tui.run_facts import (
     checkpoint_facts,
     ending,
     fact_lines,
+    finding_text,
     heading,
     machine_lines,
     progress,
@@ -166,6 +168,13 @@ def test_time_and_machine_are_told_in_few_lines(run: RunDirectory) -> None:
 def test_what_was_not_recorded_has_no_lines(run: RunDirectory) -> None:
     snapshot = Watch(run).poll()
     assert time_lines(snapshot, 28) == machine_lines(snapshot, 28) == []
+
+
+def test_a_finding_does_not_repeat_why_the_run_failed() -> None:
+    finding = Finding("diverged", "the training ended: loss nan", "a lower rate")
+    assert finding_text([finding]) == "⚠ the training ended: loss nan → a lower rate"
+    assert finding_text([finding], "loss nan") == "⚠ diverged → a lower rate"
+    assert finding_text([finding], "the disk is full") == "⚠ the training ended: loss nan → a lower rate"
 
 
 def test_a_key_stays_beside_what_it_does() -> None:

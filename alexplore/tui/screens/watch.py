@@ -213,8 +213,9 @@ class WatchScreen(FrameScreen):
         self._show_text("#run-ending", within_lines(ending(snapshot), width, most))
         self.query_one("#run-ending").display = not snapshot.status.live
         self.query_one("#run-ending").set_classes(f"run-table--{snapshot.status.state}")
-        self._show_text("#run-finding", within_lines(finding_text(watched.drawing.findings), width, most))
-        self.query_one("#run-finding").display = bool(watched.drawing.findings)
+        findings = watched.drawing.findings
+        self._show_text("#run-finding", within_lines(finding_text(findings, snapshot.status.reason), width, most))
+        self.query_one("#run-finding").display = bool(findings)
         self.query_one(Tiles).show(tiles(snapshot))
         self._draw_progress(snapshot)
         facts = recipe_facts(snapshot, watched.preset_recipe)
