@@ -21,8 +21,9 @@ from results import report
 from turns import CPU, Turns, take_turns
 
 from alexplore.presets.library import load_preset
+from alexplore.runs.kernel_choice import PROCESSORS
 from alexplore.training.hardware import prepare
-from alexplore.training.kernels.table import GAIN, PROCESSORS, TABLE, Kernels, kernels_of, processor_class
+from alexplore.training.kernels.table import GAIN, TABLE, Kernels, kernels_of, processor_class
 from alexplore.training.loop import Objective
 from alexplore.training.model.build import build
 from alexplore.training.nonfinite import NonfiniteGuard

@@ -7,7 +7,12 @@ else; everything that is no `AlexploreError` is a fault of the program and keeps
 from __future__ import annotations
 
 DONE, FAILED, WRONG_USE, STOPPED, INTERRUPTED = 0, 1, 2, 3, 130
-"""Exit codes: done; failed; wrong use; stopped but resumable; interrupted twice."""
+"""Exit codes: done; failed; wrong use; stopped but resumable; interrupted twice.
+
+Wrong use is what a person can put right by giving something else: a name of nothing, a value that is not allowed, a
+file that they wrote wrongly, data or weights that don't fit. Failed is the rest: what is damaged or can't be read,
+written or downloaded, a training that can't go on, and a check that finds something.
+"""
 
 
 class AlexploreError(Exception):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 
-from alexplore.core.errors import AlexploreError
+from alexplore.core.errors import WrongUseError
 
 Shape = tuple[int, ...]
 Shapes = tuple[Shape, ...]
 """The shapes of a layer's inputs, in the order in which it reads them."""
 
 
-class ShapeError(AlexploreError):
+class ShapeError(WrongUseError):
     """A layer can't read its input; the message gives the reason in numbers."""
 
 

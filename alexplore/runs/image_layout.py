@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from alexplore.core.errors import AlexploreError
+from alexplore.core.errors import FAILED, WRONG_USE, AlexploreError
 from alexplore.runs.packed_images import PackedError, read_packed
 
 LAYOUT = "DIR/CLASS/*.jpg, or DIR/train/CLASS and DIR/val/CLASS"
@@ -32,7 +32,16 @@ SUFFIXES = frozenset(
 
 
 class DataError(AlexploreError):
-    """A data set can't be found, read or used; the message says what was tried and what to do."""
+    """A data set can't be found, read or used; the message says what was tried and what to do.
+
+    `failure` means that it is damaged, or can't be read or downloaded (exit code 1), else that another one must be
+    named, or laid out differently (exit code 2).
+    """
+
+    def __init__(self, message: str, *, failure: bool = False) -> None:
+        super().__init__(message)
+        self.failure = failure
+        self.exit_code = FAILED if failure else WRONG_USE
 
 
 @dataclass(frozen=True)
@@ -140,7 +149,7 @@ def class_folders(folder: Path) -> list[str]:
     try:
         packed = read_packed(folder)
     except PackedError as error:
-        raise DataError(str(error)) from None
+        raise DataError(str(error), failure=True) from None
     if packed is not None:
         return sorted(packed.classes)
     real = folder.resolve()
@@ -242,7 +251,8 @@ def entries(folder: Path) -> list[os.DirEntry[str]]:
         with os.scandir(folder) as found:
             return list(found)
     except OSError as error:
-        raise DataError(f"{folder} can't be read: {error.strerror}") from None
+        there = not isinstance(error, FileNotFoundError | NotADirectoryError)
+        raise DataError(f"{folder} can't be read: {error.strerror}", failure=there) from None
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

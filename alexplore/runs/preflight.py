@@ -17,8 +17,10 @@ from alexplore.network.limits import ADDRESSABLE_BYTES, memory_problem
 from alexplore.network.shapes import elements, shape_text
 from alexplore.presets.recipe import BALANCED, Recipe
 from alexplore.runs.config import RunConfig
-from alexplore.runs.dataset_shapes import DatasetShape, dataset_shape
+from alexplore.runs.dataset_shapes import DatasetShape, dataset_need, dataset_shape
+from alexplore.runs.idx_files import check_folder
 from alexplore.runs.image_layout import DataError
+from alexplore.runs.kernel_choice import KernelError, asked_kernels
 
 RGB = 3
 
@@ -35,13 +37,15 @@ class Fix:
 class Problem:
     """Why a run can't be started.
 
-    `setting` is the setting at fault: one of `Recipe`, `Hardware` or `DataSource`, or `network`. `message` is one
-    sentence, which names the fix if there is one.
+    `setting` is the setting at fault: one of `Recipe`, `Hardware` or `DataSource`, `network`, or `environment`.
+    `message` is one sentence, which names the fix if there is one. `failure` means that something is damaged or can't
+    be read, and not that the run was described wrongly.
     """
 
     setting: str
     message: str
     fix: Fix | None = None
+    failure: bool = False
 
 
 def find_problems(config: RunConfig) -> tuple[Problem, ...]:
@@ -54,6 +58,7 @@ def find_problems(config: RunConfig) -> tuple[Problem, ...]:
         *averaging_problems(config.recipe),
         *rank_problems(config, config.hardware.gpus),
         *_data_problems(config, compare_outputs=not network_problems),
+        *_environment_problems(),
     )
 
 
@@ -267,9 +272,12 @@ def _data_problems(config: RunConfig, *, compare_outputs: bool) -> Iterator[Prob
         return
     try:
         shape = dataset_shape(config)
+        if folder is not None:
+            check_folder(config.recipe.dataset, expand(folder))
     except DataError as error:
-        yield Problem("folder", str(error))
+        yield Problem("folder", str(error), failure=error.failure)
         return
+    yield from _download_problems(config)
     if compare_outputs:
         yield from fit_problems(config.network, shape)
     yield from image_problems(config.recipe, config.network.input)
@@ -278,3 +286,22 @@ def _data_problems(config: RunConfig, *, compare_outputs: bool) -> Iterator[Prob
     yield from micro_batch_problems(config.network, config.recipe)
     if shape.train_images is not None:
         yield from batch_problems(config.network, shape.train_images, config.recipe.batch_size)
+
+
+def _download_problems(config: RunConfig) -> Iterator[Problem]:
+    """Yield that a data set is not here and may not be downloaded."""
+    name, source = config.recipe.dataset, config.data
+    if not source.download and source.folder is None and dataset_need(name) == "to fetch":
+        yield Problem(
+            "download",
+            f"{name} is not here, and download is false: set it to true, or name a folder that has it",
+            Fix("set download to true", {"download": True}),
+        )
+
+
+def _environment_problems() -> Iterator[Problem]:
+    """Yield what is wrong with the environment variables that a worker reads."""
+    try:
+        asked_kernels()
+    except KernelError as error:
+        yield Problem("environment", str(error))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from alexplore.core.errors import WrongUseError
+from alexplore.core.errors import FAILED, WRONG_USE, AlexploreError
 from alexplore.core.home import expand
 from alexplore.core.settings import toml_text
 from alexplore.presets.datasets import DATASETS
@@ -27,11 +27,12 @@ from alexplore.runs.steering import check_steering
 from alexplore.runs.trained_on import check_classes, read_trained_on
 
 
-class PlanError(WrongUseError):
-    """A run that can't be started; the message is the first problem's."""
+class PlanError(AlexploreError):
+    """A run that can't be started; the message is the first problem's, and whether it is a failure or wrong use."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.message)
+        self.exit_code = FAILED if problem.failure else WRONG_USE
         self.problem = problem
 
 
@@ -158,7 +159,7 @@ def _changed_data(run: RunDirectory, config: RunConfig) -> Iterator[Problem]:
     try:
         check_classes(trained_on, find_layout(folder).classes, folder)
     except DataError as error:
-        yield Problem("folder", str(error))
+        yield Problem("folder", str(error), failure=error.failure)
 
 
 def ask(run: RunDirectory, action: str) -> control.Request:
@@ -222,3 +223,13 @@ def remove(run: RunDirectory) -> None:
     """
     check_removable(run)
     remove_run(run)
+
+
+def discard_untrained(run: RunDirectory) -> None:
+    """Delete the directory of a run of which no step was trained; leave that of any other as it is.
+
+    Raises:
+        RunError: a worker trains it, or it can't be deleted.
+    """
+    if read_status(run).step == 0 and not run.has_checkpoint:
+        remove(run)

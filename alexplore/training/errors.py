@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alexplore.core.errors import AlexploreError, WrongUseError
+from alexplore.core.errors import FAILED, WRONG_USE, AlexploreError, WrongUseError
 from alexplore.runs.directory import RunDirectory
 
 
@@ -30,8 +30,18 @@ class CheckpointError(TrainingError):
     """A checkpoint can't be written or read; the message says which file and why."""
 
 
+class UnfitWeightsError(CheckpointError, WrongUseError):
+    """A file that contains no weights, or weights that don't fit the network: another one must be named."""
+
+    exit_code = WRONG_USE
+
+
 class RankError(TrainingError):
-    """A rank ended before its work was done."""
+    """A rank ended before its work was done. `exit_code` is wrong use if the rank found that it was."""
+
+    def __init__(self, message: str, exit_code: int = FAILED) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class GoneError(TrainingError):

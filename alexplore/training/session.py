@@ -19,6 +19,7 @@ from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import RunConfig
 from alexplore.runs.control import Request, take_requests
 from alexplore.runs.directory import RunDirectory
+from alexplore.runs.kernel_choice import VARIABLE
 from alexplore.runs.protocol import (
     ControlEvent,
     DatasetEvent,
@@ -35,10 +36,10 @@ from alexplore.training.clipping import make_clip
 from alexplore.training.compute_setup import ComputeSetup, earlier_setup, kernels_text
 from alexplore.training.data import Dataset, Preprocess, damaged_text, open_dataset
 from alexplore.training.deterministic import check_deterministic
-from alexplore.training.errors import CheckpointError, GoneError, Stopped, gone_text
+from alexplore.training.errors import GoneError, Stopped, UnfitWeightsError, gone_text
 from alexplore.training.hardware import device_name, set_threads
 from alexplore.training.inside.recorder import NoRecorder, Recorder
-from alexplore.training.kernels.table import TABLE, VARIABLE, Kernels, choose_kernels
+from alexplore.training.kernels.table import TABLE, Kernels, choose_kernels
 from alexplore.training.loop import NEW_LAYERS, Objective, Progress, Trainer
 from alexplore.training.machine.sampler import machine_sampler
 from alexplore.training.micro_batches import MicroBatches
@@ -290,14 +291,16 @@ def _load_starting_weights(
     `whole` is the model of the whole network, of which `model` may be a tower.
 
     Raises:
-        CheckpointError: the file or checkpoint can't be read, or has no layer that fits.
+        CheckpointError: the file or checkpoint can't be read.
+        UnfitWeightsError: it has no weights, or none that fit a layer.
     """
     own = whole.state_dict()
     source, tensors = checkpoint.load_named_weights(source, lambda message: writer.event(WarningEvent(message)))
     match = match_weights(own, tensors, source)
     if not match.taken:
         reasons = "; ".join(f"{layer}: {reason}" for layer, reason in match.left.items())
-        raise CheckpointError(shortened(f"{source}: no layer of the network can take weights from it. {reasons}", 1000))
+        text = f"{source}: no layer of the network can take weights from it. {reasons}"
+        raise UnfitWeightsError(shortened(text, 1000))
     writer.event(WeightsEvent(str(source), match.taken, match.left, match.unused))
     state.load_weights(model, {**own, **match.tensors})
     return tuple(match.left)
@@ -313,7 +316,7 @@ def _kernels(device: torch.device, ranks: Ranks, earlier: ComputeSetup | None, w
     resumed run keeps its bits, unless the environment chooses others.
 
     Raises:
-        UsageError: the environment's choice is not allowed.
+        KernelError: the environment's choice is not allowed.
     """
     own = choose_kernels(device.type)
     if earlier is None or earlier.kernels is None or earlier.device != device.type:

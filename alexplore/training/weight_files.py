@@ -19,7 +19,7 @@ from torch import Tensor
 
 from alexplore.core.regular_files import check_regular
 from alexplore.core.settings import found_text
-from alexplore.training.errors import CheckpointError
+from alexplore.training.errors import CheckpointError, UnfitWeightsError
 
 LEVELS = 2
 """How many levels down in a file a table of tensors is looked for."""
@@ -63,7 +63,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """
     values = _read(path)
     if isinstance(values, LeftOut):  # a whole module
-        raise CheckpointError(f"{path}: {NO_TENSORS_ALONE}")
+        raise UnfitWeightsError(f"{path}: {NO_TENSORS_ALONE}")
     return check_tensors(without_wrappers(_choose_table(values, path)), path)
 
 
@@ -76,7 +76,7 @@ def _read(path: Path) -> Any:
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror or error}") from None
     except pickle.UnpicklingError:
-        raise CheckpointError(f"{path}: {NO_TENSORS_ALONE}") from None
+        raise UnfitWeightsError(f"{path}: {NO_TENSORS_ALONE}") from None
     except MemoryError:
         raise
     except Exception as error:  # a file of another kind raises anything
@@ -99,7 +99,7 @@ def _choose_table(values: Any, path: Path) -> dict[Any, Tensor]:
     """
     found = dict(_tables(values)) or dict(_tables(values, mixed=True))
     if not found:
-        raise CheckpointError(f"{path}: contains no state_dict (a table of tensors by name)")
+        raise UnfitWeightsError(f"{path}: contains no state_dict (a table of tensors by name)")
     if len(found) > 1:  # an optimizer's, or that of a generator of random numbers, has no layers
         found = {name: table for name, table in found.items() if _has_layers(table)} or found
     for usual in USUAL_NAMES:
@@ -107,7 +107,7 @@ def _choose_table(values: Any, path: Path) -> dict[Any, Tensor]:
             if len(found) > 1 and name.rpartition(".")[2] == usual:
                 return table
     if len(found) > 1:
-        raise CheckpointError(
+        raise UnfitWeightsError(
             f"{path}: contains several tables of tensors ({', '.join(found)}): save the one that is wanted alone"
         )
     return next(iter(found.values()))
@@ -156,12 +156,12 @@ def check_tensors(tensors: dict[Any, Tensor], path: Path) -> dict[str, Tensor]:
     for name, tensor in tensors.items():
         dtype = str(tensor.dtype).removeprefix("torch.")
         if not isinstance(name, str):
-            raise CheckpointError(f"{path}: {found_text(name)} is no name of a tensor")
+            raise UnfitWeightsError(f"{path}: {found_text(name)} is no name of a tensor")
         if tensor.device.type == "meta":
-            raise CheckpointError(f"{path}: {name} has a shape, but no values: it was saved from the device `meta`")
+            raise UnfitWeightsError(f"{path}: {name} has a shape, but no values: it was saved from the device `meta`")
         if tensor.layout != torch.strided or tensor.is_quantized:
             kind = "quantized" if tensor.is_quantized else "sparse"
-            raise CheckpointError(f"{path}: {name} is {kind}; save it as a plain tensor, in fp32, fp16 or bf16")
+            raise UnfitWeightsError(f"{path}: {name} is {kind}; save it as a plain tensor, in fp32, fp16 or bf16")
         if tensor.dtype not in DTYPES:
-            raise CheckpointError(f"{path}: {name} contains {dtype} numbers; save it in fp32, fp16 or bf16")
+            raise UnfitWeightsError(f"{path}: {name} contains {dtype} numbers; save it in fp32, fp16 or bf16")
     return tensors

@@ -14,7 +14,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from alexplore.network.shapes import shape_text
-from alexplore.training.errors import CheckpointError
+from alexplore.training.errors import CheckpointError, UnfitWeightsError
 
 COUNTER = "num_batches_tracked"
 """What a batch norm counts; files of early versions of PyTorch lack it, and nothing here depends on it."""
@@ -69,7 +69,7 @@ def match_weights(own: Mapping[str, Tensor], given: Mapping[str, Tensor], source
     }
     for name, tensor in tensors.items():
         if tensor.is_floating_point() != own[name].is_floating_point():
-            raise CheckpointError(f"{source}: {name} contains {str(tensor.dtype).removeprefix('torch.')} numbers")
+            raise UnfitWeightsError(f"{source}: {name} contains {str(tensor.dtype).removeprefix('torch.')} numbers")
         if not tensor.isfinite().all():
             raise CheckpointError(f"{source}: {name} contains numbers that are not finite, so it can't be used")
     unused = {layer: _shapes_text(theirs[layer]) for layer in theirs if layer not in taken.values()}
@@ -92,10 +92,10 @@ def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], source: Path) 
     own = model.state_dict()
     ours, theirs = (sum(not name.endswith(COUNTER) for name in names) for names in (own, tensors))
     if ours != theirs:
-        raise CheckpointError(f"{source}: contains {theirs} tensors, the network has {ours}")
+        raise UnfitWeightsError(f"{source}: contains {theirs} tensors, the network has {ours}")
     match = match_weights(own, tensors, source)
     for layer, reason in match.left.items():
-        raise CheckpointError(f"{source}: does not fit {layer}: {reason}")
+        raise UnfitWeightsError(f"{source}: does not fit {layer}: {reason}")
     model.load_state_dict({**own, **match.tensors})
 
 

@@ -116,11 +116,12 @@ def _launch(run: RunDirectory, ranks: int, writer: RunWriter, signals: Signals) 
         raise Stopped
     try:
         launch_ranks(run, ranks, _pass_on_stop(run, signals))
-    except RankError:
+    except RankError as error:
         status = _raw_status(run)
         if status.get("state") not in ENDED:  # the first rank did not know the reason
             writer.at("running", int(status.get("step", 0)), float(status.get("epoch", 0)))
             raise
+        return error.exit_code
     return {"finished": DONE, "stopped": STOPPED}.get(str(_raw_status(run).get("state")), FAILED)
 
 

@@ -1,4 +1,4 @@
-"""What the screen of a watched run says about it, as texts: heading, tiles, recipe, checkpoints and ending."""
+"""The texts of the screen of a watched run: heading, tiles, recipe, checkpoints and ending."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from alexplore.runs.step_time import step_time
 from alexplore.runs.watch import Snapshot
 
 ESSENTIAL = ("epochs", "batch_size", "optimizer", "lr", "schedule", "precision", "seed")
-"""Settings that are always shown of a recipe; the others are shown where they differ from the preset's."""
+"""Settings of a recipe that are always shown; the others are shown if they differ from the preset's."""
 SHOWN_CHECKPOINTS = 3
 NO_BREAK = "\u00a0"
 SINGLE_LETTER = re.compile(r"(?<=\b\w) ")  # the blank after one
@@ -39,7 +39,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Fact:
-    """A labelled value, with what it was before it was changed."""
+    """A labelled value, with a note such as the preset's value."""
 
     label: str
     value: str
@@ -52,7 +52,7 @@ def time_of_day(seconds: float) -> str:
 
 
 def heading(snapshot: Snapshot) -> list[str]:
-    """Return the state with the name, what is trained on what, and how: `● RUNNING  night-3`, `paper on cifar10`, …"""
+    """Return state and name, preset and data set, and the device: `● RUNNING  night-3`, `paper on cifar10`, …"""
     status, config = snapshot.status, snapshot.config
     dataset = config.recipe.dataset
     drawn = " (images drawn by the program, not real ones)" if dataset == "synthetic" else ""
@@ -71,7 +71,7 @@ def progress(snapshot: Snapshot) -> list[str]:
 
 
 def tiles(snapshot: Snapshot) -> list[Tile]:
-    """Return the numbers of the run that matter most: best, loss, gap to the training accuracy, speed, time left."""
+    """Return the most important numbers of a run: best, loss, gap to the training accuracy, speed, time left."""
     return [_validation(snapshot), _loss(snapshot), _train(snapshot), _speed(snapshot), _time(snapshot)]
 
 
@@ -132,11 +132,11 @@ def _trained_seconds(snapshot: Snapshot) -> float:
     return max(until_epoch, *(60 * curve.minutes[-1] for curve in snapshot.curves.values() if curve.minutes), 0.0)
 
 
-NEXT_STEPS = "e evaluates · i predicts · N trains on · f forks · s exports"
+NEXT_STEPS = "e evaluates · i predicts · T trains on · f forks · s exports"
 
 
 def ending(snapshot: Snapshot) -> str:
-    """Return what an ended run came to, in one line; "" for a live one."""
+    """Return the result of an ended run in one line; "" for a live run."""
     state = snapshot.status.state
     if snapshot.status.live:
         return ""
@@ -152,7 +152,7 @@ def ending(snapshot: Snapshot) -> str:
 
 
 def within_lines(text: str, width: int, lines: int) -> str:
-    """Return a text wrapped to lines of `width` characters; what is left of it after `lines` becomes an ellipsis.
+    """Return a text wrapped to lines of `width` characters; after `lines` lines it is cut with an ellipsis.
 
     No line ends with a single letter: it may be a key, and what the key does belongs beside it.
     """
@@ -164,7 +164,7 @@ def within_lines(text: str, width: int, lines: int) -> str:
 
 
 def within_height(lines: Sequence[str], height: int) -> list[str]:
-    """Return lines without blank ones if all would not fit, and the last as the number of those that still don't."""
+    """Return lines, without blank ones if all would not fit; if they still don't, the last is the number left out."""
     if len(lines) > height:
         lines = [line for line in lines if line]
     if len(lines) > height > 0:
@@ -173,9 +173,9 @@ def within_height(lines: Sequence[str], height: int) -> list[str]:
 
 
 def finding_text(findings: Sequence[Finding], reason: str | None = None) -> str:
-    """Return the most urgent finding with what to try, and the names of the others; "" without one.
+    """Return the most urgent finding with what to try, and the names of the others; "" if there are none.
 
-    Of one that repeats the `reason` for which the run failed, only its name is given: the reason stands above.
+    Of a finding that repeats the `reason` for which the run failed, only its name is given: the reason is shown above.
     """
     if not findings:
         return ""
@@ -186,7 +186,7 @@ def finding_text(findings: Sequence[Finding], reason: str | None = None) -> str:
 
 
 def recipe_facts(snapshot: Snapshot, before: Recipe | None) -> list[Fact]:
-    """Return the settings that matter, each with the value of the preset (`before`) where it differs."""
+    """Return the essential and the changed settings, the latter with the values in the preset's recipe (`before`)."""
     recipe = snapshot.config.recipe
     values = settings_of(recipe)
     old = settings_of(before) if before is not None else values
@@ -207,7 +207,7 @@ def checkpoint_facts(snapshot: Snapshot) -> list[Fact]:
 
 
 def time_lines(snapshot: Snapshot, width: int) -> list[str]:
-    """Return where the time of a step goes, in lines of at most `width` characters; nothing if it is not known."""
+    """Return where the time of a step goes, in lines of at most `width` characters; nothing if it was not measured."""
     spent = step_time(snapshot)
     if spent is None:
         return []
@@ -222,7 +222,7 @@ def machine_lines(snapshot: Snapshot, width: int) -> list[str]:
 
 
 def _unbroken(text: str, width: int) -> list[str]:
-    """Return a text in lines that end between two of its parts, which a dot divides."""
+    """Return a text wrapped only between its parts, which are separated by dots."""
     unbroken = text.replace(" ", NO_BREAK).replace(f"{NO_BREAK}·{NO_BREAK}", " · ")
     return [line.replace(NO_BREAK, " ") for line in textwrap.wrap(unbroken, width)]
 
@@ -236,7 +236,7 @@ def _was(value: object, before: object) -> str:
 
 
 def fact_lines(facts: Sequence[Fact], width: int) -> list[str]:
-    """Return facts as lines of at most `width` characters, in a column; a long value goes on below."""
+    """Return facts as lines of at most `width` characters, with the values in one column; long values are wrapped."""
     label = max((len(fact.label) for fact in facts), default=0)
     lines: list[str] = []
     for fact in facts:

@@ -67,7 +67,7 @@ def test_a_user_that_does_not_exist(alexplore: Alexplore, arguments: tuple[str, 
     assert "there is no home folder ~nosuchuser; write the path without ~nosuchuser" in result.stderr
 
 
-def test_a_path_in_the_home_folder_is_written_with_a_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_in_the_home_folder_starts_with_a_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/someone")
     assert home_path(Path("/home/someone/runs/a")) == "~/runs/a"
     assert home_path(Path("/elsewhere/a")) == "/elsewhere/a"

@@ -40,10 +40,10 @@ def test_a_file_of_weights_needs_no_run(alexplore: Alexplore, tmp_path: Path) ->
 
     (tmp_path / "data" / "train").symlink_to("val")
     wrong = alexplore("evaluate", "torchvision", "--weights", str(weights), "--data", str(tmp_path / "data"))
-    assert wrong.returncode == 1
+    assert wrong.returncode == 2
     assert "2 classes" in wrong.stderr
     for command in (("predict", "lenet", str(names[0])), ("evaluate", "lenet")):
         wrong = alexplore(*command, "--weights", str(weights))
-        assert wrong.returncode == 1
+        assert wrong.returncode == 2
         assert "contains 16 tensors, the network has 10" in wrong.stderr
     assert alexplore("predict", "torchvision", str(names[0])).returncode == 2

@@ -174,7 +174,7 @@ def test_a_broken_preset_is_told_in_one_line(
     weights = tmp_path / "any.safetensors"
     weights.touch()
     done = alexplore(name, str(tiny_preset), *images, "--weights", str(weights))
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.startswith(
         "error: conv1: the window's height 99 is larger than the input's 30 (28 with padding 1+1): "
     )
@@ -206,6 +206,7 @@ def test_a_damaged_file_is_named(alexplore: Alexplore, tiny_preset: Path, tmp_pa
     assert done.returncode == 1
     assert "train-images-idx3-ubyte" in done.stderr
     assert "Traceback" not in done.stderr
+    assert list_runs(tmp_path / "runs") == []
 
 
 def test_a_runs_folder_that_can_not_be_written(alexplore: Alexplore, tiny_preset: Path, tmp_path: Path) -> None:
@@ -215,10 +216,12 @@ def test_a_runs_folder_that_can_not_be_written(alexplore: Alexplore, tiny_preset
     assert "--runs-dir" in done.stderr
 
 
-def test_more_gpus_than_there_are(alexplore: Alexplore, tiny_preset: Path) -> None:
+def test_a_run_that_its_worker_refuses_is_removed(alexplore: Alexplore, tiny_preset: Path, tmp_path: Path) -> None:
     done = alexplore("train", "-p", str(tiny_preset), "--device", "cuda", "--gpus", "99", CUDA_VISIBLE_DEVICES="")
     assert done.returncode == 2
     assert "GPU" in done.stderr
+    assert "nothing was trained, and the run was removed" in done.stderr
+    assert list_runs(tmp_path / "runs") == []
 
 
 @pytest.mark.exhaustive

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from alexplore.runs.kernel_choice import PROCESSORS
 from alexplore.training import checkpoint, loop
 from alexplore.training.cuda_graphs import MOST, WARM_UP, CapturedWork, Results, make_capture
-from alexplore.training.kernels.table import NONE, PROCESSORS, kernels_of
+from alexplore.training.kernels.table import NONE, kernels_of
 from tests.support.runs import metrics
 from tests.support.training import train_here
 from tests.training.conftest import MakeRun

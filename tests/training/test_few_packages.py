@@ -3,6 +3,7 @@ image files and saved presets need."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -33,14 +34,17 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from alexplore.presets.datasets import DATASETS
 from alexplore.presets.reader import read_preset
+from alexplore.runs import idx_files
 from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.runs.directory import create_run
 from alexplore.training import worker
-from alexplore.training.data import fashion_mnist
 
-preset, data, runs, checksums = sys.argv[1:]
-fashion_mnist.CONTENTS = eval(checksums)
+preset, data, runs, digests = sys.argv[1:]
+idx_files.CONTENTS = {"fashion-mnist": digests.split(",")}
+few = DATASETS["fashion-mnist"]
+DATASETS["fashion-mnist"] = few._replace(images=few.images._replace(train=40, val=20))
 opened = read_preset(Path(preset))
 recipe = replace(opened.recipe, dataset="fashion-mnist")
 config = RunConfig(opened.name, opened.network, recipe, Hardware(device="cpu"), DataSource(folder=data))
@@ -86,9 +90,9 @@ def test_fashion_mnist_is_trained_on(few_packages: str, tiny_preset: Path, tmp_p
     (tmp_path / "data").mkdir()
     for name, content in files.items():
         (tmp_path / "data" / name).write_bytes(content)
-    checksums = repr(small_fashion_mnist.checksums(files))
+    digests = ",".join(hashlib.md5(content).hexdigest() for content in files.values())
     done = subprocess.run(
-        [sys.executable, "-c", WORKER, str(tiny_preset), str(tmp_path / "data"), str(tmp_path / "runs"), checksums],
+        [sys.executable, "-c", WORKER, str(tiny_preset), str(tmp_path / "data"), str(tmp_path / "runs"), digests],
         capture_output=True, text=True, check=False,
         env={**os.environ, "PYTHONPATH": few_packages, "XDG_CACHE_HOME": str(tmp_path / "cache")},
     )  # fmt: skip

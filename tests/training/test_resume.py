@@ -22,13 +22,14 @@ from alexplore.presets.schedules import SCHEDULES
 from alexplore.runs.config import RunConfig
 from alexplore.runs.control import Request, write_request
 from alexplore.runs.directory import RunDirectory
+from alexplore.runs.kernel_choice import VARIABLE
 from alexplore.runs.status import read_status
 from alexplore.training import checkpoint, loop, precision_choice, session
 from alexplore.training.checkpoint import read
 from alexplore.training.compute_setup import ComputeSetup, earlier_setup
 from alexplore.training.data import Dataset, Preprocess, open_dataset
 from alexplore.training.errors import CheckpointError, GoneError
-from alexplore.training.kernels.table import VARIABLE, kernels_of
+from alexplore.training.kernels.table import kernels_of
 from alexplore.training.loop import Trainer
 from alexplore.training.model.build import build
 from alexplore.training.run_writer import History

@@ -178,9 +178,9 @@ def test_a_finding_does_not_repeat_why_the_run_failed() -> None:
 
 
 def test_a_key_stays_beside_what_it_does() -> None:
-    text = "✓ finished · e evaluates · i predicts · N trains on"
+    text = "✓ finished · e evaluates · i predicts · T trains on"
     for width in range(12, 52):
-        assert not any(line.endswith((" e", " i", " N")) for line in within_lines(text, width, 9).splitlines())
+        assert not any(line.endswith((" e", " i", " T")) for line in within_lines(text, width, 9).splitlines())
 
 
 def test_lines_that_do_not_fit_are_counted() -> None:

@@ -113,7 +113,7 @@ def _score(
         labels.append(batch.labels.cpu())
         names += [_name(split, index) for index in indices_read(split, batch.chosen, len(batch.labels)).tolist()]
     if not scores:
-        raise DataError(f"none of the {len(split):,} validation images could be read")
+        raise DataError(f"none of the {len(split):,} validation images could be read", failure=True)
     return torch.cat(scores), torch.cat(labels), names
 
 

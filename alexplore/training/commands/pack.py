@@ -11,8 +11,8 @@ import torch
 from alexplore.core.boundary import print_data, print_error, print_note, run_guarded
 from alexplore.core.formatting import bytes_text
 from alexplore.core.process_exit import exit_process
-from alexplore.runs.image_layout import class_folders
-from alexplore.runs.packed_images import Packed, PackedError, read_packed
+from alexplore.runs.image_layout import DataError, class_folders
+from alexplore.runs.packed_images import Packed, read_packed
 from alexplore.training.data.packing import check, pack
 from alexplore.training.hardware import NICE
 
@@ -38,13 +38,14 @@ def packed_parts(folder: Path) -> list[Packed]:
     """Return what is packed in a folder: itself, or its parts.
 
     Raises:
-        PackedError: nothing is.
+        DataError: nothing is.
+        PackedError: it is damaged.
     """
     if (whole := read_packed(folder)) is not None:
         return [whole]
     parts = [packed for name in class_folders(folder) if (packed := read_packed(folder / name)) is not None]
     if not parts:
-        raise PackedError(f"{folder} is no packed folder; pack an image folder with: alexplore data pack FOLDER")
+        raise DataError(f"{folder} is no packed folder; pack an image folder with: alexplore data pack FOLDER")
     return parts
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from alexplore.core.boundary import print_data, print_error, run_guarded
+from alexplore.core.errors import DONE, FAILED, WRONG_USE
 from alexplore.core.picture import Picture
 from alexplore.core.process_exit import exit_process
 from alexplore.presets.datasets import DATASETS
@@ -33,7 +34,10 @@ LIGHT_BORDER = 0.5
 
 
 def predict() -> int:
-    """Print a line of JSON for each image (see `Prediction`); return 1 if an image could not be read, else 0."""
+    """Print a line of JSON for each image (see `Prediction`), and return the exit code.
+
+    It is that of a failure if an image is damaged or can't be read, else of wrong use if one is not there.
+    """
     parser = argparse.ArgumentParser(prog="alexplore predict")
     parser.add_argument("source", type=Path)
     parser.add_argument("images", type=Path, nargs="+")
@@ -43,7 +47,7 @@ def predict() -> int:
     arguments = parser.parse_args()
     loaded = load_model(arguments.source, arguments.weights)
     preprocess = Preprocess(loaded.config.recipe, loaded.config.network.input, loaded.dataset, loaded.device)
-    failed = 0
+    codes = {DONE}
     for path in image_files(arguments.images):
         try:
             with open_image(path) as image:
@@ -52,12 +56,12 @@ def predict() -> int:
             raise
         except Exception as error:  # a decoder raises anything when a file is damaged
             print_error(f"{path}: {why_unreadable(error)}")
-            failed = 1
+            codes.add(WRONG_USE if isinstance(error, FileNotFoundError) else FAILED)
         else:
             if not arguments.show:
                 prediction = replace(prediction, picture=None)
             print_data(json.dumps(prediction.to_dict()))
-    return failed
+    return FAILED if FAILED in codes else max(codes)
 
 
 def image_files(paths: Sequence[Path]) -> Iterator[Path]:

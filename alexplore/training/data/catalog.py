@@ -17,7 +17,6 @@ from alexplore.runs.config import RunConfig
 from alexplore.runs.trained_on import TrainedOn
 from alexplore.training.data.cifar import CIFAR_10, CIFAR_100
 from alexplore.training.data.dataset import Dataset, Report
-from alexplore.training.data.fashion_mnist import FASHION_MNIST
 from alexplore.training.data.image_folder import open_image_folder
 from alexplore.training.data.mnist import MNIST_KIN
 from alexplore.training.data.preprocess import resized_size
@@ -26,7 +25,7 @@ from alexplore.training.data.svhn import SVHN
 from alexplore.training.data.synthetic import open_synthetic
 
 PUBLISHED: Mapping[str, PublishedDataset] = {
-    published.name: published for published in (FASHION_MNIST, *MNIST_KIN, CIFAR_10, CIFAR_100, SVHN)
+    published.name: published for published in (*MNIST_KIN.values(), CIFAR_10, CIFAR_100, SVHN)
 }
 """The data sets that are downloaded and cached."""
 

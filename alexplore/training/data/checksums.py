@@ -21,6 +21,6 @@ def check_md5(path: Path, digest: str) -> None:
     except FileNotFoundError:
         raise DataError(f"{path} is missing") from None
     except OSError as error:
-        raise DataError(f"{path} can't be read: {error.strerror}") from None
+        raise DataError(f"{path} can't be read: {error.strerror}", failure=True) from None
     if found != digest:
-        raise DataError(f"{path} is damaged: its checksum is wrong")
+        raise DataError(f"{path} is damaged: its checksum is wrong", failure=True)

@@ -246,7 +246,7 @@ def pixel_statistics(split: Split) -> tuple[Tensor, Tensor]:
         total += values.sum(0)
         products += values.T @ values
     if not pixels:
-        raise DataError(f"none of {count:,} training images could be read")
+        raise DataError(f"none of {count:,} training images could be read", failure=True)
     mean = total / pixels
     return mean, products / pixels - torch.outer(mean, mean)
 

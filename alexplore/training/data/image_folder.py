@@ -428,12 +428,14 @@ class FolderSplit:
         if "timed out after" in error:
             raise DataError(
                 f"{self._listing.folder}: no batch of images in {seconds:,.0f} s: the disk or the network that it is "
-                "on does not answer; resume when it does"
+                "on does not answer; resume when it does",
+                failure=True,
             ) from None
         if killed := re.search("killed by signal: (.*?)\\.", error):
             raise DataError(
                 f"a process that decodes images was killed by a signal ({killed[1]}); if the machine is out of memory, "
-                "use a smaller --batch-size"
+                "use a smaller --batch-size",
+                failure=True,
             ) from None
 
     def _check_present(self, failures: list[tuple[int, str]], count: int) -> None:
@@ -449,7 +451,9 @@ class FolderSplit:
         if missing is None and len(paths) == count > 1 and not any((folder / path).exists() for path in paths):
             missing = folder
         if missing is not None:
-            raise DataError(f"{missing}: its images are gone; the training needs them: bring them back, and resume")
+            raise DataError(
+                f"{missing}: its images are gone; the training needs them: bring them back, and resume", failure=True
+            )
 
     def _report_damage(self, index: int, reason: str) -> None:
         path = self.path(index)

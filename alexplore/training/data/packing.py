@@ -35,8 +35,9 @@ def pack(source: Path, target: Path, side: int, report: Report) -> list[Packed]:
     """Pack the parts of an image folder into a folder of its own, and return them.
 
     Raises:
-        DataError: the image folder can't be read, `target` is inside it, or there is no room.
-        PackedError: another process packs into `target`, or it was packed from something else.
+        DataError: the image folder can't be read, `target` is inside it, another process packs into it,
+            or there is no room.
+        PackedError: what is packed in `target` is damaged.
     """
     layout = find_layout(source)
     if read_packed(layout.train) is not None:
@@ -57,7 +58,9 @@ def pack(source: Path, target: Path, side: int, report: Report) -> list[Packed]:
         if need - have > (free := shutil.disk_usage(target).free):
             raise DataError(
                 f"{target}: {sum(len(listing.paths) for listing, _ in listings):,} images of {side}×{side} pixels take "
-                f"{bytes_text(need)}, {bytes_text(free + have)} can be had; choose a smaller --side or another --output"
+                f"{bytes_text(need)}, and {bytes_text(free + have)} are free: choose a smaller --side or another "
+                "--output",
+                failure=True,
             )
         return [_pack_part(listing, layout.classes, own, side, report) for listing, own in listings]
 
@@ -83,7 +86,9 @@ def _locked(target: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise PackedError(f"another process is packing into {target}") from None
+            raise DataError(
+                f"another process is packing into {target}: wait for it, or choose another --output"
+            ) from None
         yield
 
 

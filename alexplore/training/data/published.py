@@ -142,7 +142,8 @@ def load_arrays(published: PublishedDataset, source: DataSource, report: Report)
     lines = "\n".join(f"  - {line}" for line in tried)
     raise DataError(
         f"{published.name} was not found and could not be downloaded. Tried:\n{lines}\n"
-        f"Copy its files to this machine and name their folder with --data DIR, or train on --dataset synthetic"
+        f"Copy its files to this machine and name their folder with --data DIR, or train on --dataset synthetic",
+        failure=True,
     )
 
 

@@ -11,47 +11,22 @@ of its kernels, and a resumed run uses the same ones.
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 
-from alexplore.training.errors import UsageError
+from alexplore.runs.kernel_choice import PLAIN, asked_kernels
 
 GAIN = 1.15
 """The smallest speedup of a whole training step for which a kernel is used."""
-
-VARIABLE, PLAIN = "ALEXPLORE_KERNELS", "plain"
 
 Kernels = frozenset[str]
 """Names of the kernels that are used, keys of `TABLE`."""
 
 NONE = Kernels()
 """Only PyTorch's own functions."""
-
-
-@dataclass(frozen=True)
-class Processor:
-    """A class of processors on which the same kernels are faster."""
-
-    title: str
-
-    measured_on: str | None = None
-    """The processor on which the speedups were measured; None if they were not."""
-
-
-PROCESSORS: Mapping[str, Processor] = {
-    "avx2": Processor("AVX2", "AMD EPYC 9004 (Zen 4) restricted to AVX2"),
-    "avx512": Processor("AVX-512", "AMD EPYC 9004 (Zen 4) restricted to AVX-512 without BF16"),
-    "avx512_bf16": Processor("AVX-512 BF16", "AMD EPYC 9004 (Zen 4)"),
-    "amx": Processor("AMX"),
-    "arm": Processor("Arm"),
-    "gpu": Processor("GPU", "NVIDIA H200"),
-    "other": Processor("another CPU"),
-    "accelerator": Processor("another accelerator, such as Apple's mps"),
-}
 
 
 @dataclass(frozen=True)
@@ -163,13 +138,9 @@ def choose_kernels(device_type: str) -> Kernels:
     Its value is `plain` for none, or a class of processor, whose kernels are then used.
 
     Raises:
-        UsageError: `ALEXPLORE_KERNELS` has another value.
+        KernelError: `ALEXPLORE_KERNELS` has another value.
     """
-    asked = os.environ.get(VARIABLE, "")
-    if not asked:
+    asked = asked_kernels()
+    if asked is None:
         return kernels_of(processor_class(device_type))
-    if asked == PLAIN:
-        return NONE
-    if asked in PROCESSORS:
-        return kernels_of(asked)
-    raise UsageError(f"{VARIABLE}={asked}: allowed: {PLAIN}, {', '.join(PROCESSORS)}; without it, this machine's own")
+    return NONE if asked == PLAIN else kernels_of(asked)

@@ -7,7 +7,7 @@ from functools import cache
 
 import torch
 
-from alexplore.training.kernels.table import PLAIN, VARIABLE
+from alexplore.runs.kernel_choice import PLAIN, VARIABLE
 
 
 @cache

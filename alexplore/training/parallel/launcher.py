@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from torch.distributed import TCPStore  # type: ignore[attr-defined]  # documented, but not in its __all__
 
 from alexplore.core.cpu_count import processors
+from alexplore.core.errors import FAILED, WRONG_USE
 from alexplore.runs.directory import RunDirectory
 from alexplore.training.errors import RankError, gone_text
 from alexplore.training.parallel.launched import HEARTBEAT, LAUNCHER
@@ -104,7 +105,8 @@ def launch_ranks(run: RunDirectory, count: int, on_round: Callable[[], None]) ->
         hung = _wait(run, ranks, on_round)
         if hung or any(rank.failed for rank in ranks):
             _wait_while(FAILURE_TIMEOUT, lambda: _may_report(ranks))
-            raise RankError(hung or _reason(run, ranks, console_start))
+            refused = any(rank.process.returncode == WRONG_USE for rank in ranks)
+            raise RankError(hung or _reason(run, ranks, console_start), WRONG_USE if refused else FAILED)
 
 
 @contextmanager

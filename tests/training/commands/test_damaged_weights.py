@@ -20,13 +20,13 @@ from torch import Tensor
 
 from alexplore.core.errors import AlexploreError
 from alexplore.network.graph import Network
+from alexplore.runs import idx_files
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.image_layout import LeftOut
 from alexplore.training import checkpoint
 from alexplore.training.commands import predict
 from alexplore.training.commands.load_model import load_model
-from alexplore.training.data import fashion_mnist
 from alexplore.training.data.image_folder import list_images
 from alexplore.training.data.images import MOST_PIXELS, open_image, read_image, why_unreadable
 from alexplore.training.errors import CheckpointError
@@ -212,7 +212,7 @@ def test_what_systems_write_beside_pictures_is_no_picture(tmp_path: Path) -> Non
 
 
 def test_an_archive_is_not_expanded_beyond_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fashion_mnist, "CONTENTS", {"images": (100, "x")})
+    data = idx_files.IDX_DATASETS["mnist"]  # of which the first file has 47,040,016 bytes
     read: list[int] = []
 
     class Counted(gzip.GzipFile):
@@ -222,8 +222,8 @@ def test_an_archive_is_not_expanded_beyond_its_size(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(gzip, "GzipFile", Counted)
     path = tmp_path / "images.gz"
-    path.write_bytes(gzip.compress(b"0" * 10_000_000))
+    path.write_bytes(gzip.compress(b"0" * 50_000_000, 1))
     read.clear()
     with pytest.raises(AlexploreError, match="damaged"):
-        fashion_mnist.unpack({"images": path}, tmp_path)
-    assert read == [101]
+        list(idx_files.read_files(data, {data.files[0]: path}))
+    assert read == [47_040_017]

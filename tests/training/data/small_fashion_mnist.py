@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 
+import pytest
 import torch
+
+from alexplore.presets.datasets import DATASETS
+from alexplore.runs import idx_files
 
 TRAIN, TEST = 40, 20
 
@@ -22,6 +26,15 @@ def contents() -> dict[str, bytes]:
     return files
 
 
-def checksums(files: dict[str, bytes]) -> dict[str, tuple[int, str]]:
-    """Return what `fashion_mnist.CONTENTS` must be for these files to be accepted."""
-    return {name: (len(content), hashlib.md5(content).hexdigest()) for name, content in files.items()}
+def shrink(monkeypatch: pytest.MonkeyPatch, name: str = "fashion-mnist") -> None:
+    """Let a data set have as many images as these files."""
+    images = DATASETS[name].images
+    assert images is not None
+    monkeypatch.setitem(DATASETS, name, DATASETS[name]._replace(images=images._replace(train=TRAIN, val=TEST)))
+
+
+def accept(monkeypatch: pytest.MonkeyPatch, files: dict[str, bytes], name: str = "fashion-mnist") -> None:
+    """Let these be the files of a data set, whose checksums are known."""
+    shrink(monkeypatch, name)
+    digests = tuple(hashlib.md5(content).hexdigest() for content in files.values())
+    monkeypatch.setattr(idx_files, "CONTENTS", {**idx_files.CONTENTS, name: digests})

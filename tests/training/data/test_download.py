@@ -12,8 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from alexplore.training.data import download, fashion_mnist
-from alexplore.training.data.fashion_mnist import DEBIAN_FOLDER
+from alexplore.runs.idx_files import IDX_DATASETS, find
+from alexplore.training.data import download
+from alexplore.training.data.mnist import DEBIAN_FOLDER, unpack
 
 pytestmark = pytest.mark.usefixtures("heavy")
 
@@ -51,7 +52,7 @@ class Mirror(BaseHTTPRequestHandler):
 @pytest.fixture
 def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let every http address lead to the mirror."""
-    if not fashion_mnist.find(Path(DEBIAN_FOLDER)):
+    if not find(IDX_DATASETS["fashion-mnist"], Path(DEBIAN_FOLDER)):
         pytest.skip(f"needs the real images: install Debian's package dataset-fashion-mnist (no {DEBIAN_FOLDER})")
     server = ThreadingHTTPServer(("127.0.0.1", 0), Mirror)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -65,7 +66,8 @@ def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_torchvision_downloads(mirror: None, tmp_path: Path) -> None:
     messages: list[str] = []
     brought = download.download_with_torchvision("FashionMNIST", tmp_path / "work", messages.append)
-    fashion_mnist.unpack(fashion_mnist.find(brought), tmp_path)
+    data = IDX_DATASETS["fashion-mnist"]
+    assert unpack(data, find(data, brought), tmp_path)
     assert messages[0] == "downloading FashionMNIST with torchvision"
 
 

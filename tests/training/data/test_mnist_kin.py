@@ -13,16 +13,14 @@ import numpy as np
 import pytest
 
 from alexplore.presets.datasets import DATASETS
+from alexplore.runs import idx_files
 from alexplore.runs.config import DataSource
-from alexplore.training.data import DataError, fashion_mnist, idx, svhn
+from alexplore.training.data import DataError, svhn
 from alexplore.training.data.catalog import PUBLISHED
-from alexplore.training.data.fashion_mnist import FASHION_MNIST
-from alexplore.training.data.idx import CONTENTS
-from alexplore.training.data.mnist import MNIST_KIN
+from alexplore.training.data.mnist import MNIST_KIN as KIN
 from alexplore.training.data.published import load_arrays
 from tests.training.data import small_fashion_mnist
 
-KIN = {published.name: published for published in MNIST_KIN}
 TRAIN, TEST = small_fashion_mnist.TRAIN, small_fashion_mnist.TEST
 
 
@@ -35,10 +33,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Let the data sets have 40 training and 20 test images, and a cache of their own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for name in (*KIN, "svhn"):
-        images = DATASETS[name].images
-        assert images is not None
-        few = DATASETS[name]._replace(images=images._replace(train=TRAIN, val=TEST))
-        monkeypatch.setitem(DATASETS, name, few)
+        small_fashion_mnist.shrink(monkeypatch, name)
 
 
 def write(folder: Path, names: tuple[str, ...], first_label: int = 0, *, packed: bool = True) -> dict[str, bytes]:
@@ -54,23 +49,16 @@ def write(folder: Path, names: tuple[str, ...], first_label: int = 0, *, packed:
 
 
 def files_of(name: str) -> tuple[str, ...]:
-    data = KIN[name].find.args[0]  # type: ignore[attr-defined]
-    return tuple(data.files)
-
-
-def accept(monkeypatch: pytest.MonkeyPatch, name: str, contents: dict[str, bytes]) -> None:
-    """Let these be the contents of a data set with known checksums."""
-    digests = tuple(hashlib.md5(content).hexdigest() for content in contents.values())
-    monkeypatch.setattr(idx, "CONTENTS", {**CONTENTS, name: digests})
+    return idx_files.IDX_DATASETS[name].files
 
 
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("name", KIN)
 def test_the_four_files_are_read(name: str, packed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = 1 if name == "emnist-letters" else 0
-    torchvision = "EMNIST" if name.startswith("emnist") else name.upper()
+    torchvision = "EMNIST" if name.startswith("emnist") else name.upper().replace("FASHION-", "Fashion")
     contents = write(tmp_path / "data" / torchvision / "raw", files_of(name), first, packed=packed)
-    accept(monkeypatch, name, contents)
+    small_fashion_mnist.accept(monkeypatch, contents, name)
     arrays = load_arrays(KIN[name], DataSource(folder=str(tmp_path / "data"), download=False), ignore)
     raw = np.frombuffer(contents[files_of(name)[0]], np.uint8, offset=16).reshape(TRAIN, 28, 28)
     upright = raw.transpose(0, 2, 1) if name.startswith("emnist") else raw
@@ -94,18 +82,16 @@ def test_files_without_known_checksums_are_told_by_their_shape(tmp_path: Path) -
 
 def test_files_of_another_data_set_are_called_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fashion-MNIST's, MNIST's and KMNIST's files have the same names and sizes."""
-    contents = write(tmp_path / "data", files_of("kmnist"))
-    others = {name: (len(content), "0" * 32) for name, content in contents.items()}
-    monkeypatch.setattr(fashion_mnist, "CONTENTS", others)
+    write(tmp_path / "data", files_of("kmnist"))
     source = DataSource(folder=str(tmp_path / "data"), download=False)
-    for published, title in ((FASHION_MNIST, "Fashion-MNIST"), (KIN["mnist"], "MNIST")):
+    for name, title in (("fashion-mnist", "Fashion-MNIST"), ("mnist", "MNIST")):
         with pytest.raises(DataError) as caught:
-            load_arrays(published, source, ignore)
+            load_arrays(KIN[name], source, ignore)
         message = str(caught.value)
         assert f"train-images-idx3-ubyte.gz is not {title}'s: it has the same format (40 × 28 × 28 values)" in message
         assert "--dataset" in message and "damaged" not in message
     monkeypatch.setattr(
-        idx,
+        idx_files,
         "ARCHIVES",
         {"kmnist": (hashlib.md5((tmp_path / "data" / "train-images-idx3-ubyte.gz").read_bytes()).hexdigest(),)},
     )
@@ -117,7 +103,7 @@ def test_the_checksums_are_torchvisions() -> None:
     from torchvision import datasets  # type: ignore[import-untyped]
 
     for name, reader in (("mnist", "MNIST"), ("fashion-mnist", "FashionMNIST"), ("kmnist", "KMNIST")):
-        assert idx.ARCHIVES[name] == tuple(digest for _, digest in getattr(datasets, reader).resources)
+        assert idx_files.ARCHIVES[name] == tuple(digest for _, digest in getattr(datasets, reader).resources)
     theirs = {name: digest for _, name, digest in datasets.SVHN.split_list.values()}
     assert svhn.DIGESTS.items() <= theirs.items()
 

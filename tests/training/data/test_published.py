@@ -20,13 +20,15 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
+from alexplore.runs import idx_files
 from alexplore.runs.config import DataSource
-from alexplore.training.data import DataError, cache, download, fashion_mnist
+from alexplore.training.data import DataError, cache, download
 from alexplore.training.data.cifar import CIFAR_10
-from alexplore.training.data.fashion_mnist import CONTENTS, DEBIAN_FOLDER, FASHION_MNIST
+from alexplore.training.data.mnist import DEBIAN_FOLDER, MNIST_KIN, read, unpack
 from alexplore.training.data.published import Download, PublishedDataset, load_arrays
 from tests.training.data import small_fashion_mnist
 
+FASHION_MNIST = MNIST_KIN["fashion-mnist"]
 WriteFiles = Callable[..., Path]
 
 
@@ -42,7 +44,7 @@ def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def write_small(monkeypatch: pytest.MonkeyPatch) -> WriteFiles:
     """Writes four small files that pass for Fashion-MNIST's in this test: 40 training and 20 test images."""
     contents = small_fashion_mnist.contents()
-    monkeypatch.setattr(fashion_mnist, "CONTENTS", small_fashion_mnist.checksums(contents))
+    small_fashion_mnist.accept(monkeypatch, contents)
 
     def write(folder: Path, *, packed: bool = True) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
@@ -82,8 +84,11 @@ def test_files_are_read_from_the_named_folder(
 def test_fashion_mnist_is_read_as_torchvision_reads_it(tmp_path: Path, write_small: WriteFiles) -> None:
     from torchvision.datasets import FashionMNIST  # type: ignore[import-untyped]
 
-    fashion_mnist.unpack(fashion_mnist.find(write_small(tmp_path / "data")), tmp_path)
-    arrays = fashion_mnist.read(tmp_path)
+    raw = tmp_path / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    data = idx_files.IDX_DATASETS["fashion-mnist"]
+    unpack(data, idx_files.find(data, write_small(tmp_path / "data")), raw)
+    arrays = read(data, raw)
     for part, train in (("train", True), ("val", False)):
         theirs = FashionMNIST(tmp_path, train=train)
         assert torch.equal(arrays[f"{part}_images"][:, 0], theirs.data)
@@ -284,7 +289,9 @@ def test_declared_classes_and_files_agree_with_torchvision() -> None:
     from torchvision.datasets import FashionMNIST
 
     assert FASHION_MNIST.images.classes == tuple(FashionMNIST.classes)
-    assert [f"{name}.gz" for name in CONTENTS] == [name for name, _ in FashionMNIST.resources]
+    assert [f"{name}.gz" for name in idx_files.IDX_DATASETS["fashion-mnist"].files] == [
+        name for name, _ in FashionMNIST.resources
+    ]
 
 
 def made_cifar10(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

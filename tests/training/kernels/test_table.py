@@ -13,12 +13,11 @@ from torch import Tensor
 from alexplore.network.graph import read_network
 from alexplore.presets.library import load_preset
 from alexplore.presets.recipe import Recipe
-from alexplore.training.errors import UsageError
-from alexplore.training.kernels import convolution, table
+from alexplore.runs.kernel_choice import PROCESSORS, VARIABLE, KernelError
+from alexplore.training.kernels import convolution
 from alexplore.training.kernels.table import (
     GAIN,
     NONE,
-    PROCESSORS,
     TABLE,
     Kernels,
     choose_kernels,
@@ -87,19 +86,19 @@ def test_the_class_of_a_processor(
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bf16)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
-    monkeypatch.delenv(table.VARIABLE, raising=False)
+    monkeypatch.delenv(VARIABLE, raising=False)
     assert processor_class("cpu") == expected
     assert choose_kernels("cpu") == kernels_of(expected)
     assert (processor_class("cuda"), processor_class("mps")) == ("gpu", "accelerator")
 
 
 def test_the_environment_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(table.VARIABLE, "plain")
+    monkeypatch.setenv(VARIABLE, "plain")
     assert choose_kernels("cpu") == choose_kernels("cuda") == NONE
-    monkeypatch.setenv(table.VARIABLE, "avx2")
+    monkeypatch.setenv(VARIABLE, "avx2")
     assert choose_kernels("cpu") == kernels_of("avx2")
-    monkeypatch.setenv(table.VARIABLE, "avx3")
-    with pytest.raises(UsageError, match=r"ALEXPLORE_KERNELS=avx3: allowed: plain, avx2, .*without it"):
+    monkeypatch.setenv(VARIABLE, "avx3")
+    with pytest.raises(KernelError, match=r"ALEXPLORE_KERNELS=avx3: allowed: plain, avx2, .*without it"):
         choose_kernels("cpu")
 
 

@@ -1,0 +1,152 @@
+"""One exit code for one kind of error, whatever the command: 2 for wrong use, 1 for what is damaged or fails."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from alexplore.core.errors import FAILED, WRONG_USE
+from alexplore.runs.directory import list_runs
+from tests.support.command_line import run_here
+
+NOT_THERE = (
+    "shapes nowhere",
+    "shapes nowhere.toml",
+    "shapes paper --explain nowhere",
+    "presets nowhere",
+    "presets --check nowhere.toml",
+    "diff paper nowhere",
+    "export --preset nowhere --to json",
+    "export --preset paper --to nowhere",
+    "export --run nowhere --to onnx",
+    "train --preset nowhere",
+    "train --preset fmnist --data nowhere",
+    "train --preset fmnist --dataset nowhere",
+    "train --preset fmnist --weights nowhere",
+    "train --preset fmnist --dataset imagefolder --data nowhere",
+    "train --preset fmnist --freeze nowhere",
+    "runs show nowhere",
+    "runs watch nowhere",
+    "runs stop nowhere",
+    "runs pause nowhere",
+    "runs checkpoint nowhere",
+    "runs set nowhere lr=1",
+    "runs evaluate nowhere",
+    "runs resume nowhere",
+    "runs compare nowhere nowhere",
+    "runs inside nowhere",
+    "runs export nowhere --to csv",
+    "runs remove nowhere --yes",
+    "replay nowhere",
+    "sweep --preset nowhere --set training.lr=1",
+    "sweep show nowhere",
+    "queue move nowhere 1",
+    "queue remove nowhere",
+    "evaluate nowhere",
+    "evaluate lenet --weights nowhere",
+    "evaluate lenet --weights nowhere --data nowhere",
+    "predict nowhere image.png",
+    "predict lenet image.png --weights nowhere",
+    "profile nowhere",
+    "lesson check nowhere",
+)
+"""Commands that name something that is not there."""
+
+WRITTEN_WRONGLY = (
+    "shapes wrong.toml",
+    "presets --check wrong.toml",
+    "diff paper wrong.toml",
+    "export --preset wrong.toml --to json",
+    "train --preset wrong.toml",
+    "profile wrong.toml",
+    "lesson check wrong.toml",
+)
+"""Commands that name a file which a person wrote, and wrote wrongly."""
+
+NOT_ALLOWED = (
+    "shapes paper --input 3x4",
+    "shapes paper --optimizer fast",
+    "train --preset fmnist --lr -1",
+    "train --preset fmnist --epochs 0",
+    "train --preset fmnist --set training.speed=1",
+    "train --preset fmnist --classes 3",
+    "train --preset fmnist --device tpu",
+    "train --preset fmnist --dataset imagefolder",
+    "train --preset fmnist --dataset imagefolder --data empty",
+    "sweep --preset fmnist --set training.speed=1,2",
+    "profile paper --batch 0",
+)
+"""Commands with a value that is not allowed, or that does not fit the others."""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the current folder: an empty folder and a file that is no TOML are in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ALEXPLORE_RUNS", str(tmp_path / "runs"))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "wrong.toml").write_text("layers = [")
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", [*NOT_THERE, *WRITTEN_WRONGLY, *NOT_ALLOWED])
+def test_wrong_use_is_refused_by_every_command(here: Path, command: str) -> None:
+    done = run_here(*command.split())
+    assert done.returncode == WRONG_USE, done.stderr
+    assert done.stderr and "Traceback" not in done.stderr
+    assert list_runs(here / "runs") == []
+
+
+Make = Callable[[Path], None]
+
+
+def idx_files(folder: Path, *, images: int = 60_000) -> None:
+    """Write four files with the names and sizes of MNIST's, but with other contents."""
+    folder.mkdir()
+    for part, count in (("train", images), ("t10k", 10_000)):
+        header = struct.pack(">4I", 0x803, count, 28, 28)
+        np.concatenate([np.frombuffer(header, np.uint8), np.zeros(count * 784, np.uint8)]).tofile(
+            folder / f"{part}-images-idx3-ubyte"
+        )
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">2I", 0x801, count) + bytes(count))
+
+
+def damaged(folder: Path) -> None:
+    idx_files(folder)
+    with (folder / "train-images-idx3-ubyte").open("r+b") as file:
+        file.truncate(1_000_000)
+
+
+def partial(folder: Path) -> None:
+    idx_files(folder)
+    (folder / "t10k-labels-idx1-ubyte").unlink()
+
+
+@pytest.mark.parametrize(
+    ("make", "code", "words"),
+    [
+        (idx_files, WRONG_USE, "is not MNIST's: it has the same format (60,000 × 28 × 28 values)"),
+        (partial, WRONG_USE, "contains only a part of MNIST: t10k-labels-idx1-ubyte.gz missing"),
+        (damaged, FAILED, "is damaged: 1,000,000 bytes when decompressed, expected 47,040,016"),
+    ],
+)
+def test_files_of_another_data_set_are_refused_before_there_is_a_run(
+    here: Path, make: Make, code: int, words: str
+) -> None:
+    make(here / "data")
+    for queued in ([], ["--queue"], ["--detach"]):
+        done = run_here("train", "--preset", "lenet", "--data", "data", *queued)
+        assert done.returncode == code
+        assert words in done.stderr and len(done.stderr.splitlines()) == 1
+        assert list_runs(here / "runs") == []
+
+
+def test_kernels_that_there_are_not_are_refused_before_there_is_a_run(here: Path) -> None:
+    done = run_here("train", "--preset", "lenet", "--dataset", "synthetic", ALEXPLORE_KERNELS="fastest")
+    assert done.returncode == WRONG_USE
+    assert done.stderr.startswith("error: ALEXPLORE_KERNELS=fastest: allowed: plain, avx2,")
+    assert list_runs(here / "runs") == []
