@@ -25,14 +25,6 @@ def expand(path: Path | str) -> Path:
         raise NoHomeError(f"{path}: there is no home folder {first}; write the path without {first}") from None
 
 
-def home_path(path: Path) -> str:
-    """Return a path as a person reads it, with `~` for the user's home folder."""
-    try:
-        return f"~/{path.relative_to(Path.home())}"
-    except (ValueError, RuntimeError):
-        return str(path)
-
-
 def user_folder(kind: Literal["config", "data", "cache"], instead: str) -> Path:
     """Return the folder of alexplore in which this user keeps settings, data or what can be made again.
 
