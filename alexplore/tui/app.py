@@ -169,8 +169,8 @@ class ExploreApp(NamedKeys, App[None]):
             self.action_mode(cast("Mode", self.preferences.values.start))
         elif self._welcome and self.preferences.values.welcome:
             self.call_after_refresh(self._greet)
-        for problem in self._problems():
-            self.notify(problem, severity="warning")
+        if problems := "; ".join(self._problems()):
+            self.notify(problems, severity="warning")
         self.set_timer(FIRST_MONITOR_SECONDS, self._monitor)
         self.set_timer(PREPARE_SECONDS, self._prepare_screens)
 
@@ -185,6 +185,9 @@ class ExploreApp(NamedKeys, App[None]):
         """Yield what is wrong with the preferences."""
         if self.preferences.problem:
             yield self.preferences.problem
+        theme = self.preferences.values.theme
+        if theme not in self.available_themes:
+            yield f"theme: there is no {found_text(theme)}{nearest(theme, self.available_themes)}"
         for kind in self.preferences.values.notify_on:
             if kind not in OCCASIONS:
                 yield f"notify_on: there is no {found_text(kind)}{nearest(kind, OCCASIONS)}"

@@ -116,6 +116,15 @@ async def test_an_action_has_the_key_that_is_preferred(tmp_path: Path) -> None:
         await until(pilot, lambda: "F fork" in screen_text(app), "the key")
 
 
+async def test_every_value_that_means_nothing_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "preferences.toml"
+    path.write_text('theme = "nrod"\nhidden_columns = ["jmp"]\nnotify_on = ["endd"]\n')
+    app = ExploreApp(load_preset("lenet"), tmp_path / "runs", preferences=PreferencesStore(path))
+    async with app.run_test(size=(200, 60)) as pilot:
+        for named in ('theme: there is no "nrod"; did you mean nord', 'no column "jmp"', 'no "endd"'):
+            await until(pilot, lambda named=named: named in screen_text(app), named)  # type: ignore[misc]
+
+
 async def test_an_action_that_does_not_exist_is_named(tmp_path: Path) -> None:
     path = tmp_path / "preferences.toml"
     path.write_text('[keys]\n"runs.frok" = "F"\n')
