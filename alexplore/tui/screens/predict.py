@@ -109,12 +109,13 @@ class ImageView(LineWidget):
     def on_resize(self) -> None:
         """Use the new size."""
         self._draw()
+        self.refresh()
 
     def _draw(self) -> None:
         self._lines = []
         if self._prediction is None:
             return
-        classes = [[Segment(line)] for line in bars(self._prediction.classes)]
+        classes = [[Segment(line)] for line in bars(self._prediction.classes, self.size.width)]
         room = self.size.height - len(classes) - 1
         if self._prediction.picture is not None and room > 1 and self.size.width > 2:
             for line in self._draw_picture(self._prediction.picture, self.size.width - 2, room):

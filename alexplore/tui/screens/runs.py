@@ -94,8 +94,8 @@ class RunsScreen(FrameScreen):
             with Horizontal(id="filter-line"):
                 yield FilterInput(id="runs-filter")
                 yield Static(id="filter-note", markup=False)
-            yield RunTable(id="runs-table")
             yield Static(NO_RUNS, id="no-runs", markup=False)
+            yield RunTable(id="runs-table")
         yield Facts(id="headline")
         yield Curves(id="overlay")
         with Horizontal(id="lower"):
