@@ -378,7 +378,7 @@ class WatchScreen(FrameScreen):
 
     @work
     async def action_resume(self) -> None:
-        """Continue the run from its last checkpoint; ask first if it has none and would start anew."""
+        """Continue the run from its last checkpoint; ask first if it has none and would start from step 0."""
         from alexplore.tui.screens.run_dialogs import resume
 
         if self._run is not None and self._run.snapshot is not None:
