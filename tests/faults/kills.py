@@ -31,6 +31,9 @@ SLOW: dict[str, Any] = {"batch_size": 160, "limit_train": 800, "limit_val": 3000
 LONG = 100_000
 """Steps of an epoch that does not end while a run is watched."""
 
+PRESSED_SECONDS = 10.0
+"""The time from one press of a key in the app to the next."""
+
 STARTING_SECONDS = 0.6
 """The longest time from the moment at which a process is there until it is killed while it starts."""
 
@@ -77,9 +80,8 @@ class Started:
             stack.callback(self.app.close)
             self.app.wait_until_drawn()
             self.watchers["app"] = self.app.process
-        if self.app and start.by_app:
-            self.app.press("r")
-        else:
+        self.pressed = -PRESSED_SECONDS
+        if not start.by_app:
             self.watchers["follower"] = start_following(run)
             stack.callback(_end, self.watchers["follower"])
 
@@ -103,6 +105,7 @@ class Started:
             assert time.monotonic() < deadline, (self.start, self._report())
             if process is None or not process.is_running():
                 time.sleep(0.02)
+                self._resume_in_app()
                 process = self._process(victim)
             elif self.start.phase == "starting":
                 time.sleep(self.rng.uniform(0, STARTING_SECONDS))
@@ -115,6 +118,13 @@ class Started:
             else:
                 time.sleep(0.0005)
         return None
+
+    def _resume_in_app(self) -> None:
+        """Press the key that resumes a run, and again if nothing comes of it: the app may not have read the run yet."""
+        if self.app and self.start.by_app and time.monotonic() > self.pressed + PRESSED_SECONDS:
+            if worker_of(self.run) is None:
+                self.app.press("r")
+            self.pressed = time.monotonic()
 
     def _process(self, victim: Victim) -> psutil.Process | None:
         """Return the process to kill, if there is one and the run has a worker."""
