@@ -93,7 +93,10 @@ class Started:
                 assert read_status(self.run).state == "finished", (self.start, self._report())
                 return
             ends = number in ENDING[victim]
-            yield self._end_run(victim, number, process) if ends else self._end_other(victim, number, process)
+            kill = (self._end_run if ends else self._end_other)(victim, number, process)
+            if kill.state == "finished":
+                return  # just before the signal, or in spite of it: then it does so each time
+            yield kill
 
     def _wait_for_phase(self, victim: Victim) -> psutil.Process | None:
         """Wait for the phase of the plan, and return the process to kill; None if the run has ended before."""
@@ -187,7 +190,7 @@ def _right_states(kill: Kill, before: str, *, heard: bool, running: bool) -> set
     """Return the states that a run may end in after a kill.
 
     `before` is its state before it was started, `heard` whether its worker had written a status when the signal was
-    sent, and `running` whether all its processes were training. It may always have finished just before.
+    sent, and `running` whether all its processes were training. It may have finished just before.
     """
     at_once = kill.number == Signals.SIGKILL
     right: dict[Victim, set[str]] = {
