@@ -412,7 +412,7 @@ async def inside_mistakes(stage: Stage) -> None:
 MARKS |= dict.fromkeys((f"inside-{view}" for view in (*VIEWS[1:], "unit")), pytest.mark.exhaustive)
 
 
-GREY = Picture(28, 28, 1, bytes(min(255, 9 * column) for _ in range(28) for column in range(28)))
+GREY = Picture(28, 28, 1, bytes(9 * row for row in range(28) for _ in range(28)))
 CLASSES = (("Shirt", 0.75), ("Coat", 0.125), ("Pullover", 0.0625))
 
 
