@@ -267,8 +267,10 @@ async def test_what_is_set_for_a_run_is_no_edit_of_the_preset(
         await pilot.press("1")
         await until(pilot, lambda: isinstance(app.screen, ExploreScreen), "Explore")
         assert "as opened" in screen_text(app)
+        assert not app.state.session.modified
         await pilot.press("t")
         await until(pilot, lambda: isinstance(app.screen, PlanScreen), "the form again")
+        assert "(edited)" not in screen_text(app)
         assert app.state.planned.config().recipe.epochs == 3
         await pilot.press("escape", "q")
         await until(pilot, lambda: not app.is_running, "the end, without a request")
