@@ -1,7 +1,7 @@
-"""Image files to 8-bit pixels of AlexNet's size, by each decoder, in one process: milliseconds of CPU time an image.
+"""Measure the CPU time of decoding image files to 8-bit pixels of AlexNet's size, for each decoder.
 
-The decoders take turns in one run; each ratio is of neighbouring turns, and the middle one is printed. The images are
-drawn: smooth areas and texture, in JPEGs of about as many bytes as photographs of that size have. No file is needed.
+The decoders take turns in one run; each ratio is of neighbouring turns, and the median is printed. The images are
+drawn: smooth areas and texture, in JPEGs with about as many bytes as photographs of that size. No file is needed.
 
 Two more tasks bound what is possible with libjpeg-turbo, which both decoders use. One decodes to the smallest size that
 is not below the network's input, as Pillow does with images of at least twice that size, and does not resize. The other
@@ -37,8 +37,8 @@ TEXTURES = {4: 60.0, 16: 40.0, 64: 25.0, 256: 20.0}
 
 
 def main(turns: int) -> None:
-    """Measure and print."""
-    prepare(torch.device("cpu"))  # memory that is kept, as in the worker
+    """Measure and print the results."""
+    prepare(torch.device("cpu"))  # keeps freed memory, as in the worker
     torch.set_num_threads(1)
     chosen, _ = choose_decoder()
     print(f"torch {torch.__version__}, {chosen} against {PILLOW}, to {TO}×{TO}, goal {GOAL} times")
@@ -94,7 +94,7 @@ def loader(mode: str, side: int, paths: list[Path]) -> Callable[[], None]:
 
 
 def alternate(tasks: Sequence[Callable[[], None]], turns: int) -> tuple[list[float], ...]:
-    """Return the milliseconds of CPU time an image of readers that take turns, after a turn that is not counted."""
+    """Return the CPU milliseconds an image of readers that take turns; the first turn does not count."""
     times: tuple[list[float], ...] = tuple([] for _ in tasks)
     for turn in range(turns + 1):
         for task, taken in zip(tasks, times, strict=True):

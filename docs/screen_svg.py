@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from html import escape
 from itertools import chain
 from typing import Any
@@ -133,6 +134,7 @@ def _texts(row: list[Segment], y: int) -> Iterator[tuple[str, str]]:
         at += segment.cell_length
 
 
+@lru_cache(maxsize=4096)
 def _colours(style: Style | None) -> tuple[str, str]:
     """Return foreground and background as six hexadecimal digits."""
     style, theme = style or Style(), DEFAULT_TERMINAL_THEME
@@ -152,6 +154,7 @@ ATTRIBUTES = {
 """The attributes of a style that are drawn, and the CSS for each."""
 
 
+@lru_cache(maxsize=4096)
 def _style_name(style: Style | None) -> str:
     """Return a name that says how a style looks, such as c-e0e0e0-bold."""
     foreground, _ = _colours(style)

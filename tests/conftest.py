@@ -8,6 +8,7 @@ asynchronous, as all are that open the app, if it is in one of the `HEAVY_FOLDER
 
 from __future__ import annotations
 
+import gc
 import inspect
 import os
 import subprocess
@@ -63,6 +64,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.golden)
         if item.get_closest_marker("exhaustive") and "exhaustive" not in item.config.option.markexpr:
             item.add_marker(pytest.mark.skip(reason="takes many minutes: -m exhaustive runs it"))
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from scanning, again and again, the thousands of tests and what they import."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The command line: read arguments, call, print. A command imports what is slow to import when it is called."""
+"""The command line: read arguments, call, print. Slow modules are imported when a command is called."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import sys
 from typing import Any
 
 from alexplore.cli.app import app
-from alexplore.cli.output import complain, print_anything
+from alexplore.cli.output import allow_all_characters, complain
 from alexplore.core.boundary import reopen_closed_streams, run_guarded
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
     reopen_closed_streams()
-    print_anything()
+    allow_all_characters()
 
     def command() -> int:
         code: Any = app(prog_name="alexplore", standalone_mode=True)

@@ -1,4 +1,4 @@
-"""The commands by name. A command's module is imported when the command is called, which makes `shapes` start fast."""
+"""The commands by name. The module of a command is imported when it is called, so that `shapes` starts fast."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class LazyCommands(TyperGroup):
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return the command of that name, None if there is none."""
+        """Return the command with that name, None if there is none."""
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f"alexplore.cli.{COMMANDS[cmd_name]}")
@@ -53,12 +53,12 @@ class LazyCommands(TyperGroup):
             single.command(cmd_name)(getattr(module, f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name))
             command = typer.main.get_command(single)
         command.name = cmd_name
-        _keep_loaded()
+        _start_collecting()
         return command
 
 
-def _keep_loaded() -> None:
-    """Turn the garbage collector on; what is loaded by now stays, so that it need not look through it again."""
+def _start_collecting() -> None:
+    """Turn the garbage collector on, without scanning the objects that exist by now: they are needed to the end."""
     gc.freeze()
     gc.enable()
 
@@ -81,7 +81,7 @@ def _version(value: bool) -> None:
 @app.callback()
 def _main(
     context: typer.Context,
-    version: Annotated[  # noqa: ARG001 (`_version` looks at it)
+    version: Annotated[  # noqa: ARG001 (`_version` uses it)
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
@@ -92,5 +92,5 @@ def _main(
         return
     from alexplore.cli.networks import tui
 
-    _keep_loaded()
+    _start_collecting()
     tui()

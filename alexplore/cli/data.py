@@ -1,4 +1,4 @@
-"""The commands data pack and data check: an image folder decoded once."""
+"""Commands that decode an image folder once: data pack, data check."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Exports that contain weights: ONNX, and the files of weights beside exported code.
+"""Exports with weights: ONNX, and files of weights beside exported code.
 
-The weights are read with PyTorch, in a process of its own.
+A separate process, which imports torch, reads the weights.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from alexplore.runs.launch import run_command
 from alexplore.runs.starting_weights import find_weights
 
 WITH_WEIGHTS = ("onnx", "keras", "pytorch")
-"""Formats that take weights."""
+"""Formats that can contain weights."""
 
 
 def preset_of_run(run: str, runs_dir: Path | None) -> tuple[Preset, Path | None]:
@@ -38,28 +38,28 @@ def preset_of_run(run: str, runs_dir: Path | None) -> tuple[Preset, Path | None]
 def export_with_weights(
     preset: Preset, to: str, weights: str | None, best: Path | None, output: Path, runs_dir: Path | None
 ) -> None:
-    """Write a file with weights, or code and beside it the weights: those named by `weights`, else `best`.
+    """Write a file with weights, or code with the weights beside it: the weights that `weights` names, else `best`.
 
     Raises:
-        WeightsError: `weights` names no file and no run.
+        WeightsError: `weights` is neither a file nor a run.
         ExportError: the format has no equivalent of a layer.
-        typer.Exit: the process that reads the weights has failed, and has said why.
+        typer.Exit: the process that reads the weights has failed, and has reported why.
     """
     if output.is_dir():
         complain(f"{output} is a directory; give the name of a file in it")
         raise typer.Exit(WRONG_USE)
     source = find_weights(weights, runs_folder(runs_dir)) if weights else best
     with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder, "made")
-        _ask_pytorch(preset, source, "onnx" if to == "onnx" else "safetensors", made)
+        written = Path(folder, "written")
+        _run_export(preset, source, "onnx" if to == "onnx" else "safetensors", written)
         if to == "onnx":
-            write_output(output, made.read_bytes())
+            write_output(output, written.read_bytes())
         else:
-            _write_code(preset, to, made, output)
+            _write_code(preset, to, written, output)
     narrate(f"wrote {output}")
 
 
-def _ask_pytorch(preset: Preset, weights: Path | None, to: str, output: Path) -> None:
+def _run_export(preset: Preset, weights: Path | None, to: str, output: Path) -> None:
     from alexplore.presets.text import preset_text
 
     file = output.with_name("preset.toml")
@@ -70,7 +70,7 @@ def _ask_pytorch(preset: Preset, weights: Path | None, to: str, output: Path) ->
 
 
 def _write_code(preset: Preset, to: str, tensors: Path, output: Path) -> None:
-    """Write code, and beside it the weights that it is for: safetensors for PyTorch, Keras's own order for Keras."""
+    """Write code, and its weights beside it: safetensors for PyTorch, an .npz file in Keras's order for Keras."""
     from alexplore.export import export_preset
 
     code = export_preset(preset, to)

@@ -1,4 +1,4 @@
-"""Following a run from the command line: a live display on a terminal, plain lines elsewhere, JSON lines on request."""
+"""Follow a run from the command line: a live display on a terminal, plain lines elsewhere, JSON lines on request."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Interrupts:
 
     @contextmanager
     def counted(self) -> Iterator[None]:
-        """Count signals from now on, in place of raising KeyboardInterrupt or ending the process."""
+        """Count signals in the `with` block, instead of raising KeyboardInterrupt or ending the process."""
 
         def count(*_: object) -> None:
             self.count += 1
@@ -63,9 +63,8 @@ def follow(
     """Show a run until it ends and return the exit code.
 
     The command that started the run is its `owner`: the first Ctrl-C asks the worker to stop after a checkpoint, the
-    second calls `kill`. For any other command Ctrl-C ends the watching alone. `interrupts` may have been counted
-    before. Events up to the one numbered `after` are not shown. `bell` calls the person; one that knows the usual
-    occasions if left out.
+    second calls `kill`. For any other command, Ctrl-C ends only the watching. `interrupts` may have counted signals
+    before. Events up to the number `after` are not shown. `bell` notifies the user; by default at the usual occasions.
     """
     watch, bell = Watch(run), bell or Bell()
     display: Display = JsonLines(run) if as_json else LiveDisplay(after) if sys.stdout.isatty() else PlainLines(after)
@@ -80,7 +79,7 @@ def follow(
                 if owner and snapshot.status.live:
                     _stop_unseen(run, error)
                 raise
-            bell.look(snapshot)
+            bell.update(snapshot)
             if not snapshot.status.live:
                 break
             if interrupts.count and not owner:
@@ -98,7 +97,7 @@ def follow(
 
 
 def _stop_unseen(run: RunDirectory, error: OSError) -> None:
-    """Stop a run that this command started and can't show any more: the person might not notice that it continues."""
+    """Stop a run that this command started and can't show any more: the user might not know that it continues."""
     _ask_to_stop(run)
     reason = os_error_text(error)
     complain(f"{run.name} can't be shown ({reason}); it stops after a checkpoint; resume with: {run.command('resume')}")
@@ -154,13 +153,13 @@ class PlainLines(Display):
     """Prints lines for a log or a pipe: epochs to stdout, the rest to stderr."""
 
     def __init__(self, after: int) -> None:
-        """Leave out the events up to the one numbered `after`."""
+        """Skip the events up to the number `after`."""
         self._log = RunLog(after)
         self._reason = ""
         self._problems: set[str] = set()
 
     def update(self, snapshot: Snapshot) -> None:
-        """Print what a starting run waits for, what can't be read, and the new lines of the log."""
+        """Print what a starting run is waiting for, which files can't be read, and the new lines of the log."""
         reason = snapshot.status.reason if snapshot.status.state == "starting" else None
         if reason and reason != self._reason:
             self._reason = reason
@@ -176,7 +175,7 @@ class PlainLines(Display):
                 self.narrate(f"can't be read: {problem}")
 
     def print_log(self, snapshot: Snapshot) -> None:
-        """Print the new lines of the log, but the error that ended the run: `follow` prints it last."""
+        """Print the new lines of the log, except the error that ended the run, which `follow` prints last."""
         for line in self._log.new_lines(snapshot):
             if not line.is_end:
                 self.print_line(line)
@@ -203,7 +202,7 @@ class JsonLines(Display):
 
 
 class LiveDisplay(PlainLines):
-    """Shows a status line that stays in place, under the lines of the log."""
+    """Shows a status line below the lines of the log."""
 
     def __init__(self, after: int) -> None:
         from rich.live import Live

@@ -1,4 +1,4 @@
-"""Import a model: import."""
+"""The command import."""
 
 from __future__ import annotations
 

@@ -23,20 +23,20 @@ PNG_WIDTH = 1200
 """Pixels of a row of maps or images in a file, before each pixel is enlarged."""
 
 LARGEST_PNG = 2400
-"""Pixels of the longer side of a file at most: each pixel of a picture is drawn as a square that fits."""
+"""The most pixels of the longer side of a file: each pixel of a picture is enlarged to a square that fits."""
 
 SHOWN = ("layers", "kernels", "maps", "images", "confusion", "mistakes")
-"""What `--show` may name: the keys of `render.inside_views.VIEWS`."""
+"""The values of `--show`, which are the keys of `render.inside_views.VIEWS`."""
 
 
 def show_inside(
     run: RunDirectory, epoch: int | None, layer: str | None, show: str, output: Path | None, *, as_json: bool
 ) -> None:
-    """Print what was recorded of an epoch, the last one if left out, or write it as a picture.
+    """Print what was recorded of an epoch, by default the last one, or write it as a picture.
 
     Raises:
-        InsideError: nothing was recorded, or not what is asked for, or it can't be read.
-        WrongUseError: `show` or `layer` is not known, or layers are asked for as a picture.
+        InsideError: the epoch was not recorded, or can't be read.
+        WrongUseError: `show` or `layer` is not known, or there is no picture of what is to be shown.
     """
     from alexplore.render.inside_views import VIEWS, Choice
     from alexplore.runs.inside import load_epoch, recorded_epochs
@@ -71,7 +71,7 @@ def show_look(
     """Print or write how the network, with its best weights, classifies an image.
 
     Raises:
-        WrongUseError: not one image is named, or an epoch, whose weights are not kept.
+        WrongUseError: not exactly one image is named, or an epoch is, whose weights are not kept.
         CommandError: the image can't be classified.
     """
     from alexplore.render.inside_views import look_lines, look_picture
@@ -93,7 +93,7 @@ def show_look(
 
 
 def _record(epoch: InsideEpoch, names: list[str], layer: str | None) -> dict[str, Any]:
-    """Return an epoch as JSON, without pixels."""
+    """Return an epoch for JSON, without pixels."""
     from alexplore.runs.layer_view import layer_views
 
     confusion = epoch.confusion
@@ -121,7 +121,7 @@ def _record(epoch: InsideEpoch, names: list[str], layer: str | None) -> dict[str
 
 
 def _history(run: RunDirectory, names: list[str], layer: str) -> Iterable[RenderableType]:
-    """Return a table of one layer over all epochs; files that can't be read are named and left out."""
+    """Return a table of one layer over all epochs; report and skip files that can't be read."""
     from alexplore.render.inside_views import layer_history
     from alexplore.runs.inside import InsideError, load_epoch, recorded_epochs
     from alexplore.runs.layer_view import layer_views

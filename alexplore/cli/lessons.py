@@ -1,4 +1,4 @@
-"""Commands about lessons: list, check."""
+"""Commands for lessons: list, check."""
 
 from __future__ import annotations
 

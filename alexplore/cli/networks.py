@@ -1,4 +1,4 @@
-"""Commands about networks: tui, shapes, presets, diff, export."""
+"""Commands for networks: tui, shapes, presets, diff, export."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def require_terminal() -> None:
     """Check that the app can be opened.
 
     Raises:
-        typer.Exit: there is no terminal for it.
+        typer.Exit: there is no terminal.
     """
     if not on_a_terminal():
         complain(
@@ -75,15 +75,15 @@ def show_app(
     folder: Path,
     attached: RunDirectory | None,
     *,
-    farewell: bool = True,
+    exit_message: bool = True,
     log: ForeignLog | None = None,
 ) -> NoReturn:
-    """Open the app on a preset, by default the preferred one, and on the run `attached` or on the `log`, if any.
+    """Open the app with a preset, by default the preferred one, and with the run `attached` or a `log`, if any.
 
-    With `farewell` the runs that are still trained are named when it was closed.
+    With `exit_message` the runs that are still live are printed after the app was closed.
 
     Raises:
-        typer.Exit: it was closed.
+        typer.Exit: the app was closed.
     """
     from alexplore.tui.preferences import PreferencesStore, preferences_file
 
@@ -103,8 +103,8 @@ def show_app(
         pictures=_pictures() if preferences.values.pixels else None,
     )
     app.run()
-    if app.farewell and farewell:
-        say(app.farewell)
+    if app.exit_message and exit_message:
+        say(app.exit_message)
     raise typer.Exit(app.return_code or DONE)
 
 
@@ -187,7 +187,7 @@ def shapes(
 
 
 def _preset_and_layer(names: list[str], preset: str | None) -> tuple[str, str | None]:
-    """Return the preset and the layer; without --preset, the first name is the preset."""
+    """Return the names of the preset and the layer; without --preset, the first name is the preset."""
     if preset is None and not names:
         complain("name a preset: `alexplore shapes paper`; `alexplore presets` lists them")
         raise typer.Exit(WRONG_USE)
@@ -240,7 +240,6 @@ def presets(
 
 
 def _print_schema() -> None:
-
     from alexplore.presets.schema import preset_schema
 
     say_json(preset_schema(), indent=1)

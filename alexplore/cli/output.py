@@ -1,6 +1,6 @@
-"""Where output goes: data to stdout, narration and complaints to stderr. Only `bell.py` writes besides in `cli`.
+"""Output of commands: data to stdout, progress and errors to stderr. In `cli`, only `bell.py` writes elsewhere.
 
-All of it goes through `inert`: names, reasons and messages may come from files that somebody else made.
+All texts are escaped by `inert`: names, reasons and messages may come from files of other people.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 
     from alexplore.core.atomic_files import Content
 
-UNBOUNDED = 10**6  # characters of a line in a file or a pipe, which have no width: every line fits
+UNBOUNDED = 10**6  # width of a file or a pipe: every line fits
 
 
 def complain(message: str) -> None:
-    """Print one message about what went wrong to stderr, if that can be written."""
+    """Print an error message to stderr, if that can be written."""
     with suppress(OSError):
         typer.secho(f"error: {inert(message)}", fg="red", err=True)
 
 
 def narrate(message: str) -> None:
-    """Print what is going on to stderr, if that can be written."""
+    """Print a message about progress to stderr, if that can be written."""
     with suppress(OSError):
         typer.echo(inert(message), err=True)
 
@@ -53,32 +53,32 @@ def say(text: str, *, end: str = "\n") -> None:
 
 
 def say_json(content: Any, indent: int | None = None) -> None:
-    """Print a value as JSON, in ASCII: whatever a string holds is escaped."""
+    """Print a value as JSON, in ASCII."""
     import json
 
     say(json.dumps(content, indent=indent, ensure_ascii=True))
 
 
 def on_a_terminal() -> bool:
-    """Return whether the app can be opened: it reads from stdin and draws to stderr."""
+    """Return whether stdin, stdout and stderr are terminals, so that the app can be opened."""
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
 
 
 def console() -> Console:
-    """Return a console for stdout: as wide as the terminal; without one, lines do not break."""
+    """Return a console for stdout, as wide as the terminal; without a terminal, lines are not wrapped."""
     from rich.console import Console
     from rich.segment import Segment
 
     class InertConsole(Console):
-        """Makes all text inert when it has been laid out; the console's own control codes stay."""
+        """Escapes control characters in laid-out text; the console's own control codes are kept."""
 
-        _inside = False  # whether `render` was called by itself, for a part of a renderable
+        _inside = False  # whether this call of `render` is for a part of a renderable
 
         def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
             segments = super().render(renderable, options)
-            return segments if self._inside else self._made_inert(segments)
+            return segments if self._inside else self._escaped(segments)
 
-        def _made_inert(self, segments: Iterable[Segment]) -> Iterable[Segment]:
+        def _escaped(self, segments: Iterable[Segment]) -> Iterable[Segment]:
             self._inside = True
             try:
                 for segment in segments:
@@ -96,7 +96,7 @@ def console() -> Console:
 
 
 def deliver(content: str | Iterable[str], file: Path | None) -> None:
-    """Write a text, whole or in pieces, to a file, see `deliver_file`, or to stdout if there is none."""
+    """Write a text, whole or in pieces, to a file (see `deliver_file`), or to stdout if `file` is None."""
     if file is not None:
         deliver_file(content, file)
         return
@@ -105,7 +105,7 @@ def deliver(content: str | Iterable[str], file: Path | None) -> None:
 
 
 def deliver_file(content: Content, file: Path) -> None:
-    """Write to a file, whole or not at all.
+    """Write a file atomically.
 
     Raises:
         typer.Exit: the file is a directory.
@@ -122,10 +122,10 @@ def deliver_file(content: Content, file: Path) -> None:
 
 
 def deliver_in_folder(name: str, content: Content, folder: Path | None, format_name: str) -> None:
-    """Write a file of a given name into a folder, which is made if it does not exist.
+    """Write a file with a given name into a folder, which is created if needed.
 
     Raises:
-        typer.Exit: there is no folder.
+        typer.Exit: `folder` is None.
         OSError: the file can't be written; the error names it.
     """
     if folder is None:
@@ -139,10 +139,10 @@ def deliver_in_folder(name: str, content: Content, folder: Path | None, format_n
     narrate(f"wrote {path}")
 
 
-def print_anything() -> None:
-    """Let every character be printed: files and pipes get UTF-8 in any locale.
+def allow_all_characters() -> None:
+    """Make every character printable: files and pipes get UTF-8 in any locale.
 
-    A terminal keeps its encoding and shows `?` for characters that it lacks. Child processes do the same.
+    A terminal keeps its encoding, and shows `?` for characters that it lacks. Child processes do the same.
     """
     for stream in (sys.stderr, sys.stdout):
         if isinstance(stream, TextIOWrapper):

@@ -1,4 +1,4 @@
-"""The command profile: the measured time of each layer."""
+"""The command profile."""
 
 from __future__ import annotations
 

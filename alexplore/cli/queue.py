@@ -1,4 +1,4 @@
-"""Commands about the queue of runs: list, move, remove, pause, start."""
+"""Commands for the queue of runs: list, move, remove, pause, start."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def list_(as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
     queue = Queue(runs_folder(runs_dir))
     running, waiting, refused = queue.running(), queue.waiting(), queue.refused()
     summaries = {one.run.name: one for one in RunList().summarise([queue.run(item) for item in running])}
-    works = queue.has_runner
+    has_runner = queue.has_runner
     if as_json:
         say_json(
             {
                 "paused": queue.is_paused,
-                "runner": works,
+                "runner": has_runner,
                 "running": [
                     {**_item_dict(item), "state": summaries[item.name].status.state, "gpus": item.gpus}
                     for item in running
@@ -61,7 +61,7 @@ def list_(as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
     console().print(table)
     if queue.is_paused:
         narrate("the queue is paused; go on with: alexplore queue start")
-    elif (waiting or running) and not works:
+    elif (waiting or running) and not has_runner:
         narrate("no process works on the queue; start one with: alexplore queue start")
 
 

@@ -1,4 +1,4 @@
-"""The changes of a recipe that a command line asks for, by single options and by --set."""
+"""The changes of a recipe on a command line, by its own options and by --set."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from alexplore.presets.recipe import Recipe, parse_assignments
 
 
 def recipe_changes(options: Mapping[str, Any], assignments: Sequence[str] | None) -> dict[str, Any]:
-    """Return the changes to a recipe from the options that were given and from --set.
+    """Return the changes to a recipe by given options and by --set.
 
     Raises:
         SettingError: a key is given twice, has no value, or is not of the form training.KEY=VALUE.

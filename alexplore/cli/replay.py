@@ -1,4 +1,4 @@
-"""The command that plays a run into the app."""
+"""The command replay."""
 
 from __future__ import annotations
 
@@ -24,4 +24,4 @@ def replay(
     found = find_run(run, runs_folder(runs_dir))
     require_terminal()
     with Replay(found, speed) as playing:
-        show_app(None, playing.copy.path.parent, playing.copy, farewell=False)
+        show_app(None, playing.copy.path.parent, playing.copy, exit_message=False)

@@ -1,4 +1,4 @@
-"""Commands about runs: list, show, watch, stop, pause, checkpoint, set, evaluate, resume, compare, inside, …"""
+"""Commands for runs: list, show, watch, stop, pause, checkpoint, set, evaluate, resume, compare, inside, …"""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from alexplore.cli.calls import NotifyOption, OnEndOption, read_calls
 from alexplore.cli.inside import SHOWN, show_inside, show_look
 from alexplore.cli.networks import RunsDir
+from alexplore.cli.notify_options import NotifyOption, OnEndOption, read_notify_options
 from alexplore.cli.output import complain, console, deliver, deliver_in_folder, narrate, say, say_json
 from alexplore.cli.recipe_options import recipe_changes
 from alexplore.core.errors import DONE, FAILED
@@ -104,7 +104,7 @@ def _narrate_problems(summary: Summary) -> None:
 
 
 def summary_dict(summary: Summary) -> dict[str, Any]:
-    """Return a run as `runs list --json` prints it: with every metric, null where it has no value."""
+    """Return a run for `runs list --json`: with every metric, null if it has no value."""
     return {
         "run": summary.run.name,
         "path": str(summary.run.path),
@@ -121,10 +121,10 @@ def summary_dict(summary: Summary) -> dict[str, Any]:
 @app.command("show")
 def show(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
     """Show a run's settings, its state, every epoch, and what its curves and layers say."""
-    from alexplore.runs.diagnosis import diagnose_run  # with numpy, which no list needs
+    from alexplore.runs.diagnosis import diagnose_run  # imports numpy, which `runs list` does not need
 
     run_directory = find_run(run, runs_folder(runs_dir))
-    snapshot = Watch(run_directory).poll(most_blocks=1)  # the last values and the epochs don't take more
+    snapshot = Watch(run_directory).poll(most_blocks=1)  # enough for the last values and the epochs
     status, config = snapshot.status, snapshot.config
     if as_json:
         weights = snapshot.last(WeightsEvent)
@@ -294,23 +294,25 @@ def resume(
     With more epochs a finished one is resumed, too.
     """
     found = find_run(run, runs_folder(runs_dir))
-    calls = read_calls(on_end, notify)
+    notify_options = read_notify_options(on_end, notify)
     moved = {} if data is None else {"folder": str(data)}
     changes = {**recipe_changes({"epochs": epochs, "lr": lr}, assignments), **moved}
     if read_status(found).state == "paused" and not changes:
         _ask(found, "resume")
-        calls.start_on_end(found)
+        notify_options.start_on_end(found)
         narrate(f"{found.name} continues; watch with: {found.command('watch')}")
         return
     from alexplore.cli.train import start_and_follow
 
-    start_and_follow(found, lambda: service.restart(found, changes), detach=detach, as_json=as_json, calls=calls)
+    start_and_follow(
+        found, lambda: service.restart(found, changes), detach=detach, as_json=as_json, notify_options=notify_options
+    )
 
 
 def _ask(run: RunDirectory, action: str) -> ControlEvent | None:
-    """Ask the worker of a run for something and wait until it has answered; return the answer.
+    """Send a request to the worker of a run, wait for its answer and return it.
 
-    A run that ended instead is an error, unless it was asked to stop.
+    It is an error if the run ends before, unless it was asked to stop.
 
     Raises:
         RunError: the request was refused, or the run ended before it was granted.
@@ -320,7 +322,7 @@ def _ask(run: RunDirectory, action: str) -> ControlEvent | None:
 
 
 def _wait(run: RunDirectory, asked: Request) -> ControlEvent | None:
-    """Wait until a request is answered, and return the answer, as `_ask` does."""
+    """Wait until a request is answered and return the answer, as `_ask` does."""
     action = ACTIONS[asked.action]
     answer = wait_for_answer(run, asked, SOON_SECONDS) or _wait_longer(run, asked)
     status = read_status(run)
@@ -378,7 +380,7 @@ def inside(
         str | None, typer.Option(metavar="C,Y,X", help="Frame what a unit of the layer sees: channel, row, column.")
     ] = None,
     cam: Annotated[
-        str | None, typer.Option(metavar="CLASS", help="Mark what spoke for a class, or for the `guess` (Grad-CAM).")
+        str | None, typer.Option(metavar="CLASS", help="Mark the evidence for a class, or for the `guess` (Grad-CAM).")
     ] = None,
     as_json: AsJson = False,
     output: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Write the picture to a file.")] = None,

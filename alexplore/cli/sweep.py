@@ -1,4 +1,4 @@
-"""`alexplore sweep`: many runs through the queue, and their results as a table."""
+"""Commands for sweeps: start many runs through the queue, show their results, list."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
-from alexplore.cli.calls import NotifyOption, OnEndOption, read_calls
 from alexplore.cli.networks import RunsDir
+from alexplore.cli.notify_options import NotifyOption, OnEndOption, read_notify_options
 from alexplore.cli.output import console, narrate, say, say_json
 from alexplore.cli.recipe_options import recipe_changes
 from alexplore.core.errors import DONE, FAILED, INTERRUPTED, STOPPED
@@ -88,7 +88,7 @@ def sweep(
     base = RunConfig(opened.name, opened.network, opened.recipe).change(
         {key: value for key, value in given.items() if value is not None}
     )
-    calls, queue = read_calls(on_end, notify), Queue(runs_folder(runs_dir))
+    notify_options, queue = read_notify_options(on_end, notify), Queue(runs_folder(runs_dir))
     planned_sweep = name or free_sweep_name(queue, opened.name)
     keys, chosen = combinations(assignments or ())
     plans: list[tuple[SweepRun, service.Plan]] = []
@@ -98,14 +98,14 @@ def sweep(
         for seed in range(config.recipe.seed, config.recipe.seed + seeds):
             planned = service.plan(config.change({"seed": seed}), queue.runs)
             planned.raise_problem()
-            called = run_name(planned_sweep, len(plans) + 1, values, seed if seeds > 1 else None)
-            new_run(queue.runs, called)
-            plans.append((SweepRun(called, values, seed), planned))
+            name_of_run = run_name(planned_sweep, len(plans) + 1, values, seed if seeds > 1 else None)
+            new_run(queue.runs, name_of_run)
+            plans.append((SweepRun(name_of_run, values, seed), planned))
     made = Sweep(planned_sweep, keys, tuple(run for run, _ in plans))
     write_sweep(queue, made)
-    occasions = USUAL if calls.occasions is None else calls.occasions
+    occasions = USUAL if notify_options.occasions is None else notify_options.occasions
     for run, planned in plans:
-        queue.add(planned.config, run.name, sweep=made.name, command=calls.command, occasions=occasions)
+        queue.add(planned.config, run.name, sweep=made.name, command=notify_options.command, occasions=occasions)
     start_runner(queue)
     if follow:
         raise typer.Exit(_follow(queue, made))
@@ -153,10 +153,10 @@ def _show(queue: Queue, found: Sweep, *, as_json: bool = False) -> None:
 
 
 def _follow(queue: Queue, found: Sweep) -> int:
-    """Report the runs of a sweep as they begin and end, then the results; return the exit code.
+    """Report when the runs of a sweep start and end, then the results; return the exit code.
 
-    The first Ctrl-C takes the waiting runs out of the queue and stops those that are trained after a checkpoint, the
-    second kills them.
+    The first Ctrl-C removes the waiting runs from the queue and stops the live ones after a checkpoint, the second
+    kills them.
     """
     from alexplore.cli.follow import Interrupts
 
@@ -191,12 +191,12 @@ def _follow(queue: Queue, found: Sweep) -> int:
 
 
 def _stop(queue: Queue, names: set[str]) -> None:
-    """Take the waiting runs of some names out of the queue, and ask those that are trained to stop."""
+    """Remove waiting runs with some names from the queue, and ask the live ones to stop."""
     for item in queue.waiting():
         if item.name in names:
-            with suppress(RunError):  # it was started in the meantime
+            with suppress(RunError):  # it has started meanwhile
                 queue.remove(item.name)
     for item in queue.running():
         if item.name in names:
-            with suppress(RunError):  # it has ended in the meantime
+            with suppress(RunError):  # it has ended meanwhile
                 service.ask(queue.run(item), "stop")

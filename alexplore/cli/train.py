@@ -1,4 +1,4 @@
-"""Commands that need torch, each in a separate process: train, predict, evaluate."""
+"""Commands that run torch in a separate process: train, predict, evaluate."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
-from alexplore.cli.calls import Calls, NotifyOption, OnEndOption, read_calls
 from alexplore.cli.networks import PresetOption, RunsDir
+from alexplore.cli.notify_options import NotifyOption, NotifyOptions, OnEndOption, read_notify_options
 from alexplore.cli.output import console, deliver, narrate, say, say_json
 from alexplore.cli.recipe_options import recipe_changes
 from alexplore.core.errors import FAILED, WRONG_USE, WrongUseError
@@ -107,7 +107,7 @@ def train(
             **{key: value for key, value in given.items() if value is not None},
         }
     )
-    calls = read_calls(on_end, notify)
+    notify_options = read_notify_options(on_end, notify)
     folder = runs_folder(runs_dir)
     planned = service.plan(config, folder)
     if started_by_torchrun():
@@ -116,20 +116,22 @@ def train(
         service.join(planned, folder, name)
     if queued:
         planned.raise_problem()
-        _add_to_queue(planned.config, folder, name, calls)
+        _add_to_queue(planned.config, folder, name, notify_options)
         return
     run = service.create(planned, folder, name)
-    start_and_follow(run, lambda: service.start(run), detach=detach, as_json=as_json, calls=calls, new=True)
+    start_and_follow(
+        run, lambda: service.start(run), detach=detach, as_json=as_json, notify_options=notify_options, new=True
+    )
 
 
-def _add_to_queue(config: RunConfig, folder: Path, name: str | None, calls: Calls) -> None:
-    """Put a run into the queue, and see to it that a process works on the queue."""
+def _add_to_queue(config: RunConfig, folder: Path, name: str | None, notify_options: NotifyOptions) -> None:
+    """Add a run to the queue, and start its runner if there is none."""
     from alexplore.runs.queue import Queue
     from alexplore.runs.queue_runner import start_runner
 
     queue = Queue(folder)
-    occasions = USUAL if calls.occasions is None else calls.occasions
-    item = queue.add(config, name or timed_name(config.preset), command=calls.command, occasions=occasions)
+    occasions = USUAL if notify_options.occasions is None else notify_options.occasions
+    item = queue.add(config, name or timed_name(config.preset), command=notify_options.command, occasions=occasions)
     start_runner(queue)
     say(item.name)
     narrate("in the queue; see it with: alexplore queue list")
@@ -141,7 +143,7 @@ def start_and_follow(
     *,
     detach: bool,
     as_json: bool,
-    calls: Calls,
+    notify_options: NotifyOptions,
     new: bool = False,
 ) -> None:
     """Start a worker on a run, and follow the run to its end unless it is detached.
@@ -150,7 +152,7 @@ def start_and_follow(
     """
     if detach:
         start()
-        calls.start_on_end(run)
+        notify_options.start_on_end(run)
         say(run.name)
         narrate(f"training in the background; watch with: {run.command('watch')}")
         return
@@ -159,19 +161,21 @@ def start_and_follow(
 
     after = last_sequence(run.events_file)
     interrupts = Interrupts()
-    with interrupts.counted():  # from before there is a worker that could be left behind
+    with interrupts.counted():  # before the worker starts, so that it is never left behind
         process = start()
-        calls.start_on_end(run)
+        notify_options.start_on_end(run)
         narrate(f"run {run.name}")
 
         def kill() -> None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
-        code = follow(run, owner=True, as_json=as_json, kill=kill, interrupts=interrupts, after=after, bell=Bell(calls))
-    # The worker knows a failure from wrong use, such as more GPUs than there are.
+        code = follow(
+            run, owner=True, as_json=as_json, kill=kill, interrupts=interrupts, after=after, bell=Bell(notify_options)
+        )
+    # The worker's exit code tells wrong use, such as more GPUs than there are, from a failure.
     refused = code == FAILED and process.wait() == WRONG_USE
-    if refused and new and not calls.command:  # the command may look at the run
+    if refused and new and not notify_options.command:  # the command may use the run
         service.discard_untrained(run)
         narrate("nothing was trained, and the run was removed")
     raise typer.Exit(WRONG_USE if refused else code)
@@ -266,7 +270,7 @@ def evaluate(
 
 
 def _source(run: str, weights: str | None, runs_dir: Path | None) -> Path:
-    """Return the folder of a run, or the file of the preset of that name where weights are given."""
+    """Return the folder of a run; if weights are given, the file of the preset with that name, if there is one."""
     preset = _preset_file(run)
     if preset is not None and weights:
         return preset

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from math import isfinite
 
@@ -36,6 +37,28 @@ def number_text(value: float, number_format: str) -> str:
 
 
 LARGEST_SHOWN = 1e15
+
+
+def cut(text: str, width: int) -> str:
+    """Return a text in at most `width` characters; a longer one ends with an ellipsis, never with part of a number."""
+    if len(text) <= width:
+        return text
+    return with_ellipsis(text[: width - 1]) if width > 0 else ""
+
+
+def with_ellipsis(kept: str) -> str:
+    """Return the beginning of a longer text with an ellipsis after it.
+
+    A number at its end is left out, since nothing would show whether it is whole: `2…` may be 2 or 256.
+    """
+    words = LAST_NUMBER.sub("", kept)
+    if words == kept:
+        return f"{kept}…"
+    return f"{words.rstrip()} …" if words.strip() else "…"
+
+
+LAST_NUMBER = re.compile(r"(?<![\w.])(?<!\w-)[-+−]?\d[\d.,:×%/e+−-]*[kMGT]?$")
+"""What may be a part of a number at the end of a text; the digits of a name, such as fmnist-28, are not."""
 
 
 def shortened(text: str, most: int = 4096) -> str:

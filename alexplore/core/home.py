@@ -42,3 +42,11 @@ def user_folder(kind: Literal["config", "data", "cache"], instead: str) -> Path:
     if not folder.is_absolute():  # older versions of platformdirs return "~/…" as it is
         raise NoHomeError(f"this user has no home folder: {instead}")
     return folder
+
+
+def home_path(path: Path) -> str:
+    """Return the text of a path, with ~ for the user's home folder."""
+    try:
+        return f"~/{path.relative_to(Path.home())}"
+    except (ValueError, RuntimeError):
+        return str(path)

@@ -9,6 +9,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.text import Text
 
+from alexplore.core.formatting import with_ellipsis
 from alexplore.core.inert import inert
 
 if TYPE_CHECKING:
@@ -107,18 +108,21 @@ class FittingTable:
         table = Table(
             title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, GAP - 1, 0, 0)
         )
-        for place, index in enumerate(shown):
-            column = self._columns[index]
+        columns = [self._columns[index] for index in shown]
+        cells = widths or [self._column_width(index, 0) for index in shown]
+        for column, width in zip(columns, cells, strict=True):
             words = column.left and not column.least
             table.add_column(
                 Text(column.title),
                 justify="left" if column.left else "right",
-                width=widths[place] if widths else self._column_width(index, 0) if column.least else None,
+                width=width if widths or column.least else None,
                 no_wrap=not words,
                 overflow="fold" if words else "ellipsis",
             )
         for number, style in enumerate(self._styles):
-            table.add_row(*(Text(self._cells[index][number]) for index in shown), style=style)
+            texts = [self._cells[index][number] for index in shown]
+            places = zip(texts, cells, columns, strict=True)
+            table.add_row(*(Text(_fitted(*one) if one[2].least else one[0]) for one in places), style=style)
         return table
 
     def _chosen(self, available: int) -> list[int]:
@@ -151,7 +155,8 @@ def _fitted(text: str, width: int, column: Column) -> str:
         text = text.rstrip()
     blanks = width - cell_len(text)
     if blanks < 0:
-        return set_cell_size(text, width - 1) + "…"
+        text = with_ellipsis(set_cell_size(text, width - 1))
+        blanks = width - cell_len(text)
     return text + " " * blanks if column.left else " " * blanks + text
 
 

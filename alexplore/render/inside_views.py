@@ -270,7 +270,7 @@ def look_lines(found: Look, out: Console) -> Iterable[RenderableType]:
             f"the unit outputs {found.value:.4g} and sees rows {top} to {bottom - 1}, columns {left} to {right - 1}"
         )
     if found.cam is not None:
-        yield Text(inert_line(f"what spoke for {found.cam} in {found.layer} (Grad-CAM)"))
+        yield Text(inert_line(f"evidence for {found.cam} in {found.layer} (Grad-CAM)"))
     channels, height, width = found.shape
     yield Text(f"{found.layer}: {channels} maps of {height}×{width}")
     yield from drawn(look_picture(found, min(WIDEST, out.width)), out)

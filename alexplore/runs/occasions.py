@@ -74,7 +74,7 @@ class OccasionWatch:
         self._best: float | None = None
         self._first = not from_start
 
-    def look(self, summary: Summary) -> list[Occasion]:
+    def update(self, summary: Summary) -> list[Occasion]:
         """Return the occasions since the last call. Call it every few seconds."""
         status, kinds = summary.status, []
         if summary.best is not None and (self._best is None or summary.best > self._best):

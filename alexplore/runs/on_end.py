@@ -53,7 +53,7 @@ def wait_and_run(run: RunDirectory, occasions: Sequence[str], command: str) -> N
     while live:
         (summary,) = runs.summarise([run])
         live = summary.status.live
-        for occasion in watch.look(summary):
+        for occasion in watch.update(summary):
             if occasion.kind in occasions:
                 run_command(command, occasion)
         if live:

@@ -18,8 +18,8 @@ KEPT_EVENTS = 500
 FEW_BLOCKS = 32
 """Blocks of metrics that a screen reads between two drawings: 8 MiB, which take less than half a second."""
 
-MOST_SHARE = 100.0
-"""The largest share of the peak that is shown; a larger one means that a line is damaged."""
+MOST_SHARE = 1.0
+"""The largest share of the peak that is shown; a larger one means that the peak was measured on a busy machine."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ class Snapshot(Summary):
 
     @property
     def peak_share(self) -> float | None:
-        """The share of the machine's matrix-multiplication peak that the training reaches, from 0 to 1."""
+        """The share of the machine's matrix-multiplication peak that is reached, from 0 to 1; None if unknown."""
         start, rate = self.last(StartEvent), self.images_per_second
         if start is None or not (rate and start.flops_per_image and start.peak_flops):
             return None
         share = rate * start.flops_per_image / start.peak_flops
-        return share if share < MOST_SHARE else None
+        return share if share <= MOST_SHARE else None
 
     @property
     def attempt(self) -> int:

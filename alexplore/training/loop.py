@@ -58,6 +58,7 @@ from alexplore.training.precision import Precision
 from alexplore.training.randomness import seed_for, seed_generators
 from alexplore.training.run_writer import RunWriter
 from alexplore.training.sampling import Sampler
+from alexplore.training.speedometer import Speedometer
 from alexplore.training.steering import Steering
 from alexplore.training.step_timer import TIMED_AN_EPOCH, StepTimer, TimeLog
 from alexplore.training.sync_points import AgreedActions, SyncPoints
@@ -241,7 +242,7 @@ class Trainer:
         )
         self.clock = time.monotonic()
         self.saved_at = time.monotonic()
-        self.images_per_second = 0.0
+        self.speedometer = Speedometer()
         self.unsaved: str | None = None  # why the last checkpoint could not be saved
         self.evaluates = False  # as requested, at the next step
         self.evaluations: list[Request] = []  # that rank 0 answers then
@@ -392,7 +393,7 @@ class Trainer:
         elapsed = self._count_time()
         self.progress = replace(self.progress, epoch_seconds=self.progress.epoch_seconds + elapsed)
         if steps:
-            self.images_per_second = sum(tally.images for tally, _ in steps) / max(elapsed, 1e-6)
+            self.speedometer.add(sum(tally.images for tally, _ in steps), elapsed)
         for tally, failed in steps:
             at = self.progress
             if failed:
@@ -443,7 +444,7 @@ class Trainer:
         values = {
             **at.line.values(),
             "lr": self._learning_rate(at, at.step - 1),
-            "images_per_second": round(self.images_per_second, 1),
+            "images_per_second": round(self.speedometer.images_per_second, 1),
             **figures,
         }
         self.writer.metrics(at.step, self._epochs(at), {**values, **also})

@@ -1,4 +1,4 @@
-"""The app: three modes (Explore, Train, Runs), what works in each of them, and the requests that screens post."""
+"""The app: its three modes (Explore, Train, Runs), the keys that work everywhere, and the requests of screens."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from alexplore.tui.messages import (
     PredictRequested,
     RunsListed,
     RunsSummarised,
-    TourWished,
+    TourActionRequested,
     WatchRequested,
 )
 from alexplore.tui.named_keys import ACTIONS, NamedKeys
@@ -70,20 +70,20 @@ ScreenName = Literal["plan", "watch", "runs"]
 SCREENS: tuple[ScreenName, ...] = get_args(ScreenName)
 
 HERE = Path(__file__).parent
-WIDE, LOW, HIGH, TALL = 110, 24, 30, 50  # columns and lines from which there is room for more
-MONITOR_SECONDS = 2.0  # between two looks at the runs, for the line of modes
+WIDE, LOW, HIGH, TALL = 110, 24, 30, 50  # columns and lines from which more is shown
+MONITOR_SECONDS = 2.0  # between two summaries of the runs, for the line of modes
 FIRST_MONITOR_SECONDS = 0.5  # after the first screen
-PREPARE_SECONDS = 1.0  # after a screen, when those that a key leads to are prepared
+PREPARE_SECONDS = 1.0  # after a screen is shown; then the screens one key away are prepared
 INTERRUPT_SECONDS = 3.0  # within which a second Ctrl-C closes the app
 MOUNT_SECONDS = 0.02
-"""How soon it is looked again whether the screens are mounted."""
+"""Seconds between two checks whether the screens are mounted."""
 
-SIGNALLED = 128  # plus the number of a signal is the exit code of what it ended, as shells have it
-TEXTUAL_COMMANDS = ("Theme", "Screenshot", "Maximize", "Minimize")  # of Textual's own commands, those that we offer
+SIGNALLED = 128  # plus the number of a signal: the exit code of a program that the signal ended, as in shells
+TEXTUAL_COMMANDS = ("Theme", "Screenshot", "Maximize", "Minimize")  # Textual's commands that the palette offers
 
 
 def _commands() -> type[Provider]:
-    """Return what the palette finds its commands with."""
+    """Return the provider of the palette's commands."""
     from alexplore.tui.commands import AppCommands
 
     return AppCommands
@@ -126,12 +126,11 @@ class ExploreApp(NamedKeys, App[None]):
         log: ForeignLog | None = None,
         pictures: TerminalPictures | None = None,
     ) -> None:
-        """Open a preset, and watch the run `attached` if one is given; without `preferences` those of nobody.
+        """Open a preset, and watch the run `attached` if one is given; without `preferences` use the defaults.
 
-        `log` is another program's, which is shown in the place of a run. `pictures` are drawn in the terminal's pixels;
-        without them all pictures are in half blocks.
-
-        `welcome` shows the welcome card to those who have no runs, unless they prefer not to see it.
+        `log` is the log of another program, which is shown instead of a run. `pictures` are drawn in the terminal's
+        pixels; without them all pictures are in half blocks. `welcome` shows the welcome card if there are no runs,
+        unless the preferences say not to.
         """
         super().__init__()
         self.preferences = preferences or PreferencesStore(None)
@@ -140,7 +139,7 @@ class ExploreApp(NamedKeys, App[None]):
         self.set_keymap(self.preferences.values.keys)
         if attached is not None:
             self.state.watch(attached)
-        self.farewell = ""
+        self.exit_message = ""
         self._interrupted_at = float("-inf")
         self._overview_texts: list[tuple[str, str]] = []
         self._listed_at = float("-inf")  # when a screen listed the runs
@@ -151,11 +150,11 @@ class ExploreApp(NamedKeys, App[None]):
         self._terminal = Screenful(self.pictures)
 
     def on_ready(self) -> None:
-        """Keep the garbage collector from scanning what the app is made of between keystrokes."""
+        """Keep the garbage collector from scanning the app's own objects between keystrokes."""
         gc.freeze()
 
     def on_mount(self) -> None:
-        """Show the run that was asked for; look at the runs some time after the first screen."""
+        """Show the first screen: a log, a run, or a mode; start to monitor the runs some time later."""
         self.app_suspend_signal.subscribe(self, lambda _: self._remove_pictures())
         self.app_resume_signal.subscribe(self, lambda _: self._terminal.forget())
         if self.preferences.values.theme in self.available_themes:
@@ -186,7 +185,7 @@ class ExploreApp(NamedKeys, App[None]):
             if title not in OPTIONAL_COLUMNS:
                 yield f"hidden_columns: there is no column {found_text(title)}{nearest(title, OPTIONAL_COLUMNS)}"
         if self.preferences.values.keys:
-            from alexplore.tui.screens import plan, predict, runs, watch  # noqa: F401 (they declare the keys of actions)
+            from alexplore.tui.screens import plan, predict, runs, watch  # noqa: F401 (importing them declares their actions)
 
             for name in self.preferences.values.keys:
                 if name not in ACTIONS:
@@ -213,7 +212,7 @@ class ExploreApp(NamedKeys, App[None]):
         super()._display(screen, renderable)
 
     def on_resize(self, event: Resize) -> None:
-        """Write every cell again: terminals differ in what they keep when their size changes."""
+        """Write every cell again: terminals differ in which cells they keep when resized."""
         self.pictures.measure()
         self._terminal.forget()
 
@@ -250,7 +249,7 @@ class ExploreApp(NamedKeys, App[None]):
 
     @work(thread=True, exclusive=True, group="monitor")
     def _monitor(self) -> None:
-        """Summarise all runs again and again, for the line of modes, while no screen lists them anyway."""
+        """Summarise all runs repeatedly for the line of modes, while no screen lists them."""
         from alexplore.runs.directory import RunError, list_runs
         from alexplore.runs.summary import RunList
 
@@ -273,14 +272,14 @@ class ExploreApp(NamedKeys, App[None]):
         self._take_overview(event.summaries)
 
     def _take_overview(self, summaries: Sequence[Summary]) -> None:
-        self._overview_texts = self.state.attention.overview(summaries).texts
+        self._overview_texts = self.state.run_monitor.overview(summaries).texts
         self._show_overview()
-        for occasion in self.state.attention.occasions(summaries):
+        for occasion in self.state.run_monitor.occasions(summaries):
             if occasion.kind in self.preferences.values.notify_on:
-                self._call(occasion.text)
+                self._notify_user(occasion.text)
 
-    def _call(self, text: str) -> None:
-        """Call the person at the terminal, as the preferences say."""
+    def _notify_user(self, text: str) -> None:
+        """Ring the terminal's bell or show a notification, as the preferences say."""
         if self._driver is not None and not self.is_headless:
             self._driver.write(notice(self.preferences.values.notify, text))
 
@@ -314,7 +313,7 @@ class ExploreApp(NamedKeys, App[None]):
     async def action_interrupt(self) -> None:
         """Copy the selected text, if there is some; else close the app when pressed twice."""
         focused = self.screen.focused
-        selected = focused.selected_text if isinstance(focused, Input) else ""
+        selected = focused.selected_text if isinstance(focused, Input | LineWidget) else ""
         if selected := selected or self.screen.get_selected_text() or "":
             self.copy_to_clipboard(selected)
             self.notify(f"copied: {selected.splitlines()[0]}")
@@ -324,8 +323,8 @@ class ExploreApp(NamedKeys, App[None]):
             self._interrupted_at = time.monotonic()
             self.notify("ctrl+c again closes the app; training goes on")
 
-    # The modes are screens: Explore lies below, Train or Runs on top of it. Textual's own modes would read every style
-    # twice before the first screen.
+    # The modes are screens: Explore is the bottom of the stack, Train or Runs is above it. Textual's modes would read
+    # every style sheet twice before the first screen.
 
     def get_default_screen(self) -> Screen[None]:
         """Return Explore, which the app opens with."""
@@ -356,7 +355,7 @@ class ExploreApp(NamedKeys, App[None]):
 
     @work(thread=True, group="prepare")
     def _prepare_screens(self) -> None:
-        """Import what Train and Runs need, so that their first key does not wait for it."""
+        """Import the screens of Train and Runs, so that their first key is fast."""
         import psutil  # noqa: F401
 
         from alexplore.tui import planned_run  # noqa: F401
@@ -372,14 +371,14 @@ class ExploreApp(NamedKeys, App[None]):
 
     @work(thread=True, group="prepare")
     def _prepare_inside(self) -> None:
-        """Import what Inside needs, which is a key away from the run that is watched."""
+        """Import the screen Inside, which is one key away from the watched run."""
         from alexplore.tui.screens.inside import InsideScreen
 
         if self.state.watched is not None:
             self.call_later(self._read_styles, [InsideScreen(self.state.watched)])
 
     def _read_styles(self, screens: Sequence[Screen[Any]]) -> None:
-        """Read the style sheets of screens that were not shown yet, all at once: each time takes all rules."""
+        """Read the style sheets of screens that were not shown yet, all together: each update applies all rules."""
         new = [path for screen in screens for path in screen.css_path if not self.stylesheet.has_source(str(path), "")]
         for path in new:
             self.stylesheet.read(path)
@@ -394,7 +393,7 @@ class ExploreApp(NamedKeys, App[None]):
             self.call_later(self.guides.show_tour, focus=False)
 
     def action_mode(self, mode: Mode) -> None:
-        """Show Explore, Train (the form or the watched run) or Runs; each is as it was left."""
+        """Show Explore, Train (the form or the watched run) or Runs, as the user left it."""
         if mode == "explore":
             while len(self.screen_stack) > 1:
                 self.pop_screen()
@@ -405,7 +404,7 @@ class ExploreApp(NamedKeys, App[None]):
         if name == "watch":
             self.set_timer(PREPARE_SECONDS, self._prepare_inside)
         if self.screen is self.get_screen(name):
-            self.screen.post_message(ScreenResume())  # it may have another run to show
+            self.screen.post_message(ScreenResume())  # the watched run may have changed
         elif len(self.screen_stack) > 1:
             self.switch_screen(name)
         else:
@@ -464,7 +463,7 @@ class ExploreApp(NamedKeys, App[None]):
             self.call_from_thread(self._show_evaluation, run, evaluation, asked_on)
 
     def _show_evaluation(self, run: RunDirectory, evaluation: Evaluation, asked_on: Screen[Any]) -> None:
-        """Open the report of an evaluation, unless the person has gone on to another screen."""
+        """Open the report of an evaluation, unless the user has changed to another screen."""
         from alexplore.tui.screens.report import evaluated
 
         if self.screen is asked_on:
@@ -501,7 +500,7 @@ class ExploreApp(NamedKeys, App[None]):
         self.push_screen(HelpScreen(" · ".join(titles), active_keys(screen)))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """Yield Textual's own commands, those that we offer; the palette has ours besides."""
+        """Yield the commands of Textual that the palette offers in addition to the app's own."""
         offered = super().get_system_commands(screen)
         return (command for command in offered if command.title in TEXTUAL_COMMANDS)
 
@@ -543,13 +542,13 @@ class ExploreApp(NamedKeys, App[None]):
 
     @cached_property
     def guides(self) -> Guides:
-        """What leads newcomers through the app."""
+        """The welcome card, the tour and the lessons."""
         from alexplore.tui.guides import Guides
 
         return Guides(self, self.state)
 
     def _greet(self) -> None:
-        """Show the welcome card to those who have no runs."""
+        """Show the welcome card if there are no runs."""
         from alexplore.runs.directory import RunError, list_runs
 
         with suppress(RunError):
@@ -564,7 +563,7 @@ class ExploreApp(NamedKeys, App[None]):
 
     @work
     async def action_tour(self) -> None:
-        """Begin the tour."""
+        """Start the tour."""
         await self.guides.start_tour()
 
     @work
@@ -584,17 +583,17 @@ class ExploreApp(NamedKeys, App[None]):
 
     @work(exclusive=True, group="import")
     async def action_import_model(self, text: str | None = None) -> None:
-        """Import a model from its source, which is asked for if it is not given, and open it in Explore."""
+        """Import a model from its source, asking for one if there is none, and open it in Explore."""
         await self.guides.import_model(text)
 
     async def action_compare_with(self, name: str) -> None:
         """Put a preset beside the network in Explore."""
         await self.guides.compare(self.state.session.preset, name)
 
-    @on(TourWished)
+    @on(TourActionRequested)
     @work
-    async def _tour_wished(self, event: TourWished) -> None:
-        await self.guides.wish(event.wish)
+    async def _tour_action(self, event: TourActionRequested) -> None:
+        await self.guides.perform(event.action)
 
     @on(LessonPointed)
     def _lesson_pointed(self, event: LessonPointed) -> None:
@@ -608,23 +607,23 @@ class ExploreApp(NamedKeys, App[None]):
         super().exit(result, return_code, message)
 
     def on_load(self) -> None:
-        """Leave in order when the process is asked to end, from before the terminal is changed until it is restored.
+        """Exit cleanly on SIGTERM and SIGINT, from before the terminal is changed until it is restored.
 
-        SIGHUP keeps its default: the terminal is gone then, and writing to it would block.
+        SIGHUP keeps its default: then the terminal is gone, and writing to it would block.
         """
         with suppress(ValueError, RuntimeError, NotImplementedError):  # not the main thread
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, self._leave_on_signal, number)
 
     def _leave_on_signal(self, number: signal.Signals) -> None:
-        """Close the app once its screens are mounted; one that is closed earlier still looks for its widgets."""
+        """Close the app once its screens are mounted: earlier they would not find their widgets."""
         if self.screen_stack and all(screen.is_mounted for screen in self.screen_stack):
             self.exit(return_code=SIGNALLED + number)
         else:
             asyncio.get_running_loop().call_later(MOUNT_SECONDS, self._leave_on_signal, number)
 
     async def action_quit(self) -> None:
-        """Close the app, after asking where edits would be lost; a second time without asking."""
+        """Close the app; ask first if edits would be lost, unless that is being asked already."""
         if self.state.session.unsaved and not self._asking_to_leave:
             self._ask_to_leave()
         else:
@@ -642,8 +641,8 @@ class ExploreApp(NamedKeys, App[None]):
         self._asking_to_leave = False
 
     def _leave(self) -> None:
-        """Close the app, with a message about the runs that go on."""
-        from alexplore.tui.farewell import farewell
+        """Close the app, with a message about the runs that are still live."""
+        from alexplore.tui.exit_message import exit_message
 
-        self.farewell = farewell(self.state.runs_folder)
+        self.exit_message = exit_message(self.state.runs_folder)
         self.exit()

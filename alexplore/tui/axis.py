@@ -1,4 +1,4 @@
-"""The axis of a plot: where a value is on it, and which values its ticks name. It takes every finite number."""
+"""The axis of a plot: the place of a value on it, and the values at its ticks. It takes any finite number."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 DIGITS = (1, 2, 5, 10)  # a step between two ticks is one of these times a power of ten
-FLAT = 0.1  # of a value that all points have: the distance from it to the ends of the axis
+FLAT = 0.1  # if all values are equal: distance to the ends of the axis, as a share of the value
 FLAT_SHARE = 0.01  # the same for shares of the images
-NARROWEST, NARROWEST_LOG = 1e-13, 1e-9  # of the values, and in decades: what is narrower is one value
+NARROWEST, NARROWEST_LOG = 1e-13, 1e-9  # relative, and in decades: a narrower range counts as one value
 LARGEST, SMALLEST = sys.float_info.max, 5e-324  # the largest float, and the smallest above 0
 MOST_DECIMALS = 15
-PLAIN = (1e-3, 1e6)  # the largest number of an axis is written without an exponent if it is between these
+PLAIN = (1e-3, 1e6)  # numbers have no exponent if the largest is between these
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Axis:
     percent: bool = False
 
     def share(self, value: float) -> float:
-        """Return where a value is on the axis: 0 for its low end, 1 for its high end, beyond them for others."""
+        """Return the place of a value on the axis: 0 at the low end, 1 at the high end."""
         low, value, high = (self._scaled(number) for number in (self.low, value, self.high))
         return (value - low) / (high - low)
 
@@ -38,11 +38,11 @@ class Axis:
         return float(10**scaled) if self.logarithmic else scaled * 2
 
     def _scaled(self, value: float) -> float:
-        """Halve a number, so that the difference of any two is finite, or take its logarithm."""
+        """Return half of a number, so that all differences are finite; on a logarithmic axis its logarithm."""
         return math.log10(value) if self.logarithmic else value / 2
 
     def ticks(self, most: int) -> list[float]:
-        """Return about `most` round values in rising order; the ends of the axis where there are no round ones."""
+        """Return about `most` round values in rising order; the ends of the axis if there are no round values."""
         if most < 2:
             return []
         if self.logarithmic:
@@ -61,7 +61,7 @@ class Axis:
         return [value for value in values if self.low <= value <= self.high]
 
     def _round_values(self, most: int) -> list[float]:
-        """Return the multiples of the smallest round step of which at most `most` are on the axis, but at least two."""
+        """Return the multiples of a round step on the axis: at most `most`, and at least two."""
         half = self.high / 2 - self.low / 2
         exponent = math.floor(math.log10(half) + math.log10(2 / most)) if half > 0 else 0
         finer: list[float] = []
@@ -76,7 +76,7 @@ class Axis:
         return [self.low, self.high]
 
     def labels(self, ticks: Sequence[float]) -> list[str]:
-        """Return the ticks as text, with as many digits as it takes to tell neighbours apart."""
+        """Return the texts of the ticks, with as many digits as make neighbours differ."""
         if not ticks:
             return []
         factor = 100 if self.percent and math.isfinite(100 * max(map(abs, ticks))) else 1
@@ -94,7 +94,7 @@ class Axis:
 
 
 def fitted_axis(values: Sequence[float], *, logarithmic: bool = False, percent: bool = False) -> Axis:
-    """Return the axis from the lowest to the highest of some finite values, a little longer where all are the same.
+    """Return the axis from the lowest to the highest of some finite values, a little longer if all are equal.
 
     Args:
         values: What is drawn; above 0 for a logarithmic axis. Without any, the axis goes from 0 to 1, or 0.1 to 1.

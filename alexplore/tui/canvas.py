@@ -8,7 +8,7 @@ DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 BRAILLE = 0x2800
 
 Cell = tuple[str, str]
-"""A character and the name of its colour, "" for that of the background."""
+"""A character and the name of its colour; "" is the background's colour."""
 
 BLANK: Cell = (" ", "")
 
@@ -27,7 +27,7 @@ class Canvas:
         self._marks: dict[tuple[int, int], Cell] = {}
 
     def dot(self, x: int, y: int, colour: str) -> None:
-        """Draw a dot; one beyond the canvas is left out."""
+        """Draw a dot; dots outside the canvas are ignored."""
         if 0 <= x < self.dots_across and 0 <= y < self.dots_down:
             row, column = y >> 2, x >> 1
             self._dots[row][column] |= DOTS[y & 3][x & 1]

@@ -1,7 +1,7 @@
-"""Writes to the terminal only the cells that changed: users sit behind slow lines.
+"""Write only the cells that changed to the terminal, for users with slow connections.
 
-Textual writes every line of a widget that asks to be drawn again, and each piece of it with its colours in full. Here
-what the terminal shows is remembered, cell by cell, and an update becomes the cells that differ from it.
+Textual writes every line of a widget that is drawn again, and the full colours of each piece of it. Here the terminal's
+cells are remembered, and an update is reduced to the cells that differ.
 
 A picture in pixels is drawn over blank cells that carry its number, as soon as all of them are shown. When one of them
 shows something else, the picture is removed.
@@ -22,7 +22,7 @@ from textual.strip import Strip
 
 from alexplore.tui.terminal_pictures import META, TerminalPictures
 
-WORTH_A_JUMP = 5  # unchanged cells that cost more to write again than a jump over them
+WORTH_A_JUMP = 5  # from so many unchanged cells on, moving the cursor takes fewer bytes than writing them again
 
 
 ENDS: Mapping[str, str] = {"1": "22", "2": "22", "3": "23", "4": "24", "5": "25", "7": "27", "8": "28", "9": "29"}
@@ -52,16 +52,16 @@ def shorter(code: str) -> str:
     return code if number is None else f"{ground};5;{number}"
 
 
-class Look(NamedTuple):
-    """How a cell is drawn, as the codes of ECMA-48's SGR: attributes such as bold, foreground, background."""
+class CellStyle(NamedTuple):
+    """The style of a cell, as the codes of ECMA-48's SGR: attributes such as bold, foreground, background."""
 
     attributes: str
     foreground: str
     background: str
 
-    def after(self, before: Look) -> str:
-        """Return the escape sequence that changes to this look."""
-        old, new = (set(filter(None, look.attributes.split(";"))) for look in (before, self))
+    def after(self, before: CellStyle) -> str:
+        """Return the escape sequence that changes to this style."""
+        old, new = (set(filter(None, style.attributes.split(";"))) for style in (before, self))
         if not old - new <= ENDS.keys():
             return f"\x1b[{';'.join(filter(None, ('0', *self)))}m"
         ends = {ENDS[code] for code in old - new}
@@ -74,25 +74,25 @@ class Look(NamedTuple):
         return f"\x1b[{';'.join([*sorted(ends), *sorted(begins), *colours])}m"
 
 
-PLAIN = Look("", "", "")
+PLAIN = CellStyle("", "", "")
 
 
 class Cell(NamedTuple):
-    """What a cell shows: a character, "" for the second half of a wide one, and its look; a blank has no foreground.
+    """A character, "" for the second half of a wide one, and its style; a blank has no foreground.
 
     `picture` is the number of the picture over it, 0 for none.
     """
 
     character: str
-    look: Look
+    style: CellStyle
     picture: int = 0
 
 
-class Looks(NamedTuple):
-    """How a style looks on text and on blanks, and the number of the picture that it stands for, 0 for none."""
+class CellStyles(NamedTuple):
+    """The cell styles of text and blanks in a Rich style, and the number of its picture, 0 for none."""
 
-    text: Look
-    blank: Look
+    text: CellStyle
+    blank: CellStyle
     picture: int
 
 
@@ -102,12 +102,12 @@ class Screenful:
     def __init__(self, pictures: TerminalPictures | None = None) -> None:
         """Draw `pictures` over the cells that carry their numbers."""
         self._lines: dict[int, dict[int, Cell]] = {}
-        self._looks: dict[tuple[Style, ColorSystem], Looks] = {}
+        self._styles: dict[tuple[Style, ColorSystem], CellStyles] = {}
         self._pictures = pictures or TerminalPictures()
         self._removals: dict[int, str] = {}  # of the pictures that the terminal shows
 
     def forget(self) -> None:
-        """Forget what the terminal shows: it was resized, or something else has written to it."""
+        """Forget the cells: the terminal was resized, or another program has written to it."""
         self._lines = {}
 
     def removals(self) -> str:
@@ -116,7 +116,7 @@ class Screenful:
         return self._remove(set(self._removals))
 
     def changes(self, update: CompositorUpdate, console: Console) -> str:
-        """Return what to write so that the terminal shows an update, and remember that it does."""
+        """Return what to write for an update, and remember the cells that it changes."""
         colours = console._color_system or ColorSystem.TRUECOLOR
         writer = _Writer()
         broken = set() if self._lines else set(self._removals)
@@ -125,7 +125,7 @@ class Screenful:
             x = left
             line = self._lines.setdefault(y, {})
             for segment in segments:
-                for cell in _cells(segment.text, self._looks_of(segment.style or Style.null(), colours)):
+                for cell in _cells(segment.text, self._styles_of(segment.style or Style.null(), colours)):
                     shown = line.get(x)
                     if shown == cell:
                         writer.skip(y, x, cell)
@@ -153,32 +153,32 @@ class Screenful:
         y, x = min(cells)
         return f"\x1b[{y + 1};{x + 1}H{picture.code}"
 
-    def _looks_of(self, style: Style, colours: ColorSystem) -> Looks:
-        """Return how a style looks."""
+    def _styles_of(self, style: Style, colours: ColorSystem) -> CellStyles:
+        """Return the cell styles of a Rich style."""
         key = (style, colours)
-        if key not in self._looks:
+        if key not in self._styles:
             attributes = Strip.render_ansi(style.without_color, colours)
             foreground = shorter(Strip.render_ansi(Style(color=style.color), colours))
             background = shorter(Strip.render_ansi(Style(bgcolor=style.bgcolor), colours))
-            text = Look(attributes, foreground, background)
+            text = CellStyle(attributes, foreground, background)
             visible = style.reverse or style.underline or style.strike
             picture = style.meta.get(META, 0) if style.meta else 0
-            self._looks[key] = Looks(text, text if visible else Look("", "", background), picture)
-        return self._looks[key]
+            self._styles[key] = CellStyles(text, text if visible else CellStyle("", "", background), picture)
+        return self._styles[key]
 
 
 class _Writer:
-    """Collects what to write, with as few jumps and changes of the look as it takes."""
+    """Collects what to write, with few cursor movements and changes of style."""
 
     def __init__(self) -> None:
         self._parts: list[str] = []
-        self._look = PLAIN
+        self._style = PLAIN
         self._at = (-1, -1)
         self._skipped: list[Cell] = []
         self._skipped_to = (-1, -1)
 
     def skip(self, y: int, x: int, cell: Cell) -> None:
-        """Pass over a cell that the terminal shows already."""
+        """Skip a cell that the terminal shows already."""
         if self._skipped_to != (y, x):
             self._skipped = []
         self._skipped.append(cell)
@@ -193,39 +193,39 @@ class _Writer:
             else:
                 self._parts.append(f"\x1b[{x + 1}G" if self._at[0] == y else f"\x1b[{y + 1};{x + 1}H")
         if not self._fits(cell):
-            self._parts.append(cell.look.after(self._look))
-            self._look = cell.look
+            self._parts.append(cell.style.after(self._style))
+            self._style = cell.style
         self._parts.append(cell.character)
         self._at = (y, x + 1)
         self._skipped = []
 
     def _fits(self, cell: Cell) -> bool:
-        """Return whether a cell can be written without changing the look; of a blank only the background is seen."""
-        if cell.look == self._look:
+        """Return whether a cell can be written in the current style; of a blank only the background matters."""
+        if cell.style == self._style:
             return True
-        blank = cell.character == " " and not (cell.look.attributes or cell.look.foreground)
-        return blank and cell.look.background == self._look.background and not _marks_blanks(self._look)
+        blank = cell.character == " " and not (cell.style.attributes or cell.style.foreground)
+        return blank and cell.style.background == self._style.background and not _marks_blanks(self._style)
 
     def text(self) -> str:
-        """Return all that is to be written."""
-        if self._look != PLAIN:
+        """Return everything to write."""
+        if self._style != PLAIN:
             self._parts.append("\x1b[0m")
         return "".join(self._parts)
 
 
-def _marks_blanks(look: Look) -> bool:
-    """Return whether a look is seen on a blank: underlined (4), reversed (7), struck through (9) and the like."""
-    return any(code not in ("1", "2", "3") for code in look.attributes.split(";") if code)
+def _marks_blanks(style: CellStyle) -> bool:
+    """Return whether a style is visible on a blank: underlined (4), reversed (7), struck through (9) …"""
+    return any(code not in ("1", "2", "3") for code in style.attributes.split(";") if code)
 
 
-def _cells(text: str, looks: Looks) -> Iterator[Cell]:
+def _cells(text: str, styles: CellStyles) -> Iterator[Cell]:
     """Yield the cells of a text."""
     for character in text:
         width = 1 if character.isascii() else get_character_cell_size(character)
         if width:
-            yield Cell(character, looks.blank if character == " " else looks.text, looks.picture)
+            yield Cell(character, styles.blank if character == " " else styles.text, styles.picture)
         if width == 2:
-            yield Cell("", looks.text, looks.picture)
+            yield Cell("", styles.text, styles.picture)
 
 
 def _runs(update: CompositorUpdate, console: Console) -> Iterator[tuple[int, int, list[Segment]]]:
@@ -246,7 +246,7 @@ def _runs(update: CompositorUpdate, console: Console) -> Iterator[tuple[int, int
 
 
 class ChangedCells(CompositorUpdate):
-    """An update of which only the cells are written that differ from what the terminal shows."""
+    """An update that writes only the cells that differ from the terminal's."""
 
     def __init__(self, update: CompositorUpdate, shown: Screenful) -> None:
         self._update = update

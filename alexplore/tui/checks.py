@@ -1,4 +1,4 @@
-"""What is known of a planned run before it starts: whether it can be trained, where its data is, memory and time.
+"""Check a planned run before it starts: whether it can be trained, where its data is, memory and time.
 
 `check` reads the disk and the earlier runs, so screens call it in a thread.
 """
@@ -13,6 +13,7 @@ from typing import Literal
 
 from alexplore.core.errors import AlexploreError
 from alexplore.core.formatting import age_text, bytes_text
+from alexplore.core.home import home_path
 from alexplore.network.graph import Network
 from alexplore.network.shapes import shape_text
 from alexplore.presets.datasets import DATASETS
@@ -36,18 +37,18 @@ from alexplore.runs.estimate import (
 )
 from alexplore.runs.preflight import Fix, Problem, count_outputs
 from alexplore.runs.summary import RunList, Summary
-from alexplore.tui.folders import classes_text, holds
+from alexplore.tui.folders import classes_text, contents_text
 
 State = Literal["ok", "wrong", "note"]
-EARLIER_SECONDS = 10.0  # for which what was read of earlier runs is good enough
+EARLIER_SECONDS = 10.0  # earlier runs are read again after this time
 GLYPHS: Mapping[State, str] = {"ok": "✓", "wrong": "✗", "note": "·"}
 
 
 @dataclass(frozen=True)
 class Check:
-    """One line of what is known: its state, what it is about, and in words what was found.
+    """The result of one check: its state, what it is about, and a sentence.
 
-    One that is wrong keeps the run from starting; `setting` is then at fault, and `fix` removes the fault.
+    A result that is wrong prevents the start; `setting` is then the setting at fault, and `fix` removes the problem.
     """
 
     state: State
@@ -58,8 +59,8 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Question:
-    """A run that is to be checked, and where it would be kept. Without a name it will have one that is free."""
+class CheckRequest:
+    """A run to check, and its folder of runs. If `name` is None, the run gets a free name."""
 
     config: RunConfig
     runs_folder: Path
@@ -67,10 +68,10 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the checks found; `notes` is what to show beside settings, by their names.
+class CheckResult:
+    """What the checks found; `notes` are texts to show beside settings, by their names.
 
-    `speed` is what the time is calculated from, None if the run can't be trained or nothing is known of its speed.
+    The time is calculated from `speed`, which is None if the run can't be trained or its speed is not known.
     """
 
     checks: tuple[Check, ...]
@@ -79,7 +80,7 @@ class Answer:
 
     @property
     def wrong(self) -> tuple[Check, ...]:
-        """What keeps the run from starting."""
+        """The checks that prevent the start."""
         return tuple(check for check in self.checks if check.state == "wrong")
 
 
@@ -87,7 +88,7 @@ Measurable = tuple[Network, Hardware, str]
 
 
 def measurable(config: RunConfig) -> Measurable:
-    """Return what the speed of a config depends on most: its network, its hardware and its precision."""
+    """Return the parts of a config that its speed depends on most: network, hardware and precision."""
     return config.network, config.hardware, config.recipe.precision
 
 
@@ -98,11 +99,11 @@ TITLES: Mapping[str, str] = {
     "gpus": "ranks",
     "parallel": "ranks",
 }
-"""What a problem is about, by the setting at fault, where that has another name."""
+"""Titles of problems by the setting at fault, if its own name is not clear."""
 
 
 class Checker:
-    """Checks planned runs one after the other; what it has read of earlier runs is not read again."""
+    """Checks planned runs, and remembers what it has read of earlier runs."""
 
     def __init__(self) -> None:
         self._runs = RunList()
@@ -111,12 +112,12 @@ class Checker:
         self._measured: dict[Measurable, Speed] = {}
 
     def take_speed(self, config: RunConfig, speed: Speed) -> None:
-        """Remember how fast a config was measured to be; call it from any thread."""
+        """Remember the measured speed of a config. Call this from any thread."""
         self._measured[measurable(config)] = speed
 
-    def check(self, question: Question) -> Answer:
-        """Return what is known of a planned run."""
-        planned = service.plan(question.config, question.runs_folder)
+    def check(self, request: CheckRequest) -> CheckResult:
+        """Check a planned run."""
+        planned = service.plan(request.config, request.runs_folder)
         config, problems = planned.config, planned.problems
         at_fault = {problem.setting for problem in problems}
         checks = [_wrong(problem) for problem in problems]
@@ -127,20 +128,20 @@ class Checker:
             checks += _data(config)
         if "network" not in at_fault:
             checks.append(_memory(config))
-            speed = self._speed(question)
+            speed = self._speed(request)
             checks.append(_time(config, speed))
-        checks += _name(question)
+        checks += _name(request)
         checks.sort(key=lambda check: check.state != "wrong")
-        return Answer(tuple(checks), _notes(config), speed)
+        return CheckResult(tuple(checks), _notes(config), speed)
 
-    def _speed(self, question: Question) -> Speed | None:
+    def _speed(self, request: CheckRequest) -> Speed | None:
         if time.monotonic() > self._read_at + EARLIER_SECONDS:
             try:
-                self._earlier = self._runs.summarise(list_runs(question.runs_folder))
+                self._earlier = self._runs.summarise(list_runs(request.runs_folder))
             except RunError:
                 self._earlier = []
             self._read_at = time.monotonic()
-        config = question.config
+        config = request.config
         return expected_speed(config, self._earlier, self._measured.get(measurable(config)))
 
 
@@ -169,7 +170,7 @@ def _fit(config: RunConfig) -> Check:
 
 
 def _data(config: RunConfig) -> Iterator[Check]:
-    """Yield where the images are, or what has to be downloaded first."""
+    """Yield where the images are, or what must be downloaded first."""
     entry, folder = DATASETS[config.recipe.dataset], config.data.folder
     need = dataset_need(entry.name)
     if entry.needs_folder:
@@ -181,14 +182,16 @@ def _data(config: RunConfig) -> Iterator[Check]:
     elif need == "here":
         places = (cache_folder(entry.name), *map(Path, entry.installed_in))
         where = next((place for place in places if place.is_dir()), places[0])
-        yield Check("ok", "data", f"here, in {_short(where)}")
+        yield Check("ok", "data", f"here, in {home_path(where)}")
     else:
         size = bytes_text(entry.download_bytes)
-        yield Check("note", "data", f"not here: {size} are downloaded first, into {_short(cache_folder(entry.name))}")
+        yield Check(
+            "note", "data", f"not here: {size} are downloaded first, into {home_path(cache_folder(entry.name))}"
+        )
 
 
 def _memory(config: RunConfig) -> Check:
-    import psutil  # in the thread of the checks: it takes a tenth of the time to the form
+    import psutil  # imported in the thread of the checks, since it takes a tenth of the time until the form is shown
 
     if may_use_gpu(config):
         taken = cpu_memory(config, 1).total - PROCESS_BYTES
@@ -199,10 +202,10 @@ def _memory(config: RunConfig) -> Check:
     return Check("ok", "memory", f"{bytes_text(cpu_memory(config, ranks).total)} of {bytes_text(free)} that are free")
 
 
-def _name(question: Question) -> Iterator[Check]:
-    if question.name is not None:
+def _name(request: CheckRequest) -> Iterator[Check]:
+    if request.name is not None:
         try:
-            new_run(question.runs_folder, question.name)
+            new_run(request.runs_folder, request.name)
         except RunError as error:
             yield Check("wrong", "name", str(error), "name")
 
@@ -214,20 +217,12 @@ def _notes(config: RunConfig) -> dict[str, str]:
         need = dataset_need(entry.name)
         notes["dataset"] = f"{entry.images.train:,} + {entry.images.val:,} images, {need}"
     if config.data.folder is not None:
-        notes["folder"] = holds(Path(config.data.folder))
+        notes["folder"] = contents_text(Path(config.data.folder))
     return notes
 
 
 def why_not_started(error: AlexploreError) -> Check:
-    """Return what kept a run from being started as a check."""
+    """Return the check that shows why a run could not be started."""
     if isinstance(error, service.PlanError):
         return _wrong(error.problem)
     return Check("wrong", "start", str(error), "name" if "--name" in str(error) else "")
-
-
-def _short(path: Path) -> str:
-    """Return a path with ~ for the user's folder."""
-    try:
-        return f"~/{path.relative_to(Path.home())}"
-    except (ValueError, RuntimeError):
-        return str(path)

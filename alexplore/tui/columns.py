@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from alexplore.core.formatting import cut
+
 GAP = 1  # blank cells after each column, at least
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A wish of a column: to be `width` cells wide. Claims with a lower `rank` are met first."""
+    """A width that a column asks for, in cells. Claims with a lower `rank` are served first."""
 
     rank: float
     width: int
@@ -19,12 +21,12 @@ class Claim:
 def share_width(claims: Mapping[str, Sequence[Claim]], available: int) -> dict[str, int]:
     """Return the width of each column that fits in `available` cells, in the order of the columns.
 
-    The claims of all columns are met in the order of their rank, each if there is room for it. A column none of whose
-    claims was met is not shown; one with a claim of rank 0 always is.
+    The claims of all columns are served in the order of their rank, as far as there is room. A column none of whose
+    claims was served is not shown; one with a claim of rank 0 always is.
     """
     widths: dict[str, int] = {}
     ordered = sorted(
-        ((claim, name) for name, wishes in claims.items() for claim in wishes), key=lambda pair: pair[0].rank
+        ((claim, name) for name, asked in claims.items() for claim in asked), key=lambda pair: pair[0].rank
     )
     left = available
     for claim, name in ordered:
@@ -32,20 +34,19 @@ def share_width(claims: Mapping[str, Sequence[Claim]], available: int) -> dict[s
         if claim.rank == 0 or more <= left:
             widths[name] = max(claim.width, widths.get(name, 0))
             left -= max(0, more)
-        elif name in widths and left > 0:  # a part of what a column wishes is of use to it
+        elif name in widths and left > 0:  # a column can use a part of what it asks for
             widths[name] += left
             left = 0
     return {name: widths[name] for name in claims if name in widths}
 
 
 def gap_within(widths: Mapping[str, int], available: int, most: int) -> int:
-    """Return the number of blank cells, at most `most`, for which there is room after each column."""
+    """Return how many blank cells there is room for after each column, at most `most`."""
     left = available - sum(widths.values())
     return max(GAP, min(most, left // len(widths) if widths else most))
 
 
 def fit(text: str, width: int, *, left: bool = False) -> str:
-    """Return a text exactly `width` characters long; a longer one ends with an ellipsis."""
-    if len(text) > width:
-        text = text[: max(0, width - 1)] + "…" if width else ""
+    """Return a text exactly `width` characters long; a longer one is cut, but in no number."""
+    text = cut(text, width)
     return text.ljust(width) if left else text.rjust(width)

@@ -1,4 +1,4 @@
-"""The commands of the palette: what the keys do, lessons, presets to open and train, runs to watch."""
+"""The commands of the palette: the actions of keys, lessons, presets to open and train, runs to watch."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from textual.content import Content
 
 from alexplore.tui.keys import MOVES, active_keys
 from alexplore.tui.messages import WatchRequested
+from alexplore.tui.named_keys import TYPING
 
 UNLISTED = {"command_palette", *MOVES}
-"""Actions that nobody looks for by name: the palette itself, and moving a cursor."""
+"""Actions that the palette does not list: the palette itself, and moving a cursor."""
 
-MOST_RUNS = 20  # the newest ones, that are offered to watch
+MOST_RUNS = 20  # the newest runs, which can be watched
 
 
 IMPORTED = "net.py:Net, torchvision:resnet18, a .pt2 or .onnx file; its code is run"
 
 
 class Command(NamedTuple):
-    """A line of the palette; `key` is what does the same, "" for none."""
+    """A line of the palette; `key` is the key with the same action, "" for none."""
 
     title: str
     key: str
@@ -42,9 +43,10 @@ def commands(app: App[Any], runs_folder: Path) -> Iterator[Command]:
     screen = next(screen for screen in reversed(app.screen_stack) if not screen.is_modal)
     keyed = set()
     for key in active_keys(screen):
-        if key.binding.tooltip and key.binding.action not in UNLISTED:
+        action = key.binding.action
+        if key.binding.tooltip and action not in UNLISTED and not action.startswith(TYPING):
             keyed.add(key.name)
-            run = partial(app.run_action, key.binding.action, key.node)
+            run = partial(app.run_action, action, key.node)
             yield Command(key.name, key.keys, key.doc, run)
     for command in app.get_system_commands(screen):
         if command.title not in keyed:
@@ -56,7 +58,7 @@ def commands(app: App[Any], runs_folder: Path) -> Iterator[Command]:
 
 
 def import_command(app: Any, typed: str) -> Command | None:
-    """Return the command that imports the model whose source is typed in the palette; None if that is no source."""
+    """Return the command that imports the model whose source was typed; None if the text is not a source."""
     from alexplore.presets.sources import is_source
     from alexplore.tui.importing import read_request
 

@@ -1,4 +1,4 @@
-"""Two networks side by side, as a table shows them: pairs of layers, what differs in each, and by how much."""
+"""Two networks side by side, as a table: pairs of layers, and what differs in each pair."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LEGEND = "≠ settings differ · ≈ only numbers do · − only here · + only 
 
 @dataclass(frozen=True)
 class Side:
-    """What a column shows of a pair: a text, a shorter one where that has no room, and whether it differs."""
+    """A cell of a pair: a text, a shorter one for narrow columns, and whether the layers differ in it."""
 
     text: str
     short: str = ""
@@ -37,11 +37,11 @@ class ComparedPresets:
 
     @property
     def title(self) -> str:
-        """Both names."""
+        """The names of both presets."""
         return f"{self.here.name} and {self.there.name}"
 
     def mark(self, pair: Pair) -> str:
-        """Return the sign of what kind of difference a pair has."""
+        """Return the mark of a pair's kind of difference."""
         return DIFFERENCES[pair.kind]
 
     def name(self, pair: Pair, *, there: bool) -> str:
@@ -58,16 +58,16 @@ class ComparedPresets:
         return " · ".join(_difference_texts(pair))
 
     def shape(self, pair: Pair) -> Side:
-        """Return both outputs where they differ, else the one of both."""
+        """Return both output shapes if they differ, else one of them."""
         here, there = (shape_text(row.output) if row and row.output else NOTHING for row in (pair.a, pair.b))
         if pair.a is None or pair.b is None or here == there:
             return Side(there if pair.a is None else here)
         return Side(f"{here} → {there}", there, differs=True)
 
     def difference(self, pair: Pair, key: str) -> Side:
-        """Return by how much a number of the other network's layer is larger or smaller.
+        """Return the difference of a quantity between the two layers.
 
-        A layer that one network has alone counts as 0 in the other, for quantities that add up.
+        For quantities with a total, a layer that only one network has counts as 0 in the other.
         """
         if (pair.a is None or pair.b is None) and not BY_KEY[key].is_total:
             return Side("")
@@ -120,7 +120,7 @@ def _difference_texts(pair: Pair) -> Iterator[str]:
 
 
 def _text(key: str, value: Any) -> str:
-    """Return a value in a difference; weights without an `init` are uniformly distributed, as PyTorch makes them."""
+    """Return the text of a value in a difference; without `init`, weights are uniformly distributed, as in PyTorch."""
     if value is None:
         return "uniform" if key == "init" else "not set"
     if isinstance(value, dict):

@@ -23,7 +23,7 @@ from alexplore.tui.form import NAME, Form
 class EditInProgress:
     """An edit that is neither committed nor cancelled: its form, the candidate network and the candidate's analysis.
 
-    Where what is typed can't be read, there is no candidate and `analysis` is that of the network as the edit began.
+    If the typed values can't be read, there is no candidate, and `analysis` is that of the network when the edit began.
     """
 
     def __init__(self, edit: Edit, before: Analysis) -> None:
@@ -36,7 +36,7 @@ class EditInProgress:
         self._show_broken()
 
     def preview(self, values: Mapping[str, Any]) -> bool:
-        """Analyse the network that `values` make; return whether that is another one than before."""
+        """Analyse the network with the values of the form; return whether there is something else to show."""
         shown = (self.candidate is None, self.analysis, self.form)
         try:
             values = self._retype(values)
@@ -50,7 +50,7 @@ class EditInProgress:
         return (self.candidate is None, self.analysis, self.form) != shown
 
     def _retype(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Go on with the form of another layer type where one was chosen; return the values of the form."""
+        """Change to the form of another layer type if one was chosen; return the values of the form."""
         wanted = str(values.get(TYPE))
         if self.edit.retype is None or wanted == self.edit.layer_type or wanted not in EDITABLE_TYPES:
             return values
@@ -79,8 +79,8 @@ class EditSession:
         self.openings += 1
         self.preset = self.opened = preset
         self.analysis = self._opened_analysis = analyse(preset.network)
-        self.marks_changes = True  # whether what differs from the preset as it was opened is marked
-        self.last_change = ""  # what the last edit changed, or the one that was last undone or redone
+        self.marks_changes = True  # whether differences from the preset as opened are marked
+        self.last_change = ""  # what the last edit changed, or the last undo or redo
         self.editing: EditInProgress | None = None
         self._trained: Network | None = None
         self._done: list[Preset] = []
@@ -98,7 +98,7 @@ class EditSession:
 
     @property
     def unsaved(self) -> bool:
-        """Whether the network is in no preset file and in no run, so that closing the app would lose it."""
+        """Whether closing the app would lose the network: it is in no preset file and in no run."""
         return self.network not in (self.opened.network, self._trained)
 
     @property
@@ -108,7 +108,7 @@ class EditSession:
         return f"{self.preset.name}{edited}" + (f" · {self.preset.title}" if self.preset.title else "")
 
     def mark_saved(self, preset: Preset) -> None:
-        """Go on with the preset that was just saved; undo still works."""
+        """Take the preset that was just saved as the opened one; undo still works."""
         self.preset = self.opened = preset
         self._opened_analysis = self.analysis
 
@@ -130,8 +130,9 @@ class EditSession:
 
     @property
     def baseline(self) -> Analysis | None:
-        """What the analysis shown is compared with: the network before the edit in progress, else the preset as it was
-        opened; None where nothing differs or is to be marked.
+        """The analysis that the shown one is compared with; None if nothing differs, or differences are not marked.
+
+        It is that of the network before the edit in progress, else that of the preset as opened.
         """
         if self.editing:
             return self.analysis
@@ -144,7 +145,7 @@ class EditSession:
 
     @property
     def unreadable(self) -> bool:
-        """Whether the form of the edit in progress can't be read, so that the network as it was is shown."""
+        """Whether the form of the edit in progress can't be read, so that the network before the edit is shown."""
         return self.editing is not None and self.editing.candidate is None
 
     def begin(self, edit: Edit) -> Form:
@@ -157,7 +158,7 @@ class EditSession:
         return self.editing is not None and self.editing.preview(values)
 
     def commit(self) -> bool:
-        """Apply the edit in progress and end it; return False, and go on, where its form can't be read."""
+        """Apply the edit in progress and end it; return False, without ending it, if its form can't be read."""
         if self.editing is None or self.editing.candidate is None:
             return False
         self.apply(self.editing.candidate)
@@ -165,13 +166,13 @@ class EditSession:
         return True
 
     def cancel(self) -> None:
-        """End the edit in progress without a trace."""
+        """Discard the edit in progress."""
         self.editing = None
 
     # Committed edits
 
     def apply(self, network: Network) -> None:
-        """Replace the network, as one step to undo; what was undone before can't be redone any more."""
+        """Replace the network, as one step to undo; edits that were undone before can't be redone any more."""
         self.last_change = ""
         if network == self.network:
             return
@@ -200,6 +201,6 @@ class EditSession:
         return True
 
     def _show(self, step: Preset) -> None:
-        """Take over a step's network and the published numbers, which follow the names of its layers."""
+        """Use the network of a step, and its published numbers, which follow the names of its layers."""
         self.preset = replace(self.preset, network=step.network, published=step.published)
         self.analysis = analyse(step.network, self.analysis)

@@ -1,4 +1,4 @@
-"""What an edit has changed, in a few words: `pool2: padding 0 → 1`."""
+"""Texts that describe edits: `pool2: padding 0 → 1`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NOT_SET = "not set"
 
 
 def change_text(before: Network, after: Network) -> str:
-    """Return what differs between two networks, named by the layers that it is about."""
+    """Return the differences between two networks, each with the name of its layer."""
     return " · ".join(_changes(before, after)) or NOTHING
 
 
@@ -43,7 +43,7 @@ def _changes(before: Network, after: Network) -> Iterator[str]:
 
 
 def _moved(old: list[str], new: list[str]) -> str:
-    """Return the name whose removal makes two orders of the same names alike; the first that differs otherwise."""
+    """Return the name that was moved: without it both orders are equal. If there is none, the first that differs."""
     differing = [name for name, other in zip(old, new, strict=True) if name != other]
     for name in differing:
         if [one for one in old if one != name] == [one for one in new if one != name]:
@@ -60,7 +60,7 @@ def _layer_changes(before: Layer, after: Layer, renamed: dict[str, str]) -> Iter
 
 
 def _setting_changes(before: Layer, after: Layer) -> Iterator[str]:
-    if before is after:  # as most layers are: the settings are not looked at
+    if before is after:  # as for most layers: comparing the settings is slower
         return
     if before.type != after.type:
         yield f"{after.name}: {before.type} → {after.type}"

@@ -1,6 +1,6 @@
-"""The edits that are made with a form: a layer's settings, a new layer, the input of the network.
+"""Edits with a form: of a layer's settings, a new layer, the input of the network.
 
-An edit is a value: the settings that its form shows, and a function from what is typed to the edited network.
+An edit is a value: the settings that its form shows, and a function from the typed values to the edited network.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from alexplore.network.layers.base import Layer
 from alexplore.network.shape_inference import suggest_inputs
 from alexplore.tui.form import NAME, Field, Form, given_values
 
-TYPE = "type"  # the field of a layer's type, which is no setting
+TYPE = "type"  # the field of a layer's type, which is not a setting
 TYPES = choice(*EDITABLE_TYPES)
 
 Build = Callable[[Mapping[str, Any]], Network]
@@ -35,8 +35,8 @@ Build = Callable[[Mapping[str, Any]], Network]
 class Edit:
     """An edit of a network: `build` returns the edited network for the values of a form over `settings`.
 
-    `layer_name` is the name of the layer that is edited, None for an edit of the whole network; `position` is where
-    that layer is in the edited network, and `retype` returns the edit that makes it a layer of another type.
+    `layer_name` is the name of the edited layer, None for an edit of the whole network; `position` is its index in the
+    edited network, and `retype` returns the edit that gives the layer another type.
     """
 
     title: str
@@ -49,7 +49,7 @@ class Edit:
 
     @property
     def layer_type(self) -> str | None:
-        """The type of the layer that is edited, None for an edit of the whole network."""
+        """The type of the edited layer, None for an edit of the whole network."""
         return str(getattr(self.settings, "type")) if self.retype else None  # noqa: B009 (mypy knows no such attribute)
 
     def new_form(self) -> Form:
@@ -133,7 +133,7 @@ def _edit_at(network: Network, index: int, layer: Layer) -> Edit:
 
 
 def _retyped(network: Network, index: int, cls: type[Layer], values: Mapping[str, Any]) -> Layer:
-    """Return the layer at `index` as one of another type, with those of `values` that the type has and allows."""
+    """Return the layer at `index` with another type, and with those of `values` that the type has and allows."""
     layer = network.layers[index]
     given: dict[str, Any] = {}
     for key, field in setting_fields(cls).items():
@@ -151,5 +151,5 @@ def _retyped(network: Network, index: int, cls: type[Layer], values: Mapping[str
         inputs = {"inputs": list(layer.inputs)} if layer.inputs else {}
     try:
         return make_layer(cls, layer.name, {**inputs, **given})
-    except SettingError:  # values that are allowed one by one, but not together
+    except SettingError:  # each value is allowed, but not all together
         return make_layer(cls, layer.name, {**inputs, **cls.example})

@@ -1,4 +1,4 @@
-"""What a browser of folders shows: the entries of a folder, what it holds, and how a typed path goes on."""
+"""For browsing folders: the entries of a folder, a summary of its contents, and completing a typed path."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Entry:
 
     @property
     def text(self) -> str:
-        """The name, with a slash behind a folder's."""
+        """The name, with a slash after a folder's."""
         return f"{self.path.name}/" if self.is_folder else self.path.name
 
     @property
@@ -33,27 +33,28 @@ class Entry:
         return "" if self.is_folder else bytes_text(self.bytes)
 
 
-def restarted(typed: str) -> str:
-    """Return the path without what is before a second beginning: whoever types /data or ~/data behind a folder's path
-    means it, not a folder inside the one that was there.
+def last_path(typed: str) -> str:
+    """Return the last path in a text, such as `/data` of `/home/me//data`, or `~/data` of `/home/me/~/data`.
+
+    A user who types /data or ~/data after the path of a folder means that path, and not a folder inside the other.
     """
     start = max(typed.rfind("//") + 1, typed.rfind("/~") + 1)
     return typed[start:]
 
 
 def absolute(typed: str) -> Path:
-    """Return the path that a text means, with ~ for the user's folder."""
-    path = Path(restarted(typed) or ".")
-    with suppress(RuntimeError):  # ~ of a user that does not exist
+    """Return the absolute path of a typed text, in which ~ means the user's home folder."""
+    path = Path(last_path(typed) or ".")
+    with suppress(RuntimeError):  # the user of ~user does not exist
         path = path.expanduser()
-    return Path(os.path.abspath(path))  # noqa: PTH100 (a link in it stays as it was typed)
+    return Path(os.path.abspath(path))  # noqa: PTH100 (links are not resolved)
 
 
 def entries(folder: Path, suffixes: Container[str] | None = None) -> list[Entry]:
     """Return the folders in a folder and, with `suffixes`, the files with one of them; hidden ones are left out.
 
     Raises:
-        OSError: it can't be read.
+        OSError: the folder can't be read.
     """
     found = []
     with os.scandir(folder) as inside:
@@ -65,22 +66,22 @@ def entries(folder: Path, suffixes: Container[str] | None = None) -> list[Entry]
                     found.append(Entry(Path(entry.path), is_folder=True))
                 elif suffixes is not None and entry.is_file() and Path(entry.name).suffix.lower() in suffixes:
                     found.append(Entry(Path(entry.path), is_folder=False, bytes=entry.stat().st_size))
-            except OSError:  # gone since it was listed
+            except OSError:  # removed since it was listed
                 continue
     return sorted(found, key=lambda entry: (not entry.is_folder, entry.path.name.casefold()))
 
 
 def classes_text(folder: Path) -> str:
-    """Return how many classes an image folder has.
+    """Return the parts and the number of classes of an image folder.
 
     Raises:
-        DataError: it is laid out wrongly.
+        DataError: its layout is wrong.
     """
     return find_layout(folder).text
 
 
-def holds(folder: Path) -> str:
-    """Return what a folder holds: the classes of a data set, or how many folders and pictures."""
+def contents_text(folder: Path) -> str:
+    """Return a summary of a folder: the classes of a data set, or the numbers of folders and pictures."""
     try:
         if all(any((folder / name).is_dir() for name in names) for names in (TRAIN_NAMES, VAL_NAMES)):
             return classes_text(folder)
@@ -100,9 +101,9 @@ def holds(folder: Path) -> str:
     return f"{folders:,} folder{'s' * (folders != 1)}, {pictures:,} picture{'s' * (pictures != 1)}"
 
 
-def completed(typed: str, suffixes: Container[str] | None = None) -> str:
-    """Return how a typed path goes on, as far as that is certain; the text itself where it does not."""
-    typed = restarted(typed)
+def complete_path(typed: str, suffixes: Container[str] | None = None) -> str:
+    """Return a typed path completed as far as there is one choice; the text itself if there is nothing to add."""
+    typed = last_path(typed)
     head, _, stem = typed.rpartition("/")
     try:
         inside = entries(absolute(f"{head}/" if "/" in typed else "."), suffixes)

@@ -1,7 +1,7 @@
-"""A form over the settings of some classes, without a widget: its fields, the one under the cursor and what is typed.
+"""A form for the settings of some classes, without a widget: its fields, the cursor, and the typed values.
 
-A form is in one of three states: moving from field to field, editing the value of one (`entry`), or finding one
-(`search`). The kinds that check preset files check what is typed here, too.
+A form is in one of three states: moving from field to field, editing the value of a field (`entry`), or finding a field
+(`search`). The kinds of the settings check the typed values, as they check preset files.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from alexplore.core.settings import Kind, SettingError, parse_text, read_value, 
 from alexplore.tui.text_entry import TextEntry
 from alexplore.tui.word_filter import contains_words
 
-NAME = "name"  # the field of a layer's name, which is no setting
+NAME = "name"  # the field of a layer's name, which is not a setting
 NOT_SET = "not set"
 
 
@@ -22,10 +22,10 @@ NOT_SET = "not set"
 class Field:
     """One setting and the text typed for it.
 
-    `default` is its default as TOML text, "" without one, and `before` the text that the form began with. `title` is
-    how the form calls it, `note` says something about the value. A `literal` text is a string as it stands; another is
-    read by TOML's grammar. A field that `opens` has a dialog for its value. An integer that `doubles` is stepped to its
-    double or its half.
+    `default` is its default as TOML text, "" without one, and `before` the text when the form was opened. `title` is
+    the setting's name in the form, `note` a remark on the value. A `literal` text is the string itself; other texts are
+    parsed as TOML. A field that `opens` has a dialog for its value. An integer that `doubles` is stepped to its double
+    or its half.
     """
 
     name: str
@@ -43,20 +43,20 @@ class Field:
     before: str = ""
 
     def __post_init__(self) -> None:
-        """Remember the text that the form begins with."""
+        """Keep the text that the form was opened with."""
         self.before = self.text
         self.title = self.title or self.name
 
     @property
     def value(self) -> Any:
-        """The typed value as TOML would give it; None where the field is empty, but "" for a name that is required."""
+        """The typed value, parsed as TOML; None if the field is empty, but "" for a required name."""
         if self.literal:
             return self.text.strip() or (None if self.optional else "")
         return parse_text(self.text)
 
     @property
     def changed(self) -> bool:
-        """Whether the text differs from what the form began with."""
+        """Whether the text differs from that when the form was opened."""
         return self.text.strip() != self.before
 
     @property
@@ -87,7 +87,7 @@ class Field:
         return next((choice for choice in self.kind.choices if self.text and choice.startswith(self.text)), "")
 
     def complete(self) -> None:
-        """Write out the only choice that begins with the text."""
+        """Complete the text to a choice, if only one begins with it."""
         matching = [choice for choice in self.kind.choices if self.text and choice.startswith(self.text)]
         if len(matching) == 1:
             self.text = matching[0]
@@ -123,7 +123,7 @@ Line = Field | Heading
 
 
 class Form:
-    """The fields of a form in groups, the field under the cursor, and what is wrong with what is typed."""
+    """The fields of a form in groups, the field under the cursor, and the error of the typed values."""
 
     def __init__(
         self,
@@ -134,8 +134,8 @@ class Form:
     ) -> None:
         """Fill in the settings of `classes`; `layer_name` puts a field for a layer's name before them.
 
-        With `groups`, names of fields by the title of their group, the fields stand in that order. The first group has
-        no heading; the others begin folded.
+        `groups` maps the titles of groups to the names of their fields, in the order of the form. The first group has
+        no heading; the others are folded at first.
         """
         self.fields = [_field(name, field, values.get(name)) for cls in classes for name, field in _declared(cls)]
         if layer_name is not None:
@@ -153,26 +153,26 @@ class Form:
         self.entry: TextEntry | None = None
         self.search: TextEntry | None = None
         self.error = ""
-        self.error_field = ""  # the name of the field that `error` is about, "" where it is about several
+        self.error_field = ""  # the name of the field that `error` is about, "" if it is about several
 
     @property
     def current(self) -> Field:
-        """The field under the cursor, or the last that was."""
+        """The field under the cursor, or the last one that was."""
         return self.fields[self.position]
 
     @property
     def values(self) -> dict[str, Any]:
-        """The typed values by name; None where a field is empty."""
+        """The typed values by name; None for an empty field."""
         return {field.name: field.value for field in self.fields}
 
     @property
     def changed(self) -> list[Field]:
-        """The fields whose text differs from what the form began with."""
+        """The fields whose text differs from that when the form was opened."""
         return [field for field in self.fields if field.changed]
 
     @property
     def message(self) -> str:
-        """The error, or what the field under the cursor means; the error of one field is shown only there."""
+        """The error, or the description of the field under the cursor; a field's error is shown only on that field."""
         here = self.error and self.error_field in ("", self.current.name)
         return f"✗ {self.error}" if here else self.current.description
 
@@ -185,11 +185,11 @@ class Form:
         return next(index for index, field in enumerate(self.fields) if field.name == name)
 
     def error_of(self, field: Field) -> str:
-        """Return what is wrong with a field: what can't be read, or the form's error if it is about it."""
+        """Return the error of a field: its value is not allowed, or the form's error is about it."""
         return field.error or (self.error if self.error_field == field.name else "")
 
     def set_error(self, error: str, field: str = "") -> None:
-        """Set what is wrong, and the name of the field that is wrong; an empty `error` clears both."""
+        """Set the error, and the name of the field that it is about; an empty `error` clears both."""
         self.error = error
         self.error_field = field if error else ""
 
@@ -197,7 +197,7 @@ class Form:
 
     @property
     def lines(self) -> list[Line]:
-        """The fields that are used, with the headings of their groups; while one is searched for, those that match."""
+        """The used fields, with the headings of their groups; during a search only the fields that match."""
         used = [field for field in self.fields if self.is_used(field)]
         if self.search is not None:
             words = self.search.text
@@ -212,7 +212,7 @@ class Form:
         return lines
 
     def members(self, group: str) -> list[Field]:
-        """Return the fields of a group that are used."""
+        """Return the used fields of a group."""
         return [field for field in self.fields if field.group == group and self.is_used(field)]
 
     def fold(self, group: str, folded: bool) -> None:
@@ -223,7 +223,7 @@ class Form:
             self.folded.discard(group)
 
     def unfold_into(self, height: int) -> bool:
-        """Show the fields of every group if so many lines have room for them; return whether they have."""
+        """Unfold all groups if their fields fit in `height` lines; return whether they do."""
         headings = sum(bool(self.members(group)) for group in self.groups[1:])
         if sum(map(self.is_used, self.fields)) + headings > height:
             return False
@@ -236,29 +236,29 @@ class Form:
         self.fold(self.current.group, folded=False)
 
     def find(self) -> None:
-        """Begin to find a field by words."""
+        """Start to find a field by words."""
         self.search, self._position_before = TextEntry(), self.position
 
     def end_search(self, *, found: bool) -> None:
-        """End finding: at the field under the cursor if it was found, else at the one before."""
+        """End the search: at the field under the cursor if it was `found`, else at the field before the search."""
         self.search = None
         self.go_to(self.current.name if found else self.fields[self._position_before].name)
 
     # Changing values
 
     def edit(self) -> None:
-        """Begin to edit the value under the cursor, with all of its text selected."""
+        """Start to edit the value under the cursor, with all of its text selected."""
         self.entry, self._text_before = TextEntry.of(self.current.text), self.current.text
 
     def take_entry(self) -> bool:
-        """Take over what was typed; return whether it is another text than before."""
+        """Set the field to the typed text; return whether that changed it."""
         if self.entry is None or self.entry.text == self.current.text:
             return False
         self.put(self.current, self.entry.text)
         return True
 
     def accept(self) -> bool:
-        """End editing; return False, and go on, where the value is not allowed."""
+        """End editing; return False, without ending it, if the value is not allowed."""
         self.current.complete()
         if self.entry is not None and self.current.error:
             return False
@@ -266,20 +266,20 @@ class Form:
         return True
 
     def take_back(self) -> bool:
-        """End editing with the text that was there before; return whether it is another one."""
+        """End editing and restore the text before it; return whether that changed the text."""
         different = self.current.text != self._text_before
         self.put(self.current, self._text_before)
         self.entry = None
         return different
 
     def put(self, field: Field, text: str) -> None:
-        """Replace the text of a field. What was wrong with it is forgotten."""
+        """Set the text of a field, and clear its error."""
         field.text = text
         if self.error_field in ("", field.name):
             self.set_error("")
 
     def step(self, step: int) -> bool:
-        """Replace the value under the cursor by the next one; return whether there is one."""
+        """Replace the value under the cursor by the next choice or number; return whether there is one."""
         text = self.current.stepped(step)
         if text is None:
             return False
@@ -289,7 +289,7 @@ class Form:
         return True
 
     def reset(self, fields: Sequence[Field]) -> bool:
-        """Give fields the text that the form began with; return whether one had another."""
+        """Restore the text with which the form was opened; return whether any field changed."""
         changed = [field for field in fields if field.changed]
         for field in changed:
             self.put(field, field.before)
@@ -297,7 +297,7 @@ class Form:
 
 
 def given_values(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of `values` that are settings of `cls` and not empty. An empty optional setting is not set.
+    """Return those of `values` that are settings of `cls` and not empty.
 
     Raises:
         SettingError: a setting that is not optional is empty.

@@ -1,4 +1,4 @@
-"""The words of the app: those of docs/glossary.md, which is shipped with the package, and the quantities."""
+"""The terms in the app's help: those of docs/glossary.md, which is shipped with the package, and the quantities."""
 
 from __future__ import annotations
 
@@ -44,5 +44,5 @@ def words() -> tuple[Word, ...]:
 
 
 def _plain(markdown: str) -> str:
-    """Return the text without the marks of code and links."""
+    """Return the text without Markdown's code marks and links."""
     return re.sub(r"\[([^]]+)\]\([^)]*\)", r"\1", markdown).replace("`", "")

@@ -1,4 +1,4 @@
-"""What leads newcomers through the app: the welcome card, the tour and the lessons, over the real screens."""
+"""The welcome card, the tour and the lessons, which lead new users through the real screens."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from alexplore.tui.state import AppState
 from alexplore.tui.tour import PRESET, Tour
 from alexplore.tui.widgets.layer_table import LayerTable
 from alexplore.tui.widgets.lesson_panel import LessonPanel
-from alexplore.tui.widgets.tour_strip import TourStrip, Wish
+from alexplore.tui.widgets.tour_strip import TourAction, TourStrip
 
-SETTLED_SECONDS = 20.0  # after which a key of the tour is not waited for any longer
-KEY_SECONDS = 0.4  # between two keys of the tour, so that one sees what each does
+SETTLED_SECONDS = 20.0  # the longest wait for the effect of a key of the tour
+KEY_SECONDS = 0.4  # between two keys of the tour, so that users see the effect of each
 
 
 class Guides:
@@ -52,14 +52,14 @@ class Guides:
     # Presets
 
     async def open_preset(self, preset: Preset) -> bool:
-        """Open a preset in Explore, unless it is open and not edited; return False where the user keeps the edits."""
+        """Open a preset in Explore, unless it is open and not edited; return False if the user keeps other edits."""
         await self.show_explore()
         session = self.state.session
         if session.preset == preset and not session.modified:
             return True
         return await self.explore.open_preset(preset)
 
-    def named(self, name: str) -> Preset | None:
+    def load(self, name: str) -> Preset | None:
         """Return a preset by its name; if it can't be read, show why and return None."""
         try:
             return load_preset(name)
@@ -68,8 +68,8 @@ class Guides:
             return None
 
     async def open_named(self, name: str, *, train: bool = False, epochs: int | None = None) -> None:
-        """Open a preset by its name; with `train`, open the form that trains it, for so many epochs if given."""
-        preset = self.named(name)
+        """Open a preset by its name; with `train`, open the form that trains it, for `epochs` if given."""
+        preset = self.load(name)
         if preset is None:
             return
         if epochs is not None:
@@ -78,9 +78,9 @@ class Guides:
             self.app.post_message(PlanRequested())
 
     async def import_model(self, text: str | None = None) -> None:
-        """Import a model from a source such as "net.py:Net 3x64x64", and open it in Explore; ask for it if it is None.
+        """Import a model from a source such as "net.py:Net 3x64x64", and open it in Explore.
 
-        The app goes on meanwhile.
+        If `text` is None, ask for the source. The app can be used meanwhile.
         """
         if text is None:
             text = await self.app.push_screen_wait(Ask("Import a model; its code is run", note=f"{FORMS}; {INPUT}"))
@@ -100,7 +100,7 @@ class Guides:
     # The welcome card
 
     async def welcome(self, *, shown_again: bool) -> bool:
-        """Show the card, and do what is chosen there; return whether it is to be shown again, as it says first."""
+        """Show the card and do what the user chooses; return whether to show it again, at first `shown_again`."""
         from alexplore.tui.screens.welcome import Welcome
 
         card = Welcome(self.state.runs_folder, shown_again=shown_again)
@@ -109,7 +109,7 @@ class Guides:
             case "tour":
                 await self.start_tour()
             case "compare":
-                if (paper := self.named(PRESET)) is not None:
+                if (paper := self.load(PRESET)) is not None:
                     await self.compare(paper, "torchvision")
             case "train":
                 await self.open_named("fmnist-28", train=True)
@@ -121,15 +121,15 @@ class Guides:
         """Put a preset and the one called `name` beside each other."""
         from alexplore.tui.screens.comparison import ComparisonScreen
 
-        other = self.named(name)
+        other = self.load(name)
         if other is not None:
             await self.app.push_screen(ComparisonScreen(preset, [other]))
 
     # The tour
 
     async def start_tour(self) -> None:
-        """Begin the tour, over the network that it is about."""
-        preset = self.named(PRESET)
+        """Start the tour, with the network that it is about."""
+        preset = self.load(PRESET)
         if preset is None or not await self.open_preset(preset):
             return
         self.leave_lesson()
@@ -137,7 +137,7 @@ class Guides:
         await self.show_tour()
 
     async def show_tour(self, *, focus: bool = True) -> None:
-        """Show the step of the tour on the screen that is shown now; with `focus`, its keys work."""
+        """Show the step of the tour on the current screen; with `focus`, its keys work."""
         screen = self.app.screen
         if self.state.tour is None or not isinstance(screen, FrameScreen):
             return
@@ -149,14 +149,14 @@ class Guides:
         if focus:
             screen.query_one(TourStrip).focus()
 
-    async def wish(self, wish: Wish) -> None:
+    async def perform(self, action: TourAction) -> None:
         """Handle a key of the tour."""
         tour = self.state.tour
         if tour is None or tour.performing:
             return
-        if wish == "do":
+        if action == "do":
             await self._perform(tour)
-        elif wish == "leave" or not (tour.go(1 if wish == "next" else -1) or wish == "back"):
+        elif action == "leave" or not (tour.go(1 if action == "next" else -1) or action == "back"):
             await self.leave_tour()
         else:
             await self.show_explore()
@@ -192,7 +192,7 @@ class Guides:
         await self.show_tour()
 
     async def _settled(self) -> None:
-        """Wait until a key that was simulated has had its effect: it goes from the app to the screen to a widget."""
+        """Wait until a simulated key has had its effect: it goes from the app to the screen to a widget."""
         done = asyncio.Event()
 
         def ask_screen() -> None:
@@ -206,7 +206,7 @@ class Guides:
     # Lessons
 
     async def open_lesson(self, name: str) -> None:
-        """Open a lesson beside the network that it is about, where it was left."""
+        """Open a lesson beside its network, at the step where the user left it."""
         from alexplore.lessons.library import load_lesson
 
         try:
@@ -214,7 +214,7 @@ class Guides:
         except AlexploreError as error:
             self.app.notify(str(error), severity="error")
             return
-        preset = self.named(lesson.preset)
+        preset = self.load(lesson.preset)
         if preset is None or not await self.open_preset(preset):
             return
         if self.state.tour is not None:

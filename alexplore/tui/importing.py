@@ -1,4 +1,4 @@
-"""Import models while the app goes on."""
+"""Import models while the app can be used."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ WITH_INPUT = re.compile(r"(.*\S)\s+(\d+[x×]\d+[x×]\d+)", re.DOTALL)
 
 
 class Request(NamedTuple):
-    """A source, and the size of the images as it was typed, "" for none."""
+    """A source, and the typed size of the images, "" for none."""
 
     source: str
     size: str = ""
 
 
 def read_request(text: str) -> Request:
-    """Return what is asked for by a text such as "net.py:Net", or "net.py:Net 3x64x64"."""
+    """Return the request in a text such as "net.py:Net", or "net.py:Net 3x64x64"."""
     if found := WITH_INPUT.fullmatch(text.strip()):
-        return Request(os.path.expanduser(found[1]), found[2])  # noqa: PTH111 (a source is no path)
+        return Request(os.path.expanduser(found[1]), found[2])  # noqa: PTH111 (a source is not a path)
     return Request(os.path.expanduser(text.strip()))  # noqa: PTH111
 
 

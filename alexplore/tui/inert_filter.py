@@ -1,4 +1,4 @@
-"""Makes all text of the app inert, whatever file it is from: the last step before a line is drawn."""
+"""Escape control characters in all text of the app: the last step before a line is drawn."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from alexplore.core.inert import inert_line
 
 
 class InertFilter(LineFilter):
-    """Replaces active characters; Textual keeps lines that did not change, so that each is looked through once."""
+    """Escapes control characters. Textual caches lines that don't change, so each line is filtered once."""
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
-        """Return the segments of a line with inert text."""
+        """Return the segments of a line, with escaped text."""
         return [
             segment
             if segment.control or segment.text.isprintable()

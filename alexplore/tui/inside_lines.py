@@ -1,4 +1,4 @@
-"""The lines of the screen Inside: its list, and what is drawn of the selected line. No Textual."""
+"""The lines of the screen Inside: its list, and the drawing for the selected line. No Textual."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ from alexplore.tui.picture_lines import Draw, Drawn, Line, Part, beside, half_bl
 from alexplore.tui.unit_lines import unit_drawn
 
 THUMBNAIL_COLUMNS, THUMBNAIL_LINES = 28, 14
-STRIP_BYTES = 1200  # of a heat strip, of which a story has two, and of the image beside its maps
-MAPS_BYTES = 3800  # of feature maps: the kernels, which may have filled the screen before, take bytes to wipe, too
+STRIP_BYTES = 700  # of a heat strip, of which a layer has two
+BESIDE_BYTES = 1200  # of the image beside its maps
+MAPS_BYTES = 3800  # of feature maps: wiping the kernels, which may have filled the screen, takes bytes too
 KERNEL_BYTES = 7500
-LOOKED_BYTES, LOOKED_MAPS_BYTES = 3500, 5500  # of an image that the network was asked about, and of its maps
+LOOKED_BYTES, LOOKED_MAPS_BYTES = 3500, 5500  # of a classified image, and of its maps
 STRIP_LINES = 10  # at most
-EQUAL_ROWS = 1.5  # times as large as drawn, rows of equal length are preferred
-FREQUENT = 0.05  # share of a class's images from which a mistake is marked
+EQUAL_ROWS = 1.5  # arrangements with rows of equal length count as this much larger
+FREQUENT = 0.05  # share of a class's images from which on a confusion is marked
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the list; `kind` gives its colour, and `copied` is what copying copies."""
+    """A line of the list; `kind` gives its colour, and `copied` is its text for the clipboard."""
 
     text: str
     kind: str = ""
@@ -41,7 +42,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Listed:
-    """What the list shows: its title, a line above the rows, and the rows."""
+    """The content of the list: its title, a line above the rows, and the rows."""
 
     title: str
     header: str
@@ -49,7 +50,7 @@ class Listed:
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
-    """Return values as bars, from the smallest to the largest; of more than there is room for, the means of spans."""
+    """Return values as bars scaled from the smallest to the largest; too many values are averaged over spans."""
     finite = [value for value in values if isfinite(value)]
     if not finite:
         return " " * width
@@ -71,7 +72,7 @@ def listed(state: InsideState, width: int) -> Listed:
 
 
 def _layer_claims(*, suspicious: bool) -> Mapping[str, Sequence[Claim]]:
-    """Return what the columns claim of the width; there are reasons only where a layer is suspicious."""
+    """Return the widths that columns claim; the column of reasons is there only if a layer is suspicious."""
     claims: dict[str, Sequence[Claim]] = {"": (Claim(0, 1),), "layer": (Claim(0, 8),)}
     for rank, (key, metric) in enumerate(LAYER_METRICS.items()):
         claims[metric.heading] = (Claim(1 + rank, 8),)
@@ -153,11 +154,11 @@ LISTS: Mapping[str, Callable[[InsideState, int], Listed]] = {
 }
 
 
-# What is drawn
+# The drawings
 
 
 def drawn(state: InsideState, selected: int, width: int, height: int, draw: Draw = half_block_lines) -> Drawn:
-    """Return what is shown of the line `selected` of the list in `width` × `height` cells, its pictures by `draw`."""
+    """Return the drawing for the line `selected` of the list, in `width` × `height` cells, with pictures by `draw`."""
     if state.problem:
         return Drawn(state.view, [[(line, "careful")] for line in _wrapped(f"✗ {inert_line(state.problem)}", width)])
     if state.shown is None and not (state.view == "layers" and state.layers()):
@@ -169,7 +170,7 @@ def _wrapped(text: str, width: int) -> list[str]:
     return wrap(text, max(10, width), break_on_hyphens=False) or [""]
 
 
-def _story(state: InsideState, selected: int, width: int, height: int, _: Draw) -> Drawn:
+def _layer_history(state: InsideState, selected: int, width: int, height: int, _: Draw) -> Drawn:
     """Return a layer's figures over the training, and its distributions now and over the epochs."""
     views = state.layers()
     if selected >= len(views):
@@ -197,7 +198,7 @@ def _story(state: InsideState, selected: int, width: int, height: int, _: Draw) 
 def _distribution(
     title: str, now: LayerHistogram, past: Sequence[LayerHistogram], width: int, strip_lines: int
 ) -> list[Line]:
-    """Return the histogram of now, and below it how it came about: epochs to the right, large values at the top."""
+    """Return the current histogram, and a strip of the past ones: epochs to the right, large values at the top."""
     dead = "" if now.dead_share is None else f" · {now.dead_share:.0%} dead"
     words = f"mean {now.mean:.2g} ± {now.std:.2g}{dead}"
     lines: list[Line] = [[(f"{title:9}", "faint"), (fit(words, width - 9, left=True), "")]]
@@ -222,7 +223,7 @@ def _kernels(state: InsideState, _: int, width: int, height: int, draw: Draw) ->
 
 
 def _per_row(count: int, height: int, width: int, columns: int, rows: int) -> int:
-    """Return how many of `count` tiles a row has so that they are drawn largest in `columns` × `rows` pixels."""
+    """Return how many of `count` tiles to put in a row, so that they are largest in `columns` × `rows` pixels."""
 
     def size(per_row: int) -> float:
         lines = -(-count // per_row)
@@ -249,7 +250,7 @@ def _maps_picture(state: InsideState, selected: int, width: int, height: int, dr
     ]
     lines: list[Line] = []
     if height >= 20:
-        lines += beside(draw(image.picture, 14, 7, STRIP_BYTES), [[(word, "")] for word in words])
+        lines += beside(draw(image.picture, 14, 7, BESIDE_BYTES), [[(word, "")] for word in words])
     else:
         lines.append([(fit(" · ".join(words), width, left=True), "faint")])
     left = height - len(lines) - 1
@@ -272,7 +273,7 @@ def _matrix(state: InsideState, selected: int, width: int, height: int, draw: Dr
 
 
 def _numbers(state: InsideState, confusion: Confusion, pair: tuple[int, int] | None, width: int) -> list[Line] | None:
-    """Return the matrix as numbers with the selected pair in brackets; None where there is no room for it."""
+    """Return the matrix as numbers, with the selected pair in brackets; None if there is no room for it."""
     cells = 2 + max(len(str(int(confusion.counts.max(initial=0)))), *(len(str(one)) for one in confusion.classes))
     names = [f"{number} {state.class_name(number)}" for number in confusion.classes]
     room = min(max(map(len, names)), width - cells * len(names) - 1)
@@ -312,13 +313,13 @@ def _answers(state: InsideState, one: ShownImage, width: int) -> list[Line]:
 
 
 def looked(found: Look, width: int, height: int, draw: Draw = half_block_lines) -> Drawn:
-    """Return an image with what spoke for its likeliest class, its classes beside it, and the maps of a layer below."""
+    """Return an image with its Grad-CAM heat map, its classes beside it, and the maps of a layer below."""
     picture = found.picture if found.heat is None else heated(found.picture, found.heat)
     channels, rows, columns = found.shape
     words = [
         *([f"truth {inert_line(found.truth)}"] if found.truth is not None else []),
         *bars(found.classes),
-        *(["", f"yellow and red: what spoke for {inert_line(found.cam)} (Grad-CAM)"] if found.cam else []),
+        *(["", f"yellow and red: evidence for {inert_line(found.cam)} (Grad-CAM)"] if found.cam else []),
     ]
     room = max(1, min(height // 2, 20))
     image = draw(picture, min(2 * room, width // 2), room, LOOKED_BYTES)
@@ -330,12 +331,12 @@ def looked(found: Look, width: int, height: int, draw: Draw = half_block_lines) 
 
 
 def looked_maps(found: Look) -> FeatureMaps:
-    """Return the maps of an image that the network was asked about."""
+    """Return the feature maps of a classified image."""
     return FeatureMaps(found.layer, 0, found.shape, tuple(range(found.shape[0])), found.maps)
 
 
 DRAWINGS: Mapping[str, Callable[[InsideState, int, int, int, Draw], Drawn]] = {
-    "layers": _story,
+    "layers": _layer_history,
     "kernels": _kernels,
     "maps": _maps_picture,
     "confusion": _matrix,

@@ -1,4 +1,4 @@
-"""What the screen Inside shows: which view, which epoch, and what was read of it. No Textual."""
+"""The state of the screen Inside: its view, its epoch, and the data read. No Textual."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from alexplore.tui.unit_lines import Unit
 VIEWS = ("layers", "kernels", "maps", "confusion", "mistakes")
 
 MOST_PAST = 60
-"""Epochs whose distributions are kept for a layer's story; of more, some are left out evenly."""
+"""The most epochs whose distributions are kept for a layer's history; of more, an evenly spread choice is kept."""
 
 READ_AT_ONCE = 20
-"""Epochs that are read between two drawings, so that a long run shows something soon."""
+"""Epochs that are read between two drawings, so that a long run is shown soon."""
 
 MOST_PAIRS = 200
 """Confused pairs that are listed."""
@@ -31,10 +31,10 @@ MOST_PAIRS = 200
 
 @dataclass(frozen=True)
 class Reading:
-    """What the run's folder held when it was read.
+    """The content of a run's folder.
 
-    `epochs` are those that have a file, and `past` are the layers after some of them; `problems` are the reasons why
-    files can't be read, by epoch.
+    `epochs` are the recorded epochs, `past` has the layers after some of them, and `problems` the reasons why files
+    can't be read, by epoch.
     """
 
     snapshot: Snapshot
@@ -44,7 +44,7 @@ class Reading:
 
 
 class InsideReader:
-    """Reads a run's folder again and again, from a background thread; each file is read once."""
+    """Reads a run's folder repeatedly, from a background thread; each file is read once."""
 
     def __init__(self, run: RunDirectory) -> None:
         """Open a run.
@@ -60,7 +60,7 @@ class InsideReader:
         self.behind = True
 
     def read(self) -> Reading:
-        """Return what the folder holds now; the same object as the last time if nothing has changed."""
+        """Return the current content of the folder; the same object as the last time if nothing has changed."""
         snapshot = self._watch.poll(FEW_BLOCKS)
         epochs = recorded_epochs(self._run)
         chosen = spread(epochs, MOST_PAST)
@@ -96,7 +96,7 @@ def spread(epochs: Sequence[int], most: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Pair:
-    """A class that was taken for another: how many of the `total` images of the class `truth`."""
+    """A confusion: `count` of the `total` images of the class `truth` are predicted as `guess`."""
 
     truth: int
     guess: int
@@ -105,7 +105,7 @@ class Pair:
 
 
 class InsideState:
-    """Which view of which epoch is shown, and what is known of it."""
+    """The shown view and epoch, and the data of the epoch."""
 
     def __init__(self, run: RunDirectory) -> None:
         self.run = run
@@ -113,7 +113,7 @@ class InsideState:
         self.reading: Reading | None = None
         self.wanted: int | None = None  # the chosen epoch; None follows the newest
         self.shown: InsideEpoch | None = None
-        self.problem = ""  # why the epoch can't be shown, or the run not be read
+        self.problem = ""  # why the epoch can't be shown, or the run can't be read
         self._pairs: tuple[InsideEpoch | None, list[Pair]] = (None, [])
         self._failed: int | None = None  # the epoch that can't be shown
         self.unit: Unit | None = None  # the selected unit of the maps
@@ -133,11 +133,11 @@ class InsideState:
 
     @property
     def follows(self) -> bool:
-        """Whether the newest epoch is shown, and each later one when it comes."""
+        """Whether the newest epoch is shown, also when there is a newer one."""
         return self.wanted is None
 
     def scrub(self, steps: int) -> bool:
-        """Move by so many recorded epochs; at the newest, follow it. Return whether another epoch is to be shown."""
+        """Move by `steps` recorded epochs; at the newest, follow it. Return whether another epoch is to be shown."""
         before = self.epoch
         if before is None:
             return False
@@ -146,7 +146,7 @@ class InsideState:
         return self.epoch != before
 
     def take(self, reading: Reading) -> bool:
-        """Take over what was read; return whether the epoch to show has to be loaded."""
+        """Use new content of the folder; return whether the epoch to show must be loaded."""
         self.reading = reading
         if self.wanted is not None and self.wanted not in reading.epochs:  # the folder was thinned, or trained anew
             self.wanted = None
@@ -154,12 +154,12 @@ class InsideState:
         return self.epoch is not None and self.epoch not in (shown, self._failed)
 
     def show(self, epoch: int, shown: InsideEpoch | None, problem: str = "") -> None:
-        """Show an epoch that was loaded, or why it can't be, unless another one is wanted by now."""
+        """Show a loaded epoch, or why it can't be shown, unless another epoch was chosen meanwhile."""
         if epoch == self.epoch:
             self.shown, self.problem, self._failed = shown, problem, epoch if problem else None
 
     def scrub_text(self, width: int) -> str:
-        """Return the scrubber: a line with a mark for the epoch, and what was measured after it."""
+        """Return the scrubber: a line with a mark for the epoch, and the validation metrics after it."""
         reading, epoch = self.reading, self.epoch
         if reading is None:
             return f"reading {self.run.name} …"
@@ -185,7 +185,7 @@ class InsideState:
         return tuple(layer.name for layer in self.reading.snapshot.config.network.layers) if self.reading else ()
 
     def layers(self) -> tuple[LayerView, ...]:
-        """Return the layers after the epoch; at the newest, with the figures of the last step that has them."""
+        """Return the layers after the epoch; at the newest epoch, with the newest figures."""
         reading = self.reading
         if reading is None:
             return ()
@@ -195,11 +195,11 @@ class InsideState:
         return layer_views(shown, self.order)
 
     def figures(self, family: str, layer: str) -> list[float]:
-        """Return a layer's figure over the training, up to the epoch that is shown."""
+        """Return the values of a layer's figure up to the shown epoch."""
         if self.reading is None:
             return []
         curve = self.reading.snapshot.curves.get(layer_key(family, layer), Curve())
-        if not curve.values:  # of a run whose metrics were left out or lost
+        if not curve.values:  # metrics.jsonl was lost
             past = [
                 getattr(views[layer], family)
                 for epoch, views in self.reading.past.items()
@@ -210,7 +210,7 @@ class InsideState:
         return list(curve.values[:end])
 
     def past(self, layer: str) -> list[tuple[int, LayerView]]:
-        """Return a layer after each of the epochs that were read, up to the one that is shown."""
+        """Return a layer after each epoch that was read, up to the shown epoch."""
         if self.reading is None:
             return []
         return [
@@ -220,7 +220,7 @@ class InsideState:
         ]
 
     def maps(self) -> tuple[FeatureMaps, ...]:
-        """Return the feature maps, layer by layer, of each fixed image."""
+        """Return the feature maps of all fixed images, layer by layer."""
         if self.shown is None:
             return ()
         layers = dict.fromkeys(maps.layer for maps in self.shown.maps)
@@ -253,7 +253,7 @@ class InsideState:
             self.unit = self.unit.moved(shown[selected], by)
 
     def mapped_layer(self, selected: int) -> str | None:
-        """Return the layer of the selected line whose maps can be looked at; None for the last convolution's."""
+        """Return the layer of the selected line if it has feature maps; None means the last convolution."""
         if self.view == "maps":
             shown = self.maps()
             return shown[selected].layer if selected < len(shown) else None
@@ -292,7 +292,7 @@ def absence(snapshot: Snapshot) -> str:
 
 
 def value_at(curve: Curve, epoch: float) -> float | None:
-    """Return the last value of a curve up to an epoch."""
+    """Return the last value of a curve up to an epoch; None if there is none."""
     place = bisect_right(curve.epochs, epoch + 1e-9)
     return curve.values[place - 1] if place else None
 

@@ -1,4 +1,4 @@
-"""Every key that works now, in the groups of the help: the focused pane, the screen, everywhere."""
+"""The keys that work now, in the groups of the help: this pane, this screen, everywhere."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.widget import Widget
 
-from alexplore.tui.named_keys import declared_order
+from alexplore.tui.named_keys import working_bindings
 from alexplore.tui.widgets.cursor_list import CursorList
 from alexplore.tui.word_filter import contains_words
 
 PANE, SCREEN, EVERYWHERE = "This pane", "This screen", "Everywhere"
 GROUPS = (PANE, SCREEN, EVERYWHERE)
 MOVES = {one.action for one in CursorList.BINDINGS if isinstance(one, Binding)}
-"""What moves the cursor in every list."""
+"""The actions that move the cursor in every list."""
 
 
 @dataclass(frozen=True)
@@ -35,22 +35,22 @@ class Key:
 
     @property
     def words(self) -> str:
-        """What a filter looks in."""
+        """The text that a filter searches."""
         return f"{self.keys} {self.name} {self.doc}".casefold()
 
 
 def active_keys(screen: Screen[Any]) -> list[Key]:
     """Return every key that works on the focused pane of a screen, in the order of the groups.
 
-    In a pane, its own keys come first, then those that move the cursor. Of what the framework binds on its screens,
-    that is listed which the app declares too.
+    A pane's own keys come first, then those that move the cursor. A key that Textual binds on its screens is listed
+    only if the app declares it too.
     """
     app = screen.app
     declared = {one.action: at for at, one in enumerate(type(app).BINDINGS) if isinstance(one, Binding)}
     found: dict[str, tuple[list[str], Binding, DOMNode]] = {}
-    for key, (node, binding, enabled, _) in declared_order(screen.active_bindings):
+    for key, (node, binding, enabled, _) in working_bindings(screen):
         if isinstance(node, Screen) and not binding.tooltip and binding.action in declared:
-            node, binding = app, app._bindings.key_to_bindings[key][0]  # noqa: PLW2901 (the app's says what it does)
+            node, binding = app, app._bindings.key_to_bindings[key][0]  # noqa: PLW2901 (the app's binding has a tooltip)
         if enabled and (binding.tooltip or (_group(node) == PANE and binding.description)):
             keys, *_ = found.setdefault(f"{id(node)} {binding.action}", ([], binding, node))
             if (shown := app.get_key_display(binding)) not in keys:
@@ -70,7 +70,7 @@ def active_keys(screen: Screen[Any]) -> list[Key]:
 
 
 def _doc(binding: Binding) -> str:
-    """Return what a binding does, with its name in the preferences, if it has one."""
+    """Return the description of a binding, with the name of its action in the preferences."""
     return " · ".join(part for part in (binding.tooltip, binding.id) if part)
 
 
@@ -81,7 +81,7 @@ def _group(node: DOMNode) -> str:
 
 
 def pane_title(widget: Widget | None) -> str:
-    """Return the title of the frame that a widget is or lies in, "" without one."""
+    """Return the title of the frame around a widget, "" without one."""
     for node in widget.ancestors_with_self if widget else ():
         if isinstance(node, Widget) and node.border_title:
             return str(node.border_title)

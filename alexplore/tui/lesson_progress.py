@@ -1,4 +1,4 @@
-"""How far a learner is in a lesson: the step, and what was answered. Kept while the app is open."""
+"""Progress in a lesson: the current step and the answers so far. It is kept until the app is closed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class LessonProgress:
 
     @property
     def title(self) -> str:
-        """How far one is in the lesson, and its title."""
+        """The number of the step, and the title of the lesson."""
         return f"{self.index + 1} of {len(self.lesson.steps)} · {self.lesson.title}"
 
     @property
@@ -38,19 +38,19 @@ class LessonProgress:
 
     @property
     def solved(self) -> bool:
-        """Whether the question of this step was answered rightly, or there is none."""
+        """Whether the question of this step was answered correctly, or there is none."""
         return self.step.question is None or (self.verdict is not None and self.verdict.right)
 
     @property
     def score(self) -> tuple[int, int]:
-        """How many questions were answered rightly, and how many there are."""
+        """The number of correctly answered questions, and the number of all questions."""
         questions = [index for index, step in enumerate(self.lesson.steps) if step.question]
         right = [index for index in questions if index in self.verdicts and self.verdicts[index].right]
         return len(right), len(questions)
 
     @property
     def explanation(self) -> str:
-        """The right answer with its arithmetic, as soon as it may be shown; the hint after a wrong answer; else ""."""
+        """The right answer with its arithmetic, once it may be shown; the hint after a wrong answer; else ""."""
         question = self.step.question
         if question is None or self.verdict is None:
             return ""
@@ -59,7 +59,7 @@ class LessonProgress:
         return question.hint or ""
 
     def answer(self, typed: str, edited: Analysis) -> Verdict | None:
-        """Judge what was typed, or the edited network; None where there is no question."""
+        """Judge the typed answer, or the edited network; return None if the step has no question."""
         question = self.step.question
         if question is None:
             return None

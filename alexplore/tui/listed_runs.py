@@ -1,4 +1,4 @@
-"""The list of runs: which are shown, in which order and groups, and which is the best of its data set."""
+"""The list of runs: its filter, order and groups, and the best run of each data set."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from alexplore.tui.marked_runs import MarkedRuns
 
 @dataclass(frozen=True)
 class RunLine:
-    """A run in the list, with marker and colour if it is marked, and whether it is the best of its data set."""
+    """A line for a run, with its marker and colour if it is marked, and whether it is the best of its data set."""
 
     run: ListedRun
     marker: str = " "
@@ -34,14 +34,14 @@ class GroupLine:
 
     @property
     def text(self) -> str:
-        """Return `fmnist-28 · 3 runs · best 89.5%`."""
+        """The heading, such as `fmnist-28 · 3 runs · best 89.5%`."""
         best = "" if self.best is None else f" · best {METRICS[BEST_METRIC].number(self.best)}"
         return f"{self.preset} · {self.count} run{'s' * (self.count != 1)}{best}"
 
 
 @dataclass(frozen=True)
 class Order:
-    """An order of the list: the column that shows it, and the key, None for runs that come last in either direction."""
+    """An order of the list: its column, and its sort key; runs whose key is None come last in both directions."""
 
     name: str
     column: str
@@ -58,7 +58,7 @@ STATES = tuple(STATE_GLYPHS)
 
 def _state_place(run: ListedRun) -> int:
     state = run.summary.status.state
-    return STATES.index(state) if state in STATES else len(STATES)  # one that another version writes
+    return STATES.index(state) if state in STATES else len(STATES)  # a state of another version
 
 
 ORDERS: Sequence[Order] = (
@@ -76,11 +76,11 @@ BY_COLUMN: Mapping[str, Order] = {order.column: order for order in ORDERS} | {"p
 
 
 class ListedRuns:
-    """What the list shows of all runs."""
+    """The state of the list: all runs, their order and the filter."""
 
     def __init__(self) -> None:
         self.runs: Sequence[ListedRun] = ()
-        self.queued: Sequence[ListedRun] = ()  # what waits in the queue, above the runs in whatever order
+        self.queued: Sequence[ListedRun] = ()  # runs in the queue, which are above the others in every order
         self.order, self.descending = ORDERS[0], ORDERS[0].descending
         self.grouped = False
         self.filter_text = ""
@@ -90,7 +90,7 @@ class ListedRuns:
     # What is chosen
 
     def filter_by(self, text: str) -> None:
-        """Show only the runs that a filter chooses; all of them while it can't be read."""
+        """Show only the runs that a filter matches; all runs while the filter is not valid."""
         self.filter_text = text.strip()
         try:
             self._filter, self.error = parse_filter(text), ""
@@ -102,15 +102,15 @@ class ListedRuns:
         self._sort(ORDERS[(ORDERS.index(self.order) + 1) % len(ORDERS)])
 
     def sort_by_column(self, column: str) -> None:
-        """Sort by a column, the other way round if the list is sorted by it already."""
+        """Sort by a column; reverse the order if the list is sorted by it already."""
         order = BY_COLUMN.get(column)
         if order is self.order:
-            self.turn_round()
+            self.reverse()
         elif order is not None:
             self._sort(order)
 
-    def turn_round(self) -> None:
-        """Sort the other way round."""
+    def reverse(self) -> None:
+        """Reverse the order."""
         self.descending = not self.descending
 
     def _sort(self, order: Order) -> None:
@@ -129,7 +129,7 @@ class ListedRuns:
         return known + [run for run in runs if self._key(run) is None]
 
     def shown_of_queue(self) -> list[ListedRun]:
-        """Return what waits in the queue and is shown, in the order in which it will be started."""
+        """Return the shown runs in the queue, in the order in which they will start."""
         return [run for run in self.queued if self._filter.matches(run)]
 
     def _key(self, run: ListedRun) -> Any:
@@ -155,7 +155,7 @@ class ListedRuns:
 
     @property
     def title(self) -> str:
-        """Return `Runs · 7`, or `Runs · 2 of 7`, and how many wait in the queue."""
+        """`Runs · 7`, or `Runs · 2 of 7`, and how many wait in the queue."""
         count, total = len(self.shown()), len(self.runs)
         waiting = sum(run.place > 0 for run in self.queued)
         text = f"Runs · {total}" if count == total else f"Runs · {count} of {total}"
@@ -163,12 +163,12 @@ class ListedRuns:
 
     @property
     def order_text(self) -> str:
-        """Return `newest ▾`."""
+        """The order, such as `newest ▾`."""
         return f"{self.order.name} {'▾' if self.descending else '▴'}"
 
     @property
     def filter_note(self) -> str:
-        """Return what stands beside the filter: how many runs it chooses and how it is left, or what is wrong."""
+        """The text beside the filter: the number of matching runs and the key that leaves it, or its error."""
         if self.error:
             return self.error
         if not self.filter_text:

@@ -1,4 +1,4 @@
-"""A line of a log."""
+"""A line of the log that the app shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The runs that are marked, and the curves of them that are drawn over each other."""
+"""The marked runs, and the overlay of their curves."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from alexplore.tui.plot import Line, Plot
 
 MARKERS = "●▲■▼○△□▽"
 METRIC_ORDER = ("val/acc", "val/loss", "train/loss", "train/acc", "lr", "images_per_second", "val/acc5")
-"""The metrics of the overlay in the order in which a key shows them."""
+"""The metrics of the overlay, in the order in which a key changes them."""
 
 EPOCHS, MINUTES = "epochs", "min"
 
@@ -46,7 +46,7 @@ class MarkedRuns:
             self._numbers = {**self._numbers, name: free}
 
     def rename(self, before: str, after: str) -> None:
-        """Keep the mark of a run that got another name."""
+        """Keep the mark of a run that was renamed."""
         self._numbers = {after if name == before else name: number for name, number in self._numbers.items()}
 
     def keep(self, names: Sequence[str]) -> None:
@@ -62,7 +62,7 @@ class MarkedRuns:
         return series(self._numbers[name]) if name in self._numbers else ""
 
     def marked(self, runs: Sequence[RunDirectory]) -> list[tuple[RunDirectory, int]]:
-        """Return those of `runs` that are marked, each with its number, in the order they were marked in."""
+        """Return the marked runs among `runs`, each with its number, in the order in which they were marked."""
         by_name = {run.name: run for run in runs}
         return [(by_name[name], number) for name, number in self._numbers.items() if name in by_name]
 
@@ -96,7 +96,7 @@ class MarkedRun:
 
 @dataclass(frozen=True)
 class Overlay:
-    """The curves of one metric of the marked runs, and what differs between those that can be read."""
+    """The curves of one metric of the marked runs, and the differences between the runs that can be read."""
 
     runs: tuple[MarkedRun, ...] = ()
     metric: str = METRIC_ORDER[0]
@@ -108,7 +108,7 @@ class Overlay:
         return [run.snapshot for run in self.runs if run.snapshot is not None]
 
     def looks_like(self, other: Overlay) -> bool:
-        """Return whether two overlays draw the same: curves are the same objects for as long as nothing was added."""
+        """Return whether two overlays draw the same; curves are the same objects until something is added."""
         one, two = (
             [(run.name, run.number, run.snapshot and run.snapshot.status.state) for run in overlay.runs]
             for overlay in (self, other)
@@ -117,14 +117,14 @@ class Overlay:
         return self.metric == other.metric and one == two and same
 
     def next_metric(self) -> str:
-        """Return the next metric that one of the runs has, the same one where there is no other."""
-        there = {key for snapshot in self.snapshots for key in snapshot.curves}
+        """Return the next metric that one of the runs has; the same metric if there is no other."""
+        available = {key for snapshot in self.snapshots for key in snapshot.curves}
         start = METRIC_ORDER.index(self.metric) + 1
         following = [*METRIC_ORDER[start:], *METRIC_ORDER[:start]]
-        return next((key for key in following if key in there), self.metric)
+        return next((key for key in following if key in available), self.metric)
 
     def groups(self) -> list[list[MarkedRun]]:
-        """Return the runs, those together that differ only in their seed."""
+        """Return the runs in groups that differ only in their seed."""
         groups: list[list[MarkedRun]] = []
         for run in self.runs:
             for group in groups:
@@ -142,7 +142,7 @@ class Overlay:
         return any(len(group) > 1 for group in self.groups())
 
     def plot(self, unit: str = EPOCHS, *, by_seed: bool = False) -> Plot:
-        """Return what to draw: a line for each run, with `by_seed` the mean of those that differ only in their seed."""
+        """Return the plot: a line for each run, or with `by_seed` the mean of runs that differ only in their seed."""
         metric = METRICS[self.metric]
         groups = self.groups() if by_seed else [[run] for run in self.runs]
         lines = [_mean_line(group, unit) if len(group) > 1 else _line(group[0], unit) for group in groups]
@@ -155,18 +155,19 @@ class Overlay:
 def _line(run: MarkedRun, unit: str) -> Line:
     live = " (running)" if run.snapshot is not None and run.snapshot.status.state == "running" else ""
     return Line(
-        run.name + live, _places(run.curve, unit), run.curve.values, series(run.number), marker(run.number),
+        run.name + live, curve_places(run.curve, unit), run.curve.values, series(run.number), marker(run.number),
         note=run.note,
     )  # fmt: skip
 
 
-def _places(curve: Curve, unit: str) -> Sequence[float]:
+def curve_places(curve: Curve, unit: str) -> Sequence[float]:
+    """Return where a curve's points are on the horizontal axis."""
     return curve.epochs if unit == EPOCHS else curve.minutes
 
 
 def _mean_line(group: Sequence[MarkedRun], unit: str) -> Line:
-    """Return the mean of some runs at the places of the longest one, with their lowest and highest values around it."""
-    curves = [(list(_places(run.curve, unit)), run.curve.values) for run in group if run.curve.values]
+    """Return the mean of some runs at the points of the longest, in a band from their lowest to their highest value."""
+    curves = [(list(curve_places(run.curve, unit)), run.curve.values) for run in group if run.curve.values]
     places = max((x for x, _ in curves), key=len, default=[])
     means, band = [], []
     for place in places:
@@ -180,7 +181,7 @@ def _mean_line(group: Sequence[MarkedRun], unit: str) -> Line:
 
 
 def _value_at(x: Sequence[float], y: Sequence[float], place: float) -> float | None:
-    """Return a curve's value at a place between its first and its last point, else None."""
+    """Return a curve's value between its first and its last point, by linear interpolation; None elsewhere."""
     index = bisect_left(x, place)
     if index == len(x) or place < x[0]:
         return None
@@ -191,7 +192,7 @@ def _value_at(x: Sequence[float], y: Sequence[float], place: float) -> float | N
 
 
 class OverlayReader:
-    """Reads the curves of marked runs from a background thread, each time only what was added since."""
+    """Reads the curves of marked runs from a background thread; each time only what was added."""
 
     def __init__(self) -> None:
         self._watches: dict[RunDirectory, Watch] = {}

@@ -1,6 +1,6 @@
-"""Messages that screens post: requests to the app, and what background threads have read from run directories.
+"""Messages that screens post: requests to the app, and data that background threads have read.
 
-A screen knows neither the app nor another screen. What only the app can do it asks for with a message, which bubbles up
+A screen knows neither the app nor another screen. To request something of the app, it posts a message, which bubbles up
 to the app.
 """
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from alexplore.tui.preset_catalog import PresetEntry
     from alexplore.tui.run_details import RunDetails
     from alexplore.tui.state import Mode
-    from alexplore.tui.watched_run import Drawing, WatchedRun
+    from alexplore.tui.watched_run import DrawnCurves, WatchedRun
 
 
 @dataclass
 class Outcome(Message):
-    """Show in the status line what was done, or why it was not; `severity` is information, warning or error."""
+    """Show a result or an error in the status line; `severity` is information, warning or error."""
 
     text: str
     severity: str = "information"
@@ -81,10 +81,10 @@ class OpenRequested(Message):
 
 
 @dataclass
-class TourWished(Message):
+class TourActionRequested(Message):
     """Handle a key of the tour: perform the step, show another step, or end the tour."""
 
-    wish: Literal["do", "next", "back", "leave"]
+    action: Literal["do", "next", "back", "leave"]
 
 
 @dataclass
@@ -96,7 +96,7 @@ class LessonPointed(Message):
 
 @dataclass
 class PresetsRead(Message):
-    """Every preset, with what takes reading its whole file."""
+    """Every preset, with the details in its file."""
 
     entries: Sequence[PresetEntry]
 
@@ -106,7 +106,7 @@ class RunPolled(Message):
     """The state of the watched run; a newer message replaces one that is still queued."""
 
     snapshot: Snapshot
-    drawing: Drawing
+    drawing: DrawnCurves
 
     def can_replace(self, message: Message) -> bool:
         """Return whether `message` is an older state of a run."""
@@ -128,7 +128,7 @@ class OverviewRequested(Message):
 
 @dataclass
 class RunsSummarised(Message):
-    """Every run in one line each, the newest first."""
+    """The summary of every run, the newest first."""
 
     summaries: Sequence[Summary]
 
@@ -138,19 +138,19 @@ class RunsSummarised(Message):
 
 
 @dataclass
-class RunLookedAt(Message):
+class DetailsRead(Message):
     """The details of the selected run."""
 
     details: RunDetails
 
     def can_replace(self, message: Message) -> bool:
         """Return whether `message` is of a run that was selected before."""
-        return isinstance(message, RunLookedAt)
+        return isinstance(message, DetailsRead)
 
 
 @dataclass
 class RunsListed(Message):
-    """Every run, the newest first; what waits in the queue; and the curves of the marked runs."""
+    """Every run, the newest first; the runs in the queue; and the curves of the marked runs."""
 
     runs: Sequence[ListedRun]
     queued: Sequence[ListedRun]
@@ -163,7 +163,7 @@ class RunsListed(Message):
 
 @dataclass
 class ChoiceRequested(Message):
-    """Ask the person to choose one of some names from a list called `title`; `answer` takes it, if one is chosen."""
+    """Let the user choose a name from a list called `title`; `answer` is called with it."""
 
     title: str
     names: Sequence[str]

@@ -1,4 +1,4 @@
-"""What the first line of every screen says about runs: what is training, how far it is, and what ended unseen."""
+"""The overview of runs in the first line of every screen: what is training, its progress, and unseen failures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from alexplore.runs.summary import Summary
 
 @dataclass(frozen=True)
 class Overview:
-    """The runs that are live, and the last one that ended badly and was not looked at; `total` counts all runs."""
+    """The live runs, and the last failed run that the user has not seen; `total` is the number of all runs."""
 
     total: int = 0
     live: tuple[Summary, ...] = ()
@@ -22,7 +22,7 @@ class Overview:
 
     @property
     def texts(self) -> list[tuple[str, str]]:
-        """What to show from the long to the short, each with the state that gives it its colour."""
+        """The overview in texts of decreasing length, each with the state that gives it its colour."""
         if self.unseen is not None:
             state, name = self.unseen.status.state, self.unseen.run.name
             return [(f"{_glyph(state)} {name} {state}", state), (f"{_glyph(state)} {state}", state)]
@@ -47,24 +47,24 @@ def _glyph(state: str) -> str:
 
 
 @dataclass
-class Attention:
-    """Remembers which runs were seen to end badly and were not looked at yet."""
+class RunMonitor:
+    """Follows the summaries of all runs: finds occasions, and remembers failed runs that the user has not seen."""
 
     _live: Set[str] = frozenset()
     _unseen: list[str] = field(default_factory=list)
     _watches: dict[RunDirectory, OccasionWatch] = field(default_factory=dict)
 
-    def look_at(self, name: str) -> None:
-        """Forget that a run ended: it is being looked at."""
+    def mark_seen(self, name: str) -> None:
+        """Record that the user sees a run."""
         self._unseen = [other for other in self._unseen if other != name]
 
     def occasions(self, summaries: Sequence[Summary]) -> list[Occasion]:
-        """Return what happened to the runs since the last call, such as the end of one."""
+        """Return the occasions since the last call, such as the end of a run."""
         self._watches = {one.run: self._watches.get(one.run) or OccasionWatch() for one in summaries}
-        return [occasion for one in summaries for occasion in self._watches[one.run].look(one)]
+        return [occasion for one in summaries for occasion in self._watches[one.run].update(one)]
 
     def overview(self, summaries: Sequence[Summary]) -> Overview:
-        """Return the overview of all runs; one that was live at the call before and has failed since is unseen."""
+        """Return the overview of all runs; a run that was live at the last call and has failed since is unseen."""
         by_name = {summary.run.name: summary for summary in summaries}
         failed = {name for name, summary in by_name.items() if summary.status.state in ("failed", "crashed")}
         self._unseen = [name for name in self._unseen if name in failed]

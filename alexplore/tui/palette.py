@@ -1,8 +1,7 @@
 """The colours of the app, made readable in every theme.
 
-A theme says which colours it likes; many of their combinations can't be read. Each of ours starts from one of the
-theme's and is moved towards black or white until it has the contrast that it needs (WCAG 2.1, 1.4.3 and 1.4.11: 4.5
-for text, 3 for what is not text).
+Many combinations of a theme's colours can't be read. Each colour of the app starts from one of the theme's and is moved
+towards black or white until it has enough contrast (WCAG 2.1, 1.4.3 and 1.4.11: 4.5 for text, 3 for other elements).
 """
 
 from __future__ import annotations
@@ -13,17 +12,17 @@ from dataclasses import dataclass
 from textual.color import Color
 
 TEXT_CONTRAST, FRAME_CONTRAST = 4.5, 3.0
-STEP = 0.02  # of the way to black or white
+STEP = 0.02  # share of the way to black or white that a colour is moved at a time
 
 
 @dataclass(frozen=True)
 class Shade:
-    """A colour of the app: the theme's variable that it starts from, `mixed` with so much of the background."""
+    """A colour of the app: the theme's variable that it starts from; `mixed` is the share of background in it."""
 
     source: str
     contrast: float = TEXT_CONTRAST
     mixed: float = 0.0
-    ansi: str = "ansi_default"  # in a theme of the terminal's own colours
+    ansi: str = "ansi_default"  # the colour in themes that use the terminal's own colours
 
 
 SHADES: Mapping[str, Shade] = {
@@ -42,7 +41,7 @@ SHADES: Mapping[str, Shade] = {
     "series-6": Shade("secondary", ansi="ansi_cyan"),
     "series-1-faint": Shade("primary", FRAME_CONTRAST, mixed=0.5, ansi="ansi_blue"),
 }
-"""The colours by the names of their variables in the stylesheets, each on the theme's background."""
+"""The colours by the names of their variables in the style sheets; they are made for the theme's background."""
 
 SERIES = tuple(f"series-{number}" for number in range(1, 7))
 
@@ -72,10 +71,10 @@ def readable(colour: Color, background: Color, least: float) -> Color:
 
 
 def app_colours(theme: Mapping[str, str]) -> dict[str, str]:
-    """Return our colours by name, for the variables of a theme."""
+    """Return the app's colours by name, for the variables of a theme."""
     if theme["background"].startswith("ansi"):
-        ours = {name: shade.ansi for name, shade in SHADES.items()}
-        return ours | {"cursor": "ansi_blue", "cursor-text": "ansi_bright_white"}
+        colours = {name: shade.ansi for name, shade in SHADES.items()}
+        return colours | {"cursor": "ansi_blue", "cursor-text": "ansi_bright_white"}
     background = Color.parse(theme["background"])
     colours = {}
     for name, shade in SHADES.items():

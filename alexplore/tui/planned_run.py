@@ -23,14 +23,14 @@ from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.runs.directory import RunDirectory, free_name
 from alexplore.runs.estimate import NVIDIA_DRIVER
 from alexplore.runs.preflight import Fix
-from alexplore.tui.checks import Answer, Check, Question, why_not_started
+from alexplore.tui.checks import Check, CheckRequest, CheckResult, why_not_started
 from alexplore.tui.edit_session import EditSession
 from alexplore.tui.form import Field, Form, given_values
 
 
 @dataclass(frozen=True)
 class Naming:
-    """How the run is called."""
+    """The name of the run."""
 
     name: str | None = setting(optional(text()), None, "folder of the run; named by the time if left out")
 
@@ -78,7 +78,7 @@ TITLES: Mapping[str, str] = {
     "inside": "record inside",
     "step_epochs": "epochs a step",
 }
-"""How the form calls settings whose name is not plain; else underscores become blanks."""
+"""Titles of settings in the form; the others have their names, with blanks for underscores."""
 
 
 USED_BY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
@@ -90,7 +90,7 @@ USED_BY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 
 
 class PlannedRun:
-    """A form over recipe, hardware, data and name for the network of an edit session, and what was found of it."""
+    """A form for the settings and the name of a run of an edit session's network, and the result of its checks."""
 
     def __init__(self, session: EditSession, runs_folder: Path) -> None:
         self._session, self.runs_folder = session, runs_folder
@@ -113,12 +113,12 @@ class PlannedRun:
         self.form.field("device").note = f"{cores} core{'s' * (cores > 1)}, " + (
             "and an NVIDIA driver" if NVIDIA_DRIVER.exists() else "no GPU found"
         )
-        self.answer = Answer(())
+        self.result = CheckResult(())
         self._forget_network()
         self.follow()
 
     def _forget_network(self) -> None:
-        """Train the session's network again, without fixes that were made for the run alone."""
+        """Use the session's network again, without fixes that were made only for the run."""
         self._of_network, self._network = self._session.network, self._session.network
         self.network_fixes: tuple[str, ...] = ()
 
@@ -127,17 +127,17 @@ class PlannedRun:
 
     @property
     def title(self) -> str:
-        """What is to be trained."""
+        """The title of the form."""
         return f"Recipe of {self._session.title}"
 
     @property
     def network(self) -> Network:
-        """What is trained: the session's network, with the fixes that were made for the run."""
+        """The network to train: the session's, with the fixes that were made for the run."""
         return self._network
 
     @property
     def changes(self) -> list[tuple[str, str, str]]:
-        """What differs from the preset: the title of each setting, its value there, and its value here."""
+        """The differences from the preset: the title of each setting, the preset's value, and this run's."""
         return [
             (field.title, field.before or "–", field.text.strip() or "–")
             for field in self.form.changed
@@ -145,7 +145,7 @@ class PlannedRun:
         ]
 
     def refresh(self) -> None:
-        """Follow the session: start a new form if another preset was opened; a name that was taken is replaced."""
+        """Follow the session: start a new form if another preset was opened, and propose a name that is free."""
         if self._filled_at != self._session.openings:
             self._fill()
             return
@@ -159,19 +159,19 @@ class PlannedRun:
             field.text = field.before = self._free_name()
 
     def follow(self) -> None:
-        """Follow what was typed: which group the folder is in depends on the data set."""
+        """Update the group of the folder's field, which depends on the typed data set."""
         dataset = DATASETS.get(self.form.field("dataset").text)
         needed = dataset is None or dataset.needs_folder
         self.form.field("folder").group = "Essentials" if needed else "Data and limits"
 
     def reset(self) -> None:
-        """Forget every change: those of the form, and the fixes of the network."""
+        """Undo every change of the form and every fix of the network."""
         self.form.reset(self.form.fields)
         self._forget_network()
         self.follow()
 
     def _is_used(self, field: Field) -> bool:
-        """Return whether a setting matters with the schedule, the optimizer and the data set that were chosen."""
+        """Return whether the chosen schedule, optimizer and data set use a setting."""
         form = self.form
         for choice, settings_by_choice in USED_BY.items():
             chosen = form.field(choice).text
@@ -197,12 +197,12 @@ class PlannedRun:
 
     @property
     def name(self) -> str | None:
-        """The name that was typed or proposed, None for one after the time."""
+        """The typed or proposed name; None for a name made from the time."""
         name = self.form.field("name").value
         return name if isinstance(name, str) else None
 
-    def question(self) -> Question | None:
-        """Return what is to be checked; None, with an answer that says why, where what is typed can't be read."""
+    def request(self) -> CheckRequest | None:
+        """Return the run to check; None, with the reason in `result`, if the typed values are not allowed."""
         wrong = [
             Check("wrong", "setting", field.error, field.name)
             for field in self.form.fields
@@ -210,30 +210,30 @@ class PlannedRun:
         ]
         if not wrong:
             try:
-                return Question(self.config(), self.runs_folder, self.name)
+                return CheckRequest(self.config(), self.runs_folder, self.name)
             except SettingError as error:
                 wrong = [Check("wrong", "setting", str(error))]
-        self.answer = Answer(tuple(wrong))
+        self.result = CheckResult(tuple(wrong))
         self._show_on_field()
         return None
 
-    def take(self, answer: Answer) -> None:
-        """Take over what was found: the notes beside settings, and what is wrong on the setting at fault."""
-        self.answer = answer
+    def take(self, result: CheckResult) -> None:
+        """Show the result of the checks: the notes beside settings, and the problem on the setting at fault."""
+        self.result = result
         for field in self.form.fields:
             if field.name != "device":
-                field.note = answer.notes.get(field.name, "")
+                field.note = result.notes.get(field.name, "")
         self._show_on_field()
 
     def _show_on_field(self) -> None:
         names = {field.name for field in self.form.fields}
-        first = next((check for check in self.answer.wrong if check.setting in names), None)
+        first = next((check for check in self.result.wrong if check.setting in names), None)
         self.form.set_error(first.text if first else "", first.setting if first else "")
 
     @property
     def blocked(self) -> Check | None:
-        """The known problems that prevent the start of the run."""
-        return next(iter(self.answer.wrong), None)
+        """The first known problem that prevents the start of the run."""
+        return next(iter(self.result.wrong), None)
 
     def fix(self, fix: Fix) -> None:
         """Make a change that removes a problem."""
@@ -249,18 +249,18 @@ class PlannedRun:
 
     # Starting
 
-    def create(self, question: Question) -> RunDirectory:
-        """Make the run directory.
+    def create(self, request: CheckRequest) -> RunDirectory:
+        """Create the run directory.
 
         Raises:
             AlexploreError: the run can't be started.
         """
-        return service.create(service.plan(question.config, question.runs_folder), question.runs_folder, question.name)
+        return service.create(service.plan(request.config, request.runs_folder), request.runs_folder, request.name)
 
     def refuse(self, error: AlexploreError) -> None:
         """Show why the run can't be started, on the setting at fault."""
-        others = tuple(check for check in self.answer.checks if check.state != "wrong")
-        self.answer = Answer((why_not_started(error), *others), self.answer.notes)
+        others = tuple(check for check in self.result.checks if check.state != "wrong")
+        self.result = CheckResult((why_not_started(error), *others), self.result.notes)
         self._show_on_field()
 
     def mark_created(self) -> None:
@@ -268,5 +268,5 @@ class PlannedRun:
         if self._network == self._session.network:
             self._session.mark_trained()
         field = self.form.field("name")
-        self.form.put(field, field.before)  # a name is of one run
+        self.form.put(field, field.before)  # the name was used for this run
         self._renew_name()

@@ -1,4 +1,4 @@
-"""A plot of curves: what is drawn, which part of it is shown, and the drawing as rows of characters."""
+"""Plots of curves: the lines, the part that is shown, and the drawing as rows of characters."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from alexplore.tui.axis import Axis, fitted_axis
 from alexplore.tui.canvas import BLANK, Canvas, Cell
 
 AXIS, TICK, BAND = "axis", "tick", "band"
-"""The colours of what is not a line; those of lines are named by their series."""
+"""The colours of everything but lines, which have the colours of their series."""
 
 BEST = "◆"
-LINE = "─"  # stands for a line without markers before its name
-NAMED_FROM = 30  # columns from which names stand at the ends of the lines
+LINE = "─"  # shown before the name of a line without markers
+NAMED_FROM = 30  # columns from which on names are at the ends of the lines
 COLUMNS_A_TICK = 6
-NAME_SHARE = 0.4  # of the width that they take at most
+NAME_SHARE = 0.4  # the largest share of the width for names
 LONGEST_NUMBER = 9
-SMALLEST_SPAN = 1e-4  # of the whole run that zooming shows at least
+SMALLEST_SPAN = 1e-4  # the smallest share of the whole run that zooming shows
 LARGEST_X = 1e15
 
 
@@ -30,11 +30,11 @@ class Line:
     """A curve: points from left to right, `series` the name of its colour.
 
     Attributes:
-        name: What stands at its end; "" for a line without a name.
-        marker: Put on the points; "" for a line without markers.
+        name: Shown at its end; "" for a line without a name.
+        marker: Shown on the points; "" for a line without markers.
         joined: Whether the points are joined.
         best: Whether the highest point is marked as the best.
-        note: What is said in the place of its last value if it has no points.
+        note: Shown instead of its last value if it has no points.
         band: The lowest and the highest value around each point, drawn as an area.
     """
 
@@ -51,7 +51,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Plot:
-    """Lines over an axis from 0 to at least `end` in `unit`; `number` writes a value, `percent` is for shares."""
+    """Lines over an axis from 0 to at least `end` in `unit`; `number` formats a value, `percent` is for shares."""
 
     lines: Sequence[Line] = ()
     end: float = 1.0
@@ -71,7 +71,7 @@ class Plot:
 
     @cached_property
     def whole(self) -> tuple[float, float]:
-        """The whole of the horizontal axis."""
+        """The ends of the whole horizontal axis."""
         ends = [x for points in self.drawn if points.x for x in (points.x[0], points.x[-1])]
         left, right = min([0.0, *ends]), max([self.end, *ends])
         return (left, right) if right > left else (left, left + 1)
@@ -102,7 +102,7 @@ def _finite_points(line: Line) -> Points:
 
 @dataclass(frozen=True)
 class View:
-    """Which part of a plot is shown, and how: `part` None for the whole run; the cursor reads values at its `x`."""
+    """The part of a plot that is shown; None is the whole run. Values are read at the cursor `x`."""
 
     part: tuple[float, float] | None = None
     logarithmic: bool = False
@@ -113,7 +113,7 @@ class View:
         return self.part or plot.whole
 
     def zoomed(self, plot: Plot, factor: float, at: float | None = None) -> View:
-        """Return the view of `factor` times as long a part of the axis around `at`, by default around the cursor."""
+        """Return the view of a part of the axis that is `factor` times as long, around `at` or else the cursor."""
         left, right = self.window(plot)
         first, last = plot.whole
         at = self.x if at is None else at
@@ -127,7 +127,7 @@ class View:
         return replace(self, part=_inside((start, start + span), plot.whole))
 
     def with_cursor(self, plot: Plot, x: float | None) -> View:
-        """Return the view with the cursor at `x`, moved so far that it shows the cursor."""
+        """Return the view with the cursor at `x`, moved if needed to show the cursor."""
         left, right = self.window(plot)
         if x is None or self.part is None or left <= x <= right:
             return replace(self, x=x)
@@ -137,14 +137,14 @@ class View:
 
 
 def _inside(part: tuple[float, float], whole: tuple[float, float]) -> tuple[float, float]:
-    """Return a part of the same length that lies inside the whole."""
+    """Return a part of the same length, moved inside the whole."""
     left = max(whole[0], min(part[0], whole[1] - (part[1] - part[0])))
     return left, left + part[1] - part[0]
 
 
 @dataclass(frozen=True)
 class Label:
-    """What stands at the end of a line: its marker with its last value, then its name; `row` is where it ends."""
+    """The label at the end of a line: its marker, its last value and its name; `row` is the row of the line's end."""
 
     value: str
     name: str
@@ -152,7 +152,7 @@ class Label:
     row: int
 
     def fitted(self, width: int) -> str:
-        """Return the label in at most `width` cells: a long name loses its middle, since names differ at their ends."""
+        """Return the label in at most `width` cells; long names, which differ at their ends, are cut in the middle."""
         room = width - len(self.value) - 1
         if room < 3:
             return self.value[:width]
@@ -160,7 +160,7 @@ class Label:
 
 
 def shortened(text: str, width: int) -> str:
-    """Return a text in at most `width` cells, a longer one without its middle."""
+    """Return a text in at most `width` cells; longer texts are cut in the middle."""
     if len(text) <= width:
         return text
     end = (width - 1) * 2 // 3
@@ -169,7 +169,7 @@ def shortened(text: str, width: int) -> str:
 
 @dataclass
 class Drawing:
-    """A part of a plot, drawn into rows of cells; `left` and `across` are the columns that the curves have."""
+    """A part of a plot, drawn into rows of cells; the curves have `across` columns from the column `left` on."""
 
     plot: Plot
     view: View
@@ -210,29 +210,29 @@ class Drawing:
             )
         ]
         if not any(points.x for points in self.plot.drawn):
-            self._say_nothing_to_draw()
+            self._show_no_values()
         if ticked:
             self.rows += self._bottom(beside)
 
-    # Where things are
+    # Places
 
     def column(self, x: float) -> int | None:
-        """Return the column of the screen that shows `x`, None if it is not shown."""
+        """Return the column that shows `x`, None if it is not shown."""
         left, right = self.window
         if not self.across or not left <= x <= right:
             return None
         return self.left + self._dot_x(x) // 2
 
     def x_at(self, column: int) -> float:
-        """Return the value at the middle of a column of the screen."""
+        """Return the value at the middle of a column."""
         left, right = self.window
         share = (2 * (column - self.left) + 0.5) / max(1, 2 * self.across - 1)
         return left + (right - left) * max(0.0, min(1.0, share))
 
     def step(self, x: float | None, columns: int) -> float | None:
-        """Return where the cursor at `x` goes by moving so many points, of those that are in different columns.
+        """Return where the cursor at `x` goes when it moves by `columns` points in different columns.
 
-        Without a cursor it comes to the last point. A cursor that leaves the window goes to the next point beyond.
+        If there is no cursor, it goes to the last point. Outside the window it goes to the next point there.
         """
         xs = [points.x for points in self.plot.drawn if points.x]
         if not xs:
@@ -258,10 +258,9 @@ class Drawing:
         return None
 
     def readings(self, room: int, x: float | None = None) -> str:
-        """Return the values of the named lines at `x`, each the last one up to there, in `room` characters.
+        """Return the last value of each named line up to `x`, or else up to the cursor, in `room` characters.
 
-        Without `x` they are read at the cursor, and there are none if there is no cursor.
-        The place of a value is given if it lies in an earlier column. Long names give way to their markers.
+        The place of a value is added if it is in an earlier column. If there is no room, names are replaced by markers.
         """
         x = self.view.x if x is None else x
         if x is None:
@@ -295,7 +294,7 @@ class Drawing:
     # Points
 
     def _clipped(self, points: Points) -> Points:
-        """Return the points in the window, and where the line crosses its ends."""
+        """Return the points in the window, and those where the line crosses its ends."""
         left, right = self.window
         start, end = bisect_left(points.x, left), bisect_right(points.x, right)
         if not points.x or (start == end and not 0 < start < len(points.x)):
@@ -403,7 +402,7 @@ class Drawing:
     # Names
 
     def _labels(self) -> list[Label]:
-        """Return the labels of the lines, and of the best point of one if it is not its last."""
+        """Return the labels of the lines, and of a line's best point if it is not the last one."""
         labels = []
         for line, points in zip(self.plot.lines, self.plot.drawn, strict=True):
             if not line.name:
@@ -422,13 +421,13 @@ class Drawing:
         return labels
 
     def _row(self, value: float) -> int:
-        """Return the row of a value, the nearest one for a value that is not shown."""
+        """Return the row of a value; the nearest row for a value outside the axis."""
         if not self._drawable(value):
             return self.down - 1
         return round(max(0.0, min(1.0, 1 - self.axis.share(value))) * (self.down - 1))
 
     def _beside(self, labels: Sequence[Label], width: int) -> list[list[Cell]]:
-        """Return the labels at the right of the curves, each as near to its line's end as the others allow."""
+        """Return the labels to the right of the curves, each as near to its line's end as the others allow."""
         rows: list[list[Cell]] = [[BLANK] * width for _ in range(self.down)]
         ordered = sorted(labels, key=lambda label: label.row)
         if len(ordered) > self.down:
@@ -440,7 +439,7 @@ class Drawing:
             rows[row] = [(character, label.series) for character in text]
         return rows
 
-    def _say_nothing_to_draw(self) -> None:
+    def _show_no_values(self) -> None:
         text = "no values yet"
         start = self.left + max(0, self.across - len(text)) // 2
         row = self.rows[self.down // 2]
@@ -449,7 +448,7 @@ class Drawing:
 
 
 def spread(rows: Sequence[int], height: int) -> list[int]:
-    """Return different rows from 0 to `height` - 1, each near to the one of `rows`, which are in rising order."""
+    """Return different rows from 0 to `height` - 1, each near the given row; `rows` are in rising order."""
     places: list[int] = []
     for row in rows:
         places.append(max(row, places[-1] + 1 if places else 0))
@@ -465,7 +464,7 @@ def _between(start: float, end: float, share: float) -> float:
 
 
 def _extremes(x: Sequence[float], y: Sequence[float], most: int) -> Iterator[tuple[float, float]]:
-    """Yield at most about `most` points: of every span of neighbours the lowest and the highest, as they follow."""
+    """Yield about `most` points or fewer: the lowest and the highest of each span of neighbours, in order."""
     if len(x) <= most:
         yield from zip(x, y, strict=True)
         return

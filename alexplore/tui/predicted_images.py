@@ -10,17 +10,17 @@ from alexplore.runs.predictions import Prediction
 
 
 class PredictedImages:
-    """Predictions for images of one's own; `invert` turns all of them into their negatives."""
+    """Predictions for the user's own images; `invert` inverts the pixels of all images."""
 
     def __init__(self, run: RunDirectory) -> None:
         self.run = run
         self.invert = False
         self.asked: list[str] = []  # files and folders
         self.predictions: list[Prediction] = []
-        self.problem = ""  # what the process complained about last
+        self.problem = ""  # the last error of the process
 
     def ask(self, path: Path) -> None:
-        """Ask for another file or folder."""
+        """Add a file or folder to classify."""
         if str(path) not in self.asked:
             self.asked.append(str(path))
 
@@ -30,12 +30,12 @@ class PredictedImages:
         return list(self.asked)
 
     def add(self, prediction: Prediction) -> None:
-        """Take a prediction."""
+        """Add a prediction."""
         self.predictions.append(prediction)
 
     @property
     def advice(self) -> str:
-        """What to try where images are dark on light and those of the data set are not, "" for nothing."""
+        """What to try if images are dark on light and those of the data set are not; "" otherwise."""
         if self.invert or not (dark := sum(one.dark_on_light for one in self.predictions)):
             return ""
         images = "this image is" if len(self.predictions) == 1 else f"{dark} of {len(self.predictions)} images are"

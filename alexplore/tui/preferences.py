@@ -1,4 +1,4 @@
-"""What a person prefers: one TOML file that the app writes and that can be edited by hand."""
+"""The user's preferences: a TOML file that the app writes, and that can be edited by hand."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class PreferencesError(AlexploreError):
 
 @dataclass(frozen=True)
 class Preferences:
-    """The preferences; `keys` are the keys of actions, by the names of the actions."""
+    """The preferences; `keys` maps the names of actions to their keys."""
 
     theme: str = setting(text(), "textual-dark", "the colours; the palette (ctrl+p) previews all themes")
     start: str = setting(choice(*MODES), "explore", "the screen that the app opens with")
@@ -59,7 +59,7 @@ class Preferences:
 
 
 def preferences_file() -> Path | None:
-    """Return where the preferences are kept; None without a home folder."""
+    """Return the path of the preferences; None without a home folder."""
     try:
         return user_folder("config", "preferences are not kept") / "preferences.toml"
     except NoHomeError:
@@ -67,10 +67,10 @@ def preferences_file() -> Path | None:
 
 
 def read_preferences(path: Path) -> Preferences:
-    """Return the preferences in a file, the defaults if there is none.
+    """Return the preferences in a file, or the defaults if there is no file.
 
     Raises:
-        PreferencesError: it can't be read, or holds something that is not allowed.
+        PreferencesError: the file can't be read, or has a value that is not allowed.
     """
     try:
         values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -89,7 +89,7 @@ def read_preferences(path: Path) -> Preferences:
 
 
 def write_preferences(preferences: Preferences, path: Path) -> None:
-    """Write the preferences, each setting with what it means.
+    """Write the preferences, each with its description.
 
     Raises:
         PreferencesError: the file can't be written.
@@ -113,7 +113,7 @@ class PreferencesStore:
     """The preferences and their file. A file that can't be read is not overwritten until it is fixed."""
 
     def __init__(self, path: Path | None) -> None:
-        """Read the preferences from `path`, or start with the defaults and write nothing without one."""
+        """Read the preferences from `path`; if it is None, use the defaults and write nothing."""
         self._path = path
         self.problem = ""  # why the file was not read
         self.values = Preferences()

@@ -1,4 +1,4 @@
-"""What the list of presets shows: every preset under its family, its size, and what it takes to train it."""
+"""The list of presets: every preset under its family, with its size and what is needed to train it."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ FAMILIES: Mapping[str, str] = {
     "vgg": "VGG",
     YOURS: "Yours",
 }
-"""The headings of the families, in the order of the list; another family is listed by its own name before "Yours"."""
+"""The headings of the families, in the order of the list; any other family is listed by its name before "Yours"."""
 
 
 @dataclass(frozen=True)
 class PresetEntry:
-    """A preset as the list shows it. What takes reading the whole file is filled in by `read_entry`."""
+    """A preset in the list. `read_entry` fills in what is in the rest of its file."""
 
     name: str
     family: str
@@ -45,11 +45,11 @@ class PresetEntry:
 
     @property
     def own(self) -> bool:
-        """Whether it is a preset of the user's own."""
+        """Whether it is the user's own preset."""
         return self.family == YOURS
 
     def matches(self, words: str) -> bool:
-        """Return whether each of some words is in the name, the family, the title or what it needs."""
+        """Return whether each word is in the name, the family, the title or the need."""
         heading = FAMILIES.get(self.family, self.family)
         return contains_words(f"{self.name} {heading} {self.title} {self.need}", words)
 
@@ -61,7 +61,7 @@ def list_entries() -> list[PresetEntry]:
         for name in shipped_names()
         for path in [shipped_folder() / f"{name}.toml"]
     ]
-    with suppress(PresetError):  # saving says why the folder can't be read
+    with suppress(PresetError):  # saving a preset shows why the folder can't be read
         entries += [PresetEntry(path.stem, YOURS, path) for path in user_paths()]
     order = [family for family in FAMILIES if family != YOURS]
     return sorted(entries, key=lambda entry: _place(order, entry.family))
@@ -74,7 +74,7 @@ def _place(order: Sequence[str], family: str) -> int:
 
 
 def read_entry(entry: PresetEntry) -> PresetEntry:
-    """Return an entry with title, size and what it takes to train, or with the reason why it can't be used."""
+    """Return an entry with its title, size and need, or with the reason why it can't be used."""
     from alexplore.runs.dataset_shapes import dataset_need  # after the first screen, which lists the heads alone
 
     try:
@@ -88,7 +88,7 @@ def read_entry(entry: PresetEntry) -> PresetEntry:
 
 
 Line = str | PresetEntry
-"""A line of the list: the family that a heading is of, or a preset."""
+"""A line of the list: the family of a heading, or a preset."""
 
 
 def list_lines(entries: Sequence[PresetEntry]) -> Iterator[Line]:
@@ -102,6 +102,6 @@ def list_lines(entries: Sequence[PresetEntry]) -> Iterator[Line]:
 
 
 def heading_text(family: str, entries: Sequence[PresetEntry]) -> tuple[str, str]:
-    """Return the heading of a family, and what it takes to train its presets where that is the same for all."""
+    """Return the heading of a family, and the need of its presets if all have the same."""
     needs = {entry.need for entry in entries if entry.family == family}
     return FAMILIES.get(family, family), needs.pop() if len(needs) == 1 and family != YOURS else ""

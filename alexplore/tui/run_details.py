@@ -1,4 +1,4 @@
-"""What is known of one run, as labelled lines: the pane beside the list."""
+"""The details of one run as labelled lines, for the pane beside the list."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alexplore.core.formatting import bytes_text, duration_text
+from alexplore.core.home import home_path
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.checkpoint_files import (
     StoredCheckpoint,
@@ -27,12 +28,12 @@ from alexplore.runs.queue import Item
 from alexplore.runs.reader import RunReader
 from alexplore.runs.summary import BEST_METRIC, Summary
 
-MOST_CHANGES = 6  # that are named of what differs from the preset
+MOST_CHANGES = 6  # differences from the preset that are listed
 
 
 @dataclass(frozen=True)
-class Fact:
-    """A labelled line; `state` is the state whose colour it has, "" for none."""
+class Detail:
+    """A labelled line; it has the colour of `state`, "" for none."""
 
     label: str
     text: str
@@ -41,14 +42,14 @@ class Fact:
 
 @dataclass(frozen=True)
 class RunDetails:
-    """What takes a look at the disk: the checkpoints, the size of the folder, and what differs from the preset."""
+    """Details that are read from the disk: checkpoints, size, differences from the preset, first weights."""
 
     run: RunDirectory
     checkpoints: Sequence[StoredCheckpoint] = ()
     size: int = 0
-    resume: str = ""  # from where it would continue
+    resume: str = ""  # where it would continue
     changes: Sequence[ComparedRow] = ()
-    weights: WeightsEvent | None = None  # what it started from
+    weights: WeightsEvent | None = None  # the weights that it started from
 
 
 def read_details(summary: Summary) -> RunDetails:
@@ -74,54 +75,54 @@ def _changes(run: RunDirectory) -> Sequence[ComparedRow]:
     return [] if original is None else compare_configs([config, original])
 
 
-def run_facts(run: ListedRun, details: RunDetails | None) -> list[Fact]:
-    """Return the facts of a run, the most important first; without details those that the list has."""
+def run_facts(run: ListedRun, details: RunDetails | None) -> list[Detail]:
+    """Return the lines about a run, the most important first; without `details` only those known from the list."""
     summary = run.summary
     facts = [_state_fact(summary)]
     best = summary.best_epoch
     if best is not None:
-        facts.append(Fact("best", f"{METRICS[BEST_METRIC].number(summary.best)} at epoch {best.epoch}"))
+        facts.append(Detail("best", f"{METRICS[BEST_METRIC].number(summary.best)} at epoch {best.epoch}"))
     if summary.config is not None:
-        facts.append(Fact("recipe", recipe_text(summary.config.recipe)))
-        facts.append(Fact("data", data_text(summary.config)))
+        facts.append(Detail("recipe", recipe_text(summary.config.recipe)))
+        facts.append(Detail("data", data_text(summary.config)))
     if run.item is not None:
         return [*facts, *_queue_facts(run.item, run.place)]
     if run.note:
-        facts.append(Fact("note", run.note))
+        facts.append(Detail("note", run.note))
     if details is not None and details.run == summary.run:
         if details.weights is not None:
-            facts += [Fact("weights", text) for text in weights_texts(details.weights)]
+            facts += [Detail("weights", text) for text in weights_texts(details.weights)]
         if details.changes:
             named = [f"{row.name} {row.texts[0]} ({row.texts[1]})" for row in details.changes[:MOST_CHANGES]]
             more = len(details.changes) - len(named)
-            facts.append(Fact("≠ preset", ", ".join(named) + (f" and {more} more" if more else "")))
+            facts.append(Detail("≠ preset", ", ".join(named) + (f" and {more} more" if more else "")))
         if details.resume:
-            facts.append(Fact("r resumes", details.resume))
+            facts.append(Detail("r resumes", details.resume))
         for found in details.checkpoints:
             saved = "" if found.saved is None else f" · saved {when_text(found.saved)}"
-            facts.append(Fact("checkpoint", checkpoint_text(found) + saved))
-        facts.append(Fact("size", bytes_text(details.size)))
-    facts.append(Fact("folder", home_path(summary.run.path)))
+            facts.append(Detail("checkpoint", checkpoint_text(found) + saved))
+        facts.append(Detail("size", bytes_text(details.size)))
+    facts.append(Detail("folder", home_path(summary.run.path)))
     return facts
 
 
-def _queue_facts(item: Item, place: int) -> list[Fact]:
-    facts = [Fact("queue", f"place {place}: started when the runs before it have ended")] if place else []
+def _queue_facts(item: Item, place: int) -> list[Detail]:
+    facts = [Detail("queue", f"place {place}: started when the runs before it have ended")] if place else []
     if item.sweep:
-        facts.append(Fact("sweep", item.sweep))
+        facts.append(Detail("sweep", item.sweep))
     if item.command:
-        facts.append(Fact("at its end", item.command))
+        facts.append(Detail("at its end", item.command))
     return facts
 
 
-def headline(run: ListedRun) -> Fact:
+def headline(run: ListedRun) -> Detail:
     """Return one line without a label: why the run ended, else its note, else its state."""
     status = run.summary.status
     glyph = STATE_GLYPHS.get(status.state, " ")
-    return Fact("", f"{glyph} {run.name}: {status.reason or run.note or state_text(status)}", status.state)
+    return Detail("", f"{glyph} {run.name}: {status.reason or run.note or state_text(status)}", status.state)
 
 
-def _state_fact(summary: Summary) -> Fact:
+def _state_fact(summary: Summary) -> Detail:
     status = summary.status
     texts = [f"{STATE_GLYPHS.get(status.state, ' ')} {state_text(status)}", f"epoch {progress_text(summary)}"]
     if status.state == "running" and summary.remaining_seconds is not None:
@@ -129,7 +130,7 @@ def _state_fact(summary: Summary) -> Fact:
     if status.updated and not status.live:
         texts.append(when_text(status.updated))
     text = " · ".join(texts)
-    return Fact("state", f"{text}: {status.reason}" if status.reason else text, status.state)
+    return Detail("state", f"{text}: {status.reason}" if status.reason else text, status.state)
 
 
 def recipe_text(recipe: Recipe) -> str:
@@ -138,7 +139,7 @@ def recipe_text(recipe: Recipe) -> str:
 
 
 def data_text(config: RunConfig) -> str:
-    """Return `fashion-mnist`, with the folder and how many images are used if they were given."""
+    """Return `fashion-mnist`, with the folder and the limits of images if there are any."""
     data = config.data
     limits = [
         f"{count:,} to {what}" for count, what in ((data.limit_train, "train"), (data.limit_val, "validate")) if count
@@ -148,7 +149,7 @@ def data_text(config: RunConfig) -> str:
 
 
 def size_text(summary: Summary, size: int) -> str:
-    """Return what a run would take with it if it was deleted: `231 MiB · 1.57/3 epochs · best 87.4%`."""
+    """Return what deleting a run would lose: `231 MiB · 1.57/3 epochs · best 87.4%`."""
     best = "" if summary.best is None else f" · best {METRICS[BEST_METRIC].number(summary.best)}"
     return f"{bytes_text(size)} · {progress_text(summary)} epochs{best}"
 
@@ -161,11 +162,3 @@ def when_text(seconds: float) -> str:
         return "–"
     today = time.localtime()[:3] == then[:3]
     return time.strftime("%H:%M" if today else "%Y-%m-%d %H:%M", then)
-
-
-def home_path(path: Path) -> str:
-    """Return a path with ~ for the user's home folder."""
-    try:
-        return f"~/{path.relative_to(Path.home())}"
-    except (ValueError, RuntimeError):
-        return str(path)

@@ -1,4 +1,4 @@
-"""What the screen of a watched run says about it, as texts: heading, tiles, recipe, checkpoints and ending."""
+"""The texts of the screen of a watched run: heading, tiles, recipe, checkpoints and ending."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from alexplore.runs.step_time import step_time
 from alexplore.runs.watch import Snapshot
 
 ESSENTIAL = ("epochs", "batch_size", "optimizer", "lr", "schedule", "precision", "seed")
-"""Settings that are always shown of a recipe; the others are shown where they differ from the preset's."""
+"""Settings of a recipe that are always shown; the others are shown if they differ from the preset's."""
 SHOWN_CHECKPOINTS = 3
 NO_BREAK = "\u00a0"
 
@@ -37,7 +37,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Fact:
-    """A labelled value, with what it was before it was changed."""
+    """A labelled value, with a note such as the preset's value."""
 
     label: str
     value: str
@@ -50,7 +50,7 @@ def time_of_day(seconds: float) -> str:
 
 
 def heading(snapshot: Snapshot) -> list[str]:
-    """Return the state with the name, what is trained on what, and how: `● RUNNING  night-3`, `paper on cifar10`, …"""
+    """Return state and name, preset and data set, and the device: `● RUNNING  night-3`, `paper on cifar10`, …"""
     status, config = snapshot.status, snapshot.config
     dataset = config.recipe.dataset
     drawn = " (images drawn by the program, not real ones)" if dataset == "synthetic" else ""
@@ -69,7 +69,7 @@ def progress(snapshot: Snapshot) -> list[str]:
 
 
 def tiles(snapshot: Snapshot) -> list[Tile]:
-    """Return the numbers of the run that matter most: best, loss, gap to the training accuracy, speed, time left."""
+    """Return the most important numbers of a run: best, loss, gap to the training accuracy, speed, time left."""
     return [_validation(snapshot), _loss(snapshot), _train(snapshot), _speed(snapshot), _time(snapshot)]
 
 
@@ -121,11 +121,11 @@ def _time(snapshot: Snapshot) -> Tile:
     return Tile("took", took, f"{state} {time_of_day(snapshot.status.updated)}")
 
 
-NEXT_STEPS = "e evaluates · i predicts · N trains on · s exports"
+NEXT_STEPS = "e evaluates · i predicts · T trains on · s exports"
 
 
 def ending(snapshot: Snapshot) -> str:
-    """Return what an ended run came to, in one line; "" for a live one."""
+    """Return the result of an ended run in one line; "" for a live run."""
     state = snapshot.status.state
     if snapshot.status.live:
         return ""
@@ -141,7 +141,7 @@ def ending(snapshot: Snapshot) -> str:
 
 
 def within_lines(text: str, width: int, lines: int) -> str:
-    """Return a text wrapped to lines of `width` characters; what is left of it after `lines` becomes an ellipsis."""
+    """Return a text wrapped to lines of `width` characters; after `lines` lines it is cut with an ellipsis."""
     wrapped = textwrap.wrap(text, max(10, width))
     if len(wrapped) > lines:
         last = textwrap.shorten(" ".join(wrapped[lines - 1 :]), max(10, width), placeholder=" …")
@@ -150,7 +150,7 @@ def within_lines(text: str, width: int, lines: int) -> str:
 
 
 def finding_text(findings: Sequence[Finding]) -> str:
-    """Return the most urgent finding with what to try, and the names of the others; "" without one."""
+    """Return the most urgent finding with what to try, and the names of the others; "" if there are none."""
     if not findings:
         return ""
     first, *others = findings
@@ -159,7 +159,7 @@ def finding_text(findings: Sequence[Finding]) -> str:
 
 
 def recipe_facts(snapshot: Snapshot, before: Recipe | None) -> list[Fact]:
-    """Return the settings that matter, each with the value of the preset (`before`) where it differs."""
+    """Return the essential and the changed settings, the latter with the values in the preset's recipe (`before`)."""
     recipe = snapshot.config.recipe
     values = settings_of(recipe)
     old = settings_of(before) if before is not None else values
@@ -180,7 +180,7 @@ def checkpoint_facts(snapshot: Snapshot) -> list[Fact]:
 
 
 def time_lines(snapshot: Snapshot, width: int) -> list[str]:
-    """Return where the time of a step goes, in lines of at most `width` characters; nothing if it is not known."""
+    """Return where the time of a step goes, in lines of at most `width` characters; nothing if it was not measured."""
     spent = step_time(snapshot)
     if spent is None:
         return []
@@ -195,7 +195,7 @@ def machine_lines(snapshot: Snapshot, width: int) -> list[str]:
 
 
 def _unbroken(text: str, width: int) -> list[str]:
-    """Return a text in lines that end between two of its parts, which a dot divides."""
+    """Return a text wrapped only between its parts, which are separated by dots."""
     unbroken = text.replace(" ", NO_BREAK).replace(f"{NO_BREAK}·{NO_BREAK}", " · ")
     return [line.replace(NO_BREAK, " ") for line in textwrap.wrap(unbroken, width)]
 
@@ -209,7 +209,7 @@ def _was(value: object, before: object) -> str:
 
 
 def fact_lines(facts: Sequence[Fact], width: int) -> list[str]:
-    """Return facts as lines of at most `width` characters, in a column; a long value goes on below."""
+    """Return facts as lines of at most `width` characters, with the values in one column; long values are wrapped."""
     label = max((len(fact.label) for fact in facts), default=0)
     lines: list[str] = []
     for fact in facts:

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from math import log
 
 from alexplore.runs.curves import Curve
 from alexplore.runs.protocol import METRICS, DatasetEvent
-from alexplore.tui.marked_runs import EPOCHS
+from alexplore.tui.marked_runs import EPOCHS, curve_places
 from alexplore.tui.plot import Line, Plot
 from alexplore.tui.watched_run import WatchedRun
 
 
 def loss_plot(run: WatchedRun, unit: str, *, raw: bool) -> Plot:
-    """Return the training loss, smoothed and with `raw` as it was measured, and the validation loss."""
+    """Return the plot of the smoothed training loss, with `raw` also the measured one, and the validation loss."""
     return _trained_and_validated(run, "loss", unit, raw=raw)
 
 
 def accuracy_plot(run: WatchedRun, unit: str, *, raw: bool) -> Plot:
-    """Return the accuracy on training and on validation images, with the best one marked."""
+    """Return the plot of the training and validation accuracy, with the best epoch marked."""
     return _trained_and_validated(run, "acc", unit, raw=raw)
 
 
 def rate_plot(run: WatchedRun, unit: str) -> Plot:
-    """Return the learning rate."""
+    """Return the plot of the learning rate."""
     curve = run.drawing.curves.get("lr", Curve())
-    line = Line("lr", _places(curve, unit), curve.values, "series-3")
+    line = Line("lr", curve_places(curve, unit), curve.values, "series-3")
     return Plot([line], _end(run, unit), unit, number=METRICS["lr"].number)
 
 
@@ -37,17 +37,17 @@ def _trained_and_validated(run: WatchedRun, metric: str, unit: str, *, raw: bool
         for part, source in (("train", curves), ("train", smooth), ("val", curves))
     )
     is_share = metric == "acc"
-    lines = [Line("", _places(measured, unit), measured.values, "series-1-faint")] if raw else []
+    lines = [Line("", curve_places(measured, unit), measured.values, "series-1-faint")] if raw else []
     lines += [
-        Line("train", _places(trained, unit), trained.values, "series-1"),
-        Line("val", _places(validated, unit), validated.values, "series-2", "●", joined=False, best=is_share),
+        Line("train", curve_places(trained, unit), trained.values, "series-1"),
+        Line("val", curve_places(validated, unit), validated.values, "series-2", "●", joined=False, best=is_share),
     ]
     plot = Plot(lines, _end(run, unit), unit, percent=is_share, number=METRICS[f"val/{metric}"].number)
     return replace(plot, lines=[*_chance(run, metric, plot), *_published(run, metric, plot), *lines])
 
 
 def _chance(run: WatchedRun, metric: str, plot: Plot) -> Iterator[Line]:
-    """Yield the level of a network that guesses, if it lies between the values that are drawn anyway."""
+    """Yield the level of a network that guesses, if it is within the range of the other values."""
     dataset = run.snapshot.last(DatasetEvent) if run.snapshot else None
     values = [value for points in plot.drawn for value in points.y]
     if dataset is None or dataset.classes < 2 or not values:
@@ -58,7 +58,7 @@ def _chance(run: WatchedRun, metric: str, plot: Plot) -> Iterator[Line]:
 
 
 def _published(run: WatchedRun, metric: str, plot: Plot) -> Iterator[Line]:
-    """Yield the preset's published results: a level, or over epochs, where there is one for each, a curve."""
+    """Yield the preset's published result as a level, or as a curve if there is a value for each epoch."""
     values = run.published.get("val/acc" if metric == "acc" else "train/loss", ())
     if len(values) > 1 and plot.unit == EPOCHS:
         yield Line("published", range(1, len(values) + 1), values, "tick")
@@ -66,10 +66,6 @@ def _published(run: WatchedRun, metric: str, plot: Plot) -> Iterator[Line]:
         yield Line("published", plot.whole, (values[-1], values[-1]), "tick")
 
 
-def _places(curve: Curve, unit: str) -> Sequence[float]:
-    return curve.epochs if unit == EPOCHS else curve.minutes
-
-
 def _end(run: WatchedRun, unit: str) -> float:
-    """Return where the axis ends at least; that of minutes ends with the curves."""
+    """Return the smallest end of the axis; an axis of minutes ends with the curves."""
     return run.last_epoch if unit == EPOCHS else 0.0

@@ -1,4 +1,4 @@
-"""What the screens of the app share: the network under edit, the planned run, the watched run and the marked runs."""
+"""The state that screens share: the edited network, the planned run, the watched run and the marked runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from alexplore.runs.directory import RunDirectory
     from alexplore.tui.lesson_progress import LessonProgress
     from alexplore.tui.marked_runs import MarkedRuns
-    from alexplore.tui.overview import Attention
+    from alexplore.tui.overview import RunMonitor
     from alexplore.tui.planned_run import PlannedRun
     from alexplore.tui.tour import Tour
     from alexplore.tui.watched_run import WatchedRun
@@ -25,14 +25,14 @@ MODES: Mapping[Mode, str] = {"explore": "Explore", "train": "Train", "runs": "Ru
 
 
 class AppState:
-    """The state of the app, handed to each screen. What only Train and Runs need is imported when they open."""
+    """The state of the app, passed to each screen. Modules of Train and Runs are imported when they open."""
 
     def __init__(self, preset: Preset, runs_folder: Path) -> None:
         self.runs_folder = runs_folder
         self.session = EditSession(preset)
         self.watched: WatchedRun | None = None
         self.log_loss = False  # whether the axis of the loss is logarithmic
-        self.raw_curves = True  # whether the training curves are drawn unsmoothed, too
+        self.raw_curves = True  # whether the unsmoothed training curves are drawn too
         self.tour: Tour | None = None
         self.lessons: dict[str, LessonProgress] = {}  # by the names of the lessons
         self._planning = False
@@ -53,19 +53,19 @@ class AppState:
         return MarkedRuns()
 
     @cached_property
-    def attention(self) -> Attention:
-        """Which runs ended badly and were not looked at."""
-        from alexplore.tui.overview import Attention
+    def run_monitor(self) -> RunMonitor:
+        """Follows the summaries of all runs."""
+        from alexplore.tui.overview import RunMonitor
 
-        return Attention()
+        return RunMonitor()
 
     @property
     def shows_form(self) -> bool:
-        """Whether Train shows the form of the planned run, not the watched run."""
+        """Whether Train shows the form of the planned run instead of the watched run."""
         return self._planning or self.watched is None
 
     def open_form(self, planned_from: Mode) -> None:
-        """Show the form in Train; closing it leads back to `planned_from`."""
+        """Show the form in Train; closing it returns to the mode `planned_from`."""
         self._planning, self._planned_from = True, planned_from
 
     def close_form(self) -> Mode:
@@ -80,5 +80,5 @@ class AppState:
 
         if self.watched is None or self.watched.run != run:
             self.watched = WatchedRun(run)
-        self.attention.look_at(run.name)
+        self.run_monitor.mark_seen(run.name)
         self._planning = False

@@ -1,13 +1,14 @@
-"""A line of text that is being typed: the text, the caret, and whether all of it is selected."""
+"""A line of text being typed: the text, the caret, and whether all of it is selected."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 
 @dataclass
 class TextEntry:
-    """Text with a caret before the character at `caret`; where all is `selected`, typing replaces it."""
+    """Text with a caret before the character at `caret`; if it is `selected`, typing replaces it."""
 
     text: str = ""
     caret: int = 0
@@ -15,7 +16,7 @@ class TextEntry:
 
     @classmethod
     def of(cls, text: str) -> TextEntry:
-        """Return an entry whose text is selected, with the caret behind it."""
+        """Return an entry with selected text and the caret after it."""
         return cls(text, len(text), selected=bool(text))
 
     @property
@@ -24,11 +25,11 @@ class TextEntry:
         return self.text if self.selected else ""
 
     def put(self, text: str) -> None:
-        """Replace the whole text; the caret goes behind it."""
+        """Replace the whole text, and put the caret after it."""
         self.text, self.caret, self.selected = text, len(text), False
 
     def insert(self, text: str) -> None:
-        """Insert text at the caret, or in place of the selection; line breaks and control characters are left out."""
+        """Insert text, without control characters, at the caret or instead of the selection."""
         if self.selected:
             self.put("")
         text = "".join(character for character in text if character.isprintable())
@@ -36,18 +37,18 @@ class TextEntry:
         self.caret += len(text)
 
     def press(self, key: str) -> bool:
-        """Do what an editing key does; return whether it is one."""
-        handle = KEYS.get(key)
-        if handle is None:
+        """Do the action of an editing key; return whether it is one."""
+        editing = KEYS.get(key)
+        if editing is None:
             return False
-        handle(self)
+        editing.change(self)
         return True
 
     def _move(self, caret: int) -> None:
         self.caret, self.selected = max(0, min(caret, len(self.text))), False
 
     def _cut(self, start: int, end: int) -> None:
-        """Delete the selection, or else the characters from `start` to `end`."""
+        """Delete the selection, or the characters from `start` to `end` if nothing is selected."""
         if self.selected:
             self.put("")
         else:
@@ -59,19 +60,40 @@ class TextEntry:
         return max(before.rfind(" "), before.rfind("/")) + 1
 
 
-KEYS = {
-    "left": lambda entry: entry._move(entry.caret - 1),
-    "right": lambda entry: entry._move(entry.caret + 1),
-    "home": lambda entry: entry._move(0),
-    "end": lambda entry: entry._move(len(entry.text)),
-    "ctrl+a": lambda entry: entry._move(0),
-    "ctrl+e": lambda entry: entry._move(len(entry.text)),
-    "ctrl+left": lambda entry: entry._move(entry._word_start()),
-    "backspace": lambda entry: entry._cut(entry.caret - 1, entry.caret),
-    "delete": lambda entry: entry._cut(entry.caret, entry.caret + 1),
-    "ctrl+d": lambda entry: entry._cut(entry.caret, entry.caret + 1),
-    "ctrl+w": lambda entry: entry._cut(entry._word_start(), entry.caret),
-    "ctrl+u": lambda entry: entry._cut(0, entry.caret),
-    "ctrl+k": lambda entry: entry._cut(entry.caret, len(entry.text)),
+@dataclass(frozen=True)
+class EditingKey:
+    """What an editing key does: its name, a sentence about it, and the change."""
+
+    name: str
+    doc: str
+    change: Callable[[TextEntry], None]
+
+
+_START = EditingKey("start", "Go to the start of the text", lambda entry: entry._move(0))
+_END = EditingKey("end", "Go to the end of the text", lambda entry: entry._move(len(entry.text)))
+_DELETE = EditingKey(
+    "delete", "Delete the character at the caret", lambda entry: entry._cut(entry.caret, entry.caret + 1)
+)
+
+KEYS: Mapping[str, EditingKey] = {
+    "left": EditingKey("back", "Go back by a character", lambda entry: entry._move(entry.caret - 1)),
+    "right": EditingKey("ahead", "Go ahead by a character", lambda entry: entry._move(entry.caret + 1)),
+    "ctrl+left": EditingKey("word back", "Go back by a word", lambda entry: entry._move(entry._word_start())),
+    "home": _START,
+    "ctrl+a": _START,
+    "end": _END,
+    "ctrl+e": _END,
+    "backspace": EditingKey(
+        "delete before", "Delete the character before the caret", lambda entry: entry._cut(entry.caret - 1, entry.caret)
+    ),
+    "delete": _DELETE,
+    "ctrl+d": _DELETE,
+    "ctrl+w": EditingKey(
+        "delete word", "Delete the word before the caret", lambda entry: entry._cut(entry._word_start(), entry.caret)
+    ),
+    "ctrl+u": EditingKey("delete to start", "Delete all before the caret", lambda entry: entry._cut(0, entry.caret)),
+    "ctrl+k": EditingKey(
+        "delete to end", "Delete all behind the caret", lambda entry: entry._cut(entry.caret, len(entry.text))
+    ),
 }
-"""What each editing key does, as in a shell."""
+"""The action of each editing key, as in a shell."""

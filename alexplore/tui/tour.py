@@ -1,17 +1,17 @@
-"""The tour: six steps over the real app, as data. Each says what to do, and has the keys that do it."""
+"""The tour: six steps over the real app, as data. Each describes what to do, and has the keys that do it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-PRESET = "paper"  # which the texts are about
+PRESET = "paper"  # the texts are about this preset
 
 
 @dataclass(frozen=True)
 class TourStep:
-    """A step: what is seen, and what to try.
+    """A step: what the user sees, and what to try.
 
-    `do` does it: keys, which go to the pane that the selector `pane` finds, or actions of the app, with parentheses.
+    `do` are keys for the pane that the selector `pane` finds, or actions of the app, with parentheses.
     """
 
     title: str
@@ -78,12 +78,12 @@ class Tour:
 
     @property
     def is_last(self) -> bool:
-        """Whether no step comes after the one that is shown."""
+        """Whether this is the last step."""
         return self.index == len(STEPS) - 1
 
     @property
     def title(self) -> str:
-        """How far one is, and what the step is called."""
+        """The number and the title of the step."""
         return f"Tour {self.index + 1} of {len(STEPS)} · {self.step.title}"
 
     def go(self, steps: int) -> bool:

@@ -1,4 +1,4 @@
-"""The run that Train watches: its last snapshot, the curves to draw, and what of it was already logged."""
+"""The run that Train watches: its last snapshot, the curves to draw, and its log."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from alexplore.runs.protocol import DatasetEvent
 from alexplore.runs.watch import FEW_BLOCKS, Snapshot, Watch
 from alexplore.tui.log_entry import LogEntry
 
-POLL_SECONDS = 0.5  # between two looks at a run
-LIVELY_SECONDS = 30.0  # after which a look takes twice as long to come
+POLL_SECONDS = 0.5  # between two polls of a run
+LIVELY_SECONDS = 30.0  # after this time, polls are half as frequent
 MOST_SECONDS = 8.0  # between two drawings of curves that change
 CONSOLE_LINES = 200  # of the worker's last output
-EVENT_LINE = re.compile(r"\d\d:\d\d:\d\d ")  # how an event begins in the worker's output, which the log has anyway
+EVENT_LINE = re.compile(r"\d\d:\d\d:\d\d ")  # an event in the worker's output, which the log has too
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """Curves to draw, and the training curves smoothed, by the names of their metrics; and what they say."""
+class DrawnCurves:
+    """Curves to draw and the smoothed training curves, by the keys of their metrics, and the findings about the run."""
 
     curves: Mapping[str, Curve] = field(default_factory=dict)
     smooth: Mapping[str, Curve] = field(default_factory=dict)
@@ -39,9 +39,9 @@ class Drawing:
 
 
 class Poller:
-    """Reads a run directory from a background thread, and decides when its curves are worth another drawing.
+    """Reads a run directory from a background thread, and decides when its curves are drawn again.
 
-    The longer a run was watched, the less another second changes, and drawing takes time from the training.
+    Drawing takes time from the training, and the longer a run is watched, the less its curves change in a second.
     """
 
     def __init__(self, run: RunDirectory, now: float) -> None:
@@ -54,11 +54,11 @@ class Poller:
         self._opened = now
         self._drawn_at = 0.0
         self._drawn_epochs = 0
-        self._drawing = Drawing()
+        self._drawing = DrawnCurves()
         self._behind = False
 
-    def poll(self, now: float) -> tuple[Snapshot, Drawing]:
-        """Return the run's state and the curves to draw, which are the same object until they are drawn anew."""
+    def poll(self, now: float) -> tuple[Snapshot, DrawnCurves]:
+        """Return the run's state and the curves to draw, which are the same object until they are to be drawn again."""
         snapshot = self._watch.poll(FEW_BLOCKS)
         self._behind = not snapshot.whole
         curves = snapshot.curves
@@ -68,39 +68,39 @@ class Poller:
         ):
             self._drawn_at, self._drawn_epochs = now, len(snapshot.epochs)
             smooth = {name: curve.smoothed() for name, curve in curves.items() if name.startswith("train/")}
-            self._drawing = Drawing(curves, smooth, diagnose_run(snapshot))
+            self._drawing = DrawnCurves(curves, smooth, diagnose_run(snapshot))
         return snapshot, self._drawing
 
     def pause(self, now: float) -> float:
-        """Return the seconds to wait before the next poll; none while a long run is not read whole."""
+        """Return the seconds to wait before the next poll; 0 until a long run is read completely."""
         if self._behind:
             return 0.0
         return POLL_SECONDS if now - self._opened < LIVELY_SECONDS else 2 * POLL_SECONDS
 
 
 class WatchedRun:
-    """What is known of the run that is watched."""
+    """The state of the watched run."""
 
     def __init__(self, run: RunDirectory) -> None:
         self.run = run
         self.snapshot: Snapshot | None = None
-        self.drawing = Drawing()
+        self.drawing = DrawnCurves()
         self.unreadable = ""  # why the run can't be read
         self.scrubbed: int | None = None  # the epoch that Inside shows; None follows the newest
         self._log = RunLog()
 
-    def update(self, snapshot: Snapshot, drawing: Drawing) -> bool:
-        """Take over a new state; return whether there are other curves to draw."""
+    def update(self, snapshot: Snapshot, drawing: DrawnCurves) -> bool:
+        """Set a new state; return whether there are other curves to draw."""
         changed = drawing is not self.drawing
         self.snapshot, self.drawing, self.unreadable = snapshot, drawing, ""
         return changed
 
     def fail(self, reason: str) -> None:
-        """Forget what was known: the run can't be read."""
-        self.snapshot, self.drawing, self.unreadable = None, Drawing(), reason
+        """Drop the state, because the run can't be read."""
+        self.snapshot, self.drawing, self.unreadable = None, DrawnCurves(), reason
 
     def new_log_entries(self) -> list[LogEntry]:
-        """Return what is to be added to the log since the last call."""
+        """Return the new log entries since the last call."""
         if self.snapshot is None:
             return []
         return [
@@ -109,13 +109,13 @@ class WatchedRun:
         ]
 
     def console_entries(self) -> list[LogEntry]:
-        """Return the worker's last output, such as a traceback, without the events, which the log has anyway."""
+        """Return the worker's last output, such as a traceback, without events, which the log has too."""
         output = [text for text in self.run.console_tail() if not EVENT_LINE.match(text)]
         return [LogEntry(inert(text)) for text in output[-CONSOLE_LINES:]]
 
     @cached_property
     def preset(self) -> Preset | None:
-        """The preset that the run was started from; None if there is no such preset any more."""
+        """The run's preset; None if it does not exist any more."""
         try:
             return load_preset(self.snapshot.config.preset) if self.snapshot else None
         except AlexploreError:
@@ -123,7 +123,7 @@ class WatchedRun:
 
     @property
     def preset_recipe(self) -> Recipe | None:
-        """The recipe of that preset."""
+        """The recipe of the run's preset."""
         return self.preset.recipe if self.preset else None
 
     @property
@@ -138,7 +138,7 @@ class WatchedRun:
 
     @property
     def last_epoch(self) -> float:
-        """Where the axis of epochs ends: a little after the epoch that the run is in, and no later than its last."""
+        """The end of the axis of epochs: a little after the current epoch, and at most the last one."""
         if self.snapshot is None:
             return 1.0
         epoch = self.snapshot.status.epoch

@@ -1,4 +1,4 @@
-"""The filter of a list: words that are typed, and which lines contain them."""
+"""The filter of a list by words: a line is listed if it contains all of them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from alexplore.tui.text_entry import TextEntry
 
 
 def contains_words(text: str, words: str) -> bool:
-    """Return whether a text contains each of some words, in any order and in capitals or not."""
+    """Return whether a text contains every word, in any order and ignoring case."""
     folded = text.casefold()
     return all(word in folded for word in words.casefold().split())
 
 
 @dataclass
 class WordFilter:
-    """The words by which a list is filtered; `typing` while keys change them. Without words every line is listed.
+    """The words that filter a list; `typing` is true while keys change them. Without words every line is listed.
 
     `lines` are the indices of the lines that are listed; None stands for all of them.
     """
@@ -27,12 +27,12 @@ class WordFilter:
 
     @property
     def words(self) -> str:
-        """What was typed."""
+        """The typed words."""
         return self.entry.text
 
     @property
     def active(self) -> bool:
-        """Whether there is something to show of the filter: words, or a place to type them."""
+        """Whether the filter is shown: it has words, or words are being typed."""
         return self.typing or bool(self.words.strip())
 
     def clear(self) -> None:
@@ -41,7 +41,7 @@ class WordFilter:
         self.typing, self.lines = False, None
 
     def press(self, key: str, character: str | None) -> bool:
-        """Type a key; return whether it changes the words or moves in them."""
+        """Handle a key; return whether it changes the words or moves the caret."""
         if self.entry.press(key):
             return True
         if character is None or not character.isprintable():
@@ -55,7 +55,7 @@ class WordFilter:
         self.lines = [index for index in range(count) if contains(index, words)] if words else None
 
     def text(self, count: int) -> str:
-        """Return what a list of `count` lines shows of its filter."""
+        """Return the text of the filter of a list of `count` lines."""
         found = count if self.lines is None else len(self.lines)
         caret = "▏" if self.typing else ""
         return f"/{self.words}{caret}  {f'{found} of {count}' if found else 'no match'} · esc clears"

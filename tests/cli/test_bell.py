@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from alexplore.cli.bell import Bell
-from alexplore.cli.calls import Calls
 from alexplore.cli.follow import LiveDisplay
+from alexplore.cli.notify_options import NotifyOptions
 from alexplore.network.graph import read_network
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import create_run
@@ -20,16 +20,18 @@ from tests.support.command_line import Output
 from tests.support.networks import SMALL
 
 
-def rung(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: Calls | None, *, terminal: bool = True) -> str:
+def rung(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, notify_options: NotifyOptions | None, *, terminal: bool = True
+) -> str:
     """Return what is written to stderr when a run ends, while a live display has replaced the stream."""
     stream = Output(terminal=terminal)
     monkeypatch.setattr(sys, "stderr", stream)
     config = RunConfig("small", read_network(SMALL))
     run = create_run(config, tmp_path / "runs", "one")
-    bell = Bell(calls)
+    bell = Bell(notify_options)
     with LiveDisplay(-1):
         for state in ("running", "finished"):
-            bell.look(Summary(run, Status(state), config))
+            bell.update(Summary(run, Status(state), config))
     return stream.text()
 
 
@@ -40,9 +42,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TMUX", raising=False)
 
 
-@pytest.mark.parametrize("calls", [None, Calls(), Calls(occasions=("finished",))])
-def test_the_usual_bell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: Calls | None) -> None:
-    assert rung(tmp_path, monkeypatch, calls) == "\a"
+@pytest.mark.parametrize("notify_options", [None, NotifyOptions(), NotifyOptions(occasions=("finished",))])
+def test_the_usual_bell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, notify_options: NotifyOptions | None) -> None:
+    assert rung(tmp_path, monkeypatch, notify_options) == "\a"
 
 
 def test_a_notification_reaches_the_terminal_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +55,7 @@ def test_a_notification_reaches_the_terminal_as_it_is(tmp_path: Path, monkeypatc
 
 
 def test_what_was_not_asked_for_rings_no_bell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert rung(tmp_path, monkeypatch, Calls(occasions=("failed",))) == ""
+    assert rung(tmp_path, monkeypatch, NotifyOptions(occasions=("failed",))) == ""
 
 
 def test_a_log_gets_no_bell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

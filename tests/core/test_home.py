@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from alexplore.core.home import NoHomeError, expand, user_folder
+from alexplore.core.home import NoHomeError, expand, home_path, user_folder
 from tests.support.processes import Alexplore
 
 
@@ -65,3 +65,9 @@ def test_a_user_that_does_not_exist(alexplore: Alexplore, arguments: tuple[str, 
     result = alexplore(*arguments)
     assert result.returncode == 2
     assert "there is no home folder ~nosuchuser; write the path without ~nosuchuser" in result.stderr
+
+
+def test_a_path_in_the_home_folder_starts_with_a_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert home_path(Path("/home/someone/runs/a")) == "~/runs/a"
+    assert home_path(Path("/elsewhere/a")) == "/elsewhere/a"

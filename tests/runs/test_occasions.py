@@ -38,7 +38,7 @@ def summary(run: RunDirectory, state: str, *accuracies: float, age: float = 0.0)
 
 
 def kinds(watch: OccasionWatch, *seen: Summary) -> list[str]:
-    return [occasion.kind for one in seen for occasion in watch.look(one)]
+    return [occasion.kind for one in seen for occasion in watch.update(one)]
 
 
 @pytest.mark.parametrize("state", ["finished", "stopped", "failed", "crashed"])

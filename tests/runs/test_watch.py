@@ -158,6 +158,15 @@ def test_progress_and_speed(run: RunDirectory) -> None:
     assert progress_texts(snapshot) == ["train 60.0%", "validation 87.5%", "120 images/s", "30% of peak"]
 
 
+def test_a_peak_that_is_exceeded_is_none(run: RunDirectory) -> None:
+    """500 images of 1000 operations, where 400,000 a second were measured as the peak."""
+    write_metrics(run, MetricsLine(10, 0.5, {"images_per_second": 500.0}))
+    write_events(run, start_at(0))
+    snapshot = Watch(run).poll()
+    assert snapshot.peak_share is None
+    assert speed_texts(snapshot) == ["500 images/s"]
+
+
 def test_the_remaining_time_goes_by_the_pace_of_the_metrics(run: RunDirectory) -> None:
     path = run.metrics_file
     path.write_text("".join(f'{{"time": {100 + 2 * i}, "step": {i}, "epoch": {i / 10}}}\n' for i in range(11)))

@@ -15,6 +15,8 @@ from textual.pilot import Pilot
 from alexplore.tui.widgets.setting_pane import SettingPane
 from tests.support.waiting import PATIENCE
 
+LEAST_SLEEP, MOST_SLEEP = 0.01, 0.1  # seconds between two looks at an app
+
 
 def screen_text(app: App[Any]) -> str:
     """Return all lines of the screen."""
@@ -51,10 +53,11 @@ async def until(pilot: Pilot[None], condition: Callable[[], object], what: str) 
 
     Fails the test after `PATIENCE` seconds with `what` was waited for and the screen's text.
     """
-    deadline = time.monotonic() + PATIENCE
+    started = time.monotonic()
     await pilot.pause()
     while not condition():
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - started
+        if waited > PATIENCE:
             pytest.fail(f"{what}: not within {PATIENCE:.0f} s\n{screen_text(pilot.app)}")
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(min(max(LEAST_SLEEP, waited / 10), MOST_SLEEP))  # leaves the processor to what it waits for
         await pilot.pause()

@@ -31,7 +31,7 @@ LONG = {"epochs": 400, "checkpoint_minutes": 1e-3}
 
 def test_killed_again_and_again_it_ends_with_the_same_bits(make_run: MakeRun) -> None:
     parts = make_run("parts", epochs=100_000, checkpoint_minutes=1e-9)  # never finished before it is killed
-    for _ in range(3):
+    for _ in range(2):
         target = steps_done(parts) + 4
         process = start_worker(parts)
         wait_for_steps(parts, target)

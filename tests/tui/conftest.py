@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from textual import _wait
+from textual.css.model import RuleSet
+from textual.css.stylesheet import Stylesheet
 from textual.pilot import Pilot
 
 from alexplore.presets.library import load_preset
@@ -27,6 +30,22 @@ def quick_pilot(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let pilots find out sooner that an app is idle."""
     monkeypatch.setattr(_wait, "SLEEP_GRANULARITY", IDLE_LOOK)
     monkeypatch.setattr(_wait, "SLEEP_IDLE", IDLE_LOOK / 20)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def styles_parsed_once() -> Iterator[None]:
+    """Parse each style sheet once for all tests, not at the start of each of hundreds of apps."""
+    parse, parsed = Stylesheet._parse_rules, dict[tuple[Any, ...], list[RuleSet]]()
+
+    def parse_once(sheet: Stylesheet, css: str, read_from: Any, *options: Any, **named: Any) -> list[RuleSet]:
+        key = (css, read_from, options, *named.items(), *sheet._variables.items())
+        if key not in parsed:
+            parsed[key] = parse(sheet, css, read_from, *options, **named)
+        return parsed[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Stylesheet, "_parse_rules", parse_once)
+        yield
 
 
 @pytest.fixture(autouse=True)

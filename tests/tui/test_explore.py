@@ -10,12 +10,14 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from alexplore.export import FORMATS
+from alexplore.network.analysis import analyse
 from alexplore.presets.library import load_preset, shipped_folder
 from alexplore.tui.app import ExploreApp
 from alexplore.tui.screens.dialogs import Ask, Choose
 from alexplore.tui.screens.explore import ExploreScreen
 from alexplore.tui.screens.help import HelpScreen
 from alexplore.tui.widgets.choice_list import ChoiceList
+from alexplore.tui.widgets.comparison_table import ComparisonTable
 from alexplore.tui.widgets.formula import FormulaPanel
 from alexplore.tui.widgets.layer_table import LayerTable
 from alexplore.tui.widgets.network_strip import NetworkStrip
@@ -523,6 +525,42 @@ async def test_a_comparison_cuts_no_number(open_app: OpenApp, size: tuple[int, i
         assert re.search(r"−(11,648|11\.6k)\s", differences["conv1"])
         assert size[1] == 24 or re.search(r"−(221,184|221\.2k)\s", differences["conv3"])
         assert "−11,6 " not in text
+
+
+def is_written(text: str, number: int) -> bool:
+    """Return whether a text is a number with its sign, in full or rounded to one decimal of k, M or G."""
+    if not number:
+        return text == ""
+    digits, unit = re.fullmatch(r"[−+]([\d,.]+)([kMG]?)", text).groups()  # type: ignore[union-attr]
+    factor = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}[unit]
+    value = float(digits.replace(",", "")) * factor
+    return text[0] == "−+"[number > 0] and abs(value - abs(number)) <= (factor / 20 if unit else 0)
+
+
+@pytest.mark.parametrize("size", [(60, 24), (80, 24), (120, 40)])
+async def test_differences_of_ten_digits_are_whole_or_rounded(open_app: OpenApp, size: tuple[int, int]) -> None:
+    """vgg16's second convolution has 1,849,688,064 multiplications, paper's largest 223,948,800."""
+    async with open_app(size=size) as (app, pilot):
+        await compare_with(app, pilot, "vgg16")
+        table = app.screen.query_one(ComparisonTable)
+        rows = {
+            name: {row.layer.name: row for row in analyse(load_preset(name).network).rows}
+            for name in ("paper", "vgg16")
+        }
+        left = 0
+        for column, width in table.widths.items():
+            for index, pair in enumerate(table.compared.pairs):
+                a, b = (
+                    rows[name][side.layer.name] if side else None
+                    for name, side in (("paper", pair.a), ("vgg16", pair.b))
+                )
+                shown = table.line_strip(index, False, size[0]).text[left : left + width].strip()
+                if column in ("Δ params", "Δ MACs"):
+                    key = "params" if column == "Δ params" else "macs"
+                    numbers = [getattr(row, key) or 0 if row else 0 for row in (a, b)]
+                    assert is_written(shown, numbers[1] - numbers[0]), (column, shown, numbers)
+            left += width + table.gap
+        assert "Δ params" in table.widths
 
 
 async def test_a_comparison_says_what_differs(open_app: OpenApp) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from textual.color import Color
 from textual.command import CommandPalette
+from textual.keys import REPLACED_KEYS, key_to_character
+from textual.pilot import Pilot
 from textual.widgets import Input
 
 from alexplore.network.quantities import QUANTITIES
@@ -219,3 +221,82 @@ async def test_below_a_dialog_the_keys_stay_as_they_were(open_app: OpenApp) -> N
         await pilot.pause()
         assert before[0] in below.render_line(0).text
         assert "f fix" not in below.render_line(0).text
+
+
+# What is listed is what works, on every pane of every screen
+
+
+def declared_keys(app: ExploreApp) -> dict[str, str]:
+    """Return the display of each key that the focused widget, its screen and the app bind and that works now."""
+    focused = app.screen.focused
+    return {
+        key: app.get_key_display(binding)
+        for key, (node, binding, enabled, _) in app.screen.active_bindings.items()
+        if enabled and node in (focused, app.screen, app) and binding.action != "screen.copy_text"
+    }
+
+
+async def check_each_pane(app: ExploreApp, pilot: Pilot[None], least: int) -> None:
+    """Check the help of every pane that can have the focus; there are at least so many."""
+    panes = list(app.screen.focus_chain)
+    assert len(panes) >= least
+    for pane in panes:
+        pane.focus()
+        await until(pilot, lambda: app.screen.focused is pane, str(pane))  # noqa: B023
+        shown = set(" ".join(listed(app)).split())
+        missing = {key: display for key, display in declared_keys(app).items() if display not in shown}
+        typed = {key for key in missing if pane.check_consume_key(key, key_to_character(REPLACED_KEYS.get(key, key)))}
+        assert set(missing) == typed, (app.screen, pane, missing)
+
+
+EXPLORE, TRAIN, RUNS = "60,965,224", "batch size", "75.0%"
+WALK = (
+    ("explore", 3, [("1", EXPLORE)]),
+    ("source", 1, [("o", "253,440")]),
+    ("totals", 1, [("escape", EXPLORE), ("m", "243,860,896")]),
+    (
+        "comparison",
+        1,
+        [("escape", EXPLORE), ("p", "▶ paper"), ("down", "paper-release:"), ("space", "●"), ("d", "paper and")],
+    ),
+    ("the form", 2, [("escape", EXPLORE), ("t", TRAIN)]),
+    ("runs", 1, [("3", RUNS)]),
+    ("marked runs", 2, [("space", "validation accuracy")]),
+    ("a filter", 2, [("slash", "esc leaves")]),
+    ("a run", 3, [("escape", RUNS), ("enter", "FINISHED")]),
+    ("inside", 1, [("v", "Mistakes")]),
+)
+"""Screens, how many panes each has at least, and the keys that lead there, each with what is then shown."""
+
+
+async def test_help_lists_every_key_of_every_pane(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:
+    finished_run(config, tmp_path / "runs", "alpha", 0.75)
+    async with open_app() as (app, pilot):
+        for name, least, keys in WALK:
+            for key, text in keys:
+                await pilot.press(key)
+                await until(pilot, lambda: text in screen_text(app), f"{name}: {text}")  # noqa: B023
+            await check_each_pane(app, pilot, least)
+
+
+TYPED: dict[str, tuple[list[str], list[str]]] = {
+    "a value of a layer": (["enter"], ["⏎", "esc", "↓"]),
+    "a value of a layer, begun": (["enter", "5"], ["⏎", "esc", "↓", "^u"]),
+    "words that filter layers": (["slash", "c"], ["⏎", "↓", "esc", "^u"]),
+    "a value of a run": (["t", "down", "enter", "7"], ["⏎", "esc", "↓", "^w"]),
+    "words that find a setting": (["t", "slash", "e"], ["⏎", "esc", "↓", "^u"]),
+}
+
+
+@pytest.mark.parametrize("name", TYPED)
+async def test_while_a_text_is_typed_its_keys_are_listed_and_no_character(name: str, open_app: OpenApp) -> None:
+    keys, expected = TYPED[name]
+    async with open_app("fmnist-28") as (app, pilot):
+        for key in keys:
+            await pilot.press(key)
+            await until(pilot, lambda: key != "t" or "batch size" in screen_text(app), "the form")  # noqa: B023
+        await until(pilot, lambda: set(expected) <= set(" ".join(listed(app)).split()), "the keys of typing")
+        for shown in (set(" ".join(listed(app)).split()), {key.split()[0] for key in pane_keys(app) if key}):
+            assert not {key for key in shown if len(key) == 1 and (key.isalnum() or key in "?/[]\\")}, shown
+        await pilot.press("f1")
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen), "the help")

@@ -277,7 +277,7 @@ async def test_keys_select_a_unit_of_the_maps_and_the_pixels_that_it_sees_are_na
         await until(pilot, lambda: "rows 14 to 15" in screen_text(app) and "sees rows" in screen_text(app), "conv1's")
         await pilot.press("escape", "down", "down", "down", "u")
         await until(pilot, lambda: "map 0 · row 6, column 6" in screen_text(app), "the middle")
-        await pilot.press("n", "up", "right", "right")
+        await pilot.press("m", "up", "right", "right")
         await until(pilot, lambda: "map 1 · row 5, column 8" in screen_text(app), "another unit")
         await pilot.press("left_square_bracket")
         await until(pilot, lambda: "epoch 2 · val/loss" in screen_text(app), "the epoch before")
@@ -327,13 +327,13 @@ def made_look(image: str = "shirt.png", **more: Any) -> Look:
     return Look(image, grey, (("Shirt", 0.75), ("Coat", 0.25)), None, "conv2", maps, **more)
 
 
-def test_an_image_is_shown_with_its_classes_what_spoke_for_the_first_and_maps() -> None:
+def test_an_image_is_shown_with_its_classes_the_evidence_and_maps() -> None:
     heat = Picture(2, 2, 1, bytes([0, 0, 0, 255]))
     shown = looked(made_look(cam="Shirt", heat=heat), 90, 30)
     lines = ["".join(text for text, _ in line) for line in shown.lines]
     assert shown.title == "3 maps of 4×4 of conv2"
     assert any("Shirt   75.0%" in line for line in lines)
-    assert any("what spoke for Shirt" in line for line in lines)
+    assert any("evidence for Shirt" in line for line in lines)
     assert len(lines) <= 30
     assert max(map(len, lines)) <= 90
 

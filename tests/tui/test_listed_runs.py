@@ -83,7 +83,7 @@ def test_orders_and_their_reverse_keep_unknown_values_last(listed: ListedRuns) -
     assert found["name"] == "abcd"
     assert found["state"] == "acbd"
     listed.sort_by_column("best")
-    listed.turn_round()
+    listed.reverse()
     assert names(listed) == "cabd"
     listed.sort_by_column("age")
     listed.sort_by_column("age")

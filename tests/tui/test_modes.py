@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from textual.css.stylesheet import Stylesheet
 from textual.events import Key
+from textual.widgets import Input
 
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import create_run
@@ -16,8 +17,9 @@ from alexplore.runs.status import Status, write_status
 from alexplore.tui.screens.dialogs import Choose
 from alexplore.tui.widgets.choice_list import Choice
 from alexplore.tui.widgets.mode_bar import ModeBar
+from alexplore.tui.widgets.setting_pane import SettingPane
 from tests.support.runs import finished_run
-from tests.support.screens import screen_text, until
+from tests.support.screens import footer, pane_keys, screen_text, until
 from tests.tui.conftest import OpenApp
 
 SIZES = [(60, 20), (80, 24), (120, 40)]
@@ -40,18 +42,20 @@ async def test_every_mode_fits(open_app: OpenApp, config: RunConfig, tmp_path: P
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_keys_are_shown_whole_or_not_at_all(open_app: OpenApp, size: tuple[int, int]) -> None:
-    """In two lines from 24 lines on; help is among them."""
+    """In two lines from 24 lines on; help is among them, also in one line."""
     async with open_app(size=size) as (app, pilot):
         for key, mode in (("1", "Explore"), ("2", "Train"), ("3", "Runs")):
             await pilot.press(key)
             await until(pilot, lambda: f"▌{key} {mode}▐" in screen_text(app), mode)  # noqa: B023
-            *_, above, below = screen_text(app).splitlines()
-            assert "…" not in below
-            assert len(below.rstrip()) <= size[0]
+            whole = {
+                f"{app.get_key_display(binding)} {binding.description}"
+                for _, binding, _, _ in app.screen.active_bindings.values()
+            }
+            assert {*footer(app)} <= whole
+            assert "? help" in footer(app)
             if size[1] >= 24:
-                assert "? help" in below
-                assert "q quit" in below
-                assert above.strip()
+                assert {*pane_keys(app)} <= whole
+                assert "q quit" in footer(app)
 
 
 async def test_a_click_on_a_mode_goes_there(open_app: OpenApp) -> None:
@@ -87,6 +91,27 @@ async def test_ctrl_c_closes_the_app_only_when_pressed_twice(open_app: OpenApp) 
         await until(pilot, lambda: "ctrl+c again closes the app" in screen_text(app), "the question")
         await pilot.press("ctrl+c")
         await until(pilot, lambda: not app.is_running, "the end")
+
+
+async def test_ctrl_c_copies_a_selection_and_closes_nothing(open_app: OpenApp) -> None:
+    """Of a field, and of a value that is being edited."""
+    async with open_app() as (app, pilot):
+        await pilot.press("s")
+        await until(pilot, lambda: app.screen.query(Input), "the question for a name")
+        app.screen.query_one(Input).value = "a name"
+        app.screen.query_one(Input).select_all()
+        await pilot.press("ctrl+c", "ctrl+c")
+        await until(pilot, lambda: app.clipboard == "a name", "the copied name")
+        await pilot.press("escape", "enter")
+        await until(pilot, lambda: app.state.session.editing, "the form")
+        await pilot.press("down", "7", "ctrl+c")
+        await until(pilot, lambda: "ctrl+c again" in screen_text(app), "nothing is selected")
+        pane = app.screen.query_one(SettingPane)
+        pane.select("kernel_size")
+        pane.list._edit()
+        await pilot.press("ctrl+c", "ctrl+c")
+        await until(pilot, lambda: app.clipboard == "7", "the copied value")
+        assert app.is_running
 
 
 async def test_a_letter_jumps_to_its_pane(open_app: OpenApp) -> None:

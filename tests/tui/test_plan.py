@@ -48,7 +48,7 @@ async def show_form(app: ExploreApp, pilot: Pilot[None], key: str = "t") -> None
     """Go to the form, and wait until it was checked."""
     await pilot.press(key)
     await until(pilot, lambda: isinstance(app.screen, PlanScreen), "the form")
-    await until(pilot, lambda: app.state.planned.answer.checks, "the checks")
+    await until(pilot, lambda: app.state.planned.result.checks, "the checks")
     await pilot.pause()
 
 
@@ -162,7 +162,7 @@ async def test_a_folder_is_browsed_for_and_ends_the_refusal(
         await until(pilot, lambda: "train/ and val/ with 10 classes" in screen_text(app), "what it holds")
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, PlanScreen), "the form")
-        await until(pilot, lambda: not app.state.planned.answer.wrong, "no problem")
+        await until(pilot, lambda: not app.state.planned.result.wrong, "no problem")
         assert "10 classes" in flat(pane_lines(app, "#checks"))
         assert "10 classes" in pane_lines(app, "#recipe")  # the setting has the cursor
         await pilot.press("f5")
@@ -203,11 +203,11 @@ async def test_problems_are_fixed_by_a_key_and_the_network_in_explore_is_not_edi
     async with open_app() as (app, pilot):
         await show_form(app, pilot)
         await put(app, pilot, "dataset", "fashion-mnist")
-        await until(pilot, lambda: len(app.state.planned.answer.wrong) == 3, "three problems")
+        await until(pilot, lambda: len(app.state.planned.result.wrong) == 3, "three problems")
         assert "f: set input to 1×227×227" in flat(pane_lines(app, "#checks"))
         for left in (2, 1, 0):
             await pilot.press("f")
-            await until(pilot, lambda left=left: len(app.state.planned.answer.wrong) == left, "a fix")  # type: ignore[misc]
+            await until(pilot, lambda left=left: len(app.state.planned.result.wrong) == left, "a fix")  # type: ignore[misc]
         await pilot.press("f5")
         await until(pilot, lambda: started, "a run")
         assert (started[0].config().network.input, started[0].config().network.classes) == ((1, 227, 227), 10)
@@ -222,12 +222,12 @@ async def test_the_fix_of_the_check_under_the_cursor(open_app: OpenApp, tiny_pre
         await show_form(app, pilot)
         await put(app, pilot, "parallel", "towers")
         await put(app, pilot, "dataset", "cifar10")
-        await until(pilot, lambda: len(app.state.planned.answer.wrong) == 2, "two problems")
-        first, second = app.state.planned.answer.wrong
+        await until(pilot, lambda: len(app.state.planned.result.wrong) == 2, "two problems")
+        first, second = app.state.planned.result.wrong
         await pilot.press("tab", "down")
         assert app.screen.query_one(CheckList).check == second
         await pilot.press("f")
-        await until(pilot, lambda: app.state.planned.answer.wrong == (first,), "one less")
+        await until(pilot, lambda: app.state.planned.result.wrong == (first,), "one less")
         await pilot.press("escape", "up")
         assert app.screen.focused is app.screen.query_one(SettingPane).list
 
@@ -271,14 +271,14 @@ async def test_what_is_set_for_a_run_is_no_edit_of_the_preset(
         await until(pilot, lambda: isinstance(app.screen, PlanScreen), "the form again")
         assert app.state.planned.config().recipe.epochs == 3
         await pilot.press("escape", "q")
-        await until(pilot, lambda: not app.is_running, "the end, without a question")
+        await until(pilot, lambda: not app.is_running, "the end, without a request")
 
 
 async def test_the_memory_is_of_the_network_that_is_shown(open_app: OpenApp, tiny_preset: Path) -> None:
     """At the first opening, and after another preset was opened."""
 
     def memory(app: ExploreApp) -> str:
-        return next(check.text for check in app.state.planned.answer.checks if check.title == "memory")
+        return next(check.text for check in app.state.planned.result.checks if check.title == "memory")
 
     async with open_app("torchvision") as (app, pilot):
         await show_form(app, pilot)
@@ -334,10 +334,10 @@ async def test_an_emptied_setting_is_not_its_default(open_app: OpenApp, tiny_pre
     async with open_app(str(tiny_preset)) as (app, pilot):
         await show_form(app, pilot)
         await pilot.press("down", "enter", "backspace")
-        await until(pilot, lambda: app.state.planned.answer.wrong, "the refusal")
+        await until(pilot, lambda: app.state.planned.result.wrong, "the refusal")
         assert "epochs: found nothing, allowed: an integer ≥ 1" in flat(pane_lines(app, "#checks"))
         await pilot.press("escape")
-        await until(pilot, lambda: not app.state.planned.answer.wrong, "the value from before")
+        await until(pilot, lambda: not app.state.planned.result.wrong, "the value from before")
 
 
 async def test_the_help_lists_the_keys_of_the_form(open_app: OpenApp, tiny_preset: Path) -> None:
@@ -403,12 +403,12 @@ async def test_the_check_of_a_text_that_was_replaced_is_not_shown(
         await show_form(app, pilot)
         screen = app.screen
         assert isinstance(screen, PlanScreen)
-        question = app.state.planned.question()
-        assert question is not None
+        request = app.state.planned.request()
+        assert request is not None
         from alexplore.tui.screens.plan import Checked
 
-        wrong = checks.Answer((checks.Check("wrong", "late", "of an earlier text", "epochs"),))
-        screen.post_message(Checked(question, wrong))
+        wrong = checks.CheckResult((checks.Check("wrong", "late", "of an earlier text", "epochs"),))
+        screen.post_message(Checked(request, wrong))
         await pilot.pause()
         assert "of an earlier text" not in screen_text(app)
 

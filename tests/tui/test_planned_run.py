@@ -37,15 +37,15 @@ def put(planned: PlannedRun, **texts: str) -> None:
 
 
 def check(planned: PlannedRun) -> None:
-    question = planned.question()
-    if question is not None:
-        planned.take(Checker().check(question))
+    request = planned.request()
+    if request is not None:
+        planned.take(Checker().check(request))
 
 
 def create(planned: PlannedRun) -> RunDirectory:
-    question = planned.question()
-    assert question is not None
-    run = planned.create(question)
+    request = planned.request()
+    assert request is not None
+    run = planned.create(request)
     planned.mark_created()
     return run
 
@@ -116,9 +116,9 @@ def test_only_the_settings_of_the_chosen_data_set_are_shown(tmp_path: Path) -> N
 def test_a_hidden_setting_that_can_not_be_read_is_left_as_it_was(tmp_path: Path) -> None:
     _, planned = planned_run(tmp_path)
     put(planned, schedule="step", gamma="x")
-    assert [check.setting for check in planned.answer.wrong] == ["gamma"]
+    assert [check.setting for check in planned.result.wrong] == ["gamma"]
     put(planned, schedule="constant")
-    assert planned.answer.wrong == ()
+    assert planned.result.wrong == ()
     assert planned.config().recipe.gamma == load_preset("fmnist-28").recipe.gamma
 
 
@@ -128,7 +128,7 @@ def test_what_can_not_be_read_is_said_on_its_field(tmp_path: Path) -> None:
     assert planned.form.error_of(planned.form.field("batch_size")) == (
         'batch_size: found "many", allowed: an integer ≥ 1'
     )
-    assert [check.setting for check in planned.answer.wrong] == ["batch_size"]
+    assert [check.setting for check in planned.result.wrong] == ["batch_size"]
     put(planned, batch_size="")
     assert planned.form.field("batch_size").error.startswith("batch_size: found nothing, allowed: an integer ≥ 1")
 
@@ -154,7 +154,7 @@ def test_a_name_is_refused_in_the_words_of_the_command_line(tmp_path: Path, name
     put(planned, name=name, dataset="synthetic")
     options = ["--dataset", "synthetic", f"--name={name}", "--runs-dir", str(tmp_path)]
     refused = CliRunner().invoke(command_line, ["train", "--preset", "fmnist-28", *options])
-    assert [(check.setting, check.text) for check in planned.answer.wrong] == [("name", str(refused.exception))]
+    assert [(check.setting, check.text) for check in planned.result.wrong] == [("name", str(refused.exception))]
 
 
 def test_without_a_name_a_run_is_named_by_the_time(tmp_path: Path) -> None:
@@ -235,11 +235,11 @@ def test_fixes_make_a_run_possible_and_leave_the_network_in_explore(tmp_path: Pa
     session, planned = planned_run(tmp_path, "paper")
     put(planned, dataset="fashion-mnist")
     for left in (2, 1, 0):
-        (wrong, *_) = planned.answer.wrong
+        (wrong, *_) = planned.result.wrong
         assert wrong.fix is not None
         planned.fix(wrong.fix)
         check(planned)
-        assert len(planned.answer.wrong) == left
+        assert len(planned.result.wrong) == left
     assert len(planned.network_fixes) == 2
     config = create(planned).config()
     assert (config.network.input, config.network.classes) == ((1, 227, 227), 10)
@@ -254,7 +254,7 @@ def test_fixes_make_a_run_possible_and_leave_the_network_in_explore(tmp_path: Pa
 def test_a_fix_is_forgotten_when_the_network_is_edited(tmp_path: Path) -> None:
     session, planned = planned_run(tmp_path, "paper")
     put(planned, dataset="cifar10")
-    (wrong, *_) = planned.answer.wrong
+    (wrong, *_) = planned.result.wrong
     assert wrong.fix is not None
     planned.fix(wrong.fix)
     session.apply(session.network.with_classes(20))
@@ -267,7 +267,7 @@ def test_a_fix_of_a_setting_opens_its_group(tmp_path: Path) -> None:
     _, planned = planned_run(tmp_path)
     put(planned, parallel="towers")
     assert "Machine" in planned.form.folded
-    (wrong,) = planned.answer.wrong
+    (wrong,) = planned.result.wrong
     assert wrong.fix is not None
     planned.fix(wrong.fix)
     assert planned.form.field("parallel").text == "data"
@@ -288,10 +288,10 @@ def test_a_broken_network_is_refused(tmp_path: Path) -> None:
 def test_a_runs_folder_that_can_not_be_written_is_shown(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     _, planned = planned_run(tmp_path / "file")
-    question = planned.question()
-    assert question is not None
+    request = planned.request()
+    assert request is not None
     with pytest.raises(AlexploreError) as refused:
-        planned.create(question)
+        planned.create(request)
     planned.refuse(refused.value)
     assert planned.blocked is not None
     assert str(tmp_path / "file") in planned.blocked.text

@@ -36,7 +36,7 @@ STARTS = (
     "alexplore.runs.service.start",
     "alexplore.runs.service.resume",
     "alexplore.runs.service.restart",
-    "alexplore.runs.evaluation.command_line",
+    "alexplore.runs.evaluation.command_output",
     "alexplore.runs.predictions.command_line",
 )
 """What starts a process."""

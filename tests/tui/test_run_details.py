@@ -14,7 +14,7 @@ from alexplore.runs.directory import create_run
 from alexplore.runs.listing import ListedRun, Listing
 from alexplore.runs.notes import write_note
 from alexplore.runs.status import Status, write_status
-from alexplore.tui.run_details import headline, home_path, read_details, run_facts, size_text, when_text
+from alexplore.tui.run_details import headline, read_details, run_facts, size_text, when_text
 from tests.support.runs import finished_run
 
 
@@ -66,6 +66,3 @@ def test_times_and_paths(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(when_text(time.time())) == 5
     assert when_text(0.0).startswith(("1970", "1969"))
     assert when_text(1e300) == "–"
-    monkeypatch.setenv("HOME", "/home/someone")
-    assert home_path(Path("/home/someone/runs/a")) == "~/runs/a"
-    assert home_path(Path("/elsewhere/a")) == "/elsewhere/a"

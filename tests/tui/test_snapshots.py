@@ -36,7 +36,7 @@ PRESETS = ("fmnist-28", "paper", "torchvision")  # that are listed, whatever els
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     """Fix what a picture could depend on: time, colours, presets, the machine, and which run has a worker."""
     monkeypatch.setattr("alexplore.tui.preset_catalog.shipped_names", lambda: PRESETS)
-    monkeypatch.setattr("alexplore.tui.machine.machine_text", lambda: "Python 3.14 · 4 cores · 8 GiB free · no GPU")
+    monkeypatch.setattr("alexplore.tui.hardware.hardware_text", lambda: "Python 3.14 · 4 cores · 8 GiB free · no GPU")
     monkeypatch.setattr("alexplore.runs.dataset_shapes.dataset_need", lambda name: NEEDS.get(name, "to fetch"))
     monkeypatch.delenv("NO_COLOR", raising=False)
     with still_clock() as clock, one_machine():
@@ -364,7 +364,7 @@ async def inside_maps(stage: Stage) -> None:
 @scene()
 async def inside_unit(stage: Stage) -> None:
     await show_view(stage, 2, "maps of 28×28")
-    await stage.press("down", "down", "down", "u", "n", "up")
+    await stage.press("down", "down", "down", "u", "m", "up")
     await stage.until("sees rows")
 
 

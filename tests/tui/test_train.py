@@ -45,7 +45,7 @@ async def test_training_from_the_app(open_app: OpenApp, tiny_preset: Path, tmp_p
             await pilot.press("r")
             await until(pilot, lambda: read_status(run).step > stopped, "steps after resuming")
             await app.action_quit()
-            assert run.name in app.farewell
+            assert run.name in app.exit_message
             assert read_status(run).live
         finally:
             pid = read_status(run).pid

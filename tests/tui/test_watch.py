@@ -24,7 +24,7 @@ from alexplore.tui.app import ExploreApp
 from alexplore.tui.messages import RunPolled
 from alexplore.tui.screens.dialogs import Ask
 from alexplore.tui.screens.watch import WatchScreen
-from alexplore.tui.watched_run import Drawing
+from alexplore.tui.watched_run import DrawnCurves
 from alexplore.tui.widgets.log_view import LogView
 from tests.support.runs import finished_run
 from tests.support.screens import pane_keys, screen_text, until
@@ -75,7 +75,7 @@ async def test_a_late_message_about_the_run_watched_before_is_ignored(
     with LineWriter(before.events_file, attempt=0) as events:
         events.append(event="warning", message="of the run before")
     now = finished_run(config, tmp_path / "runs", "now", 0.875)
-    late = RunPolled(Watch(before).poll(), Drawing())
+    late = RunPolled(Watch(before).poll(), DrawnCurves())
     async with open_app() as (app, pilot):
         app.watch_run(now)
         await until(pilot, lambda: "epoch 2/2" in screen_text(app), "the log")
@@ -152,13 +152,21 @@ async def test_a_dialog_over_a_run_keeps_the_place_in_its_log(
         log = app.screen.query_one(LogView)
         await pilot.press("home")
         await until(pilot, lambda: log.scroll_y == 0, "its beginning")
+
+        def shown() -> list[str]:
+            return screen_text(app).splitlines()[log.region.y : log.region.bottom]
+
+        before = shown()
+        assert any("line 0" in line for line in before)
         app.screen.query_one("#loss").focus()
         await pilot.press("question_mark")
         await until(pilot, lambda: app.screen.is_modal, "the dialog")
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, WatchScreen), "the screen below")
         await pilot.pause(1.0)  # longer than it takes to read the run again
-        assert log.scroll_y == 0
+        assert [line[1:-1] for line in shown()[1:-1]] == [
+            line[1:-1] for line in before[1:-1]
+        ]  # the frame had the focus
         assert app.screen.focused is app.screen.query_one("#loss")
 
 
@@ -213,7 +221,7 @@ async def test_keys_leave_requests_for_the_worker(open_app: OpenApp, config: Run
         app.screen.query_one(Input).value = "0.5"
         await pilot.press("enter")
         await until(pilot, lambda: "asked to change lr to 0.5" in screen_text(app), "the outcome")
-        await pilot.press("N")
+        await pilot.press("T")
         await until(pilot, lambda: isinstance(app.screen, Ask), "the dialog")
         app.screen.query_one(Input).value = "many"
         await pilot.press("enter")
@@ -234,8 +242,8 @@ async def test_a_finished_run_trains_on_with_more_epochs(
     run = finished_run(config, tmp_path / "runs", "alpha", 0.75)
     async with open_app() as (app, pilot):
         app.watch_run(run)
-        await until(pilot, lambda: "N trains on" in screen_text(app), "the next steps")
-        await pilot.press("N")
+        await until(pilot, lambda: "T trains on" in screen_text(app), "the next steps")
+        await pilot.press("T")
         await until(pilot, lambda: isinstance(app.screen, Ask), "the question")
         app.screen.query_one(Input).value = "20"
         await pilot.click("#yes")

@@ -1,4 +1,4 @@
-"""What a trained network makes of one image: maps of a layer, what a unit sees, and what spoke for a class."""
+"""What a trained network makes of one image: maps of a layer, what a unit sees, and evidence for a class."""
 
 from __future__ import annotations
 

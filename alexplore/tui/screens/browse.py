@@ -18,7 +18,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widgets import Input, Label
 
-from alexplore.tui.folders import Entry, absolute, completed, entries, holds
+from alexplore.tui.folders import Entry, absolute, complete_path, contents_text, entries
 from alexplore.tui.screens.dialogs import Dialog
 from alexplore.tui.widgets.cursor_list import CursorList
 
@@ -113,7 +113,7 @@ class PathInput(Input):
 
     def action_complete(self) -> None:
         """Complete the path as far as that is certain."""
-        self.value = completed(self.value, self.suffixes)
+        self.value = complete_path(self.value, self.suffixes)
         self.cursor_position = len(self.value)
 
 
@@ -159,7 +159,7 @@ class Browse(Dialog[Path | None]):
     def _look(self, folder: Path) -> None:
         """Read a folder, which may be on a slow disk."""
         try:
-            found, held = entries(folder, self._suffixes), holds(folder)
+            found, held = entries(folder, self._suffixes), contents_text(folder)
         except OSError as error:
             found, held = [], f"{folder} can't be read: {error.strerror}"
         self.post_message(Looked(folder, found, held))

@@ -30,8 +30,8 @@ class ComparisonScreen(FrameScreen):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "pop_screen", "back", tooltip="Go back to the network"),
-        Binding("right,n", "turn(1)", "next preset", tooltip="Put the next marked preset beside the network"),
-        Binding("left,N", "turn(-1)", "preset before", show=False, tooltip="Put the marked preset before beside it"),
+        Binding("right", "turn(1)", "next preset", tooltip="Put the next marked preset beside the network"),
+        Binding("left", "turn(-1)", "preset before", show=False, tooltip="Put the marked preset before beside it"),
         Binding("greater_than_sign", "difference(1)", "next difference", tooltip="Go to the next pair that differs"),
         Binding("less_than_sign", "difference(-1)", "difference before", show=False, tooltip="Go to the one before"),
     ]

@@ -207,7 +207,7 @@ class InsideScreen(FrameScreen):
         ),
         Binding("shift+left", "scrub(-10)", "back", show=False, tooltip="Go back by ten epochs"),
         Binding("shift+right", "scrub(10)", "ahead", show=False, tooltip="Go on by ten epochs"),
-        Binding("i", "image", "image…", tooltip="Look at an image of your own: what spoke for its class, and maps"),
+        Binding("i", "image", "image…", tooltip="Look at an image of your own: evidence for its class, and maps"),
         Binding("u", "unit", "unit", tooltip="Select a unit of the maps: the pixels that it sees are outlined"),
         Binding("0", "follow", "newest", tooltip="Show the newest epoch, and each later one when it ends"),
         Binding("escape", "pop_screen", "back", tooltip="Go back to the curves"),

@@ -23,7 +23,7 @@ from alexplore.runs.estimate import Speed
 from alexplore.runs.launch import WaitingWorker
 from alexplore.runs.speed import SpeedMeasurement
 from alexplore.runs.status import read_status
-from alexplore.tui.checks import Answer, Check, Checker, Measurable, Question, measurable
+from alexplore.tui.checks import Check, Checker, CheckRequest, CheckResult, Measurable, measurable
 from alexplore.tui.form import Form
 from alexplore.tui.messages import ModeRequested, WatchRequested
 from alexplore.tui.screens.frame import FrameScreen
@@ -43,8 +43,8 @@ MEASURE_SECONDS = 3.0  # without a change before the speed is measured where the
 class Checked(Message):
     """What was found of a planned run."""
 
-    question: Question
-    answer: Answer
+    request: CheckRequest
+    result: CheckResult
 
 
 @dataclass
@@ -91,7 +91,7 @@ class PlanScreen(FrameScreen):
         self._form: Form | None = None  # the form that the list shows
         self._checker = Checker()
         self._timer: Timer | None = None
-        self._question: Question | None = None  # what is being checked
+        self._request: CheckRequest | None = None  # what is being checked
         self._idle: Timer | None = None
         self._measurement: SpeedMeasurement | None = None
         self._measured: list[Measurable] = []  # what is measured, was, or can't be
@@ -178,32 +178,32 @@ class PlanScreen(FrameScreen):
         if self._timer is not None:
             self._timer.stop()
             self._timer = None
-        self._question = self.state.planned.question()
-        if self._question is None:
+        self._request = self.state.planned.request()
+        if self._request is None:
             self._start_when_checked = False
-            self._show_answer()
+            self._show_result()
         else:
-            self._look_up(self._question)
+            self._look_up(self._request)
 
     @work(thread=True, exclusive=True, group="check")
-    def _look_up(self, question: Question) -> None:
-        self.post_message(Checked(question, self._checker.check(question)))
+    def _look_up(self, request: CheckRequest) -> None:
+        self.post_message(Checked(request, self._checker.check(request)))
 
     @on(Checked)
     def _checked(self, event: Checked) -> None:
-        if event.question is not self._question or not self.query(CheckList):
+        if event.request is not self._request or not self.query(CheckList):
             return  # something else was typed since, or the screen is being closed
-        self._question = None
-        self.state.planned.take(event.answer)
-        self._show_answer()
+        self._request = None
+        self.state.planned.take(event.result)
+        self._show_result()
         if self._start_when_checked:
             self._start_when_checked = False
             self.action_start()
 
-    def _show_answer(self) -> None:
+    def _show_result(self) -> None:
         planned = self.state.planned
         changes = [f"{title} {before} → {after}" for title, before, after in planned.changes]
-        self.query_one(CheckList).show(planned.answer.checks, (*planned.network_fixes, *changes))
+        self.query_one(CheckList).show(planned.result.checks, (*planned.network_fixes, *changes))
         blocked = planned.blocked
         self.query_one(StartButton).show(blocked.text if blocked else "")
         pane = self.query_one(SettingPane)
@@ -211,7 +211,7 @@ class PlanScreen(FrameScreen):
             pane.refresh_form()
         pane.show_help()
         self.refresh_bindings()
-        if planned.answer.speed is None or planned.answer.speed.guessed:
+        if planned.result.speed is None or planned.result.speed.guessed:
             self._wait_to_measure()
 
     # The speed
@@ -219,11 +219,11 @@ class PlanScreen(FrameScreen):
     @property
     def _measurable(self) -> RunConfig | None:
         """The config whose speed can be measured; None where it is known, being measured, or can't be trained."""
-        answer, question = self.state.planned.answer, self.state.planned.question()
-        speed_known = answer.speed is not None and answer.speed.measured
-        if speed_known or answer.wrong or question is None or measurable(question.config) in self._measured:
+        result, request = self.state.planned.result, self.state.planned.request()
+        speed_known = result.speed is not None and result.speed.measured
+        if speed_known or result.wrong or request is None or measurable(request.config) in self._measured:
             return None
-        return question.config
+        return request.config
 
     def _wait_to_measure(self) -> None:
         """Measure the speed when nothing was changed for a while, unless another training needs the machine."""
@@ -281,19 +281,19 @@ class PlanScreen(FrameScreen):
     @property
     def _problem(self) -> Check | None:
         """The problem under the cursor of the checks if they have the keys, else the first one that can be fixed."""
-        if self._question is not None:
+        if self._request is not None:
             return None  # a fix is of the network and the settings as they were
         checks = self.query_one(CheckList)
         if checks.has_focus and checks.check is not None and checks.check.fix is not None:
             return checks.check
-        return next((check for check in self.state.planned.answer.wrong if check.fix is not None), None)
+        return next((check for check in self.state.planned.result.wrong if check.fix is not None), None)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer a fix only where there is one; its key is kept for it, so that it never begins to edit."""
         if action == "fix" and not (self.is_mounted and self._problem is not None):
             return None
         if action == "measure":
-            return self.is_mounted and self._question is None and self._measurable is not None
+            return self.is_mounted and self._request is None and self._measurable is not None
         return True
 
     def action_fix(self) -> None:
@@ -347,16 +347,16 @@ class PlanScreen(FrameScreen):
             return
         if self._timer is not None:
             self._check()
-        if self._question is not None:
+        if self._request is not None:
             self._start_when_checked = True
         elif planned.blocked is not None:
             self._say_why(planned.blocked)
         else:
-            question = planned.question()
-            if question is not None:
+            request = planned.request()
+            if request is not None:
                 self._starting = True
                 waiting, self._waiting = self._waiting, None  # the form is left before the run has started
-                self._start(question, waiting)
+                self._start(request, waiting)
 
     def _say_why(self, check: Check) -> None:
         self.notify(check.text, title="Not started", severity="error")
@@ -366,9 +366,9 @@ class PlanScreen(FrameScreen):
             pane.select(check.setting)
 
     @work(thread=True, group="start")
-    def _start(self, question: Question, waiting: WaitingWorker | None) -> None:
+    def _start(self, request: CheckRequest, waiting: WaitingWorker | None) -> None:
         try:
-            run = self.state.planned.create(question)
+            run = self.state.planned.create(request)
         except AlexploreError as error:
             if waiting is not None:
                 waiting.end()
@@ -391,7 +391,7 @@ class PlanScreen(FrameScreen):
         self._starting = False
         self._start_waiting()
         self.state.planned.refuse(event.error)
-        self._show_answer()
+        self._show_result()
         if self.state.planned.blocked is not None:
             self._say_why(self.state.planned.blocked)
 

@@ -29,11 +29,11 @@ from alexplore.runs.summary import Summary
 from alexplore.tui.listed_runs import ListedRuns
 from alexplore.tui.marked_runs import EPOCHS, METRIC_ORDER, MINUTES, Overlay, OverlayReader
 from alexplore.tui.messages import (
+    DetailsRead,
     EvaluateRequested,
     ModeRequested,
     OpenRequested,
     PredictRequested,
-    RunLookedAt,
     RunsListed,
     WatchRequested,
 )
@@ -168,12 +168,12 @@ class RunsScreen(FrameScreen):
         if not worker.is_cancelled:
             details = read_details(summary)
             if not worker.is_cancelled:
-                self.post_message(RunLookedAt(details))
+                self.post_message(DetailsRead(details))
 
-    @on(RunLookedAt)
-    def _looked_at(self, event: RunLookedAt) -> None:
+    @on(DetailsRead)
+    def _details_read(self, event: DetailsRead) -> None:
         self._details = event.details
-        self.state.attention.look_at(event.details.run.name)
+        self.state.run_monitor.mark_seen(event.details.run.name)
         self._show_details()
 
     # Showing
@@ -270,7 +270,7 @@ class RunsScreen(FrameScreen):
 
     def action_turn_round(self) -> None:
         """Sort the other way round."""
-        self.listed.turn_round()
+        self.listed.reverse()
         self._show_list()
 
     def action_group(self) -> None:

@@ -86,7 +86,7 @@ class WatchScreen(FrameScreen):
         Binding("e", "evaluate", "evaluate", tooltip="Measure the accuracy on the validation images"),
         Binding("v", "inside", "inside", tooltip="Layers, kernels, maps, confusion and mistakes, epoch by epoch"),
         Binding("i", "predict", "predict…", tooltip="Classify images of your own"),
-        Binding("N", "epochs", "epochs…", tooltip="Train more epochs, or fewer; a run that has ended trains on"),
+        Binding("T", "epochs", "epochs…", tooltip="Train more epochs, or fewer; a run that has ended trains on"),
         Binding("n", "new", "new run", tooltip="Set up a training of the network in Explore"),
         Binding("s", "export", "export…", tooltip="Write the metrics as CSV or JSON, an event file, or a page"),
         Binding("f", "fork", "fork", tooltip="Open the run's network and recipe in Explore, to change and train anew"),
@@ -174,7 +174,7 @@ class WatchScreen(FrameScreen):
         if watched is None or event.snapshot.run != watched.run:  # a late message about the run watched before
             return
         was_live = watched.snapshot.status.live if watched.snapshot else None
-        self.state.attention.look_at(watched.run.name)  # whatever happens to it is seen here
+        self.state.run_monitor.mark_seen(watched.run.name)  # whatever happens to it is seen here
         changed = watched.update(event.snapshot, event.drawing)
         with self.app.batch_update():
             self._draw_state()

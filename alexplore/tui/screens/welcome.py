@@ -62,11 +62,11 @@ class Welcome(ClosesOnce[Choice | None], ModalScreen[Choice | None]):
     @work(thread=True)
     def _look_at_machine(self) -> None:
         from alexplore.runs.dataset_shapes import dataset_need
-        from alexplore.tui.machine import machine_text
+        from alexplore.tui.hardware import hardware_text
 
         here = dataset_need("fashion-mnist") == "here"
         data = "Fashion-MNIST is here ✓" if here else "Fashion-MNIST is fetched when it is needed"
-        self._machine = f"{machine_text()} · {data}"
+        self._machine = f"{hardware_text()} · {data}"
         self.call_later(self._show_facts)
 
     def _show_facts(self) -> None:

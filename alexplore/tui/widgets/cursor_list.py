@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,6 +17,7 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from alexplore.tui.named_keys import editing_keys, typing_key
 from alexplore.tui.widgets.line_widget import LineWidget
 from alexplore.tui.word_filter import WordFilter, contains_words
 
@@ -296,6 +298,8 @@ class CursorList(ScrollView, LineWidget, can_focus=True):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Return whether a key works: Escape has something else to do where there is no filter."""
+        if action in ("page_left", "page_right"):  # of Textual's views, some of which are wider than the screen
+            return False
         if action == "filter":
             return self.FILTERED and not self.filter.typing
         return action != "clear_filter" or self.filter.active
@@ -303,6 +307,14 @@ class CursorList(ScrollView, LineWidget, can_focus=True):
     def check_consume_key(self, key: str, character: str | None = None) -> bool:
         """Return whether a key is typed into the filter, so that the keys below do not offer it."""
         return self.filter.typing and character is not None and character.isprintable()
+
+    def typing_keys(self) -> Mapping[str, Binding]:
+        """Return what keys do while words are typed."""
+        if not self.filter.typing:
+            return {}
+        keep = typing_key("keep", "Go to the lines that contain the words", show=True)
+        keys = {"down": keep} if self.ENTER_CHOOSES else {"enter": keep, "down": keep}
+        return {**keys, "up": typing_key("up", "Go to the line before"), **editing_keys()}
 
     def on_key(self, event: events.Key) -> None:
         """Type into the filter: Enter and down end it, up moves the cursor."""

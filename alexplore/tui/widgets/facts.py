@@ -10,9 +10,10 @@ from rich.text import Text
 from textual.geometry import Region
 from textual.strip import Strip
 
+from alexplore.core.formatting import with_ellipsis
 from alexplore.runs.messages import STATE_GLYPHS
 from alexplore.tui.columns import fit
-from alexplore.tui.run_details import Fact
+from alexplore.tui.run_details import Detail
 from alexplore.tui.widgets.line_widget import LineWidget
 
 LABEL = 11  # cells, with the gap after them
@@ -27,10 +28,10 @@ class Facts(LineWidget):
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
-        self._facts: Sequence[Fact] = ()
+        self._facts: Sequence[Detail] = ()
         self._rows: list[Row] = []
 
-    def show(self, facts: Sequence[Fact]) -> None:
+    def show(self, facts: Sequence[Detail]) -> None:
         """Show other facts."""
         self._facts = facts
         before, self._rows = self._rows, self._wrapped()
@@ -60,7 +61,7 @@ class Facts(LineWidget):
             lines = [line.plain.rstrip() for line in Text(fact.text).wrap(self.app.console, room)] or [""]
             most = max(1, min(MOST_LINES, self.size.height - len(rows)))
             if len(lines) > most:
-                lines = [*lines[: most - 1], lines[most - 1][: room - 1] + "…"]
+                lines = [*lines[: most - 1], with_ellipsis(lines[most - 1][: room - 1])]
             rows += [(fact.label if number == 0 else "", line, fact.state) for number, line in enumerate(lines)]
         return rows
 

@@ -28,8 +28,8 @@ class InsidePicture(LineWidget, can_focus=True):
         Binding("down", "unit(0, 1, 0)", "unit below", show=False, tooltip="Select the unit below"),
         Binding("left", "unit(0, 0, -1)", "unit before", show=False, tooltip="Select the unit at the left"),
         Binding("right", "unit(0, 0, 1)", "unit after", show=False, tooltip="Select the unit at the right"),
-        Binding("n", "unit(1, 0, 0)", "next map", tooltip="Select the same unit of the next map"),
-        Binding("N", "unit(-1, 0, 0)", "map before", show=False, tooltip="Select the same unit of the map before"),
+        Binding("m", "unit(1, 0, 0)", "next map", tooltip="Select the same unit of the next map"),
+        Binding("M", "unit(-1, 0, 0)", "map before", show=False, tooltip="Select the same unit of the map before"),
         Binding("escape,u", "leave_unit", "all maps", tooltip="Show all maps again"),
     ]
 

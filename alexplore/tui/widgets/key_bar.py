@@ -16,7 +16,7 @@ from textual.binding import Binding
 from textual.screen import Screen
 from textual.strip import Strip
 
-from alexplore.tui.named_keys import declared_order
+from alexplore.tui.named_keys import working_bindings
 from alexplore.tui.widgets.line_widget import LineWidget
 
 
@@ -39,7 +39,7 @@ class KeyBar(LineWidget):
     """Shows the bindings with `show=True`, as many as fit whole; a click on one presses its key.
 
     Bindings are shown in the order of their declaration, so that those which matter most come first. Where there is
-    only one line, the keys of the pane go before those that work everywhere.
+    only one line, help comes first, then the keys of the pane, then the others that work everywhere.
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"key-bar--key", "key-bar--description"}
@@ -66,13 +66,13 @@ class KeyBar(LineWidget):
         screen: list[tuple[str, Binding]] = []
         everywhere: list[tuple[str, Binding]] = []
         actions: set[str] = set()
-        for key, (node, binding, enabled, _) in declared_order(self.screen.active_bindings):
+        for key, (node, binding, enabled, _) in working_bindings(self.screen):
             if binding.show and enabled and binding.action not in actions:
                 actions.add(binding.action)
                 group = everywhere if isinstance(node, App) else screen if isinstance(node, Screen) else pane
                 group.append((key, binding))
         if self.size.height < 2:
-            return [self._fitting([*pane, *screen, *everywhere])]
+            return [self._fitting([*everywhere[:1], *pane, *screen, *everywhere[1:]])]
         return [self._fitting([*pane, *screen]), self._fitting(everywhere)]
 
     def _fitting(self, bindings: Iterable[tuple[str, Binding]]) -> list[KeyLabel]:

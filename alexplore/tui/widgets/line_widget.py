@@ -29,6 +29,11 @@ class LineWidget(NamedKeys, Widget):
         """Return what copying copies, "" for nothing."""
         return ""
 
+    @property
+    def selected_text(self) -> str:
+        """What is selected of a text that is typed, "" for nothing."""
+        return ""
+
     def write_frame(self, title: str, subtitle: str = "") -> None:
         """Write texts into the frame, cut to its width. Textual's own properties would repaint the whole widget."""
         room = max(0, self.size.width - 2)

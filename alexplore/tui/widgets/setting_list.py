@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -17,8 +18,10 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.strip import Strip
 
+from alexplore.core.formatting import cut
 from alexplore.tui.form import Field, Form, Heading, Line
 from alexplore.tui.messages import ChoiceRequested
+from alexplore.tui.named_keys import editing_keys, typing_key
 from alexplore.tui.widgets.cursor_list import CursorList
 
 LABEL_LEFT = 2  # cells before a label
@@ -39,6 +42,7 @@ class SettingList(CursorList):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "enter", "edit", tooltip="Edit the value; Enter ends it, Escape takes it back"),
+        Binding("enter", "keep", "keep", tooltip="Keep what was changed, and close the form"),
         Binding("left", "step(-1)", "value", show=False, tooltip="The choice or number before; fold a group"),
         Binding("right", "step(1)", "value", show=False, tooltip="The next choice or number; unfold a group"),
         Binding("r,backspace", "reset", "reset", tooltip="Give the setting the value that the form began with"),
@@ -161,6 +165,12 @@ class SettingList(CursorList):
         """Return what copying copies: the value under the cursor."""
         return self.field.text if self.field else ""
 
+    @property
+    def selected_text(self) -> str:
+        """The value that is being edited, while all of it is selected."""
+        entry = self.form.entry if self.form else None
+        return entry.selected_text if entry else ""
+
     # Drawing
 
     def line_strip(self, index: int, selected: bool, width: int) -> Strip:
@@ -194,14 +204,14 @@ class SettingList(CursorList):
             segments.append(Segment(counts, self._accent(kind, base)))
             values = " · ".join(f"{field.title} {field.text or '–'}" for field in members)
             room = width - cell_len(title) - len(counts) - 1
-            segments.append(Segment(_cut(values, room), self._accent("note", base)))
+            segments.append(Segment(cut(values, room), self._accent("note", base)))
         return segments
 
     def _setting(self, field: Field, base: Style, selected: bool, width: int) -> list[Segment]:
         assert self.form is not None
         error = self.form.error_of(field)
         kind = "error" if error else "changed" if field.changed else "value"
-        label = _cut(field.title, self._label_width).ljust(self._label_width)
+        label = cut(field.title, self._label_width).ljust(self._label_width)
         segments = [
             Segment(" " * LABEL_LEFT, base),
             Segment(label, self._accent("error" if error else "label", base)),
@@ -214,7 +224,7 @@ class SettingList(CursorList):
             text = field.text or field.placeholder
             cells = min(room, max(self._value_width, cell_len(text)))
             arrows = bool(field.kind.choices) or (selected and field.stepped(1) is not None)
-            shown = _cut_start(text, cells) if field.opens else _cut(text, cells)
+            shown = _cut_start(text, cells) if field.opens else cut(text, cells)
             left, right = ("◂ ", " ▸") if arrows else ("  ", "  ")
             style = self._accent(kind if field.text else "note", base)
             segments += [
@@ -226,7 +236,7 @@ class SettingList(CursorList):
         left_over = width - sum(cell_len(segment.text) for segment in segments) - 1
         if left_over >= NOTE_CELLS:
             note = f"✗ {error.removeprefix(f'{field.name}: ')}" if error else self._note(field)
-            segments.append(Segment(_cut(f" {note}", left_over), self._accent("error" if error else "note", base)))
+            segments.append(Segment(cut(f" {note}", left_over), self._accent("error" if error else "note", base)))
         return segments
 
     def _note(self, field: Field) -> str:
@@ -240,7 +250,7 @@ class SettingList(CursorList):
         assert entry is not None
         typed, caret = self.style("setting-list--typed"), self.style("setting-list--caret")
         if entry.selected:
-            return [Segment(_cut(entry.text, cells), caret), Segment(" " * (cells - len(entry.text)), typed)]
+            return [Segment(cut(entry.text, cells), caret), Segment(" " * (cells - len(entry.text)), typed)]
         first = max(0, entry.caret - cells + 1)
         ghost = field.completion[len(entry.text) :] if entry.caret == len(entry.text) else ""
         shown = (entry.text + ghost)[first : first + cells].ljust(cells)
@@ -268,15 +278,17 @@ class SettingList(CursorList):
             self.show_form()
 
     def action_enter(self) -> None:
-        """Edit the value, open its dialog, or fold a group; in a list that edits at once, end the form."""
+        """Edit the value, open its dialog, or fold a group."""
         if isinstance(self.line, Heading):
             self._fold(self.line.group not in (self.form.folded if self.form else ()))
-        elif self._at_once:
-            self.post_message(self.Committed(self, ""))
         elif self.field is not None and self.field.opens:
             self.post_message(self.Opened(self, self.field.name))
         elif self.field is not None:
             self._edit()
+
+    def action_keep(self) -> None:
+        """End the form."""
+        self.post_message(self.Committed(self, ""))
 
     def action_choose(self) -> None:
         """Do what Enter does, but never end the form: a double click edits."""
@@ -353,13 +365,48 @@ class SettingList(CursorList):
 
     def check_consume_key(self, key: str, character: str | None = None) -> bool:
         """Return whether the list takes a key for itself, so that it is in no footer and no help."""
-        return (self.editing or self.finding) and character is not None and character.isprintable()
+        if character is None or not character.isprintable():
+            return False
+        return self.editing or self.finding or (self._at_once and self.field is not None and character != " ")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Leave out what does not work while a value is edited or a setting is searched for."""
         if self.editing or self.finding:
-            return action not in ("enter", "reset", "reset_all", "find")
-        return not self._at_once or action not in ("reset", "reset_all", "find")
+            return False
+        if action == "enter":
+            return not self._at_once or self.field is None
+        if action == "keep":
+            return self._at_once and self.field is not None
+        if action in ("reset", "reset_all", "find"):
+            return not self._at_once
+        return super().check_action(action, parameters)
+
+    def typing_keys(self) -> Mapping[str, Binding]:
+        """Return what keys do while a value is edited or a setting is searched for."""
+        if self.finding:
+            return {
+                "enter": typing_key("take", "Go to the setting under the cursor", show=True),
+                "escape": typing_key("leave", "Show every setting again", show=True),
+                "down": typing_key("down", "Go to the setting after"),
+                "up": typing_key("up", "Go to the setting before"),
+                **editing_keys(),
+            }
+        if not self.editing or self.form is None or self.form.entry is None:
+            return {}
+        entry, field = self.form.entry, self.form.current
+        keys = {
+            "enter": typing_key("keep", "Keep the value" + " and close the form" * self._at_once, show=True),
+            "escape": typing_key("take back", "Take back what was typed", show=True),
+            "down": typing_key("next", "Keep the value and go to the next setting", show=True),
+            "up": typing_key("before", "Keep the value and go to the setting before"),
+            **editing_keys(),
+        }
+        if entry.selected and field.stepped(1) is not None:
+            keys["left"] = typing_key("value before", "Take the choice or number before")
+            keys["right"] = typing_key("next value", "Take the next choice or number")
+        if field.completion and entry.caret == len(entry.text):
+            keys["tab"] = keys["right"] = typing_key("complete", "Complete what was typed", show=True)
+        return keys
 
     def on_key(self, event: events.Key) -> None:
         """Edit, find, or begin to edit."""
@@ -540,11 +587,6 @@ class SettingList(CursorList):
 
 
 NOT_SET_SHORT = "–"
-
-
-def _cut(text: str, width: int) -> str:
-    """Return a text that has at most `width` characters; a longer one ends with an ellipsis."""
-    return text if len(text) <= width else text[: max(0, width - 1)] + "…" if width > 0 else ""
 
 
 def _cut_start(text: str, width: int) -> str:

@@ -9,6 +9,7 @@ from textual import events
 from textual.message import Message
 from textual.strip import Strip
 
+from alexplore.core.formatting import cut
 from alexplore.tui.widgets.line_widget import LineWidget
 
 LABEL = "▶ Start training  F5"
@@ -46,8 +47,7 @@ class StartButton(LineWidget):
         if y == len(lines) // 2:
             note = f"   ✗ {self.reason}" if self.reason else f"   {READY}"
             room = width - len(text)
-            shown = note if len(note) <= room else f"{note[: max(0, room - 1)]}…"
-            segments.append(Segment(shown, self.style("start-button--note")))
+            segments.append(Segment(cut(note, room), self.style("start-button--note")))
         return Strip(segments).adjust_cell_length(width, self.style())
 
     def on_click(self, event: events.Click) -> None:

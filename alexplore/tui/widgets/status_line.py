@@ -8,6 +8,7 @@ from rich.segment import Segment
 from rich.text import Text
 from textual.strip import Strip
 
+from alexplore.core.formatting import with_ellipsis
 from alexplore.tui.widgets.line_widget import LineWidget
 
 MOST_LINES = 4
@@ -43,7 +44,7 @@ class StatusLine(LineWidget):
         width = max(1, (self.size.width or 80) - 2)
         wrapped = [line.plain.rstrip() for line in Text(self._message).wrap(self.app.console, width)] or [""]
         if len(wrapped) > MOST_LINES:
-            wrapped = [*wrapped[: MOST_LINES - 1], wrapped[MOST_LINES - 1][: width - 1] + "…"]
+            wrapped = [*wrapped[: MOST_LINES - 1], with_ellipsis(wrapped[MOST_LINES - 1][: width - 1])]
         if len(wrapped) != len(self._lines):
             self.styles.height = len(wrapped)
         self._lines = wrapped

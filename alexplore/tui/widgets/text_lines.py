@@ -11,6 +11,7 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from textual.strip import Strip
 
+from alexplore.core.formatting import cut
 from alexplore.tui.widgets.line_widget import LineWidget
 
 SEPARATOR = " · "
@@ -83,7 +84,7 @@ def folded(parts: Sequence[str], width: int) -> str:
     while len(kept) > 1 and cell_len(SEPARATOR.join(kept)) > width:
         kept.pop()
     text = SEPARATOR.join(kept)
-    return text if cell_len(text) <= width else f"{text[: width - 1]}…"
+    return text if cell_len(text) <= width else cut(text, width)
 
 
 def _arranged(line: TextLine, width: int) -> Iterator[tuple[str, str, str]]:

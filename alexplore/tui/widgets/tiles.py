@@ -8,6 +8,7 @@ from typing import ClassVar
 from rich.segment import Segment
 from textual.strip import Strip
 
+from alexplore.core.formatting import cut
 from alexplore.tui.run_facts import Tile
 from alexplore.tui.widgets.line_widget import LineWidget
 
@@ -72,7 +73,7 @@ class Tiles(LineWidget):
         if y == 3:
             return [Segment("╰" + "─" * inner + "╯", frame)]
         text, kind = (tile.value, "tiles--value") if y == 1 else (tile.note, "tiles--note")
-        text = text if len(text) < inner else text[: inner - 2] + "…"
+        text = cut(text, inner - 1)
         return [Segment("│", frame), Segment(f" {text}".ljust(inner), self.style(kind)), Segment("│", frame)]
 
     def _lines(self, width: int) -> list[list[Tile]]:

@@ -7,10 +7,10 @@ from typing import ClassVar, Literal
 from textual.binding import Binding, BindingType
 from textual.widgets import Static
 
-from alexplore.tui.messages import TourWished
+from alexplore.tui.messages import TourActionRequested
 from alexplore.tui.tour import Tour
 
-Wish = Literal["do", "next", "back", "leave"]
+TourAction = Literal["do", "next", "back", "leave"]
 
 
 class TourStrip(Static, can_focus=True):
@@ -33,10 +33,10 @@ class TourStrip(Static, can_focus=True):
     .-tiny TourStrip { margin: 0 0 1 0; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "wish('do')", "do it for me", tooltip="Press the keys of this step"),
-        Binding("right", "wish('next')", "next", tooltip="The next step of the tour"),
-        Binding("left", "wish('back')", "back", tooltip="The step before"),
-        Binding("escape", "wish('leave')", "leave", tooltip="Leave the tour"),
+        Binding("enter", "perform('do')", "do it for me", tooltip="Press the keys of this step"),
+        Binding("right", "perform('next')", "next", tooltip="The next step of the tour"),
+        Binding("left", "perform('back')", "back", tooltip="The step before"),
+        Binding("escape", "perform('leave')", "leave", tooltip="Leave the tour"),
     ]
 
     def __init__(self, tour: Tour) -> None:
@@ -61,6 +61,6 @@ class TourStrip(Static, can_focus=True):
         """Say how to come back, unless the keys of the step are being pressed: then the strip comes back by itself."""
         self.border_subtitle = "pressing the keys …" if self.tour.performing else "tab or a click comes back here"
 
-    def action_wish(self, wish: Wish) -> None:
+    def action_perform(self, action: TourAction) -> None:
         """Post the action of a key."""
-        self.post_message(TourWished(wish))
+        self.post_message(TourActionRequested(action))

@@ -1,4 +1,4 @@
-"""What stands in the terminal after the app was closed: which runs go on, and how to come back to them."""
+"""The message in the terminal after the app was closed: the runs that are still live, and how to return to them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from alexplore.runs.summary import RunList, Summary
 MOST_NAMED = 5
 
 
-def farewell(runs_folder: Path) -> str:
-    """Return the runs that are trained or paused and those that wait, each with what shows them; "" without any."""
+def exit_message(runs_folder: Path) -> str:
+    """Return the live and the waiting runs, with the commands that show them; "" if there are none."""
     try:
         runs = list_runs(runs_folder)
-    except RunError:  # Runs shows why it can't be read
+    except RunError:  # the screen Runs has shown why the folder can't be read
         return ""
     live = RunList().summarise([run for run in runs if read_status(run).live])
     waiting = [inert_line(item.name) for item in Queue(runs_folder).waiting()]

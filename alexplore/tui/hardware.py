@@ -1,4 +1,4 @@
-"""What this machine has, found without PyTorch: for the welcome card."""
+"""The hardware of this machine, found without PyTorch, for the welcome card."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NVIDIA = Path("/proc/driver/nvidia/gpus")
 ROCM = Path("/sys/class/kfd/kfd/topology/nodes")
 
 
-def machine_text() -> str:
+def hardware_text() -> str:
     """Return Python, processors, free memory and GPUs in one line."""
     import psutil
 

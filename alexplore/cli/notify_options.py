@@ -1,4 +1,4 @@
-"""How the person who starts a run wants to be called."""
+"""The options --on-end and --notify, by which a user is notified about a run."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ NotifyOption = Annotated[
 
 
 @dataclass(frozen=True)
-class Calls:
-    """The command to run, and the occasions that were named; None for the usual ones."""
+class NotifyOptions:
+    """The command to run, and the named occasions; None means the usual ones."""
 
     command: str | None = None
     occasions: tuple[str, ...] | None = None
@@ -40,10 +40,10 @@ class Calls:
             start_on_end(run, self.command, USUAL if self.occasions is None else self.occasions)
 
 
-def read_calls(on_end: str | None, notify: str | None) -> Calls:
-    """Return how a person wants to be called, from the options of a command.
+def read_notify_options(on_end: str | None, notify: str | None) -> NotifyOptions:
+    """Return the options --on-end and --notify of a command.
 
     Raises:
         SettingError: an occasion is unknown.
     """
-    return Calls(on_end, read_occasions(notify.split(",")) if notify else None)
+    return NotifyOptions(on_end, read_occasions(notify.split(",")) if notify else None)

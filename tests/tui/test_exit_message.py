@@ -9,7 +9,7 @@ import pytest
 from alexplore.runs.config import RunConfig
 from alexplore.runs.queue import Queue
 from alexplore.runs.status import Status, read_status
-from alexplore.tui.farewell import farewell
+from alexplore.tui.exit_message import exit_message
 from tests.support.runs import finished_run
 
 
@@ -22,17 +22,17 @@ def states(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         state = found.get(getattr(run, "name", ""))
         return read_status(run) if state is None else Status(state, step=4, epoch=1.0)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("alexplore.tui.farewell.read_status", status)
+    monkeypatch.setattr("alexplore.tui.exit_message.read_status", status)
     monkeypatch.setattr("alexplore.runs.reader.read_status", status)
     return found
 
 
 def test_nothing_is_said_where_nothing_goes_on(config: RunConfig, tmp_path: Path) -> None:
-    assert farewell(tmp_path / "none") == ""
+    assert exit_message(tmp_path / "none") == ""
     finished_run(config, tmp_path, "alpha", 0.75)
-    assert farewell(tmp_path) == ""
+    assert exit_message(tmp_path) == ""
     (tmp_path / "file").touch()
-    assert farewell(tmp_path / "file") == ""
+    assert exit_message(tmp_path / "file") == ""
 
 
 def test_what_goes_on_is_named_with_the_way_back(
@@ -43,7 +43,7 @@ def test_what_goes_on_is_named_with_the_way_back(
         finished_run(config, tmp_path, name, 0.75)
     states |= {"alpha": "paused", "my run": "running"}
     Queue(tmp_path).add(config, "gamma")
-    lines = farewell(tmp_path).splitlines()
+    lines = exit_message(tmp_path).splitlines()
     assert [line for line in lines if line.startswith("still training: my run · epoch 1.00/")]
     assert [line for line in lines if line.startswith("paused: alpha · epoch 1.00/")]
     assert "beta" not in "".join(lines)
@@ -56,6 +56,6 @@ def test_many_runs_are_counted(config: RunConfig, tmp_path: Path, states: dict[s
     for number in range(7):
         finished_run(config, tmp_path, f"run-{number}", 0.75)
         states[f"run-{number}"] = "running"
-    text = farewell(tmp_path)
+    text = exit_message(tmp_path)
     assert text.count("still training: ") == 5
     assert "and 2 more: alexplore runs list" in text
