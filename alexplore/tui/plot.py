@@ -260,7 +260,8 @@ class Drawing:
     def readings(self, room: int, x: float | None = None) -> str:
         """Return the last value of each named line up to `x`, or else up to the cursor, in `room` characters.
 
-        The place of a value is added if it is in an earlier column. If there is no room, names are replaced by markers.
+        The place of a value is added if it is in an earlier column. If there is no room, names are replaced by markers,
+        and then the last lines are left out.
         """
         x = self.view.x if x is None else x
         if x is None:
@@ -272,17 +273,12 @@ class Drawing:
             if line.name and index >= 0:
                 at = f" at {points.x[index]:.4g}" if self.column(points.x[index]) != column else ""
                 values.append((line, f"{self.plot.value_text(points.y[index])}{at}"))
-        text = ""
-        for names in ([line.name for line, _ in values], [line.marker or line.name for line, _ in values]):
-            text = " · ".join(
-                [
-                    f"{unit} {x:.4g}",
-                    *(f"{name} {value}" for name, (_, value) in zip(names, values, strict=True)),
-                ]
-            )
-            if len(text) <= room:
-                break
-        return text
+        place = f"{unit} {x:.4g}"
+        named = [f"{line.name} {value}" for line, value in values]
+        marked = [f"{line.marker or line.name} {value}" for line, value in values]
+        fewer = ([*marked[:-left_out], f"+{left_out} more"] for left_out in range(1, len(values) + 1))
+        texts = (" · ".join([place, *parts]) for parts in (named, marked, *fewer))
+        return next((text for text in texts if len(text) <= room), "")
 
     def _dot_x(self, x: float) -> int:
         left, right = self.window
