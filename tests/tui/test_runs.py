@@ -304,6 +304,17 @@ async def test_the_overlay_follows_the_marked_runs(open_app: OpenApp, config: Ru
         await until(pilot, lambda: not app.screen.query_one(Curves).display, "no overlay")
 
 
+async def test_a_tiny_terminal_has_the_list_alone(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:
+    finished_run(config, tmp_path / "runs", "alpha", 0.75)
+    async with open_app(size=(40, 12)) as (app, pilot):
+        await open_runs(app, pilot, 1)
+        await pilot.press("space")
+        await until(pilot, lambda: "●" in row(app, "alpha"), "the mark")
+        await pilot.pause()
+        assert app.screen.max_scroll_y == 0
+        assert table(app).content_size.height >= 3
+
+
 async def test_names_hide_no_point(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:
     """Also in a small terminal with long names. Each run has one point, at its second epoch."""
     names = [f"fmnist-28-20261126-18434{number}-624ca1" for number in range(3)]
