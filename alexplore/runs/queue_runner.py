@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from alexplore.core.boundary import print_error, run_guarded
@@ -22,6 +22,7 @@ from alexplore.core.errors import DONE, AlexploreError
 from alexplore.runs import service
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunError, list_runs
+from alexplore.runs.launch import WaitingWorker
 from alexplore.runs.on_end import start_on_end
 from alexplore.runs.queue import Item, Queue
 from alexplore.runs.status import is_locked, read_status
@@ -78,6 +79,7 @@ class Runner:
         self._queue = queue
         self._gpus = find_gpus()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}  # by the id of the item
+        self._next: WaitingWorker | None = None  # imports torch for the next run while the one before it is trained
 
     def work(self) -> bool:
         """Check all runs once and start those that fit; return whether there is something left to wait for."""
@@ -86,7 +88,18 @@ class Runner:
         waiting = [] if self._queue.is_paused else self._queue.waiting()
         if waiting:
             self._start_fitting(waiting)
-        return bool(self._queue.running()) or bool(waiting)
+        running = bool(self._queue.running())
+        self._prepare_worker(wanted=running and not self._queue.is_paused and bool(self._queue.waiting()))
+        return running or bool(waiting)
+
+    def _prepare_worker(self, *, wanted: bool) -> None:
+        """Keep a worker ready for the next run, as long as one is to come; the import of torch takes seconds."""
+        if wanted and self._next is None:
+            with suppress(OSError):  # the next run's own start reports what is wrong
+                self._next = WaitingWorker()
+        elif not wanted and self._next is not None:
+            self._next.end()
+            self._next = None
 
     def _check(self, item: Item) -> None:
         """Record a started run that has ended; start one that an earlier, killed runner left unstarted or crashed."""
@@ -143,19 +156,22 @@ class Runner:
     def _start(self, item: Item) -> None:
         """Start a run, or resume it; record it as refused if that fails."""
         environment = {"CUDA_VISIBLE_DEVICES": ",".join(item.gpus)} if item.gpus else {}
+        prepared, self._next = self._next, None
         run = self._queue.run(item)
         try:
             if run.config_file.exists():
-                process = service.restart(run, environment=environment)
+                process = service.restart(run, environment=environment, waiting=prepared)
             else:
                 run = service.create(service.plan(item.config, self._queue.runs), self._queue.runs, item.name)
-                process = service.start(run, environment)
+                process = service.start(run, environment, prepared)
             self._processes[item.id] = process
             if item.command:
                 start_on_end(run, item.command, item.occasions)
         except AlexploreError as error:
             print(f"{item.name}: {error}", flush=True)
             self._queue.end(item, refused=str(error))
+            if prepared is not None:
+                prepared.end()
 
 
 @contextmanager

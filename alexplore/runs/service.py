@@ -121,12 +121,15 @@ def resume(run: RunDirectory, changes: Mapping[str, Any] | None = None) -> subpr
 
 
 def restart(
-    run: RunDirectory, changes: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None
+    run: RunDirectory,
+    changes: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+    waiting: launch.WaitingWorker | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start a worker that continues a run from its last checkpoint.
 
     `changes` are new values of recipe keys, or of `folder`, the folder of its data. Nothing is changed if the run can't
-    be resumed.
+    be resumed. The worker `waiting` is used if it still runs.
 
     Raises:
         SettingError: a change is unknown, not allowed, or of a setting that checkpoints depend on.
@@ -147,7 +150,7 @@ def restart(
         raise PlanError(replace(problem, message=problem.message + hint))
     if changes:
         reconfigure.write_config(run, planned.config)
-    return start(run, environment)
+    return start(run, environment, waiting)
 
 
 def _changed_data(run: RunDirectory, config: RunConfig) -> Iterator[Problem]:

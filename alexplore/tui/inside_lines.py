@@ -21,7 +21,8 @@ from alexplore.tui.picture_lines import Draw, Drawn, Line, Part, beside, half_bl
 from alexplore.tui.unit_lines import unit_drawn
 
 THUMBNAIL_COLUMNS, THUMBNAIL_LINES = 28, 14
-STRIP_BYTES = 1200  # of a heat strip, of which a layer has two, and of the image beside its maps
+STRIP_BYTES = 700  # of a heat strip, of which a layer has two
+BESIDE_BYTES = 1200  # of the image beside its maps
 MAPS_BYTES = 3800  # of feature maps: wiping the kernels, which may have filled the screen, takes bytes too
 KERNEL_BYTES = 7500
 LOOKED_BYTES, LOOKED_MAPS_BYTES = 3500, 5500  # of a classified image, and of its maps
@@ -249,7 +250,7 @@ def _maps_picture(state: InsideState, selected: int, width: int, height: int, dr
     ]
     lines: list[Line] = []
     if height >= 20:
-        lines += beside(draw(image.picture, 14, 7, STRIP_BYTES), [[(word, "")] for word in words])
+        lines += beside(draw(image.picture, 14, 7, BESIDE_BYTES), [[(word, "")] for word in words])
     else:
         lines.append([(fit(" · ".join(words), width, left=True), "faint")])
     left = height - len(lines) - 1

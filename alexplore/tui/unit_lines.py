@@ -13,7 +13,7 @@ from alexplore.runs.inside import FeatureMaps
 from alexplore.runs.look import Box
 from alexplore.tui.picture_lines import GAP, Draw, Drawn, Line, beside, width_of
 
-IMAGE_BYTES, MAP_BYTES = 4000, 3000
+IMAGE_BYTES, MAP_BYTES = 3500, 2500
 """Of the image and of the map, which are drawn side by side."""
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -106,6 +107,19 @@ def test_damaged_and_foreign_files_are_left_out(queue: Queue, monkeypatch: pytes
 # Runners
 
 
+class Prepared:
+    """Stands for a worker that imports torch before there is a run for it."""
+
+    made: ClassVar[list[Prepared]] = []
+
+    def __init__(self) -> None:
+        self.taken = self.ended = False
+        self.made.append(self)
+
+    def end(self) -> None:
+        self.ended = True
+
+
 class Workers:
     """Stands for the workers that a runner starts: which live, and what they were given."""
 
@@ -114,7 +128,11 @@ class Workers:
         self.started: list[str] = []
         self.environments: dict[str, Mapping[str, str]] = {}
 
-    def start(self, run: RunDirectory, environment: Mapping[str, str] | None = None) -> Workers:
+    def start(
+        self, run: RunDirectory, environment: Mapping[str, str] | None = None, waiting: Prepared | None = None
+    ) -> Workers:
+        if waiting is not None:
+            waiting.taken = True
         self.live.add(run.name)
         self.started.append(run.name)
         self.environments[run.name] = environment or {}
@@ -122,8 +140,14 @@ class Workers:
         write_status(run, Status("running", os.getpid(), updated=time.time()))
         return self
 
-    def restart(self, run: RunDirectory, changes: None = None, environment: Mapping[str, str] | None = None) -> Workers:
-        return self.start(run, environment)
+    def restart(
+        self,
+        run: RunDirectory,
+        changes: None = None,
+        environment: Mapping[str, str] | None = None,
+        waiting: Prepared | None = None,
+    ) -> Workers:
+        return self.start(run, environment, waiting)
 
     def poll(self) -> None:
         return None
@@ -142,6 +166,8 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Workers:
     for module in (status, queue_runner):
         monkeypatch.setattr(module, "is_locked", lambda run: run.name in made.live)
     monkeypatch.setattr(queue_runner, "find_gpus", lambda: ())
+    monkeypatch.setattr(queue_runner, "WaitingWorker", Prepared)
+    monkeypatch.setattr(Prepared, "made", [])
     return made
 
 
@@ -162,6 +188,30 @@ def test_one_run_at_a_time_on_the_cpu(queue: Queue, workers: Workers) -> None:
     assert not runner.work()
     assert workers.started == ["a", "b", "c"]
     assert queue.running() == []
+
+
+def test_while_a_run_is_trained_a_worker_is_prepared_for_the_next(queue: Queue, workers: Workers) -> None:
+    """So the hardware does not wait for the import of torch between two runs."""
+    add(queue, "a", "b", "c")
+    runner = Runner(queue)
+    runner.work()
+    runner.work()
+    (first,) = Prepared.made
+    workers.end(queue, "a")
+    runner.work()
+    assert first.taken
+    _, second = Prepared.made
+    queue.pause(paused=True)
+    runner.work()
+    assert (second.taken, second.ended) == (False, True)
+    queue.pause(paused=False)
+    runner.work()
+    workers.end(queue, "b")
+    runner.work()  # starts the last one
+    runner.work()
+    workers.end(queue, "c")
+    assert not runner.work()
+    assert [one.taken for one in Prepared.made] == [True, False, True]
 
 
 def test_a_run_that_was_started_otherwise_is_waited_for(queue: Queue, workers: Workers) -> None:
