@@ -181,6 +181,7 @@ async def test_the_best_run_of_a_data_set_has_a_star(open_app: OpenApp, config: 
         await open_runs(app, pilot, 2)
         assert "★ 85.0%" in row(app, "beta")
         assert "★" not in row(app, "alpha")
+        assert row(app, "alpha").index("75.0%") == row(app, "beta").index("85.0%")  # numbers are at the right
 
 
 # What waits in the queue
