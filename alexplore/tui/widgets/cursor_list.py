@@ -82,7 +82,7 @@ class CursorList(ScrollView, LineWidget, can_focus=True):
             """The list, for `@on(…, "#id")`."""
             return self.source
 
-    # What a subclass says
+    # Defined by subclasses
 
     @property
     @abstractmethod
