@@ -227,7 +227,7 @@ class ExploreApp(NamedKeys, App[None]):
         self._terminal.forget()
 
     def _remove_pictures(self) -> None:
-        """Remove the pictures that lie over the cells; those are written again when the app goes on."""
+        """Remove the pictures drawn over the cells; the cells are written again when the app resumes."""
         removals = self._terminal.removals()
         if self._driver is not None and removals:
             self._driver.write(removals)

@@ -21,7 +21,7 @@ from alexplore.tui.picture_lines import GAP as BESIDE_GAP
 from alexplore.tui.picture_lines import Draw, Drawn, Line, Part, beside, half_block_lines, width_of
 from alexplore.tui.unit_lines import unit_drawn
 
-THUMBNAIL_COLUMNS, THUMBNAIL_LINES = 28, 14
+THUMBNAIL_COLUMNS = 28
 STRIP_BYTES = 700  # of a heat strip, of which a layer has two
 BESIDE_BYTES = 1200  # of the image beside its maps
 MAPS_BYTES = 3800  # of feature maps: wiping the kernels, which may have filled the screen, takes bytes too

@@ -24,11 +24,11 @@ from alexplore.training.precision import Precision
 from alexplore.training.run_writer import RunWriter
 
 SAMPLE = 64
-"""Validation images whose activations are looked at."""
+"""Number of validation images whose activations are recorded."""
 
 
 class Recorder:
-    """Records what a network looks like inside."""
+    """Records the inside of a network: gradients, updates, distributions, kernels and feature maps."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class Recorder:
     def record(self, epoch: int, step: int, last_line: Mapping[str, float]) -> None:
         """Write the file of an epoch that was trained and evaluated. All ranks must call it together.
 
-        A full disk loses what would be recorded, and nothing else: a warning is written, and the training goes on.
+        If the disk is full, nothing is recorded: a warning is written, and the training continues.
         """
         confusion: Confusion | None = None
         mistakes: tuple[Mistake, ...] = ()
@@ -140,7 +140,7 @@ class Recorder:
         return self._sample
 
     def _try(self, lost: str, action: Callable[[], None]) -> None:
-        """Do something with the run's files; say once what is lost if that fails, until it works again."""
+        """Write to the run's files; if that fails, report once what is lost, until it works again."""
         try:
             action()
         except OSError as error:

@@ -19,11 +19,14 @@ from alexplore.tui.widgets.line_widget import LineWidget
 from alexplore.tui.widgets.mode_bar import ModeBar
 from alexplore.tui.widgets.status_line import StatusLine
 
+LEAST_HEIGHT = 16
+"""Lines of a terminal from which there is room for curves above or below a list."""
+
 
 class FrameScreen(NamedKeys, ClosesOnce[None], Screen[None]):
     """A screen with the line of modes, its own body, the status line and the keys.
 
-    `MODE` is the mode that it belongs to, None for a page that lies over one.
+    `MODE` is the mode that it belongs to, None for a page that is shown above one.
     """
 
     MODE: ClassVar[Mode | None] = None
@@ -46,6 +49,10 @@ class FrameScreen(NamedKeys, ClosesOnce[None], Screen[None]):
         yield from self.compose_body()
         yield StatusLine()
         yield KeyBar()
+
+    def on_resize(self) -> None:
+        """Leave out the curves where they would have no line."""
+        self.set_class(self.size.height < LEAST_HEIGHT, "-cramped")
 
     @abstractmethod
     def compose_body(self) -> ComposeResult:

@@ -1,4 +1,4 @@
-"""Predict: images of one's own as the network is shown them, with their likeliest classes."""
+"""Predict: the user's images as the network receives them, with their likeliest classes."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ from alexplore.tui.widgets.tiles import Tiles
 
 ERROR_SECONDS = 20.0  # how long a long error is shown
 TEXT_LINES = {"-tiny": 1, "-low": 2, "-high": 4, "-tall": 4}
-"""How many lines what a run came to, and what looks wrong, may each have, for each class of the terminal's height."""
+"""The most lines for a run's result, and for its suspicious layers, for each class of the terminal's height."""
 
 BAR_CELLS = 10  # of the progress bar, at least
 LIVE_ACTIONS = ("stop", "pause", "checkpoint", "stop_after_epoch", "evaluate_now")
@@ -378,7 +378,7 @@ class WatchScreen(FrameScreen):
 
     @work
     async def action_resume(self) -> None:
-        """Continue the run from its last checkpoint; ask first if it has none and would start anew."""
+        """Continue the run from its last checkpoint; ask first if it has none and would start from step 0."""
         from alexplore.tui.screens.run_dialogs import resume
 
         if self._run is not None and self._run.snapshot is not None:

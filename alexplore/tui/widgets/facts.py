@@ -1,4 +1,4 @@
-"""Labelled lines about one thing; a long text goes on below itself."""
+"""Labelled lines about one thing; a long text continues on the next line."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ class SettingList(CursorList):
         """Enter was pressed on a field that `opens` a dialog."""
 
     class Explained(Event):
-        """What there is to say about the field under the cursor is another text."""
+        """The explanation of the field under the cursor has changed."""
 
     def __init__(self, *, at_once: bool = False, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -356,7 +356,7 @@ class SettingList(CursorList):
             self._explain()
 
     def end_edit(self) -> bool:
-        """End the editing of a value; return False, and go on, where it is not allowed."""
+        """End the editing of a value; return False, and keep editing, if it is not allowed."""
         return not self.editing or self._accept()
 
     def on_blur(self) -> None:
