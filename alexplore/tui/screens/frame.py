@@ -6,6 +6,7 @@ from abc import abstractmethod
 from typing import ClassVar
 
 from textual.app import ComposeResult
+from textual.events import Mount
 from textual.reactive import Reactive
 from textual.screen import Screen
 from textual.widget import Widget
@@ -34,7 +35,7 @@ class FrameScreen(NamedKeys, ClosesOnce[None], Screen[None]):
     # A widget that gets or loses the focus repaints itself; Textual would repaint the whole screen as well.
     focused: Reactive[Widget | None] = Reactive(None, repaint=False)
 
-    def _on_mount(self) -> None:
+    def _on_mount(self, _: Mount) -> None:
         """Look after each layout whether every widget knows its size."""
         self.screen_layout_refresh_signal.subscribe(self, lambda _: self.call_after_refresh(self._report_sizes))
 
