@@ -6,7 +6,7 @@ import asyncio
 import gc
 import signal
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path, PurePath
@@ -26,7 +26,7 @@ from alexplore.core.errors import AlexploreError
 from alexplore.core.settings import found_text, nearest
 from alexplore.core.terminal_notice import notice
 from alexplore.presets.preset import Preset
-from alexplore.runs.occasion_kinds import OCCASIONS
+from alexplore.runs.occasion_kinds import OCCASIONS, USUAL
 from alexplore.tui.changed_cells import ChangedCells, Screenful
 from alexplore.tui.inert_filter import InertFilter
 from alexplore.tui.messages import (
@@ -80,6 +80,14 @@ MOUNT_SECONDS = 0.02
 
 SIXTEEN_COLOURS = "standard"  # what Rich calls a terminal of so many
 SIGNALLED = 128  # plus the number of a signal: the exit code of a program that the signal ended, as in shells
+SEVERITIES: Mapping[str, SeverityLevel] = {
+    "failed": "error",
+    "nonfinite": "error",
+    "crashed": "error",
+    "stalled": "warning",
+}
+"""The severities of what happens to a run, in the status line."""
+
 TEXTUAL_COMMANDS = ("Theme", "Screenshot", "Maximize", "Minimize")  # Textual's commands that the palette offers
 
 
@@ -287,6 +295,14 @@ class ExploreApp(NamedKeys, App[None]):
         for occasion in self.state.run_monitor.occasions(summaries):
             if occasion.kind in self.preferences.values.notify_on:
                 self._notify_user(occasion.text)
+            if occasion.kind in USUAL and not self._is_watching(occasion.summary.run):
+                self.notify(occasion.text, severity=SEVERITIES.get(occasion.kind, "information"))
+
+    def _is_watching(self, run: RunDirectory) -> bool:
+        """Return whether the screen of a run is shown, which itself says what happens to the run."""
+        watched, shown = self.state.watched, self.screen_stack[-1]
+        in_train = isinstance(shown, FrameScreen) and shown.MODE == "train" and not self.state.shows_form
+        return in_train and watched is not None and watched.run == run
 
     def _notify_user(self, text: str) -> None:
         """Ring the terminal's bell or show a notification, as the preferences say."""
