@@ -2,8 +2,8 @@
 
     python -m benchmarks [NAME]... [--output FILE] [--quick] [--list]
 
-Each runs in a process of its own, one after the other. The file has the machine, its peak before and after each
-benchmark, and of every result the median, the spread, and all turns with the reasons for which some don't count.
+Each runs in its own process, one after the other. The file has the machine, its peak before and after each benchmark,
+and for every result the median, the spread, and all turns, with the reasons why some were discarded.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A script beside this one."""
+    """A benchmark: the script NAME.py in this folder."""
 
     doc: str
     minutes: float
     quick: Sequence[str]
-    """The arguments with which it takes a fraction of the time, to see that it works."""
+    """Arguments for a quick run, which only shows that it works."""
 
     arguments: Sequence[str] = ()
 
@@ -51,11 +51,11 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "listing": Benchmark("listing an image folder as large as ImageNet", 2, ["10000"]),
     "scale": Benchmark("a run of a million lines, and a thousand runs", 3, ["10000", "10"]),
 }
-"""In the order in which they run. `activations.py` and `gpu.py` are run by themselves."""
+"""The benchmarks, in the order in which they run. `activations.py` and `gpu.py` are separate programs."""
 
 
 def machine() -> dict[str, Any]:
-    """Return what the results depend on: the processor, its class, and versions."""
+    """Return facts that the results depend on: the processor, its class, and versions."""
     import torch
     from turns import peak
 
@@ -86,7 +86,7 @@ def _processor_name() -> str:
 
 
 def run(name: str, arguments: Sequence[str]) -> dict[str, Any]:
-    """Run a benchmark, and return its results and what else is known of its run."""
+    """Run a benchmark, and return its results, exit code, time, load and peaks."""
     before, started = machine(), time.time()
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder, "results.jsonl")
@@ -104,13 +104,13 @@ def run(name: str, arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Run what was asked for; return 1 if a benchmark failed."""
+    """Run the requested benchmarks; return 1 if one failed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(BENCHMARKS)}; all if left out")
     parser.add_argument("--output", type=Path, default=HERE / "results" / "benchmarks.json")
     parser.add_argument("--quick", action="store_true", help="go through it in miniature: the figures mean nothing")
     parser.add_argument("--list", action="store_true", help="list the benchmarks and their minutes")
-    # What a benchmark's own options are is left to it: they follow its name.
+    # Options of a benchmark follow its name; the benchmark parses them.
     options, rest = parser.parse_known_args()
     if unknown := set(options.names) - BENCHMARKS.keys() if not rest else set():
         parser.error(f"{', '.join(sorted(unknown))}: allowed: {', '.join(BENCHMARKS)}")
@@ -120,7 +120,7 @@ def main() -> int:
         return 0
     names = [name for name in options.names if name in BENCHMARKS] or list(BENCHMARKS)
     if rest and len(names) > 1:
-        parser.error(f"{rest[0]}: options of a benchmark are allowed with one benchmark alone")
+        parser.error(f"{rest[0]}: options of a benchmark are allowed only with a single benchmark")
     own = [*[name for name in options.names if name not in BENCHMARKS], *rest]
     found: dict[str, Any] = {"machine": machine(), "quick": options.quick, "benchmarks": {}}
     options.output.parent.mkdir(parents=True, exist_ok=True)
@@ -128,7 +128,7 @@ def main() -> int:
         print(f"\n{name}: {BENCHMARKS[name].doc}", flush=True)
         arguments = [*(BENCHMARKS[name].quick if options.quick else BENCHMARKS[name].arguments), *own]
         found["benchmarks"][name] = run(name, arguments)
-        options.output.write_text(json.dumps(found, indent=1) + "\n")  # after each: one may be interrupted
+        options.output.write_text(json.dumps(found, indent=1) + "\n")  # after each, in case one is interrupted
     failed = [name for name in names if found["benchmarks"][name]["exit_code"]]
     print(f"\n{options.output}" + (f"; failed: {', '.join(failed)}" if failed else ""))
     return 1 if failed else 0

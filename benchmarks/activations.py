@@ -48,7 +48,7 @@ def config_of(
 
 
 def steps_to(errors: tuple[float, ...], config: RunConfig, folder: Path, most: float) -> dict[float, int]:
-    """Train until the last of some training errors, from high to low, or `most` steps; return the steps to each."""
+    """Train until the last of some training errors, which fall, or for `most` steps; return the steps to each error."""
     run = create_run(config, folder)
     worker = subprocess.Popen(
         [sys.executable, "-m", "alexplore.training.worker", str(run.path)],
@@ -79,7 +79,7 @@ def steps_to(errors: tuple[float, ...], config: RunConfig, folder: Path, most: f
 
 
 def main(epochs: int, rates: list[float], *, data: Path | None, default_init: bool, device: str) -> None:
-    """Sweep both, and print the best of each."""
+    """Train both networks at all rates, and print the best of each."""
     errors = ERRORS[:1] if data else ERRORS
     best: dict[tuple[str, float], int] = {}
     with tempfile.TemporaryDirectory() as folder:

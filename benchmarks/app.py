@@ -22,7 +22,7 @@ from textual.constants import ESCAPE_DELAY
 from turns import figure
 
 STARTS_SLOWER, KEY_MILLISECONDS = 1.5, 100.0
-QUIET_SECONDS = 0.15  # without output for so long, a screen is complete
+QUIET_SECONDS = 0.15  # a screen is complete when there is no output for this long
 SIZE = (40, 120)
 
 EMPTY = """
@@ -33,7 +33,7 @@ class Empty(App):
 Empty().run(headless=True, size=(120, 40))
 """
 
-# As `alexplore tui` starts it: the garbage collector rests while modules load.
+# As `alexplore tui` does, without garbage collection while modules are imported.
 START = """
 import gc
 gc.disable()
@@ -66,18 +66,18 @@ KEYS = {
     "down": b"\x1b[B", "page down": b"\x1b[6~", "end": b"\x1b[F", "home": b"\x1b[H", "enter (opens the form)": b"\r",
     "1 (previews)": b"1", "backspace (previews)": b"\x7f", "4 (previews)": b"4", "enter (keeps the edit)": b"\r",
     "u (undoes it)": b"u", "y (duplicates)": b"y", "x (removes)": b"x", "enter (the form again)": b"\r",
-    "escape": b"\x1b",  # less the time in which a terminal could still send the rest of another key
+    "escape": b"\x1b",  # without the time that Textual waits for the rest of an escape sequence
 }  # fmt: skip
 
 
 def environment() -> dict[str, str]:
-    """Bytecode is kept, as that of an installed program is."""
+    """Return the environment of the processes, in which bytecode is cached, as for an installed program."""
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return {**kept, "TERM": "xterm-256color"}
 
 
 def seconds(program: str) -> float:
-    """Processor time of a process that opens an app, shows its first screen, and leaves."""
+    """Return the processor time of a process that opens an app, shows its first screen and exits."""
     before = os.times()
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, env=environment())
     after = os.times()
@@ -85,7 +85,7 @@ def seconds(program: str) -> float:
 
 
 def start(turns: int) -> None:
-    """Alternating runs of both."""
+    """Measure the start of the app and of an empty Textual app by turns."""
     seconds(START + OURS), seconds(EMPTY)  # fill the caches of the file system
     pairs = [(seconds(START + OURS), seconds(EMPTY)) for _ in range(turns)]
     report("first screen", figure([ours for ours, _ in pairs]), "s of the processor")
@@ -94,7 +94,7 @@ def start(turns: int) -> None:
 
 
 class Terminal:
-    """A program in a terminal of its own, which nobody else draws on."""
+    """A program in its own terminal."""
 
     def __init__(self, program: str) -> None:
         self.pid, self.screen = pty.fork()
@@ -103,7 +103,7 @@ class Terminal:
         fcntl.ioctl(self.screen, termios.TIOCSWINSZ, struct.pack("HHHH", *SIZE, 0, 0))
 
     def settle(self, patience: float) -> float:
-        """Seconds until the last output before a pause; `patience` is how long to wait for the first."""
+        """Return the seconds until the last output before a pause; wait at most `patience` seconds for the first."""
         started = last = time.perf_counter()
         waiting = patience
         while select.select([self.screen], [], [], waiting)[0]:
@@ -112,7 +112,7 @@ class Terminal:
         return last - started
 
     def press(self, key: bytes) -> float:
-        """Seconds from a key to the end of what it redraws."""
+        """Return the seconds from a key to the last byte that it draws."""
         os.write(self.screen, key)
         return self.settle(1.0)
 
@@ -125,7 +125,7 @@ class Terminal:
 
 
 def keys(turns: int) -> None:
-    """Each key from the press to the last byte of the repaint."""
+    """Measure each key, from the press to the last byte that it draws."""
     taken: dict[str, list[float]] = {name: [] for name in KEYS}
     opened = []
     for _ in range(turns):

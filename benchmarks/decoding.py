@@ -1,7 +1,7 @@
-"""Image files to 8-bit pixels of AlexNet's size, by each decoder, in one process: milliseconds of CPU time an image.
+"""Measure the CPU time of decoding image files to 8-bit pixels of AlexNet's size, for each decoder.
 
-The decoders take turns in one run; each ratio is of neighbouring turns, and the middle one is printed. The images are
-drawn: smooth areas and texture, in JPEGs of about as many bytes as photographs of that size have. No file is needed.
+The decoders take turns in one run; each ratio is of neighbouring turns, and the median is printed. The images are
+drawn: smooth areas and texture, in JPEGs with about as many bytes as photographs of that size. No file is needed.
 
     python benchmarks/decoding.py [TURNS]
 """
@@ -32,8 +32,8 @@ TEXTURES = {4: 60.0, 16: 40.0, 64: 25.0, 256: 20.0}
 
 
 def main(turns: int) -> None:
-    """Measure and print."""
-    prepare(torch.device("cpu"))  # memory that is kept, as in the worker
+    """Measure and print the results."""
+    prepare(torch.device("cpu"))  # keeps freed memory, as in the worker
     torch.set_num_threads(1)
     chosen, _ = choose_decoder()
     print(f"torch {torch.__version__}, {chosen} against {PILLOW}, to {TO}×{TO}, goal {GOAL} times")
@@ -75,7 +75,7 @@ def reader(decoder: str, paths: list[Path]) -> Callable[[], None]:
 
 
 def alternate(one: Callable[[], None], other: Callable[[], None], turns: int) -> tuple[list[float], list[float]]:
-    """Return the milliseconds of CPU time an image of two readers that take turns, after a turn that is not counted."""
+    """Return the CPU milliseconds an image of two readers that take turns; the first turn does not count."""
     times: tuple[list[float], list[float]] = ([], [])
     for turn in range(turns + 1):
         for task, taken in zip((one, other), times, strict=True):

@@ -1,7 +1,7 @@
-"""Recomputing every number of `paper` after an edit, beside running its layers on torch's meta device.
+"""Measure the analysis of `paper` after an edit, beside a forward pass of its layers on torch's meta device.
 
-On the meta device tensors have shapes and no values, so a forward pass is what a PyTorch program would do to learn a
-network's shapes again. The two take turns in one run. Then a network of 1,000 layers, whole and broken.
+Tensors on the meta device have shapes and no values, so that is how a PyTorch program would get a network's shapes.
+The two take turns in one run. Then a network of 1,000 layers is measured, whole and broken.
 
     python benchmarks/edit.py [TURNS]
 """
@@ -35,7 +35,7 @@ GOAL_MILLISECONDS, GOAL_RATIO, GOAL_DEEP = 1.0, 20.0, 30.0
 
 
 def milliseconds(work: Callable[[], object], passes: int = PASSES) -> float:
-    """Of one pass."""
+    """Return the milliseconds of one of `passes` passes."""
     started = time.perf_counter()
     for _ in range(passes):
         work()
@@ -43,13 +43,13 @@ def milliseconds(work: Callable[[], object], passes: int = PASSES) -> float:
 
 
 def recompute(network: Network) -> None:
-    """An edit of the first layer, every row, and the totals."""
+    """Edit the first layer, and analyse all rows and the totals."""
     edited = analyse(network.change(0, {"stride": 3}))
     _ = edited.totals
 
 
 def on_meta(network: Network) -> Callable[[], object]:
-    """A forward pass of PyTorch's own layers on the meta device."""
+    """Return a function that runs a forward pass of PyTorch's layers on the meta device."""
     with torch.device("meta"):
         model = nn.Sequential(*(module(row.layer, row.input or ()) for row in analyse(network).rows)).eval()
         images = torch.empty(1, *network.input)
@@ -62,7 +62,7 @@ def on_meta(network: Network) -> Callable[[], object]:
 
 
 def module(layer: Layer, shape: tuple[int, ...]) -> nn.Module:
-    """PyTorch's layer for one of `paper`'s."""
+    """Return PyTorch's module for a layer of `paper`."""
     made: nn.Module
     match layer:
         case Conv2d(kernel_size=int(kernel), stride=int(stride), padding=int(padding)):
@@ -85,7 +85,7 @@ def module(layer: Layer, shape: tuple[int, ...]) -> nn.Module:
 
 
 def deep() -> Network:
-    """1,000 layers, the last of which checks what it reads."""
+    """Return a network of 1,000 layers, the last of which checks its number of inputs."""
     block = [
         {"type": "conv2d", "out_channels": 16, "kernel_size": 3, "padding": 1},
         {"type": "batch_norm"},
@@ -96,7 +96,7 @@ def deep() -> Network:
 
 
 def main(turns: int) -> None:
-    """Measure and print; the middle of the turns counts."""
+    """Measure and print the medians of the turns."""
     paper = load_preset("paper").network
     forward = on_meta(paper)
     tasks = {"ours": lambda: milliseconds(lambda: recompute(paper)), "meta": lambda: milliseconds(forward)}
@@ -114,7 +114,7 @@ def main(turns: int) -> None:
 
 
 def recompute_deep(network: Network) -> None:
-    """An edit in the middle, every row and the totals."""
+    """Edit a layer in the middle, and analyse all rows and the totals."""
     edited = analyse(network.change(501, {"bias": False} if isinstance(network.layers[501], Conv2d) else {}))
     _ = edited.totals
 

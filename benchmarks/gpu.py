@@ -1,4 +1,4 @@
-"""Everything that can only be seen on a GPU, in one command: is it right, and how fast is it?
+"""Check and measure everything that needs a GPU, in one command: is it correct, and how fast is it?
 
     python benchmarks/gpu.py [--data DIR] [--only PART]... [--minutes N] [--output DIR] [--dry-run]
 
@@ -27,7 +27,7 @@ from gpu_checks.parts import PARTS, DeviceProcess, NoDevice, PartResult, run_par
 from gpu_checks.report import to_json, to_markdown  # noqa: E402
 
 MINUTES = 6.0
-RESERVE_SECONDS = 10.0  # of the total: for ending
+RESERVE_SECONDS = 10.0  # of the total, for the end
 OUTPUT = ROOT / "benchmarks" / "results" / "gpu"
 DATA_FOLDERS = (ROOT / "benchmarks" / "data", Path("/usr/share/datasets/fashion-mnist"))
 FASHION_MNIST = "train-images-idx3-ubyte"
@@ -35,7 +35,7 @@ WRONG_USE = 2
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the parts, write the results and print them; 0 if nothing failed."""
+    """Run the parts, write and print the results; return 0 if nothing failed."""
     started = time.monotonic()
     options = read_options(arguments)
     prepare_environment(options.dry_run)
@@ -75,7 +75,7 @@ def read_options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=[*PARTS], metavar="PART", help=f"machine and PART: {names}")
     parser.add_argument("--minutes", type=float, default=MINUTES, metavar="N", help="for everything (%(default)s)")
     parser.add_argument("--output", type=Path, default=OUTPUT, metavar="DIR", help="where the results are written")
-    parser.add_argument("--commit", metavar="TEXT", help="the commit, where the checkout has no git to ask")
+    parser.add_argument("--commit", metavar="TEXT", help="the commit, if git can't tell it")
     parser.add_argument("--dry-run", action="store_true", help="go through everything on the CPU, in miniature")
     options = parser.parse_args(arguments)
     options.only = [*dict.fromkeys(["machine", *options.only])] if options.only else [*PARTS]
@@ -85,22 +85,22 @@ def read_options(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def folder(text: str) -> Path:
-    """Read the name of a folder that is there."""
+    """Return the path of an existing folder, for argparse."""
     path = Path(text).expanduser().resolve()
     if not path.is_dir():
-        raise argparse.ArgumentTypeError(f"{path} is no folder")
+        raise argparse.ArgumentTypeError(f"{path} is not a folder")
     return path
 
 
 def prepare_environment(dry_run: bool) -> None:
-    """Let the processes that are started from here find alexplore, and in a dry run keep to one thread each."""
+    """Set the environment so that child processes find alexplore, and in a dry run use one thread each."""
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     if dry_run:
         os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def find_commit() -> str:
-    """Return the commit of the checkout, with a + where files were changed since."""
+    """Return the commit of the checkout, with a + if files were changed since."""
     try:
         done = subprocess.run(
             ["git", "-C", str(ROOT), "describe", "--always", "--dirty=+", "--abbrev=12"],
@@ -112,7 +112,7 @@ def find_commit() -> str:
 
 
 def write_results(output: Path, results: Sequence[PartResult], facts: dict[str, Any]) -> None:
-    """Write what there is so far: a run that is ended from outside leaves the parts that it has done."""
+    """Write the results so far, so that a run that is killed leaves those of its finished parts."""
     (output / "gpu.json").write_text(to_json(results, facts), encoding="utf-8")
     (output / "gpu.md").write_text(to_markdown(results, facts), encoding="utf-8")
 

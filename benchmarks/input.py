@@ -1,4 +1,4 @@
-"""The input path alone: uint8 images to a resized float batch, against a DataLoader that resizes one image at a time.
+"""Measure the input path: uint8 images to a resized float batch, beside a DataLoader that resizes single images.
 
 Fashion-MNIST's size (28×28) to AlexNet's (224×224), in grey and in colour, batch 128. The two take turns in one run
 (see `turns`). Images are random pixels: no file is needed.
@@ -30,10 +30,10 @@ GOAL = 5.0
 
 
 class OneAtATime(TorchDataset[tuple[Tensor, int]]):
-    """As the tutorials have it: each image through Pillow, `Resize` and `ToTensor`."""
+    """The data set of the tutorials: each image goes through Pillow, `Resize` and `ToTensor`."""
 
     def __init__(self, images: Tensor) -> None:
-        """uint8 images (N, C, H, W)."""
+        """`images` are uint8 (N, C, H, W)."""
         self.pixels = images.permute(0, 2, 3, 1).numpy()
         self.transform = transforms.Compose([transforms.Resize((TO, TO)), transforms.ToTensor()])
 
@@ -46,9 +46,9 @@ class OneAtATime(TorchDataset[tuple[Tensor, int]]):
 
 
 def main(turns: int) -> None:
-    """Measure and print."""
+    """Measure and print the results."""
     cpu = torch.device("cpu")
-    prepare(cpu)  # memory that is kept, as in the worker; the DataLoader gains by it too
+    prepare(cpu)  # keeps freed memory, as in the worker, which makes the DataLoader faster too
     print(f"{os.cpu_count()} processors, {torch.get_num_threads()} threads, torch {torch.__version__}")
     for channels in (1, 3):
         images = torch.randint(0, 256, (COUNT, channels, SIDE, SIDE), dtype=torch.uint8)

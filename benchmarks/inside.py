@@ -1,9 +1,9 @@
-"""What recording inside a run costs: training with and without it in turns, bytes of 100 epochs, and drawing a picture.
+"""Measure the cost of recording inside a run: time of training, bytes of 100 epochs, and time of drawing a picture.
 
     python benchmarks/inside.py [--preset fmnist-28] [--rounds 5] [--steps 40]
 
-Two trainers do the same steps in turns, so that other programs slow both down; printed is the median of the rounds'
-ratios. Steps that are measured are as frequent among them as in an epoch of the preset's whole data set.
+Two trainers, with and without recording, do the same steps by turns, so that other programs slow both down; the median
+of the rounds' ratios is printed. Steps are recorded as often as in an epoch of the preset's whole data set.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def print_throughput(config: RunConfig, dataset: Dataset, folder: Path, rounds: 
     for trainer in trainers:
         trainer.model.train()
     steps_per_epoch = trainers[0].steps_per_epoch
-    start = 65  # past the early steps, which are measured more often
+    start = 65  # after the early steps, which are recorded more often
     ratios = []
     for number in range(rounds + 1):
         seconds = [0.0, 0.0]
@@ -83,7 +83,7 @@ def print_throughput(config: RunConfig, dataset: Dataset, folder: Path, rounds: 
 
 
 def step_seconds(trainer: Trainer, step: int) -> float:
-    """Return the processor time of a step and of reading what it measured: other programs don't count."""
+    """Return the processor time of a step and of reading its figures; other programs don't change it much."""
     images, labels = next(trainer.dataset.train.batches(torch.arange(trainer.recipe.batch_size), 512))
     before = time.process_time()
     trainer.step(images, labels, step)
@@ -92,7 +92,7 @@ def step_seconds(trainer: Trainer, step: int) -> float:
 
 
 def print_size(config: RunConfig, folder: Path) -> InsideEpoch:
-    """Print the bytes that 100 epochs of the whole data set add to a run's folder; return what one recorded."""
+    """Print the bytes that 100 epochs of the whole data set add to a run's folder; return the record of one epoch."""
     run = train_here(config, folder, "size", CPU)
     lines = [json.loads(line) for line in run.metrics_file.read_text().splitlines()]
     figures = max(
@@ -109,7 +109,7 @@ def print_size(config: RunConfig, folder: Path) -> InsideEpoch:
 
 
 def print_drawing(epoch: InsideEpoch) -> None:
-    """Print how long pictures take to draw in a terminal of 120×40."""
+    """Print the time of drawing pictures in a terminal of 120×40."""
     grid = epoch.kernels
     assert grid is not None
     makers: tuple[tuple[str, Callable[[], Picture]], ...] = (

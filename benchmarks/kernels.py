@@ -2,10 +2,10 @@
 
     python -m benchmarks kernels [--processor CLASS] [--preset P] [--kernel K] [--turns N]
 
-A step is forward pass, backward pass and update on random images, with all kernels of that class of processor against
-the same without one of them. The processor time of one thread is read. A class below this machine's is measured by
-restricting PyTorch, oneDNN and MKL to its instructions, in a process of its own. What gains less than `GAIN` for every
-preset on every class has to be deleted.
+A step is forward pass, backward pass and update on random images. It is measured with all kernels of a class of
+processor and without one of them, by the processor time of one thread. A class below this machine's is measured in its
+own process, which restricts PyTorch, oneDNN and MKL to the instructions of that class. A kernel that gains less than
+`GAIN` for every preset on every class must be deleted.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from alexplore.training.optim import make_optimizer
 from alexplore.training.precision import Precision
 
 BATCHES = {"fmnist-28": 128, "lenet": 128, "fmnist": 16, "torchvision": 16, "paper": 8}
-"""The presets that are measured, each with as many images as take a second or less."""
+"""The measured presets, each with a batch size that takes a second or less."""
 
 RESTRICTIONS = {
     "avx2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
     "avx512": {"ATEN_CPU_CAPABILITY": "avx512", "ONEDNN_MAX_CPU_ISA": "AVX512_CORE"},
     "avx512_bf16": {"ATEN_CPU_CAPABILITY": "avx512", "ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16"},
 }
-"""By class of processor, the environment that restricts a better one to it."""
+"""The environment that restricts a better processor to a class, by class."""
 
 PRECISIONS = {"avx512_bf16": ("bf16", "fp32"), "amx": ("bf16", "fp32")}
-"""By class of processor, the precisions that are measured; fp32 where none is named."""
+"""The measured precisions by class of processor; fp32 for other classes."""
 
 
 class Step:
@@ -73,7 +73,7 @@ def differs(preset: str, kernel: str) -> bool:
 
 
 def measure(preset: str, precision: str, kernel: str, used: Kernels, turns: int) -> Turns:
-    """Measure a step with a kernel and without it, all others being used."""
+    """Measure a step with a kernel and without it; all other kernels are used."""
     steps = {
         "with": Step(preset, precision, used | {kernel}),
         "without": Step(preset, precision, used - {kernel}),
@@ -99,7 +99,7 @@ def measure_here(processor: str, options: argparse.Namespace) -> None:
 
 
 def run(arguments: list[str]) -> None:
-    """Measure the classes that this machine has, each in a process of its own."""
+    """Measure the classes that this machine supports, each in its own process."""
     options = parse(arguments)
     if options.here:
         measure_here(options.processor[-1], options)
@@ -110,7 +110,7 @@ def run(arguments: list[str]) -> None:
 
 
 def measurable(own: str) -> list[str]:
-    """Return the classes of processor that this machine's can be restricted to, and its own."""
+    """Return the classes of processor that this machine supports, and its own class."""
     below = list(RESTRICTIONS)
     if own in below:
         return below[: below.index(own) + 1]

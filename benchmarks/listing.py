@@ -1,8 +1,9 @@
-"""Listing an image folder as large as ImageNet: the first time, and again.
+"""Measure the listing of an image folder as large as ImageNet, the first time and again.
 
     python benchmarks/listing.py [IMAGES]
 
-The files are made, empty, in shared memory or the temporary folder; 1,300,000 of them in 1,000 folders by default.
+The files are empty and are created in shared memory or the temporary folder; 1,300,000 of them in 1,000 folders by
+default.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ FIRST_SECONDS, AGAIN_SECONDS = 20.0, 1.0
 
 
 def make(folder: Path, images: int) -> None:
-    """Make the files, with ImageNet's names."""
+    """Create the files, with ImageNet's names."""
     for number in range(CLASSES):
         inside = folder / f"n{number:08}"
         inside.mkdir(parents=True)
@@ -30,13 +31,13 @@ def make(folder: Path, images: int) -> None:
 
 
 def main(images: int) -> None:
-    """Measure and report."""
+    """Measure and report the results."""
     shared = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as base:
         os.environ["XDG_CACHE_HOME"] = str(Path(base, "cache"))
         folder = Path(base, "images")
         make(folder, images)
-        time.sleep(3)  # folders that changed just now are not remembered
+        time.sleep(3)  # folders that changed just now are not cached
         report_listing(folder)
 
 

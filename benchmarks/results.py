@@ -1,4 +1,4 @@
-"""Results of a benchmark: printed, and written to the file that `python -m benchmarks` collects them from."""
+"""Report results of a benchmark: print them, and write them to the file that `python -m benchmarks` reads."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Result:
     details: dict[str, Any] = field(default_factory=dict)
 
     def text(self) -> str:
-        """Return a line for people."""
+        """Return the result as a line of text."""
         goal = f", goal {self.goal}" if self.goal else ""
         note = f"; {self.note}" if self.note else ""
         return f"{self.name}: {self.figure.text(self.format)} {self.unit}{goal}{note}"
@@ -42,7 +42,7 @@ def report(
     turns: Turns | None = None,
     note: str = "",
 ) -> None:
-    """Print a result, and add it to the file of results; `turns` are those that it is made of."""
+    """Print a result, and add it to the file of results, with the `turns` that it was calculated from."""
     notes = "; ".join(filter(None, (note, turns.note() if turns else "")))
     result = Result(name, figure, unit, format, goal, notes, turns.to_dict() if turns else {})
     print(result.text(), flush=True)

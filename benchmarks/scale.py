@@ -1,7 +1,8 @@
-"""A run of a million lines of metrics, and a thousand runs: seconds of processor time and memory.
+"""Measure processor time and memory for a run of a million lines of metrics, and for a thousand runs.
 
-Times stand beside that of parsing the same lines with the standard library's `json` alone. `python benchmarks/scale.py
-[LINES] [RUNS]`
+The time of parsing the same lines with the standard library's `json` is printed beside them.
+
+    python benchmarks/scale.py [LINES] [RUNS]
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ SIZE = (160, 45)
 
 
 def write_run(folder: Path, name: str, lines: int) -> RunDirectory:
-    """Write a finished run with so many lines of metrics, as a worker writes them."""
+    """Write a finished run with `lines` lines of metrics, as a worker writes them."""
     preset = load_preset("fmnist-28")
     run = create_run(RunConfig(preset.name, preset.network, replace(preset.recipe, epochs=EPOCHS)), folder, name)
     epoch_steps = max(1, lines // EPOCHS)
@@ -40,7 +41,7 @@ def write_run(folder: Path, name: str, lines: int) -> RunDirectory:
     def line(number: int, values: dict[str, Any]) -> str:
         return json.dumps({"v": 1, "seq": number, "attempt": 0, "time": round(now, 3), **values}) + "\n"
 
-    with run.metrics_file.open("w") as metrics, run.events_file.open("w") as told:
+    with run.metrics_file.open("w") as metrics, run.events_file.open("w") as event_lines:
         for step in range(1, lines + 1):
             now += 0.01
             loss = 2.3 / math.sqrt(1 + step / 1000) + 0.1 * math.sin(12.9898 * step)
@@ -51,7 +52,7 @@ def write_run(folder: Path, name: str, lines: int) -> RunDirectory:
             if rest == 0:
                 result = {"val/loss": loss, "val/acc": math.exp(-loss)}
                 metrics.write(line(sequence, {"step": step, "epoch": float(epoch), **result}))
-                told.write(
+                event_lines.write(
                     line(events, {"event": "epoch", "epoch": epoch, "step": step, "seconds": now - START, **result})
                 )
                 sequence, events = sequence + 1, events + 1
@@ -60,7 +61,7 @@ def write_run(folder: Path, name: str, lines: int) -> RunDirectory:
 
 
 def memory() -> float:
-    """Return the most memory that the process has had so far, in MiB."""
+    """Return the peak memory of the process so far, in MiB."""
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most / 2**20 if sys.platform == "darwin" else most / 2**10
 
@@ -73,14 +74,14 @@ def seconds(function: Callable[[], object]) -> float:
 
 
 def parse(run: RunDirectory) -> None:
-    """Parse the lines of a run and forget them."""
+    """Parse the lines of a run."""
     with run.metrics_file.open("rb") as file:
         for line in file:
             json.loads(line)
 
 
 def open_run(run: RunDirectory) -> None:
-    """Open a run as the app does, and print when its curves show and when they are whole."""
+    """Open a run as the app does, and print when its first curves and its complete curves are there."""
     before, watch = memory(), Watch(run)
     start = time.process_time()
     snapshot = watch.poll(FEW_BLOCKS)
@@ -93,7 +94,7 @@ def open_run(run: RunDirectory) -> None:
 
 
 async def draw(folder: Path, run: RunDirectory) -> None:
-    """Watch a run in the app, and print what drawing its curves anew takes."""
+    """Watch a run in the app, and print the time of redrawing its curves."""
     from alexplore.tui.app import ExploreApp
     from alexplore.tui.screens.watch import WatchScreen
 

@@ -1,6 +1,6 @@
-"""`alexplore shapes --preset torchvision` beside a script that prints torchinfo's summary of the same network.
+"""Measure `alexplore shapes --preset torchvision` beside a script that prints torchinfo's summary of the same network.
 
-Whole processes, taking turns in one run (see `turns`): seconds, processor seconds and peak memory, and their ratios.
+Whole processes take turns in one run (see `turns`); seconds, processor seconds, peak memory and ratios are printed.
 
     python benchmarks/shapes.py [TURNS]
 """
@@ -26,12 +26,12 @@ THEIRS = [
     "summary(alexnet(), (1, 3, 224, 224), verbose=1)",
 ]
 FASTER, SMALLER = 25.0, 20.0
-# Bytecode is kept, as that of an installed program is.
+# Bytecode is cached, as for an installed program.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 class Cost(NamedTuple):
-    """Of one process."""
+    """The time and memory of one process."""
 
     seconds: float
     cpu_seconds: float
@@ -39,7 +39,7 @@ class Cost(NamedTuple):
 
 
 def cost(command: list[str]) -> Cost:
-    """Run a command to its end; its output goes nowhere."""
+    """Run a command and return its cost; its output is discarded."""
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=ENVIRONMENT)
     _, status, usage = os.wait4(process.pid, 0)
@@ -51,7 +51,7 @@ def cost(command: list[str]) -> Cost:
 
 
 def main(turns: int) -> None:
-    """Measure and print."""
+    """Measure and print the results."""
     costs: dict[str, list[Cost]] = {"alexplore shapes": [], "torchinfo": []}
     commands = {"alexplore shapes": OURS, "torchinfo": THEIRS}
     tasks = {name: partial(lambda name: costs[name].append(cost(commands[name])), name) for name in commands}

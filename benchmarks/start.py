@@ -1,9 +1,9 @@
-"""From the start of a run of `fmnist-28` to its first metric, with a new worker and a waiting one, and `import torch`.
+"""Measure the time from the start of a run to its first metric, with a new and a waiting worker, beside `import torch`.
 
     python benchmarks/start.py [TURNS]
 
-A waiting worker has imported torch already, as the app's form starts one. The images are Fashion-MNIST's if they are
-here, else drawn.
+A waiting worker, as the app's form starts one, has already imported torch. The preset is `fmnist-28`. The images are
+Fashion-MNIST's if they are on this machine, else synthetic.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from alexplore.runs.launch import WaitingWorker
 
 IMPORT_GOAL, WAITING_GOAL = 1.25, 1.0
 READY_SECONDS = 8.0
-"""In which a waiting worker has imported torch."""
+"""The time in which a waiting worker imports torch."""
 
 
 def seconds_to_first_metric(folder: Path, waiting: WaitingWorker | None) -> float:
-    """Start a run, wait for its first metric, end it, and return the seconds between."""
+    """Start a run, wait for its first metric, and end the run; return the seconds until the metric."""
     preset = load_preset("fmnist-28")
     dataset = "fashion-mnist" if dataset_need("fashion-mnist") == "here" else "synthetic"
     recipe = replace(preset.recipe, dataset=dataset, epochs=1000)
@@ -49,7 +49,7 @@ def seconds_to_first_metric(folder: Path, waiting: WaitingWorker | None) -> floa
 
 
 def main(turns: int) -> None:
-    """Measure and report."""
+    """Measure and report the results."""
     times: dict[str, list[float]] = {"new": [], "waiting": []}
 
     def start(kind: str, folder: Path) -> None:

@@ -1,7 +1,7 @@
-"""Training beside the tutorials' loop, and what watching it costs.
+"""Measure training beside the tutorials' loop, and the cost of watching it.
 
-Both train the same layers on the same made images at the same batch size, taking turns in one run (see `turns`). The
-tutorials' loop is fp32, `nn.Sequential`, a `DataLoader` that resizes with Pillow, Adam or SGD as it comes,
+Both train the same layers on the same random images with the same batch size, by turns in one run (see `turns`). The
+tutorials' loop has fp32, `nn.Sequential`, a `DataLoader` that resizes with Pillow, Adam or SGD with default settings,
 `nn.LocalResponseNorm` and grouped `nn.Conv2d`. Ours is the worker's loop in the precision that the worker would choose.
 
     python benchmarks/throughput.py [PRESET | costs | watching]... [--turns N]
@@ -64,7 +64,7 @@ COST_GOAL, WATCHING_GOAL = 0.01, 0.03
 
 
 class OneAtATime(TorchDataset[tuple[Tensor, int]]):
-    """Each image through Pillow, `Resize` and `ToTensor`."""
+    """The data set of the tutorials: each image goes through Pillow, `Resize` and `ToTensor`."""
 
     def __init__(self, images: Tensor, labels: Tensor, size: tuple[int, int]) -> None:
         self.pixels = images.permute(0, 2, 3, 1).numpy()
@@ -80,7 +80,7 @@ class OneAtATime(TorchDataset[tuple[Tensor, int]]):
 
 
 def plain(network: Network) -> nn.Sequential:
-    """The layers as a tutorial writes them."""
+    """Return the layers of a network as a tutorial writes them."""
     modules: list[nn.Module] = []
     for row in analyse(network).rows:
         layer, channels = row.layer, (row.input or (0,))[0]
@@ -105,8 +105,8 @@ def plain(network: Network) -> nn.Sequential:
     return nn.Sequential(*modules)
 
 
-def made(preset: str, count: int) -> tuple[Tensor, Tensor]:
-    """Random images as a data set holds them, and labels."""
+def random_images(preset: str, count: int) -> tuple[Tensor, Tensor]:
+    """Return random 8-bit images and labels."""
     channels, side, _ = load_preset(preset).network.input
     side = 28 if channels == 1 else side
     classes = load_preset(preset).network.classes or 10
@@ -116,7 +116,7 @@ def made(preset: str, count: int) -> tuple[Tensor, Tensor]:
 
 @contextmanager
 def trainer(preset: str, images: Tensor, labels: Tensor) -> Iterator[tuple[loop.Trainer, PrecisionEvent]]:
-    """The worker's trainer with all that goes with it, stopped where its first epoch would begin."""
+    """Yield the worker's trainer, stopped where its first epoch would begin, and the chosen precision."""
     loaded = load_preset(preset)
     resident = ResidentSplit(images, labels, CPU)
     classes = tuple(map(str, range(int(labels.max()) + 1)))
@@ -132,7 +132,7 @@ def trainer(preset: str, images: Tensor, labels: Tensor) -> Iterator[tuple[loop.
 
 
 def tutorial(preset: str) -> None:
-    """The tutorials' loop over a turn's images, the DataLoader included, at every line of stdin; prints its seconds."""
+    """For every line of stdin, run the tutorials' loop over a turn's images, with DataLoader, and print its seconds."""
     loaded = load_preset(preset)
     model, recipe = plain(loaded.network), loaded.recipe
     optimizer: torch.optim.Optimizer
@@ -140,7 +140,7 @@ def tutorial(preset: str) -> None:
         optimizer = torch.optim.SGD(model.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay)
     else:
         optimizer = torch.optim.Adam(model.parameters(), recipe.lr)
-    images = OneAtATime(*made(preset, STEPS * recipe.batch_size), loaded.network.input[1:])
+    images = OneAtATime(*random_images(preset, STEPS * recipe.batch_size), loaded.network.input[1:])
     loader = DataLoader(images, recipe.batch_size, shuffle=True)
     for _ in sys.stdin:
         started = time.perf_counter()
@@ -156,7 +156,7 @@ def tutorial(preset: str) -> None:
 
 @contextmanager
 def tutorials(preset: str) -> Iterator[Callable[[], float]]:
-    """Seconds of a turn of the tutorials' loop, in a process that nothing of ours has set up."""
+    """Yield a function that returns the seconds of a turn of the tutorials' loop, which runs in its own process."""
     command = [sys.executable, __file__, "--tutorial", preset]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin
@@ -176,9 +176,9 @@ def tutorials(preset: str) -> Iterator[Callable[[], float]]:
 
 
 def against_tutorials(preset: str, turns: int) -> None:
-    """Images a second of both, their ratio, and our share of the peak."""
+    """Report images a second of both loops, their ratio, and our share of the peak."""
     count = STEPS * load_preset(preset).recipe.batch_size
-    images, labels = made(preset, count)
+    images, labels = random_images(preset, count)
     with trainer(preset, images, labels) as (trained, choice), tutorials(preset) as theirs:
         precision = choice.precision
         flops = session._training_flops(load_preset(preset).network)
@@ -193,8 +193,8 @@ def against_tutorials(preset: str, turns: int) -> None:
 
 
 def costs(turns: int) -> None:
-    """The share of a step that metrics and control take, where steps are the shortest: `fmnist-28`."""
-    images, labels = made("fmnist-28", 100 * 128)
+    """Report the share of a step that metrics and control take, for `fmnist-28`, whose steps are the shortest."""
+    images, labels = random_images("fmnist-28", 100 * 128)
     spent = [0.0]
 
     def timed(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -222,9 +222,9 @@ def costs(turns: int) -> None:
 
 
 def watching(turns: int) -> None:
-    """A worker's images a second while the app shows it in a terminal, against while the app is suspended.
+    """Report a worker's images a second while the app shows it in a terminal, beside those while the app is suspended.
 
-    In short windows by turns: a machine that others use changes its speed by more than what is looked for.
+    Both are measured in short windows by turns, because other programs change the speed by more than the app does.
     """
     loaded = load_preset("fmnist-28")
     with tempfile.TemporaryDirectory() as folder:
@@ -236,7 +236,7 @@ def watching(turns: int) -> None:
                 time.sleep(0.2)
             pairs, shares = [], []
             with app_on(run) as process:
-                time.sleep(60)  # it opens, and is past its lively beginning
+                time.sleep(60)  # it opens, and polls less often
                 for _ in range(WINDOWS * turns):
                     process.suspend()
                     alone = rate(run)
@@ -252,7 +252,7 @@ def watching(turns: int) -> None:
 
 
 def rate(run: RunDirectory, over: float = 20.0) -> float:
-    """Steps a second within an epoch, by the times of metrics lines."""
+    """Return the steps a second within an epoch, by the times of metrics lines."""
     reader = LineReader(run.metrics_file)
     while reader.read():
         pass
@@ -266,7 +266,7 @@ def rate(run: RunDirectory, over: float = 20.0) -> float:
 
 @contextmanager
 def app_on(run: RunDirectory) -> Iterator[psutil.Process]:
-    """The app in a terminal of its own, watching a run."""
+    """Yield the process of the app, which watches a run in its own terminal."""
     command = [sys.executable, "-m", "alexplore", "tui", "--run", run.name, "--runs-dir", str(run.path.parent)]
     pid, screen = pty.fork()
     if pid == 0:

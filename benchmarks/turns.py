@@ -1,10 +1,10 @@
-"""Measure tasks by turns, with the machine's peak beside every turn, and discard the turns that were disturbed.
+"""Measure tasks by turns, with the machine's peak beside every turn, and discard turns that were disturbed.
 
-A turn does every task once, one directly after the other and in alternating order, and before and after them a matrix
-multiplication, whose speed is the machine's peak at that moment. A turn is discarded
+A turn does every task once, one directly after the other and in alternating order. Before and after them it does a
+matrix multiplication, whose speed is the machine's peak at that moment. A turn is discarded
 
 - if its peak is lower than `PEAK_SHARE` of the highest one: the clock rate fell, or another program used the processor;
-- if other programs used more than `OTHER_SHARE` of the processors meanwhile, where the wall clock is read.
+- if the wall clock is read, and other programs used more than `OTHER_SHARE` of the processors meanwhile.
 
 Ratios are of tasks of the same turn. A result has the median over the kept turns, the smallest and the largest value,
 and how many turns were discarded for which reason.
@@ -28,7 +28,7 @@ from alexplore.training.timing import processor_seconds, wall_seconds
 PEAK_SHARE = 0.9
 OTHER_SHARE = 0.05
 MOST_TURNS = 4
-"""Times as many turns as are asked for, at most: after that, the result is what was kept until then."""
+"""At most this many times the requested turns are done; after that, the result is of the turns kept until then."""
 
 CPU = torch.device("cpu")
 Task = Callable[[], object]
@@ -54,7 +54,7 @@ def figure(values: list[float]) -> Figure:
 
 @dataclass(frozen=True)
 class Turn:
-    """The seconds that each task took, the peak in FLOP/s, and the share of the processors that other programs used."""
+    """The seconds of each task, the peak in FLOP/s, and the share of the processors that other programs used."""
 
     seconds: Mapping[str, float]
     peak: float
@@ -74,7 +74,7 @@ class Turns:
         return max(turn.peak for turn in self.all)
 
     def why_discarded(self, turn: Turn) -> str | None:
-        """Return why a turn does not count, None if it does."""
+        """Return why a turn is discarded, None if it is kept."""
         if turn.peak < PEAK_SHARE * self.highest_peak:
             return "the peak fell"
         if self.reads_wall_clock and turn.others > OTHER_SHARE:
@@ -83,16 +83,16 @@ class Turns:
 
     @property
     def kept(self) -> tuple[Turn, ...]:
-        """The turns that count."""
+        """The turns that are kept."""
         return tuple(turn for turn in self.all if self.why_discarded(turn) is None)
 
     @property
     def counted(self) -> tuple[Turn, ...]:
-        """The turns that results are made of: those that count, or all if none does."""
+        """The turns from which results are calculated: those that are kept, or all if none is."""
         return self.kept or self.all
 
     def seconds(self, name: str) -> Figure:
-        """Return the seconds of a task; of all turns if none counts."""
+        """Return the seconds of a task."""
         return figure([turn.seconds[name] for turn in self.counted])
 
     def ratio(self, one: str, other: str) -> Figure:
@@ -100,11 +100,11 @@ class Turns:
         return figure([turn.seconds[one] / turn.seconds[other] for turn in self.counted])
 
     def share_of_peak(self, name: str, flops: float) -> Figure:
-        """Return the share of the peak that a task of so many floating-point operations reaches."""
+        """Return the share of the peak that a task with `flops` floating-point operations reaches."""
         return figure([flops / turn.seconds[name] / turn.peak for turn in self.counted])
 
     def note(self) -> str:
-        """Return how many turns count, and why the others don't."""
+        """Return how many turns are kept, and why the others are discarded."""
         reasons = [reason for turn in self.all if (reason := self.why_discarded(turn))]
         counts = [f"{reasons.count(reason)} discarded: {reason}" for reason in sorted(set(reasons))]
         text = f"{len(self.kept)} of {len(self.all)} turns count"
@@ -125,9 +125,9 @@ class Turns:
 
 
 def take_turns(tasks: Mapping[str, Task], precision: str, turns: int, *, wall_clock: bool = True) -> Turns:
-    """Do `turns` undisturbed turns, at most `MOST_TURNS` times as many in all, after one that is not counted.
+    """Do `turns` undisturbed turns, at most `MOST_TURNS` times as many in all, after a first one that does not count.
 
-    With `wall_clock=False` the processor time of one thread is read, which other programs change little.
+    With `wall_clock=False` the processor time of one thread is measured, which other programs change little.
     """
     taken: list[Turn] = []
     for number in range(1 + MOST_TURNS * turns):
@@ -144,7 +144,7 @@ def take_turns(tasks: Mapping[str, Task], precision: str, turns: int, *, wall_cl
 
 
 def peak(precision: str, wall_clock: bool = True, size: int = 1024) -> float:
-    """Return the floating-point operations a second of a square matrix multiplication: the best of three."""
+    """Return the floating-point operations a second of a square matrix multiplication, the best of three."""
     left, right = (torch.randn(size, size, dtype=TYPES[precision]) for _ in range(2))
     return max(2 * size**3 / _seconds(lambda: left @ right, wall_clock) for _ in range(3))
 
@@ -160,7 +160,7 @@ class _BusyShare:
         self._own, self._busy, self._started = _own_seconds(), _busy_seconds(), time.monotonic()
 
     def others(self) -> float:
-        """Return the share since this was made, from 0 to 1."""
+        """Return the share since this object was created, from 0 to 1."""
         elapsed = max(1e-9, time.monotonic() - self._started) * (os.cpu_count() or 1)
         return max(0.0, (_busy_seconds() - self._busy) - (_own_seconds() - self._own)) / elapsed
 

@@ -1,4 +1,4 @@
-"""The worker's own training loop in the process of a benchmark, on data that the benchmark makes."""
+"""Run the worker's training loop in the process of a benchmark, on data that the benchmark makes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from alexplore.training.signals import Signals
 
 
 class NoSignals(Signals):
-    """Signals of a worker inside another process, which handles its own."""
+    """Signals of a worker in a process that handles its signals itself."""
 
     def __init__(self) -> None:
         self.stop = False
@@ -40,12 +40,12 @@ def open_trainer(
 ) -> tuple[loop.Trainer, History]:
     """Return the worker's trainer, stopped where its first epoch would start, and its events.
 
-    It trains on `dataset` instead of the recipe's where one is given.
+    It trains on `dataset`, if given, instead of the recipe's data set.
     """
     opened: list[loop.Trainer] = []
     run = create_run(config, folder, name)
     if config.recipe.precision != "auto":
-        # As if an earlier attempt had chosen: the peak of this precision need not be measured for every trainer.
+        # As if an earlier attempt had chosen the precision, so that its peak is not measured for every trainer.
         RunWriter(run, 0).event(PrecisionEvent(config.recipe.precision, device.type, peak_flops=0.0))
     training = patch.object(loop.Trainer, "train", lambda self: opened.append(self))  # noqa: PLW0108 (a method is bound)
     opening = patch.object(session, "open_dataset", lambda *_: dataset) if dataset else nullcontext()
@@ -60,12 +60,12 @@ def _train(run: RunDirectory, config: RunConfig, device: torch.device) -> None:
 
 
 def restart_epoch(trainer: loop.Trainer) -> None:
-    """Put the trainer where its epoch starts."""
+    """Set the trainer to the start of its epoch."""
     trainer.progress = replace(trainer.progress, step=trainer.progress.epoch_start)
 
 
 def train_steps(trainer: loop.Trainer, steps: int) -> None:
-    """Run the loop from the start of its epoch over so many batches."""
+    """Run the loop from the start of its epoch over `steps` batches."""
     restart_epoch(trainer)
     batches = islice(trainer._batches(), steps)
     with patch.object(trainer, "_batches", lambda: batches):

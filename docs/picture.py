@@ -14,6 +14,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+os.environ["COLORTERM"] = "truecolor"
 
 from textual.pilot import Pilot
 

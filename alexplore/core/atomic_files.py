@@ -55,7 +55,7 @@ LONGEST_KEPT = 240
 
 
 def write_output(path: Path, content: Content) -> None:
-    """Write what a person asked for to a file of their choice: atomically, with the permissions of a file it replaces.
+    """Write a file that the user named: atomically, with the permissions of a file it replaces.
 
     A link stays a link: the file that it points to is replaced. A device or a FIFO is written to as it is.
 

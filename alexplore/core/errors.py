@@ -9,9 +9,9 @@ from __future__ import annotations
 DONE, FAILED, WRONG_USE, STOPPED, INTERRUPTED = 0, 1, 2, 3, 130
 """Exit codes: done; failed; wrong use; stopped but resumable; interrupted twice.
 
-Wrong use is what a person can put right by giving something else: a name of nothing, a value that is not allowed, a
+Wrong use is what the user can correct by giving something else: a name of nothing, a value that is not allowed, a
 file that they wrote wrongly, data or weights that don't fit. Failed is the rest: what is damaged or can't be read,
-written or downloaded, a training that can't go on, and a check that finds something.
+written or downloaded, a training that can't continue, and a check that finds something.
 """
 
 
@@ -22,6 +22,6 @@ class AlexploreError(Exception):
 
 
 class WrongUseError(AlexploreError):
-    """Something was asked for that does not exist, is not allowed or contradicts itself."""
+    """The user asked for something that does not exist, is not allowed or contradicts itself."""
 
     exit_code = WRONG_USE

@@ -1,6 +1,6 @@
 """Text from files made inert: nothing in it can steer a terminal, reorder a line or look like something else.
 
-Run directories, presets and data sets may have been made by somebody else. Everything that is shown of them goes
+Run directories, presets and data sets may come from other people. Everything that is shown of them goes
 through `inert`: on the command line in `cli/output.py` and `core/boundary.py`, in the app in its line filter.
 """
 

@@ -1,4 +1,4 @@
-"""Opening files that somebody else may have put there: regular files alone, without waiting for anything.
+"""Open files that another user may have created: only regular files, without waiting for anything.
 
 A FIFO without a writer would block for ever, and a device may never end. Opening does not follow a link where the
 file belongs to a run: what a run directory holds must be in it.

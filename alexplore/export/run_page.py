@@ -1,6 +1,6 @@
 """A run as one HTML page: its curves, recipe, network, epochs and confusion matrix. It loads nothing.
 
-Every text comes from files that somebody else may have made, and is escaped.
+Every text comes from files that other people may have made, and is escaped.
 """
 
 from __future__ import annotations

@@ -3,5 +3,5 @@
     source  ──▶ module ──▶ exported program ──▶ operations ──▶ layers ──▶ preset
     (loading)   (tracing)                       (operations)   (mapping)
 
-A process of its own does this (`alexplore.importing.command`); `alexplore.presets.sources` starts it.
+A separate process does this (`alexplore.importing.command`); `alexplore.presets.sources` starts it.
 """

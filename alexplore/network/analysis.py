@@ -102,7 +102,7 @@ class Analysis:
 
     @cached_property
     def _memory(self) -> dict[tuple[int, OptimizerState, int], TrainingMemory]:
-        """What training takes, by what it was asked for."""
+        """The memory that training takes, by batch size, optimizer state and bits."""
         return {}
 
     def smallest_input(self) -> tuple[int, int, int] | None:

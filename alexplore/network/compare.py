@@ -216,7 +216,7 @@ def _align_part(a: tuple[Row, ...], b: tuple[Row, ...]) -> Iterator[Pair]:
 def _similarities(a: Sequence[Layer], b: Sequence[Layer]) -> list[list[int]]:
     """Return the similarity of every layer of `a` with every one of `b`.
 
-    It is looked up by kind, of which a network has few; only equal names are looked for among all.
+    It is looked up by kind, of which a network has few; only equal names are searched for among all.
     """
     kinds: dict[tuple[str, str, bool], Layer] = {}
     kind_of = [[(layer.role or layer.type, layer.type, layer.neurons) for layer in layers] for layers in (a, b)]

@@ -1,4 +1,4 @@
-"""Any number of networks side by side: each is aligned with the first; what the first lacks has rows of its own."""
+"""Any number of networks side by side: each is aligned with the first; layers that it lacks have separate rows."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def compare_many(networks: Sequence[Network]) -> ManyComparison:
 
 
 def _put(gap: list[list[Pair | None]], start: int, number: int, row: Row, count: int) -> int:
-    """Put a layer that the first network lacks beside the same layer of another network, else in a row of its own.
+    """Put a layer that the first network lacks beside the same layer of another network, else in a separate row.
 
     Return the place behind it. Layers are the same if they have one name and type.
     """

@@ -1,4 +1,4 @@
-"""Networks that no machine can hold: found by arithmetic, before memory is asked for."""
+"""Find networks that no machine can hold by arithmetic, before memory is allocated."""
 
 from __future__ import annotations
 

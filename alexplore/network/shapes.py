@@ -21,7 +21,7 @@ def elements(shape: Shape) -> int:
 
 
 def has_one_layout(shape: Shape) -> bool:
-    """Return whether its values lie in memory in one order, with channels first or last: a vector, or one axis."""
+    """Return whether its values have the same order in memory with channels first or last: a vector, or one axis."""
     return elements(shape) == shape[0] or shape[0] == 1
 
 

@@ -44,7 +44,7 @@ class Window(NamedTuple):
         return positions - 1 if (positions - 1) * self.stride >= size + self.before else positions
 
     def starting_inside(self, size: int) -> int:
-        """Return the number of positions that start before the far border; the others lie in the padding after it."""
+        """Return the number of positions that start before the far border; the others are in the padding after it."""
         return min(self.outputs(size), (self.before + size - 1) // self.stride + 1)
 
     def unread(self, size: int) -> int:

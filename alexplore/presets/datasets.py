@@ -91,7 +91,7 @@ def _written(
     statistics: tuple[float, float],
     download_bytes: int,
 ) -> DatasetEntry:
-    """Return the entry of one of MNIST's kin: light strokes on black, 28×28."""
+    """Return the entry of a data set in MNIST's format: light strokes on black, 28×28."""
     (train, val), (mean, std) = counts, statistics
     images = PublishedImages(classes, 1, (28, 28), train, val, (mean,), (std,), light_on_dark=True)
     return DatasetEntry(

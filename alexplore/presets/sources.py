@@ -1,6 +1,6 @@
 """Models as presets: what a SOURCE is, and the process that imports it.
 
-The process is the only part of alexplore that runs code from somebody's file.
+The process is the only part of alexplore that runs code from a user's file.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Saving a preset as a file of one's own."""
+"""Save, rename and delete the user's own preset files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from alexplore.presets.reader import parse_preset
 
 
 def save_preset(preset: Preset, name_or_path: str, overwrite: bool = False) -> Preset:
-    """Save as a preset of one's own, in the user's folder or at a path, and return what was saved.
+    """Save as a preset of the user's own, in their folder or at a path, and return what was saved.
 
     A file that is overwritten keeps its comments. It is replaced whole or not at all.
 
@@ -42,7 +42,7 @@ def save_preset(preset: Preset, name_or_path: str, overwrite: bool = False) -> P
 
 
 def rename_preset(path: Path, name: str) -> Path:
-    """Rename a preset file of one's own; return its new path.
+    """Rename a preset file of the user's; return its new path.
 
     Raises:
         PresetExists: there is a preset of that name.
@@ -62,7 +62,7 @@ def rename_preset(path: Path, name: str) -> Path:
 
 
 def delete_preset(path: Path) -> None:
-    """Delete a preset file of one's own.
+    """Delete a preset file of the user's.
 
     Raises:
         PresetError: it is a shipped preset, or can't be deleted.
@@ -80,7 +80,7 @@ def _check_own(path: Path) -> None:
 
 
 def check_free(name_or_path: str) -> None:
-    """Check that a preset of one's own can be saved under a name without overwriting another.
+    """Check that a preset can be saved under a name without overwriting another.
 
     Raises:
         PresetExists: there is such a file.
@@ -92,7 +92,7 @@ def check_free(name_or_path: str) -> None:
 
 
 def _own_path(name_or_path: str) -> Path:
-    """Return the path at which a preset of one's own is saved."""
+    """Return the path at which a user's preset is saved."""
     if name_or_path.endswith(".toml") or os.sep in name_or_path:
         path = expand(name_or_path)
         path = path if path.suffix == ".toml" else path.with_name(f"{path.name}.toml")

@@ -102,7 +102,7 @@ def pixels_of(picture: Picture) -> Colours:
 def framed(picture: Picture, box: tuple[int, int, int, int]) -> Picture:
     """Return a picture with a red frame just inside the rows `box[0]` to `box[2]` and columns `box[1]` to `box[3]`.
 
-    The ends are excluded, and what lies outside the picture is left out.
+    The ends are excluded, and points outside the picture are left out.
     """
     pixels = pixels_of(picture).copy()
     top, left = max(0, box[0]), max(0, box[1])

@@ -150,7 +150,7 @@ CODE = [(ControlType.CURSOR_FORWARD, 0)]
 
 @dataclass(frozen=True)
 class Choice:
-    """What is looked at: an epoch, and one of its layers if one was chosen; `order` are the network's layers."""
+    """What is shown: an epoch, and one of its layers if one was chosen; `order` are the network's layers."""
 
     epoch: InsideEpoch
     layer: str | None = None
@@ -159,7 +159,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class View:
-    """One thing that can be looked at: how its text is printed, and its picture if it is one.
+    """One kind of view: how its text is printed, and its picture if it is one.
 
     `lines` takes what was chosen and the console, `picture` what was chosen and the pixels of the longest row. Both
     raise an `InsideError` where it was not recorded.
@@ -252,7 +252,7 @@ def _images_in_rows(epoch: InsideEpoch, images: Sequence[ShownImage], width: int
 
 
 def look_picture(found: Look, width: int) -> Picture:
-    """Return an image, with what was asked for marked on it, above the maps of a layer."""
+    """Return an image, with the requested overlay, above the maps of a layer."""
     marked = found.picture if found.heat is None else heated(found.picture, found.heat)
     marked = marked if found.box is None else framed(marked, found.box)
     maps = FeatureMaps(found.layer, 0, found.shape, tuple(range(found.shape[0])), found.maps)
@@ -260,7 +260,7 @@ def look_picture(found: Look, width: int) -> Picture:
 
 
 def look_lines(found: Look, out: Console) -> Iterable[RenderableType]:
-    """Yield how a network classifies an image: the classes, the image with what was asked for, and the maps."""
+    """Yield how a network classifies an image: the classes, the image with the requested overlay, and the maps."""
     truth = "" if found.truth is None else f": {found.truth}"
     yield Text(inert_line(f"{found.image}{truth}"))
     yield from map(Text, bars(found.classes))
@@ -290,4 +290,4 @@ VIEWS: Mapping[str, View] = {
         lambda choice, width: _images_in_rows(choice.epoch, choice.epoch.mistakes, width),
     ),
 }
-"""Everything that can be looked at by its name on the command line."""
+"""All views, by their names on the command line."""

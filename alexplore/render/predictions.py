@@ -13,6 +13,7 @@ from alexplore.render.pictures import half_blocks
 from alexplore.runs.predictions import Prediction
 
 BAR_CELLS = 30  # characters of the bar for a probability of 1
+ABOUT_BAR = 12  # characters before a bar, besides the name: blanks and the probability
 SHOWN_COLUMNS, SHOWN_LINES = 64, 32  # characters of a picture at most
 
 
@@ -24,14 +25,15 @@ def prediction_lines(prediction: Prediction, console: Console) -> Iterator[Rende
     elif prediction.picture is not None:
         for line in half_blocks(prediction.picture, min(SHOWN_COLUMNS, console.width), SHOWN_LINES):
             yield Text.assemble(*((segment.text, segment.style or "") for segment in line))
-    yield from map(Text, bars(prediction.classes))
+    yield from map(Text, bars(prediction.classes, console.width))
 
 
-def bars(classes: Sequence[tuple[str, float]]) -> list[str]:
-    """Return a line for each class: its name, its probability and a bar."""
+def bars(classes: Sequence[tuple[str, float]], width: int = 80) -> list[str]:
+    """Return a line for each class: its name, its probability and a bar; the longest bar fits into `width` cells."""
     names = [inert_line(name) for name, _ in classes]
-    width = max(map(cell_len, names), default=0)
+    longest = max(map(cell_len, names), default=0)
+    cells = max(0, min(BAR_CELLS, width - longest - ABOUT_BAR))
     return [
-        f"  {name}{' ' * (width - cell_len(name))}  {p:6.1%}  {'█' * round(BAR_CELLS * p)}"
+        f"  {name}{' ' * (longest - cell_len(name))}  {p:6.1%}  {'█' * round(cells * p)}"
         for name, (_, p) in zip(names, classes, strict=True)
     ]

@@ -54,7 +54,7 @@ def stored_checkpoints(run: RunDirectory) -> Sequence[StoredCheckpoint]:
 
 
 def resume_step(run: RunDirectory) -> int:
-    """Return the step from which a worker would continue the run, 0 if it would start anew."""
+    """Return the step from which a worker would continue the run, 0 if it has none."""
     return next((found.step for found in stored_checkpoints(run)), 0)
 
 

@@ -99,7 +99,7 @@ class CurveBuilder:
         points = _Points()
         points.append(self._points)
         count = len(self._lines.steps)
-        if count > 2:  # the last line is a point of its own, which stands for the lines before it, too
+        if count > 2:  # the last line is a separate point, which stands for the lines before it, too
             last, thin = self._lines.part(count - 1, count), self._lines.thinned(count)
             last.means = thin.means[-1:]
             thin.drop_from(last.steps[0])

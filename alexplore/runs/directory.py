@@ -65,7 +65,7 @@ class RunDirectory:
 
     @property
     def config_file(self) -> Path:
-        """The network, the recipe, the hardware and the data asked for."""
+        """The network, the recipe, the hardware and the data folder."""
         return self.path / "config.json"
 
     @property

@@ -1,4 +1,4 @@
-"""The files of MNIST and its kin: IDX files, checked, and told from other data sets' in the same format. No torch.
+"""Check the IDX files of MNIST and similar data sets, and recognise another data set's files. No torch.
 
 An IDX file of unsigned bytes has two zeros, the type (8), the number of dimensions, each size, then the values. Sizes
 are 32-bit integers, the most significant byte first. Source: "The IDX file format" on the MNIST page.
@@ -160,7 +160,7 @@ def read_files(data: IdxDataset, files: Mapping[str, Path]) -> Iterator[tuple[st
 
 
 def check_folder(name: str, folder: Path) -> None:
-    """Check the files of a data set that are in a folder; a data set that is not of IDX files is not looked for.
+    """Check the files of a data set that are in a folder; a data set without IDX files is not checked.
 
     Raises:
         DataError: some of them are missing, damaged, of another data set, or can't be read.
@@ -169,7 +169,7 @@ def check_folder(name: str, folder: Path) -> None:
     files = find(data, folder) if data else {}
     try:
         states = tuple((path, state.st_size, state.st_mtime_ns) for path in files.values() for state in [path.stat()])
-    except OSError:  # it is gone: whoever reads it says so
+    except OSError:  # it is gone: reading it reports that
         return
     if states and (error := _error_of(name, tuple(files), states)) is not None:
         raise error

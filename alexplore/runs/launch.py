@@ -73,7 +73,7 @@ def launch(
     """Start a worker on a run directory and wait until it has written status.json.
 
     Until then status.json may hold the end of an earlier worker, and a program that watches would take the run for
-    ended. The worker has a session of its own, reads nothing from this process and writes to console.log, so it
+    ended. The worker runs in a new session, reads nothing from this process and writes to console.log, so it
     outlives this process. `environment` is added to this process's own. The worker `waiting` is used if it still runs.
 
     Raises:

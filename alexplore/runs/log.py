@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from alexplore.runs.messages import attempt_text, event_text, is_logged
-from alexplore.runs.protocol import EpochEvent, ErrorEvent
+from alexplore.runs.protocol import EndEvent, EpochEvent, ErrorEvent
 from alexplore.runs.watch import Snapshot
 
 
@@ -14,7 +14,8 @@ from alexplore.runs.watch import Snapshot
 class LogLine:
     """One line of a log; `time` is in seconds since 1970.
 
-    `is_result` marks a finished epoch, and `is_end` the error that ended the run, which its status also gives.
+    `is_result` marks a finished epoch. `is_end` marks what ended the run: the error that is the reason in its
+    status, or a stop.
     """
 
     text: str
@@ -47,5 +48,5 @@ class RunLog:
                     event_text(line.event, snapshot.total_epochs),
                     line.head.time,
                     is_result=isinstance(line.event, EpochEvent),
-                    is_end=isinstance(line.event, ErrorEvent) and attempt == snapshot.attempt,
+                    is_end=isinstance(line.event, ErrorEvent | EndEvent) and attempt == snapshot.attempt,
                 )

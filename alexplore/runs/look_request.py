@@ -1,4 +1,4 @@
-"""The request that `look.py` sends about an image, in a module of its own that is quick to import."""
+"""The request that `look.py` sends about an image, in a separate module that is quick to import."""
 
 from __future__ import annotations
 

@@ -122,6 +122,8 @@ def is_logged(event: Event) -> bool:
         return bool(event.seconds)  # else the recipe named it, and nothing was measured
     if isinstance(event, ControlEvent) and event.action in ("set", "evaluate"):
         return event.error is not None  # its result has an event of its own
+    if isinstance(event, EndEvent):
+        return event.state == "stopped"  # the other ends are told by an error, or by the last epoch
     return not isinstance(event, UNLOGGED)
 
 
@@ -274,4 +276,4 @@ EVENT_TEXTS: Mapping[type[Event], Callable[[Any], str]] = {
 }
 """The text of each event type."""
 
-UNLOGGED = (PreparingEvent, ExchangeEvent, CheckpointEvent, EndEvent, UnknownEvent)
+UNLOGGED = (PreparingEvent, ExchangeEvent, CheckpointEvent, UnknownEvent)

@@ -1,6 +1,6 @@
 """`python -m alexplore.runs.on_end RUN_DIR OCCASIONS COMMAND`: run the command of `--on-end` at occasions of a run.
 
-It is a process of its own, which outlives the worker and the program that started it. It reads only the run's files, so
+It is a separate process, which outlives the worker and the program that started it. It reads only the run's files, so
 the command is run even if the worker was killed. The shell gets the command exactly as the user wrote it; data from the
 run's files is passed in environment variables, never in the text of the command.
 """

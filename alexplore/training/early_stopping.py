@@ -14,7 +14,7 @@ def is_better(recipe: Recipe, value: float, best: float | None) -> bool:
 
 
 def why_stopped(recipe: Recipe, waited: int, best: float | None) -> str | None:
-    """Return why a training ends, after so many epochs without a better value than `best`; None if it goes on."""
+    """Return why a training ends, after so many epochs without a better value than `best`; None if it continues."""
     if recipe.early_stopping is None or waited < recipe.early_stopping:
         return None
     metric = METRICS[recipe.monitor]

@@ -23,7 +23,7 @@ class MicroBatches:
     def __init__(
         self, objective: nn.Module, guard: NonfiniteGuard, ranks: Ranks, size: int | None, timer: StepTimer
     ) -> None:
-        """`timer` is told when the forward and the backward pass of each part begin."""
+        """`timer` marks where the forward and the backward pass of each part begin."""
         self._objective, self._guard, self._ranks, self._size = objective, guard, ranks, size
         self._timer = timer
 

@@ -63,7 +63,7 @@ def make_optimizer(
 
 
 def _keep_settings_on_device(optimizer: Optimizer, device: torch.device) -> None:
-    """Keep the rates where a step that was captured as a CUDA graph reads them anew."""
+    """Keep the rates in tensors, which a step captured as a CUDA graph reads again at each replay."""
     for group in optimizer.param_groups:
         group["lr"] = torch.tensor(float(group["lr"]), device=device)
         if "capturable" in group:

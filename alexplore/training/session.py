@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
 from alexplore.core.atomic_files import write_atomically
 from alexplore.core.formatting import shortened
@@ -191,15 +192,7 @@ def _prepare(
     check_deterministic(recipe, network, kernels, precision)
 
     optimizer = make_optimizer(recipe, model, new_layers, kernels=kernels)
-    trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    guard = NonfiniteGuard(
-        optimizer,
-        device,
-        scaled=precision.scaled,
-        buffers=list(model.buffers()),
-        agree=ranks.agree,
-        clip=make_clip(recipe.clip_grad_norm, trained, _split_parameters(model, state)),
-    )
+    guard = _make_guard(recipe, model, optimizer, state, precision, ranks, device)
     weights = class_weights(recipe, dataset.train.labels, len(dataset.classes))
     timer = make_timer(device, model, ranks)
     objective = Objective(model, recipe, precision, None if weights is None else weights.to(device))
@@ -327,6 +320,27 @@ def _kernels(device: torch.device, ranks: Ranks, earlier: ComputeSetup | None, w
         before, now = (kernels_text(names) or "none" for names in (earlier.kernels, kernels))
         writer.event(WarningEvent(f"trained with other kernels than before, which round differently: {before}; {now}"))
     return kernels
+
+
+def _make_guard(
+    recipe: Recipe,
+    model: nn.Module,
+    optimizer: Optimizer,
+    state: checkpoint.WholeState | TowerState,
+    precision: Precision,
+    ranks: Ranks,
+    device: torch.device,
+) -> NonfiniteGuard:
+    """Return the guard of the optimizer's steps, which also clips the gradients."""
+    trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    return NonfiniteGuard(
+        optimizer,
+        device,
+        scaled=precision.scaled,
+        buffers=list(model.buffers()),
+        agree=ranks.agree,
+        clip=make_clip(recipe.clip_grad_norm, trained, _split_parameters(model, state)),
+    )
 
 
 def _resumed_progress(

@@ -15,7 +15,7 @@ class Signals:
 
     def __init__(self) -> None:
         self.stop = False
-        """Whether a signal has asked for a stop."""
+        """Whether a signal has requested a stop."""
 
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup

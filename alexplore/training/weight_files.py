@@ -22,7 +22,7 @@ from alexplore.core.settings import found_text
 from alexplore.training.errors import CheckpointError, UnfitWeightsError
 
 LEVELS = 2
-"""How many levels down in a file a table of tensors is looked for."""
+"""How many levels down in a file a table of tensors is searched for."""
 
 USUAL_NAMES = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params")
 """Names under which scripts save a model's tensors; of several tables in a file the first of these counts."""
@@ -56,7 +56,7 @@ class LeftOut:
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a .safetensors file, or of a file saved by PyTorch, by the names that the model has.
 
-    In a file saved by PyTorch they are the table of tensors at the top, or the one that lies one or two levels down.
+    In a file saved by PyTorch they are the table of tensors at the top, or the one at one or two levels below.
 
     Raises:
         CheckpointError: the file can't be read, has no such table, or several of which none has a usual name.

@@ -78,6 +78,7 @@ INTERRUPT_SECONDS = 3.0  # within which a second Ctrl-C closes the app
 MOUNT_SECONDS = 0.02
 """Seconds between two checks whether the screens are mounted."""
 
+SIXTEEN_COLOURS = "standard"  # what Rich calls a terminal of so many
 SIGNALLED = 128  # plus the number of a signal: the exit code of a program that the signal ended, as in shells
 TEXTUAL_COMMANDS = ("Theme", "Screenshot", "Maximize", "Minimize")  # Textual's commands that the palette offers
 
@@ -157,8 +158,7 @@ class ExploreApp(NamedKeys, App[None]):
         """Show the first screen: a log, a run, or a mode; start to monitor the runs some time later."""
         self.app_suspend_signal.subscribe(self, lambda _: self._remove_pictures())
         self.app_resume_signal.subscribe(self, lambda _: self._terminal.forget())
-        if self.preferences.values.theme in self.available_themes:
-            self.theme = self.preferences.values.theme
+        self.theme = self._first_theme()
         if self._foreign_log is not None:
             from alexplore.tui.screens.foreign import ForeignScreen
 
@@ -169,15 +169,25 @@ class ExploreApp(NamedKeys, App[None]):
             self.action_mode(cast("Mode", self.preferences.values.start))
         elif self._welcome and self.preferences.values.welcome:
             self.call_after_refresh(self._greet)
-        for problem in self._problems():
-            self.notify(problem, severity="warning")
+        if problems := "; ".join(self._problems()):
+            self.notify(problems, severity="warning")
         self.set_timer(FIRST_MONITOR_SECONDS, self._monitor)
         self.set_timer(PREPARE_SECONDS, self._prepare_screens)
+
+    def _first_theme(self) -> str:
+        """Return the preferred theme; on a terminal of 16 colours one of these, as others would become reds."""
+        preferred = self.available_themes.get(self.preferences.values.theme, self.current_theme)
+        if self.console.color_system == SIXTEEN_COLOURS and not preferred.ansi:
+            return "ansi-dark" if preferred.dark else "ansi-light"
+        return preferred.name
 
     def _problems(self) -> Iterable[str]:
         """Yield what is wrong with the preferences."""
         if self.preferences.problem:
             yield self.preferences.problem
+        theme = self.preferences.values.theme
+        if theme not in self.available_themes:
+            yield f"theme: there is no {found_text(theme)}{nearest(theme, self.available_themes)}"
         for kind in self.preferences.values.notify_on:
             if kind not in OCCASIONS:
                 yield f"notify_on: there is no {found_text(kind)}{nearest(kind, OCCASIONS)}"
@@ -217,7 +227,7 @@ class ExploreApp(NamedKeys, App[None]):
         self._terminal.forget()
 
     def _remove_pictures(self) -> None:
-        """Remove the pictures that lie over the cells; those are written again when the app goes on."""
+        """Remove the pictures drawn over the cells; the cells are written again when the app resumes."""
         removals = self._terminal.removals()
         if self._driver is not None and removals:
             self._driver.write(removals)

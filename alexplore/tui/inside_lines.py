@@ -17,10 +17,11 @@ from alexplore.runs.look import Look
 from alexplore.runs.protocol import LAYER_METRICS
 from alexplore.tui.columns import Claim, fit, share_width
 from alexplore.tui.inside_state import InsideState
-from alexplore.tui.picture_lines import Draw, Drawn, Line, Part, beside, half_block_lines
+from alexplore.tui.picture_lines import GAP as BESIDE_GAP
+from alexplore.tui.picture_lines import Draw, Drawn, Line, Part, beside, half_block_lines, width_of
 from alexplore.tui.unit_lines import unit_drawn
 
-THUMBNAIL_COLUMNS, THUMBNAIL_LINES = 28, 14
+THUMBNAIL_COLUMNS = 28
 STRIP_BYTES = 700  # of a heat strip, of which a layer has two
 BESIDE_BYTES = 1200  # of the image beside its maps
 MAPS_BYTES = 3800  # of feature maps: wiping the kernels, which may have filled the screen, takes bytes too
@@ -223,11 +224,15 @@ def _kernels(state: InsideState, _: int, width: int, height: int, draw: Draw) ->
 
 
 def _per_row(count: int, height: int, width: int, columns: int, rows: int) -> int:
-    """Return how many of `count` tiles to put in a row, so that they are largest in `columns` × `rows` pixels."""
+    """Return how many of `count` tiles to put in a row, so that they are largest in `columns` × `rows` pixels.
+
+    Pictures are enlarged by whole factors only.
+    """
 
     def size(per_row: int) -> float:
         lines = -(-count // per_row)
         scale = min(columns / (per_row * (width + GAP)), rows / (lines * (height + GAP)))
+        scale = int(scale) if scale >= 1 else scale
         return scale * (EQUAL_ROWS if count % per_row == 0 else 1)
 
     return max(range(1, count + 1), key=size)
@@ -304,7 +309,7 @@ def _mistake(state: InsideState, selected: int, width: int, height: int, draw: D
 
 
 def _answers(state: InsideState, one: ShownImage, width: int) -> list[Line]:
-    guesses = bars([(state.class_name(number), share) for number, share in one.probabilities])
+    guesses = bars([(state.class_name(number), share) for number, share in one.probabilities], width)
     loss = f" · loss {one.loss:.2f}" if hasattr(one, "loss") else ""
     return [
         [("truth ", "faint"), (f"{state.class_name(one.truth)}{loss}", "")],
@@ -316,13 +321,13 @@ def looked(found: Look, width: int, height: int, draw: Draw = half_block_lines) 
     """Return an image with its Grad-CAM heat map, its classes beside it, and the maps of a layer below."""
     picture = found.picture if found.heat is None else heated(found.picture, found.heat)
     channels, rows, columns = found.shape
-    words = [
-        *([f"truth {inert_line(found.truth)}"] if found.truth is not None else []),
-        *bars(found.classes),
-        *(["", f"yellow and red: evidence for {inert_line(found.cam)} (Grad-CAM)"] if found.cam else []),
-    ]
     room = max(1, min(height // 2, 20))
     image = draw(picture, min(2 * room, width // 2), room, LOOKED_BYTES)
+    words = [
+        *([f"truth {inert_line(found.truth)}"] if found.truth is not None else []),
+        *bars(found.classes, width - width_of(image) - BESIDE_GAP),
+        *(["", f"yellow and red: evidence for {inert_line(found.cam)} (Grad-CAM)"] if found.cam else []),
+    ]
     above = beside(image, [[(word, "")] for word in words])
     left = height - len(above) - 1
     drawing = maps_picture([looked_maps(found)], _per_row(channels, rows, columns, width, 2 * max(1, left)))

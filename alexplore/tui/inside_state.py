@@ -148,7 +148,7 @@ class InsideState:
     def take(self, reading: Reading) -> bool:
         """Use new content of the folder; return whether the epoch to show must be loaded."""
         self.reading = reading
-        if self.wanted is not None and self.wanted not in reading.epochs:  # the folder was thinned, or trained anew
+        if self.wanted is not None and self.wanted not in reading.epochs:  # the folder was thinned, or restarted
             self.wanted = None
         shown = self.shown.epoch if self.shown else None
         return self.epoch is not None and self.epoch not in (shown, self._failed)

@@ -1,6 +1,6 @@
 """Pictures as lines of cells: in half blocks, or as the cells of a picture in the terminal's pixels. No Textual.
 
-A line is a sequence of texts, each with a kind that gives its colour ("", faint, careful) or a style of its own.
+A line is a sequence of texts, each with a kind that gives its colour ("", faint, careful) or its style.
 """
 
 from __future__ import annotations

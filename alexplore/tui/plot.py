@@ -260,7 +260,8 @@ class Drawing:
     def readings(self, room: int, x: float | None = None) -> str:
         """Return the last value of each named line up to `x`, or else up to the cursor, in `room` characters.
 
-        The place of a value is added if it is in an earlier column. If there is no room, names are replaced by markers.
+        The place of a value is added if it is in an earlier column. If there is no room, names are replaced by markers,
+        then the unit is left out. A level, such as that of chance, has no reading: its value stands at its end.
         """
         x = self.view.x if x is None else x
         if x is None:
@@ -269,17 +270,14 @@ class Drawing:
         values: list[tuple[Line, str]] = []
         for line, points in zip(self.plot.lines, self.plot.drawn, strict=True):
             index = bisect_right(points.x, x) - 1
-            if line.name and index >= 0:
+            is_level = line.series == TICK and len(set(points.y)) == 1
+            if line.name and index >= 0 and not is_level:
                 at = f" at {points.x[index]:.4g}" if self.column(points.x[index]) != column else ""
                 values.append((line, f"{self.plot.value_text(points.y[index])}{at}"))
+        names, markers = [line.name for line, _ in values], [line.marker or line.name for line, _ in values]
         text = ""
-        for names in ([line.name for line, _ in values], [line.marker or line.name for line, _ in values]):
-            text = " · ".join(
-                [
-                    f"{unit} {x:.4g}",
-                    *(f"{name} {value}" for name, (_, value) in zip(names, values, strict=True)),
-                ]
-            )
+        for place, called in ((f"{unit} {x:.4g}", names), (f"{unit} {x:.4g}", markers), (f"{x:.4g}", markers)):
+            text = " · ".join([place, *(f"{name} {value}" for name, (_, value) in zip(called, values, strict=True))])
             if len(text) <= room:
                 break
         return text

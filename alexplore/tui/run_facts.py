@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ ESSENTIAL = ("epochs", "batch_size", "optimizer", "lr", "schedule", "precision",
 """Settings of a recipe that are always shown; the others are shown if they differ from the preset's."""
 SHOWN_CHECKPOINTS = 3
 NO_BREAK = "\u00a0"
+SINGLE_LETTER = re.compile(r"(?<=\b\w) ")  # the blank after one
 
 
 @dataclass(frozen=True)
@@ -117,11 +119,20 @@ def _time(snapshot: Snapshot) -> Tile:
         if left is None:
             return Tile("left", "–", "not known yet")
         return Tile("left", duration_text(left), f"ends about {time_of_day(snapshot.status.updated + left)}")
-    took = duration_text(snapshot.epochs[-1].seconds) if snapshot.epochs else "–"
+    seconds = _trained_seconds(snapshot)
+    took = duration_text(seconds) if seconds else "–"
     return Tile("took", took, f"{state} {time_of_day(snapshot.status.updated)}")
 
 
-NEXT_STEPS = "e evaluates · i predicts · T trains on · s exports"
+def _trained_seconds(snapshot: Snapshot) -> float:
+    """Return how long a run was trained: until the end of its last epoch, or until the last value after that."""
+    until_epoch = snapshot.epochs[-1].seconds if snapshot.epochs else 0.0
+    if snapshot.status.state == "finished":
+        return until_epoch
+    return max(until_epoch, *(60 * curve.minutes[-1] for curve in snapshot.curves.values() if curve.minutes), 0.0)
+
+
+NEXT_STEPS = "e evaluates · i predicts · T trains on · f forks · s exports"
 
 
 def ending(snapshot: Snapshot) -> str:
@@ -141,21 +152,37 @@ def ending(snapshot: Snapshot) -> str:
 
 
 def within_lines(text: str, width: int, lines: int) -> str:
-    """Return a text wrapped to lines of `width` characters; after `lines` lines it is cut with an ellipsis."""
-    wrapped = textwrap.wrap(text, max(10, width))
+    """Return a text wrapped to lines of `width` characters; after `lines` lines it is cut with an ellipsis.
+
+    No line ends with a single letter: it may be a key, and what the key does belongs beside it.
+    """
+    wrapped = textwrap.wrap(SINGLE_LETTER.sub(NO_BREAK, text), max(10, width))
     if len(wrapped) > lines:
         last = textwrap.shorten(" ".join(wrapped[lines - 1 :]), max(10, width), placeholder=" …")
         wrapped = [*wrapped[: lines - 1], last]
-    return "\n".join(wrapped)
+    return "\n".join(wrapped).replace(NO_BREAK, " ")
 
 
-def finding_text(findings: Sequence[Finding]) -> str:
-    """Return the most urgent finding with what to try, and the names of the others; "" if there are none."""
+def within_height(lines: Sequence[str], height: int) -> list[str]:
+    """Return lines, without blank ones if all would not fit; if they still don't, the last is the number left out."""
+    if len(lines) > height:
+        lines = [line for line in lines if line]
+    if len(lines) > height > 0:
+        lines = [*lines[: height - 1], f"… {len(lines) - height + 1} more lines"]
+    return list(lines)
+
+
+def finding_text(findings: Sequence[Finding], reason: str | None = None) -> str:
+    """Return the most urgent finding with what to try, and the names of the others; "" if there are none.
+
+    Of a finding that repeats the `reason` for which the run failed, only its name is given: the reason is shown above.
+    """
     if not findings:
         return ""
     first, *others = findings
     more = f" · also: {', '.join(finding.rule for finding in others)}" if others else ""
-    return f"⚠ {first.text} → {first.advice}{more}"
+    text = first.rule if reason and reason in first.text else first.text
+    return f"⚠ {text} → {first.advice}{more}"
 
 
 def recipe_facts(snapshot: Snapshot, before: Recipe | None) -> list[Fact]:

@@ -17,7 +17,7 @@ from alexplore.presets.recipe import Recipe
 from alexplore.runs.curves import Curve
 from alexplore.runs.diagnosis import Finding, diagnose_run
 from alexplore.runs.directory import RunDirectory
-from alexplore.runs.log import RunLog
+from alexplore.runs.log import LogLine, RunLog
 from alexplore.runs.protocol import DatasetEvent
 from alexplore.runs.watch import FEW_BLOCKS, Snapshot, Watch
 from alexplore.tui.log_entry import LogEntry
@@ -103,10 +103,17 @@ class WatchedRun:
         """Return the new log entries since the last call."""
         if self.snapshot is None:
             return []
+        failed = self.snapshot.status.state != "stopped"
         return [
-            LogEntry(inert(line.text), clock_text(line.time), "error" if line.is_end else "")
+            self._failure_entry(line) if line.is_end and failed else LogEntry(inert(line.text), clock_text(line.time))
             for line in self._log.new_lines(self.snapshot)
         ]
+
+    def _failure_entry(self, line: LogLine) -> LogEntry:
+        """Return when the run failed; the screen shows the reason above the curves."""
+        status = self.snapshot.status if self.snapshot else None
+        reason = "" if status and status.reason and status.reason in line.text else f": {inert(line.text)}"
+        return LogEntry(f"failed{reason}", clock_text(line.time), "error")
 
     def console_entries(self) -> list[LogEntry]:
         """Return the worker's last output, such as a traceback, without events, which the log has too."""

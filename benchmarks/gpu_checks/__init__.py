@@ -1,1 +1,1 @@
-"""The parts of `benchmarks/gpu.py`: what alexplore computes and how fast it is on a GPU."""
+"""The parts of `benchmarks/gpu.py`: whether alexplore is correct and how fast it is on a GPU."""

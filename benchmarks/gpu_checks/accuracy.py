@@ -1,4 +1,4 @@
-"""`alexplore train --preset fmnist-valid`, as a person starts it, beside the tutorial's log of five epochs."""
+"""Run `alexplore train --preset fmnist-valid`, as a user does, and compare with the tutorial's log of five epochs."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from gpu_checks.bench import Bench, Check, Outcome, at_most, expect, skip
 
 PRESET, TINY_PRESET = "fmnist-valid", "fmnist-28"
 WITHIN = 0.02
-"""By how much the last accuracy may be lower than the tutorial's: seeds differ by about half of that."""
-STOP_SECONDS = 10.0  # for a checkpoint, and kept of the part's time
+"""How much lower than the tutorial's the last accuracy may be; seeds differ by about half of it."""
+STOP_SECONDS = 10.0  # reserved at the end of the part for a checkpoint
 
 
 def run(bench: Bench) -> Outcome:
-    """Train for five epochs; seconds and test accuracy of each."""
+    """Train for five epochs; the values are the seconds and the test accuracy of each."""
     if bench.data is None and not bench.dry:
         return Outcome((skip(PRESET, "no Fashion-MNIST: name the folder of its four files with --data"),))
     tutorial = tutorial_accuracies()
@@ -38,14 +38,14 @@ def run(bench: Bench) -> Outcome:
 
 
 def tutorial_accuracies() -> list[float]:
-    """Return the test accuracy after each epoch of the tutorial's log, as the preset quotes it."""
+    """Return the test accuracy after each epoch in the tutorial's log, which the preset quotes."""
     (published,) = (one for one in load_preset(PRESET).published if one.quantity == "test_accuracy")
     assert isinstance(published.value, tuple)
     return list(published.value)
 
 
 def train_arguments(bench: Bench) -> list[str]:
-    """Return the arguments of `alexplore`; in a dry run of a smaller preset on a few images."""
+    """Return the arguments of `alexplore`; in a dry run with a smaller preset and few images."""
     arguments = ["train", "--preset", TINY_PRESET if bench.dry else PRESET, "--device", bench.device, "--gpus", "1"]
     arguments.append("--json")
     if bench.data is not None:
@@ -57,9 +57,9 @@ def train_arguments(bench: Bench) -> list[str]:
 
 
 def train(arguments: list[str], bench: Bench) -> tuple[list[Event], int, str]:
-    """Run `alexplore` and return the events that it printed, its exit code, and the end of what it wrote to stderr.
+    """Run `alexplore` and return the events that it printed, its exit code, and the end of its stderr.
 
-    When the part's time is nearly up the run is stopped as by Ctrl-C, and killed if it does not stop.
+    When the part's time is nearly up, the run is stopped as by Ctrl-C, and killed if it does not stop.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "alexplore", *arguments],
@@ -68,14 +68,14 @@ def train(arguments: list[str], bench: Bench) -> tuple[list[Event], int, str]:
     )  # fmt: skip
     timer = threading.Thread(target=_stop_in_time, args=(process, bench), daemon=True)
     timer.start()
-    printed, said = process.communicate()
+    printed, errors = process.communicate()
     records = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
     events = [read_event(record).event for record in records if "event" in record]
-    return events, process.returncode, "\n".join(said.splitlines()[-5:])
+    return events, process.returncode, "\n".join(errors.splitlines()[-5:])
 
 
 def epochs_of(events: Sequence[Event]) -> Iterator[dict[str, float]]:
-    """Give the seconds and the accuracies of each epoch; the worker counts training and evaluation, not saving."""
+    """Yield the seconds and the accuracies of each epoch; the time of saving does not count."""
     before = 0.0
     for event in events:
         if isinstance(event, EpochEvent):
@@ -90,14 +90,14 @@ def epochs_of(events: Sequence[Event]) -> Iterator[dict[str, float]]:
 
 
 def check_end(bench: Bench, epochs: int, wanted: int, code: int, console: str) -> Check:
-    """Check that all epochs were trained; those for which there was no time are no failure."""
+    """Check that all epochs were trained; it is no failure if the time was too short."""
     if bench.seconds_left() < STOP_SECONDS and epochs < wanted:
         return skip("the run finishes", f"the part's time was up after {epochs} of {wanted} epochs")
     return expect("the run finishes", code == 0 and epochs == wanted, f"exit code {code}; {console}")
 
 
 def check_accuracy(bench: Bench, epochs: list[dict[str, float]], tutorial: list[float]) -> Check:
-    """Check the last epoch's test accuracy against the tutorial's after as many."""
+    """Check the test accuracy of the last epoch against the tutorial's of the same epoch."""
     name = "test accuracy behind the tutorial's"
     if bench.dry or not epochs:
         return skip(name, "a dry run learns nothing" if bench.dry else "no epoch was trained")
@@ -108,7 +108,7 @@ def check_accuracy(bench: Bench, epochs: list[dict[str, float]], tutorial: list[
 def _stop_in_time(process: subprocess.Popen[str], bench: Bench) -> None:
     while process.poll() is None and bench.seconds_left() > STOP_SECONDS:
         time.sleep(0.1)
-    for sign in (signal.SIGINT, signal.SIGINT, signal.SIGKILL):  # stop after a checkpoint; at once; whatever it does
+    for sign in (signal.SIGINT, signal.SIGINT, signal.SIGKILL):  # stop after a checkpoint; stop at once; kill
         if process.poll() is not None:
             return
         process.send_signal(sign)

@@ -1,4 +1,4 @@
-"""PyTorch's settings of a GPU's arithmetic, and the time that the device takes."""
+"""Set PyTorch's settings of a GPU's arithmetic, and time tasks on a device."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from alexplore.training import hardware
 
 @contextmanager
 def backend_flags(*, cudnn_benchmark: bool, matmul_tf32: bool, conv_tf32: bool) -> Iterator[None]:
-    """Set cuDNN's search for the fastest algorithm and TF32 in matrix products and convolutions, and set them back."""
+    """Set cuDNN's search for the fastest algorithm, and TF32 in matrix products and convolutions; restore both."""
     with _restored_flags():
         _set_flags(cudnn_benchmark, matmul_tf32, conv_tf32)
         yield
@@ -28,14 +28,14 @@ def plain_fp32() -> Iterator[None]:
 
 @contextmanager
 def pytorch_defaults() -> Iterator[None]:
-    """Compute as PyTorch does where nothing is set: TF32 in convolutions, not in matrix products, no search."""
+    """Compute with PyTorch's defaults: TF32 in convolutions, not in matrix products, and no search."""
     with backend_flags(cudnn_benchmark=False, matmul_tf32=False, conv_tf32=True):
         yield
 
 
 @contextmanager
 def worker_settings(device: torch.device) -> Iterator[None]:
-    """Compute with what the worker sets for a GPU. For a CPU it would change this whole process, so nothing is set."""
+    """Compute with the worker's settings for a GPU. On a CPU nothing is set, as that would change the whole process."""
     with _restored_flags():
         if device.type == "cuda":
             hardware.prepare(device)
@@ -43,7 +43,7 @@ def worker_settings(device: torch.device) -> Iterator[None]:
 
 
 def timed(task: Callable[[], object], device: torch.device) -> float:
-    """Return the seconds that a task takes, until the device has done all of it."""
+    """Return the seconds until the device has finished a task."""
     synchronize(device)
     started = time.perf_counter()
     task()
@@ -52,7 +52,7 @@ def timed(task: Callable[[], object], device: torch.device) -> float:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done everything; a CPU always has."""
+    """Wait until the device has finished all work; a CPU always has."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

@@ -1,4 +1,4 @@
-"""What every part is given and gives back. No torch here: the process that only waits for the parts needs none."""
+"""The input and the outcome of every part. No torch: the process that waits for the parts doesn't need it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ TRACEBACK_LINES = 12
 
 @dataclass(frozen=True)
 class Bench:
-    """Where a part runs, on which data, and until when."""
+    """The device, the data and the deadline of a part."""
 
     device: str
     """`cuda`, or `cpu` in a dry run."""
     dry: bool
-    """Whether everything is done in miniature."""
+    """Whether this is a dry run, in miniature."""
     data: Path | None
     """The folder with Fashion-MNIST's files."""
     work: Path
@@ -28,7 +28,7 @@ class Bench:
     deadline: float
     """The `time.monotonic()` at which the part should end."""
     peaks: Mapping[str, float] = field(default_factory=dict)
-    """Floating-point operations a second of a large matrix multiplication, by precision, once they are measured."""
+    """Floating-point operations a second of a large matrix multiplication, by precision, once measured."""
 
     def seconds_left(self) -> float:
         """Return the seconds until the part should end."""
@@ -37,7 +37,7 @@ class Bench:
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at. Where it is a number, `value` is right up to `limit`."""
+    """The result of one check. If it has a number, `value` must be at most `limit`."""
 
     name: str
     status: str
@@ -48,7 +48,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a part found: its checks, and its measurements as JSON holds them."""
+    """The outcome of a part: its checks, and its measurements for JSON."""
 
     checks: tuple[Check, ...] = ()
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -63,16 +63,16 @@ class Outcome:
 
 
 class DeviceLost(Exception):
-    """The device reports an error that this process can't recover from."""
+    """The device reported an error from which this process can't recover."""
 
 
 def at_most(name: str, value: float, limit: float, note: str = "") -> Check:
-    """Check that a number is at most `limit`; NaN is not."""
+    """Check that a number is at most `limit`; NaN fails."""
     return Check(name, OK if value <= limit else FAILED, value, limit, note)
 
 
 def expect(name: str, holds: bool, note: str = "") -> Check:
-    """Check that something holds; `note` says what was found."""
+    """Check that a condition holds; `note` describes what was found."""
     return Check(name, OK if holds else FAILED, note=note)
 
 
@@ -82,10 +82,10 @@ def skip(name: str, reason: str) -> Check:
 
 
 def attempt(checks: Mapping[str, Callable[[], Check | Iterable[Check]]]) -> tuple[Check, ...]:
-    """Make checks by name; an exception is a failed check, and not the end of the part.
+    """Make checks by name; an exception is a failed check and doesn't end the part.
 
     Raises:
-        DeviceLost: an exception is a CUDA error, after which every later call would fail as well.
+        DeviceLost: a check raised a CUDA error, after which every later call would fail too.
     """
     made: list[Check] = []
     for name, check in checks.items():

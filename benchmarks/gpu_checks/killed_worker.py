@@ -1,6 +1,6 @@
-"""A worker that is killed: `python killed_worker.py RUN_DIR SAVED KILLED`.
+"""A worker that kills itself: `python killed_worker.py RUN_DIR SAVED KILLED`.
 
-It trains a run, is asked for a checkpoint at its batch SAVED, and dies by SIGKILL at its batch KILLED.
+It trains a run, gets a request for a checkpoint at its batch SAVED, and kills itself by SIGKILL at its batch KILLED.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from alexplore.training import worker
 
 
 def main(run: str, saved_at: int, killed_at: int) -> int:
-    """Train until batch number `killed_at` of this process begins; a shorter run ends as it would."""
+    """Train until batch number `killed_at` of this process begins; a shorter run ends normally."""
     from torch import Tensor
 
     from alexplore.training import sync_points
@@ -33,7 +33,7 @@ def main(run: str, saved_at: int, killed_at: int) -> int:
             os.kill(os.getpid(), signal.SIGKILL)
         return plain(self, count, seed, before)
 
-    sync_points.INTERVAL_SECONDS = 0.0  # requests are heard after every step
+    sync_points.INTERVAL_SECONDS = 0.0  # requests are read after every step
     Preprocess.draw = draw  # type: ignore[method-assign]
     return worker.main([run])
 

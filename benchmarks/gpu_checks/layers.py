@@ -1,4 +1,4 @@
-"""Layers on the device against the same layers on the CPU: what comes out, and every gradient, in fp32 without TF32."""
+"""Compare layers on the device with the same layers on the CPU: outputs and all gradients, in fp32 without TF32."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ Settings = Mapping[str, Any]
 IMAGES = 6
 MAP = (8, 9, 11)  # the input of an example: channels, height, width
 LIMIT = 1e-4
-"""Of ‖device − CPU‖ / ‖CPU‖, tensor by tensor. Sums in another order differ by 1e-7 to 1e-5; TF32 by about 3e-4."""
+"""Limit of ‖device − CPU‖ / ‖CPU‖ for each tensor. Sums in another order differ by 1e-7 to 1e-5, TF32 by about 3e-4."""
 RANDOM_IMAGES, MEAN_LIMIT = 2048, 0.1
-"""The mean of so many values that are 0 or 2 differs from 1 by 0.01 if whole channels are zeroed, else by less."""
+"""The mean of this many values, 0 or 2, differs from 1 by 0.01 if whole channels are zeroed, else by less."""
 HALF_LIMITS = {torch.bfloat16: 2e-2, torch.float16: 3e-3}
-"""Four roundings to 8 or 11 significant bits, at most."""
+"""The error of at most four roundings to 8 or 11 significant bits."""
 
 FLATTEN: Settings = {"name": "flatten", "type": "flatten"}
 BRANCHES: tuple[Settings, ...] = (
@@ -47,9 +47,9 @@ EXAMPLES: Mapping[str, tuple[Settings, ...]] = {
     "unflatten": (FLATTEN, {"unflattened_size": MAP}),
     **{kind: (*BRANCHES, {"inputs": ["left", "right"]}) for kind in ("add", "concat", "mul")},
 }
-"""The example that a layer type is checked by: its settings, behind the layers that it reads.
+"""An example of a layer type: the layers that it reads, then its own settings.
 
-A type without an entry is checked with the defaults of its settings, on a map.
+A type without an entry is checked with its default settings, on maps.
 """
 
 CONVOLUTIONS: Mapping[str, Settings] = {
@@ -90,7 +90,7 @@ BATCH_NORMS: Mapping[str, Settings] = {
 
 @dataclass(frozen=True)
 class Passes:
-    """What a forward and a backward pass over a model leave, by name."""
+    """The tensors of a forward and a backward pass over a model, by name, and the model."""
 
     tensors: Mapping[str, Tensor]
     model: nn.Module
@@ -104,7 +104,7 @@ def run_layers(bench: Bench) -> Outcome:
 
 
 def run_convolutions(bench: Bench) -> Outcome:
-    """Check the forms of a convolution."""
+    """Check the variants of convolutions."""
     device = torch.device(bench.device)
     networks = {
         name: one_layer("conv2d", {"out_channels": 6, **settings}, (8, 17, 19))
@@ -114,7 +114,7 @@ def run_convolutions(bench: Bench) -> Outcome:
 
 
 def run_lrn(bench: Bench) -> Outcome:
-    """Check the forms of local response normalisation, channels last and first in memory, and in 16 bits."""
+    """Check the variants of local response normalisation, channels last and first in memory, and in 16 bits."""
     device = torch.device(bench.device)
     checks: dict[str, Callable[[], Check]] = {}
     for name, settings in LRNS.items():
@@ -129,7 +129,7 @@ def run_lrn(bench: Bench) -> Outcome:
 
 
 def run_batch_norm(bench: Bench) -> Outcome:
-    """Check batch norm over maps and vectors: training, in evaluation and frozen, its statistics included."""
+    """Check batch norm over maps and vectors: in training, in evaluation and frozen, with its statistics."""
     device = torch.device(bench.device)
     checks: dict[str, Callable[[], Check]] = {
         "frozen batch norm keeps its statistics": partial(_check_frozen_batch_norm, device)
@@ -144,7 +144,7 @@ def run_batch_norm(bench: Bench) -> Outcome:
 
 
 def one_layer(kind: str, settings: Settings, shape: tuple[int, int, int], before: tuple[Settings, ...] = ()) -> Network:
-    """Return a network that ends in one layer of a type, behind the layers `before`."""
+    """Return a network of the layers `before` and one layer of a type."""
     return read_network({"input": list(shape), "layers": [*before, {"name": "layer", "type": kind, **settings}]})
 
 
@@ -232,7 +232,7 @@ def _check_layer_type(kind: str, device: torch.device) -> Iterator[Check]:
 
 
 def _check_random_layer(kind: str, network: Network, device: torch.device) -> Check:
-    """Check a layer that zeroes values at random: ones become 0 or one other number, by which gradients are scaled."""
+    """Check a random layer: ones become 0 or one other number, by which gradients are scaled too."""
     model = build(network).to(device).train()
     inputs = torch.ones(RANDOM_IMAGES, *network.input, device=device, requires_grad=True)
     output = model(inputs)

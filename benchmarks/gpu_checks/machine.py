@@ -1,4 +1,4 @@
-"""What the machine is, and how fast it multiplies matrices."""
+"""Describe the machine, and measure how fast it multiplies matrices."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def describe(device: torch.device) -> dict[str, object]:
 
 
 def _driver() -> str | None:
-    """Return the version of NVIDIA's driver, None where `nvidia-smi` does not tell."""
+    """Return the version of NVIDIA's driver, None if `nvidia-smi` does not report it."""
     if shutil.which("nvidia-smi") is None:
         return None
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]

@@ -1,4 +1,4 @@
-"""The parts by name, and the process that runs them: another one after a crash, a hang, or an error of the device."""
+"""The parts by name, and the process that runs them, which is replaced after a crash, a hang or a device error."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ import psutil
 from gpu_checks.bench import FAILED, SKIPPED, Bench, Check, Outcome, is_fatal, short, short_traceback
 
 FAIL_VARIABLE = "ALEXPLORE_BENCHMARK_FAIL"
-"""In the environment: the part that fails, to see that the others go on."""
-START_SECONDS = 90.0  # for a process to import PyTorch and wake the device
-GRACE_SECONDS = 10.0  # after its deadline, a part that does not end is ended
+"""The environment variable with a part that is made to fail, to test that the others continue."""
+START_SECONDS = 90.0  # for a process to import PyTorch and initialise the device
+GRACE_SECONDS = 10.0  # after its deadline, a part is killed
 
 
 @dataclass(frozen=True)
 class Part:
     """One part: its title, its share of the time, and the function that runs it, as `module:function`.
 
-    Shares are seconds: more than the part takes on a GPU, so that one that hangs leaves time for the others.
+    The share is in seconds, more than the part takes on a GPU, so that a part that hangs leaves time for the others.
     """
 
     name: str
@@ -55,12 +55,12 @@ PARTS: Mapping[str, Part] = {
         Part("accuracy", "fmnist-valid for five epochs", 85, "gpu_checks.accuracy:run"),
     )
 }
-"""In the order in which they run: the quick and telling ones first."""
+"""The parts in the order in which they run: the quick and most informative ones first."""
 
 
 @dataclass(frozen=True)
 class PartResult:
-    """What became of a part."""
+    """The result of a part."""
 
     part: Part
     status: str
@@ -73,9 +73,9 @@ class PartResult:
 
 
 def run_parts(parts: Sequence[Part], bench: Bench, until: float, device_process: DeviceProcess) -> Iterator[PartResult]:
-    """Run parts one after the other, and give what became of each.
+    """Run parts one after the other, and yield the result of each.
 
-    Each gets its share of the time that is left until `until`: what one leaves over is for those after it.
+    Each gets its share of the time left until `until`, so that unused time goes to the parts after it.
     """
     for number, part in enumerate(parts):
         left = until - time.monotonic()
@@ -95,7 +95,7 @@ class NoDevice(Exception):
 
 
 class DeviceProcess:
-    """The process that runs parts on the device; a context manager, at whose end nothing of it is left."""
+    """The process that runs parts on the device; a context manager that ends it with all of its children."""
 
     def __init__(self, device: str, log: Path) -> None:
         self._device, self._log = device, log
@@ -111,7 +111,7 @@ class DeviceProcess:
         self._end()
 
     def run(self, part: Part, bench: Bench, allowed: float) -> PartResult:
-        """Run one part, for `allowed` seconds from when there is a process.
+        """Run one part for at most `allowed` seconds.
 
         Raises:
             NoDevice: there is no GPU.
@@ -134,7 +134,7 @@ class DeviceProcess:
         except TimeoutError:
             reason = f"PyTorch and the device did not start within {START_SECONDS:.0f} s"
         except (EOFError, BrokenPipeError, ConnectionResetError):
-            reason = f"the process ended by itself{self._exit_code()}; {self._log} has its last words"
+            reason = f"the process ended by itself{self._exit_code()}; {self._log} has its last output"
         return {"status": FAILED, "error": reason, "lost": True}
 
     def _exit_code(self) -> str:
@@ -166,7 +166,7 @@ class DeviceProcess:
 
 
 def _family(pid: int | None) -> list[psutil.Process]:
-    """Return a process with all its descendants, as far as they live."""
+    """Return a process with all of its descendants that still run."""
     try:
         process = psutil.Process(pid)
         return [process, *process.children(recursive=True)]
@@ -175,7 +175,7 @@ def _family(pid: int | None) -> list[psutil.Process]:
 
 
 def _serve(pipe: Connection, device: str, log: str) -> None:
-    """Run the parts that are asked for, in a process of its own, until the pipe is closed."""
+    """Run requested parts until the pipe is closed; this is the main function of the process."""
     with open(log, "a") as file:  # noqa: PTH123 (only its descriptor is wanted)
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
@@ -190,7 +190,7 @@ def _serve(pipe: Connection, device: str, log: str) -> None:
 
 
 def _refusal(device: str) -> str:
-    """Return why there can be no benchmark on a device, empty where there can."""
+    """Return why the device can't be used, empty if it can."""
     import torch
 
     if device == "cuda" and not torch.cuda.is_available():
@@ -199,7 +199,7 @@ def _refusal(device: str) -> str:
 
 
 def _answer(function: str, name: str, bench: Bench) -> dict[str, Any]:
-    """Run a part and return the fields of its `PartResult`, with `lost` where the device can't be used any more."""
+    """Run a part and return the fields of its `PartResult`, and `lost` if the device can't be used any more."""
     module, _, attribute = function.partition(":")
     try:
         with _part_folder(bench, name) as inside:
@@ -219,7 +219,7 @@ def _fail_if_asked(name: str) -> None:
 
 @contextmanager
 def _part_folder(bench: Bench, name: str) -> Iterator[Bench]:
-    """Give a part a folder of its own for its runs, numbered where it ran before."""
+    """Yield the bench with a new folder for the runs of a part."""
     folder = bench.work / f"{name}-{time.monotonic_ns()}"
     folder.mkdir(parents=True)
     yield replace(bench, work=folder)

@@ -1,4 +1,4 @@
-"""The results as one JSON file and one Markdown text."""
+"""Write the results as JSON and as Markdown."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _parts_table(results: Sequence[PartResult]) -> str:
 
 
 def _summary(result: PartResult) -> str:
-    """Return how many checks a part made, and which of its numbers came nearest to its limit."""
+    """Return how many checks a part made, and which number is nearest to its limit."""
     if result.error:
         return _cell(result.error)
     made = [check for check in result.checks if check.status == OK]
@@ -138,7 +138,7 @@ def _accuracy_table(by_name: Mapping[str, PartResult]) -> Iterator[str]:
 
 
 def _failures(results: Sequence[PartResult]) -> Iterator[str]:
-    """Give the failed checks, each in a line."""
+    """Yield the failed checks, one a line."""
     lines = [
         f"- {result.part.name}, {check.name}: {_value(check)}{_cell(check.note)}"
         for result in results
@@ -154,7 +154,7 @@ def _value(check: Check) -> str:
 
 
 def _cell(text: str) -> str:
-    """Return the first line of a text as a table's cell can hold it."""
+    """Return the first line of a text, escaped for a cell of a table."""
     return text.split("\n", maxsplit=1)[0].replace("|", "\\|")
 
 

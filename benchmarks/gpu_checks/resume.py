@@ -1,4 +1,4 @@
-"""A run that is killed on the device and resumed, against runs that were not interrupted."""
+"""Compare a run that is killed on the device and resumed with runs that were not interrupted."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ KILLED_WORKER = Path(__file__).with_name("killed_worker.py")
 STEPS = 40  # in each of two epochs
 SAVED_AT, KILLED_AT = 50, 60  # batches
 LOSS_LIMIT, WEIGHT_LIMIT = 1e-4, 1e-3
-"""Of the relative differences of the loss at every step, and of each tensor of the last checkpoint.
+"""Limits of the relative differences of the loss at every step, and of each tensor of the last checkpoint.
 
-A GPU's sums may be made in another order from run to run, so bits may differ. On a CPU, images changed by 1e-6 of
-themselves change these losses by 3e-7 and the weights by 1e-6; a resumed run without the optimizer's state is off by
-several per cent.
+A GPU may sum in another order in each run, so bits may differ. On a CPU, a relative change of the images by 1e-6
+changes these losses by 3e-7 and the weights by 1e-6; a resumed run without the optimizer's state is off by several per
+cent.
 """
 
 
 def run(bench: Bench) -> Outcome:
-    """Kill a worker in its second epoch, resume it, and compare with two runs that went through."""
+    """Kill a worker in its second epoch, resume the run, and compare with two uninterrupted runs."""
     return Outcome(attempt({"kill and resume": partial(_checks, bench)}))
 
 
@@ -53,10 +53,10 @@ def _checks(bench: Bench) -> Iterator[Check]:
     workers = [start_worker(one) for one in (whole, again, exact_whole)]
     workers += [start_worker(one, SAVED_AT, KILLED_AT) for one in (killed, exact_killed)]
     codes = wait_for(workers, bench)
-    yield expect("whole runs finish", codes[:3] == [0, 0, 0], last_words(whole, again, exact_whole))
+    yield expect("whole runs finish", codes[:3] == [0, 0, 0], last_output(whole, again, exact_whole))
     yield expect("the killed workers die by SIGKILL", codes[3:] == 2 * [-signal.SIGKILL], f"exit codes {codes[3:]}")
     codes = wait_for([start_worker(killed), start_worker(exact_killed)], bench)
-    yield expect("they are resumed", codes == [0, 0], last_words(killed, exact_killed))
+    yield expect("they are resumed", codes == [0, 0], last_output(killed, exact_killed))
     starts = [line.event.step for line in RunReader(killed).events() if isinstance(line.event, StartEvent)]
     yield expect("from the checkpoint within the second epoch", starts == [0, SAVED_AT], f"starts at steps {starts}")
     losses, reference = losses_by_step(killed), losses_by_step(whole)
@@ -72,7 +72,7 @@ def _checks(bench: Bench) -> Iterator[Check]:
 
 
 def start_worker(run: RunDirectory, *batches: int) -> subprocess.Popen[bytes]:
-    """Start a worker on a run, in fp32 without TF32; `batches` are those at which it saves and is killed."""
+    """Start a worker on a run, in fp32 without TF32; it saves and is killed at `batches`."""
     worker = [str(KILLED_WORKER)] if batches else ["-m", "alexplore.training.worker"]
     program = [*worker, str(run.path), *map(str, batches)]
     with run.console_file.open("ab") as console:
@@ -86,10 +86,10 @@ def start_worker(run: RunDirectory, *batches: int) -> subprocess.Popen[bytes]:
 
 
 def wait_for(workers: list[subprocess.Popen[bytes]], bench: Bench) -> list[int]:
-    """Wait for workers and return their exit codes; those that are not done in time are killed.
+    """Wait for workers and return their exit codes; workers that still run at the deadline are killed.
 
     Raises:
-        TimeoutError: one was not done by the part's deadline.
+        TimeoutError: a worker still ran at the part's deadline.
     """
     try:
         while any(worker.poll() is None for worker in workers):
@@ -117,6 +117,6 @@ def _largest(found: dict[str, Tensor], reference: dict[str, Tensor]) -> float:
     )
 
 
-def last_words(*runs: RunDirectory) -> str:
+def last_output(*runs: RunDirectory) -> str:
     """Return the last line that the worker of each run printed."""
     return "; ".join(" ".join(run.console_tail(1)) for run in runs)

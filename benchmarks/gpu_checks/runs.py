@@ -1,4 +1,4 @@
-"""The runs that the parts train: small networks on synthetic images, and what is read from them."""
+"""The runs that the parts train: small networks on synthetic images, and their losses."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ BATCH = 32
 def small_network(*, kinks: bool = False, batch_norm: bool = False, dropout: bool = False) -> Network:
     """Return a network with groups, local response normalisation and two towers.
 
-    With `kinks` it has ReLUs and max pools, else tanh and average pools: through these a rounding error stays as small
-    as it is, while a ReLU or a maximum may turn it into another gradient. `batch_norm` stands where no tower is split.
+    With `kinks` it has ReLUs and max pools, where a rounding error may change the gradient; else tanh and average
+    pools, through which it stays small. With `batch_norm` there is only one tower.
     """
     activation, pool = ("relu", "max_pool2d") if kinks else ("tanh", "avg_pool2d")
     layers = [
@@ -27,7 +27,7 @@ def small_network(*, kinks: bool = False, batch_norm: bool = False, dropout: boo
         {"name": "act1", "type": activation},
         {"name": "norm1", "type": "local_response_norm", "size": 5, "alpha": 0.5, "groups": 2},
         {"name": "pool1", "type": pool, "kernel_size": 3, "stride": 2},
-        # A bias before batch norm has no gradient but rounding errors, which Adam would make steps of.
+        # The gradient of a bias before batch norm is only rounding error, which Adam would scale up.
         {"name": "conv2", "type": "conv2d", "out_channels": 32, "kernel_size": 3, "padding": "same", "groups": 2,
          "bias": not batch_norm},
         *([{"name": "bn2", "type": "batch_norm"}] if batch_norm else []),
@@ -42,7 +42,7 @@ def small_network(*, kinks: bool = False, batch_norm: bool = False, dropout: boo
 
 
 def small_config(network: Network, steps: int, hardware: Hardware, *, epochs: int = 1, **recipe: Any) -> RunConfig:
-    """Return a run on synthetic images, with so many steps in an epoch; keywords are of its recipe."""
+    """Return a config on synthetic images with `steps` steps an epoch; other keywords are keys of the recipe."""
     values: Mapping[str, Any] = {"dataset": "synthetic", "epochs": epochs, "batch_size": BATCH, "precision": "fp32"}
     return RunConfig(
         "small",
@@ -54,13 +54,13 @@ def small_config(network: Network, steps: int, hardware: Hardware, *, epochs: in
 
 
 def losses_by_step(run: RunDirectory) -> dict[int, float]:
-    """Return the training loss that metrics.jsonl holds for each step; of repeated lines the last."""
+    """Return the training loss of each step in metrics.jsonl; of repeated steps the last."""
     lines = RunReader(run).metrics()
     return {line.step: line.values["train/loss"] for line in lines if "train/loss" in line.values}
 
 
 def largest_difference(found: Mapping[int, float], reference: Mapping[int, float]) -> float:
-    """Return the largest |found − reference| / |reference| over the steps; infinite where the steps differ."""
+    """Return the largest |found − reference| / |reference| over the steps; infinite if the steps differ."""
     if found.keys() != reference.keys() or not reference:
         return float("inf")
     return max(abs(found[step] - reference[step]) / abs(reference[step]) for step in reference)

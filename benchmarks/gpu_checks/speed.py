@@ -1,14 +1,14 @@
-"""Images a second of alexplore's loop beside the tutorials' loop, and their share of the matrix product's peak.
+"""Measure images a second of alexplore's loop beside the tutorials' loop, and their share of the matrix product's peak.
 
-Both loops train the same layers on random images that are on the device already, at the same batch size, taking turns.
+The loops train the same layers on random images that are already on the device, with the same batch size, by turns.
 
-alexplore's is the worker's own loop with the recipe of the preset: 8-bit images are picked, resized, cropped, mirrored,
+alexplore's loop is the worker's, with the recipe of the preset: 8-bit images are picked, resized, cropped, flipped,
 recoloured and normalised on the device, and metrics are written.
 
-The tutorials' is the exported `nn.Sequential` with PyTorch's settings as they come (TF32 in convolutions, not in matrix
-products), their optimizer, images that were resized and normalised before, and `loss.item()` at each step, as their
-loops add up losses. It is the best case of a tutorial: its `DataLoader` costs nothing. In bf16 and fp16 it has
-`torch.autocast` and, for fp16, `GradScaler`, as PyTorch's examples have them.
+The tutorials' loop is the exported `nn.Sequential` with PyTorch's default settings (TF32 in convolutions, not in matrix
+products), their optimizer, images that are already resized and normalised, and `loss.item()` at each step, as their
+loops add up losses. It is the best case of a tutorial: its `DataLoader` costs nothing. In bf16 and fp16 it uses
+`torch.autocast`, and for fp16 `GradScaler`, as PyTorch's examples do.
 
 The bare loop (`Bare`) is the limit: alexplore's kernels and nothing else.
 """
@@ -47,8 +47,8 @@ from gpu_checks.bench import FAILED, OK, SKIPPED, Bench, Check, Outcome, is_fata
 
 PRESETS = ("fmnist", "torchvision", "paper", "fmnist-28")
 PEAKS = {"fp32": "tf32", "bf16": "bf16", "fp16": "fp16"}
-"""Which peak a precision is measured against: fp32 is computed in TF32, as the worker sets it."""
-LEARNING_RATE = 1e-5  # random labels must not make the loss overflow
+"""The peak that a precision is compared with: fp32 is computed in TF32, as the worker sets it."""
+LEARNING_RATE = 1e-5  # so low that the loss does not overflow with random labels
 
 
 @dataclass(frozen=True)
@@ -56,18 +56,18 @@ class Size:
     """How much is measured."""
 
     settings: tuple[tuple[int, str], ...]  # batch sizes and precisions
-    images: int  # in a window, at least
-    steps: int  # in a window, at least
+    images: int  # the fewest in a window
+    steps: int  # the fewest in a window
     windows: int
-    warm_up: int = 1  # windows before
-    narrower: int = 1  # divides the channels and features of every layer but the last
+    warm_up: int = 1  # windows that don't count
+    narrower: int = 1  # divisor of the channels and features of every layer but the last
 
 
 FULL = Size(
     settings=((128, "bf16"), (1024, "bf16"), (128, "fp16"), (128, "fp32")), images=4096, steps=8, windows=3, warm_up=2
 )
 TINY = Size(settings=((4, "bf16"), (4, "fp32")), images=8, steps=1, windows=1, narrower=16)
-EPOCH = 60_000  # images, as in Fashion-MNIST: some steps of an epoch are measured, and their share depends on it
+EPOCH = 60_000  # images, as in Fashion-MNIST: the share of steps with recorded figures depends on it
 
 
 @dataclass(frozen=True)
@@ -78,19 +78,19 @@ class Speed:
     batch: int
     precision: str
     images_per_second: dict[str, float]
-    """By loop, the median of the windows."""
+    """Medians of the windows by loop."""
     ratio: float
-    """Of alexplore's to the tutorials', the median of neighbouring windows."""
+    """alexplore's speed divided by the tutorials', the median over neighbouring windows."""
     of_bare: float
-    """Of alexplore's to the bare loop's, likewise."""
+    """alexplore's speed divided by the bare loop's, likewise."""
     share_of_peak: float | None
-    """FLOPs of alexplore's steps a second, by the FLOP/s of a large matrix product in the same precision."""
+    """FLOP/s of alexplore's steps divided by those of a large matrix product in the same precision."""
     windows: dict[str, list[float]]
-    """By loop, images a second in each window."""
+    """Images a second in each window, by loop."""
 
 
 def run(bench: Bench) -> Outcome:
-    """Measure each preset in each precision, at the recipe's batch size first, for as long as there is time."""
+    """Measure each preset in each setting of `Size`, as long as there is time."""
     size = TINY if bench.dry else FULL
     checks: list[Check] = []
     rows: list[Speed] = []
@@ -115,7 +115,7 @@ def run(bench: Bench) -> Outcome:
 
 
 def measure(bench: Bench, size: Size, name: str, batch: int, precision: str) -> Speed:
-    """Measure one preset in one precision at one batch size: the loops in turn, after a window to warm up."""
+    """Measure one preset in one precision with one batch size: the loops by turns, after windows that warm up."""
     device = torch.device(bench.device)
     preset = load_preset(name)
     preset = replace(preset, network=narrowed(preset.network, size.narrower))
@@ -137,7 +137,7 @@ def measure(bench: Bench, size: Size, name: str, batch: int, precision: str) -> 
         for loop, (settings, task) in loops.items():
             with settings():
                 seconds = timed(task, device)
-            if window >= 0:  # those before choose algorithms, allocate and capture
+            if window >= 0:  # earlier windows choose algorithms, allocate and capture
                 windows[loop].append(steps * batch / seconds)
     ours, theirs, barely = windows["alexplore"], windows["tutorial"], windows["bare"]
     median = {loop: statistics.median(values) for loop, values in windows.items()}
@@ -155,21 +155,21 @@ def measure(bench: Bench, size: Size, name: str, batch: int, precision: str) -> 
 
 
 def flops_per_image(history: History) -> int:
-    """Return the floating-point operations of a training step for one image, as the worker tells them."""
+    """Return the floating-point operations of a training step for one image, from the worker's event."""
     start = history.last(StartEvent)
     assert start is not None
     return start.flops_per_image
 
 
 def free_memory() -> None:
-    """Give back what the last measurement held of the device."""
+    """Free the device memory of the last measurement."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
 def narrowed(network: Network, times: int) -> Network:
-    """Return a network whose layers have so many times fewer channels and features, but for the last."""
+    """Return a network with `times` times fewer channels and features in all layers but the last."""
     if times == 1:
         return network
     last = max(index for index, layer in enumerate(network.layers) if layer.type == "linear")
@@ -181,7 +181,7 @@ def narrowed(network: Network, times: int) -> Network:
 
 
 class RepeatedSplit:
-    """A split of any length made of a few images on the device: the same ones over and over."""
+    """A split of any length that repeats a few images on the device."""
 
     def __init__(self, images: Tensor, labels: Tensor, length: int, device: torch.device) -> None:
         self._images = ResidentSplit(images, labels, device)
@@ -192,7 +192,7 @@ class RepeatedSplit:
         return len(self.labels)
 
     def batches(self, order: Tensor, batch_size: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Give batches as `alexplore.training.data.Split` does."""
+        """Yield batches as `alexplore.training.data.Split` does."""
         return self._images.batches(order % len(self._images), batch_size, skip)
 
     def path(self, index: int) -> str | None:
@@ -201,7 +201,7 @@ class RepeatedSplit:
 
 
 def random_dataset(preset: Preset, pool: int, length: int, device: torch.device) -> Dataset:
-    """Return a data set of random images: as many different ones as `pool`, of the size that the recipe expects."""
+    """Return a data set that repeats `pool` random images, of the size that the recipe expects."""
     channels, height, width = preset.network.input
     if channels == 1:
         height = width = 28
@@ -215,9 +215,9 @@ def random_dataset(preset: Preset, pool: int, length: int, device: torch.device)
 
 
 class Bare:
-    """The same kernels without a training program: one batch of ready inputs over and over, in one CUDA graph.
+    """The same kernels without a training program: one batch of inputs repeated in one CUDA graph.
 
-    There is nothing to pick, augment, count, guard or write. No loop with these kernels can be faster.
+    It doesn't pick or augment images, count, guard or write anything. No loop with these kernels can be faster.
     """
 
     def __init__(self, preset: Preset, recipe: Recipe, batch: int, device: torch.device) -> None:
@@ -245,7 +245,7 @@ class Bare:
 
 
 class Tutorial:
-    """The loop of PyTorch's and the networks' tutorials, without their DataLoader."""
+    """The loop of the tutorials of PyTorch and of the networks, without their DataLoader."""
 
     def __init__(self, preset: Preset, recipe: Recipe, batch: int, device: torch.device) -> None:
         self.device, self.precision, self.batch = device, recipe.precision, batch
@@ -278,7 +278,7 @@ class Tutorial:
 
 
 def exported_module(preset: Preset) -> nn.Module:
-    """Return the module that the text exported for a preset defines."""
+    """Return the module that the exported code of a preset defines."""
     namespace: dict[str, Any] = {"__name__": "exported"}
     exec(export_preset(preset, "pytorch"), namespace)
     defined = [value for value in namespace.values() if isinstance(value, type) and value.__module__ == "exported"]
@@ -287,7 +287,7 @@ def exported_module(preset: Preset) -> nn.Module:
 
 
 def plain_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
-    """Return the recipe's optimizer as PyTorch makes it where only rates and penalties are given."""
+    """Return the recipe's optimizer with PyTorch's defaults except for rates and penalties."""
     parameters, decay = list(model.parameters()), recipe.weight_decay
     makers: dict[str, Callable[[], torch.optim.Optimizer]] = {
         "sgd": lambda: torch.optim.SGD(parameters, recipe.lr, recipe.momentum, weight_decay=decay),

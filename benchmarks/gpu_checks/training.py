@@ -1,4 +1,4 @@
-"""Training on the device: the same losses as on the CPU, no waiting in a step, and the scaling of fp16."""
+"""Check training on the device: the same losses as on the CPU, no waiting in a step, and the loss scaling of fp16."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from gpu_checks.runs import largest_difference, losses_by_step, small_config, sm
 
 STEPS = 20
 LOSS_LIMIT, KINKS_LIMIT = 5e-5, 1e-3
-"""Of |loss on the device − loss on the CPU| / |loss on the CPU| at every step, without and with ReLUs and max pools.
+"""Limits of |device − CPU| / |CPU| for the loss at every step, without and with ReLUs and max pools.
 
-On a CPU, images changed by 1e-6 of themselves change these losses by 1e-7, and bf16 by 1e-4 to 3e-3.
+On a CPU, a relative change of the images by 1e-6 changes these losses by 1e-7, and bf16 changes them by 1e-4 to 3e-3.
 """
 LEARNING_RATES = {"sgd": 0.05}  # others: 0.001
 CAPTURED_LIMIT = {"fp32": 1e-4, "fp16": 1e-2}
-"""Of the losses with captured steps against those without; cuDNN may sum in another order in each."""
+"""Limits of the difference of losses with and without captured steps; cuDNN may sum in another order."""
 STEPS_AHEAD = 3
 SLEEP_CYCLES = 2_000_000_000  # about a second of a GPU's clock
 READS = ("cudaStreamSynchronize", "cudaEventSynchronize", "Memcpy DtoH")
-"""What a profile calls the ways in which a program reads a value from a GPU."""
+"""Names in a profile of the ways in which a program reads a value from a GPU."""
 CALM_STEPS = 5
 LARGE_SCALE = 2.0**24
 
@@ -71,7 +71,7 @@ def run_losses(bench: Bench) -> Outcome:
 
 
 def _captured_equal_others(name: str, bench: Bench, precision: str) -> Iterator[Check]:
-    """Train with steps captured as CUDA graphs and without, with everything that is random."""
+    """Train with and without steps captured as CUDA graphs, with every random setting."""
     device = torch.device(bench.device)
     runs: list[dict[int, float]] = []
     captured, steps = 0, 2 if bench.dry else 3 * STEPS
@@ -93,7 +93,7 @@ def _captured_equal_others(name: str, bench: Bench, precision: str) -> Iterator[
 
 
 def run_waiting(bench: Bench) -> Outcome:
-    """Check that no step of the loop waits for the device, in each precision, with everything that is random."""
+    """Check that no step of the loop waits for the device, in each precision, with every random setting."""
     device = torch.device(bench.device)
     counts: dict[str, Any] = {}
 
@@ -120,7 +120,7 @@ def run_waiting(bench: Bench) -> Outcome:
 
 
 def run_scaling(bench: Bench) -> Outcome:
-    """Check fp16's scaling of losses: an overflow skips the step and halves the scale; then training goes on."""
+    """Check fp16's loss scaling: an overflow skips the step and halves the scale; then training continues."""
     device = torch.device(bench.device)
     network, hardware = small_network(kinks=True), Hardware(device=bench.device)
     config = small_config(network, 4, hardware, epochs=10, precision="fp16", optimizer="adam", lr=1e-3)
@@ -129,8 +129,8 @@ def run_scaling(bench: Bench) -> Outcome:
 
 
 @contextmanager
-def looking_up(trainer: Trainer, around: Callable[[Callable[[], Any]], Any]) -> Iterator[None]:
-    """Have `around` make the loop's two reads of the device: when it looks up, and at an epoch's end."""
+def own_reads(trainer: Trainer, around: Callable[[Callable[[], Any]], Any]) -> Iterator[None]:
+    """Make the loop's two reads of the device through `around`: of metrics, and of the layers' figures."""
     take, take_figures = trainer.log.take, trainer.recorder.take_figures
     trainer.log.take = lambda: around(take)  # type: ignore[method-assign]
     trainer.recorder.take_figures = lambda: around(take_figures)  # type: ignore[method-assign]
@@ -142,7 +142,7 @@ def looking_up(trainer: Trainer, around: Callable[[Callable[[], Any]], Any]) -> 
 
 
 def _never_synchronizes(name: str, trainer: Trainer) -> Check:
-    """Train an epoch in which PyTorch raises at every synchronisation but those of the loop's look-ups."""
+    """Train an epoch in which PyTorch raises at every synchronisation except the loop's own reads."""
 
     def allowed(take: Callable[[], Any]) -> Any:
         torch.cuda.set_sync_debug_mode("default")
@@ -151,7 +151,7 @@ def _never_synchronizes(name: str, trainer: Trainer) -> Check:
         finally:
             torch.cuda.set_sync_debug_mode("error")
 
-    with looking_up(trainer, allowed):
+    with own_reads(trainer, allowed):
         torch.cuda.set_sync_debug_mode("error")
         try:
             train_epoch(trainer)
@@ -161,7 +161,7 @@ def _never_synchronizes(name: str, trainer: Trainer) -> Check:
 
 
 def _runs_ahead(name: str, trainer: Trainer) -> Check:
-    """Have the device sleep, and see whether the host is done with some steps before it wakes."""
+    """Make the device sleep, and check whether the host finishes some steps before it wakes."""
     restart_epoch(trainer)
     batches = trainer._batches()
     torch.cuda.synchronize()
@@ -176,35 +176,35 @@ def _runs_ahead(name: str, trainer: Trainer) -> Check:
 
 
 def reads_in_steps(trainer: Trainer, device: torch.device) -> dict[str, int]:
-    """Profile an epoch; return how often values were read from the device, by the profile's names, and the look-ups."""
+    """Profile an epoch; return how often values were read from the device, by name, and the loop's own reads."""
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
 
     def marked(take: Callable[[], Any]) -> Any:
-        with record_function("look-up"):
+        with record_function("own read"):
             return take()
 
-    with profile(activities=activities) as recorded, record_function("steps"), looking_up(trainer, marked):
+    with profile(activities=activities) as recorded, record_function("steps"), own_reads(trainer, marked):
         train_epoch(trainer)
     events = recorded.events()
     (steps,) = (event.time_range for event in events if event.name == "steps" and event.device_type.name == "CPU")
     inside = [event for event in events if steps.start <= event.time_range.start <= steps.end]
     counts = {name: sum(event.name.startswith(name) for event in inside) for name in READS}
-    looks = sum(event.name == "look-up" and event.device_type.name == "CPU" for event in inside)
-    return {**counts, "look-ups": looks, "launches": sum(event.name.startswith("cudaLaunch") for event in inside)}
+    own = sum(event.name == "own read" and event.device_type.name == "CPU" for event in inside)
+    return {**counts, "own reads": own, "launches": sum(event.name.startswith("cudaLaunch") for event in inside)}
 
 
 def _no_reads(name: str, counts: dict[str, int], device: torch.device) -> Check:
-    """Check that a profile has one read for each look-up and no other."""
+    """Check that a profile has only the loop's own reads."""
     if not counts["launches"]:
         return skip(name, "needs CUDA" if device.type == "cpu" else "the profiler recorded nothing of the device")
     reads = max(counts[one] for one in READS)
-    return at_most(name, reads, counts["look-ups"], ", ".join(f"{key} {count}" for key, count in counts.items()))
+    return at_most(name, reads, counts["own reads"], ", ".join(f"{key} {count}" for key, count in counts.items()))
 
 
 def _check_scaling(trainer: Trainer) -> Iterator[Check]:
     trainer.model.train()
     images, labels = next(trainer._batches())
-    # Detached: a graph that is kept would tie the backward pass to the stream on which it was made.
+    # Detached: a graph that is kept alive would tie the backward pass to the stream on which it was created.
     before = {name: value.detach().clone() for name, value in trainer.model.named_parameters()}
     trainer.guard.load({"scale": torch.tensor(LARGE_SCALE), "calm": torch.tensor(0.0)})
     scales, moved, broken = [LARGE_SCALE], [False], [0.0]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from threading import Event
 
 import pytest
 from textual.app import App
 from textual.pilot import Pilot
 
 from alexplore.runs.image_layout import SUFFIXES
+from alexplore.tui.folders import entries
 from alexplore.tui.palette import app_colours
 from alexplore.tui.screens.browse import Browse
 from tests.support.screens import screen_text, until
@@ -102,3 +104,12 @@ async def test_typing_lists_what_the_path_may_become(folder: Path) -> None:
         assert "shirt.png  5 B" in screen_text(app)
         await pilot.press("backspace", "backspace", "backspace")
         await until(pilot, lambda: "old/" in screen_text(app), "all entries again")
+
+
+async def test_a_folder_that_is_not_read_yet_is_not_called_empty(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    readable = Event()
+    monkeypatch.setattr("alexplore.tui.screens.browse.entries", lambda *given: (readable.wait(), entries(*given))[1])
+    async with opened(Browse("Image", str(folder / "pictures" / "old"), SUFFIXES)) as (app, pilot):
+        assert "reading …" in screen_text(app)
+        readable.set()
+        await until(pilot, lambda: "no such files here" in screen_text(app), "what is there")

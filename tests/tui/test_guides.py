@@ -265,6 +265,13 @@ async def test_a_lesson_is_answered_beside_its_network(open_app: OpenApp) -> Non
         await until(pilot, lambda: "4 of 5" in screen_text(app), "the lesson where it was left")
 
 
+async def test_the_panes_beside_a_lesson_fit_their_width(open_app: OpenApp) -> None:
+    async with open_app("paper", size=(80, 24)) as (app, pilot):
+        await app.run_action("lesson('one-convolution')")
+        await until(pilot, lambda: "96×55×55" in screen_text(app), "the outputs, which the lesson asks for")
+        assert "105,4 " not in screen_text(app)
+
+
 async def test_an_edit_is_the_answer(open_app: OpenApp) -> None:
     """pool1 makes 27 of 55: (55 − 3) / 2 + 1; conv1 makes 55 with padding 2: ⌊(224 + 4 − 11) / 4⌋ + 1."""
     async with open_app("fmnist", size=(160, 50)) as (app, pilot):

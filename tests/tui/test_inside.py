@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from alexplore.core.picture import Picture
+from alexplore.render.predictions import bars
 from alexplore.runs.config import RunConfig
 from alexplore.runs.curves import Curve
 from alexplore.runs.directory import RunDirectory
@@ -201,6 +202,21 @@ def test_the_matrix_is_numbers_where_there_is_room_and_a_picture_elsewhere(state
     assert not any(character.isdigit() for line in texts(state, width=30) for character in line)
     first = listed(state, 40).rows[0]
     assert first.text.split() == ["Shirt", "→", "T-shirt/top", "6", "of", "104"]
+
+
+def test_tiles_are_arranged_so_that_a_whole_factor_enlarges_them(state: InsideState) -> None:
+    """Sixteen kernels of 5×5 in 78×40 pixels: in rows of six they are drawn twice as large, (6·5 + 5)·2 = 70 wide."""
+    state.view = "kernels"
+    assert max(map(len, texts(state, 0, 78, 20))) == 70
+
+
+def test_the_longest_bar_fits() -> None:
+    names = [("T-shirt/top", 1.0), ("Bag", 0.5)]
+    for width in (26, 40, 200):
+        lines = bars(names, width)
+        assert max(map(len, lines)) <= width
+        long, short = (line.count("█") for line in lines)
+        assert (long > 0, short) == (True, round(long / 2))
 
 
 def test_a_mistake_has_its_truth_and_its_guesses(state: InsideState) -> None:

@@ -188,6 +188,13 @@ def test_the_cursor_stops_once_in_each_column_of_very_many_points() -> None:
     assert len(columns) == len(set(columns)) == drawing.across
 
 
+def test_levels_are_not_read_and_the_unit_goes_before_a_value_is_cut() -> None:
+    chance = Line("chance", (0.0, 3.0), (0.1, 0.1), "tick")
+    plot = replace(OVERLAY, lines=[chance, *OVERLAY.lines])
+    assert Drawing(plot, View(x=2.0), 80, 20).readings(80) == "epoch 2 · worse 89.2% · better 88.5%"
+    assert Drawing(plot, View(x=2.0), 80, 20).readings(22) == "2 · ▲ 89.2% · ● 88.5%"
+
+
 def test_readings_are_the_last_values_up_to_the_cursor() -> None:
     drawing = Drawing(OVERLAY, View(x=2.0), 80, 20)
     assert drawing.readings(80) == "epoch 2 · worse 89.2% · better 88.5%"

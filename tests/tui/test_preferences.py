@@ -74,6 +74,23 @@ async def test_a_chosen_theme_is_there_at_the_next_start(tmp_path: Path) -> None
         assert again.theme == chosen
 
 
+@pytest.mark.parametrize(
+    ("preferred", "shown"),
+    [("textual-dark", "ansi-dark"), ("solarized-light", "ansi-light"), ("ansi-light", "ansi-light")],
+)
+async def test_a_terminal_of_sixteen_colours_gets_a_theme_of_these(
+    preferred: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLORTERM")
+    monkeypatch.setenv("TERM", "xterm")
+    path = tmp_path / "preferences.toml"
+    path.write_text(f'theme = "{preferred}"\n')
+    app = ExploreApp(load_preset("lenet"), tmp_path / "runs", preferences=PreferencesStore(path))
+    async with app.run_test():
+        assert app.theme == shown
+    assert read_preferences(path).theme == preferred
+
+
 async def test_the_app_opens_with_the_screen_that_is_preferred_and_says_what_is_broken(tmp_path: Path) -> None:
     path = tmp_path / "preferences.toml"
     path.write_text('start = "runs"')
@@ -97,6 +114,15 @@ async def test_an_action_has_the_key_that_is_preferred(tmp_path: Path) -> None:
         await pilot.press("f7")
         await until(pilot, lambda: "▌3 Runs▐" in screen_text(app), "Runs")
         await until(pilot, lambda: "F fork" in screen_text(app), "the key")
+
+
+async def test_every_value_that_means_nothing_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "preferences.toml"
+    path.write_text('theme = "nrod"\nhidden_columns = ["jmp"]\nnotify_on = ["endd"]\n')
+    app = ExploreApp(load_preset("lenet"), tmp_path / "runs", preferences=PreferencesStore(path))
+    async with app.run_test(size=(200, 60)) as pilot:
+        for named in ('theme: there is no "nrod"; did you mean nord', 'no column "jmp"', 'no "endd"'):
+            await until(pilot, lambda named=named: named in screen_text(app), named)  # type: ignore[misc]
 
 
 async def test_an_action_that_does_not_exist_is_named(tmp_path: Path) -> None:

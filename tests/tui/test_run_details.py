@@ -6,8 +6,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from alexplore.presets.library import load_preset
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import create_run
@@ -62,7 +60,7 @@ def test_a_damaged_run_has_what_can_be_told(config: RunConfig, tmp_path: Path) -
     assert "size" in told
 
 
-def test_times_and_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_times() -> None:
     assert len(when_text(time.time())) == 5
     assert when_text(0.0).startswith(("1970", "1969"))
     assert when_text(1e300) == "–"

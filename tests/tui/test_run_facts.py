@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from alexplore.core.formatting import duration_text
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import RunConfig
+from alexplore.runs.diagnosis import Finding
 from alexplore.runs.directory import RunDirectory, create_run
 from alexplore.runs.lines import LineWriter
 from alexplore.runs.protocol import (
@@ -28,12 +30,14 @@ from alexplore.tui.run_facts import (
     checkpoint_facts,
     ending,
     fact_lines,
+    finding_text,
     heading,
     machine_lines,
     progress,
     recipe_facts,
     tiles,
     time_lines,
+    within_height,
     within_lines,
 )
 
@@ -164,6 +168,38 @@ def test_time_and_machine_are_told_in_few_lines(run: RunDirectory) -> None:
 def test_what_was_not_recorded_has_no_lines(run: RunDirectory) -> None:
     snapshot = Watch(run).poll()
     assert time_lines(snapshot, 28) == machine_lines(snapshot, 28) == []
+
+
+def test_a_finding_does_not_repeat_why_the_run_failed() -> None:
+    finding = Finding("diverged", "the training ended: loss nan", "a lower rate")
+    assert finding_text([finding]) == "⚠ the training ended: loss nan → a lower rate"
+    assert finding_text([finding], "loss nan") == "⚠ diverged → a lower rate"
+    assert finding_text([finding], "the disk is full") == "⚠ the training ended: loss nan → a lower rate"
+
+
+def test_a_key_stays_beside_what_it_does() -> None:
+    text = "✓ finished · e evaluates · i predicts · T trains on"
+    for width in range(12, 52):
+        assert not any(line.endswith((" e", " i", " T")) for line in within_lines(text, width, 9).splitlines())
+
+
+def test_lines_that_do_not_fit_are_counted() -> None:
+    lines = ["a", "", "b", "c"]
+    assert within_height(lines, 4) == lines
+    assert within_height(lines, 3) == ["a", "b", "c"]
+    assert within_height(lines, 2) == ["a", "… 2 more lines"]
+
+
+def test_a_run_that_ended_within_an_epoch_took_until_then(run: RunDirectory) -> None:
+    """The second epoch would end at step 20; the last value is that of step 15, 50 s after the first."""
+    with LineWriter(run.metrics_file, attempt=0) as metrics, LineWriter(run.events_file, attempt=0) as events:
+        events.append(**event_record(START))
+        events.append(**event_record(EpochEvent(1, 10, {"train/loss": 0.25}, seconds=30.0)))
+        for step, seconds in ((5, 0.0), (10, 30.0), (15, 50.0)):
+            line = metrics_record(MetricsLine(step, step / 10, {"train/loss": 0.25}))
+            metrics.append(**line, time=1000.0 + seconds)
+    write_status(run, Status("stopped", step=15, epoch=1.5))
+    assert [tile.value for tile in tiles(Watch(run).poll())][-1] == duration_text(50.0)
 
 
 def test_a_long_finding_ends_with_an_ellipsis_at_its_last_line() -> None:

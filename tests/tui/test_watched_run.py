@@ -49,6 +49,30 @@ def test_events_are_logged_once(run: RunDirectory) -> None:
     assert watched.new_log_entries() == []
 
 
+@pytest.mark.parametrize(
+    ("end", "logged"),
+    [("stopped", [("stopped at step 4", "")]), ("finished", []), ("failed", [])],
+)
+def test_a_stop_is_logged_and_other_ends_are_not_told_twice(
+    end: str, logged: list[tuple[str, str]], run: RunDirectory
+) -> None:
+    with LineWriter(run.events_file, attempt=0) as writer:
+        writer.append(event="end", state=end, step=4)
+    write_status(run, Status(end, step=4))
+    watched = WatchedRun(run)
+    look(watched, Poller(run, 0.0))
+    assert [(line.text, line.kind) for line in watched.new_log_entries()] == logged
+
+
+def test_the_reason_of_a_failure_is_not_told_again_in_the_log(run: RunDirectory) -> None:
+    with LineWriter(run.events_file, attempt=0) as writer:
+        writer.append(event="error", message="the disk is full")
+    write_status(run, Status("failed", step=4, reason="the disk is full"))
+    watched = WatchedRun(run)
+    look(watched, Poller(run, 0.0))
+    assert [(line.text, line.kind) for line in watched.new_log_entries()] == [("failed", "error")]
+
+
 def test_a_line_has_the_time_of_its_event(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()

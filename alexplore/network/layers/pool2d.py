@@ -247,7 +247,7 @@ class DilatedMaxPooling2D(layers.Layer):
 MEAN_INSIDE = '''
 @keras.saving.register_keras_serializable()
 class MeanInside(layers.Layer):
-    """The mean of each window over what lies inside the map, which ((top, bottom), (left, right)) surround."""
+    """The mean of each window over the values inside the map, which ((top, bottom), (left, right)) surround."""
 
     def __init__(self, pool_size, sides, strides=None, **kwargs):
         super().__init__(**kwargs)

@@ -64,7 +64,7 @@ def evaluate_run() -> int:
 def open_images(loaded: LoadedModel, config: RunConfig, *, elsewhere: bool) -> tuple[Dataset, bool]:
     """Return a data set with the images as its validation images, and whether they have labels.
 
-    Of an image folder, the validation images alone are looked for.
+    In an image folder, only the validation images are listed.
     """
     if not DATASETS[config.recipe.dataset].needs_folder:
         return open_dataset(config, loaded.device, print_note), True

@@ -100,7 +100,7 @@ def checked_unit(text: str, row: Row) -> tuple[int, int, int]:
     """Return the channel, row and column of a unit.
 
     Raises:
-        UsageError: they are not three numbers, or lie outside the layer's output.
+        UsageError: they are not three numbers, or are outside the layer's output.
     """
     assert row.output is not None
     try:

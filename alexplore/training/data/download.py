@@ -1,4 +1,4 @@
-"""Download the files of a data set, without root, and give up when the network is silent."""
+"""Download the files of a data set, without root, and give up when no data arrives."""
 
 from __future__ import annotations
 

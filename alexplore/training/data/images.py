@@ -30,7 +30,7 @@ GROUND = (0, 0, 0)
 """The colour that shows through transparent pixels: black."""
 
 FLOAT_MARGIN = 0.1
-"""How far floats may lie beyond black and white, which filters overshoot; they are clipped."""
+"""How far floats may exceed the range from black to white, as filters overshoot it; they are clipped."""
 
 
 @contextmanager

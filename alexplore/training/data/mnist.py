@@ -1,4 +1,4 @@
-"""MNIST and its kin: four IDX files each."""
+"""MNIST and the data sets in its format: four IDX files each."""
 
 from __future__ import annotations
 

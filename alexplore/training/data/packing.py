@@ -32,7 +32,7 @@ REPORT_SECONDS = 2.0
 
 
 def pack(source: Path, target: Path, side: int, report: Report) -> list[Packed]:
-    """Pack the parts of an image folder into a folder of its own, and return them.
+    """Pack the parts of an image folder into a separate folder, and return them.
 
     Raises:
         DataError: the image folder can't be read, `target` is inside it, another process packs into it,
@@ -176,7 +176,7 @@ class _Progress:
             return None
 
     def read(self, side: int) -> tuple[list[Shard], dict[str, str]]:
-        """Return the complete shards and the damaged images in them; begin anew if they are of other images."""
+        """Return the complete shards and the damaged images in them; start again if they are of other images."""
         lines: list[str] = []
         shards: list[Shard] = []
         damaged: dict[str, str] = {}

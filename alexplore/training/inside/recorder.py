@@ -24,7 +24,7 @@ from alexplore.training.precision import Precision
 from alexplore.training.run_writer import RunWriter
 
 SAMPLE = 64
-"""Validation images whose activations are looked at."""
+"""Number of validation images whose activations are recorded."""
 
 
 class Recorder:
@@ -84,7 +84,7 @@ class Recorder:
     def record(self, epoch: int, step: int, last_line: Mapping[str, float]) -> None:
         """Write the file of an epoch that was trained and evaluated. All ranks must call it together.
 
-        A full disk loses what would be recorded, and nothing else: a warning is written, and the training goes on.
+        If the disk is full, nothing is recorded: a warning is written, and the training continues.
         """
         confusion: Confusion | None = None
         mistakes: tuple[Mistake, ...] = ()

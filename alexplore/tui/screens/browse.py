@@ -16,7 +16,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.message import Message
 from textual.strip import Strip
-from textual.widgets import Input, Label
+from textual.widgets import Input, Static
 
 from alexplore.tui.folders import Entry, absolute, complete_path, contents_text, entries
 from alexplore.tui.screens.dialogs import Dialog
@@ -48,7 +48,7 @@ class EntryList(CursorList):
     def __init__(self, *, takes_folder: bool) -> None:
         super().__init__()
         self.takes_folder = takes_folder
-        self._found: list[Entry] = []
+        self._found: list[Entry] | None = None  # until the folder is read
         self._entries: list[Entry] = []  # those whose names contain what is typed
         self._holds = self._typed = ""
 
@@ -64,7 +64,7 @@ class EntryList(CursorList):
             self._list()
 
     def _list(self) -> None:
-        self._entries = [entry for entry in self._found if self._typed.casefold() in entry.text.casefold()]
+        self._entries = [entry for entry in self._found or () if self._typed.casefold() in entry.text.casefold()]
         self.set_reactive(CursorList.cursor, 0)
         self.scroll_to(y=0, animate=False)
         self.show_lines()
@@ -94,6 +94,8 @@ class EntryList(CursorList):
 
     def _note(self, line: str) -> str:
         """Return what the folder holds, or that the list has nothing else to choose."""
+        if self._found is None:
+            return "reading …" if line == self._before[0] else ""
         if line == HERE:
             return self._holds
         if self._entries or self.takes_folder:
@@ -138,7 +140,7 @@ class Browse(Dialog[Path | None]):
             frame.border_subtitle = "⏎ takes or opens · ← above · / path · tab completes · esc"
             yield PathInput(compact=True, select_on_focus=False)
             yield EntryList(takes_folder=self._suffixes is None)
-            yield Label(id="wrong", markup=False)
+            yield Static(id="wrong", markup=False)
 
     def on_mount(self) -> None:
         """Show the folder to start from."""
@@ -171,7 +173,7 @@ class Browse(Dialog[Path | None]):
         self._say("")
 
     def _say(self, text: str) -> None:
-        self.query_one("#wrong", Label).update(Text(text))
+        self.query_one("#wrong", Static).update(Text(text))
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:

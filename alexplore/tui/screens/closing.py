@@ -16,12 +16,12 @@ else:
 class ClosesOnce(Base[ScreenResultType]):
     """A screen that ignores being closed when it is no longer the one on top; it comes before Textual's own class.
 
-    Textual closes whatever lies on top: a dialog whose Enter is still a message on its way when Escape closes it would
+    Textual closes whichever screen is on top. If Escape closes a dialog before its Enter is handled, that Enter would
     close the screen below as well, and end the app if there is none below that.
     """
 
     def dismiss(self, result: ScreenResultType | None = None) -> AwaitComplete:
-        """Close the screen with a result, if it is on top and lies over another."""
+        """Close the screen with a result, if it is on top of another."""
         if not self.is_active or len(self.app.screen_stack) == 1:
             return AwaitComplete()
         return super().dismiss(result)

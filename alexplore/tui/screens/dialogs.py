@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
-from textual.widgets import Button, Input, Label, Static
+from textual.widgets import Button, Input, Static
 
 from alexplore.tui.screens.closing import ClosesOnce
 from alexplore.tui.widgets.choice_list import Choice, ChoiceList
@@ -79,7 +79,7 @@ class Ask(Dialog[str | None]):
             frame.border_subtitle = "enter accepts · escape cancels"
             yield Input(self._value)
             if self._note:
-                yield Label(self._note)
+                yield Static(self._note, markup=False)
             with Horizontal(classes="answers"):
                 yield Button("OK", id="yes", compact=True)
                 yield Button("Cancel", id="no", compact=True)

@@ -480,7 +480,7 @@ class ExploreScreen(FrameScreen):
 
     @work
     async def action_compare(self) -> None:
-        """Put the marked presets, or another one that is asked for, beside this network."""
+        """Compare this network with the marked presets, or with another one that the user chooses."""
         from alexplore.tui.screens.preset_dialogs import compare
 
         panel = self.query_one(PresetList)

@@ -22,7 +22,7 @@ from alexplore.tui.widgets.status_line import StatusLine
 class FrameScreen(NamedKeys, ClosesOnce[None], Screen[None]):
     """A screen with the line of modes, its own body, the status line and the keys.
 
-    `MODE` is the mode that it belongs to, None for a page that lies over one.
+    `MODE` is the mode that it belongs to, None for a page that is shown above one.
     """
 
     MODE: ClassVar[Mode | None] = None

@@ -292,7 +292,7 @@ class InsideScreen(FrameScreen):
         if self._state.epoch is not None:
             self._load(self._state.run, self._state.epoch)
 
-    # An image of one's own
+    # The user's own image
 
     @work
     async def action_image(self) -> None:

@@ -1,4 +1,4 @@
-"""What the network of a run makes of an image of one's own: its classes, evidence for the first, and feature maps."""
+"""Show how a run's network classifies the user's image: classes, evidence for the first, and feature maps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Predict: images of one's own as the network is shown them, with their likeliest classes."""
+"""Predict: the user's images as the network receives them, with their likeliest classes."""
 
 from __future__ import annotations
 
@@ -109,12 +109,13 @@ class ImageView(LineWidget):
     def on_resize(self) -> None:
         """Use the new size."""
         self._draw()
+        self.refresh()
 
     def _draw(self) -> None:
         self._lines = []
         if self._prediction is None:
             return
-        classes = [[Segment(line)] for line in bars(self._prediction.classes)]
+        classes = [[Segment(line)] for line in bars(self._prediction.classes, self.size.width)]
         room = self.size.height - len(classes) - 1
         if self._prediction.picture is not None and room > 1 and self.size.width > 2:
             for line in self._draw_picture(self._prediction.picture, self.size.width - 2, room):

@@ -50,7 +50,7 @@ from alexplore.tui.widgets.run_table import RunTable
 from alexplore.tui.widgets.table import Table
 
 POLL_SECONDS = 1.0
-LOOK_SECONDS = 0.15  # for which the cursor stays on a run before its folder is looked at
+LOOK_SECONDS = 0.15  # that the cursor must stay on a run before its folder is read
 NO_RUNS = "No runs yet: press 2 to train the network that is open in Explore."
 OVERLAY_ACTIONS = ("metric", "unit", "logarithmic", "seeds")
 RUN_ACTIONS = ("mark", "stop", "resume", "fork", "evaluate", "predict", "export", "rename", "note")
@@ -94,8 +94,8 @@ class RunsScreen(FrameScreen):
             with Horizontal(id="filter-line"):
                 yield FilterInput(id="runs-filter")
                 yield Static(id="filter-note", markup=False)
-            yield RunTable(id="runs-table")
             yield Static(NO_RUNS, id="no-runs", markup=False)
+            yield RunTable(id="runs-table")
         yield Facts(id="headline")
         yield Curves(id="overlay")
         with Horizontal(id="lower"):
@@ -363,7 +363,7 @@ class RunsScreen(FrameScreen):
 
     @work
     async def action_resume(self) -> None:
-        """Continue the run; ask first if it has no checkpoint and would start anew."""
+        """Continue the run; ask first if it has no checkpoint and would start from step 0."""
         from alexplore.tui.screens.run_dialogs import resume
 
         if self.selected is not None:

@@ -45,6 +45,7 @@ from alexplore.tui.run_facts import (
     recipe_facts,
     tiles,
     time_lines,
+    within_height,
     within_lines,
 )
 from alexplore.tui.run_plots import accuracy_plot, loss_plot, rate_plot
@@ -212,17 +213,19 @@ class WatchScreen(FrameScreen):
         self._show_text("#run-ending", within_lines(ending(snapshot), width, most))
         self.query_one("#run-ending").display = not snapshot.status.live
         self.query_one("#run-ending").set_classes(f"run-table--{snapshot.status.state}")
-        self._show_text("#run-finding", within_lines(finding_text(watched.drawing.findings), width, most))
-        self.query_one("#run-finding").display = bool(watched.drawing.findings)
+        findings = watched.drawing.findings
+        self._show_text("#run-finding", within_lines(finding_text(findings, snapshot.status.reason), width, most))
+        self.query_one("#run-finding").display = bool(findings)
         self.query_one(Tiles).show(tiles(snapshot))
         self._draw_progress(snapshot)
         facts = recipe_facts(snapshot, watched.preset_recipe)
         saved = checkpoint_facts(snapshot)
-        width = max(20, self.query_one("#facts").content_size.width)
+        width, height = self.query_one("#run-recipe").content_size
+        width = max(20, width)
         lines = fact_lines(facts, width) + (["", "checkpoints", *fact_lines(saved, width)] if saved else [])
         for found in (time_lines(snapshot, width), machine_lines(snapshot, width)):
             lines += ["", *found] if found else []
-        self._show_text("#facts", "\n".join(lines))
+        self._show_text("#facts", "\n".join(within_height(lines, height)))
 
     def _show_text(self, name: str, text: str) -> None:
         """Show a text; a layout costs more than the comparison, and is needed only for another number of lines."""
@@ -375,7 +378,7 @@ class WatchScreen(FrameScreen):
 
     @work
     async def action_resume(self) -> None:
-        """Continue the run from its last checkpoint; ask first if it has none and would start anew."""
+        """Continue the run from its last checkpoint; ask first if it has none and would start from step 0."""
         from alexplore.tui.screens.run_dialogs import resume
 
         if self._run is not None and self._run.snapshot is not None:

@@ -15,6 +15,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from alexplore.core.home import home_path
 from alexplore.tui.screens.closing import ClosesOnce
 
 Choice = Literal["tour", "explore", "compare", "train"]
@@ -23,7 +24,7 @@ CHOICES: Mapping[str, tuple[Choice, str, str]] = {
     "t": ("tour", "Tour", "what you see, in six steps"),
     "e": ("explore", "Explore", "the paper's network, layer by layer, with its arithmetic"),
     "c": ("compare", "Compare", "the paper's beside torchvision's"),
-    "r": ("train", "Train", "fmnist-28 on Fashion-MNIST: 90 % in minutes, without a GPU"),
+    "r": ("train", "Train", "fmnist-28 on Fashion-MNIST: 90% in minutes, without a GPU"),
 }
 """What the card offers: the key, its name, and what it does."""
 
@@ -73,7 +74,7 @@ class Welcome(ClosesOnce[Choice | None], ModalScreen[Choice | None]):
         facts = Table.grid(padding=(0, 2))
         facts.add_column(no_wrap=True)
         facts.add_row("  This machine", self._machine)
-        facts.add_row("  Runs", f"none yet; they are kept in {self._runs_folder}")
+        facts.add_row("  Runs", f"none yet; they are kept in {home_path(self._runs_folder)}")
         facts.add_row("  Everywhere", EVERYWHERE)
         self.query_one("#welcome-facts", Static).update(facts)
 

@@ -156,8 +156,9 @@ class CursorList(ScrollView, LineWidget, can_focus=True):
         self.virtual_size = Size(max(1, self.size.width), self.row_count + self.header_lines)
 
     def on_resize(self) -> None:
-        """Keep the cursor in view."""
+        """Draw for the new size; keep the cursor in view."""
         self._set_size()
+        self.refresh()
         if not self._visible(self.cursor):  # a scroll costs a layout
             self.call_after_refresh(self._reveal)
 

@@ -1,4 +1,4 @@
-"""Labelled lines about one thing; a long text goes on below itself."""
+"""Labelled lines about one thing; a long text continues on the next line."""
 
 from __future__ import annotations
 
@@ -63,6 +63,9 @@ class Facts(LineWidget):
             if len(lines) > most:
                 lines = [*lines[: most - 1], with_ellipsis(lines[most - 1][: room - 1])]
             rows += [(fact.label if number == 0 else "", line, fact.state) for number, line in enumerate(lines)]
+        height = self.size.height
+        if len(rows) > height > 1:
+            rows = [*rows[: height - 1], ("", f"… {len(rows) - height + 1} more lines", "")]
         return rows
 
     def render_line(self, y: int) -> Strip:

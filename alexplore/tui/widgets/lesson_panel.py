@@ -17,7 +17,7 @@ from alexplore.tui.messages import LessonPointed
 
 
 class LessonPanel(Vertical):
-    """Lies at the right of the network."""
+    """The panel at the right of the network that shows a lesson."""
 
     DEFAULT_CSS = """
     LessonPanel {
@@ -102,7 +102,7 @@ class LessonPanel(Vertical):
         self.action_check()
 
     def action_check(self) -> None:
-        """Check the answer; go on where there is nothing to check."""
+        """Check the answer; continue where there is nothing to check."""
         typed = self.query_one(Input).value.strip()
         question = self.progress.step.question
         if question is None or (self.progress.solved and not typed):

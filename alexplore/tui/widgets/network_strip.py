@@ -1,7 +1,7 @@
 """The picture of the network: a block for each layer, as high as its maps are large and as wide as it has channels.
 
 Heights are relative to the network's input, which is drawn at the left, and widths to a fixed number of channels: so a
-block changes with its own layer only. Each of two towers has a row of its own. Layers that are equally far from the
+block changes with its own layer only. Each of two towers has its own row. Layers that are equally far from the
 input, as on the branches of a network, are above each other.
 """
 
@@ -30,7 +30,7 @@ WIDEST = 4096  # channels or features that fill a slot
 LEAST_EIGHTHS = 3  # of a line, for a map of one pixel
 INPUT_SLOT = 8  # columns for the input
 LINES_FOR_SIDES, LINES_FOR_DEPTHS = 5, 6  # of the picture, from which there is room for the numbers
-LINES_FOR_TOWERS = 3  # of blocks, from which each of two towers has a row of its own
+LINES_FOR_TOWERS = 3  # of blocks, from which each of two towers has its own row
 
 
 @dataclass(frozen=True)

@@ -356,7 +356,7 @@ class SettingList(CursorList):
             self._explain()
 
     def end_edit(self) -> bool:
-        """End the editing of a value; return False, and go on, where it is not allowed."""
+        """End the editing of a value; return False, and keep editing, if it is not allowed."""
         return not self.editing or self._accept()
 
     def on_blur(self) -> None:
