@@ -23,7 +23,7 @@ async def test_an_image_is_classified_drawn_and_inverted_and_the_run_evaluated(
     limits = ("--limit-train", "256", "--limit-val", "128", "--epochs", "1", "--device", "cpu")
     done = alexplore("train", "--preset", str(tiny_preset), *limits, "--name", "tried")
     assert done.returncode == 0, done.stderr
-    Image.new("L", (28, 28), 200).save(tmp_path / "mine.png")
+    Image.linear_gradient("L").resize((28, 28)).save(tmp_path / "mine.png")
     (tmp_path / "broken.png").write_bytes(b"no image")
     run = find_run("tried", tmp_path / "runs")
     async with open_app() as (app, pilot):
