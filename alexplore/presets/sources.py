@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -77,15 +78,30 @@ def import_preset(
     """
     import subprocess  # imported here: opening a preset file needs neither
 
-    done = subprocess.run(
-        import_command(source, input=input, name=name, weights=weights),
-        check=False,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL if quiet else None,
-        encoding="utf-8",
-    )
+    with starting_import(source):
+        done = subprocess.run(
+            import_command(source, input=input, name=name, weights=weights),
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL if quiet else None,
+            encoding="utf-8",
+        )
     return read_answer(source, done.stdout, done.returncode, report)
+
+
+@contextmanager
+def starting_import(source: str) -> Iterator[None]:
+    """Convert the system's refusal to start a process to an error of the import.
+
+    Raises:
+        ImportProcessError: an OSError was raised inside.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise ImportProcessError(f"{source}: could not start the process that imports it: {reason}", FAILED) from None
 
 
 def import_command(

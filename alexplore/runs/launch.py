@@ -8,8 +8,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
@@ -19,6 +19,19 @@ from alexplore.core.formatting import bytes_text
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, RunError, checked_name, create_run, name_after
 from alexplore.runs.status import STARTING_SECONDS, is_locked, read_status
+
+
+@contextmanager
+def starting(what: str) -> Iterator[None]:
+    """Convert the system's refusal to start a process, such as for lack of memory, to a message that says `what`.
+
+    Raises:
+        RunError: an OSError was raised inside.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"could not start {what}: {error.strerror or error}", failure=True) from None
 
 
 class WaitingWorker:
@@ -92,18 +105,15 @@ def launch(
 
 def _start_worker(run: RunDirectory, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-P", "-m", "alexplore.training.worker", str(run.path)]
-    try:
-        with run.console_file.open("ab") as console:
-            return subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=console,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                env={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
-            )
-    except OSError as error:
-        raise RunError(f"could not start a worker: {error.strerror or error}", failure=True) from None
+    with starting("a worker"), run.console_file.open("ab") as console:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=console,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
+        )
 
 
 def _wait_for_status(run: RunDirectory, process: subprocess.Popen[bytes]) -> None:
@@ -194,16 +204,17 @@ def command_output(name: str, arguments: Sequence[str], *, content: str = "", ke
 
     Raises:
         CommandError: the command failed.
-        RunError: PyTorch is not installed.
+        RunError: PyTorch is not installed, or no process can be started.
     """
-    done = subprocess.run(
-        command_line(name, arguments),
-        input=content,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE if keep_errors else None,
-        encoding="utf-8",
-        check=False,
-    )
+    with starting(f"the process for {name}"):
+        done = subprocess.run(
+            command_line(name, arguments),
+            input=content,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE if keep_errors else None,
+            encoding="utf-8",
+            check=False,
+        )
     if done.returncode:
         reported = (done.stderr or "").strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
         raise CommandError(reported[0].removeprefix("error: "), done.returncode)
@@ -214,6 +225,7 @@ def run_command(name: str, arguments: Sequence[str]) -> int:
     """Run a command that imports torch on this terminal and return its exit code.
 
     Raises:
-        RunError: PyTorch is not installed.
+        RunError: PyTorch is not installed, or no process can be started.
     """
-    return subprocess.run(command_line(name, arguments), check=False).returncode
+    with starting(f"the process for {name}"):
+        return subprocess.run(command_line(name, arguments), check=False).returncode

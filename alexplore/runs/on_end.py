@@ -16,7 +16,8 @@ from pathlib import Path
 
 from alexplore.core.boundary import print_error, run_guarded
 from alexplore.core.errors import DONE
-from alexplore.runs.directory import RunDirectory, RunError
+from alexplore.runs.directory import RunDirectory
+from alexplore.runs.launch import starting
 from alexplore.runs.occasions import Occasion, OccasionWatch
 from alexplore.runs.summary import RunList
 
@@ -32,19 +33,14 @@ def start_on_end(run: RunDirectory, command: str, occasions: Sequence[str]) -> s
         RunError: the process could not be started.
     """
     arguments = [str(run.path), ",".join(occasions), command]
-    try:
-        with run.console_file.open("ab") as console:
-            return subprocess.Popen(
-                [sys.executable, "-P", "-m", "alexplore.runs.on_end", *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=console,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-    except OSError as error:
-        raise RunError(
-            f"could not start the process that runs --on-end: {error.strerror or error}", failure=True
-        ) from None
+    with starting("the process that runs --on-end"), run.console_file.open("ab") as console:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "alexplore.runs.on_end", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=console,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
 
 def wait_and_run(run: RunDirectory, occasions: Sequence[str], command: str) -> None:

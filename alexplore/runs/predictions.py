@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from alexplore.core.picture import Picture
-from alexplore.runs.launch import command_line
+from alexplore.runs.launch import command_line, starting
 
 
 @dataclass(frozen=True)
@@ -83,15 +83,20 @@ class Predictions:
         self._ended = False
 
     def __enter__(self) -> Self:
-        """Start the process."""
-        self._process = subprocess.Popen(
-            self._command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE if self._keep_errors else None,
-            encoding="utf-8",
-            errors="replace",
-        )
+        """Start the process.
+
+        Raises:
+            RunError: no process can be started.
+        """
+        with starting("the process that predicts"):
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE if self._keep_errors else None,
+                encoding="utf-8",
+                errors="replace",
+            )
         return self
 
     def __iter__(self) -> Iterator[Prediction]:

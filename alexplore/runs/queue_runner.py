@@ -22,7 +22,7 @@ from alexplore.core.errors import DONE, AlexploreError
 from alexplore.runs import service
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunError, list_runs
-from alexplore.runs.launch import WaitingWorker
+from alexplore.runs.launch import WaitingWorker, starting
 from alexplore.runs.on_end import start_on_end
 from alexplore.runs.queue import Item, Queue
 from alexplore.runs.status import is_locked, read_status
@@ -43,7 +43,7 @@ def start_runner(queue: Queue) -> None:
     with queue.locked():
         if queue.has_runner:
             return
-        with (queue.folder / "runner.log").open("ab") as log:
+        with starting("the runner of the queue"), (queue.folder / "runner.log").open("ab") as log:
             subprocess.Popen(
                 [sys.executable, "-P", "-m", "alexplore.runs.queue_runner", str(queue.runs)],
                 stdin=subprocess.DEVNULL,

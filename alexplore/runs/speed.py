@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from alexplore.runs.config import RunConfig
-from alexplore.runs.launch import command_line
+from alexplore.runs.launch import command_line, starting
 
 
 class SpeedMeasurement:
@@ -22,15 +22,16 @@ class SpeedMeasurement:
         """Start the process.
 
         Raises:
-            RunError: PyTorch is not installed.
+            RunError: PyTorch is not installed, or no process can be started.
         """
-        self._process = subprocess.Popen(
-            command_line("speed", []),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            encoding="utf-8",
-        )
+        with starting("the process that measures the speed"):
+            self._process = subprocess.Popen(
+                command_line("speed", []),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                encoding="utf-8",
+            )
         self._config = config
 
     def __enter__(self) -> Self:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from alexplore.network.graph import parse_input
 from alexplore.presets.preset import Preset
-from alexplore.presets.sources import import_command, read_answer
+from alexplore.presets.sources import import_command, read_answer, starting_import
 
 INPUT = "the size of its images may follow: net.py:Net 3x64x64"
 
@@ -41,7 +41,8 @@ async def import_model(request: Request, report: Callable[[str], None]) -> Prese
     """
     size = parse_input(request.size) if request.size else None
     command = import_command(request.source, input=size)
-    process = await asyncio.create_subprocess_exec(*command, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL)
+    with starting_import(request.source):
+        process = await asyncio.create_subprocess_exec(*command, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL)
     try:
         printed, _ = await process.communicate()
     finally:

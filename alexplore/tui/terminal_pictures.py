@@ -34,7 +34,7 @@ class TerminalPictures:
     def __init__(
         self, pixels: Pixels | None = None, measure: Callable[[], tuple[int, int] | None] | None = None
     ) -> None:
-        """Draw as `pixels` says, nothing if left out; `measure` returns the width and height of a cell of now."""
+        """Draw with `pixels`, nothing if left out; `measure` returns the current width and height of a cell."""
         self._pixels = pixels
         self._measure = measure
         self._numbers = count(1)

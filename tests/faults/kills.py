@@ -28,6 +28,9 @@ from tests.support.waiting import PATIENCE, wait_until
 SLOW: dict[str, Any] = {"batch_size": 160, "limit_train": 800, "limit_val": 3000, "checkpoint_minutes": 1e-9}
 """Settings of a run of a small network, each of whose phases takes long enough to be seen in its files."""
 
+LONG = 100_000
+"""Steps of an epoch that does not end while a run is watched."""
+
 STARTING_SECONDS = 0.6
 """The longest time from the moment at which a process is there until it is killed while it starts."""
 
@@ -50,17 +53,14 @@ class Kill:
     """Seconds from the end of the run until no process and no lock was left."""
 
 
-def phase_of(run: RunDirectory, before: int) -> str:
-    """Return what a run does that had done `before` steps when it was started, as its files show it."""
-    if any(run.checkpoints_folder.glob(f"{SAVING}*")):
-        return "saving"
+def is_in(run: RunDirectory, phase: str, steps_per_epoch: int) -> bool:
+    """Return whether a run that has done a step is in a phase, as its files show it."""
+    if phase == "saving" or any(run.checkpoints_folder.glob(f"{SAVING}*")):
+        return phase == "saving" and any(run.checkpoints_folder.glob(f"{SAVING}*"))
     found = metrics(run)
-    step = max((step for _, step in found), default=0)
-    if step <= before:
-        return "starting"
-    config = run.config()
-    last_of_epoch = config.data.limit_train and step % -(-config.data.limit_train // config.recipe.batch_size) == 0
-    return "evaluating" if last_of_epoch and ("val/loss", step) not in found else "training"
+    step = max(step for _, step in found)
+    evaluates = step % steps_per_epoch == 0 and ("val/loss", step) not in found
+    return (phase == "evaluating") == evaluates
 
 
 class Started:
@@ -70,6 +70,7 @@ class Started:
         """Start it from a command line that follows it, or, if the plan says so, from the app that watches it."""
         self.run, self.start, self.rng = run, start, rng
         self.before, self.steps = read_status(run), steps_done(run)
+        self.has_stepped = False
         self.watchers: dict[Victim, subprocess.Popen[bytes]] = {}
         self.app = App(run) if start.has("app") else None
         if self.app:
@@ -94,20 +95,25 @@ class Started:
 
     def _wait_for_phase(self, victim: Victim) -> psutil.Process | None:
         """Wait for the phase of the plan, and return the process to kill; None if the run has ended before."""
+        config = self.run.config()
+        steps_per_epoch = -(-config.data.limit_train // config.recipe.batch_size) if config.data.limit_train else LONG
         deadline = time.monotonic() + PATIENCE
         process: psutil.Process | None = None
         while not self._has_new_end():
             assert time.monotonic() < deadline, (self.start, self._report())
             if process is None or not process.is_running():
+                time.sleep(0.02)
                 process = self._process(victim)
-                time.sleep(0.01)
             elif self.start.phase == "starting":
                 time.sleep(self.rng.uniform(0, STARTING_SECONDS))
                 return process
-            elif phase_of(self.run, self.steps) == self.start.phase and steps_done(self.run) > self.steps:
+            elif not self.has_stepped:
+                time.sleep(0.05)
+                self.has_stepped = steps_done(self.run) > self.steps
+            elif is_in(self.run, self.start.phase, steps_per_epoch):
                 return process
             else:
-                time.sleep(0.001)
+                time.sleep(0.0005)
         return None
 
     def _process(self, victim: Victim) -> psutil.Process | None:

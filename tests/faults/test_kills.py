@@ -26,7 +26,7 @@ from tests.training.conftest import MakeRun
 
 SEED = 11
 RUNS = planned_runs(SEED)
-EPOCHS = 12
+EPOCHS = 15
 ATTEMPTS = 3
 """How often a run is made anew that finished before it was killed, as one may while the machine is busy."""
 

@@ -18,6 +18,9 @@ from alexplore.tui.widgets.key_bar import KeyBar
 from alexplore.tui.widgets.mode_bar import ModeBar
 from alexplore.tui.widgets.status_line import StatusLine
 
+LEAST_HEIGHT = 16
+"""Lines of a terminal from which there is room for curves above or below a list."""
+
 
 class FrameScreen(NamedKeys, ClosesOnce[None], Screen[None]):
     """A screen with the line of modes, its own body, the status line and the keys.
@@ -36,6 +39,10 @@ class FrameScreen(NamedKeys, ClosesOnce[None], Screen[None]):
         yield from self.compose_body()
         yield StatusLine()
         yield KeyBar()
+
+    def on_resize(self) -> None:
+        """Leave out the curves where they would have no line."""
+        self.set_class(self.size.height < LEAST_HEIGHT, "-cramped")
 
     @abstractmethod
     def compose_body(self) -> ComposeResult:
