@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -28,6 +29,7 @@ from alexplore.core.terminal_notice import notice
 from alexplore.presets.preset import Preset
 from alexplore.runs.occasion_kinds import OCCASIONS, USUAL
 from alexplore.tui.changed_cells import ChangedCells, Screenful
+from alexplore.tui.hang_up import CHECK_SECONDS, end_by_hang_up, is_hung_up
 from alexplore.tui.inert_filter import InertFilter
 from alexplore.tui.messages import (
     ChoiceRequested,
@@ -181,6 +183,8 @@ class ExploreApp(NamedKeys, App[None]):
             self.notify(problems, severity="warning")
         self.set_timer(FIRST_MONITOR_SECONDS, self._monitor)
         self.set_timer(PREPARE_SECONDS, self._prepare_screens)
+        if not self.is_headless:
+            self.set_interval(CHECK_SECONDS, self._check_terminal)
 
     def _first_theme(self) -> str:
         """Return the preferred theme; on a terminal of 16 colours one of these, as others would become reds."""
@@ -640,6 +644,10 @@ class ExploreApp(NamedKeys, App[None]):
         with suppress(ValueError, RuntimeError, NotImplementedError):  # not the main thread
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, self._leave_on_signal, number)
+
+    def _check_terminal(self) -> None:
+        if sys.__stdin__ is not None and is_hung_up(sys.__stdin__.fileno()):
+            end_by_hang_up()
 
     def _leave_on_signal(self, number: signal.Signals) -> None:
         """Close the app once its screens are mounted: earlier they would not find their widgets."""
