@@ -34,11 +34,12 @@ def test_the_wheel_runs_in_an_empty_environment(tmp_path: Path, monkeypatch: pyt
 
     pip(sys.executable, "-m", "build", "--outdir", str(tmp_path), str(ROOT))  # the wheel from the sdist
     (wheel,) = tmp_path.glob(f"alexplore-{__version__}-*.whl")
-    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "empty")], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "empty")], check=True)
     python = tmp_path / "empty" / "bin" / "python"
+    install = (sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-compile")
     # Without torch and the app: they take minutes to install, and `shapes` does not need them.
-    pip(str(python), "-m", "pip", "install", "--quiet", "--no-deps", str(wheel))
-    pip(str(python), "-m", "pip", "install", "--quiet", *NEEDED_BY_SHAPES)
+    pip(*install, "--no-deps", str(wheel))
+    pip(*install, *NEEDED_BY_SHAPES)
     command = tmp_path / "empty" / "bin" / "alexplore"
     assert output(command, "--version") == f"alexplore {__version__}\n"
     assert output(python, "-c", VERSION) == f"{__version__}\n"

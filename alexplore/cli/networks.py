@@ -159,11 +159,7 @@ def shapes(
     if size:
         opened = replace(opened, network=opened.network.with_input(*size))
     analysis = analyse(opened.network)
-    if (turned := channels_first(opened.network.input)) and not analysis.broken:
-        narrate(
-            f"input {shape_text(opened.network.input)} looks like height, width, channels; read as channels, height, "
-            f"width. If that is not meant: {shape_text(turned)}"
-        )
+    _note_turned_input(analysis)
     if as_json or as_csv or as_markdown:
         from alexplore.export import report
 
@@ -184,6 +180,16 @@ def shapes(
     if analysis.broken:
         complain(str(analysis.broken.error))
         raise typer.Exit(FAILED)
+
+
+def _note_turned_input(analysis: Analysis) -> None:
+    """Say that an input looks as if its channels came last, unless a broken layer says so already."""
+    input = analysis.network.input
+    if (turned := channels_first(input)) and not analysis.broken:
+        narrate(
+            f"input {shape_text(input)} looks like height, width, channels; read as channels, height, width. If that "
+            f"is not meant: {shape_text(turned)}"
+        )
 
 
 def _preset_and_layer(names: list[str], preset: str | None) -> tuple[str, str | None]:
@@ -248,6 +254,7 @@ def _print_schema() -> None:
 def _check(file: Path) -> None:
     preset = read_preset(file)
     analysis = analyse(preset.network)
+    _note_turned_input(analysis)
     if analysis.broken:
         complain(f"{file}: {analysis.broken.error}")
         raise typer.Exit(FAILED)

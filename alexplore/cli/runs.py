@@ -451,6 +451,18 @@ def doctor(
     raise typer.Exit(FAILED if left else DONE)
 
 
+@app.command("rename")
+def rename(
+    run: RunArgument,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The new name.")],
+    runs_dir: RunsDir = None,
+) -> None:
+    """Give a run that is not being trained another name."""
+    found = find_run(run, runs_folder(runs_dir))
+    renamed = service.rename(found, name)
+    narrate(f"renamed {found.name} to {renamed.name}")
+
+
 @app.command("remove")
 def remove(
     runs: Annotated[list[str], typer.Argument(metavar="RUN…", help="Runs that are not being trained.")],

@@ -165,12 +165,7 @@ def _follow(queue: Queue, found: Sweep) -> int:
     with interrupts.counted():
         while True:
             items = [item for item in (*queue.waiting(), *queue.running()) if item.name in names]
-            for run in found.runs:
-                directory = RunDirectory(queue.runs / run.name)
-                state = read_status(directory).state if directory.has_files else ""
-                if state and state != known.get(run.name):
-                    narrate(f"{run.name}: {state}")
-                known[run.name] = state
+            _report_changes(queue, found, known)
             if not items:
                 break
             if interrupts.count and not asked:
@@ -178,16 +173,23 @@ def _follow(queue: Queue, found: Sweep) -> int:
                 narrate("stopping after a checkpoint; Ctrl-C again stops at once")
                 _stop(queue, names)
             if interrupts.count > 1:
-                for item in queue.running():
-                    if item.name in names and (pid := read_status(queue.run(item)).pid):
-                        with suppress(OSError):
-                            os.killpg(pid, signal.SIGKILL)
+                _kill(queue, names)
                 return INTERRUPTED
             time.sleep(POLL_SECONDS)
     _show(queue, found)
     if asked:
         return STOPPED
     return DONE if all(state == "finished" for state in known.values()) else FAILED
+
+
+def _report_changes(queue: Queue, found: Sweep, known: dict[str, str]) -> None:
+    """Report the runs whose state differs from the one in `known`, which is updated."""
+    for run in found.runs:
+        directory = RunDirectory(queue.runs / run.name)
+        state = read_status(directory).state if directory.has_files else ""
+        if state and state != known.get(run.name):
+            narrate(f"{run.name}: {state}")
+        known[run.name] = state
 
 
 def _stop(queue: Queue, names: set[str]) -> None:
@@ -200,3 +202,11 @@ def _stop(queue: Queue, names: set[str]) -> None:
         if item.name in names:
             with suppress(RunError):  # it has ended meanwhile
                 service.ask(queue.run(item), "stop")
+
+
+def _kill(queue: Queue, names: set[str]) -> None:
+    """Kill the workers of live runs with some names."""
+    for item in queue.running():
+        if item.name in names and (pid := read_status(queue.run(item)).pid):
+            with suppress(OSError):
+                os.killpg(pid, signal.SIGKILL)

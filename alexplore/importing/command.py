@@ -88,8 +88,8 @@ def read_source(source: str, size: tuple[int, int, int] | None, *, with_weights:
             return trace_file(Path(source), source)
         from alexplore.importing.onnx_module import load_onnx
 
-        module, own = load_onnx(Path(source), source)
-        return trace_module(module, size or own, source)
+        module, own, batch = load_onnx(Path(source), source)
+        return trace_module(module, size or own, source, batch)
     return trace_module(load_module(source, with_weights=with_weights), size, source)
 
 

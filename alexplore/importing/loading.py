@@ -127,7 +127,7 @@ def _run_file(path: Path, source: str) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except EXIT as error:
-        raise ImportFailed(f"{source}: running {path} fails: {reason_text(error)}") from error
+        raise ImportFailed(f"{source}: running {path} fails: {reason_text(error)}{_advice(error)}") from error
     return module
 
 
@@ -137,9 +137,17 @@ def _import(name: str, source: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             raise SourceError(f"{source}: there is no module {error.name}; a source is {FORMS}") from None
-        raise ImportFailed(f"{source}: importing {name} fails: {reason_text(error)}") from error
+        raise ImportFailed(f"{source}: importing {name} fails: {reason_text(error)}{_advice(error)}") from error
     except EXIT as error:
         raise ImportFailed(f"{source}: importing {name} fails: {reason_text(error)}") from error
+
+
+def _advice(error: BaseException) -> str:
+    """Return what to do about an error: a package that the code imports may be missing."""
+    if not isinstance(error, ModuleNotFoundError) or error.name is None:
+        return ""
+    package = error.name.partition(".")[0]
+    return f"; install {package} for {sys.executable}, or give a file that does without it"
 
 
 def _torchvision_models(source: str) -> ModuleType:
@@ -174,8 +182,13 @@ def _made(namespace: ModuleType, expression: Expression, source: str) -> nn.Modu
 
 
 def _checked(module: nn.Module, source: str) -> nn.Module:
-    if isinstance(module, torch.jit.ScriptModule):
-        raise SourceError(f"{source}: it is a TorchScript module, which can't be traced; give its Python class")
+    for name, part in module.named_modules():
+        if isinstance(part, torch.jit.ScriptModule):
+            what = f"{name} of the model" if name else "it"
+            raise SourceError(
+                f"{source}: {what} is a TorchScript module, which can't be traced; give the Python class, without "
+                "torch.jit"
+            )
     return module
 
 

@@ -32,8 +32,10 @@ Attributes = Mapping[str, Any]
 Function = Callable[[Attributes, list[Any]], Any]
 
 
-def load_onnx(path: Path, source: str) -> tuple[nn.Module, Input | None]:
-    """Return the module of an ONNX file in evaluation mode, and the size of its images where the file gives it.
+def load_onnx(path: Path, source: str) -> tuple[nn.Module, Input | None, int]:
+    """Return the module of an ONNX file in evaluation mode, the size of its images, and how many of them it reads.
+
+    The size is None, and the number 1, where the file leaves them open.
 
     Raises:
         SourceError: onnx is not installed, the file can't be read, or it has operators that contain graphs.
@@ -61,9 +63,9 @@ def load_onnx(path: Path, source: str) -> tuple[nn.Module, Input | None]:
         raise SourceError(
             f"{source}: it has {len(images)} inputs and {len(graph.output)} outputs; a network here has one of each"
         )
-    sizes = [one.dim_value for one in images[0].type.tensor_type.shape.dim][1:]
+    batch, *sizes = [one.dim_value for one in images[0].type.tensor_type.shape.dim] or [0]
     size = (sizes[0], sizes[1], sizes[2]) if len(sizes) == 3 and all(sizes) else None
-    return OnnxModule(model, images[0].name, source).eval(), size
+    return OnnxModule(model, images[0].name, source).eval(), size, batch or 1
 
 
 @dataclass(frozen=True)

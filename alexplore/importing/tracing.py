@@ -55,8 +55,10 @@ class Trace:
         return int(self.image.meta["val"].shape[0])
 
 
-def trace_module(module: nn.Module, input: Input | None, source: str) -> Trace:
+def trace_module(module: nn.Module, input: Input | None, source: str, batch: int = 1) -> Trace:
     """Trace a module with images of a size, or else with the first of the usual sizes that it takes.
+
+    `batch` is the number of images that the module is made for, if it takes no other.
 
     Raises:
         SourceError: it takes several inputs, or none of the usual sizes.
@@ -66,7 +68,7 @@ def trace_module(module: nn.Module, input: Input | None, source: str) -> Trace:
     reasons: dict[Input, str] = {}
     for size in [input] if input else usual_inputs(module):
         try:
-            return _export(module, size, source)
+            return _export(module, size, source, (BATCH, batch))
         except ForwardFailed as error:
             reasons[size] = str(error)
     if input:
@@ -93,14 +95,14 @@ class ForwardFailed(Exception):
     """A forward pass that raised something; the message is what."""
 
 
-def _export(module: nn.Module, size: Input, source: str) -> Trace:
-    """Return the trace of a batch of images; of one image where the module is made for that.
+def _export(module: nn.Module, size: Input, source: str, batches: tuple[int, ...]) -> Trace:
+    """Return the trace of the first of these batches that the module takes.
 
     Raises:
         ForwardFailed: it can't be traced with images of this size, or gives something else than an output an image.
     """
     reason = ""
-    for batch in (BATCH, 1):
+    for batch in batches:
         try:
             trace = read_program(_export_batch(module, (batch, *size)), source)
         except SourceError:

@@ -137,12 +137,14 @@ def _event(data: bytes) -> ScalarEvent:
         elif number == 2 and isinstance(content, int):
             step = content - 2**64 if content >= 2**63 else content
         elif number == 5 and isinstance(content, bytes):
-            for inner, value in _fields(content):
-                if inner == 1 and isinstance(value, bytes):
-                    tag, scalar = _value(value)
-                    if scalar is not None:
-                        values[tag] = scalar
+            values |= _scalars(content)
     return ScalarEvent(step, time, values)
+
+
+def _scalars(data: bytes) -> dict[str, float]:
+    """Return the scalars of a summary by their tags."""
+    values = [_value(content) for number, content in _fields(data) if number == 1 and isinstance(content, bytes)]
+    return {tag: scalar for tag, scalar in values if scalar is not None}
 
 
 def _value(data: bytes) -> tuple[str, float | None]:

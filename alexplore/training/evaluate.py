@@ -63,7 +63,7 @@ class Evaluation:
 
 
 class ScoredBatch(NamedTuple):
-    """What a model says about the images of a batch that could be read."""
+    """A model's scores for the readable images of a batch."""
 
     images: Tensor
     """uint8 (N, C, H, W)."""

@@ -1,4 +1,4 @@
-"""The figures of an evaluation, from what a network says about each image."""
+"""Compute the metrics of an evaluation from a network's scores for each image."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _worst_mistakes(
 def image_predictions(
     scores: Tensor, labels: Tensor | None, names: Sequence[str], classes: tuple[str, ...]
 ) -> tuple[ImagePrediction, ...]:
-    """Return what the network says about each image; `labels` is None if they have none."""
+    """Return the network's prediction for each image; `labels` is None if they have none."""
     truths = [None] * len(names) if labels is None else [classes[label] for label in labels.tolist()]
     return tuple(
         ImagePrediction(name, truth, tuple(float(f"{p:.{SIGNIFICANT}g}") for p in row))

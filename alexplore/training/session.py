@@ -306,7 +306,7 @@ def _earlier_setup(saved: checkpoint.Checkpoint | None, history: History) -> Com
 
 def _kernels(device: torch.device, ranks: Ranks, earlier: ComputeSetup | None, writer: RunWriter) -> Kernels:
     """Return the kernels to use, the same on all ranks: those of earlier attempts on this type of device, so that a
-    resumed run keeps its bits, unless the environment chooses others.
+    resumed run rounds as before, unless the environment chooses others.
 
     Raises:
         KernelError: the environment's choice is not allowed.

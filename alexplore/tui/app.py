@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path, PurePath
@@ -26,8 +27,9 @@ from alexplore.core.errors import AlexploreError
 from alexplore.core.settings import found_text, nearest
 from alexplore.core.terminal_notice import notice
 from alexplore.presets.preset import Preset
-from alexplore.runs.occasion_kinds import OCCASIONS
+from alexplore.runs.occasion_kinds import OCCASIONS, USUAL
 from alexplore.tui.changed_cells import ChangedCells, Screenful
+from alexplore.tui.hang_up import CHECK_SECONDS, end_by_hang_up, is_hung_up
 from alexplore.tui.inert_filter import InertFilter
 from alexplore.tui.messages import (
     ChoiceRequested,
@@ -80,6 +82,14 @@ MOUNT_SECONDS = 0.02
 
 SIXTEEN_COLOURS = "standard"  # what Rich calls a terminal of so many
 SIGNALLED = 128  # plus the number of a signal: the exit code of a program that the signal ended, as in shells
+SEVERITIES: Mapping[str, SeverityLevel] = {
+    "failed": "error",
+    "nonfinite": "error",
+    "crashed": "error",
+    "stalled": "warning",
+}
+"""The severities of what happens to a run, in the status line."""
+
 TEXTUAL_COMMANDS = ("Theme", "Screenshot", "Maximize", "Minimize")  # Textual's commands that the palette offers
 
 
@@ -173,6 +183,8 @@ class ExploreApp(NamedKeys, App[None]):
             self.notify(problems, severity="warning")
         self.set_timer(FIRST_MONITOR_SECONDS, self._monitor)
         self.set_timer(PREPARE_SECONDS, self._prepare_screens)
+        if not self.is_headless:
+            self.set_interval(CHECK_SECONDS, self._check_terminal)
 
     def _first_theme(self) -> str:
         """Return the preferred theme; on a terminal of 16 colours one of these, as others would become reds."""
@@ -287,6 +299,14 @@ class ExploreApp(NamedKeys, App[None]):
         for occasion in self.state.run_monitor.occasions(summaries):
             if occasion.kind in self.preferences.values.notify_on:
                 self._notify_user(occasion.text)
+            if occasion.kind in USUAL and not self._is_watching(occasion.summary.run):
+                self.notify(occasion.text, severity=SEVERITIES.get(occasion.kind, "information"))
+
+    def _is_watching(self, run: RunDirectory) -> bool:
+        """Return whether the screen of a run is shown, which itself says what happens to the run."""
+        watched, shown = self.state.watched, self.screen_stack[-1]
+        in_train = isinstance(shown, FrameScreen) and shown.MODE == "train" and not self.state.shows_form
+        return in_train and watched is not None and watched.run == run
 
     def _notify_user(self, text: str) -> None:
         """Ring the terminal's bell or show a notification, as the preferences say."""
@@ -384,6 +404,7 @@ class ExploreApp(NamedKeys, App[None]):
         """Import the screen Inside, which is one key away from the watched run."""
         from alexplore.tui.screens.inside import InsideScreen
 
+        self.pictures.prepare()
         if self.state.watched is not None:
             self.call_later(self._read_styles, [InsideScreen(self.state.watched)])
 
@@ -624,6 +645,10 @@ class ExploreApp(NamedKeys, App[None]):
         with suppress(ValueError, RuntimeError, NotImplementedError):  # not the main thread
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, self._leave_on_signal, number)
+
+    def _check_terminal(self) -> None:
+        if sys.__stdin__ is not None and is_hung_up(sys.__stdin__.fileno()):
+            end_by_hang_up()
 
     def _leave_on_signal(self, number: signal.Signals) -> None:
         """Close the app once its screens are mounted: earlier they would not find their widgets."""

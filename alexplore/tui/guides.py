@@ -226,7 +226,6 @@ class Guides:
         body = next(widget for widget in explore.query_one(LayerTable).ancestors if widget.parent is explore)
         assert isinstance(body, Widget)
         await body.mount(LessonPanel(progress, self.state.session))
-        explore.call_after_refresh(explore.show)  # a focus before the layout keeps Textual from reporting other sizes
 
     def leave_lesson(self) -> None:
         """Close the lesson, if one is open."""

@@ -261,7 +261,8 @@ class Drawing:
         """Return the last value of each named line up to `x`, or else up to the cursor, in `room` characters.
 
         The place of a value is added if it is in an earlier column. If there is no room, names are replaced by markers,
-        then the unit is left out. A level, such as that of chance, has no reading: its value stands at its end.
+        then the unit is left out, then the last lines. A level, such as that of chance, has no reading: its value
+        stands at its end.
         """
         x = self.view.x if x is None else x
         if x is None:
@@ -274,13 +275,12 @@ class Drawing:
             if line.name and index >= 0 and not is_level:
                 at = f" at {points.x[index]:.4g}" if self.column(points.x[index]) != column else ""
                 values.append((line, f"{self.plot.value_text(points.y[index])}{at}"))
-        names, markers = [line.name for line, _ in values], [line.marker or line.name for line, _ in values]
-        text = ""
-        for place, called in ((f"{unit} {x:.4g}", names), (f"{unit} {x:.4g}", markers), (f"{x:.4g}", markers)):
-            text = " · ".join([place, *(f"{name} {value}" for name, (_, value) in zip(called, values, strict=True))])
-            if len(text) <= room:
-                break
-        return text
+        place, place_with_unit = f"{x:.4g}", f"{unit} {x:.4g}"
+        named = [f"{line.name} {value}" for line, value in values]
+        marked = [f"{line.marker or line.name} {value}" for line, value in values]
+        fewer = ([place, *marked[:-left_out], f"+{left_out} more"] for left_out in range(1, len(values) + 1))
+        ways = ([place_with_unit, *named], [place_with_unit, *marked], [place, *marked], *fewer)
+        return next((text for text in map(" · ".join, ways) if len(text) <= room), "")
 
     def _dot_x(self, x: float) -> int:
         left, right = self.window

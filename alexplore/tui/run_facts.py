@@ -62,6 +62,8 @@ def heading(snapshot: Snapshot) -> list[str]:
         parts.append(f"{start.device_name}, {ranks}, {start.precision}")
     if snapshot.events:
         parts.append(f"started {time_of_day(snapshot.events[0].head.time)}")
+    if not snapshot.whole:
+        parts.append("still being read: the curves are a sample")
     return [f"{STATE_GLYPHS.get(status.state, ' ')} {status.state.upper()}  {snapshot.run.name}", *parts]
 
 

@@ -40,6 +40,7 @@ NOT_THERE = (
     "runs compare nowhere nowhere",
     "runs inside nowhere",
     "runs export nowhere --to csv",
+    "runs rename nowhere other",
     "runs remove nowhere --yes",
     "replay nowhere",
     "sweep --preset nowhere --set training.lr=1",

@@ -11,6 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from alexplore.cli.train import _source
+from alexplore.runs.config import RunConfig
+from alexplore.runs.directory import create_run
+from tests.support.command_line import run_here
 from tests.support.processes import Alexplore
 
 PAPER_PARAMS = 60_965_224
@@ -295,3 +299,25 @@ def test_a_preset_that_is_taken_for_a_run_is_named(alexplore: Alexplore) -> None
     done = alexplore("predict", "paper", "x.png")
     assert done.returncode == 2
     assert "paper is a preset: its network can be asked with --weights FILE" in done.stderr
+
+
+def test_a_run_that_is_found_by_the_name_of_a_preset_is_named(
+    config: RunConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    create_run(config, tmp_path, "paper-184111")
+    assert _source("paper", None, tmp_path).name == "paper-184111"
+    said = "paper is taken as the run paper-184111; the preset paper can be asked with --weights FILE"
+    assert capsys.readouterr().err.strip() == said
+
+
+def test_an_input_with_its_channels_last_is_recognised(tmp_path: Path) -> None:
+    """Also where every layer can read it."""
+    preset = tmp_path / "net.toml"
+    preset.write_text(
+        'input = [227, 227, 3]\nlayers = [{ name = "c", type = "conv2d", out_channels = 4, kernel_size = 3 }]\n'
+    )
+    for command in (("shapes", str(preset)), ("presets", "--check", str(preset))):
+        done = run_here(*command)
+        assert done.returncode == 0
+        assert "input 227×227×3 looks like height, width, channels" in done.stderr
+        assert done.stderr.endswith("If that is not meant: 3×227×227\n")

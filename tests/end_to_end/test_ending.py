@@ -61,6 +61,23 @@ def test_a_terminal_that_closes_ends_the_app(terminal: Terminal, command: str, t
     wait_until(lambda: not psutil.pid_exists(pid), "the end of the app")
 
 
+def test_the_app_ends_with_a_terminal_that_sends_it_no_signal(tmp_path: Path) -> None:
+    """As it happens to a process outside of the terminal's session."""
+    ours, its = os.openpty()
+    command = [sys.executable, "-m", "alexplore"]
+    process = subprocess.Popen(command, stdin=its, stdout=its, stderr=its, start_new_session=True)
+    os.close(its)
+    try:
+        shown = b""
+        while b"This machine" not in shown:
+            shown += os.read(ours, 65536)
+        os.close(ours)
+        wait_until(lambda: process.poll() is not None, "the end of the app")
+    finally:
+        process.kill()
+    assert process.wait() == -signal.SIGHUP
+
+
 def test_an_exported_size_does_not_fool_the_app(terminal: Terminal, command: str) -> None:
     terminal.type(f"export COLUMNS=237 LINES=71; {command}\n")
     terminal.wait_for("This machine")

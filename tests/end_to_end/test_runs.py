@@ -63,8 +63,15 @@ def test_a_training_is_followed_in_plain_lines_and_asked_afterwards(
     assert evaluated["val/acc"] == pytest.approx(max(record.get("val/acc", 0) for record in metrics))
 
     Image.new("RGBA", (90, 40), "red").save(tmp_path / "red.png")
-    predicted = json.loads(alexplore("predict", "one", str(tmp_path / "red.png"), "--json").stdout)
-    answers = predicted[str(tmp_path / "red.png")]
+    Image.new("1", (14_000, 14_000)).save(tmp_path / "bomb.png")
+    wrong = ("-x.png", str(tiny_preset), str(tmp_path / "bomb.png"))
+    some = alexplore("predict", "one", "--json", "--", str(tmp_path / "red.png"), *wrong)
+    assert some.returncode == 1
+    assert "Traceback" not in some.stderr
+    assert "bomb.png: it has more than the 67,108,864 pixels that are decoded" in some.stderr
+    assert "not an image" in some.stderr
+    assert "-x.png: No such file or directory" in some.stderr
+    (answers,) = json.loads(some.stdout).values()
     assert len(answers) == 5
     assert [p for _, p in answers] == sorted((p for _, p in answers), reverse=True)
     assert 0 < sum(p for _, p in answers) <= 1 + 1e-6
@@ -76,13 +83,6 @@ def test_a_training_is_followed_in_plain_lines_and_asked_afterwards(
     pixels = base64.b64decode(negative["picture"]["pixels"])
     assert (negative["picture"]["height"], negative["picture"]["width"], negative["picture"]["channels"]) == (28, 28, 1)
     assert set(pixels) == {255 - round(0.299 * 10 + 0.587 * 200 + 0.114 * 30)}  # ITU-R 601's grey
-    Image.new("1", (14_000, 14_000)).save(tmp_path / "bomb.png")
-    wrong = alexplore("predict", "one", "--", "-x.png", str(tiny_preset), str(tmp_path / "bomb.png"))
-    assert wrong.returncode == 1
-    assert "Traceback" not in wrong.stderr
-    assert "bomb.png: it has more than the 67,108,864 pixels that are decoded" in wrong.stderr
-    assert "not an image" in wrong.stderr
-    assert "-x.png: No such file or directory" in wrong.stderr
 
     resumed = alexplore("runs", "resume", "one")
     assert resumed.returncode == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
@@ -284,6 +285,20 @@ class FailsAtOnce(nn.Module):
 
     def __init__(self) -> None:
         raise KeyError("weights.pth")
+
+
+class PartlyScripted(nn.Module):
+    """A network of which a part is compiled to TorchScript."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # TorchScript is deprecated
+            self.body = torch.jit.script(nn.Conv2d(3, 4, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.body(x)
+        return found
 
 
 class Nothing(nn.Module):

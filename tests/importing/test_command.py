@@ -12,6 +12,7 @@ from torch import nn
 
 from alexplore.core.errors import FAILED, WRONG_USE, AlexploreError
 from alexplore.importing.command import read_source
+from alexplore.importing.errors import ImportFailed
 from alexplore.importing.mapping import import_trace
 from alexplore.presets.library import load_preset
 from alexplore.presets.sources import is_source
@@ -91,6 +92,7 @@ REFUSED = {
     f"{PEOPLE}:Fails": (FAILED, "its forward pass fails: ValueError: not today (people.py, line"),
     f"{PEOPLE}:Branches": (FAILED, "depends on the values of the images, which a trace can't follow (people.py, line"),
     f"{PEOPLE}:FailsAtOnce": (FAILED, "making the model fails: KeyError: 'weights.pth' (people.py, line"),
+    f"{PEOPLE}:PartlyScripted": (WRONG_USE, "body of the model is a TorchScript module, which can't be traced"),
     f"{PEOPLE}:Nothing": (WRONG_USE, "does nothing with its input"),
     f"{PEOPLE}:number": (WRONG_USE, "number is of type int"),
     f"{PEOPLE}:Residal": (WRONG_USE, "did you mean Residual?"),
@@ -109,6 +111,16 @@ def test_what_can_not_be_imported(source: str) -> None:
         import_trace(read_source(source, None, with_weights=False), source)
     assert message in str(refused.value) and "\n" not in str(refused.value)
     assert refused.value.exit_code == code
+
+
+@pytest.mark.usefixtures("heavy")
+def test_a_package_that_is_missing_is_named(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text("import a_package_of_nobody.writers\n")
+    source = f"{tmp_path / 'net.py'}:Net"
+    with pytest.raises(
+        ImportFailed, match=r"No module named 'a_package_of_nobody'.*; install a_package_of_nobody for "
+    ):
+        read_source(source, None, with_weights=False)
 
 
 LATER = pytest.mark.exhaustive  # each starts a process that imports PyTorch

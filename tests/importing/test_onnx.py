@@ -93,6 +93,35 @@ def test_numbers_and_outputs(tmp_path: Path) -> None:
         torch.testing.assert_close(model(images), expected(images), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("batch", [1, 2, 29, 64])
+def test_a_graph_for_a_fixed_number_of_images(tmp_path: Path, batch: int) -> None:
+    """As `torch.onnx.export` writes `x.view(x.size(0), -1)`: the number of images is in the graph."""
+    onnx = pytest.importorskip("onnx")
+    helper, float32, path = onnx.helper, onnx.TensorProto.FLOAT, tmp_path / "net.onnx"
+    matrix = np.random.default_rng(1).random((3 * 4 * 4, 10), dtype=np.float32)
+    constants = {"sizes": np.array([batch, 3 * 4 * 4]), "w": matrix}
+    graph = helper.make_graph(
+        [
+            helper.make_node("Relu", ["x"], ["r"], "relu"),
+            helper.make_node("Reshape", ["r", "sizes"], ["f"], "flat"),
+            helper.make_node("MatMul", ["f", "w"], ["y"], "fc"),
+        ],
+        "net", [helper.make_tensor_value_info("x", float32, [batch, 3, 4, 4])],
+        [helper.make_tensor_value_info("y", float32, [batch, 10])],
+        [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )  # fmt: skip
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]), str(path))
+    trace = read_source(str(path), None, with_weights=True)
+    found = import_trace(trace, "net.onnx")
+    assert [layer.type for layer in found.network.layers] == ["relu", "flatten", "linear"]
+    model = build(found.network).eval()
+    model.load_state_dict(layer_tensors(found, trace.state))
+    images = torch.rand(3, 3, 4, 4, generator=torch.Generator().manual_seed(2)) - 0.5
+    with torch.no_grad():
+        expected = images.relu().flatten(1) @ torch.from_numpy(matrix)
+        torch.testing.assert_close(model(images), expected, rtol=1e-5, atol=1e-5)
+
+
 def write_odd(path: Path, *nodes: Any, batch: int | str = 1, domains: tuple[str, ...] = ()) -> None:
     """Write a network with a convolution and some nodes, from "c" to "d", before a linear layer."""
     onnx = pytest.importorskip("onnx")

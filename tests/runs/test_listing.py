@@ -21,6 +21,7 @@ from alexplore.runs.notes import read_note, write_note
 from alexplore.runs.preset_changes import PresetChanges, preset_config
 from alexplore.runs.status import Status, write_status
 from alexplore.runs.summary import RunList
+from tests.support.command_line import run_here
 from tests.support.runs import finished_run
 
 
@@ -131,6 +132,9 @@ def test_a_run_is_renamed(config: RunConfig, tmp_path: Path) -> None:
     renamed = service.rename(run, "beta")
     assert renamed.name == "beta"
     assert renamed.config() == config
+    done = run_here("runs", "rename", "beta", "gamma", ALEXPLORE_RUNS=str(run.path.parent))
+    assert (done.returncode, done.stderr) == (0, "renamed beta to gamma\n")
+    assert [one.name for one in list_runs(run.path.parent)] == ["gamma"]
     assert not run.path.exists()
 
 

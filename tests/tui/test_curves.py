@@ -22,8 +22,8 @@ LINES = [
 PLOT = Plot(LINES, 3, percent=True, number="{:.1%}".format)
 
 
-class CurvesApp(App[None]):
-    """A plot and nothing else."""
+class StyledApp(App[None]):
+    """The styles of the app, for a widget of it."""
 
     CSS_PATH = Path(tui.__file__).parent / "app.tcss"
 
@@ -31,6 +31,10 @@ class CurvesApp(App[None]):
         """Return the colours of the app."""
         variables = super().get_css_variables()
         return variables | app_colours(variables)
+
+
+class CurvesApp(StyledApp):
+    """A plot and nothing else."""
 
     def compose(self) -> ComposeResult:
         """Yield the plot."""

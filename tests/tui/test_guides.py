@@ -270,6 +270,8 @@ async def test_the_panes_beside_a_lesson_fit_their_width(open_app: OpenApp) -> N
         await app.run_action("lesson('one-convolution')")
         await until(pilot, lambda: "96×55×55" in screen_text(app), "the outputs, which the lesson asks for")
         assert "105,4 " not in screen_text(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: "256 · 5×5" in screen_text(app), "the settings, for which there is room again")
 
 
 async def test_an_edit_is_the_answer(open_app: OpenApp) -> None:

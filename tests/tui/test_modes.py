@@ -81,6 +81,7 @@ async def test_a_live_run_and_one_that_failed_are_in_the_first_line_of_every_scr
         write_status(run, Status("failed", step=2, epoch=1.0, updated=1.0, reason="no space"))
         await pilot.press("1")
         await until(pilot, lambda: "✗ night failed" in screen_text(app).splitlines()[0], "the failure")
+        await until(pilot, lambda: "night failed: no space" in screen_text(app), "the reason in the status line")
         app.watch_run(run)
         await until(pilot, lambda: "no run is training" in screen_text(app).splitlines()[0], "that it was seen")
 

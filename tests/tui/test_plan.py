@@ -214,7 +214,7 @@ async def test_problems_are_fixed_by_a_key_and_the_network_in_explore_is_not_edi
         await pilot.press("1")
         await until(pilot, lambda: isinstance(app.screen, ExploreScreen), "Explore")
         assert app.state.session.network == load_preset("paper").network
-        assert "(edited)" not in screen_text(app)
+        assert "as opened" in screen_text(app)
 
 
 async def test_the_fix_of_the_check_under_the_cursor(open_app: OpenApp, tiny_preset: Path) -> None:
@@ -266,9 +266,11 @@ async def test_what_is_set_for_a_run_is_no_edit_of_the_preset(
         await until(pilot, lambda: started, "a run")
         await pilot.press("1")
         await until(pilot, lambda: isinstance(app.screen, ExploreScreen), "Explore")
-        assert "(edited)" not in screen_text(app)
+        assert "as opened" in screen_text(app)
+        assert not app.state.session.modified
         await pilot.press("t")
         await until(pilot, lambda: isinstance(app.screen, PlanScreen), "the form again")
+        assert "(edited)" not in screen_text(app)
         assert app.state.planned.config().recipe.epochs == 3
         await pilot.press("escape", "q")
         await until(pilot, lambda: not app.is_running, "the end, without a request")

@@ -201,6 +201,11 @@ def test_readings_are_the_last_values_up_to_the_cursor() -> None:
     assert drawing.readings(30) == "epoch 2 · ▲ 89.2% · ● 88.5%"
     assert Drawing(OVERLAY, View(x=3.0), 80, 20).readings(80) == "epoch 3 · worse 89.2% at 2 · better 89.5%"
     assert Drawing(OVERLAY, View(x=0.5), 80, 20).readings(80) == "epoch 0.5"
+    third = Line("third", [1, 2], [0.4, 0.5], "series-3", "■")
+    three = Drawing(replace(OVERLAY, lines=[WORSE, BETTER, third]), View(x=2.0), 80, 20)
+    assert three.readings(40) == "epoch 2 · ▲ 89.2% · ● 88.5% · ■ 50.0%"
+    assert three.readings(34) == "2 · ▲ 89.2% · ● 88.5% · ■ 50.0%"
+    assert three.readings(30) == "2 · ▲ 89.2% · +2 more"
 
 
 def test_huge_values_are_read_in_few_characters() -> None:

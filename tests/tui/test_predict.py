@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from alexplore.runs.directory import find_run
+from alexplore.runs.config import DataSource, RunConfig
+from alexplore.runs.directory import create_run
 from alexplore.tui.screens.browse import Browse, PathInput
 from alexplore.tui.screens.predict import PredictScreen
 from alexplore.tui.screens.report import EvaluationScreen
-from tests.support.processes import Alexplore
 from tests.support.screens import screen_text, until
+from tests.support.training import train_here
 from tests.tui.conftest import OpenApp
 
 
 @pytest.mark.usefixtures("heavy")
 async def test_an_image_is_classified_drawn_and_inverted_and_the_run_evaluated(
-    open_app: OpenApp, alexplore: Alexplore, tiny_preset: Path, tmp_path: Path
+    open_app: OpenApp, config: RunConfig, tmp_path: Path
 ) -> None:
-    limits = ("--limit-train", "256", "--limit-val", "128", "--epochs", "1", "--device", "cpu")
-    done = alexplore("train", "--preset", str(tiny_preset), *limits, "--name", "tried")
-    assert done.returncode == 0, done.stderr
-    Image.new("L", (28, 28), 200).save(tmp_path / "mine.png")
+    recipe = replace(config.recipe, epochs=1)
+    limits = DataSource(limit_train=256, limit_val=128)
+    run = create_run(replace(config, recipe=recipe, data=limits), tmp_path / "runs", "tried")
+    assert train_here(run) == "finished"
+    Image.linear_gradient("L").resize((28, 28)).save(tmp_path / "mine.png")
     (tmp_path / "broken.png").write_bytes(b"no image")
-    run = find_run("tried", tmp_path / "runs")
-    async with open_app() as (app, pilot):
+    async with open_app(size=(80, 24)) as (app, pilot):
         app.watch_run(run)
         await until(pilot, lambda: "FINISHED  tried" in screen_text(app), "the run")
         await pilot.press("e")
@@ -42,9 +45,9 @@ async def test_an_image_is_classified_drawn_and_inverted_and_the_run_evaluated(
             app.screen.query_one(PathInput).focus()
             await pilot.press("enter")
             await until(pilot, lambda: shown in screen_text(app), "what came of it")  # noqa: B023
-            assert "▀" * 28 in screen_text(app)
+            assert re.search("[▀▄]{10}", screen_text(app))
             await pilot.press("i" if name == "mine.png" else "v")
-        await until(pilot, lambda: "broken.png: not an image" in screen_text(app), "the reason")
+        await until(pilot, lambda: "not an image that Pillow knows" in screen_text(app), "the reason")
         assert isinstance(app.screen, PredictScreen)
         await pilot.press("escape")
         await until(pilot, lambda: "FINISHED  tried" in screen_text(app), "the run again")

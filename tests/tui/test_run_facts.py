@@ -183,6 +183,12 @@ def test_a_key_stays_beside_what_it_does() -> None:
         assert not any(line.endswith((" e", " i", " T")) for line in within_lines(text, width, 9).splitlines())
 
 
+def test_a_run_that_is_not_read_whole_says_so(run: RunDirectory) -> None:
+    snapshot = write(run, [0.5], Status("finished", step=10, epoch=1.0))
+    assert not any("being read" in part for part in heading(snapshot))
+    assert heading(replace(snapshot, whole=False))[-1] == "still being read: the curves are a sample"
+
+
 def test_lines_that_do_not_fit_are_counted() -> None:
     lines = ["a", "", "b", "c"]
     assert within_height(lines, 4) == lines

@@ -181,6 +181,7 @@ async def test_the_best_run_of_a_data_set_has_a_star(open_app: OpenApp, config: 
         await open_runs(app, pilot, 2)
         assert "★ 85.0%" in row(app, "beta")
         assert "★" not in row(app, "alpha")
+        assert row(app, "alpha").index("75.0%") == row(app, "beta").index("85.0%")  # numbers are at the right
 
 
 # What waits in the queue
@@ -302,6 +303,17 @@ async def test_the_overlay_follows_the_marked_runs(open_app: OpenApp, config: Ru
         assert "● 89.5% alpha" in screen_text(app)
         await pilot.press("space")
         await until(pilot, lambda: not app.screen.query_one(Curves).display, "no overlay")
+
+
+async def test_a_tiny_terminal_has_the_list_alone(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:
+    finished_run(config, tmp_path / "runs", "alpha", 0.75)
+    async with open_app(size=(40, 12)) as (app, pilot):
+        await open_runs(app, pilot, 1)
+        await pilot.press("space")
+        await until(pilot, lambda: "●" in row(app, "alpha"), "the mark")
+        await pilot.pause()
+        assert app.screen.max_scroll_y == 0
+        assert table(app).content_size.height >= 3
 
 
 async def test_names_hide_no_point(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:

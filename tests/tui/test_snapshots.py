@@ -5,21 +5,52 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from textual.pilot import Pilot
+from textual.screen import Screen
 
+from alexplore.core.picture import Picture
 from alexplore.network.graph import read_network
+from alexplore.presets.library import load_preset
 from alexplore.presets.preset import Preset
 from alexplore.runs.directory import RunDirectory
+from alexplore.runs.foreign import find_log
+from alexplore.runs.inside import Quantised
+from alexplore.runs.look import Look
+from alexplore.runs.predictions import Prediction
+from alexplore.tui import screens
 from alexplore.tui.app import HIGH, ExploreApp
 from alexplore.tui.inside_state import VIEWS
 from alexplore.tui.messages import OpenRequested
+from alexplore.tui.screens.browse import Browse, PathInput
+from alexplore.tui.screens.comparison import ComparisonScreen
+from alexplore.tui.screens.dialogs import Ask, Choose, Confirm, Dialog
+from alexplore.tui.screens.explore import ExploreScreen
+from alexplore.tui.screens.foreign import ForeignScreen
+from alexplore.tui.screens.frame import FrameScreen
+from alexplore.tui.screens.help import HelpScreen
+from alexplore.tui.screens.inside import InsideScreen
+from alexplore.tui.screens.jump import JumpScreen
+from alexplore.tui.screens.look import LookScreen
+from alexplore.tui.screens.plan import PlanScreen
+from alexplore.tui.screens.predict import Finished, Predicted, PredictScreen
+from alexplore.tui.screens.preset_dialogs import ChoosePreset
+from alexplore.tui.screens.report import EvaluationScreen, ReportScreen, evaluated
+from alexplore.tui.screens.runs import RunsScreen
+from alexplore.tui.screens.themes import ThemeScreen
+from alexplore.tui.screens.watch import WatchScreen
+from alexplore.tui.screens.welcome import Welcome
 from docs.demo_runs import Clock, DemoRuns, one_machine, still_clock
 from docs.screen_svg import settled_svg
+from tests.runs.test_evaluation import EVALUATION
 from tests.support.golden import Golden, read_golden, update_golden
 from tests.support.screens import screen_text, type_into, until
 from tests.support.waiting import PATIENCE
@@ -381,6 +412,65 @@ async def inside_mistakes(stage: Stage) -> None:
 MARKS |= dict.fromkeys((f"inside-{view}" for view in (*VIEWS[1:], "unit")), pytest.mark.exhaustive)
 
 
+GREY = Picture(28, 28, 1, bytes(9 * row for row in range(28) for _ in range(28)))
+CLASSES = (("Shirt", 0.75), ("Coat", 0.125), ("Pullover", 0.0625))
+
+
+@scene()
+async def look(stage: Stage) -> None:
+    codes = np.arange(16 * 7 * 7, dtype=np.uint8).reshape(16, 7, 7)
+    maps = Quantised(codes, np.zeros(16, np.float32), np.ones(16, np.float32))
+    network = load_preset("fmnist-28").network
+    stage.app.push_screen(LookScreen(Look("mine.png", GREY, CLASSES, None, network.layers[0].name, maps), network))
+    await stage.until("Shirt")
+
+
+@scene()
+async def predict(stage: Stage) -> None:
+    await stage.app.push_screen(PredictScreen(stage.runs.write("finished", "finished", 60, age=500.0)))
+    await stage.until("An image to classify")
+    await stage.press("escape")
+    for name in ("mine.png", "other.png"):
+        stage.app.screen.post_message(Predicted(Prediction(name, CLASSES, picture=GREY)))
+    stage.app.screen.post_message(Finished(""))
+    await stage.until("2 images classified")
+
+
+@scene()
+async def evaluation(stage: Stage) -> None:
+    stage.app.push_screen(evaluated("finished", EVALUATION))
+    await stage.until("Evaluation of finished")
+
+
+@scene()
+async def browse(stage: Stage) -> None:
+    for name in ("cats/1.png", "dogs/1.png", "mine.png", "notes.txt"):
+        path = Path("~/pictures", name).expanduser()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    stage.app.push_screen(Browse("An image to classify", "/", frozenset({".png"})))
+    await stage.until("An image to classify")
+    stage.app.screen.query_one(PathInput).value = "~/pictures/"
+    await stage.until("mine.png")
+
+
+@scene()
+async def foreign(stage: Stage) -> None:
+    path = stage.folder.with_name("log") / "metrics.csv"
+    path.parent.mkdir()
+    path.write_text("step,acc,loss\n1,0.5,2\n2,0.75,1\n3,0.875,0.5\n")
+    log = find_log(path.parent)
+    assert log is not None
+    stage.app.push_screen(ForeignScreen(log))
+    await stage.until("0.875")
+
+
+@scene()
+async def jump(stage: Stage) -> None:
+    await stage.press("ctrl+o")
+    await until(stage.pilot, lambda: isinstance(stage.app.screen, JumpScreen), "the letters")
+
+
 @scene()
 async def help_train(stage: Stage) -> None:
     await stage.watch(stage.runs.write("finished", "finished", 60, age=500.0), "epoch 3/3")
@@ -451,6 +541,45 @@ async def help_runs(stage: Stage) -> None:
     await stage.press("question_mark")
 
 
+SHOWN: dict[type[Screen[Any]], str] = {
+    ExploreScreen: "explore",
+    ComparisonScreen: "comparison",
+    PlanScreen: "train-form",
+    WatchScreen: "train-running",
+    InsideScreen: "inside-layers",
+    LookScreen: "look",
+    PredictScreen: "predict",
+    EvaluationScreen: "evaluation",
+    RunsScreen: "runs",
+    ForeignScreen: "foreign",
+    ReportScreen: "totals",
+    HelpScreen: "help-explore",
+    JumpScreen: "jump",
+    Welcome: "welcome",
+    ThemeScreen: "themes",
+    Browse: "browse",
+    ChoosePreset: "dialog-compare",
+    Choose: "dialog-add",
+    Ask: "dialog-save",
+    Confirm: "dialog-delete",
+}
+"""A scene that shows each screen."""
+
+BASES = (FrameScreen, Dialog)
+
+
+def subclasses(cls: type[Any]) -> set[type[Any]]:
+    return {cls, *(below for one in cls.__subclasses__() for below in subclasses(one))}
+
+
+def test_every_screen_has_a_scene() -> None:
+    for module in pkgutil.iter_modules(screens.__path__, "alexplore.tui.screens."):
+        importlib.import_module(module.name)
+    ours = {cls for cls in subclasses(Screen) if cls.__module__.startswith("alexplore.")}
+    assert ours == {*SHOWN, *BASES}
+    assert set(SHOWN.values()) <= set(SCENES)
+
+
 @pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40"])
 @pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(name, ())) for name in SCENES])
 async def test_screen(
@@ -472,4 +601,5 @@ async def test_screen(
         expected = "" if golden is update_golden else read_golden(path)
         seconds = 2.0 if golden is update_golden else PATIENCE
         picture = await settled_svg(app, pilot, expected=expected, seconds=seconds)
+        assert all(isinstance(app.screen, screen) for screen, shown in SHOWN.items() if shown == name)
     golden(path, picture)

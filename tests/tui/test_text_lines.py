@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from alexplore.tui.widgets.text_lines import TextLine, _arranged
+from textual.app import ComposeResult
+
+from alexplore.tui.widgets.text_lines import TextLine, TextLines, _arranged
+from tests.support.screens import screen_text
+from tests.tui.test_curves import StyledApp
 
 
 def test_parts_are_left_out_from_the_last_on() -> None:
@@ -24,3 +28,26 @@ def test_a_line_that_wraps_loses_nothing() -> None:
     lines = [text for text, _, _ in _arranged(TextLine((words,), wraps=True), 30)]
     assert " ".join(lines) == words
     assert max(map(len, lines)) <= 30
+
+
+class FixedApp(StyledApp):
+    """Two lines, however many there are to show."""
+
+    CSS = "TextLines { height: 2; }"
+
+    def compose(self) -> ComposeResult:
+        """Yield them."""
+        yield TextLines(fixed=True)
+
+    def on_mount(self) -> None:
+        """Show more."""
+        self.query_one(TextLines).show([TextLine(("params 60,965,224 and 724,406,816 MACs",), wraps=True)] * 2)
+
+
+async def test_lines_without_room_end_with_an_ellipsis() -> None:
+    async with FixedApp().run_test(size=(31, 3)) as pilot:
+        await pilot.pause()
+        assert [line.strip() for line in screen_text(pilot.app).splitlines()][:2] == [
+            "params 60,965,224 and",
+            "724,406,816 MACs…",
+        ]

@@ -267,6 +267,9 @@ async def test_on_a_small_terminal_parts_are_left_out_and_nothing_is_out_of_sigh
         assert lines[2].rstrip().endswith(kept)
         assert app.screen.max_scroll_y == 0
         assert app.screen.query_one("#log").region.bottom <= size[1] - 2
+        assert app.screen.query_one("#log").content_size.height >= 2
+        curves = app.screen.query_one("#loss")
+        assert not curves.is_on_screen or curves.content_size.height >= 3
 
 
 async def test_keys_of_the_run_work_while_a_plot_has_the_focus(

@@ -185,9 +185,9 @@ UNSIGNED, SIGNED = 1, 2
 
 
 def _samples(image: Image.Image) -> _Samples:
-    """Return what the samples of an image file mean, 16 unsigned bits, or floats from 0 to 1, unless it says otherwise.
+    """Return how to read the samples of an image file: 16 unsigned bits or floats from 0 to 1, unless a tag differs.
 
-    Only TIFF can. Source: TIFF 6.0, sections 8 and 19. Pillow scales the samples of a PGM to 16 bits.
+    Only TIFF has such tags. Source: TIFF 6.0, sections 8 and 19. Pillow scales the samples of a PGM to 16 bits.
 
     Raises:
         OSError: it states values for black and white that can't be.

@@ -163,7 +163,7 @@ def _write_shard(split: FolderSplit, indices: torch.Tensor, file: Path) -> Shard
 
 
 class _Progress:
-    """The shards that are complete, one line for each, after a line that says of which images."""
+    """The shards that are complete, one line for each, after a line that identifies the images."""
 
     def __init__(self, file: Path, identity: str) -> None:
         self._file, self._identity = file, identity

@@ -171,7 +171,7 @@ def _try_folder(
     *,
     checked: bool = False,
 ) -> Arrays | None:
-    """Read the files in a folder; None if they are missing or damaged, which `tried` then says.
+    """Read the files in a folder; None if they are missing or damaged; `tried` then gets the reason.
 
     `checked` are files that were checked when they were downloaded.
     """
@@ -189,7 +189,7 @@ def _try_folder(
 def _download(
     published: PublishedDataset, way: Download, writable: Path | None, report: Report, tried: list[str], work: Path
 ) -> Arrays | None:
-    """Download the files into a work folder and read them; None if that failed, which `tried` then says.
+    """Download the files into a work folder and read them; None if that failed; `tried` then gets the reason.
 
     Raises:
         OSError: the work folder can't be written.

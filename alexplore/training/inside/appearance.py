@@ -1,4 +1,4 @@
-"""What a network looks like: kernels and distributions of its weights, and what it makes of some fixed images."""
+"""Record a network's kernels, the distributions of its weights, and its feature maps for some fixed images."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ SAMPLE = 64
 
 
 class Recorder:
-    """Records what a network looks like inside."""
+    """Records the inside of a network: gradients, updates, distributions, kernels and feature maps."""
 
     def __init__(
         self,
@@ -140,7 +140,7 @@ class Recorder:
         return self._sample
 
     def _try(self, lost: str, action: Callable[[], None]) -> None:
-        """Do something with the run's files; say once what is lost if that fails, until it works again."""
+        """Write to the run's files; if that fails, report once what is lost, until it works again."""
         try:
             action()
         except OSError as error:

@@ -208,7 +208,7 @@ class ExploreScreen(FrameScreen):
         else:
             self.notify("differences are not marked · \\ marks them")
 
-    # Editing with the form: until the edit ends, the form has the keys; a click elsewhere only looks.
+    # Editing with the form: until the edit ends, the form has the keys; a click elsewhere changes nothing.
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
         """Give the keys back to the form."""
@@ -376,7 +376,7 @@ class ExploreScreen(FrameScreen):
 
     @work(thread=True, exclusive=True, group="presets")
     def _read_presets(self) -> None:
-        """Read every preset, and look where its data is."""
+        """Read every preset, and find out where its data is."""
         worker = get_current_worker()
         entries = [read_entry(entry) for entry in list_entries() if not worker.is_cancelled]
         if not worker.is_cancelled:

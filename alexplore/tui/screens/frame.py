@@ -6,6 +6,7 @@ from abc import abstractmethod
 from typing import ClassVar
 
 from textual.app import ComposeResult
+from textual.events import Mount
 from textual.reactive import Reactive
 from textual.screen import Screen
 from textual.widget import Widget
@@ -15,8 +16,12 @@ from alexplore.tui.named_keys import NamedKeys
 from alexplore.tui.screens.closing import ClosesOnce
 from alexplore.tui.state import Mode
 from alexplore.tui.widgets.key_bar import KeyBar
+from alexplore.tui.widgets.line_widget import LineWidget
 from alexplore.tui.widgets.mode_bar import ModeBar
 from alexplore.tui.widgets.status_line import StatusLine
+
+LEAST_HEIGHT = 16
+"""Lines of a terminal from which there is room for curves above or below a list."""
 
 
 class FrameScreen(NamedKeys, ClosesOnce[None], Screen[None]):
@@ -30,12 +35,25 @@ class FrameScreen(NamedKeys, ClosesOnce[None], Screen[None]):
     # A widget that gets or loses the focus repaints itself; Textual would repaint the whole screen as well.
     focused: Reactive[Widget | None] = Reactive(None, repaint=False)
 
+    def _on_mount(self, _: Mount) -> None:
+        """Look after each layout whether every widget knows its size."""
+        self.screen_layout_refresh_signal.subscribe(self, lambda _: self.call_after_refresh(self._report_sizes))
+
+    def _report_sizes(self) -> None:
+        for widget in self.walk_children():  # a query finds a class only where it is the first base
+            if isinstance(widget, LineWidget):
+                widget.report_size()
+
     def compose(self) -> ComposeResult:
         """Put the body between the lines that every screen has."""
         yield ModeBar(self.MODE)
         yield from self.compose_body()
         yield StatusLine()
         yield KeyBar()
+
+    def on_resize(self) -> None:
+        """Leave out the curves where they would have no line."""
+        self.set_class(self.size.height < LEAST_HEIGHT, "-cramped")
 
     @abstractmethod
     def compose_body(self) -> ComposeResult:

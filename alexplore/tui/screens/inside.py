@@ -144,7 +144,7 @@ class InsideList(CursorList):
         return self._listed
 
     def update_lines(self) -> None:
-        """Show what the source says now; the cursor stays in its line."""
+        """Show the current state of the source; the cursor stays in its line."""
         before, self._width = self._listed, 0
         now = self.shown
         if before.header == now.header and len(before.rows) == len(now.rows):

@@ -8,7 +8,6 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.events import Resize
 
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network
@@ -47,7 +46,7 @@ class LookScreen(FrameScreen):
         """Fill the screen with the picture."""
         yield InsidePicture(self._picture)
 
-    def on_resize(self, _: Resize) -> None:
+    def on_resize(self) -> None:
         """Draw for the other size."""
         self.call_after_refresh(self.query_one(InsidePicture).update_lines)
 
@@ -83,6 +82,5 @@ class LookScreen(FrameScreen):
                 self._input_size,
                 self._unit,
                 (max(1, width), max(1, height)),
-                self._draw_picture_lines,
             )
         return Drawn(f"{name} · {drawn.title}", drawn.lines)

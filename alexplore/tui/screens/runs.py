@@ -162,7 +162,7 @@ class RunsScreen(FrameScreen):
 
     @work(thread=True, exclusive=True, group="look")
     def _look(self, summary: Summary) -> None:
-        """Read what takes a look at the disk, once the cursor stays on a run."""
+        """Read details from the disk, once the cursor stays on a run."""
         worker = get_current_worker()
         time.sleep(LOOK_SECONDS)
         if not worker.is_cancelled:

@@ -60,7 +60,7 @@ from alexplore.tui.widgets.tiles import Tiles
 
 ERROR_SECONDS = 20.0  # how long a long error is shown
 TEXT_LINES = {"-tiny": 1, "-low": 2, "-high": 4, "-tall": 4}
-"""How many lines what a run came to, and what looks wrong, may each have, for each class of the terminal's height."""
+"""The most lines for a run's result, and for its suspicious layers, for each class of the terminal's height."""
 
 BAR_CELLS = 10  # of the progress bar, at least
 LIVE_ACTIONS = ("stop", "pause", "checkpoint", "stop_after_epoch", "evaluate_now")

@@ -55,7 +55,7 @@ class Welcome(ClosesOnce[Choice | None], ModalScreen[Choice | None]):
             yield Static(id="welcome-again", markup=False)
 
     def on_mount(self) -> None:
-        """Show the card; look at the machine meanwhile."""
+        """Show the card, and examine the machine in the background."""
         self._show_facts()
         self._show_again()
         self._look_at_machine()

@@ -18,7 +18,7 @@ from alexplore.tui.word_filter import contains_words
 
 @dataclass(frozen=True)
 class Choice:
-    """A line to choose: its name, and what there is to say about it."""
+    """A line to choose: its name, and a note about it."""
 
     name: str
     note: str = ""

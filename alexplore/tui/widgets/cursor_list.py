@@ -22,6 +22,8 @@ from alexplore.tui.widgets.line_widget import LineWidget
 from alexplore.tui.word_filter import WordFilter, contains_words
 
 FAR = 10**9  # more lines than any list has
+SIDEWAYS = ("scroll_left", "scroll_right", "page_left", "page_right")
+"""Actions of Textual's views that do nothing here: no list is wider than its pane."""
 
 
 class CursorList(ScrollView, LineWidget, can_focus=True):
@@ -80,7 +82,7 @@ class CursorList(ScrollView, LineWidget, can_focus=True):
             """The list, for `@on(…, "#id")`."""
             return self.source
 
-    # What a subclass says
+    # Defined by subclasses
 
     @property
     @abstractmethod
@@ -299,7 +301,7 @@ class CursorList(ScrollView, LineWidget, can_focus=True):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Return whether a key works: Escape has something else to do where there is no filter."""
-        if action in ("page_left", "page_right"):  # of Textual's views, some of which are wider than the screen
+        if action in SIDEWAYS:
             return False
         if action == "filter":
             return self.FILTERED and not self.filter.typing

@@ -63,7 +63,7 @@ class Curves(LineWidget, can_focus=True):
         self._title, self._plot, self._view = title, Plot(), View()
         self._drawing: Drawing | None = None
 
-    # What a screen says
+    # Set by screens
 
     @property
     def view(self) -> View:

@@ -72,7 +72,7 @@ class InsidePicture(LineWidget, can_focus=True):
         return self._drawn
 
     def update_lines(self) -> None:
-        """Show what the source says now; only lines that differ are drawn again."""
+        """Show the current state of the source; only lines that differ are drawn again."""
         before, self._drawn_for = self._drawn.lines, None
         now = self._now()
         for y in range(max(len(before), len(now.lines))):

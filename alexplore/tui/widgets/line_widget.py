@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from rich.style import Style
 from textual.content import Content
-from textual.geometry import Region
+from textual.events import Resize
+from textual.geometry import Region, Size
 from textual.widget import Widget
 
 from alexplore.tui.columns import fit
@@ -15,6 +16,19 @@ class LineWidget(NamedKeys, Widget):
     """A widget whose component styles are cached until the theme, the focus or the stylesheet changes them."""
 
     _style_cache: dict[str, Style] | None = None
+    _reported_size: Size | None = None
+
+    def _on_resize(self) -> None:
+        """Remember for which size the lines are; Textual calls this besides the `on_resize` of a subclass."""
+        self._reported_size = self.size
+
+    def report_size(self) -> None:
+        """Report the size again if it is another than the last that was reported.
+
+        Textual reports none that it calculates before a layout, as where a widget is added and focused at once.
+        """
+        if self.size != self._reported_size:
+            self.post_message(Resize(self.size, self.virtual_size))
 
     def style(self, name: str = "") -> Style:
         """Return the style of a component class on top of the widget's own, or the widget's own without a name."""

@@ -84,9 +84,9 @@ BY_TITLE = {column.title: column for column in COLUMNS}
 
 
 class RunTable(Table):
-    """Shows runs, one a line, perhaps in groups; columns are as wide as what they hold, and left out for want of room.
+    """Shows runs, one a line, perhaps in groups; columns are as wide as their texts, and left out if there is no room.
 
-    What is done to the run under the cursor, the screen does.
+    The screen acts on the run under the cursor.
     """
 
     KEYS_OF: ClassVar[str] = "runs"

@@ -103,7 +103,7 @@ class SettingList(CursorList):
         """Enter was pressed on a field that `opens` a dialog."""
 
     class Explained(Event):
-        """What there is to say about the field under the cursor is another text."""
+        """The explanation of the field under the cursor has changed."""
 
     def __init__(self, *, at_once: bool = False, id: str | None = None) -> None:
         super().__init__(id=id)

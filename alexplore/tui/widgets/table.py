@@ -55,7 +55,7 @@ class Table(CursorList):
         self.gap = GAP
         self._accents: dict[tuple[str, Style], Style] = {}
 
-    # What a subclass says
+    # Defined by subclasses
 
     @abstractmethod
     def claims(self) -> Mapping[str, Sequence[Claim]]:

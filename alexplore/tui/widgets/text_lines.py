@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from textual.strip import Strip
 
-from alexplore.core.formatting import cut
+from alexplore.core.formatting import cut, with_ellipsis
 from alexplore.tui.widgets.line_widget import LineWidget
 
 SEPARATOR = " · "
@@ -59,6 +59,9 @@ class TextLines(LineWidget):
     def _arrange(self) -> None:
         width = max(10, (self.size.width or 80) - 2)
         self._shown = [shown for line in self._lines for shown in _arranged(line, width)]
+        if self._fixed and 0 < self.size.height < len(self._shown):
+            last, right, kind = self._shown[self.size.height - 1]
+            self._shown[self.size.height - 1 :] = [(with_ellipsis(last[: width - 1]), right, kind)]
         if self._lines and not self._fixed and self._height != len(self._shown):
             self._height = len(self._shown)
             self.styles.height = self._height
