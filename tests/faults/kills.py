@@ -219,9 +219,10 @@ def _right_states(kill: Kill, before: str, *, heard: bool, running: bool) -> set
 
 
 def _is_gone(process: psutil.Process) -> bool:
+    """Return whether a process has ended with all its threads: as long as one is left, it has its locks."""
     try:
-        return process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
+        return process.status() == psutil.STATUS_ZOMBIE and len(list(Path(f"/proc/{process.pid}/task").iterdir())) == 1
+    except (psutil.NoSuchProcess, FileNotFoundError):
         return True
 
 
