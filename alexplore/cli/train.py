@@ -275,11 +275,14 @@ def _source(run: str, weights: str | None, runs_dir: Path | None) -> Path:
     if preset is not None and weights:
         return preset
     try:
-        return find_run(run, runs_folder(runs_dir)).path
+        found = find_run(run, runs_folder(runs_dir))
     except RunError as error:
         if preset is None:
             raise
         raise RunError(f"{error}. {run} is a preset: its network can be asked with --weights FILE") from None
+    if preset is not None and found.name != run:
+        narrate(f"{run} is taken as the run {found.name}; the preset {run} can be asked with --weights FILE")
+    return found.path
 
 
 def _preset_file(name: str) -> Path | None:

@@ -37,7 +37,10 @@ NOTHING = -1  # below the last row
 Codes = NDArray[np.int64]
 
 
-def compact_blocks(picture: Picture, columns: int, lines: int, most_bytes: int = MOST_BYTES) -> list[list[Segment]]:
+@lru_cache(maxsize=64)
+def compact_blocks(
+    picture: Picture, columns: int, lines: int, most_bytes: int = MOST_BYTES
+) -> tuple[tuple[Segment, ...], ...]:
     """Return a picture as at most `lines` lines of at most `columns` characters, about `most_bytes` in a terminal.
 
     A small picture is enlarged by a whole factor.
@@ -47,10 +50,10 @@ def compact_blocks(picture: Picture, columns: int, lines: int, most_bytes: int =
     factor = min(MOST_FACTOR, int(factor)) if factor >= 1 else factor
     while True:
         shown = resized(pixels, factor)
-        for levels in LEVELS:
-            drawn, size = _drawn(_codes(shown, levels))
-            if size <= most_bytes or shown.shape[:2] == (1, 1):
-                return drawn
+        fewest, size = _drawn(_codes(shown, LEVELS[-1]))
+        if size <= most_bytes or shown.shape[:2] == (1, 1):
+            tried = (_drawn(_codes(shown, levels)) for levels in LEVELS[:-1])
+            return next((drawn for drawn, size in tried if size <= most_bytes), fewest)
         smaller = factor * max(LEAST_SHRINKING, min(MOST_SHRINKING, (most_bytes / size) ** 0.5))
         factor = int(smaller) if smaller >= 1 else smaller
 
@@ -82,7 +85,7 @@ def _codes(pixels: Colours, levels: int) -> Codes:
     return codes
 
 
-def _drawn(codes: Codes) -> tuple[list[list[Segment]], int]:
+def _drawn(codes: Codes) -> tuple[tuple[tuple[Segment, ...], ...], int]:
     """Return lines of half blocks, and about how many bytes they take."""
     rows = codes.tolist()
     if len(rows) % 2:
@@ -100,9 +103,9 @@ def _drawn(codes: Codes) -> tuple[list[list[Segment]], int]:
                 text = ""
             text, look = text + character, (front, back)
         segments.append(Segment(text, _style(*look)))
-        lines.append(segments)
+        lines.append(tuple(segments))
         size += LINE_BYTES
-    return lines, size
+    return tuple(lines), size
 
 
 def _cell(above: int, below: int, front: int, back: int) -> tuple[str, int, int, int]:

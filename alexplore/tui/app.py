@@ -404,6 +404,7 @@ class ExploreApp(NamedKeys, App[None]):
         """Import the screen Inside, which is one key away from the watched run."""
         from alexplore.tui.screens.inside import InsideScreen
 
+        self.pictures.prepare()
         if self.state.watched is not None:
             self.call_later(self._read_styles, [InsideScreen(self.state.watched)])
 

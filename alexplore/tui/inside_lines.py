@@ -245,7 +245,7 @@ def _maps_picture(state: InsideState, selected: int, width: int, height: int, dr
     maps = shown[selected]
     image = state.shown.images[maps.image]
     if state.unit is not None and (row := state.row(maps.layer)) is not None:
-        return unit_drawn(image.picture, maps, row, state.input_size, state.unit, (width, height), draw)
+        return unit_drawn(image.picture, maps, row, state.input_size, state.unit, (width, height))
     size = "×".join(map(str, maps.shape[1:]))
     words = [
         f"{len(maps.maps)} of {maps.shape[0]} maps of {size}",

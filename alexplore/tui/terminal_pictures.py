@@ -19,6 +19,9 @@ from alexplore.render.terminal_pixels import PixelPicture, Pixels
 KEPT = 64
 """Pictures that are remembered: those of some screens."""
 
+PIXEL_SHARE = 0.75
+"""Of the bytes of a picture, what its pixels may take: blanks are written into its cells, too."""
+
 META = "picture"
 """The key of a style's meta data that holds the number of a picture."""
 
@@ -57,7 +60,7 @@ class TerminalPictures:
         asked = picture, columns, lines, most_bytes
         if asked not in self._known:
             number = next(self._numbers)
-            drawn = in_pixels(picture, self._pixels, columns, lines, most_bytes, number=number)
+            drawn = in_pixels(picture, self._pixels, columns, lines, int(PIXEL_SHARE * most_bytes), number=number)
             self._known[asked] = (number, drawn) if drawn else None
             if drawn:
                 self._numbered[number] = drawn
@@ -68,6 +71,10 @@ class TerminalPictures:
         self._known.move_to_end(asked)
         found = self._known[asked]
         return (Style(meta={META: found[0]}), found[1]) if found else None
+
+    def prepare(self) -> None:
+        """Import what draws, so that the first picture does not wait for it."""
+        self.draw(Picture(1, 1, 1, bytes(1)), 1, 1, 1000)
 
     def find(self, number: int) -> PixelPicture | None:
         """Return the picture with a number, None if it was forgotten."""

@@ -11,7 +11,7 @@ from alexplore.network.row import Row
 from alexplore.render.inside_pictures import framed
 from alexplore.runs.inside import FeatureMaps
 from alexplore.runs.look import Box
-from alexplore.tui.picture_lines import GAP, Draw, Drawn, Line, beside, width_of
+from alexplore.tui.picture_lines import GAP, Draw, Drawn, Line, beside, half_block_lines, width_of
 
 IMAGE_BYTES, MAP_BYTES = 3500, 2500
 """Of the image and of the map, which are drawn side by side."""
@@ -94,11 +94,18 @@ def _span(name: str, first: int, last: int) -> str:
 
 
 def unit_drawn(
-    picture: Picture, maps: FeatureMaps, row: Row, size: tuple[int, int], unit: Unit, room: tuple[int, int], draw: Draw
+    picture: Picture,
+    maps: FeatureMaps,
+    row: Row,
+    size: tuple[int, int],
+    unit: Unit,
+    room: tuple[int, int],
+    draw: Draw = half_block_lines,
 ) -> Drawn:
     """Return an image with what a unit sees outlined in red, and beside it the unit's map with the unit in red.
 
-    `size` are the height and width of the network's input, `room` the width and height of the pane in cells.
+    `size` are the height and width of the network's input, `room` the width and height of the pane in cells. In half
+    blocks, an arrow key changes only the cells of the outline; in pixels, it would send both pictures again.
     """
     width, height = room
     unit = unit.moved(maps)

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from alexplore.cli.train import _source
+from alexplore.runs.config import RunConfig
+from alexplore.runs.directory import create_run
 from tests.support.command_line import run_here
 from tests.support.processes import Alexplore
 
@@ -296,6 +299,15 @@ def test_a_preset_that_is_taken_for_a_run_is_named(alexplore: Alexplore) -> None
     done = alexplore("predict", "paper", "x.png")
     assert done.returncode == 2
     assert "paper is a preset: its network can be asked with --weights FILE" in done.stderr
+
+
+def test_a_run_that_is_found_by_the_name_of_a_preset_is_named(
+    config: RunConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    create_run(config, tmp_path, "paper-184111")
+    assert _source("paper", None, tmp_path).name == "paper-184111"
+    said = "paper is taken as the run paper-184111; the preset paper can be asked with --weights FILE"
+    assert capsys.readouterr().err.strip() == said
 
 
 def test_an_input_with_its_channels_last_is_recognised(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from rich.color import Color
@@ -30,7 +32,7 @@ def _triplet(colour: Color | None) -> tuple[int, int, int] | None:
     return red, green, blue
 
 
-def pixels(lines: list[list[Segment]]) -> list[list[tuple[int, int, int] | None]]:
+def pixels(lines: Sequence[Sequence[Segment]]) -> list[list[tuple[int, int, int] | None]]:
     """Return the colours that a terminal shows, two rows of pixels for each line."""
     rows = []
     for line in lines:
@@ -45,7 +47,7 @@ def pixels(lines: list[list[Segment]]) -> list[list[tuple[int, int, int] | None]
     return rows
 
 
-def written(lines: list[list[Segment]]) -> int:
+def written(lines: Sequence[Sequence[Segment]]) -> int:
     """Return the bytes that the app writes for some lines."""
     width = sum(segment.cell_length for segment in lines[0])
     update = LayoutUpdate([[Strip(line)] for line in lines], Region(0, 0, width, len(lines)))

@@ -82,6 +82,5 @@ class LookScreen(FrameScreen):
                 self._input_size,
                 self._unit,
                 (max(1, width), max(1, height)),
-                self._draw_picture_lines,
             )
         return Drawn(f"{name} · {drawn.title}", drawn.lines)
