@@ -31,6 +31,9 @@ SLOW: dict[str, Any] = {"batch_size": 160, "limit_train": 800, "limit_val": 3000
 LONG = 100_000
 """Steps of an epoch that does not end while a run is watched."""
 
+PRESSED_SECONDS = 10.0
+"""The time from one press of a key in the app to the next."""
+
 STARTING_SECONDS = 0.6
 """The longest time from the moment at which a process is there until it is killed while it starts."""
 
@@ -77,9 +80,8 @@ class Started:
             stack.callback(self.app.close)
             self.app.wait_until_drawn()
             self.watchers["app"] = self.app.process
-        if self.app and start.by_app:
-            self.app.press("r")
-        else:
+        self.pressed = -PRESSED_SECONDS
+        if not start.by_app:
             self.watchers["follower"] = start_following(run)
             stack.callback(_end, self.watchers["follower"])
 
@@ -91,7 +93,10 @@ class Started:
                 assert read_status(self.run).state == "finished", (self.start, self._report())
                 return
             ends = number in ENDING[victim]
-            yield self._end_run(victim, number, process) if ends else self._end_other(victim, number, process)
+            kill = (self._end_run if ends else self._end_other)(victim, number, process)
+            if kill.state == "finished":
+                return  # just before the signal, or in spite of it: then it does so each time
+            yield kill
 
     def _wait_for_phase(self, victim: Victim) -> psutil.Process | None:
         """Wait for the phase of the plan, and return the process to kill; None if the run has ended before."""
@@ -103,6 +108,7 @@ class Started:
             assert time.monotonic() < deadline, (self.start, self._report())
             if process is None or not process.is_running():
                 time.sleep(0.02)
+                self._resume_in_app()
                 process = self._process(victim)
             elif self.start.phase == "starting":
                 time.sleep(self.rng.uniform(0, STARTING_SECONDS))
@@ -115,6 +121,13 @@ class Started:
             else:
                 time.sleep(0.0005)
         return None
+
+    def _resume_in_app(self) -> None:
+        """Press the key that resumes a run, and again if nothing comes of it: the app may not have read the run yet."""
+        if self.app and self.start.by_app and time.monotonic() > self.pressed + PRESSED_SECONDS:
+            if worker_of(self.run) is None:
+                self.app.press("r")
+            self.pressed = time.monotonic()
 
     def _process(self, victim: Victim) -> psutil.Process | None:
         """Return the process to kill, if there is one and the run has a worker."""
@@ -177,7 +190,7 @@ def _right_states(kill: Kill, before: str, *, heard: bool, running: bool) -> set
     """Return the states that a run may end in after a kill.
 
     `before` is its state before it was started, `heard` whether its worker had written a status when the signal was
-    sent, and `running` whether all its processes were training. It may always have finished just before.
+    sent, and `running` whether all its processes were training. It may have finished just before.
     """
     at_once = kill.number == Signals.SIGKILL
     right: dict[Victim, set[str]] = {

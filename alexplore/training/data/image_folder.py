@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
+from multiprocessing.connection import wait as wait_for_one
+from multiprocessing.process import BaseProcess as Process
 from pathlib import Path
 
 import torch
@@ -45,6 +46,7 @@ from alexplore.training.data.decoders import DECODERS, PILLOW, choose_decoder
 from alexplore.training.data.images import open_image, why_unreadable
 from alexplore.training.data.packed import PackedSplit
 from alexplore.training.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, resized_size
+from alexplore.training.errors import killed_decoder_text
 from alexplore.training.parallel.launched import die_with_parent
 from alexplore.training.randomness import seed_for
 
@@ -54,6 +56,10 @@ SHARED_MEMORY = Path("/dev/shm")
 
 BATCH_SECONDS, IMAGE_SECONDS = 300.0, 1.0
 """The longest time that decoding may take: of a batch, and of each of its images if they are many."""
+
+
+KILLED_SECONDS = 1.0
+"""The longest time from a broken connection with a decoding process until the system reports its end."""
 
 
 def open_image_folder(
@@ -417,7 +423,8 @@ class FolderSplit:
             except StopIteration:
                 return
             except (RuntimeError, OSError) as error:
-                self._explain(f"{error} {error.__cause__}", slowest)  # the cause has the signal
+                killed = _killed_text(batches) if isinstance(error, OSError) else error.__cause__
+                self._explain(f"{error} {killed}", slowest)
                 raise
             yield batch
 
@@ -431,12 +438,8 @@ class FolderSplit:
                 "on does not answer; resume when it does",
                 failure=True,
             ) from None
-        if killed := re.search("killed by signal: (.*?)\\.", error):
-            raise DataError(
-                f"a process that decodes images was killed by a signal ({killed[1]}); if the machine is out of memory, "
-                "use a smaller --batch-size",
-                failure=True,
-            ) from None
+        if text := killed_decoder_text(error):
+            raise DataError(text, failure=True) from None
 
     def _check_present(self, failures: list[tuple[int, str]], count: int) -> None:
         """Check that the images that could not be read are damaged, and not gone with their folder.
@@ -535,6 +538,14 @@ class _Chunks:
 
     def __iter__(self) -> Iterator[list[int]]:
         return (chunk.tolist() for chunk in self._chunks)
+
+
+def _killed_text(batches: object) -> str:
+    """Return that a decoding process of a loader was killed, in PyTorch's words, or nothing."""
+    processes: list[Process] = getattr(batches, "_workers", [])
+    wait_for_one([process.sentinel for process in processes], KILLED_SECONDS)
+    killed = (process.exitcode for process in processes if process.exitcode is not None and process.exitcode < 0)
+    return next((f"killed by signal: {signal.strsignal(-code)}." for code in killed), "")
 
 
 def _start_decoder(_: int) -> None:
