@@ -26,7 +26,7 @@ from tests.training.conftest import MakeRun
 
 SEED = 11
 RUNS = planned_runs(SEED)
-EPOCHS = 15
+EPOCHS = 12
 ATTEMPTS = 5
 """How often a run is made anew that finished before it was killed, as one may while the machine is busy."""
 

@@ -9,6 +9,7 @@ import signal
 import struct
 import time
 from multiprocessing import Process
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -320,7 +321,9 @@ def test_a_decoder_that_is_killed_between_two_batches_raises_nothing_elsewhere(t
     next(batches)
     (decoder,) = multiprocessing.active_children()
     decoder.kill()
-    decoder.join()  # an error of a handler would be raised here
+    wait([decoder.sentinel])
+    for _ in range(100):  # a handler would raise its error here
+        time.sleep(0.001)
     with pytest.raises(DataError, match=r"a process that decodes images was killed by a signal \(Killed\)"):
         list(batches)
 
