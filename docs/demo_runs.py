@@ -86,10 +86,14 @@ def one_machine() -> Iterator[None]:
     Runs take the same space, whatever compressed them.
     """
     needs = {"imagefolder": "needs a folder", "synthetic": "drawn"}
+    listed = {"imagefolder": "needs a folder", "fashion-mnist": "here", "mnist": "here"}
     nowhere = Path("/nonexistent")
     with (
         patch("alexplore.tui.checks.cache_folder", lambda name: Path("/home/you/.cache/alexplore") / name),
         patch("alexplore.tui.checks.dataset_need", lambda name: needs.get(name, "here")),
+        patch(
+            "alexplore.runs.dataset_shapes.dataset_need", lambda name: listed.get(name, "to fetch")
+        ),  # of the presets
         patch("alexplore.tui.run_details.folder_size", lambda _: RUN_BYTES),
         patch("alexplore.tui.screens.runs.folder_size", lambda _: RUN_BYTES),
         patch("alexplore.tui.screens.plan.MEASURE_SECONDS", 10_000.0),

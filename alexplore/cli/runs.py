@@ -87,7 +87,7 @@ def list_(as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
         return
     from alexplore.render.fitted_table import Column, FittingTable
 
-    ranks = {"loss": 2, "validation": 1, "images/s": 4, "updated": 3}
+    ranks = {"best": 1, "validation": 2, "loss": 3, "updated": 4, "images/s": 5}
     table = FittingTable(
         *(Column(title, rank=ranks.get(title, 0), left=title in ("run", "state")) for title in SUMMARY_HEADINGS)
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from alexplore.core.regular_files import read_text
 from alexplore.core.settings import (
     Kind,
     SettingError,
@@ -91,7 +92,7 @@ def read_lesson(path: Path) -> Lesson:
             raise LessonError(f"{path}: no such file")
         if path.stat().st_size > LARGEST_FILE:
             raise LessonError(f"{path}: larger than {LARGEST_FILE:,} bytes, which no lesson is")
-        content = path.read_text(encoding="utf-8-sig")
+        content = read_text(path, encoding="utf-8-sig")
     except OSError as error:
         raise LessonError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError as error:

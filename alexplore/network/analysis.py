@@ -1,7 +1,7 @@
 """A network's numbers: a row for every layer and the totals, by arithmetic alone.
 
-A layer that can't read its input does not end the table: its row holds the reason and the changes that would fix it,
-and the rows of what depends on it are empty.
+The row of a layer that can't read its input holds the reason and the changes that would fix it. The rows of the layers
+that depend on it are empty; all others are computed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from alexplore.network.windows import Window, Windows
 
 
 class Totals(NamedTuple):
-    """Sums over the layers that could be computed, for one image and fp32. `partial`: some could not."""
+    """Sums over the layers that could be computed, for one image in fp32; `partial` is true if some could not."""
 
     params: int
     trainable_params: int
@@ -94,7 +94,7 @@ class Analysis:
         return next((row for row in self.rows if row.error), None)
 
     def memory(self, batch: int = 1, state: OptimizerState = MOMENTUM, bits: int = 32) -> TrainingMemory:
-        """Return what training takes on the device; see `training_memory`."""
+        """Return the bytes that training takes, with activations of `bits` bits; see `training_memory`."""
         asked = batch, state, bits
         if asked not in self._memory:
             self._memory[asked] = training_memory(self.network, self.computed, batch, state, bits)
@@ -106,7 +106,10 @@ class Analysis:
         return {}
 
     def smallest_input(self) -> tuple[int, int, int] | None:
-        """Return the smallest square input up to 512 pixels that every layer can read, None without one."""
+        """Return the smallest square input (channels, height, width) that every layer can read.
+
+        None if no input of up to 512×512 pixels is large enough.
+        """
         channels = self.network.input[0]
         if not self.network.layers:
             return channels, 1, 1
@@ -120,11 +123,11 @@ class Analysis:
 
 
 class Signal(NamedTuple):
-    """The output of a layer, as the layers that read it see it.
+    """The output of a layer, with what its readers need to know about it.
 
-    One value of it sees `height` and `width` of the network's input; all values together see `whole_height` and
-    `whole_width`. `flattened` are the windows of a whole map that was made a vector: a layer that reads the vector
-    reads the whole map. `split` tells that each tower holds a share of it.
+    `height` and `width` are the receptive field of one value; `whole_height` and `whole_width` are that of all values
+    together. If the output is a flattened map, `flattened` are windows over that whole map, because a layer that reads
+    the vector reads the whole map. `split` is true if each tower holds a part of the output.
     """
 
     shape: Shape | None
@@ -137,7 +140,7 @@ class Signal(NamedTuple):
 
 
 def analyse(network: Network, before: Analysis | None = None) -> Analysis:
-    """Return every number of every layer; rows of the analysis `before` are reused where nothing changed."""
+    """Return all numbers of a network; rows of the earlier analysis `before` are reused where nothing changed."""
     return Analysis(network, tuple(_rows(network, before)))
 
 
@@ -243,7 +246,7 @@ def _broken_row(
 def _receptive_field(
     layer: Layer, inputs: Shapes, output: Shape, read: tuple[Signal, ...]
 ) -> tuple[Axis, Axis, Windows | None]:
-    """Return what one output sees of the network's input, and the windows through which it reads the layer's input."""
+    """Return the receptive field of one output (height, width), and the windows that it reads of the layer's input."""
     if len(read) > 1:
         heights, widths = [signal.height for signal in read], [signal.width for signal in read]
         return union(heights, _moving(heights, inputs, 1)), union(widths, _moving(widths, inputs, 2)), None
@@ -267,8 +270,8 @@ def _moving(axes: list[Axis], inputs: Shapes, dimension: int) -> list[Axis]:
 def _exchange_bytes(network: Network, layer: Layer, read: tuple[Signal, ...]) -> int:
     """Return the bytes that cross between towers for one image in fp32 so that `layer` can read all of its input.
 
-    Every tower sends its share to each of the others: 4 × input elements × (towers − 1). Layers in groups read their
-    own tower alone, and so does everything without weights (paper, figure 2).
+    Every tower sends its part to each of the others: 4 × input elements × (towers − 1). Layers with groups, and layers
+    without weights, read only their own tower (paper, figure 2).
     """
     if network.towers == 1 or getattr(layer, "groups", 1) > 1:
         return 0

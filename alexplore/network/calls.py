@@ -1,4 +1,4 @@
-"""Calls of PyTorch's or Keras's layers, as values: an export writes them as code, training makes modules of them."""
+"""Calls that create layers of PyTorch or Keras, as values: exports write them as code, training builds modules."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ NO_KEYWORDS: Mapping[str, Any] = {}
 
 
 class Call(NamedTuple):
-    """A class, such as `nn.Conv2d` or `layers.Dense`, and the arguments that make a layer of it.
+    """A class, such as `nn.Conv2d` or `layers.Dense`, and the arguments of its constructor.
 
-    `helper` is the source of the class where the library has none of that name; `comment` is for a reader of the code.
+    `helper` is the source code of a class that the library does not have; `comment` is written beside the call.
     Keyword arguments that are None are left out.
     """
 
@@ -30,11 +30,11 @@ class Call(NamedTuple):
 
 
 class Code(str):
-    """Text that is code already, not a string to be quoted."""
+    """An expression in Python, which is written without quotes."""
 
     __slots__ = ()
 
 
 def unless(value: T, default: T) -> T | None:
-    """Return a value, or None for the default, which need not be given."""
+    """Return `value`, or None if it equals `default` and can be left out."""
     return None if value == default else value

@@ -1,4 +1,4 @@
-"""Changes that a layer proposes where it can't read its input, as values: `fixes` tries and applies them."""
+"""Changes that a layer proposes if it can't read its input, as values; `fixes` applies and tries them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class MoveBefore(NamedTuple):
 
 
 class Produce(NamedTuple):
-    """Give an input `channels` channels, or features, by changing the layer that produces it."""
+    """Change the layer that produces an input, so that the input has `channels` channels or features."""
 
     channels: int
     input: int = 0
@@ -36,7 +36,7 @@ class Produce(NamedTuple):
 class Resize(NamedTuple):
     """Change the network's input size until `measure(height, width)` of this layer's map equals `wanted`.
 
-    `measure` must not fall when height or width grows.
+    `measure` must not decrease when height or width increases.
     """
 
     measure: Callable[[int, int], int]

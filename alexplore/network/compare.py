@@ -24,7 +24,7 @@ from alexplore.network.row import Row
 class Pair:
     """Two layers that correspond to each other, one of each network; None where one network has none.
 
-    `inputs` are the names of what they read where that differs: branches that start or join elsewhere.
+    `inputs` are the names of the layers that each reads, if a branch starts or joins elsewhere in the other network.
     """
 
     a: Row | None
@@ -105,7 +105,7 @@ def compare(a: Network, b: Network) -> Comparison:
 
 
 def _with_inputs(pairs: Iterable[Pair], a: Network, b: Network) -> Iterator[Pair]:
-    """Yield the pairs with what they read where a branch starts or joins elsewhere in the other network."""
+    """Yield the pairs; add `inputs` to those whose branch starts or joins elsewhere in the other network."""
     partners = {"input": "input"}
     for pair in pairs:
         if pair.a is None or pair.b is None:
@@ -144,10 +144,10 @@ Part = tuple[tuple[Row, ...], tuple[Row, ...]]
 
 
 def parts(a: tuple[Row, ...], b: tuple[Row, ...]) -> Iterator[Part]:
-    """Yield the rows in parts that are aligned one by one, each with at most `MOST_CELLS` pairs of layers.
+    """Yield parts of the rows to be aligned one by one, each with at most `MOST_CELLS` pairs of layers.
 
-    Aligning two whole networks of n layers takes n² steps; in parts it takes at most n·√`MOST_CELLS`. Networks are
-    divided at a layer of the same name and kind in both, nearest to their middle, else in their middle.
+    Aligning two whole networks of n layers takes n² steps; in parts it takes at most n·√`MOST_CELLS`. Both networks are
+    divided at a layer that has the same name and kind in both and is near the middle; without one, in the middle.
     """
     if len(a) * len(b) <= MOST_CELLS:
         yield a, b
@@ -158,12 +158,12 @@ def parts(a: tuple[Row, ...], b: tuple[Row, ...]) -> Iterator[Part]:
 
 
 def _division(a: tuple[Row, ...], b: tuple[Row, ...]) -> tuple[int, int]:
-    """Return where both networks are divided, inside or at the ends of them; never both at the same end."""
+    """Return the positions at which the networks are divided; no part is empty in both."""
     middle, places = len(a) // 2, {row.layer.name: j for j, row in enumerate(b)}
     found = [(i, places[row.layer.name]) for i, row in enumerate(a) if row.layer.name in places]
     common = [(i, j) for i, j in increasing(found) if i > 0 and j > 0 and _similarity(a[i].layer, b[j].layer)]
     near = min(common, key=lambda pair: abs(pair[0] - middle), default=None)
-    if near is None or not len(a) / 8 < near[0] < len(a) * 7 / 8:  # far from the middle it divides little
+    if near is None or not len(a) / 8 < near[0] < len(a) * 7 / 8:  # one part would still be long
         return max(1, middle), max(1, len(b) // 2)
     return near
 
@@ -175,7 +175,7 @@ def increasing(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """
     tops: list[int] = []  # the smallest second number with which a subsequence of each length ends
     ends: list[int] = []  # the positions of these pairs
-    before: list[int] = []  # of each pair the position of the one before it in its subsequence, -1 for none
+    before: list[int] = []  # for each pair, the position of its predecessor in the subsequence; -1 for none
     for position, (_, j) in enumerate(pairs):
         length = bisect_left(tops, j)
         before.append(ends[length - 1] if length else -1)
@@ -190,7 +190,7 @@ def increasing(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _align_part(a: tuple[Row, ...], b: tuple[Row, ...]) -> Iterator[Pair]:
-    """Yield the pairs with the highest sum of scores; `best[i][j]` is that sum for a from i and b from j."""
+    """Yield the pairs with the highest sum of scores; `best[i][j]` is that sum for a[i:] and b[j:]."""
     similarity = _similarities([row.layer for row in a], [row.layer for row in b])
     best = [[0] * (len(b) + 1) for _ in range(len(a) + 1)]
     for i in reversed(range(len(a))):
@@ -214,9 +214,9 @@ def _align_part(a: tuple[Row, ...], b: tuple[Row, ...]) -> Iterator[Pair]:
 
 
 def _similarities(a: Sequence[Layer], b: Sequence[Layer]) -> list[list[int]]:
-    """Return the similarity of every layer of `a` with every one of `b`.
+    """Return the similarity of every layer of `a` (rows) to every layer of `b` (columns).
 
-    It is looked up by kind, of which a network has few; only equal names are searched for among all.
+    It is calculated once for each pair of kinds, of which a network has few, and again for layers of the same name.
     """
     kinds: dict[tuple[str, str, bool], Layer] = {}
     kind_of = [[(layer.role or layer.type, layer.type, layer.neurons) for layer in layers] for layers in (a, b)]
@@ -236,10 +236,10 @@ def _similarities(a: Sequence[Layer], b: Sequence[Layer]) -> list[list[int]]:
 
 
 def _similarity(a: Layer, b: Layer, *, same_name: bool | None = None) -> int:
-    """Return how well two layers correspond to each other; 0 where they don't at all.
+    """Return a score of how well two layers correspond to each other; 0 if they must not be paired.
 
-    The same type, or at least the same role, is what counts; a layer with weights weighs more than the small ones
-    around it, and the same name decides between layers that are otherwise alike.
+    Only layers of the same role, or of the same type without a role, are paired. Layers with neurons score higher than
+    the layers around them. The same type adds 4. The same name adds 3, to decide between otherwise equal layers.
     """
     if (a.role or a.type) != (b.role or b.type):
         return 0
@@ -252,7 +252,7 @@ def _numbers(row: Row) -> dict[str, Value]:
 
 
 def plain(value: Any) -> Any:
-    """Return a value as JSON has it: tuples as lists."""
+    """Return a value for JSON: tuples as lists."""
     return list(value) if isinstance(value, tuple) else value
 
 

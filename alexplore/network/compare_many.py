@@ -18,8 +18,7 @@ from alexplore.network.row import Row
 class AlignedLayers:
     """Layers that correspond to each other, one of each network; None where a network has none.
 
-    `pairs` are, for each network, its layer beside the first network's, or beside the layer of the first network that
-    has one.
+    `pairs` has an entry for each network: its layer, as `b`, beside the layer of the first network that has one.
     """
 
     pairs: tuple[Pair | None, ...]
@@ -93,7 +92,7 @@ def compare_many(networks: Sequence[Network]) -> ManyComparison:
     slots: list[list[Pair | None]] = [[Pair(row, row), *[None] * len(comparisons)] for row in first.rows]
     gaps: list[list[list[Pair | None]]] = [[] for _ in range(len(slots) + 1)]
     for number, comparison in enumerate(comparisons, start=1):
-        position, added = 0, 0  # in the first network; of the gap's layers those that are placed
+        position, added = 0, 0  # in the first network; in the gap before that position
         for pair in comparison.pairs:
             if pair.a is not None:
                 slots[position][number] = pair if pair.b is not None else None
@@ -107,7 +106,7 @@ def compare_many(networks: Sequence[Network]) -> ManyComparison:
 def _put(gap: list[list[Pair | None]], start: int, number: int, row: Row, count: int) -> int:
     """Put a layer that the first network lacks beside the same layer of another network, else in a separate row.
 
-    Return the place behind it. Layers are the same if they have one name and type.
+    Return the position after it in the gap. Layers are the same if their names and types are equal.
     """
     for place in range(start, len(gap)):
         other = next(_layers(gap[place]))

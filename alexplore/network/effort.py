@@ -1,9 +1,9 @@
-"""A limit on the search for fixes: a long network with many broken layers is analysed as fast as any other."""
+"""A limit on the search for fixes, so that a long network with many broken layers is analysed as fast as any other."""
 
 from __future__ import annotations
 
 MOST_LAYERS = 100_000
-"""Layers that the search for the fixes of one network looks at: some tenths of a second."""
+"""The most layers that are computed to find fixes for one network, which takes some tenths of a second."""
 
 
 class Effort:
@@ -16,6 +16,6 @@ class Effort:
         self._left = layers
 
     def spend(self, layers: int) -> bool:
-        """Return whether one more try that computes `layers` layers is within the budget."""
+        """Subtract a try that computes `layers` layers from the budget; return whether the budget sufficed."""
         self._left -= layers
         return self._left >= 0

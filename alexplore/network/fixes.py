@@ -1,6 +1,6 @@
 """Find small changes that let a broken layer read its input; each is tried before it is proposed.
 
-A layer type says which changes may help (`Layer.fixes`); here they are made, tried and put into words.
+A layer type proposes changes that may help (`Layer.fixes`); this module applies, tries and describes them.
 """
 
 from __future__ import annotations
@@ -23,17 +23,18 @@ from alexplore.network.shapes import Shape, ShapeError, Shapes, shape_text
 from alexplore.network.windows import Window, Windows
 
 MOST_CHANGES = 4
-"""The most changes that a fix combines: a layer can be broken by its place, channels, groups and window at once."""
+"""The most changes that a fix combines: position, channels, groups and window of a layer can be wrong at once."""
 
 LARGEST_INPUT = 1 << 14
-"""Pixels by which the search enlarges the input at most."""
+"""The most pixels by which the search enlarges the input."""
 
 
 class _State(NamedTuple):
-    """A network on the way to being fixed: the layer called `name` is broken, after the changes in `texts`.
+    """A network after the changes in `texts`; the layer `name`, at `position`, is the one to be fixed.
 
     `shapes` are those of the network's input and of the layers above that one, as `known_shapes` returns them.
-    `unknown` are the layers above it, in other branches, whose output is not known: they are broken, or depend on one.
+    `unknown` are the layers above it, in other branches, without an output shape: they are broken, or depend on a
+    broken layer.
     """
 
     network: Network
@@ -64,7 +65,7 @@ class _State(NamedTuple):
         return None
 
     def after(self, change: Change) -> _State | None:
-        """Return the state after one more change; None where it can't be made, or breaks a layer above this one."""
+        """Return the state after one more change; None if it can't be made, or breaks a layer above this one."""
         try:
             text, network = _apply(self, change)
         except (SettingError, _NoSuchChange):
@@ -77,7 +78,7 @@ class _State(NamedTuple):
         return self._replace(network=network, position=position, shapes=shapes, texts=(*self.texts, text))
 
     def _same_until(self, network: Network, position: int) -> int:
-        """Return the number of layers, up to `position`, before the first that a changed network changes."""
+        """Return how many layers up to `position` are unchanged: all or 0, or `IMAGE` if the input changed as well."""
         if network.input != self.network.input:
             return IMAGE
         most, old = min(position, self.position), self.network
@@ -96,9 +97,10 @@ def find_fixes(
 
     `shapes` are those of the network's input and of the layers above, as `known_shapes` returns them.
 
-    Where no single change fixes it, what it is broken by after one is fixed as well: the fixes are of as few changes as
-    will do, and all together are no longer than a line can be read. Where none will do, the layer's removal is
-    proposed, if the network stays whole without it. Where the effort is spent, nothing more is proposed.
+    Fixes have as few changes as possible: if no single change is enough, the layer's next error after a change is fixed
+    too. All fixes together have at most `MOST_CHANGES` changes, so that they can be read in one line. If there is no
+    fix, the layer's removal is proposed, provided that the rest is a valid network. The search ends when the effort is
+    used up.
     """
     effort = effort or Effort()
     if not effort.spend(len(network.layers)):
@@ -119,7 +121,7 @@ def find_fixes(
 
 
 def _with_channels_first(broken: _State) -> Iterator[Fix]:
-    """Yield the input with its channels first, if it looks as if they were typed last and the layer can read it so."""
+    """Yield the input with its channels first, if they seem to have been typed last and the layer can then read it."""
     input = channels_first(broken.network.input)
     if input is None:
         return
@@ -140,7 +142,7 @@ def fixes_text(fixes: tuple[Fix, ...]) -> str:
 
 
 def _fixed(broken: _State, count: int, effort: Effort) -> Iterator[_State]:
-    """Yield the states after `count` more changes in which the layer can read; each change fixes one reason."""
+    """Yield the states after `count` more changes in which the layer can read its input; each fixes one error."""
     for change in broken.layer.fixes(broken.inputs):
         if not effort.spend(len(broken.network.layers)):
             return
@@ -165,7 +167,11 @@ def _without_set(before: str, text: str) -> str:
 
 
 def _apply(state: _State, change: Change) -> tuple[str, Network]:
-    """Return a change in words and the network with it."""
+    """Return the description of a change, and the network after it.
+
+    Raises:
+        SettingError, _NoSuchChange: the change can't be made.
+    """
     network, position, name = state.network, state.position, state.name
     match change:
         case Set(key, value):
@@ -192,7 +198,7 @@ def _input_name(state: _State, input: int) -> str:
 
 
 def _produce(state: _State, source: int, wanted: int) -> tuple[str, Network]:
-    """Let the output of `source` have `wanted` channels or features."""
+    """Return the change that gives the output of `source` `wanted` channels or features, and the network after it."""
     network = state.network
     while source != IMAGE and network.layers[source].produces is None:
         layer = network.layers[source]
@@ -220,11 +226,11 @@ def _with_input(network: Network, size: tuple[int, int, int]) -> tuple[str, Netw
 
 
 def _resize(network: Network, position: int, measure: Callable[[int, int], int], wanted: int) -> tuple[str, Network]:
-    """Use the input nearest in size, height and width in equal steps, with which `measure` of the map that the layer at
-    `position` reads is what is wanted.
+    """Return the change to the nearest input size for which `measure` of the map that the layer at `position` reads is
+    `wanted`, and the network after it. Height and width change by the same number of pixels.
 
-    Every window gives as many outputs, or more, on a larger map: so `measure`, which grows with both sides, grows with
-    the input too, and the search can double its steps and then halve them.
+    A window never has fewer positions on a larger map, so `measure` does not decrease when the input grows. The search
+    doubles its step until it passes the wanted size, and then bisects.
     """
     channels, height, width = network.input
     windows = list(_windows_above(network, position))
@@ -234,7 +240,7 @@ def _resize(network: Network, position: int, measure: Callable[[int, int], int],
         return 0 if size is None else measure(*size)
 
     def first(at_least: int) -> int:
-        """Return the smallest enlargement for which the measure is what is wanted."""
+        """Return the smallest enlargement, in pixels, for which the measure is not less than `at_least`."""
         low, high = -1, 0
         while measured(low) >= at_least:
             low, high = 2 * low, low
@@ -271,7 +277,7 @@ def _windows_above(network: Network, position: int) -> Iterator[Windows]:
 
 
 def _resizing_windows(layer: Sliding) -> Windows:
-    """Return a layer's windows, under "same" padding those of one tap, which give as many outputs."""
+    """Return a layer's windows; for "same" padding, windows of one tap, which have as many positions."""
     if layer.padding != "same":
         return layer.windows(((1, 1, 1),))
     strides = (window.stride for window in layer.windows(((1, 1, 1),)))
@@ -280,7 +286,7 @@ def _resizing_windows(layer: Sliding) -> Windows:
 
 
 def _through(windows: Iterable[Windows], height: int, width: int) -> tuple[int, int] | None:
-    """Return the size of a map after these windows, None where one does not fit."""
+    """Return the size (height, width) of a map after these windows, None if one does not fit."""
     for rows, columns in windows:
         if height < 1 or width < 1:
             break

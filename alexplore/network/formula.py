@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class Formula(NamedTuple):
-    """One number: the quantity, its arithmetic, its value, a note, and the rule behind the arithmetic in words."""
+    """One number: the quantity, its arithmetic in numbers, its value, a note, and the rule of the arithmetic."""
 
     quantity: str
     expression: str
@@ -20,12 +20,12 @@ class Formula(NamedTuple):
 
     @property
     def value_text(self) -> str:
-        """34,944."""
+        """The value as text: 34,944."""
         return number_text(self.value)
 
     @property
     def text(self) -> str:
-        """(11·11·3 + 1)·96 = 34,944, or the value alone where there is nothing to calculate."""
+        """The formula as text: (11·11·3 + 1)·96 = 34,944; only the value if there is nothing to calculate."""
         return self.value_text if self.expression == self.value_text else f"{self.expression} = {self.value_text}"
 
     def to_dict(self) -> dict[str, str | int]:

@@ -1,4 +1,4 @@
-"""Where each number of a row and of the totals comes from: its formula, with the numbers filled in."""
+"""The formula of each number of a row and of the totals, with the numbers filled in."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from alexplore.network.windows import Window
 
 
 def explain(row: Row, network: Network) -> tuple[Formula, ...]:
-    """Return every number of a layer; nothing where the layer, or one that it depends on, can't read its input."""
+    """Return the formulas of all numbers of a layer; none if it, or a layer it depends on, can't read its input."""
     if row.output is None:
         return ()
     return (
@@ -32,7 +32,7 @@ def explain(row: Row, network: Network) -> tuple[Formula, ...]:
 
 
 def _cost(row: Row, output: Shape) -> Iterator[Formula]:
-    """Yield MACs, connections and neurons."""
+    """Yield the formulas of MACs, connections and neurons."""
     layer = row.layer
     if not layer.neurons:
         counted = "recorded" if layer.recorded else "counted for layers with neurons: conv2d and linear"
@@ -139,7 +139,7 @@ def _exchange(row: Row, network: Network) -> Formula:
 def explain_totals(
     analysis: Analysis, batch: int = 1, state: OptimizerState = MOMENTUM, bits: int = 32
 ) -> tuple[Formula, ...]:
-    """Return every total, then the training memory for a batch, an optimizer and a precision of `bits` bits."""
+    """Return the formulas of all totals and of the training memory, for a batch, an optimizer and `bits` bits."""
     rows, totals = analysis.computed, analysis.totals
     unweighted = "pooling, normalisation and activations count 0"
     return (

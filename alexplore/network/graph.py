@@ -1,7 +1,7 @@
 """A network: an input, layers in topological order, and the number of towers. Edits return a new network.
 
-A layer reads the layer before it in the list unless its `inputs` say otherwise. `inputs` that name just that layer are
-left out, so that two spellings of one network are equal.
+A layer without `inputs` reads the layer before it in the list. `inputs` that name only that layer are left out, so that
+equal networks compare equal.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Network:
     """Layers over an input of (channels, height, width).
 
     Raises:
-        SettingError: a name is used twice; a layer reads one that is unknown or comes later, or is read by none.
+        SettingError: a layer has the name of another, reads one that is unknown or comes later, or is read by none.
     """
 
     input: tuple[int, int, int]
@@ -57,7 +57,7 @@ class Network:
         return all(read == (position - 1,) for position, read in enumerate(self.sources))
 
     def source_names(self, index: int) -> tuple[str, ...]:
-        """Return the names of what the layer at `index` reads; the network's input is called "input"."""
+        """Return the names of the layers that the layer at `index` reads; the network's input is called "input"."""
         return tuple(self.name_at(source) for source in self.sources[index])
 
     def name_at(self, position: int) -> str:
@@ -75,10 +75,10 @@ class Network:
             raise SettingError(f"no layer {name!r}{nearest(name, names)} Layers: {', '.join(names)}")
         return names.index(name)
 
-    # Edits. Those that would leave a layer unread, or reading one that comes later, are refused.
+    # Edits. An edit after which no layer would read some layer, or a layer would read a later one, is refused.
 
     def replace(self, index: int, layer: Layer) -> Network:
-        """Return the network with another layer at `index`; what read the old one by name reads the new one."""
+        """Return the network with another layer at `index`; layers that read the old one by name read the new one."""
         old = self.layers[index].name
         layers = (*self.layers[:index], layer, *self.layers[index + 1 :])
         if layer.name != old:
@@ -109,8 +109,11 @@ class Network:
     def insert(self, index: int, layer: Layer) -> Network:
         """Return the network with a layer at position `index`; a name that is taken gets a number.
 
-        A layer without inputs reads the layer before that position and is read by all that read that one. A layer with
-        inputs reads those, and takes the place of the first of them for all of its other readers after `index`.
+        A layer without inputs reads the layer before that position, whose readers then read the new layer. A layer with
+        inputs reads those; the readers of the first of them from `index` on then read the new layer.
+
+        Raises:
+            SettingError: the layer needs several inputs and names none, or the network would not be valid.
         """
         layer = dataclasses.replace(layer, name=self.free_name(layer.name))
         if not layer.inputs and layer.fewest_inputs > 1:
@@ -121,7 +124,7 @@ class Network:
         return self._from_entries([*entries[:index], (layer, layer.inputs or (source,)), *later])
 
     def insert_between(self, index: int, input: int, layer: Layer) -> Network:
-        """Return the network with a layer between the layer at `index` and one of its inputs, by number."""
+        """Return the network with a layer between the layer at `index` and its input number `input`, from 0."""
         layer = dataclasses.replace(layer, name=self.free_name(layer.name))
         entries = self._entries()
         reader, read = entries[index]
@@ -135,7 +138,7 @@ class Network:
         """Return the network without the layer at `index`; the layers that read it read its input instead.
 
         Raises:
-            SettingError: it joins several layers, so that none of them can stand for it.
+            SettingError: it joins several layers, so that its readers have no single layer to read instead.
         """
         entries = self._entries()
         layer, read = entries.pop(index)
@@ -147,7 +150,7 @@ class Network:
         return self._from_entries([(one, _replaced(other, layer.name, read[0])) for one, other in entries])
 
     def duplicate(self, index: int) -> Network:
-        """Return the network with a copy of the layer at `index` behind it, which reads it.
+        """Return the network with a copy of the layer at `index` after it, which reads it.
 
         Raises:
             SettingError: the layer joins several.
@@ -164,8 +167,8 @@ class Network:
         """Return the network with the layer at `index` at position `to`.
 
         Raises:
-            SettingError: between the two places branches part or join: some layer there does not read just the one
-                before it, or is not read just by the one after it.
+            SettingError: branches part or join between the two positions: a layer there reads another layer than the
+                one before it, or is read by another than the one after it.
         """
         if index == to:
             return self
@@ -252,7 +255,7 @@ class Network:
         return network
 
     def free_name(self, name: str) -> str:
-        """Return `name`, or the name with the next free number where it is taken."""
+        """Return `name`; if it is taken, its stem with the lowest free number."""
         taken = {layer.name for layer in self.layers}
         if name not in taken:
             return name
@@ -263,12 +266,12 @@ class Network:
         return f"{stem}{number}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return input, towers and layers as a preset file and config.json hold them."""
+        """Return input, towers and layers in the form of a preset file and of config.json."""
         towers = {"towers": self.towers} if self.towers > 1 else {}
         return {"input": list(self.input), **towers, "layers": [write_layer(layer) for layer in self.layers]}
 
     def _entries(self) -> list[tuple[Layer, tuple[str, ...]]]:
-        """Return every layer with the names of what it reads."""
+        """Return every layer with the names of the layers that it reads."""
         return [(layer, self.source_names(position)) for position, layer in enumerate(self.layers)]
 
     def _from_entries(self, entries: Iterable[tuple[Layer, tuple[str, ...]]]) -> Network:
@@ -282,7 +285,7 @@ TOWERS = integer(1, 64)
 
 
 def can_freeze(layer: Layer) -> bool:
-    """Return whether a layer can be kept from being trained."""
+    """Return whether a layer can be frozen: it has the setting `trainable`, and was not recorded."""
     return not layer.recorded and "trainable" in setting_fields(type(layer))
 
 
@@ -303,7 +306,7 @@ def _sources_of_chain(length: int) -> tuple[tuple[int, ...], ...]:
 
 
 def _resolved(layers: tuple[Layer, ...]) -> Iterator[tuple[int, ...]]:
-    """Yield the positions of what each layer reads.
+    """Yield the positions of the layers that each layer reads.
 
     Raises:
         SettingError: see `Network`.
@@ -345,7 +348,7 @@ def _position(layer: Layer, name: str, positions: Mapping[str, int], layers: tup
 
 
 def _with_shortest_inputs(entries: Iterable[tuple[Layer, tuple[str, ...]]]) -> Iterator[Layer]:
-    """Yield layers whose `inputs` are left out where they read just the layer before."""
+    """Yield the layers; `inputs` that name only the layer before are left out."""
     before = INPUT
     for layer, read in entries:
         yield _with_inputs(layer, () if read == (before,) and layer.most_inputs == 1 else read)
@@ -353,7 +356,7 @@ def _with_shortest_inputs(entries: Iterable[tuple[Layer, tuple[str, ...]]]) -> I
 
 
 def _with_inputs(layer: Layer, inputs: tuple[str, ...]) -> Layer:
-    """Return the same object where nothing changes: an analysis then keeps its numbers."""
+    """Return the layer with other inputs: the same object if they are equal, so that an analysis keeps its numbers."""
     return layer if layer.inputs == inputs else dataclasses.replace(layer, inputs=inputs)
 
 
@@ -387,9 +390,9 @@ IMAGE_CHANNELS = (1, 3, 4)
 
 
 def channels_first(input: tuple[int, int, int]) -> tuple[int, int, int] | None:
-    """Return an input that looks as if it was typed as (height, width, channels) in the right order, else None.
+    """Return the input as (channels, height, width) if it seems to be (height, width, channels), else None.
 
-    Images have 1, 3 or 4 channels, and are rarely that narrow.
+    Images have 1, 3 or 4 channels, and are rarely that few pixels wide.
     """
     height, width, channels = input
     looks_turned = channels in IMAGE_CHANNELS and min(height, width) > max(IMAGE_CHANNELS)
@@ -411,7 +414,7 @@ def read_input(value: Any) -> tuple[int, int, int]:
 
 
 def parse_input(text: str) -> tuple[int, int, int]:
-    """Return an input from the text that people type: 3x227x227, with x or ×.
+    """Return an input (channels, height, width) from text: 3x227x227, with x, × or a comma.
 
     Raises:
         SettingError: it is not of that form.

@@ -1,4 +1,4 @@
-"""Find networks that no machine can hold by arithmetic, before memory is allocated."""
+"""Find networks that are too large for the machine, by arithmetic, before memory is allocated."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ADDRESSABLE_BYTES = 2**47
 
 
 def image_bytes(row: Row) -> int:
-    """Return the bytes in fp32 that a layer takes for one image: what it reads, padded, and its output."""
+    """Return the bytes in fp32 that a layer takes for one image: its padded inputs and its output."""
     if row.output is None or row.layer.is_view(row.inputs):
         return 0
     read = [elements(shape) for shape in row.inputs]
@@ -27,8 +27,8 @@ def image_bytes(row: Row) -> int:
 
 
 def memory_problem(analysis: Analysis, available: int, where: str) -> str | None:
-    """Return why a network can't be built or run on a single image where `available` bytes of memory are, with the
-    sum; None where it can. `where` begins the words that name it: `this machine has`.
+    """Return why a network can't be built, or run on a single image, in `available` bytes of memory, with the numbers;
+    None if it can. `where` names the memory in the message: `this machine has`.
     """
     rows = [row for row in analysis.rows if row.output is not None]
     if not rows:

@@ -12,7 +12,7 @@ from alexplore.network.shapes import elements
 
 
 class OptimizerState(NamedTuple):
-    """The state of an optimizer: `tensors` fp32 numbers for each trainable parameter; `note` says which."""
+    """The state of an optimizer: `tensors` fp32 numbers for each trainable parameter; `note` names them."""
 
     optimizer: str
     tensors: int
@@ -47,7 +47,7 @@ class TrainingMemory(NamedTuple):
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """The sum of all bytes."""
         return self.weights + self.gradients + self.optimizer + self.activations
 
 
@@ -56,8 +56,8 @@ def training_memory(
 ) -> TrainingMemory:
     """Return the bytes for training on a batch, with activations of `bits` bits; `rows` are those with numbers.
 
-    Parameters, gradients and optimizer state are fp32; under 16 bits there is a 16-bit copy of the weights that
-    multiply, as PyTorch's autocast makes it.
+    Parameters, gradients and optimizer state are fp32; with 16 bits, PyTorch's autocast adds a 16-bit copy of the
+    weights of layers with neurons.
     """
     trainable = sum(row.trainable_params for row in rows)
     params = sum(row.params + row.parameters.buffers for row in rows)
@@ -97,11 +97,11 @@ class _Tensor:
 
 
 def kept_tensors(network: Network, rows: Sequence[Row], value_bytes: int) -> Iterator[Kept]:
-    """Yield the tensors that autograd keeps, each once: what one layer writes and others read is one tensor.
+    """Yield the tensors that autograd keeps, each once, even if several layers read it.
 
-    Images are fp32. Under autocast, layers that lower the precision write values of `value_bytes` bytes and read, or
-    make, copies in them; the others write in the highest precision of what they read. Source: what each layer type says
-    of itself (`Layer.saved`), with maps channels last; the tests compare with
+    Images are fp32. Under autocast, layers that lower the precision write values of `value_bytes` bytes, and make
+    copies of that size of inputs of a higher precision; the others write in the highest precision of their inputs.
+    Source: `Layer.saved` of each layer type, with maps channels last; the tests compare with
     `torch.autograd.graph.saved_tensors_hooks`.
     """
     tensors = {IMAGE: _Tensor(Kept("input", "the images", elements(network.input), FP32_BYTES), False)}
@@ -135,8 +135,8 @@ def kept_tensors(network: Network, rows: Sequence[Row], value_bytes: int) -> Ite
 
 
 def _factors(row: Row, read: Sequence[_Tensor]) -> Iterator[Kept]:
-    """Yield what is kept of a product, which is made from left to right: of two factors, each one if gradients flow
-    through the other.
+    """Yield the tensors kept for a product, which is computed from left to right: a factor is kept if gradients flow
+    through the other one.
     """
     left = read[0]
     for count, right in enumerate(read[1:], start=2):

@@ -23,9 +23,9 @@ NOTHING = "–"
 class Quantity(NamedTuple):
     """One quantity: its key in files, the title of its column, its unit, and what it is.
 
-    `of_layer` and `of_network` calculate it. `rank` is how soon a table that gets narrower leaves the column out: 0
-    stays, the highest goes first, None is in no table. `reported` quantities are in JSON and CSV; `compared` ones are
-    compared for the layers of two networks. `scales`: a batch of N images has N times as much.
+    `of_layer` and `of_network` calculate it. Narrow tables leave out the columns with the highest `rank` first, never
+    those with rank 0; a quantity with rank None is in no table. `reported` quantities are in JSON and CSV; `compared`
+    ones are compared for the layers of two networks. `scales`: a batch of N images has N times as much.
     """
 
     key: str
@@ -45,7 +45,7 @@ class Quantity(NamedTuple):
         return self.reported and self.of_network is not None
 
     def text(self, value: Value) -> str:
-        """Return a value as a table has it; a dash for none and for zero."""
+        """Return a value as text for a table; a dash for None and for 0."""
         if not value:
             return NOTHING
         if isinstance(value, tuple):
@@ -157,7 +157,7 @@ QUANTITIES: tuple[Quantity, ...] = (
         unit="pixels",
         reported=False,
     ),
-    # What sources state besides.
+    # Further quantities that sources of presets state.
     Quantity(
         "input",
         "input",
@@ -202,14 +202,14 @@ COLUMNS = tuple(sorted((one for one in OF_LAYERS if one.rank is not None), key=l
 
 
 def layer_value(quantity: Quantity, row: Row, batch: int = 1) -> Value:
-    """Return a quantity of a layer, None where the row could not be computed or has none."""
+    """Return a quantity of a layer, None if the row could not be computed or layers have no such quantity."""
     if row.output is None or quantity.of_layer is None:
         return None
     return _scaled(quantity, quantity.of_layer(row), batch)
 
 
 def total_value(quantity: Quantity, analysis: Analysis, batch: int = 1) -> Value:
-    """Return a quantity of the whole network, None where it has none."""
+    """Return a quantity of the whole network, None if networks have no such quantity."""
     return None if quantity.of_network is None else _scaled(quantity, quantity.of_network(analysis), batch)
 
 

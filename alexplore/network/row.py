@@ -12,7 +12,7 @@ from alexplore.network.windows import Windows
 
 
 class Fix(NamedTuple):
-    """A change that lets a broken layer read its input, in words, and the network with it."""
+    """The description of a change with which a broken layer can read its input, and the network after it."""
 
     text: str
     network: Network
@@ -24,11 +24,11 @@ class Row(NamedTuple):
     `sources` are the positions of what it reads (see `Network.sources`) and `inputs` their shapes. `windows` are what
     one output reads of the layer's input, along height and width, None where it reads one position; `height` and
     `width` are what it sees of the network's input. `unread` counts the border pixels (height, width) that no window
-    covers. `fixes` are for a layer with an `error`. A named tuple is made in a fifth of the time of a frozen dataclass,
-    which would take a third of an edit.
+    covers. `fixes` are for a layer with an `error`. It is a named tuple because creating frozen dataclasses takes five
+    times as long, which would be a third of the time of an edit.
     """
 
-    index: int  # type: ignore[assignment]  # the number of the layer, from 1, not the method of tuples
+    index: int  # type: ignore[assignment]  # the number of the layer, from 1; it hides the method of tuples
     layer: Layer
     sources: tuple[int, ...] = ()
     inputs: Shapes = ()

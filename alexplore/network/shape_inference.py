@@ -14,7 +14,7 @@ def shapes_until(network: Network, stop: int, input: Shape | None = None) -> lis
 
     `input` is the shape of another input than the network's own.
 
-    The shape of position i stands at i + 1, so that `IMAGE` stands first.
+    The shape of the layer at position i has index i + 1; the shape of the input has index 0.
 
     Raises:
         ShapeError: one of these layers can't read its input.
@@ -26,9 +26,9 @@ def shapes_until(network: Network, stop: int, input: Shape | None = None) -> lis
 
 
 def known_shapes(network: Network, stop: int, first: Sequence[Shape | None] = ()) -> list[Shape | None]:
-    """Return what `shapes_until` returns, with None for a layer that can't read its input or depends on such a one.
+    """Return the shapes of `shapes_until`, None for a layer that can't read its input or depends on one that can't.
 
-    `first` are the first of these shapes, where they are known already.
+    `first` are the first of these shapes, if they are already known.
     """
     shapes = list(first) or [network.input]
     layers, sources = network.layers, network.sources

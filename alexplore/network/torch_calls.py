@@ -10,7 +10,7 @@ from alexplore.network.row import Row
 def torch_call(row: Row, network: Network) -> Call | None:
     """Return PyTorch's module for a row's layer, None where the layer is an expression (`Layer.torch_expression`).
 
-    An activation overwrites its input where nothing else needs that.
+    An activation overwrites its input (`inplace`) if nothing else needs the input.
     """
     if row.layer.torch_expression(network.source_names(row.index - 1)) is not None:
         return None

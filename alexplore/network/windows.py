@@ -98,7 +98,7 @@ def make_windows(
     ceil_mode: bool = False,
     map_size: Shape | None = None,
 ) -> Windows:
-    """Return the windows along height and width; `map_size` (height, width) matters under "same" padding alone."""
+    """Return the windows along height and width; `map_size` (height, width) is needed only for "same" padding."""
     kernels, strides, dilations = pair(kernel_size), pair(stride), pair(dilation)
     rows, columns = (0, 0), (0, 0)  # "valid"
     match padding:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from alexplore.core.atomic_files import write_atomically
 from alexplore.core.home import NoHomeError
+from alexplore.core.regular_files import open_regular, parse_json
 from alexplore.runs.dataset_shapes import cache_folder
 from alexplore.runs.image_layout import LeftOut, count_others, find_pictures
 
@@ -59,8 +60,9 @@ def _file(folder: Path) -> Path:
 def _load(folder: Path, classes: Sequence[str], left_out: LeftOut) -> dict[str, list[str]] | None:
     """Return the cached list; None if there is none, or a folder has changed since."""
     try:
-        head, _, rest = _file(folder).read_bytes().partition(b"\n")
-        known = json.loads(head)
+        with open_regular(_file(folder)) as file:
+            head, _, rest = file.read().partition(b"\n")
+        known = parse_json(head)
         counts: dict[str, int] = known["classes"]
         if known["version"] != VERSION or list(counts) != list(classes):
             return None
@@ -68,14 +70,21 @@ def _load(folder: Path, classes: Sequence[str], left_out: LeftOut) -> dict[str, 
             return None
         if hashlib.sha256(rest).hexdigest() != known["sha256"]:
             return None
-    except (OSError, NoHomeError, ValueError, KeyError, TypeError, AttributeError):
+        others = LeftOut(left_out.folder)
+        others.include(
+            Counter({str(kind): int(count) for kind, count in known["left_out"].items()}),
+            [str(other) for other in known["others"]],
+        )
+        paths = rest.decode(errors="surrogateescape").split("\n")
+        if sum(counts.values()) != len(paths) or min(counts.values()) < 0:
+            return None
+    except (OSError, NoHomeError, ValueError, OverflowError, KeyError, TypeError, AttributeError):
         return None
-    paths = rest.decode(errors="surrogateescape").split("\n")
     found, start = {}, 0
     for name, count in counts.items():
         found[name] = paths[start : start + count]
         start += count
-    left_out.include(Counter(known["left_out"]), known["others"])
+    left_out.include(others.counts, others.others)
     return found
 
 

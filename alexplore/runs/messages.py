@@ -33,14 +33,14 @@ from alexplore.runs.protocol import (
     WeightsEvent,
 )
 from alexplore.runs.status import DAMAGED, REFUSED, WAITING, Status
-from alexplore.runs.summary import Summary
+from alexplore.runs.summary import BEST_METRIC, Summary
 from alexplore.runs.watch import Snapshot
 
 HEARTBEAT_SECONDS = 30.0
 """A busy worker that has not updated its status for this long is suspended or hangs."""
 
 SUMMARY_METRICS = tuple(METRICS[key] for key in ("train/loss", "val/acc", "images_per_second"))
-SUMMARY_HEADINGS = ("run", "state", "epoch", *(metric.heading for metric in SUMMARY_METRICS), "updated")
+SUMMARY_HEADINGS = ("run", "state", "epoch", "best", *(metric.heading for metric in SUMMARY_METRICS), "updated")
 """The headings of the columns of `summary_cells`."""
 
 
@@ -77,6 +77,7 @@ def summary_cells(summary: Summary) -> tuple[str, ...]:
         inert_line(summary.run.name),
         state_text(summary.status),
         progress_text(summary),
+        METRICS[BEST_METRIC].number(summary.best),
         *(metric.number(summary.latest.get(metric.key)) for metric in SUMMARY_METRICS),
         f"{duration_text(summary.age)} ago" if summary.status.updated else "–",
     )

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from alexplore.core.errors import AlexploreError
-from alexplore.core.regular_files import check_regular, read_json_object
+from alexplore.core.regular_files import check_regular, open_regular, read_json_object
 
 INDEX, PATHS = "packed.json", "paths.txt"
 FORMAT = 1
@@ -73,7 +73,8 @@ class Packed:
         """
         file = self.folder / PATHS
         try:
-            content = file.read_bytes()
+            with open_regular(file) as opened:
+                content = opened.read()
         except OSError as error:
             raise PackedError(f"{file}: {error.strerror}; {AGAIN}") from None
         if hashlib.sha256(content).hexdigest() != self.paths_sha256:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from alexplore.core.errors import FAILED, WRONG_USE, AlexploreError, WrongUseError
 from alexplore.runs.directory import RunDirectory
 
@@ -46,6 +48,21 @@ class RankError(TrainingError):
 
 class GoneError(TrainingError):
     """The directory of the run was removed or renamed while it was trained."""
+
+
+KILLED_DECODER = re.compile(r"killed by signal: (.*?)\.")
+"""What PyTorch says of a process that decodes images. Its handler of SIGCHLD raises that wherever the program is."""
+
+
+def killed_decoder_text(error: str) -> str | None:
+    """Return the message about a decoding process that was killed, if that is the error, else None."""
+    found = KILLED_DECODER.search(error)
+    if found is None:
+        return None
+    return (
+        f"a process that decodes images was killed by a signal ({found[1]}); if the machine is out of memory, "
+        "use a smaller --batch-size"
+    )
 
 
 def gone_text(run: RunDirectory) -> str:

@@ -8,6 +8,7 @@ WORLD_SIZE set, as under torchrun.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -26,7 +27,7 @@ from alexplore.runs.protocol import NOT_FINITE, ErrorEvent
 from alexplore.runs.status import ENDED, worker_lock
 from alexplore.training.console import print_patiently
 from alexplore.training.cublas_workspace import set_deterministic_workspace
-from alexplore.training.errors import NotFiniteError, RankError, Stopped
+from alexplore.training.errors import NotFiniteError, RankError, Stopped, killed_decoder_text
 from alexplore.training.parallel.launched import Launch, die_with_parent, read_launch
 from alexplore.training.run_writer import NullRunWriter, RunWriter, read_history, read_position
 from alexplore.training.signals import Signals
@@ -195,7 +196,8 @@ def _report_end(writer: RunWriter, work: Callable[[], int], prefix: str = "") ->
     """Do the work and return the exit code. If it ends early, write the reason to the run's files and to stderr."""
 
     try:
-        return work()
+        with _children_reported():
+            return work()
     except Stopped as stopped:
         writer.end("stopped", stopped.failure)
         return STOPPED
@@ -213,6 +215,15 @@ def _report_end(writer: RunWriter, work: Callable[[], int], prefix: str = "") ->
     return FAILED
 
 
+@contextmanager
+def _children_reported() -> Iterator[None]:
+    """Let PyTorch raise errors at the end of child processes inside alone: what comes afterwards reports them."""
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
 def _explain(error: Exception) -> str | None:
     """Return a message for an exception of PyTorch that has a known cause outside the program, else None."""
     import torch
@@ -221,6 +232,8 @@ def _explain(error: Exception) -> str | None:
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text:
         detail = text.splitlines()[0] if text else "the machine has no more"
         return f"out of memory: {detail}; try a smaller --batch-size"
+    if killed := killed_decoder_text(text):
+        return killed
     return ANOTHER_RANK if any(sign in text for sign in PEER_GONE) else None
 
 

@@ -12,6 +12,7 @@ from alexplore.runs.messages import STATE_GLYPHS
 from alexplore.runs.protocol import METRICS
 from alexplore.runs.summary import BEST_METRIC
 from alexplore.tui.marked_runs import MarkedRuns
+from alexplore.tui.run_details import recipe_text
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,10 @@ def _latest(metric: str) -> Callable[[ListedRun], float | None]:
     return lambda run: run.summary.latest.get(metric)
 
 
+def _recipe(run: ListedRun) -> str | None:
+    return recipe_text(run.summary.config.recipe) if run.summary.config else None
+
+
 STATES = tuple(STATE_GLYPHS)
 
 
@@ -71,6 +76,9 @@ ORDERS: Sequence[Order] = (
     Order("last", "last", _latest("val/acc")),
     Order("loss", "loss", _latest("train/loss"), descending=False),
     Order("speed", "images/s", _latest("images_per_second")),
+    Order("data", "data", lambda run: run.dataset.casefold() or None, descending=False),
+    Order("recipe", "recipe", _recipe, descending=False),
+    Order("note", "note", lambda run: run.note.casefold() or None, descending=False),
 )
 BY_COLUMN: Mapping[str, Order] = {order.column: order for order in ORDERS} | {"progress": ORDERS[5]}
 

@@ -11,6 +11,7 @@ from typing import Any
 from alexplore.core.atomic_files import write_atomically
 from alexplore.core.errors import AlexploreError
 from alexplore.core.home import NoHomeError, user_folder
+from alexplore.core.regular_files import read_text
 from alexplore.core.settings import (
     SettingError,
     choice,
@@ -73,7 +74,7 @@ def read_preferences(path: Path) -> Preferences:
         PreferencesError: the file can't be read, or has a value that is not allowed.
     """
     try:
-        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        values: dict[str, Any] = tomllib.loads(read_text(path))
     except FileNotFoundError:
         return Preferences()
     except (OSError, ValueError, RecursionError) as error:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from tests.training.conftest import make_run, small
 
 __all__ = ["make_run", "small"]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interruptible() -> None:
+    """Let runs be interrupted by SIGINT also if the tests run in the background of a shell, which ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -91,39 +91,36 @@ class App:
 
 def worker_of(run: RunDirectory) -> psutil.Process | None:
     """Return the worker of a run, which is the launcher if it has several ranks."""
-    return next((process for process, rank in _training(run) if rank is None), None)
+    return next((process for process, rank in _processes_by_role(run)[0] if rank is None), None)
 
 
 def ranks_of(run: RunDirectory) -> list[psutil.Process]:
     """Return the ranks that a worker has launched, by number."""
-    ranks = {rank: process for process, rank in _training(run) if rank is not None}
+    ranks = {rank: process for process, rank in _processes_by_role(run)[0] if rank is not None}
     return [ranks[rank] for rank in sorted(ranks)]
 
 
 def decoders_of(run: RunDirectory) -> list[psutil.Process]:
     """Return the processes that decode images for a worker or a rank."""
-    training = {process.pid for process, _ in _training(run)}
-    return [process for process, _ in _alexplore_training(run) if process.pid not in training]
+    return _processes_by_role(run)[1]
 
 
-def _training(run: RunDirectory) -> list[tuple[psutil.Process, int | None]]:
-    """Return the processes that train a run, without those that decode images, each with its rank."""
-    found = _alexplore_training(run)
-    ranks = {process.pid: rank for process, rank in found}
-    trains = []
-    for process, rank in found:
-        with suppress(psutil.Error):  # a process that decodes images is a copy of its parent
-            if ranks.get(process.ppid(), -1) != rank:
-                trains.append((process, rank))
-    return trains
-
-
-def _alexplore_training(run: RunDirectory) -> list[tuple[psutil.Process, int | None]]:
-    """Return the processes of a run's worker and its descendants, each with its rank, None for no rank."""
-    found = []
+def _processes_by_role(
+    run: RunDirectory,
+) -> tuple[list[tuple[psutil.Process, int | None]], list[psutil.Process]]:
+    """Return the processes that train a run, each with its rank, None for no rank, and those that decode images."""
+    found: list[tuple[psutil.Process, int | None]] = []
     for process in processes_of(run):
         with suppress(psutil.Error):
-            command, rank = process.cmdline(), process.environ().get("RANK")
-            if any("alexplore.training" in part for part in command):
-                found.append((process, None if rank is None else int(rank)))
-    return found
+            if any("alexplore.training" in part for part in process.cmdline()):
+                number = process.environ().get("RANK")
+                found.append((process, None if number is None else int(number)))
+    ranks = {process.pid: rank for process, rank in found}
+    training, decoding = [], []
+    for process, rank in found:
+        with suppress(psutil.Error):
+            if ranks.get(process.ppid(), -1) == rank:  # a process that decodes images is a copy of its parent
+                decoding.append(process)
+            else:
+                training.append((process, rank))
+    return training, decoding

@@ -11,6 +11,7 @@ import pytest
 from alexplore.runs import image_layout, listed_images
 from alexplore.runs.image_layout import DataError, LeftOut
 from alexplore.runs.listed_images import list_pictures
+from tests.faults.damage import replaced, retyped
 
 CLASSES = ("cat", "dog")
 
@@ -100,6 +101,17 @@ def test_a_removed_file_a_damaged_cache_and_other_classes(folder: Path, walks: l
     assert listed(folder)[0]["cat"] == ["cat/b.jpg", "cat/more/c.JPG"]
     assert list(list_pictures(folder, ("dog", "cat"), LeftOut(folder))) == ["dog", "cat"]
     assert list_pictures(folder, ("dog", "emu"), LeftOut(folder))["emu"] == []
+
+
+def test_any_damaged_cache_is_made_again(folder: Path, tmp_path: Path) -> None:
+    whole = listed(folder)[0]
+    (cache,) = (tmp_path / "cache").rglob("*.txt")
+    head, _, rest = cache.read_bytes().partition(b"\n")
+    for damaged in retyped(head):
+        cache.write_bytes(damaged + b"\n" + rest)
+        assert listed(folder)[0] == whole
+    for kind in replaced(cache):
+        assert listed(folder)[0] == whole, kind
 
 
 def test_few_pictures_leave_no_file_behind(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, create_run
 from alexplore.runs.lines import LineWriter
 from alexplore.runs.log import RunLog
-from alexplore.runs.messages import progress_texts, result_text, speed_texts
+from alexplore.runs.messages import SUMMARY_HEADINGS, progress_texts, result_text, speed_texts, summary_cells
 from alexplore.runs.protocol import (
     ControlEvent,
     EpochEvent,
@@ -139,6 +139,8 @@ def test_epochs_after_the_step_that_a_run_is_resumed_from_are_dropped(run: RunDi
     snapshot = watch.poll()
     assert [epoch.metrics["val/acc"] for epoch in snapshot.epochs] == [0.1, 0.2, 0.15]
     assert snapshot.latest["val/acc"] == 0.15
+    cells = dict(zip(SUMMARY_HEADINGS, summary_cells(snapshot), strict=True))
+    assert (cells["best"], cells["validation"]) == ("20.0%", "15.0%")
 
 
 def test_progress_and_speed(run: RunDirectory) -> None:

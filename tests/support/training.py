@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import redirect_stderr
+from contextlib import nullcontext, redirect_stderr
 from unittest import mock
 
 import torch
@@ -43,6 +43,7 @@ def run_worker_here(run: RunDirectory) -> int:
         mock.patch.object(worker, "Signals", QuietSignals),
         mock.patch.object(worker, "Watchdog"),
         mock.patch.object(worker, "print_patiently"),
+        mock.patch.object(worker, "_children_reported", nullcontext),
         mock.patch.object(hardware, "prepare"),
         run.console_file.open("a") as console,
         redirect_stderr(console),

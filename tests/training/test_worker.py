@@ -17,10 +17,13 @@ from alexplore.network.graph import Network
 from alexplore.presets.library import load_preset
 from alexplore.runs.control import send_request, wait_for_answer
 from alexplore.runs.directory import RunDirectory
+from alexplore.runs.protocol import Event
 from alexplore.runs.status import is_locked, read_status
+from alexplore.training import worker
 from alexplore.training.checkpoint import read
 from alexplore.training.errors import UsageError
 from alexplore.training.hardware import check_memory
+from alexplore.training.run_writer import RunWriter
 from tests.support.processes import exit_code, run_python, start_worker
 from tests.support.runs import change_run, events, metrics, steps_done, wait_for_state, wait_for_steps, wait_for_worker
 from tests.support.training import run_worker_here, train_here
@@ -210,3 +213,30 @@ def test_an_unexpected_exception_leaves_its_traceback_in_console_log(make_run: M
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert read_status(run).reason == "ZeroDivisionError: division by zero"
+
+
+def test_decoding_processes_that_end_while_a_failure_is_reported_do_not_prevent_that(make_run: MakeRun) -> None:
+    """As with PyTorch's handler of SIGCHLD, which raises at each end of a child once one was killed."""
+    run = make_run()
+    killed = "DataLoader worker (pid 7) is killed by signal: Killed. "
+
+    def raise_error(*_: object) -> None:
+        raise RuntimeError(killed)
+
+    def fail() -> int:
+        os.kill(os.getpid(), signal.SIGCHLD)
+        return 0
+
+    class Writer(RunWriter):
+        def event(self, event: Event) -> None:
+            os.kill(os.getpid(), signal.SIGCHLD)
+            super().event(event)
+
+    before = signal.signal(signal.SIGCHLD, raise_error)
+    try:
+        code = worker._report_end(Writer(run, 0), fail)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert code == 1
+    assert read_status(run).state == "failed"
+    assert (read_status(run).reason or "").startswith("a process that decodes images was killed by a signal (Killed)")

@@ -17,6 +17,7 @@ from alexplore.runs.status import Status
 from alexplore.runs.summary import Summary
 from alexplore.tui.listed_runs import ORDERS, GroupLine, ListedRuns, RunLine, best_of_their_data
 from alexplore.tui.marked_runs import MarkedRuns
+from alexplore.tui.widgets.run_table import COLUMNS
 
 Make = dict[str, ListedRun]
 
@@ -69,6 +70,16 @@ def test_what_waits_comes_first_in_its_order_and_is_filtered(listed: ListedRuns,
     listed.filter_by("state:waiting x")
     assert [line.run.name for line in listed.lines(marked) if isinstance(line, RunLine)] == ["x"]
     assert listed.filter_note.startswith("1 of 7")
+
+
+def test_every_column_but_the_markers_sorts(listed: ListedRuns) -> None:
+    for column in COLUMNS[1:]:
+        before = listed.order, listed.descending
+        listed.sort_by_column(column.title)
+        assert (listed.order, listed.descending) != before, column.title
+    listed.sort_by_column("data")
+    shown = [line.run.dataset for line in listed.lines(MarkedRuns()) if isinstance(line, RunLine)]
+    assert shown == ["cifar10", "fashion-mnist", "fashion-mnist", "fashion-mnist"]
 
 
 def test_orders_and_their_reverse_keep_unknown_values_last(listed: ListedRuns) -> None:

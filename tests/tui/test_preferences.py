@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -143,3 +145,11 @@ async def test_columns_are_hidden_and_unknown_ones_named(tmp_path: Path) -> None
         assert "output" not in titles
         assert " RF " not in titles
         assert " jump " in titles
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")], ids=["FIFO", "device"])
+def test_what_is_no_file_is_named_and_not_opened(make: Callable[[Path], None], tmp_path: Path) -> None:
+    path = tmp_path / "preferences.toml"
+    make(path)
+    with pytest.raises(PreferencesError, match=r"preferences.toml: is a (FIFO|device), not a regular file"):
+        read_preferences(path)

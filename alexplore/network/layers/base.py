@@ -41,14 +41,14 @@ class Parameters(NamedTuple):
 NO_PARAMETERS = Parameters()
 
 FP32_BYTES = 4
-"""Of a parameter, and of an activation where PyTorch does not use fewer bits."""
+"""Bytes of a parameter, and of an activation if PyTorch does not use fewer bits."""
 
 
 class Extra(NamedTuple):
     """A tensor that a layer keeps for its backward pass besides its input and output: `values` for each image.
 
-    A value takes `value_bytes`, or as many bytes as an activation where that is None. `per_batch` counts the values
-    once for the whole batch.
+    A value takes `value_bytes` bytes; if that is None, as many as an activation. With `per_batch`, the values are
+    counted once for the whole batch.
     """
 
     what: str
@@ -99,7 +99,7 @@ class Layer(Declared):
     """Whether each of its outputs reads all features of a vector, so that it sees all that they see."""
 
     features_in_any_order: ClassVar[bool] = True
-    """Whether vectors whose features stand in another order give the same outputs, in that order."""
+    """Whether a vector with its features in another order gives the same outputs, in that order."""
 
     uses_statistics: ClassVar[bool] = False
     """Whether an output also depends on statistics of the whole map, which its receptive field leaves out."""
@@ -117,7 +117,7 @@ class Layer(Declared):
     """Whether its backward pass does not need its output, so that the next layer may overwrite it."""
 
     can_overwrite: ClassVar[bool] = False
-    """Whether PyTorch's module can write its output over its input (`inplace`), because it needs its output alone."""
+    """Whether PyTorch's module can write its output over its input (`inplace`): its backward pass needs no input."""
 
     channels_first: ClassVar[bool] = False
     """Whether PyTorch's module writes maps with their channels first in memory; training puts them last again."""
@@ -151,7 +151,7 @@ class Layer(Declared):
     name: str
     inputs: tuple[str, ...] = ()
 
-    # What follows from the shapes of the inputs.
+    # Numbers that follow from the shapes of the inputs.
 
     def output_shape(self, inputs: Shapes) -> Shape:
         """Return the shape of the output.
@@ -180,28 +180,28 @@ class Layer(Declared):
         return 1
 
     def saved(self, inputs: Shapes, output: Shape, value_bytes: int) -> Saved:
-        """Return what autograd keeps, where an activation takes `value_bytes` bytes."""
+        """Return the tensors that autograd keeps, if an activation takes `value_bytes` bytes."""
         return SAVES_NOTHING
 
     def is_view(self, inputs: Shapes) -> bool:
-        """Return whether the output is the input's memory, seen in another shape."""
+        """Return whether the output shares the input's memory, as a view of another shape."""
         return False
 
     # The arithmetic, written out.
 
     def output_formulas(self, inputs: Shapes, output: Shape) -> Iterator[Formula]:
-        """Yield how the output's size is calculated."""
+        """Yield the formulas of the output's size."""
         yield Formula("output", product_text(output), elements(output), f"{shape_text(output)}, as it reads")
 
     def parameter_formula(self, inputs: Shapes) -> Formula:
-        """Return how the number of parameters is calculated."""
+        """Return the formula of the number of parameters."""
         return Formula("params", "0", 0, "it learns nothing")
 
     def kernel_text(self, inputs: Shapes) -> tuple[str, str]:
         """Return the values that one kernel reads, and the number of kernels, of a layer with neurons."""
         raise NotImplementedError
 
-    # What would let it read its input.
+    # Changes with which it could read its input.
 
     def fixes(self, inputs: Shapes) -> Iterator[Change]:
         """Yield changes that may fix the first reason for which it can't read `inputs`, the nearest first."""
@@ -210,7 +210,7 @@ class Layer(Declared):
     # The split into towers.
 
     def tower_share(self, towers: int) -> Layer:
-        """Return one tower's part of the layer, for an input that is split over `towers` towers.
+        """Return one tower's part of the layer, for an input whose channels are split over `towers` towers.
 
         Raises:
             Unsupported: it can't be split.
@@ -231,7 +231,7 @@ class Layer(Declared):
         return " · ".join(part for part in parts if part)
 
     def setting_text(self, key: str, value: Any) -> str:
-        """Return one setting in brief, as its declaration says; empty where it is not shown."""
+        """Return one setting in the brief form of its declaration; empty if it is not shown."""
         brief = setting_fields(type(self))[key].metadata["brief"]
         if brief is not None:
             return str(brief.format(value))
@@ -268,7 +268,7 @@ class Layer(Declared):
         return None
 
     def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:
-        """Return Keras's layers for the layer, applied one after another; `pad_name` is free for one that pads first.
+        """Return Keras's layers, applied one after another; `pad_name` is the name for a layer that pads first.
 
         Raises:
             Unsupported: Keras has no equivalent; the message names the layer.
@@ -280,7 +280,7 @@ class Layer(Declared):
         """How its weights are initialised, None for PyTorch's default."""
         return None
 
-    # What is the same for every type.
+    # The same for every type.
 
     @property
     def trains(self) -> bool:
@@ -288,13 +288,13 @@ class Layer(Declared):
         return bool(getattr(self, "trainable", True))
 
     def settings(self, *, defaults: bool = True) -> dict[str, Any]:
-        """Return the settings by name, as a preset file holds them, without name, type and inputs."""
+        """Return the settings by name, in the form of a preset file, without name, type and inputs."""
         values = settings_of(self, defaults=defaults)
         values.pop("inputs", None)
         return values
 
     def compared_settings(self) -> dict[str, Any]:
-        """Return the settings in one spelling, for a comparison."""
+        """Return the settings for a comparison: those that mean the same have the same value."""
         return self.settings()
 
 

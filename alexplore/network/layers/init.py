@@ -16,6 +16,6 @@ class Init(Declared):
 
     @property
     def text(self) -> str:
-        """The initialisation in words."""
+        """The initialisation as text."""
         weights = PYTORCH_DEFAULT if self.std is None else f"weights ~ N(0, {self.std:g}²)"
         return weights + ("" if self.bias is None else f", biases {self.bias:g}")

@@ -1,4 +1,4 @@
-"""Which names a layer may have: it becomes an attribute of an `nn.Module`, built here or exported."""
+"""The names that a layer may have: each becomes an attribute of an `nn.Module`, built here or exported."""
 
 from __future__ import annotations
 

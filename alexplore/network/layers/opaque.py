@@ -12,7 +12,7 @@ from alexplore.network.layers.base import Layer, Parameters, Unsupported
 from alexplore.network.layers.weighted import FROZEN_NOTE
 from alexplore.network.shapes import Shape, ShapeError, Shapes, shape_text
 
-MOST = 2**63 - 1  # what TOML takes for an integer
+MOST = 2**63 - 1  # the largest integer of TOML
 RECORDED = "recorded when the model was imported"
 
 
@@ -43,8 +43,8 @@ def _shapes() -> Kind[Shapes]:
 class Opaque(Layer):
     """An operator of an imported model that no layer type describes.
 
-    It is shown and counted as it was recorded, for one image. It can't be edited, trained or exported as code, and it
-    reads only inputs of the shapes with which it was recorded.
+    Its numbers are those that were recorded, for one image. It can't be edited, trained or exported as code, and it can
+    read only inputs of the recorded shapes.
     """
 
     type = "opaque"

@@ -42,7 +42,7 @@ SAME_AS: Mapping[str, str] = {
     "mul": "multiply multiplication cmultable elementwisemul elemwisemul",
     "concat": "concatenate concatlayer concatenationlayer depthconcat cat jointable",
 }  # fmt: skip
-"""Names of layers that are layers of a type here, by the type."""
+"""Other frameworks' names of our layer types, by our type."""
 
 ADVICE: Mapping[str, str] = {
     "globalavgpool globalavgpool2d globalaveragepool globalaveragepooling globalaveragepooling2d gap": (
@@ -62,7 +62,7 @@ ADVICE: Mapping[str, str] = {
         "padding is a setting of the convolution or pool behind it: [left, right, top, bottom]"
     ),
 }
-"""Names of layers that are something else here, with what to write."""
+"""Other frameworks' names of layers that are not layer types here, with what to write instead."""
 
 SETTINGS: Mapping[str, str] = {
     "out_channels": "filters nfilters nf outchannel outputs nout numoutput numfilters numfilter noutputplane channels",
@@ -83,7 +83,7 @@ SETTINGS: Mapping[str, str] = {
     "num_groups": "groups",
     "negative_slope": "alpha slope leak",
 }
-"""Names of settings elsewhere, by the name here."""
+"""Other frameworks' names of settings, by our name."""
 
 
 def plain(name: str) -> str:

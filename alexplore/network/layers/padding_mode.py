@@ -12,7 +12,7 @@ ZEROS = "zeros"
 
 
 class PaddingMode(NamedTuple):
-    """PyTorch's module of a padding mode, and its limit: the map's size and `beyond_size` pixels, None for no limit.
+    """PyTorch's module of a padding mode, and its limit in pixels: the map's size + `beyond_size`; None for no limit.
 
     Source: what PyTorch's `F.pad` refuses. `reflect` does not repeat the border; `circular` repeats the map once.
     """
@@ -30,7 +30,7 @@ PADDING_MODES: Mapping[str, PaddingMode] = {
 
 
 def check_padding(name: str, mode: str, windows: Windows, height: int, width: int) -> None:
-    """Check that a mode can pad a map for windows.
+    """Check that a padding mode can pad a map for its windows.
 
     Raises:
         ShapeError: the map is too small; `name` is the layer.

@@ -64,7 +64,7 @@ class Pool2d(Sliding):
         yield from self.window_fixes(inputs, *dilation, Set("ceil_mode", True))
 
     def _pads_too_much(self, window: Window) -> bool:
-        """Return whether the padding is more than PyTorch takes; "same" is what it has to be."""
+        """Return whether the padding is more than PyTorch accepts, half of the window; "same" padding never is."""
         return self.padding != "same" and max(window.before, window.after) > window.kernel // 2
 
     def stride_text(self) -> str:

@@ -32,7 +32,7 @@ class Sliding(Layer):
 
     slides = True
     overwritable = True
-    if TYPE_CHECKING:  # no fields of this class, whose place would be before a type's own
+    if TYPE_CHECKING:  # not fields of this class, because those would come before the fields of the types
         kernel_size: int | Pair
         padding: Padding
 
@@ -62,7 +62,7 @@ class Sliding(Layer):
         yield from by_axis("output", height, width)
 
     def _outputs_formula(self, window: Window, size: int) -> Formula:
-        """Return how the number of positions along one axis is calculated."""
+        """Return the formula of the number of positions along one axis."""
         outputs, stride = window.outputs(size), number_text(window.stride)
         if self.padding == "same":
             padding = window.before + window.after
@@ -89,7 +89,7 @@ class Sliding(Layer):
         return f" + {number_text(window.before)} + {number_text(window.after)}"
 
     def window_fixes(self, inputs: Shapes, *own: Change) -> Iterator[Change]:
-        """Yield fixes for a window that is larger than its input, those that are the type's `own` among them."""
+        """Yield changes that may fix a window larger than its input; `own` are those that only this type has."""
         windows, sizes = self.windows(inputs), inputs[0][1:]
         if self.padding != "same":
             yield Set("padding", shortest_sides(*map(_enough_padding, windows, sizes)))
@@ -98,7 +98,7 @@ class Sliding(Layer):
         yield Resize(self._fits, 1)
 
     def _fits(self, height: int, width: int) -> int:
-        """Return 1 where the window fits on a map of that size, else 0."""
+        """Return 1 if the window fits on a map of that size, else 0."""
         windows = self.windows(((1, height, width),))
         return int(windows[0].outputs(height) >= 1 and windows[1].outputs(width) >= 1)
 
@@ -123,11 +123,11 @@ class Sliding(Layer):
                 return super().setting_text(key, value)
 
     def stride_text(self) -> str:
-        """Return ` / 2` for a stride that has to be said."""
+        """Return ` / 2` for a stride that is not the default, else an empty text."""
         raise NotImplementedError
 
     def copied_values(self, inputs: Shapes) -> int:
-        """Return the values of the padded copy that is made of the input, 0 where PyTorch's own layer pads."""
+        """Return the number of values of the padded copy of the input for one image, 0 if PyTorch's own layer pads."""
         sides, (channels, height, width) = self.padded_sides(inputs), inputs[0]
         if sides is None:
             return 0
@@ -135,12 +135,12 @@ class Sliding(Layer):
         return channels * (height + top + bottom) * (width + left + right)
 
     def same_comment(self, inputs: Shapes) -> str:
-        """Return what exported code says about a size that holds for this input alone."""
+        """Return the comment in exported code on padding that is right only for this input's size; else ""."""
         return f'"same" for maps of {inputs[0][1]}×{inputs[0][2]}' if self.padding == "same" else ""
 
     @classmethod
     def padded_settings(cls, settings: dict[str, Any], sides: Sequence[int], mode: str, value: float) -> dict[str, Any]:
-        """Return settings with the padding that an operator did before the layer: `torch_padding` reversed.
+        """Return settings with the padding of an operator before the layer: `torch_padding` reversed.
 
         `sides`, `mode` and `value` are those of PyTorch's `F.pad`.
 
@@ -154,11 +154,11 @@ class Sliding(Layer):
         return {**settings, "padding": list(sides)}
 
     def padded_sides(self, inputs: Shapes) -> Sides | None:
-        """Return the padding that training does before PyTorch's layer; None where that pads itself."""
+        """Return the padding that training does before PyTorch's layer; None if that layer pads."""
         return self.torch_sides(inputs)
 
     def torch_sides(self, inputs: Shapes) -> Sides | None:
-        """Return the padding to be done before PyTorch's layer, or None where its own padding will do."""
+        """Return the padding to be done before PyTorch's layer, None if that layer can pad by itself."""
         windows = self.windows(inputs)
         if all(map(self.pads_in_pytorch, windows)):
             return None
@@ -170,14 +170,14 @@ class Sliding(Layer):
         return window.before == window.after
 
     def torch_padding_setting(self, inputs: Shapes) -> int | Pair | None:
-        """Return the padding that PyTorch's own layer does; None for none."""
+        """Return the `padding` of PyTorch's own layer; None for no padding."""
         if self.torch_sides(inputs) is not None:
             return None
         height, width = (window.before for window in self.windows(inputs))
         return (height if height == width else (height, width)) or None
 
     def keras_padding(self, inputs: Shapes) -> tuple[bool, KerasSides]:
-        """Return whether Keras's "same" is this layer's padding, and the padding that its windows reach into."""
+        """Return whether Keras's "same" gives this layer's padding, and the padding that its windows cover."""
         axes = list(zip(self.windows(inputs), inputs[0][1:], strict=True))
         rows, columns = (window.needed_padding(size) for window, size in axes)
         same = all(
@@ -189,7 +189,7 @@ class Sliding(Layer):
 
 
 def extent_text(window: Window) -> str:
-    """Return the pixels from a window's first tap to its last, calculated."""
+    """Return the arithmetic of a window's extent: the pixels from its first tap to its last, both included."""
     if window.dilation == 1:
         return number_text(window.kernel)
     return f"({number_text(window.dilation)}·({number_text(window.kernel)} − 1) + 1)"
@@ -229,6 +229,6 @@ def _largest_kernel(window: Window, size: int) -> int:
 
 
 def _padding_reached(window: Window, size: int) -> Pair:
-    """Return the padding without what a rounded-up pool would take for the start of one window more."""
+    """Return the padding (before, after) that windows reach: with more, a pool that rounds up would add a window."""
     reached = (window.outputs(size) - 1) * window.stride + window.extent - window.before - size
     return window.before, min(window.after, reached) if window.ceil_mode else window.after

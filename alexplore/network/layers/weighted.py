@@ -21,7 +21,7 @@ class Weighted(Layer):
     reads_whole_vector = True
     overwritable = True
     lowers_precision = True
-    if TYPE_CHECKING:  # no fields of this class, whose place would be before a type's own
+    if TYPE_CHECKING:  # not fields of this class, because those would come before the fields of the types
         bias: bool
         init: Init | None
         trainable: bool
@@ -38,7 +38,7 @@ class Weighted(Layer):
         return Formula("params", expression, self.parameters(inputs).total, note, rule)
 
     def kernel_note(self, inputs: Shapes) -> str:
-        """Return what to know about what a kernel reads."""
+        """Return a note about the channels that a kernel reads; empty if it reads all."""
         return ""
 
     def keras_init(self) -> dict[str, Any]:
@@ -64,5 +64,5 @@ def nearest_divisor(wanted: int, count: int) -> int:
 
 
 def channels_text(channels: int, groups: int) -> str:
-    """Return what a kernel of a grouped convolution reads."""
+    """Return how many channels a kernel of a grouped convolution reads; empty for one group."""
     return f"each kernel reads {number_text(channels)} / {groups} channels" if groups > 1 else ""

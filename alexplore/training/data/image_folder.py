@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
+import threading
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
+from multiprocessing.connection import wait as wait_for_one
+from multiprocessing.process import BaseProcess as Process
 from pathlib import Path
 
 import torch
@@ -45,6 +47,7 @@ from alexplore.training.data.decoders import DECODERS, PILLOW, choose_decoder
 from alexplore.training.data.images import open_image, why_unreadable
 from alexplore.training.data.packed import PackedSplit
 from alexplore.training.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, resized_size
+from alexplore.training.errors import killed_decoder_text
 from alexplore.training.parallel.launched import die_with_parent
 from alexplore.training.randomness import seed_for
 
@@ -54,6 +57,16 @@ SHARED_MEMORY = Path("/dev/shm")
 
 BATCH_SECONDS, IMAGE_SECONDS = 300.0, 1.0
 """The longest time that decoding may take: of a batch, and of each of its images if they are many."""
+
+
+TIMED_OUT = "timed out after"
+"""What PyTorch says when no batch has come in time, and all decoding processes live."""
+
+LOOK_SECONDS = 1.0
+"""The time without a batch after which PyTorch looks whether all decoding processes live."""
+
+KILLED_SECONDS = 1.0
+"""The longest time from a broken connection with a decoding process until the system reports its end."""
 
 
 def open_image_folder(
@@ -408,35 +421,36 @@ class FolderSplit:
             worker_init_fn=_start_decoder,
             pin_memory=self._device.type == "cuda",
             prefetch_factor=BATCHES_AHEAD if workers else None,
-            timeout=slowest if workers else 0,
+            timeout=min(LOOK_SECONDS, slowest) if workers else 0,
         )
-        batches = iter(loader)
+        batches = _without_handler(loader)
+        waited = 0.0
         while True:
             try:
                 batch = next(batches)
             except StopIteration:
                 return
             except (RuntimeError, OSError) as error:
-                self._explain(f"{error} {error.__cause__}", slowest)  # the cause has the signal
+                waited += loader.timeout
+                if TIMED_OUT in str(error) and waited < slowest:
+                    continue
+                self._explain(f"{error} {error.__cause__} {_killed_text(batches)}", slowest)
                 raise
+            waited = 0.0
             yield batch
 
     def _explain(self, error: str, seconds: float) -> None:
         """Raise what an error of the loader means, if it is known."""
         if any(sign in error for sign in ("shared memory", "No space left", "Bus error")):
             raise _SharedMemoryError from None
-        if "timed out after" in error:
+        if TIMED_OUT in error:
             raise DataError(
                 f"{self._listing.folder}: no batch of images in {seconds:,.0f} s: the disk or the network that it is "
                 "on does not answer; resume when it does",
                 failure=True,
             ) from None
-        if killed := re.search("killed by signal: (.*?)\\.", error):
-            raise DataError(
-                f"a process that decodes images was killed by a signal ({killed[1]}); if the machine is out of memory, "
-                "use a smaller --batch-size",
-                failure=True,
-            ) from None
+        if text := killed_decoder_text(error):
+            raise DataError(text, failure=True) from None
 
     def _check_present(self, failures: list[tuple[int, str]], count: int) -> None:
         """Check that the images that could not be read are damaged, and not gone with their folder.
@@ -535,6 +549,29 @@ class _Chunks:
 
     def __iter__(self) -> Iterator[list[int]]:
         return (chunk.tolist() for chunk in self._chunks)
+
+
+def _without_handler(loader: DataLoader[_Sample]) -> Iterator[_Decoded]:
+    """Return the batches of a loader without PyTorch's handler of SIGCHLD.
+
+    When a decoding process is killed, the handler raises an error wherever the program is, as while it saves a
+    checkpoint, and never again. So each `LOOK_SECONDS` without a batch PyTorch looks whether all processes live.
+    """
+    before = signal.getsignal(signal.SIGCHLD)
+    batches: Iterator[_Decoded] = iter(loader)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, before)
+    return batches
+
+
+def _killed_text(batches: object) -> str:
+    """Return that a decoding process of a loader was killed, in PyTorch's words, or nothing."""
+    processes: list[Process] = getattr(batches, "_workers", [])
+    if not processes:
+        return ""
+    wait_for_one([process.sentinel for process in processes], KILLED_SECONDS)
+    killed = (process.exitcode for process in processes if process.exitcode is not None and process.exitcode < 0)
+    return next((f"killed by signal: {signal.strsignal(-code)}." for code in killed), "")
 
 
 def _start_decoder(_: int) -> None:

@@ -20,6 +20,7 @@ import torch
 
 from alexplore.core.atomic_files import write_atomically
 from alexplore.core.formatting import bytes_text
+from alexplore.core.regular_files import open_regular, parse_json, read_text
 from alexplore.runs.image_layout import DataError, LeftOut, find_layout
 from alexplore.runs.packed_images import CHANNELS, INDEX, PATHS, Packed, PackedError, Shard, read_packed
 from alexplore.training.data.dataset import Report
@@ -74,7 +75,7 @@ def check(packed: Packed, report: Report) -> None:
     packed.check_sizes()
     packed.paths()
     for number, shard in enumerate(packed.shards):
-        with packed.shard_file(number).open("rb") as file:
+        with open_regular(packed.shard_file(number)) as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != shard.sha256:
                 raise PackedError(f"{packed.shard_file(number)} is damaged: its checksum is wrong; pack it again")
     report(f"{packed.folder}: all {packed.images:,} images are as they were written (shards: {len(packed.shards):,})")
@@ -170,8 +171,8 @@ class _Progress:
     def finished_identity(self) -> str | None:
         """Return which images the lines are of; None if there are no lines."""
         try:
-            first = self._file.read_text().partition("\n")[0]
-            return str(json.loads(first)["images"])
+            first = read_text(self._file).partition("\n")[0]
+            return str(parse_json(first)["images"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -181,15 +182,15 @@ class _Progress:
         shards: list[Shard] = []
         damaged: dict[str, str] = {}
         if self.finished_identity() == self._identity:
-            for line in self._file.read_text().splitlines()[1:]:
+            for line in read_text(self._file).splitlines()[1:]:
                 try:
-                    values = json.loads(line)
+                    values = parse_json(line)
                     shard = Shard(int(values["count"]), str(values["sha256"]))
                     file = self._file.with_name(f"shard-{len(shards):05}.u8")
                     if file.stat().st_size != shard.images * side**2 * CHANNELS:
                         break
                     damaged.update(values["damaged"])
-                except (ValueError, KeyError, TypeError, OSError):
+                except (ValueError, KeyError, TypeError, AttributeError, OSError):
                     break  # a line that was cut when the machine stopped, or a shard that is gone
                 shards.append(shard)
                 lines.append(line)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import multiprocessing
 import os
 import signal
 import struct
 import time
+from multiprocessing import Process
 from pathlib import Path
 from typing import Any
 
@@ -288,6 +291,38 @@ def test_a_decoder_that_is_killed_ends_the_training_with_the_reason(
     monkeypatch.setattr(type(split._decoder), "__getitem__", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
     with pytest.raises(DataError, match=r"a process that decodes images was killed by a signal \(Killed\)"):
         list(split.batches(torch.arange(6), 2))
+
+
+@pytest.mark.usefixtures("heavy")
+def test_a_decoder_of_which_only_the_broken_connection_is_noticed_was_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split = split_of(made(tmp_path) / "train", workers=1)
+
+    class Broken:
+        def __init__(self) -> None:
+            self._workers = [Process(target=signal.raise_signal, args=(signal.SIGTERM,))]
+            self._workers[0].start()
+            self._workers[0].join()
+
+        def __next__(self) -> None:
+            raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+
+    monkeypatch.setattr(torch.utils.data.DataLoader, "__iter__", lambda _: Broken())
+    with pytest.raises(DataError, match=r"a process that decodes images was killed by a signal \(Terminated\)"):
+        list(split.batches(torch.arange(6), 2))
+
+
+@pytest.mark.usefixtures("heavy")
+def test_a_decoder_that_is_killed_between_two_batches_raises_nothing_elsewhere(tmp_path: Path) -> None:
+    split = split_of(made(tmp_path) / "train", workers=1)
+    batches = split.batches(torch.arange(6).repeat(200), 2)
+    next(batches)
+    (decoder,) = multiprocessing.active_children()
+    decoder.kill()
+    decoder.join()  # an error of a handler would be raised here
+    with pytest.raises(DataError, match=r"a process that decodes images was killed by a signal \(Killed\)"):
+        list(batches)
 
 
 @pytest.mark.usefixtures("heavy")

@@ -23,6 +23,7 @@ from alexplore.training.data.catalog import open_dataset
 from alexplore.training.data.dataset import Dataset
 from alexplore.training.data.images import open_image, read_image
 from alexplore.training.data.packing import check, pack
+from tests.faults.damage import replaced
 
 CPU = torch.device("cpu")
 SIDE = 12
@@ -164,6 +165,16 @@ def test_damage_is_named(pictures: Path, tmp_path: Path) -> None:
     (train.folder / "paths.txt").write_text("cat/0.png\n")
     with pytest.raises(PackedError, match=r"paths.txt is damaged: its checksum is wrong"):
         opened(tmp_path / "packed")
+
+
+@pytest.mark.parametrize("name", ["packed.json", "paths.txt", "shard-00000.u8"])
+def test_what_is_no_file_is_named_and_not_opened(name: str, pictures: Path, tmp_path: Path) -> None:
+    target = tmp_path / "packed"
+    pack(pictures, target, SIDE, lambda _: None)
+    for kind in replaced(target / "train" / name):
+        with pytest.raises(AlexploreError, match=name):
+            opened(target)
+        assert kind
 
 
 def test_what_cannot_be_packed_is_refused(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
