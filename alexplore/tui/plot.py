@@ -16,6 +16,7 @@ AXIS, TICK, BAND = "axis", "tick", "band"
 """The colours of everything but lines, which have the colours of their series."""
 
 BEST = "◆"
+NOW = "┊"
 LINE = "─"  # shown before the name of a line without markers
 NAMED_FROM = 30  # columns from which on names are at the ends of the lines
 COLUMNS_A_TICK = 6
@@ -51,13 +52,17 @@ class Line:
 
 @dataclass(frozen=True)
 class Plot:
-    """Lines over an axis from 0 to at least `end` in `unit`; `number` formats a value, `percent` is for shares."""
+    """Lines over an axis from 0 to at least `end` in `unit`; `number` formats a value, `percent` is for shares.
+
+    `now` is the place of a live training on the axis, which is marked; None for no mark.
+    """
 
     lines: Sequence[Line] = ()
     end: float = 1.0
     unit: str = "epochs"
     percent: bool = False
     number: Callable[[float], str] = "{:.3f}".format
+    now: float | None = None
 
     def value_text(self, value: float) -> str:
         """Return a value as text, with an exponent if it would be very long otherwise."""
@@ -212,6 +217,7 @@ class Drawing:
         if not any(points.x for points in self.plot.drawn):
             self._show_no_values()
         if ticked:
+            self._mark_now()
             self.rows += self._bottom(beside)
 
     # Places
@@ -436,6 +442,19 @@ class Drawing:
             text = f" {label.fitted(width - 1)}".ljust(width)[:width]
             rows[row] = [(character, label.series) for character in text]
         return rows
+
+    def _mark_now(self) -> None:
+        """Mark the place of the training in the lowest row without a curve, with its name if a row has room for it."""
+        now = self.plot.now
+        column = self.column(now) if now is not None and now < self.window[1] else None
+        if column is None:
+            return
+        for text in (f"{NOW} now", NOW):
+            end = column + len(text)
+            for row in reversed(self.rows):
+                if end <= self.left + self.across and all(cell == BLANK for cell in row[column:end]):
+                    row[column:end] = [(character, TICK) for character in text]
+                    return
 
     def _show_no_values(self) -> None:
         text = "no values yet"

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from alexplore.core.formatting import clock_text, duration_text
 from alexplore.core.settings import settings_of
 from alexplore.presets.recipe import Recipe, used_settings
+from alexplore.runs.curves import Curve
 from alexplore.runs.diagnosis import Finding
 from alexplore.runs.messages import STATE_GLYPHS, machine_text, progress_text
 from alexplore.runs.protocol import METRICS, CheckpointEvent, StartEvent
 from alexplore.runs.step_time import step_time
 from alexplore.runs.watch import Snapshot
+from alexplore.tui.rate_line import rate_line
 
 ESSENTIAL = ("epochs", "batch_size", "optimizer", "lr", "schedule", "precision", "seed")
 """Settings of a recipe that are always shown; the others are shown if they differ from the preset's."""
@@ -153,12 +155,21 @@ def ending(snapshot: Snapshot) -> str:
     return f"{STATE_GLYPHS.get(state, '✗')} {state}{reason}{result} · {where}"
 
 
-def within_lines(text: str, width: int, lines: int) -> str:
+def other_ways_on(snapshot: Snapshot) -> str:
+    """Return how a run that ended early may also be resumed, to be added to `ending` where there is room for it."""
+    resumes = snapshot.status.resumable and snapshot.last(CheckpointEvent)
+    return " · L resumes at another rate" if resumes else ""
+
+
+def within_lines(text: str, width: int, lines: int, more: str = "") -> str:
     """Return a text wrapped to lines of `width` characters; after `lines` lines it is cut with an ellipsis.
 
-    No line ends with a single letter: it may be a key, and what the key does belongs beside it.
+    `more` is added if all of it fits. No line ends with a single letter: it may be a key, and what the key does belongs
+    beside it.
     """
-    wrapped = textwrap.wrap(SINGLE_LETTER.sub(NO_BREAK, text), max(10, width))
+    wrapped = textwrap.wrap(SINGLE_LETTER.sub(NO_BREAK, text + more), max(10, width))
+    if more and len(wrapped) > lines:
+        return within_lines(text, width, lines)
     if len(wrapped) > lines:
         last = textwrap.shorten(" ".join(wrapped[lines - 1 :]), max(10, width), placeholder=" …")
         wrapped = [*wrapped[: lines - 1], last]
@@ -194,18 +205,38 @@ def recipe_facts(snapshot: Snapshot, before: Recipe | None) -> list[Fact]:
     old = settings_of(before) if before is not None else values
     used = used_settings(recipe)
     shown = [key for key in used if key in ESSENTIAL or values.get(key) != old.get(key)]
-    return [Fact(key, _text(values.get(key)), _was(values.get(key), old.get(key))) for key in shown]
+    notes = {key: _was(values.get(key), old.get(key)) for key in shown}
+    notes["lr"] = f"{notes['lr']} {rate_line(recipe, snapshot.fraction, snapshot.curves.get('lr', Curve()))}".strip()
+    return [Fact(key, _text(values.get(key)), notes[key]) for key in shown]
 
 
 def checkpoint_facts(snapshot: Snapshot) -> list[Fact]:
-    """Return the last checkpoints, the newest first, with their times of day; ★ marks the best."""
+    """Return when the next checkpoint is due, and the last ones with their times, newest first; ★ marks the best."""
     saved = [line for line in snapshot.events if isinstance(line.event, CheckpointEvent)]
-    facts = []
+    due = next_checkpoint_seconds(snapshot)
+    facts = [] if due is None else [Fact("next", f"in {duration_text(due)}")]
     for line in reversed(saved[-SHOWN_CHECKPOINTS:]):
         assert isinstance(line.event, CheckpointEvent)
         star = " ★" if line.event.best else ""
         facts.append(Fact(time_of_day(line.head.time), f"step {line.event.step:,}{star}"))
     return facts
+
+
+def next_checkpoint_seconds(snapshot: Snapshot) -> float | None:
+    """Return the seconds from the last status update to the next checkpoint; None if the run does not train.
+
+    A checkpoint is saved at the end of each epoch, and within one after `checkpoint_minutes` without any.
+    """
+    status = snapshot.status
+    started = snapshot.last_events.get(StartEvent)
+    if status.state != "running" or started is None:
+        return None
+    saved = snapshot.last_events.get(CheckpointEvent, started)
+    since = max(saved.head.time, started.head.time)
+    due = since + 60 * snapshot.config.recipe.checkpoint_minutes - status.updated
+    if snapshot.epochs_per_second:
+        due = min(due, (1 - status.epoch % 1) / snapshot.epochs_per_second)
+    return max(0.0, due)
 
 
 def time_lines(snapshot: Snapshot, width: int) -> list[str]:

@@ -27,7 +27,7 @@ def rate_plot(run: WatchedRun, unit: str) -> Plot:
     """Return the plot of the learning rate."""
     curve = run.drawing.curves.get("lr", Curve())
     line = Line("lr", curve_places(curve, unit), curve.values, "series-3")
-    return Plot([line], _end(run, unit), unit, number=METRICS["lr"].number)
+    return Plot([line], _end(run, unit), unit, number=METRICS["lr"].number, now=_now(run, unit))
 
 
 def _trained_and_validated(run: WatchedRun, metric: str, unit: str, *, raw: bool) -> Plot:
@@ -42,7 +42,8 @@ def _trained_and_validated(run: WatchedRun, metric: str, unit: str, *, raw: bool
         Line("train", curve_places(trained, unit), trained.values, "series-1"),
         Line("val", curve_places(validated, unit), validated.values, "series-2", "●", joined=False, best=is_share),
     ]
-    plot = Plot(lines, _end(run, unit), unit, percent=is_share, number=METRICS[f"val/{metric}"].number)
+    number = METRICS[f"val/{metric}"].number
+    plot = Plot(lines, _end(run, unit), unit, percent=is_share, number=number, now=_now(run, unit))
     return replace(plot, lines=[*_chance(run, metric, plot), *_published(run, metric, plot), *lines])
 
 
@@ -69,3 +70,9 @@ def _published(run: WatchedRun, metric: str, plot: Plot) -> Iterator[Line]:
 def _end(run: WatchedRun, unit: str) -> float:
     """Return the smallest end of the axis; an axis of minutes ends with the curves."""
     return run.last_epoch if unit == EPOCHS else 0.0
+
+
+def _now(run: WatchedRun, unit: str) -> float | None:
+    """Return the epoch of a live training; None over minutes, whose axis ends there, and after the training."""
+    status = run.snapshot.status if run.snapshot else None
+    return status.epoch if status and status.live and unit == EPOCHS else None

@@ -66,6 +66,25 @@ def test_the_best_point_is_marked_and_named_unless_it_is_the_last() -> None:
     assert not any("best" in row for row in text(last))
 
 
+def test_the_place_of_the_training_is_marked_in_the_lowest_row_without_a_curve() -> None:
+    rising = Line("", [0, 1, 2], [0, 1, 2], "series-1")
+    rows = text(Plot([rising], end=4, now=2))
+    assert [row.count("now") for row in rows].index(1) == 17  # of 20: below it are the axis and its labels
+    assert rows[17].index("┊ now") == rows[18].index("┬", 40)  # the tick of 2 is the middle one
+    level = Line("", [0, 4], [0, 0], "tick")
+    above = text(Plot([rising, level], end=4, now=2))
+    assert [row.count("┊ now") for row in above].index(1) == 16
+    for place in (None, 4.0, 5.0):
+        assert not any("┊" in row for row in text(Plot([rising], end=4, now=place)))
+
+
+def test_where_the_name_does_not_fit_only_the_mark_is_drawn() -> None:
+    rising = Line("", [0, 1], [0, 1], "series-1")
+    rows = text(Plot([rising], end=1.05, now=1), width=40)
+    assert "┊" in rows[17]
+    assert "now" not in rows[17]
+
+
 def test_names_do_not_hide_each_other() -> None:
     lines = [Line(f"run {number}", [1], [0.5], "series-1", "●") for number in range(30)]
     rows = text(Plot(lines), height=12)

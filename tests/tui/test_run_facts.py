@@ -33,6 +33,8 @@ from alexplore.tui.run_facts import (
     finding_text,
     heading,
     machine_lines,
+    next_checkpoint_seconds,
+    other_ways_on,
     progress,
     recipe_facts,
     tiles,
@@ -137,15 +139,65 @@ def test_the_recipe_shows_what_differs_from_the_preset(run: RunDirectory) -> Non
     facts = {fact.label: fact for fact in recipe_facts(snapshot, before)}
     assert facts["epochs"] == Fact("epochs", "4", "(10)")
     assert facts["label_smoothing"] == Fact("label_smoothing", "0", "(0.1)")
-    assert facts["lr"].note == ""
+    assert "(" not in facts["lr"].note
     assert "patience" not in facts  # of another schedule
-    assert not any(fact.note for fact in recipe_facts(snapshot, None))
+    assert not any(fact.note for fact in recipe_facts(snapshot, None) if fact.label != "lr")
     assert isinstance(before, Recipe)
 
 
 def test_the_newest_checkpoints_come_first_and_the_best_are_marked(run: RunDirectory) -> None:
     snapshot = write(run, [0.8, 0.9, 0.7, 0.6], Status("running", updated=time.time()))
-    assert [fact.value for fact in checkpoint_facts(snapshot)] == ["step 40", "step 30", "step 20 ★"]
+    due, *saved = checkpoint_facts(snapshot)
+    assert due.label == "next"
+    assert [fact.value for fact in saved] == ["step 40", "step 30", "step 20 ★"]
+
+
+def test_the_rate_has_its_course_beside_it(run: RunDirectory) -> None:
+    """Two of four epochs are trained."""
+    snapshot = write(run, [0.8, 0.9], Status("running", step=20, epoch=2.0, updated=time.time()))
+    (note,) = [fact.note for fact in recipe_facts(snapshot, None) if fact.label == "lr"]
+    assert note.index("│") == 4
+    assert len(note) == 9
+
+
+@pytest.mark.parametrize(
+    ("state", "epoch", "minutes", "pace", "seconds"),
+    [
+        ("running", 2.25, 10, None, 540),  # of the ten minutes after the checkpoint, one is over
+        ("running", 2.25, 10, 1 / 120, 90),  # three quarters of an epoch of two minutes
+        ("running", 2.25, 0.5, 1 / 120, 0),  # overdue
+        ("paused", 2.25, 10, 1 / 120, None),
+        ("finished", 4.0, 10, 1 / 120, None),
+    ],
+)
+def test_the_next_checkpoint_is_due_at_the_end_of_the_epoch_or_before(
+    run: RunDirectory, state: str, epoch: float, minutes: float, pace: float | None, seconds: float | None
+) -> None:
+    written = write(run, [0.8, 0.9], Status(state, step=22, epoch=epoch, updated=time.time()))
+    saved = written.last_events[CheckpointEvent].head.time
+    recipe = replace(written.config.recipe, checkpoint_minutes=minutes)
+    snapshot = replace(
+        written,
+        config=replace(written.config, recipe=recipe),
+        status=replace(written.status, updated=saved + 60),
+        epochs_per_second=pace,
+    )
+    assert next_checkpoint_seconds(snapshot) == (None if seconds is None else pytest.approx(seconds))
+
+
+def test_a_run_without_a_checkpoint_waits_from_its_start_on(run: RunDirectory) -> None:
+    written = write(run, [0.8], Status("running", step=5, epoch=0.5, updated=time.time()), saved=False)
+    snapshot = replace(written, epochs_per_second=1 / 100)
+    assert [(fact.label, fact.value) for fact in checkpoint_facts(snapshot)] == [("next", "in 50.0 s")]
+
+
+def test_the_other_rate_is_named_only_where_all_of_it_fits(run: RunDirectory) -> None:
+    stopped = write(run, [0.8], Status("stopped", step=10, epoch=1.0, updated=7200.0))
+    more = other_ways_on(stopped)
+    assert within_lines("■ stopped", 40, 1, more) == "■ stopped · L resumes at another rate"
+    assert within_lines("■ stopped", 30, 1, more) == "■ stopped"
+    finished = write(run, [0.8], Status("finished", step=40, epoch=4.0, updated=7200.0))
+    assert other_ways_on(finished) == ""
 
 
 def test_lines_of_facts_have_their_values_in_a_column_and_fit() -> None:

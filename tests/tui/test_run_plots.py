@@ -12,9 +12,10 @@ from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, create_run
 from alexplore.runs.lines import LineWriter
 from alexplore.runs.protocol import DatasetEvent, MetricsLine, event_record, metrics_record
+from alexplore.runs.status import Status
 from alexplore.tui.marked_runs import EPOCHS, MINUTES
 from alexplore.tui.plot import Line
-from alexplore.tui.run_plots import accuracy_plot
+from alexplore.tui.run_plots import accuracy_plot, loss_plot, rate_plot
 from alexplore.tui.watched_run import Poller, WatchedRun
 
 
@@ -54,3 +55,14 @@ def test_published_results_of_each_epoch_are_a_curve_over_epochs(tmp_path: Path)
 )
 def test_results_on_other_images_are_not_drawn(tmp_path: Path, other: dict[str, object]) -> None:
     assert published(watched(tmp_path, "fmnist", **other)) == []  # type: ignore[arg-type]
+
+
+def test_a_live_training_is_marked_on_the_axis_of_epochs(tmp_path: Path) -> None:
+    run = watched(tmp_path, "fmnist", "fashion-mnist")
+    assert run.snapshot is not None
+    for state, marked in (("running", 1.5), ("paused", 1.5), ("stopped", None)):
+        run.snapshot = replace(run.snapshot, status=Status(state, epoch=1.5))
+        for plot in (accuracy_plot, loss_plot):
+            assert plot(run, EPOCHS, raw=False).now == marked
+            assert plot(run, MINUTES, raw=False).now is None
+        assert rate_plot(run, EPOCHS).now == marked

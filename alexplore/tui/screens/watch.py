@@ -41,6 +41,7 @@ from alexplore.tui.run_facts import (
     finding_text,
     heading,
     machine_lines,
+    other_ways_on,
     progress,
     recipe_facts,
     tiles,
@@ -210,7 +211,7 @@ class WatchScreen(FrameScreen):
         self._show_text("#run-state", folded(heading(snapshot), width))
         self.query_one("#run-state").set_classes(f"run-table--{snapshot.status.state}")
         most = next((lines for name, lines in TEXT_LINES.items() if self.has_class(name)), 1)
-        self._show_text("#run-ending", within_lines(ending(snapshot), width, most))
+        self._show_text("#run-ending", within_lines(ending(snapshot), width, most, other_ways_on(snapshot)))
         self.query_one("#run-ending").display = not snapshot.status.live
         self.query_one("#run-ending").set_classes(f"run-table--{snapshot.status.state}")
         findings = watched.drawing.findings
