@@ -198,7 +198,7 @@ def test_pictures_are_drawn_in_pixels_where_the_terminal_says_so_and_nothing_of_
             shown.append(shown[-1] | {values[b"i"]})
         elif values.get(b"a") == b"d":
             shown.append(shown[-1] - {values[b"i"]})
-    assert max(map(len, shown)) == 2  # an image, and its maps below it
+    assert max(map(len, shown)) <= 2  # an image, and its maps below it
     assert len(set().union(*shown)) >= 5
     assert shown[-1] == set()
 

@@ -31,6 +31,9 @@ SLOW: dict[str, Any] = {"batch_size": 160, "limit_train": 800, "limit_val": 3000
 LONG = 100_000
 """Steps of an epoch that does not end while a run is watched."""
 
+LOOK_SECONDS = 0.1
+"""The time from one look at whether a run has ended to the next."""
+
 PRESSED_SECONDS = 10.0
 """The time from one press of a key in the app to the next."""
 
@@ -56,14 +59,18 @@ class Kill:
     """Seconds from the end of the run until no process and no lock was left."""
 
 
+def _is_saving(run: RunDirectory) -> bool:
+    return any(run.checkpoints_folder.glob(f"{SAVING}*"))
+
+
 def is_in(run: RunDirectory, phase: str, steps_per_epoch: int) -> bool:
     """Return whether a run that has done a step is in a phase, as its files show it."""
-    if phase == "saving" or any(run.checkpoints_folder.glob(f"{SAVING}*")):
-        return phase == "saving" and any(run.checkpoints_folder.glob(f"{SAVING}*"))
+    if phase == "saving":
+        return _is_saving(run)
     found = metrics(run)
     step = max(step for _, step in found)
     evaluates = step % steps_per_epoch == 0 and ("val/loss", step) not in found
-    return (phase == "evaluating") == evaluates
+    return (phase == "evaluating") == evaluates and not _is_saving(run)
 
 
 class Started:
@@ -74,6 +81,7 @@ class Started:
         self.run, self.start, self.rng = run, start, rng
         self.before, self.steps = read_status(run), steps_done(run)
         self.has_stepped = False
+        self.looked = -LOOK_SECONDS
         self.watchers: dict[Victim, subprocess.Popen[bytes]] = {}
         self.app = App(run) if start.has("app") else None
         if self.app:
@@ -104,7 +112,7 @@ class Started:
         steps_per_epoch = -(-config.data.limit_train // config.recipe.batch_size) if config.data.limit_train else LONG
         deadline = time.monotonic() + PATIENCE
         process: psutil.Process | None = None
-        while not self._has_new_end():
+        while not self._has_new_end_now():
             assert time.monotonic() < deadline, (self.start, self._report())
             if process is None or not process.is_running():
                 time.sleep(0.02)
@@ -119,8 +127,15 @@ class Started:
             elif is_in(self.run, self.start.phase, steps_per_epoch):
                 return process
             else:
-                time.sleep(0.0005)
+                time.sleep(0.002)  # a process that waits most of the time is woken soon, also on a busy machine
         return None
+
+    def _has_new_end_now(self) -> bool:
+        """Return whether the run has ended since it was started; False if that was looked at just now."""
+        if time.monotonic() < self.looked + LOOK_SECONDS:
+            return False
+        self.looked = time.monotonic()
+        return self._has_new_end()
 
     def _resume_in_app(self) -> None:
         """Press the key that resumes a run, and again if nothing comes of it: the app may not have read the run yet."""
@@ -204,9 +219,10 @@ def _right_states(kill: Kill, before: str, *, heard: bool, running: bool) -> set
 
 
 def _is_gone(process: psutil.Process) -> bool:
+    """Return whether a process has ended with all its threads: as long as one is left, it has its locks."""
     try:
-        return process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
+        return process.status() == psutil.STATUS_ZOMBIE and len(list(Path(f"/proc/{process.pid}/task").iterdir())) == 1
+    except (psutil.NoSuchProcess, FileNotFoundError):
         return True
 
 

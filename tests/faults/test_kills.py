@@ -26,8 +26,8 @@ from tests.training.conftest import MakeRun
 
 SEED = 11
 RUNS = planned_runs(SEED)
-EPOCHS = 15
-ATTEMPTS = 3
+EPOCHS = 12
+ATTEMPTS = 5
 """How often a run is made anew that finished before it was killed, as one may while the machine is busy."""
 
 IN_EVERY_TEST = next(number for number, (first, then) in enumerate(RUNS) if first.ranks == 1 and then.by_app)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from multiprocessing.connection import wait as wait_for_one
@@ -57,6 +58,12 @@ SHARED_MEMORY = Path("/dev/shm")
 BATCH_SECONDS, IMAGE_SECONDS = 300.0, 1.0
 """The longest time that decoding may take: of a batch, and of each of its images if they are many."""
 
+
+TIMED_OUT = "timed out after"
+"""What PyTorch says when no batch has come in time, and all decoding processes live."""
+
+LOOK_SECONDS = 1.0
+"""The time without a batch after which PyTorch looks whether all decoding processes live."""
 
 KILLED_SECONDS = 1.0
 """The longest time from a broken connection with a decoding process until the system reports its end."""
@@ -414,25 +421,29 @@ class FolderSplit:
             worker_init_fn=_start_decoder,
             pin_memory=self._device.type == "cuda",
             prefetch_factor=BATCHES_AHEAD if workers else None,
-            timeout=slowest if workers else 0,
+            timeout=min(LOOK_SECONDS, slowest) if workers else 0,
         )
-        batches = iter(loader)
+        batches = _without_handler(loader)
+        waited = 0.0
         while True:
             try:
                 batch = next(batches)
             except StopIteration:
                 return
             except (RuntimeError, OSError) as error:
-                killed = _killed_text(batches) if isinstance(error, OSError) else error.__cause__
-                self._explain(f"{error} {killed}", slowest)
+                waited += loader.timeout
+                if TIMED_OUT in str(error) and waited < slowest:
+                    continue
+                self._explain(f"{error} {error.__cause__} {_killed_text(batches)}", slowest)
                 raise
+            waited = 0.0
             yield batch
 
     def _explain(self, error: str, seconds: float) -> None:
         """Raise what an error of the loader means, if it is known."""
         if any(sign in error for sign in ("shared memory", "No space left", "Bus error")):
             raise _SharedMemoryError from None
-        if "timed out after" in error:
+        if TIMED_OUT in error:
             raise DataError(
                 f"{self._listing.folder}: no batch of images in {seconds:,.0f} s: the disk or the network that it is "
                 "on does not answer; resume when it does",
@@ -540,9 +551,24 @@ class _Chunks:
         return (chunk.tolist() for chunk in self._chunks)
 
 
+def _without_handler(loader: DataLoader[_Sample]) -> Iterator[_Decoded]:
+    """Return the batches of a loader without PyTorch's handler of SIGCHLD.
+
+    When a decoding process is killed, the handler raises an error wherever the program is, as while it saves a
+    checkpoint, and never again. So each `LOOK_SECONDS` without a batch PyTorch looks whether all processes live.
+    """
+    before = signal.getsignal(signal.SIGCHLD)
+    batches: Iterator[_Decoded] = iter(loader)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, before)
+    return batches
+
+
 def _killed_text(batches: object) -> str:
     """Return that a decoding process of a loader was killed, in PyTorch's words, or nothing."""
     processes: list[Process] = getattr(batches, "_workers", [])
+    if not processes:
+        return ""
     wait_for_one([process.sentinel for process in processes], KILLED_SECONDS)
     killed = (process.exitcode for process in processes if process.exitcode is not None and process.exitcode < 0)
     return next((f"killed by signal: {signal.strsignal(-code)}." for code in killed), "")

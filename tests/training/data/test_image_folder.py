@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import multiprocessing
 import os
 import signal
 import struct
 import time
 from multiprocessing import Process
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -310,6 +312,20 @@ def test_a_decoder_of_which_only_the_broken_connection_is_noticed_was_killed(
     monkeypatch.setattr(torch.utils.data.DataLoader, "__iter__", lambda _: Broken())
     with pytest.raises(DataError, match=r"a process that decodes images was killed by a signal \(Terminated\)"):
         list(split.batches(torch.arange(6), 2))
+
+
+@pytest.mark.usefixtures("heavy")
+def test_a_decoder_that_is_killed_between_two_batches_raises_nothing_elsewhere(tmp_path: Path) -> None:
+    split = split_of(made(tmp_path) / "train", workers=1)
+    batches = split.batches(torch.arange(6).repeat(200), 2)
+    next(batches)
+    (decoder,) = multiprocessing.active_children()
+    decoder.kill()
+    wait([decoder.sentinel])
+    for _ in range(100):  # a handler would raise its error here
+        time.sleep(0.001)
+    with pytest.raises(DataError, match=r"a process that decodes images was killed by a signal \(Killed\)"):
+        list(batches)
 
 
 @pytest.mark.usefixtures("heavy")
