@@ -197,14 +197,17 @@ class InsideScreen(FrameScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("v", "turn(1)", "next view", tooltip="Layers, kernels, maps, confusion, mistakes"),
         Binding("V", "turn(-1)", "view before", show=False, tooltip="Show the view before"),
-        Binding("left,left_square_bracket", "scrub(-1)", "epoch", key_display="←→", tooltip="Go back by an epoch"),
+        # Each key apart: the arrows move the unit while one is selected.
+        Binding("left", "scrub(-1)", "epoch", key_display="←→", tooltip="Go back by an epoch"),
         Binding(
-            "right,right_square_bracket",
+            "right",
             "scrub(1)",
             "next epoch",
             show=False,
             tooltip="Go on by an epoch; at the newest, follow the training",
         ),
+        Binding("left_square_bracket", "scrub(-1)", "back", show=False, tooltip="Go back by an epoch"),
+        Binding("right_square_bracket", "scrub(1)", "ahead", show=False, tooltip="Go on by an epoch"),
         Binding("shift+left", "scrub(-10)", "back", show=False, tooltip="Go back by ten epochs"),
         Binding("shift+right", "scrub(10)", "ahead", show=False, tooltip="Go on by ten epochs"),
         Binding("i", "image", "image…", tooltip="Look at an image of your own: evidence for its class, and maps"),
