@@ -74,7 +74,9 @@ def _answer(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def read_source(source: str, size: tuple[int, int, int] | None, *, with_weights: bool) -> Trace:
-    """Return the trace of the model that a SOURCE names, with images of a size, or of one that is found by trying.
+    """Return the trace of the model that a SOURCE names, for images of `size` (channels, height, width).
+
+    If `size` is None, the usual sizes are tried.
 
     Raises:
         SourceError, ImportFailed: it can't be imported.
@@ -94,7 +96,7 @@ def read_source(source: str, size: tuple[int, int, int] | None, *, with_weights:
 
 
 def _title(source: str) -> str:
-    """Return what a source is, for people: Net(10), from net.py."""
+    """Return the title of the preset of a source: Net(10), from net.py."""
     where, _, name = source.partition(":")
     return f"{name}, from {Path(where).name}" if name else Path(where).name
 

@@ -1,4 +1,4 @@
-"""What goes wrong in an import."""
+"""The errors of an import."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ EXIT: tuple[type[BaseException], ...] = (Exception, SystemExit)
 
 @dataclass(frozen=True)
 class Expression:
-    """NAME: a dotted name, and the arguments of its call, or None where it is not called."""
+    """The NAME of a source: a dotted name, and the arguments of its call; None if it is not called."""
 
     name: str
     arguments: tuple[Any, ...] | None = None
@@ -38,7 +38,7 @@ class Expression:
 
 
 def read_expression(text: str, source: str) -> Expression:
-    """Return what is meant by `Net`, `nets.Net` or `Net(num_classes=10)`.
+    """Parse the NAME of a source: `Net`, `nets.Net` or `Net(num_classes=10)`.
 
     Raises:
         SourceError: it is neither a name nor a call of one with literal arguments.
@@ -74,7 +74,7 @@ def _dotted(node: ast.expr) -> str:
 def load_module(source: str, *, with_weights: bool) -> nn.Module:
     """Return the module that FILE.py:NAME, package.module:NAME or torchvision:NAME names, in evaluation mode.
 
-    torchvision's models are made without memory for their weights unless these are needed.
+    torchvision's models are built without memory for their weights, unless `with_weights` is set.
 
     Raises:
         SourceError: there is no such file or name, or it needs arguments that were not given.
@@ -105,7 +105,7 @@ def _torchvision_model(expression: Expression, source: str, *, with_weights: boo
 
 @contextmanager
 def _python_like(where: str) -> Iterator[None]:
-    """Import as Python does that runs the file, or that was started in this folder; `sys.argv` has the file alone."""
+    """Set `sys.path` and `sys.argv` as Python does when it runs the file, or is started in the current folder."""
     folder = str(Path(where).resolve().parent) if where.endswith(".py") else str(Path.cwd())
     argv = sys.argv
     sys.path.insert(0, folder)
@@ -123,7 +123,7 @@ def _run_file(path: Path, source: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # as `import` does: a dataclass in the file looks itself up
+    sys.modules[name] = module  # as `import` does: a dataclass in the file looks up its module
     try:
         spec.loader.exec_module(module)
     except EXIT as error:
@@ -158,7 +158,12 @@ def _torchvision_models(source: str) -> ModuleType:
 
 
 def _made(namespace: ModuleType, expression: Expression, source: str) -> nn.Module:
-    """Return the module that an expression makes."""
+    """Return the nn.Module that an expression names or creates.
+
+    Raises:
+        SourceError: there is no such name, or it is not an nn.Module, its class, or a function that returns one.
+        ImportFailed: the call fails.
+    """
     found: Any = namespace
     for part in expression.name.split("."):
         if not hasattr(found, part):
@@ -193,7 +198,11 @@ def _checked(module: nn.Module, source: str) -> nn.Module:
 
 
 def _check_arguments(made: Any, expression: Expression, source: str) -> None:
-    """Check that the arguments are those that a class or function takes."""
+    """Check that a class or function takes these arguments.
+
+    Raises:
+        SourceError: it does not; the message shows its signature.
+    """
     try:
         signature = inspect.signature(made)
     except (ValueError, TypeError):
@@ -209,7 +218,7 @@ def _check_arguments(made: Any, expression: Expression, source: str) -> None:
 
 
 def _example(signature: inspect.Signature) -> str:
-    """Return the required arguments, as they could be written in the call."""
+    """Return examples of the required arguments, as they could be written in the call."""
     needed = [
         name
         for name, parameter in signature.parameters.items()

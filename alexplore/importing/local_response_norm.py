@@ -2,8 +2,8 @@
 
     x / (k + alpha · mean of x² over the neighbours)^beta
 
-It is `F.local_response_norm`, and what people wrote before PyTorch had that: a mean by `AvgPool3d` over channels, or by
-`AvgPool2d` within each channel.
+The patterns are that of `F.local_response_norm`, and those of modules that were written before PyTorch had it: a mean
+by `AvgPool3d` over channels, or by `AvgPool2d` within each channel.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def find_norms(trace: Trace) -> Iterator[Norm]:
 
 
 class _NoNorm(Exception):
-    """The operators are others than those of a normalisation."""
+    """The operators are not those of a normalisation."""
 
 
 def _norm(output: Node) -> Norm | None:

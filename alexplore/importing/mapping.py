@@ -1,4 +1,4 @@
-"""Operations as layers: of the type whose declaration describes the operator, or else opaque. Nothing is left out."""
+"""Map operations to layers: of the type that describes the operator, else opaque. No operation is left out."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ from alexplore.network.shapes import Shape, ShapeError, elements
 TYPES: Mapping[str, type[Layer]] = {
     name: cls for cls in EDITABLE_TYPES.values() for name in cls.torch_operators or (cls.type,)
 }
-"""The layer types by the operators that they are in PyTorch."""
+"""The layer types by the names of their operators in PyTorch."""
 
 RESHAPING = (Flatten, Unflatten)
-"""Types that the importer makes from the shape of a value, whichever operator reshaped it."""
+"""Types that are recognised by the shapes before and after, whichever operator reshaped the value."""
 
 
 @dataclass(eq=False)
@@ -57,7 +57,7 @@ class Value:
 
 @dataclass(eq=False)
 class Made:
-    """A layer that was made: its type and settings, what it reads, its name before that is made unique, its tensors."""
+    """A new layer: its type and settings, the values that it reads, its name, which may not be unique, its tensors."""
 
     cls: type[Layer]
     settings: dict[str, Any]
@@ -70,7 +70,7 @@ class Made:
 
 @dataclass(frozen=True)
 class Reshaped:
-    """A value in another shape, all values in their order: a layer only if something reads it like that."""
+    """A tensor in another shape, with its elements in the same order; a layer only if something reads it like that."""
 
     value: Value
     shape: Shape
@@ -95,7 +95,7 @@ class Broadcast:
 
 @dataclass(frozen=True)
 class Imported:
-    """A network, the names of its layers' tensors in the model's state, and what to know about it."""
+    """A network, the names of its layers' tensors in the model's state, and warnings."""
 
     network: Network
     tensors: Mapping[str, str | Tensor]
@@ -116,7 +116,7 @@ def import_trace(trace: Trace, source: str) -> Imported:
 
 
 class _Mapping:
-    """The state of an import: the value of each node so far, the layers, and whose parameters were counted."""
+    """The state of an import: the value of each node so far, the layers, and the parameters that were counted."""
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
@@ -127,7 +127,7 @@ class _Mapping:
         self.calculated: set[Node] = set()
 
     def run(self) -> None:
-        """Make the layers."""
+        """Add all layers."""
         norms = {norm.output: norm for norm in find_norms(self.trace)}
         inside = {node for norm in norms.values() for node in norm.inside}
         for operation in read_operations(self.trace):
@@ -139,7 +139,7 @@ class _Mapping:
         self.add_unused()
 
     def add(self, operation: Operation) -> None:
-        """Note what an operation gives: a layer's output, or its input in another shape."""
+        """Set the value of an operation: the output of a new layer, or its input reshaped, padded or repeated."""
         node = operation.node
         if (
             operation.inputs
@@ -180,7 +180,7 @@ class _Mapping:
     # Layers.
 
     def read(self, node: Node) -> Value:
-        """Return the value of a node, made by a layer."""
+        """Return the value of a node; if it was only reshaped, padded or repeated so far, add a layer for that."""
         known = self.values.get(node)
         if known is None:  # one of several outputs; no layer has it as its only output
             raise KeyError(node)
@@ -253,7 +253,7 @@ class _Mapping:
         return self.layer(Flatten, {}, [value], operation, shape) if reduces else value
 
     def mean_of_pixels(self, cls: type[Layer], operation: Operation, read: object) -> Value | None:
-        """Return the output of a pool to one pixel: `x.flatten(2).mean(-1)` and the like."""
+        """Return the output of a pool to one pixel, written like `x.flatten(2).mean(-1)`; None if it is not one."""
         if cls.role != "pool" or not isinstance(read, Reshaped) or operation.arguments.get("keepdim"):
             return None
         before, dims = read.value.shape, operation.arguments.get("dim", ())
@@ -266,10 +266,10 @@ class _Mapping:
     def layer(
         self, cls: type[Layer], settings: dict[str, Any], reads: list[Value], operation: Operation, shape: Shape = ()
     ) -> Value:
-        """Add a layer whose numbers are those of an operation, and return its output.
+        """Add a layer for an operation, and return its output.
 
         Raises:
-            SettingError, ShapeError, Unsupported: they are not.
+            SettingError, ShapeError, Unsupported: its output shape or its parameters are not those of the operation.
         """
         shape = shape or sizes(operation.node)
         inputs = tuple(value.shape[1:] for value in reads)
@@ -315,7 +315,10 @@ class _Mapping:
         return self.append(made, (*own, *kept))
 
     def macs(self, operation: Operation) -> int | None:
-        """Return the MACs of an operation, and of what is calculated for it from parameters alone: once a batch."""
+        """Return the MACs of an operation and of the calculations from parameters alone that it needs once a batch.
+
+        None if some are not known.
+        """
         counts = [operation.macs()]
         for node in operation.before:
             if node.op == "call_function" and node not in self.calculated:
@@ -357,7 +360,7 @@ class _Mapping:
         return math.prod(self.trace.state[name].shape) if name in self.trace.state else 0
 
     def trains(self, names: Iterable[str]) -> bool:
-        """Return whether some parameter is trained, or there is none."""
+        """Return whether one of these parameters is trainable, or there are none."""
         flags = [self.trace.state[name].requires_grad for name in names]
         return any(flags) or not flags
 
@@ -375,7 +378,7 @@ class _Mapping:
     # Names.
 
     def name(self, stem: str, operation: Operation, cls: type[Layer]) -> str:
-        """Return the path of the module that an operation belongs to; with what it is where that module is no layer."""
+        """Return the path of the module that an operation belongs to, with `stem` if that module is not one layer."""
         path, module = operation.module
         parts = re.sub(r"[^A-Za-z0-9_]+", "_", path).strip("_")
         of_pytorch = module.startswith("torch.nn.modules.") and not module.startswith("torch.nn.modules.container")
@@ -449,7 +452,7 @@ def _reason(error: Exception) -> str:
 
 
 def _other_operand(operation: Operation) -> str:
-    """Return what an operation of two operands reads besides the one layer."""
+    """Return why an operation of two operands is not one of two layers: what its other operand is."""
     numbers = [value for value in operation.arguments.values() if isinstance(value, int | float)]
     if operation.weights:
         return f"its other operand is {' and '.join(operation.parameters or operation.buffers)}"
@@ -457,10 +460,10 @@ def _other_operand(operation: Operation) -> str:
 
 
 def _padded_settings(cls: type[Layer], settings: dict[str, Any], pad: Operation) -> dict[str, Any]:
-    """Return the settings of a layer that pads its input itself, as the operation `pad` does before it.
+    """Return the settings with which a layer does the padding of the operation `pad` before it.
 
     Raises:
-        Unsupported: it can't.
+        Unsupported: the layer can't pad like that.
     """
     if not issubclass(cls, Sliding):
         raise Unsupported(f"{cls.type} pads nothing")

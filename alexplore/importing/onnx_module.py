@@ -1,8 +1,8 @@
-"""An ONNX graph as a module: each of its nodes a child that calls what PyTorch has for the operator.
+"""An ONNX graph as an nn.Module: each node is a child that calls PyTorch's function for the operator.
 
 The module is traced like any other. Shapes and other constants that the graph calculates are calculated by ONNX's own
 reference implementation. An operator that is not known here is traced as an operator without a kernel, whose output has
-the shape that ONNX infers; so it becomes an opaque layer. Source: the operators' definitions,
+the shape that ONNX infers, and becomes an opaque layer. Source: the operators' definitions,
 https://onnx.ai/onnx/operators.
 """
 
@@ -33,9 +33,9 @@ Function = Callable[[Attributes, list[Any]], Any]
 
 
 def load_onnx(path: Path, source: str) -> tuple[nn.Module, Input | None, int]:
-    """Return the module of an ONNX file in evaluation mode, the size of its images, and how many of them it reads.
+    """Return the module of an ONNX file in evaluation mode, its image size (channels, height, width), and its batch.
 
-    The size is None, and the number 1, where the file leaves them open.
+    The size is None, and the batch 1, if the file does not fix them.
 
     Raises:
         SourceError: onnx is not installed, the file can't be read, or it has operators that contain graphs.
@@ -82,7 +82,7 @@ OPERATORS = "onnx"
 
 @cache
 def operator_without_kernel(kind: str) -> Callable[[list[Tensor], list[int], torch.dtype], Tensor]:
-    """Return an operator that can be traced but not run: its output has a shape and a type that it is given."""
+    """Return an operator that can be traced but not run: its output has the shape and dtype that it is called with."""
     name = re.sub(r"\W", "_", kind)
     torch.library.define(f"{OPERATORS}::{name}", "(Tensor[] inputs, SymInt[] shape, ScalarType dtype) -> Tensor")
 
@@ -95,9 +95,9 @@ def operator_without_kernel(kind: str) -> Callable[[list[Tensor], list[int], tor
 
 
 def infer_output(node: Any, inputs: list[Any], output: str, opsets: Any) -> Output | None:
-    """Return the type that ONNX infers for an output of a node, given its inputs; None if it can't.
+    """Return the shape and type that ONNX infers for an output of a node, given its inputs; None if it can't.
 
-    An input is a tensor, of which the shape is used, or a constant.
+    An input is a tensor, of which only shape and dtype are used, or a constant as a NumPy array.
     """
     from onnx import helper, numpy_helper, shape_inference
 
@@ -124,7 +124,7 @@ ELEMENT_TYPES: Mapping[torch.dtype, int] = {
     torch.float32: 1, torch.uint8: 2, torch.int8: 3, torch.int16: 5, torch.int32: 6, torch.int64: 7, torch.bool: 9,
     torch.float16: 10, torch.float64: 11, torch.bfloat16: 16,
 }  # fmt: skip
-"""ONNX's numbers of the types. Source: `TensorProto.DataType` in onnx.proto."""
+"""ONNX's number of each dtype. Source: `TensorProto.DataType` in onnx.proto."""
 
 
 class NotDescribed(Exception):
@@ -132,7 +132,7 @@ class NotDescribed(Exception):
 
 
 class OnnxNode(nn.Module):
-    """One operator with its weights, each a parameter or buffer; None stands for an input that it is called with."""
+    """One operator with its weights, each a parameter or buffer; None marks an input that `forward` is called with."""
 
     def __init__(self, kind: str, attributes: Attributes, weights: list[Tensor | None]) -> None:
         super().__init__()
@@ -144,9 +144,10 @@ class OnnxNode(nn.Module):
                 self.register_buffer(f"weight{number}", value)
 
     def forward(self, *inputs: Any, infer: Callable[[], Output], first: bool) -> Any:
-        """Return the operator's first output, or else another one.
+        """Return the operator's first output, or another one if `first` is False.
 
-        What PyTorch has no function for, and the other outputs, are tensors of the type that `infer` returns.
+        Other outputs, and outputs that PyTorch has no function for, are tensors without values, of the shape and dtype
+        that `infer` returns.
         """
         given = iter(inputs)
         names = (f"weight{number}" for number in range(self.count))
@@ -183,7 +184,7 @@ class OnnxModule(nn.Module):
         dependent = {images}
         for node in graph.node:
             attributes = {one.name: helper.get_attribute_value(one) for one in node.attribute}
-            if node.op_type == "Identity" and node.input[0] in self.constants:  # so exporters share weights
+            if node.op_type == "Identity" and node.input[0] in self.constants:  # exporters share weights like this
                 self.constants[node.output[0]] = self.constants[node.input[0]]
             if node.op_type == "Shape" or not dependent.intersection(node.input):
                 self.steps.append((node, None))
@@ -240,10 +241,10 @@ class OnnxModule(nn.Module):
         return result
 
     def _output(self, node: Any, inputs: list[Any], output: str) -> Output:
-        """Return the type of an output.
+        """Return the shape and dtype of an output.
 
         Raises:
-            SourceError: it is not known.
+            SourceError: they are not known.
         """
         inferred = infer_output(node, inputs, output, self.model.opset_import)
         if inferred is None:
@@ -254,7 +255,7 @@ class OnnxModule(nn.Module):
         return inferred
 
     def _constant(self, node: Any, inputs: list[Any]) -> list[Any]:
-        """Return what a node calculates from constants alone."""
+        """Return the outputs of a node that reads only constants."""
         from onnx import helper
         from onnx.reference import ReferenceEvaluator
 
@@ -430,7 +431,7 @@ PLAIN: Mapping[str, Callable[..., Any]] = {
     "Div": torch.div,
     "Pow": torch.pow,
 }
-"""What PyTorch has for an operator without attributes, given its inputs."""
+"""PyTorch's function for each operator without attributes, called with its inputs."""
 
 FUNCTIONS: Mapping[str, Function] = {
     "Conv": _conv,
@@ -459,7 +460,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "Pad": _pad,
     "ReduceMean": lambda a, v: torch.mean(v[0], _axes(a, v), keepdim=bool(a.get("keepdims", 1))),
 }
-"""What PyTorch has for an operator, given its attributes and its inputs."""
+"""PyTorch's function for each operator, called with its attributes and a list of its inputs."""
 
 SETTINGS: Mapping[str, tuple[int, ...]] = {
     "Clip": (1, 2), "Dropout": (1,), "Pad": (2,), "Pow": (1,), "Resize": (1, 2), "Upsample": (1,),

@@ -1,4 +1,4 @@
-"""The operators of an exported program, each with what it reads, its weights and its other arguments."""
+"""The calls of an exported program, each with its inputs, its weights and its other arguments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from alexplore.importing.tracing import Trace
 from alexplore.network.shapes import Shape, elements
 
 COUNTED = "aten"
-"""The namespace of PyTorch's own operators, the only ones whose operations it counts."""
+"""The namespace of PyTorch's own operators, the only ones whose floating-point operations PyTorch counts."""
 
 ALIASES = frozenset(["alias", "clone", "contiguous", "detach", "lift_fresh_copy", "to", "_to_copy", "positive"])
 """Operators whose output has the values of their input."""
@@ -30,17 +30,16 @@ EXPANSIONS = ("expand", "expand_as")
 """Operators that repeat values along axes of size 1."""
 
 RESHAPES = frozenset(["view", "reshape", "flatten", "squeeze", "unsqueeze", "unflatten", "_unsafe_view"])
-"""Operators that keep all values in their order, where they keep their number."""
+"""Operators that keep the order of the values if they keep their number."""
 
 
 @dataclass(frozen=True)
 class Operation:
     """A call of an operator.
 
-    `node` is the output that is meant, of an operator that has several, and `call` the call itself. `inputs` are what
-    it reads that depends on the images. `weights` are the parameters and buffers that it is given, by the names of its
-    arguments, and `derived` whatever else it is given that was calculated without images. `arguments` are all others
-    that differ from their defaults.
+    `call` is the node of the call, and `node` that of its output: another one only if the operator has several. Of its
+    arguments, `inputs` depend on the images; `weights` are parameters and buffers, by the names of the arguments;
+    `derived` were calculated without the images; `arguments` are all others that differ from their defaults.
     """
 
     trace: Trace
@@ -54,7 +53,7 @@ class Operation:
 
     @cached_property
     def parameters(self) -> tuple[str, ...]:
-        """The names of all parameters that it reads, also through calculations that no image goes into."""
+        """The names of all parameters that it reads, also through calculations that don't depend on the images."""
         return self._read(self.trace.parameters)
 
     @cached_property
@@ -64,7 +63,7 @@ class Operation:
 
     @cached_property
     def before(self) -> tuple[Node, ...]:
-        """All nodes behind it that do not depend on the images: parameters, buffers, and what is made of them."""
+        """All nodes that it reads and that don't depend on the images: parameters, buffers, calculations from them."""
         found: dict[Node, None] = {}
         stack = [*self.weights.values(), *self.derived]
         while stack:
@@ -85,7 +84,7 @@ class Operation:
         return str(path), cls if isinstance(cls, str) else f"{cls.__module__}.{cls.__qualname__}"
 
     def macs(self) -> int | None:
-        """Return the multiplications by weights for one image, as PyTorch counts them; None where it can't tell."""
+        """Return the multiplications by weights for one image, as PyTorch counts them; None if it can't."""
         if not self.parameters:
             return 0
         if getattr(self.call.target, "namespace", COUNTED) != COUNTED:
@@ -109,7 +108,7 @@ def read_operations(trace: Trace) -> Iterator[Operation]:
 
 
 def _operation(trace: Trace, node: Node, call: Node, dependent: set[Node]) -> Operation:
-    """Return the operation that a call is, with the output `node`."""
+    """Return the operation of the node `call`, with the output `node`."""
     inputs: list[Node] = []
     weights: dict[str, Node] = {}
     derived: list[Node] = []
@@ -127,7 +126,7 @@ def _operation(trace: Trace, node: Node, call: Node, dependent: set[Node]) -> Op
 
 
 def count_flops(node: Node) -> int | None:
-    """Return the floating-point operations of a call, as PyTorch counts them; None where it can't be called alone."""
+    """Return the floating-point operations of a call, as PyTorch counts them; None if it can't be called by itself."""
 
     def empty(value: Any) -> Any:
         if isinstance(value, Node):
@@ -142,13 +141,13 @@ def count_flops(node: Node) -> int | None:
     try:
         with FlopCounterMode(display=False) as counter:
             target(*arguments, **keywords)
-    except Exception:  # whatever an operator may raise on tensors without values
+    except Exception:  # an operator may raise anything on tensors without values
         return None
     return int(counter.get_total_flops())
 
 
 def operator_name(node: Node) -> str:
-    """Return an operator's name without its overload, and without the mark of those that overwrite their input."""
+    """Return an operator's name without its overload, and without the final `_` of in-place operators."""
     name = str(getattr(node.target, "__name__", node.target))
     return name.partition(".")[0].removesuffix("_") or name
 
@@ -164,9 +163,9 @@ def sizes(node: Node) -> Shape:
 
 
 def image_shape(shape: Shape, batch: int) -> Shape:
-    """Return the part of a shape that belongs to one image: never empty, and whole batches only.
+    """Return the shape of the values of one image: never empty, and unchanged if they can't be divided by the batch.
 
-    The batch is the first axis, or else the first that is a multiple of it.
+    The batch is taken out of the first axis whose size is a multiple of it.
     """
     if elements(shape) % batch:
         return shape or (1,)
@@ -178,7 +177,7 @@ def image_shape(shape: Shape, batch: int) -> Shape:
 
 
 def _needed(output: Node) -> set[Node]:
-    """Return the nodes that an output depends on, itself among them."""
+    """Return the nodes that an output depends on, including itself."""
     found, stack = {output}, [output]
     while stack:
         for node in stack.pop().all_input_nodes:
@@ -189,7 +188,7 @@ def _needed(output: Node) -> set[Node]:
 
 
 def _dependent(trace: Trace) -> set[Node]:
-    """Return the nodes that depend on the images, which themselves are among them."""
+    """Return the nodes that depend on the images, including the images."""
     found = {trace.image}
     for node in trace.program.graph.nodes:
         if any(one in found for one in node.all_input_nodes):

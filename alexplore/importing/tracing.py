@@ -1,4 +1,4 @@
-"""A module as an exported program: what it calls, in order, on tensors without values."""
+"""Export a module as a program: the operators that it calls, in order, on tensors without values."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ BATCH = 29
 """Images in a traced batch: a prime that hardly any size is a multiple of, so that the axis can be recognised."""
 
 SIDES = {1: (28, 32, 224, 227), 3: (224, 32, 227, 299, 64, 28)}
-"""Sizes of images that are tried where none is given, by channels: those of the usual data sets."""
+"""Sides of images that are tried if no size is given, by channels: those of the usual data sets."""
 
 
 @dataclass(frozen=True)
 class Trace:
-    """A program with one image tensor, one output, and the tensors of its state by the nodes that stand for them."""
+    """A program with the nodes of its images and its output, the names of its state by node, and that state."""
 
     program: ExportedProgram
     image: Node
@@ -56,9 +56,9 @@ class Trace:
 
 
 def trace_module(module: nn.Module, input: Input | None, source: str, batch: int = 1) -> Trace:
-    """Trace a module with images of a size, or else with the first of the usual sizes that it takes.
+    """Trace a module with images of the size `input`, or, if that is None, of the first usual size that it takes.
 
-    `batch` is the number of images that the module is made for, if it takes no other.
+    `batch` is the batch size of a module that takes no other.
 
     Raises:
         SourceError: it takes several inputs, or none of the usual sizes.
@@ -92,14 +92,14 @@ def usual_inputs(module: nn.Module) -> Iterator[Input]:
 
 
 class ForwardFailed(Exception):
-    """A forward pass that raised something; the message is what."""
+    """A forward pass that failed; the message gives the reason."""
 
 
 def _export(module: nn.Module, size: Input, source: str, batches: tuple[int, ...]) -> Trace:
-    """Return the trace of the first of these batches that the module takes.
+    """Return a trace with the first of these batch sizes that the module takes.
 
     Raises:
-        ForwardFailed: it can't be traced with images of this size, or gives something else than an output an image.
+        ForwardFailed: it can't be traced with images of this size, or does not return one output for each image.
     """
     reason = ""
     for batch in batches:
@@ -136,7 +136,7 @@ def _export_batch(module: nn.Module, shape: Shape) -> ExportedProgram:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence PyTorch's warnings and logs: its exceptions contain what matters."""
+    """Silence PyTorch's warnings and logs; its exceptions say enough."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         before = logging.root.manager.disable
@@ -167,7 +167,7 @@ def trace_file(path: Path, source: str) -> Trace:
     """Read an exported program from a .pt2 file.
 
     Raises:
-        SourceError: there is no such file, or it is none that `torch.export.save` wrote.
+        SourceError: there is no such file, or it was not written by `torch.export.save`.
     """
     if not path.is_file():
         raise SourceError(f"{source}: no such file")
@@ -190,12 +190,12 @@ def _image(program: ExportedProgram) -> Tensor:
 
 
 def _is_dynamic(program: ExportedProgram) -> bool:
-    """Return whether the size of a batch was left open."""
+    """Return whether the program was exported for any batch size."""
     return bool(program.range_constraints)
 
 
 def read_program(program: ExportedProgram, source: str) -> Trace:
-    """Return a program with the nodes that stand for its image, its output and its state.
+    """Return a program with the nodes of its images, its output and its state.
 
     Raises:
         SourceError: it does not have one tensor of images and one output.

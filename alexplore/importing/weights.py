@@ -1,4 +1,4 @@
-"""A model's own weights under the names of the layers that it became."""
+"""The weights of an imported model under the names of the preset's layers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from alexplore.importing.mapping import Imported
 
 
 def layer_tensors(imported: Imported, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors of all layers, those of opaque ones too, as the built network's `load_state_dict` takes them.
+    """Return the tensors of all layers, including opaque ones, for `load_state_dict` of the network that is built.
 
-    `state` is the model's own; each tensor is a copy on the CPU.
+    `state` is the model's own state; each returned tensor is a copy on the CPU.
     """
     return {
         name: (state[tensor] if isinstance(tensor, str) else tensor).detach().cpu().contiguous().clone()

@@ -1,1 +1,1 @@
-"""Lessons: steps of text over a preset, with questions whose answers the analysis knows."""
+"""Lessons: steps of text about a preset, with questions whose answers are taken from the analysis."""

@@ -1,4 +1,4 @@
-"""Checking a lesson against the analysis of its preset, for those who write lessons."""
+"""Check a lesson against the analysis of its preset, for authors of lessons."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from alexplore.presets.library import load_preset
 
 
 def lesson_problems(lesson: Lesson) -> tuple[str, ...]:
-    """Return what is wrong with a lesson, each with its step and its key; nothing where all answers are right."""
+    """Return the errors of a lesson, each with its step and its key; none if all answers are right."""
     try:
         preset = load_preset(lesson.preset)
     except AlexploreError as error:

@@ -1,4 +1,4 @@
-"""How a network differs from the one that a lesson started with: a list of changes as a learner would count them."""
+"""The changes between the network that a lesson started with and the edited one, as a learner would count them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from alexplore.network.graph import Network
 
 
 def changes_between(before: Network, after: Network) -> tuple[str, ...]:
-    """Return each change in words: a setting, a layer added, removed or moved, the input, the towers."""
+    """Return a description of each change: a setting, a layer added, removed or moved, the input, the towers."""
     return tuple(_changes(before, after))
 
 

@@ -1,4 +1,4 @@
-"""The kinds of questions. Each knows from the analysis what is right, and why.
+"""The kinds of questions. Each finds the right answer and its explanation in the analysis.
 
 To add one: a frozen dataclass that derives from `Question`, and an entry in `QUESTIONS`.
 """
@@ -56,7 +56,7 @@ def tables(cls: type[T], fewest: int = 1) -> Kind[tuple[T, ...]]:
 
 
 class Verdict(NamedTuple):
-    """Whether an answer is right, and what to say about it."""
+    """Whether an answer is right, and the reply to show."""
 
     right: bool
     text: str
@@ -71,11 +71,11 @@ class Question(ABC):
 
     type: ClassVar[str]
     answered_by: ClassVar[str]
-    """What to type, in words; "" where the answer is the edited network."""
+    """A description of what to type; "" if the answer is the edited network."""
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """What is listed below the question."""
+        """The lines to show below the question."""
         return ()
 
     @abstractmethod
@@ -88,7 +88,7 @@ class Question(ABC):
 
     @abstractmethod
     def problems(self, analysis: Analysis) -> Iterator[str]:
-        """Yield what is wrong with the question: an answer that is not right by the analysis.
+        """Yield the errors of the question: answers that differ from the analysis.
 
         Raises:
             SettingError: a layer or a quantity that the network does not have.
@@ -97,7 +97,7 @@ class Question(ABC):
 
 @dataclass(frozen=True)
 class Mistake:
-    """A wrong answer that people give, and what they overlooked."""
+    """A frequent wrong answer, and what it overlooks."""
 
     answer: Number = setting(numbers(), doc="the wrong answer")
     say: str = setting(text(), doc="what was overlooked")
@@ -131,7 +131,7 @@ class NumberQuestion(Question, Place):
         return self.arithmetic(analysis)
 
     def problems(self, analysis: Analysis) -> Iterator[str]:
-        """Yield that the answer, or the answer of a mistake, is not what it should be."""
+        """Yield that the answer is wrong, or that a mistake has the right answer."""
         ours = self.of(analysis)
         if not same(self.answer, ours, self.within):
             yield f"answer: {value_text(self.answer)} is not right; {self.name} is {plain_text(ours)}"
@@ -164,7 +164,7 @@ class LayerQuestion(Question):
         return {name: value for name, value in values.items() if isinstance(value, int | float) and value}
 
     def _best(self, analysis: Analysis) -> list[str]:
-        """Return the layers that are right, several where they have the same."""
+        """Return the names of the right layers, several if they have the same value."""
         values = self._values(analysis)
         if not values:
             raise SettingError(f"quantity: no layer has {self.quantity} as a number")
@@ -207,7 +207,7 @@ class Statement(Claim):
 
 @dataclass(frozen=True, kw_only=True)
 class FindQuestion(Question):
-    """Asks for the one statement whose number does not add up."""
+    """Asks for the one statement whose number is wrong."""
 
     type = "find"
     answered_by = "the number of the line"
@@ -225,7 +225,7 @@ class FindQuestion(Question):
         return [count for count, statement in enumerate(self.statements, 1) if not statement.holds(analysis)]
 
     def judge(self, typed: str, analysis: Analysis, edited: Analysis) -> Verdict:
-        """Look whether the statement that was chosen is the wrong one."""
+        """Return whether the chosen statement is the wrong one."""
         given = parse_value(typed)
         if given not in range(1, len(self.statements) + 1):
             return Verdict(False, f"type the number of a line, 1 to {len(self.statements)}")
@@ -235,14 +235,14 @@ class FindQuestion(Question):
         return Verdict(False, f"line {given} adds up: {statement.arithmetic(analysis)}")
 
     def explanation(self, analysis: Analysis) -> str:
-        """Return the arithmetic of what the wrong statement is about."""
+        """Return the arithmetic of the quantity in the wrong statement."""
         return "; ".join(
             f"line {count} says {self.statements[count - 1].wanted}: {self.statements[count - 1].arithmetic(analysis)}"
             for count in self._wrong(analysis)
         )
 
     def problems(self, analysis: Analysis) -> Iterator[str]:
-        """Yield that not exactly one statement is wrong, or that another one is."""
+        """Yield that more or fewer than one statement are wrong, or that another one is."""
         wrong = self._wrong(analysis)
         if wrong != [self.answer]:
             found = ", ".join(map(str, wrong)) or "none"
@@ -287,7 +287,7 @@ class ChangeQuestion(Question):
         return len(self.solution)
 
     def judge(self, typed: str, analysis: Analysis, edited: Analysis) -> Verdict:
-        """Look at the edited network."""
+        """Check the conditions and the number of changes in the edited network."""
         changes = changes_between(analysis.network, edited.network)
         if not changes:
             return Verdict(False, "the network is as it was: change it, then check again")
@@ -306,7 +306,7 @@ class ChangeQuestion(Question):
         return Verdict(True, "right")
 
     def explanation(self, analysis: Analysis) -> str:
-        """Return one way to do it, with the arithmetic of what changes."""
+        """Return the solution, with the arithmetic of the conditions."""
         network = analysis.network
         words = []
         for change in self.solution:
@@ -320,7 +320,7 @@ class ChangeQuestion(Question):
         return f"one way: {', '.join(words)}; " + "; ".join(claim.arithmetic(solved) for claim in self.conditions)
 
     def problems(self, analysis: Analysis) -> Iterator[str]:
-        """Yield that the solution is none, or that there is nothing to do."""
+        """Yield that the solution is wrong, or that the conditions hold without a change."""
         if all(claim.holds(analysis) for claim in self.conditions):
             yield "conditions: they hold before anything is changed"
         network = analysis.network

@@ -1,4 +1,4 @@
-"""Reading the text of a lesson file."""
+"""Read lesson files."""
 
 from __future__ import annotations
 
@@ -101,7 +101,11 @@ def read_lesson(path: Path) -> Lesson:
 
 
 def parse_lesson(content: str, path: Path) -> Lesson:
-    """Return the lesson of a file's text; `path` gives its name, and names it in messages."""
+    """Return the lesson of a file's text; `path` gives its name, and names it in messages.
+
+    Raises:
+        LessonError: the text is not TOML (with the line), or holds something that is not allowed.
+    """
     try:
         values = tomllib.loads(content)
     except ValueError as error:
@@ -117,6 +121,6 @@ def parse_lesson(content: str, path: Path) -> Lesson:
 
 
 def flowing(words: str) -> str:
-    """Return a text without the line breaks inside its paragraphs, which are apart by an empty line."""
+    """Return a text without the line breaks inside its paragraphs, which empty lines separate."""
     paragraphs = re.split(r"\n\s*\n", words.strip())
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)

@@ -29,7 +29,7 @@ OF_THE_NETWORK = tuple(quantity.key for quantity in QUANTITIES if quantity.of_ne
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """A quantity of a layer, or of the whole network where no layer is named."""
+    """A quantity of a layer, or of the whole network if no layer is named."""
 
     quantity: str = setting(choice(*dict.fromkeys((*OF_A_LAYER, *OF_THE_NETWORK))), doc="what is counted or measured")
     layer: str | None = setting(optional(text()), None, "the layer; left out, the whole network")
@@ -41,7 +41,7 @@ class Place:
         return f"{self.layer} {title}" if self.layer else f"total {title}"
 
     def of(self, analysis: Analysis) -> Value:
-        """Return the value in a network, None where the network is broken there.
+        """Return the value in a network, None if the network is broken there.
 
         Raises:
             SettingError: there is no such layer, or a layer, or a network, has no such quantity.
@@ -69,7 +69,7 @@ class Place:
         return row
 
     def arithmetic(self, analysis: Analysis) -> str:
-        """Return how the value comes about, such as (11·11·3 + 1)·96 = 34,944; the value alone where that is all."""
+        """Return the arithmetic of the value: (11·11·3 + 1)·96 = 34,944; the value alone if there is no formula."""
         value = self.of(analysis)
         formulas = explain_totals(analysis) if self.layer is None else explain(self.row(analysis), analysis.network)
         words = self.quantity.replace("_", " ")
@@ -96,7 +96,7 @@ class Claim(Place):
             raise SettingError("value is missing; allowed: value, at_least or at_most")
 
     def holds(self, analysis: Analysis) -> bool:
-        """Return whether it is so in a network."""
+        """Return whether the quantity has the stated value in a network."""
         found = self.of(analysis)
         if found is None or (self.value is not None and not same(found, self.value, self.within)):
             return False
@@ -107,7 +107,7 @@ class Claim(Place):
 
     @property
     def wanted(self) -> str:
-        """What is wanted, in words: 96×27×27, or at most 25,000,000."""
+        """The wanted value as text: 96×27×27, or at most 25,000,000."""
         parts = [] if self.value is None else [value_text(self.value)]
         for words, bound in (("at least", self.at_least), ("at most", self.at_most)):
             if bound is not None:
@@ -128,7 +128,7 @@ def same(value: Value, other: Value, within: float = 0.0) -> bool:
 
 
 def parse_value(typed: str) -> Value:
-    """Return the number or shape that was typed: 34,944 or 96×55×55 or 61 M; None where it is neither."""
+    """Return the number or shape that was typed: 34,944 or 96×55×55 or 61 M; None if it is neither."""
     sizes = re.split(r"\s*[x×]\s*|\s*,\s+", typed.strip().strip("[]()").casefold())
     parsed = [_number(size) for size in sizes]
     found = [value for value in parsed if value is not None]

@@ -44,7 +44,7 @@ class DatasetEntry(NamedTuple):
     title: str
 
     origin: str
-    """Where its images come from, in words."""
+    """A description of where its images come from."""
 
     images: PublishedImages | None = None
     """None if the images depend on the run: a folder's, or drawn to fit the network."""
@@ -80,7 +80,7 @@ CIFAR_100 = (
     "telephone", "television", "tiger", "tractor", "train", "trout", "tulip", "turtle", "wardrobe", "whale",
     "willow_tree", "wolf", "woman", "worm",
 )  # fmt: skip
-"""The fine classes."""
+"""The fine classes of CIFAR-100."""
 
 
 def _written(

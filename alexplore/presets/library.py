@@ -46,7 +46,11 @@ def shipped_names() -> tuple[str, ...]:
 
 
 def user_paths() -> list[Path]:
-    """Return the preset files in the user's folder, also those with a shipped name."""
+    """Return the preset files in the user's folder, also those with a shipped name.
+
+    Raises:
+        PresetError: the folder can't be read.
+    """
     try:
         folder = user_folder()
     except home.NoHomeError:
@@ -81,10 +85,10 @@ def find_preset(name_or_path: str) -> Path:
 
 
 def preset_family(path: Path) -> str:
-    """Return the family that a preset file names before its layers; "other" where it names none or can't be read.
+    """Return the family that a preset file names before its layers; "other" if it names none or can't be read.
 
-    A list of presets is read often, and layers are most of a file: the text is parsed up to the layers, which is the
-    first line that starts with `layers` and leaves valid TOML before it. A description may have such a line too.
+    Lists of presets are read often, and most of a file is layers. So only the text before the layers is parsed: up to
+    the first line that starts with `layers` and has valid TOML before it, as a description may contain such a line.
     """
     try:
         text = read_text(path, encoding="utf-8-sig")

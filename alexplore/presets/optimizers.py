@@ -20,7 +20,7 @@ class OptimizerSettings(Protocol):
 
 
 class Optimizer(NamedTuple):
-    """An optimizer as recipes, forms and the memory estimate know it."""
+    """What recipes, forms and the memory estimate need to know about an optimizer."""
 
     name: str
     title: str

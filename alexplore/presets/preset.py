@@ -19,7 +19,7 @@ class PresetError(WrongUseError):
 
 
 class PresetExists(PresetError):
-    """A preset would be saved over another file; `overwrite` does it."""
+    """Saving a preset would replace another file, which only `overwrite` allows."""
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def read_published(values: Mapping[str, Any]) -> Published:
     """Return the published number of one `[[published]]` table.
 
     Raises:
-        SettingError: an unknown key, a value that is not allowed, or a quantity that a layer, or a network, has not.
+        SettingError: an unknown key, a value that is not allowed, or a quantity that layers, or networks, don't have.
     """
     published = Published(**read_settings(Published, values))
     known = (*OF_THE_NETWORK, *MEASURED) if published.layer is None else OF_A_LAYER
@@ -67,7 +67,7 @@ def read_published(values: Mapping[str, Any]) -> Published:
 
 
 class Checked(NamedTuple):
-    """A published number compared with ours; `confirmed` is None where only training can measure it."""
+    """A published number compared with ours; `confirmed` is None if only training can measure it."""
 
     published: Published
     ours: Value

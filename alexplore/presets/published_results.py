@@ -19,7 +19,7 @@ RESULTS: Mapping[str, tuple[str, Callable[[float], float]]] = {
 
 
 def published_results(published: Iterable[Published]) -> dict[str, tuple[float, ...]]:
-    """Return the published values by the keys of metrics: one, or one after each epoch; of several, the first."""
+    """Return the published values by metric: one value, or one for each epoch; if it is published twice, the first."""
     found: dict[str, tuple[float, ...]] = {}
     for one in published:
         if one.quantity in RESULTS and one.layer is None:

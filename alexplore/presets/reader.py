@@ -47,7 +47,11 @@ def read_preset(path: Path) -> Preset:
 
 
 def parse_preset(content: str, path: Path) -> Preset:
-    """Check the text of a preset file; `path` names it in messages."""
+    """Return the preset of a file's text; `path` gives its name, and names it in messages.
+
+    Raises:
+        PresetError: the text is not TOML (with the line), or holds something that is not allowed.
+    """
     try:
         values = tomllib.loads(content)
     except ValueError as error:  # tomllib's own error, with the line, or an integer of thousands of digits
@@ -82,7 +86,7 @@ def _preset(values: Mapping[str, Any], path: Path) -> Preset:
 
 
 def _place(key: str) -> str:
-    """Return the end of a sentence: where a key belongs that can't stand at the top of a file."""
+    """Return the end of an error message: where a key belongs that is not allowed at the top of a file."""
     if key in setting_fields(Recipe):
         return "; it belongs in [training]."
     if key in ("name", "type") or any(key in setting_fields(cls) for cls in LAYER_TYPES.values() if key != "inputs"):

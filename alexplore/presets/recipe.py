@@ -163,9 +163,9 @@ class Recipe(Declared):
 
 
 def used_settings(recipe: Recipe) -> tuple[str, ...]:
-    """Return the keys that matter with a recipe's optimizer and schedule, in the order of the recipe.
+    """Return the keys that have an effect with a recipe's optimizer and schedule, in the order of the recipe.
 
-    Those left out are used by other optimizers or schedules alone.
+    Keys that only other optimizers or schedules use are left out.
     """
     optimizer, schedule = OPTIMIZERS[recipe.optimizer], SCHEDULES[recipe.schedule]
     declared = (*(each.settings for each in OPTIMIZERS.values()), *(each.settings for each in SCHEDULES.values()))

@@ -51,7 +51,7 @@ class Position(NamedTuple):
 
 
 class Schedule(NamedTuple):
-    """A schedule as recipes, forms and training know it."""
+    """What recipes, forms and training need to know about a schedule."""
 
     name: str
     title: str
@@ -101,9 +101,9 @@ SCHEDULES = {
 def learning_rate(recipe: ScheduleSettings, step: int, steps_per_epoch: int, reductions: int = 0) -> float:
     """Return the learning rate of a step, counted from 0; `reductions` is how often `plateau` has reduced it.
 
-    In the warm-up it rises linearly and comes to `lr` at the last step of it; then the schedule begins. In the epochs
-    whose weights are averaged it is constant. Source of that: Izmailov et al., "Averaging weights leads to wider optima
-    and better generalization", UAI 2018, algorithm 1 with cycles of one epoch.
+    During the warm-up it rises linearly and reaches `lr` at the last warm-up step; then the schedule applies. In the
+    epochs whose weights are averaged it is constant. Source of that: Izmailov et al., "Averaging weights leads to wider
+    optima and better generalization", UAI 2018, algorithm 1 with cycles of one epoch.
     """
     warmup_steps = round(recipe.warmup_epochs * steps_per_epoch)
     if step < warmup_steps:

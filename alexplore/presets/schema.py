@@ -1,7 +1,7 @@
 """The JSON Schema of preset files, made from the declarations that read them.
 
-It refuses all that can be seen in a layer or a table by itself. What takes the whole network to see, such as a layer
-that no other reads, only `read_preset` refuses.
+It describes each layer and each table by itself. Errors that only the whole network shows, such as a layer that no
+other reads, are found by `read_preset` alone.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _layer(cls: type[Layer]) -> dict[str, Any]:
 
 
 def _published() -> dict[str, Any]:
-    """Return the schema of a `[[published]]` table, whose quantity is one of a layer where it names one."""
+    """Return the schema of a `[[published]]` table; if it names a layer, its quantity must be one of layers."""
     return {
         **settings_schema(Published),
         "if": {"required": ["layer"]},

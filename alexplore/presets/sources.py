@@ -19,7 +19,7 @@ from alexplore.presets.preset import Preset
 from alexplore.presets.reader import parse_preset
 
 FILES = (".pt2", ".onnx")
-"""The endings of files that are a source by themselves."""
+"""The suffixes of files that are sources without a NAME."""
 
 MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
@@ -70,11 +70,11 @@ def import_preset(
 ) -> Preset:
     """Import a model in a separate process, and return it as a preset that is not saved.
 
-    `input` is (channels, height, width), found by trying where it is None; `weights` is a file for the model's own
-    weights. What the model's file prints goes to stderr, or nowhere if `quiet`.
+    `input` is (channels, height, width); if it is None, the usual sizes are tried. `weights` is a file into which the
+    model's own weights are written. Output of the model's code goes to stderr, or is discarded if `quiet`.
 
     Raises:
-        ImportProcessError: the model can't be imported; the message is for people.
+        ImportProcessError: the model can't be imported; the message can be shown to the user.
     """
     import subprocess  # imported here: opening a preset file needs neither
 
@@ -129,7 +129,7 @@ def import_command(
 
 
 def read_answer(source: str, printed: str, code: int, report: Callable[[str], None]) -> Preset:
-    """Return the preset that the process printed, which ended with an exit code; see `import_preset`.
+    """Return the preset that the process `printed` before it ended with the exit code `code`; see `import_preset`.
 
     Raises:
         ImportProcessError: it printed an error, or nothing.

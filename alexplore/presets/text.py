@@ -1,4 +1,4 @@
-"""A preset as the text of a file: written afresh, or put into a file that exists, whose comments stay."""
+"""A preset as the text of a file: of a new file, or of an existing one whose comments are kept."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def preset_values(preset: Preset) -> dict[str, Any]:
-    """Return a preset as TOML holds it, without what has its default value."""
+    """Return the values of a preset for TOML, without those that are defaults."""
     names = {layer.name for layer in preset.network.layers}
     values = {
         **{key: getattr(preset, key) for key in WORDS},
@@ -45,7 +45,7 @@ def preset_text(preset: Preset) -> str:
 
 
 def updated_text(existing: str, preset: Preset) -> str:
-    """Return the text of an existing file with this preset in it; comments, order and layout stay where values stay.
+    """Return the text of an existing file with the values of this preset; comments, order and layout are kept.
 
     Raises:
         ValueError: the file is not TOML, or has another layout than `preset_text` gives.
@@ -105,7 +105,7 @@ def _changed(entry: Mapping[str, Any], layer: Layer) -> dict[str, Any]:
 
 
 def _update_training(document: TOMLDocument, values: Mapping[str, Any], recipe: Mapping[str, Any]) -> None:
-    """Set [training] to `values`; its other keys get the value that `recipe`, with all defaults, holds."""
+    """Set [training] to `values`; its other keys get their values in `recipe`, which includes all defaults."""
     if "training" not in document:
         if values:
             document["training"] = tomlkit.item(dict(values))
@@ -122,7 +122,7 @@ def _update_training(document: TOMLDocument, values: Mapping[str, Any], recipe: 
 
 
 def _update_published(document: TOMLDocument, entries: Sequence[Mapping[str, Any]]) -> None:
-    """Set [[published]] to `entries`; the tables are edited in place where their number stays."""
+    """Set [[published]] to `entries`; the tables are edited in place if there are as many as before."""
     tables: Any = document.get("published", [])
     if len(tables) != len(entries):
         document.pop("published", None)

@@ -17,7 +17,7 @@ from alexplore.presets.reader import parse_preset
 def save_preset(preset: Preset, name_or_path: str, overwrite: bool = False) -> Preset:
     """Save as a preset of the user's own, in their folder or at a path, and return what was saved.
 
-    A file that is overwritten keeps its comments. It is replaced whole or not at all.
+    A file that is overwritten keeps its comments. It is replaced atomically.
 
     Raises:
         PresetExists: there is such a file and `overwrite` is not set.
@@ -106,7 +106,7 @@ def _own_path(name_or_path: str) -> Path:
 
 
 def _text_with_comments(path: Path, preset: Preset, saved: Preset) -> str | None:
-    """Return the text of an existing file with the preset in it, None where that would not read as `saved`."""
+    """Return the text of an existing file with the preset in it, None if that text would not be read as `saved`."""
     from alexplore.presets.text import updated_text
 
     try:

@@ -1,8 +1,8 @@
-"""Pictures in half blocks that cost few bytes: for screens behind slow lines.
+"""Pictures in half blocks that take few bytes, for slow connections.
 
-Colours are those of the 256-colour palette, which take half the bytes of free ones. Of two ways of writing a cell, the
-one is chosen that changes fewer colours. A picture that still takes too many bytes gets fewer colours, then fewer
-pixels.
+Colours are those of the 256-colour palette, whose codes take half the bytes of 24-bit colours. Of the two ways of
+drawing a cell, ▀ or ▄, the one that changes fewer colours is chosen. A picture that still takes too many bytes gets
+fewer colours, then fewer pixels.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from alexplore.core.picture import Picture
 from alexplore.render.inside_pictures import Colours, pixels_of
 
 MOST_BYTES = 8000
-"""Of a picture. A key may write 10 kB; the rest is for texts that change with the picture."""
+"""The most bytes of a picture. A key press may write 10 kB; the rest is for text that changes with the picture."""
 
 GREYS = np.array([0, *range(8, 239, 10), 255], np.uint8)
 CUBE = np.array([0, 95, 135, 175, 215, 255], np.uint8)
 """Grey values, and values of a channel, in the palette (xterm)."""
 
 LEVELS = (16, 9, 6)
-"""How many grey values a picture may have: the next ones are tried where it takes too many bytes."""
+"""The numbers of grey values of a picture, tried in turn until it takes few enough bytes."""
 
-LEAST_SHRINKING, MOST_SHRINKING = 0.5, 0.95  # of each side, where the fewest colours still take too many bytes
-MOST_FACTOR = 6  # pixels a side that one pixel is drawn as
+LEAST_SHRINKING, MOST_SHRINKING = 0.5, 0.95  # factors of each side, if the fewest colours still take too many bytes
+MOST_FACTOR = 6  # the most pixels per side that one pixel is enlarged to
 CODE_BYTES, COLOUR_BYTES, BLOCK_BYTES, LINE_BYTES = 3, 9, 3, 8  # "\x1b[m", "38;5;245;", "▀", a jump to the next line
-NOTHING = -1  # below the last row
+NOTHING = -1  # the code of a pixel below the last row
 
 Codes = NDArray[np.int64]
 
@@ -86,7 +86,7 @@ def _codes(pixels: Colours, levels: int) -> Codes:
 
 
 def _drawn(codes: Codes) -> tuple[tuple[tuple[Segment, ...], ...], int]:
-    """Return lines of half blocks, and about how many bytes they take."""
+    """Return lines of half blocks, and an estimate of the bytes that they take."""
     rows = codes.tolist()
     if len(rows) % 2:
         rows.append([NOTHING] * len(rows[0]))

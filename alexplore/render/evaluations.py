@@ -14,7 +14,7 @@ from alexplore.runs.evaluation import CONFIDENCE, ClassFigures, Evaluation, accu
 from alexplore.runs.protocol import METRICS
 
 MOST_CLASSES = 25
-"""Classes in the table of classes at most; of more, those with the lowest F1 are shown."""
+"""The most classes in the table of classes; of more, those with the lowest F1 are shown."""
 
 MATRIX_CLASSES = 15
 """The most classes for which a confusion matrix is shown."""
@@ -46,7 +46,7 @@ def _figures(evaluation: Evaluation) -> Iterator[str]:
 
 
 def _class_table(evaluation: Evaluation) -> FittingTable:
-    """Return a row for each class, with what it is taken for most often, and the means."""
+    """Return a row for each class, with the class that it is most often mistaken for, and a row of means."""
     count = len(evaluation.classes)
     title = f"the {MOST_CLASSES} of {count:,} classes with the lowest F1" if count > MOST_CLASSES else ""
     table = FittingTable(
@@ -75,7 +75,7 @@ def _share(value: float | None) -> str:
 
 
 def _matrix(evaluation: Evaluation) -> FittingTable:
-    """Return the confusion matrix: a row for each class, a column for each class that images are taken for."""
+    """Return the confusion matrix: a row for each true class, a column for each predicted class."""
     numbers = [str(number) for number in range(1, len(evaluation.classes) + 1)]
     table = FittingTable(
         Column("", left=True, least=8),

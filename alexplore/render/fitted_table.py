@@ -25,8 +25,8 @@ class Column(NamedTuple):
     """A column of a table.
 
     As the table gets narrower, the columns with the highest `rank` are left out first, all columns of a rank together;
-    those with rank 0 always stay. `left` aligns text at the left. A column with a `least` may be shortened to so many
-    characters; one without is shown whole or not at all.
+    those with rank 0 are always shown. `left` aligns text at the left. A column with a `least` may be shortened to that
+    many characters; a column without one is never shortened.
     """
 
     title: str
@@ -77,7 +77,7 @@ class FittingTable:
         return shown, [self._column_width(index, cap) for index in shown] if cap else []
 
     def _lines(self, console: Console, shown: list[int], widths: list[int]) -> Iterator[Segment]:
-        """Yield the table as `_table` looks, for columns whose words need not wrap."""
+        """Yield the lines of the table, which look like those of `_table`, if no cell has to wrap."""
         columns = [self._columns[index] for index in shown]
         width = sum(widths) + GAP * len(widths)
 
@@ -100,7 +100,7 @@ class FittingTable:
             yield Segment.line()
 
     def _table(self, shown: list[int], widths: list[int]) -> Table:
-        """Return Rich's table, which wraps words where there are no `widths`."""
+        """Return Rich's table, which wraps words if `widths` is empty."""
         from rich import box
         from rich.table import Table
 

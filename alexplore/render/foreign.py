@@ -33,7 +33,7 @@ def foreign_table(snapshot: ForeignSnapshot) -> FittingTable:
 
 
 def bars(curve: Curve, cells: int = BAR_CELLS) -> str:
-    """Return a curve as a row of bars, each the last finite value up to its place; "" without values."""
+    """Return a curve as a row of bars, each the last finite value up to its step; "" without values."""
     points = [(x, y) for x, y in zip(curve.epochs, curve.values, strict=True) if isfinite(y)]
     if not points:
         return ""

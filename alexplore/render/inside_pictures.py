@@ -1,4 +1,4 @@
-"""What was recorded inside a run as pictures: kernels, feature maps, the confusion matrix, mistakes.
+"""Pictures of what was recorded inside a run: kernels, feature maps, the confusion matrix, mistakes.
 
 Each function returns a `Picture` for terminals (half blocks, `pictures.py`) and files (`png`) alike.
 """
@@ -39,7 +39,7 @@ def kernel_picture(grid: KernelGrid, per_row: int | None = None) -> Picture:
 
 
 def kernels_per_row(grid: KernelGrid, width: int) -> int:
-    """Return how many kernels of a row fit in so many pixels: as many as make rows of equal length, where possible."""
+    """Return how many kernels to draw in a row of `width` pixels: if possible, a number that makes all rows equal."""
     each = -(-len(grid.kernels) // max(1, grid.towers))
     most = max(1, min(each, (width + GAP) // (grid.kernels.codes.shape[3] + GAP)))
     equal = next((count for count in range(most, 0, -1) if each % count == 0), most)
@@ -52,10 +52,10 @@ def maps_picture(maps: Sequence[FeatureMaps], per_row: int) -> Picture:
 
 
 def confusion_picture(confusion: Confusion, cell: int = 8) -> Picture:
-    """Return the matrix, a square of `cell` pixels for each pair: a row is a true class, a column a guess.
+    """Return the matrix, with `cell`×`cell` pixels for each pair: a row is a true class, a column a predicted class.
 
-    Right answers are blue and wrong ones red, the lighter the larger their share of the row; shares are drawn by their
-    roots, so that rare mistakes are seen.
+    Right predictions are blue and wrong ones red; a larger share of the row is lighter. The brightness is the square
+    root of the share, so that rare mistakes are visible.
     """
     totals = np.maximum(1, np.array(confusion.images, dtype=np.float64))[:, None]
     share = np.sqrt(np.clip(confusion.counts / totals, 0, 1))[..., None]
@@ -68,8 +68,9 @@ def confusion_picture(confusion: Confusion, cell: int = 8) -> Picture:
 def heat_strip(histograms: Sequence[LayerHistogram], width: int, height: int) -> Picture:
     """Return how a distribution changes: a column of the picture for each histogram, largest values at the top.
 
-    The lighter, the more values; the root of their share is drawn, so that the tails are seen. The picture is at most
-    `width` pixels wide, each histogram as many as all have room for; with more histograms some are left out.
+    Bins with more values are lighter: the brightness is the square root of the share, so that the tails are visible.
+    The picture is at most `width` pixels wide; all histograms are equally wide, and if there are more than `width`,
+    some are left out.
     """
     shown = list(histograms)
     if len(shown) > width:
@@ -114,7 +115,7 @@ def framed(picture: Picture, box: tuple[int, int, int, int]) -> Picture:
 
 
 def heated(picture: Picture, heat: Picture) -> Picture:
-    """Return a picture in grey with a heat map of its size over it: from nothing over red to yellow."""
+    """Return a picture in grey with a heat map of the same size over it: 0 is transparent, then red, then yellow."""
     grey = pixels_of(picture).astype(np.float64).mean(2, keepdims=True)
     share = pixels_of(heat)[..., :1].astype(np.float64) / 255
     hot = np.concatenate([np.full_like(share, 255), 255 * np.clip(2 * share - 1, 0, 1), np.zeros_like(share)], 2)

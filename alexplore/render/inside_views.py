@@ -33,13 +33,13 @@ from alexplore.runs.layer_view import LayerView, histogram_bars, layer_views
 from alexplore.runs.look import Look
 
 WIDEST, HIGHEST = 160, 60
-"""Characters and lines of a picture in a terminal at most."""
+"""The most characters in a line, and the most lines, of a picture in a terminal."""
 
 MOST_BYTES = 40_000
-"""Bytes of a picture that is printed: more than of one in the app, where each key may draw one."""
+"""The most bytes of a printed picture: more than in the app, where each key press may draw a picture."""
 
 MOST_NUMBERS = 12
-"""Classes of a confusion matrix that is printed as numbers; larger ones are drawn."""
+"""The most classes of a confusion matrix that is printed as numbers; larger ones are drawn."""
 
 
 def layers_table(views: Sequence[LayerView]) -> FittingTable:
@@ -107,7 +107,7 @@ def layer_history(views: Sequence[tuple[int, LayerView]]) -> FittingTable:
 
 
 def drawn(picture: Picture, console: Console) -> Iterator[RenderableType]:
-    """Yield a picture in pixels, or in lines of half blocks that fit the console; a remark where it has no colours."""
+    """Yield a picture in pixels, or in half blocks that fit the console; a line of text if it has no colours."""
     columns = min(WIDEST, console.width)
     if sharp := _in_pixels(picture, console, columns):
         yield sharp
@@ -120,7 +120,7 @@ def drawn(picture: Picture, console: Console) -> Iterator[RenderableType]:
 
 
 def _in_pixels(picture: Picture, console: Console, columns: int) -> RenderableType | None:
-    """Return a picture in pixels; None where the console's terminal draws none."""
+    """Return a picture in pixels; None if the console's terminal can't draw them."""
     pixels = terminal_pixels() if console.is_terminal else None
     found = in_pixels(picture, pixels, columns, min(HIGHEST, console.height - 1)) if pixels else None
     return _Raw(found) if found else None
@@ -128,12 +128,12 @@ def _in_pixels(picture: Picture, console: Console, columns: int) -> RenderableTy
 
 @cache
 def terminal_pixels() -> Pixels | None:
-    """Return how the terminal draws pixels, which is asked once; None if it draws none."""
+    """Ask the terminal, once, how it draws pixels; return None if it can't."""
     return ask_terminal()
 
 
 class _Raw:
-    """Prints a picture in pixels: makes room for it, draws it from the first of its lines, and goes below it."""
+    """A picture in pixels for Rich: empty lines make room, the picture is drawn over them, the cursor ends below."""
 
     def __init__(self, picture: PixelPicture) -> None:
         self._picture = picture
@@ -145,12 +145,12 @@ class _Raw:
 
 
 CODE = [(ControlType.CURSOR_FORWARD, 0)]
-"""What marks a segment as code for the terminal, which Rich neither counts nor changes."""
+"""Marks a segment as an escape sequence, which Rich neither measures nor changes."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What is shown: an epoch, and one of its layers if one was chosen; `order` are the network's layers."""
+    """What to show: an epoch, and one of its layers if one was chosen; `order` are the network's layers in order."""
 
     epoch: InsideEpoch
     layer: str | None = None
@@ -159,10 +159,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class View:
-    """One kind of view: how its text is printed, and its picture if it is one.
+    """One kind of view: how its text is printed, and its picture if it has one.
 
-    `lines` takes what was chosen and the console, `picture` what was chosen and the pixels of the longest row. Both
-    raise an `InsideError` where it was not recorded.
+    `lines` takes a choice and the console, `picture` a choice and the width in pixels. Both raise an `InsideError` if
+    the chosen part was not recorded.
     """
 
     lines: Callable[[Choice, Console], Iterable[RenderableType]]
@@ -199,7 +199,7 @@ def _maps_in_rows(choice: Choice, width: int) -> Picture:
 
 
 def _maps_of(choice: Choice) -> tuple[FeatureMaps, ...]:
-    """Return the maps of a layer, of the first convolution if left out."""
+    """Return the feature maps of the chosen layer, by default of the first layer that has some."""
     epoch, layer = choice.epoch, choice.layer
     layers = list(dict.fromkeys(maps.layer for maps in epoch.maps))
     if not layers or (layer is not None and layer not in layers):
@@ -209,7 +209,7 @@ def _maps_of(choice: Choice) -> tuple[FeatureMaps, ...]:
 
 
 def _confusion(choice: Choice, out: Console) -> Iterable[RenderableType]:
-    """Yield the matrix, as numbers if it is small, and the most frequent confusions in words."""
+    """Yield the matrix, as numbers if it is small, and a line for each of the most frequent confusions."""
     epoch, matrix = choice.epoch, _matrix(choice.epoch)
     if len(matrix.classes) <= MOST_NUMBERS:
         table = FittingTable(Column("true \\ guessed", left=True), *(Column(str(one)) for one in matrix.classes))
@@ -232,7 +232,7 @@ def _matrix(epoch: InsideEpoch) -> Confusion:
 
 
 def _images(epoch: InsideEpoch, images: Sequence[ShownImage], out: Console) -> Iterable[RenderableType]:
-    """Yield images with their classes and what the network answers."""
+    """Yield images with their true classes and the network's predictions."""
     if not images:
         yield Text("none")
     for number, one in enumerate(images):

@@ -32,7 +32,7 @@ MACS_NOTE = "MACs: multiplications by weights; biases, pooling, normalisation an
 def shapes_table(preset: Preset, analysis: Analysis) -> FittingTable:
     """Return a row for each layer, with its main quantities.
 
-    A column tells what a layer reads where the network has branches; ↑ stands for the row above.
+    If the network has branches, a column shows the layers that each layer reads; ↑ is the row above.
     """
     network = preset.network
     table = FittingTable(
@@ -56,12 +56,12 @@ def shapes_table(preset: Preset, analysis: Analysis) -> FittingTable:
 
 
 def _columns(analysis: Analysis) -> list[Quantity]:
-    """Return the quantities of a table; those of towers where there are towers."""
+    """Return the quantities of a table; the exchange between towers only if there are several."""
     return [one for one in COLUMNS if one.key != "exchange_bytes" or analysis.network.towers > 1]
 
 
 def reads_text(row: Row) -> str:
-    """Return what a layer reads if that is not just the row above, which is written ↑."""
+    """Return the layers that a layer reads, with ↑ for the row above; empty if it reads only that one."""
     reads = zip(row.layer.inputs, row.sources, strict=False)
     return " ".join("↑" if source == row.index - 2 else name for name, source in reads)
 
@@ -94,7 +94,7 @@ def totals_lines(preset: Preset, analysis: Analysis, batch: int) -> Iterator[Ren
 
 
 def _training_text(recipe: Recipe, batch: int) -> str:
-    """Return what the training memory is estimated for."""
+    """Return the settings for which the training memory is estimated."""
     precision = "fp32" if recipe.precision == "auto" else recipe.precision
     return f"at batch {batch} with {recipe.optimizer} in {precision}"
 
@@ -158,7 +158,7 @@ def about(preset: Preset, analysis: Analysis) -> Iterator[RenderableType]:
     yield Text(f"{preset.name} · {preset.title}", style="bold")
     if preset.source:
         yield Labelled("source  ", preset.source)
-    for paragraph in filter(None, re.split(r"\n\s*\n", preset.description)):  # its lines end where an editor's do
+    for paragraph in filter(None, re.split(r"\n\s*\n", preset.description)):  # single line breaks are not kept
         yield Text("\n" + " ".join(paragraph.split()))
     totals = analysis.totals
     yield Text(f"\n{totals.params:,} parameters, {totals.macs:,} MACs, input {shape_text(preset.network.input)}")
@@ -175,7 +175,7 @@ DIFFERENCES = {"same": " ", "changed": "≠", "follows": "≈", "only a": "−",
 
 
 def diff_table(a: Preset, b: Preset, comparison: Comparison) -> FittingTable:
-    """Return layers in pairs: ≠ where settings differ, ≈ where only numbers do, − and + where one network has none."""
+    """Return layers in pairs: ≠ if settings differ, ≈ if only numbers do, − or + if only one network has the layer."""
     table = FittingTable(
         Column("", left=True),
         Column("a", left=True),
@@ -204,9 +204,9 @@ def _side(row: Row | None) -> tuple[str, str, str]:
 
 
 def _difference(pair: Pair, quantity: Quantity) -> str:
-    """Return b's value minus a's; both values if they are no numbers, or one is unknown.
+    """Return b's value minus a's; both values if they are not numbers, or one is unknown.
 
-    A layer that one network has alone counts as 0 in the other, for quantities that add up.
+    A layer that only one network has counts as 0 in the other, for quantities that have totals.
     """
     if pair.a is None or pair.b is None:
         row = pair.a or pair.b

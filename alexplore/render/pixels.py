@@ -1,6 +1,6 @@
 """Pictures in a terminal's own pixels, by Sixel or kitty's protocol, through the optional package textual-image.
 
-A picture is enlarged by a whole factor. If it takes too many bytes, it gets fewer values a colour, then fewer pixels.
+A picture is enlarged by a whole factor. If it takes too many bytes, it gets fewer pixels, then fewer values a colour.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
 LEVELS = (256, 16, 9)
-"""How many values each colour of a pixel may have: the next ones are tried where a picture takes too many bytes."""
+"""The numbers of values of each colour, tried in turn until a picture takes few enough bytes."""
 
 MOST_FACTOR = 24
-"""Pixels a side that one pixel is drawn as."""
+"""The most pixels per side that one pixel is enlarged to."""
 
 LEAST_SHARE = 0.5
-"""Of the size that there is room for: what could only be drawn smaller is better drawn in half blocks."""
+"""The smallest share of the available size: a picture that would be smaller is drawn in half blocks instead."""
 
 KITTY_CHUNK = 4096
-"""Bytes of an image in one escape sequence at most. Source: kitty's documentation, "Transferring pixel data"."""
+"""The most bytes of an image in one escape sequence. Source: kitty's documentation, "Transferring pixel data"."""
 
 
 def in_pixels(
@@ -38,8 +38,8 @@ def in_pixels(
 ) -> PixelPicture | None:
     """Return a picture that fills at most `columns` × `lines` cells and takes at most `most_bytes` bytes.
 
-    `number` tells it from others in the terminal. None if it would be less than half as large as there is room for, or
-    if the package is not installed.
+    `number` identifies it in the terminal. None if it would be less than half as large as there is room for, or if the
+    package textual-image is not installed.
     """
     encoder = ENCODERS[pixels.protocol]
     source = pixels_of(picture)
@@ -60,7 +60,7 @@ def in_pixels(
 
 
 def _factors(shown: Colours, largest: int, encoder: Encoder, most_bytes: int | None) -> tuple[int, ...]:
-    """Return the factors that are worth a try: the largest that may fit, and a smaller one."""
+    """Return the factors to try: the largest that may fit into `most_bytes`, and a smaller one."""
     if most_bytes is None:
         return (largest,)
     fitting = (most_bytes / len(encoder.encode(shown, 0))) ** (1 / encoder.growth)
@@ -107,7 +107,7 @@ def _sixel(pixels: Colours, _: int) -> str:
 
 
 def _image(pixels: Colours) -> PillowImage:
-    """Return pixels for Pillow, in one channel if all are grey, which takes a third of the bytes."""
+    """Return a Pillow image, with one channel if all pixels are grey, which takes a third of the bytes."""
     from PIL import Image
 
     grey = bool((pixels == pixels[..., :1]).all())
@@ -116,9 +116,9 @@ def _image(pixels: Colours) -> PillowImage:
 
 @dataclass(frozen=True)
 class Encoder:
-    """A protocol: `encode` takes pixels and a number; `removal` removes the picture with a number.
+    """A protocol: `encode` takes pixels and a number; `removal` removes the picture with that number.
 
-    Enlarged by a factor, a picture takes about the factor to the power of `growth` times as many bytes.
+    A picture that is enlarged by a factor takes about factor^`growth` times as many bytes.
     """
 
     encode: Callable[[Colours, int], str]

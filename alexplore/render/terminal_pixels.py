@@ -1,4 +1,4 @@
-"""Whether the terminal draws pictures in pixels: it is asked once, before anything else reads from it."""
+"""Ask the terminal whether it draws pictures in pixels: once, before anything else reads from it."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from typing import Literal
 Protocol = Literal["kitty", "sixel"]
 
 KITTY_QUESTION = "\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\"
-"""Whether an image of one pixel could be drawn. Source: "Terminal graphics protocol", kitty's documentation."""
+"""Asks whether an image of one pixel could be drawn. Source: "Terminal graphics protocol", kitty's documentation."""
 
 ATTRIBUTES_QUESTION = "\x1b[c"
-"""The primary device attributes, which every terminal tells; 4 among them is Sixel. Source: VT340 manual, DA1."""
+"""Asks for the device attributes, which every terminal answers; 4 among them is Sixel. Source: VT340 manual, DA1."""
 
 ATTRIBUTES = re.compile(r"\x1b\[\?([\d;]*)c")
 KITTY_ANSWER = "\x1b_Gi=31;OK"
 SIXEL = "4"
 
 PATIENCE = 1.0
-"""Seconds to wait for the answer, which takes as long as the line to the terminal."""
+"""Seconds to wait for the answer, which takes as long as the connection to the terminal."""
 
 MULTIPLEXERS = ("screen", "tmux")
-"""What $TERM begins with inside programs that take kitty's question for the title of a window."""
+"""Prefixes of $TERM inside programs that misread kitty's question as the title of a window."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ class Pixels:
 
 @dataclass(frozen=True)
 class PixelPicture:
-    """A picture as a terminal takes it.
+    """A picture as escape sequences.
 
     `code` draws it with its upper left corner in the cell of the cursor, over `columns` × `lines` cells, and `removal`
-    removes it. In Sixel there is nothing to remove: what is written into its cells replaces it.
+    removes it. For Sixel it is empty: text that is written into the cells replaces the picture.
     """
 
     columns: int
@@ -56,10 +56,10 @@ class PixelPicture:
 
 
 def ask_terminal(environment: Mapping[str, str] = os.environ) -> Pixels | None:
-    """Return what the terminal of stdin and stdout draws pixels with; None if it draws none.
+    """Return how the terminal of stdin and stdout draws pixels; None if it can't.
 
-    It is not asked without the package textual-image, with NO_COLOR, where it does not say how large its cells are, or
-    when keys were pressed already: they would be taken for its answer.
+    It is not asked, and None returned, without the package textual-image, with NO_COLOR, if the size of its cells is
+    unknown, or if there is already input, which would be mixed up with its answer.
     """
     if find_spec("textual_image") is None or environment.get("NO_COLOR") or sys.platform == "win32":
         return None
@@ -83,7 +83,7 @@ def ask_terminal(environment: Mapping[str, str] = os.environ) -> Pixels | None:
 
 
 def cell_size() -> tuple[int, int] | None:
-    """Return the width and height in pixels of a cell of the terminal of stdout; None if it does not say."""
+    """Return the width and height in pixels of a cell of the terminal of stdout; None if they are unknown."""
     import fcntl
     import struct
     import termios
@@ -97,7 +97,7 @@ def cell_size() -> tuple[int, int] | None:
 
 
 def _answer(reading: int, writing: int, question: str) -> str:
-    """Return what a terminal answers until its attributes, the last question, or what came in `PATIENCE` seconds."""
+    """Return the terminal's answer up to its attributes, the last question, or the part within `PATIENCE` seconds."""
     import termios
     import tty
 

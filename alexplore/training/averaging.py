@@ -1,4 +1,4 @@
-"""Weight averaging: what is evaluated and saved is an average of the weights that are trained."""
+"""Weight averaging: an average of the trained weights is evaluated and saved."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RAMP_STEPS = 9
 
 
 def decay_at(step: int, decay: float) -> float:
-    """Return how much of the average stays after update number `step`, counted from 0.
+    """Return the share of the average that is kept at update number `step`, counted from 0.
 
     It rises from 0, so that the average forgets the initial weights, as min(decay, (1 + n) / (10 + n)) with the number
     n of averaged updates before this one. Source: TensorFlow's `ExponentialMovingAverage` with `num_updates`.
@@ -40,11 +40,11 @@ class Averaging(Protocol):
     """The model with those weights."""
 
     def update(self, step: int) -> None:
-        """Take in the weights after update number `step`, counted from 0. Nothing is read from the device."""
+        """Average the weights after update number `step`, counted from 0. Nothing is read from the device."""
         ...
 
     def end_epoch(self, step: int, left: int) -> bool:
-        """Take in the weights at the end of an epoch, after `step` updates; `left` epochs follow.
+        """Average the weights at the end of an epoch, after `step` updates; `left` epochs follow.
 
         Returns whether the running statistics of the average's batch norms have to be estimated again.
         """

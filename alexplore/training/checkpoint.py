@@ -137,8 +137,8 @@ def load_optimizer_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
 def save(folder: Path, weights: dict[str, Tensor], state: dict[str, Any], *, best: bool = False, **where: Any) -> None:
     """Write the checkpoint `last` in the folder of checkpoints; the one that was `last` becomes `previous`.
 
-    `where`, the position in the training, is written to the manifest. With `best` the new checkpoint is also `best`,
-    and becomes that first: after a kill before it is `last`, training continues before it and reaches it again.
+    `where`, the position in the training, is written to the manifest. With `best` the new checkpoint becomes `best`
+    before it becomes `last`: if the worker is killed in between, the resumed training reaches it again.
 
     Raises:
         CheckpointError: the disk is full or can't be written; a complete earlier checkpoint is kept.
@@ -228,11 +228,11 @@ def _first_undamaged(
 
 
 READ_ATTEMPTS = 10
-"""How often a checkpoint is read that a worker replaces meanwhile."""
+"""How often reading a checkpoint is tried while a worker replaces it."""
 
 
 def _read_unless_replaced(folder: Path, read: Callable[[Path], T]) -> T:
-    """Return what `read` returns for a checkpoint folder, whose files may be replaced between two of them."""
+    """Return what `read` returns for a checkpoint folder; read again if the folder was replaced in the meantime."""
     for _ in range(READ_ATTEMPTS - 1):
         before = _identity(folder)
         try:
@@ -244,7 +244,7 @@ def _read_unless_replaced(folder: Path, read: Callable[[Path], T]) -> T:
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
-    """Return what tells a folder from another of the same name; None if there is none."""
+    """Return the device and inode of a folder, None if it does not exist."""
     try:
         status = folder.stat()
     except OSError:
@@ -375,7 +375,7 @@ def _checkpoint_errors(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _temporary_folder(folder: Path) -> Iterator[Path]:
-    """Make a folder in another one, and delete what has its name afterwards."""
+    """Create a folder inside another one; at the end, delete the folder that then has its name."""
     temporary = Path(tempfile.mkdtemp(dir=folder, prefix=SAVING))
     try:
         yield temporary
@@ -386,7 +386,7 @@ def _temporary_folder(folder: Path) -> Iterator[Path]:
 def _put_in_place(new: Path, target: Path) -> None:
     """Rename a folder to `target`; the folder that had this name then has the new one's.
 
-    Where the system can't exchange two names in one step, a kill may leave the old folder as `.old-NAME` alone.
+    If the system can't exchange two names in one step, a kill may leave only the old folder, as `.old-NAME`.
     """
     if not target.is_dir():
         new.rename(target)

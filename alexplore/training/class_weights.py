@@ -11,7 +11,7 @@ from alexplore.runs.preflight import class_weight_problems
 
 
 def class_weights(recipe: Recipe, labels: Tensor, classes: int) -> Tensor | None:
-    """Return the weight of each class, fp32 (classes,) on the CPU; None if all count alike.
+    """Return the weight of each class, fp32 (classes,) on the CPU; None if the recipe sets none.
 
     With "balanced" it is images / (classes × images of the class), over the classes that have images among `labels`,
     int64 (N,): the weights of all images then add up to their number. Source: scikit-learn's `compute_class_weight`.
@@ -31,7 +31,7 @@ def class_weights(recipe: Recipe, labels: Tensor, classes: int) -> Tensor | None
 
 
 class LossDivisor:
-    """What the summed loss of a batch is divided by: its number of images, or the sum of their weights.
+    """The divisor of the summed loss of a batch: its number of images, or the sum of their weights.
 
     A batch's images are known on the CPU before they are read, so nothing is read from the device.
     """

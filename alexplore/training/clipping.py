@@ -1,4 +1,4 @@
-"""Gradient clipping: gradients that are too long together are scaled down before the optimizer uses them."""
+"""Gradient clipping: gradients whose total norm is too large are scaled down before the optimizer uses them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class GradientClipper:
         self._whole = [parameter for parameter in self._parameters if parameter not in parts]
 
     def clip(self, scale: Tensor) -> None:
-        """Clip the gradients, each of which is `scale` times as large as it should be and stays so."""
+        """Clip the gradients, which are and remain multiplied by `scale`; the limit is for the unscaled ones."""
         clip_grads_with_norm_(self._parameters, self._limit, self._norm() / scale)
 
     def _norm(self) -> Tensor:
@@ -38,7 +38,7 @@ class GradientClipper:
 def make_clip(
     limit: float | None, parameters: Sequence[Tensor], split: Collection[Tensor] = ()
 ) -> Callable[[Tensor], None]:
-    """Return what clips the gradients of `parameters` before an update; what does nothing without a limit."""
+    """Return the function that clips the gradients of `parameters` before an update; without a limit, a no-op."""
     return _no_clip if limit is None else GradientClipper(limit, parameters, split).clip
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 Timed = Callable[[], AbstractContextManager[None]]
 
-_timed: Timed = nullcontext  # of this process, as its group of ranks is
+_timed: Timed = nullcontext  # one for the process, like its process group
 
 
 def time_collectives(timed: Timed) -> None:
@@ -20,7 +20,7 @@ def time_collectives(timed: Timed) -> None:
 
 
 def all_reduce(values: Tensor, op: dist.ReduceOp.RedOpType = dist.ReduceOp.SUM) -> None:
-    """Replace a tensor by its sum over the ranks, or by what another operation gives."""
+    """Replace a tensor by its sum over the ranks, or by the result of another reduction `op`."""
     with _timed():
         dist.all_reduce(values, op)
 

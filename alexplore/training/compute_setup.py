@@ -1,4 +1,4 @@
-"""What the rounding of a run's results depends on: checkpoints contain it, and resumed runs use it again."""
+"""The settings that the rounding of a run's results depends on: checkpoints contain them, resumed runs reuse them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from alexplore.runs.protocol import PrecisionEvent, StartEvent, event_record, is
 from alexplore.training.run_writer import History
 
 MOST_THREADS = 4096
-"""A larger number in a checkpoint is damage; so many threads would bring the machine down."""
+"""A larger number in a checkpoint means that it is damaged; so many threads would overload the machine."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ class _PatientFile(io.FileIO):
 
 
 def print_patiently() -> None:
-    """Make printing never fail in this process: not for names that are not valid text, nor where writing fails."""
+    """Make printing never fail in this process, neither for names that are not valid text nor if writing fails."""
     reopen_closed_streams(writable=True)
     for name, descriptor in (("stdout", 1), ("stderr", 2)):
         raw = _PatientFile(descriptor, "w", closefd=False)

@@ -1,6 +1,7 @@
-"""The memory that cuBLAS works in, on which it depends whether it gives the same bits each time.
+"""The workspace of cuBLAS, whose configuration decides whether cuBLAS is deterministic.
 
-Source: cuBLAS's manual, "Results Reproducibility". It is read when CUDA starts; this module does not import torch.
+Source: cuBLAS's manual, "Results Reproducibility". The environment variable is read when CUDA starts, so this module
+does not import torch.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ ALLOWED = (":4096:8", ":16:8")
 
 
 def set_deterministic_workspace() -> None:
-    """Let cuBLAS give the same bits each time, in this process and the ranks that it starts.
+    """Make cuBLAS deterministic in this process and in the ranks that it starts.
 
     Raises:
         UsageError: the environment has another value.

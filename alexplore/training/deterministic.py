@@ -1,6 +1,6 @@
 """Training in which every operation gives the same bits each time: `deterministic = true` in a recipe.
 
-On a CPU this is so anyhow. On a GPU some of PyTorch's operations add numbers in an order that changes, and cuDNN and
+On a CPU this is always so. On a GPU some of PyTorch's operations add numbers in an order that changes, and cuDNN and
 cuBLAS choose between algorithms. Source: PyTorch's notes, "Reproducibility", and `torch.use_deterministic_algorithms`.
 """
 
@@ -16,11 +16,11 @@ from alexplore.training.kernels.table import Kernels
 from alexplore.training.model.build import build
 from alexplore.training.precision import Precision
 
-IMAGES = 2  # of the trial: the fewest that batch norm has statistics of
+IMAGES = 2  # of the trial: the fewest for which batch norm can calculate statistics
 
 
 def make_deterministic() -> None:
-    """Let PyTorch use only deterministic operations, and raise a RuntimeError where there is none.
+    """Let PyTorch use only deterministic operations, and raise a RuntimeError if there is none.
 
     CUDA must not have started with another workspace: see `cublas_workspace`.
 

@@ -1,4 +1,4 @@
-"""When a checkpoint is the best so far, and when a training ends because none was for long."""
+"""Decide whether a checkpoint is the best so far, and whether a training ends because none was for many epochs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def is_better(recipe: Recipe, value: float, best: float | None) -> bool:
 
 
 def why_stopped(recipe: Recipe, waited: int, best: float | None) -> str | None:
-    """Return why a training ends, after so many epochs without a better value than `best`; None if it continues."""
+    """Return why a training ends, after `waited` epochs without a better value than `best`; None if it continues."""
     if recipe.early_stopping is None or waited < recipe.early_stopping:
         return None
     metric = METRICS[recipe.monitor]

@@ -39,7 +39,7 @@ class UnfitWeightsError(CheckpointError, WrongUseError):
 
 
 class RankError(TrainingError):
-    """A rank ended before its work was done. `exit_code` is wrong use if the rank found that it was."""
+    """A rank ended before its work was done. `exit_code` is `WRONG_USE` if the rank ended with that."""
 
     def __init__(self, message: str, exit_code: int = FAILED) -> None:
         super().__init__(message)
@@ -51,7 +51,7 @@ class GoneError(TrainingError):
 
 
 KILLED_DECODER = re.compile(r"killed by signal: (.*?)\.")
-"""What PyTorch says of a process that decodes images. Its handler of SIGCHLD raises that wherever the program is."""
+"""PyTorch's message about a killed process that decodes images. Its SIGCHLD handler raises it anywhere in the code."""
 
 
 def killed_decoder_text(error: str) -> str | None:

@@ -75,7 +75,7 @@ class ScoredBatch(NamedTuple):
     """Log-probabilities (N, classes)."""
 
     chosen: Tensor
-    """The indices of the batch's images in the split, of those too that could not be read: see `indices_read`."""
+    """The indices of the batch's images in the split, including those that could not be read: see `indices_read`."""
 
 
 def evaluate(
@@ -93,8 +93,8 @@ def evaluate(
     """Evaluate a model on a split and return the sums over all ranks.
 
     With `ten_crops` a prediction is the mean of the probabilities for ten crops (paper, section 4.1). `after_batch` is
-    called after every batch, the same number of times on all ranks. `answers` collects what this rank's images were
-    classified as.
+    called after every batch, the same number of times on all ranks. `answers` collects the predictions for this rank's
+    images.
     """
     exact = torch.float32 if preprocess.device.type == "mps" else torch.float64  # which mps does not have
     loss, correct = torch.zeros((), dtype=exact), torch.zeros(3, dtype=torch.int64)

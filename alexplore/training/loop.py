@@ -74,7 +74,7 @@ NEW_LAYERS = "new_layers"
 """The key in state.pt of the layers that train at the rate of a new head."""
 
 STATISTICS_IMAGES = 16_384
-"""Training images at most from which the batch norms of averaged weights take their statistics."""
+"""The most training images from which the statistics of the batch norms of averaged weights are estimated."""
 
 LATER = ("set", "evaluate")
 """Requests that are acknowledged by the code that carries them out."""
@@ -86,7 +86,7 @@ class Objective(nn.Module):
     def __init__(
         self, model: nn.Module, recipe: Recipe, precision: Precision, class_weights: Tensor | None = None
     ) -> None:
-        """`class_weights` are fp32 (classes,) on the device; None if all count alike."""
+        """`class_weights` are fp32 (classes,) on the device; None if all classes have the same weight."""
         super().__init__()
         self.model = model
         self.class_weights = class_weights
@@ -217,12 +217,12 @@ class Trainer:
         progress: Progress,
     ) -> None:
         """`averaging` has the model that is evaluated and saved, `micro_batches` computes the gradients of `model`.
-        `new_layers` are those that train at the rate of a new head, which checkpoints remember.
+        `new_layers` are those that train at the rate of a new head; checkpoints contain their names.
 
-        `loss_divisor` returns what a batch's loss is divided by. `macs` is the number of MACs of the network for one
-        image. `state` collects the weights and the optimizer state for checkpoints. `recorder` records what the network
-        looks like inside, `machine` what the machine does, and
-        `timer` where the time of a step goes. `recipe` is the present one, which `steering` may change.
+        `loss_divisor` returns the divisor of a batch's loss. `macs` is the number of MACs of the network for one image.
+        `state` collects the weights and the optimizer state for checkpoints. `recorder` records the inside of the
+        network, `machine` samples the machine, and `timer` times the parts of a step. `recipe` is the current one,
+        which `steering` may change.
         """
         self.run, self.recipe, self.dataset, self.preprocess = run, recipe, dataset, preprocess
         self.model, self.averaging, self.optimizer, self.guard = model, averaging, optimizer, guard
@@ -245,7 +245,7 @@ class Trainer:
         self.speedometer = Speedometer()
         self.unsaved: str | None = None  # why the last checkpoint could not be saved
         self.evaluates = False  # as requested, at the next step
-        self.evaluations: list[Request] = []  # that rank 0 answers then
+        self.evaluations: list[Request] = []  # that rank 0 acknowledges then
         self.stops_after_epoch = False
 
     def train(self) -> None:
@@ -298,7 +298,7 @@ class Trainer:
         self.recipe = self.steering.advance(self.progress.step)
 
     def _average_epoch(self) -> None:
-        """Take the epoch's weights into the average, and estimate the statistics of its batch norms again."""
+        """Add the epoch's weights to the average, and estimate the statistics of its batch norms again."""
         at, recipe = self.progress, self.recipe
         if not self.averaging.end_epoch(at.step, recipe.epochs - at.epoch - 1):
             return
@@ -319,7 +319,7 @@ class Trainer:
         self._count_time()
 
     def step(self, images: Tensor, labels: Tensor, step: int) -> tuple[Tensor, Tensor, int, Tensor]:
-        """Do one update by this rank's share of a batch, and return the arguments of `StepLog.add`.
+        """Do one update with this rank's share of a batch, and return the arguments of `StepLog.add`.
 
         Nothing is read from the device.
         """
@@ -347,9 +347,10 @@ class Trainer:
     def _update(
         self, size: int, measured: bool, images: Tensor, labels: Tensor, share: Tensor, *drawn: Tensor
     ) -> Results:
-        """Do what a step computes on the device, which may be captured: see `cuda_graphs`.
+        """Do the computations of a step on the device, which may be captured: see `cuda_graphs`.
 
-        Return the summed loss, the correct answers, the guard's flag and, if the layers are measured, their row.
+        Return the summed loss, the number of correct predictions, the guard's flag and, if the layers are measured,
+        their row.
         """
         inputs = self.preprocess.augmented(images, drawn)
         with self.recorder.measuring() if measured else nullcontext() as measurement:
@@ -525,7 +526,7 @@ class Trainer:
             whole=Tally(),
             epoch_seconds=0.0,
         )
-        self._answer_evaluations()  # by this one
+        self._answer_evaluations()  # this evaluation is what they asked for
         self._save(best=best)
         if self.unsaved:  # a value whose checkpoint does not exist must not count as the best one
             self.progress = replace(self.progress, best=at.best)

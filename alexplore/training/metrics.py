@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 CAPACITY = 512
-"""Steps that a `StepLog` holds."""
+"""The most steps in a `StepLog`."""
 
 
 @dataclass(frozen=True)

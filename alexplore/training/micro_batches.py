@@ -1,7 +1,7 @@
 """Gradient accumulation: a batch that passes through the network in parts, whose gradients add up.
 
-The sum is the gradient of the whole batch, unless a layer computes something of all images of a batch, as a batch norm
-does.
+The sum is the gradient of the whole batch, unless a layer computes statistics over the images of a batch, as a batch
+norm does.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ class MicroBatches:
     def __init__(
         self, objective: nn.Module, guard: NonfiniteGuard, ranks: Ranks, size: int | None, timer: StepTimer
     ) -> None:
-        """`timer` marks where the forward and the backward pass of each part begin."""
+        """`timer` is notified at the start of the forward and of the backward pass of each part."""
         self._objective, self._guard, self._ranks, self._size = objective, guard, ranks, size
         self._timer = timer
 
     def gradients(self, inputs: Tensor, labels: Tensor, batch: int, share: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute the gradients for this rank's share of a batch, and return the summed loss and the correct answers.
+        """Compute the gradients for this rank's share of a batch; return the summed loss and the number of correct
+        predictions.
 
-        `inputs` are (N, C, H, W) and `labels` int64 (N,), of a batch of so many images over all ranks. The summed loss
-        is multiplied by `share`, fp32 () on the device. Nothing is read from there.
+        `inputs` are (N, C, H, W) and `labels` int64 (N,), of a batch of `batch` images over all ranks. The summed loss
+        is multiplied by `share`, fp32 () on the device. Nothing is read from the device.
         """
         self._guard.forget_gradients()
         size = self._size or max(1, batch)
@@ -50,11 +51,11 @@ class MicroBatches:
         return (losses[0], corrects[0]) if count == 1 else (torch.stack(losses).sum(), torch.stack(corrects).sum())
 
     def count(self, batch: int) -> int:
-        """Return the number of parts of a batch, which is the same on all ranks, so that they stay in step."""
+        """Return the number of parts of a batch, which is the same on all ranks, as they exchange gradients."""
         largest_share = -(-batch // self._ranks.data_size)
         return max(1, -(-largest_share // self._size)) if self._size else 1
 
     def _without_averaging(self) -> AbstractContextManager[None]:
-        """Leave the averaging of gradients over the ranks to the last part."""
+        """Return a context without averaging over the ranks: the gradients are averaged once, with the last part."""
         objective = self._objective
         return objective.no_sync() if isinstance(objective, DistributedDataParallel) else nullcontext()

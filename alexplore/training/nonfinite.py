@@ -63,7 +63,7 @@ class NonfiniteGuard:
         self._failed = torch.zeros((), device=device)
 
     def step(self, loss: Tensor, share: float | Tensor, before_update: BeforeUpdate | None = None) -> Tensor:
-        """Do one update by the gradient of `loss` × `share`; see `update`."""
+        """Do one update with the gradient of `loss` × `share`; see `update`."""
         self.forget_gradients()
         self.backward(loss, share)
         return self.update(before_update)
@@ -73,7 +73,7 @@ class NonfiniteGuard:
         return self._failed.new_full((), value)
 
     def forget_gradients(self) -> None:
-        """Let the next `backward` begin with gradients of 0."""
+        """Clear the gradients before the next `backward`."""
         self._optimizer.zero_grad()
 
     def backward(self, loss: Tensor, share: float | Tensor) -> None:
@@ -86,7 +86,7 @@ class NonfiniteGuard:
         torch.autograd.backward(loss * factor)
 
     def update(self, before_update: BeforeUpdate | None = None) -> Tensor:
-        """Do one update by the gradients; return 1 if this step or one before failed, else 0, on the device.
+        """Do one update with the gradients; return 1 if this or an earlier step failed, else 0, on the device.
 
         The tensor that is returned changes with the next update.
 

@@ -1,8 +1,7 @@
 """A recipe's optimizer as PyTorch's.
 
 To add one: an entry in `FACTORIES`, and its declaration in `alexplore.presets.optimizers`. It must have a fused
-implementation: these leave everything as it is where `found_inf` is 1, so that `NonfiniteGuard` need not wait for the
-device.
+implementation: those change nothing if `found_inf` is 1, so that `NonfiniteGuard` does not have to wait for the device.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ def make_optimizer(
     It is fused if `kernels` contains that; by default they are those of this machine's processor.
 
     Weights and biases are separate groups, each with a `multiplier` of the learning rate: 1 and `bias_lr`. Those of
-    `new_layers`, such as a new head, are groups of their own too, with these times `head_lr`, unless that is 1.
+    `new_layers`, such as a new head, are separate groups too, with `head_lr` times these multipliers, unless it is 1.
 
     Raises:
         SettingError: no parameter requires a gradient.

@@ -1,4 +1,4 @@
-"""The schedule `plateau`: what it remembers from epoch to epoch."""
+"""The state of the schedule `plateau`, which is updated after each epoch."""
 
 from __future__ import annotations
 

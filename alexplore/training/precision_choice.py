@@ -25,7 +25,7 @@ FAR = 2.0
 """If one precision is faster by this factor on `FEW_IMAGES` images, it is taken to be faster on more images too."""
 
 PASS_SECONDS = 1.0
-"""Most seconds of processor time for a forward and a backward pass over the timed images, on a CPU."""
+"""The most seconds of processor time for a forward and a backward pass over the timed images, on a CPU."""
 
 
 def kept_choice(recipe: Recipe, device: torch.device, earlier: PrecisionEvent | None) -> PrecisionEvent | None:

@@ -33,7 +33,7 @@ class Times:
 
     @property
     def spread(self) -> float:
-        """The interquartile range divided by the median: how much the rounds differ; 0 where nothing was measured."""
+        """The interquartile range divided by the median: how much the rounds differ; 0 if the median is 0."""
         low, _, high = statistics.quantiles(self.seconds, n=4)
         return (high - low) / self.median if self.median > 0 else 0.0
 
@@ -49,7 +49,7 @@ class LayerTimes:
 
 @dataclass(frozen=True)
 class NetworkTimes:
-    """The layers in their order, and `whole`: forward and backward pass of all of them in one go.
+    """The layers in their order, and `whole`: the forward and the backward pass of the whole network.
 
     `peak_flops` are the operations a second of a large matrix multiplication, the median over the rounds.
     """
@@ -63,7 +63,7 @@ def measure_layers(network: Network, macs: Sequence[int], batch: int, precision:
     """Time each layer on a batch of random images, and the whole network.
 
     `macs` are those of each layer for one image. Every round runs all layers and measures the peak, so that a change
-    of the machine's load or clock rate affects all of them. Each layer reads what the layers before it gave; its
+    of the machine's load or clock rate affects all of them. Each layer reads the outputs of the layers before it; its
     backward pass calculates the gradients that training needs: of its parameters if they are trained, and of its inputs
     unless they are the images.
     """
@@ -106,7 +106,7 @@ def _pass(model: Model, images: Tensor, precision: Precision) -> None:
 
 
 def _inputs(model: Model, images: Tensor, precision: Precision) -> dict[nn.Module, tuple[Tensor, ...]]:
-    """Return copies of what each layer reads of the images."""
+    """Return copies of the inputs of each layer for these images."""
     found: dict[nn.Module, tuple[Tensor, ...]] = {}
 
     def keep(layer: nn.Module, read: tuple[Any, ...]) -> None:
@@ -133,7 +133,7 @@ class _LayerTask:
     def measure(self) -> tuple[float, float]:
         """Return the seconds of a forward and of a backward pass; 0 for one without gradients."""
         device = self._precision.device
-        # Copies, because some layers overwrite what they read.
+        # Copies, because some layers overwrite their input.
         read = [
             tensor.clone().requires_grad_(needed).clone()
             for tensor, needed in zip(self._inputs, self._needed, strict=True)

@@ -45,7 +45,7 @@ def make_evaluation(
 
 
 def confusion_matrix(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Return how many images of each class (rows) are taken for each class (columns)."""
+    """Return how many images of each class (rows) are predicted as each class (columns), int64 (classes, classes)."""
     return torch.bincount(labels * classes + predicted, minlength=classes * classes).view(classes, classes)
 
 

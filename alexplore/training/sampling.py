@@ -1,4 +1,4 @@
-"""In which order the images of an epoch are trained on: all of them once, or all classes equally often."""
+"""The order of an epoch's training images: each image once, or all classes equally often."""
 
 from __future__ import annotations
 

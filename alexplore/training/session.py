@@ -73,7 +73,7 @@ def train(
 ) -> None:
     """Train a run to its end, from its newest checkpoint if it has one.
 
-    `history` is what earlier attempts wrote. Every rank calls this; only rank 0's `writer` writes. `on_progress` is
+    `history` has the events of earlier attempts. Every rank calls this; only rank 0's `writer` writes. `on_progress` is
     called at every step and every batch of an evaluation.
 
     Raises:
@@ -279,7 +279,7 @@ def _new_layers(saved: checkpoint.Checkpoint | None, network: Network) -> tuple[
 def _load_starting_weights(
     model: nn.Module, whole: nn.Module, state: checkpoint.WholeState | TowerState, source: Path, writer: RunWriter
 ) -> tuple[str, ...]:
-    """Load what a model can take from a file of weights, write what that is, and return the layers that take nothing.
+    """Load the weights of a file that fit a model, write an event about them, and return the layers that took none.
 
     `whole` is the model of the whole network, of which `model` may be a tower.
 

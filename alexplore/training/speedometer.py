@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections import deque
 
 MEAN_SECONDS = 20.0
-"""Of training, over which the speed is averaged."""
+"""Seconds of training over which the speed is averaged."""
 
 
 class Speedometer:
-    """Averages the speed over the last `MEAN_SECONDS` of training, so that no single step stands for it."""
+    """Averages the speed over the last `MEAN_SECONDS` of training, so that a single step has little influence."""
 
     def __init__(self) -> None:
         self._parts: deque[tuple[int, float]] = deque()
         self._images, self._seconds = 0, 0.0
 
     def add(self, images: int, seconds: float) -> None:
-        """Count images that took so many seconds."""
+        """Count images that took `seconds` of training."""
         self._parts.append((images, seconds))
         self._images += images
         self._seconds += seconds

@@ -1,4 +1,4 @@
-"""The recipe of a training that is changed under way: at the same step on every rank, and again in a resumed run."""
+"""Changes of the recipe during training: at the same step on every rank, and repeated in a resumed run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Steering:
     """The config of a run while it is trained; every rank has one."""
 
     def __init__(self, run: RunDirectory, config: RunConfig, ranks: Ranks, writer: RunWriter, step: int) -> None:
-        """`step` counts the updates before this attempt; changes at later ones are made again when they are due."""
+        """`step` counts the updates before this attempt; changes at later updates are repeated at those."""
         self._run, self._config, self._ranks, self._writer = run, config, ranks, writer
         self._reported = step  # changes up to this step have an event
 
@@ -31,7 +31,7 @@ class Steering:
         return self._config.recipe_at(step)
 
     def advance(self, step: int) -> Recipe:
-        """Return the recipe of the update after `step` updates, and report the changes that are made again there."""
+        """Return the recipe of the update after `step` updates, and report the changes that are repeated there."""
         for change in self._config.changes:
             if self._reported < change.step <= step:
                 self._writer.event(ChangeEvent(change.step, change.before, change.after, repeated=True))
@@ -39,10 +39,10 @@ class Steering:
         return self.recipe_at(step)
 
     def change(self, requests: Sequence[Request], step: int, epoch: int) -> Recipe:
-        """Change the recipe as rank 0 is asked to, from the update after `step` updates on; return the new one.
+        """Change the recipe from the update after `step` updates on, as `requests` ask; return the new one.
 
-        All ranks call this together; only rank 0 has `requests`, which it answers. A change is in config.json before it
-        is made, so that a run which is killed afterwards makes it again. `epoch` is the number of the present one.
+        All ranks call this together; only rank 0 has requests, which it answers. A change is written to config.json
+        before it is made, so that a run that is killed afterwards repeats it. `epoch` is the number of the current one.
         """
         self.advance(step)
         for request in requests:
@@ -53,7 +53,7 @@ class Steering:
         return self.recipe_at(step)
 
     def _grant(self, request: Request, step: int, epoch: int) -> str | None:
-        """Make the change of one request; return why not if it can't be made."""
+        """Make the change of one request; return the reason if it can't be made, else None."""
         try:
             check_steering(self.recipe_at(step), request.values, epoch)
             changed = self._config.steered(step, request.values)

@@ -29,7 +29,7 @@ INNER = ("forward", "backward", "exchange", "optimizer")
 """Parts that are timed together, as `step`, if a whole step is one unit, such as a captured graph."""
 
 GPU_STRIDE = 7
-"""On a GPU one of this many steps is timed: a prime, so that no rhythm of the input distorts the times."""
+"""On a GPU one of this many steps is timed: a prime, so that periodic delays of the input don't distort the times."""
 
 TIMED_AN_EPOCH = 10
 """The approximate number of metrics lines with times in an epoch; together they add about 3 kB."""
@@ -222,7 +222,7 @@ class TimeLog:
             self._layers[layer] = self._layers.get(layer, 0.0) + seconds
 
     def take(self) -> dict[str, float]:
-        """Return the milliseconds of a step by the keys of metrics, and start again; nothing without a step."""
+        """Return the milliseconds of a step by the keys of metrics, and start again; empty without a step."""
         rows, layers, layer_steps = self._rows.tolist(), self._layers, self._layer_steps
         self._clear()
         if not all(row[0] for row in rows):

@@ -1,7 +1,7 @@
 """`python -m alexplore.training.waiting`: a worker that imports torch first, and then reads from stdin what to train.
 
-That is one line of JSON: the run's directory, and environment variables. Without a line it ends when its stdin does, as
-it does when the program that has started it ends.
+It reads one line of JSON: the run's directory, and environment variables. It ends if its stdin is closed without a
+line, as happens when the program that started it ends.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def main() -> int:
 
 
 def _print_to(console: Path) -> None:
-    """Write to the run's console.log from now on, and read nothing more, as a worker that was started for the run."""
+    """Redirect stdout and stderr to the run's console.log, and stdin from /dev/null, as for any other worker."""
     file = os.open(console, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for own, other in ((STDOUT, file), (STDERR, file), (STDIN, nothing)):

@@ -1,7 +1,7 @@
-"""Files of weights as training scripts write them: the table of tensors in a file, whatever else the file holds.
+"""Read the weights in files of training scripts: the table of tensors in a file, whatever else the file contains.
 
 Only tensors, numbers, texts and containers of these are unpickled. Anything else in a file, such as the arguments of
-the script, is not read: `LeftOut` stands in its place, and no code of its class runs.
+the script, is replaced by `LeftOut`, and no code of its class runs.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from alexplore.core.settings import found_text
 from alexplore.training.errors import CheckpointError, UnfitWeightsError
 
 LEVELS = 2
-"""How many levels down in a file a table of tensors is searched for."""
+"""The number of levels of a file's contents in which a table of tensors is searched for."""
 
 USUAL_NAMES = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params")
 """Names under which scripts save a model's tensors; of several tables in a file the first of these counts."""
 
 WRAPPER, COMPILED = "module", "_orig_mod"
-"""What `DataParallel` and `DistributedDataParallel`, and `torch.compile`, put before the names of a module."""
+"""The parts that `DataParallel` and `DistributedDataParallel`, and `torch.compile`, add to the names of a module."""
 
 DTYPES = (
     torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8,
@@ -40,10 +40,10 @@ NO_TENSORS_ALONE = "contains other things than tensors; save the model's state_d
 
 
 class LeftOut:
-    """Stands for an object that is not read: it takes whatever a pickle gives the object, and keeps nothing."""
+    """Replaces an object that is not read: it accepts any arguments and state from a pickle, and keeps nothing."""
 
     def __new__(cls, *_: Any, **__: Any) -> Self:
-        """Return one, whatever the arguments."""
+        """Return an instance, for any arguments."""
         return super().__new__(cls)
 
     def __init__(self, *_: Any, **__: Any) -> None:

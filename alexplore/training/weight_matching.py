@@ -1,7 +1,7 @@
-"""Which tensors of a file are which of a network: by the names of the layers, and where these differ by shapes.
+"""Match the tensors of a file to those of a network: by the names of the layers, or by shapes if the names differ.
 
-A layer is matched whole or not at all. `load_weights` takes a file that fits the whole network, to evaluate it;
-`match_weights` takes what fits, to train on from it.
+A layer is matched as a whole or not at all. `load_weights` loads a file that fits the whole network, to evaluate it;
+`match_weights` takes the layers that fit, to start a training from them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from alexplore.network.shapes import shape_text
 from alexplore.training.errors import CheckpointError, UnfitWeightsError
 
 COUNTER = "num_batches_tracked"
-"""What a batch norm counts; files of early versions of PyTorch lack it, and nothing here depends on it."""
+"""The batches that a batch norm has counted; files of early versions of PyTorch lack it, and nothing depends on it."""
 
 Layers = dict[str, dict[str, Tensor]]
 """The tensors of each layer by their kinds: weight, bias, running_mean, …"""
@@ -28,7 +28,7 @@ Signature = frozenset[tuple[str, tuple[int, ...]]]
 
 @dataclass(frozen=True)
 class Match:
-    """What a network takes from a file."""
+    """The tensors that a network takes from a file."""
 
     tensors: Mapping[str, Tensor]
     """The tensors that are taken, by the network's names."""
@@ -44,11 +44,11 @@ class Match:
 
 
 def match_weights(own: Mapping[str, Tensor], given: Mapping[str, Tensor], source: object) -> Match:
-    """Return which tensors of a file, `given`, those of a network, `own`, are taken from.
+    """Match the tensors of a network, `own`, to those of a file, `given`.
 
     Layers of the same name are matched if their shapes are the same; "features.0" is the same name as "features_0", and
-    a beginning that all names of the file share does not count. Of the rest, layers with the same shapes are matched in
-    order. `source` is named in messages.
+    a prefix that all names of the file share is ignored. Of the rest, layers with the same shapes are matched in order.
+    `source` is named in messages.
 
     Raises:
         CheckpointError: a tensor that would be taken is of integers, or contains a value that is not finite.
@@ -100,7 +100,7 @@ def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], source: Path) 
 
 
 def _layers(tensors: Mapping[str, Tensor]) -> Layers:
-    """Return the tensors by layer, in the order in which the layers come first."""
+    """Return the tensors by layer; layers are in the order of their first tensors."""
     layers: Layers = {}
     for name, tensor in tensors.items():
         layer, _, kind = name.rpartition(".")
@@ -123,7 +123,7 @@ def _same_names(ours: Layers, theirs: Layers) -> dict[str, str]:
 
 
 def _shared_beginning(names: list[str]) -> str:
-    """Return the parts that all names begin with, with the dot behind them; each name has a part besides."""
+    """Return the prefix of whole parts that all names share, with its last dot; each name has a part after it."""
     shared = ""
     while names and all("." in name for name in names) and len({name.partition(".")[0] for name in names}) == 1:
         first = names[0].partition(".")[0]
@@ -133,7 +133,7 @@ def _shared_beginning(names: list[str]) -> str:
 
 
 def _same_shapes(ours: Layers, theirs: Layers) -> tuple[dict[str, str], dict[str, str]]:
-    """Return which layers of the file the network's are by their shapes, in order, and why the others are none.
+    """Match layers by their shapes, in order: return the file's layer of each of the network's, or the reason for none.
 
     The order is that of the numbers in the names, if the file has its layers in that order too: some formats sort them.
     """

@@ -45,7 +45,7 @@ ANOTHER_RANK = "another rank ended before its work was done; the end of console.
 
 
 def main(arguments: list[str]) -> int:
-    """Train the run in the directory that is the one argument, and return the exit code."""
+    """Train the run whose directory is the only argument, and return the exit code."""
     print_patiently()
     if len(arguments) != 1:
         print("usage: python -m alexplore.training.worker RUN_DIR", file=sys.stderr)
@@ -180,7 +180,7 @@ def _run_rank(run: RunDirectory, config: RunConfig, launch: Launch | None) -> in
             return DONE
 
         code = _report_end(writer, work, f"rank {rank}: ")
-    return DONE if code == STOPPED else code  # the launcher takes every other code for a failure
+    return DONE if code == STOPPED else code  # the launcher treats every other code as a failure
 
 
 def _report_failure(writer: RunWriter, reason: str, prefix: str = "", cause: str | None = None) -> None:
@@ -217,7 +217,7 @@ def _report_end(writer: RunWriter, work: Callable[[], int], prefix: str = "") ->
 
 @contextmanager
 def _children_reported() -> Iterator[None]:
-    """Let PyTorch raise errors at the end of child processes inside alone: what comes afterwards reports them."""
+    """Let PyTorch raise errors about ended child processes only in the `with` block, after which they are reported."""
     try:
         yield
     finally:

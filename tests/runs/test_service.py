@@ -41,7 +41,7 @@ def test_the_folder_of_the_data_does_not_depend_on_where_a_run_is_resumed(
 def started(monkeypatch: pytest.MonkeyPatch) -> list[RunDirectory]:
     """Runs that a worker would have been started on."""
     runs: list[RunDirectory] = []
-    monkeypatch.setattr(service, "start", lambda run, calls: runs.append(run))
+    monkeypatch.setattr(service, "start", lambda run, calls, waiting: runs.append(run))
     return runs
 
 

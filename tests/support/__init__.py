@@ -1,1 +1,1 @@
-"""What tests of several folders use: small networks, processes, runs, the app's screen, and one way to wait."""
+"""Helpers for the tests of several folders: small networks, processes, runs, the app's screen, and one way to wait."""

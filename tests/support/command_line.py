@@ -1,4 +1,4 @@
-"""The command line inside the test's own process: as `alexplore …`, without the time that a process takes to start."""
+"""The command line inside the test's own process: like `alexplore …`, without the time to start a process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from alexplore.cli import main
 
 
 class Output(io.TextIOWrapper):
-    """A stream that keeps what is printed to it, and looks like a terminal if asked."""
+    """A stream that keeps what is printed to it; with `terminal` it claims to be a terminal."""
 
     def __init__(self, *, terminal: bool) -> None:
         super().__init__(io.BytesIO(), encoding="utf-8", write_through=True)

@@ -63,11 +63,10 @@ def keras_model_with(preset: Preset, weights: dict[str, Tensor]) -> Any:
 
 
 def _order_of_features(row: Row, read: list[Tensor | None], names: set[str]) -> Tensor | None:
-    """Return which of our features each of Keras's is, for a flattened map whose order does not matter.
+    """Return the index of our feature for each feature of Keras's output; None if both are in the same order.
 
-    None if the features are in one order, as those of a map of one channel or of one pixel are.
-
-    Keras's maps have their channels last. `read` are the orders of what the layer reads, `names` those of all layers.
+    Keras flattens maps with their channels last, so the order differs unless a map has one channel or one pixel. `read`
+    are the orders of the layer's inputs, `names` the names of all layers.
     """
     assert row.output is not None
     if row.layer.neurons or len(row.output) > 1:
@@ -85,7 +84,7 @@ def _order_of_features(row: Row, read: list[Tensor | None], names: set[str]) -> 
 def _in_keras_order(layer: Layer, value: Tensor, order: Tensor | None) -> Tensor:
     """Return a weight with its axes in Keras's order: channels last, kernels (height, width, in, out).
 
-    `order` tells which of our features each feature is that Keras's layer reads; None where they are the same.
+    `order` has the index of our feature for each feature that Keras's layer reads; None if they are the same.
     """
     match value.dim():
         case 4:
@@ -106,15 +105,15 @@ def _run(preset: Preset, to: str) -> dict[str, Any]:
 
 
 FP32_NORMS = (nn.LayerNorm, nn.GroupNorm)
-"""What Keras computes in fp32, whatever the model's precision."""
+"""Norms that Keras computes in fp32, whatever the model's precision."""
 
 
 def check_keras_outputs(model: Any, ours: nn.Module, images: Tensor) -> None:
     """Check the outputs of a Keras model against ours in fp64, for images (N, C, H, W) in fp64.
 
-    Keras's norms in fp32 take the variance as the difference of two means, E[x²] − E[x]²: where values are almost
-    equal, few digits are left of it. So networks with such norms are compared to two digits; by themselves these layers
-    are compared closely by `check_keras_export` in `layer_checks.py`.
+    Keras's norms in fp32 calculate the variance as the difference of two means, E[x²] − E[x]², which has few correct
+    digits if the values are almost equal. So networks with such norms are compared to two digits; `check_keras_export`
+    in `layer_checks.py` compares these layers closely by themselves.
     """
     with torch.no_grad():
         expected, found = ours(images), model(images.permute(0, 2, 3, 1)).detach().cpu().double()

@@ -18,7 +18,7 @@ QUANTITIES = {
     "output", "params", "MACs", "connections", "neurons", "receptive field", "jump", "start", "activation bytes",
     "unread border", "exchange bytes",
 }  # fmt: skip
-"""What is explained of every layer."""
+"""The quantities that are explained for every layer."""
 
 MEANINGS = {"·": "*", "−": "-", "⌊": "floor(", "⌋": ")", "⌈": "ceil(", "⌉": ")"}
 OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
@@ -81,6 +81,6 @@ def check_explained(row: Row, network: Network) -> None:
 
 
 def _by_axis(values: dict[str, int], quantity: str) -> tuple[int | None, int | None]:
-    """Return what is explained for height and width, which may be one formula."""
+    """Return the values for height and width, which may have one formula."""
     both = values.get(quantity)
     return values.get(f"{quantity}, height", both), values.get(f"{quantity}, width", both)

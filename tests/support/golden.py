@@ -1,4 +1,4 @@
-"""Golden texts: exact output that a person has read once and that a change must not alter unseen.
+"""Golden texts: exact output that a person has reviewed, and that no change may alter unnoticed.
 
 They are the files in `tests/golden`. `pytest --update-golden` writes them anew; read what `git diff` shows then.
 """

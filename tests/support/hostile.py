@@ -1,4 +1,4 @@
-"""Text that would steer a terminal or deceive a reader if it were printed as it stands, and where it may stand."""
+"""Text that would control a terminal or deceive a reader if it were printed unchanged, and JSON values with it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ HOSTILE = "\x1b]0;owned\x07\x1b]52;c;aGk=\x07\x1b[2J\x9b31m\u202egnp.exe\u2066\u
 markup."""
 
 HOSTILE_NAME = HOSTILE.replace("\ud800", "\udcff").replace("/", "")
-"""The same as the name of a file: a byte that is no UTF-8 stands for the surrogate."""
+"""The same as the name of a file, with a byte that is not UTF-8 in place of the surrogate."""
 
 ACTIVE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
-"""What no output may hold, besides line breaks and tabs."""
+"""The characters that no output may contain: control characters, except line breaks and tabs, and bidi marks."""
 
 
 def planted(value: Any, text: str = HOSTILE) -> Iterator[Any]:
-    """Yield copies of a JSON value in which one string, or one key, is replaced by `text`; of lists in two items."""
+    """Yield copies of a JSON value in which one string or one key is `text`; in lists only in the first two items."""
     match value:
         case str():
             yield text
@@ -32,6 +32,6 @@ def planted(value: Any, text: str = HOSTILE) -> Iterator[Any]:
 
 
 def check_inert(output: str) -> None:
-    """Check that nothing in an output is active."""
+    """Check that an output has no `ACTIVE` characters."""
     found = ACTIVE.search(output)
     assert found is None, repr(output[max(0, found.start() - 80) : found.end() + 40])

@@ -10,7 +10,7 @@ Schema = Mapping[str, Any]
 
 
 def errors(value: Any, schema: Schema, root: Schema | None = None, where: str = "") -> Iterator[str]:
-    """Yield what a schema refuses of a value, with the place; a keyword that is not known here is a `KeyError`."""
+    """Yield the errors in a value, with their places; raise a `KeyError` for a keyword that is not known here."""
     root = schema if root is None else root
     for keyword, argument in schema.items():
         if keyword in ANNOTATIONS:

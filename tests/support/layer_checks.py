@@ -1,6 +1,6 @@
-"""Everything that reads layers, as checks of a layer in a small network: what a layer type lacks, fails here.
+"""Checks of everything that uses layers, for a layer in a small network: they fail for a type that is incomplete.
 
-A test of a family of types runs them with settings that `layer_cases` can't know:
+A test of a family of types runs them with settings that `layer_cases` does not generate:
 
     @pytest.mark.parametrize("check", LAYER_CHECKS)
     def test_one_slope_for_each_channel(check: LayerCheck) -> None:
@@ -56,7 +56,7 @@ def is_refused(case: Case) -> bool:
 
 
 def check_form(case: Case) -> None:
-    """Check that a form has a field for each setting, and gives back what it is filled with."""
+    """Check that a form has a field for each setting, and returns the values that it was filled with."""
     values = {"inputs": list(case.layer.inputs), **case.layer.settings()}
     form = Form([case.cls], values, TESTED)
     assert [field.name for field in form.fields[1:]] == list(setting_fields(case.cls))
@@ -107,9 +107,9 @@ def check_shapes_and_parameters(case: Case) -> None:
 
 
 def check_memory(case: Case) -> None:
-    """Check what is kept for an image, to the byte, in fp32 and bf16.
+    """Check the bytes that are kept for an image, exactly, in fp32 and bf16.
 
-    Copies of weights in 16 bits, and whatever else is kept once for a batch, cancel out.
+    Copies of weights in 16 bits, and other tensors that are kept once for a batch, cancel out.
     """
     if is_refused(case):
         return
@@ -121,7 +121,7 @@ def check_memory(case: Case) -> None:
 
 
 def check_random(case: Case) -> None:
-    """Check that a layer's outputs in training differ from time to time only if it says so."""
+    """Check that a layer's outputs in training differ between calls only if its type declares `random`."""
     if is_refused(case):
         return
     module = build_layer(case.layer, case.row.inputs).train()
@@ -134,7 +134,7 @@ def check_random(case: Case) -> None:
 
 
 def check_receptive_field(case: Case) -> None:
-    """Check what one output in the middle of a map depends on, by its gradient over all channels.
+    """Check which pixels one output in the middle of a map depends on, by its gradient over all channels.
 
     Statistics of the whole map, which receptive fields leave out, have to be declared.
     """
@@ -167,7 +167,7 @@ def check_receptive_field(case: Case) -> None:
 
 
 def check_comparison(case: Case) -> None:
-    """Check that a network is the same as itself, and differs from the example in what these settings change."""
+    """Check that a network is the same as itself, and differs from the example in these settings."""
     assert {pair.kind for pair in compare(case.network, case.network).pairs} == {"same"}
     example = Case(case.cls, vector=case.vector)
     own, examples = case.layer.compared_settings(), example.layer.compared_settings()
@@ -229,9 +229,9 @@ def check_keras_export(case: Case) -> None:
 
 
 def check_order_of_features(case: Case) -> None:
-    """Check that a layer of a vector gives the same outputs in another order for features in that order, if it says so.
+    """Check that reordering the features of a vector reorders the outputs alike, if `features_in_any_order` is set.
 
-    Its parameters come in that order too.
+    Its parameters are reordered too.
     """
     (features, *size), *others = case.row.inputs
     if size or others or case.layer.neurons:

@@ -73,7 +73,7 @@ class Case:
 def layers_ending_in(cls: type[Layer], settings: Mapping[str, Any], before: list[Entry]) -> list[Entry]:
     """Return the layers `before`, and one of a type that reads the last of them, or branches of it.
 
-    The branches keep nothing of what they write for the backward pass: what is kept, the tested layer keeps.
+    The branches don't keep their outputs for the backward pass, so it is the tested layer that keeps them.
     """
     layer = {"name": TESTED, "type": cls.type, **cls.example, **settings}
     if cls.fewest_inputs == 1:
@@ -90,9 +90,9 @@ NUMBERS = (2, 3, 8, 0.25)
 
 
 def layer_cases() -> Iterator[Case]:
-    """Yield each type on what it reads: as in its example, then with each setting changed by itself.
+    """Yield each type on a map and on a vector, if it can read them: its example, then each setting changed by itself.
 
-    That is to each of its choices, or to the first of `NUMBERS` with which the layer can read its input.
+    A setting is changed to each of its choices, or to the first of `NUMBERS` with which the layer can read its input.
     """
     for cls in LAYER_TYPES.values():
         for vector in (False, True):

@@ -1,4 +1,4 @@
-"""What autograd really keeps in a forward pass."""
+"""Measure the memory that autograd keeps in a forward pass."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 def kept_bytes(model: nn.Module, images: Tensor, precision: torch.dtype = torch.float32) -> int:
-    """Return the bytes of all storages that autograd keeps for the backward pass, the model's own left out.
+    """Return the bytes of all storages that autograd keeps for the backward pass, without the model's own.
 
     Images have their channels last, as in training: else every convolution that reads them makes a copy.
     `precision` below fp32 is autocast's.

@@ -109,7 +109,7 @@ QUICK_MACS, QUICK_SIDE, QUICK_FEATURES = 1_200_000_000, 64, 256
 
 
 def quick_to_run(preset: Preset) -> Preset:
-    """Return a preset for images of 64×64, with small hidden linear layers, where its own would take long.
+    """Return a preset for images of 64×64 with small hidden linear layers, if its own network would take long.
 
     Such networks take a good part of a second for an image, and gigabytes of weights and activations.
     """
@@ -228,7 +228,7 @@ FITTING: Mapping[str, Callable[[Shape], st.SearchStrategy[Entry]]] = {
     ),
 }
 MOST_VALUES = 2000
-"""Values of an output at most, so that a test can run the network."""
+"""The most values of an output, so that a test can run the network."""
 
 
 def fits(entry: Entry, *shapes: Shape) -> bool:
@@ -245,7 +245,7 @@ SMALLER = {"out_channels": 3, "out_features": 3, "kernel_size": 1, "padding": 0,
 
 
 def smallest(type_name: str) -> Entry:
-    """Return a layer of a type as its `example` has it, but small."""
+    """Return a layer of a type with the settings of its `example`, but small."""
     example = EDITABLE_TYPES[type_name].example
     return {"type": type_name, **{key: SMALLER.get(key, value) for key, value in example.items()}}
 
@@ -298,10 +298,10 @@ class _Growing:
         padding = {"padding": kernel // 2} if kernel > 1 else {}
         return self.add({"type": "conv2d", "out_channels": channels, "kernel_size": kernel, **padding}, source)
 
-    # What joins branches. Each reads the last output, and gives a new last one.
+    # Joins of branches. Each reads the last output, and adds a new last one.
 
     def residual(self) -> None:
-        """Join what a branch makes of the last output with that output, or with a projection of it."""
+        """Join the output of a branch from the last output with that output, or with a projection of it."""
         source, channels = self.last, self.shape[0]
         branch = self.keeping(source, channels)
         if self.draw(st.booleans()):
@@ -324,7 +324,7 @@ class _Growing:
             self.add({"type": "relu"})
 
     def branches(self) -> None:
-        """Concatenate what two or three branches make of the last output."""
+        """Concatenate the outputs of two or three branches from the last output."""
         source = self.last
         widths = self.draw(st.lists(st.integers(1, 3), min_size=2, max_size=3))
         self.add({"type": "concat"}, *[self.keeping(source, width) for width in widths])
@@ -361,7 +361,7 @@ def networks(draw: st.DrawFn, *, working: bool = False) -> Network:
 
 @st.composite
 def broken(draw: st.DrawFn, network: Network) -> Network:
-    """A network after a change that breaks one of its layers, or, where that can't be, one that breaks none."""
+    """A network after a change that breaks one of its layers, or, if that is not possible, one that breaks none."""
     for _ in range(draw(st.integers(1, 2))):
         kinds = [kind for kind in (_other_settings, _other_places, _other_shapes, _other_input) if any(kind(network))]
         try:

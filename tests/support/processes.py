@@ -20,7 +20,7 @@ from tests.support.waiting import PATIENCE
 Alexplore = Callable[..., "subprocess.CompletedProcess[str]"]
 
 _workers: list[subprocess.Popen[bytes]] = []
-"""The workers that the present test has started."""
+"""The workers that the current test has started."""
 
 
 def run_alexplore(*arguments: str, seconds: float = PATIENCE, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""Runs: what their files hold, runs as a worker leaves them, and waiting for a worker."""
+"""Read the files of runs, create runs as a worker leaves them, and wait for a worker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from alexplore.runs.status import Status, read_status, write_status
 from tests.support.waiting import wait_until
 
 TIMED = ("machine/", "time/", "forward_time/")
-"""How the keys of metrics begin that depend on the machine and on time."""
+"""Prefixes of the keys of metrics that depend on the machine and on time."""
 
 
 def change_run(run: RunDirectory, changes: Mapping[str, Any]) -> None:
@@ -44,12 +44,12 @@ def steps_done(run: RunDirectory) -> int:
 
 
 def wait_for_worker(run: RunDirectory, condition: Callable[[], object], what: str) -> None:
-    """Wait until a condition holds that a worker brings about; a test that fails shows the worker's output."""
+    """Wait until a worker has made a condition true; if it does not, fail the test with the worker's output."""
     wait_until(condition, what, lambda: f"{read_status(run)}\n" + "\n".join(run.console_tail(30)))
 
 
 def wait_for_steps(run: RunDirectory, steps: int) -> None:
-    """Wait until metrics.jsonl has come to a step."""
+    """Wait until metrics.jsonl has reached a step."""
     wait_for_worker(run, lambda: steps_done(run) >= steps, f"step {steps}")
 
 

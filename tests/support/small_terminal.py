@@ -1,4 +1,4 @@
-"""A terminal that knows as little as it takes to compare what two ways of writing show."""
+"""A minimal terminal, to compare what two sequences of characters show."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ SEQUENCE = re.compile(r"\x1b\[([\d;]*)([A-Za-z])")
 
 
 class SmallTerminal:
-    """Knows the sequences that move the cursor (CUP, CHA) and set the look (SGR), and the end of a line.
+    """Understands the sequences that move the cursor (CUP, CHA) and set attributes (SGR), and line feeds.
 
-    Of a blank only what is seen counts.
+    Of a blank, only attributes that are visible on it are kept.
     """
 
     def __init__(self) -> None:

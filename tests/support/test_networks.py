@@ -1,4 +1,4 @@
-"""The random networks are what the tests that draw them need: deep, with weights, with branches."""
+"""Check that the random networks have what other tests need: enough layers, weights and branches."""
 
 from __future__ import annotations
 

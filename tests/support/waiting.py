@@ -13,7 +13,7 @@ PATIENCE = float(os.environ.get("ALEXPLORE_TEST_PATIENCE", "120"))
 
 
 def wait_until(condition: Callable[[], object], what: str, on_timeout: Callable[[], str] = str) -> None:
-    """Wait until a condition holds that another process or thread brings about.
+    """Wait until another process or thread has made a condition true.
 
     Fails the test after `PATIENCE` seconds with `what` was waited for and the text that `on_timeout` returns.
     """

@@ -298,7 +298,10 @@ async def test_keys_select_a_unit_of_the_maps_and_the_pixels_that_it_sees_are_na
         await pilot.press("left_square_bracket")
         await until(pilot, lambda: "epoch 2 · val/loss" in screen_text(app), "the epoch before")
         assert "map 1 · row 5, column 8" in screen_text(app)
+        assert "↑↓←→ unit" in screen_text(app)
+        assert "←→ epoch" not in screen_text(app)  # for as long as the arrows move the unit
         await pilot.press("escape")
+        await until(pilot, lambda: "←→ epoch" in screen_text(app), "the keys without a unit")
         await until(pilot, lambda: "12 of 32 maps" in screen_text(app), "all maps")
         assert isinstance(app.screen, InsideScreen)
 

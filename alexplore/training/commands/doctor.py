@@ -1,4 +1,4 @@
-"""`alexplore doctor`: what this machine has for training, and what to do about what is missing."""
+"""`alexplore doctor`: list what training needs, whether this machine has it, and how to get what is missing."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def software() -> Iterator[Line]:
 
 
 def _version(package: str) -> str | None:
-    """Return the version of a package, None where it can't be imported.
+    """Return the version of a package, None if it can't be imported.
 
-    What is installed may lack its metadata, or the version in it.
+    The metadata of an installed package may be missing, or have no version.
     """
     try:
         if find_spec(package) is None:
@@ -98,7 +98,7 @@ def _speeds(device: torch.device) -> str:
 
 
 def data() -> Iterator[Line]:
-    """Yield where each data set is that can be downloaded."""
+    """Yield the folder of each data set that can be downloaded."""
     for name, published in PUBLISHED.items():
         found = [folder for folder in published.folders() if folder.is_dir() and any(folder.iterdir())]
         if found:

@@ -1,4 +1,4 @@
-"""What an export takes PyTorch for: a network with weights as an ONNX file, or its weights alone as safetensors."""
+"""Exports that need PyTorch: a network with weights as an ONNX file, or its weights alone as safetensors."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def trained_model(preset: Preset, weights: Path | None) -> Model:
 def write_onnx(preset: Preset, model: nn.Module, file: Path) -> None:
     """Write a network with a model's weights as an ONNX file, for batches of any size.
 
-    What is traced is the module that the export to PyTorch defines: `model` has kernels in the place of some layers.
-    Inputs are called "images", (N, C, H, W), and outputs "outputs".
+    The module that the export to PyTorch defines is traced, because `model` has faster kernels in place of some layers.
+    The input is called "images", (N, C, H, W), and the output "outputs".
 
     Raises:
         UsageError: a package is missing.

@@ -1,4 +1,4 @@
-"""What a trained network makes of one image: maps of a layer, what a unit sees, and evidence for a class."""
+"""How a trained network classifies one image: maps of a layer, the pixels that a unit sees, evidence for a class."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from alexplore.training.errors import UsageError
 from alexplore.training.model.build import logits
 
 GUESS = "guess"
-"""In place of a class: the one that the network holds for the most likely."""
+"""Given in place of a class, for the network's most likely class."""
 
 
 def look() -> int:
@@ -114,7 +114,7 @@ def checked_unit(text: str, row: Row) -> tuple[int, int, int]:
 
 
 def class_number(text: str, classes: tuple[str, ...], guess: int) -> int:
-    """Return the number of a class by its name or number; that of the network's guess for `guess`.
+    """Return the number of a class by its name or number; `guess`, the network's most likely class, for `GUESS`.
 
     Raises:
         UsageError: there is no such class.
@@ -131,7 +131,7 @@ def class_number(text: str, classes: tuple[str, ...], guess: int) -> int:
 
 @contextmanager
 def output_of(model: nn.Module, layer: str) -> Iterator[list[Tensor]]:
-    """Collect what a layer outputs in the `with` block. What follows gets a copy, which it may overwrite."""
+    """Collect the outputs of a layer in the `with` block. Later layers get a copy, which they may overwrite."""
     outputs: list[Tensor] = []
 
     def keep(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> Tensor:
@@ -146,10 +146,10 @@ def output_of(model: nn.Module, layer: str) -> Iterator[list[Tensor]]:
 
 
 def grad_cam(model: nn.Module, inputs: Tensor, layer: str, number: int) -> Tensor:
-    """Return which part of an image (1, C, H, W) speaks for a class: (H, W) from 0 to 1 on the CPU.
+    """Return the evidence for a class in an image (1, C, H, W): float32 (H, W) from 0 to 1 on the CPU.
 
-    Each map of the layer is weighted by the mean gradient of the class's score with respect to it; of their sum, what
-    is positive is enlarged to the image's size. All is 0 where nothing speaks for the class. Source: Selvaraju et al.,
+    Each map of the layer is weighted by the mean gradient of the class's score with respect to it; the positive part of
+    their sum is enlarged to the image's size. It is 0 everywhere if there is no evidence. Source: Selvaraju et al.,
     "Grad-CAM", ICCV 2017, equations 1 and 2.
     """
     with torch.enable_grad(), output_of(model, layer) as outputs:
@@ -165,7 +165,7 @@ def grad_cam(model: nn.Module, inputs: Tensor, layer: str, number: int) -> Tenso
 def _image(
     loaded: LoadedModel, preprocess: Preprocess, file: Path | None, index: int | None
 ) -> tuple[Tensor, str, str | None]:
-    """Return an image as the data set holds it, uint8 (1, C, H, W), what it is called, and its class if that is known.
+    """Return an image in the form of the data set, uint8 (1, C, H, W), its name, and its class if that is known.
 
     Raises:
         UsageError: the file can't be read, or there is no such validation image.

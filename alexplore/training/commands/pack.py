@@ -18,7 +18,7 @@ from alexplore.training.hardware import NICE
 
 
 def main(arguments: list[str]) -> int:
-    """Do it, print what is packed, and return the exit code."""
+    """Pack or check, print a summary of each part, and return the exit code."""
     torch.set_num_threads(1)  # the decoding processes need the processors
     os.nice(NICE)
     action, *rest = arguments
@@ -35,11 +35,11 @@ def main(arguments: list[str]) -> int:
 
 
 def packed_parts(folder: Path) -> list[Packed]:
-    """Return what is packed in a folder: itself, or its parts.
+    """Return the packed parts of a folder: the folder itself, or folders in it.
 
     Raises:
-        DataError: nothing is.
-        PackedError: it is damaged.
+        DataError: there are none.
+        PackedError: one is damaged.
     """
     if (whole := read_packed(folder)) is not None:
         return [whole]

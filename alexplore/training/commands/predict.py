@@ -36,7 +36,7 @@ LIGHT_BORDER = 0.5
 def predict() -> int:
     """Print a line of JSON for each image (see `Prediction`), and return the exit code.
 
-    It is that of a failure if an image is damaged or can't be read, else of wrong use if one is not there.
+    The exit code is that of a failure if an image is damaged or can't be read, else of wrong use if one does not exist.
     """
     parser = argparse.ArgumentParser(prog="alexplore predict")
     parser.add_argument("source", type=Path)

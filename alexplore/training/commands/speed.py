@@ -34,7 +34,8 @@ def speeds(config: RunConfig, device: torch.device) -> Iterator[float]:
     """Yield the images a second of training on a device after each step: those of the fastest step so far.
 
     Other programs slow steps down, and so does a new number of images; the first step of all is not counted. A step has
-    as many images as take `STEP_SECONDS`, and no more than a batch. Several GPUs count as so many times one.
+    as many images as take `STEP_SECONDS`, and no more than a batch. With several GPUs, the speed of one is multiplied
+    by their number.
     """
     recipe, network = config.recipe, config.network
     check_classifier(network)

@@ -1,4 +1,4 @@
-"""The user's cache of data sets: decoded images and labels, which load in no time, and folders for unfinished work."""
+"""The user's cache of data sets: decoded images and labels, which load quickly, and folders for unfinished work."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Arrays = dict[str, Tensor]
 T = TypeVar("T")
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
-"""Errors of a folder that can't be written, or not any more."""
+"""Error numbers of a folder that can't be written, or is full."""
 
 WORK = ".work-"  # prefix of folders with unfinished contents
 
@@ -102,7 +102,7 @@ def work_with_room(action: Callable[[Path], T], writable: Path | None, report: C
 
 @contextmanager
 def locked(name: str, report: Callable[[str], None]) -> Iterator[Path | None]:
-    """Wait until no other process prepares a data set, keep others out, and remove what killed ones left behind.
+    """Lock a data set: wait until no other process prepares it, and remove the leftovers of killed processes.
 
     Yields the data set's cache folder, or None if it can't be written, which is reported with the reason.
     """

@@ -22,7 +22,7 @@ Report = Callable[[str], None]
 """Takes a line of text: what opening a data set is doing, or a warning."""
 
 STATISTICS_PIXELS = 2**26
-"""Pixels that statistics are taken of at most: all of CIFAR-10 or Fashion-MNIST, or 1,024 images of 256×256."""
+"""The most pixels that statistics are calculated from: all of CIFAR-10 or Fashion-MNIST, or 1,024 images of 256×256."""
 
 
 def damaged_text(path: str, reason: str) -> str:
@@ -56,7 +56,7 @@ class Split(Protocol):
 
 
 class ResidentSplit:
-    """A split that is on the device as a whole, so that no batch waits for anything."""
+    """A split whose images are all on the device, so that batches need no loading."""
 
     def __init__(self, images: Tensor, labels: Tensor, device: torch.device) -> None:
         """Copy uint8 images (N, C, H, W) and int64 labels (N,) to the device."""
@@ -65,7 +65,7 @@ class ResidentSplit:
         self._labels = labels.to(device)
         _, self._channels, *self._size = images.shape
         rows = images.permute(0, 2, 3, 1).flatten(1).to(device)
-        # Eight values are picked at once where an image has a multiple of that, as usual ones have.
+        # Eight values are indexed as one if an image has a multiple of eight, as most have.
         eights = rows.numel() > 0 and rows.shape[1] % 8 == 0 and rows.storage_offset() % 8 == 0
         self._rows = rows.contiguous().view(torch.int64) if eights else rows
 
@@ -120,10 +120,10 @@ class Dataset:
     """Paths, relative to the image folder, of validation images that were held out of its training images."""
 
     decoder: str = PILLOW
-    """What decodes its image files, and others that are shown to the network; see `decoders`."""
+    """The decoder of its image files, and of other images for the network; see `decoders`."""
 
     notes: tuple[str, ...] = ()
-    """Warnings about what was found with it."""
+    """Warnings about the data that was found."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the contents of dataset.json: everything but the images.
@@ -213,8 +213,8 @@ def check_fit(network: Network, shape: DatasetShape) -> None:
 def choose_balanced(labels: Tensor, limit: int | None) -> Tensor:
     """Return the indices of `limit` images, in rising order; of all images without a limit.
 
-    They are the first ones when the classes are gone through in turn: the counts of two classes differ by at most 1, as
-    long as both have images left.
+    They are the first images of each class, taken from the classes in turn: the counts of two classes differ by at most
+    1, as long as both have images left.
     """
     if limit is None or limit >= len(labels):
         return torch.arange(len(labels))
@@ -229,7 +229,7 @@ def choose_balanced(labels: Tensor, limit: int | None) -> Tensor:
 def pixel_statistics(split: Split) -> tuple[Tensor, Tensor]:
     """Return the mean (C,) and the covariance (C, C) of a split's pixels between 0 and 1, in float64 on the CPU.
 
-    They are taken of all images if these have at most `STATISTICS_PIXELS` pixels, else of as many, evenly spaced.
+    All images are used if they have at most `STATISTICS_PIXELS` pixels, else evenly spaced ones with that many.
 
     Raises:
         DataError: no image can be read.

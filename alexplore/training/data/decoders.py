@@ -33,9 +33,9 @@ Decoder = Callable[["Image.Image", int, tuple[int, int]], Tensor]
 
 
 def read_with_torchcodec(image: Image.Image, channels: int, size: tuple[int, int]) -> Tensor:
-    """Return what `read_image` does, faster: torchcodec decodes usual JPEGs, and PyTorch resizes.
+    """Return the same as `read_image`, faster: torchcodec decodes usual JPEGs, and PyTorch resizes.
 
-    Pillow opens every image and decodes what torchcodec does not, so that an image means the same with both decoders.
+    Pillow opens every image and decodes those that torchcodec does not, so that both decoders read the same files.
     Pixels differ by a few levels, because PyTorch crops at whole pixels.
 
     Raises:
@@ -76,9 +76,9 @@ def _torchcodec_problem() -> str | None:
 
 
 def _is_usual_jpeg(image: Image.Image, size: tuple[int, int]) -> TypeGuard[ImageFile]:
-    """Return whether torchcodec decodes an image: upright, grey or in colour, and under twice the size.
+    """Return whether torchcodec decodes an image: upright, grey or in colour, and under twice `size`.
 
-    Larger ones Pillow decodes at a fraction of their size, which takes less time.
+    Pillow decodes larger ones at a fraction of their size, which takes less time.
     """
     return (
         image.format == "JPEG"

@@ -440,7 +440,11 @@ class FolderSplit:
             yield batch
 
     def _explain(self, error: str, seconds: float) -> None:
-        """Raise what an error of the loader means, if it is known."""
+        """Raise the exception that explains an error of the loader, if it is a known one.
+
+        Raises:
+            _SharedMemoryError, DataError: see `_load`.
+        """
         if any(sign in error for sign in ("shared memory", "No space left", "Bus error")):
             raise _SharedMemoryError from None
         if TIMED_OUT in error:
@@ -524,9 +528,9 @@ class _Decoder(TorchDataset[_Sample]):
             return index, None, why_unreadable(error)
 
     def collate(self, samples: list[_Sample]) -> _Decoded:
-        """Put samples together. In a process of the loader the images are in shared memory, so that it fails if full.
+        """Join samples. In a process of the loader, put the images into shared memory; this fails if it is full.
 
-        Left to the loader, a thread of the process would fail, and the batch would never arrive.
+        If the loader did that, a thread of the process would fail, and the batch would never arrive.
         """
         kept = [(index, pixels.permute(1, 2, 0)) for index, pixels, _ in samples if pixels is not None]
         images = torch.empty(len(kept), *self.size, self.channels, dtype=torch.uint8)
@@ -565,7 +569,7 @@ def _without_handler(loader: DataLoader[_Sample]) -> Iterator[_Decoded]:
 
 
 def _killed_text(batches: object) -> str:
-    """Return that a decoding process of a loader was killed, in PyTorch's words, or nothing."""
+    """Return PyTorch's message about a killed process if a decoding process of a loader was killed; else ""."""
     processes: list[Process] = getattr(batches, "_workers", [])
     if not processes:
         return ""

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 FORMATS = ("JPEG", "MPO", "PNG", "BMP", "GIF", "WEBP", "PPM", "TIFF", "ICO", "TGA", "JPEG2000", "AVIF")
-"""Pillow's names of the formats that are read. Others it reads by starting programs: Ghostscript for EPS."""
+"""Pillow's names of the formats that are read. Pillow starts programs for some others, such as Ghostscript for EPS."""
 
 MOST_PIXELS = 2**26
-"""Pixels of a picture at most, 8192 × 8192; its decoded copies take up to 0.5 GiB. A JPEG counts as it is decoded, up
-to 8 times smaller on each side. A compressed file of some kB may hold thousands of times as many.
+"""The most pixels of a picture, 8192 × 8192; its decoded copies take up to 0.5 GiB. For a JPEG, the size at which it is
+decoded counts, which is up to 8 times smaller on each side. Without a limit, a file of some kB could fill the memory.
 """
 
 
@@ -60,8 +60,8 @@ def _registered() -> set[str]:
 def read_image(image: Image.Image, channels: int, size: tuple[int, int]) -> Tensor:
     """Return an image as uint8 (channels, *size): its shorter side resized, then its centre cropped (paper, section 2).
 
-    It is rotated as its EXIF orientation says. What is transparent is put on `GROUND`. With 1 channel it is grey,
-    with 3 it is red, green and blue. Samples of any number of bits are scaled by what their format calls white, not by
+    It is rotated by its EXIF orientation. Transparent pixels are drawn over `GROUND`. With 1 channel it is grey, with 3
+    it is red, green and blue. Samples of any number of bits are scaled by the value of white in their format, not by
     the picture's brightest pixel.
 
     Raises:
@@ -148,7 +148,7 @@ class _Samples(NamedTuple):
 
 
 def _eight_bits(image: Image.Image, samples: _Samples) -> Image.Image:
-    """Return a grey image of more than 8 bits with 8: what its format calls white is 255, whatever pixels it has.
+    """Convert a grey image of more than 8 bits to 8: the value of white in its format becomes 255.
 
     Pillow's own conversion would keep the lower 8 bits, or take floats for numbers from 0 to 255.
 
@@ -190,7 +190,7 @@ def _samples(image: Image.Image) -> _Samples:
     Only TIFF has such tags. Source: TIFF 6.0, sections 8 and 19. Pillow scales the samples of a PGM to 16 bits.
 
     Raises:
-        OSError: it states values for black and white that can't be.
+        OSError: its tags for black and white are not valid.
     """
     is_float = image.mode == "F"
     tags = getattr(image, "tag_v2", None)

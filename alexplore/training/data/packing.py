@@ -1,7 +1,7 @@
 """Pack an image folder: decode every image once, to shards of one size (see `alexplore.runs.packed_images`).
 
-The shorter side is resized and the centre cropped (paper, section 2, with a side of 256). A shard that is complete
-stays: packing that was killed continues after it.
+The shorter side is resized and the centre cropped (paper, section 2, with a side of 256). Complete shards are kept:
+packing that was killed continues after the last one.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def check(packed: Packed, report: Report) -> None:
     """Read all shards of a packed part and compare their checksums.
 
     Raises:
-        PackedError: one is not as it was written.
+        PackedError: one is damaged.
     """
     packed.check_sizes()
     packed.paths()
@@ -148,7 +148,7 @@ def _pack_part(listing: Listing, classes: tuple[str, ...], folder: Path, side: i
 
 
 def _write_shard(split: FolderSplit, indices: torch.Tensor, file: Path) -> Shard:
-    """Decode images into a new shard, which appears as a whole."""
+    """Decode images into a new shard, which gets its name when it is complete."""
     work, digest, images = file.with_suffix(".part"), hashlib.sha256(), 0
     with work.open("wb") as out:
         for batch, _ in split.batches(indices, BATCH):
@@ -169,7 +169,7 @@ class _Progress:
         self._file, self._identity = file, identity
 
     def finished_identity(self) -> str | None:
-        """Return which images the lines are of; None if there are no lines."""
+        """Return the identity of the images that the lines are about; None if there are no lines."""
         try:
             first = read_text(self._file).partition("\n")[0]
             return str(parse_json(first)["images"])

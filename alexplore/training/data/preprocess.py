@@ -122,8 +122,8 @@ class Preprocess:
     def view(self, images: Tensor, largest: int | None = None) -> Tensor:
         """Return what `test` shows of images (N, C, H, W), not normalised: uint8 (N, C, h, w) on the CPU.
 
-        With `largest` they are reduced to at most so many pixels a side, and to the size of the data set's images,
-        where those are enlarged for the network.
+        With `largest` they are reduced to at most so many pixels a side, and to the size of the data set's images if
+        those are enlarged for the network.
         """
         down, right = self._crop_range()
         rows = self._crop(self._resize(images), down // 2, right // 2)

@@ -1,6 +1,6 @@
 """Crops, mirroring and normalisation of a batch on a GPU in one kernel, written in Triton.
 
-With PyTorch's operations they are five passes, one of which looks up the place of every byte.
+With PyTorch's operations they take five passes, one of which computes the index of every byte.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def unpack(files: Files, work: Path) -> bool:
 
 
 def read(work: Path) -> Arrays:
-    """Read the images, uint8 (N, 3, 32, 32), and their labels; the files call the digit 0 by 10."""
+    """Read the images, uint8 (N, 3, 32, 32), and their labels, int64 (N,); the files label the digit 0 as 10."""
     arrays = {}
     for part, name in PARTS.items():
         with open_regular(work / name) as file:

@@ -1,4 +1,4 @@
-"""The confusion matrix and the worst mistakes, collected on the device during an evaluation that is done anyhow."""
+"""The confusion matrix and the worst mistakes, collected on the device during the evaluation after an epoch."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from alexplore.runs.inside import Confusion, Mistake, ShownImage
 from alexplore.training.parallel.ranks import Ranks
 
 MISTAKES = 12
-"""Mistakes that are kept: those with the highest loss."""
+"""The number of mistakes that are kept: those with the highest loss."""
 
 MOST_LIKELY = 5
-"""Classes of an image that are kept with their probabilities."""
+"""The number of classes of an image that are kept with their probabilities."""
 
 MOST_COUNTED = 1000
-"""Classes of a data set, beyond which no matrix is counted: it would take more than 8 MB of the device."""
+"""The most classes for which a matrix is counted: with more, it would take over 8 MB on the device."""
 
 MOST_CLASSES = 64
-"""Classes in a matrix that is written; with more, those with the most mistakes."""
+"""The most classes in a matrix that is written; of more, those with the most mistakes."""
 
 LARGEST_SIDE = 64
-"""Pixels of a side of a picture at most."""
+"""The most pixels of a side of a picture."""
 
 View = Callable[[Tensor], Tensor]
-"""Returns images of a data set, uint8 (N, C, H, W), as the network is shown them: uint8 on the CPU."""
+"""Returns images of a data set, uint8 (N, C, H, W), cropped and resized for the network: uint8 on the CPU."""
 
 PathOf = Callable[[int], str | None]
 """Returns the path of the validation image with this index, None if it has no file."""
 
 
 class Answers:
-    """What a network answered in one evaluation."""
+    """The predictions of a network in one evaluation."""
 
     def __init__(self, classes: int, device: torch.device) -> None:
         self.classes = classes
@@ -43,9 +43,9 @@ class Answers:
         self._worst: _Rows | None = None
 
     def add(self, images: Tensor, labels: Tensor, scores: Tensor, indices: Tensor) -> None:
-        """Add a batch: images uint8 (N, C, H, W), labels (N,), log-probabilities (N, classes), and on the CPU indices.
+        """Add a batch: images uint8 (N, C, H, W), labels (N,), log-probabilities (N, classes), and indices (N,).
 
-        Nothing is read from the device.
+        The indices are on the CPU; nothing is read from the device.
         """
         guesses = scores.argmax(1)
         if len(self._counts):
@@ -79,10 +79,10 @@ class Answers:
 
 @dataclass(frozen=True)
 class _Rows:
-    """Images with what the network answered: a row of each tensor is one image."""
+    """Images with the network's predictions: a row of each tensor is one image."""
 
     losses: Tensor
-    """Cross-entropies; -1 for images that were classified rightly."""
+    """Cross-entropies; -1 for images that were classified correctly."""
 
     images: Tensor
     labels: Tensor
@@ -112,7 +112,7 @@ class _Rows:
 def shown_images(
     pictures: Tensor, indices: Tensor, labels: Tensor, classes: Tensor, probabilities: Tensor, path_of: PathOf
 ) -> Sequence[ShownImage]:
-    """Return images, uint8 (N, C, H, W) on the CPU, with the classes (N, k) that the network holds for likely."""
+    """Return images, uint8 (N, C, H, W) on the CPU, with their most likely classes (N, k)."""
     return [
         ShownImage(as_picture(picture), index, truth, tuple(zip(likely, shares, strict=True)), path_of(index))
         for picture, index, truth, likely, shares in zip(

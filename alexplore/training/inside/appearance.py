@@ -23,26 +23,26 @@ from alexplore.training.parallel.towers import TowerState
 from alexplore.training.precision import Precision
 
 SHOWN = 3
-"""Fixed images whose feature maps are kept."""
+"""The number of fixed images whose feature maps are kept."""
 
 KERNEL_BYTES = 64 * 1024
 MAPS_BYTES = 56 * 1024
-"""What kernels, and the maps of all layers together, may take in a file."""
+"""The most bytes of kernels, and of the maps of all layers together, in a file."""
 
 MOST_MAPS = 12
-"""Channels of a layer whose maps are kept."""
+"""The most channels of a layer whose maps are kept."""
 
 FEW_MAPS = 4
 MAP_SIDES = (24, 16, 12, 8)
-"""Pixels of a side of a map at most: the largest with which there is room for `FEW_MAPS` of each layer."""
+"""Limits of the side of a map, in pixels: the largest is used with which `FEW_MAPS` of each layer have room."""
 
 DEVIATIONS = 4
-"""Root mean squares that a histogram reaches at least."""
+"""The smallest range of a histogram, in root mean squares of the values."""
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a network makes of the fixed images: the distributions, the maps of the first ones, and the answers."""
+    """A network's outputs for the fixed images: distributions, the feature maps of the first images, and scores."""
 
     histograms: tuple[LayerHistogram, ...]
     maps: tuple[FeatureMaps, ...]
@@ -62,7 +62,7 @@ def kernel_grid(network: Network, model: nn.Module, state: WholeState | TowerSta
 
 
 def weight_histograms(network: Network, model: nn.Module, state: WholeState | TowerState) -> tuple[LayerHistogram, ...]:
-    """Return the distributions of the layers' weights that are trained. All ranks must call it together."""
+    """Return the distributions of the layers' trainable weights. All ranks must call it together."""
     modules = dict(model.named_children())
     found = []
     for layer in network.layers:
@@ -75,7 +75,7 @@ def weight_histograms(network: Network, model: nn.Module, state: WholeState | To
 def look_at(
     images: Tensor, network: Network, model: nn.Module, state: WholeState | TowerState, precision: Precision
 ) -> Outputs:
-    """Return what a network makes of images (N, C, H, W) of its input's size; the first `SHOWN` of them are shown.
+    """Return a network's outputs for images (N, C, H, W) of its input's size, with maps for the first `SHOWN`.
 
     With towers, all ranks must call it together.
     """
@@ -109,14 +109,14 @@ def look_at(
 
 
 class MapLimits(NamedTuple):
-    """Pixels of a side of a map, and maps of a layer, at most."""
+    """The most pixels of a side of a map, and the most maps of a layer."""
 
     side: int
     maps: int
 
 
 def map_limits(shapes: Sequence[Shape], most_bytes: int = MAPS_BYTES) -> MapLimits:
-    """Return limits with which the maps of layers with these output shapes (C, H, W) take `most_bytes`."""
+    """Return limits with which the maps of layers with these output shapes (C, H, W) take at most `most_bytes`."""
     limits = MapLimits(MAP_SIDES[0], MOST_MAPS)
     for side in MAP_SIDES:
         pixels = sum(min(height, side) * min(width, side) for _, height, width in shapes)

@@ -21,16 +21,16 @@ from alexplore.training.parallel.ranks import Ranks
 from alexplore.training.parallel.towers import TowerState
 
 MEASURED_AN_EPOCH = 40
-"""Steps that are measured in an epoch, about."""
+"""The approximate number of steps that are measured in an epoch."""
 
 IMAGES = 16
-"""Images of a batch in which zeros are counted."""
+"""The number of images of a batch in which zeros are counted."""
 
 Hook = Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]
 """A forward hook."""
 
 DIGITS = 4
-"""Significant digits that are written."""
+"""The number of significant digits that are written."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class LayerFigures:
         layers = [layer for layer in network.layers if layer.name in modules]
         self._weighted = [found for layer in layers if (found := _weighted(layer.name, modules[layer.name]))]
         self._cutting = {layer.name: modules[layer.name] for layer in layers if layer.cuts_off}
-        # What a rank has alone counts once, what all ranks have counts as a part on each.
+        # Layers that one rank has alone count once; of layers that all ranks have, each rank counts an equal part.
         parts = [1.0 if ranks.towers and state.splits(layer.name) else 1 / ranks.size for layer in self._weighted]
         self._parts = torch.tensor(parts, dtype=torch.float64)
         self._measured: dict[int, Tensor] = {}  # by step: a row on the device
@@ -78,7 +78,7 @@ class LayerFigures:
                 hook.remove()
 
     def keep(self, step: int, row: Tensor) -> None:
-        """Keep what was measured in the step after which `step` updates are done: its `Measurement.row`."""
+        """Keep the `Measurement.row` of the step after which `step` updates are done."""
         self._measured[step] = row
 
     def take(self) -> dict[int, dict[str, float]]:

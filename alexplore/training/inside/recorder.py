@@ -1,4 +1,4 @@
-"""What the training loop calls: measures steps, collects answers, and writes a file at the end of an epoch."""
+"""The interface for the training loop: measure steps, collect predictions, and write a file at the end of an epoch."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ class Recorder:
         self._failed = False
 
     def remove_after(self, epoch: int) -> None:
-        """Remove what an earlier attempt recorded of epochs that are trained again."""
+        """Remove the records of an earlier attempt of epochs that are trained again."""
         if self._ranks.rank == 0:
             self._try("what was recorded of later epochs can't be removed", lambda: remove_after(self._run, epoch))
 
     def is_measured(self, place: int, interval: int, steps_per_epoch: int) -> bool:
-        """Return whether the layers are measured in a step: its number if all epochs were as long as this one."""
+        """Return whether the layers are measured in a step; `place` is its number if all epochs were like this one."""
         return is_measured(place, interval, steps_per_epoch)
 
     def measuring(self) -> AbstractContextManager[Measurement]:
@@ -77,7 +77,7 @@ class Recorder:
         return self._figures.take()
 
     def new_answers(self) -> Answers | None:
-        """Return what collects the answers of the evaluation that begins."""
+        """Return a new object that collects the predictions of an evaluation."""
         self._answers = Answers(len(self._dataset.classes), self._preprocess.device)
         return self._answers
 

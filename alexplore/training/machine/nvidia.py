@@ -1,6 +1,6 @@
 """Load, memory, power, temperature and energy of NVIDIA GPUs, by NVIDIA's library NVML.
 
-NVML is asked through the package nvidia-ml-py (module `pynvml`), which the extra `gpu` installs.
+NVML is called through the package nvidia-ml-py (module `pynvml`), which the extra `gpu` installs.
 """
 
 from __future__ import annotations

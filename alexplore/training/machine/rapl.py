@@ -17,7 +17,7 @@ COUNTED = ("package", "dram")
 
 
 class Rapl:
-    """Measures by the counters that this process can read; there may be none."""
+    """Measures with the counters that this process can read; there may be none."""
 
     def __init__(self, folder: Path = FOLDER) -> None:
         self._domains = [domain for path in sorted(folder.glob("intel-rapl:*")) if (domain := _open(path))]

@@ -57,7 +57,7 @@ class MachineSampler:
             self._samples.append({key: value for meter in self._meters for key, value in meter.read().items()})
 
     def take(self) -> Mapping[str, float]:
-        """Return the means of the samples since the last call by the keys of metrics; nothing without a sample."""
+        """Return the means of the samples since the last call by the keys of metrics; empty without a sample."""
         samples = [self._samples.popleft() for _ in range(len(self._samples))]
         keys = dict.fromkeys(key for sample in samples for key in sample)
         return {key: round(fmean(one[key] for one in samples if key in one), 4) for key in keys}
@@ -67,7 +67,7 @@ class MachineSampler:
         self._start, self._images = self._joules(), images
 
     def epoch(self, images: int) -> Mapping[str, float]:
-        """Return the energy since the epoch began, by the keys of metrics; nothing if it can't be measured.
+        """Return the energy since the start of the epoch, by the keys of metrics; empty if it can't be measured.
 
         `images` is the number of the whole epoch. The energy of an epoch that an earlier attempt started is not known.
         """

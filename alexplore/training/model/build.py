@@ -28,8 +28,8 @@ Sources = tuple[tuple[int, ...], ...]
 class Model(nn.Module):
     """Layers in order; `state_dict` has their names ("conv1.weight").
 
-    `sources` are the positions of what each layer reads, `IMAGE` for the images; without them a layer reads the one
-    before it.
+    `sources` are the positions of the layers that each layer reads, `IMAGE` for the images; without them a layer reads
+    the one before it.
     """
 
     def __init__(self, sources: Sources | None = None) -> None:
@@ -70,7 +70,7 @@ class Model(nn.Module):
 
 
 def logits(model: nn.Module, images: Tensor) -> Tensor:
-    """Return what a model's loss is computed from; see `Model.logits`."""
+    """Return the outputs (N, classes) from which a model's loss is computed; see `Model.logits`."""
     output: Tensor = model.logits(images) if isinstance(model, Model) else model(images)
     return output
 
@@ -118,7 +118,7 @@ def check_classifier(network: Network) -> int:
 
 
 def check_last_batch(network: Network, images: int, batch_size: int) -> None:
-    """Refuse a batch of one image for a batch norm that sees one value of it in a channel: it has no variance.
+    """Check that no batch has one image if a batch norm has one value of an image in a channel: it has no variance.
 
     Raises:
         SettingError: the last batch of an epoch would be one image.
@@ -128,7 +128,7 @@ def check_last_batch(network: Network, images: int, batch_size: int) -> None:
 
 
 def build_layer(layer: Layer, inputs: Shapes, call: Call | None = None, kernels: Kernels | None = None) -> nn.Module:
-    """Return one layer's module for inputs of these shapes: a faster kernel, or else what `call` says.
+    """Return one layer's module for inputs of these shapes: a faster kernel, or else the module of `call`.
 
     `call` is the layer's own `torch_call` if left out, `kernels` are those of this machine's processor.
     """
@@ -150,7 +150,7 @@ def build_layer(layer: Layer, inputs: Shapes, call: Call | None = None, kernels:
 
 
 def _make(call: Call) -> nn.Module:
-    """Return the module that a call of `torch.nn` makes."""
+    """Return the module that a call of `torch.nn` creates."""
     made: nn.Module = getattr(nn, call.name.removeprefix("nn."))(*call.arguments, **call.given)
     return made
 
@@ -161,7 +161,7 @@ def _put_channels_last(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> 
 
 
 def _initialise(module: nn.Module, layer: Layer) -> None:
-    """Draw the initial weights that the layer asks for."""
+    """Set the initial weights and biases that the layer declares."""
     init = layer.initial_weights
     if init is None:
         return

@@ -80,13 +80,13 @@ class Rank:
 
     @property
     def killed(self) -> bool:
-        """Whether a signal from outside has ended its process. gloo aborts a rank whose peer is gone: that is none."""
+        """Whether a signal from outside has ended its process; SIGABRT is not one: gloo aborts if a peer is gone."""
         code = self.process.poll()
         return code is not None and code < 0 and code != -signal.SIGABRT
 
     @property
     def ending(self) -> str:
-        """Its exit code or the signal that ended it, in words."""
+        """A text with its exit code or the signal that ended it."""
         code = self.process.returncode
         return f"rank {self.number} ended with {f'exit code {code}' if code >= 0 else f'signal {-code}'}"
 
@@ -177,7 +177,7 @@ def _wait_while(seconds: float, condition: Callable[[], bool]) -> None:
 
 
 def _may_report(ranks: list[Rank]) -> bool:
-    """Return whether a rank still runs that may know why another one has failed: if one was killed, that is why."""
+    """Return whether a rank still runs that may report why another has failed; False if one was killed."""
     return any(rank.alive for rank in ranks) and not any(rank.killed for rank in ranks)
 
 

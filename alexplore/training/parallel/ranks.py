@@ -28,8 +28,8 @@ T = TypeVar("T")
 JOIN_TIMEOUT = timedelta(minutes=10)
 
 COLLECTIVE_TIMEOUT = timedelta(days=2)
-"""Long, as a pause or a slow disk is no failure. If a rank ends, gloo raises an error at once; NCCL waits, but the
-launcher ends the other ranks, also if one hangs."""
+"""It is long because a pause or a slow disk is not a failure. If a rank ends, gloo raises an error at once; NCCL waits,
+but the launcher ends the other ranks, also if one hangs."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ UP, HERE = "../", "take this folder"
 
 @dataclass
 class Looked(Message):
-    """What there is in a folder."""
+    """A folder was read: its entries, and a summary of its contents."""
 
     folder: Path
     found: list[Entry]
@@ -35,7 +35,7 @@ class Looked(Message):
 
 
 class EntryList(CursorList):
-    """The folder itself if it can be chosen, the one above it, and what is in it."""
+    """Lists the folder itself if it can be chosen, the folder above it, and its entries."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "choose", "choose", tooltip="Take the folder or file, or go into a folder"),
@@ -53,7 +53,7 @@ class EntryList(CursorList):
         self._holds = self._typed = ""
 
     def show(self, found: list[Entry], held: str) -> None:
-        """Show the entries of a folder, and what it holds."""
+        """Show the entries of a folder, and a summary of its contents."""
         self._found, self._holds = found, held
         self._list()
 
@@ -84,7 +84,7 @@ class EntryList(CursorList):
         return len(self._before) + len(self._entries)
 
     def line_strip(self, index: int, selected: bool, width: int) -> Strip:
-        """Return the name of an entry, and what is known of it."""
+        """Return the name of an entry, and a note about it."""
         line = self.chosen(index)
         style = self.style("table--cursor") if selected else self.style()
         text, note = (line.text, line.note) if isinstance(line, Entry) else (line, self._note(line))
@@ -93,7 +93,7 @@ class EntryList(CursorList):
         return Strip(segments).adjust_cell_length(width, style)
 
     def _note(self, line: str) -> str:
-        """Return what the folder holds, or that the list has nothing else to choose."""
+        """Return the summary of the folder's contents, or that there is nothing else to choose."""
         if self._found is None:
             return "reading …" if line == self._before[0] else ""
         if line == HERE:
@@ -104,7 +104,7 @@ class EntryList(CursorList):
 
 
 class PathInput(Input):
-    """The path, by whose last part the list is filtered; Tab completes it, Down goes to the list."""
+    """The path, whose last part filters the list; Tab completes it, Down goes to the list."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "complete", "complete", priority=True, tooltip="Complete the path"),
@@ -114,13 +114,13 @@ class PathInput(Input):
     suffixes: Container[str] | None = None
 
     def action_complete(self) -> None:
-        """Complete the path as far as that is certain."""
+        """Complete the path as far as it is unambiguous."""
         self.value = complete_path(self.value, self.suffixes)
         self.cursor_position = len(self.value)
 
 
 class Browse(Dialog[Path | None]):
-    """Asks for a folder, or with `suffixes` for a file with one of them; the answer is its path, None for none."""
+    """Asks for a folder, or for a file with one of `suffixes`; the answer is its path, None if it is cancelled."""
 
     CSS_PATH: ClassVar[list[str | PurePath]] = ["dialogs.tcss", "browse.tcss"]
 
@@ -134,7 +134,7 @@ class Browse(Dialog[Path | None]):
         self._folder = path if path.is_dir() else next(above for above in path.parents if above.is_dir())
 
     def compose(self) -> ComposeResult:
-        """Yield the path, the list, and what is wrong with the path, in a frame."""
+        """Yield the path, the list, and the error in the path, in a frame."""
         with Vertical(classes="dialog browse") as frame:
             frame.border_title = Text(self._title)
             frame.border_subtitle = "⏎ takes or opens · ← above · / path · tab completes · esc"
@@ -149,7 +149,7 @@ class Browse(Dialog[Path | None]):
         self.query_one(EntryList).focus()
 
     def _go(self, folder: Path) -> None:
-        """Show another folder, and put its path where paths are typed."""
+        """Show another folder, and its path in the input."""
         typed = self.query_one(PathInput)
         with typed.prevent(Input.Changed):
             typed.value = str(folder).rstrip("/") + "/"

@@ -1,4 +1,4 @@
-"""The base of screens that are closed: once, however many keys and clicks that close it are waiting."""
+"""The base class of screens that close only once, even if several keys and clicks that close them are waiting."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from textual.screen import Screen, ScreenResultType
 if TYPE_CHECKING:
     Base = Screen
 else:
-    Base = Generic  # no node: Textual looks for styles along the first base that is one
+    Base = Generic  # not a DOM node: Textual inherits styles from the first base class that is one
 
 
 class ClosesOnce(Base[ScreenResultType]):
-    """A screen that ignores being closed when it is no longer the one on top; it comes before Textual's own class.
+    """A screen that does not close when it is not on top. It must be listed before Textual's class among the bases.
 
     Textual closes whichever screen is on top. If Escape closes a dialog before its Enter is handled, that Enter would
     close the screen below as well, and end the app if there is none below that.

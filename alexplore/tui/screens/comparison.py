@@ -22,7 +22,7 @@ ESSENTIAL = ("params", "MACs")  # totals that are always shown
 
 
 class ComparisonScreen(FrameScreen):
-    """Shows the layers in pairs, all about the pair under the cursor, and the totals."""
+    """Shows the layers in pairs, the details of the pair under the cursor, and the totals."""
 
     CSS_PATH = "comparison.tcss"
     MODE: ClassVar[Mode | None] = "explore"
@@ -42,7 +42,7 @@ class ComparisonScreen(FrameScreen):
         self._turn = 0
 
     def compose_body(self) -> ComposeResult:
-        """Put the table above what is under its cursor, and the totals below."""
+        """Put the table above the details of the pair under its cursor, and the totals below."""
         yield TextLines(id="compared")
         yield ComparisonTable(id="pairs", classes="frame")
         yield TextLines(id="pair", fixed=True)
@@ -67,7 +67,7 @@ class ComparisonScreen(FrameScreen):
         self._show_totals()
 
     def _show_totals(self) -> None:
-        """Show all totals, on a low terminal those that matter most, so that the table has the others' lines."""
+        """Show all totals; on a low terminal only the essential ones, to leave lines for the table."""
         high = self.app.size.height >= HIGH
         totals = [
             f"{title} {a} → {b} ({change})" if a != b else f"{title} {a}"
@@ -99,7 +99,7 @@ class ComparisonScreen(FrameScreen):
             index += step
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Leave out the keys between several presets where there is one."""
+        """Leave out the keys that change the preset if there is only one."""
         return action != "turn" or len(self._compared) > 1
 
 

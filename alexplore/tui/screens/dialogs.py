@@ -37,7 +37,7 @@ class Choose(Dialog[str | None]):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "cancel", show=False)]
 
     def __init__(self, title: str, choices: Sequence[Choice], selected: str = "") -> None:
-        """Ask to choose; the cursor begins on the choice called `selected`, else on the first."""
+        """Show choices, with the cursor on the one called `selected`, else on the first."""
         super().__init__()
         self._title = title
         self._choices = choices
@@ -105,7 +105,7 @@ class Ask(Dialog[str | None]):
 
 
 class Confirm(Dialog[bool]):
-    """Asks whether to do what can't be taken back. Enter answers no unless another button has the focus."""
+    """Asks whether to do something that can't be undone. Enter answers no unless another button has the focus."""
 
     CSS_PATH = "dialogs.tcss"
 

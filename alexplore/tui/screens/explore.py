@@ -89,7 +89,7 @@ class ExploreScreen(FrameScreen):
         self.set_timer(FORM_SECONDS, self._form)
 
     def on_resize(self) -> None:
-        """Repaint everything: a scroll between the terminal's new size and Textual's layout for it leaves holes."""
+        """Repaint everything: scrolling between the terminal's resize and Textual's layout leaves unpainted lines."""
         self.refresh()
 
     @property
@@ -192,7 +192,7 @@ class ExploreScreen(FrameScreen):
         self.query_one(FormulaPanel).fold()
 
     def action_layers(self) -> None:
-        """Go back to the layers; on a narrow screen the presets give way to them."""
+        """Go back to the layers; on a narrow screen, hide the presets."""
         self.remove_class("-presets")
         self.query_one(LayerTable).focus()
 
@@ -208,10 +208,10 @@ class ExploreScreen(FrameScreen):
         else:
             self.notify("differences are not marked · \\ marks them")
 
-    # Editing with the form: until the edit ends, the form has the keys; a click elsewhere changes nothing.
+    # Editing with the form: the form keeps the focus until the edit ends, also after a click elsewhere.
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
-        """Give the keys back to the form."""
+        """Give the focus back to the form."""
         if self.session.editing and self._editor and self._editor not in event.widget.ancestors:
             self._editor.focus()
 
@@ -263,7 +263,7 @@ class ExploreScreen(FrameScreen):
             self.app.bell()
 
     def on_setting_list_cancelled(self, event: SettingList.Cancelled) -> None:
-        """Leave no trace of the edit."""
+        """Discard the edit, and put the cursor back."""
         event.stop()
         self.session.cancel()
         self._close_form()
@@ -285,7 +285,7 @@ class ExploreScreen(FrameScreen):
 
     @work
     async def action_add(self) -> None:
-        """Ask for a layer type, then set the new layer up behind the selected one."""
+        """Ask for a layer type, then edit the new layer after the selected one."""
         from alexplore.tui.screens.preset_dialogs import choose_layer_type
 
         chosen = await choose_layer_type(self)
@@ -295,7 +295,7 @@ class ExploreScreen(FrameScreen):
             await self._begin(new_layer_edit(network, index, chosen))
 
     async def action_input(self) -> None:
-        """Edit what is set for the network as a whole."""
+        """Edit the settings of the whole network."""
         await self._begin(input_edit(self.session.network))
 
     # Edits that are made with one key
@@ -341,7 +341,7 @@ class ExploreScreen(FrameScreen):
                 self._refuse(error)
 
     def action_undo(self) -> None:
-        """Take one edit back."""
+        """Undo one edit."""
         if self.session.undo():
             self.show()
             self.notify(f"took back: {self.session.last_change} · U does it again")
@@ -349,7 +349,7 @@ class ExploreScreen(FrameScreen):
             self.notify("nothing to undo")
 
     def action_redo(self) -> None:
-        """Do one edit again."""
+        """Redo one edit."""
         if self.session.redo():
             self.show()
             self._say_change()
@@ -369,7 +369,7 @@ class ExploreScreen(FrameScreen):
     # Presets and files
 
     def _list_presets(self) -> None:
-        """List the presets; what takes reading whole files follows."""
+        """List the presets; the numbers that are read from whole files follow later."""
         panel = self.query_one(PresetList)
         panel.show(list_entries())
         panel.point_at(self.session.preset.name)
@@ -389,7 +389,7 @@ class ExploreScreen(FrameScreen):
 
     @on(CursorList.Highlighted, "#presets")
     def _preset_highlighted(self) -> None:
-        """Say what the preset under the cursor is."""
+        """Show a summary of the preset under the cursor."""
         panel = self.query_one(PresetList)
         if panel.has_focus and panel.selected is not None:
             entry = panel.selected
@@ -424,7 +424,7 @@ class ExploreScreen(FrameScreen):
             await self.open_preset(preset)
 
     async def open_preset(self, preset: Preset) -> bool:
-        """Open a preset and select its first layer; return False where the user keeps what is open."""
+        """Open a preset and select its first layer; return False if the user keeps the network that is open."""
         from alexplore.tui.screens.preset_dialogs import open_preset
 
         if self.session.editing:
@@ -441,7 +441,7 @@ class ExploreScreen(FrameScreen):
 
     @work
     async def action_new_network(self) -> None:
-        """Begin a network from nothing."""
+        """Open a new, minimal network."""
         from alexplore.tui.screens.preset_dialogs import new_preset
 
         if await self.open_preset(new_preset()):
@@ -517,7 +517,7 @@ class ExploreScreen(FrameScreen):
         self.post_message(PlanRequested())
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Return whether a key works: while an edit is in progress, the form has the keys."""
+        """Return whether a key works: during an edit, only the form's keys, help and the palette do."""
         if self.session.editing:
             return action in ("help", "command_palette")
         return action != "fix" or self.session.analysis.broken is not None

@@ -97,7 +97,7 @@ class ForeignScreen(FrameScreen):
             yield Curves(self._foreign_log.name, id="curve")
 
     def on_mount(self) -> None:
-        """Begin to read."""
+        """Start reading."""
         self._read()
 
     @work(thread=True)

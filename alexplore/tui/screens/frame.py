@@ -36,11 +36,11 @@ class FrameScreen(NamedKeys, ClosesOnce[None], Screen[None]):
     focused: Reactive[Widget | None] = Reactive(None, repaint=False)
 
     def _on_mount(self, _: Mount) -> None:
-        """Look after each layout whether every widget knows its size."""
+        """After each layout, report the sizes that Textual has not reported to the widgets."""
         self.screen_layout_refresh_signal.subscribe(self, lambda _: self.call_after_refresh(self._report_sizes))
 
     def _report_sizes(self) -> None:
-        for widget in self.walk_children():  # a query finds a class only where it is the first base
+        for widget in self.walk_children():  # a query finds a class only if it is the first base
             if isinstance(widget, LineWidget):
                 widget.report_size()
 
@@ -52,15 +52,15 @@ class FrameScreen(NamedKeys, ClosesOnce[None], Screen[None]):
         yield KeyBar()
 
     def on_resize(self) -> None:
-        """Leave out the curves where they would have no line."""
+        """Hide the curves if there would be no line for them."""
         self.set_class(self.size.height < LEAST_HEIGHT, "-cramped")
 
     @abstractmethod
     def compose_body(self) -> ComposeResult:
-        """Yield what the screen is for."""
+        """Yield the widgets between the lines that every screen has."""
 
     def on_screen_resume(self) -> None:
-        """Ask the app what is training, for the line of modes; show the keys that work after a dialog."""
+        """Ask the app which runs are training, for the line of modes; update the keys after a dialog."""
         self.post_message(OverviewRequested())
         for bar in self.query(KeyBar):
             bar.refresh_if_changed()
@@ -70,6 +70,6 @@ class FrameScreen(NamedKeys, ClosesOnce[None], Screen[None]):
         self.query_one(StatusLine).show(message, severity)
 
     def show_runs(self, texts: list[tuple[str, str]]) -> None:
-        """Show what is training in the line of modes."""
-        for bar in self.query(ModeBar):  # none is left on a screen that is being closed
+        """Show the runs that are training in the line of modes."""
+        for bar in self.query(ModeBar):  # there is none on a screen that is being closed
             bar.show(texts)

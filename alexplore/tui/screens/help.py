@@ -1,4 +1,4 @@
-"""Help: every key that works on the focused pane, and the words of the app."""
+"""Help: every key that works on the focused pane, and the glossary."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class HelpScreen(Dialog[None]):
                 yield Static(id="help-text")
 
     def on_mount(self) -> None:
-        """Show all."""
+        """Show all keys and words."""
         self._show()
 
     def on_resize(self) -> None:
@@ -61,7 +61,7 @@ class HelpScreen(Dialog[None]):
         self._show()
 
     def on_input_submitted(self) -> None:
-        """Go to what was found."""
+        """Go to the list of matches."""
         self.query_one(VerticalScroll).focus()
 
     def action_filter(self) -> None:

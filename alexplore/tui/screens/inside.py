@@ -59,14 +59,14 @@ class FolderUnreadable(Message):
 
 @dataclass
 class Looked(Message):
-    """The network was asked about an image."""
+    """The network has classified the user's image."""
 
     found: Look
 
 
 @dataclass
 class EpochLoaded(Message):
-    """What was recorded of an epoch was read, or can't be."""
+    """The records of an epoch were read, or can't be read."""
 
     epoch: int
     shown: InsideEpoch | None
@@ -90,7 +90,7 @@ class ViewBar(LineWidget):
         self._view, self._scrubber = VIEWS[0], ""
 
     def show(self, view: str, scrubber: str) -> None:
-        """Show which view and which epoch is shown."""
+        """Show the name of the current view, and the epoch."""
         if view != self._view:
             self._view = view
             self.refresh(Region(0, 0, self.size.width, 1))
@@ -137,7 +137,7 @@ class InsideList(CursorList):
 
     @property
     def shown(self) -> Listed:
-        """What is shown at the width of now."""
+        """The lines for the current width."""
         if self._width != self.size.width:
             self._width = self.size.width
             self._listed = self._source(max(10, self._width))
@@ -183,7 +183,7 @@ class InsideList(CursorList):
         return Strip([Segment(row.text, style)]).adjust_cell_length(width, style)
 
     def copied_text(self) -> str:
-        """Return the row under the cursor in words."""
+        """Return the row under the cursor as text."""
         return self.shown.rows[self.cursor].copied if self.cursor < self.line_count else ""
 
 
@@ -197,14 +197,17 @@ class InsideScreen(FrameScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("v", "turn(1)", "next view", tooltip="Layers, kernels, maps, confusion, mistakes"),
         Binding("V", "turn(-1)", "view before", show=False, tooltip="Show the view before"),
-        Binding("left,left_square_bracket", "scrub(-1)", "epoch", key_display="←→", tooltip="Go back by an epoch"),
+        # Each key apart: the arrows move the unit while one is selected.
+        Binding("left", "scrub(-1)", "epoch", key_display="←→", tooltip="Go back by an epoch"),
         Binding(
-            "right,right_square_bracket",
+            "right",
             "scrub(1)",
             "next epoch",
             show=False,
             tooltip="Go on by an epoch; at the newest, follow the training",
         ),
+        Binding("left_square_bracket", "scrub(-1)", "back", show=False, tooltip="Go back by an epoch"),
+        Binding("right_square_bracket", "scrub(1)", "ahead", show=False, tooltip="Go on by an epoch"),
         Binding("shift+left", "scrub(-10)", "back", show=False, tooltip="Go back by ten epochs"),
         Binding("shift+right", "scrub(10)", "ahead", show=False, tooltip="Go on by ten epochs"),
         Binding("i", "image", "image…", tooltip="Look at an image of your own: evidence for its class, and maps"),
@@ -223,14 +226,14 @@ class InsideScreen(FrameScreen):
         self._last_folder = ""  # where the last image was chosen
 
     def compose_body(self) -> ComposeResult:
-        """Put the views and the scrubber above the list and what is drawn of its line."""
+        """Put the views and the scrubber above the list and the picture of its selected line."""
         yield ViewBar(self._watched.run.name)
         with Container(id="inside", classes=VIEWS[0]):
             yield InsideList(lambda width: listed(self._state, width))
             yield InsidePicture(self._picture)
 
     def on_mount(self) -> None:
-        """Begin to read; the epoch that was chosen before is chosen again."""
+        """Show the epoch that was chosen before."""
         self._state.wanted = self._watched.scrubbed
         self._draw()
 
@@ -243,7 +246,7 @@ class InsideScreen(FrameScreen):
         self.workers.cancel_group(self, "poll")
 
     def on_resize(self) -> None:
-        """Draw for the other size."""
+        """Draw for the new size."""
         self.call_after_refresh(self._draw)
 
     # Reading
@@ -296,7 +299,7 @@ class InsideScreen(FrameScreen):
 
     @work
     async def action_image(self) -> None:
-        """Ask for an image file, and show what the network makes of it."""
+        """Ask for an image file, and show how the network classifies it."""
         path = await self.app.push_screen_wait(Browse("An image to look at", self._last_folder, SUFFIXES))
         if path is not None:
             self._last_folder = str(path.parent)
@@ -386,7 +389,7 @@ class InsideScreen(FrameScreen):
             lines.turn_to(self._cursors[view])
             picture.turn()
             (lines if lines.display else picture).focus()
-        self.call_after_refresh(self._draw)  # the titles, for the width that their frames have then
+        self.call_after_refresh(self._draw)  # titles for the new widths of their frames
 
     def action_scrub(self, steps: int) -> None:
         """Move to another epoch."""

@@ -21,7 +21,7 @@ from alexplore.tui.widgets.inside_picture import InsidePicture
 
 
 class LookScreen(FrameScreen):
-    """Shows an image as `alexplore runs inside RUN --image FILE --cam guess` does, and what a unit sees of it."""
+    """Shows an image as `alexplore runs inside RUN --image FILE --cam guess` does, and the pixels that a unit sees."""
 
     DEFAULT_CSS = "LookScreen #inside-picture { width: 1fr; height: 1fr; }"
     MODE: ClassVar[Mode | None] = "train"
@@ -33,7 +33,7 @@ class LookScreen(FrameScreen):
     ]
 
     def __init__(self, found: Look, network: Network, draw: Draw = half_block_lines) -> None:
-        """Show what `network` makes of an image; `draw` draws its pictures."""
+        """Show how `network` classified an image; `draw` draws its pictures."""
         super().__init__()
         self._found = found
         self._maps = looked_maps(found)
@@ -47,7 +47,7 @@ class LookScreen(FrameScreen):
         yield InsidePicture(self._picture)
 
     def on_resize(self) -> None:
-        """Draw for the other size."""
+        """Draw for the new size."""
         self.call_after_refresh(self.query_one(InsidePicture).update_lines)
 
     def action_unit(self) -> None:

@@ -1,4 +1,4 @@
-"""Train, before it starts: the form of the planned run, and what is known of it."""
+"""Train, before it starts: the form of the planned run, and its checks."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ MEASURE_SECONDS = 3.0  # without a change before the speed is measured where the
 
 @dataclass
 class Checked(Message):
-    """What was found of a planned run."""
+    """A planned run was checked."""
 
     request: CheckRequest
     result: CheckResult
@@ -49,7 +49,7 @@ class Checked(Message):
 
 @dataclass
 class SpeedMeasured(Message):
-    """How fast a planned run will be was measured, over more steps than before; None where it can't be measured."""
+    """The speed of a planned run, measured over more steps than before; None if it can't be measured."""
 
     config: RunConfig
     images_per_second: float | None
@@ -71,7 +71,7 @@ class Refused(Message):
 
 
 class PlanScreen(FrameScreen):
-    """Shows the form of the planned run, and beside it what is known before it starts."""
+    """Shows the form of the planned run, and beside it the checks before it starts."""
 
     CSS_PATH = "plan.tcss"
     MODE: ClassVar[Mode | None] = "train"
@@ -94,12 +94,12 @@ class PlanScreen(FrameScreen):
         self._request: CheckRequest | None = None  # what is being checked
         self._idle: Timer | None = None
         self._measurement: SpeedMeasurement | None = None
-        self._measured: list[Measurable] = []  # what is measured, was, or can't be
+        self._measured: list[Measurable] = []  # what is being measured, was measured, or can't be measured
         self._starting = self._start_when_checked = False
         self._waiting: WaitingWorker | None = None  # for the run to be started
 
     def compose_body(self) -> ComposeResult:
-        """Put the form beside or above what is known, and the button below them."""
+        """Put the form beside or above the checks, and the button below them."""
         with Container(id="plan"):
             yield SettingPane(id="recipe", classes="frame")
             yield CheckList(id="checks", classes="frame")
@@ -147,7 +147,7 @@ class PlanScreen(FrameScreen):
 
     def _start_waiting(self) -> None:
         if self._waiting is None and self.is_current and not self._starting:
-            with suppress(OSError):  # then the run's own worker says why
+            with suppress(OSError):  # then the run's own worker reports the error
                 self._waiting = WaitingWorker()
 
     def _end_waiting(self) -> None:
@@ -159,7 +159,7 @@ class PlanScreen(FrameScreen):
 
     @on(SettingList.Changed)
     def _changed(self, event: SettingList.Changed) -> None:
-        """Follow what was typed, and check it when there is a pause."""
+        """Take over what was typed, and check it when there is a pause."""
         planned = self.state.planned
         if not event.name:
             planned.reset()
@@ -218,7 +218,7 @@ class PlanScreen(FrameScreen):
 
     @property
     def _measurable(self) -> RunConfig | None:
-        """The config whose speed can be measured; None where it is known, being measured, or can't be trained."""
+        """The config whose speed can be measured; None if it is known, being measured, or can't be trained."""
         result, request = self.state.planned.result, self.state.planned.request()
         speed_known = result.speed is not None and result.speed.measured
         if speed_known or result.wrong or request is None or measurable(request.config) in self._measured:
@@ -280,16 +280,16 @@ class PlanScreen(FrameScreen):
 
     @property
     def _problem(self) -> Check | None:
-        """The problem under the cursor of the checks if they have the keys, else the first one that can be fixed."""
+        """The problem under the cursor if the checks have the focus, else the first one that can be fixed."""
         if self._request is not None:
-            return None  # a fix is of the network and the settings as they were
+            return None  # the fixes are for the network and settings of the last check
         checks = self.query_one(CheckList)
         if checks.has_focus and checks.check is not None and checks.check.fix is not None:
             return checks.check
         return next((check for check in self.state.planned.result.wrong if check.fix is not None), None)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer a fix only where there is one; its key is kept for it, so that it never begins to edit."""
+        """Enable the fix only if there is one; its key stays bound without one, so that it never starts an edit."""
         if action == "fix" and not (self.is_mounted and self._problem is not None):
             return None
         if action == "measure":

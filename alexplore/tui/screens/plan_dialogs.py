@@ -22,7 +22,7 @@ from alexplore.tui.widgets.choice_list import Choice
 Dialog = Callable[[Screen[Any], PlannedRun], Awaitable[str | None]]
 
 FILE = "a file…"
-MOST_RUNS = 50  # the newest ones, that are offered
+MOST_RUNS = 50  # only so many of the newest runs are listed
 
 
 async def choose_folder(screen: Screen[Any], planned: PlannedRun) -> str | None:
@@ -45,7 +45,7 @@ async def choose_weights(screen: Screen[Any], planned: PlannedRun) -> str | None
 
 
 def _runs(planned: PlannedRun) -> list[Choice]:
-    """Return the runs that have weights, with what they trained and how well."""
+    """Return the runs that have weights, each with its network, its state and its best value."""
     runs: list[RunDirectory] = []
     with suppress(RunError):  # Runs shows why the folder can't be read
         runs = runs_with_weights(planned.runs_folder)[:MOST_RUNS]

@@ -69,7 +69,7 @@ class ChoosePreset(Dialog[str | None]):
             self.dismiss(selected.name)
 
     def on_preset_list_left(self) -> None:
-        """Answer nothing."""
+        """Cancel."""
         self.dismiss(None)
 
 

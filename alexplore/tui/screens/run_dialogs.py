@@ -36,7 +36,7 @@ async def export(screen: Screen[Any], run: RunDirectory) -> None:
 
 
 async def resume(screen: Screen[Any], summary: Summary) -> None:
-    """Let a run continue, and show from where; ask first if it has no checkpoint and would start from step 0."""
+    """Continue a run, and show from which step; ask first if it has no checkpoint and would start from step 0."""
     run, status = summary.run, summary.status
     if status.resumable and status.step and not await asyncio.to_thread(resume_step, run):
         detail = f"Its {status.step:,} steps are trained again, from the beginning."

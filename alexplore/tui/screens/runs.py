@@ -54,7 +54,7 @@ LOOK_SECONDS = 0.15  # that the cursor must stay on a run before its folder is r
 NO_RUNS = "No runs yet: press 2 to train the network that is open in Explore."
 OVERLAY_ACTIONS = ("metric", "unit", "logarithmic", "seeds")
 RUN_ACTIONS = ("mark", "stop", "resume", "fork", "evaluate", "predict", "export", "rename", "note")
-"""What is done to a run, and not to one that waits in the queue."""
+"""Actions on a run that are not possible while it waits in the queue."""
 
 
 class RunsScreen(FrameScreen):
@@ -89,7 +89,7 @@ class RunsScreen(FrameScreen):
         self._on_queued = False  # whether the cursor is on a run that waits in the queue
 
     def compose_body(self) -> ComposeResult:
-        """Put the filter above the list, and what the marked and the selected runs are below it."""
+        """Put the filter above the list, and the curves and details of the marked and selected runs below it."""
         with Vertical(id="runs", classes="frame"):
             with Horizontal(id="filter-line"):
                 yield FilterInput(id="runs-filter")
@@ -103,7 +103,7 @@ class RunsScreen(FrameScreen):
             yield Facts(id="details", classes="frame")
 
     def on_mount(self) -> None:
-        """Hide what there is nothing to show in."""
+        """Hide the widgets that are still empty."""
         self.query_one("#filter-line").display = False
         self.query_one("#no-runs").display = False
         self.query_one("#what-differs").border_title = "what differs"
@@ -131,7 +131,7 @@ class RunsScreen(FrameScreen):
                 overlay = reader.read(self.state.marked.marked(runs), self._metric)
                 self.post_message(RunsListed(listing.read(runs), queue.read(), overlay))
                 reported = ""
-            except RunError as error:  # of a file system that may come back
+            except RunError as error:  # the file system may be available again later
                 if str(error) != reported:
                     reported = str(error)
                     self.notify(reported, severity="error", markup=False)
@@ -235,7 +235,7 @@ class RunsScreen(FrameScreen):
 
     @property
     def queued(self) -> Item | None:
-        """What is under the cursor in the queue."""
+        """The entry of the queue under the cursor, None if the cursor is not on one."""
         run = self.listed_run
         return run.item if run else None
 
@@ -246,7 +246,7 @@ class RunsScreen(FrameScreen):
         self._offer_keys()
 
     def _offer_keys(self) -> None:
-        """Show the keys of a waiting run where the cursor has come upon one, else those of a run."""
+        """Show the keys of waiting runs if the cursor is on one, else those of runs."""
         if self._on_queued != (self.queued is not None):
             self._on_queued = self.queued is not None
             self.refresh_bindings()
@@ -311,7 +311,7 @@ class RunsScreen(FrameScreen):
     # The marked runs
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer what changes the curves only where there are some, and for a run only what can be done to it."""
+        """Enable the keys of the curves only if there are some, and for a run only the actions that are possible."""
         if action == "shift":
             return self.is_mounted and self.queued is not None and self.queued.reason is None
         if action in RUN_ACTIONS:
@@ -488,6 +488,6 @@ class RunsScreen(FrameScreen):
 
 
 def _write(line: Static, text: str) -> None:
-    """Write a text if it is another one: each writing costs a layout."""
+    """Update a text only if it has changed, because every update causes a layout."""
     if str(line.content) != text:
         line.update(text)

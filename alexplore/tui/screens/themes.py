@@ -14,7 +14,7 @@ from textual.timer import Timer
 from alexplore.tui.screens.dialogs import Dialog
 from alexplore.tui.widgets.cursor_list import CursorList
 
-PREVIEW_SECONDS = 0.1  # the cursor rests so long before every screen is drawn in another theme
+PREVIEW_SECONDS = 0.1  # that the cursor must stay on a theme before the screens are drawn in it
 
 
 class ThemeList(CursorList):
@@ -67,7 +67,7 @@ class ThemeScreen(Dialog[str | None]):
         yield themes
 
     def on_mount(self) -> None:
-        """Put the cursor on the theme of now."""
+        """Put the cursor on the current theme."""
         self._before = self.app.theme
         themes = self.query_one(ThemeList)
         themes.show_lines()
@@ -90,7 +90,7 @@ class ThemeScreen(Dialog[str | None]):
         self._end(self._names[event.index], kept=True)
 
     def action_back(self) -> None:
-        """Show the theme that there was before."""
+        """Show the previous theme again."""
         self._end(self._before, kept=False)
 
     def _end(self, name: str, *, kept: bool) -> None:

@@ -140,7 +140,7 @@ class WatchScreen(FrameScreen):
     # The watched run
 
     def _show_run(self, watched: WatchedRun) -> None:
-        """Show a run; one that is shown already keeps its log, its curves and its place."""
+        """Show a run; one that is already shown keeps its log, its curves and their positions."""
         if self._run is not watched:
             self._run = watched
             self.query_one(LogView).clear()
@@ -148,7 +148,7 @@ class WatchScreen(FrameScreen):
             self._draw()
         if self.focused is None:
             self.query_one("#log").focus()
-        if self._scrubbed != watched.scrubbed:  # by Inside, which was on top
+        if self._scrubbed != watched.scrubbed:  # changed in Inside, which was on top
             self._scrubbed = watched.scrubbed
             self._draw_curves()
             if self._unit == EPOCHS:
@@ -176,7 +176,7 @@ class WatchScreen(FrameScreen):
         if watched is None or event.snapshot.run != watched.run:  # a late message about the run watched before
             return
         was_live = watched.snapshot.status.live if watched.snapshot else None
-        self.state.run_monitor.mark_seen(watched.run.name)  # whatever happens to it is seen here
+        self.state.run_monitor.mark_seen(watched.run.name)  # this screen shows whatever happens to it
         changed = watched.update(event.snapshot, event.drawing)
         with self.app.batch_update():
             self._draw_state()
@@ -229,7 +229,7 @@ class WatchScreen(FrameScreen):
         self._show_text("#facts", "\n".join(within_height(lines, height)))
 
     def _show_text(self, name: str, text: str) -> None:
-        """Show a text; a layout costs more than the comparison, and is needed only for another number of lines."""
+        """Show a text if it has changed, with a layout only if its number of lines has, because layouts are slow."""
         widget = self.query_one(name, Static)
         if text != widget.content:
             lines = _line_count(text, widget) != _line_count(str(widget.content), widget)
@@ -386,7 +386,7 @@ class WatchScreen(FrameScreen):
             await resume(self, self._run.snapshot)
 
     def action_log_scale(self) -> None:
-        """Use another axis for the loss."""
+        """Switch between a logarithmic and a plain axis for the loss."""
         self.state.log_loss = not self.state.log_loss
         self.query_one("#loss", Curves).show_logarithmic(self.state.log_loss)
 

@@ -1,4 +1,4 @@
-"""Writing what a person exports: the question for a file or a folder, and what came of it."""
+"""Write exports: ask for a file or a folder, write it, and show the path or the error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from alexplore.tui.screens.dialogs import Ask, Confirm
 
 
 async def ask_and_write(screen: Screen[Any], suggestion: str, content: Content) -> None:
-    """Ask for a file, and before one is replaced; write it, and show where it is or why it could not be written."""
+    """Ask for a file, and for consent before one is replaced; write it, and show its path or the error."""
     answer = await screen.app.push_screen_wait(Ask("Write to", suggestion, "a file in the folder you started in"))
     if answer is None:
         return
@@ -33,7 +33,7 @@ async def ask_and_write(screen: Screen[Any], suggestion: str, content: Content) 
 
 
 async def ask_and_write_into(screen: Screen[Any], suggestion: str, name: str, content: Content) -> None:
-    """Ask for a folder, which is made if it does not exist; write a file of a given name into it, and show where."""
+    """Ask for a folder, which is created if it does not exist; write the file `name` into it, and show its path."""
     note = f"the folder for {name}, in the folder you started in"
     answer = await screen.app.push_screen_wait(Ask("Write into", suggestion, note))
     if answer is None:

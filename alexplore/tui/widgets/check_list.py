@@ -1,4 +1,4 @@
-"""Shows what is known of a run before it starts: each check on as many lines as it takes."""
+"""The checks of a run before it starts, each on as many lines as its text needs."""
 
 from __future__ import annotations
 
@@ -100,12 +100,12 @@ class CheckList(CursorList):
         return Strip(segments).adjust_cell_length(width, style)
 
     def copied_text(self) -> str:
-        """Return what copying copies: the whole text of the check under the cursor."""
+        """Return the text to copy: the whole text of the check under the cursor."""
         return self.check.text if self.check else ""
 
 
 def help_text(check: Check) -> str:
-    """Return which key helps where a check is wrong."""
+    """Return the key that helps with a failed check, and what it does; "" for none."""
     if check.fix is not None:
         return f"f: {check.fix.text}"
     if check.setting == "folder":

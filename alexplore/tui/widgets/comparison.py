@@ -9,7 +9,7 @@ from alexplore.tui.columns import Claim
 from alexplore.tui.plot import shortened
 from alexplore.tui.widgets.table import Cell, Table
 
-SHORT_NAME = 12  # cells of a name where the width is short
+SHORT_NAME = 12  # cells of a name if there is little room
 WHAT = "what"
 
 
@@ -44,7 +44,7 @@ class Comparison(Table):
         return claims
 
     def title(self, column: str) -> str:
-        """Return the name of a run; a long one loses its middle."""
+        """Return the name of a run; a long one is shortened in the middle."""
         if column == WHAT:
             left_out = len(self._names) - (len(self.widths) - 1)
             return f"+{left_out} more" if left_out else ""
@@ -55,6 +55,6 @@ class Comparison(Table):
         return True
 
     def cell(self, index: int, column: str) -> Cell:
-        """Return a value, or what is compared."""
+        """Return a value, or the name of the row."""
         row = self._rows[index]
         return Cell(row.name if column == WHAT else row.texts[int(column)])

@@ -1,4 +1,4 @@
-"""The table of two networks side by side. It has as many columns as the width has room for, and cuts no number."""
+"""The table of two networks side by side: as many columns as fit into the width, without cutting numbers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ComparisonTable(Table):
 
     @property
     def compared(self) -> ComparedPresets:
-        """What is shown."""
+        """The presets that are shown."""
         assert self._compared is not None
         return self._compared
 
@@ -77,7 +77,7 @@ class ComparisonTable(Table):
         }
 
     def title(self, column: str) -> str:
-        """Return the title of a column: the names of the presets over those of their layers."""
+        """Return the title of a column: a and b for the layers of the two presets."""
         return {HERE: "a", THERE: "b", MARK: ""}.get(column, column)
 
     def title_doc(self, column: str) -> str:
@@ -98,12 +98,12 @@ class ComparisonTable(Table):
         return column in (MARK, HERE, THERE, WHAT)
 
     def line_kind(self, index: int) -> str:
-        """Return how a pair looks."""
+        """Return the component class of a pair."""
         kind = self.compared.pairs[index].kind
         return "comparison--same" if kind == "same" else "comparison--only" if kind.startswith("only") else ""
 
     def cell(self, index: int, column: str) -> Cell:
-        """Return what a pair has in a column."""
+        """Return the text of a pair in a column."""
         compared, pair = self.compared, self.compared.pairs[index]
         if column == MARK:
             return Cell(compared.mark(pair))
@@ -120,7 +120,7 @@ class ComparisonTable(Table):
         return Cell(text, "comparison--differs" if side.differs else "")
 
     def copied_text(self) -> str:
-        """Return all about the pair under the cursor."""
+        """Return the details of the pair under the cursor."""
         return "\n".join(self.compared.details(self.compared.pairs[self.cursor])) if self.line_count else ""
 
 

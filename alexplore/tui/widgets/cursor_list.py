@@ -29,8 +29,8 @@ SIDEWAYS = ("scroll_left", "scroll_right", "page_left", "page_right")
 class CursorList(ScrollView, LineWidget, can_focus=True):
     """Draws only the lines in view, so that a list of a thousand lines costs as much as one of ten.
 
-    A subclass says how many lines there are and draws one of them; it may have headings, where the cursor does not
-    stop, and a header of one line, which does not scroll. A line has one index, whether or not a filter hides others.
+    A subclass returns the number of lines and draws a line by its index. It may have headings, where the cursor does
+    not stop, and a header of one line, which does not scroll. A filter does not change the indices of lines.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -94,7 +94,7 @@ class CursorList(ScrollView, LineWidget, can_focus=True):
         """Return a line, `width` cells wide."""
 
     def header_strip(self, width: int) -> Strip:
-        """Return the header, which is there if `HEADER_LINES` is 1."""
+        """Return the header, which is shown if `HEADER_LINES` is 1."""
         return Strip.blank(width, self.style())
 
     def is_heading(self, index: int) -> bool:
@@ -102,10 +102,10 @@ class CursorList(ScrollView, LineWidget, can_focus=True):
         return False
 
     def on_header_clicked(self, x: int) -> None:
-        """Do what a click on the header at column `x` means."""
+        """Handle a click on the header at column `x`."""
 
     def copied_text(self) -> str:
-        """Return what copying copies: the line under the cursor."""
+        """Return the text to copy: the line under the cursor."""
         if not self.line_count:
             return ""
         return self.line_strip(self.cursor, False, self.size.width).text.strip()
@@ -129,7 +129,7 @@ class CursorList(ScrollView, LineWidget, can_focus=True):
 
     @property
     def header_lines(self) -> int:
-        """The number of lines above the first row: what is typed to filter, and the header."""
+        """The number of lines above the first row: the filter, if there is one, and the header."""
         return self.HEADER_LINES + self.filter.active
 
     def line_at(self, row: int) -> int:
@@ -194,7 +194,7 @@ class CursorList(ScrollView, LineWidget, can_focus=True):
         return first <= self.row_of(index) < first + self.size.height - self.header_lines
 
     def watch_show_vertical_scrollbar(self, shown: bool) -> None:
-        """Put the bar where the view is: while the bar is hidden Textual does not tell it."""
+        """Set the position of the bar, which Textual does not update while the bar is hidden."""
         if shown:
             self.vertical_scrollbar.position = self.scroll_y
 
@@ -218,7 +218,7 @@ class CursorList(ScrollView, LineWidget, can_focus=True):
         return 0
 
     def validate_cursor(self, cursor: int) -> int:
-        """Keep the cursor on a line. One that the filter hides is listed again, with all others."""
+        """Keep the cursor on a line; if the filter hides that line, clear the filter."""
         if 0 <= cursor < self.line_count and not self.is_listed(cursor) and not self.is_heading(cursor):
             self.action_clear_filter()
         return self._nearest(self.row_of(cursor), 1 if cursor >= self.cursor else -1)
@@ -267,7 +267,7 @@ class CursorList(ScrollView, LineWidget, can_focus=True):
 
     def _apply_filter(self) -> None:
         self.filter.apply(self.line_count, self.contains)
-        if not self.row_count and not self.filter.typing:  # there would be a cursor that is not shown
+        if not self.row_count and not self.filter.typing:  # the cursor would not be visible
             self.filter.clear()
 
     def _filter_changed(self) -> None:
@@ -300,7 +300,7 @@ class CursorList(ScrollView, LineWidget, can_focus=True):
         self._end_typing()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Return whether a key works: Escape has something else to do where there is no filter."""
+        """Return whether a key works: without a filter, Escape has another action."""
         if action in SIDEWAYS:
             return False
         if action == "filter":
@@ -308,11 +308,11 @@ class CursorList(ScrollView, LineWidget, can_focus=True):
         return action != "clear_filter" or self.filter.active
 
     def check_consume_key(self, key: str, character: str | None = None) -> bool:
-        """Return whether a key is typed into the filter, so that the keys below do not offer it."""
+        """Return whether a key is typed into the filter, so that the footer does not show its binding."""
         return self.filter.typing and character is not None and character.isprintable()
 
     def typing_keys(self) -> Mapping[str, Binding]:
-        """Return what keys do while words are typed."""
+        """Return the bindings of keys while words are typed."""
         if not self.filter.typing:
             return {}
         keep = typing_key("keep", "Go to the lines that contain the words", show=True)
@@ -338,7 +338,7 @@ class CursorList(ScrollView, LineWidget, can_focus=True):
         event.prevent_default()
 
     def on_paste(self, event: events.Paste) -> None:
-        """Type what the terminal's clipboard has into the filter."""
+        """Insert the first pasted line into the filter."""
         if self.filter.typing and event.text:
             event.stop()
             self.filter.entry.insert(event.text.splitlines()[0])

@@ -25,9 +25,9 @@ COLOURS = (*SERIES, "series-1-faint", AXIS, TICK, BAND)
 
 
 class Curves(LineWidget, can_focus=True):
-    """Draws a plot; what the keys change, the part of it that is shown, stays when the lines grow.
+    """Draws a plot. The keys choose the part that is shown, which stays the same when the lines grow.
 
-    Only cells that change are written to the terminal. The lower frame has the values at the cursor.
+    Only cells that change are written to the terminal. The lower frame shows the values at the cursor.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -67,7 +67,7 @@ class Curves(LineWidget, can_focus=True):
 
     @property
     def view(self) -> View:
-        """Which part of the plot is shown."""
+        """The part of the plot that is shown."""
         return self._view
 
     def draw(self, plot: Plot, title: str | None = None) -> None:
@@ -100,11 +100,11 @@ class Curves(LineWidget, can_focus=True):
         self._redraw()
 
     def on_focus(self) -> None:
-        """Show what the keys do."""
+        """Show the keys."""
         self._show_frame()
 
     def on_blur(self) -> None:
-        """Show no keys, which now go elsewhere."""
+        """Hide the keys."""
         self._show_frame()
 
     def _look(self, view: View) -> None:
@@ -185,7 +185,7 @@ class Curves(LineWidget, can_focus=True):
     # The frame
 
     def _frame_texts(self) -> tuple[str, str]:
-        """Return the title, which says how to get back to the whole run, and the values at the cursor or the keys."""
+        """Return the title, with the key that shows the whole run again, and the values at the cursor or the keys."""
         title = f"{self._title} · log" if self._view.logarithmic else self._title
         if self._view.part is not None:
             title += " · zoomed · 0 whole"
@@ -197,7 +197,7 @@ class Curves(LineWidget, can_focus=True):
         self.write_frame(*self._frame_texts())
 
     def copied_text(self) -> str:
-        """Return what copying copies: the values at the cursor, or else at the newest point."""
+        """Return the text to copy: the values at the cursor, or else at the newest point."""
         drawing = self._drawing
         if drawing is None or not any(points.x for points in self._plot.drawn):
             return ""

@@ -22,7 +22,7 @@ Row = tuple[str, str, str]  # label, text, state
 
 
 class Facts(LineWidget):
-    """Shows facts, as many as there is room for. It writes only lines that changed, and lays nothing out."""
+    """Shows as many facts as there is room for. Only lines that changed are drawn, without a layout."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"facts--label", *(f"facts--{state}" for state in STATE_GLYPHS)}
 

@@ -1,4 +1,4 @@
-"""Shows the arithmetic of the selected layer, with its numbers: the lines that matter most, the others folded."""
+"""The arithmetic of the selected layer, with its numbers: the main lines, and the others folded."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ LABEL_WIDTH = 18
 SHORT_LABEL_WIDTH = 9
 SHORT_LABELS = {"receptive field": "field"}
 MAIN = ("output", "params", "MACs", "receptive field")
-"""The quantities that matter most; of a quantity along one axis, the part before the comma counts."""
+"""The main quantities; of a quantity along one axis, the part of its name before the comma counts."""
 
 
-WHOLE_LINES = 15  # from which every entry is shown at once
+WHOLE_LINES = 15  # of the panel, from which all entries are shown
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A label, its text, and a note in a fainter colour; `main` ones are shown where the others are folded."""
+    """A label, its text, and a note in a fainter colour; `main` entries are never folded."""
 
     label: str
     text: str
@@ -148,7 +148,7 @@ class FormulaPanel(CursorList):
         self.refresh()
 
     def _summary(self) -> str:
-        """Return what is folded away, in a line."""
+        """Return a summary of the folded entries in one line."""
         published = [entry for entry in self.hidden if entry.label == "published"]
         labels = [entry.label for entry in self.hidden if entry.label != "published"]
         labels = [label.removesuffix(" bytes") for label in dict.fromkeys(labels)] or [""]
@@ -219,7 +219,7 @@ def layer_entries(row: Row, analysis: Analysis, published: tuple[Published, ...]
 
 
 def _note(formula: Formula, analysis: Analysis) -> str:
-    """Return what is said beside a formula: for parameters and MACs, their share of the network's."""
+    """Return the note beside a formula: for parameters and MACs, their share of the network's."""
     totals = {"params": analysis.totals.params, "MACs": analysis.totals.macs}
     whole = totals.get(formula.quantity, 0)
     if formula.value and whole:

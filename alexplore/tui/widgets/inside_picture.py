@@ -1,4 +1,4 @@
-"""What is drawn of a network: texts and pictures in cells."""
+"""Texts and pictures of a network's inside, drawn in cells."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from alexplore.tui.widgets.line_widget import LineWidget
 
 
 class InsidePicture(LineWidget, can_focus=True):
-    """What is drawn of the selected line, for the size that the widget has when it is painted.
+    """The picture of the selected line, drawn for the size that the widget has when it is painted.
 
     While `choosing`, its keys move the selected unit of a feature map.
     """
@@ -65,7 +65,7 @@ class InsidePicture(LineWidget, can_focus=True):
         self.post_message(self.UnitLeft())
 
     def _now(self) -> Drawn:
-        """Return what is shown at the size of now."""
+        """Return the picture for the current size."""
         if self._drawn_for != self.size:
             self._drawn_for = self.size
             self._drawn = self._source(*self.size)

@@ -38,7 +38,7 @@ class KeyLabel:
 class KeyBar(LineWidget):
     """Shows the bindings with `show=True`, as many as fit whole; a click on one presses its key.
 
-    Bindings are shown in the order of their declaration, so that those which matter most come first. Where there is
+    Bindings are shown in the order of their declaration, so the most important ones are declared first. If there is
     only one line, help comes first, then the keys of the pane, then the others that work everywhere.
     """
 
@@ -53,9 +53,9 @@ class KeyBar(LineWidget):
         self.screen.bindings_updated_signal.subscribe(self, lambda _: self.refresh_if_changed())
 
     def refresh_if_changed(self) -> None:
-        """Show other keys if others work now: Textual signals far more often than they change.
+        """Draw the keys again only if they have changed, because Textual signals far more often.
 
-        Below a dialog the keys stay as they were.
+        Below a dialog the keys are not updated.
         """
         if self.app.screen is self.screen and self._lines() != self._rendered:
             self.refresh()

@@ -27,8 +27,8 @@ LEAST_NAME, MOST_NAME, MOST_WIDE_NAME = 9, 20, 32  # cells for the names of laye
 class Column:
     """A column of the table.
 
-    `text` is what the column shows of a row, and `short` what it shows where that is too long. `measure` is compared
-    with the same row before an edit. A column `of_layer` shows what is known of a layer that could not be analysed.
+    `text` returns the text for a row, and `short` a shorter text if that is too long. `measure` is compared with the
+    same row before an edit. A column `of_layer` is also filled for layers that could not be analysed.
     """
 
     title: str
@@ -57,7 +57,7 @@ def _layer_column(
     measure: Callable[[Row], object] | None,
     left: bool = True,
 ) -> Column:
-    """Return a column of what is known of a layer without an analysis."""
+    """Return a column whose values are known without an analysis."""
     return Column(title, claims, text, measure, left, of_layer=True, doc=doc)
 
 
@@ -146,7 +146,7 @@ class LayerTable(Table):
         """Titles of columns that are not shown, of `OPTIONAL_COLUMNS`."""
 
     def show(self, analysis: Analysis, baseline: Analysis | None = None, *, dimmed: bool = False) -> None:
-        """Draw an analysis and mark what differs from `baseline`; a `dimmed` one is not what is being typed."""
+        """Draw an analysis and mark what differs from `baseline`; dim it if the values being typed can't be read."""
         if analysis is not self._analysis:
             self._analysis = analysis
             self._longest_name = max((len(row.layer.name) for row in analysis.rows), default=0)
@@ -213,7 +213,7 @@ class LayerTable(Table):
         return BY_TITLE[column].left
 
     def line_kind(self, index: int) -> str:
-        """Return how a layer's line looks: broken, without weights, or neither."""
+        """Return the component class of a layer's line: broken, without weights, or neither."""
         row = self._row(index)
         if row.error:
             return "layer-table--error"
@@ -225,7 +225,7 @@ class LayerTable(Table):
         return self._analysis.rows[index]
 
     def cell(self, index: int, column: str) -> Cell:
-        """Return what a column shows of a layer, marked where it differs from the baseline."""
+        """Return the cell of a layer in a column, marked if it differs from the baseline."""
         row, shown = self._row(index), BY_TITLE[column]
         if row.output is None and not shown.of_layer:
             return Cell("✗" if row.error and column == "output" else NOTHING)

@@ -57,7 +57,7 @@ class LessonPanel(Vertical):
         self.show_step()
 
     def show_step(self) -> None:
-        """Show the step, and go where its answer is given."""
+        """Show the step, and focus the input of its answer."""
         question = self.progress.step.question
         answer = self.query_one(Input)
         answer.value = ""
@@ -102,7 +102,7 @@ class LessonPanel(Vertical):
         self.action_check()
 
     def action_check(self) -> None:
-        """Check the answer; continue where there is nothing to check."""
+        """Check the answer; go to the next step if there is nothing to check."""
         typed = self.query_one(Input).value.strip()
         question = self.progress.step.question
         if question is None or (self.progress.solved and not typed):
@@ -118,7 +118,7 @@ class LessonPanel(Vertical):
         self.call_after_refresh(self.query_one(VerticalScroll).scroll_end, animate=False)
 
     def action_go(self, steps: int) -> None:
-        """Show another step; leave the lesson behind its last one."""
+        """Show another step; close the lesson after its last step."""
         if self.progress.go(steps):
             self.show_step()
         elif steps > 0:

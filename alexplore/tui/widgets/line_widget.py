@@ -19,13 +19,14 @@ class LineWidget(NamedKeys, Widget):
     _reported_size: Size | None = None
 
     def _on_resize(self) -> None:
-        """Remember for which size the lines are; Textual calls this besides the `on_resize` of a subclass."""
+        """Remember the reported size; Textual calls this in addition to the `on_resize` of a subclass."""
         self._reported_size = self.size
 
     def report_size(self) -> None:
-        """Report the size again if it is another than the last that was reported.
+        """Report the size if it is not the last one that was reported.
 
-        Textual reports none that it calculates before a layout, as where a widget is added and focused at once.
+        Textual does not report a size that it calculates before a layout, such as that of a widget that is focused as
+        soon as it is added.
         """
         if self.size != self._reported_size:
             self.post_message(Resize(self.size, self.virtual_size))
@@ -40,12 +41,12 @@ class LineWidget(NamedKeys, Widget):
         return self._style_cache[name]
 
     def copied_text(self) -> str:
-        """Return what copying copies, "" for nothing."""
+        """Return the text to copy, "" for none."""
         return ""
 
     @property
     def selected_text(self) -> str:
-        """What is selected of a text that is typed, "" for nothing."""
+        """The selected part of a text that is being typed, "" for none."""
         return ""
 
     def write_frame(self, title: str, subtitle: str = "") -> None:

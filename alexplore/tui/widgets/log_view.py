@@ -109,7 +109,7 @@ class LogView(CursorList):
         self.show_lines()
 
     def contains(self, index: int, words: str) -> bool:
-        """Return whether words are in the entry that a line is of."""
+        """Return whether words are in the entry that a line belongs to."""
         entry = self._rows[index].entry
         return contains_words(f"{entry.time} {entry.text}", words)
 

@@ -91,9 +91,10 @@ def lay_out(
 ) -> list[Stack]:
     """Return stacks of blocks side by side in `columns`, from column `left`.
 
-    Heights follow the logarithm of the map's side relative to that of `side`, the input's, so that each halving takes
-    away as much; widths the cube root of the channels relative to `WIDEST`. The blocks of a stack share the height of
-    `eighths` of a line. `before` are the rows before an edit, by the names of the layers.
+    Heights are proportional to the logarithm of the map's side relative to that of `side`, the input's, so that each
+    halving of the side reduces the height by the same amount; widths to the cube root of the channels relative to
+    `WIDEST`. The blocks of a stack share the height of `eighths` of a line. `before` are the rows before an edit, by
+    the names of the layers.
     """
     if not stacks or columns - left < 2 * len(stacks):
         return []
@@ -166,7 +167,7 @@ class NetworkStrip(LineWidget):
         self.refresh()
 
     def notify_style_update(self) -> None:
-        """Colour the legend, too."""
+        """Clear the cache, and draw the legend in the new colours."""
         super().notify_style_update()
         if self.is_attached:
             self.call_later(self._show_legend)
@@ -221,7 +222,7 @@ class NetworkStrip(LineWidget):
 
     @property
     def _halves(self) -> int:
-        """The lines of the row of each of two towers, 0 where they share a row."""
+        """The lines of the row of each of two towers, 0 if they share a row."""
         return self._block_lines // 2 if self._towers == 2 and self._block_lines >= LINES_FOR_TOWERS else 0
 
     @property
@@ -274,7 +275,7 @@ class NetworkStrip(LineWidget):
         return highlighted if highlighted is not None and highlighted in stack else stack[0]
 
     def _input_column(self, text: str) -> Segment:
-        """Return what stands in the columns of the input."""
+        """Return a text in the columns of the input."""
         return Segment(f" {text}".ljust(self._left)[: self._left], self.style("network-strip--number"))
 
     def _blocks_line(self, y: int, lines: int) -> Strip:

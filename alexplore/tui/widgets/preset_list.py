@@ -43,7 +43,7 @@ class PresetList(CursorList):
 
     @dataclass
     class Left(Message):
-        """Escape was pressed: back to what is open."""
+        """Escape was pressed, to go back to the preset that is open."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id)
@@ -143,7 +143,7 @@ class PresetList(CursorList):
         self.refresh()
 
     def action_mark(self) -> None:
-        """Mark the preset under the cursor, or take the mark away."""
+        """Mark the preset under the cursor, or remove its mark."""
         if self.selected is not None:
             name = self.selected.name
             self.marked = [one for one in self.marked if one != name] + ([] if name in self.marked else [name])

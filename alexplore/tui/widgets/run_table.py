@@ -34,7 +34,7 @@ class Column:
     text: Callable[[RunLine], str]
     left: bool = False
     most: int = 0  # cells above which a text is shortened unless there is room for all columns; 0 for never
-    growth: float = 9  # the rank of the claim on what the whole text needs
+    growth: float = 9  # the rank of the claim on the width of the whole text
 
 
 def _bar(line: RunLine) -> str:
@@ -116,7 +116,7 @@ class RunTable(Table):
     ]
 
     MOST_GAP = 3
-    FILTERED = False  # the screen filters by what is known of runs
+    FILTERED = False  # the screen has a filter for runs
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"run-table--{kind}" for kind in ("group", *STATE_GLYPHS, *SERIES)}
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -152,7 +152,7 @@ class RunTable(Table):
             self._reveal()
 
     def _rows(self) -> list[tuple[str, Mapping[str, str]]]:
-        """Return what the lines look like: the state that gives the colour, and the texts."""
+        """Return the state, which determines the colour, and the texts of each line."""
         return list(zip(map(_state_of, self.lines), self._texts, strict=True))
 
     @property
@@ -171,7 +171,7 @@ class RunTable(Table):
         return isinstance(self.lines[index], GroupLine)
 
     def claims(self) -> Mapping[str, Sequence[Claim]]:
-        """Return the widths that hold what there is to show; long names are shortened where the width is short."""
+        """Return the widths that the texts need; long names are shortened if there is little room."""
         claims = {}
         for column in COLUMNS:
             if column.title not in self._needed:
@@ -193,7 +193,7 @@ class RunTable(Table):
         return BY_TITLE[column].left
 
     def cell(self, index: int, column: str) -> Cell:
-        """Return what a column shows of a run; state and progress have the colour of the state."""
+        """Return the cell of a run in a column; state and progress have the colour of the state."""
         line = self.lines[index]
         state = _state_of(line)
         text = self._texts[index].get(column, "")
@@ -212,7 +212,7 @@ class RunTable(Table):
         return super().line_strip(index, selected, width)
 
     def copied_text(self) -> str:
-        """Return what copying copies: the path of the run's folder; the name of one that has none yet."""
+        """Return the text to copy: the path of the run's folder; of a run without one, its name."""
         if self.selected is None:
             return ""
         run = self.selected.run

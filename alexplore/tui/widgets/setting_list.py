@@ -1,6 +1,6 @@
-"""Shows a form as a list of settings: moving from one to the next, editing the value of one, or finding one.
+"""A form as a list of settings, to move from one to the next, edit the value of one, or find one.
 
-`SettingPane` is the list with the lines below it that explain the setting under the cursor, or say what is wrong.
+`SettingPane` adds the lines below the list that explain the setting under the cursor, or show its error.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ TYPED_CELLS = 4  # room for more characters while a value is edited
 class SettingList(CursorList):
     """A list of settings in groups.
 
-    Moving: up and down go to another setting, left and right step its value or fold a group, Enter begins to edit the
+    Moving: up and down go to another setting, left and right step its value or fold a group; Enter starts editing the
     value, and so does a character that no key is bound to. Editing: Enter and down end it if the value is allowed,
-    Escape takes it back. In a list made with `at_once=True` every character begins to edit, and Enter ends the whole
-    form.
+    Escape restores the old value. In a list made with `at_once=True` every character starts editing, and Enter ends
+    the whole form.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -91,7 +91,7 @@ class SettingList(CursorList):
             return self.source
 
     class Changed(Event):
-        """A value is another one, at every keystroke."""
+        """A value has changed; posted at every keystroke."""
 
     class Committed(Event):
         """Enter ended the editing of a value; in a list made with `at_once=True`, of the form."""
@@ -120,7 +120,7 @@ class SettingList(CursorList):
         self.show_form()
 
     def show_form(self) -> None:
-        """Show the form again, after something else than this list has changed it."""
+        """Show the form again, after something other than this list has changed it."""
         if self.form is None:
             return
         form = self.form
@@ -162,7 +162,7 @@ class SettingList(CursorList):
         return self.form is not None and self.form.search is not None
 
     def copied_text(self) -> str:
-        """Return what copying copies: the value under the cursor."""
+        """Return the text to copy: the value under the cursor."""
         return self.field.text if self.field else ""
 
     @property
@@ -245,7 +245,7 @@ class SettingList(CursorList):
         return " · ".join(filter(None, (was, meaning)))
 
     def _typed(self, field: Field, cells: int) -> list[Segment]:
-        """Return the text that is typed with its caret, the part around it where the text is longer than `cells`."""
+        """Return the text being typed with its caret; only the part around it if the text is longer than `cells`."""
         entry = self.form.entry if self.form else None
         assert entry is not None
         typed, caret = self.style("setting-list--typed"), self.style("setting-list--caret")
@@ -291,7 +291,7 @@ class SettingList(CursorList):
         self.post_message(self.Committed(self, ""))
 
     def action_choose(self) -> None:
-        """Do what Enter does, but never end the form: a double click edits."""
+        """Do the same as Enter, but never end the form: a double click edits."""
         if self._at_once and self.field is not None:
             self._edit()
         else:
@@ -349,7 +349,7 @@ class SettingList(CursorList):
         self.refresh_bindings()
 
     def _leave_entry(self) -> None:
-        """End editing whatever is typed: a value that is not allowed stays, marked as wrong."""
+        """End editing; a value that is not allowed is kept and marked as wrong."""
         if self.form is not None and self.form.entry is not None:
             self.form.entry = None
             self._refresh_line()
@@ -360,17 +360,17 @@ class SettingList(CursorList):
         return not self.editing or self._accept()
 
     def on_blur(self) -> None:
-        """End editing when another pane gets the keys."""
+        """End editing when another pane gets the focus."""
         self._leave_entry()
 
     def check_consume_key(self, key: str, character: str | None = None) -> bool:
-        """Return whether the list takes a key for itself, so that it is in no footer and no help."""
+        """Return whether a key is typed into the list, so that the footer and the help do not show its binding."""
         if character is None or not character.isprintable():
             return False
         return self.editing or self.finding or (self._at_once and self.field is not None and character != " ")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Leave out what does not work while a value is edited or a setting is searched for."""
+        """Return whether an action is possible; none is while a value is edited or a setting is searched for."""
         if self.editing or self.finding:
             return False
         if action == "enter":
@@ -382,7 +382,7 @@ class SettingList(CursorList):
         return super().check_action(action, parameters)
 
     def typing_keys(self) -> Mapping[str, Binding]:
-        """Return what keys do while a value is edited or a setting is searched for."""
+        """Return the bindings of keys while a value is edited or a setting is searched for."""
         if self.finding:
             return {
                 "enter": typing_key("take", "Go to the setting under the cursor", show=True),
@@ -409,7 +409,7 @@ class SettingList(CursorList):
         return keys
 
     def on_key(self, event: events.Key) -> None:
-        """Edit, find, or begin to edit."""
+        """Pass a key to the value being edited or to the search, or start editing with it."""
         if self.form is None:
             return
         if self.form.entry is not None:
@@ -423,7 +423,7 @@ class SettingList(CursorList):
             event.prevent_default()
 
     def _begins(self, event: events.Key) -> bool:
-        """Begin to find, or to edit with a character that no key is bound to or by deleting the text."""
+        """Start a search, or start editing with a character that no key is bound to or by deleting the text."""
         character = event.character
         if character == "/" and not self._at_once:  # its binding would come after the keys that follow at once
             self.action_find()
@@ -513,7 +513,7 @@ class SettingList(CursorList):
     # Finding a setting
 
     def action_find(self) -> None:
-        """Ask for words; the list shows the settings that have them."""
+        """Start a search: the list shows the settings that contain the words being typed."""
         if self.form is not None:
             self.form.find()
             self._found()
@@ -550,7 +550,7 @@ class SettingList(CursorList):
     # The mouse
 
     def on_click(self, event: events.Click) -> None:
-        """Step the value whose arrow was clicked, list the choices of a value that was, or fold a group.
+        """Step the value whose arrow was clicked, list the choices of a value that was clicked, or fold a group.
 
         A click elsewhere moves the cursor.
         """
@@ -580,7 +580,7 @@ class SettingList(CursorList):
             self.action_choose()
 
     def _choose(self, field: Field, chosen: str) -> None:
-        """Take over a choice from the list that a click opened."""
+        """Set the value chosen from the list that a click opened."""
         if chosen != field.text and self.form is not None and self.form.current is field:
             self.form.put(field, chosen)
             self._changed()

@@ -17,7 +17,7 @@ from alexplore.tui.widgets.setting_list import LABEL_LEFT, SettingList
 
 
 class SettingHelp(LineWidget):
-    """Says what a setting means, what is wrong with it, or what is searched for, wrapped onto its lines."""
+    """Shows the description or the error of a setting, or the words of a search, wrapped onto its lines."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"setting-help--error"}
     DEFAULT_CSS = """
@@ -69,12 +69,12 @@ class SettingPane(Vertical):
         self.help = SettingHelp()
 
     def compose(self) -> ComposeResult:
-        """Yield the list and what explains it."""
+        """Yield the list and the lines below it."""
         yield self.list
         yield self.help
 
     def edit(self, form: Form) -> None:
-        """Show a form and give it the keys."""
+        """Show a form and focus it."""
         self.list.show(form)
         self.focus()
 
@@ -87,13 +87,13 @@ class SettingPane(Vertical):
         self.list.select(name)
 
     def focus(self, scroll_visible: bool = True) -> Self:
-        """Give the keys to the list."""
+        """Focus the list."""
         self.list.focus(scroll_visible)
         return self
 
     @on(SettingList.Explained)
     def show_help(self) -> None:
-        """Say what is wrong with the setting under the cursor, or what it means, and which keys work."""
+        """Show the error or the description of the setting under the cursor, and the keys that work."""
         form, field = self.list.form, self.list.field
         if form is None:
             return

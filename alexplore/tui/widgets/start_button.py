@@ -17,7 +17,7 @@ READY = "the run goes on when the app closes; 3 Runs has it"
 
 
 class StartButton(LineWidget):
-    """A button in a frame where there are three lines for it, else in brackets. Enter does not press it: F5 does."""
+    """A button in a frame if there are three lines for it, else in brackets. F5 presses it, not Enter."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"start-button--ready", "start-button--blocked", "start-button--note"}
 

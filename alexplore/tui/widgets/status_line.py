@@ -26,7 +26,7 @@ class StatusLine(LineWidget):
 
     @property
     def message(self) -> str:
-        """What is shown."""
+        """The message that is shown."""
         return self._message
 
     def show(self, message: str, severity: str = "information") -> None:

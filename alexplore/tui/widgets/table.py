@@ -19,7 +19,7 @@ from alexplore.tui.widgets.cursor_list import CursorList
 
 @dataclass(frozen=True)
 class Cell:
-    """What a line shows in a column, with the name of a component class for its colour, "" for that of the line."""
+    """The text of a line in a column, and the component class of its colour, "" for the colour of the line."""
 
     text: str
     kind: str = ""
@@ -33,7 +33,7 @@ class Table(CursorList):
 
     HEADER_LINES = 1
     MOST_GAP: ClassVar[int] = GAP
-    """Blank cells after each column where the width has room for more than the columns."""
+    """The most blank cells after each column, if there is room for them."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"table--header", "table--cursor"}
 
@@ -63,7 +63,7 @@ class Table(CursorList):
 
     @abstractmethod
     def cell(self, index: int, column: str) -> Cell:
-        """Return what a line shows in a column."""
+        """Return the cell of a line in a column."""
 
     def title(self, column: str) -> str:
         """Return the title of a column."""
@@ -84,12 +84,12 @@ class Table(CursorList):
     # Drawing
 
     def show_lines(self) -> None:
-        """Share out the width and draw everything again, after the lines changed."""
+        """Distribute the width and draw everything again, after the lines changed."""
         self._lay_out()
         super().show_lines()
 
     def on_resize(self) -> None:
-        """Share out the new width."""
+        """Distribute the new width."""
         self._lay_out()
         super().on_resize()
 
@@ -118,7 +118,7 @@ class Table(CursorList):
         style, segments = base, []
         for name, cells in self.widths.items():
             cell = self.cell(index, name)
-            on_cursor = selected and self.has_focus  # whose colours accents could not be read on
+            on_cursor = selected and self.has_focus  # accents would not be readable on its colours
             wanted = self._accent(cell.kind, base) if cell.kind and not on_cursor else base
             if wanted is not style and texts:
                 segments.append(Segment("".join(texts), style))

@@ -19,10 +19,10 @@ SEPARATOR = " · "
 
 @dataclass(frozen=True)
 class TextLine:
-    """Parts that are left out from the last on where there is no room, and one of some texts at the right.
+    """Parts, of which the last ones are left out if there is no room, and the first of `right` that fits at the right.
 
     The first part is always shown. `kind` gives the colour: "", faint, changed or error. A line that `wraps` shows all
-    of its parts, on as many lines as it takes.
+    of its parts, on as many lines as they need.
     """
 
     parts: Sequence[str]
@@ -68,7 +68,7 @@ class TextLines(LineWidget):
 
     @property
     def text(self) -> str:
-        """What is shown."""
+        """The text that is shown."""
         return "\n".join(f"{left} {right}".strip() for left, right, _ in self._shown)
 
     def render_line(self, y: int) -> Strip:

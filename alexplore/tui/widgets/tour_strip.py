@@ -54,11 +54,11 @@ class TourStrip(Static, can_focus=True):
         self.update(self.tour.step.text)
 
     def on_focus(self) -> None:
-        """Say which keys work."""
+        """Show which keys work."""
         self.border_subtitle = "⏎ do it for me · → next · ← back · esc leaves"
 
     def on_blur(self) -> None:
-        """Say how to come back, unless the keys of the step are being pressed: then the strip comes back by itself."""
+        """Show how to come back; while the keys of the step are being pressed, the strip gets the focus back itself."""
         self.border_subtitle = "pressing the keys …" if self.tour.performing else "tab or a click comes back here"
 
     def action_perform(self, action: TourAction) -> None:

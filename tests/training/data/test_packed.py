@@ -184,5 +184,5 @@ def test_what_cannot_be_packed_is_refused(pictures: Path, tmp_path: Path, monkey
     with pytest.raises(DataError, match="is packed already"):
         pack(tmp_path / "packed", tmp_path / "again", SIDE, lambda _: None)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: type("Usage", (), {"free": 100})())
-    with pytest.raises(DataError, match=r"15 images of 12×12 pixels take .* can be had; choose a smaller --side"):
+    with pytest.raises(DataError, match=r"15 images of 12×12 pixels take .* are free: choose a smaller --side"):
         pack(pictures, tmp_path / "full", SIDE, lambda _: None)
