@@ -34,6 +34,7 @@ from alexplore.tui.inert_filter import InertFilter
 from alexplore.tui.messages import (
     ChoiceRequested,
     EvaluateRequested,
+    FormRequested,
     InsideRequested,
     LessonPointed,
     ModeRequested,
@@ -517,6 +518,15 @@ class ExploreApp(NamedKeys, App[None]):
     async def _open(self, event: OpenRequested) -> None:
         if await self.explore.open_preset(event.preset):
             self.action_mode("explore")
+
+    @on(FormRequested)
+    @work
+    async def _show_form(self, event: FormRequested) -> None:
+        config = event.config
+        if await self.explore.open_preset(Preset(config.preset, config.network, config.recipe, title=event.title)):
+            self.state.planned.fill_in(config)
+            self.state.open_form(planned_from="runs")
+            self.action_mode("train")
 
     # Help and palette
 

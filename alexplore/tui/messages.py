@@ -14,6 +14,7 @@ from textual.message import Message
 
 if TYPE_CHECKING:
     from alexplore.presets.preset import Preset
+    from alexplore.runs.config import RunConfig
     from alexplore.runs.directory import RunDirectory
     from alexplore.runs.listing import ListedRun
     from alexplore.runs.summary import Summary
@@ -78,6 +79,14 @@ class OpenRequested(Message):
     """Open a preset in Explore, after asking about unsaved edits."""
 
     preset: Preset
+
+
+@dataclass
+class FormRequested(Message):
+    """Open the settings of a run in the form of Train, after asking about unsaved edits."""
+
+    config: RunConfig
+    title: str
 
 
 @dataclass

@@ -158,6 +158,17 @@ class PlannedRun:
         if not field.changed:
             field.text = field.before = self._free_name()
 
+    def fill_in(self, config: RunConfig) -> None:
+        """Show the hardware and the data of a run whose network and recipe are open in the session."""
+        self.refresh()
+        for part in (config.hardware, config.data):
+            for name, value in settings_of(part).items():
+                field = self.form.field(name)
+                self.form.put(field, value if isinstance(value, str) else toml_text(value))
+                if field.changed:
+                    self.form.fold(field.group, folded=False)
+        self.follow()
+
     def follow(self) -> None:
         """Update the group of the folder's field, which depends on the typed data set."""
         dataset = DATASETS.get(self.form.field("dataset").text)

@@ -79,6 +79,8 @@ def run_facts(run: ListedRun, details: RunDetails | None) -> list[Detail]:
     """Return the lines about a run, the most important first; without `details` only those known from the list."""
     summary = run.summary
     facts = [_state_fact(summary)]
+    if failed_at_start(summary):
+        facts.append(Detail("⏎ fixes", "its settings in the form of Train, to start it again"))
     best = summary.best_epoch
     if best is not None:
         facts.append(Detail("best", f"{METRICS[BEST_METRIC].number(summary.best)} at epoch {best.epoch}"))
@@ -115,11 +117,17 @@ def _queue_facts(item: Item, place: int) -> list[Detail]:
     return facts
 
 
+def failed_at_start(summary: Summary) -> bool:
+    """Return whether a run failed before its first step: there is nothing to watch or to resume, only to correct."""
+    return summary.status.state == "failed" and not summary.status.step and summary.config is not None
+
+
 def headline(run: ListedRun) -> Detail:
     """Return one line without a label: why the run ended, else its note, else its state."""
     status = run.summary.status
     glyph = STATE_GLYPHS.get(status.state, " ")
-    return Detail("", f"{glyph} {run.name}: {status.reason or run.note or state_text(status)}", status.state)
+    key = " · ⏎ fixes" if failed_at_start(run.summary) else ""
+    return Detail("", f"{glyph} {run.name}: {status.reason or run.note or state_text(status)}{key}", status.state)
 
 
 def _state_fact(summary: Summary) -> Detail:

@@ -70,7 +70,7 @@ class AppState:
 
     def close_form(self) -> Mode:
         """Show the watched run in Train again, if there is one; return the mode to show now."""
-        back = self._planned_from if self.watched else "explore"
+        back = self._planned_from if self.watched or self._planned_from != "train" else "explore"
         self._planning, self._planned_from = False, "explore"
         return back
 

@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 from textual.widgets import Button, Input
 
 from alexplore.runs import service
-from alexplore.runs.config import RunConfig
+from alexplore.runs.config import DataSource, RunConfig
 from alexplore.runs.directory import RunDirectory, RunError, create_run, list_runs
 from alexplore.runs.lines import LineWriter
 from alexplore.runs.notes import read_note, write_note
@@ -23,7 +23,9 @@ from alexplore.tui.app import ExploreApp
 from alexplore.tui.screens import runs
 from alexplore.tui.screens.dialogs import Ask, Confirm
 from alexplore.tui.screens.explore import ExploreScreen
+from alexplore.tui.screens.plan import PlanScreen
 from alexplore.tui.screens.runs import RunsScreen
+from alexplore.tui.screens.watch import WatchScreen
 from alexplore.tui.widgets.curves import Curves
 from alexplore.tui.widgets.run_table import RunTable
 from alexplore.tui.widgets.status_line import StatusLine
@@ -363,10 +365,51 @@ async def test_the_reason_of_a_failed_run_is_shown(open_app: OpenApp, config: Ru
     async with open_app(size=(80, 24)) as (app, pilot):
         await open_runs(app, pilot, 2)
         assert screen_text(app).count("no folder of images was named") == 1
+        assert "⏎ fixes" in screen_text(app)
         await pilot.press("down")
         await until(pilot, lambda: "no folder of images" not in screen_text(app), "the other run")
         await pilot.press("space", "up")  # the curves take the place of the details
         await until(pilot, lambda: "✗ beta: no folder of images was named" in screen_text(app), "the reason")
+
+
+async def test_enter_opens_the_settings_of_a_run_that_failed_before_it_trained(
+    open_app: OpenApp, config: RunConfig, tmp_path: Path
+) -> None:
+    """Hardware and data are filled in, too; escape comes back, and `w` watches the run all the same."""
+    data = DataSource(folder=str(tmp_path / "gone"), limit_train=99)
+    wrong = replace(
+        config,
+        recipe=replace(config.recipe, dataset="imagefolder", epochs=7),
+        hardware=replace(config.hardware, device="cpu"),
+        data=data,
+    )
+    run = create_run(wrong, tmp_path / "runs", "beta")
+    write_status(run, Status("failed", updated=time.time(), reason="the folder is gone"))
+    async with open_app() as (app, pilot):
+        await open_runs(app, pilot, 1)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, PlanScreen), "the form")
+        planned = app.state.planned
+        texts = {name: planned.form.field(name).text for name in ("folder", "limit_train", "device", "epochs")}
+        assert texts == {"folder": str(tmp_path / "gone"), "limit_train": "99", "device": "cpu", "epochs": "7"}
+        assert planned.network == config.network
+        await until(pilot, lambda: planned.blocked is not None and planned.blocked.setting == "folder", "the reason")
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen), "the list")
+        await pilot.press("w")
+        await until(pilot, lambda: isinstance(app.screen, WatchScreen) and "FAILED" in screen_text(app), "the run")
+
+
+async def test_enter_watches_a_run_that_failed_while_it_trained(
+    open_app: OpenApp, config: RunConfig, tmp_path: Path
+) -> None:
+    run = create_run(config, tmp_path / "runs", "beta")
+    write_status(run, Status("failed", updated=time.time(), step=5, reason="the disk is full"))
+    async with open_app() as (app, pilot):
+        await open_runs(app, pilot, 1)
+        assert "⏎ fixes" not in screen_text(app)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, WatchScreen), "the run")
 
 
 async def test_details_are_those_of_the_selected_run(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:

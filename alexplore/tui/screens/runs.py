@@ -31,13 +31,14 @@ from alexplore.tui.marked_runs import EPOCHS, METRIC_ORDER, MINUTES, Overlay, Ov
 from alexplore.tui.messages import (
     DetailsRead,
     EvaluateRequested,
+    FormRequested,
     ModeRequested,
     OpenRequested,
     PredictRequested,
     RunsListed,
     WatchRequested,
 )
-from alexplore.tui.run_details import RunDetails, headline, read_details, run_facts, size_text
+from alexplore.tui.run_details import RunDetails, failed_at_start, headline, read_details, run_facts, size_text
 from alexplore.tui.screens.dialogs import Ask, Confirm
 from alexplore.tui.screens.frame import FrameScreen
 from alexplore.tui.state import AppState, Mode
@@ -53,7 +54,7 @@ POLL_SECONDS = 1.0
 LOOK_SECONDS = 0.15  # that the cursor must stay on a run before its folder is read
 NO_RUNS = "No runs yet: press 2 to train the network that is open in Explore."
 OVERLAY_ACTIONS = ("metric", "unit", "logarithmic", "seeds")
-RUN_ACTIONS = ("mark", "stop", "resume", "fork", "evaluate", "predict", "export", "rename", "note")
+RUN_ACTIONS = ("watch", "mark", "stop", "resume", "fork", "evaluate", "predict", "export", "rename", "note")
 """Actions on a run that are not possible while it waits in the queue."""
 
 
@@ -253,8 +254,11 @@ class RunsScreen(FrameScreen):
 
     @on(CursorList.Chosen, "#runs-table")
     def _chosen(self) -> None:
-        if self.selected:
-            self.post_message(WatchRequested(self.selected.summary.run))
+        config = self.selected.summary.config if self.selected else None
+        if self.selected and config and failed_at_start(self.selected.summary):
+            self.post_message(FormRequested(config, f"from {self.selected.name}"))
+        elif self.selected:
+            self.action_watch()
         elif self.queued:
             self.notify(f"{self.queued.name} was not started yet: there is nothing to watch", markup=False)
 
@@ -262,6 +266,11 @@ class RunsScreen(FrameScreen):
     def _title_clicked(self, event: Table.TitleClicked) -> None:
         self.listed.sort_by_column(event.column)
         self._show_list()
+
+    def action_watch(self) -> None:
+        """Watch the run in Train."""
+        if self.selected:
+            self.post_message(WatchRequested(self.selected.summary.run))
 
     def action_sort(self) -> None:
         """Sort by the next column."""

@@ -92,7 +92,15 @@ class RunTable(Table):
     KEYS_OF: ClassVar[str] = "runs"
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "choose", "open", tooltip="Watch the run in Train"),
+        Binding(
+            "enter",
+            "choose",
+            "open",
+            tooltip="Watch the run in Train; of one that failed before it trained, correct the settings",
+        ),
+        Binding(
+            "w", "screen.watch", "watch", show=False, tooltip="Watch the run in Train, also one that failed at once"
+        ),
         Binding("space", "screen.mark", "mark", tooltip="Mark the run, to compare it with other marked ones"),
         Binding("x", "screen.stop", "stop", tooltip="Stop the run after a checkpoint; it can be resumed"),
         Binding(
