@@ -180,7 +180,11 @@ class _Mapping:
     # Layers.
 
     def read(self, node: Node) -> Value:
-        """Return the value of a node; if it was only reshaped, padded or repeated so far, add a layer for that."""
+        """Return the value of a node; if it was only reshaped, padded or repeated so far, add a layer for that.
+
+        Raises:
+            KeyError: the node is one of several outputs, which has no value.
+        """
         known = self.values.get(node)
         if known is None:  # one of several outputs; no layer has it as its only output
             raise KeyError(node)

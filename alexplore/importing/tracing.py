@@ -62,7 +62,7 @@ def trace_module(module: nn.Module, input: Input | None, source: str, batch: int
 
     Raises:
         SourceError: it takes several inputs, or none of the usual sizes.
-        ImportFailed: its forward pass fails with the size that was given, or whatever the size.
+        ImportFailed: its forward pass fails with the size that was given, or with any size for the same reason.
     """
     _check_inputs(module, source)
     reasons: dict[Input, str] = {}

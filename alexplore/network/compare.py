@@ -22,7 +22,7 @@ from alexplore.network.row import Row
 
 @dataclass(frozen=True)
 class Pair:
-    """Two layers that correspond to each other, one of each network; None where one network has none.
+    """Two layers that correspond to each other, one of each network; None if one network has none.
 
     `inputs` are the names of the layers that each reads, if a branch starts or joins elsewhere in the other network.
     """

@@ -16,7 +16,7 @@ from alexplore.network.row import Row
 
 @dataclass(frozen=True)
 class AlignedLayers:
-    """Layers that correspond to each other, one of each network; None where a network has none.
+    """Layers that correspond to each other, one of each network; None for a network that has none.
 
     `pairs` has an entry for each network: its layer, as `b`, beside the layer of the first network that has one.
     """
@@ -30,7 +30,7 @@ class AlignedLayers:
 
     @cached_property
     def settings(self) -> dict[str, tuple[Any, ...]]:
-        """Settings, and inputs, that differ: the value of each network, None where it has no such setting or layer."""
+        """Settings, and inputs, that differ: the value of each network, None if it has no such setting or layer."""
         keys = dict.fromkeys(key for pair in self.pairs if pair for key in pair.settings)
         return {key: tuple(self._setting(key, pair) for pair in self.pairs) for key in keys}
 

@@ -60,7 +60,7 @@ def join_notes(*notes: str) -> str:
 
 
 def by_axis(quantity: str, height: Formula, width: Formula) -> Iterator[Formula]:
-    """Yield one formula where height and width are alike, else one for each."""
+    """Yield one formula if those of height and width are equal, else both."""
     if height == width:
         yield height._replace(quantity=quantity)
     else:

@@ -124,7 +124,10 @@ class Network:
         return self._from_entries([*entries[:index], (layer, layer.inputs or (source,)), *later])
 
     def insert_between(self, index: int, input: int, layer: Layer) -> Network:
-        """Return the network with a layer between the layer at `index` and its input number `input`, from 0."""
+        """Return the network with a layer between the layer at `index` and its input number `input`, from 0.
+
+        A name that is taken gets a number.
+        """
         layer = dataclasses.replace(layer, name=self.free_name(layer.name))
         entries = self._entries()
         reader, read = entries[index]
@@ -204,11 +207,19 @@ class Network:
         return self.replace(index, dataclasses.replace(layer, name=name))
 
     def with_input(self, channels: int, height: int, width: int) -> Network:
-        """Return the network with another input size."""
+        """Return the network with another input size.
+
+        Raises:
+            SettingError: a size is not a positive integer.
+        """
         return dataclasses.replace(self, input=read_input([channels, height, width]))
 
     def with_towers(self, towers: int) -> Network:
-        """Return the network split into another number of towers."""
+        """Return the network split into another number of towers.
+
+        Raises:
+            SettingError: the number is not from 1 to 64.
+        """
         return dataclasses.replace(self, towers=read_value("towers", TOWERS, towers))
 
     @property
@@ -246,7 +257,7 @@ class Network:
         return tuple(layer.name for layer in self.layers if can_freeze(layer) and fnmatchcase(layer.name, pattern))
 
     def freeze(self, patterns: Iterable[str]) -> Network:
-        """Return the network with `trainable = false` in the layers whose names match one of the patterns."""
+        """Return the network with `trainable = false` in the freezable layers that match one of the patterns."""
         names = {name for pattern in patterns for name in self.freezable(pattern)}
         network = self
         for index, layer in enumerate(self.layers):

@@ -54,7 +54,7 @@ class Quantity(NamedTuple):
 
 
 def both(height: int, width: int) -> int | tuple[int, int]:
-    """Return (height, width), or one number where they are the same."""
+    """Return (height, width), or one number if they are equal."""
     return height if height == width else (height, width)
 
 

@@ -1,4 +1,4 @@
-"""Receptive fields: what one output sees of the network's input."""
+"""Receptive fields: the pixels of the network's input that one output depends on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from alexplore.network.windows import Window
 class Axis(NamedTuple):
     """The receptive field of an output along one axis of the network's input, in pixels.
 
-    It sees `size` pixels; neighbouring outputs are `jump` pixels apart, 0 where all see the same; the first output's
+    It sees `size` pixels; neighbouring outputs are `jump` pixels apart, 0 if all see the same; the first output's
     window starts at pixel `start` (negative inside the padding). Source: Araujo, Norris & Sim, "Computing Receptive
     Fields of Convolutional Neural Networks", Distill 2019, equations 1 to 3, with dilation.
     """

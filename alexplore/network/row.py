@@ -19,13 +19,13 @@ class Fix(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One layer's numbers for one image; `output` is None where they could not be computed.
+    """One layer's numbers for one image; `output` is None if they could not be computed.
 
-    `sources` are the positions of what it reads (see `Network.sources`) and `inputs` their shapes. `windows` are what
-    one output reads of the layer's input, along height and width, None where it reads one position; `height` and
-    `width` are what it sees of the network's input. `unread` counts the border pixels (height, width) that no window
-    covers. `fixes` are for a layer with an `error`. It is a named tuple because creating frozen dataclasses takes five
-    times as long, which would be a third of the time of an edit.
+    `sources` are the positions of the layers that it reads (see `Network.sources`) and `inputs` the shapes of their
+    outputs. `windows` are the windows of one output over the layer's input (height, width), None if it reads one
+    position; `height` and `width` are its receptive field. `unread` counts the border pixels (height, width) that no
+    window covers. `fixes` are for a layer with an `error`. It is a named tuple because creating frozen dataclasses
+    takes five times as long, which would be a third of the time of an edit.
     """
 
     index: int  # type: ignore[assignment]  # the number of the layer, from 1; it hides the method of tuples
@@ -47,7 +47,7 @@ class Row(NamedTuple):
 
     @property
     def input(self) -> Shape | None:
-        """The shape of the first input, None where it could not be computed."""
+        """The shape of the first input, None if it could not be computed."""
         return self.inputs[0] if self.inputs else None
 
     @property

@@ -8,7 +8,7 @@ from alexplore.network.row import Row
 
 
 def torch_call(row: Row, network: Network) -> Call | None:
-    """Return PyTorch's module for a row's layer, None where the layer is an expression (`Layer.torch_expression`).
+    """Return the call of PyTorch's module for a row's layer, None if it is an expression (`Layer.torch_expression`).
 
     An activation overwrites its input (`inplace`) if nothing else needs the input.
     """

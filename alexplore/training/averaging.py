@@ -51,11 +51,11 @@ class Averaging(Protocol):
         ...
 
     def state(self, collect: Callable[[nn.Module], Weights]) -> dict[str, Any]:
-        """Return what a checkpoint contains besides the weights that are evaluated; `collect` returns a model's."""
+        """Return a checkpoint's state in addition to the evaluated weights; `collect` returns a model's weights."""
         ...
 
     def load(self, weights: Weights, state: Mapping[str, Any], load: Callable[[nn.Module, Weights], None]) -> None:
-        """Continue from a checkpoint: its weights, and what it contains besides; `load` loads weights into a model."""
+        """Continue from the weights and the state of a checkpoint; `load` loads weights into a model."""
         ...
 
 

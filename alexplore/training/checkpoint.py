@@ -347,7 +347,11 @@ def _verify(path: Path, manifest: dict[str, Any]) -> None:
 
 @contextmanager
 def state_errors(saved: Checkpoint) -> Iterator[None]:
-    """Convert errors in the use of a checkpoint's state, which may contain anything, to a CheckpointError."""
+    """Convert errors in the use of a checkpoint's state, which may contain anything, to a CheckpointError.
+
+    Raises:
+        CheckpointError: any other exception than an AlexploreError or MemoryError was raised inside.
+    """
     try:
         yield
     except (AlexploreError, MemoryError):

@@ -46,7 +46,7 @@ def keras_model(preset: Preset) -> Any:
 
 
 def keras_model_with(preset: Preset, weights: dict[str, Tensor]) -> Any:
-    """Return the exported Keras model with weights of a model of ours."""
+    """Return the exported Keras model with the weights of our model, by their names in its state_dict."""
     model = keras_model(preset)
     orders: dict[int, Tensor | None] = {IMAGE: None}
     for row in analyse(preset.network).rows:

@@ -1,4 +1,4 @@
-"""Adaptive pooling: an output of one size whatever the input."""
+"""Adaptive pooling: an output of a fixed size for inputs of any size."""
 
 from __future__ import annotations
 

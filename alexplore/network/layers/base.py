@@ -79,7 +79,7 @@ SAVES_NOTHING = Saved()
 class Layer(Declared):
     """One layer: its name, the layers that it reads, and its settings.
 
-    `inputs` is empty where it reads the layer before it.
+    `inputs` is empty if it reads only the layer before it.
     """
 
     type: ClassVar[str] = ""
@@ -111,7 +111,7 @@ class Layer(Declared):
     """Whether a window slides over its input, so that the output's height and width follow from the input's."""
 
     fixes_size: ClassVar[bool] = False
-    """Whether its output's height or width is set, whatever the input's is."""
+    """Whether its output's height or width is a setting, and does not depend on the input's."""
 
     overwritable: ClassVar[bool] = False
     """Whether its backward pass does not need its output, so that the next layer may overwrite it."""
@@ -166,7 +166,7 @@ class Layer(Declared):
         return NO_PARAMETERS
 
     def windows(self, inputs: Shapes) -> Windows | None:
-        """Return the windows along height and width that one output reads, or None where it reads one position."""
+        """Return the windows along height and width that one output reads, or None if it reads one position."""
         return None
 
     def macs(self, inputs: Shapes, output: Shape, parameters: Parameters) -> int:
@@ -240,7 +240,7 @@ class Layer(Declared):
     # Other libraries.
 
     def torch_call(self, inputs: Shapes) -> Call:
-        """Return PyTorch's module for the layer, or a class of ours that exported code defines."""
+        """Return the call of PyTorch's module for the layer, or of a class that exported code defines."""
         raise NotImplementedError
 
     @classmethod

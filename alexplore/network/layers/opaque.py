@@ -94,7 +94,11 @@ class Opaque(Layer):
         return Formula("params", number_text(self.recorded_params), self.recorded_params, note)
 
     def refuse(self) -> NoReturn:
-        """Raise `Unsupported` with the reason why there is no equivalent."""
+        """Refuse to convert the layer.
+
+        Raises:
+            Unsupported: always; the message gives the reason why there is no equivalent.
+        """
         raise Unsupported(
             f"{self.name} is opaque: {self.operator} of an imported model ({self.reason}); it can be shown and counted "
             "but not edited, trained or exported as code"

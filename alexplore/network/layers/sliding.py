@@ -196,7 +196,7 @@ def extent_text(window: Window) -> str:
 
 
 def both(height: int, width: int) -> int | list[int]:
-    """Return [height, width], or one number where they are the same."""
+    """Return [height, width], or one number if they are equal."""
     return height if height == width else [height, width]
 
 

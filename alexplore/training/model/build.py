@@ -77,7 +77,7 @@ def logits(model: nn.Module, images: Tensor) -> Tensor:
 
 def build(network: Network, seed: int | None = None, kernels: Kernels | None = None) -> Model:
     """Return a network's model on the CPU, channels last, with initial weights drawn from `seed`, or from PyTorch's
-    generator where that is None. `kernels` are by default those of this machine's processor.
+    generator if that is None. `kernels` are by default those of this machine's processor.
 
     Raises:
         ShapeError: a layer can't read its input, or the network has no layers.

@@ -36,7 +36,7 @@ from alexplore.tui.widgets.start_button import StartButton
 
 CHECK_SECONDS = 0.15  # without a keystroke before what was typed is checked
 WAITING_SECONDS = 0.3  # after the form has opened, until a worker is started that waits
-MEASURE_SECONDS = 3.0  # without a change before the speed is measured where there is only a guess
+MEASURE_SECONDS = 3.0  # without a change before the speed is measured, if it is only a guess so far
 
 
 @dataclass

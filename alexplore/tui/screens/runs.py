@@ -314,7 +314,7 @@ class RunsScreen(FrameScreen):
             self.post_message(ModeRequested("explore"))
 
     def action_details(self) -> None:
-        """Show or hide the details; where there is room for one pane, show them instead of the curves."""
+        """Show or hide the details; if there is room for one pane only, show them instead of the curves."""
         self.toggle_class("turned")
 
     # The marked runs

@@ -45,7 +45,7 @@ class Extent:
 class Block:
     """The block of a layer, in the `slot` columns that it has from column `left`.
 
-    `now` and `before` are its extents in the network and before the edit, None where they are not known. `band` is its
+    `now` and `before` are its extents in the network and before the edit, None if they are not known. `band` is its
     position in its stack, from the top.
     """
 

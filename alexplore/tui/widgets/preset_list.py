@@ -17,7 +17,7 @@ from alexplore.tui.preset_catalog import START_HERE, Line, PresetEntry, heading_
 from alexplore.tui.widgets.cursor_list import CursorList
 
 SIZE_WIDTH = 6
-NAME_WIDTH, TITLE_WIDTH = 21, 20  # where there is room for titles
+NAME_WIDTH, TITLE_WIDTH = 21, 20  # if there is room for titles
 
 
 class PresetList(CursorList):

@@ -1,4 +1,4 @@
-"""Numbers in frames side by side, or in one line where there is no room for frames."""
+"""Numbers in frames side by side, or without frames if there is no room for them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Tiles(LineWidget):
             self.refresh()
 
     def on_resize(self) -> None:
-        """Use frames where there is room for them."""
+        """Use frames if there is room for them."""
         self.styles.height = self._height
 
     @property
