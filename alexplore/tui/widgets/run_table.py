@@ -96,11 +96,9 @@ class RunTable(Table):
             "enter",
             "choose",
             "open",
-            tooltip="Watch the run in Train; of one that failed before it trained, correct the settings",
+            tooltip="Watch the run in Train; correct one that failed before its first step",
         ),
-        Binding(
-            "w", "screen.watch", "watch", show=False, tooltip="Watch the run in Train, also one that failed at once"
-        ),
+        Binding("w", "screen.watch", "watch", show=False, tooltip="Watch the run, also one that failed at once"),
         Binding("space", "screen.mark", "mark", tooltip="Mark the run, to compare it with other marked ones"),
         Binding("x", "screen.stop", "stop", tooltip="Stop the run after a checkpoint; it can be resumed"),
         Binding(
