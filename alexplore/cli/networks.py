@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from alexplore.runs.foreign import ForeignLog
     from alexplore.tui.terminal_pictures import TerminalPictures
 
+STDOUT = 1
+
 PRESET_HELP = "A preset's name, a path to its file, or a SOURCE as `alexplore import` takes it."
 PresetOption = Annotated[str, typer.Option("--preset", "-p", metavar="P", help=PRESET_HELP)]
 OptionalPresetOption = Annotated[str | None, typer.Option("--preset", "-p", metavar="P", help=PRESET_HELP)]
@@ -91,8 +93,7 @@ def show_app(
     opened = open_preset(preset or preferences.values.preset, narrate)
     from alexplore.tui.app import ExploreApp
 
-    for name in ("COLUMNS", "LINES"):  # exported sizes may be out of date; Textual asks the terminal
-        os.environ.pop(name, None)
+    _settle_terminal_size()
     app = ExploreApp(
         opened,
         folder,
@@ -106,6 +107,20 @@ def show_app(
     if app.exit_message and exit_message:
         say(app.exit_message)
     raise typer.Exit(app.return_code or DONE)
+
+
+def _settle_terminal_size() -> None:
+    """Ignore an exported size, which may be out of date; use it, or 80×24, only if the terminal has none.
+
+    Serial consoles, and terminals that no emulator has set up yet, have 0 rows. Textual and Rich would assume different
+    sizes, and the layouts for both would alternate without end.
+    """
+    import termios
+
+    exported = {name: os.environ.pop(name, "") for name in ("LINES", "COLUMNS")}
+    if 0 in termios.tcgetwinsize(STDOUT):
+        rows, columns = (int(value) if value.isdecimal() else 0 for value in exported.values())
+        termios.tcsetwinsize(STDOUT, (rows or 24, columns or 80))
 
 
 def _pictures() -> TerminalPictures:

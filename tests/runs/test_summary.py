@@ -134,10 +134,11 @@ def test_a_line_of_a_table_has_the_same_formats_everywhere(run: RunDirectory) ->
     cells = dict(zip(SUMMARY_HEADINGS, summary_cells(summarise(run)), strict=True))
     assert cells.pop("updated").endswith(" ago")
     assert cells == {
-        "run": "run", "state": "stopped", "epoch": "1.23/2", "loss": "3.142", "validation": "nan", "images/s": "1,235",
+        "run": "run", "state": "stopped", "epoch": "1.23/2", "best": "–", "loss": "3.142", "validation": "nan",
+        "images/s": "1,235",
     }  # fmt: skip
 
 
 def test_a_run_without_files_has_no_values(config: RunConfig, tmp_path: Path) -> None:
     cells = summary_cells(summarise(create_run(config, tmp_path, "new")))
-    assert cells == ("new", "starting", "0.00/2", "–", "–", "–", "–")
+    assert cells == ("new", "starting", "0.00/2", "–", "–", "–", "–", "–")

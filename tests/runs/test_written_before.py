@@ -34,6 +34,7 @@ def test_it_is_listed_with_its_numbers_and_the_time_of_its_first_event(run: RunD
         "written-before",
         "stopped",
         "2.68/4",
+        "86.7%",
         "0.241",
         "86.7%",
         "708",

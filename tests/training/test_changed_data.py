@@ -164,7 +164,7 @@ def test_moved_data_is_named(make: Make, folder: Path, tmp_path: Path, monkeypat
     with pytest.raises(service.PlanError, match="is not a folder"):
         service.restart(run, {"epochs": 3, "folder": str(tmp_path / "wrong")})
     assert run.config_file.read_bytes() == before
-    monkeypatch.setattr(service, "start", lambda run, environment: train_here(run))
+    monkeypatch.setattr(service, "start", lambda run, *_: train_here(run))
     monkeypatch.chdir(tmp_path)
     service.restart(run, {"epochs": 3, "folder": "moved"})
     assert run.config().data.folder == str(tmp_path / "moved")

@@ -172,7 +172,7 @@ def test_a_resumed_run_starts_without_the_file_that_it_no_longer_needs(
     file, _ = trained
     run = tuned_run(make_run, "run", file)
     file.unlink()
-    monkeypatch.setattr(service, "start", lambda run, environment: run)
+    monkeypatch.setattr(service, "start", lambda run, *_: run)
     with pytest.raises(service.PlanError, match="there is no such file"):
         service.restart(run)
     (run.checkpoints_folder / "last").mkdir(parents=True)

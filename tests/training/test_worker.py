@@ -142,8 +142,8 @@ def test_a_run_that_cannot_be_trained_fails_with_one_line(make_run: MakeRun, sma
         (make_run("towers", parallel="towers"), 2, "this network has no towers; set towers = 2"),
         (make_run("ranks", gpus=17), 2, "a batch of 16 images can't be shared"),
         (make_run("memory", batch_size=10**9), 2, "are free: use a smaller --batch-size"),
-        (make_run("broken", network=small.with_input(1, 4, 4)), 1, "larger than the input's"),
-        (make_run("classes", network=wrong_classes, dataset="fashion-mnist"), 1, "7"),
+        (make_run("broken", network=small.with_input(1, 4, 4)), 2, "larger than the input's"),
+        (make_run("classes", network=wrong_classes, dataset="fashion-mnist"), 2, "7"),
     ]
     for run, code, said in cases:
         assert run_worker_here(run) == code, run.console_tail()

@@ -28,6 +28,7 @@ from alexplore.runs.look import Look
 from alexplore.runs.predictions import Prediction
 from alexplore.tui import screens
 from alexplore.tui.app import HIGH, ExploreApp
+from alexplore.tui.commands import Palette
 from alexplore.tui.inside_state import VIEWS
 from alexplore.tui.messages import OpenRequested
 from alexplore.tui.screens.browse import Browse, PathInput
@@ -472,6 +473,12 @@ async def jump(stage: Stage) -> None:
 
 
 @scene()
+async def palette(stage: Stage) -> None:
+    await stage.press("ctrl+p", *"compare")
+    await until(stage.pilot, lambda: isinstance(stage.app.screen, Palette), "the palette")
+
+
+@scene()
 async def help_train(stage: Stage) -> None:
     await stage.watch(stage.runs.write("finished", "finished", 60, age=500.0), "epoch 3/3")
     await stage.press("question_mark")
@@ -555,6 +562,7 @@ SHOWN: dict[type[Screen[Any]], str] = {
     ReportScreen: "totals",
     HelpScreen: "help-explore",
     JumpScreen: "jump",
+    Palette: "palette",
     Welcome: "welcome",
     ThemeScreen: "themes",
     Browse: "browse",
