@@ -16,6 +16,7 @@ from alexplore.runs.config import DataSource, RunConfig
 from alexplore.runs.image_layout import LAYOUT, DataError, find_layout
 
 TRAIN_IMAGES, VAL_IMAGES = 10_000, 2_000  # of synthetic data; 10 and 2 for each class if that is more
+LARGEST_SIDE = 32  # of synthetic images, in pixels; they are resized for larger inputs
 IMAGES = "images.safetensors"  # the file of a data set in the cache
 
 Need = Literal["here", "to fetch", "needs a folder", "drawn"]
@@ -92,6 +93,21 @@ def _published(name: str, images: PublishedImages) -> Callable[[RunConfig], Data
 def synthetic_counts(source: DataSource, classes: int) -> tuple[int, int]:
     """Return how many training and validation images are drawn."""
     return source.limit_train or max(TRAIN_IMAGES, 10 * classes), source.limit_val or max(VAL_IMAGES, 2 * classes)
+
+
+def synthetic_size(config: RunConfig) -> tuple[int, int]:
+    """Return the height and width of synthetic images."""
+    _, height, width = config.network.input
+    return min(height, LARGEST_SIDE), min(width, LARGEST_SIDE)
+
+
+def drawn_bytes(config: RunConfig) -> int:
+    """Return the memory of the images that are drawn, 8 bits a value; 0 for a data set that is read from files."""
+    entry = DATASETS[config.recipe.dataset]
+    if entry.images is not None or entry.needs_folder:
+        return 0
+    height, width = synthetic_size(config)
+    return sum(synthetic_counts(config.data, config.network.classes or 0)) * config.network.input[0] * height * width
 
 
 def image_counts(config: RunConfig, classes: int) -> tuple[int, int] | None:

@@ -10,11 +10,14 @@ from alexplore.core.cpu_count import processors
 from alexplore.core.formatting import bytes_text
 from alexplore.network.analysis import analyse
 from alexplore.runs.config import RunConfig
+from alexplore.runs.dataset_shapes import drawn_bytes
 from alexplore.runs.preflight import Fix, Problem
 from alexplore.runs.summary import Summary
 
 PROCESS_BYTES = 300 * 2**20
-"""Bytes of a rank without a network: Python, PyTorch, and its share of the images."""
+"""Bytes of a rank without a network: Python, PyTorch, and the images of a usual data set, up to `USUAL_IMAGES`."""
+
+USUAL_IMAGES = 64 * 2**20
 
 PASSES = 3
 """Passes of a training step over a layer: its output, the gradient of its input, and the gradient of its weights."""
@@ -62,6 +65,7 @@ def memory_problems(config: RunConfig, ranks: int, free: int) -> Iterator[Proble
     memory, towers = cpu_memory(config, ranks), config.hardware.parallel == "towers"
     batch = config.recipe.images_at_once(1 if towers else ranks)
     if memory.total <= free:
+        yield from _drawn_image_problems(config, ranks, free - memory.total)
         return
     change: Fix | None
     taken = f"training would take {bytes_text(memory.total)} of memory for "
@@ -79,6 +83,18 @@ def memory_problems(config: RunConfig, ranks: int, free: int) -> Iterator[Proble
         change = Fix(f"set batch_size to {fitting_batch}", {"batch_size": fitting_batch}) if fitting_batch > 0 else None
     processes = f"{ranks} processes" if ranks > 1 else f"a batch of {batch} images"
     yield Problem(setting, f"{taken}{processes}, and {bytes_text(free)} are free: use {fix}", change)
+
+
+def _drawn_image_problems(config: RunConfig, ranks: int, free: int) -> Iterator[Problem]:
+    """Yield a problem if the images that every rank draws don't fit into `free` bytes beside the network."""
+    size = drawn_bytes(config)
+    if ranks * (size - USUAL_IMAGES) > free:
+        larger = "limit_train" if (config.data.limit_train or 0) >= (config.data.limit_val or 0) else "limit_val"
+        yield Problem(
+            larger,
+            f"the drawn images would take {bytes_text(ranks * size)} of memory beside the network, and "
+            f"{bytes_text(free)} are free: use a smaller --{larger.replace('_', '-')}",
+        )
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from alexplore.core.atomic_files import write_atomically
+from alexplore.core.formatting import shortened
 from alexplore.core.regular_files import read_json
 from alexplore.core.settings import SettingError, nearest, toml_text
 from alexplore.runs.directory import LONGEST_NAME, RunDirectory, RunError, checked_name, name_after
@@ -66,13 +67,13 @@ def split_values(text: str) -> list[str]:
     return [part.strip() for part in parts]
 
 
-def combinations(assignments: Sequence[str]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+def combinations(assignments: Sequence[str], seeds: int = 1) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Return the keys with several values in `--set` options, and the assignments of every combination.
 
     Raises:
-        SettingError: an assignment has no value, or there are too many combinations.
+        SettingError: an assignment has no value, or there would be too many runs with so many `seeds` each.
     """
-    choices, keys, total = [], [], 1
+    choices, keys, total = [], [], seeds
     for assignment in assignments:
         name, _, text = assignment.partition("=")
         values = split_values(text)
@@ -83,7 +84,7 @@ def combinations(assignments: Sequence[str]) -> tuple[tuple[str, ...], list[tupl
         total *= len(values)
         choices.append([f"{name}={value}" for value in values])
     if total > MOST_RUNS:
-        raise SettingError(f"{total:,} combinations; allowed: {MOST_RUNS:,} at most")
+        raise SettingError(f"{shortened(f'{total:,}', 40)} runs; allowed: {MOST_RUNS:,} at most")
     return tuple(keys), list(itertools.product(*choices))
 
 

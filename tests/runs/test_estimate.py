@@ -50,6 +50,17 @@ def test_the_ranks_that_are_proposed_fit(config: RunConfig) -> None:
     assert list(memory_problems(config, fitting + 1, free))
 
 
+def test_drawn_images_that_do_not_fit_are_refused(config: RunConfig) -> None:
+    """A million images of 28×28 pixels, on each of two ranks, beside what the network takes."""
+    config = config.change({"dataset": "synthetic", "limit_train": 10**6, "limit_val": 100})
+    network, images = cpu_memory(config, 2).total, 2 * 10**6 * 28 * 28
+    assert list(memory_problems(config, 2, network + images)) == []
+    (problem,) = memory_problems(config, 2, network + images - 2 * estimate.USUAL_IMAGES)
+    assert problem.setting == "limit_train"
+    assert "the drawn images would take 1.5 GiB of memory" in problem.message
+    assert problem.message.endswith("use a smaller --limit-train")
+
+
 def test_the_speed_of_the_same_network_comes_first(config: RunConfig) -> None:
     other = replace(config, network=config.network.with_input(1, 12, 12).with_classes(20))
     earlier = [

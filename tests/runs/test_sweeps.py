@@ -61,6 +61,8 @@ def test_every_combination_comes_once() -> None:
         combinations(["training.lr=0.1,"])
     with pytest.raises(SettingError, match="allowed: 10,000 at most"):
         combinations([f"training.lr={','.join(map(str, range(1, 200)))}"] * 2)
+    with pytest.raises(SettingError, match="runs; allowed: 10,000 at most"):
+        combinations([], 10**100)
 
 
 def test_names_of_runs() -> None:

@@ -7,13 +7,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from alexplore.runs.config import RunConfig
-from alexplore.runs.dataset_shapes import synthetic_counts
+from alexplore.runs.dataset_shapes import synthetic_counts, synthetic_size
 from alexplore.runs.image_layout import DataError
 from alexplore.runs.preflight import count_outputs
 from alexplore.runs.trained_on import TrainedOn
 from alexplore.training.data.dataset import Dataset, Report, ResidentSplit, mean_and_std
 
-LARGEST_SIDE = 32  # in pixels; images for larger inputs are resized
 PATTERN_CELLS = 4  # along each side of a class's pattern
 SHIFT = 2  # pixels that a pattern is moved by at most
 SEED = 2012
@@ -30,7 +29,7 @@ def open_synthetic(config: RunConfig, device: torch.device, _: Report, __: Train
     if classes is None:
         raise DataError("the network's last layer has no output: fix the network before training it")
     channels = network.input[0]
-    size = min(network.input[1], LARGEST_SIDE), min(network.input[2], LARGEST_SIDE)
+    size = synthetic_size(config)
     counts = synthetic_counts(config.data, classes)
     train, val = (
         ResidentSplit(*draw_images(classes, channels, size, count, part), device) for part, count in enumerate(counts)
