@@ -9,14 +9,14 @@ from alexplore.presets.recipe import Recipe
 from alexplore.presets.schedules import SCHEDULES, learning_rate
 from alexplore.runs.curves import Curve
 
-CELLS = 8
+CELLS = 7  # with the bar what the pane has room for beside the longest name of a setting
 BLOCKS = "▁▂▃▄▅▆▇█"
 PRESENT = "│"
 STEPS = 1000  # in an epoch: fine enough for `CELLS`, whatever the number of the run's own steps
 
 
 def rate_line(recipe: Recipe, fraction: float, recorded: Curve) -> str:
-    """Return the learning rate over all epochs, such as `▃█│▇▆▅▃▂▁`; the bar is at the present place.
+    """Return the learning rate over all epochs, such as `▃█│▇▆▄▂▁`; the bar is at the present place.
 
     Args:
         recipe: Its schedule gives the rates from now on.

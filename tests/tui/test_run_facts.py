@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from alexplore.core.formatting import duration_text
+from alexplore.core.settings import setting_fields
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import RunConfig
 from alexplore.runs.diagnosis import Finding
@@ -156,8 +157,11 @@ def test_the_rate_has_its_course_beside_it(run: RunDirectory) -> None:
     """Two of four epochs are trained."""
     snapshot = write(run, [0.8, 0.9], Status("running", step=20, epoch=2.0, updated=time.time()))
     (note,) = [fact.note for fact in recipe_facts(snapshot, None) if fact.label == "lr"]
-    assert note.index("│") == 4
-    assert len(note) == 9
+    assert note.index("│") == 4  # half of 7, rounded
+    longest = max(len(name) for name in setting_fields(Recipe))
+    lines = fact_lines([Fact("lr", "0.01", note), Fact("x" * longest, "1")], 28)  # as wide as the pane
+    assert any(line.endswith(note) for line in lines)
+    assert max(map(len, lines)) <= 28
 
 
 @pytest.mark.parametrize(
