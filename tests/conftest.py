@@ -20,7 +20,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from alexplore.network.graph import Network, read_network
 from alexplore.presets.recipe import Recipe
@@ -38,8 +38,11 @@ HEAVY_FOLDERS = ("end_to_end", "faults", "importing")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-settings.register_profile("eighth", max_examples=ALL // 8)  # of the examples of each test, in `make check`
-settings.register_profile("quarter", max_examples=ALL // 4)  # in `make test`
+# A busy machine may take any time for an example, and to draw it.
+settings.register_profile("all", max_examples=ALL, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("all")
+settings.register_profile("eighth", settings(), max_examples=ALL // 8)  # of the examples of each test, in `make check`
+settings.register_profile("quarter", settings(), max_examples=ALL // 4)  # in `make test`
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
