@@ -83,6 +83,24 @@ NOT_ALLOWED = (
 )
 """Commands with a value that is not allowed, or that does not fit the others."""
 
+TOO_LARGE = (
+    "shapes paper --batch N",
+    "shapes paper --input Nx3x3",
+    "profile lenet --batch N",
+    "train --preset lenet --batch-size N",
+    "train --preset lenet --epochs N",
+    "train --preset lenet --seed N",
+    "train --preset lenet --lr N",
+    "train --preset lenet --gpus N",
+    "train --preset lenet --classes N",
+    "train --preset lenet --limit-train N",
+    "train --preset lenet --set training.warmup_epochs=1e308",
+    "train --preset lenet --set training.warmup_epochs=N",
+    "sweep --preset lenet --dataset synthetic --seeds N",
+    "data pack empty --side N",
+)
+"""Commands with a number N that no machine can use."""
+
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -99,6 +117,15 @@ def test_wrong_use_is_refused_by_every_command(here: Path, command: str) -> None
     done = run_here(*command.split())
     assert done.returncode == WRONG_USE, done.stderr
     assert done.stderr and "Traceback" not in done.stderr
+    assert list_runs(here / "runs") == []
+
+
+@pytest.mark.parametrize("command", TOO_LARGE)
+def test_numbers_of_a_hundred_digits_are_refused(here: Path, command: str) -> None:
+    done = run_here(*command.replace("N", "9" * 100).split())
+    assert done.returncode == WRONG_USE, done.stderr
+    assert done.stderr and "Traceback" not in done.stderr
+    assert len(done.stderr) < 2000
     assert list_runs(here / "runs") == []
 
 
