@@ -23,6 +23,7 @@ from turns import figure
 
 STARTS_SLOWER, KEY_MILLISECONDS = 1.5, 100.0
 QUIET_SECONDS = 0.15  # a screen is complete when there is no output for this long
+PREPARATION_SECONDS = 3.0  # after the first screen: once, the app prepares the screens that are one key away
 SIZE = (40, 120)
 
 EMPTY = """
@@ -131,7 +132,7 @@ def keys(turns: int) -> None:
     for _ in range(turns):
         terminal = Terminal(START + DEEP)
         opened.append(terminal.settle(10.0))
-        time.sleep(0.5)
+        time.sleep(PREPARATION_SECONDS)
         for name, key in KEYS.items():
             taken[name].append(terminal.press(key) - (ESCAPE_DELAY if key == b"\x1b" else 0.0))
         terminal.close()
