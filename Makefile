@@ -36,7 +36,7 @@ light-tests: $(INSTALLED)
 	$(BIN)/pytest -n 2 --dist worksteal -m "not heavy and not faults and not exhaustive" --hypothesis-profile eighth
 
 tests: $(INSTALLED)
-	$(BIN)/pytest -n 3 --dist worksteal --hypothesis-profile quarter
+	$(BIN)/pytest -n 4 --dist worksteal --hypothesis-profile quarter
 
 thorough: $(INSTALLED)
 	$(BIN)/pytest -n 2 -m "not faults"
