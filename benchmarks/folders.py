@@ -8,7 +8,6 @@ is a run that trains for some seconds a turn (see `turns`) while the others are 
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
@@ -17,13 +16,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from paused_runs import compare_runs
+from paused_runs import compare_runs, option_parser
 from PIL import Image
 from results import report
 
 from alexplore.presets.library import load_preset
 from alexplore.runs.config import DataSource, Hardware, RunConfig
-from alexplore.training.kernels.table import processor_class
 
 GOAL = 0.9
 WIDTH, HEIGHT = 500, 375
@@ -72,12 +70,7 @@ def measure(preset: str, folders: dict[str, Path], count: int, precision: str, t
 
 
 if __name__ == "__main__":
-    fast = "bf16" if processor_class("cpu") in ("avx512_bf16", "amx") else "fp32"
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("presets", nargs="*", metavar="PRESET", default=["torchvision"])
-    parser.add_argument("--precision", choices=["fp32", "bf16"], default=fast)
-    parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=10)
+    parser = option_parser(__doc__ or "", ["torchvision"])
     parser.add_argument("--images", type=int, default=IMAGES, help=f"training images of the folder, at least {DRAWN}")
     chosen = parser.parse_args()
     print(f"{os.cpu_count()} processors", flush=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -19,9 +20,21 @@ from alexplore.runs.config import RunConfig
 from alexplore.runs.control import wait_for_answer
 from alexplore.runs.directory import RunDirectory, create_run
 from alexplore.runs.lines import LineReader
+from alexplore.training.kernels.table import processor_class
 
 PATIENCE = 300.0
 """Seconds in which a run must answer."""
+
+
+def option_parser(doc: str, presets: Sequence[str]) -> argparse.ArgumentParser:
+    """Return the parser of the options that these benchmarks share; the precision is this machine's fastest."""
+    fast = "bf16" if processor_class("cpu") in ("avx512_bf16", "amx") else "fp32"
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("presets", nargs="*", metavar="PRESET", default=presets)
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default=fast)
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=10)
+    return parser
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,14 @@ One rank has all processors, two ranks share them.
 
 from __future__ import annotations
 
-import argparse
 import os
 from dataclasses import replace
 
-from paused_runs import compare_runs
+from paused_runs import compare_runs, option_parser
 from results import report
 
 from alexplore.presets.library import load_preset
 from alexplore.runs.config import DataSource, Hardware, RunConfig
-from alexplore.training.kernels.table import processor_class
 
 RANKS_GOAL, TOWERS_GOAL = 0.95, 0.9
 ONE, TWO, TOWERS = "one rank", "two ranks", "two towers"
@@ -46,12 +44,7 @@ def measure(preset: str, precision: str, turns: int, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    fast = "bf16" if processor_class("cpu") in ("avx512_bf16", "amx") else "fp32"
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("presets", nargs="*", metavar="PRESET", default=["fmnist-28", "torchvision", "paper"])
-    parser.add_argument("--precision", choices=["fp32", "bf16"], default=fast)
-    parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=10)
+    parser = option_parser(__doc__ or "", ["fmnist-28", "torchvision", "paper"])
     chosen = parser.parse_args()
     print(f"{os.cpu_count()} processors", flush=True)
     for preset in chosen.presets:
