@@ -1,4 +1,4 @@
-"""The exact output of `shapes`, `diff` and `export`, in tests/golden."""
+"""The exact output of `shapes`, `diff`, `export` and `runs export`, in tests/golden."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from tests.support.command_line import run_here
 from tests.support.golden import FOLDER, Golden
 
 PRESETS = ("paper", "fmnist", "torchvision", "keras-bn")
+
+RUN = Path(__file__).parents[1] / "runs" / "data" / "written-before"
+RUN_FORMATS = ("csv", "json", "html")  # those that are text
 
 BROKEN = """\
 title = "A network with a layer that can't read its input"
@@ -81,14 +84,21 @@ def test_export(golden: Golden, preset: str, to: str) -> None:
     golden(f"export/{preset}.{to}.txt", done.stdout)
 
 
+@pytest.mark.parametrize("to", RUN_FORMATS)
+def test_export_of_a_run(golden: Golden, to: str) -> None:
+    done = run_here("runs", "export", RUN.name, "--to", to, "--runs-dir", str(RUN.parent))
+    assert (done.returncode, done.stderr) == (0, "")
+    golden(f"runs/{RUN.name}.{to}.txt", done.stdout)
+
+
 def test_no_golden_text_is_left_over() -> None:
     """Of a preset or a format that is gone."""
     expected = {
         *(f"shapes/{preset}.{form}" for preset in (*PRESETS, "broken") for form in (*SHAPES, "stderr.txt")),
         *(f"diff/{pair.replace(' ', '-')}.{form}" for pair in PAIRS for form in DIFFS),
         *(f"export/{preset}.{to}.txt" for preset in PRESETS for to in FORMATS),
+        *(f"runs/{RUN.name}.{to}.txt" for to in RUN_FORMATS),
     }
-    found = {
-        str(path.relative_to(FOLDER)) for name in ("shapes", "diff", "export") for path in (FOLDER / name).iterdir()
-    }
+    folders = ("shapes", "diff", "export", "runs")
+    found = {str(path.relative_to(FOLDER)) for name in folders for path in (FOLDER / name).iterdir()}
     assert found <= expected
