@@ -100,6 +100,9 @@ programs that run on them. `machine/energy` is that of an epoch's training and e
 the same divided by the number of training images. Both are in the last line of an epoch.
 """
 
+BEST_METRIC = "val/acc"
+"""The metric whose highest value decides which epoch, checkpoint and run is the best."""
+
 A_STEP = "ms a step"
 SLOWEST_RANK = "time/slowest_rank"
 
