@@ -18,8 +18,8 @@ from alexplore.network.limits import ADDRESSABLE_BYTES, memory_problem
 from alexplore.network.shapes import elements, shape_text
 from alexplore.presets.recipe import BALANCED, Recipe
 from alexplore.runs.config import RunConfig
+from alexplore.runs.dataset_files import check_folder
 from alexplore.runs.dataset_shapes import DatasetShape, dataset_need, dataset_shape
-from alexplore.runs.idx_files import check_folder
 from alexplore.runs.image_layout import DataError
 from alexplore.runs.kernel_choice import KernelError, asked_kernels
 
