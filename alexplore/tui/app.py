@@ -540,7 +540,7 @@ class ExploreApp(NamedKeys, App[None]):
     async def _show_form(self, event: FormRequested) -> None:
         config = event.config
         if await self.explore.open_preset(Preset(config.preset, config.network, config.recipe, title=event.title)):
-            self.state.planned.fill_in(config)
+            self.state.planned.fill_in(config, event.reason)
             self.state.open_form(planned_from="runs")
             self.action_mode("train")
 

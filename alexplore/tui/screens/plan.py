@@ -233,6 +233,8 @@ class PlanScreen(FrameScreen):
         blocked = planned.blocked
         self.query_one(StartButton).show(blocked.text if blocked else "")
         pane = self.query_one(SettingPane)
+        if (at_fault := planned.take_problem()) is not None:
+            pane.select(at_fault)
         if not pane.list.finding:
             pane.refresh_form()
         pane.show_help()
