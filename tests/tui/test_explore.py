@@ -326,7 +326,7 @@ async def test_a_layer_is_renamed_and_a_taken_name_refused(open_app: OpenApp) ->
 
 async def test_input_classes_and_towers(open_app: OpenApp) -> None:
     async with open_app() as (app, pilot):
-        await pilot.press("i")
+        await pilot.press("I")
         await pilot.pause()
         await type_into(pilot, app, "classes", "10")
         await type_into(pilot, app, "height", "259")
@@ -618,7 +618,7 @@ async def test_exporting_writes_a_file_for_each_format(
     monkeypatch.chdir(tmp_path)
     async with open_app("lenet") as (_, pilot):
         for to in FORMATS:
-            await pilot.press("e")
+            await pilot.press("S")
             await pilot.pause()
             await pilot.press("slash", *to, "enter")
             await pilot.pause()
