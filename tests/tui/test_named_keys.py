@@ -59,6 +59,15 @@ def test_a_capital_letter_does_one_thing_in_the_whole_app() -> None:
     assert not {key: names for key, names in meanings.items() if len(names) > 1 and key not in MOVES}
 
 
+def test_no_two_actions_have_one_name() -> None:
+    """With one, the preferences would give both the same key."""
+    for cls in every_class(NamedKeys):
+        actions: dict[str | None, set[str]] = {}
+        for binding in Binding.make_bindings(cls.__dict__.get("BINDINGS", ())):
+            actions.setdefault(binding.id, set()).add(binding.action)
+        assert not {name: shared for name, shared in actions.items() if len(shared) > 1}, cls
+
+
 THREE_SCREENS: tuple[type[NamedKeys], ...] = (
     ExploreApp, ExploreScreen, LayerTable, FormulaPanel, PresetList, PlanScreen, SettingList, CheckList, WatchScreen,
     RunsScreen, RunTable, Curves, CursorList,

@@ -239,7 +239,7 @@ class PlanScreen(FrameScreen):
             pane.refresh_form()
         pane.show_help()
         self.refresh_bindings()
-        if planned.result.speed is None or planned.result.speed.guessed:
+        if not self._importing and (planned.result.speed is None or planned.result.speed.guessed):
             self._wait_to_measure()
 
     # The speed
