@@ -73,7 +73,8 @@ def histogram_bars(counts: Iterable[int], width: int = 16) -> str:
 def histogram_lines(counts: Iterable[int], width: int, lines: int) -> list[str]:
     """Return counts as `lines` lines of `width` characters: bars with heights by the square root of the count.
 
-    The root keeps the tails visible: a bar of half the height stands for a quarter of the values. A count of 0 is blank.
+    The root keeps the tails visible: a bar of half the height stands for a quarter of the values. A count
+    of 0 is blank.
     """
     values = list(counts)
     ends = [len(values) * number // width for number in range(width + 1)]

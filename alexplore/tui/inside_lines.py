@@ -294,7 +294,7 @@ def _matrix(state: InsideState, selected: int, width: int, height: int, draw: Dr
 def _numbers(state: InsideState, confusion: Confusion, pair: tuple[int, int] | None, width: int) -> list[Line] | None:
     """Return the matrix as numbers, with the selected pair in brackets; None if there is no room for it.
 
-    Its columns have the names of the classes as their titles where these fit, else numbers, which its rows have then, too.
+    The titles of its columns are the names of the classes where these fit, else numbers, which its rows have, too.
     """
     titles = [state.class_name(number) for number in confusion.classes]
     names = titles

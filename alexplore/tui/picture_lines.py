@@ -49,7 +49,8 @@ class Draw(Protocol):
 def half_block_lines(
     picture: Picture, columns: int, lines: int, most_bytes: int = MOST_BYTES, *, blocks: bool = True
 ) -> list[Line]:
-    """Draw a picture in half blocks."""
+    """Draw a picture in half blocks, whatever `blocks` is."""
+    del blocks
     return [
         [(segment.text, segment.style or "") for segment in line]
         for line in compact_blocks(picture, max(1, columns), max(1, lines), most_bytes)
