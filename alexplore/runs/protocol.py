@@ -368,11 +368,16 @@ class WarningEvent(Event):
 
 
 NOT_FINITE = "not finite"
+EXPLAINED = "explained"
 
 
 @dataclass(frozen=True)
 class ErrorEvent(Event):
-    """The error that ended the run; `cause` is `NOT_FINITE` if a number was not finite."""
+    """The error that ended the run.
+
+    `cause` is `NOT_FINITE` if a number was not finite, `EXPLAINED` if the message says what to do about any other
+    error, and None if console.log says more, such as a traceback.
+    """
 
     kind = "error"
     message: str
