@@ -240,7 +240,7 @@ class ExploreApp(NamedKeys, App[None]):
     def get_css_variables(self) -> dict[str, str]:
         """Return the theme's variables with the colours of `palette`, which are readable in every theme."""
         variables = super().get_css_variables()
-        return variables | app_colours(variables, grey=self.no_color)
+        return variables | app_colours(variables, light=not self.current_theme.dark, grey=self.no_color)
 
     # What is written to the terminal
 
@@ -480,19 +480,23 @@ class ExploreApp(NamedKeys, App[None]):
         self.state.watch(run)
         self.action_mode("train")
 
+    def _cells(self) -> int:
+        """Return how many cells the terminal has."""
+        return self.size.width * self.size.height
+
     @on(PredictRequested)
     def _predict(self, event: PredictRequested) -> None:
         from alexplore.tui.picture_lines import drawer
         from alexplore.tui.screens.predict import PredictScreen
 
-        self.push_screen(PredictScreen(event.run, drawer(self.pictures)))
+        self.push_screen(PredictScreen(event.run, drawer(self.pictures, self._cells)))
 
     @on(InsideRequested)
     def _show_inside(self, event: InsideRequested) -> None:
         from alexplore.tui.picture_lines import drawer
         from alexplore.tui.screens.inside import InsideScreen
 
-        self.push_screen(InsideScreen(event.watched, drawer(self.pictures)))
+        self.push_screen(InsideScreen(event.watched, drawer(self.pictures, self._cells)))
 
     @on(EvaluateRequested)
     def _evaluation_requested(self, event: EvaluateRequested) -> None:
