@@ -26,6 +26,13 @@ from alexplore.training.shared_memory import share_memory
 
 T = TypeVar("T")
 
+SMALL_BYTES = 16 * 2**20
+"""Gradients of up to so many bytes are exchanged through shared memory, where ranks wait for each other.
+
+Gloo takes longer, but exchanges a bucket while the backward pass goes on. An exchange of the 244 MB of `torchvision` takes
+1 % of a step by gloo and 5 % through memory, one of the 0.9 MB of `fmnist-28` 25 % and 4 %.
+"""
+
 JOIN_TIMEOUT = timedelta(minutes=10)
 
 COLLECTIVE_TIMEOUT = timedelta(days=2)
@@ -150,7 +157,8 @@ class Ranks:
             return objective
         # Buffers are equal on all ranks already: see `SharedBatchNorm`.
         averaging = DistributedDataParallel(objective, gradient_as_bucket_view=True, broadcast_buffers=False)
-        if uses_memory():
+        gradients = sum(p.numel() * p.element_size() for p in objective.parameters() if p.requires_grad)
+        if uses_memory() and gradients <= SMALL_BYTES:
             # A lambda, because PyTorch refuses hooks whose annotations are not evaluated.
             averaging.register_comm_hook(None, lambda _, bucket: average_bucket(bucket))
         return averaging
