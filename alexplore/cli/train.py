@@ -148,7 +148,7 @@ def start_and_follow(
 ) -> None:
     """Start a worker on a run, and follow the run to its end unless it is detached.
 
-    A `new` run that the worker refuses before its first step is removed: nothing was trained, and the reason is shown.
+    A `new` run that fails before its first step is removed: nothing was trained, and the reason was shown.
     """
     if detach:
         start()
@@ -175,8 +175,8 @@ def start_and_follow(
         )
     # The worker's exit code tells wrong use, such as more GPUs than there are, from a failure.
     refused = code == FAILED and process.wait() == WRONG_USE
-    if refused and new and not notify_options.command:  # the command may use the run
-        service.discard_untrained(run)
+    command = notify_options.command  # it may use the run
+    if code == FAILED and new and not command and service.discard_untrained(run):
         narrate("nothing was trained, and the run was removed")
     raise typer.Exit(WRONG_USE if refused else code)
 

@@ -78,6 +78,18 @@ def regular_size(path: Path, *, links: bool = True) -> int:
     return status.st_size
 
 
+FileStamp = tuple[int, int, int]
+
+
+def file_stamp(path: Path) -> FileStamp | None:
+    """Return a value that changes whenever a file is replaced or written to; None if there is no file."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino, status.st_size
+
+
 def read_text(path: Path, *, links: bool = True, encoding: str = "utf-8") -> str:
     """Return the text of a regular file.
 
@@ -86,7 +98,8 @@ def read_text(path: Path, *, links: bool = True, encoding: str = "utf-8") -> str
         UnicodeDecodeError: it is not text in this encoding.
     """
     with open_regular(path, links=links) as file:
-        content = file.read(LARGEST_TEXT + 1)
+        size = os.fstat(file.fileno()).st_size  # a larger limit would reserve memory, which takes time
+        content = file.read(min(size, LARGEST_TEXT) + 1)
     if len(content) > LARGEST_TEXT:
         raise OSError(errno.EFBIG, f"has more than {LARGEST_TEXT // 2**20} MiB", str(path))
     return content.decode(encoding)

@@ -117,8 +117,18 @@ def _python_like(where: str) -> Iterator[None]:
 
 
 def _run_file(path: Path, source: str) -> ModuleType:
+    """Run a file and return its module; a file of a package is imported as a module of that package.
+
+    Raises:
+        SourceError: there is no such file.
+        ImportFailed: its code fails.
+    """
     if not path.is_file():
         raise SourceError(f"{source}: no such file: {path}")
+    if uses_relative_imports(path) and (found := package_of(path)) is not None:
+        root, name = found
+        sys.path.insert(0, str(root))
+        return _import(name, source)
     name = path.stem if path.stem not in sys.modules else f"imported_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     assert spec is not None and spec.loader is not None
@@ -129,6 +139,28 @@ def _run_file(path: Path, source: str) -> ModuleType:
     except EXIT as error:
         raise ImportFailed(f"{source}: running {path} fails: {reason_text(error)}{_advice(error)}") from error
     return module
+
+
+def uses_relative_imports(path: Path) -> bool:
+    """Return whether a Python file contains a statement such as `from .layers import Block`."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):  # running it reports that
+        return False
+    return any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(tree))
+
+
+def package_of(path: Path) -> tuple[Path, str] | None:
+    """Return the folder that contains the outermost package of a Python file, and the file's full module name.
+
+    A package is a folder with an `__init__.py`. Returns None if the file's folder is none.
+    """
+    folder = path.resolve().parent
+    names = [path.stem]
+    while (folder / "__init__.py").is_file():
+        names.insert(0, folder.name)
+        folder = folder.parent
+    return (folder, ".".join(names)) if len(names) > 1 else None
 
 
 def _import(name: str, source: str) -> ModuleType:
@@ -143,9 +175,13 @@ def _import(name: str, source: str) -> ModuleType:
 
 
 def _advice(error: BaseException) -> str:
-    """Return what to do about an error: a package that the code imports may be missing."""
-    if not isinstance(error, ModuleNotFoundError) or error.name is None:
+    """Return what to do about an error of a user's code."""
+    if isinstance(error, ImportError) and "no known parent package" in str(error):
+        return "; its folder has no __init__.py: go to the folder above, and give the source as FOLDER.FILE:NAME"
+    if isinstance(error, SyntaxError):
         return ""
+    if not isinstance(error, ModuleNotFoundError) or error.name is None:
+        return "; the whole file is run: what only training needs belongs below if __name__ == '__main__'"
     package = error.name.partition(".")[0]
     return f"; install {package} for {sys.executable}, or give a file that does without it"
 

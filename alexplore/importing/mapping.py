@@ -347,7 +347,7 @@ class _Mapping:
         shape = image_shape(last.output, self.trace.batch)
         rest = f" and {len(unused) - 1} more" if len(unused) > 1 else ""
         settings = {
-            "operator": "unused parameters",
+            "operator": UNUSED,
             "recorded_inputs": [shape],
             "recorded_output": shape,
             "recorded_params": sum(map(self.count, unused)),
@@ -419,6 +419,8 @@ class _Mapping:
             yield (
                 f"warning: {len(opaque)} of {len(self.made)} layers are opaque ({operators}): {listed}. They are shown "
                 "and counted; a network with such layers can't be trained or exported as code"
+                + "; unused only holds parameters that no output depends on, and can be removed"
+                * ("unused parameters" in kinds)
             )
         if self.unknown_macs:
             unknown = ", ".join(names[made] for made in self.unknown_macs)
@@ -426,6 +428,7 @@ class _Mapping:
 
 
 MOST_LISTED = 6
+UNUSED = "unused parameters"
 
 
 def unique(wanted: list[str]) -> list[str]:

@@ -1,14 +1,17 @@
 """Pictures in a terminal's own pixels, by Sixel or kitty's protocol, through the optional package textual-image.
 
-A picture is enlarged by a whole factor. If it takes too many bytes, it gets fewer pixels, then fewer values a colour.
+A picture is enlarged by a whole factor. If that takes too many bytes, it is enlarged less, then gets fewer values a
+colour; a terminal that can scale pictures enlarges it the rest of the way.
 """
 
 from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +23,8 @@ from alexplore.render.terminal_pixels import PixelPicture, Pixels, Protocol
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
+Cells = tuple[int, int]
+
 LEVELS = (256, 16, 9)
 """The numbers of values of each colour, tried in turn until a picture takes few enough bytes."""
 
@@ -27,7 +32,7 @@ MOST_FACTOR = 24
 """The most pixels per side that one pixel is enlarged to."""
 
 LEAST_SHARE = 0.5
-"""The smallest share of the available size: a picture that would be smaller is drawn in half blocks instead."""
+"""The smallest share of the available size: what would be smaller is drawn in half blocks, unless it can be scaled."""
 
 KITTY_CHUNK = 4096
 """The most bytes of an image in one escape sequence. Source: kitty's documentation, "Transferring pixel data"."""
@@ -38,8 +43,8 @@ def in_pixels(
 ) -> PixelPicture | None:
     """Return a picture that fills at most `columns` × `lines` cells and takes at most `most_bytes` bytes.
 
-    `number` identifies it in the terminal. None if it would be less than half as large as there is room for, or if the
-    package textual-image is not installed.
+    `number` identifies it in the terminal. None if it would be less than half as large as there is room for, takes too
+    many bytes in any way, or if the package textual-image is not installed.
     """
     encoder = ENCODERS[pixels.protocol]
     source = pixels_of(picture)
@@ -49,23 +54,26 @@ def in_pixels(
         for levels in LEVELS if largest else ():
             shown = _reduced(source, levels)
             for factor in _factors(shown, largest, encoder, most_bytes):
-                code = encoder.encode(_enlarged(shown, factor), number)
+                scaled = encoder.scales and factor < largest
+                size = largest if scaled else factor
+                cells = size * picture.width / pixels.cell_width, size * picture.height / pixels.cell_height
+                columns, lines = (max(1, round(one)) if scaled else ceil(one) for one in cells)
+                code = encoder.encode(_enlarged(shown, factor), number, (columns, lines) if scaled else None)
                 if most_bytes is None or len(code) <= most_bytes:
-                    width, height = picture.width * factor, picture.height * factor
-                    cells = -(-width // pixels.cell_width), -(-height // pixels.cell_height)
-                    return PixelPicture(*cells, code, encoder.removal.format(number))
+                    return PixelPicture(columns, lines, code, encoder.removal.format(number))
     except ImportError:
         return None
     return None
 
 
 def _factors(shown: Colours, largest: int, encoder: Encoder, most_bytes: int | None) -> tuple[int, ...]:
-    """Return the factors to try: the largest that may fit into `most_bytes`, and a smaller one."""
+    """Return the factors to try: the largest that may fit into `most_bytes`, and smaller ones."""
     if most_bytes is None:
         return (largest,)
-    fitting = (most_bytes / len(encoder.encode(shown, 0))) ** (1 / encoder.growth)
+    fitting = (most_bytes / len(encoder.encode(shown, 0, None))) ** (1 / encoder.growth)
     first = min(largest, int(fitting))
-    return tuple(factor for factor in dict.fromkeys((first, int(0.75 * first))) if factor >= LEAST_SHARE * largest)
+    least = 1 if encoder.scales else LEAST_SHARE * largest
+    return tuple(factor for factor in dict.fromkeys((first, int(0.75 * first), 1)) if least <= factor <= first)
 
 
 def _reduced(pixels: Colours, levels: int) -> Colours:
@@ -79,8 +87,10 @@ def _enlarged(pixels: Colours, factor: int) -> Colours:
     return pixels.repeat(factor, 0).repeat(factor, 1)
 
 
-def _kitty(pixels: Colours, number: int) -> str:
+def _kitty(pixels: Colours, number: int, cells: Cells | None) -> str:
     """Return the code of kitty's protocol: a PNG file, in chunks. The cursor stays, and the terminal does not answer.
+
+    The terminal scales it to `cells`; without, it keeps its size.
 
     Source: "Terminal graphics protocol", kitty's documentation.
     """
@@ -89,21 +99,28 @@ def _kitty(pixels: Colours, number: int) -> str:
     data = base64.b64encode(output.getvalue()).decode("ascii")
     starts = range(0, len(data), KITTY_CHUNK)
     parts = []
+    scale = f"c={cells[0]},r={cells[1]}," if cells else ""
     for start in starts:
-        first = f"a=T,f=100,i={number},C=1,q=2," if start == 0 else ""
+        first = f"a=T,f=100,i={number},{scale}C=1,q=2," if start == 0 else ""
         parts.append(f"\x1b_G{first}m={int(start != starts[-1])};{data[start : start + KITTY_CHUNK]}\x1b\\")
     return "".join(parts)
 
 
-def _sixel(pixels: Colours, _: int) -> str:
+def _sixel(pixels: Colours, _number: int, _cells: Cells | None) -> str:
     """Return a picture in Sixel; the cursor is put back to where it was.
+
+    textual-image defines a colour and draws with it at once, but xterm needs it to be selected as well.
 
     Raises:
         ImportError: the package textual-image is not installed, or too old.
     """
     from textual_image._sixel import image_to_sixels
 
-    return f"\x1b7{image_to_sixels(_image(pixels))}\x1b8"
+    code = COLOUR_DEFINITION.sub(r"\g<0>#\1", image_to_sixels(_image(pixels)))
+    return f"\x1b7{code}\x1b8"
+
+
+COLOUR_DEFINITION = re.compile(r"#(\d+);2;\d+;\d+;\d+")
 
 
 def _image(pixels: Colours) -> PillowImage:
@@ -116,17 +133,19 @@ def _image(pixels: Colours) -> PillowImage:
 
 @dataclass(frozen=True)
 class Encoder:
-    """A protocol: `encode` takes pixels and a number; `removal` removes the picture with that number.
+    """A protocol: `encode` takes pixels, a number, and the cells that the terminal scales them to.
 
-    A picture that is enlarged by a factor takes about factor^`growth` times as many bytes.
+    `removal` removes the picture with a number. `scales` is whether terminals scale pictures. A picture enlarged
+    by a factor takes about factor^`growth` times the bytes.
     """
 
-    encode: Callable[[Colours, int], str]
+    encode: Callable[[Colours, int, Cells | None], str]
     removal: str
     growth: float
+    scales: bool
 
 
 ENCODERS: Mapping[Protocol, Encoder] = {
-    "kitty": Encoder(_kitty, "\x1b_Ga=d,d=I,i={},q=2\x1b\\", 0.45),
-    "sixel": Encoder(_sixel, "", 0.75),
+    "kitty": Encoder(_kitty, "\x1b_Ga=d,d=I,i={},q=2\x1b\\", 0.45, scales=True),
+    "sixel": Encoder(_sixel, "", 0.75, scales=False),
 }

@@ -11,8 +11,8 @@ from typing import Any
 from alexplore.core.regular_files import read_json
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.lines import read_number
-from alexplore.runs.protocol import METRICS
-from alexplore.runs.summary import BEST_METRIC, Summary
+from alexplore.runs.protocol import BEST_METRIC, METRICS
+from alexplore.runs.summary import Summary
 
 KINDS = ("last", "previous", "best")
 MOST_FILES = 10_000  # `folder_size` stops counting here; a run has about twenty files

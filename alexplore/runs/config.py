@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -171,22 +171,32 @@ def _config(values: Any) -> RunConfig:
     preset = values.get("preset")
     if not isinstance(preset, str):
         raise SettingError(f"preset: found {found_text(preset)}, allowed: a string")
-    network, recipe, hardware, data = (_table(values, key) for key in ("network", "recipe", "hardware", "data"))
+    tables = {key: _table(values, key) for key in ("network", "recipe", "hardware", "data")}
+    network, recipe, hardware, data = (_shared(key, json.dumps(table)) for key, table in tables.items())
     return RunConfig(
-        preset=preset,
-        network=_shared_network(json.dumps(network)),
-        recipe=read_recipe(recipe),
-        hardware=Hardware(**read_settings(Hardware, hardware)),
-        data=DataSource(**read_settings(DataSource, data)),
-        created=read_time(values.get("created")),
-        changes=read_changes(values.get("changes", [])),
+        preset,
+        network,
+        recipe,
+        hardware,
+        data,
+        read_time(values.get("created")),
+        read_changes(values.get("changes", [])),
     )
 
 
-@lru_cache(maxsize=64)
-def _shared_network(text: str) -> Network:
-    """Return the network in a text of JSON: the same object for the same text, as lists have many such runs."""
-    return read_network(json.loads(text))
+TABLES: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
+    "network": read_network,
+    "recipe": read_recipe,
+    "hardware": lambda values: Hardware(**read_settings(Hardware, values)),
+    "data": lambda values: DataSource(**read_settings(DataSource, values)),
+}
+"""What reads each table of config.json."""
+
+
+@lru_cache(maxsize=256)
+def _shared(table: str, text: str) -> Any:
+    """Return what a table in a text of JSON says: the same object for the same text, as lists have many such runs."""
+    return TABLES[table](json.loads(text))
 
 
 def _table(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:

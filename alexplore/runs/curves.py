@@ -61,7 +61,7 @@ class CurveBuilder:
         self._most = most
         self._weight = 1
         self._points = _Points()
-        self._lines = _Points()  # the last ones, which are fewer than two points stand for
+        self._lines = _Points()  # the last ones, which are not more than two points stand for
 
     def extend(
         self, steps: Sequence[int], epochs: Sequence[float], values: Sequence[float], minutes: Sequence[float]
@@ -80,7 +80,7 @@ class CurveBuilder:
             points.drop_from(added.steps[0])
         self._lines.append(added)
         size = 2 * self._weight
-        whole = len(self._lines.steps) // size * size
+        whole = (len(self._lines.steps) - 1) // size * size  # the last line stays a line, so that a curve ends with it
         self._points.append(self._lines.part(0, whole).thinned(size))
         self._lines = self._lines.part(whole, len(self._lines.steps))
         while len(self._points.steps) > self._most:

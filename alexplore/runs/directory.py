@@ -10,13 +10,13 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from alexplore.core.atomic_files import write_atomically
 from alexplore.core.errors import FAILED, WRONG_USE, AlexploreError
 from alexplore.core.home import expand, user_folder
-from alexplore.core.regular_files import open_regular, read_json, read_text
+from alexplore.core.regular_files import FileStamp, file_stamp, open_regular, read_json, read_text
 from alexplore.core.settings import SettingError, nearest
 from alexplore.runs.config import RunConfig, parse_config
 from alexplore.runs.foreign import ForeignLog, find_log
@@ -37,7 +37,7 @@ ENTRIES = FILES + FOLDERS
 """The names in a run directory. While a file is replaced, there is also `.NAME.` with a number."""
 
 LONGEST_SHOWN = 60  # characters of a refused name that a message shows
-KEPT_TIMES = 4096  # creation times that are cached
+KEPT_CONFIGS = 4096  # configs that are cached
 
 
 class RunError(AlexploreError):
@@ -63,57 +63,57 @@ class RunDirectory:
         """The name of the run, which is its folder's."""
         return self.path.name
 
-    @property
+    @cached_property
     def config_file(self) -> Path:
         """The network, the recipe, the hardware and the data folder."""
         return self.path / "config.json"
 
-    @property
+    @cached_property
     def status_file(self) -> Path:
         """The state of the run; replaced atomically."""
         return self.path / "status.json"
 
-    @property
+    @cached_property
     def metrics_file(self) -> Path:
         """Metrics, one JSON object a line."""
         return self.path / "metrics.jsonl"
 
-    @property
+    @cached_property
     def events_file(self) -> Path:
         """Events, one JSON object a line."""
         return self.path / "events.jsonl"
 
-    @property
+    @cached_property
     def dataset_file(self) -> Path:
         """Classes and pixel statistics of the data set, which predictions need."""
         return self.path / "dataset.json"
 
-    @property
+    @cached_property
     def console_file(self) -> Path:
         """The worker's stdout and stderr."""
         return self.path / "console.log"
 
-    @property
+    @cached_property
     def notes_file(self) -> Path:
         """The user's note on the run."""
         return self.path / "notes.txt"
 
-    @property
+    @cached_property
     def lock_file(self) -> Path:
         """Locked while a worker process runs."""
         return self.path / "worker.lock"
 
-    @property
+    @cached_property
     def control_folder(self) -> Path:
         """Requests to the worker."""
         return self.path / "control"
 
-    @property
+    @cached_property
     def checkpoints_folder(self) -> Path:
         """The checkpoints last, previous and best."""
         return self.path / "checkpoints"
 
-    @property
+    @cached_property
     def inside_folder(self) -> Path:
         """What the network looked like after each epoch; see `runs.inside`."""
         return self.path / "inside"
@@ -136,7 +136,7 @@ class RunDirectory:
             RunError: it is missing, damaged or of another version.
         """
         try:
-            return parse_config(read_text(self.config_file, links=False), self.config_file)
+            return _read_config(self.config_file, file_stamp(self.config_file))
         except OSError as error:
             raise RunError(f"{self.config_file}: {error.strerror}", failure=True) from None
         except UnicodeDecodeError as error:
@@ -323,6 +323,12 @@ def list_runs(folder: Path) -> list[RunDirectory]:
     return [run for *_, run in sorted(found, key=lambda entry: entry[:2], reverse=True)]
 
 
+@lru_cache(maxsize=KEPT_CONFIGS)
+def _read_config(config_file: Path, _stamp: FileStamp | None) -> RunConfig:
+    """Read a config.json that has this stamp: a list of runs needs each twice, for its order and for its lines."""
+    return parse_config(read_text(config_file, links=False), config_file)
+
+
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
@@ -333,23 +339,21 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def creation_time(run: RunDirectory) -> float:
     """Return when a run was created, in seconds since 1970; 0 for one that has no config.json."""
     try:
-        return _creation_time(run.config_file, run.config_file.lstat().st_mtime_ns)
+        created = run.config().created
+    except RunError:  # damaged, or of another version
+        created = read_time((read_json(run.config_file, links=False) or {}).get("created"))
+    return _time_of_files(run) if created is None else created
+
+
+def _time_of_files(run: RunDirectory) -> float:
+    """Return the time of the first event, else that of config.json; earlier versions recorded no time of creation."""
+    try:
+        modified = run.config_file.lstat().st_mtime
     except OSError:
         return 0.0
-
-
-@lru_cache(maxsize=KEPT_TIMES)
-def _creation_time(config_file: Path, modified: int) -> float:
-    """Read the time that config.json records.
-
-    Earlier versions did not record it: then it is the time of the first event, else the file's modification time.
-    """
-    recorded = read_time((read_json(config_file, links=False) or {}).get("created"))
-    if recorded is not None:
-        return recorded
-    events = LineReader(RunDirectory(config_file.parent).events_file).read(limit=64 * 1024)
+    events = LineReader(run.events_file).read(limit=64 * 1024)
     first = read_time(events[0].get("time")) if events else None
-    return modified / 1e9 if first is None else first
+    return modified if first is None else first
 
 
 def find_run(name: str, folder: Path) -> RunDirectory:

@@ -12,7 +12,6 @@ import math
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -159,31 +158,14 @@ def read_files(data: IdxDataset, files: Mapping[str, Path]) -> Iterator[tuple[st
         yield name, content, found == data.name
 
 
-def check_folder(name: str, folder: Path) -> None:
-    """Check the files of a data set that are in a folder; a data set without IDX files is not checked.
+def check(data: IdxDataset, files: Mapping[str, Path]) -> None:
+    """Check the four files that `find` has found.
 
     Raises:
-        DataError: some of them are missing, damaged, of another data set, or can't be read.
+        DataError: one of them is damaged, of another data set, or can't be read.
     """
-    data = IDX_DATASETS.get(name)
-    files = find(data, folder) if data else {}
-    try:
-        states = tuple((path, state.st_size, state.st_mtime_ns) for path in files.values() for state in [path.stat()])
-    except OSError:  # it is gone: reading it reports that
-        return
-    if states and (error := _error_of(name, tuple(files), states)) is not None:
-        raise error
-
-
-@lru_cache(maxsize=16)
-def _error_of(name: str, names: tuple[str, ...], states: tuple[tuple[Path, int, int], ...]) -> DataError | None:
-    """Return why files, in the states of their last change, are not those of a data set; None if they are."""
-    try:
-        for _ in read_files(IDX_DATASETS[name], dict(zip(names, (path for path, *_ in states), strict=True))):
-            pass
-    except DataError as error:
-        return error.with_traceback(None)
-    return None
+    for _ in read_files(data, files):
+        pass
 
 
 def _read_file(path: Path, size: int) -> tuple[bytes, str]:

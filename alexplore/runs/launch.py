@@ -12,12 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NoReturn
+from threading import Lock
+from typing import Any, NoReturn
 
 from alexplore.core.errors import FAILED, AlexploreError
 from alexplore.core.formatting import bytes_text
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, RunError, checked_name, create_run, name_after
+from alexplore.runs.preflight import Problem, read_problem
 from alexplore.runs.status import STARTING_SECONDS, is_locked, read_status
 
 
@@ -35,9 +37,10 @@ def starting(what: str) -> Iterator[None]:
 
 
 class WaitingWorker:
-    """A worker that is started before there is a run for it: it imports torch and waits.
+    """A worker that is started before there is a run for it: it imports torch, checks configs, and waits.
 
-    It exits when the program that started it exits, unless it has been given a run.
+    It exits when the program that started it exits, unless it has been given a run. Its methods may be called from
+    several threads.
     """
 
     def __init__(self) -> None:
@@ -46,10 +49,11 @@ class WaitingWorker:
         Raises:
             OSError: it can't be started.
         """
+        self._lock = Lock()  # of its stdin and stdout
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "alexplore.training.waiting"],
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
@@ -60,15 +64,28 @@ class WaitingWorker:
         """The process id."""
         return self._process.pid
 
+    def wait_until_ready(self) -> None:
+        """Wait until it has imported torch, or has exited."""
+        with self._lock:
+            self._answer()
+
+    def find_problems(self, config: RunConfig) -> tuple[Problem, ...]:
+        """Return what prevents a run from being trained, of what only PyTorch can tell; nothing if it has exited.
+
+        Call this after `wait_until_ready`, with a config that passed the checks of `preflight`.
+        """
+        with self._lock:
+            problems = self._answer({"check": config.to_json()}) or ()
+        return tuple(read_problem(problem) for problem in problems)
+
     def take(self, run: RunDirectory, environment: Mapping[str, str]) -> subprocess.Popen[bytes] | None:
         """Make it train a run, with more environment variables, and return its process; None if it has exited."""
         if self._process.poll() is not None:
             return None
-        order = json.dumps({"run": str(run.path.resolve()), "environment": dict(environment)})
-        assert self._process.stdin is not None
         try:
-            with self._process.stdin as stdin:
-                stdin.write(order.encode() + b"\n")
+            with self._lock:
+                self._write({"run": str(run.path.resolve()), "environment": dict(environment)})
+                self._close_pipes()
         except OSError:
             return None
         return self._process if self._process.poll() is None else None
@@ -78,6 +95,26 @@ class WaitingWorker:
         self._process.kill()
         with self._process:
             pass
+
+    def _answer(self, order: Mapping[str, Any] | None = None) -> Any:
+        """Return the next line that it writes, after it was given an order; None if it has exited."""
+        assert self._process.stdout is not None
+        try:
+            if order is not None:
+                self._write(order)
+            return json.loads(self._process.stdout.readline())
+        except (OSError, ValueError):  # it has exited, perhaps because another thread has ended it
+            return None
+
+    def _write(self, order: Mapping[str, Any]) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(order).encode() + b"\n")
+        self._process.stdin.flush()
+
+    def _close_pipes(self) -> None:
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
 
 
 def launch(

@@ -117,6 +117,29 @@ class LineReader:
 
     def read(self, limit: int = BLOCK_BYTES) -> list[dict[str, Any]]:
         """Return the records in the next `limit` bytes, or in more if a line is longer."""
+        return parse_lines(self._read_lines(limit))
+
+    def read_blocks(self) -> Iterator[list[dict[str, Any]]]:
+        """Yield all new records in blocks of `SMALL_BLOCK_BYTES`; a block is read when the caller asks for it."""
+        return map(parse_lines, self._read_blocks_of_lines())
+
+    def read_all(self) -> Iterator[dict[str, Any]]:
+        """Yield all new records; the file is read one block at a time."""
+        for block in self.read_blocks():
+            yield from block
+
+    def read_all_lines(self) -> Iterator[bytes]:
+        """Yield all new lines without parsing them; the file is read one block at a time."""
+        for block in self._read_blocks_of_lines():
+            yield from block
+
+    def _read_blocks_of_lines(self) -> Iterator[list[bytes]]:
+        self.behind = True
+        while self.behind:
+            yield self._read_lines(SMALL_BLOCK_BYTES)
+
+    def _read_lines(self, limit: int) -> list[bytes]:
+        """Return the lines in the next `limit` bytes, or in more if a line is longer."""
         size = self._size()
         self.behind = False
         if size < self._offset:  # the file was replaced
@@ -126,26 +149,14 @@ class LineReader:
         try:
             with open_regular(self._path, links=False) as file:
                 file.seek(self._offset)
-                block = file.read(limit)
+                block = file.read(min(limit, size - self._offset))  # a larger limit would reserve memory
                 if len(block) == limit < BLOCK_BYTES and b"\n" not in block:  # in the middle of a long line
                     block, limit = block + file.read(BLOCK_BYTES - limit), BLOCK_BYTES
         except OSError as error:
             self.problem = os_error_text(error)
             return []
         self.behind = len(block) == limit
-        return parse_lines(self._whole_lines(block, limit))
-
-    def read_blocks(self) -> Iterator[list[dict[str, Any]]]:
-        """Yield all new records in blocks of `SMALL_BLOCK_BYTES`; a block is read when the caller asks for it."""
-        before = None
-        while before != self._offset:
-            before = self._offset
-            yield self.read(SMALL_BLOCK_BYTES)
-
-    def read_all(self) -> Iterator[dict[str, Any]]:
-        """Yield all new records; the file is read one block at a time."""
-        for block in self.read_blocks():
-            yield from block
+        return self._whole_lines(block, limit)
 
     def _whole_lines(self, block: bytes, limit: int) -> list[bytes]:
         """Return the lines that end in a block, and move the offset behind the last of them."""
@@ -243,6 +254,8 @@ def parse_line(line: bytes) -> dict[str, Any] | None:
 
 def parse_lines(lines: Sequence[bytes]) -> list[dict[str, Any]]:
     """Return the records of lines that are not damaged, as `parse_line` does, in half the time."""
+    if not lines:
+        return []
     records = _parse_together(lines)
     return [record for line in lines if (record := parse_line(line)) is not None] if records is None else records
 

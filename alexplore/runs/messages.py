@@ -12,6 +12,7 @@ from alexplore.core.settings import toml_text
 from alexplore.presets.precisions import MARGIN
 from alexplore.runs.control import ACTIONS
 from alexplore.runs.protocol import (
+    BEST_METRIC,
     MACHINE_METRICS,
     METRICS,
     ChangeEvent,
@@ -33,7 +34,7 @@ from alexplore.runs.protocol import (
     WeightsEvent,
 )
 from alexplore.runs.status import DAMAGED, REFUSED, WAITING, Status
-from alexplore.runs.summary import BEST_METRIC, Summary
+from alexplore.runs.summary import Summary
 from alexplore.runs.watch import Snapshot
 
 HEARTBEAT_SECONDS = 30.0

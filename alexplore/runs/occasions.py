@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from alexplore.core.inert import inert_line
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.lines import LineReader
-from alexplore.runs.protocol import METRICS, NOT_FINITE, ErrorEvent, read_event
+from alexplore.runs.protocol import BEST_METRIC, METRICS, NOT_FINITE, ErrorEvent, read_event
 from alexplore.runs.status import DAMAGED
-from alexplore.runs.summary import BEST_METRIC, Summary
+from alexplore.runs.summary import Summary
 
 STALLED_SECONDS = 120.0
 """A run is stalled when its status has not been updated for this long."""

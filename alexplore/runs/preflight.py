@@ -5,6 +5,7 @@ A worker checks the rest before it trains: GPUs, memory, the files of the data s
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,12 +18,15 @@ from alexplore.network.limits import ADDRESSABLE_BYTES, memory_problem
 from alexplore.network.shapes import elements, shape_text
 from alexplore.presets.recipe import BALANCED, Recipe
 from alexplore.runs.config import RunConfig
+from alexplore.runs.dataset_files import check_folder
 from alexplore.runs.dataset_shapes import DatasetShape, dataset_need, dataset_shape
-from alexplore.runs.idx_files import check_folder
 from alexplore.runs.image_layout import DataError
 from alexplore.runs.kernel_choice import KernelError, asked_kernels
 
 RGB = 3
+
+CUBLAS_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+DETERMINISTIC_WORKSPACES = (":4096:8", ":16:8")
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,12 @@ class Problem:
     failure: bool = False
 
 
+def read_problem(values: Mapping[str, Any]) -> Problem:
+    """Return the problem that `dataclasses.asdict` has made a table of."""
+    fix = values["fix"]
+    return Problem(**{**values, "fix": fix if fix is None else Fix(**fix)})
+
+
 def find_problems(config: RunConfig) -> tuple[Problem, ...]:
     """Return everything that prevents a run with this config from being trained."""
     analysis = analyse(config.network)
@@ -59,6 +69,7 @@ def find_problems(config: RunConfig) -> tuple[Problem, ...]:
         *rank_problems(config, config.hardware.gpus),
         *_data_problems(config, compare_outputs=not network_problems),
         *_environment_problems(),
+        *workspace_problems(config.recipe),
     )
 
 
@@ -203,6 +214,21 @@ def batch_problems(network: Network, images: int, batch_size: int) -> Iterator[P
                 Fix(f"set batch_size to {fitting}", {"batch_size": fitting}) if fitting else None,
             )
             return
+
+
+def workspace_problems(recipe: Recipe) -> Iterator[Problem]:
+    """Yield that the environment configures cuBLAS in a way that is not deterministic.
+
+    Source: cuBLAS's manual, "Results Reproducibility".
+    """
+    value = os.environ.get(CUBLAS_WORKSPACE, DETERMINISTIC_WORKSPACES[0])
+    if recipe.deterministic and value not in DETERMINISTIC_WORKSPACES:
+        yield Problem(
+            "deterministic",
+            f"deterministic: {CUBLAS_WORKSPACE}={value}: allowed: {' or '.join(DETERMINISTIC_WORKSPACES)}; unset it, "
+            "or use one",
+            Fix("train without deterministic", {"deterministic": False}),
+        )
 
 
 def recorded_text(names: Sequence[str]) -> str:

@@ -100,6 +100,9 @@ programs that run on them. `machine/energy` is that of an epoch's training and e
 the same divided by the number of training images. Both are in the last line of an epoch.
 """
 
+BEST_METRIC = "val/acc"
+"""The metric whose highest value decides which epoch, checkpoint and run is the best."""
+
 A_STEP = "ms a step"
 SLOWEST_RANK = "time/slowest_rank"
 
@@ -365,11 +368,16 @@ class WarningEvent(Event):
 
 
 NOT_FINITE = "not finite"
+EXPLAINED = "explained"
 
 
 @dataclass(frozen=True)
 class ErrorEvent(Event):
-    """The error that ended the run; `cause` is `NOT_FINITE` if a number was not finite."""
+    """The error that ended the run.
+
+    `cause` is `NOT_FINITE` if a number was not finite, `EXPLAINED` if the message says what to do about any other
+    error, and None if console.log says more, such as a traceback.
+    """
 
     kind = "error"
     message: str

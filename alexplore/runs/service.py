@@ -20,7 +20,9 @@ from alexplore.runs import control, launch, reconfigure
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, RunError, create_run, remove_run, rename_run, runs_folder
 from alexplore.runs.image_layout import DataError, find_layout
+from alexplore.runs.occasions import failure_cause
 from alexplore.runs.preflight import Problem, find_problems
+from alexplore.runs.protocol import EXPLAINED
 from alexplore.runs.starting_weights import WeightsError, find_weights
 from alexplore.runs.status import read_status
 from alexplore.runs.steering import check_steering
@@ -228,11 +230,16 @@ def remove(run: RunDirectory) -> None:
     remove_run(run)
 
 
-def discard_untrained(run: RunDirectory) -> None:
-    """Delete the directory of a run of which no step was trained; leave that of any other as it is.
+def discard_untrained(run: RunDirectory) -> bool:
+    """Delete the directory of a run that failed before its first step, and return whether that was done.
+
+    A run is kept if its files say more than its reason does, such as the traceback of a fault in the program.
 
     Raises:
-        RunError: a worker trains it, or it can't be deleted.
+        RunError: it can't be deleted.
     """
-    if read_status(run).step == 0 and not run.has_checkpoint:
-        remove(run)
+    status = read_status(run)
+    if status.state != "failed" or status.step or run.has_checkpoint or failure_cause(run) != EXPLAINED:
+        return False
+    remove(run)
+    return True

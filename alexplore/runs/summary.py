@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, RunError
-from alexplore.runs.protocol import EpochEvent
+from alexplore.runs.protocol import BEST_METRIC, EpochEvent
 from alexplore.runs.reader import MetricValues, RunReader
 from alexplore.runs.status import DAMAGED, Status, is_locked
-
-BEST_METRIC = "val/acc"
 
 
 @dataclass(frozen=True)
@@ -20,15 +18,16 @@ class Summary:
     """The current state of a run.
 
     `config` is None if config.json can't be read; then the state is `damaged`, unless a worker trains the run.
-    `latest` holds the last value of each metric by its key, `epochs` the finished epochs. `epochs_per_second` is None
-    before two lines of metrics. `problems` says what can't be read, each with the file and the reason.
+    `latest`, `best_epoch`, `last_epoch` and `epochs_per_second` are those of `RunValues`. `problems` says what can't be
+    read, each with the file and the reason.
     """
 
     run: RunDirectory
     status: Status
     config: RunConfig | None
     latest: Mapping[str, float] = field(default_factory=dict)
-    epochs: tuple[EpochEvent, ...] = ()
+    best_epoch: EpochEvent | None = None
+    last_epoch: EpochEvent | None = None
     epochs_per_second: float | None = None
     problems: tuple[str, ...] = ()
 
@@ -43,12 +42,6 @@ class Summary:
         if not self.epochs_per_second or self.total_epochs is None:
             return None
         return max(0.0, self.total_epochs - self.status.epoch) / self.epochs_per_second
-
-    @property
-    def best_epoch(self) -> EpochEvent | None:
-        """The finished epoch with the highest validation accuracy; the first of equal ones."""
-        evaluated = [epoch for epoch in self.epochs if BEST_METRIC in epoch.metrics]
-        return max(evaluated, key=lambda epoch: epoch.metrics[BEST_METRIC], default=None)
 
     @property
     def best(self) -> float | None:
@@ -93,4 +86,14 @@ def _summary(reader: RunReader, values: MetricValues) -> Summary:
             status = Status(DAMAGED, step=status.step, epoch=status.epoch, updated=status.updated, reason=str(error))
     if status.state == DAMAGED and status.reason and status.reason not in problems:
         problems = (status.reason, *problems)
-    return Summary(reader.run, status, config, values.latest(), values.epochs, values.epochs_per_second, problems)
+    found = values.values()
+    return Summary(
+        reader.run,
+        status,
+        config,
+        found.latest,
+        found.best_epoch,
+        found.last_epoch,
+        found.epochs_per_second,
+        problems,
+    )

@@ -16,9 +16,9 @@ from alexplore.core.formatting import shortened
 from alexplore.core.regular_files import read_json
 from alexplore.core.settings import SettingError, nearest, toml_text
 from alexplore.runs.directory import LONGEST_NAME, RunDirectory, RunError, checked_name, name_after
-from alexplore.runs.protocol import METRICS, Metric
+from alexplore.runs.protocol import BEST_METRIC, METRICS, Metric
 from alexplore.runs.queue import Queue
-from alexplore.runs.summary import BEST_METRIC, RunList, Summary
+from alexplore.runs.summary import RunList, Summary
 
 LAST_METRICS = ("val/acc", "val/loss", "train/loss")
 """Metrics of the last epoch that are compared in addition to the best validation accuracy."""
@@ -204,7 +204,11 @@ class SweepResult:
     def last(self, key: str) -> Statistic | None:
         """A metric of the last epoch of each run."""
         return statistic(
-            [one.epochs[-1].metrics[key] for one in self.finished if one.epochs and key in one.epochs[-1].metrics]
+            [
+                one.last_epoch.metrics[key]
+                for one in self.finished
+                if one.last_epoch is not None and key in one.last_epoch.metrics
+            ]
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from alexplore.runs.config import RunConfig
 from alexplore.runs.curve_builders import CurveBuilders, Preview, preview
 from alexplore.runs.curves import Curve
 from alexplore.runs.directory import RunDirectory, RunError
-from alexplore.runs.protocol import Event, EventLine, EventType, StartEvent
+from alexplore.runs.protocol import EpochEvent, Event, EventLine, EventType, StartEvent
 from alexplore.runs.reader import MetricValues, RunReader
 from alexplore.runs.summary import Summary
 
@@ -26,12 +26,13 @@ MOST_SHARE = 1.0
 class Snapshot(Summary):
     """The current state of a run, with its curves and events.
 
-    `curves` holds the curve of every metric by its key; it is the same object until something is added. `events`
-    are the last `KEPT_EVENTS`, `last_events` the last of each kind. `whole` is False while the metrics of a long run
-    are still being read: then the curves are those of a sample of its lines.
+    `epochs` are all finished epochs. `curves` holds the curve of every metric by its key; it is the same object until
+    something is added. `events` are the last `KEPT_EVENTS`, `last_events` the last of each kind. `whole` is False while
+    the metrics of a long run are still being read: then the curves are those of a sample of its lines.
     """
 
     config: RunConfig
+    epochs: tuple[EpochEvent, ...] = ()
     curves: Mapping[str, Curve] = field(default_factory=dict)
     events: tuple[EventLine, ...] = ()
     last_events: Mapping[type[Event], EventLine] = field(default_factory=dict)
@@ -105,7 +106,8 @@ class Watch:
             self._values.add_event(event)
             self._events.append(event)
             self._last_events[type(event.event)] = event
-        latest, pace = self._values.latest(), self._values.epochs_per_second
+        values = self._values.values()
+        latest, pace = values.latest, values.epochs_per_second
         if self._whole:
             self._preview = None
             self._curves = self._builders.curves() if changed else self._curves
@@ -123,6 +125,8 @@ class Watch:
             status=status,
             config=self._config,
             latest=latest,
+            best_epoch=values.best_epoch,
+            last_epoch=values.last_epoch,
             problems=problems,
             curves=self._curves,
             epochs=self._values.epochs,

@@ -1,17 +1,15 @@
 """The workspace of cuBLAS, whose configuration decides whether cuBLAS is deterministic.
 
-Source: cuBLAS's manual, "Results Reproducibility". The environment variable is read when CUDA starts, so this module
-does not import torch.
+The environment variable is read when CUDA starts, so this module does not import torch.
 """
 
 from __future__ import annotations
 
 import os
 
+from alexplore.presets.recipe import Recipe
+from alexplore.runs.preflight import CUBLAS_WORKSPACE, DETERMINISTIC_WORKSPACES, workspace_problems
 from alexplore.training.errors import UsageError
-
-VARIABLE = "CUBLAS_WORKSPACE_CONFIG"
-ALLOWED = (":4096:8", ":16:8")
 
 
 def set_deterministic_workspace() -> None:
@@ -20,6 +18,6 @@ def set_deterministic_workspace() -> None:
     Raises:
         UsageError: the environment has another value.
     """
-    value = os.environ.setdefault(VARIABLE, ALLOWED[0])
-    if value not in ALLOWED:
-        raise UsageError(f"deterministic: {VARIABLE}={value}: allowed: {' or '.join(ALLOWED)}; unset it, or use one")
+    for problem in workspace_problems(Recipe(deterministic=True)):
+        raise UsageError(problem.message)
+    os.environ.setdefault(CUBLAS_WORKSPACE, DETERMINISTIC_WORKSPACES[0])

@@ -9,7 +9,8 @@ import psutil
 import torch
 
 from alexplore.core.cpu_count import processors
-from alexplore.runs.config import Hardware, RunConfig, started_by_torchrun
+from alexplore.runs.accelerators import Accelerators, device_problems, tower_problems
+from alexplore.runs.config import Hardware, RunConfig
 from alexplore.runs.estimate import memory_problems
 from alexplore.runs.preflight import rank_problems
 from alexplore.training.compute_setup import ComputeSetup
@@ -24,44 +25,40 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Parameters of glibc's mallopt."""
 
 
+def find_accelerators() -> Accelerators:
+    """Return the accelerators that PyTorch finds on this machine: what `torch.accelerator` names."""
+    found = torch.accelerator.current_accelerator(check_available=True)
+    return Accelerators() if found is None else Accelerators(found.type, torch.accelerator.device_count())
+
+
 def choose_device(hardware: Hardware) -> torch.device:
     """Return the device to train on, without an index, as each rank has its own: the CPU, or an accelerator.
-
-    That is what `torch.accelerator` names: cuda, or for example Apple's mps.
 
     Raises:
         UsageError: an accelerator was requested and there is none, or more GPUs than there are.
     """
-    found = torch.accelerator.current_accelerator(check_available=True)
-    if hardware.device not in ("auto", "cpu") and (found is None or found.type != hardware.device):
-        raise UsageError(
-            f"--device {hardware.device}: PyTorch finds {'no GPU' if found is None else found.type} on this machine; "
-            "use --device cpu, or auto"
-        )
-    if hardware.device == "cpu" or found is None:
-        return torch.device("cpu")
-    usable = torch.accelerator.device_count() if found.type == "cuda" else 1  # only NCCL is set up for several
-    if hardware.gpus is not None and hardware.gpus > usable and not started_by_torchrun():
-        raise UsageError(f"--gpus {hardware.gpus}: this machine has {usable}; use --gpus {usable} or less")
-    return torch.device(found.type)
+    found = find_accelerators()
+    for problem in device_problems(hardware, found):
+        raise UsageError(problem.message)
+    return torch.device(found.chosen(hardware.device))
 
 
 def choose_ranks(config: RunConfig, device: torch.device) -> int:
     """Return how many ranks to start: as many as requested, else one for each tower or GPU, else one.
 
     Raises:
-        UsageError: a batch has fewer images, or the network can't be split into towers.
+        UsageError: a batch has fewer images, or the network can't be split into towers, or not among so few GPUs.
     """
-    gpus = {"cpu": None, "cuda": torch.cuda.device_count()}.get(device.type, 1)
     ranks = config.hardware.gpus
     if config.hardware.parallel == "towers":
         towers = config.network.towers
         check_ranks(config, ranks or towers)
-        if gpus is not None and towers > gpus:
-            raise UsageError(f"--parallel towers: {towers} towers need as many GPUs, this machine has {gpus}")
+        for problem in tower_problems(config, find_accelerators()):
+            raise UsageError(problem.message)
         return towers
     if ranks is None:
-        ranks = min(gpus or 1, config.recipe.batch_size)
+        usable = 1 if device.type == "cpu" else find_accelerators().usable
+        ranks = min(usable, config.recipe.batch_size)
     check_ranks(config, ranks)
     return ranks
 

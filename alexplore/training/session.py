@@ -13,7 +13,6 @@ from torch import nn
 from torch.optim import Optimizer
 
 from alexplore.core.atomic_files import write_atomically
-from alexplore.core.formatting import shortened
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network
 from alexplore.presets.recipe import Recipe
@@ -37,7 +36,7 @@ from alexplore.training.clipping import make_clip
 from alexplore.training.compute_setup import ComputeSetup, earlier_setup, kernels_text
 from alexplore.training.data import Dataset, Preprocess, damaged_text, open_dataset
 from alexplore.training.deterministic import check_deterministic
-from alexplore.training.errors import GoneError, Stopped, UnfitWeightsError, gone_text
+from alexplore.training.errors import GoneError, Stopped, gone_text
 from alexplore.training.hardware import device_name, set_threads
 from alexplore.training.inside.recorder import NoRecorder, Recorder
 from alexplore.training.kernels.table import TABLE, Kernels, choose_kernels
@@ -55,10 +54,10 @@ from alexplore.training.precision_choice import choose_precision, kept_choice
 from alexplore.training.randomness import seed_for
 from alexplore.training.run_writer import History, RunWriter
 from alexplore.training.signals import Signals
+from alexplore.training.starting_weights import match_starting_weights
 from alexplore.training.steering import Steering
 from alexplore.training.step_timer import make_timer
 from alexplore.training.sync_points import SyncPoints
-from alexplore.training.weight_matching import match_weights
 
 
 def train(
@@ -288,12 +287,7 @@ def _load_starting_weights(
         UnfitWeightsError: it has no weights, or none that fit a layer.
     """
     own = whole.state_dict()
-    source, tensors = checkpoint.load_named_weights(source, lambda message: writer.event(WarningEvent(message)))
-    match = match_weights(own, tensors, source)
-    if not match.taken:
-        reasons = "; ".join(f"{layer}: {reason}" for layer, reason in match.left.items())
-        text = f"{source}: no layer of the network can take weights from it. {reasons}"
-        raise UnfitWeightsError(shortened(text, 1000))
+    source, match = match_starting_weights(own, source, lambda message: writer.event(WarningEvent(message)))
     writer.event(WeightsEvent(str(source), match.taken, match.left, match.unused))
     state.load_weights(model, {**own, **match.tensors})
     return tuple(match.left)

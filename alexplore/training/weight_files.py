@@ -7,9 +7,10 @@ the script, is replaced by `LeftOut`, and no code of its class runs.
 from __future__ import annotations
 
 import pickle
+import re
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,7 +18,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from alexplore.core.regular_files import check_regular
+from alexplore.core.regular_files import check_regular, read_json
 from alexplore.core.settings import found_text
 from alexplore.training.errors import CheckpointError, UnfitWeightsError
 
@@ -26,6 +27,15 @@ LEVELS = 2
 
 USUAL_NAMES = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params")
 """Names under which scripts save a model's tensors; of several tables in a file the first of these counts."""
+
+MOST_LISTED = 100
+"""The most values of a list among which a table of tensors is searched for."""
+
+OPTIMIZER = {"state", "param_groups"}
+"""What the state of an optimizer of PyTorch contains."""
+
+INDEX_SUFFIX = ".index.json"
+UNREAD_GLOBAL = re.compile(r"Unsupported global: GLOBAL (\S+) was not an allowed global")
 
 WRAPPER, COMPILED = "module", "_orig_mod"
 """The parts that `DataParallel` and `DistributedDataParallel`, and `torch.compile`, add to the names of a module."""
@@ -56,7 +66,8 @@ class LeftOut:
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a .safetensors file, or of a file saved by PyTorch, by the names that the model has.
 
-    In a file saved by PyTorch they are the table of tensors at the top, or the one at one or two levels below.
+    In a file saved by PyTorch they are the table of tensors at the top, or the one at one or two levels below. An index
+    of shards, such as model.safetensors.index.json, stands for the tensors of all its shards.
 
     Raises:
         CheckpointError: the file can't be read, has no such table, or several of which none has a usual name.
@@ -68,8 +79,16 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read(path: Path) -> Any:
+    if path.name.endswith(INDEX_SUFFIX):
+        return _read_shards(path)
     try:
         check_regular(path)
+        text = _no_weights_text(path)
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror or error}") from None
+    if text:
+        raise UnfitWeightsError(f"{path}: {text}")
+    try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about what would be needed to read other things
             return load_file(path) if path.suffix == ".safetensors" else _unpickle(path)
@@ -80,13 +99,72 @@ def _read(path: Path) -> Any:
     except MemoryError:
         raise
     except Exception as error:  # a file of another kind raises anything
-        raise CheckpointError(f"{path}: can't be read as weights ({type(error).__name__})") from None
+        raise CheckpointError(
+            f"{path}: can't be read as weights ({type(error).__name__}): it is damaged, or neither .safetensors nor "
+            "saved with torch.save"
+        ) from None
+
+
+def _read_shards(index: Path) -> dict[str, Tensor]:
+    """Return the tensors of the shards that an index lists, in the order of the index.
+
+    An index is JSON with a `weight_map`: the name of each tensor, and of the file beside the index that has it. Source:
+    "Sharded checkpoints" of the documentation of Hugging Face's Transformers.
+
+    Raises:
+        CheckpointError: the index or a shard can't be read, or lacks a tensor.
+    """
+    listed = (read_json(index) or {}).get("weight_map")
+    if not isinstance(listed, dict) or not all(map(_is_shard, listed.values())):
+        raise UnfitWeightsError(f"{index}: has no weight_map with the name of a file beside it for each tensor")
+    shards = {file: _read(index.with_name(file)) for file in dict.fromkeys(listed.values())}
+    for name, file in listed.items():
+        if not isinstance(shards[file], Mapping) or name not in shards[file]:
+            raise CheckpointError(f"{index}: {file} has no {name}: the shards are not those of the index")
+    return {name: shards[file][name] for name, file in listed.items()}
+
+
+def _is_shard(file: Any) -> bool:
+    return isinstance(file, str) and Path(file).name == file and not file.endswith(INDEX_SUFFIX)
+
+
+def _no_weights_text(path: Path) -> str:
+    """Return what a file is by its first bytes, and what to do, if it is known to contain no weights; else empty."""
+    with path.open("rb") as file:
+        start = file.read(64)
+    if start.startswith(b"version https://git-lfs"):
+        return "is a pointer of Git LFS, not the file itself; get that with: git lfs pull"
+    if start.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+        return "is a web page, not weights; download the file itself"
+    is_zip = start.startswith(b"PK\3\4")
+    if is_zip and not zipfile.is_zipfile(path):
+        return "is damaged: its end is missing; copy or download it again"
+    if is_zip:
+        with zipfile.ZipFile(path) as archive:
+            names = [name.rpartition("/")[2] for name in archive.namelist()]
+        if "constants.pkl" in names:
+            return "is a TorchScript module; save the model's state_dict()"
+        if "data.pkl" not in names:
+            return "is an archive that torch.save did not write; give the file of weights that is in it"
+    return ""
 
 
 def _unpickle(path: Path) -> Any:
     """Return the contents of a file saved by PyTorch, with `LeftOut` for each object that PyTorch would not read."""
-    mapped = zipfile.is_zipfile(path)
-    unread = torch.serialization.get_unsafe_globals_in_checkpoint(path) if mapped else []
+    if zipfile.is_zipfile(path):
+        return _load(path, torch.serialization.get_unsafe_globals_in_checkpoint(path), mapped=True)
+    unread: list[str] = []
+    while True:  # the format before PyTorch 1.6, in which PyTorch names only the first object that it would not read
+        try:
+            return _load(path, unread, mapped=False)
+        except pickle.UnpicklingError as error:
+            name = UNREAD_GLOBAL.search(str(error))
+            if name is None or name[1] in unread:
+                raise
+            unread.append(name[1])
+
+
+def _load(path: Path, unread: Sequence[str], *, mapped: bool) -> Any:
     with torch.serialization.safe_globals([(LeftOut, name) for name in unread]):
         return torch.load(path, "cpu", weights_only=True, mmap=mapped)
 
@@ -97,6 +175,10 @@ def _choose_table(values: Any, path: Path) -> dict[Any, Tensor]:
     Raises:
         CheckpointError: there is none, or it is not clear which.
     """
+    if isinstance(values, Mapping) and values.keys() == OPTIMIZER:
+        raise UnfitWeightsError(
+            f"{path}: is the state of an optimizer, without a model's weights; save its state_dict()"
+        )
     found = dict(_tables(values)) or dict(_tables(values, mixed=True))
     if not found:
         raise UnfitWeightsError(f"{path}: contains no state_dict (a table of tensors by name)")
@@ -120,6 +202,9 @@ def _tables(
 
     `mixed` tables also hold other values: their tensors are those with a layer's name.
     """
+    if isinstance(values, list | tuple):
+        for place, value in enumerate(values[:MOST_LISTED] if level < LEVELS else ()):
+            yield from _tables(value, f"{name}.{place}" if name else str(place), level + 1, mixed=mixed)
     if not isinstance(values, Mapping):
         return
     tensors = {key: value for key, value in values.items() if isinstance(value, Tensor)}

@@ -47,8 +47,8 @@ def match_weights(own: Mapping[str, Tensor], given: Mapping[str, Tensor], source
     """Match the tensors of a network, `own`, to those of a file, `given`.
 
     Layers of the same name are matched if their shapes are the same; "features.0" is the same name as "features_0", and
-    a prefix that all names of the file share is ignored. Of the rest, layers with the same shapes are matched in order.
-    `source` is named in messages.
+    the prefix is ignored after which the most names are the same, such as "model." of a LightningModule. Of the rest,
+    layers with the same shapes are matched in order. `source` is named in messages.
 
     Raises:
         CheckpointError: a tensor that would be taken is of integers, or contains a value that is not finite.
@@ -114,10 +114,15 @@ def _signature(tensors: Mapping[str, Tensor]) -> Signature:
 
 def _same_names(ours: Layers, theirs: Layers) -> dict[str, str]:
     """Return the layers of the file that have the network's names, by the network's."""
-    shared = _shared_beginning(list(theirs))
-    spellings = [{layer.replace(".", "_"): layer for layer in theirs}]
-    if shared:
-        spellings.append({layer.removeprefix(shared).replace(".", "_"): layer for layer in theirs})
+    beginnings = [
+        "",
+        _shared_beginning(list(theirs)),
+        *dict.fromkeys(f"{layer.partition('.')[0]}." for layer in theirs),
+    ]
+    spellings = [
+        {layer.removeprefix(start).replace(".", "_"): layer for layer in theirs if layer.startswith(start)}
+        for start in beginnings
+    ]
     found = [{layer: names[layer] for layer in ours if layer in names} for names in spellings]
     return max(found, key=len)  # the first of those with most
 

@@ -23,7 +23,7 @@ from alexplore.core.regular_files import read_json
 from alexplore.runs.config import RunConfig, started_by_torchrun
 from alexplore.runs.control import remove_requests, write_request
 from alexplore.runs.directory import RunDirectory, RunError
-from alexplore.runs.protocol import NOT_FINITE, ErrorEvent
+from alexplore.runs.protocol import EXPLAINED, NOT_FINITE, ErrorEvent
 from alexplore.runs.status import ENDED, worker_lock
 from alexplore.training.console import print_patiently
 from alexplore.training.cublas_workspace import set_deterministic_workspace
@@ -200,17 +200,29 @@ def _report_end(writer: RunWriter, work: Callable[[], int], prefix: str = "") ->
         writer.end("stopped", stopped.failure)
         return STOPPED
     except AlexploreError as error:
-        cause = NOT_FINITE if isinstance(error, NotFiniteError) else None
-        _report_failure(writer, str(error), prefix, cause)
+        _report_failure(writer, str(error), prefix, _cause(error))
         return error.exit_code
     except OSError as error:
-        _report_failure(writer, os_error_text(error), prefix)
+        _report_failure(writer, os_error_text(error), prefix, EXPLAINED)
     except Exception as error:
         known = _explain(error)
         if known is None:
             traceback.print_exc()
-        _report_failure(writer, known or f"{type(error).__name__}: {error}".splitlines()[0], prefix)
+        _report_failure(
+            writer,
+            known or f"{type(error).__name__}: {error}".splitlines()[0],
+            prefix,
+            EXPLAINED if known not in (None, ANOTHER_RANK) else None,
+        )
     return FAILED
+
+
+def _cause(error: AlexploreError) -> str | None:
+    """Return the cause that the event of an error has: see `ErrorEvent`."""
+    if isinstance(error, NotFiniteError):
+        return NOT_FINITE
+    # a rank's failure may be a crash; one that refuses its work has said why
+    return None if isinstance(error, RankError) and error.exit_code == FAILED else EXPLAINED
 
 
 @contextmanager

@@ -82,6 +82,8 @@ MOUNT_SECONDS = 0.02
 """Seconds between two checks whether the screens are mounted."""
 
 SIXTEEN_COLOURS = "standard"  # what Rich calls a terminal of so many
+PLAIN_THEMES = {True: ("textual-dark", "ansi-dark"), False: ("textual-light", "ansi-light")}
+"""The themes that take the place of a dark or a light one that the terminal can't show."""
 SIGNALLED = 128  # plus the number of a signal: the exit code of a program that the signal ended, as in shells
 SEVERITIES: Mapping[str, SeverityLevel] = {
     "failed": "error",
@@ -187,12 +189,26 @@ class ExploreApp(NamedKeys, App[None]):
         if not self.is_headless:
             self.set_interval(CHECK_SECONDS, self._check_terminal)
 
+    def _usable_themes(self) -> list[str]:
+        """Return the names of the themes that this terminal can show, in alphabetical order.
+
+        With NO_COLOR Textual shows greys, and makes the terminal's own colours black; on a terminal of 16 colours,
+        the colours of other themes would become reds.
+        """
+        themes = sorted(self.available_themes.items())
+        if self.no_color:
+            return [name for name, theme in themes if not theme.ansi]
+        if self.console.color_system == SIXTEEN_COLOURS:
+            return [name for name, theme in themes if theme.ansi]
+        return [name for name, _ in themes]
+
     def _first_theme(self) -> str:
-        """Return the preferred theme; on a terminal of 16 colours one of these, as others would become reds."""
+        """Return the preferred theme, or one as dark that the terminal can show."""
         preferred = self.available_themes.get(self.preferences.values.theme, self.current_theme)
-        if self.console.color_system == SIXTEEN_COLOURS and not preferred.ansi:
-            return "ansi-dark" if preferred.dark else "ansi-light"
-        return preferred.name
+        usable = self._usable_themes()
+        if preferred.name in usable:
+            return preferred.name
+        return next(name for name in PLAIN_THEMES[preferred.dark] if name in usable)
 
     def _problems(self) -> Iterable[str]:
         """Yield what is wrong with the preferences."""
@@ -224,7 +240,7 @@ class ExploreApp(NamedKeys, App[None]):
     def get_css_variables(self) -> dict[str, str]:
         """Return the theme's variables with the colours of `palette`, which are readable in every theme."""
         variables = super().get_css_variables()
-        return variables | app_colours(variables)
+        return variables | app_colours(variables, grey=self.no_color)
 
     # What is written to the terminal
 
@@ -563,7 +579,7 @@ class ExploreApp(NamedKeys, App[None]):
     async def _choose_theme(self) -> None:
         from alexplore.tui.screens.themes import ThemeScreen
 
-        chosen = await self.push_screen_wait(ThemeScreen(sorted(self.available_themes)))
+        chosen = await self.push_screen_wait(ThemeScreen(self._usable_themes()))
         if chosen is not None:
             self.prefer(theme=chosen)
 

@@ -35,6 +35,7 @@ from alexplore.runs.estimate import (
     may_use_gpu,
     memory_problems,
 )
+from alexplore.runs.launch import WaitingWorker
 from alexplore.runs.preflight import Fix, Problem, count_outputs
 from alexplore.runs.summary import RunList, Summary
 from alexplore.tui.folders import classes_text, contents_text
@@ -115,10 +116,12 @@ class Checker:
         """Remember the measured speed of a config. Call this from any thread."""
         self._measured[measurable(config)] = speed
 
-    def check(self, request: CheckRequest) -> CheckResult:
-        """Check a planned run."""
+    def check(self, request: CheckRequest, worker: WaitingWorker | None = None) -> CheckResult:
+        """Check a planned run. What only PyTorch can tell is checked by a `worker` that has imported it."""
         planned = service.plan(request.config, request.runs_folder)
         config, problems = planned.config, planned.problems
+        if worker is not None and not problems:
+            problems = worker.find_problems(config)
         at_fault = {problem.setting for problem in problems}
         checks = [_wrong(problem) for problem in problems]
         speed = None
@@ -126,7 +129,7 @@ class Checker:
             checks.append(_fit(config))
         if not at_fault & {"folder", "download"}:
             checks += _data(config)
-        if "network" not in at_fault:
+        if not at_fault & {"network", "device"}:
             checks.append(_memory(config))
             speed = self._speed(request)
             checks.append(_time(config, speed))

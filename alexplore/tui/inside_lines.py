@@ -28,6 +28,7 @@ MAPS_BYTES = 3800  # of feature maps: wiping the kernels, which may have filled 
 KERNEL_BYTES = 7500
 LOOKED_BYTES, LOOKED_MAPS_BYTES = 3500, 5500  # of a classified image, and of its maps
 STRIP_LINES = 10  # at most
+STRIP_CAPTION = "↑ larger values · → epochs · white: many"
 EQUAL_ROWS = 1.5  # arrangements with rows of equal length count as this much larger
 FREQUENT = 0.05  # share of a class's images from which on a confusion is marked
 
@@ -207,7 +208,9 @@ def _distribution(
     lines.append([(histogram_bars(now.counts, max(8, min(64, width - len(scale) - 1))), ""), (f" {scale}", "faint")])
     if len(past) > 1 and strip_lines > 1:
         lines += half_block_lines(heat_strip(past, width, 2 * strip_lines), width, strip_lines, STRIP_BYTES)
-    lines.append([])
+        lines.append([(fit(STRIP_CAPTION, width, left=True), "faint")])
+    else:
+        lines.append([])
     return lines
 
 

@@ -43,6 +43,11 @@ class Reading:
     problems: Mapping[int, str] = field(default_factory=dict)
 
 
+def first_reading(snapshot: Snapshot) -> Reading:
+    """Return what is known of a run before its recorded epochs are read: which there are, and its curves."""
+    return Reading(snapshot, recorded_epochs(snapshot.run))
+
+
 class InsideReader:
     """Reads a run's folder repeatedly, from a background thread; each file is read once."""
 

@@ -70,16 +70,24 @@ def readable(colour: Color, background: Color, least: float) -> Color:
     return moved
 
 
-def app_colours(theme: Mapping[str, str]) -> dict[str, str]:
-    """Return the app's colours by name, for the variables of a theme."""
+def app_colours(theme: Mapping[str, str], *, grey: bool = False) -> dict[str, str]:
+    """Return the app's colours by name, for the variables of a theme; `grey` is for NO_COLOR.
+
+    Textual then shows each colour as a grey, whose contrast differs from the colour's.
+    """
     if theme["background"].startswith("ansi"):
         colours = {name: shade.ansi for name, shade in SHADES.items()}
         return colours | {"cursor": "ansi_blue", "cursor-text": "ansi_bright_white"}
-    background = Color.parse(theme["background"])
+
+    def parse(name: str) -> Color:
+        colour = Color.parse(theme[name])
+        return colour.monochrome if grey else colour
+
+    background = parse("background")
     colours = {}
     for name, shade in SHADES.items():
-        start = Color.parse(theme[shade.source]).blend(background, shade.mixed)
+        start = parse(shade.source).blend(background, shade.mixed)
         colours[name] = readable(start, background, shade.contrast).hex
-    cursor = Color.parse(theme["primary"])
-    text = readable(Color.parse(theme["foreground"]), cursor, TEXT_CONTRAST)
+    cursor = parse("primary")
+    text = readable(parse("foreground"), cursor, TEXT_CONTRAST)
     return colours | {"cursor": cursor.hex, "cursor-text": text.hex}

@@ -23,10 +23,10 @@ from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.listing import ListedRun
 from alexplore.runs.messages import STATE_GLYPHS, progress_text, state_text, weights_texts
 from alexplore.runs.preset_changes import preset_config
-from alexplore.runs.protocol import METRICS, WeightsEvent
+from alexplore.runs.protocol import BEST_METRIC, METRICS, WeightsEvent
 from alexplore.runs.queue import Item
 from alexplore.runs.reader import RunReader
-from alexplore.runs.summary import BEST_METRIC, Summary
+from alexplore.runs.summary import Summary
 
 MOST_CHANGES = 6  # differences from the preset that are listed
 

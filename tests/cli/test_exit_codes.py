@@ -154,6 +154,40 @@ def partial(folder: Path) -> None:
     (folder / "t10k-labels-idx1-ubyte").unlink()
 
 
+def cifar(folder: Path) -> None:
+    (folder / "cifar-10-batches-py").mkdir(parents=True)
+    for name in ("data_batch_1", "data_batch_2"):
+        (folder / "cifar-10-batches-py" / name).write_bytes(b"x")
+
+
+def cut_archive(folder: Path) -> None:
+    cifar(folder)  # what was unpacked of it before it broke off
+    (folder / "cifar-10-python.tar.gz").write_bytes(b"\x1f\x8b\x08cut")
+
+
+def svhn(folder: Path) -> None:
+    folder.mkdir()
+    for name in ("train_32x32.mat", "test_32x32.mat"):
+        (folder / name).write_bytes(b"MATLAB 5.0 MAT-file")
+
+
+@pytest.mark.parametrize(
+    ("make", "code", "words"),
+    [
+        (cifar, WRONG_USE, "contains only a part of the files of cifar10: data_batch_3, data_batch_4,"),
+        (cut_archive, FAILED, "cifar-10-python.tar.gz is damaged or was changed: the MD5 of its 6 bytes is "),
+        (svhn, FAILED, "train_32x32.mat is damaged or was changed: the MD5 of its 19 bytes is "),
+    ],
+)
+def test_damaged_files_are_refused_before_there_is_a_run(here: Path, make: Make, code: int, words: str) -> None:
+    make(here / "data")
+    dataset = "svhn" if make is svhn else "cifar10"
+    done = run_here("train", "--preset", "cifar10-relu", "--dataset", dataset, "--data", "data", "--detach")
+    assert done.returncode == code
+    assert words in done.stderr and len(done.stderr.splitlines()) == 1
+    assert list_runs(here / "runs") == []
+
+
 @pytest.mark.parametrize(
     ("make", "code", "words"),
     [

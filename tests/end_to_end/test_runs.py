@@ -224,6 +224,18 @@ def test_a_run_that_its_worker_refuses_is_removed(alexplore: Alexplore, tiny_pre
     assert list_runs(tmp_path / "runs") == []
 
 
+def test_a_run_whose_data_can_not_be_downloaded_is_removed(
+    alexplore: Alexplore, tiny_preset: Path, tmp_path: Path
+) -> None:
+    options = ("train", "-p", str(tiny_preset), "--dataset", "kmnist")
+    nowhere = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "http_proxy": "http://127.0.0.1:9", "no_proxy": ""}
+    done = alexplore(*options, **nowhere)
+    assert done.returncode == 1
+    assert "Connection refused" in done.stderr and "Traceback" not in done.stderr
+    assert list_runs(tmp_path / "runs") == []
+    assert [path.name for path in (tmp_path / "cache" / "alexplore" / "kmnist").iterdir()] == ["lock"]
+
+
 @pytest.mark.exhaustive
 def test_a_group_of_ranks_does_not_go_on_with_another_run(
     alexplore: Alexplore, tiny_preset: Path, tmp_path: Path

@@ -123,6 +123,33 @@ def test_a_package_that_is_missing_is_named(tmp_path: Path) -> None:
         read_source(source, None, with_weights=False)
 
 
+MODELS = {
+    "models/__init__.py": "",
+    "models/blocks.py": "from torch import nn\nBlock = nn.Linear\n",
+    "models/net.py": "from .blocks import Block, nn\ndef net(): return nn.Sequential(nn.Flatten(), Block(12, 2))\n",
+}
+
+
+@pytest.mark.usefixtures("heavy")
+def test_a_file_of_a_package_may_import_its_neighbours(tmp_path: Path) -> None:
+    for name, content in MODELS.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    source = f"{tmp_path / 'models' / 'net.py'}:net"
+    found = import_trace(read_source(source, (3, 2, 2), with_weights=False), source)
+    assert [layer.type for layer in found.network.layers] == ["flatten", "linear"]
+    (tmp_path / "models" / "__init__.py").unlink()
+    with pytest.raises(ImportFailed, match=r"its folder has no __init__\.py: go to the folder above, and give"):
+        read_source(source, (3, 2, 2), with_weights=False)
+
+
+@pytest.mark.usefixtures("heavy")
+def test_a_script_that_trains_when_it_is_run_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text("open('data that is not here')\n")
+    with pytest.raises(ImportFailed, match=r"No such file or directory.*; the whole file is run: what only training "):
+        read_source(f"{tmp_path / 'net.py'}:Net", None, with_weights=False)
+
+
 LATER = pytest.mark.exhaustive  # each starts a process that imports PyTorch
 
 

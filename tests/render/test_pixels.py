@@ -133,10 +133,10 @@ def _decoded_sixel(code: str) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
     for number, definition, times, sixel, control in re.findall(
         r"#(\d+)(;2;\d+;\d+;\d+)?|(?:!(\d+))?([?-~])|([$-])", found[3]
     ):
-        if number:
+        if definition:  # does not select the colour in xterm
+            colours[number] = tuple(round(int(part) * 255 / 100) for part in definition.split(";")[2:])
+        elif number:
             colour = number
-            if definition:
-                colours[number] = tuple(round(int(part) * 255 / 100) for part in definition.split(";")[2:])
         elif control:
             x, top = 0, top + 6 * (control == "-")
         else:
@@ -179,6 +179,19 @@ def test_a_picture_for_kitty_is_removed_by_its_number() -> None:
     assert found
     assert "i=7," in found.code
     assert "i=7," in found.removal
+
+
+def test_kitty_scales_a_picture_that_takes_too_many_bytes_in_full_size() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (24, 48), np.uint8)
+    found = in_pixels(Picture(24, 48, 1, noise.tobytes()), Pixels("kitty", *CELL), 60, 20, 2500)
+    assert found
+    assert (found.columns, found.lines) == (58, 14)  # 12 pixels each: 576×288 in cells of 10×20, rounded
+    assert "c=58,r=14," in found.code
+    assert decoded(found.code, "kitty").shape[1] < 576
+    whole = in_pixels(Picture(24, 48, 1, noise.tobytes()), Pixels("kitty", *CELL), 60, 20)
+    assert whole
+    assert "c=" not in whole.code
+    assert decoded(whole.code, "kitty").shape == (288, 576, 3)
 
 
 def test_there_is_nothing_where_no_pixel_fits() -> None:

@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from alexplore.runs.curves import Curve, CurveBuilder, put_at_step
@@ -96,6 +96,7 @@ def test_a_builder_keeps_what_putting_each_value_at_its_step_keeps(steps: list[i
 
 
 @given(st.lists(st.tuples(st.integers(0, 500), st.integers(1, 500)), min_size=1, max_size=6))
+@example([(0, 300), (0, 1), (1, 63)])
 def test_a_thinned_curve_of_a_resumed_run_has_nothing_of_what_was_replaced(attempts: list[tuple[int, int]]) -> None:
     steps, values, kept = list[int](), list[float](), dict[int, float]()
     for number, (first, count) in enumerate(attempts):

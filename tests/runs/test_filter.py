@@ -24,8 +24,9 @@ def runs(config: RunConfig) -> list[ListedRun]:
         changed = replace(
             config, preset="fmnist-28" if name == "alpha" else "paper", recipe=replace(config.recipe, lr=lr)
         )
-        epochs = () if best is None else (EpochEvent(1, 4, {"val/acc": best}),)
-        summary = Summary(RunDirectory(Path(name)), Status(state, epoch=1.0), changed, {"train/loss": 1 / lr}, epochs)
+        best_epoch = None if best is None else EpochEvent(1, 4, {"val/acc": best})
+        latest = {"train/loss": 1 / lr}
+        summary = Summary(RunDirectory(Path(name)), Status(state, epoch=1.0), changed, latest, best_epoch)
         return ListedRun(summary, ("conv1",) if name == "beta" else (), note)
 
     return [

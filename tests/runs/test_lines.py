@@ -239,7 +239,7 @@ def test_blocks_are_small_and_have_every_line(tmp_path: Path, monkeypatch: pytes
     blocks = list(LineReader(path).read_blocks())
     assert [record for block in blocks for record in block] == written
     assert [len(block) for block in blocks[:2]] == [3, 3]
-    assert len(blocks) == 5  # two small ones, the one that has the long line and all behind it, …
+    assert len(blocks) == 4  # two small ones, the one that has the long line and all behind it, …
 
 
 def test_a_sample_has_whole_lines_from_all_over_the_file(tmp_path: Path) -> None:

@@ -33,8 +33,9 @@ def run(tmp_path: Path) -> RunDirectory:
 
 
 def summary(run: RunDirectory, state: str, *accuracies: float, age: float = 0.0) -> Summary:
-    epochs = tuple(EpochEvent(number, number, {"val/acc": one}) for number, one in enumerate(accuracies, 1))
-    return Summary(run, Status(state, updated=time.time() - age), CONFIG, epochs=epochs)
+    epochs = [EpochEvent(number, number, {"val/acc": one}) for number, one in enumerate(accuracies, 1)]
+    best = max(epochs, key=lambda epoch: epoch.metrics["val/acc"], default=None)
+    return Summary(run, Status(state, updated=time.time() - age), CONFIG, best_epoch=best)
 
 
 def kinds(watch: OccasionWatch, *seen: Summary) -> list[str]:

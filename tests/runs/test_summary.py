@@ -129,6 +129,46 @@ def test_validation_in_metrics_that_a_resumed_run_repeats_counts_no_more(run: Ru
     assert summarise(run).latest == {"train/loss": 1.0}
 
 
+def epoch(number: int, accuracy: float) -> EpochEvent:
+    return EpochEvent(number, 4 * number, {"val/acc": accuracy, "train/loss": 1 / number}, seconds=1.0)
+
+
+SPOOF = WarningEvent('"event": "epoch", "val/acc": 0.99, ')
+
+
+@pytest.mark.parametrize(
+    ("events", "best", "last"),
+    [
+        ([epoch(1, 0.9), epoch(2, 0.4), SPOOF, epoch(3, 0.6), SPOOF], 1, 3),
+        ([epoch(1, 0.5), epoch(2, 0.5)], 1, 2),
+        ([epoch(1, 1e-05), epoch(2, 0.0)], 1, 2),
+        ([epoch(1, 0.5), epoch(2, 1.0)], 2, 2),
+        ([EpochEvent(1, 4, {"train/loss": 1.0}), epoch(2, 0.1), EpochEvent(3, 12, {})], 2, 3),
+        ([EpochEvent(1, 4, {"train/loss": 1.0})], None, 1),
+        ([SPOOF], None, None),
+        ([], None, None),
+    ],
+)
+def test_the_best_and_the_last_epoch_are_found_among_all_events(
+    run: RunDirectory, events: list[Event], best: int | None, last: int | None
+) -> None:
+    write(run, events=events)
+    for summary in (summarise(run), Watch(run).poll()):
+        assert (summary.best_epoch and summary.best_epoch.epoch) == best
+        assert (summary.last_epoch and summary.last_epoch.epoch) == last
+
+
+def test_damaged_lines_of_epochs_do_not_count(run: RunDirectory) -> None:
+    write(run, events=[epoch(1, 0.5), epoch(2, 0.8), epoch(3, 0.7), epoch(4, 0.6), epoch(5, 0.4)])
+    lines = run.events_file.read_text().splitlines()
+    lines[1] = lines[1].replace('"step": 8', '"step": "8"')
+    lines[2] = lines[2].removesuffix("}")
+    run.events_file.write_text("\n".join([*lines, lines[0][:30]]))
+    for summary in (summarise(run), Watch(run).poll()):
+        assert summary.best_epoch == epoch(4, 0.6)
+        assert summary.last_epoch == epoch(5, 0.4)
+
+
 def test_a_line_of_a_table_has_the_same_formats_everywhere(run: RunDirectory) -> None:
     write(run, [MetricsLine(1, 0.1, {"train/loss": math.pi, "images_per_second": 1234.56, "val/acc": math.nan})])
     cells = dict(zip(SUMMARY_HEADINGS, summary_cells(summarise(run)), strict=True))

@@ -21,9 +21,18 @@ from tests.support.waiting import PATIENCE, wait_until
 pytestmark = pytest.mark.usefixtures("heavy")
 
 
-def test_it_trains_the_run_that_it_is_given(config: RunConfig, tmp_path: Path) -> None:
+def test_it_checks_configs_and_trains_the_run_that_it_is_given(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     run = create_run(replace(config, recipe=replace(config.recipe, epochs=1)), tmp_path / "runs", "run")
     waiting = WaitingWorker()
+    waiting.wait_until_ready()
+    (problem,) = waiting.find_problems(config.change({"device": "cuda"}))
+    assert problem.fix is not None
+    assert (problem.setting, problem.fix.changes) == ("device", {"device": "auto"})
+    assert problem.message.startswith("--device cuda: PyTorch finds ")
+    assert waiting.find_problems(config) == ()
     process = launch.launch(run, {"ALEXPLORE_KERNELS": "plain"}, waiting)
     assert process.pid == waiting.pid
     assert process.wait(PATIENCE) == 0
@@ -48,4 +57,6 @@ def test_one_that_has_ended_is_replaced(config: RunConfig, tmp_path: Path) -> No
     waiting = WaitingWorker()
     psutil.Process(waiting.pid).kill()
     waiting._process.wait()
+    waiting.wait_until_ready()
+    assert waiting.find_problems(config) == ()
     assert waiting.take(run, {}) is None

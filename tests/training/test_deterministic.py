@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from alexplore.network.graph import Network
 from alexplore.presets.recipe import Recipe
+from alexplore.runs.preflight import CUBLAS_WORKSPACE as WORKSPACE
 from alexplore.training import deterministic
-from alexplore.training.cublas_workspace import VARIABLE as WORKSPACE
 from alexplore.training.deterministic import check_deterministic, make_deterministic
 from alexplore.training.errors import UsageError
 from alexplore.training.hardware import prepare

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
+import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -71,6 +73,7 @@ FORMS: dict[str, Callable[[nn.Module], Any]] = {
     "compiled in DDP": lambda model: {"model": ddp(model.state_dict(), "module._orig_mod.")},
     "DDP compiled": lambda model: {"model": ddp(model.state_dict(), "_orig_mod.module.")},
     "averaged": lambda model: torch.optim.swa_utils.AveragedModel(model).state_dict(),
+    "in a list": lambda model: [{"epoch": 1}, model.state_dict()],
     "with numbers between": lambda model: {**model.state_dict(), "epoch": 3},
 }
 
@@ -121,12 +124,78 @@ def test_what_is_no_tensor_is_never_unpickled(tmp_path: Path) -> None:
         (torch.ones(3), "contains no state_dict"),
         ({}, "contains no state_dict"),
         ({3: torch.ones(1)}, "3 is no name of a tensor"),
+        (
+            torch.optim.SGD([torch.ones(1)], lr=0.1).state_dict(),
+            "is the state of an optimizer, without a model's weights",
+        ),
     ],
 )
 def test_files_without_a_clear_table_are_refused(content: Any, words: str, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "weights.pt")
     with pytest.raises(CheckpointError, match=re.escape(words)):
         read_weights(tmp_path / "weights.pt")
+
+
+def test_other_things_than_tensors_are_left_out_of_old_files(tmp_path: Path) -> None:
+    path, model = tmp_path / "old.pth", net()
+    RAN.clear()
+    torch.save(
+        {**scripts_file(model), "model": model.state_dict(), "trap": Trap()}, path, _use_new_zipfile_serialization=False
+    )
+    assert list(read_weights(path)) == list(model.state_dict())
+    assert RAN == []
+
+
+def shards(folder: Path, tensors: dict[str, Tensor]) -> Path:
+    """Write tensors as Hugging Face's Transformers do: in two files, and an index of them."""
+    names = list(tensors)
+    parts = {"model-00001-of-00002.safetensors": names[:3], "model-00002-of-00002.safetensors": names[3:]}
+    for file, part in parts.items():
+        save_file({name: tensors[name] for name in part}, folder / file)
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": {name: file for file in parts for name in parts[file]}}))
+    return index
+
+
+def test_an_index_stands_for_its_shards(tmp_path: Path) -> None:
+    expected = net().state_dict()
+    index = shards(tmp_path, expected)
+    found = read_weights(index)
+    assert list(found) == list(expected)
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+    save_file({"other": torch.ones(1)}, tmp_path / "model-00002-of-00002.safetensors")
+    with pytest.raises(CheckpointError, match=r"model-00002-of-00002\.safetensors has no norm\.bias"):
+        read_weights(index)
+    (tmp_path / "model-00001-of-00002.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"model-00001-of-00002\.safetensors: No such file"):
+        read_weights(index)
+    for value in ("../other.safetensors", "/etc/passwd", index.name, 3):
+        index.write_text(json.dumps({"weight_map": {"conv.weight": value}}))
+        with pytest.raises(CheckpointError, match="has no weight_map with the name of a file beside it"):
+            read_weights(index)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a pointer of Git LFS"),
+        (b"\n<!DOCTYPE html><html>", "is a web page"),
+        (b"PK\3\4cut off", "its end is missing"),
+        (b"", "it is damaged, or neither .safetensors nor saved with torch.save"),
+    ],
+)
+def test_files_that_are_no_weights_are_named(content: bytes, words: str, tmp_path: Path) -> None:
+    (tmp_path / "weights.pth").write_bytes(content)
+    with pytest.raises(CheckpointError, match=re.escape(words)):
+        read_weights(tmp_path / "weights.pth")
+
+
+def test_archives_of_other_programs_are_named(tmp_path: Path) -> None:
+    for name, words in (("net/constants.pkl", "is a TorchScript module"), ("a.pth", "torch.save did not write")):
+        with zipfile.ZipFile(tmp_path / "weights.pt", "w") as archive:
+            archive.writestr(name, b"")
+        with pytest.raises(CheckpointError, match=words):
+            read_weights(tmp_path / "weights.pt")
 
 
 def test_whole_modules_are_refused_with_what_to_save(tmp_path: Path) -> None:

@@ -115,6 +115,19 @@ def test_names_with_dots_are_those_of_imported_layers() -> None:
     assert all(torch.equal(match.tensors[name], tensor) for name, tensor in trained.items())
 
 
+def test_the_prefix_under_which_most_names_are_the_networks_is_ignored(twins: Network) -> None:
+    """As in a Lightning checkpoint with a loss and an average beside the model."""
+    model, trained, average = (build(twins, seed=seed) for seed in (1, 2, 3))
+    given = {
+        "loss.weight": torch.ones(3),
+        **{f"net.{name}": tensor for name, tensor in trained.state_dict().items()},
+        **{f"ema.{name}": tensor for name, tensor in average.state_dict().items() if "fc2" not in name},
+    }
+    match = match_weights(model.state_dict(), given, SOURCE)
+    assert match.taken == {name: f"net.{name}" for name in ("fc1", "fc2", "fc3")}
+    assert list(match.unused) == ["loss", "ema.fc1", "ema.fc3"]
+
+
 def test_a_batch_norm_without_its_counter_is_taken() -> None:
     network = read_network({"input": [2, 4, 4], "layers": [{"name": "norm", "type": "batch_norm"}]})
     model = build(network)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -15,6 +17,7 @@ from textual.pilot import Pilot
 
 from alexplore.presets.library import load_preset
 from alexplore.runs.config import RunConfig
+from alexplore.runs.launch import WaitingWorker
 from alexplore.runs.speed import SpeedMeasurement
 from alexplore.tui.app import ExploreApp
 
@@ -81,7 +84,11 @@ def no_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def no_waiting_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no worker wait while a form is open: it would import torch in every test."""
-    monkeypatch.setattr("alexplore.tui.screens.plan.WAITING_SECONDS", 10_000.0)
+
+    def refuse() -> WaitingWorker:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr("alexplore.tui.screens.plan.WaitingWorker", refuse)
 
 
 @pytest.fixture

@@ -28,9 +28,9 @@ def listed(config: RunConfig) -> ListedRuns:
 
     def run(name: str, preset: str, data: str, state: str, best: float | None, loss: float | None) -> ListedRun:
         changed = replace(config, preset=preset, recipe=replace(config.recipe, dataset=data))
-        epochs = () if best is None else (EpochEvent(1, 4, {"val/acc": best}),)
+        best_epoch = None if best is None else EpochEvent(1, 4, {"val/acc": best})
         latest = {} if loss is None else {"train/loss": loss}
-        return ListedRun(Summary(RunDirectory(Path(name)), Status(state, epoch=1.0), changed, latest, epochs))
+        return ListedRun(Summary(RunDirectory(Path(name)), Status(state, epoch=1.0), changed, latest, best_epoch))
 
     found = ListedRuns()
     found.runs = [

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from textual.color import Color
 from textual.theme import BUILTIN_THEMES
 
 from alexplore.presets.library import load_preset
@@ -42,6 +43,18 @@ def test_every_colour_of_ours_can_be_read(theme: str, tmp_path: Path) -> None:
     low |= {name: contrast(ours[name], background) for name in MARKS if contrast(ours[name], background) < 3}
     assert not low
     assert contrast(ours["cursor-text"], ours["cursor"]) >= 4.5
+
+
+@pytest.mark.parametrize("theme", [name for name, theme in BUILTIN_THEMES.items() if "ansi" not in name])
+def test_every_grey_can_be_read_without_colours(theme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    ours = colours(theme, tmp_path)
+    used = (*TEXT, *MARKS, "background", "cursor", "cursor-text")
+    grey = {name: Color.parse(ours[name]).monochrome.hex for name in used}
+    low = {name: value for name in TEXT if (value := contrast(grey[name], grey["background"])) < 4.5}
+    low |= {name: value for name in MARKS if (value := contrast(grey[name], grey["background"])) < 3}
+    assert not low
+    assert contrast(grey["cursor-text"], grey["cursor"]) >= 4.5
 
 
 @pytest.mark.parametrize("theme", [name for name in BUILTIN_THEMES if "ansi" in name])

@@ -15,9 +15,11 @@ from textual.pilot import Pilot
 from alexplore.core.formatting import age_text
 from alexplore.presets.library import load_preset
 from alexplore.runs import estimate, service
+from alexplore.runs.accelerators import Accelerators, device_problems
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, list_runs
 from alexplore.runs.image_layout import LAYOUT
+from alexplore.runs.preflight import Problem
 from alexplore.runs.status import Status
 from alexplore.tui import checks
 from alexplore.tui.app import ExploreApp
@@ -529,23 +531,80 @@ async def test_a_high_terminal_shows_every_group(open_app: OpenApp, size: tuple[
 
 
 class FakeWorker:
-    """Stands for a worker that waits; `all` are those that were started."""
+    """Stands for a worker that waits; `all` are those that were started. It imports until `ready` is set."""
 
     all: ClassVar[list[FakeWorker]] = []
+    ready: ClassVar[threading.Event] = threading.Event()
 
     def __init__(self) -> None:
         self.ended = False
         self.all.append(self)
+
+    def wait_until_ready(self) -> None:
+        """Wait for the test."""
+        self.ready.wait(PATIENCE)
+
+    def find_problems(self, config: RunConfig) -> tuple[Problem, ...]:
+        """Find no GPU."""
+        return tuple(device_problems(config.hardware, Accelerators()))
 
     def end(self) -> None:
         """Note that it was ended."""
         self.ended = True
 
 
-async def test_a_worker_waits_while_the_form_is_open(open_app: OpenApp, monkeypatch: pytest.MonkeyPatch) -> None:
+def fake_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a `FakeWorker` wait as soon as the form is open."""
     monkeypatch.setattr(FakeWorker, "all", [])
+    monkeypatch.setattr(FakeWorker, "ready", threading.Event())
     monkeypatch.setattr(plan, "WaitingWorker", FakeWorker)
     monkeypatch.setattr(plan, "WAITING_SECONDS", 0.001)
+
+
+async def test_a_device_that_is_not_there_is_refused_on_the_field_with_a_fix(
+    open_app: OpenApp, tiny_preset: Path, tmp_path: Path, started: list[RunDirectory], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_worker(monkeypatch)
+    async with open_app(str(tiny_preset)) as (app, pilot):
+        await show_form(app, pilot)
+        await put(app, pilot, "device", "cuda")
+        await pilot.press("f5")
+        await until(pilot, lambda: "PyTorch is imported" in status(app), "why it does not start yet")
+        FakeWorker.ready.set()
+        await until(
+            pilot, lambda: "finds no GPU on this machine; use --device cpu, or auto" in status(app), "the reason"
+        )
+        planned = app.state.planned
+        assert planned.form.error_of(planned.form.field("device")) == status(app).removeprefix("Not started: ")
+        assert (started, list_runs(tmp_path / "runs")) == ([], [])
+        await pilot.press("f")
+        await until(pilot, lambda: planned.blocked is None, "the fix")
+        assert planned.form.field("device").text == "auto"
+        await pilot.press("f5")
+        await until(pilot, lambda: started, "a run")
+
+
+async def test_a_start_waits_for_the_import_and_the_worker_stays_while_the_help_is_open(
+    open_app: OpenApp, tiny_preset: Path, started: list[RunDirectory], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_worker(monkeypatch)
+    async with open_app(str(tiny_preset)) as (app, pilot):
+        await show_form(app, pilot)
+        await until(pilot, lambda: FakeWorker.all, "a worker that waits")
+        await pilot.press("question_mark")
+        await until(pilot, lambda: app.screen.is_modal, "the help")
+        await pilot.press("escape")
+        await until(pilot, lambda: not app.screen.is_modal, "the form")
+        await pilot.press("f5")
+        await until(pilot, lambda: "PyTorch is imported" in status(app), "why it does not start yet")
+        assert (started, len(FakeWorker.all), FakeWorker.all[0].ended) == ([], 1, False)
+        FakeWorker.ready.set()
+        await until(pilot, lambda: started, "a run")
+
+
+async def test_a_worker_waits_while_the_form_is_open(open_app: OpenApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_worker(monkeypatch)
+    FakeWorker.ready.set()
     used: list[object] = []
     monkeypatch.setattr(service, "start", lambda run, waiting=None: used.append(waiting))
     async with open_app("fmnist-28") as (app, pilot):

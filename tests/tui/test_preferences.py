@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from textual.theme import BUILTIN_THEMES
 
 from alexplore.presets.library import load_preset
 from alexplore.tui.app import ExploreApp
@@ -17,6 +18,7 @@ from alexplore.tui.preferences import (
     read_preferences,
     write_preferences,
 )
+from alexplore.tui.screens.themes import ThemeList, ThemeScreen
 from tests.support.screens import screen_text, until
 
 OTHERS = Preferences("nord", "runs", "lenet", False, ("jump", "RF"), "osc", ("best",), False, {"explore.undo": "z"})
@@ -91,6 +93,28 @@ async def test_a_terminal_of_sixteen_colours_gets_a_theme_of_these(
     async with app.run_test():
         assert app.theme == shown
     assert read_preferences(path).theme == preferred
+
+
+@pytest.mark.parametrize("terminal", ["xterm", "xterm-256color"])
+@pytest.mark.parametrize(
+    ("preferred", "shown"), [("ansi-dark", "textual-dark"), ("ansi-light", "textual-light"), ("nord", "nord")]
+)
+async def test_without_colours_the_theme_is_not_one_of_the_terminals_colours(
+    preferred: str, shown: str, terminal: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLORTERM")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", terminal)
+    path = tmp_path / "preferences.toml"
+    path.write_text(f'theme = "{preferred}"\n')
+    app = ExploreApp(load_preset("lenet"), tmp_path / "runs", preferences=PreferencesStore(path))
+    async with app.run_test() as pilot:
+        assert app.theme == shown
+        await app.run_action("change_theme")
+        await until(pilot, lambda: isinstance(app.screen, ThemeScreen), "the themes")
+        listed = app.screen.query_one(ThemeList).names
+        assert shown in listed
+        assert not [name for name in listed if BUILTIN_THEMES[name].ansi]
 
 
 async def test_the_app_opens_with_the_screen_that_is_preferred_and_says_what_is_broken(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from alexplore.core.boundary import print_data, print_error, run_guarded
+from alexplore.core.boundary import print_data, print_error, print_note, run_guarded
 from alexplore.core.errors import DONE, FAILED, WRONG_USE
 from alexplore.core.picture import Picture
 from alexplore.core.process_exit import exit_process
@@ -21,6 +21,7 @@ from alexplore.runs.image_layout import SUFFIXES
 from alexplore.runs.predictions import Prediction
 from alexplore.training.commands.load_model import LoadedModel, load_model
 from alexplore.training.data import Preprocess
+from alexplore.training.data.dim_images import dim_text
 from alexplore.training.data.images import check_pixels, open_image, why_unreadable
 from alexplore.training.errors import UsageError
 from alexplore.training.model.build import logits
@@ -48,7 +49,10 @@ def predict() -> int:
     loaded = load_model(arguments.source, arguments.weights)
     preprocess = Preprocess(loaded.config.recipe, loaded.config.network.input, loaded.dataset, loaded.device)
     codes = {DONE}
-    for path in image_files(arguments.images):
+    files = list(image_files(arguments.images))
+    if text := dim_text(Path(), [str(path) for path in files]):
+        print_note(text)
+    for path in files:
         try:
             with open_image(path) as image:
                 prediction = predict_image(loaded, preprocess, image, str(path), invert=arguments.invert)

@@ -10,27 +10,27 @@ from typing import Any
 
 import torch
 
+from alexplore.runs import checksummed_files
+from alexplore.runs.checksummed_files import ChecksummedFiles
+from alexplore.runs.dataset_files import Files
 from alexplore.training.data.cache import Arrays
-from alexplore.training.data.checksums import check_md5
 from alexplore.training.data.download import download_with_torchvision
-from alexplore.training.data.published import Download, Files, PublishedDataset
+from alexplore.training.data.published import Download, PublishedDataset
 
 
 @dataclass(frozen=True)
 class Cifar:
     """One of the two data sets."""
 
-    name: str
-    """In `DATASETS`."""
+    files: ChecksummedFiles
 
     torchvision: str
     """The class that downloads and reads it."""
 
-    folder: str
-    archive: str
-
-    batch: str
-    """A file that the folder contains."""
+    @property
+    def folder(self) -> str:
+        """The folder in which torchvision expects the batches, which is the one in the archive."""
+        return self.files.places[0]
 
     def torch_class(self) -> Any:
         """Return torchvision's class, whose import takes a while."""
@@ -39,32 +39,21 @@ class Cifar:
         return getattr(datasets, self.torchvision)
 
 
-def find(cifar: Cifar, folder: Path) -> Files:
-    """Return the folder of batches, or else the archive that contains it, where torchvision puts them."""
-    for place in (folder, folder / cifar.name):
-        for batches in (place / cifar.folder, place):
-            if (batches / cifar.batch).is_file():
-                return {cifar.folder: batches}
-        if (place / cifar.archive).is_file():
-            return {cifar.archive: place / cifar.archive}
-    return {}
-
-
 def unpack(cifar: Cifar, files: Files, work: Path) -> bool:
     """Check the files, and write or link them to `work` as torchvision expects them; return True.
 
     Raises:
         DataError: one of them is damaged or missing, or can't be read.
     """
-    theirs = cifar.torch_class()
-    if archive := files.get(cifar.archive):
-        check_md5(archive, theirs.tgz_md5)
-        with tarfile.open(archive) as packed:
+    checksummed_files.check(cifar.files, files)
+    batches = work / cifar.folder
+    if cifar.files.archive in files:
+        with tarfile.open(files[cifar.files.archive]) as packed:
             packed.extractall(work, filter="data")
-    elif files[cifar.folder] != work / cifar.folder:
-        (work / cifar.folder).symlink_to(files[cifar.folder].resolve())
-    for name, digest in (*theirs.train_list, *theirs.test_list, (theirs.meta["filename"], theirs.meta["md5"])):
-        check_md5((files.get(cifar.folder) or work / cifar.folder) / name, digest)
+        checksummed_files.check(cifar.files, {name: batches / name for name in cifar.files.files})
+    else:
+        (folder,) = {path.parent for path in files.values()}
+        batches.symlink_to(folder.resolve())
     return True
 
 
@@ -80,8 +69,7 @@ def read(cifar: Cifar, work: Path) -> Arrays:
 
 def _published(cifar: Cifar) -> PublishedDataset:
     return PublishedDataset(
-        name=cifar.name,
-        find=partial(find, cifar),
+        name=cifar.files.name,
         unpack=partial(unpack, cifar),
         read=partial(read, cifar),
         downloads=(
@@ -93,5 +81,5 @@ def _published(cifar: Cifar) -> PublishedDataset:
     )
 
 
-CIFAR_10 = _published(Cifar("cifar10", "CIFAR10", "cifar-10-batches-py", "cifar-10-python.tar.gz", "data_batch_1"))
-CIFAR_100 = _published(Cifar("cifar100", "CIFAR100", "cifar-100-python", "cifar-100-python.tar.gz", "train"))
+CIFAR_10 = _published(Cifar(checksummed_files.CIFAR_10, "CIFAR10"))
+CIFAR_100 = _published(Cifar(checksummed_files.CIFAR_100, "CIFAR100"))

@@ -18,6 +18,9 @@ from alexplore.core.errors import AlexploreError
 SILENT_SECONDS = 60.0
 """Time without a new byte after which a download is given up."""
 
+FIRST_SECONDS = 300.0
+"""The same before the first byte: importing torchvision takes more than a minute where many programs run."""
+
 REPORT_SECONDS = 2.0
 MIB = 2**20
 
@@ -34,6 +37,10 @@ for options in json.loads(sys.argv[3]):
 """
 
 
+TORCHVISION_MISMATCH = "File not found or corrupted"
+WRONG_CONTENTS = "what came is not the published file (its checksum): it broke off, or a server sent another page"
+
+
 class DownloadError(AlexploreError):
     """A download failed; the message says why."""
 
@@ -46,7 +53,7 @@ def download_with_torchvision(
     The class is called once for each of `options`, its arguments; without any if there are none.
 
     Raises:
-        DownloadError: torchvision failed, or nothing came for `SILENT_SECONDS`.
+        DownloadError: torchvision failed, or nothing came for too long.
     """
     report(f"downloading {dataset} with torchvision")
     _run([sys.executable, "-c", TORCHVISION, dataset, str(folder), json.dumps(options or [{}])], folder, report)
@@ -60,7 +67,7 @@ def download_debian_package(package: str, installed_in: str, folder: Path, repor
     the folder, from the root, that the package puts its files into.
 
     Raises:
-        DownloadError: this is no Debian or Ubuntu machine, apt-get failed, or nothing came for `SILENT_SECONDS`.
+        DownloadError: this is no Debian or Ubuntu machine, apt-get failed, or nothing came for too long.
     """
     missing = [command for command in ("apt-get", "dpkg") if shutil.which(command) is None]
     if missing:
@@ -119,8 +126,8 @@ def _watch(process: subprocess.Popen[bytes], folder: Path, report: Callable[[str
         if size >= MIB and now - reported >= REPORT_SECONDS:
             reported = now
             report(f"{size / MIB:.0f} MiB so far")
-        if now - grown > SILENT_SECONDS:
-            raise DownloadError(f"nothing came for {SILENT_SECONDS:.0f} s")
+        if now - grown > (allowed := SILENT_SECONDS if size else FIRST_SECONDS):
+            raise DownloadError(f"nothing came for {allowed:.0f} s")
 
 
 def _bytes(folder: Path) -> int:
@@ -136,4 +143,5 @@ def _reason(output: str) -> str:
     """Return the line of a command's output that says why it failed: apt's errors are marked, Python's come last."""
     lines = [line.strip() for line in output.replace("\r", "\n").splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("E:")]
-    return (errors or lines or [""])[-1]
+    reason = (errors or lines or [""])[-1]
+    return WRONG_CONTENTS if TORCHVISION_MISMATCH in reason else reason

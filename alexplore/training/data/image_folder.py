@@ -44,6 +44,7 @@ from alexplore.training.data.dataset import (
 )
 from alexplore.training.data.decoded_images import DecodedImages, has_room
 from alexplore.training.data.decoders import DECODERS, PILLOW, choose_decoder
+from alexplore.training.data.dim_images import dim_text
 from alexplore.training.data.images import open_image, why_unreadable
 from alexplore.training.data.packed import PackedSplit
 from alexplore.training.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, resized_size
@@ -117,7 +118,10 @@ def open_image_folder(
         size=size,
         held_out=listings[1].paths if layout.val is None else (),
         decoder=decoder,
-        notes=(*([f"{layout.folder}: {left_out.text}"] * bool(left_out.text)), *([warning] if warning else [])),
+        notes=(
+            *(f"{layout.folder}: {text}" for text in (left_out.text, listings[0].dim_text) if text),
+            *([warning] if warning else []),
+        ),
     )
 
 
@@ -180,8 +184,9 @@ def open_test_images(
         if not elsewhere or 2 * len(held_out.paths) > len(trained_on.held_out):
             listing = held_out
             report(f"evaluating on the {len(listing.paths):,} images that were held out of the training")
-    if left_out.text:
-        report(f"{folder}: {left_out.text}")
+    for text in (left_out.text, listing.dim_text):
+        if text:
+            report(f"{folder}: {text}")
     channels = 1 if config.network.input[0] == 1 else 3
     size = resized_size(config.recipe, config.network.input)
     return open_split(listing.limited(config.data.limit_val), channels, size, device, report, decoder=decoder)
@@ -204,11 +209,12 @@ def open_unlabelled_images(
     paths = tuple(find_pictures(folder, left_out))
     if not paths:
         raise DataError(f"{folder} has no images to evaluate on")
-    if left_out.text:
-        report(f"{folder}: {left_out.text}")
+    listing = Listing(folder, paths, torch.zeros(len(paths), dtype=torch.int64))
+    for text in (left_out.text, listing.dim_text):
+        if text:
+            report(f"{folder}: {text}")
     channels = 1 if config.network.input[0] == 1 else 3
     size = resized_size(config.recipe, config.network.input)
-    listing = Listing(folder, paths, torch.zeros(len(paths), dtype=torch.int64))
     return FolderSplit(listing, channels, size, device, report, decoder=decoder)
 
 
@@ -229,6 +235,11 @@ class Listing:
 
     rows: Tensor | None = None
     """int64 (N,): their places among the packed images."""
+
+    @property
+    def dim_text(self) -> str:
+        """A warning if the images are nearly black for a reason; see `dim_images`. Empty for packed ones."""
+        return "" if self.packed else dim_text(self.folder, self.paths)
 
     def limited(self, limit: int | None) -> Listing:
         """Return the listing of `limit` images, taken from the classes in turn."""

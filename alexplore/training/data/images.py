@@ -14,6 +14,7 @@ from torch import Tensor
 from alexplore.core.regular_files import open_regular
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from PIL import Image
 
 
@@ -91,6 +92,22 @@ def decode(image: Image.Image, channels: int, size: tuple[int, int]) -> Image.Im
     return _convert(ImageOps.exif_transpose(image), mode, samples)
 
 
+def range_used(image: Image.Image) -> tuple[float, float] | None:
+    """Return the largest sample of an image of integers with more than 8 bits, and the value of white in its format.
+
+    Returns None for any other image, for one where 0 is white, and for one that is all black.
+
+    Raises:
+        OSError: see `read_image`.
+    """
+    if not image.mode.startswith("I"):
+        return None
+    check_pixels(image.size)
+    samples = _samples(image)
+    largest = float(_values(image, samples).max())
+    return None if samples.is_inverted or not largest else (largest, samples.white)
+
+
 def as_tensor(picture: Image.Image) -> Tensor:
     """Return the pixels of an 8-bit picture, grey or in colour, as uint8 (C, H, W)."""
     import numpy as np
@@ -159,10 +176,7 @@ def _eight_bits(image: Image.Image, samples: _Samples) -> Image.Image:
     from PIL import Image
 
     black, white = samples.black, samples.white
-    values = np.asarray(image)
-    if samples.is_unsigned:
-        values = values.astype(np.int32).view(np.uint32)
-    values = values.astype(np.float32)
+    values = _values(image, samples).astype(np.float32)
     if samples.is_float:
         margin = FLOAT_MARGIN * (white - black)
         low, high = float(values.min()), float(values.max())
@@ -178,6 +192,14 @@ def _eight_bits(image: Image.Image, samples: _Samples) -> Image.Image:
     if isinstance(transparent, int):
         scaled[values == transparent] = GROUND[0]
     return Image.fromarray(np.floor(scaled + 0.5).astype(np.uint8))
+
+
+def _values(image: Image.Image, samples: _Samples) -> NDArray[Any]:
+    """Return the samples of a grey image, (height, width)."""
+    import numpy as np
+
+    values = np.asarray(image)
+    return values.astype(np.int32).view(np.uint32) if samples.is_unsigned else values
 
 
 UNSIGNED, SIGNED = 1, 2

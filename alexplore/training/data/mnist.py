@@ -11,11 +11,12 @@ from torch import Tensor
 
 from alexplore.presets.datasets import DATASETS
 from alexplore.runs import idx_files
+from alexplore.runs.dataset_files import Files
 from alexplore.runs.idx_files import IDX_DATASETS, IdxDataset, idx_shape
 from alexplore.runs.image_layout import DataError
 from alexplore.training.data.cache import Arrays
 from alexplore.training.data.download import download_debian_package, download_with_torchvision
-from alexplore.training.data.published import Download, Files, PublishedDataset
+from alexplore.training.data.published import Download, PublishedDataset
 
 (DEBIAN_FOLDER,) = DATASETS["fashion-mnist"].installed_in
 
@@ -65,7 +66,6 @@ def _published(data: IdxDataset, *downloads: Download) -> PublishedDataset:
 
     return PublishedDataset(
         name=data.name,
-        find=partial(idx_files.find, data),
         unpack=partial(unpack, data),
         read=partial(read, data),
         downloads=(Download("torchvision's download", fetch), *downloads),

@@ -50,8 +50,9 @@ def pack(source: Path, target: Path, side: int, report: Report) -> list[Packed]:
         parts.append((layout.val, target / layout.val.name))
     left_out = LeftOut(source)
     listings = [(list_images(folder, layout.classes, left_out), own) for folder, own in parts]
-    if left_out.text:
-        report(f"{source}: {left_out.text}")
+    for text in (left_out.text, listings[0][0].dim_text):
+        if text:
+            report(f"{source}: {text}")
     target.mkdir(parents=True, exist_ok=True)
     with _locked(target):
         need = sum(len(listing.paths) * side**2 * CHANNELS for listing, _ in listings)

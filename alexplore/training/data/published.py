@@ -15,15 +15,13 @@ from torch import Tensor
 from alexplore.core.home import NoHomeError, expand
 from alexplore.presets.datasets import DATASETS, PublishedImages
 from alexplore.runs.config import DataSource, RunConfig
+from alexplore.runs.dataset_files import DATASET_FILES, Files
 from alexplore.runs.dataset_shapes import cache_folder, dataset_shape
 from alexplore.runs.image_layout import DataError
 from alexplore.runs.trained_on import TrainedOn
 from alexplore.training.data import cache, download
 from alexplore.training.data.cache import Arrays
 from alexplore.training.data.dataset import Dataset, Report, ResidentSplit, check_fit, choose_balanced
-
-Files = dict[str, Path]
-"""The files of a data set by the names that its module gives them; empty if there are none."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +42,6 @@ class PublishedDataset:
     """How the files of an entry of `DATASETS` are found and read."""
 
     name: str
-
-    find: Callable[[Path], Files]
-    """Looks for the files in a folder. It raises a DataError if only some of them are there."""
 
     unpack: Callable[[Files, Path], bool]
     """Checks the files, and writes or links them to another folder; returns whether their checksums are known.
@@ -69,6 +64,14 @@ class PublishedDataset:
         images = DATASETS[self.name].images
         assert images is not None
         return images
+
+    def find(self, folder: Path) -> Files:
+        """Return the files in a folder.
+
+        Raises:
+            DataError: only some of them are there.
+        """
+        return DATASET_FILES[self.name].find(folder)
 
     def folders(self) -> tuple[Path, ...]:
         """Return the folders that may have the files: in the user's cache, and of installed packages."""

@@ -13,34 +13,17 @@ import torch
 from torch import Tensor
 
 from alexplore.core.regular_files import open_regular
-from alexplore.runs.image_layout import DataError
+from alexplore.runs import checksummed_files
+from alexplore.runs.dataset_files import Files
 from alexplore.training.data.cache import Arrays
-from alexplore.training.data.checksums import check_md5
 from alexplore.training.data.download import download_with_torchvision
-from alexplore.training.data.published import Download, Files, PublishedDataset
+from alexplore.training.data.published import Download, PublishedDataset
 
 PARTS = {"train": "train_32x32.mat", "val": "test_32x32.mat"}
-DIGESTS = {"train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373", "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3"}
 
 HEADER_BYTES = 128
 UINT8, MATRIX, COMPRESSED = 2, 14, 15
 """Types of data elements. Source: "MAT-File Format", MathWorks, table 1-1."""
-
-
-def find(folder: Path) -> Files:
-    """Return the two files in a folder, where torchvision puts them.
-
-    Raises:
-        DataError: one of them is missing.
-    """
-    for place in (folder, folder / "svhn", folder / "SVHN"):
-        found = {name: place / name for name in PARTS.values() if (place / name).is_file()}
-        if len(found) == 1:
-            (missing,) = set(PARTS.values()) - set(found)
-            raise DataError(f"{place} contains only a part of SVHN: {missing} is missing")
-        if found:
-            return found
-    return {}
 
 
 def unpack(files: Files, work: Path) -> bool:
@@ -49,8 +32,8 @@ def unpack(files: Files, work: Path) -> bool:
     Raises:
         DataError: one of them is damaged or can't be read.
     """
+    checksummed_files.check(checksummed_files.SVHN, files)
     for name, path in files.items():
-        check_md5(path, DIGESTS[name])
         try:
             (work / name).symlink_to(path.resolve())
         except OSError:  # a file system without links
@@ -103,7 +86,6 @@ def _elements(content: bytes) -> Iterator[tuple[int, bytes]]:
 
 SVHN = PublishedDataset(
     name="svhn",
-    find=find,
     unpack=unpack,
     read=read,
     downloads=(

@@ -29,8 +29,8 @@ T = TypeVar("T")
 SMALL_BYTES = 16 * 2**20
 """Gradients of up to so many bytes are exchanged through shared memory, where ranks wait for each other.
 
-Gloo takes longer, but exchanges a bucket while the backward pass goes on. An exchange of the 244 MB of `torchvision` takes
-1 % of a step by gloo and 5 % through memory, one of the 0.9 MB of `fmnist-28` 25 % and 4 %.
+Gloo takes longer, but exchanges a bucket while the backward pass goes on. An exchange of the 244 MB of `torchvision`
+takes 1 % of a step by gloo and 5 % through memory, one of the 0.9 MB of `fmnist-28` 25 % and 4 %.
 """
 
 JOIN_TIMEOUT = timedelta(minutes=10)

@@ -11,7 +11,7 @@ from rich.segment import Segment
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container
+from textual.containers import Horizontal
 from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
@@ -25,7 +25,7 @@ from alexplore.runs.look import Look, look
 from alexplore.runs.look_request import LookRequest
 from alexplore.tui.columns import fit
 from alexplore.tui.inside_lines import Listed, drawn, listed
-from alexplore.tui.inside_state import VIEWS, InsideReader, InsideState, Reading
+from alexplore.tui.inside_state import VIEWS, InsideReader, InsideState, Reading, first_reading
 from alexplore.tui.picture_lines import Draw, Drawn, half_block_lines
 from alexplore.tui.screens.browse import Browse
 from alexplore.tui.screens.frame import FrameScreen
@@ -228,13 +228,16 @@ class InsideScreen(FrameScreen):
     def compose_body(self) -> ComposeResult:
         """Put the views and the scrubber above the list and the picture of its selected line."""
         yield ViewBar(self._watched.run.name)
-        with Container(id="inside", classes=VIEWS[0]):
+        with Horizontal(id="inside", classes=VIEWS[0]):
             yield InsideList(lambda width: listed(self._state, width))
             yield InsidePicture(self._picture)
 
     def on_mount(self) -> None:
-        """Show the epoch that was chosen before."""
+        """Show the epoch that was chosen before, with what Train knows of the run until its folder was read."""
         self._state.wanted = self._watched.scrubbed
+        if self._watched.snapshot is not None:
+            self._state.take(first_reading(self._watched.snapshot))
+            self._load_wanted()
         self._draw()
 
     def on_screen_resume(self) -> None:

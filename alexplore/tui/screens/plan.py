@@ -13,6 +13,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.message import Message
+from textual.screen import ModalScreen
 from textual.timer import Timer
 
 from alexplore.core.errors import AlexploreError
@@ -45,6 +46,13 @@ class Checked(Message):
 
     request: CheckRequest
     result: CheckResult
+
+
+@dataclass
+class WorkerReady(Message):
+    """A worker that waits has imported PyTorch, or has exited."""
+
+    worker: WaitingWorker
 
 
 @dataclass
@@ -97,6 +105,7 @@ class PlanScreen(FrameScreen):
         self._measured: list[Measurable] = []  # what is being measured, was measured, or can't be measured
         self._starting = self._start_when_checked = False
         self._waiting: WaitingWorker | None = None  # for the run to be started
+        self._importing = False  # whether it is not ready yet
 
     def compose_body(self) -> ComposeResult:
         """Put the form beside or above the checks, and the button below them."""
@@ -134,26 +143,43 @@ class PlanScreen(FrameScreen):
             pane.refresh_form()
 
     def on_screen_suspend(self) -> None:
-        """Stop measuring for a form that is not visible, and end the worker that waits."""
+        """Stop measuring for a form that is not on top; end the worker that waits, unless there is a dialog on top."""
         self._stop_measuring()
-        self._end_waiting()
+        self._start_when_checked = False
+        if not isinstance(self.app.screen, ModalScreen):
+            self._end_waiting()
 
     def on_unmount(self) -> None:
         """Stop measuring, and end the worker that waits."""
         self._stop_measuring()
         self._end_waiting()
 
-    # The worker that waits while the form is open, so that a run starts without importing torch
+    # The worker that waits while the form is open: it checks what only PyTorch can tell, and trains without an import
 
     def _start_waiting(self) -> None:
         if self._waiting is None and self.is_current and not self._starting:
             with suppress(OSError):  # then the run's own worker reports the error
                 self._waiting = WaitingWorker()
+                self._importing = True
+                self._wait_for_import(self._waiting)
+
+    @work(thread=True, group="import")
+    def _wait_for_import(self, worker: WaitingWorker) -> None:
+        worker.wait_until_ready()  # one that has exited finds no problems, and the run is started without it
+        self.post_message(WorkerReady(worker))
+
+    @on(WorkerReady)
+    def _worker_ready(self, event: WorkerReady) -> None:
+        """Check the run again, now with PyTorch."""
+        if event.worker is self._waiting:
+            self._importing = False
+            self._check()
 
     def _end_waiting(self) -> None:
         if self._waiting is not None:
             self._waiting.end()
             self._waiting = None
+            self._importing = False
 
     # Checks
 
@@ -183,11 +209,11 @@ class PlanScreen(FrameScreen):
             self._start_when_checked = False
             self._show_result()
         else:
-            self._look_up(self._request)
+            self._look_up(self._request, None if self._importing else self._waiting)
 
     @work(thread=True, exclusive=True, group="check")
-    def _look_up(self, request: CheckRequest) -> None:
-        self.post_message(Checked(request, self._checker.check(request)))
+    def _look_up(self, request: CheckRequest, worker: WaitingWorker | None) -> None:
+        self.post_message(Checked(request, self._checker.check(request, worker)))
 
     @on(Checked)
     def _checked(self, event: Checked) -> None:
@@ -347,10 +373,14 @@ class PlanScreen(FrameScreen):
             return
         if self._timer is not None:
             self._check()
+        self._start_waiting()
         if self._request is not None:
             self._start_when_checked = True
         elif planned.blocked is not None:
             self._say_why(planned.blocked)
+        elif self._importing:
+            self._start_when_checked = True
+            self.notify("starts as soon as PyTorch is imported, which checks the devices first")
         else:
             request = planned.request()
             if request is not None:

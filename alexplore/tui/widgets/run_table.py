@@ -13,8 +13,7 @@ from textual.strip import Strip
 from alexplore.core.formatting import age_text
 from alexplore.core.inert import inert_line
 from alexplore.runs.messages import STATE_GLYPHS, progress_text
-from alexplore.runs.protocol import METRICS
-from alexplore.runs.summary import BEST_METRIC
+from alexplore.runs.protocol import BEST_METRIC, METRICS
 from alexplore.tui.columns import Claim, fit
 from alexplore.tui.listed_runs import GroupLine, RunLine
 from alexplore.tui.palette import SERIES

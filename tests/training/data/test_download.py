@@ -71,13 +71,21 @@ def test_torchvision_downloads(mirror: None, tmp_path: Path) -> None:
     assert messages[0] == "downloading FashionMNIST with torchvision"
 
 
-def test_a_silent_download_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("part", "limit"), [("", "FIRST_SECONDS"), ("half", "SILENT_SECONDS")])
+def test_a_silent_download_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, limit: str) -> None:
     before = set(psutil.Process().children())
-    monkeypatch.setattr(download, "SILENT_SECONDS", 0.5)
-    monkeypatch.setattr(download, "TORCHVISION", "import time; time.sleep(60)")
+    monkeypatch.setattr(download, limit, 0.5)
+    monkeypatch.setattr(download, "TORCHVISION", f"import time; open('part', 'w').write('{part}'); time.sleep(60)")
     with pytest.raises(download.DownloadError, match="nothing came for"):
         download.download_with_torchvision("FashionMNIST", tmp_path / "work", lambda _: None)
     assert not set(psutil.Process().children()) - before
+
+
+def test_a_download_of_something_else_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torchvision.datasets.utils.download_and_extract_archive raises this for a wrong checksum."""
+    monkeypatch.setattr(download, "TORCHVISION", "raise RuntimeError('File not found or corrupted.')")
+    with pytest.raises(download.DownloadError, match=r"not the published file \(its checksum\)"):
+        download.download_with_torchvision("FashionMNIST", tmp_path / "work", lambda _: None)
 
 
 def test_progress_is_reported_while_files_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

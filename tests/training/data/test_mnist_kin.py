@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from alexplore.presets.datasets import DATASETS
-from alexplore.runs import idx_files
+from alexplore.runs import checksummed_files, idx_files
 from alexplore.runs.config import DataSource
+from alexplore.runs.dataset_files import DATASET_FILES
 from alexplore.training.data import DataError, svhn
 from alexplore.training.data.catalog import PUBLISHED
 from alexplore.training.data.mnist import MNIST_KIN as KIN
@@ -105,7 +106,14 @@ def test_the_checksums_are_torchvisions() -> None:
     for name, reader in (("mnist", "MNIST"), ("fashion-mnist", "FashionMNIST"), ("kmnist", "KMNIST")):
         assert idx_files.ARCHIVES[name] == tuple(digest for _, digest in getattr(datasets, reader).resources)
     theirs = {name: digest for _, name, digest in datasets.SVHN.split_list.values()}
-    assert svhn.DIGESTS.items() <= theirs.items()
+    assert checksummed_files.SVHN.digests.items() <= theirs.items()
+    for files, cifar in (
+        (checksummed_files.CIFAR_10, datasets.CIFAR10),
+        (checksummed_files.CIFAR_100, datasets.CIFAR100),
+    ):
+        meta, archive = (cifar.meta["filename"], cifar.meta["md5"]), (cifar.filename, cifar.tgz_md5)
+        assert files.digests == dict((archive, *cifar.train_list, *cifar.test_list, meta))
+        assert (files.archive, files.places[0]) == (cifar.filename, cifar.base_folder)
 
 
 def test_the_classes_are_torchvisions() -> None:
@@ -149,16 +157,17 @@ def test_svhn_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         images[name] = pixels
         (tmp_path / name).write_bytes(mat(X=pixels, y=labels))
     digests = {name: hashlib.md5((tmp_path / name).read_bytes()).hexdigest() for name in images}
-    monkeypatch.setattr(svhn, "DIGESTS", digests)
+    for name, digest in digests.items():
+        monkeypatch.setitem(checksummed_files.SVHN.digests, name, digest)
     source = DataSource(folder=str(tmp_path), download=False)
     arrays = load_arrays(svhn.SVHN, source, ignore)
     assert np.array_equal(arrays["train_images"].numpy(), images["train_32x32.mat"].transpose(3, 2, 0, 1))
     assert arrays["val_labels"].tolist() == [(1 + i) % 10 for i in range(TEST)]
     (tmp_path / "test_32x32.mat").unlink()
-    with pytest.raises(DataError, match=r"only a part of SVHN: test_32x32\.mat is missing"):
+    with pytest.raises(DataError, match=r"only a part of the files of svhn: test_32x32\.mat missing"):
         load_arrays(svhn.SVHN, source, ignore)
 
 
 def test_every_published_data_set_is_declared() -> None:
-    assert PUBLISHED.keys() == {name for name, entry in DATASETS.items() if entry.images}
+    assert PUBLISHED.keys() == DATASET_FILES.keys() == {name for name, entry in DATASETS.items() if entry.images}
     assert all(entry.download_bytes for entry in DATASETS.values() if entry.images)

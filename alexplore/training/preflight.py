@@ -1,0 +1,54 @@
+"""Check what of a run's config takes PyTorch: its devices, towers, and the weights that it starts from.
+
+A worker makes the same checks before it trains. Here they return problems, for a form that is still open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from alexplore.core.errors import WRONG_USE
+from alexplore.network.analysis import analyse
+from alexplore.network.limits import memory_problem
+from alexplore.runs.accelerators import device_problems, tower_problems
+from alexplore.runs.config import RunConfig
+from alexplore.runs.preflight import Fix, Problem
+from alexplore.training.errors import CheckpointError, UsageError
+from alexplore.training.hardware import find_accelerators
+from alexplore.training.model.build import build
+from alexplore.training.parallel.towers import place
+from alexplore.training.starting_weights import match_starting_weights
+
+
+def find_problems(config: RunConfig) -> Iterator[Problem]:
+    """Yield everything that prevents the run from being trained, of a config that passed the checks without PyTorch."""
+    accelerators = find_accelerators()
+    yield from device_problems(config.hardware, accelerators)
+    yield from tower_problems(config, accelerators)
+    if reason := memory_problem(analyse(config.network), psutil.virtual_memory().total, "this machine has"):
+        yield Problem("network", f"the network can't be built: {reason}")
+        return
+    yield from _placement_problems(config)
+    yield from _weight_problems(config)
+
+
+def _placement_problems(config: RunConfig) -> Iterator[Problem]:
+    if config.hardware.parallel != "towers":
+        return
+    try:
+        place(config.network)
+    except UsageError as error:
+        yield Problem("parallel", str(error), Fix("train with --parallel data", {"parallel": "data"}))
+
+
+def _weight_problems(config: RunConfig) -> Iterator[Problem]:
+    if config.recipe.weights is None:
+        return
+    try:
+        match_starting_weights(build(config.network).state_dict(), Path(config.recipe.weights), lambda _: None)
+    except CheckpointError as error:
+        fix = Fix("start without weights", {"weights": None})
+        yield Problem("weights", str(error), fix, failure=error.exit_code != WRONG_USE)
