@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from alexplore.core.inert import inert_line
 
@@ -18,8 +18,9 @@ def notice(way: str, message: str, environment: Mapping[str, str] = os.environ) 
     """Return what to write to a terminal to call a person in one of `WAYS`.
 
     OSC 9 is understood by iTerm2, kitty, WezTerm, Windows Terminal and ConEmu; OSC 777 by rxvt-unicode, foot, VTE and
-    Ghostty. Inside tmux they are wrapped so that tmux passes them on, which its option `allow-passthrough` must allow.
-    Sources: iTerm2, "Proprietary Escape Codes"; tmux(1), `allow-passthrough`.
+    Ghostty. Inside tmux and GNU screen they are wrapped so that these pass them on, which in tmux the option
+    `allow-passthrough` must allow.
+    Sources: iTerm2, "Proprietary Escape Codes"; tmux(1), `allow-passthrough`; screen(1), "Control Sequences", DCS.
     """
     if way == "off":
         return ""
@@ -27,9 +28,19 @@ def notice(way: str, message: str, environment: Mapping[str, str] = os.environ) 
         return BELL
     text = inert_line(message)[:LONGEST].replace(";", ",")
     sequences = f"\x1b]9;{text}{BELL}", f"\x1b]777;notify;alexplore;{text}{BELL}"
-    return "".join(through_tmux(sequence) if "TMUX" in environment else sequence for sequence in sequences) + BELL
+    wrap = next((wrap for variable, wrap in WRAPPINGS.items() if variable in environment), str)
+    return "".join(map(wrap, sequences)) + BELL
 
 
 def through_tmux(sequence: str) -> str:
     """Return a control sequence in tmux's wrapping, in which every ESC is doubled."""
     return "\x1bPtmux;" + sequence.replace("\x1b", "\x1b\x1b") + "\x1b\\"
+
+
+def through_screen(sequence: str) -> str:
+    """Return a control sequence in GNU screen's wrapping, which must not contain ST."""
+    return f"\x1bP{sequence}\x1b\\"
+
+
+WRAPPINGS: Mapping[str, Callable[[str], str]] = {"TMUX": through_tmux, "STY": through_screen}
+"""What wraps a sequence, by the environment variable that is set inside the program."""

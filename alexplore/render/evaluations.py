@@ -38,11 +38,11 @@ def evaluation_lines(evaluation: Evaluation) -> Iterator[RenderableType]:
 def _figures(evaluation: Evaluation) -> Iterator[str]:
     accuracy = METRICS["val/acc"]
     low, high = (accuracy.number(bound) for bound in accuracy_interval(evaluation.accuracy, evaluation.images))
-    yield f"top-1 {evaluation.accuracy:.4f} ({CONFIDENCE:.0%}: {low} to {high})"
+    yield f"top-1 {evaluation.accuracy:.2%} ({CONFIDENCE:.0%}: {low} to {high})"
     if evaluation.accuracy_top5 is not None:
-        yield f"top-5 {evaluation.accuracy_top5:.4f}"
+        yield f"top-5 {evaluation.accuracy_top5:.2%}"
     yield f"loss {evaluation.loss:.4f}"
-    yield f"calibration error {evaluation.calibration_error:.4f}"
+    yield f"calibration error {evaluation.calibration_error:.2%}"
 
 
 def _class_table(evaluation: Evaluation) -> FittingTable:

@@ -58,9 +58,9 @@ class FittingTable:
             self._one_line = self._one_line and _is_one_line(cell)
         self._styles.append(style)
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table | Segment]:
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table | Text | Segment]:
         shown, widths = self._layout(options.max_width)
-        if widths and self._one_line and cell_len(self._title) <= sum(widths) + GAP * len(widths):
+        if widths and self._one_line:
             yield from self._lines(console, shown, widths)
         else:
             yield self._table(shown, widths)
@@ -76,8 +76,11 @@ class FittingTable:
         cap = next((cap for cap in range(max(self._whole), 0, -1) if self._width(shown, cap) <= available), 0)
         return shown, [self._column_width(index, cap) for index in shown] if cap else []
 
-    def _lines(self, console: Console, shown: list[int], widths: list[int]) -> Iterator[Segment]:
-        """Yield the lines of the table, which look like those of `_table`, if no cell has to wrap."""
+    def _lines(self, console: Console, shown: list[int], widths: list[int]) -> Iterator[Text | Segment]:
+        """Yield the lines of the table, which look like those of `_table`, if no cell has to wrap.
+
+        A title that is longer than these lines is not wrapped to their width, as Rich does, but to the terminal's.
+        """
         columns = [self._columns[index] for index in shown]
         width = sum(widths) + GAP * len(widths)
 
@@ -85,7 +88,9 @@ class FittingTable:
             fitted = (_fitted(*one) for one in zip(cells, widths, columns, strict=True))
             return f" {(' ' * GAP).join(fitted)} "
 
-        if self._title:
+        if cell_len(self._title) > width:
+            yield Text(self._title, style="bold")
+        elif self._title:
             yield Segment(set_cell_size(self._title, width), console.get_style("bold"))
             yield Segment.line()
         rows = zip(self._styles, zip(*(self._cells[index] for index in shown), strict=True), strict=True)

@@ -1,6 +1,7 @@
 """Read logs of other programs: event files of TensorBoard, and metrics.csv of Lightning's CSV logger.
 
-A log is a folder without a network, a recipe or a worker, so it can be watched, but not stopped or resumed.
+A log is a folder without a network, a recipe or a worker, so it can be watched, but not stopped or resumed. A folder
+with several logs below it, as TensorBoard opens it, is one log whose metrics are named by folder and metric.
 
 Sources: https://lightning.ai/docs/pytorch/stable/api/lightning.pytorch.loggers.csv_logs.html, and `event_files`.
 """
@@ -10,8 +11,9 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from alexplore.core.boundary import os_error_text
@@ -28,16 +30,20 @@ TENSORBOARD, LIGHTNING = "TensorBoard", "Lightning"
 MOST_METRICS = 1000
 """The most metrics that are read from a log."""
 
+DEEPEST, MOST_FOLDERS = 3, 1000
+"""How deep below a folder logs are searched for, and in how many folders."""
+
 LARGEST_CSV = 512 * 2**20
 """The most bytes of a metrics.csv that are read."""
 
 
 @dataclass(frozen=True)
 class ForeignLog:
-    """A folder with the log of another program."""
+    """A folder with the log of another program, or with `several` logs in folders below it."""
 
     path: Path
     program: str
+    several: bool = False
 
     @property
     def name(self) -> str:
@@ -74,7 +80,7 @@ class ForeignSnapshot:
 
 
 def find_log(path: Path) -> ForeignLog | None:
-    """Return the log in a folder, or the newest of Lightning's logs in it; None if there is no log.
+    """Return the log in a folder, the newest of Lightning's logs in it, or all logs below it; None if there is no log.
 
     The path of a log's file means its folder.
     """
@@ -92,7 +98,22 @@ def find_log(path: Path) -> ForeignLog | None:
             return ForeignLog(path / name, program)
     if "lightning_logs" in names and path.name != "lightning_logs":
         return find_log(path / "lightning_logs")
-    return None
+    below = next(logs_below(path), None)
+    return ForeignLog(path, below[1].program, several=True) if below else None
+
+
+def logs_below(path: Path) -> Iterator[tuple[str, ForeignLog]]:
+    """Yield the logs in the folders below a folder, each with its relative path; in a log, no other is searched for."""
+    folders = deque((name, 1) for name in _names(path))
+    for _ in range(MOST_FOLDERS):
+        if not folders:
+            return
+        name, depth = folders.popleft()
+        names = _names(path / name)
+        if program := _program(names):
+            yield name, ForeignLog(path / name, program)
+        elif depth < DEEPEST:
+            folders.extend((f"{name}/{below}", depth + 1) for below in names)
 
 
 def _program(names: Sequence[str]) -> str | None:
@@ -118,15 +139,32 @@ class ForeignReader:
         self._damaged: dict[str, str] = {}  # problems of event files, which are not read any further
         self._stamp: tuple[int, int] | None = None  # of metrics.csv
         self._problems: list[str] = []
+        self._below: dict[str, tuple[ForeignReader, ForeignSnapshot]] = {}  # of several logs, with the last snapshots
         self._snapshot = ForeignSnapshot(log)
 
     def poll(self) -> ForeignSnapshot:
         """Return the current state of the log; the same object as before if nothing was added."""
+        if self._log.several:
+            return self._poll_below()
         changed = self._read_csv() if self._log.program == LIGHTNING else self._read_event_files()
         problems = (*self._damaged.values(), *self._problems)
         if changed or problems != self._snapshot.problems:
             metrics = tuple(self._metrics[name].snapshot(name) for name in sorted(self._metrics))
             self._snapshot = ForeignSnapshot(self._log, metrics, problems)
+        return self._snapshot
+
+    def _poll_below(self) -> ForeignSnapshot:
+        before, self._below = self._below, {}
+        for name, log in logs_below(self._log.path):
+            reader = before[name][0] if name in before else ForeignReader(log)
+            self._below[name] = reader, reader.poll()
+        if [*before] != [*self._below] or any(self._below[name][1] is not old for name, (_, old) in before.items()):
+            snapshots = [(name, snapshot) for name, (_, snapshot) in self._below.items()]
+            metrics = [
+                replace(metric, name=f"{name}/{metric.name}") for name, one in snapshots for metric in one.metrics
+            ]
+            problems = [problem for _, one in snapshots for problem in one.problems]
+            self._snapshot = ForeignSnapshot(self._log, tuple(metrics[:MOST_METRICS]), tuple(problems))
         return self._snapshot
 
     def _read_event_files(self) -> bool:

@@ -24,6 +24,7 @@ from textual.widgets import Input
 from textual.worker import get_current_worker
 
 from alexplore.core.errors import AlexploreError
+from alexplore.core.formatting import shortened
 from alexplore.core.settings import found_text, nearest
 from alexplore.core.terminal_notice import notice
 from alexplore.presets.preset import Preset
@@ -77,6 +78,7 @@ WIDE, LOW, HIGH, TALL = 110, 24, 30, 50  # columns and lines from which more is 
 MONITOR_SECONDS = 2.0  # between two summaries of the runs, for the line of modes
 FIRST_MONITOR_SECONDS = 0.5  # after the first screen
 PREPARE_SECONDS = 1.0  # after a screen is shown; then the screens one key away are prepared
+MOST_COPIED = 50  # characters of what was copied that are shown
 INTERRUPT_SECONDS = 3.0  # within which a second Ctrl-C closes the app
 MOUNT_SECONDS = 0.02
 """Seconds between two checks whether the screens are mounted."""
@@ -240,7 +242,7 @@ class ExploreApp(NamedKeys, App[None]):
     def get_css_variables(self) -> dict[str, str]:
         """Return the theme's variables with the colours of `palette`, which are readable in every theme."""
         variables = super().get_css_variables()
-        return variables | app_colours(variables, grey=self.no_color)
+        return variables | app_colours(variables, light=not self.current_theme.dark, grey=self.no_color)
 
     # What is written to the terminal
 
@@ -346,7 +348,8 @@ class ExploreApp(NamedKeys, App[None]):
         if text:
             self.copy_to_clipboard(text)
             first, *rest = text.splitlines()
-            self.notify(f"copied: {first}" + (f" and {len(rest)} more lines" if rest else ""))
+            shown = shortened(" ".join(first.split()), MOST_COPIED)  # in one line of the narrowest terminal
+            self.notify(f"copied: {shown}" + (f" and {len(rest)} more lines" if rest else ""))
         else:
             self.notify("nothing to copy here", severity="warning")
 
@@ -480,19 +483,23 @@ class ExploreApp(NamedKeys, App[None]):
         self.state.watch(run)
         self.action_mode("train")
 
+    def _cells(self) -> int:
+        """Return how many cells the terminal has."""
+        return self.size.width * self.size.height
+
     @on(PredictRequested)
     def _predict(self, event: PredictRequested) -> None:
         from alexplore.tui.picture_lines import drawer
         from alexplore.tui.screens.predict import PredictScreen
 
-        self.push_screen(PredictScreen(event.run, drawer(self.pictures)))
+        self.push_screen(PredictScreen(event.run, drawer(self.pictures, self._cells)))
 
     @on(InsideRequested)
     def _show_inside(self, event: InsideRequested) -> None:
         from alexplore.tui.picture_lines import drawer
         from alexplore.tui.screens.inside import InsideScreen
 
-        self.push_screen(InsideScreen(event.watched, drawer(self.pictures)))
+        self.push_screen(InsideScreen(event.watched, drawer(self.pictures, self._cells)))
 
     @on(EvaluateRequested)
     def _evaluation_requested(self, event: EvaluateRequested) -> None:
@@ -540,7 +547,7 @@ class ExploreApp(NamedKeys, App[None]):
     async def _show_form(self, event: FormRequested) -> None:
         config = event.config
         if await self.explore.open_preset(Preset(config.preset, config.network, config.recipe, title=event.title)):
-            self.state.planned.fill_in(config)
+            self.state.planned.fill_in(config, event.reason)
             self.state.open_form(planned_from="runs")
             self.action_mode("train")
 

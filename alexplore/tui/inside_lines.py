@@ -12,7 +12,7 @@ from alexplore.core.inert import inert_line
 from alexplore.render.inside_pictures import GAP, confusion_picture, heat_strip, heated, kernel_picture, maps_picture
 from alexplore.render.predictions import bars
 from alexplore.runs.inside import Confusion, FeatureMaps, LayerHistogram, ShownImage
-from alexplore.runs.layer_view import BARS, LayerView, histogram_bars
+from alexplore.runs.layer_view import BARS, LayerView, histogram_lines
 from alexplore.runs.look import Look
 from alexplore.runs.protocol import LAYER_METRICS
 from alexplore.tui.columns import Claim, fit, share_width
@@ -21,14 +21,12 @@ from alexplore.tui.picture_lines import GAP as BESIDE_GAP
 from alexplore.tui.picture_lines import Draw, Drawn, Line, Part, beside, half_block_lines, width_of
 from alexplore.tui.unit_lines import unit_drawn
 
-THUMBNAIL_COLUMNS = 28
-STRIP_BYTES = 700  # of a heat strip, of which a layer has two
+STRIP_BYTES = 2000  # of a heat strip, of which a layer may have two
 BESIDE_BYTES = 1200  # of the image beside its maps
 MAPS_BYTES = 3800  # of feature maps: wiping the kernels, which may have filled the screen, takes bytes too
 KERNEL_BYTES = 7500
 LOOKED_BYTES, LOOKED_MAPS_BYTES = 3500, 5500  # of a classified image, and of its maps
-STRIP_LINES = 10  # at most
-STRIP_CAPTION = "↑ larger values · → epochs · white: many"
+HISTOGRAM_LINES = 8  # of a histogram at most: a quarter of its room
 EQUAL_ROWS = 1.5  # arrangements with rows of equal length count as this much larger
 FREQUENT = 0.05  # share of a class's images from which on a confusion is marked
 
@@ -172,7 +170,7 @@ def _wrapped(text: str, width: int) -> list[str]:
     return wrap(text, max(10, width), break_on_hyphens=False) or [""]
 
 
-def _layer_history(state: InsideState, selected: int, width: int, height: int, _: Draw) -> Drawn:
+def _layer_history(state: InsideState, selected: int, width: int, height: int, draw: Draw) -> Drawn:
     """Return a layer's figures over the training, and its distributions now and over the epochs."""
     views = state.layers()
     if selected >= len(views):
@@ -187,31 +185,44 @@ def _layer_history(state: InsideState, selected: int, width: int, height: int, _
                 [(f"{metric.heading:9}", "faint"), (f"{view.number(key):>9} ", ""), (sparkline(values, room), "")]
             )
     parts = [
-        (title, one, [past for _, layer in state.past(view.layer) if (past := getattr(layer, part))])
+        (title, one, {epoch: past for epoch, layer in state.past(view.layer) if (past := getattr(layer, part))})
         for part, title in (("weights", "weights"), ("activations", "outputs"))
         if (one := getattr(view, part)) is not None
     ]
-    left = height - len(lines) - 3 * len(parts)
+    room = (height - len(lines)) // max(1, len(parts))
     for title, one, past in parts:
-        lines += _distribution(title, one, past, width, min(STRIP_LINES, left // len(parts)))
+        lines += _distribution(title, one, past, width, room, draw)
     return Drawn(inert_line(view.layer), lines)
 
 
 def _distribution(
-    title: str, now: LayerHistogram, past: Sequence[LayerHistogram], width: int, strip_lines: int
+    title: str, now: LayerHistogram, past: Mapping[int, LayerHistogram], width: int, height: int, draw: Draw
 ) -> list[Line]:
-    """Return the current histogram, and a strip of the past ones: epochs to the right, large values at the top."""
+    """Return the current histogram, and a strip of those of the past epochs: large values at the top."""
     dead = "" if now.dead_share is None else f" · {now.dead_share:.0%} dead"
     words = f"mean {now.mean:.2g} ± {now.std:.2g}{dead}"
     lines: list[Line] = [[(f"{title:9}", "faint"), (fit(words, width - 9, left=True), "")]]
     scale = f"±{now.limit:g}"
-    lines.append([(histogram_bars(now.counts, max(8, min(64, width - len(scale) - 1))), ""), (f" {scale}", "faint")])
-    if len(past) > 1 and strip_lines > 1:
-        lines += half_block_lines(heat_strip(past, width, 2 * strip_lines), width, strip_lines, STRIP_BYTES)
-        lines.append([(fit(STRIP_CAPTION, width, left=True), "faint")])
-    else:
-        lines.append([])
+    bars = max(8, min(len(now.counts), width - len(scale) - 1))
+    high = max(1, min(HISTOGRAM_LINES, height // 4))
+    lines += [[(line, "")] for line in histogram_lines(now.counts, bars, high)]
+    lines[-1] = [*lines[-1], (f" {scale}", "faint")]
+    left = height - len(lines) - 2
+    if len(past) > 1 and left > 1:
+        lines += draw(heat_strip(tuple(past.values()), width, 2 * left), width, left, STRIP_BYTES, blocks=True)
+        limit = max(one.limit for one in past.values())
+        lines.append([(_strip_caption(min(past), max(past), limit, width), "faint")])
+    lines.append([])
     return lines
+
+
+def _strip_caption(first: int, last: int, limit: float, width: int) -> str:
+    """Return what a strip shows, as far as there is room."""
+    caption = f"epochs {first} to {last}"
+    for words in (f"top +{limit:g}, bottom -{limit:g}", "lighter: more values"):
+        if len(caption) + len(words) + 3 <= width:
+            caption += f" · {words}"
+    return fit(caption, min(len(caption), width), left=True)
 
 
 def _kernels(state: InsideState, _: int, width: int, height: int, draw: Draw) -> Drawn:
@@ -248,7 +259,7 @@ def _maps_picture(state: InsideState, selected: int, width: int, height: int, dr
     maps = shown[selected]
     image = state.shown.images[maps.image]
     if state.unit is not None and (row := state.row(maps.layer)) is not None:
-        return unit_drawn(image.picture, maps, row, state.input_size, state.unit, (width, height))
+        return unit_drawn(image.picture, maps, row, state.input_size, state.unit, (width, height), draw)
     size = "×".join(map(str, maps.shape[1:]))
     words = [
         f"{len(maps.maps)} of {maps.shape[0]} maps of {size}",
@@ -281,13 +292,22 @@ def _matrix(state: InsideState, selected: int, width: int, height: int, draw: Dr
 
 
 def _numbers(state: InsideState, confusion: Confusion, pair: tuple[int, int] | None, width: int) -> list[Line] | None:
-    """Return the matrix as numbers, with the selected pair in brackets; None if there is no room for it."""
-    cells = 2 + max(len(str(int(confusion.counts.max(initial=0)))), *(len(str(one)) for one in confusion.classes))
-    names = [f"{number} {state.class_name(number)}" for number in confusion.classes]
+    """Return the matrix as numbers, with the selected pair in brackets; None if there is no room for it.
+
+    The titles of its columns are the names of the classes where these fit, else numbers, which its rows have, too.
+    """
+    titles = [state.class_name(number) for number in confusion.classes]
+    names = titles
+    most = len(str(int(confusion.counts.max(initial=0))))
+    cells = 2 + max(most, *map(len, titles))
+    if max(map(len, names)) + cells * len(titles) + 1 > width:
+        titles = [str(number) for number in confusion.classes]
+        names = [f"{number} {name}" for number, name in zip(titles, names, strict=True)]
+        cells = 2 + max(most, *map(len, titles))
     room = min(max(map(len, names)), width - cells * len(names) - 1)
     if room < 4:
         return None
-    lines: list[Line] = [[(" " * room + "".join(f"{number:>{cells - 1}} " for number in confusion.classes), "faint")]]
+    lines: list[Line] = [[(" " * room + "".join(f"{title:>{cells - 1}} " for title in titles), "faint")]]
     for i, name in enumerate(names):
         parts: list[Part] = [(fit(name, room, left=True), "")]
         for j, count in enumerate(confusion.counts[i].tolist()):
@@ -306,7 +326,7 @@ def _mistake(state: InsideState, selected: int, width: int, height: int, draw: D
         return Drawn("mistake", [[("no mistake was recorded", "faint")]])
     one = mistakes[selected]
     texts = _answers(state, one, width)
-    blocks = draw(one.picture, min(width, 2 * THUMBNAIL_COLUMNS), height - len(texts) - 1)
+    blocks = draw(one.picture, width, height - len(texts) - 1)
     where = inert_line(one.name) if one.name else f"validation image {one.index}"
     return Drawn(where, [*blocks, [], *texts])
 
@@ -324,7 +344,7 @@ def looked(found: Look, width: int, height: int, draw: Draw = half_block_lines) 
     """Return an image with its Grad-CAM heat map, its classes beside it, and the maps of a layer below."""
     picture = found.picture if found.heat is None else heated(found.picture, found.heat)
     channels, rows, columns = found.shape
-    room = max(1, min(height // 2, 20))
+    room = max(1, 5 * height // 9)
     image = draw(picture, min(2 * room, width // 2), room, LOOKED_BYTES)
     words = [
         *([f"truth {inert_line(found.truth)}"] if found.truth is not None else []),

@@ -23,6 +23,7 @@ class Shade:
     contrast: float = TEXT_CONTRAST
     mixed: float = 0.0
     ansi: str = "ansi_default"  # the colour in themes that use the terminal's own colours
+    ansi_light: str = ""  # the same on a light background, if another is more readable there
 
 
 SHADES: Mapping[str, Shade] = {
@@ -30,14 +31,14 @@ SHADES: Mapping[str, Shade] = {
     "frame": Shade("foreground", FRAME_CONTRAST, mixed=0.6),
     "frame-focus": Shade("primary", FRAME_CONTRAST, ansi="ansi_bright_blue"),
     "good": Shade("success", ansi="ansi_green"),
-    "careful": Shade("warning", ansi="ansi_yellow"),
+    "careful": Shade("warning", ansi="ansi_yellow", ansi_light="ansi_magenta"),
     "bad": Shade("error", ansi="ansi_red"),
     "busy": Shade("primary", ansi="ansi_bright_blue"),
     "series-1": Shade("primary", ansi="ansi_bright_blue"),
     "series-2": Shade("accent", ansi="ansi_magenta"),
     "series-3": Shade("success", ansi="ansi_green"),
     "series-4": Shade("error", ansi="ansi_red"),
-    "series-5": Shade("warning", ansi="ansi_yellow"),
+    "series-5": Shade("warning", ansi="ansi_yellow", ansi_light="ansi_bright_red"),
     "series-6": Shade("secondary", ansi="ansi_cyan"),
     "series-1-faint": Shade("primary", FRAME_CONTRAST, mixed=0.5, ansi="ansi_blue"),
 }
@@ -70,13 +71,13 @@ def readable(colour: Color, background: Color, least: float) -> Color:
     return moved
 
 
-def app_colours(theme: Mapping[str, str], *, grey: bool = False) -> dict[str, str]:
-    """Return the app's colours by name, for the variables of a theme; `grey` is for NO_COLOR.
+def app_colours(theme: Mapping[str, str], *, light: bool = False, grey: bool = False) -> dict[str, str]:
+    """Return the app's colours by name, for the variables of a dark or light theme.
 
-    Textual then shows each colour as a grey, whose contrast differs from the colour's.
+    `grey` is for NO_COLOR: Textual then shows each colour as a grey, whose contrast differs from the colour's.
     """
     if theme["background"].startswith("ansi"):
-        colours = {name: shade.ansi for name, shade in SHADES.items()}
+        colours = {name: (light and shade.ansi_light) or shade.ansi for name, shade in SHADES.items()}
         return colours | {"cursor": "ansi_blue", "cursor-text": "ansi_bright_white"}
 
     def parse(name: str) -> Color:

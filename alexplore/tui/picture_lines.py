@@ -5,7 +5,7 @@ A line is a sequence of texts, each with a kind that gives its colour ("", faint
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,6 +22,9 @@ Line = Sequence[Part]
 GAP = 2
 """Cells between what stands side by side."""
 
+USUAL_CELLS = 120 * 40
+"""A terminal with more cells gets pictures of more bytes, in proportion; there, other screens take more, too."""
+
 
 @dataclass(frozen=True)
 class Drawn:
@@ -32,27 +35,41 @@ class Drawn:
 
 
 class Draw(Protocol):
-    """Draws a picture in at most `columns` × `lines` cells that take about `most_bytes` bytes in a terminal."""
+    """Draws a picture in at most `columns` × `lines` cells that take about `most_bytes` bytes in a usual terminal.
 
-    def __call__(self, picture: Picture, columns: int, lines: int, most_bytes: int = MOST_BYTES) -> list[Line]:
+    `blocks` draws it in half blocks even where the terminal draws pixels.
+    """
+
+    def __call__(
+        self, picture: Picture, columns: int, lines: int, most_bytes: int = MOST_BYTES, *, blocks: bool = False
+    ) -> list[Line]:
         """Return the lines of the picture."""
 
 
-def half_block_lines(picture: Picture, columns: int, lines: int, most_bytes: int = MOST_BYTES) -> list[Line]:
-    """Draw a picture in half blocks."""
+def half_block_lines(
+    picture: Picture, columns: int, lines: int, most_bytes: int = MOST_BYTES, *, blocks: bool = True
+) -> list[Line]:
+    """Draw a picture in half blocks, whatever `blocks` is."""
+    del blocks
     return [
         [(segment.text, segment.style or "") for segment in line]
         for line in compact_blocks(picture, max(1, columns), max(1, lines), most_bytes)
     ]
 
 
-def drawer(pictures: TerminalPictures) -> Draw:
-    """Return what draws a picture in the terminal's pixels where they show more, and in half blocks elsewhere."""
+def drawer(pictures: TerminalPictures, cells: Callable[[], int]) -> Draw:
+    """Return what draws a picture in the terminal's pixels where they show more, and in half blocks elsewhere.
 
-    def draw(picture: Picture, columns: int, lines: int, most_bytes: int = MOST_BYTES) -> list[Line]:
-        found = pictures.draw(picture, max(1, columns), max(1, lines), most_bytes)
+    `cells` returns how many cells the terminal has.
+    """
+
+    def draw(
+        picture: Picture, columns: int, lines: int, most_bytes: int = MOST_BYTES, *, blocks: bool = False
+    ) -> list[Line]:
+        allowed = round(most_bytes * max(1.0, cells() / USUAL_CELLS))
+        found = None if blocks else pictures.draw(picture, max(1, columns), max(1, lines), allowed)
         if found is None:
-            return half_block_lines(picture, columns, lines, most_bytes)
+            return half_block_lines(picture, columns, lines, allowed)
         style, drawn = found
         return [[(" " * drawn.columns, style)] for _ in range(drawn.lines)]
 

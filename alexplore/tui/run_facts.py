@@ -112,7 +112,8 @@ def _speed(snapshot: Snapshot) -> Tile:
     start = snapshot.last(StartEvent)
     device = start.device.upper() if start else ""
     note = f"{share:.0%} of the {device}'s peak" if share is not None else "images a second"
-    return Tile("speed", f"{_latest(snapshot, 'images_per_second')}/s", note)
+    speed = f"{_latest(snapshot, 'images_per_second')}/s" if "images_per_second" in snapshot.latest else "–"
+    return Tile("speed", speed, note)
 
 
 def _time(snapshot: Snapshot) -> Tile:
@@ -136,7 +137,7 @@ def _trained_seconds(snapshot: Snapshot) -> float:
     return max(until_epoch, *(60 * curve.minutes[-1] for curve in snapshot.curves.values() if curve.minutes), 0.0)
 
 
-NEXT_STEPS = "e evaluates · i predicts · T trains on · f forks · s exports"
+NEXT_STEPS = "e evaluates · i predicts · T trains on · L at another rate · f forks · s exports"
 
 
 def ending(snapshot: Snapshot) -> str:

@@ -113,12 +113,12 @@ def unit_drawn(
     left = max(1, height - len(words) - 1)
     outlined = framed(picture, scaled_box(field_of(unit, maps, row), size, picture))
     half = (width - GAP) // 2
-    image = draw(outlined, max(half, min(picture.width, width - half // 2)), left, IMAGE_BYTES)
+    image = draw(outlined, max(half, min(picture.width, width - half // 2)), left, IMAGE_BYTES, blocks=True)
     codes = maps.maps.codes[unit.map]
     marked = framed(
         Picture(codes.shape[0], codes.shape[1], 1, codes.tobytes()),
         (unit.row, unit.column, unit.row + 1, unit.column + 1),
     )
-    map_lines = draw(marked, width - width_of(image) - GAP, left, MAP_BYTES)
+    map_lines = draw(marked, width - width_of(image) - GAP, left, MAP_BYTES, blocks=True)
     lines: list[Line] = [[(line, "")] for line in words]
     return Drawn(f"{inert_line(maps.layer)} · unit", [*lines, [], *beside(image, map_lines)])

@@ -21,7 +21,14 @@ def test_tmux_passes_it_on() -> None:
     )
 
 
-@pytest.mark.parametrize("environment", [{}, {"TMUX": "1"}])
+def test_gnu_screen_passes_it_on() -> None:
+    """Its manual, "Control Sequences": DCS outputs a string to the terminal without interpretation."""
+    assert notice("osc", "ok", {"STY": "123.pts-0.host"}) == (
+        "\x1bP\x1b]9;ok\x07\x1b\\\x1bP\x1b]777;notify;alexplore;ok\x07\x1b\\\x07"
+    )
+
+
+@pytest.mark.parametrize("environment", [{}, {"TMUX": "1"}, {"STY": "1"}])
 def test_a_hostile_name_ends_no_sequence(environment: dict[str, str]) -> None:
     plain, hostile = notice("osc", "x", environment), notice("osc", HOSTILE, environment)
     for control in ("\x07", "\x1b", "\x9c", "\x9b", "\n"):

@@ -23,7 +23,7 @@ def lines(evaluation: Evaluation, width: int = 100) -> list[str]:
 def test_all_parts_are_there() -> None:
     shown = lines(EVALUATION)
     assert shown[0] == "imagefolder, 20 images, whole images, best weights"
-    assert shown[1] == "top-1 0.7000 (95%: 48.1% to 85.5%) · loss 0.5000 · calibration error 0.1000"
+    assert shown[1] == "top-1 70.00% (95%: 48.1% to 85.5%) · loss 0.5000 · calibration error 10.00%"
     assert "cat 10 75.0% 60.0% 66.7% dog" in shown
     assert "emu 0 – – –" in shown  # neither an image nor a prediction
     assert "cat 1 6 3 1 ·" in shown
@@ -48,4 +48,4 @@ def test_of_many_classes_the_worst_are_shown() -> None:
     shown = lines(many)
     assert "the 25 of 200 classes with the lowest F1" in shown
     assert len([line for line in shown if line.startswith("k")]) == 25
-    assert "top-5 0.9000" in shown[1]
+    assert "top-5 90.00%" in shown[1]

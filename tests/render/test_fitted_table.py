@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.style import Style
 
-from alexplore.render.fitted_table import Column, FittingTable, Labelled
+from alexplore.render.fitted_table import GAP, Column, FittingTable, Labelled
 from tests.support.examples import examples
 
 
@@ -71,6 +72,13 @@ def test_an_empty_column_with_a_rank_is_not_shown() -> None:
     assert printed(made, 80)[1].split() == ["name"]
 
 
+def test_a_title_that_is_longer_than_the_table_has_the_width_of_the_terminal() -> None:
+    made = FittingTable(Column("n"), title="one two three four")
+    made.add("1")
+    assert printed(made, 80)[0] == "one two three four"
+    assert printed(made, 10)[:2] == ["one two", "three four"]
+
+
 def test_wrapped_text_is_indented_by_its_label() -> None:
     assert printed(Labelled("source  ", "one two three four"), 18) == ["source  one two", "        three four"]
 
@@ -85,6 +93,9 @@ def test_a_table_that_fits_looks_as_rich_lays_it_out(data: st.DataObject, column
     made = FittingTable(*columns, title=data.draw(CELLS))
     for style in data.draw(st.lists(st.sampled_from(["", "red", "dim"]), max_size=3)):
         made.add(*(data.draw(CELLS) for _ in columns), style=style)
+    _, widths = made._layout(width)
+    if widths and cell_len(made._title) > sum(widths) + GAP * len(widths):
+        made._title = ""  # one that is longer than the table is not wrapped to its width
     as_rich = made._table(*made._layout(width))
     assert seen(made, width) == seen(as_rich, width)
 

@@ -94,6 +94,27 @@ def test_event_files_are_read_on_from_where_they_ended(tmp_path: Path) -> None:
     assert points(reader.poll(), "loss") == [(1.0, 0.5), (2.0, 0.25), (3.0, 0.125)]
 
 
+def test_a_folder_of_logs_is_one_log_that_grows_with_each_of_them(tmp_path: Path) -> None:
+    tensorboard(tmp_path / "b" / "train", ScalarEvent(3, 1.0, {"loss": 0.5}))
+    tensorboard(tmp_path / "a", ScalarEvent(1, 1.0, {"loss": 0.25, "acc": 1.0}))
+    (tmp_path / "empty").mkdir()
+    log = find_log(tmp_path)
+    assert log is not None
+    assert (log.path, log.program) == (tmp_path, "TensorBoard")
+    reader = ForeignReader(log)
+    first = reader.poll()
+    assert [metric.name for metric in first.metrics] == ["a/acc", "a/loss", "b/train/loss"]
+    assert points(first, "b/train/loss") == [(3.0, 0.5)]
+    assert reader.poll() is first
+    with next((tmp_path / "a").iterdir()).open("ab") as file:
+        file.write(event_record(ScalarEvent(2, 2.0, {"loss": 0.125})))
+    lightning(tmp_path / "empty")
+    now = reader.poll()
+    assert points(now, "a/loss") == [(1.0, 0.25), (2.0, 0.125)]
+    assert points(now, "empty/val_acc") == [(99.0, 0.75)]
+    assert read(tmp_path / "b").metrics[0].name == "train/loss"
+
+
 def test_a_damaged_event_file_is_reported_once_read_up_to_the_damage_and_the_others_go_on(tmp_path: Path) -> None:
     tensorboard(tmp_path, ScalarEvent(1, 1.0, {"loss": 0.5}), ScalarEvent(2, 1.0, {"loss": 0.4}))
     path = tmp_path / "events.out.tfevents.1.host.1.0"

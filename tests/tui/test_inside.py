@@ -200,6 +200,8 @@ def test_the_matrix_is_numbers_where_there_is_room_and_a_picture_elsewhere(state
     assert "[6]" in lines[7]  # the most frequent pair, 2 + 12 // 3 images
     assert lines[1].split()[2] == "82"
     assert not any(character.isdigit() for line in texts(state, width=30) for character in line)
+    assert texts(state, width=150)[0].split()[:3] == ["T-shirt/top", "Trouser", "Pullover"]
+    assert texts(state, width=150)[7].startswith("Shirt")
     first = listed(state, 40).rows[0]
     assert first.text.split() == ["Shirt", "→", "T-shirt/top", "6", "of", "104"]
 

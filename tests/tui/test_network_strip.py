@@ -5,7 +5,9 @@ from __future__ import annotations
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network, read_network
 from alexplore.presets.library import load_preset
+from alexplore.tui.messages import OpenRequested
 from alexplore.tui.widgets.network_strip import NetworkStrip, lay_out, stacks_of
+from tests.support.screens import until
 from tests.tui.conftest import OpenApp
 
 BRANCHES = {
@@ -83,3 +85,13 @@ async def test_a_click_picks_the_branch_under_the_pointer(open_app: OpenApp) -> 
             await pilot.click(NetworkStrip, offset=(block.left + 1, y))
             await pilot.pause()
             assert app.screen.selected == block.row.index - 1  # type: ignore[attr-defined]
+
+
+async def test_the_legend_names_what_towers_exchange_only_where_the_network_has_two(open_app: OpenApp) -> None:
+    async with open_app("torchvision", size=(160, 40)) as (app, pilot):
+        strip = app.screen.query_one(NetworkStrip)
+        assert "towers" not in str(strip.border_subtitle)
+        app.post_message(OpenRequested(load_preset("paper")))
+        await until(pilot, lambda: "towers" in str(strip.border_subtitle), "the legend of two towers")
+        app.post_message(OpenRequested(load_preset("torchvision")))
+        await until(pilot, lambda: "towers" not in str(strip.border_subtitle), "the legend of one tower")

@@ -63,6 +63,13 @@ def test_a_theme_of_the_terminals_colours_uses_only_those(theme: str, tmp_path: 
     assert all(ours[name].startswith("ansi_") for name in (*TEXT[1:], *MARKS, "cursor", "cursor-text"))
 
 
+def test_no_text_is_yellow_on_a_light_terminal(tmp_path: Path) -> None:
+    """Yellow has a contrast of 1.7 to white in xterm's colours."""
+    assert "ansi_yellow" in colours("ansi-dark", tmp_path).values()
+    ours = colours("ansi-light", tmp_path)
+    assert not [name for name in (*TEXT, *MARKS) if "yellow" in ours[name]]
+
+
 def test_stylesheets_use_no_colour_that_may_be_unreadable() -> None:
     """Of a theme's own colours only the background and the foreground, which themes make for each other."""
     package = Path(ExploreApp.__module__.replace(".", "/")).parent

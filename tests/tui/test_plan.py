@@ -153,6 +153,7 @@ async def test_a_folder_is_browsed_for_and_ends_the_refusal(
     for part in ("train", "val"):
         for name in range(10):
             (tmp_path / "images" / part / f"class {name}").mkdir(parents=True)
+            (tmp_path / "images" / part / f"class {name}" / "1.jpg").touch()
     async with open_app(str(tiny_preset)) as (app, pilot):
         await show_form(app, pilot)
         await put(app, pilot, "dataset", "imagefolder")
@@ -317,7 +318,7 @@ async def test_the_changes_are_listed_and_reset(open_app: OpenApp, tiny_preset: 
         await put(app, pilot, "seed", "5")
         await until(pilot, lambda: "epochs 2 → 3" in pane_lines(app, "#checks"), "the changes")
         assert "seed 0 → 5" in pane_lines(app, "#checks")
-        await pilot.press("r")
+        await pilot.press("backspace")
         await until(pilot, lambda: "seed" not in pane_lines(app, "#checks"), "one less")
         await pilot.press("ctrl+r")
         await until(pilot, lambda: "≠" not in pane_lines(app, "#checks"), "none")

@@ -84,7 +84,8 @@ def test_the_field_is_outlined_on_the_image_and_the_unit_marked_on_its_map() -> 
     row = row_of("conv1")
     drawn: list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]] = []
 
-    def draw(picture: Picture, columns: int, lines: int, most_bytes: int = 0) -> list[Line]:
+    def draw(picture: Picture, columns: int, lines: int, most_bytes: int = 0, *, blocks: bool = False) -> list[Line]:
+        assert blocks
         drawn.append(np.frombuffer(picture.data, np.uint8).reshape(picture.height, picture.width, -1))
         return [[("#" * min(columns, picture.width), "")]]
 

@@ -81,7 +81,7 @@ class ForeignScreen(FrameScreen):
         Binding("escape", "pop_screen", "back", tooltip="Close the log"),
     ]
 
-    DEFAULT_CSS = """
+    CSS = """
     ForeignScreen #metrics { width: 44; }
     ForeignScreen #curve { width: 1fr; }
     """

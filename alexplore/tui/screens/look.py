@@ -82,5 +82,6 @@ class LookScreen(FrameScreen):
                 self._input_size,
                 self._unit,
                 (max(1, width), max(1, height)),
+                self._draw_picture_lines,
             )
         return Drawn(f"{name} · {drawn.title}", drawn.lines)

@@ -132,7 +132,7 @@ class ImageView(LineWidget):
 class PredictScreen(FrameScreen):
     """Classifies images with a run's network."""
 
-    DEFAULT_CSS = """
+    CSS = """
     PredictScreen {
         #images { width: 2fr; }
         #image { width: 3fr; }

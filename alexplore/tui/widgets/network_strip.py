@@ -159,8 +159,10 @@ class NetworkStrip(LineWidget):
     ) -> None:
         """Draw an analysis; the block of the layer at `selected`, or the last one before it, is highlighted."""
         if analysis is not self._analysis:
-            self._analysis = analysis
+            towers, self._analysis = self._towers, analysis
             self._row_stacks = stacks_of(analysis.rows)
+            if self._towers != towers and self.is_attached:
+                self._show_legend()
         self._before = {row.layer.name: row for row in baseline.rows} if baseline else {}
         self._dimmed = dimmed
         self._selected = selected
