@@ -26,6 +26,7 @@ from alexplore.presets.sources import open_preset
 from alexplore.runs import service
 from alexplore.runs.config import DEVICES, PARALLEL, RunConfig, started_by_torchrun
 from alexplore.runs.directory import RunDirectory, RunError, find_run, runs_folder, timed_name
+from alexplore.runs.image_layout import no_folder_text
 from alexplore.runs.lines import last_sequence
 from alexplore.runs.occasion_kinds import USUAL
 from alexplore.runs.starting_weights import find_weights
@@ -247,7 +248,7 @@ def evaluate(
     from alexplore.runs.launch import CommandError
 
     if data is not None and not expand(data).is_dir():
-        raise WrongUseError(f"--data {data}: there is no such folder")
+        raise WrongUseError(f"--data {data}: {no_folder_text(expand(data))}")
     options = [*(["--ten-crop"] if ten_crop else []), *(["--data", str(expand(data))] if data else [])]
     if weights is not None:
         options += ["--weights", str(find_weights(weights, runs_folder(runs_dir)))]

@@ -13,7 +13,7 @@ from typing import Literal
 from alexplore.core.home import NoHomeError, expand, user_folder
 from alexplore.presets.datasets import DATASETS, PublishedImages
 from alexplore.runs.config import DataSource, RunConfig
-from alexplore.runs.image_layout import LAYOUT, DataError, find_layout
+from alexplore.runs.image_layout import LAYOUT, DataError, check_pictures, find_layout
 
 TRAIN_IMAGES, VAL_IMAGES = 10_000, 2_000  # of synthetic data; 10 and 2 for each class if that is more
 LARGEST_SIDE = 32  # of synthetic images, in pixels; they are resized for larger inputs
@@ -41,7 +41,7 @@ def dataset_shape(config: RunConfig) -> DatasetShape:
     """Return the sizes of the data set that a run trains on.
 
     Raises:
-        DataError: the data set is an image folder that is missing or laid out wrongly.
+        DataError: the data set is an image folder that is missing or laid out wrongly, or has a class without pictures.
     """
     entry = DATASETS[config.recipe.dataset]
     if entry.needs_folder and config.data.folder is None:
@@ -77,7 +77,9 @@ def _image_folder(config: RunConfig) -> DatasetShape:
     """Return the sizes of an image folder: a class for each folder in it, and 1 or 3 channels, as the network has."""
     folder = expand(config.data.folder or "")
     channels = 1 if config.network.input[0] == 1 else 3
-    return DatasetShape(str(folder), channels, len(find_layout(folder).classes), train_images=None)
+    layout = find_layout(folder)
+    check_pictures(layout)
+    return DatasetShape(str(folder), channels, len(layout.classes), train_images=None)
 
 
 def _published(name: str, images: PublishedImages) -> Callable[[RunConfig], DatasetShape]:

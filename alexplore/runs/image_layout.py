@@ -31,6 +31,12 @@ SUFFIXES = frozenset(
 """Suffixes of the picture formats that `alexplore.training.data.images` decodes."""
 
 
+ARCHIVE_SUFFIXES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
+
+JUNK_FOLDERS = frozenset({"__MACOSX"})
+"""Folders that a system adds: macOS puts `__MACOSX` into the archives that it makes."""
+
+
 class DataError(AlexploreError):
     """A data set can't be found, read or used; the message says what was tried and what to do.
 
@@ -119,9 +125,34 @@ def _flat(folder: Path, classes: list[str]) -> Layout:
     if len(classes) > 1:
         return Layout(folder, folder, None, tuple(classes))
     wanted = f"no folder {folder / TRAIN_NAMES[0]} and no folder {folder / VAL_NAMES[0]}"
-    inside = f"; --data {folder / classes[0]} may be meant" if classes and class_folders(folder / classes[0]) else ""
     found = f"only the folder {classes[0]}" if classes else "no folders"
-    raise DataError(f"{wanted}, and {found} in it: an image folder has {LAYOUT}{inside}")
+    raise DataError(f"{wanted}, and {found} in it: an image folder has {LAYOUT}{_advice(folder, classes)}")
+
+
+def _advice(folder: Path, classes: list[str]) -> str:
+    """Return what to do about a folder that has no folders of classes, or one."""
+    if classes and class_folders(folder / classes[0]):
+        return f"; --data {folder / classes[0]} may be meant"
+    names = [entry.name for entry in entries(folder) if _is_file(entry)]
+    pictures = sum(map(_is_picture, names))
+    texts = [f"its {pictures:,} pictures are in no class: put each into the folder of its class"] * bool(pictures)
+    texts += [
+        f"{name} is not read: put each picture into the folder of its class"
+        for name in sorted(names)
+        if name.lower().endswith((".csv", ".tsv", ".json", ".txt", ".xlsx")) and not pictures
+    ][:1]
+    texts += [f"{name} has to be unpacked" for name in sorted(names) if name.lower().endswith(ARCHIVE_SUFFIXES)][:1]
+    texts += ["a network tells at least two classes apart"] * bool(classes and not texts)
+    return "".join(f"; {text}" for text in texts)
+
+
+def no_folder_text(path: Path) -> str:
+    """Return why a path is no folder, and what to do."""
+    if not path.exists():
+        return "there is no such folder"
+    if path.name.lower().endswith(ARCHIVE_SUFFIXES):
+        return "it is an archive; unpack it, and name the folder"
+    return "it is a file; name the folder that the data set is in"
 
 
 def _check_same(folder: Path, train: tuple[str, list[str]], val: tuple[str, list[str]]) -> None:
@@ -156,7 +187,7 @@ def class_folders(folder: Path) -> list[str]:
     return sorted(
         entry.name
         for entry in entries(folder)
-        if not entry.name.startswith(".") and _is_folder(entry) and not real.is_relative_to(Path(entry.path).resolve())
+        if not _is_hidden(entry) and _is_folder(entry) and not real.is_relative_to(Path(entry.path).resolve())
     )
 
 
@@ -209,7 +240,7 @@ def find_pictures(folder: Path, left_out: LeftOut, above: frozenset[Path] = froz
     above = above | {folder.resolve()}
     left_out.read.append(folder)
     for entry in sorted(entries(folder), key=lambda entry: entry.name):
-        if entry.name.startswith("."):
+        if _is_hidden(entry):
             left_out.add("hidden", entry)
         elif _is_folder(entry):
             inside = Path(entry.path)
@@ -219,7 +250,7 @@ def find_pictures(folder: Path, left_out: LeftOut, above: frozenset[Path] = froz
                 yield from (f"{entry.name}/{name}" for name in find_pictures(inside, left_out, above))
         elif not _is_file(entry):
             left_out.add("link" if entry.is_symlink() else "file", entry)
-        elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:  # noqa: PTH122 (a Path for each takes as long as all else)
+        elif _is_picture(entry.name):
             yield entry.name
         else:
             left_out.add("file", entry)
@@ -232,7 +263,7 @@ def count_others(folder: Path, classes: Sequence[str], left_out: LeftOut) -> Non
         DataError: it can't be read.
     """
     for entry in entries(folder):
-        if entry.name.startswith("."):
+        if _is_hidden(entry):
             left_out.add("hidden", entry)
         elif _is_folder(entry):
             if entry.name not in classes and folder.resolve().is_relative_to(Path(entry.path).resolve()):
@@ -247,12 +278,59 @@ def entries(folder: Path) -> list[os.DirEntry[str]]:
     Raises:
         DataError: it can't be read.
     """
+    return list(_scan(folder))
+
+
+def _scan(folder: Path) -> Iterator[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as found:
-            return list(found)
+            yield from found
     except OSError as error:
         there = not isinstance(error, FileNotFoundError | NotADirectoryError)
         raise DataError(f"{folder} can't be read: {error.strerror}", failure=there) from None
+
+
+def check_pictures(layout: Layout) -> None:
+    """Check that each class has a picture to train on; each folder is only searched until one is found.
+
+    Raises:
+        DataError: classes have none, or a folder can't be read.
+    """
+    if read_packed(layout.train) is not None:
+        return
+    empty = [name for name in layout.classes if not _has_picture(layout.train / name, frozenset())]
+    if empty:
+        raise DataError(empty_text(layout.train, empty))
+
+
+def empty_text(folder: Path, empty: Sequence[str]) -> str:
+    """Return that classes have no images, and what to do."""
+    one = len(empty) == 1
+    some = ", ".join(empty[:5]) + (f" and {len(empty) - 5:,} more" if len(empty) > 5 else "")
+    return (
+        f"{folder}: {'class' if one else 'classes'} {some} {'has' if one else 'have'} no images: add some, or remove "
+        f"the folder{'s' * (not one)} (from the training and the validation part, if there are two)"
+    )
+
+
+def _has_picture(folder: Path, above: frozenset[Path]) -> bool:
+    above, inside = above | {folder.resolve()}, []
+    for entry in _scan(folder):  # a folder of many pictures is not read to its end
+        if _is_hidden(entry):
+            continue
+        if _is_folder(entry):
+            inside.append(Path(entry.path))
+        elif _is_picture(entry.name) and _is_file(entry):
+            return True
+    return any(path.resolve() not in above and _has_picture(path, above) for path in inside)
+
+
+def _is_hidden(entry: os.DirEntry[str]) -> bool:
+    return entry.name.startswith(".") or entry.name in JUNK_FOLDERS
+
+
+def _is_picture(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122 (a Path for each takes as long as all else)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -20,7 +20,7 @@ from alexplore.presets.recipe import BALANCED, Recipe
 from alexplore.runs.config import RunConfig
 from alexplore.runs.dataset_files import check_folder
 from alexplore.runs.dataset_shapes import DatasetShape, dataset_need, dataset_shape
-from alexplore.runs.image_layout import DataError
+from alexplore.runs.image_layout import DataError, no_folder_text
 from alexplore.runs.kernel_choice import KernelError, asked_kernels
 
 RGB = 3
@@ -294,7 +294,7 @@ def _freeze_problems(config: RunConfig, analysis: Analysis) -> Iterator[Problem]
 def _data_problems(config: RunConfig, *, compare_outputs: bool) -> Iterator[Problem]:
     folder = config.data.folder
     if folder is not None and not expand(folder).is_dir():
-        yield Problem("folder", f"--data {folder}, where the data set is to be looked for, is not a folder")
+        yield Problem("folder", f"--data {folder}: {no_folder_text(expand(folder))}")
         return
     try:
         shape = dataset_shape(config)

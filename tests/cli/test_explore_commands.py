@@ -224,7 +224,7 @@ def test_a_bad_preset_gets_one_message_and_exit_code_2(
         (("train", "-p", "lenet", "--parallel", "towers"), "this network has no towers"),
         (("train", "-p", "paper", "--parallel", "towers", "--gpus", "3"), "has 2 towers, each for one rank, not for 3"),
         (("train", "-p", "lenet", "--dataset", "imagefolder"), "has to be named: --data DIR"),
-        (("train", "-p", "lenet", "--data", "/no/such"), "--data /no/such, where the data set is to be looked for"),
+        (("train", "-p", "lenet", "--data", "/no/such"), "--data /no/such: there is no such folder"),
         (("runs", "show", "nothing"), "There are no runs yet"),
         (("runs", "resume", "nothing"), "no run 'nothing'"),
         (("tui",), "alexplore shapes --preset paper"),

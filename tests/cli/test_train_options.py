@@ -16,6 +16,7 @@ def folder(tmp_path: Path) -> Path:
     """An image folder with two classes and no parts."""
     for name in ("cat", "dog"):
         (tmp_path / "pictures" / name).mkdir(parents=True)
+        (tmp_path / "pictures" / name / "1.jpg").touch()
     return tmp_path / "pictures"
 
 

@@ -11,6 +11,7 @@ from alexplore.runs.image_layout import (
     SUFFIXES,
     DataError,
     LeftOut,
+    check_pictures,
     count_others,
     find_layout,
     find_pictures,
@@ -69,6 +70,11 @@ def test_a_share_of_train_is_held_out_if_it_is_alone(tmp_path: Path) -> None:
         (["1.jpg"], "no folder {0}/train and no folder {0}/val, and no folders in it: an image folder has"),
         (["cat/1.jpg"], "and only the folder cat in it: an image folder has"),
         (["pets/cat/1.jpg", "pets/dog/1.jpg"], "--data {0}/pets may be meant"),
+        (["1.jpg", "2.png", "a.csv"], "; its 2 pictures are in no class: put each into the folder of its class"),
+        (["images/1.jpg", "labels.csv"], "; labels.csv is not read: put each picture into the folder of its class"),
+        (["photos.ZIP"], "; photos.ZIP has to be unpacked"),
+        (["cat/1.jpg", "__MACOSX/._1.jpg"], "; a network tells at least two classes apart"),
+        (["pets/cat/1.jpg", "pets/dog/1.jpg", "__MACOSX/pets/._1.jpg"], "--data {0}/pets may be meant"),
         (["train/1.jpg", "val/1.jpg"], "{0}/train has no folders in it"),
         (["val/cat/1.jpg"], "no folder {0}/train, only val"),
         (["train/cat/1.jpg", "test/dog/1.jpg"], "train and test have different classes: only train has cat; only"),
@@ -79,6 +85,16 @@ def test_other_layouts_are_refused_with_what_is_expected(tmp_path: Path, paths: 
     with pytest.raises(DataError) as caught:
         find_layout(tmp_path)
     assert words.format(tmp_path) in str(caught.value)
+
+
+def test_classes_without_pictures_are_found(tmp_path: Path) -> None:
+    made(tmp_path, "cat/old/1.jpg", "dog/notes.txt", "eel/.hidden.jpg", "fox/__MACOSX/1.jpg", "gnu/1.JPG")
+    (tmp_path / "dog" / "loop").symlink_to(tmp_path / "dog")
+    (tmp_path / "eel" / "gone.jpg").symlink_to("nowhere")
+    with pytest.raises(DataError, match=r"classes dog, eel, fox have no images: add some, or remove the folders \("):
+        check_pictures(find_layout(tmp_path))
+    made(tmp_path, "dog/1.jpg", "eel/a/b/1.webp", "fox/1.tif")
+    check_pictures(find_layout(tmp_path))
 
 
 @pytest.mark.parametrize("names", [("test",), ("val", "test")])

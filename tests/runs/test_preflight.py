@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,11 @@ def config_of(net: Network, dataset: str = "fashion-mnist", **settings: Any) -> 
 
 @pytest.fixture
 def image_folder(tmp_path: Path) -> Path:
-    """Two classes and a hidden folder, in both parts."""
+    """Two classes, with the name of a picture each, and a hidden folder, in both parts."""
     for part in ("train", "val"):
         for name in ("cat", "dog", ".cache"):
             (tmp_path / "images" / part / name).mkdir(parents=True)
+            (tmp_path / "images" / part / name / "1.jpg").touch()
     return tmp_path / "images"
 
 
@@ -158,20 +160,26 @@ def folder_problem(folder: Path | None, outputs: int = 2, channels: int = 3) -> 
 def test_an_image_folder_is_looked_into(image_folder: Path, tmp_path: Path) -> None:
     problem = folder_problem(image_folder, outputs=5)
     assert (problem.setting, problem.message.partition(",")[0]) == ("network", f"{image_folder} has 2 classes")
+    for name in ("all.zip", "one.jpg"):
+        (tmp_path / name).touch()
     assert "have 3 channels, the network reads 2" in folder_problem(image_folder, channels=2).message
 
     for folder, words in (
         (None, "an image folder has to be named: --data DIR"),
-        (tmp_path / "none", "none, where the data set is to be looked for, is not a folder"),
+        (tmp_path / "none", "none: there is no such folder"),
+        (tmp_path / "all.zip", "all.zip: it is an archive; unpack it, and name the folder"),
+        (tmp_path / "one.jpg", "one.jpg: it is a file; name the folder that the data set is in"),
         (tmp_path, f"no folder {tmp_path}/train and no folder {tmp_path}/val"),
     ):
         problem = folder_problem(folder)
         assert problem.setting == "folder"
         assert words in problem.message
-    (image_folder / "val" / "dog").rmdir()
+    (image_folder / "train" / "cat" / "1.jpg").unlink()
+    assert "train: class cat has no images: add some, or remove the folder" in folder_problem(image_folder).message
+    shutil.rmtree(image_folder / "val" / "dog")
     assert "train and val have different classes: only train has dog" in folder_problem(image_folder).message
     for name in ("cat", "dog"):
-        (image_folder / "train" / name).rmdir()
+        shutil.rmtree(image_folder / "train" / name)
     assert "has no folders in it" in folder_problem(image_folder).message
 
 

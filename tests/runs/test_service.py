@@ -73,7 +73,7 @@ def test_a_run_whose_data_is_gone_is_not_restarted(
 ) -> None:
     run = create_run(config.change({"folder": str(tmp_path / "gone")}), tmp_path)
     write_status(run, Status("stopped", step=4, epoch=1.0, updated=1.0))
-    with pytest.raises(service.PlanError, match="is not a folder"):
+    with pytest.raises(service.PlanError, match="there is no such folder"):
         service.resume(run)
     assert started == []
 

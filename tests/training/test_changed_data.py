@@ -158,10 +158,10 @@ def test_moved_data_is_named(make: Make, folder: Path, tmp_path: Path, monkeypat
     folder.rename(tmp_path / "moved")
     before = run.config_file.read_bytes()
     with pytest.raises(
-        service.PlanError, match="is not a folder; if the data was moved, name its folder with --data DIR"
+        service.PlanError, match="there is no such folder; if the data was moved, name its folder with --data DIR"
     ):
         service.restart(run, {"epochs": 3})
-    with pytest.raises(service.PlanError, match="is not a folder"):
+    with pytest.raises(service.PlanError, match="there is no such folder"):
         service.restart(run, {"epochs": 3, "folder": str(tmp_path / "wrong")})
     assert run.config_file.read_bytes() == before
     monkeypatch.setattr(service, "start", lambda run, *_: train_here(run))

@@ -153,6 +153,7 @@ async def test_a_folder_is_browsed_for_and_ends_the_refusal(
     for part in ("train", "val"):
         for name in range(10):
             (tmp_path / "images" / part / f"class {name}").mkdir(parents=True)
+            (tmp_path / "images" / part / f"class {name}" / "1.jpg").touch()
     async with open_app(str(tiny_preset)) as (app, pilot):
         await show_form(app, pilot)
         await put(app, pilot, "dataset", "imagefolder")

@@ -17,7 +17,7 @@ from alexplore.core.errors import DONE, FAILED, WRONG_USE
 from alexplore.core.picture import Picture
 from alexplore.core.process_exit import exit_process
 from alexplore.presets.datasets import DATASETS
-from alexplore.runs.image_layout import SUFFIXES
+from alexplore.runs.image_layout import LeftOut, find_pictures
 from alexplore.runs.predictions import Prediction
 from alexplore.training.commands.load_model import LoadedModel, load_model
 from alexplore.training.data import Preprocess
@@ -69,22 +69,23 @@ def predict() -> int:
 
 
 def image_files(paths: Sequence[Path]) -> Iterator[Path]:
-    """Yield the files; for a folder, the images in it, by their names.
+    """Yield the files; for a folder, the pictures in it and in its folders. What is left out there is reported.
 
     Raises:
-        UsageError: a folder holds no image, or can't be read.
+        UsageError: a folder has no pictures.
+        DataError: a folder can't be read.
     """
     for path in paths:
         if not path.is_dir():
             yield path
             continue
-        try:
-            found = sorted(one for one in path.iterdir() if one.suffix.lower() in SUFFIXES)
-        except OSError as error:
-            raise UsageError(f"{path}: {error.strerror}") from None
+        left_out = LeftOut(path)
+        found = list(find_pictures(path, left_out))
+        if left_out.text:
+            print_note(f"{path}: {left_out.text}")
         if not found:
-            raise UsageError(f"{path} holds no image: none of its files ends with {', '.join(sorted(SUFFIXES))}")
-        yield from found
+            raise UsageError(f"{path} has no pictures in it")
+        yield from (path / name for name in found)
 
 
 def predict_image(

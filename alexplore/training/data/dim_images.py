@@ -23,12 +23,13 @@ def dim_text(folder: Path, paths: Sequence[str]) -> str:
     At most `LOOKED_AT` of them are decoded. `paths` are relative to the folder, or absolute.
     """
     deep = [path for path in paths if Path(path).suffix.lower() in DEEP_SUFFIXES]
-    ranges = [found for path in deep[:: -(-len(deep) // LOOKED_AT) or 1] if (found := _range_used(folder / path))]
-    if not ranges or any(largest > DIM_SHARE * white for largest, white in ranges):
+    some = deep[:: -(-len(deep) // LOOKED_AT) or 1]
+    ranges = {path: found for path in some if (found := _range_used(folder / path))}
+    if not ranges or any(largest > DIM_SHARE * white for largest, white in ranges.values()):
         return ""
-    largest, white = max(ranges)
+    largest, white = max(ranges.values())
     bits = max(8, int(largest).bit_length())
-    looked_at = "the image" if len(ranges) == 1 else f"{len(ranges)} images"
+    looked_at = next(iter(ranges)) if len(ranges) == 1 else f"{len(ranges)} images"
     return (
         f"nearly black: the brightest sample of {looked_at} is {largest:,.0f}, where {white:,.0f} is white, as if "
         f"{bits}-bit samples were in a file for more bits. The file's format decides; if that is wrong, multiply the "

@@ -27,6 +27,7 @@ from alexplore.runs.image_layout import (
     Layout,
     LeftOut,
     class_folders,
+    empty_text,
     find_layout,
     find_pictures,
     find_test_images,
@@ -291,11 +292,7 @@ def list_images(folder: Path, classes: Sequence[str], left_out: LeftOut, *, all_
         paths = tuple(path for found in pictures.values() for path in found)
         listing = Listing(folder, paths, torch.arange(len(sizes)).repeat_interleave(sizes))
     if empty and all_needed:
-        one = len(empty) == 1
-        raise DataError(
-            f"{folder}: {'class' if one else 'classes'} {_some(empty)} {'has' if one else 'have'} no images: add some, "
-            f"or remove the folder{'s' * (not one)} (from the training and the validation part, if there are two)"
-        )
+        raise DataError(empty_text(folder, empty))
     return listing
 
 
@@ -594,7 +591,3 @@ def _start_decoder(_: int) -> None:
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _some(names: list[str], most: int = 5) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")

@@ -53,15 +53,18 @@ def test_an_image_of_nothing_is_black() -> None:
     assert np.asarray(on_background(Image.new("LA", (4, 4), (0, 0))).convert("L")).max() == 0
 
 
-def test_a_folder_stands_for_its_images(tmp_path: Path) -> None:
-    for name in ("b.png", "a.JPG", "notes.txt"):
+def test_a_folder_stands_for_its_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "c").mkdir()
+    for name in ("b.png", "a.JPG", "notes.txt", "._a.JPG", "c/1.webp"):
         (tmp_path / name).touch()
-    assert list(image_files([tmp_path, Path("x.png")])) == [tmp_path / "a.JPG", tmp_path / "b.png", Path("x.png")]
+    expected = [tmp_path / name for name in ("a.JPG", "b.png", "c/1.webp")]
+    assert list(image_files([tmp_path, Path("x.png")])) == [*expected, Path("x.png")]
+    assert capsys.readouterr().err == f"{tmp_path}: left out: 1 file that is no picture (notes.txt), 1 hidden\n"
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(UsageError, match="holds no image: none of its files ends with"):
+    with pytest.raises(UsageError, match="has no pictures in it"):
         list(image_files([tmp_path]))
 
 

@@ -22,7 +22,7 @@ def save(path: Path, white: int, kind: type = np.uint16) -> str:
 @pytest.mark.parametrize("name", ["a.png", "a.TIF"])
 def test_lower_bits_are_recognised(tmp_path: Path, name: str, white: int, bits: int, factor: int) -> None:
     text = dim_text(tmp_path, [save(tmp_path / name, white)])
-    assert text.startswith(f"nearly black: the brightest sample of the image is {white:,}, where 65,535 is white, ")
+    assert text.startswith(f"nearly black: the brightest sample of {name} is {white:,}, where 65,535 is white, ")
     assert f"as if {bits}-bit samples" in text
     assert f"multiply the samples by {factor} and" in text
 
