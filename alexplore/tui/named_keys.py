@@ -97,7 +97,8 @@ def _in_declared_order(active: Mapping[str, ActiveBinding]) -> list[tuple[str, A
 def _named(cls: type[NamedKeys], bindings: Iterable[Binding]) -> Iterable[Binding]:
     name = cls.__dict__.get("KEYS_OF") or re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower().removesuffix("_screen")
     for binding in bindings:
-        action = re.sub(r"[^a-z0-9]+", "_", binding.action.removeprefix("screen.").removeprefix("app.")).strip("_")
+        action = re.sub(r"-(?=\d)", "minus_", binding.action.removeprefix("screen.").removeprefix("app."))
+        action = re.sub(r"[^a-z0-9]+", "_", action).strip("_")
         identifier = f"{name}.{action}"
         ACTIONS.add(identifier)
         yield replace(binding, id=binding.id or identifier)
