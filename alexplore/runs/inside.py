@@ -187,6 +187,13 @@ class Confusion:
     counts: NDArray[np.uint32]
     images: tuple[int, ...]
 
+    @property
+    def percentages(self) -> NDArray[np.uint32]:
+        """The counts in whole percent of each class's images."""
+        totals = np.maximum(1, np.array(self.images, np.float64))[:, None]
+        shares: NDArray[np.uint32] = np.rint(100 * self.counts / totals).astype(np.uint32)
+        return shares
+
     def recall(self, position: int) -> float:
         """Return the share of a class's images that are classified correctly, 0 to 1."""
         return int(self.counts[position, position]) / max(1, self.images[position])

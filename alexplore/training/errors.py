@@ -38,6 +38,9 @@ class UnfitWeightsError(CheckpointError, WrongUseError):
     exit_code = WRONG_USE
 
 
+ANOTHER_RANK = "another rank ended before its work was done; the end of console.log says why"
+
+
 class RankError(TrainingError):
     """A rank ended before its work was done. `exit_code` is `WRONG_USE` if the rank ended with that."""
 

@@ -104,6 +104,7 @@ class StepTimer:
         finally:
             if before is not None:
                 self.enter(before)
+            self._last_gradient = None  # an exchange of the gradients until then has been counted
 
     def end_backward(self) -> None:
         """End the backward pass; the time since the last gradient was complete counts as exchange of gradients."""

@@ -27,7 +27,7 @@ from alexplore.runs.protocol import EXPLAINED, NOT_FINITE, ErrorEvent
 from alexplore.runs.status import ENDED, worker_lock
 from alexplore.training.console import print_patiently
 from alexplore.training.cublas_workspace import set_deterministic_workspace
-from alexplore.training.errors import NotFiniteError, RankError, Stopped, killed_decoder_text
+from alexplore.training.errors import ANOTHER_RANK, NotFiniteError, RankError, Stopped, killed_decoder_text
 from alexplore.training.parallel.launched import Launch, die_with_parent, read_launch
 from alexplore.training.run_writer import NullRunWriter, RunWriter, read_history, read_position
 from alexplore.training.signals import Signals
@@ -40,8 +40,6 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 PEER_GONE = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "recv operation to complete")
 """Parts of the messages of gloo and of the store when the process at the other end of a connection is gone."""
-
-ANOTHER_RANK = "another rank ended before its work was done; the end of console.log says why"
 
 
 def main(arguments: list[str]) -> int:

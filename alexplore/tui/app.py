@@ -24,6 +24,7 @@ from textual.widgets import Input
 from textual.worker import get_current_worker
 
 from alexplore.core.errors import AlexploreError
+from alexplore.core.formatting import shortened
 from alexplore.core.settings import found_text, nearest
 from alexplore.core.terminal_notice import notice
 from alexplore.presets.preset import Preset
@@ -77,6 +78,7 @@ WIDE, LOW, HIGH, TALL = 110, 24, 30, 50  # columns and lines from which more is 
 MONITOR_SECONDS = 2.0  # between two summaries of the runs, for the line of modes
 FIRST_MONITOR_SECONDS = 0.5  # after the first screen
 PREPARE_SECONDS = 1.0  # after a screen is shown; then the screens one key away are prepared
+MOST_COPIED = 50  # characters of what was copied that are shown
 INTERRUPT_SECONDS = 3.0  # within which a second Ctrl-C closes the app
 MOUNT_SECONDS = 0.02
 """Seconds between two checks whether the screens are mounted."""
@@ -346,7 +348,8 @@ class ExploreApp(NamedKeys, App[None]):
         if text:
             self.copy_to_clipboard(text)
             first, *rest = text.splitlines()
-            self.notify(f"copied: {first}" + (f" and {len(rest)} more lines" if rest else ""))
+            shown = shortened(" ".join(first.split()), MOST_COPIED)  # in one line of the narrowest terminal
+            self.notify(f"copied: {shown}" + (f" and {len(rest)} more lines" if rest else ""))
         else:
             self.notify("nothing to copy here", severity="warning")
 
@@ -544,7 +547,7 @@ class ExploreApp(NamedKeys, App[None]):
     async def _show_form(self, event: FormRequested) -> None:
         config = event.config
         if await self.explore.open_preset(Preset(config.preset, config.network, config.recipe, title=event.title)):
-            self.state.planned.fill_in(config)
+            self.state.planned.fill_in(config, event.reason)
             self.state.open_form(planned_from="runs")
             self.action_mode("train")
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from textual.app import App
+from textual.binding import Binding, BindingType
 from textual.command import CommandList, CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
 from alexplore.tui.keys import MOVES, active_keys
 from alexplore.tui.messages import WatchRequested
-from alexplore.tui.named_keys import TYPING
+from alexplore.tui.named_keys import TYPING, NamedKeys
 
 UNLISTED = {"command_palette", *MOVES}
 """Actions that the palette does not list: the palette itself, and moving a cursor."""
@@ -114,8 +115,21 @@ def _runs(app: App[Any], runs_folder: Path) -> Iterator[Command]:
         yield Command(f"Watch {run.name}", "", "Its curves and its log, in Train", watch)
 
 
-class Palette(CommandPalette):
+class Palette(NamedKeys, CommandPalette):
     """Textual's palette, which fails if its list is paged through while a tiny terminal leaves it no line."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down", "cursor_down", "down", show=False, tooltip="Go to the command after"),
+        Binding("up", "command_list('cursor_up')", "up", show=False, tooltip="Go to the command before"),
+        Binding("pagedown", "command_list('page_down')", "page down", show=False, tooltip="Go down by a screenful"),
+        Binding("pageup", "command_list('page_up')", "page up", show=False, tooltip="Go up by a screenful"),
+        Binding("ctrl+end,shift+end", "command_list('last')", "last", show=False, tooltip="Go to the last one"),
+        Binding(
+            "ctrl+home,shift+home", "command_list('first')", "first", show=False, tooltip="Go to the first command"
+        ),
+        Binding("escape", "escape", "close", show=False, tooltip="Close the palette"),
+        Binding("f1", "app.help", "help", show=False, tooltip="Every key that works here, and the words of the app"),
+    ]
 
     def _action_command_list(self, action: str) -> None:
         if self.query_one(CommandList).scrollable_content_region:

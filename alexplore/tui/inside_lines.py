@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import isfinite
 from textwrap import wrap
+from typing import Any
+
+from numpy.typing import NDArray
 
 from alexplore.core.inert import inert_line
 from alexplore.render.inside_pictures import GAP, confusion_picture, heat_strip, heated, kernel_picture, maps_picture
@@ -21,6 +24,7 @@ from alexplore.tui.picture_lines import GAP as BESIDE_GAP
 from alexplore.tui.picture_lines import Draw, Drawn, Line, Part, beside, half_block_lines, width_of
 from alexplore.tui.unit_lines import unit_drawn
 
+COLOUR_CAPTION = "red, green and blue: the weights of the three channels, from a kernel's smallest to its largest"
 STRIP_BYTES = 2000  # of a heat strip, of which a layer may have two
 BESIDE_BYTES = 1200  # of the image beside its maps
 MAPS_BYTES = 3800  # of feature maps: wiping the kernels, which may have filled the screen, takes bytes too
@@ -231,10 +235,13 @@ def _kernels(state: InsideState, _: int, width: int, height: int, draw: Draw) ->
         return Drawn("kernels", [[("the network has no convolution whose kernels could be shown", "faint")]])
     count, channels, rows, columns = grid.kernels.codes.shape
     each = -(-count // max(1, grid.towers))
-    per_row = _per_row(each, rows, columns, width, 2 * height // max(1, grid.towers))
+    per_row = _per_row(each, rows, columns, width, 2 * (height - 1) // max(1, grid.towers))
     title = f"{inert_line(grid.layer)} · {count} of {grid.total} kernels of {channels}×{rows}×{columns}"
     title += f" · {grid.towers} towers" if grid.towers > 1 else ""
-    return Drawn(title, draw(kernel_picture(grid, per_row), width, height, KERNEL_BYTES))
+    mean = "" if channels in (1, 3) else "the mean over the channels; "
+    caption = f"{mean}a kernel's largest weight is white, its smallest black" if channels != 3 else COLOUR_CAPTION
+    picture = draw(kernel_picture(grid, per_row), width, height - 1, KERNEL_BYTES)
+    return Drawn(title, [*picture, [(fit(caption, min(len(caption), width), left=True), "faint")]])
 
 
 def _per_row(count: int, height: int, width: int, columns: int, rows: int) -> int:
@@ -271,7 +278,7 @@ def _maps_picture(state: InsideState, selected: int, width: int, height: int, dr
     if height >= 20:
         lines += beside(draw(image.picture, 14, 7, BESIDE_BYTES), [[(word, "")] for word in words])
     else:
-        lines.append([(fit(" · ".join(words), width, left=True), "faint")])
+        lines += [[(line, "faint")] for line in _wrapped(" · ".join(words), width)]
     left = height - len(lines) - 1
     count, rows, columns = maps.maps.codes.shape
     picture = maps_picture([maps], _per_row(count, rows, columns, width, 2 * left))
@@ -284,21 +291,26 @@ def _matrix(state: InsideState, selected: int, width: int, height: int, draw: Dr
         return Drawn("confusion", [[("no confusion matrix was recorded: it is counted up to 1,000 classes", "faint")]])
     pairs = state.pairs()
     pair = (pairs[selected].truth, pairs[selected].guess) if selected < len(pairs) else None
-    title = "confusion · a row for each true class, a column for each guess"
-    numbers = _numbers(state, confusion, pair, width)
-    if numbers is not None and len(numbers) <= height:
-        return Drawn(title, numbers)
-    return Drawn(title, draw(confusion_picture(confusion, 1), width, height))
+    for counts, unit in ((confusion.counts, ""), (confusion.percentages, ", in %")):
+        numbers = _numbers(state, confusion, counts, pair, width)
+        caption = _wrapped(f"a row for each true class, a column for each guess{unit}", width)
+        if numbers is not None and len(numbers) + len(caption) <= height:
+            return Drawn("confusion", [*numbers, *([(line, "faint")] for line in caption)])
+    caption = _wrapped("a row for each true class, a column for each guess · blue: right, red: wrong", width)
+    picture = draw(confusion_picture(confusion, 1), width, height - len(caption))
+    return Drawn("confusion", [*picture, *([(line, "faint")] for line in caption)])
 
 
-def _numbers(state: InsideState, confusion: Confusion, pair: tuple[int, int] | None, width: int) -> list[Line] | None:
+def _numbers(
+    state: InsideState, confusion: Confusion, counts: NDArray[Any], pair: tuple[int, int] | None, width: int
+) -> list[Line] | None:
     """Return the matrix as numbers, with the selected pair in brackets; None if there is no room for it.
 
     The titles of its columns are the names of the classes where these fit, else numbers, which its rows have, too.
     """
     titles = [state.class_name(number) for number in confusion.classes]
     names = titles
-    most = len(str(int(confusion.counts.max(initial=0))))
+    most = len(str(int(counts.max(initial=0))))
     cells = 2 + max(most, *map(len, titles))
     if max(map(len, names)) + cells * len(titles) + 1 > width:
         titles = [str(number) for number in confusion.classes]
@@ -310,11 +322,11 @@ def _numbers(state: InsideState, confusion: Confusion, pair: tuple[int, int] | N
     lines: list[Line] = [[(" " * room + "".join(f"{title:>{cells - 1}} " for title in titles), "faint")]]
     for i, name in enumerate(names):
         parts: list[Part] = [(fit(name, room, left=True), "")]
-        for j, count in enumerate(confusion.counts[i].tolist()):
-            text = str(count) if count else "·"
+        for j, (number, count) in enumerate(zip(counts[i].tolist(), confusion.counts[i].tolist(), strict=True)):
+            text = str(number) if number else "·"
             chosen = pair == (confusion.classes[i], confusion.classes[j])
             frequent = i != j and count >= FREQUENT * confusion.images[i] and count > 0
-            kind = "careful" if frequent else "" if count else "faint"
+            kind = "careful" if frequent else "" if number else "faint"
             parts.append((f"[{text}]".rjust(cells) if chosen else f"{text:>{cells - 1}} ", kind))
         lines.append(parts)
     return lines

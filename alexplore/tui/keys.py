@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from textual.app import App
-from textual.binding import Binding
+from textual.binding import ActiveBinding, Binding
 from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.widget import Widget
@@ -43,12 +43,17 @@ def active_keys(screen: Screen[Any]) -> list[Key]:
     """Return every key that works on the focused pane of a screen, in the order of the groups.
 
     A pane's own keys come first, then those that move the cursor. A key that Textual binds on its screens is listed
-    only if the app declares it too.
+    only if the app declares it too. Of the app's keys, those with priority work in a dialog too.
     """
     app = screen.app
     declared = {one.action: at for at, one in enumerate(type(app).BINDINGS) if isinstance(one, Binding)}
     found: dict[str, tuple[list[str], Binding, DOMNode]] = {}
-    for key, (node, binding, enabled, _) in working_bindings(screen):
+    working = working_bindings(screen)
+    if screen.is_modal:
+        bound = {key for key, _ in working}
+        priority = [(key, one) for key, one in app._bindings if one.priority and key not in bound]
+        working += [(key, ActiveBinding(app, one, True, one.tooltip)) for key, one in priority]
+    for key, (node, binding, enabled, _) in working:
         if isinstance(node, Screen) and not binding.tooltip and binding.action in declared:
             node, binding = app, app._bindings.key_to_bindings[key][0]  # noqa: PLW2901 (the app's binding has a tooltip)
         if enabled and (binding.tooltip or (_group(node) == PANE and binding.description)):

@@ -83,10 +83,14 @@ class OpenRequested(Message):
 
 @dataclass
 class FormRequested(Message):
-    """Open the settings of a run in the form of Train, after asking about unsaved edits."""
+    """Open the settings of a run in the form of Train, after asking about unsaved edits.
+
+    `reason` is why the run failed.
+    """
 
     config: RunConfig
     title: str
+    reason: str = ""
 
 
 @dataclass

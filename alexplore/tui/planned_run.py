@@ -5,6 +5,7 @@ The changes belong to the planned run: the preset under edit keeps its own recip
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,9 @@ TITLES: Mapping[str, str] = {
 """Titles of settings in the form; the others have their names, with blanks for underscores."""
 
 
+OPTIONS: Mapping[str, str] = {"data": "folder"}
+"""The settings of options of the command line that have another name."""
+
 USED_BY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "dataset": {name: entry.sources for name, entry in DATASETS.items()},
     "optimizer": {name: entry.settings for name, entry in OPTIMIZERS.items()},
@@ -98,6 +102,7 @@ class PlannedRun:
 
     def _fill(self) -> None:
         self._filled_at = self._session.openings
+        self._filled_in_at: int | None = None  # the position of the cursor after `fill_in`
         parts = (self._session.preset.recipe, Hardware(), DataSource(), Naming(self._free_name()))
         values = {name: value for part in parts for name, value in settings_of(part).items()}
         self.form = Form([type(part) for part in parts], values, groups=GROUPS)
@@ -158,8 +163,11 @@ class PlannedRun:
         if not field.changed:
             field.text = field.before = self._free_name()
 
-    def fill_in(self, config: RunConfig) -> None:
-        """Show the hardware and the data of a run whose network and recipe are open in the session."""
+    def fill_in(self, config: RunConfig, reason: str = "") -> None:
+        """Show the hardware and the data of a run whose network and recipe are open in the session.
+
+        The cursor goes to the setting that `reason`, why the run failed, names; otherwise see `take_problem`.
+        """
         self.refresh()
         for part in (config.hardware, config.data):
             for name, value in settings_of(part).items():
@@ -168,6 +176,26 @@ class PlannedRun:
                 if field.changed:
                     self.form.fold(field.group, folded=False)
         self.follow()
+        if named := self._setting_named_in(reason):
+            self.form.go_to(named)
+        self._filled_in_at = self.form.position
+
+    def _setting_named_in(self, reason: str) -> str | None:
+        """Return the first setting that a reason names: its option, or its own name at the beginning."""
+        found = [OPTIONS.get(name, name.replace("-", "_")) for name in re.findall(r"--([a-z-]+)", reason)]
+        found += re.findall(r"^\w+(?=:| )", reason)
+        names = {field.name for field in self.form.fields}
+        return next((name for name in found if name in names), None)
+
+    def take_problem(self) -> str | None:
+        """Return the setting at fault, once for a form that was filled in and whose cursor has not moved since."""
+        if self._filled_in_at != self.form.position:
+            self._filled_in_at = None
+        names = {field.name for field in self.form.fields}
+        if self._filled_in_at is None or self.blocked is None or self.blocked.setting not in names:
+            return None
+        self._filled_in_at = None
+        return self.blocked.setting
 
     def follow(self) -> None:
         """Update the group of the folder's field, which depends on the typed data set."""

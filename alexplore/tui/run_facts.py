@@ -137,7 +137,7 @@ def _trained_seconds(snapshot: Snapshot) -> float:
     return max(until_epoch, *(60 * curve.minutes[-1] for curve in snapshot.curves.values() if curve.minutes), 0.0)
 
 
-NEXT_STEPS = "e evaluates · i predicts · T trains on · f forks · s exports"
+NEXT_STEPS = "e evaluates · i predicts · T trains on · L at another rate · f forks · s exports"
 
 
 def ending(snapshot: Snapshot) -> str:

@@ -161,10 +161,14 @@ def test_ranks_wait_for_the_slowest() -> None:
     assert step_times([fast]) == {"time/forward": 1000, "time/backward": 2000, "time/exchange": 5000}
 
 
+SLOWDOWN = 1000.0
+"""Seconds, so long that the evaluation, which is timed by a real clock, does not count beside it on a busy machine."""
+
+
 def slow_generator(clock: Clock, function: Callable[..., Any]) -> Callable[..., Any]:
     def slowed(*arguments: Any, **keywords: Any) -> Any:
         for batch in function(*arguments, **keywords):
-            clock.pass_(1)
+            clock.pass_(SLOWDOWN)
             yield batch
 
     return slowed
@@ -172,7 +176,7 @@ def slow_generator(clock: Clock, function: Callable[..., Any]) -> Callable[..., 
 
 def slow(clock: Clock, function: Callable[..., Any]) -> Callable[..., Any]:
     def slowed(*arguments: Any, **keywords: Any) -> Any:
-        clock.pass_(1)
+        clock.pass_(SLOWDOWN)
         return function(*arguments, **keywords)
 
     return slowed
@@ -198,7 +202,7 @@ def test_a_slow_part_is_named(name: str, make_run: MakeRun, clock: Clock, monkey
     snapshot = trained(make_run)
     (finding,) = [finding for finding in diagnose_run(snapshot) if finding.rule in BOUNDS]
     assert finding.rule == name
-    assert f"{name}: 9" in finding.text  # 1 s of each step, and some milliseconds
+    assert f"{name}: 100%" in finding.text
     assert finding.advice
 
 
@@ -209,8 +213,8 @@ def test_a_slow_layer_is_named(make_run: MakeRun, clock: Clock, monkeypatch: pyt
     assert found is not None
     assert not {finding.rule for finding in diagnose_run(snapshot)} & BOUNDS.keys()
     assert found.bound is None
-    assert found.verdict.startswith("compute-bound: 9")
-    assert found.verdict.endswith("pool1 takes 99% of the forward pass")
+    assert found.verdict.startswith("compute-bound: 100%")
+    assert found.verdict.endswith("pool1 takes 100% of the forward pass")
 
 
 def test_times_are_in_some_of_the_lines_that_have_figures_of_layers(make_run: MakeRun) -> None:

@@ -23,6 +23,8 @@ from alexplore.tui.widgets.layer_table import LayerTable
 from alexplore.tui.widgets.network_strip import NetworkStrip
 from alexplore.tui.widgets.preset_list import PresetList
 from alexplore.tui.widgets.setting_pane import SettingPane
+from alexplore.tui.widgets.status_line import StatusLine
+from alexplore.tui.widgets.text_page import TextPage
 from tests.support.screens import form_message, pane_keys, screen_text, type_into, until
 from tests.tui.conftest import OpenApp
 
@@ -326,7 +328,7 @@ async def test_a_layer_is_renamed_and_a_taken_name_refused(open_app: OpenApp) ->
 
 async def test_input_classes_and_towers(open_app: OpenApp) -> None:
     async with open_app() as (app, pilot):
-        await pilot.press("i")
+        await pilot.press("I")
         await pilot.pause()
         await type_into(pilot, app, "classes", "10")
         await type_into(pilot, app, "height", "259")
@@ -600,6 +602,27 @@ async def test_a_line_of_the_source_is_copied(open_app: OpenApp) -> None:
         assert isinstance(app.screen, ExploreScreen)
 
 
+async def test_no_line_of_a_page_is_below_its_scrollbar(open_app: OpenApp) -> None:
+    """A + at the end of a line of the totals was."""
+    async with open_app(size=(80, 24)) as (app, pilot):
+        await pilot.press("m")
+        await until(pilot, lambda: "Totals" in screen_text(app), "the totals")
+        page = app.screen.query_one(TextPage)
+        await until(pilot, lambda: page.show_vertical_scrollbar, "the scrollbar")
+        lines = [sum(segment.cell_length for segment in line) for line in page._lines]
+        assert max(lines) <= page.scrollable_content_region.width
+
+
+async def test_what_was_copied_is_shown_in_one_line(open_app: OpenApp) -> None:
+    async with open_app(size=(80, 24)) as (app, pilot):
+        await pilot.press("y")
+        await until(
+            pilot, lambda: app.screen.query_one(StatusLine).message.startswith("copied: 1 conv1 96"), "the words"
+        )
+        assert len(app.screen.query_one(StatusLine).message) < 70
+        assert app.clipboard.count("  ") > 3
+
+
 async def test_titles_of_columns_explain_themselves(open_app: OpenApp) -> None:
     async with open_app() as (app, pilot):
         table = app.screen.query_one(LayerTable)
@@ -618,7 +641,7 @@ async def test_exporting_writes_a_file_for_each_format(
     monkeypatch.chdir(tmp_path)
     async with open_app("lenet") as (_, pilot):
         for to in FORMATS:
-            await pilot.press("e")
+            await pilot.press("S")
             await pilot.pause()
             await pilot.press("slash", *to, "enter")
             await pilot.pause()

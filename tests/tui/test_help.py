@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from textual.color import Color
 from textual.command import CommandPalette
 from textual.keys import REPLACED_KEYS, key_to_character
 from textual.pilot import Pilot
+from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from alexplore.network.quantities import QUANTITIES
 from alexplore.runs.config import RunConfig
 from alexplore.tui.app import ExploreApp
-from alexplore.tui.commands import commands
+from alexplore.tui.commands import Palette, commands
 from alexplore.tui.glossary import words
 from alexplore.tui.keys import EVERYWHERE, PANE, Key, active_keys
 from alexplore.tui.preferences import PreferencesStore, read_preferences
+from alexplore.tui.preset_catalog import list_entries
+from alexplore.tui.screens.browse import Browse
+from alexplore.tui.screens.dialogs import Ask, Choose, Confirm, Dialog
 from alexplore.tui.screens.explore import ExploreScreen
 from alexplore.tui.screens.help import HelpScreen
-from alexplore.tui.screens.themes import ThemeList
+from alexplore.tui.screens.jump import JumpScreen
+from alexplore.tui.screens.preset_dialogs import ChoosePreset
+from alexplore.tui.screens.themes import ThemeList, ThemeScreen
+from alexplore.tui.screens.welcome import Welcome
+from alexplore.tui.widgets.choice_list import Choice
 from alexplore.tui.widgets.key_bar import KeyBar
 from alexplore.tui.widgets.line_widget import LineWidget
 from tests.support.runs import finished_run
@@ -279,6 +289,51 @@ async def test_help_lists_every_key_of_every_pane(open_app: OpenApp, config: Run
                 await pilot.press(key)
                 await until(pilot, lambda: text in screen_text(app), f"{name}: {text}")  # noqa: B023
             await check_each_pane(app, pilot, least)
+
+
+DIALOGS: dict[type[ModalScreen[Any]], Callable[[], ModalScreen[Any]]] = {
+    Choose: lambda: Choose("Export", [Choice("csv"), Choice("json")]),
+    Ask: lambda: Ask("Name", "value"),
+    Confirm: lambda: Confirm("Delete it?"),
+    ChoosePreset: lambda: ChoosePreset("Compare with", list_entries()[:3]),
+    Browse: lambda: Browse("Folder of the images", "/"),
+    ThemeScreen: lambda: ThemeScreen(["textual-dark", "textual-light"]),
+    Palette: Palette,
+}
+WITHOUT_HELP = {Dialog, HelpScreen, Welcome, JumpScreen}
+"""The base class; the help itself; a card and letters, which show their keys and are closed by any other."""
+
+
+@pytest.mark.parametrize("dialog", DIALOGS)
+async def test_help_in_a_dialog_lists_its_keys(dialog: type[ModalScreen[Any]], open_app: OpenApp) -> None:
+    async with open_app("fmnist-28") as (app, pilot):
+        await app.push_screen(DIALOGS[dialog]())
+        await until(pilot, lambda: isinstance(app.screen, dialog) and app.screen.focused is not None, "the dialog")
+        await check_each_pane(app, pilot, 1)
+        keys = listed(app)
+        assert [key for key in keys if "esc" in key.split()]
+        assert {"? f1", "^p"} <= set(keys) or {"f1", "^q"} <= set(keys)
+        await pilot.press("f1")
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen) and "f1" in screen_text(app), "the help")
+        await pilot.press("f1")
+        await until(pilot, lambda: isinstance(app.screen, dialog), "the dialog again")
+
+
+def test_every_dialog_has_help() -> None:
+    def below(cls: type[Any]) -> set[type[Any]]:
+        direct = set(cls.__subclasses__())
+        return direct.union(*(below(each) for each in direct))
+
+    ours = {cls for cls in below(ModalScreen) if cls.__module__.startswith("alexplore.")}
+    assert ours - WITHOUT_HELP == set(DIALOGS)
+
+
+async def test_the_welcome_card_closes_for_the_help(open_app: OpenApp, tmp_path: Path) -> None:
+    async with open_app() as (app, pilot):
+        await app.push_screen(Welcome(tmp_path, shown_again=True))
+        await until(pilot, lambda: isinstance(app.screen, Welcome), "the card")
+        await pilot.press("question_mark")
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen) and "Explore" in screen_text(app), "the help")
 
 
 TYPED: dict[str, tuple[list[str], list[str]]] = {

@@ -206,6 +206,19 @@ def test_the_matrix_is_numbers_where_there_is_room_and_a_picture_elsewhere(state
     assert first.text.split() == ["Shirt", "→", "T-shirt/top", "6", "of", "104"]
 
 
+def test_a_narrow_matrix_is_in_percent_and_a_narrower_one_a_picture(state: InsideState) -> None:
+    state.view = "confusion"
+    assert state.shown is not None
+    assert state.confusion is not None
+    counts, images = 10 * state.confusion.counts, tuple(10 * count for count in state.confusion.images)
+    state.shown = replace(state.shown, confusion=replace(state.confusion, counts=counts, images=images))
+    assert texts(state)[1].split()[2] == "820"
+    narrow = texts(state, 0, 49, 18)
+    assert narrow[1].split()[2] == f"{820 / images[0]:.0%}".removesuffix("%")
+    assert "in %" in " ".join(narrow)
+    assert "blue: right, red: wrong" in " ".join(texts(state, 0, 40, 18))
+
+
 def test_tiles_are_arranged_so_that_a_whole_factor_enlarges_them(state: InsideState) -> None:
     """Sixteen kernels of 5×5 in 78×40 pixels: in rows of six they are drawn twice as large, (6·5 + 5)·2 = 70 wide."""
     state.view = "kernels"

@@ -318,7 +318,7 @@ async def test_the_changes_are_listed_and_reset(open_app: OpenApp, tiny_preset: 
         await put(app, pilot, "seed", "5")
         await until(pilot, lambda: "epochs 2 → 3" in pane_lines(app, "#checks"), "the changes")
         assert "seed 0 → 5" in pane_lines(app, "#checks")
-        await pilot.press("r")
+        await pilot.press("backspace")
         await until(pilot, lambda: "seed" not in pane_lines(app, "#checks"), "one less")
         await pilot.press("ctrl+r")
         await until(pilot, lambda: "≠" not in pane_lines(app, "#checks"), "none")

@@ -230,6 +230,36 @@ def command_line_option(name: str, text: str) -> tuple[str, str]:
     return options.get(name, f"--{name}"), text
 
 
+@pytest.mark.parametrize(
+    ("reason", "setting"),
+    [
+        ("--device cuda: PyTorch finds no GPU on this machine; use --device cpu, or auto", "device"),
+        ("no folder of images was named: --data DIR", "folder"),
+        ("training would take 9 GiB of memory, and 1 GiB are free: use a smaller --batch-size", "batch_size"),
+        ("weights lost: there is no such file", "weights"),
+        ("resize = 20 is less than the network's input", "resize"),
+        ("images of x have 1 channel: set input to 1×28×28 (--input 1x28x28)", "dataset"),
+        ("the disk is full", "dataset"),
+    ],
+)
+def test_the_cursor_is_on_the_setting_that_a_failed_run_names(reason: str, setting: str, tmp_path: Path) -> None:
+    _, planned = planned_run(tmp_path)
+    planned.fill_in(planned.config(), reason)
+    assert planned.form.current.name == setting
+    assert planned.take_problem() is None
+
+
+def test_the_cursor_goes_to_a_problem_once_and_not_if_it_was_moved(tmp_path: Path) -> None:
+    _, planned = planned_run(tmp_path)
+    wrong = planned.config().change({"dataset": "imagefolder", "folder": str(tmp_path / "gone")})
+    for moves in (False, True):
+        planned.fill_in(wrong)
+        put(planned, dataset="imagefolder")
+        if moves:
+            planned.form.go_to("epochs")
+        assert [planned.take_problem(), planned.take_problem()] == ([None, None] if moves else ["folder", None])
+
+
 def test_fixes_make_a_run_possible_and_leave_the_network_in_explore(tmp_path: Path) -> None:
     """The paper's network on Fashion-MNIST reads other channels and tells too many classes apart."""
     session, planned = planned_run(tmp_path, "paper")

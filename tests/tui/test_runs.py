@@ -393,7 +393,9 @@ async def test_enter_opens_the_settings_of_a_run_that_failed_before_it_trained(
         texts = {name: planned.form.field(name).text for name in ("folder", "limit_train", "device", "epochs")}
         assert texts == {"folder": str(tmp_path / "gone"), "limit_train": "99", "device": "cpu", "epochs": "7"}
         assert planned.network == config.network
-        await until(pilot, lambda: planned.blocked is not None and planned.blocked.setting == "folder", "the reason")
+        await until(pilot, lambda: planned.form.current.name == "folder", "the cursor on the setting at fault")
+        assert planned.blocked is not None
+        assert planned.blocked.setting == "folder"
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, RunsScreen), "the list")
         await pilot.press("w")

@@ -185,7 +185,7 @@ async def test_the_reset_of_one_setting_of_a_group_and_of_all() -> None:
     async with opened() as (app, pilot):
         await pilot.press("right", "down", "right", "down", "right")
         assert (value(app, "colour"), value(app, "count"), value(app, "rate")) == ("greenish", 4, 1.0)
-        await pilot.press("r")
+        await pilot.press("backspace")
         assert value(app, "rate") == 0.5
         await pilot.press("up", "backspace")
         assert (value(app, "colour"), value(app, "count")) == ("greenish", 3)

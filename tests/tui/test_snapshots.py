@@ -152,7 +152,7 @@ async def explore_edit_unreadable(stage: Stage) -> None:
 
 @scene()
 async def explore_input(stage: Stage) -> None:
-    await stage.press("i")
+    await stage.press("I")
 
 
 @scene()
@@ -355,7 +355,7 @@ async def train_failed(stage: Stage) -> None:
     run = stage.runs.write("failed", "failed", 0, age=500.0, reason="no such device: cuda")
     run.console_file.write_text("Traceback (most recent call last):\nRuntimeError: no such device: cuda\n")
     await stage.watch(run, "no such device: cuda")
-    await stage.press("o")
+    await stage.press("C")
     await stage.until("RuntimeError")
 
 

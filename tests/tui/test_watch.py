@@ -47,7 +47,7 @@ async def test_a_crashed_worker_is_named_once_and_its_output_shown_on_demand(
         await until(pilot, lambda: "crashed" in screen_text(app), "the crash")
         assert "the worker died at epoch 0.50, step 7" in screen_text(app)
         assert "Segmentation fault" not in screen_text(app)
-        await pilot.press("o")
+        await pilot.press("C")
         await until(pilot, lambda: "Segmentation fault" in screen_text(app), "the output")
 
 
@@ -237,7 +237,7 @@ async def test_keys_leave_requests_for_the_worker(open_app: OpenApp, config: Run
 async def test_a_finished_run_trains_on_with_more_epochs(
     open_app: OpenApp, config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    restarted: list[tuple[RunDirectory, dict[str, int]]] = []
+    restarted: list[tuple[RunDirectory, dict[str, float]]] = []
     monkeypatch.setattr(service, "restart", lambda run, changes: restarted.append((run, changes)))
     run = finished_run(config, tmp_path / "runs", "alpha", 0.75)
     async with open_app() as (app, pilot):
@@ -248,7 +248,16 @@ async def test_a_finished_run_trains_on_with_more_epochs(
         app.screen.query_one(Input).value = "20"
         await pilot.click("#yes")
         await until(pilot, lambda: "trains on, with epochs 20" in screen_text(app), "the outcome")
-    assert restarted == [(run, {"epochs": 20})]
+        assert "L at another rate" in screen_text(app)
+        await pilot.press("L")
+        await until(pilot, lambda: isinstance(app.screen, Ask), "the question")
+        app.screen.query_one(Input).value = "0.1"
+        await pilot.press("enter")
+        await until(pilot, lambda: "How many to train in all" in screen_text(app), "the other question")
+        app.screen.query_one(Input).value = "21"
+        await pilot.press("enter")
+        await until(pilot, lambda: "trains on, with lr 0.1, epochs 21" in screen_text(app), "the outcome")
+    assert restarted == [(run, {"epochs": 20}), (run, {"lr": 0.1, "epochs": 21})]
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,19 @@ from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
-from alexplore.training.collectives import all_reduce
+from alexplore.training.collectives import all_reduce, average_bucket, use_memory, uses_memory
 from alexplore.training.errors import RankError, UsageError
 from alexplore.training.parallel.launched import read_launch
+from alexplore.training.shared_memory import share_memory
 
 T = TypeVar("T")
+
+SMALL_BYTES = 16 * 2**20
+"""Gradients of up to so many bytes are exchanged through shared memory, where ranks wait for each other.
+
+Gloo takes longer, but exchanges a bucket while the backward pass goes on. An exchange of the 244 MB of `torchvision`
+takes 1 % of a step by gloo and 5 % through memory, one of the 0.9 MB of `fmnist-28` 25 % and 4 %.
+"""
 
 JOIN_TIMEOUT = timedelta(minutes=10)
 
@@ -148,7 +156,12 @@ class Ranks:
         if self.data_size == 1:
             return objective
         # Buffers are equal on all ranks already: see `SharedBatchNorm`.
-        return DistributedDataParallel(objective, gradient_as_bucket_view=True, broadcast_buffers=False)
+        averaging = DistributedDataParallel(objective, gradient_as_bucket_view=True, broadcast_buffers=False)
+        gradients = sum(p.numel() * p.element_size() for p in objective.parameters() if p.requires_grad)
+        if uses_memory() and gradients <= SMALL_BYTES:
+            # A lambda, because PyTorch refuses hooks whose annotations are not evaluated.
+            averaging.register_comm_hook(None, lambda _, bucket: average_bucket(bucket))
+        return averaging
 
 
 SINGLE_RANK = Ranks()
@@ -186,7 +199,10 @@ def join(device: torch.device, *, towers: bool) -> Ranks:
     dist.init_process_group(backend, store=fresh, rank=rank, world_size=size, timeout=COLLECTIVE_TIMEOUT, device_id=gpu)
     machines: list[Any] = [None] * size
     dist.all_gather_object(machines, (socket.gethostname(), uuid.getnode()))
-    return Ranks(rank, size, local_rank, machines.count(machines[rank]), towers)
+    local_size = machines.count(machines[rank])
+    if gpu is None and all(machine == machines[0] for machine in machines):
+        use_memory(share_memory(rank, size))
+    return Ranks(rank, size, local_rank, local_size, towers)
 
 
 def _agree_on_prefix(store: Store, rank: int, size: int) -> str:
@@ -217,6 +233,7 @@ def _agree_on_prefix(store: Store, rank: int, size: int) -> str:
 
 def leave() -> None:
     """Disconnect from the other ranks."""
+    use_memory(None)
     if dist.is_initialized():
         dist.destroy_process_group()
 

@@ -19,7 +19,8 @@ from textual.strip import Strip
 from textual.widgets import Input, Static
 
 from alexplore.tui.folders import Entry, absolute, complete_path, contents_text, entries
-from alexplore.tui.screens.dialogs import Dialog
+from alexplore.tui.named_keys import NamedKeys
+from alexplore.tui.screens.dialogs import CANCEL, Dialog
 from alexplore.tui.widgets.cursor_list import CursorList
 
 UP, HERE = "../", "take this folder"
@@ -103,7 +104,7 @@ class EntryList(CursorList):
         return "nothing here has these letters" if self._typed else "no such files here, and no folders"
 
 
-class PathInput(Input):
+class PathInput(NamedKeys, Input):
     """The path, whose last part filters the list; Tab completes it, Down goes to the list."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -124,7 +125,7 @@ class Browse(Dialog[Path | None]):
 
     CSS_PATH: ClassVar[list[str | PurePath]] = ["dialogs.tcss", "browse.tcss"]
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "cancel", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [CANCEL]
 
     def __init__(self, title: str, start: str = "", suffixes: Container[str] | None = None) -> None:
         super().__init__()
@@ -137,7 +138,7 @@ class Browse(Dialog[Path | None]):
         """Yield the path, the list, and the error in the path, in a frame."""
         with Vertical(classes="dialog browse") as frame:
             frame.border_title = Text(self._title)
-            frame.border_subtitle = "⏎ takes or opens · ← above · / path · tab completes · esc"
+            frame.border_subtitle = "⏎ takes or opens · ← above · / path · f1 keys · esc cancels"
             yield PathInput(compact=True, select_on_focus=False)
             yield EntryList(takes_folder=self._suffixes is None)
             yield Static(id="wrong", markup=False)

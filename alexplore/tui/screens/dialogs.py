@@ -13,14 +13,25 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
+from alexplore.tui.named_keys import NamedKeys
 from alexplore.tui.screens.closing import ClosesOnce
 from alexplore.tui.widgets.choice_list import Choice, ChoiceList
 
 Answer = TypeVar("Answer")
 
 
-class Dialog(ClosesOnce[Answer], ModalScreen[Answer]):
+HELP = Binding(
+    "question_mark,f1", "app.help", "help", show=False, tooltip="Every key that works here, and the words of the app"
+)
+"""Help in a dialog, which the app's own bindings do not reach."""
+
+CANCEL = Binding("escape", "dismiss(None)", "cancel", show=False, tooltip="Close the dialog without an answer")
+
+
+class Dialog(NamedKeys, ClosesOnce[Answer], ModalScreen[Answer]):
     """A screen over another one. A click outside its frame does what the dialog binds to Escape."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [HELP]
 
     async def on_click(self, event: events.Click) -> None:
         """Close the dialog for a click outside the frame."""
@@ -34,7 +45,7 @@ class Choose(Dialog[str | None]):
 
     CSS_PATH = "dialogs.tcss"
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "cancel", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [CANCEL]
 
     def __init__(self, title: str, choices: Sequence[Choice], selected: str = "") -> None:
         """Show choices, with the cursor on the one called `selected`, else on the first."""
@@ -63,7 +74,7 @@ class Ask(Dialog[str | None]):
 
     CSS_PATH = "dialogs.tcss"
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "cancel", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [CANCEL]
 
     def __init__(self, title: str, value: str = "", note: str = "", *, blank: bool = False) -> None:
         super().__init__()
@@ -84,22 +95,21 @@ class Ask(Dialog[str | None]):
                 yield Button("OK", id="yes", compact=True)
                 yield Button("Cancel", id="no", compact=True)
 
-    def on_input_submitted(self) -> None:
-        """Answer with the text."""
-        self._accept()
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Answer with the text as it was at Enter: on a slow machine, more has been typed since."""
+        self._accept(event.value)
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """Answer with the text, or None."""
         if event.button.id == "yes":
-            self._accept()
+            self._accept(self.query_one(Input).value)
         else:
             self.dismiss(None)
 
-    def _accept(self) -> None:
-        """Answer with the text, unless it is blank and must not be."""
-        text = self.query_one(Input).value.strip()
-        if text or self._blank:
-            self.dismiss(text)
+    def _accept(self, text: str) -> None:
+        """Answer with a text, unless it is blank and must not be."""
+        if text.strip() or self._blank:
+            self.dismiss(text.strip())
         else:
             self.query_one(Input).focus()
 
@@ -110,9 +120,11 @@ class Confirm(Dialog[bool]):
     CSS_PATH = "dialogs.tcss"
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y", "dismiss(True)", "yes"),
-        Binding("n,escape", "dismiss(False)", "no"),
-        Binding("left,right,up,down,h,l", "app.focus_next", "other answer", show=False),
+        Binding("y", "dismiss(True)", "yes", tooltip="Do it"),
+        Binding("n,escape", "dismiss(False)", "no", tooltip="Do nothing, and close the dialog"),
+        Binding(
+            "left,right,up,down,h,l", "app.focus_next", "other answer", show=False, tooltip="Mark the other answer"
+        ),
     ]
 
     def __init__(self, question: str, detail: str = "", *, yes: str = "Yes", no: str = "No") -> None:

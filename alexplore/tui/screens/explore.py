@@ -49,8 +49,8 @@ class ExploreScreen(FrameScreen):
         Binding("o", "about", "source", tooltip="Where the preset is from, and its published numbers checked"),
         Binding("p", "presets", "presets", tooltip="Open another preset"),
         Binding("U,ctrl+y", "redo", "redo", show=False, tooltip="Do again what was undone"),
-        Binding("i", "input", "input", show=False, tooltip="Change input size, classes and towers"),
-        Binding("e", "export", "export", show=False, tooltip="Write PyTorch or Keras code, JSON or a Mermaid diagram"),
+        Binding("I", "input", "input", show=False, tooltip="Change input size, classes and towers"),
+        Binding("S", "export", "export", show=False, tooltip="Write PyTorch or Keras code, JSON or a Mermaid diagram"),
         Binding("m", "totals", "totals", show=False, tooltip="The totals written out, memory in training among them"),
         Binding("v", "picture", "picture", show=False, tooltip="Show or hide the picture of the network"),
         Binding("backslash", "marks", "marks", show=False, tooltip="Mark what differs from the preset, or stop"),
@@ -445,7 +445,7 @@ class ExploreScreen(FrameScreen):
         from alexplore.tui.screens.preset_dialogs import new_preset
 
         if await self.open_preset(new_preset()):
-            self.notify("a network of two layers: a adds a layer, i changes the input, s saves")
+            self.notify("a network of two layers: a adds a layer, I changes the input, s saves")
 
     def _presets_changed(self) -> None:
         self._list_presets()

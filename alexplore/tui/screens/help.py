@@ -27,10 +27,10 @@ class HelpScreen(Dialog[None]):
     CSS_PATH = "dialogs.tcss"
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave", "close", show=False),
-        Binding("q,question_mark,f1", "dismiss(None)", "close", show=False),
-        Binding("slash", "filter", "filter", show=False),
-        Binding("down", "scroll", "scroll", show=False),
+        Binding("escape", "leave", "leave", show=False, tooltip="Clear the filter, or close the help"),
+        Binding("q,question_mark,f1", "dismiss(None)", "close", show=False, tooltip="Close the help"),
+        Binding("slash", "filter", "filter", show=False, tooltip="Show only the keys and words that match"),
+        Binding("down", "scroll", "scroll", show=False, tooltip="Go from the filter to the list"),
     ]
     AUTO_FOCUS = "VerticalScroll"
 

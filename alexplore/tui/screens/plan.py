@@ -233,11 +233,13 @@ class PlanScreen(FrameScreen):
         blocked = planned.blocked
         self.query_one(StartButton).show(blocked.text if blocked else "")
         pane = self.query_one(SettingPane)
+        if (at_fault := planned.take_problem()) is not None:
+            pane.select(at_fault)
         if not pane.list.finding:
             pane.refresh_form()
         pane.show_help()
         self.refresh_bindings()
-        if planned.result.speed is None or planned.result.speed.guessed:
+        if not self._importing and (planned.result.speed is None or planned.result.speed.guessed):
             self._wait_to_measure()
 
     # The speed

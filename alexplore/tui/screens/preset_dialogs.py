@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.screen import Screen
 
@@ -19,7 +19,7 @@ from alexplore.presets.preset import Preset, PresetError, PresetExists
 from alexplore.presets.writer import delete_preset, rename_preset, save_preset
 from alexplore.tui.edit_session import EditSession
 from alexplore.tui.preset_catalog import PresetEntry
-from alexplore.tui.screens.dialogs import Ask, Choose, Confirm, Dialog
+from alexplore.tui.screens.dialogs import CANCEL, Ask, Choose, Confirm, Dialog
 from alexplore.tui.screens.writing import ask_and_write
 from alexplore.tui.widgets.choice_list import Choice
 from alexplore.tui.widgets.preset_list import PresetList
@@ -43,7 +43,7 @@ class ChoosePreset(Dialog[str | None]):
 
     CSS_PATH = "dialogs.tcss"
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "cancel", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [CANCEL]
 
     def __init__(self, title: str, entries: Sequence[PresetEntry]) -> None:
         super().__init__()

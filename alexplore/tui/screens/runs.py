@@ -256,7 +256,8 @@ class RunsScreen(FrameScreen):
     def _chosen(self) -> None:
         config = self.selected.summary.config if self.selected else None
         if self.selected and config and failed_at_start(self.selected.summary):
-            self.post_message(FormRequested(config, f"from {self.selected.name}"))
+            reason = self.selected.summary.status.reason or ""
+            self.post_message(FormRequested(config, f"from {self.selected.name}", reason))
         elif self.selected:
             self.action_watch()
         elif self.queued:

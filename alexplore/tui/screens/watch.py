@@ -63,6 +63,13 @@ ERROR_SECONDS = 20.0  # how long a long error is shown
 TEXT_LINES = {"-tiny": 1, "-low": 2, "-high": 4, "-tall": 4}
 """The most lines for a run's result, and for its suspicious layers, for each class of the terminal's height."""
 
+STEERED = {
+    "lr": ("Learning rate", "From the next step on, times what the schedule makes of it."),
+    "epochs": ("Epochs", "How many to train in all."),
+}
+"""The titles and notes of the dialogs for keys of the recipe that are changed here."""
+
+FINISHED = "finished"
 BAR_CELLS = 10  # of the progress bar, at least
 LIVE_ACTIONS = ("stop", "pause", "checkpoint", "stop_after_epoch", "evaluate_now")
 
@@ -89,14 +96,14 @@ class WatchScreen(FrameScreen):
         Binding("v", "inside", "inside", tooltip="Layers, kernels, maps, confusion and mistakes, epoch by epoch"),
         Binding("i", "predict", "predict…", tooltip="Classify images of your own"),
         Binding("T", "epochs", "epochs…", tooltip="Train more epochs, or fewer; a run that has ended trains on"),
-        Binding("n", "new", "new run", tooltip="Set up a training of the network in Explore"),
+        Binding("n", "new", "new", tooltip="Set up a training of the network in Explore"),
         Binding("s", "export", "export…", tooltip="Write the metrics as CSV or JSON, an event file, or a page"),
         Binding("f", "fork", "fork", tooltip="Open the run's network and recipe in Explore, to change and train anew"),
-        Binding("o", "console", "output", show=False, tooltip="Show the worker's output below the log, or hide it"),
+        Binding("C", "console", "console", show=False, tooltip="Show the worker's output below the log"),
         Binding("escape", "runs", "runs", tooltip="Go to the list of runs"),
         Binding("t", "unit", "time", show=False, tooltip="Draw over the minutes of training, or over epochs"),
-        Binding("m", "rate", "learning rate", show=False, tooltip="Draw the learning rate, or the accuracy"),
-        Binding("l", "log_scale", "log scale", show=False, tooltip="Loss on a logarithmic axis, or a plain one"),
+        Binding("m", "rate", "metric", show=False, tooltip="Draw the learning rate, or the accuracy"),
+        Binding("l", "log_scale", "log", show=False, tooltip="Loss on a logarithmic axis, or a plain one"),
         Binding("w", "raw", "raw", show=False, tooltip="Show or hide the unsmoothed training curve"),
     ]
 
@@ -333,21 +340,29 @@ class WatchScreen(FrameScreen):
         self._ask("evaluate")
 
     def action_learning_rate(self) -> None:
-        """Ask for another learning rate, and train on with it."""
-        self._ask_for_value("lr", "Learning rate", "From the next step on, times what the schedule makes of it.")
+        """Ask for another learning rate, and train on with it; a finished run needs more epochs for that, too."""
+        snapshot = self._run.snapshot if self._run is not None else None
+        finished = snapshot is not None and snapshot.status.state == FINISHED
+        self._ask_for_values("lr", *(("epochs",) if finished else ()))
 
     def action_epochs(self) -> None:
-        """Ask for another number of epochs."""
-        self._ask_for_value("epochs", "Epochs", "How many to train in all.")
+        """Ask for another number of epochs, and train on."""
+        self._ask_for_values("epochs")
 
     @work
-    async def _ask_for_value(self, key: str, title: str, note: str) -> None:
+    async def _ask_for_values(self, *keys: str) -> None:
+        """Ask for other values of keys of the recipe, and train on with them."""
         if self._run is None or self._run.snapshot is None:
             return
-        watched, value = self._run.run, getattr(self._run.snapshot.config.recipe, key)
-        answer = await self.app.push_screen_wait(Ask(title, toml_text(value), note))
-        if answer is not None:
-            self._train_on(watched, {key: parse_text(answer)})
+        watched, recipe = self._run.run, self._run.snapshot.config.recipe
+        values = {}
+        for key in keys:
+            title, note = STEERED[key]
+            answer = await self.app.push_screen_wait(Ask(title, toml_text(getattr(recipe, key)), note))
+            if answer is None:
+                return
+            values[key] = parse_text(answer)
+        self._train_on(watched, values)
 
     @work(thread=True)
     def _train_on(self, run: RunDirectory, values: dict[str, Any]) -> None:
@@ -413,7 +428,7 @@ class WatchScreen(FrameScreen):
         if action == "resume":
             return status is not None and status.resumable
         if action == "learning_rate":
-            return status is not None and (status.live or status.resumable)
+            return status is not None and (status.live or status.resumable or status.state == FINISHED)
         if action == "epochs":
             return status is not None
         return True

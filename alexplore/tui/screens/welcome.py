@@ -30,11 +30,12 @@ CHOICES: Mapping[str, tuple[Choice, str, str]] = {
 
 INTRODUCTION = "AlexNet is the network that won ImageNet in 2012. Here you can take it apart, change it and train it."
 TOGGLE = "space"
+HELP_KEYS = ("question_mark", "f1")
 EVERYWHERE = "1 2 3 screens · ^p palette · ? help · tab next pane · esc back · q quit"
 
 
 class Welcome(ClosesOnce[Choice | None], ModalScreen[Choice | None]):
-    """Says what the app is and offers four ways to begin; any other key closes it and does nothing else."""
+    """Says what the app is and offers four ways to begin; any other key closes it, `?` opens the help then."""
 
     CSS_PATH = "dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = []
@@ -95,6 +96,8 @@ class Welcome(ClosesOnce[Choice | None], ModalScreen[Choice | None]):
         if event.key == TOGGLE:
             self._toggle()
             return
+        if event.key in HELP_KEYS:
+            self.app.call_later(self.app.run_action, "help")
         choice = CHOICES.get(event.key)
         self.dismiss(choice[0] if choice else None)
 

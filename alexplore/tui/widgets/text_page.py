@@ -23,12 +23,17 @@ class TextPage(CursorList):
         self._lines: list[list[Segment]] = []
 
     def on_resize(self) -> None:
-        """Fit the content to the new width."""
-        width = max(20, self.size.width)
-        options = self.app.console_options.update(width=width, height=None)
-        self._lines = self.app.console.render_lines(self._content, options, pad=False)
+        """Fit the content to the new width, beside the scrollbar if it has more lines than the page."""
+        region = self.content_region
+        self._lines = self._fitted(region.width)
+        if len(self._lines) > region.height:
+            self._lines = self._fitted(region.width - self.styles.scrollbar_size_vertical)
         self.show_lines()
         super().on_resize()
+
+    def _fitted(self, width: int) -> list[list[Segment]]:
+        options = self.app.console_options.update(width=max(20, width), height=None)
+        return self.app.console.render_lines(self._content, options, pad=False)
 
     @property
     def line_count(self) -> int:
