@@ -328,6 +328,16 @@ def test_every_dialog_has_help() -> None:
     assert ours - WITHOUT_HELP == set(DIALOGS)
 
 
+async def test_the_palette_below_its_help_is_shown_again(open_app: OpenApp) -> None:
+    """It was opened a second time, which ended the app."""
+    async with open_app() as (app, pilot):
+        await pilot.press("ctrl+p", "f1")
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen), "the help")
+        await pilot.press("ctrl+p")
+        await until(pilot, lambda: isinstance(app.screen, Palette), "the palette")
+        assert len(app.screen_stack) == 2
+
+
 async def test_the_welcome_card_closes_for_the_help(open_app: OpenApp, tmp_path: Path) -> None:
     async with open_app() as (app, pilot):
         await app.push_screen(Welcome(tmp_path, shown_again=True))
