@@ -130,8 +130,8 @@ def restart(
 ) -> subprocess.Popen[bytes]:
     """Start a worker that continues a run from its last checkpoint.
 
-    `changes` are new values of recipe keys, or of `folder`, the folder of its data. Nothing is changed if the run can't
-    be resumed. The worker `waiting` is used if it still runs.
+    `changes` are new values of recipe keys, of `folder`, the folder of its data, or of its hardware, `device` and
+    `gpus`. Nothing is changed if the run can't be resumed. The worker `waiting` is used if it still runs.
 
     Raises:
         SettingError: a change is unknown, not allowed, or of a setting that checkpoints depend on.
