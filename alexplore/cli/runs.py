@@ -168,7 +168,7 @@ def show(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) ->
 def watch(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
     """Follow a run until it ends. Ctrl-C ends the watching, not the run.
 
-    Of a folder with TensorBoard's or Lightning's log, the last values are shown; `alexplore tui --run` follows it.
+    Of a folder with logs of TensorBoard or Lightning, the last values are shown; `alexplore tui --run` follows them.
     """
     folder = runs_folder(runs_dir)
     if log := find_foreign_log(run, folder):

@@ -37,6 +37,7 @@ from alexplore.tui.messages import (
     EvaluateRequested,
     FormRequested,
     InsideRequested,
+    LessonLeft,
     LessonPointed,
     ModeRequested,
     OpenRequested,
@@ -661,6 +662,10 @@ class ExploreApp(NamedKeys, App[None]):
     @work
     async def _tour_action(self, event: TourActionRequested) -> None:
         await self.guides.perform(event.action)
+
+    @on(LessonLeft)
+    async def _lesson_left(self) -> None:
+        await self.guides.leave_lesson()
 
     @on(LessonPointed)
     def _lesson_pointed(self, event: LessonPointed) -> None:

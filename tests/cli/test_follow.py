@@ -12,8 +12,11 @@ from alexplore.runs import service
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, create_run
 from alexplore.runs.lines import LineWriter
-from alexplore.runs.protocol import EXPLAINED, NOT_FINITE, ErrorEvent, event_record
-from alexplore.runs.status import Status, worker_lock, write_status
+from alexplore.runs.protocol import EXPLAINED, NOT_FINITE, ErrorEvent, StartEvent, event_record
+from alexplore.runs.reconfigure import write_config
+from alexplore.runs.status import Status, read_status, worker_lock, write_status
+
+START = StartEvent(0, "cpu", "CPU", 1, 1, "data", "fp32", flops_per_image=1, peak_flops=1.0)
 
 
 @pytest.fixture
@@ -44,6 +47,28 @@ def test_what_a_crashed_worker_printed_is_shown(
     run.console_file.write_text(printed)
     assert follow(run, owner=False) == FAILED
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("trained", "cause", "restored"), [(False, EXPLAINED, True), (False, None, False), (True, EXPLAINED, False)]
+)
+def test_a_resume_that_fails_before_it_trains_leaves_the_run_as_it_was(
+    run: RunDirectory, config: RunConfig, trained: bool, cause: str | None, restored: bool
+) -> None:
+    write_status(run, Status("finished", step=4, epoch=1.0))
+    with LineWriter(run.events_file, attempt=0) as writer:  # the attempt before did train
+        writer.append(**event_record(START))
+    before = service.state_before(run)
+    assert before is not None
+    write_config(run, config.change({"device": "cuda"}))
+    with LineWriter(run.events_file, attempt=1) as writer:
+        if trained:
+            writer.append(**event_record(START))
+        writer.append(**event_record(ErrorEvent("no GPU", cause)))
+    write_status(run, Status("failed", step=4, epoch=1.0, reason="no GPU"))
+    assert service.restore_untrained(run, before) is restored
+    assert read_status(run).state == ("finished" if restored else "failed")
+    assert run.config().hardware.device == (config.hardware.device if restored else "cuda")
 
 
 @pytest.mark.parametrize(
