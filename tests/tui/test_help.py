@@ -243,6 +243,7 @@ def declared_keys(app: ExploreApp) -> dict[str, str]:
         key: app.get_key_display(binding)
         for key, (node, binding, enabled, _) in app.screen.active_bindings.items()
         if enabled and node in (focused, app.screen, app) and binding.action != "screen.copy_text"
+        if not binding.action.startswith("screen.") or hasattr(app.screen, f"action_{binding.action[7:].split('(')[0]}")
     }
 
 
@@ -317,6 +318,17 @@ async def test_help_in_a_dialog_lists_its_keys(dialog: type[ModalScreen[Any]], o
         await until(pilot, lambda: isinstance(app.screen, HelpScreen) and "f1" in screen_text(app), "the help")
         await pilot.press("f1")
         await until(pilot, lambda: isinstance(app.screen, dialog), "the dialog again")
+
+
+async def test_keys_of_a_list_that_do_nothing_in_a_dialog_are_not_listed(open_app: OpenApp) -> None:
+    """A network is begun and a preset renamed in Explore, not where one is chosen to compare with."""
+    async with open_app("fmnist-28", size=(120, 40)) as (app, pilot):
+        await pilot.press("p")
+        await until(pilot, lambda: "n" in listed(app), "the presets of Explore")
+        await pilot.press("escape", "d")
+        await until(pilot, lambda: isinstance(app.screen, ChoosePreset) and app.screen.focused is not None, "a dialog")
+        assert not {"n", "R", "del", "space"} & set(listed(app))
+        assert {"⏎", "/"} <= set(listed(app))
 
 
 def test_every_dialog_has_help() -> None:
