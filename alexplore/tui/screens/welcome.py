@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 from textual import events, work
@@ -77,13 +78,16 @@ class Welcome(ClosesOnce[Choice | None], ModalScreen[Choice | None]):
         facts.add_row("  This machine", self._machine)
         facts.add_row("  Runs", f"none yet; they are kept in {home_path(self._runs_folder)}")
         facts.add_row("  Everywhere", EVERYWHERE)
-        for shown in self.query("#welcome-facts").results(Static):  # none if the card was closed meanwhile
-            shown.update(facts)
+        self._update("#welcome-facts", facts)
 
     def _show_again(self) -> None:
         mark = "x" if self.shown_again else " "
         text = f"\n  [{mark}] show this while there are no runs (space) · any other key closes"
-        self.query_one("#welcome-again", Static).update(text)
+        self._update("#welcome-again", text)
+
+    def _update(self, name: str, content: RenderableType) -> None:
+        for shown in self.query(name).results(Static):  # none if the card is closed while it is mounted or examines
+            shown.update(content)
 
     def _toggle(self) -> None:
         """Show the card at the next start, or not."""
