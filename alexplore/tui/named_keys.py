@@ -21,7 +21,7 @@ ACTIONS: set[str] = set()
 class NamedKeys:
     """A base class that gives each binding an id: the name of its class and of its action.
 
-    The name of a class is in snake case, without `_screen` at the end. This base is not a `DOMNode` itself, because
+    An action with a number has the binding's description as its name. The name of a class is in snake case, without `_screen` at the end. This base is not a `DOMNode` itself, because
     Textual looks for default styles along the first base that is one.
     """
 
@@ -97,8 +97,8 @@ def _in_declared_order(active: Mapping[str, ActiveBinding]) -> list[tuple[str, A
 def _named(cls: type[NamedKeys], bindings: Iterable[Binding]) -> Iterable[Binding]:
     name = cls.__dict__.get("KEYS_OF") or re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower().removesuffix("_screen")
     for binding in bindings:
-        action = re.sub(r"-(?=\d)", "minus_", binding.action.removeprefix("screen.").removeprefix("app."))
-        action = re.sub(r"[^a-z0-9]+", "_", action).strip("_")
-        identifier = f"{name}.{action}"
+        action = binding.action.removeprefix("screen.").removeprefix("app.")
+        words = binding.description if re.search(r"\d", action) else action  # "last" tells more than move(1000000000)
+        identifier = f"{name}.{re.sub(r'[^a-z0-9]+', '_', words.lower()).strip('_')}"
         ACTIONS.add(identifier)
         yield replace(binding, id=binding.id or identifier)

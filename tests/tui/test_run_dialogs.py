@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from alexplore.export.run_formats import RUN_FORMATS
 from alexplore.runs.config import RunConfig
@@ -65,3 +66,15 @@ async def test_a_watched_run_is_exported_and_a_file_is_not_replaced_unasked(
         await pilot.press("enter")
         await until(pilot, lambda: not app.screen.is_modal, "the answer no")
         assert (tmp_path / "alpha.csv").read_text() == "mine"
+
+
+async def test_what_is_typed_after_enter_is_no_part_of_the_answer(open_app: OpenApp) -> None:
+    """On a slow machine, keys for the next dialog were added to the answer of this one."""
+    answers: list[str | None] = []
+    async with open_app() as (app, pilot):
+        await app.push_screen(Ask("Epochs", "3"), answers.append)
+        field = app.screen.query_one(Input)
+        field.post_message(Input.Submitted(field, "3"))
+        field.value = "34"
+        await until(pilot, lambda: answers, "the answer")
+    assert answers == ["3"]

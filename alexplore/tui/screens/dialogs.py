@@ -95,22 +95,21 @@ class Ask(Dialog[str | None]):
                 yield Button("OK", id="yes", compact=True)
                 yield Button("Cancel", id="no", compact=True)
 
-    def on_input_submitted(self) -> None:
-        """Answer with the text."""
-        self._accept()
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Answer with the text as it was at Enter: on a slow machine, more has been typed since."""
+        self._accept(event.value)
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """Answer with the text, or None."""
         if event.button.id == "yes":
-            self._accept()
+            self._accept(self.query_one(Input).value)
         else:
             self.dismiss(None)
 
-    def _accept(self) -> None:
-        """Answer with the text, unless it is blank and must not be."""
-        text = self.query_one(Input).value.strip()
-        if text or self._blank:
-            self.dismiss(text)
+    def _accept(self, text: str) -> None:
+        """Answer with a text, unless it is blank and must not be."""
+        if text.strip() or self._blank:
+            self.dismiss(text.strip())
         else:
             self.query_one(Input).focus()
 

@@ -43,8 +43,8 @@ class SettingList(CursorList):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "enter", "edit", tooltip="Edit the value; Enter ends it, Escape takes it back"),
         Binding("enter", "keep", "keep", tooltip="Keep what was changed, and close the form"),
-        Binding("left", "step(-1)", "value", show=False, tooltip="The choice or number before; fold a group"),
-        Binding("right", "step(1)", "value", show=False, tooltip="The next choice or number; unfold a group"),
+        Binding("left", "step(-1)", "value before", show=False, tooltip="The choice or number before; fold a group"),
+        Binding("right", "step(1)", "value after", show=False, tooltip="The next choice or number; unfold a group"),
         Binding("backspace", "reset", "reset", tooltip="Give the setting the value that the form began with"),
         Binding("ctrl+r", "reset_all", "reset all", tooltip="Give every setting the value that the form began with"),
         Binding("slash", "find", "find", tooltip="Find a setting by its name or by what it does"),
