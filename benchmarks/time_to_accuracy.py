@@ -1,6 +1,6 @@
 """Measure the time in which `fmnist-fast` reaches a test accuracy on Fashion-MNIST: 0.90, 0.92 and 0.94.
 
-    python benchmarks/time_to_accuracy.py [--targets A...] [--seeds N] [--epochs N] [--device D]
+    python benchmarks/time_to_accuracy.py [--targets A...] [--seeds N] [--epochs N] [--device D] [--data DIR]
 
 For each target the preset is trained for a number of epochs that is declared here, so that its learning rate falls
 within them; a target counts as reached if the mean accuracy over the seeds is at least the target. A training takes the
@@ -48,7 +48,7 @@ def train(epochs: int, seed: int, options: argparse.Namespace, folder: Path) -> 
     """Train the preset, and return its test accuracy after the last epoch and the seconds that it took."""
     preset = load_preset(PRESET)
     recipe = replace(preset.recipe, epochs=epochs, seed=seed)
-    data = DataSource(download=False, limit_train=options.limit_train)
+    data = DataSource(options.data, options.limit_train, download=False)
     config = RunConfig(PRESET, preset.network, recipe, Hardware(device=options.device), data)
     run = create_run(config, folder)
     started = time.time()
@@ -69,7 +69,14 @@ def main(options: argparse.Namespace) -> None:
             accuracies = [training.accuracy for training in trainings]
             mean = statistics.mean(accuracies)
             note = f"{'reached' if mean >= target else 'NOT reached'}: mean {mean:.4f} of {options.seeds} seeds"
-            report(f"{count} epochs for {target:.2f}: accuracy", figure(accuracies), "of the test images", ".4f", f"{target}", note=note)
+            report(
+                f"{count} epochs for {target:.2f}: accuracy",
+                figure(accuracies),
+                "of the test images",
+                ".4f",
+                f"{target}",
+                note=note,
+            )
             seconds = [training.seconds for training in trainings]
             note = f"mean {statistics.mean(seconds):.1f} s"
             report(f"{count} epochs for {target:.2f}: time", figure(seconds), "s", ".1f", note=note)
@@ -81,5 +88,6 @@ if __name__ == "__main__":
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, help="train for so many instead")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--data", metavar="DIR", help="the folder of Fashion-MNIST's files, if it is not the usual one")
     parser.add_argument("--limit-train", type=int, help="use so many training images, to see that it works")
     main(parser.parse_args())
