@@ -51,7 +51,9 @@ def in_pixels(
     room = min(columns * pixels.cell_width / picture.width, lines * pixels.cell_height / picture.height)
     largest = min(MOST_FACTOR, int(room))
     try:
-        for levels in LEVELS if largest else ():
+        if not largest or not _fits(source, encoder, most_bytes):
+            return None
+        for levels in LEVELS:
             shown = _reduced(source, levels)
             for factor in _factors(shown, largest, encoder, most_bytes):
                 scaled = encoder.scales and factor < largest
@@ -64,6 +66,11 @@ def in_pixels(
     except ImportError:
         return None
     return None
+
+
+def _fits(source: Colours, encoder: Encoder, most_bytes: int | None) -> bool:
+    """Return whether the coarsest picture takes few enough bytes: if not, no other has to be tried."""
+    return most_bytes is None or len(encoder.encode(_reduced(source, LEVELS[-1]), 0, None)) <= most_bytes
 
 
 def _factors(shown: Colours, largest: int, encoder: Encoder, most_bytes: int | None) -> tuple[int, ...]:

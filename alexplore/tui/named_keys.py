@@ -21,8 +21,9 @@ ACTIONS: set[str] = set()
 class NamedKeys:
     """A base class that gives each binding an id: the name of its class and of its action.
 
-    An action with a number has the binding's description as its name. The name of a class is in snake case, without `_screen` at the end. This base is not a `DOMNode` itself, because
-    Textual looks for default styles along the first base that is one.
+    An action with a number has the binding's description as its name. The name of a class is in snake case, without
+    `_screen` at the end. This base is not a `DOMNode` itself, because Textual looks for default styles along the first
+    base that is one.
     """
 
     BINDINGS: ClassVar[list[BindingType]]

@@ -165,8 +165,8 @@ class CursorList(ScrollView, LineWidget, can_focus=True):
             self.call_after_refresh(self._reveal)
 
     def render_line(self, y: int) -> Strip:
-        """Render one line of the view."""
-        width = self.size.width
+        """Render one line of the view, beside the scrollbar if there is one: it lies over the content."""
+        width = self.scrollable_content_region.width
         if y < self.header_lines:
             return self.header_strip(width) if y >= self.filter.active else self._filter_strip(width)
         index = self._index_at(y)
