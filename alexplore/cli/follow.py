@@ -16,6 +16,7 @@ from alexplore.core.boundary import os_error_text
 from alexplore.core.errors import DONE, FAILED, INTERRUPTED, STOPPED
 from alexplore.runs import service
 from alexplore.runs.directory import RunDirectory, RunError
+from alexplore.runs.launch import free_text
 from alexplore.runs.lines import LineReader, finite
 from alexplore.runs.log import LogLine, RunLog
 from alexplore.runs.messages import progress_text, progress_texts, result_text
@@ -123,10 +124,11 @@ def _report_end(snapshot: Snapshot) -> int:
         return STOPPED
     complain(f"{run.name} {status.state}: {status.reason or 'no reason given'}")
     if status.state == "crashed":
-        narrate("the end of console.log:")
-        for line in run.console_tail(CONSOLE_LINES):
+        lines = run.console_tail(CONSOLE_LINES)
+        narrate("the end of console.log:" if any(lines) else f"console.log is empty; {free_text(run)}")
+        for line in lines:
             narrate(f"  {line}")
-    if status.epoch > 0:
+    if run.has_checkpoint:
         narrate(f"resume from the last checkpoint with: {run.command('resume')}")
     return FAILED
 

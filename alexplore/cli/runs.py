@@ -21,6 +21,7 @@ from alexplore.core.inert import inert, inert_line
 from alexplore.core.settings import nearest, toml_text
 from alexplore.export.run_formats import RUN_FORMATS
 from alexplore.runs import service
+from alexplore.runs.config import DEVICES
 from alexplore.runs.control import ACTIONS, Request, wait_for_answer
 from alexplore.runs.directory import (
     RunDirectory,
@@ -167,7 +168,7 @@ def show(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) ->
 def watch(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
     """Follow a run until it ends. Ctrl-C ends the watching, not the run.
 
-    Of a folder with TensorBoard's or Lightning's log, the last values are shown; `alexplore tui --run` follows it.
+    Of a folder with logs of TensorBoard or Lightning, the last values are shown; `alexplore tui --run` follows them.
     """
     folder = runs_folder(runs_dir)
     if log := find_foreign_log(run, folder):
@@ -283,6 +284,12 @@ def resume(
         list[str] | None, typer.Option("--set", metavar="training.KEY=VALUE", help="Continue with another value.")
     ] = None,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="Where its data set is now.")] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="|".join(DEVICES), help="Continue on another device; bits may differ.")
+    ] = None,
+    gpus: Annotated[
+        int | None, typer.Option(metavar="N", help="Continue on another number of ranks; bits may differ.")
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return at once; training continues.")] = False,
     on_end: OnEndOption = None,
     notify: NotifyOption = None,
@@ -295,7 +302,8 @@ def resume(
     """
     found = find_run(run, runs_folder(runs_dir))
     notify_options = read_notify_options(on_end, notify)
-    moved = {} if data is None else {"folder": str(data)}
+    given = {"folder": str(data) if data else None, "device": device, "gpus": gpus}
+    moved = {key: value for key, value in given.items() if value is not None}
     changes = {**recipe_changes({"epochs": epochs, "lr": lr}, assignments), **moved}
     if read_status(found).state == "paused" and not changes:
         _ask(found, "resume")

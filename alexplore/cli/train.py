@@ -149,7 +149,8 @@ def start_and_follow(
 ) -> None:
     """Start a worker on a run, and follow the run to its end unless it is detached.
 
-    A `new` run that fails before its first step is removed: nothing was trained, and the reason was shown.
+    A `new` run that fails before its first step is removed, and a resumed one that fails before it trains gets its
+    state back: nothing was trained, and the reason was shown.
     """
     if detach:
         start()
@@ -160,7 +161,7 @@ def start_and_follow(
     from alexplore.cli.bell import Bell
     from alexplore.cli.follow import Interrupts, follow
 
-    after = last_sequence(run.events_file)
+    after, before = last_sequence(run.events_file), service.state_before(run)
     interrupts = Interrupts()
     with interrupts.counted():  # before the worker starts, so that it is never left behind
         process = start()
@@ -176,9 +177,11 @@ def start_and_follow(
         )
     # The worker's exit code tells wrong use, such as more GPUs than there are, from a failure.
     refused = code == FAILED and process.wait() == WRONG_USE
-    command = notify_options.command  # it may use the run
-    if code == FAILED and new and not command and service.discard_untrained(run):
-        narrate("nothing was trained, and the run was removed")
+    if code == FAILED and not notify_options.command:  # it may use the run
+        if new and service.discard_untrained(run):
+            narrate("nothing was trained, and the run was removed")
+        elif not new and before is not None and service.restore_untrained(run, before):
+            narrate("nothing was trained, and the run is as it was before")
     raise typer.Exit(WRONG_USE if refused else code)
 
 

@@ -419,9 +419,9 @@ class _Mapping:
             yield (
                 f"warning: {len(opaque)} of {len(self.made)} layers are opaque ({operators}): {listed}. They are shown "
                 "and counted; a network with such layers can't be trained or exported as code"
-                + "; unused only holds parameters that no output depends on, and can be removed"
-                * ("unused parameters" in kinds)
             )
+        if self.made and (last := self.made[-1]).settings.get("operator") == UNUSED:
+            yield f"{names[last]} only holds parameters that the output does not depend on: it can be removed"
         if self.unknown_macs:
             unknown = ", ".join(names[made] for made in self.unknown_macs)
             yield f"warning: the MACs of {unknown} are not known and count 0"

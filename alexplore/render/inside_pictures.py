@@ -20,6 +20,12 @@ GROUND = 96
 GAP, TOWER_GAP = 1, 3
 """Pixels between two tiles, and between two towers."""
 
+LIGHT_RED, DARK_RED = (255, 95, 95), (135, 0, 0)
+"""Marks on pixels darker and lighter than `DARK`: the brightness of each differs from theirs also without colours."""
+
+DARK = 70
+"""The mean of the colours of a pixel below which it is dark."""
+
 Colours = NDArray[np.uint8]
 """Pixels (height, width, 3)."""
 
@@ -103,14 +109,17 @@ def pixels_of(picture: Picture) -> Colours:
 def framed(picture: Picture, box: tuple[int, int, int, int]) -> Picture:
     """Return a picture with a red frame just inside the rows `box[0]` to `box[2]` and columns `box[1]` to `box[3]`.
 
-    The ends are excluded, and points outside the picture are left out.
+    The ends are excluded, and points outside the picture are left out. The frame is light red on dark pixels and dark
+    red on light ones.
     """
     pixels = pixels_of(picture).copy()
     top, left = max(0, box[0]), max(0, box[1])
     bottom, right = min(picture.height, box[2]), min(picture.width, box[3])
     if top < bottom and left < right:
         inner = pixels[top:bottom, left:right]
-        inner[0], inner[-1], inner[:, 0], inner[:, -1] = [(255, 60, 60)] * 4
+        edge = np.ones(inner.shape[:2], bool)
+        edge[1:-1, 1:-1] = False
+        inner[edge] = np.where(inner[edge].mean(-1, keepdims=True) < DARK, LIGHT_RED, DARK_RED)
     return _picture(pixels)
 
 

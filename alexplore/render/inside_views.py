@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from math import ceil, sqrt
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.segment import ControlType, Segment
@@ -34,6 +35,9 @@ from alexplore.runs.look import Look
 
 WIDEST, HIGHEST = 160, 60
 """The most characters in a line, and the most lines, of a picture in a terminal."""
+
+MAPS_ASPECT = 2
+"""The width of the maps below an image, divided by their height."""
 
 MOST_BYTES = 40_000
 """The most bytes of a printed picture: more than in the app, where each key press may draw a picture."""
@@ -256,7 +260,9 @@ def look_picture(found: Look, width: int) -> Picture:
     marked = found.picture if found.heat is None else heated(found.picture, found.heat)
     marked = marked if found.box is None else framed(marked, found.box)
     maps = FeatureMaps(found.layer, 0, found.shape, tuple(range(found.shape[0])), found.maps)
-    return below(marked, maps_picture([maps], max(1, (width + GAP) // (found.shape[2] + GAP))))
+    fitting = max(1, (width + GAP) // (found.shape[2] + GAP))
+    wide = ceil(sqrt(MAPS_ASPECT * found.shape[0]))  # else small maps would be a line under the image
+    return below(marked, maps_picture([maps], min(fitting, wide)))
 
 
 def look_lines(found: Look, out: Console) -> Iterable[RenderableType]:

@@ -148,13 +148,13 @@ def read_files(data: IdxDataset, files: Mapping[str, Path]) -> Iterator[tuple[st
         DataError: one of them is damaged, of another data set, or can't be read.
     """
     for name, shape in zip(data.files, data.shapes(), strict=True):
-        size = 4 + 4 * len(shape) + math.prod(shape)
+        size = _bytes_of(shape)
         content, digest = _read_file(files[name], size)
         found = known_as(md5(content), digest)
         is_whole = len(content) == size and idx_shape(content) == shape
         may_be = found is None and data.name not in CONTENTS
         if not (is_whole and (found == data.name or may_be)):
-            raise _other_error(files[name], data, content, size, found)
+            raise _other_error(files[name], data, content, shape, found)
         yield name, content, found == data.name
 
 
@@ -205,19 +205,35 @@ def known_as(*digests: str) -> str | None:
     return None
 
 
-def _other_error(path: Path, data: IdxDataset, content: bytes, size: int, other: str | None) -> DataError:
-    """Return what a file is that is not the one of `data`, which has `size` bytes: that of `other`, or damaged."""
+def _other_error(
+    path: Path, data: IdxDataset, content: bytes, expected: tuple[int, ...], other: str | None
+) -> DataError:
+    """Return what a file is that is not the one of `data`, of the `expected` shape: that of `other`, or damaged."""
     if other not in (None, data.name):
         return DataError(
             f"{path} is not {data.title}'s but {other}'s, in the same format: train on it with --dataset {other}"
         )
-    shape = idx_shape(content)
+    shape, size = idx_shape(content), _bytes_of(expected)
+    if shape is not None and shape != expected and len(content) == _bytes_of(shape):
+        return DataError(
+            f"{path} has {_sizes_text(shape)} values, and {data.title}'s has {_sizes_text(expected)}: it is another "
+            "file under this name, such as that of the other part"
+        )
     if shape is None or len(content) < size:
-        expected = f"{len(content):,} bytes when decompressed, expected {size:,}"
-        reason = "it is no IDX file" if len(content) == size else expected
+        missing = f"{len(content):,} bytes when decompressed, expected {size:,}"
+        reason = "it is no IDX file" if len(content) == size else missing
         return DataError(f"{path} is damaged: {reason}", failure=True)
-    sizes = " × ".join(f"{side:,}" for side in shape)
     return DataError(
-        f"{path} is not {data.title}'s: it has the same format ({sizes} values) with other contents (its checksum), as "
-        f"MNIST and its kin have. Name its data set with --dataset, or bring {data.title}'s own file if it was changed"
+        f"{path} is not {data.title}'s: it has the same format ({_sizes_text(shape)} values) with other contents (its "
+        f"checksum), as MNIST and its kin have. Name its data set with --dataset, or bring {data.title}'s own file if "
+        "it was changed"
     )
+
+
+def _bytes_of(shape: tuple[int, ...]) -> int:
+    """Return the size of an IDX file of unsigned bytes with this shape."""
+    return 4 + 4 * len(shape) + math.prod(shape)
+
+
+def _sizes_text(shape: tuple[int, ...]) -> str:
+    return " × ".join(f"{side:,}" for side in shape)

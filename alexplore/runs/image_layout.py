@@ -33,8 +33,8 @@ SUFFIXES = frozenset(
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 
-JUNK_FOLDERS = frozenset({"__MACOSX"})
-"""Folders that a system adds: macOS puts `__MACOSX` into the archives that it makes."""
+JUNK_FOLDERS = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"})
+"""Folders that systems add: macOS to the archives that it makes, Synology's disks, Windows, and Linux."""
 
 
 class DataError(AlexploreError):

@@ -177,8 +177,15 @@ def _last_output(run: RunDirectory) -> str:
     """Return the last lines that a worker printed; if there are none, the free space of its disk."""
     if printed := "\n".join(run.console_tail(5)).strip():
         return printed
-    free = bytes_text(shutil.disk_usage(run.path).free)
-    return f"it printed nothing to {run.console_file}; the disk has {free} free"
+    return f"it printed nothing to {run.console_file}; {free_text(run)}"
+
+
+def free_text(run: RunDirectory) -> str:
+    """Return how much room the disk of a run has, which may be why a worker ended without a word."""
+    try:
+        return f"the disk has {bytes_text(shutil.disk_usage(run.path).free)} free"
+    except OSError:
+        return "its folder is gone"
 
 
 def group_name(config: RunConfig) -> str:

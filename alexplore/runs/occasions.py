@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from alexplore.core.inert import inert_line
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.lines import LineReader
-from alexplore.runs.protocol import BEST_METRIC, METRICS, NOT_FINITE, ErrorEvent, read_event
+from alexplore.runs.protocol import (
+    BEST_METRIC,
+    EXPLAINED,
+    METRICS,
+    NOT_FINITE,
+    ErrorEvent,
+    EventLine,
+    StartEvent,
+    read_event,
+)
 from alexplore.runs.status import DAMAGED
 from alexplore.runs.summary import Summary
 
@@ -99,9 +108,17 @@ def _ending(summary: Summary) -> str:
 
 def failure_cause(run: RunDirectory) -> str | None:
     """Return the cause in the last error event of a run; None if it has none."""
-    errors = [
-        line.event
-        for record in LineReader(run.events_file, tail=EVENTS_BYTES).read_all()
-        if isinstance((line := read_event(record)).event, ErrorEvent)
-    ]
-    return errors[-1].cause if errors and isinstance(errors[-1], ErrorEvent) else None
+    errors = [line.event for line in _last_events(run) if isinstance(line.event, ErrorEvent)]
+    return errors[-1].cause if errors else None
+
+
+def failed_untrained(run: RunDirectory) -> bool:
+    """Return whether the last attempt of a run failed before it trained, for a reason that its message explains."""
+    lines = _last_events(run)
+    last = [line.event for line in lines if line.head.attempt == lines[-1].head.attempt]
+    causes = [event.cause for event in last if isinstance(event, ErrorEvent)]
+    return causes[-1:] == [EXPLAINED] and not any(isinstance(event, StartEvent) for event in last)
+
+
+def _last_events(run: RunDirectory) -> list[EventLine]:
+    return [read_event(record) for record in LineReader(run.events_file, tail=EVENTS_BYTES).read_all()]

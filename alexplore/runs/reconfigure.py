@@ -1,4 +1,4 @@
-"""Change the recipe of a run, or the folder of its data, before it is resumed."""
+"""Change the recipe of a run, the folder of its data, or its hardware, before it is resumed."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ CHANGEABLE = (
 )  # fmt: skip
 """Keys of a recipe that may change before resuming: batches, weights and the optimizer's state stay valid."""
 
-MOVABLE = ("folder",)
-"""Settings of the data that may change before resuming."""
+MOVABLE = ("folder", "device", "gpus")
+"""Settings of the data and the hardware that may change before resuming."""
 
 
 def changed_config(run: RunDirectory, changes: Mapping[str, Any]) -> RunConfig:

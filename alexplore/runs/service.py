@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+from alexplore.core.atomic_files import write_atomically
 from alexplore.core.errors import FAILED, WRONG_USE, AlexploreError
 from alexplore.core.home import expand
 from alexplore.core.settings import toml_text
@@ -20,7 +21,7 @@ from alexplore.runs import control, launch, reconfigure
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, RunError, create_run, remove_run, rename_run, runs_folder
 from alexplore.runs.image_layout import DataError, find_layout
-from alexplore.runs.occasions import failure_cause
+from alexplore.runs.occasions import failed_untrained, failure_cause
 from alexplore.runs.preflight import Problem, find_problems
 from alexplore.runs.protocol import EXPLAINED
 from alexplore.runs.starting_weights import WeightsError, find_weights
@@ -130,8 +131,8 @@ def restart(
 ) -> subprocess.Popen[bytes]:
     """Start a worker that continues a run from its last checkpoint.
 
-    `changes` are new values of recipe keys, or of `folder`, the folder of its data. Nothing is changed if the run can't
-    be resumed. The worker `waiting` is used if it still runs.
+    `changes` are new values of recipe keys, of `folder`, the folder of its data, or of its hardware, `device` and
+    `gpus`. Nothing is changed if the run can't be resumed. The worker `waiting` is used if it still runs.
 
     Raises:
         SettingError: a change is unknown, not allowed, or of a setting that checkpoints depend on.
@@ -242,4 +243,35 @@ def discard_untrained(run: RunDirectory) -> bool:
     if status.state != "failed" or status.step or run.has_checkpoint or failure_cause(run) != EXPLAINED:
         return False
     remove(run)
+    return True
+
+
+@dataclass(frozen=True)
+class StateBefore:
+    """The contents of config.json and status.json before a run is resumed."""
+
+    config: bytes
+    status: bytes
+
+
+def state_before(run: RunDirectory) -> StateBefore | None:
+    """Return the state that `restore_untrained` needs; None if it can't be read."""
+    try:
+        return StateBefore(run.config_file.read_bytes(), run.status_file.read_bytes())
+    except OSError:
+        return None
+
+
+def restore_untrained(run: RunDirectory, before: StateBefore) -> bool:
+    """Give a run its state back if it was resumed and failed before it trained, and return whether that was done.
+
+    The reason of the failure stays in events.jsonl. Nothing is restored if console.log says more, such as a traceback.
+    """
+    if read_status(run).state != "failed" or not failed_untrained(run):
+        return False
+    try:
+        write_atomically(run.config_file, before.config)
+        write_atomically(run.status_file, before.status)
+    except OSError:
+        return False
     return True

@@ -33,6 +33,19 @@ class ComputeSetup:
         kernels = {} if self.kernels is None else {"kernels": kernels_text(self.kernels)}
         return {"device": self.device, "ranks": self.ranks, "threads": self.threads, "choice": choice, **kernels}
 
+    def change_text(self, device: str, ranks: int) -> str:
+        """Return a note that an attempt with this setup is continued on a device or ranks that differ; else empty."""
+        if not self.device or (device, ranks) == (self.device, self.ranks):
+            return ""
+        now, before = (
+            f"{number} rank{'s' * (number != 1)} on {kind.upper()}"
+            for kind, number in ((device, ranks), (self.device, self.ranks))
+        )
+        return (
+            f"continued with {now}, before with {before}: the training goes on correctly, but sums are rounded "
+            "differently, so its bits may differ from those of a run on the same hardware"
+        )
+
 
 def kernels_text(kernels: frozenset[str]) -> str:
     """Return the names of kernels as checkpoints and events contain them."""

@@ -158,6 +158,8 @@ def _prepare(
         lambda: checkpoint.load(run.checkpoints_folder, lambda message: writer.event(WarningEvent(message)))
     )
     earlier = _earlier_setup(saved, history)
+    if earlier is not None and (note := earlier.change_text(device.type, ranks.size)):
+        writer.event(WarningEvent(note))
     threads = set_threads(device, ranks, earlier)
     kernels = _kernels(device, ranks, earlier, writer)
 

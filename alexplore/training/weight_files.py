@@ -84,14 +84,9 @@ def _read(path: Path) -> Any:
     try:
         check_regular(path)
         text = _no_weights_text(path)
-    except OSError as error:
-        raise CheckpointError(f"{path}: {error.strerror or error}") from None
-    if text:
-        raise UnfitWeightsError(f"{path}: {text}")
-    try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about what would be needed to read other things
-            return load_file(path) if path.suffix == ".safetensors" else _unpickle(path)
+            contents = None if text else load_file(path) if path.suffix == ".safetensors" else _unpickle(path)
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror or error}") from None
     except pickle.UnpicklingError:
@@ -103,6 +98,9 @@ def _read(path: Path) -> Any:
             f"{path}: can't be read as weights ({type(error).__name__}): it is damaged, or neither .safetensors nor "
             "saved with torch.save"
         ) from None
+    if text:
+        raise UnfitWeightsError(f"{path}: {text}")
+    return contents
 
 
 def _read_shards(index: Path) -> dict[str, Tensor]:

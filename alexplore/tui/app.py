@@ -37,6 +37,7 @@ from alexplore.tui.messages import (
     EvaluateRequested,
     FormRequested,
     InsideRequested,
+    LessonLeft,
     LessonPointed,
     ModeRequested,
     OpenRequested,
@@ -569,11 +570,14 @@ class ExploreApp(NamedKeys, App[None]):
         return (command for command in offered if command.title in TEXTUAL_COMMANDS)
 
     def action_command_palette(self) -> None:
-        """Open the palette; close the welcome card if it is open, as any other key does."""
+        """Open the palette, or go back to it from its help; close the welcome card if that is open."""
         from alexplore.tui.commands import Palette
+        from alexplore.tui.screens.help import HelpScreen
         from alexplore.tui.screens.welcome import Welcome
 
-        if isinstance(self.screen, Welcome):
+        if isinstance(self.screen, Welcome) or (
+            isinstance(self.screen, HelpScreen) and isinstance(self.screen_stack[-2], Palette)
+        ):
             self.screen.dismiss(None)
         elif not isinstance(self.screen, Palette):
             self.push_screen(Palette(id="--command-palette"))
@@ -658,6 +662,10 @@ class ExploreApp(NamedKeys, App[None]):
     @work
     async def _tour_action(self, event: TourActionRequested) -> None:
         await self.guides.perform(event.action)
+
+    @on(LessonLeft)
+    async def _lesson_left(self) -> None:
+        await self.guides.leave_lesson()
 
     @on(LessonPointed)
     def _lesson_pointed(self, event: LessonPointed) -> None:

@@ -132,7 +132,7 @@ class Guides:
         preset = self.load(PRESET)
         if preset is None or not await self.open_preset(preset):
             return
-        self.leave_lesson()
+        await self.leave_lesson()
         self.state.tour = Tour()
         await self.show_tour()
 
@@ -227,10 +227,14 @@ class Guides:
         assert isinstance(body, Widget)
         await body.mount(LessonPanel(progress, self.state.session))
 
-    def leave_lesson(self) -> None:
-        """Close the lesson, if one is open."""
+    async def leave_lesson(self) -> None:
+        """Close the lesson, if one is open, and go to the layers if the lesson had the focus."""
+        panels = self.explore.query(LessonPanel)
+        focused = self.explore.focused
+        if focused is not None and any(panel in focused.ancestors for panel in panels):
+            self.explore.set_focus(self.explore.query_one(LayerTable))
         self.explore.remove_class("-lesson")
-        self.explore.query(LessonPanel).remove()
+        await panels.remove()
 
     def point_at(self, layer: str) -> None:
         """Put the cursor on the layer that a step of a lesson is about."""

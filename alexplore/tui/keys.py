@@ -12,7 +12,7 @@ from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.widget import Widget
 
-from alexplore.tui.named_keys import working_bindings
+from alexplore.tui.named_keys import TYPING, working_bindings
 from alexplore.tui.widgets.cursor_list import CursorList
 from alexplore.tui.word_filter import contains_words
 
@@ -56,6 +56,7 @@ def active_keys(screen: Screen[Any]) -> list[Key]:
     for key, (node, binding, enabled, _) in working:
         if isinstance(node, Screen) and not binding.tooltip and binding.action in declared:
             node, binding = app, app._bindings.key_to_bindings[key][0]  # noqa: PLW2901 (the app's binding has a tooltip)
+        enabled = enabled and _has_action(app, binding, node)  # noqa: PLW2901
         if enabled and (binding.tooltip or (_group(node) == PANE and binding.description)):
             keys, *_ = found.setdefault(f"{id(node)} {binding.action}", ([], binding, node))
             if (shown := app.get_key_display(binding)) not in keys:
@@ -72,6 +73,12 @@ def active_keys(screen: Screen[Any]) -> list[Key]:
         return GROUPS.index(key.group), rank
 
     return sorted(listed, key=order)
+
+
+def _has_action(app: App[Any], binding: Binding, node: DOMNode) -> bool:
+    """Return whether a key has an action: a list in a dialog binds actions of screens that the dialog lacks."""
+    target, name, _ = app._parse_action(binding.action, node)
+    return name == TYPING or any(hasattr(target, f"{prefix}action_{name}") for prefix in ("", "_"))
 
 
 def _doc(binding: Binding) -> str:

@@ -101,6 +101,11 @@ class TourActionRequested(Message):
 
 
 @dataclass
+class LessonLeft(Message):
+    """Close the lesson."""
+
+
+@dataclass
 class LessonPointed(Message):
     """Put the cursor on the layer that a step of a lesson is about."""
 

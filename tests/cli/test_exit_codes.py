@@ -149,6 +149,10 @@ def damaged(folder: Path) -> None:
         file.truncate(1_000_000)
 
 
+def exchanged(folder: Path) -> None:
+    idx_files(folder, images=10_000)
+
+
 def partial(folder: Path) -> None:
     idx_files(folder)
     (folder / "t10k-labels-idx1-ubyte").unlink()
@@ -193,6 +197,7 @@ def test_damaged_files_are_refused_before_there_is_a_run(here: Path, make: Make,
     [
         (idx_files, WRONG_USE, "is not MNIST's: it has the same format (60,000 × 28 × 28 values)"),
         (partial, WRONG_USE, "contains only a part of MNIST: t10k-labels-idx1-ubyte.gz missing"),
+        (exchanged, WRONG_USE, "has 10,000 × 28 × 28 values, and MNIST's has 60,000 × 28 × 28: it is another file"),
         (damaged, FAILED, "is damaged: 1,000,000 bytes when decompressed, expected 47,040,016"),
     ],
 )

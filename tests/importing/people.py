@@ -171,6 +171,37 @@ class Dense(nn.Module):
         return logits.softmax(1)
 
 
+class Configured(nn.Module):
+    """Layers by a dictionary of settings, branches that are added in place, a label that only training gives."""
+
+    def __init__(self, plan: dict[str, Any] | None = None) -> None:
+        super().__init__()
+        plan = plan or {"widths": [8, "pool", 12], "classes": 6}
+        layers: list[nn.Module] = []
+        channels = 3
+        for width in plan["widths"]:
+            if width == "pool":
+                layers.append(nn.MaxPool2d(2))
+                continue
+            layers += [
+                nn.Conv2d(channels, width, 3, padding=1, bias=False),
+                nn.BatchNorm2d(width),
+                nn.ReLU(inplace=True),
+            ]
+            channels = width
+        self.net = nn.ModuleDict({"body": nn.Sequential(*layers), "head": nn.LazyLinear(plan["classes"])})
+        self.left, self.right = nn.Conv2d(channels, 4, 1), nn.Conv2d(channels, 4, 3, padding="same")
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
+        images = self.net["body"](images)
+        both = self.left(images)
+        both += self.right(images)
+        answer = {"logits": self.net["head"](torch.flatten(both, start_dim=1))}
+        if labels is not None:
+            answer["loss"] = F.cross_entropy(answer["logits"], labels)
+        return answer
+
+
 class OldNorm(nn.Module):
     """Local response normalisation as it was written before PyTorch had it."""
 

@@ -97,6 +97,21 @@ def test_networks_of_known_operators(make: type[nn.Module]) -> None:
     check_outputs(module, trace, found)
 
 
+def test_a_network_by_settings_whose_answer_is_a_dictionary() -> None:
+    module = people.Configured().eval()
+    trace, found = imported(module, (3, 16, 20))
+    assert [layer.type for layer in found.network.layers] == [
+        *("conv2d", "batch_norm", "relu", "max_pool2d"), *("conv2d", "batch_norm", "relu"),
+        *("conv2d", "conv2d", "add"), *("flatten", "linear"),
+    ]  # fmt: skip
+    assert found.warnings == ()
+    images = torch.rand(3, 3, 16, 20, generator=torch.Generator().manual_seed(1))
+    model = build(found.network).eval()
+    model.load_state_dict(layer_tensors(found, trace.state))
+    with torch.no_grad():
+        torch.testing.assert_close(model(images), module(images)["logits"], rtol=1e-5, atol=1e-5)
+
+
 def test_names_and_graph() -> None:
     _, found = imported(people.Residual(), (3, 32, 32))
     network = found.network
@@ -131,7 +146,8 @@ def test_what_no_layer_type_describes_is_opaque() -> None:
     assert [row.output for row in opaque.values()] == [(3, 8, 8), (8, 8, 3), (10,), (10,)]
     assert [row.params for row in opaque.values()] == [0, 0, 10, 7 * 5 + 5]
     assert opaque["conv2"].macs == rows["conv1"].macs == 3 * 3 * 3 * 3 * 8 * 8
-    (warning,) = found.warnings
+    warning, advice = found.warnings
+    assert advice == "unused only holds parameters that the output does not depend on: it can be removed"
     assert "4 of 10 layers are opaque" in warning and "permute" in warning
     with pytest.raises(Unsupported, match=r"conv2 is opaque: conv2d of an imported model .* conv\.weight"):
         build(found.network)

@@ -75,7 +75,7 @@ def test_a_matrix_is_blue_where_it_is_right_and_red_where_it_is_wrong() -> None:
 def test_frames_and_heat_are_drawn_on_the_image() -> None:
     image = Picture(6, 6, 1, bytes([100] * 36))
     pixels = pixels_of(framed(image, (-2, 1, 4, 9)))
-    red = (pixels == (255, 60, 60)).all(2)
+    red = pixels[..., 0].astype(int) > pixels[..., 1].astype(int) + 100
     assert red[0, 1:].all()
     assert red[3, 1:].all()
     assert red[:4, 1].all()
@@ -87,6 +87,14 @@ def test_frames_and_heat_are_drawn_on_the_image() -> None:
     hot = pixels_of(heated(image, heat))
     assert (hot[0] == 100).all()
     assert hot[5, 0, 0] > 180 > hot[5, 0, 2]
+
+
+def test_a_frame_differs_in_brightness_from_any_pixel_below_it() -> None:
+    """Textual's grey for a colour, with NO_COLOR, is its brightness by ITU-R BT.709."""
+    below = np.arange(256)
+    image = Picture(1, 256, 1, below.astype(np.uint8).tobytes())
+    above = pixels_of(framed(image, (0, 0, 1, 256)))[0] @ (0.2126, 0.7152, 0.0722)
+    assert abs(above - below).min() > 40
 
 
 def test_a_png_has_the_pixels() -> None:

@@ -44,7 +44,7 @@ def test_val_comes_before_test(tmp_path: Path) -> None:
 
 
 def test_one_folder_a_class_has_no_parts(tmp_path: Path) -> None:
-    made(tmp_path, "cat/1.jpg", "dog/1.jpg", ".cache/x.jpg")
+    made(tmp_path, "cat/1.jpg", "dog/1.jpg", ".cache/x.jpg", "lost+found/1.jpg", "@eaDir/1.jpg")
     (tmp_path / "back").symlink_to(tmp_path)
     layout = find_layout(tmp_path)
     assert (layout.train, layout.val, layout.classes) == (tmp_path, None, ("cat", "dog"))

@@ -22,6 +22,7 @@ from alexplore.tui.preferences import PreferencesStore, read_preferences
 from alexplore.tui.screens.comparison import ComparisonScreen
 from alexplore.tui.screens.explore import ExploreScreen
 from alexplore.tui.screens.plan import PlanScreen
+from alexplore.tui.screens.runs import RunsScreen
 from alexplore.tui.screens.welcome import CHOICES, Welcome
 from alexplore.tui.tour import STEPS
 from alexplore.tui.widgets.layer_table import LayerTable
@@ -104,7 +105,7 @@ async def test_a_click_on_the_box_switches_the_card_off(tmp_path: Path) -> None:
         assert not read_preferences(file).welcome
 
 
-@pytest.mark.parametrize("key", ["x", "2", "down", "f1", "ctrl+p", "q"])
+@pytest.mark.parametrize("key", ["x", "2", "down", "ctrl+p", "q"])
 async def test_another_key_closes_the_card_and_does_nothing_else(key: str, tmp_path: Path) -> None:
     app = welcoming(tmp_path / "runs")
     async with app.run_test(size=(120, 40)) as pilot:
@@ -263,6 +264,20 @@ async def test_a_lesson_is_answered_beside_its_network(open_app: OpenApp) -> Non
         await until(pilot, lambda: not app.screen.query(LessonPanel), "no lesson")
         await app.run_action("lesson('one-convolution')")
         await until(pilot, lambda: "4 of 5" in screen_text(app), "the lesson where it was left")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+@pytest.mark.parametrize("steps", [0, 1])
+async def test_keys_work_after_a_lesson_was_left(open_app: OpenApp, size: tuple[int, int], steps: int) -> None:
+    """The focus stayed on the text of a step, which was removed, and the app took no key any more."""
+    async with open_app("paper", size=size) as (app, pilot):
+        await app.run_action("lesson('one-convolution')")
+        await until(pilot, lambda: app.screen.query(LessonPanel), "the lesson")
+        await pilot.press(*["ctrl+n"] * steps, "escape")
+        await until(pilot, lambda: not app.screen.query(LessonPanel), "no lesson")
+        assert isinstance(app.screen.focused, LayerTable)
+        await pilot.press("3")
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen), "another screen")
 
 
 async def test_the_panes_beside_a_lesson_fit_their_width(open_app: OpenApp) -> None:

@@ -243,6 +243,7 @@ def declared_keys(app: ExploreApp) -> dict[str, str]:
         key: app.get_key_display(binding)
         for key, (node, binding, enabled, _) in app.screen.active_bindings.items()
         if enabled and node in (focused, app.screen, app) and binding.action != "screen.copy_text"
+        if not binding.action.startswith("screen.") or hasattr(app.screen, f"action_{binding.action[7:].split('(')[0]}")
     }
 
 
@@ -319,6 +320,17 @@ async def test_help_in_a_dialog_lists_its_keys(dialog: type[ModalScreen[Any]], o
         await until(pilot, lambda: isinstance(app.screen, dialog), "the dialog again")
 
 
+async def test_keys_of_a_list_that_do_nothing_in_a_dialog_are_not_listed(open_app: OpenApp) -> None:
+    """A network is begun and a preset renamed in Explore, not where one is chosen to compare with."""
+    async with open_app("fmnist-28", size=(120, 40)) as (app, pilot):
+        await pilot.press("p")
+        await until(pilot, lambda: "n" in listed(app), "the presets of Explore")
+        await pilot.press("escape", "d")
+        await until(pilot, lambda: isinstance(app.screen, ChoosePreset) and app.screen.focused is not None, "a dialog")
+        assert not {"n", "R", "del", "space"} & set(listed(app))
+        assert {"⏎", "/"} <= set(listed(app))
+
+
 def test_every_dialog_has_help() -> None:
     def below(cls: type[Any]) -> set[type[Any]]:
         direct = set(cls.__subclasses__())
@@ -326,6 +338,16 @@ def test_every_dialog_has_help() -> None:
 
     ours = {cls for cls in below(ModalScreen) if cls.__module__.startswith("alexplore.")}
     assert ours - WITHOUT_HELP == set(DIALOGS)
+
+
+async def test_the_palette_below_its_help_is_shown_again(open_app: OpenApp) -> None:
+    """It was opened a second time, which ended the app."""
+    async with open_app() as (app, pilot):
+        await pilot.press("ctrl+p", "f1")
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen), "the help")
+        await pilot.press("ctrl+p")
+        await until(pilot, lambda: isinstance(app.screen, Palette), "the palette")
+        assert len(app.screen_stack) == 2
 
 
 async def test_the_welcome_card_closes_for_the_help(open_app: OpenApp, tmp_path: Path) -> None:

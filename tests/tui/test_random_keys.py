@@ -31,6 +31,9 @@ KEYS = (
 )  # fmt: skip
 """Without ctrl+c, ctrl+q and ctrl+z, which end or suspend the app."""
 
+GUIDES = ("tour", "lesson('one-convolution')", "lesson('output-sizes')", "welcome")
+"""Actions of the palette that random keys seldom reach."""
+
 OFTEN = ("1", "2", "3", "enter", "escape", "down", "tab", "ctrl+p")
 SIZES = ((120, 40), (80, 24), (200, 60), (60, 20), (40, 12), (20, 6), (1, 1))
 
@@ -49,6 +52,9 @@ class Monkey:
             key = self.chance.choice(OFTEN if self.chance.random() < 0.3 else KEYS)
             self.done.append(key)
             await self.pilot.press(key)
+        elif what < 0.81:
+            self.done.append(self.chance.choice(GUIDES))
+            await self.app.run_action(self.done[-1])
         elif what < 0.95:
             at = self.chance.randrange(self.app.size.width), self.chance.randrange(self.app.size.height)
             times = self.chance.choice((1, 1, 2))
@@ -82,6 +88,7 @@ async def play(seed: int, actions: int, folder: Path, config: RunConfig, monkeyp
             for _ in range(actions):
                 await monkey.act()
                 assert app.is_running
+                assert app.screen.focused is None or app.screen.focused.is_attached, "it takes no key any more"
     except BaseException as error:
         error.add_note(f"seed {seed}, after {monkey.done[-30:] if monkey else []}")
         raise

@@ -82,7 +82,7 @@ class ForeignScreen(FrameScreen):
     ]
 
     CSS = """
-    ForeignScreen #metrics { width: 44; }
+    ForeignScreen #metrics { width: 44; max-width: 50%; }
     ForeignScreen #curve { width: 1fr; }
     """
 

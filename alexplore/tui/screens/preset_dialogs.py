@@ -55,7 +55,7 @@ class ChoosePreset(Dialog[str | None]):
         with Vertical(classes="dialog presets") as frame:
             frame.border_title = self._title
             frame.border_subtitle = "⏎ chooses · / finds · esc cancels"
-            yield PresetList(id="choice")
+            yield PresetList(marks=False, id="choice")
 
     def on_mount(self) -> None:
         """List the presets."""

@@ -13,7 +13,7 @@ from textual.widgets import Input, Static
 
 from alexplore.tui.edit_session import EditSession
 from alexplore.tui.lesson_progress import LessonProgress
-from alexplore.tui.messages import LessonPointed
+from alexplore.tui.messages import LessonLeft, LessonPointed
 
 
 class LessonPanel(Vertical):
@@ -128,7 +128,5 @@ class LessonPanel(Vertical):
             self.action_leave()
 
     def action_leave(self) -> None:
-        """Close the panel."""
-        self.screen.remove_class("-lesson")
-        self.remove()
-        self.screen.focus_next()
+        """Ask for the end of the lesson."""
+        self.post_message(LessonLeft())

@@ -45,9 +45,11 @@ class PresetList(CursorList):
     class Left(Message):
         """Escape was pressed, to go back to the preset that is open."""
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+    def __init__(self, *, marks: bool = True, id: str | None = None, classes: str | None = None) -> None:
+        """Show presets; without `marks`, none can be marked."""
         super().__init__(id=id)
         self.set_classes(classes or "")
+        self._marks = marks
         self.entries: Sequence[PresetEntry] = ()
         self.opened = ""
         self.marked: list[str] = []
@@ -141,6 +143,10 @@ class PresetList(CursorList):
     def on_blur(self) -> None:
         """Hide the cursor."""
         self.refresh()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Return whether a key works."""
+        return self._marks if action == "mark" else super().check_action(action, parameters)
 
     def action_mark(self) -> None:
         """Mark the preset under the cursor, or remove its mark."""

@@ -28,6 +28,7 @@ LABEL_LEFT = 2  # cells before a label
 ARROWS = 2  # cells on each side of a value, for the arrows that step it
 VALUE_CELLS = (10, 26)  # the narrowest and widest column of values
 NOTE_CELLS = 12  # a note with less room is not shown
+NOTES_CELLS = 24  # for which the column of values becomes narrower; a longer value takes the room of its note
 TYPED_CELLS = 4  # room for more characters while a value is edited
 
 
@@ -217,12 +218,13 @@ class SettingList(CursorList):
             Segment(label, self._accent("error" if error else "label", base)),
         ]
         room = width - LABEL_LEFT - self._label_width - 2 * ARROWS
+        column = max(VALUE_CELLS[0], min(self._value_width, room - NOTES_CELLS))
         if selected and self.editing:
-            cells = min(room, max(self._value_width, cell_len(field.text) + TYPED_CELLS))
+            cells = min(room, max(column, cell_len(field.text) + TYPED_CELLS))
             segments += [Segment(" " * ARROWS, base), *self._typed(field, cells), Segment(" " * ARROWS, base)]
         else:
             text = field.text or field.placeholder
-            cells = min(room, max(self._value_width, cell_len(text)))
+            cells = min(room, max(column, cell_len(text)))
             arrows = bool(field.kind.choices) or (selected and field.stepped(1) is not None)
             shown = _cut_start(text, cells) if field.opens else cut(text, cells)
             left, right = ("◂ ", " ▸") if arrows else ("  ", "  ")
