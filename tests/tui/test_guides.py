@@ -118,6 +118,16 @@ async def test_another_key_closes_the_card_and_does_nothing_else(key: str, tmp_p
         assert not app.state.session.modified
 
 
+async def test_the_machine_may_be_examined_longer_than_the_card_is_open(tmp_path: Path) -> None:
+    app = welcoming(tmp_path / "runs")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, Welcome), "the card")
+        card = app.screen
+        assert isinstance(card, Welcome)
+        await card.query("*").remove()  # as when it closes
+        card._show_facts()
+
+
 async def test_the_card_compares_and_trains(tmp_path: Path) -> None:
     app = welcoming(tmp_path / "runs")
     async with app.run_test(size=(120, 40)) as pilot:

@@ -73,11 +73,14 @@ def test_no_text_is_yellow_on_a_light_terminal(tmp_path: Path) -> None:
 def test_stylesheets_use_no_colour_that_may_be_unreadable() -> None:
     """Of a theme's own colours only the background and the foreground, which themes make for each other."""
     package = Path(ExploreApp.__module__.replace(".", "/")).parent
-    allowed = {"background", "foreground", "surface"}
+    allowed = {"background", "foreground"}
+    on_it = "border-title-color", "border-subtitle-color"
     for path in [*package.rglob("*.tcss"), *package.rglob("*.py")]:
         for line in path.read_text().splitlines():
             if "color:" in line or "border" in line or "background:" in line:
                 used = {word.strip(";,)").removeprefix("$") for word in line.split() if word.startswith("$")}
+                if any(name in line for name in on_it):
+                    assert used <= {"foreground", *TEXT}, (path, line)
                 assert used <= allowed | set(TEXT) | set(MARKS) | {"cursor", "cursor-text"}, (path, line)
 
 

@@ -48,7 +48,15 @@ class ThemeScreen(Dialog[str | None]):
     ThemeScreen {
         align: right middle;
         background: transparent;
-        ThemeList { width: 30; height: 70%; border: heavy $frame-focus; background: $background; }
+        ThemeList {
+            width: 30;
+            height: 70%;
+            border: heavy $frame-focus;
+            border-title-color: $foreground;
+            border-title-style: bold;
+            border-subtitle-color: $faint;
+            background: $background;
+        }
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "back", "back", tooltip="Keep the theme as it was")]

@@ -77,7 +77,8 @@ class Welcome(ClosesOnce[Choice | None], ModalScreen[Choice | None]):
         facts.add_row("  This machine", self._machine)
         facts.add_row("  Runs", f"none yet; they are kept in {home_path(self._runs_folder)}")
         facts.add_row("  Everywhere", EVERYWHERE)
-        self.query_one("#welcome-facts", Static).update(facts)
+        for shown in self.query("#welcome-facts").results(Static):  # none if the card was closed meanwhile
+            shown.update(facts)
 
     def _show_again(self) -> None:
         mark = "x" if self.shown_again else " "

@@ -35,7 +35,7 @@ class ChoiceList(CursorList):
     DEFAULT_CSS = """
     ChoiceList {
         height: auto;
-        background: $surface;
+        background: $background;
         .choice-list--note { color: $faint; }
     }
     """
