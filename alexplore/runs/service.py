@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from alexplore.core.atomic_files import write_atomically
 from alexplore.core.errors import FAILED, WRONG_USE, AlexploreError
 from alexplore.core.home import expand
+from alexplore.core.regular_files import open_regular
 from alexplore.core.settings import toml_text
 from alexplore.presets.datasets import DATASETS
 from alexplore.runs import control, launch, reconfigure
@@ -257,7 +258,8 @@ class StateBefore:
 def state_before(run: RunDirectory) -> StateBefore | None:
     """Return the state that `restore_untrained` needs; None if it can't be read."""
     try:
-        return StateBefore(run.config_file.read_bytes(), run.status_file.read_bytes())
+        with open_regular(run.config_file, links=False) as config, open_regular(run.status_file, links=False) as status:
+            return StateBefore(config.read(), status.read())
     except OSError:
         return None
 

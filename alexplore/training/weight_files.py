@@ -83,24 +83,21 @@ def _read(path: Path) -> Any:
         return _read_shards(path)
     try:
         check_regular(path)
-        text = _no_weights_text(path)
+        _check_start(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about what would be needed to read other things
-            contents = None if text else load_file(path) if path.suffix == ".safetensors" else _unpickle(path)
+            return load_file(path) if path.suffix == ".safetensors" else _unpickle(path)
+    except (CheckpointError, MemoryError):
+        raise
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror or error}") from None
     except pickle.UnpicklingError:
         raise UnfitWeightsError(f"{path}: {NO_TENSORS_ALONE}") from None
-    except MemoryError:
-        raise
     except Exception as error:  # a file of another kind raises anything
         raise CheckpointError(
             f"{path}: can't be read as weights ({type(error).__name__}): it is damaged, or neither .safetensors nor "
             "saved with torch.save"
         ) from None
-    if text:
-        raise UnfitWeightsError(f"{path}: {text}")
-    return contents
 
 
 def _read_shards(index: Path) -> dict[str, Tensor]:
@@ -126,25 +123,31 @@ def _is_shard(file: Any) -> bool:
     return isinstance(file, str) and Path(file).name == file and not file.endswith(INDEX_SUFFIX)
 
 
-def _no_weights_text(path: Path) -> str:
-    """Return what a file is by its first bytes, and what to do, if it is known to contain no weights; else empty."""
+def _check_start(path: Path) -> None:
+    """Check that a file is not one of those that are often given in place of weights, by its first bytes.
+
+    Raises:
+        UnfitWeightsError: it contains no weights; the message says what it is.
+        CheckpointError: it is damaged.
+    """
     with path.open("rb") as file:
         start = file.read(64)
     if start.startswith(b"version https://git-lfs"):
-        return "is a pointer of Git LFS, not the file itself; get that with: git lfs pull"
+        raise UnfitWeightsError(f"{path}: is a pointer of Git LFS, not the file itself; get that with: git lfs pull")
     if start.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
-        return "is a web page, not weights; download the file itself"
-    is_zip = start.startswith(b"PK\3\4")
-    if is_zip and not zipfile.is_zipfile(path):
-        return "is damaged: its end is missing; copy or download it again"
-    if is_zip:
-        with zipfile.ZipFile(path) as archive:
-            names = [name.rpartition("/")[2] for name in archive.namelist()]
-        if "constants.pkl" in names:
-            return "is a TorchScript module; save the model's state_dict()"
-        if "data.pkl" not in names:
-            return "is an archive that torch.save did not write; give the file of weights that is in it"
-    return ""
+        raise UnfitWeightsError(f"{path}: is a web page, not weights; download the file itself")
+    if not start.startswith(b"PK\3\4"):
+        return
+    if not zipfile.is_zipfile(path):
+        raise CheckpointError(f"{path}: is damaged: its end is missing; copy or download it again")
+    with zipfile.ZipFile(path) as archive:
+        names = [name.rpartition("/")[2] for name in archive.namelist()]
+    if "constants.pkl" in names:
+        raise UnfitWeightsError(f"{path}: is a TorchScript module; save the model's state_dict()")
+    if "data.pkl" not in names:
+        raise UnfitWeightsError(
+            f"{path}: is an archive that torch.save did not write; give the file of weights that is in it"
+        )
 
 
 def _unpickle(path: Path) -> Any:
