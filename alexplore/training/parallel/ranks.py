@@ -6,6 +6,7 @@ import os
 import socket
 import time
 import uuid
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -155,8 +156,11 @@ class Ranks:
         """Return a wrapper of a module that averages gradients over the ranks during the backward pass."""
         if self.data_size == 1:
             return objective
-        # Buffers are equal on all ranks already: see `SharedBatchNorm`.
-        averaging = DistributedDataParallel(objective, gradient_as_bucket_view=True, broadcast_buffers=False)
+        with warnings.catch_warnings():
+            # PyTorch 2.14 asks for `forward_sync_buffers` in place of `broadcast_buffers`; 2.11 does not know it.
+            warnings.simplefilter("ignore", FutureWarning)
+            # Buffers are equal on all ranks already: see `SharedBatchNorm`.
+            averaging = DistributedDataParallel(objective, gradient_as_bucket_view=True, broadcast_buffers=False)
         gradients = sum(p.numel() * p.element_size() for p in objective.parameters() if p.requires_grad)
         if uses_memory() and gradients <= SMALL_BYTES:
             # A lambda, because PyTorch refuses hooks whose annotations are not evaluated.
