@@ -165,8 +165,11 @@ def _connect(rank: int, listener: socket.socket, addresses: Sequence[str]) -> Sh
         while len(peers) < size - 1:
             peer, _ = listener.accept()
             if _user(peer) == os.getuid():  # programs of other users can connect, too
-                peer.settimeout(CONNECT_SECONDS)
-                peers[peer.recv(1)[0]] = opened.enter_context(peer)
+                opened.enter_context(peer).settimeout(CONNECT_SECONDS)
+                number = peer.recv(1)
+                if not number:
+                    raise ConnectionError("a rank has closed its connection")
+                peers[number[0]] = peer
         memory = _make_memory(list(peers.values()), size) if rank == 0 else _receive_memory(peers[0])
         for peer in peers.values():
             peer.settimeout(None)  # a pause is not a failure

@@ -138,6 +138,7 @@ def attempt(where, target, value):
 attempt({0}, (shared_memory, "_listen"), lambda: None)
 attempt({0}, (os, "posix_fallocate"), fail)
 attempt({1}, (shared_memory, "_connect"), fail)
+attempt({1}, (shared_memory.socket.socket, "sendall"), fail)  # after it has connected
 attempt({0, 1}, (shared_memory, "MOST_RANKS"), 1)
 attempt({}, (), None)
 """
@@ -149,5 +150,5 @@ attempt({}, (), None)
 def test_no_rank_uses_memory_if_one_can_not() -> None:
     for code, out in run_ranks(2, FAIL):
         *failed, shared = out.splitlines()
-        assert (code, failed) == (0, ["None"] * 4)
+        assert (code, failed) == (0, ["None"] * 5)
         assert "SharedMemory object" in shared
