@@ -18,12 +18,18 @@ JOIN = """
 import os, signal, sys, time
 import torch
 import torch.distributed as dist
+from alexplore.core.process_exit import exit_process
 from alexplore.training import shared_memory
 from alexplore.training.errors import RankError
 
 torch.set_num_threads(1)
 rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
 dist.init_process_group("gloo")
+"""
+
+LEAVE = """
+sys.stdout.flush()
+exit_process(0)  # as a rank does: threads of gloo must not outlive the interpreter
 """
 
 
@@ -44,7 +50,7 @@ def ranks(size: int, code: str) -> Sequence[subprocess.Popen[str]]:
     port = str(free_port())
     return [
         subprocess.Popen(
-            [sys.executable, "-c", JOIN + code],
+            [sys.executable, "-c", JOIN + code + LEAVE],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

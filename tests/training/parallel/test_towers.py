@@ -116,6 +116,7 @@ def run_towers(script: str, folder: Path, **given: Any) -> list[Any]:
 
 SCRIPT = """
 import json, os, sys
+from alexplore.core.process_exit import exit_process
 from pathlib import Path
 import torch, torch.distributed as dist, torch.nn.functional as F
 from alexplore.network.graph import read_network
@@ -144,6 +145,7 @@ for step in range(3):
     found["loss"].append(loss.detach())
 weights, slots = state.weights(model), state.optimizer(model, optimizer)
 torch.save({**found, "gradients": gradients, "weights": weights, "exchanged": exchanged(model)}, folder / f"{rank}.pt")
+exit_process(0)  # as a rank does: threads of gloo must not outlive the interpreter
 dist.destroy_process_group()
 """
 
