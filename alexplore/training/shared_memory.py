@@ -22,6 +22,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from alexplore.core.cpu_count import processors
 from alexplore.training.errors import ANOTHER_RANK, RankError
 
 MOST_RANKS = 8
@@ -35,7 +36,8 @@ BLOCKS = 2
 
 SPIN_SECONDS = 0.005
 """For so long a rank asks again and again whether another one has come, before it sleeps: Linux wakes a process on the
-processor of the one that wakes it, where both ranks would then compute by turns."""
+processor of the one that wakes it, where both ranks would then compute by turns. With more ranks than processors it
+sleeps at once, and another rank computes."""
 
 CONNECT_SECONDS = 60.0
 
@@ -54,6 +56,7 @@ class SharedMemory:
         self._rank, self._size, self._peers = rank, len(peers) + 1, peers
         self._blocks = torch.frombuffer(memory, dtype=torch.uint8).view(BLOCKS, self._size, BLOCK_BYTES)
         self._turn = 0
+        self._spin_seconds = SPIN_SECONDS if self._size <= processors() else 0.0
 
     def all_reduce(self, values: Tensor, op: dist.ReduceOp.RedOpType = dist.ReduceOp.SUM) -> None:
         """Replace a contiguous tensor by its sum over the ranks, or its maximum: the same bits on all of them.
@@ -95,16 +98,16 @@ class SharedMemory:
         try:
             for peer in self._peers:
                 peer.sendall(b"\0")
-            gone = not all(_receive(peer) for peer in self._peers)
+            gone = not all(_receive(peer, self._spin_seconds) for peer in self._peers)
         except OSError:
             gone = True
         if gone:
             raise RankError(ANOTHER_RANK)
 
 
-def _receive(peer: socket.socket) -> bytes:
-    """Return the next byte from a rank; nothing if it has ended."""
-    deadline = time.monotonic() + SPIN_SECONDS
+def _receive(peer: socket.socket, spin_seconds: float) -> bytes:
+    """Return the next byte from a rank; nothing if it has ended. Sleep only after `spin_seconds`."""
+    deadline = time.monotonic() + spin_seconds
     while time.monotonic() < deadline:
         with suppress(BlockingIOError):
             return peer.recv(1, socket.MSG_DONTWAIT)

@@ -161,8 +161,8 @@ class Ranks:
             warnings.simplefilter("ignore", FutureWarning)
             # Buffers are equal on all ranks already: see `SharedBatchNorm`.
             averaging = DistributedDataParallel(objective, gradient_as_bucket_view=True, broadcast_buffers=False)
-        gradients = sum(p.numel() * p.element_size() for p in objective.parameters() if p.requires_grad)
-        if uses_memory() and gradients <= SMALL_BYTES:
+        gradient_bytes = sum(p.numel() * p.element_size() for p in objective.parameters() if p.requires_grad)
+        if uses_memory() and gradient_bytes <= SMALL_BYTES:
             # A lambda, because PyTorch refuses hooks whose annotations are not evaluated.
             averaging.register_comm_hook(None, lambda _, bucket: average_bucket(bucket))
         return averaging
@@ -204,7 +204,7 @@ def join(device: torch.device, *, towers: bool) -> Ranks:
     machines: list[Any] = [None] * size
     dist.all_gather_object(machines, (socket.gethostname(), uuid.getnode()))
     local_size = machines.count(machines[rank])
-    if gpu is None and all(machine == machines[0] for machine in machines):
+    if gpu is None and local_size == size:
         use_memory(share_memory(rank, size))
     return Ranks(rank, size, local_rank, local_size, towers)
 
