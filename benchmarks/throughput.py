@@ -33,7 +33,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 from torchvision import transforms  # type: ignore[import-untyped]
 from turns import figure, take_turns
-from worker_loop import open_trainer, train_epoch
+from worker_loop import RepeatedSplit, open_trainer, train_steps
 from workers import started_worker
 
 from alexplore.network.analysis import analyse
@@ -53,11 +53,14 @@ from alexplore.runs.lines import LineReader
 from alexplore.runs.protocol import PrecisionEvent
 from alexplore.runs.status import read_status
 from alexplore.training import hardware, loop, session
-from alexplore.training.data import Dataset, ResidentSplit
+from alexplore.training.data import Dataset
 
 CPU = torch.device("cpu")
-STEPS = {"fmnist-28": 60}
+STEPS = {"fmnist-28": 120}
 """Steps of a turn, for presets whose steps are so short that two of them can't be timed."""
+
+IMAGES = {"fmnist": 60_000, "fmnist-28": 60_000, "torchvision": 1_281_167, "paper": 1_281_167}
+"""Images of an epoch: Fashion-MNIST's and ILSVRC-2012's. The longer it is, the rarer are steps that measure layers."""
 
 WINDOWS = 2  # a turn
 GOALS = {"fmnist": 2.5, "paper": 3.5}
@@ -118,12 +121,15 @@ def random_images(preset: str, count: int) -> tuple[Tensor, Tensor]:
 
 @contextmanager
 def trainer(preset: str, images: Tensor, labels: Tensor) -> Iterator[tuple[loop.Trainer, PrecisionEvent]]:
-    """Yield the worker's trainer, stopped where its first epoch would begin, and the chosen precision."""
+    """Yield the worker's trainer, stopped where its first epoch would begin, and the chosen precision.
+
+    An epoch repeats the images until it is as long as a real one.
+    """
     loaded = load_preset(preset)
-    resident = ResidentSplit(images, labels, CPU)
+    split = RepeatedSplit(images, labels, IMAGES[preset], CPU)
     classes = tuple(map(str, range(int(labels.max()) + 1)))
     mean = (0.5,) * images.shape[1]
-    dataset = Dataset("made", classes, images.shape[1], mean, mean, resident, resident)
+    dataset = Dataset("made", classes, images.shape[1], mean, mean, split, split)
     recipe = replace(loaded.recipe, epochs=1000, normalize="dataset", resize=None, random_crop=False)
     config = RunConfig(preset, loaded.network, recipe, Hardware(device="cpu"), DataSource())
     with tempfile.TemporaryDirectory() as folder:
@@ -179,12 +185,13 @@ def tutorials(preset: str) -> Iterator[Callable[[], float]]:
 
 def against_tutorials(preset: str, turns: int) -> None:
     """Report images a second of both loops, their ratio, and our share of the peak."""
-    count = STEPS.get(preset, 2) * load_preset(preset).recipe.batch_size
+    steps = STEPS.get(preset, 2)
+    count = steps * load_preset(preset).recipe.batch_size
     images, labels = random_images(preset, count)
     with trainer(preset, images, labels) as (trained, choice), tutorials(preset) as theirs:
         precision = choice.precision
         flops = session._training_flops(load_preset(preset).network)
-        taken = take_turns({"ours": partial(train_epoch, trained), "tutorials": theirs}, precision, turns)
+        taken = take_turns({"ours": partial(train_steps, trained, steps), "tutorials": theirs}, precision, turns)
     name = f"{preset}, batch {load_preset(preset).recipe.batch_size}, {precision}"
     report(name, figure([count / turn.seconds["ours"] for turn in taken.counted]), "images/s", ".1f")
     if preset in GOALS:
@@ -217,7 +224,7 @@ def costs(turns: int) -> None:
         for turn in range(turns + 1):
             spent[0], started = 0.0, time.perf_counter()
             while time.perf_counter() - started < 3:
-                train_epoch(trained)
+                train_steps(trained, 100)
             if turn:
                 shares.append(spent[0] / (time.perf_counter() - started))
     report("fmnist-28: metrics and control", figure(shares), "of the time", ".2%", f"at most {COST_GOAL:.0%}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from itertools import islice
@@ -9,15 +10,36 @@ from pathlib import Path
 from unittest.mock import patch
 
 import torch
+from torch import Tensor
 
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, create_run
 from alexplore.runs.protocol import PrecisionEvent
 from alexplore.training import loop, session
-from alexplore.training.data import Dataset
+from alexplore.training.data import Dataset, ResidentSplit
 from alexplore.training.parallel.ranks import SINGLE_RANK
 from alexplore.training.run_writer import History, RunWriter, read_history
 from alexplore.training.signals import Signals
+
+
+class RepeatedSplit:
+    """A split of any length that repeats a few images on the device."""
+
+    def __init__(self, images: Tensor, labels: Tensor, length: int, device: torch.device) -> None:
+        self._images = ResidentSplit(images, labels, device)
+        self.labels = labels.repeat(-(-length // len(labels)))[:length]
+        self.damaged: dict[str, str] = {}
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batches(self, order: Tensor, batch_size: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield batches as `alexplore.training.data.Split` does."""
+        return self._images.batches(order % len(self._images), batch_size, skip)
+
+    def path(self, index: int) -> str | None:
+        """Return None, as `alexplore.training.data.Split` does for images without files."""
+        return None
 
 
 class NoSignals(Signals):
@@ -65,8 +87,14 @@ def restart_epoch(trainer: loop.Trainer) -> None:
 
 
 def train_steps(trainer: loop.Trainer, steps: int) -> None:
-    """Run the loop from the start of its epoch over `steps` batches."""
-    restart_epoch(trainer)
+    """Continue an epoch by `steps` batches, from its middle on; when too few are left, go back to its middle.
+
+    At the start of a run more steps measure layers than later.
+    """
+    at, middle = trainer.progress, trainer.steps_per_epoch // 2
+    done = at.step - at.epoch_start
+    if not middle <= done <= trainer.steps_per_epoch - steps:
+        trainer.progress = replace(at, step=at.epoch_start + middle)
     batches = islice(trainer._batches(), steps)
     with patch.object(trainer, "_batches", lambda: batches):
         trainer._train_epoch()

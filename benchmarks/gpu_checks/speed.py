@@ -18,7 +18,7 @@ from __future__ import annotations
 import gc
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -26,7 +26,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from worker_loop import open_trainer, train_steps
+from worker_loop import RepeatedSplit, open_trainer, train_steps
 
 from alexplore.export import export_preset
 from alexplore.network.graph import Network
@@ -36,7 +36,7 @@ from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.runs.protocol import StartEvent
 from alexplore.training.cuda_graphs import CapturedWork, make_capture
-from alexplore.training.data import Dataset, ResidentSplit
+from alexplore.training.data import Dataset
 from alexplore.training.kernels.table import kernels_of
 from alexplore.training.model.build import build, logits
 from alexplore.training.optim import make_optimizer, update
@@ -178,26 +178,6 @@ def narrowed(network: Network, times: int) -> Network:
             if hasattr(layer, key) and index != last:
                 network = network.change(index, {key: max(2, getattr(layer, key) // times)})
     return network
-
-
-class RepeatedSplit:
-    """A split of any length that repeats a few images on the device."""
-
-    def __init__(self, images: Tensor, labels: Tensor, length: int, device: torch.device) -> None:
-        self._images = ResidentSplit(images, labels, device)
-        self.labels = labels.repeat(-(-length // len(labels)))[:length]
-        self.damaged: dict[str, str] = {}
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def batches(self, order: Tensor, batch_size: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield batches as `alexplore.training.data.Split` does."""
-        return self._images.batches(order % len(self._images), batch_size, skip)
-
-    def path(self, index: int) -> str | None:
-        """Return None, as `alexplore.training.data.Split` does for images without files."""
-        return None
 
 
 def random_dataset(preset: Preset, pool: int, length: int, device: torch.device) -> Dataset:

@@ -240,13 +240,3 @@ def test_narrower_networks_have_the_layers_of_the_preset(name: str) -> None:
     assert narrow.classes == preset.network.classes
     width, narrow_width = (network.layers[0].settings()["out_channels"] for network in (preset.network, narrow))
     assert narrow_width == max(2, width // 16)
-
-
-def test_images_come_over_and_over() -> None:
-    pool, labels = torch.arange(3, dtype=torch.uint8).view(3, 1, 1, 1), torch.arange(3)
-    split = speed.RepeatedSplit(pool, labels, 7, CPU)
-    assert len(split) == 7
-    assert split.labels.tolist() == [0, 1, 2, 0, 1, 2, 0]
-    batches = [*split.batches(torch.tensor([6, 0, 5, 4]), 3)]
-    assert [one.tolist() for _, one in batches] == [[0, 0, 2], [1]]
-    assert [images.flatten().tolist() for images, _ in batches] == [[0, 0, 2], [1]]

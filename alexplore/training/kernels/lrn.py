@@ -20,7 +20,7 @@ from alexplore.network.shapes import Shapes
 from alexplore.training.kernels.table import Kernels
 from alexplore.training.kernels.triton_support import has_triton
 
-CACHED_VALUES = 2**19  # values of a block: 2 MiB in fp32, so that a few blocks fit the processor's cache
+CACHED_VALUES = 2**18  # values of a block: 1 MiB in fp32, so that a few blocks fit the processor's cache
 
 
 def make_response_norm(layer: layers.LocalResponseNorm, _: Shapes, kernels: Kernels) -> nn.Module:
