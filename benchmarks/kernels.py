@@ -24,9 +24,9 @@ from alexplore.presets.library import load_preset
 from alexplore.runs.kernel_choice import PROCESSORS
 from alexplore.training.hardware import prepare
 from alexplore.training.kernels.table import GAIN, TABLE, Kernels, kernels_of, processor_class
-from alexplore.training.loop import Objective
 from alexplore.training.model.build import build
 from alexplore.training.nonfinite import NonfiniteGuard
+from alexplore.training.objective import Objective
 from alexplore.training.optim import make_optimizer
 from alexplore.training.precision import Precision
 

@@ -43,8 +43,8 @@ def main(images: int) -> None:
 
 def report_listing(folder: Path) -> None:
     """List a folder twice, and report the seconds."""
-    from alexplore.runs.image_layout import LeftOut, find_layout
-    from alexplore.training.data.image_folder import list_images
+    from alexplore.runs.data.image_layout import LeftOut, find_layout
+    from alexplore.training.data.folder_listing import list_images
 
     for name, goal in (("first", FIRST_SECONDS), ("again", AGAIN_SECONDS)):
         started, used = time.perf_counter(), time.process_time()

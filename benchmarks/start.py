@@ -23,7 +23,7 @@ from workers import started_worker
 
 from alexplore.presets.library import load_preset
 from alexplore.runs.config import DataSource, Hardware, RunConfig
-from alexplore.runs.dataset_shapes import dataset_need
+from alexplore.runs.data.dataset_shapes import dataset_need
 from alexplore.runs.directory import create_run
 from alexplore.runs.launch import WaitingWorker
 

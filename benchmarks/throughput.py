@@ -33,12 +33,13 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 from torchvision import transforms  # type: ignore[import-untyped]
 from turns import figure, take_turns
-from worker_loop import RepeatedSplit, open_trainer, train_steps
+from worker_loop import RepeatedSplit, flops_per_image, open_trainer, train_steps
 from workers import started_worker
 
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network
 from alexplore.network.layers.activations import ReLU
+from alexplore.network.layers.adaptive_pool2d import AdaptiveAvgPool2d
 from alexplore.network.layers.conv2d import Conv2d
 from alexplore.network.layers.dropout import Dropout
 from alexplore.network.layers.flatten import Flatten
@@ -50,10 +51,10 @@ from alexplore.presets.library import load_preset
 from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.runs.directory import RunDirectory, create_run
 from alexplore.runs.lines import LineReader
-from alexplore.runs.protocol import PrecisionEvent
 from alexplore.runs.status import read_status
-from alexplore.training import hardware, loop, session
+from alexplore.training import hardware, loop
 from alexplore.training.data import Dataset
+from alexplore.training.run_writer import History
 
 CPU = torch.device("cpu")
 STEPS = {"fmnist-28": 120}
@@ -97,6 +98,8 @@ def plain(network: Network) -> nn.Sequential:
                 modules.append(nn.LocalResponseNorm(layer.size, layer.alpha, layer.beta, layer.k))
             case MaxPool2d():
                 modules.append(nn.MaxPool2d(pair(layer.kernel_size), pair(layer.stride or layer.kernel_size)))
+            case AdaptiveAvgPool2d():
+                modules.append(nn.AdaptiveAvgPool2d(layer.sizes))
             case Linear():
                 modules.append(nn.Linear(channels, layer.out_features))
             case ReLU():
@@ -120,8 +123,8 @@ def random_images(preset: str, count: int) -> tuple[Tensor, Tensor]:
 
 
 @contextmanager
-def trainer(preset: str, images: Tensor, labels: Tensor) -> Iterator[tuple[loop.Trainer, PrecisionEvent]]:
-    """Yield the worker's trainer, stopped where its first epoch would begin, and the chosen precision.
+def trainer(preset: str, images: Tensor, labels: Tensor) -> Iterator[tuple[loop.Trainer, History]]:
+    """Yield the worker's trainer, stopped where its first epoch would begin, and its events.
 
     An epoch repeats the images until it is as long as a real one.
     """
@@ -133,10 +136,7 @@ def trainer(preset: str, images: Tensor, labels: Tensor) -> Iterator[tuple[loop.
     recipe = replace(loaded.recipe, epochs=1000, normalize="dataset", resize=None, random_crop=False)
     config = RunConfig(preset, loaded.network, recipe, Hardware(device="cpu"), DataSource())
     with tempfile.TemporaryDirectory() as folder:
-        trained, history = open_trainer(config, Path(folder), "run", CPU, dataset)
-        chosen = history.last(PrecisionEvent)
-        assert chosen is not None
-        yield trained, chosen
+        yield open_trainer(config, Path(folder), "run", CPU, dataset)
 
 
 def tutorial(preset: str) -> None:
@@ -188,9 +188,8 @@ def against_tutorials(preset: str, turns: int) -> None:
     steps = STEPS.get(preset, 2)
     count = steps * load_preset(preset).recipe.batch_size
     images, labels = random_images(preset, count)
-    with trainer(preset, images, labels) as (trained, choice), tutorials(preset) as theirs:
-        precision = choice.precision
-        flops = session._training_flops(load_preset(preset).network)
+    with trainer(preset, images, labels) as (trained, history), tutorials(preset) as theirs:
+        precision, flops = trained.precision.name, flops_per_image(history)
         taken = take_turns({"ours": partial(train_steps, trained, steps), "tutorials": theirs}, precision, turns)
     name = f"{preset}, batch {load_preset(preset).recipe.batch_size}, {precision}"
     report(name, figure([count / turn.seconds["ours"] for turn in taken.counted]), "images/s", ".1f")

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, create_run
-from alexplore.runs.protocol import PrecisionEvent
+from alexplore.runs.protocol import PrecisionEvent, StartEvent
 from alexplore.training import loop, session
 from alexplore.training.data import Dataset, ResidentSplit
 from alexplore.training.parallel.ranks import SINGLE_RANK
@@ -47,7 +47,6 @@ class NoSignals(Signals):
 
     def __init__(self) -> None:
         self.stop = False
-        self.on_stop = lambda: None
 
 
 def train_here(config: RunConfig, folder: Path, name: str, device: torch.device) -> RunDirectory:
@@ -79,6 +78,13 @@ def open_trainer(
 def _train(run: RunDirectory, config: RunConfig, device: torch.device) -> None:
     history = read_history(run)
     session.train(run, config, SINGLE_RANK, device, RunWriter(run, history.attempts), history, NoSignals())
+
+
+def flops_per_image(history: History) -> int:
+    """Return the floating-point operations of a training step for one image, from the worker's event."""
+    start = history.last(StartEvent)
+    assert start is not None
+    return start.flops_per_image
 
 
 def restart_epoch(trainer: loop.Trainer) -> None:

@@ -92,7 +92,7 @@ def one_machine() -> Iterator[None]:
         patch("alexplore.tui.checks.cache_folder", lambda name: Path("/home/you/.cache/alexplore") / name),
         patch("alexplore.tui.checks.dataset_need", lambda name: needs.get(name, "here")),
         patch(
-            "alexplore.runs.dataset_shapes.dataset_need", lambda name: listed.get(name, "to fetch")
+            "alexplore.runs.data.dataset_shapes.dataset_need", lambda name: listed.get(name, "to fetch")
         ),  # of the presets
         patch("alexplore.tui.run_details.folder_size", lambda _: RUN_BYTES),
         patch("alexplore.tui.screens.runs.folder_size", lambda _: RUN_BYTES),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from alexplore.cli.options import PRESET_HELP, OptionalPresetOption, RunsDir
 from alexplore.cli.output import complain, console, deliver, narrate, on_a_terminal, say, say_json
 from alexplore.core.errors import DONE, FAILED, WRONG_USE
 from alexplore.core.home import expand
@@ -30,16 +31,6 @@ if TYPE_CHECKING:
     from alexplore.tui.terminal_pictures import TerminalPictures
 
 STDOUT = 1
-
-PRESET_HELP = "A preset's name, a path to its file, or a SOURCE as `alexplore import` takes it."
-PresetOption = Annotated[str, typer.Option("--preset", "-p", metavar="P", help=PRESET_HELP)]
-OptionalPresetOption = Annotated[str | None, typer.Option("--preset", "-p", metavar="P", help=PRESET_HELP)]
-RunsDir = Annotated[
-    Path | None,
-    typer.Option(
-        "--runs-dir", metavar="DIR", help="Where runs are kept; else $ALEXPLORE_RUNS, else the user's folder."
-    ),
-]
 
 
 def tui(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from alexplore.cli.networks import OptionalPresetOption
+from alexplore.cli.options import OptionalPresetOption
 from alexplore.cli.output import complain, console, narrate, say_json
 from alexplore.core.errors import WRONG_USE
 from alexplore.core.settings import LARGEST

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from alexplore.cli.networks import RunsDir
+from alexplore.cli.options import RunsDir
 from alexplore.cli.output import console, narrate, say_json
 from alexplore.core.inert import inert_line
 from alexplore.runs.directory import runs_folder

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from alexplore.cli.inside import SHOWN, show_inside, show_look
-from alexplore.cli.networks import RunsDir
 from alexplore.cli.notify_options import NotifyOption, OnEndOption, read_notify_options
+from alexplore.cli.options import RunsDir
 from alexplore.cli.output import complain, console, deliver, deliver_in_folder, narrate, say, say_json
 from alexplore.cli.recipe_options import recipe_changes
 from alexplore.core.errors import DONE, FAILED
@@ -72,6 +72,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
+NO_RUNS = "no runs yet; start one with: alexplore train --preset fmnist-28"
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's name or its beginning, `last`, or a path.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
 
@@ -84,7 +85,7 @@ def list_(as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
         say_json(finite([summary_dict(summary) for summary in summaries]), indent=1)
         return
     if not summaries:
-        narrate("no runs yet; start one with: alexplore train --preset fmnist-28")
+        narrate(NO_RUNS)
         return
     from alexplore.render.fitted_table import Column, FittingTable
 
@@ -337,9 +338,9 @@ def _wait(run: RunDirectory, asked: Request) -> ControlEvent | None:
     if answer is None and status.live:
         narrate(f"{run.name} has not answered in {ANSWER_SECONDS:.0f} s; it was asked to {action} and may still do so")
         raise typer.Exit(FAILED)
-    if answer is None and action != "stop":
+    if answer is None and asked.action != "stop":
         raise RunError(f"{run.name} {status.state} before it could {action}", failure=True)
-    if answer and answer.error and action != "stop":
+    if answer and answer.error and asked.action != "stop":
         raise RunError(f"{run.name}: {answer.error}", failure=True)
     return answer
 
@@ -455,7 +456,7 @@ def doctor(
     if as_json:
         say_json([finding.to_dict() for finding in left], indent=1)
     elif not runs:
-        narrate("no runs yet; start one with: alexplore train --preset fmnist-28")
+        narrate(NO_RUNS)
     raise typer.Exit(FAILED if left else DONE)
 
 

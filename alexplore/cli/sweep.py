@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
-from alexplore.cli.networks import RunsDir
 from alexplore.cli.notify_options import NotifyOption, OnEndOption, read_notify_options
+from alexplore.cli.options import RunsDir
 from alexplore.cli.output import console, narrate, say, say_json
 from alexplore.cli.recipe_options import recipe_changes
 from alexplore.core.errors import DONE, FAILED, INTERRUPTED, STOPPED

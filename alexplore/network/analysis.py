@@ -277,3 +277,16 @@ def _exchange_bytes(network: Network, layer: Layer, read: tuple[Signal, ...]) ->
         return 0
     crossing = sum([elements(signal.shape) for signal in read if signal.split and signal.shape is not None])
     return FP32_BYTES * crossing * (network.towers - 1)
+
+
+def training_flops(analysis: Analysis) -> int:
+    """Return the floating-point operations of a training step for an image.
+
+    The forward pass, the gradients of the weights and the gradients of the inputs take the same number each. Frozen
+    layers need no gradient of their weights, and layers with no trained layer before them none of their input.
+    """
+    flops, trained = 0, False
+    for row in analysis.rows:
+        flops += 2 * row.macs * (1 + row.layer.trains + trained)
+        trained = trained or row.trainable_params > 0
+    return flops

@@ -27,8 +27,9 @@ def image_bytes(row: Row) -> int:
 
 
 def memory_problem(analysis: Analysis, available: int, where: str) -> str | None:
-    """Return why a network can't be built, or run on a single image, in `available` bytes of memory, with the numbers;
-    None if it can. `where` names the memory in the message: `this machine has`.
+    """Return why a network can't be built, or run on one image, in `available` bytes of memory; None if it can.
+
+    `where` names the memory in the message: `this machine has`.
     """
     rows = [row for row in analysis.rows if row.output is not None]
     if not rows:

@@ -135,8 +135,9 @@ def kept_tensors(network: Network, rows: Sequence[Row], value_bytes: int) -> Ite
 
 
 def _factors(row: Row, read: Sequence[_Tensor]) -> Iterator[Kept]:
-    """Yield the tensors kept for a product, which is computed from left to right: a factor is kept if gradients flow
-    through the other one.
+    """Yield the tensors kept for a product: a factor is kept if gradients flow through the other one.
+
+    Products of several factors are computed from left to right.
     """
     left = read[0]
     for count, right in enumerate(read[1:], start=2):

@@ -142,7 +142,7 @@ class Recipe(Declared):
 
     @property
     def optimizer_state(self) -> OptimizerState:
-        """Return what is kept for each trainable parameter: the optimizer's tensors, and the averaged weights."""
+        """What is kept for each trainable parameter: the optimizer's tensors, and the averaged weights."""
         state = OPTIMIZERS[self.optimizer].state(self)
         if self.ema_decay is None and self.swa_epochs is None:
             return state
@@ -154,7 +154,7 @@ class Recipe(Declared):
 
     @property
     def activation_bits(self) -> int:
-        """Return the bits of an activation in training; `auto` counts as fp32."""
+        """The bits of an activation in training; `auto` counts as fp32."""
         return PRECISIONS[self.precision].activation_bits
 
     def to_dict(self, *, defaults: bool = True) -> dict[str, Any]:

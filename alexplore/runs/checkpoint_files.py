@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from alexplore.core.regular_files import read_json
+from alexplore.runs.checkpoint_names import BEST, MANIFEST, NAMES
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.lines import read_number
 from alexplore.runs.protocol import BEST_METRIC, METRICS
 from alexplore.runs.summary import Summary
 
-KINDS = ("last", "previous", "best")
 MOST_FILES = 10_000  # `folder_size` stops counting here; a run has about twenty files
 
 
@@ -22,8 +22,8 @@ MOST_FILES = 10_000  # `folder_size` stops counting here; a run has about twenty
 class StoredCheckpoint:
     """A checkpoint as its manifest describes it.
 
-    `step` counts updates and `epoch` whole epochs before it; `accuracy` is the validation accuracy, 0 to 1; `saved` is
-    in seconds since 1970.
+    `step` counts updates and `epoch` whole epochs before it; `accuracy` is the validation accuracy of `best`, 0 to 1,
+    if the recipe monitors it; `saved` is in seconds since 1970.
     """
 
     kind: str
@@ -35,8 +35,8 @@ class StoredCheckpoint:
 
 def manifests(run: RunDirectory) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the kind and the manifest of each checkpoint that a run has, in the order in which a worker tries them."""
-    for kind in KINDS:
-        if (manifest := read_json(run.checkpoints_folder / kind / "manifest.json", links=False)) is not None:
+    for kind in NAMES:
+        if (manifest := read_json(run.checkpoints_folder / kind / MANIFEST, links=False)) is not None:
             yield kind, manifest
 
 
@@ -46,7 +46,9 @@ def stored_checkpoints(run: RunDirectory) -> Sequence[StoredCheckpoint]:
     for kind, manifest in manifests(run):
         match manifest:
             case {"step": int(step), "epoch": int(epoch)}:
-                accuracy, saved = (read_number(manifest.get(key)) for key in (BEST_METRIC, "time"))
+                # Every manifest has the best accuracy until then, which is that of these weights only in `best`.
+                accuracy = read_number(manifest.get(BEST_METRIC)) if kind == BEST else None
+                saved = read_number(manifest.get("time"))
                 found.append(StoredCheckpoint(kind, step, epoch, accuracy, saved))
             case _:
                 pass
@@ -67,7 +69,7 @@ def resume_text(summary: Summary) -> str:
 
 
 def checkpoint_text(found: StoredCheckpoint) -> str:
-    """Return `last: step 40, epoch 2, 87.4%`."""
+    """Return `best: step 40, epoch 2, 87.4%`."""
     accuracy = "" if found.accuracy is None else f", {METRICS[BEST_METRIC].number(found.accuracy)}"
     return f"{found.kind}: step {found.step:,}, epoch {found.epoch}{accuracy}"
 

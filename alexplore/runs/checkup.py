@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from alexplore.core.regular_files import open_regular, read_json_object
-from alexplore.runs.checkpoint_files import KINDS
+from alexplore.runs.checkpoint_names import MANIFEST, NAMES, OLD, SAVING
 from alexplore.runs.directory import FILES, FOLDERS, RunDirectory, RunError
 from alexplore.runs.lines import parse_line
 from alexplore.runs.protocol import EVENTS, UnknownEvent, read_event, read_metrics
-from alexplore.runs.status import DAMAGED, is_locked, read_status
+from alexplore.runs.status import DAMAGED, in_training_error, is_locked, read_status
 
-SAVING, OLD = ".saving-", ".old-"
 """Prefixes of checkpoint folders that a killed worker leaves: one being written, and one being replaced."""
 
 OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -61,7 +60,7 @@ def repair(run: RunDirectory, findings: list[Finding]) -> list[Finding]:
         RunError: a worker trains the run, or a repair fails.
     """
     if is_locked(run):
-        raise RunError(f"{run.name} is being trained; stop it first with: {run.command('stop')}")
+        raise in_training_error(run)
     repaired = []
     for finding in findings:
         if finding.repair is not None:
@@ -152,12 +151,12 @@ def _checkpoints(run: RunDirectory) -> Iterator[Finding]:
     folder = run.checkpoints_folder
     if folder.is_symlink() or not folder.is_dir():
         return
-    for name in KINDS:
+    for name in NAMES:
         if (folder / name).is_dir() and not (folder / name).is_symlink():
             yield from _checkpoint(folder / name)
     for path in sorted(folder.iterdir()):
         name = path.name.removeprefix(OLD)
-        if path.name.startswith(OLD) and name in KINDS and not (folder / name).exists():
+        if path.name.startswith(OLD) and name in NAMES and not (folder / name).exists():
             meaning = "the worker was killed while it replaced the checkpoint; the old one is whole"
             rename_back = partial(os.rename, path, folder / name)
             yield Finding(path, f"the checkpoint {name}, renamed", meaning, "rename it back", rename_back)
@@ -167,7 +166,7 @@ def _checkpoints(run: RunDirectory) -> Iterator[Finding]:
 
 def _checkpoint(folder: Path) -> Iterator[Finding]:
     meaning = "resuming takes an older checkpoint instead, if there is one"
-    manifest = folder / "manifest.json"
+    manifest = folder / MANIFEST
     try:
         digests = read_json_object(manifest, links=False).get("sha256")
     except (OSError, ValueError) as error:

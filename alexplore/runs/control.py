@@ -46,14 +46,15 @@ class Request:
 
 
 def send_request(run: RunDirectory, action: str, values: Mapping[str, Any] | None = None) -> Request:
-    """Send a request to the worker of a run, which looks for requests about twice a second.
+    """Send a request to the worker of a run, which looks for requests every 0.4 seconds or at the next step.
 
     Raises:
         RunError: no worker trains the run, or the directory can't be written.
     """
     status = read_status(run)
     if not status.live:
-        raise RunError(f"{run.name} is {status.state}: there is no worker to {ACTIONS[action]} it")
+        hint = f"; resume it with: {run.command('resume')}" if status.resumable else ""
+        raise RunError(f"{run.name} is {status.state}: no worker trains it, so it can't {ACTIONS[action]}{hint}")
     return write_request(run, action, values)
 
 

@@ -18,6 +18,7 @@ from alexplore.core.errors import FAILED, WRONG_USE, AlexploreError
 from alexplore.core.home import expand, user_folder
 from alexplore.core.regular_files import FileStamp, file_stamp, open_regular, read_json, read_text
 from alexplore.core.settings import SettingError, nearest
+from alexplore.runs import checkpoint_names
 from alexplore.runs.config import RunConfig, parse_config
 from alexplore.runs.foreign import ForeignLog, find_log
 from alexplore.runs.lines import LineReader, read_time
@@ -126,7 +127,7 @@ class RunDirectory:
     @property
     def best_checkpoint(self) -> Path | None:
         """The folder of the best checkpoint, else of the last or the one before; None without any."""
-        folders = (self.checkpoints_folder / name for name in ("best", "last", "previous"))
+        folders = (self.checkpoints_folder / name for name in (checkpoint_names.BEST, *checkpoint_names.NAMES))
         return next((folder for folder in folders if folder.is_dir()), None)
 
     def config(self) -> RunConfig:

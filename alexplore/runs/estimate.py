@@ -10,7 +10,7 @@ from alexplore.core.cpu_count import processors
 from alexplore.core.formatting import bytes_text
 from alexplore.network.analysis import analyse
 from alexplore.runs.config import RunConfig
-from alexplore.runs.dataset_shapes import drawn_bytes
+from alexplore.runs.data.dataset_shapes import drawn_bytes
 from alexplore.runs.preflight import Fix, Problem
 from alexplore.runs.summary import Summary
 
@@ -60,6 +60,11 @@ def cpu_memory(config: RunConfig, ranks: int) -> CpuMemory:
     return CpuMemory(per_rank, memory.activations, ranks)
 
 
+def cpu_ranks(config: RunConfig) -> int:
+    """Return how many ranks train on the CPU: one for each tower, else as many as are set, else one."""
+    return config.network.towers if config.hardware.parallel == "towers" else config.hardware.gpus or 1
+
+
 def memory_problems(config: RunConfig, ranks: int, free: int) -> Iterator[Problem]:
     """Yield a problem if training on the CPU doesn't fit into `free` bytes: Linux would then kill processes."""
     memory, towers = cpu_memory(config, ranks), config.hardware.parallel == "towers"
@@ -68,7 +73,7 @@ def memory_problems(config: RunConfig, ranks: int, free: int) -> Iterator[Proble
         yield from _drawn_image_problems(config, ranks, free - memory.total)
         return
     change: Fix | None
-    taken = f"training would take {bytes_text(memory.total)} of memory for "
+    beginning = f"training would take {bytes_text(memory.total)} of memory for "
     fitting_ranks = (free - memory.activations) // memory.per_rank
     if 0 < fitting_ranks < ranks:
         fix = f"--gpus {fitting_ranks} or less"
@@ -82,7 +87,7 @@ def memory_problems(config: RunConfig, ranks: int, free: int) -> Iterator[Proble
             fix += f", or keep it and compute it in parts with --set training.micro_batch_size={part}"
         change = Fix(f"set batch_size to {fitting_batch}", {"batch_size": fitting_batch}) if fitting_batch > 0 else None
     processes = f"{ranks} processes" if ranks > 1 else f"a batch of {batch} images"
-    yield Problem(setting, f"{taken}{processes}, and {bytes_text(free)} are free: use {fix}", change)
+    yield Problem(setting, f"{beginning}{processes}, and {bytes_text(free)} are free: use {fix}", change)
 
 
 def _drawn_image_problems(config: RunConfig, ranks: int, free: int) -> Iterator[Problem]:

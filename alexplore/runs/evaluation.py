@@ -91,7 +91,7 @@ class Evaluation:
     """Share of the images whose label is among the five most likely classes; None with few classes."""
 
     calibration_error: float
-    """Expected calibration error, from 0 to 1: see `alexplore.training.report`."""
+    """Expected calibration error, from 0 to 1: see `alexplore.training.evaluation_figures`."""
 
     confusion: tuple[tuple[int, ...], ...]
     """`confusion[i][j]` images of class i are predicted as class j."""

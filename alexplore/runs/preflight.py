@@ -1,6 +1,6 @@
-"""Check a run's config, as far as that needs neither torch nor the machine that will train.
+"""Check a run's config and its data set, as far as that needs no torch.
 
-A worker checks the rest before it trains: GPUs, memory, the files of the data set.
+A worker checks the rest: GPUs, memory, and whether each image can be read.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from alexplore.core.settings import found_text, nearest
 from alexplore.network.analysis import Analysis, analyse
 from alexplore.network.graph import Network, can_freeze, channels_first
 from alexplore.network.limits import ADDRESSABLE_BYTES, memory_problem
-from alexplore.network.shapes import elements, shape_text
+from alexplore.network.shapes import Shape, elements, shape_text
 from alexplore.presets.recipe import BALANCED, Recipe
 from alexplore.runs.config import RunConfig
-from alexplore.runs.dataset_files import check_folder
-from alexplore.runs.dataset_shapes import DatasetShape, dataset_need, dataset_shape
-from alexplore.runs.image_layout import DataError, no_folder_text
+from alexplore.runs.data.dataset_files import check_folder
+from alexplore.runs.data.dataset_shapes import DatasetShape, dataset_need, dataset_shape
+from alexplore.runs.data.image_layout import DataError, no_folder_text
 from alexplore.runs.kernel_choice import KernelError, asked_kernels
 
 RGB = 3
@@ -73,6 +73,17 @@ def find_problems(config: RunConfig) -> tuple[Problem, ...]:
     )
 
 
+NO_TOWERS = "--parallel towers: this network has no towers; set towers = 2, or train with --parallel data"
+
+
+def no_classes_text(output: Shape) -> str:
+    """Return why a network whose output is not a vector can't be trained, and what to do."""
+    return (
+        f"the network ends in a {shape_text(output)} map, not in one number for each class: end it with flatten and "
+        "linear layers"
+    )
+
+
 def rank_problems(config: RunConfig, ranks: int | None) -> Iterator[Problem]:
     """Yield why the work can't be shared among `ranks` ranks; None means as many as suit the network."""
     towers, batch = config.network.towers, config.recipe.batch_size
@@ -80,7 +91,7 @@ def rank_problems(config: RunConfig, ranks: int | None) -> Iterator[Problem]:
         if towers < 2:
             yield Problem(
                 "parallel",
-                "--parallel towers: this network has no towers; set towers = 2, or train with --parallel data",
+                NO_TOWERS,
                 Fix("train with --parallel data", {"parallel": "data"}),
             )
         elif ranks not in (None, towers):
@@ -265,11 +276,7 @@ def _network_problems(config: RunConfig, analysis: Analysis) -> Iterator[Problem
         return
     output = analysis.rows[-1].output
     if output is not None and len(output) != 1:
-        yield Problem(
-            "network",
-            f"{config.preset} can't train: the network ends in a {shape_text(output)} map, not in one number for each "
-            "class: end it with flatten and linear layers",
-        )
+        yield Problem("network", f"{config.preset} can't train: {no_classes_text(output)}")
 
 
 def _freeze_problems(config: RunConfig, analysis: Analysis) -> Iterator[Problem]:

@@ -101,7 +101,7 @@ the same divided by the number of training images. Both are in the last line of 
 """
 
 BEST_METRIC = "val/acc"
-"""The metric whose highest value decides which epoch, checkpoint and run is the best."""
+"""The metric whose highest value decides which epoch and which run is the best; for checkpoints, `monitor` decides."""
 
 A_STEP = "ms a step"
 SLOWEST_RANK = "time/slowest_rank"
@@ -315,7 +315,7 @@ class ExchangeEvent(Event):
 
 @dataclass(frozen=True)
 class CheckpointEvent(Event):
-    """A checkpoint was saved in `seconds`, after `epoch` whole epochs; `best` if none before had a higher val/acc."""
+    """A checkpoint was saved in `seconds`, after `epoch` whole epochs; `best` if its `monitor` is the best so far."""
 
     kind = "checkpoint"
     step: int

@@ -9,7 +9,7 @@ from alexplore.core.atomic_files import write_atomically
 from alexplore.core.settings import SettingError
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, RunError
-from alexplore.runs.status import read_status
+from alexplore.runs.status import in_training_error, read_status
 
 CHANGEABLE = (
     "epochs", "lr", "momentum", "weight_decay", "bias_lr", "schedule", "warmup_epochs", "step_epochs", "gamma",
@@ -33,11 +33,11 @@ def changed_config(run: RunDirectory, changes: Mapping[str, Any]) -> RunConfig:
     changed = run.config().change(changes)
     if fixed := [key for key in changes if key not in (*CHANGEABLE, *MOVABLE)]:
         raise SettingError(
-            f"{', '.join(fixed)} can't be changed in a run that has begun; allowed: {', '.join(CHANGEABLE)}. "
-            "Start a new run for it"
+            f"{', '.join(fixed)} can't be changed in a run that has begun; allowed: {', '.join(CHANGEABLE)}, and "
+            "--data, --device and --gpus. Start a new run for it"
         )
     if read_status(run).live:
-        raise RunError(f"{run.name} is being trained; stop it first with: {run.command('stop')}")
+        raise in_training_error(run)
     return changed
 
 

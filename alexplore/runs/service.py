@@ -20,15 +20,15 @@ from alexplore.core.settings import toml_text
 from alexplore.presets.datasets import DATASETS
 from alexplore.runs import control, launch, reconfigure
 from alexplore.runs.config import RunConfig
+from alexplore.runs.data.image_layout import DataError, find_layout
+from alexplore.runs.data.trained_on import check_classes, read_trained_on
 from alexplore.runs.directory import RunDirectory, RunError, create_run, remove_run, rename_run, runs_folder
-from alexplore.runs.image_layout import DataError, find_layout
 from alexplore.runs.occasions import failed_untrained, failure_cause
 from alexplore.runs.preflight import Problem, find_problems
 from alexplore.runs.protocol import EXPLAINED
 from alexplore.runs.starting_weights import WeightsError, find_weights
-from alexplore.runs.status import read_status
+from alexplore.runs.status import in_training_error, read_status
 from alexplore.runs.steering import check_steering
-from alexplore.runs.trained_on import check_classes, read_trained_on
 
 
 class PlanError(AlexploreError):
@@ -219,7 +219,7 @@ def check_removable(run: RunDirectory) -> None:
         RunError: a worker trains it.
     """
     if read_status(run).live:
-        raise RunError(f"{run.name} is being trained; stop it first with: {run.command('stop')}")
+        raise in_training_error(run)
 
 
 def remove(run: RunDirectory) -> None:

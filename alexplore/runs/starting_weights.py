@@ -6,6 +6,7 @@ from pathlib import Path
 
 from alexplore.core.errors import WrongUseError
 from alexplore.core.home import expand
+from alexplore.runs.checkpoint_names import MANIFEST
 from alexplore.runs.directory import RunDirectory, RunError, find_run, list_runs
 
 SUFFIXES = frozenset({".safetensors", ".pt", ".pth", ".bin", ".ckpt"})
@@ -24,7 +25,7 @@ def find_weights(given: str, runs: Path) -> Path:
     """
     path = expand(given)
     if path.is_dir():
-        return path.resolve() if (path / "manifest.json").is_file() else _best(RunDirectory(path.resolve()), given)
+        return path.resolve() if (path / MANIFEST).is_file() else _best(RunDirectory(path.resolve()), given)
     if path.exists():
         return path.resolve()
     try:

@@ -71,6 +71,11 @@ class Status:
         return self.state in ("stopped", "failed", "crashed", DAMAGED)
 
 
+def in_training_error(run: RunDirectory) -> RunError:
+    """Return the error that something can't be done while a worker trains the run."""
+    return RunError(f"{run.name} is being trained; stop it first with: {run.command('stop')}")
+
+
 def write_status(run: RunDirectory, status: Status) -> None:
     """Replace status.json."""
     write_atomically(run.status_file, json.dumps(asdict(status)) + "\n")

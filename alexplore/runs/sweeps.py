@@ -18,13 +18,15 @@ from alexplore.core.settings import SettingError, nearest, toml_text
 from alexplore.runs.directory import LONGEST_NAME, RunDirectory, RunError, checked_name, name_after
 from alexplore.runs.protocol import BEST_METRIC, METRICS, Metric
 from alexplore.runs.queue import Queue
+from alexplore.runs.status import REFUSED, WAITING
 from alexplore.runs.summary import RunList, Summary
 
 LAST_METRICS = ("val/acc", "val/loss", "train/loss")
 """Metrics of the last epoch that are compared in addition to the best validation accuracy."""
 
 MOST_RUNS = 10_000
-QUEUED, MISSING = "queued", "missing"
+MISSING = "missing"
+"""The state of a run of a sweep that is neither in the queue nor in the folder of runs."""
 
 
 @dataclass(frozen=True)
@@ -236,7 +238,7 @@ def sweep_results(queue: Queue, sweep: Sweep) -> list[SweepResult]:
     def state(name: str) -> str:
         if name in summaries:
             return summaries[name].status.state
-        return QUEUED if name in waiting else "refused" if name in refused else MISSING
+        return WAITING if name in waiting else REFUSED if name in refused else MISSING
 
     rows: dict[str, list[SweepRun]] = {}
     for run in sweep.runs:

@@ -4,7 +4,7 @@ checkpoints/last/      model.safetensors   the weights by layer, in PyTorch's sh
                        state.pt            the rest of the training's state
                        manifest.json       the SHA-256 of both, and the step and epoch
 checkpoints/previous/  the checkpoint before `last`
-checkpoints/best/      the checkpoint with the best validation accuracy, as hard links
+checkpoints/best/      the checkpoint with the best value of the recipe's `monitor`, as hard links
 
 Tensors are written without a copy, and read by mapping the file into memory: neither needs memory for all weights.
 """
@@ -35,15 +35,13 @@ from alexplore.core.exchange import exchange
 from alexplore.core.formatting import shortened
 from alexplore.core.regular_files import open_regular, read_json
 from alexplore.network.shapes import shape_text
+from alexplore.runs.checkpoint_names import BEST, LAST, MANIFEST, NAMES, OLD, PREVIOUS, SAVING, STATE, WEIGHTS
 from alexplore.training.errors import CheckpointError
 from alexplore.training.weight_files import read_tensors
 
 T = TypeVar("T")
 
 FORMAT = 1
-WEIGHTS, STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"
-LAST, PREVIOUS, BEST = NAMES = "last", "previous", "best"
-SAVING, OLD = ".saving-", ".old-"
 
 
 @dataclass(frozen=True)
@@ -123,6 +121,7 @@ def load_optimizer_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
         group.update(settings)
     if len({frozenset(kept) for kept in optimizer.state.values()}) > 1:
         raise ValueError("the optimizer's states of two parameters differ in what they contain")
+    fused = {parameter for group in optimizer.param_groups if group.get("fused") for parameter in group["params"]}
     for parameter, kept in optimizer.state.items():
         for key, value in kept.items():
             if not isinstance(value, Tensor):
@@ -131,7 +130,9 @@ def load_optimizer_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
             if value.shape != wanted:  # a fused optimizer would go beyond its end
                 raise ValueError(f"{key} is {shape_text(value.shape)}, not {shape_text(wanted) or 'one number'}")
             like = value if key == STEP else parameter
-            kept[key] = torch.empty_like(like, dtype=value.dtype, device=value.device).copy_(value)
+            # PyTorch leaves the number of updates of an optimizer that was not fused on the CPU.
+            device = parameter.device if parameter in fused else value.device
+            kept[key] = torch.empty_like(like, dtype=value.dtype, device=device).copy_(value)
 
 
 def save(folder: Path, weights: dict[str, Tensor], state: dict[str, Any], *, best: bool = False, **where: Any) -> None:

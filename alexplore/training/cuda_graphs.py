@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from alexplore.runs.kernel_choice import PLAIN, VARIABLE
 from alexplore.training.kernels.table import Kernels
 
 Results = tuple[Tensor, ...]
@@ -78,7 +79,7 @@ class CapturedWork:
         if (captured := self._captured.get(key)) is None:
             self._times[key] = self._times.get(key, 0) + 1
             if self._times[key] <= WARM_UP or len(self._captured) == MOST:
-                return work(*inputs)
+                return self._run_beside_graphs(work, inputs)
             if (captured := self._try_capture(work, inputs)) is None:
                 return work(*inputs)
             self._captured[key] = captured
@@ -87,17 +88,40 @@ class CapturedWork:
         captured.replay()
         return captured.results
 
+    def _run_beside_graphs(self, work: Work, inputs: tuple[Tensor, ...]) -> Results:
+        """Do work that is not captured; if there is no memory for it beside the graphs, do it again without them.
+
+        Then only its random numbers, and the running statistics of batch norms, differ from those of a first try.
+        """
+        try:
+            return work(*inputs)
+        except torch.OutOfMemoryError as error:
+            if not self._captured:
+                raise
+            reason = _first_line(error)
+        self._give_up(reason)  # outside of `except`, where the error holds what the work had allocated
+        return work(*inputs)
+
+    def _give_up(self, reason: str) -> None:
+        self._on_failure(reason)
+        self._capture = None
+        self._captured.clear()
+
     def _try_capture(self, work: Work, inputs: tuple[Tensor, ...]) -> _Captured | None:
         assert self._capture is not None
         kept = tuple(torch.empty_like(value).copy_(value) for value in inputs)
         try:
             results, replay = self._capture(lambda: work(*kept))
         except torch.OutOfMemoryError as error:
-            self._on_failure(str(error).partition("\n")[0])
-            self._capture = None
-            self._captured.clear()
-            return None
-        return _Captured(kept, replay, results)
+            reason = _first_line(error)
+        else:
+            return _Captured(kept, replay, results)
+        self._give_up(reason)
+        return None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def make_capture(device: torch.device, ranks: int, kernels: Kernels) -> Capture | None:
@@ -129,10 +153,15 @@ class _CudaCapture:
         gc.collect()
         gc.disable()  # graphs and events must not be freed during a capture
         try:
-            with torch.cuda.graph(graph, pool=self._pool):
+            # Meanwhile other threads allocate pinned memory for the next batches, which "global" would forbid.
+            with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
                 results = kept()
         except Exception as error:
-            raise (failures or [error])[0] from None
+            found = (failures or [error])[0]
+            if not isinstance(found, torch.OutOfMemoryError):
+                found.add_note(f"while a step was captured as a CUDA graph; {VARIABLE}={PLAIN} trains without")
+            raise found from None
         finally:
+            failures.clear()  # a cycle, in which the memory of the failed step would stay
             gc.enable()
         return results, graph.replay

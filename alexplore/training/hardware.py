@@ -120,6 +120,11 @@ def prepare(device: torch.device, *, deterministic: bool = False) -> None:
         make_deterministic()
 
 
+def first_steps_text(device: torch.device) -> str | None:
+    """Return what takes seconds in the first steps on a device, for the status; None for a CPU, where nothing does."""
+    return None if device.type == "cpu" else "choosing and compiling kernels in the first steps"
+
+
 def _lower_priority() -> None:
     """Give other programs, such as the app, priority."""
     os.nice(max(0, NICE - os.nice(0)))

@@ -9,13 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from itertools import chain
-from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -30,7 +28,6 @@ from alexplore.runs.protocol import (
     EvaluationEvent,
     ExchangeEvent,
     WarningEvent,
-    is_step,
 )
 from alexplore.training import checkpoint
 from alexplore.training.averaging import Averaging
@@ -42,19 +39,19 @@ from alexplore.training.data import DataError, Dataset, Preprocess, damaged_text
 from alexplore.training.early_stopping import is_better, why_stopped
 from alexplore.training.errors import CheckpointError, GoneError, NotFiniteError, Stopped, gone_text
 from alexplore.training.evaluate import Evaluation, evaluate
+from alexplore.training.hardware import first_steps_text
 from alexplore.training.inside.layer_figures import is_measured
 from alexplore.training.inside.recorder import Recorder
 from alexplore.training.kernels.table import NONE
 from alexplore.training.machine.sampler import MachineSampler
 from alexplore.training.metrics import StepLog, Tally, is_recorded, read_steps, record_interval
 from alexplore.training.micro_batches import MicroBatches
-from alexplore.training.model.build import logits
 from alexplore.training.nonfinite import NonfiniteGuard, find_nonfinite, optimizer_tensors
 from alexplore.training.optim import set_learning_rate
 from alexplore.training.parallel.ranks import Ranks
 from alexplore.training.parallel.towers import TowerState, exchanged
-from alexplore.training.plateau import Plateau
 from alexplore.training.precision import Precision
+from alexplore.training.progress import Progress
 from alexplore.training.randomness import seed_for, seed_generators
 from alexplore.training.run_writer import RunWriter
 from alexplore.training.sampling import Sampler
@@ -69,121 +66,14 @@ PAUSE_SECONDS = 0.2
 SAVING = ("stop", "checkpoint")
 """Requests that are acknowledged after a checkpoint is saved."""
 
+LATER = ("set", "evaluate")
+"""Requests that are acknowledged by the code that carries them out."""
 
 NEW_LAYERS = "new_layers"
 """The key in state.pt of the layers that train at the rate of a new head."""
 
 STATISTICS_IMAGES = 16_384
 """The most training images from which the statistics of the batch norms of averaged weights are estimated."""
-
-LATER = ("set", "evaluate")
-"""Requests that are acknowledged by the code that carries them out."""
-
-
-class Objective(nn.Module):
-    """A model and its loss function, as one module."""
-
-    def __init__(
-        self, model: nn.Module, recipe: Recipe, precision: Precision, class_weights: Tensor | None = None
-    ) -> None:
-        """`class_weights` are fp32 (classes,) on the device; None if all classes have the same weight."""
-        super().__init__()
-        self.model = model
-        self.class_weights = class_weights
-        self.label_smoothing = recipe.label_smoothing
-        self.precision = precision
-
-    def forward(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the summed cross-entropy and the number of correct predictions for a rank's share of a batch.
-
-        Each image's cross-entropy is multiplied by the weight of its class. `inputs` are (N, C, H, W) and `labels`
-        int64 (N,). The share may be empty.
-        """
-        with self.precision.autocast():
-            outputs = logits(self.model, inputs)
-        outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32))
-        loss = F.cross_entropy(
-            outputs, labels, self.class_weights, reduction="sum", label_smoothing=self.label_smoothing
-        )
-        return loss, (outputs.argmax(1) == labels).sum()
-
-
-@dataclass(frozen=True)
-class Progress:
-    """The position in a training. With the weights and the optimizer state, it determines how the training continues.
-
-    The names of the fields are keys in state.pt.
-    """
-
-    step: int = 0
-    """Updates of the weights so far."""
-
-    epoch: int = 0
-    """Number of finished epochs, each trained and evaluated."""
-
-    epoch_start: int = 0
-    """Updates before the current epoch. Epochs differ in length if images were added or removed between attempts."""
-
-    images: int = 0
-    """Number of training images in the current epoch."""
-
-    plateau: Plateau = field(default_factory=Plateau)
-
-    best: float | None = None
-    """Best value of the recipe's `monitor`, by default the validation accuracy from 0 to 1."""
-
-    waited: int = 0
-    """Epochs since that value."""
-
-    line: Tally = field(default_factory=Tally)
-    """Training metrics since the last metrics line."""
-
-    whole: Tally = field(default_factory=Tally)
-    """Training metrics since the start of the epoch."""
-
-    last_line: dict[str, float] = field(default_factory=dict)
-    """The values of the last metrics line."""
-
-    epoch_seconds: float = 0.0
-    """Time of training since the start of the epoch."""
-
-    seconds: float = 0.0
-    """Time of training and evaluation over all attempts."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as state.pt contains them."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any], images: int, batch_size: int) -> Progress:
-        """Return the progress that `to_dict` has converted to `values`.
-
-        Earlier versions did not record the number of images: it was `images` in all epochs.
-
-        Raises:
-            ValueError, KeyError, TypeError: the values can't be those of a training.
-        """
-        steps = -(-images // batch_size)
-        values = {"images": images, "epoch_start": values["epoch"] * steps, **values}
-        plateau = Plateau(**values["plateau"])
-        read = cls(**{**values, "plateau": plateau, "line": Tally(**values["line"]), "whole": Tally(**values["whole"])})
-        tallies = read.line, read.whole
-        counts = [read.step, read.epoch, read.epoch_start, read.images, read.waited]
-        counts += [plateau.waited, plateau.reductions]
-        counts += [count for tally in tallies for count in (tally.correct, tally.images)]
-        numbers = [read.epoch_seconds, read.seconds, *(tally.loss for tally in tallies), *read.last_line.values()]
-        numbers += [plateau.smallest, *([] if read.best is None else [read.best])]
-        if not (all(map(is_step, counts)) and read.epoch_start <= read.step):
-            raise ValueError("progress: counts that no training has")
-        if not all(type(number) in (int, float) for number in numbers):
-            raise TypeError("progress: values that are no numbers")
-        return read
-
-    def over(self, images: int) -> Progress:
-        """Return the position for `images` training images. If the number has changed, the epoch starts again."""
-        if images == self.images:
-            return self
-        return replace(self, images=images, epoch_start=self.step, line=Tally(), whole=Tally(), epoch_seconds=0.0)
 
 
 class Trainer:
@@ -258,7 +148,10 @@ class Trainer:
             DataError: no image of a split could be read.
             GoneError: the run's directory was removed or renamed.
         """
-        self._update_status("running")
+        if activity := first_steps_text(self.preprocess.device):
+            self.writer.starting(activity)  # until the first metrics
+        else:
+            self._update_status("running")
         self.recorder.remove_after(self.progress.epoch)
         while not (reason := self._why_stopped()) and self.progress.epoch < self.recipe.epochs:
             self.machine.start_epoch(self.progress.whole.images)

@@ -58,7 +58,7 @@ class StepLog:
         return self._count == CAPACITY
 
     def add(self, loss: Tensor, correct: Tensor, images: int, failed: Tensor) -> None:
-        """Add a step of this rank: summed loss, correct predictions, images, and the flag of `NonfiniteGuard.step`."""
+        """Add a step of this rank: summed loss, correct predictions, images, and the guard's flag."""
         counted = torch.full_like(failed, images)
         self._values[self._count] = torch.stack((loss.detach().to(failed), correct.to(failed), counted, failed))
         self._count += 1

@@ -28,8 +28,7 @@ class MicroBatches:
         self._timer = timer
 
     def gradients(self, inputs: Tensor, labels: Tensor, batch: int, share: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute the gradients for this rank's share of a batch; return the summed loss and the number of correct
-        predictions.
+        """Compute the gradients for this rank's share of a batch; return its summed loss and correct predictions.
 
         `inputs` are (N, C, H, W) and `labels` int64 (N,), of a batch of `batch` images over all ranks. The summed loss
         is multiplied by `share`, fp32 () on the device. Nothing is read from the device.

@@ -13,7 +13,7 @@ from alexplore.runs.protocol import PrecisionEvent
 from alexplore.training.cuda_graphs import WARM_UP, Capture, CapturedWork, Results, make_capture
 from alexplore.training.data import Dataset, Preprocess
 from alexplore.training.kernels.table import NONE, Kernels
-from alexplore.training.loop import Objective
+from alexplore.training.objective import Objective
 from alexplore.training.parallel.ranks import Ranks
 from alexplore.training.parallel.towers import reset_counts
 from alexplore.training.precision import Precision, matmul_peak
@@ -89,6 +89,10 @@ def _compare_precisions(
             name: _task(model, recipe, Precision(name, device), inputs, labels[:count], capture)
             for name in (EXACT, FASTER)
         }
+        # By turns: what is captured first would keep its memory while the other one warms up.
+        for _ in range(WARM_UP + 1 if capture else 0):
+            for task in tasks.values():
+                task()
         return compare(tasks, device, ranks.slowest)
 
     few_first = device.type == "cpu" and recipe.batch_size > FEW_IMAGES * ranks.data_size  # the same on all ranks
@@ -108,7 +112,7 @@ def _compare_precisions(
 def _task(
     model: nn.Module, recipe: Recipe, precision: Precision, inputs: Tensor, labels: Tensor, capture: Capture | None
 ) -> Task:
-    """Return a forward and a backward pass, captured if the steps of the training will be."""
+    """Return a forward and a backward pass, which is captured after its warm-up if `capture` is given."""
     objective, captured = Objective(model, recipe, precision), CapturedWork(capture)
 
     def work(inputs: Tensor, labels: Tensor) -> Results:
@@ -120,6 +124,4 @@ def _task(
     def task() -> None:
         captured.run("pass", work, inputs, labels)
 
-    for _ in range(WARM_UP + 1 if captured.active else 0):
-        task()
     return task

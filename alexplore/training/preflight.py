@@ -8,17 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
-
 from alexplore.core.errors import WRONG_USE
 from alexplore.network.analysis import analyse
-from alexplore.network.limits import memory_problem
 from alexplore.runs.accelerators import device_problems, tower_problems
 from alexplore.runs.config import RunConfig
 from alexplore.runs.preflight import Fix, Problem
 from alexplore.training.errors import CheckpointError, UsageError
 from alexplore.training.hardware import find_accelerators
-from alexplore.training.model.build import build
+from alexplore.training.model.build import build, why_too_large
 from alexplore.training.parallel.towers import place
 from alexplore.training.starting_weights import match_starting_weights
 
@@ -28,8 +25,8 @@ def find_problems(config: RunConfig) -> Iterator[Problem]:
     accelerators = find_accelerators()
     yield from device_problems(config.hardware, accelerators)
     yield from tower_problems(config, accelerators)
-    if reason := memory_problem(analyse(config.network), psutil.virtual_memory().total, "this machine has"):
-        yield Problem("network", f"the network can't be built: {reason}")
+    if reason := why_too_large(analyse(config.network)):
+        yield Problem("network", reason)
         return
     yield from _placement_problems(config)
     yield from _weight_problems(config)

@@ -21,7 +21,7 @@ ENOUGH_SECONDS = 5.0  # of measuring, after which no further round begins
 
 
 @dataclass(frozen=True)
-class Times:
+class Durations:
     """Durations in seconds of the same work, one for each round."""
 
     seconds: Sequence[float]
@@ -42,8 +42,8 @@ class Times:
 class LayerTimes:
     """The forward and the backward pass of a layer; `flops` counts the operations by weights of both for one image."""
 
-    forward: Times
-    backward: Times
+    forward: Durations
+    backward: Durations
     flops: int
 
 
@@ -55,7 +55,7 @@ class NetworkTimes:
     """
 
     layers: Sequence[LayerTimes]
-    whole: Times
+    whole: Durations
     peak_flops: float
 
 
@@ -90,10 +90,10 @@ def measure_layers(network: Network, macs: Sequence[int], batch: int, precision:
         total += whole[-1]
         peaks.append(matmul_peak(device, precision.name))
     layers = [
-        LayerTimes(Times(there), Times(back), 2 * count * task.passes)
+        LayerTimes(Durations(there), Durations(back), 2 * count * task.passes)
         for there, back, count, task in zip(forward, backward, macs, tasks, strict=True)
     ]
-    return NetworkTimes(layers, Times(whole), statistics.median(peaks))
+    return NetworkTimes(layers, Durations(whole), statistics.median(peaks))
 
 
 def _pass(model: Model, images: Tensor, precision: Precision) -> None:

@@ -13,11 +13,12 @@ from torch import nn
 from torch.optim import Optimizer
 
 from alexplore.core.atomic_files import write_atomically
-from alexplore.network.analysis import analyse
+from alexplore.network.analysis import analyse, training_flops
 from alexplore.network.graph import Network
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import RunConfig
 from alexplore.runs.control import Request, take_requests
+from alexplore.runs.data.trained_on import TrainedOn, change_text, read_trained_on
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.kernel_choice import VARIABLE
 from alexplore.runs.protocol import (
@@ -28,7 +29,6 @@ from alexplore.runs.protocol import (
     WarningEvent,
     WeightsEvent,
 )
-from alexplore.runs.trained_on import TrainedOn, change_text, read_trained_on
 from alexplore.training import checkpoint
 from alexplore.training.averaging import make_averaging
 from alexplore.training.class_weights import LossDivisor, class_weights
@@ -40,17 +40,19 @@ from alexplore.training.errors import GoneError, Stopped, gone_text
 from alexplore.training.hardware import device_name, set_threads
 from alexplore.training.inside.recorder import NoRecorder, Recorder
 from alexplore.training.kernels.table import TABLE, Kernels, choose_kernels
-from alexplore.training.loop import NEW_LAYERS, Objective, Progress, Trainer
+from alexplore.training.loop import NEW_LAYERS, Trainer
 from alexplore.training.machine.sampler import machine_sampler
 from alexplore.training.micro_batches import MicroBatches
 from alexplore.training.model.build import build, check_classifier, check_last_batch
 from alexplore.training.model.shared_batch_norm import share_statistics, tolerate_small_batches
 from alexplore.training.nonfinite import NonfiniteGuard
+from alexplore.training.objective import Objective
 from alexplore.training.optim import make_optimizer
 from alexplore.training.parallel.ranks import Ranks
 from alexplore.training.parallel.towers import TowerState, build_tower
 from alexplore.training.precision import Precision
 from alexplore.training.precision_choice import choose_precision, kept_choice
+from alexplore.training.progress import Progress
 from alexplore.training.randomness import seed_for
 from alexplore.training.run_writer import History, RunWriter
 from alexplore.training.signals import Signals
@@ -91,7 +93,7 @@ def train(
         trainer.train()
 
 
-WAITING = ("set", "evaluate", "stop_after_epoch")
+WAITING = ("set", "evaluate", "stop_after_epoch", "pause", "resume")
 """Requests that are acknowledged after training has started."""
 
 
@@ -188,6 +190,7 @@ def _prepare(
     if choice is None:
         preparation.start("timing fp32 and bf16" if recipe.precision == "auto" else "timing a matrix multiplication")
         choice = choose_precision(recipe, model, dataset, preprocess, ranks, kernels)
+    setup = ComputeSetup(device.type, ranks.size, threads, choice, kernels)
     writer.event(choice)
     precision = Precision(choice.precision, device)
     check_deterministic(recipe, network, kernels, precision)
@@ -197,27 +200,12 @@ def _prepare(
     weights = class_weights(recipe, dataset.train.labels, len(dataset.classes))
     timer = make_timer(device, model, ranks)
     objective = Objective(model, recipe, precision, None if weights is None else weights.to(device))
-    progress = Progress(images=len(dataset.train))
     if saved is not None:
         with checkpoint.state_errors(saved):
             state.load_optimizer(model, optimizer, saved.state["optimizer"])
             guard.load(saved.state["guard"])
-        progress = _resumed_progress(saved, recipe, trained_on, dataset, history, writer)
-    writer.event(
-        StartEvent(
-            device=device.type,
-            device_name=device_name(device),
-            threads=threads,
-            ranks=ranks.size,
-            parallel=config.hardware.parallel,
-            precision=precision.name,
-            step=progress.step,
-            recipe=config.recipe_at(progress.step).to_dict(defaults=False),
-            flops_per_image=_training_flops(network),
-            peak_flops=choice.peak_flops * ranks.size,
-            kernels=kernels_text(kernels),
-        )
-    )
+    progress = _first_progress(saved, recipe, trained_on, dataset, history, writer)
+    writer.event(_start_event(config, ranks, device, setup, progress.step))
     return Trainer(
         run=run,
         recipe=config.recipe_at(progress.step),
@@ -232,7 +220,7 @@ def _prepare(
         guard=guard,
         precision=precision,
         state=state,
-        setup=ComputeSetup(device.type, ranks.size, threads, choice, kernels),
+        setup=setup,
         macs=analyse(network).totals.macs,
         recorder=Recorder(
             run=run,
@@ -256,6 +244,25 @@ def _prepare(
         steering=Steering(run, config, ranks, writer, progress.step),
         writer=writer,
         progress=progress,
+    )
+
+
+def _start_event(config: RunConfig, ranks: Ranks, device: torch.device, setup: ComputeSetup, step: int) -> StartEvent:
+    """Return the event that training starts after `step` updates."""
+    assert setup.choice is not None
+    assert setup.kernels is not None
+    return StartEvent(
+        device=device.type,
+        device_name=device_name(device),
+        threads=setup.threads,
+        ranks=ranks.size,
+        parallel=config.hardware.parallel,
+        precision=setup.choice.precision,
+        step=step,
+        recipe=config.recipe_at(step).to_dict(defaults=False),
+        flops_per_image=training_flops(analyse(config.network)),
+        peak_flops=setup.choice.peak_flops * ranks.size,
+        kernels=kernels_text(setup.kernels),
     )
 
 
@@ -301,8 +308,10 @@ def _earlier_setup(saved: checkpoint.Checkpoint | None, history: History) -> Com
 
 
 def _kernels(device: torch.device, ranks: Ranks, earlier: ComputeSetup | None, writer: RunWriter) -> Kernels:
-    """Return the kernels to use, the same on all ranks: those of earlier attempts on this type of device, so that a
-    resumed run rounds as before, unless the environment chooses others.
+    """Return the kernels to use, the same on all ranks.
+
+    They are those of earlier attempts on this type of device, so that a resumed run rounds as before, unless the
+    environment chooses others.
 
     Raises:
         KernelError: the environment's choice is not allowed.
@@ -339,16 +348,18 @@ def _make_guard(
     )
 
 
-def _resumed_progress(
-    saved: checkpoint.Checkpoint,
+def _first_progress(
+    saved: checkpoint.Checkpoint | None,
     recipe: Recipe,
     trained_on: TrainedOn | None,
     dataset: Dataset,
     history: History,
     writer: RunWriter,
 ) -> Progress:
-    """Return where the training of a checkpoint continues; report it if the run's images have changed."""
+    """Return where the training starts or, from a checkpoint, continues; report it if the run's images have changed."""
     train, val = len(dataset.train), len(dataset.val)
+    if saved is None:
+        return Progress(images=train)
     before = _images_before(trained_on, history) or train
     with checkpoint.state_errors(saved):
         loaded = Progress.from_dict(saved.state["progress"], before, recipe.batch_size)
@@ -381,16 +392,3 @@ def _write_dataset(run: RunDirectory, ranks: Ranks, writer: RunWriter, dataset: 
     writer.event(DatasetEvent(dataset.name, *sizes, synthetic=dataset.synthetic))
     for note in dataset.notes:
         writer.event(WarningEvent(note))
-
-
-def _training_flops(network: Network) -> int:
-    """Return the floating-point operations of a training step for an image.
-
-    The forward pass, the gradients of the weights and the gradients of the inputs take the same number each. Frozen
-    layers need no gradient of their weights, and layers with no trained layer before them none of their input.
-    """
-    flops, trained = 0, False
-    for row in analyse(network).rows:
-        flops += 2 * row.macs * (1 + row.layer.trains + trained)
-        trained = trained or row.trainable_params > 0
-    return flops

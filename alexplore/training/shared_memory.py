@@ -35,9 +35,10 @@ BLOCKS = 2
 """Blocks of each rank, used in turn: when a rank writes a block again, all have met since, and so have read it."""
 
 SPIN_SECONDS = 0.005
-"""For so long a rank asks again and again whether another one has come, before it sleeps: Linux wakes a process on the
-processor of the one that wakes it, where both ranks would then compute by turns. With more ranks than processors it
-sleeps at once, and another rank computes."""
+"""How long a rank polls for another one before it sleeps.
+
+Linux wakes a sleeping process on its waker's processor, where the two would take turns. With more ranks than
+processors a rank sleeps at once, so that another one can compute."""
 
 CONNECT_SECONDS = 60.0
 

@@ -39,7 +39,7 @@ LAYERS_STRIDE = 151
 
 
 @dataclass
-class Times:
+class StepTimes:
     """Seconds of some steps by part, and of the forward pass of some of them by layer."""
 
     steps: int = 0
@@ -161,9 +161,9 @@ class StepTimer:
             hook.remove()
         self._hooks = []
 
-    def take(self) -> Times:
+    def take(self) -> StepTimes:
         """Return the times since the last call. The device must have finished the timed steps."""
-        times = Times(self._steps, self._sums(self._spans), self._layer_steps, self._sums(self._layer_spans))
+        times = StepTimes(self._steps, self._sums(self._spans), self._layer_steps, self._sums(self._layer_spans))
         self._spans, self._layer_spans, self._steps, self._layer_steps = [], [], 0, 0
         return times
 
@@ -212,7 +212,7 @@ class TimeLog:
         self._layer_steps = 0
         self._layers: dict[str, float] = {}
 
-    def add(self, times: Times) -> None:
+    def add(self, times: StepTimes) -> None:
         """Add a rank's times; all ranks must call this together. Times of layers are those of rank 0."""
         row = torch.tensor([times.steps, *(times.parts.get(part, 0.0) for part in PARTS)], dtype=torch.float64)
         rows = torch.zeros_like(self._rows)

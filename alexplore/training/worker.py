@@ -41,6 +41,9 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 PEER_GONE = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "recv operation to complete")
 """Parts of the messages of gloo and of the store when the process at the other end of a connection is gone."""
 
+NO_MEMORY = ("can't allocate memory", "out of memory", "_STATUS_ALLOC_FAILED")
+"""Parts of the messages of PyTorch's allocators, CUDA, cuBLAS and cuDNN when memory is short."""
+
 
 def main(arguments: list[str]) -> int:
     """Train the run whose directory is the only argument, and return the exit code."""
@@ -192,7 +195,6 @@ def _report_failure(writer: RunWriter, reason: str, prefix: str = "", cause: str
 
 def _report_end(writer: RunWriter, work: Callable[[], int], prefix: str = "") -> int:
     """Do the work and return the exit code. If it ends early, write the reason to the run's files and to stderr."""
-
     try:
         with _children_reported():
             return work()
@@ -208,9 +210,10 @@ def _report_end(writer: RunWriter, work: Callable[[], int], prefix: str = "") ->
         known = _explain(error)
         if known is None:
             traceback.print_exc()
+        unknown = "; ".join([f"{type(error).__name__}: {error}".splitlines()[0], *getattr(error, "__notes__", ())])
         _report_failure(
             writer,
-            known or f"{type(error).__name__}: {error}".splitlines()[0],
+            known or unknown,
             prefix,
             EXPLAINED if known not in (None, ANOTHER_RANK) else None,
         )
@@ -239,9 +242,9 @@ def _explain(error: Exception) -> str | None:
     import torch
 
     text = str(error)
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text:
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(sign in text for sign in NO_MEMORY):
         detail = text.splitlines()[0] if text else "the machine has no more"
-        return f"out of memory: {detail}; try a smaller --batch-size"
+        return f"out of memory: {detail}; try a smaller --batch-size, or end other programs"
     if killed := killed_decoder_text(text):
         return killed
     return ANOTHER_RANK if any(sign in text for sign in PEER_GONE) else None

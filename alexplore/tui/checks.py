@@ -19,7 +19,7 @@ from alexplore.network.shapes import shape_text
 from alexplore.presets.datasets import DATASETS
 from alexplore.runs import service
 from alexplore.runs.config import Hardware, RunConfig
-from alexplore.runs.dataset_shapes import (
+from alexplore.runs.data.dataset_shapes import (
     cache_folder,
     dataset_need,
     dataset_shape,
@@ -30,6 +30,7 @@ from alexplore.runs.estimate import (
     PROCESS_BYTES,
     Speed,
     cpu_memory,
+    cpu_ranks,
     epoch_seconds,
     expected_speed,
     may_use_gpu,
@@ -199,7 +200,7 @@ def _memory(config: RunConfig) -> Check:
     if may_use_gpu(config):
         taken = cpu_memory(config, 1).total - PROCESS_BYTES
         return Check("note", "memory", f"{bytes_text(taken)} of the GPU's; the worker looks how much is free")
-    ranks, free = config.hardware.gpus or 1, psutil.virtual_memory().available
+    ranks, free = cpu_ranks(config), psutil.virtual_memory().available
     for problem in memory_problems(config, ranks, free):
         return Check("wrong", "memory", problem.message, problem.setting, problem.fix)
     return Check("ok", "memory", f"{bytes_text(cpu_memory(config, ranks).total)} of {bytes_text(free)} that are free")

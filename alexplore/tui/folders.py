@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alexplore.core.formatting import bytes_text
-from alexplore.runs.image_layout import SUFFIXES, TRAIN_NAMES, VAL_NAMES, DataError, find_layout
+from alexplore.runs.data.image_layout import SUFFIXES, TRAIN_NAMES, VAL_NAMES, DataError, find_layout
 
 MOST_COUNTED = 2000  # entries of a folder that are counted
 

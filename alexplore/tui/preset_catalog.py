@@ -75,7 +75,7 @@ def _place(order: Sequence[str], family: str) -> int:
 
 def read_entry(entry: PresetEntry) -> PresetEntry:
     """Return an entry with its title, size and need, or with the reason why it can't be used."""
-    from alexplore.runs.dataset_shapes import dataset_need  # after the first screen, which lists the heads alone
+    from alexplore.runs.data.dataset_shapes import dataset_need  # after the first screen, which lists the heads alone
 
     try:
         preset = read_preset(entry.path)

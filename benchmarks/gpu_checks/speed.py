@@ -26,7 +26,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from worker_loop import RepeatedSplit, open_trainer, train_steps
+from worker_loop import RepeatedSplit, flops_per_image, open_trainer, train_steps
 
 from alexplore.export import export_preset
 from alexplore.network.graph import Network
@@ -34,14 +34,12 @@ from alexplore.presets.library import load_preset
 from alexplore.presets.preset import Preset
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import DataSource, Hardware, RunConfig
-from alexplore.runs.protocol import StartEvent
 from alexplore.training.cuda_graphs import CapturedWork, make_capture
 from alexplore.training.data import Dataset
 from alexplore.training.kernels.table import kernels_of
 from alexplore.training.model.build import build, logits
 from alexplore.training.optim import make_optimizer, update
 from alexplore.training.precision import TYPES, Precision
-from alexplore.training.run_writer import History
 from gpu_checks.backend import pytorch_defaults, timed, worker_settings
 from gpu_checks.bench import FAILED, OK, SKIPPED, Bench, Check, Outcome, is_fatal, short
 
@@ -152,13 +150,6 @@ def measure(bench: Bench, size: Size, name: str, batch: int, precision: str) -> 
         share_of_peak=median["alexplore"] * flops / peak if peak else None,
         windows=windows,
     )
-
-
-def flops_per_image(history: History) -> int:
-    """Return the floating-point operations of a training step for one image, from the worker's event."""
-    start = history.last(StartEvent)
-    assert start is not None
-    return start.flops_per_image
 
 
 def free_memory() -> None:

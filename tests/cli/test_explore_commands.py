@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from alexplore.cli.train import _source
+from alexplore.cli.predict import _source
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import create_run
 from tests.support.command_line import run_here

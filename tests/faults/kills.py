@@ -15,10 +15,11 @@ from typing import Any
 
 import psutil
 
+from alexplore.runs.checkpoint_names import SAVING
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.status import ENDED, is_locked, read_status
 from alexplore.runs.summary import RunList
-from alexplore.training.checkpoint import SAVING, load
+from alexplore.training.checkpoint import load
 from tests.faults.kill_plan import ENDING, Start, Victim
 from tests.faults.run_processes import App, decoders_of, processes_of, ranks_of, start_following, worker_of
 from tests.support.processes import exit_code, start_worker

@@ -16,9 +16,10 @@ import torch
 
 from alexplore.core.errors import AlexploreError
 from alexplore.network.graph import read_network
+from alexplore.runs.checkpoint_names import MANIFEST, STATE, WEIGHTS
 from alexplore.runs.checkup import check
 from alexplore.runs.directory import RunDirectory
-from alexplore.training.checkpoint import MANIFEST, STATE, WEIGHTS, load, read, read_weights
+from alexplore.training.checkpoint import load, read, read_weights
 from alexplore.training.commands.load_model import load_model
 from alexplore.training.errors import CheckpointError, NotFiniteError
 from tests.faults.damage import flipped, truncated

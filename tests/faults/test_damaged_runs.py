@@ -16,9 +16,9 @@ from alexplore.runs import launch
 from alexplore.runs.checkpoint_files import stored_checkpoints
 from alexplore.runs.checkup import check
 from alexplore.runs.config import RunConfig
+from alexplore.runs.data.trained_on import read_trained_on
 from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.summary import RunList
-from alexplore.runs.trained_on import read_trained_on
 from alexplore.training.run_writer import read_history, read_position
 from tests.faults.damage import flipped, replaced, retyped, truncated
 from tests.support.command_line import run_here

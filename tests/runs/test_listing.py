@@ -93,7 +93,7 @@ def test_a_note_that_is_no_file_is_not_read(config: RunConfig, tmp_path: Path) -
 def test_checkpoints_are_told_by_their_manifests(config: RunConfig, tmp_path: Path) -> None:
     run = create_run(config, tmp_path, "alpha")
     assert stored_checkpoints(run) == []
-    write_checkpoint(run, "last", 40, 2, time=1.0)
+    write_checkpoint(run, "last", 40, 2, time=1.0, **{"val/acc": 0.874})
     write_checkpoint(run, "best", 20, 1, **{"val/acc": 0.874})
     (run.checkpoints_folder / "previous").mkdir()
     (run.checkpoints_folder / "previous" / "manifest.json").write_text("[")

@@ -13,7 +13,7 @@ from alexplore.network.graph import Network, read_network
 from alexplore.presets.datasets import DATASETS
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import DataSource, Hardware, RunConfig
-from alexplore.runs.dataset_shapes import SHAPES, dataset_shape
+from alexplore.runs.data.dataset_shapes import SHAPES, dataset_shape
 from alexplore.runs.preflight import Problem, find_problems
 
 

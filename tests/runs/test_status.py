@@ -146,7 +146,7 @@ def test_a_damaged_status_is_named(run: RunDirectory, content: str) -> None:
 
 
 def test_requests_are_answered_once_and_in_order(run: RunDirectory, hold: Hold) -> None:
-    with pytest.raises(RunError, match="no worker to stop"):
+    with pytest.raises(RunError, match="is stopped: no worker trains it, so it can't stop; resume it with: "):
         write_status(run, Status("stopped"))
         send_request(run, "stop")
     hold(run)

@@ -126,14 +126,14 @@ def test_results_are_means_over_seeds(queue: Queue) -> None:
         queue.remove(found.runs[index].name)
     queue.remove(found.runs[5].name)
     first, second = sweep_results(queue, found)
-    assert first.states == ("finished", "finished", "queued")
-    assert second.states == ("finished", "queued", "missing")
+    assert first.states == ("finished", "finished", "waiting")
+    assert second.states == ("finished", "waiting", "missing")
     assert first.best is not None
     assert (first.best.mean, first.best.deviation, first.best.count) == (0.625, statistics.stdev([0.5, 0.75]), 2)
     assert second.best is not None
     assert second.best.deviation is None
     shown = run_here("sweep", "show", "night", ALEXPLORE_RUNS=str(queue.runs)).stdout
-    assert "0.1 2 finished, 1 queued 62.5% ± 17.7%" in " ".join(shown.split())
+    assert "0.1 2 finished, 1 waiting 62.5% ± 17.7%" in " ".join(shown.split())
     as_json = json.loads(run_here("sweep", "show", "night", "--json", ALEXPLORE_RUNS=str(queue.runs)).stdout)
     assert as_json["rows"][0]["best val/acc"] == {"mean": 0.625, "std": pytest.approx(0.1767767), "n": 2}
     assert as_json["rows"][1]["values"] == {"lr": 0.2}

@@ -19,7 +19,8 @@ from alexplore.runs.directory import RunDirectory
 from alexplore.runs.status import read_status
 from alexplore.training.checkpoint import read
 from alexplore.training.data import DataError
-from alexplore.training.loop import Progress, Trainer
+from alexplore.training.loop import Trainer
+from alexplore.training.progress import Progress
 from alexplore.training.run_writer import read_position
 from alexplore.training.sync_points import SyncPoints
 from tests.support.runs import change_run, events, metrics

@@ -10,7 +10,7 @@ from torch import nn
 from alexplore.core.settings import SettingError
 from alexplore.presets.recipe import Recipe, read_recipe
 from alexplore.training.class_weights import LossDivisor, class_weights
-from alexplore.training.loop import Objective
+from alexplore.training.objective import Objective
 from alexplore.training.precision import Precision
 
 LABELS = torch.tensor([0, 0, 0, 0, 0, 0, 2, 2, 3])

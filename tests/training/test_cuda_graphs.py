@@ -89,6 +89,31 @@ def test_without_memory_for_a_graph_work_is_done_without() -> None:
     assert not captured.active
 
 
+def test_without_memory_beside_the_graphs_they_are_given_up() -> None:
+    reasons: list[str] = []
+    captured = CapturedWork(Repeated(), reasons.append)
+    for _ in range(WARM_UP + 1):
+        captured.run("kind", lambda value: (value + 1,), torch.ones(2))
+    assert captured.kinds == 1
+
+    def large(value: Tensor) -> Results:
+        if captured.kinds:
+            raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate …")
+        return (value + 2,)
+
+    assert captured.run("another", large, torch.ones(2))[0].tolist() == [3, 3]
+    assert reasons == ["CUDA out of memory."]
+    assert not captured.active
+
+
+def test_without_memory_for_work_alone_it_fails() -> None:
+    def large(_: Tensor) -> Results:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        CapturedWork(Repeated()).run("kind", large, torch.ones(2))
+
+
 def test_only_a_gpu_of_its_own_captures() -> None:
     cuda = torch.device("cuda")
     gpu = kernels_of("gpu")

@@ -36,7 +36,7 @@ from pathlib import Path
 
 from alexplore.presets.datasets import DATASETS
 from alexplore.presets.reader import read_preset
-from alexplore.runs import idx_files
+from alexplore.runs.data import idx_files
 from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.runs.directory import create_run
 from alexplore.training import worker

@@ -17,10 +17,10 @@ from alexplore.training.data import Dataset, Preprocess, ResidentSplit
 from alexplore.training.data import preprocess as preprocessing
 from alexplore.training.inside.answers import Answers
 from alexplore.training.inside.layer_figures import LayerFigures
-from alexplore.training.loop import Objective
 from alexplore.training.metrics import StepLog
 from alexplore.training.model.build import build
 from alexplore.training.nonfinite import NonfiniteGuard
+from alexplore.training.objective import Objective
 from alexplore.training.optim import make_optimizer
 from alexplore.training.parallel.ranks import SINGLE_RANK
 from alexplore.training.precision import Precision

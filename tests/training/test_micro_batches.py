@@ -11,10 +11,10 @@ from torch import Tensor
 from alexplore.network.graph import Network
 from alexplore.network.layers.dropout import Dropout
 from alexplore.presets.recipe import Recipe
-from alexplore.training.loop import Objective
 from alexplore.training.micro_batches import MicroBatches
 from alexplore.training.model.build import build
 from alexplore.training.nonfinite import NonfiniteGuard
+from alexplore.training.objective import Objective
 from alexplore.training.optim import make_optimizer
 from alexplore.training.parallel.ranks import SINGLE_RANK, Ranks
 from alexplore.training.precision import Precision

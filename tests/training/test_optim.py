@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from alexplore.core.settings import SettingError
 from alexplore.presets.optimizers import OPTIMIZERS
 from alexplore.presets.recipe import Recipe
+from alexplore.training.checkpoint import load_optimizer_state
 from alexplore.training.optim import FACTORIES, make_optimizer, set_learning_rate, update
 
 
@@ -143,3 +144,17 @@ def test_every_optimizer_lowers_the_loss(name: str) -> None:
 def test_a_model_without_trainable_parameters_is_refused() -> None:
     with pytest.raises(SettingError, match="nothing to train"):
         make_optimizer(Recipe(), model().requires_grad_(False))
+
+
+def test_the_state_of_an_unfused_optimizer_is_loaded_where_a_fused_one_reads_it() -> None:
+    """The meta device stands for a GPU: the number of updates, which was on the CPU, must be there."""
+    ours, theirs = (nn.Parameter(torch.zeros(2, device=device)) for device in ("meta", "cpu"))
+    saved = torch.optim.Adam([theirs])
+    theirs.grad = torch.ones(2)
+    saved.step()
+    optimizer = torch.optim.Adam([ours])
+    optimizer.param_groups[0]["fused"] = True
+    load_optimizer_state(optimizer, saved.state_dict())
+    assert {key: value.device.type for key, value in optimizer.state[ours].items()} == {
+        "step": "meta", "exp_avg": "meta", "exp_avg_sq": "meta",
+    }  # fmt: skip

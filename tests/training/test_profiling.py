@@ -64,6 +64,6 @@ def test_operations_are_those_of_a_training_step() -> None:
 
 
 def test_spread() -> None:
-    assert profiling.Times([2.0] * 5).spread == 0
-    assert profiling.Times([0.0] * 5).spread == 0
-    assert profiling.Times([1.0, 2.0, 3.0, 4.0, 5.0]).spread == pytest.approx((4.5 - 1.5) / 3)
+    assert profiling.Durations([2.0] * 5).spread == 0
+    assert profiling.Durations([0.0] * 5).spread == 0
+    assert profiling.Durations([1.0, 2.0, 3.0, 4.0, 5.0]).spread == pytest.approx((4.5 - 1.5) / 3)

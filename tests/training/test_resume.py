@@ -19,6 +19,7 @@ from alexplore.network.graph import Network, read_network
 from alexplore.presets.library import load_preset
 from alexplore.presets.optimizers import OPTIMIZERS
 from alexplore.presets.schedules import SCHEDULES
+from alexplore.runs.checkpoint_names import WEIGHTS
 from alexplore.runs.config import RunConfig
 from alexplore.runs.control import Request, write_request
 from alexplore.runs.directory import RunDirectory
@@ -279,7 +280,7 @@ def test_damaged_last_checkpoint_falls_back_to_previous_with_a_warning(make_run:
     train_here(whole)
     run = make_run("run")
     train_here(run)
-    file = run.checkpoints_folder / "last" / checkpoint.WEIGHTS
+    file = run.checkpoints_folder / "last" / WEIGHTS
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
@@ -329,6 +330,15 @@ def test_a_request_for_a_checkpoint_before_training_is_refused(make_run: MakeRun
     train_here(run)
     (answer,) = events(run, "control")
     assert (answer["request"], answer["error"]) == (asked.id, "training has not started")
+
+
+def test_a_pause_before_training_waits_for_the_first_steps(make_run: MakeRun) -> None:
+    run = make_run(epochs=1)
+    asked = [write_request(run, "pause"), write_request(run, "resume")]
+    train_here(run)
+    answers = events(run, "control")
+    assert [answer["request"] for answer in answers] == [request.id for request in asked]
+    assert all(answer["step"] > 0 and "error" not in answer for answer in answers)
 
 
 def test_a_resumed_run_uses_the_changed_settings(make_run: MakeRun) -> None:

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from alexplore.network.analysis import analyse, training_flops
 from alexplore.network.graph import Network, read_network
 from alexplore.presets.recipe import Recipe
 from alexplore.runs import service
 from alexplore.runs.directory import RunDirectory
-from alexplore.training import session
 from alexplore.training.checkpoint import read
 from alexplore.training.errors import CheckpointError
 from alexplore.training.model.build import build
@@ -159,10 +159,10 @@ def test_all_layers_that_take_nothing_have_the_rate_of_a_new_head(
 def test_frozen_layers_take_fewer_operations(small: Network) -> None:
     """A frozen first layer takes its forward pass alone; one behind a trained layer passes gradients on."""
     macs = {"conv1": 6 * 9 * 144, "conv2": 8 * 27 * 9, "fc3": 72 * 16, "fc4": 160}
-    assert session._training_flops(small) == 2 * (3 * sum(macs.values()) - macs["conv1"])
-    first = session._training_flops(small.freeze(["conv1"]))
+    assert training_flops(analyse(small)) == 2 * (3 * sum(macs.values()) - macs["conv1"])
+    first = training_flops(analyse(small.freeze(["conv1"])))
     assert first == 2 * (macs["conv1"] + 2 * macs["conv2"] + 3 * (macs["fc3"] + macs["fc4"]))
-    middle = session._training_flops(small.freeze(["fc3"]))
+    middle = training_flops(analyse(small.freeze(["fc3"])))
     assert middle == 2 * (2 * macs["conv1"] + 3 * macs["conv2"] + 2 * macs["fc3"] + 3 * macs["fc4"])
 
 

@@ -192,6 +192,21 @@ def test_memory_includes_the_copies_that_towers_save(make_run: MakeRun, monkeypa
     check_memory(config, 2)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CUDA error: out of memory\nCUDA kernel errors might be …",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "[enforce fail at alloc_cpu.cpp:127] … DefaultCPUAllocator: can't allocate memory: you tried …",
+    ],
+)
+def test_every_kind_of_missing_memory_is_explained(text: str) -> None:
+    explained = worker._explain(RuntimeError(text))
+    assert explained is not None
+    assert explained.startswith(f"out of memory: {text.splitlines()[0]}; try a smaller --batch-size")
+
+
 def test_a_finished_run_is_not_trained_further(make_run: MakeRun) -> None:
     run = make_run(epochs=1)
     train_here(run)

@@ -11,7 +11,7 @@ import pytest
 from textual.app import App
 from textual.pilot import Pilot
 
-from alexplore.runs.image_layout import SUFFIXES
+from alexplore.runs.data.image_layout import SUFFIXES
 from alexplore.tui.folders import entries
 from alexplore.tui.palette import app_colours
 from alexplore.tui.screens.browse import Browse

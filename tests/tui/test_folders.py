@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from alexplore.runs.image_layout import SUFFIXES
+from alexplore.runs.data.image_layout import SUFFIXES
 from alexplore.tui.folders import MOST_COUNTED, absolute, complete_path, contents_text, entries
 
 

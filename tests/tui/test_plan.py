@@ -17,8 +17,8 @@ from alexplore.presets.library import load_preset
 from alexplore.runs import estimate, service
 from alexplore.runs.accelerators import Accelerators, device_problems
 from alexplore.runs.config import RunConfig
+from alexplore.runs.data.image_layout import LAYOUT
 from alexplore.runs.directory import RunDirectory, list_runs
-from alexplore.runs.image_layout import LAYOUT
 from alexplore.runs.preflight import Problem
 from alexplore.runs.status import Status
 from alexplore.tui import checks

@@ -69,7 +69,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     """Fix what a picture could depend on: time, colours, presets, the machine, and which run has a worker."""
     monkeypatch.setattr("alexplore.tui.preset_catalog.shipped_names", lambda: PRESETS)
     monkeypatch.setattr("alexplore.tui.hardware.hardware_text", lambda: "Python 3.14 · 4 cores · 8 GiB free · no GPU")
-    monkeypatch.setattr("alexplore.runs.dataset_shapes.dataset_need", lambda name: NEEDS.get(name, "to fetch"))
+    monkeypatch.setattr("alexplore.runs.data.dataset_shapes.dataset_need", lambda name: NEEDS.get(name, "to fetch"))
     monkeypatch.delenv("NO_COLOR", raising=False)
     with still_clock() as clock, one_machine():
         yield clock

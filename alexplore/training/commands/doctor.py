@@ -92,7 +92,10 @@ def devices() -> Iterator[Line]:
 
 
 def _speeds(device: torch.device) -> str:
-    speeds = {precision: matmul_peak(device, precision) for precision in ("fp32", "bf16")}
+    try:
+        speeds = {precision: matmul_peak(device, precision) for precision in ("fp32", "bf16")}
+    except RuntimeError as error:  # another program has its memory
+        return f"can't multiply now: {str(error).splitlines()[0]}"
     values = ", ".join(f"{short_count(speed)} FLOP/s in {precision}" for precision, speed in speeds.items())
     return f"{values}: {max(speeds, key=lambda precision: speeds[precision])} is the faster"
 

@@ -19,11 +19,12 @@ from alexplore.runs.config import RunConfig
 from alexplore.training.commands.load_model import LoadedModel, load_model
 from alexplore.training.data import DataError, Dataset, Preprocess, Split, open_dataset
 from alexplore.training.data.dataset import indices_read
-from alexplore.training.data.image_folder import FolderSplit, open_test_images, open_unlabelled_images
+from alexplore.training.data.folder_split import FolderSplit
+from alexplore.training.data.image_folder import open_test_images, open_unlabelled_images
 from alexplore.training.data.packed import PackedSplit
 from alexplore.training.evaluate import score_batches
+from alexplore.training.evaluation_figures import image_predictions, make_evaluation
 from alexplore.training.precision import Precision
-from alexplore.training.report import image_predictions, make_evaluation
 
 
 def evaluate_run() -> int:

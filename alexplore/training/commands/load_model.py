@@ -13,8 +13,8 @@ from alexplore.core.regular_files import read_json_object
 from alexplore.presets.datasets import DATASETS
 from alexplore.presets.reader import read_preset
 from alexplore.runs.config import Hardware, RunConfig
+from alexplore.runs.data.trained_on import TrainedOn, read_trained_on
 from alexplore.runs.directory import RunDirectory
-from alexplore.runs.trained_on import TrainedOn, read_trained_on
 from alexplore.training import checkpoint
 from alexplore.training.data import Dataset, read_dataset
 from alexplore.training.data.decoders import choose_decoder

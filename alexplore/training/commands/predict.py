@@ -17,7 +17,7 @@ from alexplore.core.errors import DONE, FAILED, WRONG_USE
 from alexplore.core.picture import Picture
 from alexplore.core.process_exit import exit_process
 from alexplore.presets.datasets import DATASETS
-from alexplore.runs.image_layout import LeftOut, find_pictures
+from alexplore.runs.data.image_layout import LeftOut, find_pictures
 from alexplore.runs.predictions import Prediction
 from alexplore.training.commands.load_model import LoadedModel, load_model
 from alexplore.training.data import Preprocess

@@ -18,9 +18,9 @@ from alexplore.core.process_exit import exit_process
 from alexplore.runs.config import RunConfig, parse_config
 from alexplore.runs.preflight import count_outputs
 from alexplore.training.hardware import choose_device, choose_ranks, prepare
-from alexplore.training.loop import Objective
 from alexplore.training.model.build import build, check_classifier
 from alexplore.training.model.shared_batch_norm import tolerate_small_batches
+from alexplore.training.objective import Objective
 from alexplore.training.optim import make_optimizer
 from alexplore.training.precision import Precision
 from alexplore.training.timing import wall_seconds

@@ -1,6 +1,6 @@
 """Data sets: found or downloaded, checked against the network, kept on the device, and made into batches there."""
 
-from alexplore.runs.image_layout import DataError
+from alexplore.runs.data.image_layout import DataError
 from alexplore.training.data.catalog import open_dataset
 from alexplore.training.data.dataset import (
     Dataset,
@@ -11,7 +11,7 @@ from alexplore.training.data.dataset import (
     pixel_statistics,
     read_dataset,
 )
-from alexplore.training.data.image_folder import FolderSplit
+from alexplore.training.data.folder_split import FolderSplit
 from alexplore.training.data.images import read_image
 from alexplore.training.data.preprocess import Preprocess, resized_size
 

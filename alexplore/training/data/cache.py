@@ -20,7 +20,7 @@ from torch import Tensor
 from alexplore.core.atomic_files import fsync_folder
 from alexplore.core.home import NoHomeError
 from alexplore.core.regular_files import FileKindError, check_regular
-from alexplore.runs.dataset_shapes import IMAGES, cache_folder
+from alexplore.runs.data.dataset_shapes import IMAGES, cache_folder
 
 Arrays = dict[str, Tensor]
 """`train_images` and `val_images`, uint8 (N, C, H, W); `train_labels` and `val_labels`, int64 (N,)."""

@@ -14,7 +14,7 @@ import torch
 from alexplore.network.shapes import shape_text
 from alexplore.presets.datasets import DATASETS
 from alexplore.runs.config import RunConfig
-from alexplore.runs.trained_on import TrainedOn
+from alexplore.runs.data.trained_on import TrainedOn
 from alexplore.training.data.cifar import CIFAR_10, CIFAR_100
 from alexplore.training.data.dataset import Dataset, Report
 from alexplore.training.data.image_folder import open_image_folder

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from alexplore.runs import checksummed_files
-from alexplore.runs.checksummed_files import ChecksummedFiles
-from alexplore.runs.dataset_files import Files
+from alexplore.runs.data import checksummed_files
+from alexplore.runs.data.checksummed_files import ChecksummedFiles
+from alexplore.runs.data.dataset_files import Files
 from alexplore.training.data.cache import Arrays
 from alexplore.training.data.download import download_with_torchvision
 from alexplore.training.data.published import Download, PublishedDataset

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from alexplore.core.settings import Kind, flag, integer, list_schema, number, optional, read_value, text
 from alexplore.network.graph import Network
-from alexplore.runs.dataset_shapes import DatasetShape
-from alexplore.runs.image_layout import DataError
+from alexplore.runs.data.dataset_shapes import DatasetShape
+from alexplore.runs.data.image_layout import DataError
 from alexplore.runs.preflight import fit_problems
 from alexplore.training.data.decoders import PILLOW
 
@@ -128,7 +128,7 @@ class Dataset:
     def to_dict(self) -> dict[str, Any]:
         """Return the contents of dataset.json: everything but the images.
 
-        It is enough to treat another image alike, and to notice that the data has changed (see `runs.trained_on`).
+        It is enough to treat another image alike, and to notice that the data has changed (see `runs.data.trained_on`).
         """
         return {
             "name": self.name,

@@ -12,10 +12,14 @@ MEMORY_SHARE = 0.25
 """Share of the free memory that the images of a split may take, those of all ranks on this machine together."""
 
 
+def local_ranks() -> int:
+    """Return the number of ranks on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
 def has_room(image_bytes: int) -> bool:
     """Return whether so many bytes of images may be kept in each of this machine's ranks."""
-    ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return ranks * image_bytes <= MEMORY_SHARE * psutil.virtual_memory().available
+    return local_ranks() * image_bytes <= MEMORY_SHARE * psutil.virtual_memory().available
 
 
 class DecodedImages:

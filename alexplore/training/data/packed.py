@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from alexplore.runs.packed_images import CHANNELS, Packed
+from alexplore.runs.data.packed_images import CHANNELS, Packed
 
 AHEAD = 2
 """Batches that are read before they are needed."""

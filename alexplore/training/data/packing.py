@@ -1,4 +1,4 @@
-"""Pack an image folder: decode every image once, to shards of one size (see `alexplore.runs.packed_images`).
+"""Pack an image folder: decode every image once, to shards of one size (see `alexplore.runs.data.packed_images`).
 
 The shorter side is resized and the centre cropped (paper, section 2, with a side of 256). Complete shards are kept:
 packing that was killed continues after the last one.
@@ -21,11 +21,12 @@ import torch
 from alexplore.core.atomic_files import write_atomically
 from alexplore.core.formatting import bytes_text
 from alexplore.core.regular_files import open_regular, parse_json, read_text
-from alexplore.runs.image_layout import DataError, LeftOut, find_layout
-from alexplore.runs.packed_images import CHANNELS, INDEX, PATHS, Packed, PackedError, Shard, read_packed
-from alexplore.training.data.dataset import Report
+from alexplore.runs.data.image_layout import DataError, LeftOut, find_layout
+from alexplore.runs.data.packed_images import CHANNELS, INDEX, PATHS, Packed, PackedError, Shard, read_packed
+from alexplore.training.data.dataset import Report, damaged_text
 from alexplore.training.data.decoders import choose_decoder
-from alexplore.training.data.image_folder import FolderSplit, Listing, list_images
+from alexplore.training.data.folder_listing import Listing, list_images
+from alexplore.training.data.folder_split import FolderSplit
 
 SHARD_IMAGES, BATCH = 1024, 64
 PROGRESS = "progress.jsonl"
@@ -50,9 +51,8 @@ def pack(source: Path, target: Path, side: int, report: Report) -> list[Packed]:
         parts.append((layout.val, target / layout.val.name))
     left_out = LeftOut(source)
     listings = [(list_images(folder, layout.classes, left_out), own) for folder, own in parts]
-    for text in (left_out.text, listings[0][0].dim_text):
-        if text:
-            report(f"{source}: {text}")
+    for note in listings[0][0].notes(source, left_out):
+        report(note)
     target.mkdir(parents=True, exist_ok=True)
     with _locked(target):
         need = sum(len(listing.paths) * side**2 * CHANNELS for listing, _ in listings)
@@ -121,7 +121,7 @@ def _pack_part(listing: Listing, classes: tuple[str, ...], folder: Path, side: i
         unread = [i for i in indices.tolist() if split.path(i) in split.damaged]
         lost = {listing.paths[i]: split.damaged[split.path(i)] for i in unread}
         for path, reason in lost.items():
-            report(f"{path} is damaged and is left out: {reason}")
+            report(damaged_text(path, reason))
         damaged |= lost
         shards.append(shard)
         progress.add(shard, lost)

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from alexplore.presets.recipe import Recipe
-from alexplore.runs.image_layout import DataError
+from alexplore.runs.data.image_layout import DataError
 from alexplore.runs.preflight import image_problems, pixel_problems
 from alexplore.training.data.dataset import Dataset, pixel_statistics
 from alexplore.training.data.decoders import DECODERS

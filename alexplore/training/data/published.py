@@ -15,10 +15,10 @@ from torch import Tensor
 from alexplore.core.home import NoHomeError, expand
 from alexplore.presets.datasets import DATASETS, PublishedImages
 from alexplore.runs.config import DataSource, RunConfig
-from alexplore.runs.dataset_files import DATASET_FILES, Files
-from alexplore.runs.dataset_shapes import cache_folder, dataset_shape
-from alexplore.runs.image_layout import DataError
-from alexplore.runs.trained_on import TrainedOn
+from alexplore.runs.data.dataset_files import DATASET_FILES, Files
+from alexplore.runs.data.dataset_shapes import cache_folder, dataset_shape
+from alexplore.runs.data.image_layout import DataError
+from alexplore.runs.data.trained_on import TrainedOn
 from alexplore.training.data import cache, download
 from alexplore.training.data.cache import Arrays
 from alexplore.training.data.dataset import Dataset, Report, ResidentSplit, check_fit, choose_balanced
@@ -60,7 +60,7 @@ class PublishedDataset:
 
     @property
     def images(self) -> PublishedImages:
-        """Return what is known about the images without reading them."""
+        """What is known about the images without reading them."""
         images = DATASETS[self.name].images
         assert images is not None
         return images

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from alexplore.core.regular_files import open_regular
-from alexplore.runs import checksummed_files
-from alexplore.runs.dataset_files import Files
+from alexplore.runs.data import checksummed_files
+from alexplore.runs.data.dataset_files import Files
 from alexplore.training.data.cache import Arrays
 from alexplore.training.data.download import download_with_torchvision
 from alexplore.training.data.published import Download, PublishedDataset

@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from alexplore.runs.config import RunConfig
-from alexplore.runs.dataset_shapes import synthetic_counts, synthetic_size
-from alexplore.runs.image_layout import DataError
+from alexplore.runs.data.dataset_shapes import synthetic_counts, synthetic_size
+from alexplore.runs.data.image_layout import DataError
+from alexplore.runs.data.trained_on import TrainedOn
 from alexplore.runs.preflight import count_outputs
-from alexplore.runs.trained_on import TrainedOn
 from alexplore.training.data.dataset import Dataset, Report, ResidentSplit, mean_and_std
 
 PATTERN_CELLS = 4  # along each side of a class's pattern

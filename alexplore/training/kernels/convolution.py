@@ -1,9 +1,9 @@
 """Convolutions with any padding: PyTorch's, or by Winograd's tiles if `table` has that for the class of processor.
 
 Tried and deleted, because none makes a step of a shipped preset 1.15 times faster (torch 2.14, oneDNN 3.12; AVX2,
-AVX-512 and AVX-512 BF16): groups convolved one after the other (0.92 to 1.00), the gradient of the bias apart from that
-of the weights (0.89 to 1.00), the gradient of the weights as a matrix product (0.80 to 1.08), and PyTorch's contiguous
-layout for large kernels (0.95 to 1.04).
+AVX-512 and AVX-512 BF16): groups convolved by oneDNN one after the other (0.92 to 1.00), the gradient of the bias apart
+from that of the weights (0.89 to 1.00), the gradient of the weights as a matrix product (0.80 to 1.08), and PyTorch's
+contiguous layout for large kernels (0.95 to 1.04).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Pair = tuple[int, int]
 
 
 class Conv(nn.Conv2d):
-    """A convolution. With groups, on a GPU, in 16 bits and in float64 it is always PyTorch's."""
+    """A convolution. On a GPU, in 16 bits and in float64 it is always PyTorch's."""
 
     def __init__(self, layer: Conv2d, inputs: Shapes, kernels: Kernels) -> None:
         (shape,) = inputs
@@ -36,10 +36,10 @@ class Conv(nn.Conv2d):
             shape[0], layer.out_channels, kernel, stride, self.padded, dilation, layer.groups, bias=layer.bias
         )
         self.tile_outputs = None
-        tiled = "tiles-{}x{}".format(*kernel) in kernels
-        if tiled and layer.groups == 1 and stride == dilation == (1, 1):
+        if "tiles-{}x{}".format(*kernel) in kernels and stride == dilation == (1, 1):
             size = layer.output_shape(inputs)[1:]
-            self.tile_outputs = tile_outputs(shape[0], layer.out_channels, kernel, (size[0], size[1]))
+            channels, outputs = shape[0] // layer.groups, layer.out_channels // layer.groups
+            self.tile_outputs = tile_outputs(channels, outputs, kernel, (size[0], size[1]))
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve (N, C, H, W)."""
@@ -48,33 +48,51 @@ class Conv(nn.Conv2d):
         on_cpu_in_fp32 = input.device.type == "cpu" and input.dtype == torch.float32
         if self.tile_outputs and on_cpu_in_fp32 and not torch.is_autocast_enabled("cpu"):
             input = input.contiguous(memory_format=torch.channels_last)
-            by_tiles: Tensor = _ByTiles.apply(input, self.weight, self.bias, self.padded, self.tile_outputs)
+            by_tiles: Tensor = _ByTiles.apply(
+                input, self.weight, self.bias, self.padded, self.tile_outputs, self.groups
+            )
             return by_tiles
         return super().forward(input)
 
 
 class _ByTiles(torch.autograd.Function):
-    """A convolution with stride 1 by tiles of `outputs` × `outputs` outputs; see `winograd`."""
+    """A convolution with stride 1 by tiles of `outputs` × `outputs` outputs, group by group; see `winograd`."""
 
     @staticmethod
     def forward(
-        context: Any, input: Tensor, weight: Tensor, bias: Tensor | None, padding: Pair, outputs: int
+        context: Any, input: Tensor, weight: Tensor, bias: Tensor | None, padding: Pair, outputs: int, groups: int
     ) -> Tensor:
         context.save_for_backward(input, weight)
-        context.padding, context.outputs = padding, outputs
-        result = winograd.convolve(input, weight, padding, outputs)
+        context.padding, context.outputs, context.groups = padding, outputs, groups
+        parts = zip(_split(input, groups), weight.chunk(groups), strict=True)
+        result = _joined([winograd.convolve(*part, padding, outputs) for part in parts])
         return result if bias is None else result.add_(bias.view(-1, 1, 1))
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         input, weight = context.saved_tensors
-        grad_output = gradients[0].contiguous(memory_format=torch.channels_last)
+        padding, outputs, groups, side = context.padding, context.outputs, context.groups, weight.shape[2]
         to_input, to_weight, to_bias, *_ = context.needs_input_grad
-        side, padding, outputs = weight.shape[2], context.padding, context.outputs
-        return (
-            winograd.input_gradient(grad_output, weight, padding, outputs) if to_input else None,
-            winograd.weight_gradient(grad_output, input, padding, side, outputs) if to_weight else None,
-            grad_output.sum((0, 2, 3)) if to_bias else None,
-            None,
-            None,
-        )
+        (whole,) = gradients
+        parts = list(zip(_split(whole, groups), _split(input, groups), weight.chunk(groups), strict=True))
+
+        grad_input = grad_weight = None
+        if to_input:
+            grad_input = _joined(
+                [winograd.input_gradient(grad, kernels, padding, outputs) for grad, _, kernels in parts]
+            )
+        if to_weight:
+            grad_weight = _joined(
+                [winograd.weight_gradient(grad, inputs, padding, side, outputs) for grad, inputs, _ in parts], 0
+            )
+        return grad_input, grad_weight, whole.sum((0, 2, 3)) if to_bias else None, None, None, None
+
+
+def _split(maps: Tensor, groups: int) -> list[Tensor]:
+    """Return the maps (N, C, H, W) of each group, channels last."""
+    return [part.contiguous(memory_format=torch.channels_last) for part in maps.chunk(groups, 1)]
+
+
+def _joined(parts: list[Tensor], axis: int = 1) -> Tensor:
+    """Return the tensors of all groups as one."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts, axis)

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from alexplore.core.settings import SettingError
-from alexplore.network.analysis import analyse
+from alexplore.network.analysis import Analysis, analyse
 from alexplore.network.calls import Call
 from alexplore.network.graph import IMAGE, Network
 from alexplore.network.layers.base import Layer
 from alexplore.network.limits import memory_problem
-from alexplore.network.shapes import ShapeError, Shapes, shape_text
+from alexplore.network.shapes import ShapeError, Shapes
 from alexplore.network.torch_calls import torch_call
-from alexplore.runs.preflight import batch_problems
+from alexplore.runs.preflight import batch_problems, no_classes_text
 from alexplore.training.errors import UsageError
 from alexplore.training.kernels import MODULES
 from alexplore.training.kernels.table import Kernels, choose_kernels
@@ -75,9 +75,17 @@ def logits(model: nn.Module, images: Tensor) -> Tensor:
     return output
 
 
+def why_too_large(analysis: Analysis) -> str | None:
+    """Return why a network can't be built: its weights and one image take more memory than this machine has."""
+    reason = memory_problem(analysis, psutil.virtual_memory().total, "this machine has")
+    return f"the network can't be built: {reason}" if reason else None
+
+
 def build(network: Network, seed: int | None = None, kernels: Kernels | None = None) -> Model:
-    """Return a network's model on the CPU, channels last, with initial weights drawn from `seed`, or from PyTorch's
-    generator if that is None. `kernels` are by default those of this machine's processor.
+    """Return a network's model on the CPU, channels last, with initial weights.
+
+    They are drawn from `seed`, or from PyTorch's generator if that is None. `kernels` are by default those of this
+    machine's processor.
 
     Raises:
         ShapeError: a layer can't read its input, or the network has no layers.
@@ -86,8 +94,8 @@ def build(network: Network, seed: int | None = None, kernels: Kernels | None = N
     analysis = analyse(network)
     if analysis.broken is not None:
         raise ShapeError(str(analysis.broken.error))
-    if reason := memory_problem(analysis, psutil.virtual_memory().total, "this machine has"):
-        raise UsageError(f"the network can't be built: {reason}")
+    if reason := why_too_large(analysis):
+        raise UsageError(reason)
     model = Model(None if network.is_chain else network.sources)
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
@@ -110,10 +118,7 @@ def check_classifier(network: Network) -> int:
     output = analysis.output
     assert output is not None
     if len(output) != 1:
-        raise ShapeError(
-            f"the network ends in a {shape_text(output)} map, not in one number for each class: "
-            "end it with flatten and linear layers"
-        )
+        raise ShapeError(no_classes_text(output))
     return output[0]
 
 

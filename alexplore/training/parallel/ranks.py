@@ -88,21 +88,19 @@ class Ranks:
         return torch.cat((batches.flatten(), rest[self.share(len(rest))]))
 
     def sum(self, values: Tensor) -> Tensor:
-        """Return the sum of a tensor on the CPU over all ranks; for towers, rank 0's, as all read every sample."""
+        """Return the sum of a tensor on the CPU over all ranks, in place; for towers, rank 0's."""
         if self.towers and self.rank:
             values = torch.zeros_like(values)
-        if self.size > 1:
-            dist.all_reduce(values)
-        return values
+        return self.total(values)
 
     def total(self, values: Tensor) -> Tensor:
-        """Return the sum over all ranks of a tensor on the CPU, also over towers."""
+        """Return the sum over all ranks, and over towers, of a tensor on the CPU, in place."""
         if self.size > 1:
             dist.all_reduce(values)
         return values
 
     def max(self, values: Tensor) -> Tensor:
-        """Return the largest over the ranks of each value of a tensor on the CPU."""
+        """Return the largest over the ranks of each value of a tensor on the CPU, in place."""
         if self.size > 1:
             dist.all_reduce(values, dist.ReduceOp.MAX)
         return values
@@ -119,14 +117,14 @@ class Ranks:
             dist.broadcast_object_list(values, src=0)
         return values[0]
 
-    def agree(self, flag: Tensor) -> Tensor:
-        """Return 1 if a flag on the device is 1 on any rank, without waiting for the device.
+    def agree(self, flags: Tensor) -> Tensor:
+        """Return flags on the device, each 1 if it is 1 on any rank, in place and without waiting for the device.
 
         This is for towers; ranks that share gradients have equal flags.
         """
         if self.towers:
-            all_reduce(flag, dist.ReduceOp.MAX)
-        return flag
+            all_reduce(flags, dist.ReduceOp.MAX)
+        return flags
 
     def merge(self, values: dict[str, T]) -> dict[str, T]:
         """Return the entries of all ranks."""

@@ -1,6 +1,6 @@
-"""Split a network into towers as the paper does, one for each rank. Ranks exchange activations only before layers that
-read all towers.
+"""Split a network into towers as the paper does, one for each rank.
 
+Ranks exchange activations only before layers that read all towers.
 A tower has a share of the kernels of every layer except the last, which all towers compute in full. A layer with groups
 reads its own tower; a layer that reads all towers follows an exchange (paper, figure 2). Outputs, gradients and weights
 are those of the whole network with grouped convolutions.
@@ -21,6 +21,7 @@ from alexplore.network.calls import Call
 from alexplore.network.graph import Network
 from alexplore.network.layers.base import Layer, Unsupported
 from alexplore.network.shapes import Shape, Shapes
+from alexplore.runs.preflight import NO_TOWERS
 from alexplore.training.checkpoint import load_optimizer_state
 from alexplore.training.collectives import all_gather, all_reduce
 from alexplore.training.errors import UsageError
@@ -51,7 +52,7 @@ def place(network: Network) -> tuple[Place, ...]:
     """
     towers = network.towers
     if towers < 2:
-        raise UsageError("--parallel towers: this network has no towers; set towers = 2, or train with --parallel data")
+        raise UsageError(NO_TOWERS)
     for position, read in enumerate(network.sources):
         if read != (position - 1,):
             names = " and ".join(network.source_names(position))
@@ -211,7 +212,7 @@ class TowerState:
         state = optimizer.state_dict()
         names = _parameter_names(model, optimizer)
         slots = {
-            index: {key: self._whole(names[index], value) if value.dim() else value for key, value in slot.items()}
+            index: {key: self._whole(names[index], value) for key, value in slot.items()}
             for index, slot in state["state"].items()
         }
         return {**state, "state": slots}
@@ -224,7 +225,7 @@ class TowerState:
         """Load this tower's share of the whole network's optimizer state."""
         names = _parameter_names(model, optimizer)
         slots = {
-            index: {key: self._own(names[index], value) if value.dim() else value for key, value in slot.items()}
+            index: {key: self._own(names[index], value) for key, value in slot.items()}
             for index, slot in state["state"].items()
         }
         load_optimizer_state(optimizer, {**state, "state": slots})

@@ -81,7 +81,7 @@ class EntryList(CursorList):
 
     @property
     def line_count(self) -> int:
-        """Return the number of lines."""
+        """The number of lines."""
         return len(self._before) + len(self._entries)
 
     def line_strip(self, index: int, selected: bool, width: int) -> Strip:

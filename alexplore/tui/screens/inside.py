@@ -18,8 +18,8 @@ from textual.strip import Strip
 from textual.worker import get_current_worker
 
 from alexplore.core.errors import AlexploreError
+from alexplore.runs.data.image_layout import SUFFIXES
 from alexplore.runs.directory import RunDirectory, RunError
-from alexplore.runs.image_layout import SUFFIXES
 from alexplore.runs.inside import InsideEpoch, InsideError, load_epoch
 from alexplore.runs.look import Look, look
 from alexplore.runs.look_request import LookRequest

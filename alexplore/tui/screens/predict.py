@@ -17,8 +17,8 @@ from textual.strip import Strip
 from textual.worker import get_current_worker
 
 from alexplore.render.predictions import bars
+from alexplore.runs.data.image_layout import SUFFIXES
 from alexplore.runs.directory import RunDirectory
-from alexplore.runs.image_layout import SUFFIXES
 from alexplore.runs.predictions import Prediction, Predictions
 from alexplore.tui.picture_lines import Draw, half_block_lines
 from alexplore.tui.predicted_images import PredictedImages

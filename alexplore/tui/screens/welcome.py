@@ -64,7 +64,7 @@ class Welcome(ClosesOnce[Choice | None], ModalScreen[Choice | None]):
 
     @work(thread=True)
     def _look_at_machine(self) -> None:
-        from alexplore.runs.dataset_shapes import dataset_need
+        from alexplore.runs.data.dataset_shapes import dataset_need
         from alexplore.tui.hardware import hardware_text
 
         here = dataset_need("fashion-mnist") == "here"

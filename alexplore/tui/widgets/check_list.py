@@ -83,7 +83,7 @@ class CheckList(CursorList):
 
     @property
     def line_count(self) -> int:
-        """Return the number of lines."""
+        """The number of lines."""
         return len(self._lines)
 
     def is_heading(self, index: int) -> bool:

@@ -139,7 +139,7 @@ class SettingList(CursorList):
 
     @property
     def line_count(self) -> int:
-        """Return the number of lines."""
+        """The number of lines."""
         return len(self._lines)
 
     @property

@@ -20,14 +20,14 @@ from torch import Tensor
 
 from alexplore.core.errors import AlexploreError
 from alexplore.network.graph import Network
-from alexplore.runs import idx_files
 from alexplore.runs.config import RunConfig
+from alexplore.runs.data import idx_files
+from alexplore.runs.data.image_layout import LeftOut
 from alexplore.runs.directory import RunDirectory
-from alexplore.runs.image_layout import LeftOut
 from alexplore.training import checkpoint
 from alexplore.training.commands import predict
 from alexplore.training.commands.load_model import load_model
-from alexplore.training.data.image_folder import list_images
+from alexplore.training.data.folder_listing import list_images
 from alexplore.training.data.images import MOST_PIXELS, open_image, read_image, why_unreadable
 from alexplore.training.errors import CheckpointError
 from alexplore.training.model.build import build

@@ -12,7 +12,7 @@ from alexplore.runs.config import RunConfig
 from alexplore.runs.preflight import count_outputs
 from alexplore.runs.speed import SpeedMeasurement
 from alexplore.training.commands import speed
-from alexplore.training.loop import Objective
+from alexplore.training.objective import Objective
 
 CPU = torch.device("cpu")
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from alexplore.presets.datasets import DATASETS
-from alexplore.runs import idx_files
+from alexplore.runs.data import idx_files
 
 TRAIN, TEST = 40, 20
 

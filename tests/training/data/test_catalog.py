@@ -15,14 +15,14 @@ from alexplore.network.graph import Network, read_network
 from alexplore.presets.datasets import DATASETS, DatasetEntry
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import DataSource, RunConfig
-from alexplore.runs.trained_on import TrainedOn, parse_trained_on
+from alexplore.runs.data.trained_on import TrainedOn, parse_trained_on
 from alexplore.training.data import DataError, Preprocess, ResidentSplit, choose_balanced, open_dataset
 from alexplore.training.data.cache import Arrays
 from alexplore.training.data.catalog import OPENERS
 from alexplore.training.data.image_folder import open_test_images
 from alexplore.training.data.published import PublishedDataset
-from alexplore.training.loop import Objective
 from alexplore.training.model.build import build
+from alexplore.training.objective import Objective
 from alexplore.training.optim import make_optimizer, update
 from alexplore.training.precision import Precision
 from tests.support.examples import examples

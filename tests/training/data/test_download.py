@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from alexplore.runs.idx_files import IDX_DATASETS, find
+from alexplore.runs.data.idx_files import IDX_DATASETS, find
 from alexplore.training.data import download
 from alexplore.training.data.mnist import DEBIAN_FOLDER, unpack
 

@@ -18,9 +18,9 @@ import pytest
 import torch
 from PIL import Image
 
-from alexplore.runs.image_layout import LeftOut
-from alexplore.training.data import DataError, FolderSplit, image_folder, pixel_statistics, read_image
-from alexplore.training.data.image_folder import draw_held_out, list_images
+from alexplore.runs.data.image_layout import LeftOut
+from alexplore.training.data import DataError, FolderSplit, folder_split, pixel_statistics, read_image
+from alexplore.training.data.folder_listing import draw_held_out, list_images
 from alexplore.training.data.images import open_image
 
 CPU = torch.device("cpu")
@@ -332,8 +332,8 @@ def test_a_decoder_that_is_killed_between_two_batches_raises_nothing_elsewhere(t
 @pytest.mark.usefixtures("heavy")
 def test_images_that_never_come_end_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     split = split_of(made(tmp_path) / "train", workers=1)
-    monkeypatch.setattr(image_folder, "BATCH_SECONDS", 0.3)
-    monkeypatch.setattr(image_folder, "IMAGE_SECONDS", 0.1)
+    monkeypatch.setattr(folder_split, "BATCH_SECONDS", 0.3)
+    monkeypatch.setattr(folder_split, "IMAGE_SECONDS", 0.1)
     monkeypatch.setattr(type(split._decoder), "__getitem__", lambda *_: time.sleep(60))
     with pytest.raises(DataError, match="no batch of images in 0 s: the disk or the network"):
         list(split.batches(torch.arange(6), 2))

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from alexplore.presets.datasets import DATASETS
-from alexplore.runs import checksummed_files, idx_files
 from alexplore.runs.config import DataSource
-from alexplore.runs.dataset_files import DATASET_FILES
+from alexplore.runs.data import checksummed_files, idx_files
+from alexplore.runs.data.dataset_files import DATASET_FILES
 from alexplore.training.data import DataError, svhn
 from alexplore.training.data.catalog import PUBLISHED
 from alexplore.training.data.mnist import MNIST_KIN as KIN

@@ -16,8 +16,8 @@ from alexplore.core.errors import AlexploreError
 from alexplore.network.graph import read_network
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import DataSource, RunConfig
-from alexplore.runs.image_layout import DataError, find_layout
-from alexplore.runs.packed_images import PackedError, read_packed
+from alexplore.runs.data.image_layout import DataError, find_layout
+from alexplore.runs.data.packed_images import PackedError, read_packed
 from alexplore.training.data import packing
 from alexplore.training.data.catalog import open_dataset
 from alexplore.training.data.dataset import Dataset
@@ -40,7 +40,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make shards of four images, and decode in this process."""
     monkeypatch.setattr(packing, "SHARD_IMAGES", 4)
     monkeypatch.setattr(packing, "BATCH", 3)
-    monkeypatch.setattr("alexplore.training.data.image_folder.count_decoders", lambda: 0)
+    monkeypatch.setattr("alexplore.training.data.folder_split.count_decoders", lambda: 0)
     monkeypatch.setattr("alexplore.training.data.packing.choose_decoder", lambda: ("pillow", None))
     monkeypatch.setattr("alexplore.training.data.image_folder.choose_decoder", lambda _: ("pillow", None))
 

@@ -20,8 +20,8 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from alexplore.runs import checksummed_files, idx_files
 from alexplore.runs.config import DataSource
+from alexplore.runs.data import checksummed_files, idx_files
 from alexplore.training.data import DataError, cache, download
 from alexplore.training.data.cifar import CIFAR_10
 from alexplore.training.data.mnist import DEBIAN_FOLDER, MNIST_KIN, read, unpack

@@ -24,9 +24,9 @@ from alexplore.training.kernels.table import (
     kernels_of,
     processor_class,
 )
-from alexplore.training.loop import Objective
 from alexplore.training.model.build import build
 from alexplore.training.nonfinite import NonfiniteGuard
+from alexplore.training.objective import Objective
 from alexplore.training.optim import FACTORIES, make_optimizer
 from alexplore.training.precision import Precision
 

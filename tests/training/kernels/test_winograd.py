@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from alexplore.network.analysis import analyse
+from alexplore.network.layers.conv2d import Conv2d
 from alexplore.presets.library import load_preset
 from alexplore.training.kernels import convolution, winograd
 from alexplore.training.kernels.table import kernels_of
@@ -116,3 +118,32 @@ def test_a_layer_chooses_by_its_precision_and_place(monkeypatch: pytest.MonkeyPa
         conv3(input)
     conv3.double()(input.double())
     assert not calls
+
+
+def test_groups_are_convolved_by_tiles() -> None:
+    """The paper's conv2, conv4 and conv5 read two groups."""
+    network = load_preset("paper").network
+    layers = {row.layer.name: row for row in analyse(network).rows}
+    tiled = {
+        name: convolution.Conv(row.layer, row.inputs, kernels_of("avx2")).tile_outputs
+        for name, row in layers.items()
+        if isinstance(row.layer, Conv2d)
+    }
+    assert [name for name, outputs in tiled.items() if outputs] == ["conv2", "conv3", "conv4", "conv5"]
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_grouped_convolutions_by_tiles_are_pytorchs(monkeypatch: pytest.MonkeyPatch, bias: bool) -> None:
+    monkeypatch.setattr(convolution, "tile_outputs", lambda *arguments: 4)
+    torch.manual_seed(1)
+    layer = Conv2d(name="conv", out_channels=8, kernel_size=3, padding=1, groups=2, bias=bias)
+    conv = convolution.Conv(layer, ((6, 9, 9),), kernels_of("avx2"))
+    input = made(3, 6, 9, 9).requires_grad_()
+    leaves = (input, *conv.parameters())
+    exact = [leaf.detach().double().requires_grad_() for leaf in leaves]
+    found = conv(input)
+    expected = F.conv2d(exact[0], exact[1], exact[2] if bias else None, padding=1, groups=2)
+    assert off_by(found.detach(), expected.detach()) < ERROR
+    wanted = torch.randn_like(found)
+    ours, theirs = torch.autograd.grad(found, leaves, wanted), torch.autograd.grad(expected, exact, wanted.double())
+    assert all(off_by(one, other) < ERROR for one, other in zip(ours, theirs, strict=True))

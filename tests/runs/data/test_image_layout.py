@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from alexplore.runs.image_layout import (
+from alexplore.runs.data.image_layout import (
     SUFFIXES,
     DataError,
     LeftOut,

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics.functional import classification
 
-from alexplore.training.report import calibration_error, image_predictions, make_evaluation
+from alexplore.training.evaluation_figures import calibration_error, image_predictions, make_evaluation
 
 
 def drawn(count: int, classes: int, sharpness: float) -> tuple[Tensor, Tensor]:

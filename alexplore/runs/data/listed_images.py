@@ -16,8 +16,8 @@ from pathlib import Path
 from alexplore.core.atomic_files import write_atomically
 from alexplore.core.home import NoHomeError
 from alexplore.core.regular_files import open_regular, parse_json
-from alexplore.runs.dataset_shapes import cache_folder
-from alexplore.runs.image_layout import LeftOut, count_others, find_pictures
+from alexplore.runs.data.dataset_shapes import cache_folder
+from alexplore.runs.data.image_layout import LeftOut, count_others, find_pictures
 
 VERSION = 1
 FEWEST = 10_000

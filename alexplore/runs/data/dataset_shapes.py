@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Literal
 
 from alexplore.core.home import NoHomeError, expand, user_folder
+from alexplore.network.graph import Network
 from alexplore.presets.datasets import DATASETS, PublishedImages
 from alexplore.runs.config import DataSource, RunConfig
-from alexplore.runs.image_layout import LAYOUT, DataError, check_pictures, find_layout
+from alexplore.runs.data.image_layout import LAYOUT, DataError, check_pictures, find_layout
 
 TRAIN_IMAGES, VAL_IMAGES = 10_000, 2_000  # of synthetic data; 10 and 2 for each class if that is more
 LARGEST_SIDE = 32  # of synthetic images, in pixels; they are resized for larger inputs
@@ -73,13 +74,17 @@ def dataset_need(name: str) -> Need:
         return "to fetch"
 
 
+def image_channels(network: Network) -> int:
+    """Return the channels of the images of a folder for a network: 1 or 3, as it has."""
+    return 1 if network.input[0] == 1 else 3
+
+
 def _image_folder(config: RunConfig) -> DatasetShape:
     """Return the sizes of an image folder: a class for each folder in it, and 1 or 3 channels, as the network has."""
     folder = expand(config.data.folder or "")
-    channels = 1 if config.network.input[0] == 1 else 3
     layout = find_layout(folder)
     check_pictures(layout)
-    return DatasetShape(str(folder), channels, len(layout.classes), train_images=None)
+    return DatasetShape(str(folder), image_channels(config.network), len(layout.classes), train_images=None)
 
 
 def _published(name: str, images: PublishedImages) -> Callable[[RunConfig], DatasetShape]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from alexplore.core.errors import FAILED, WRONG_USE, AlexploreError
-from alexplore.runs.packed_images import PackedError, read_packed
+from alexplore.runs.data.packed_images import PackedError, read_packed
 
 LAYOUT = "DIR/CLASS/*.jpg, or DIR/train/CLASS and DIR/val/CLASS"
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from alexplore.core.regular_files import open_regular
 from alexplore.presets.datasets import DATASETS, PublishedImages
-from alexplore.runs.image_layout import DataError
+from alexplore.runs.data.image_layout import DataError
 
 CONTENTS: Mapping[str, tuple[str, ...]] = {
     "mnist": (
@@ -82,7 +82,7 @@ class IdxDataset:
 
     @property
     def images(self) -> PublishedImages:
-        """Return what is known about the images."""
+        """What is known about the images."""
         images = DATASETS[self.name].images
         assert images is not None
         return images

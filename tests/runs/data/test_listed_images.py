@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from alexplore.runs import image_layout, listed_images
-from alexplore.runs.image_layout import DataError, LeftOut
-from alexplore.runs.listed_images import list_pictures
+from alexplore.runs.data import image_layout, listed_images
+from alexplore.runs.data.image_layout import DataError, LeftOut
+from alexplore.runs.data.listed_images import list_pictures
 from tests.faults.damage import replaced, retyped
 
 CLASSES = ("cat", "dog")
