@@ -71,21 +71,19 @@ class _ByTiles(torch.autograd.Function):
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         input, weight = context.saved_tensors
-        padding, outputs, groups, side = context.padding, context.outputs, context.groups, weight.shape[2]
         to_input, to_weight, to_bias, *_ = context.needs_input_grad
-        (whole,) = gradients
-        parts = list(zip(_split(whole, groups), _split(input, groups), weight.chunk(groups), strict=True))
-
-        grad_input = grad_weight = None
-        if to_input:
-            grad_input = _joined(
-                [winograd.input_gradient(grad, kernels, padding, outputs) for grad, _, kernels in parts]
-            )
-        if to_weight:
-            grad_weight = _joined(
-                [winograd.weight_gradient(grad, inputs, padding, side, outputs) for grad, inputs, _ in parts], 0
-            )
-        return grad_input, grad_weight, whole.sum((0, 2, 3)) if to_bias else None, None, None, None
+        (whole,), groups = gradients, context.groups
+        parts = zip(_split(whole, groups), _split(input, groups), weight.chunk(groups), strict=True)
+        found = [
+            winograd.gradients(*part, context.padding, context.outputs, to_input=to_input, to_weight=to_weight)
+            for part in parts
+        ]
+        return (
+            _joined([grad for grad, _ in found if grad is not None]) if to_input else None,
+            _joined([grad for _, grad in found if grad is not None], 0) if to_weight else None,
+            whole.sum((0, 2, 3)) if to_bias else None,
+            *(None, None, None),
+        )
 
 
 def _split(maps: Tensor, groups: int) -> list[Tensor]:

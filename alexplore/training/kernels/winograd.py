@@ -6,10 +6,9 @@ interpolated from the products:
 
     output = Aᵀ [(G kernel Gᵀ) ⊙ (Bᵀ tile B)] A
 
-With the sum over channels, ⊙ is one matrix product for each point, which takes most of the time. The gradients of input
-and weights are such convolutions too. Sources: Lavin & Gray, "Fast Algorithms for Convolutional Neural
-Networks", CVPR 2016; Winograd, "Arithmetic Complexity of Computations", 1980. In fp32 the
-relative error is about 5e-6, three to six times oneDNN's.
+With the sum over channels, ⊙ is one matrix product for each point, which takes most of the time. Sources: Lavin & Gray,
+"Fast Algorithms for Convolutional Neural Networks", CVPR 2016; Winograd, "Arithmetic Complexity of Computations", 1980.
+In fp32 the relative error is about 5e-6, three to six times oneDNN's.
 """
 
 from __future__ import annotations
@@ -116,26 +115,39 @@ def convolve(input: Tensor, weight: Tensor, padding: Pair, outputs: int) -> Tens
     return result
 
 
-def input_gradient(grad_output: Tensor, weight: Tensor, padding: Pair, outputs: int) -> Tensor:
-    """Return the gradient of a convolution's input: its output's gradient convolved with the flipped kernels."""
-    side = weight.shape[2]
-    flipped = weight.flip(2, 3).transpose(0, 1)
-    return convolve(grad_output, flipped, (side - 1 - padding[0], side - 1 - padding[1]), outputs)
+def gradients(
+    grad_output: Tensor,
+    input: Tensor,
+    weight: Tensor,
+    padding: Pair,
+    outputs: int,
+    *,
+    to_input: bool = True,
+    to_weight: bool = True,
+) -> tuple[Tensor | None, Tensor | None]:
+    """Return the gradients of a convolution's input and weights, each None if it is not asked for; all channels last.
 
-
-def weight_gradient(grad_output: Tensor, input: Tensor, padding: Pair, side: int, outputs: int) -> Tensor:
-    """Return the gradient of the weights (K, C, r, r): a convolution whose kernels are tiles of `grad_output`."""
-    kernels, channels = grad_output.shape[1], input.shape[1]
-    matrices = transforms(side, outputs)  # with outputs and kernel exchanged
+    They are the transposed convolution: with the gradient of the products, D = A grad Aᵀ, of each tile, that of the
+    tile is B [(G kernel Gᵀ) ⊙ D] Bᵀ, and that of the kernel Gᵀ [(Bᵀ tile B) ⊙ D] G, summed over the tiles.
+    """
+    kernels, channels, side, _ = weight.shape
+    matrices = transforms(outputs, side)
     grid = _Grid.over(input, side, padding, outputs)
+    by_point = (matrices.kernel @ weight.permute(2, 3, 0, 1).reshape(side**2, -1)).view(-1, kernels, channels)
+    grad_input = torch.empty_like(input, memory_format=torch.channels_last) if to_input else None
     total = input.new_zeros(grid.points, channels, kernels)
-    below, right = (outputs * count - have for count, have in zip(grid.tiles, grid.size, strict=True))
     for block in grid.blocks(len(input), max(channels, kernels)):
-        rows = F.pad(grad_output[block].permute(0, 2, 3, 1), (0, 0, 0, right, 0, below))
-        by_point = _multiply_each(matrices.kernel, _tiles(rows, outputs, outputs, grid.tiles))
-        total.baddbmm_(grid.transformed(input[block], matrices.tile).permute(1, 2, 0), by_point.transpose(0, 1))
-    gradient = (matrices.output @ total.view(grid.points, -1)).view(side, side, channels, kernels)
-    return gradient.permute(3, 2, 0, 1).contiguous(memory_format=torch.channels_last)
+        of_products = _multiply_each(matrices.output.t(), grid.cut(grad_output[block])).transpose(0, 1)
+        if to_weight:
+            total.baddbmm_(grid.transformed(input[block], matrices.tile).permute(1, 2, 0), of_products)
+        if grad_input is not None:
+            of_tiles = torch.empty(of_products.shape[1], grid.points, channels)
+            torch.bmm(of_products, by_point, out=of_tiles.transpose(0, 1))
+            grid.add_up(_multiply_each(matrices.tile.t(), of_tiles), grad_input[block].permute(0, 2, 3, 1))
+    if not to_weight:
+        return grad_input, None
+    grad_weight = (matrices.kernel.t() @ total.view(grid.points, -1)).view(side, side, channels, kernels)
+    return grad_input, grad_weight.permute(3, 2, 0, 1).contiguous(memory_format=torch.channels_last)
 
 
 class _Grid(NamedTuple):
@@ -167,6 +179,30 @@ class _Grid(NamedTuple):
         """Return the values of the tiles of images (N, C, H, W) at every point: (N · tiles, points, C)."""
         rows = F.pad(images.permute(0, 2, 3, 1), self.sides)
         return _multiply_each(matrix, _tiles(rows, round(self.points**0.5), self.outputs, self.tiles))
+
+    def cut(self, maps: Tensor) -> Tensor:
+        """Return the tiles of outputs (N, K, H', W'), with zeros beyond the edge: (N · tiles, outputs², K)."""
+        below, right = (self.outputs * count - have for count, have in zip(self.tiles, self.size, strict=True))
+        rows = F.pad(maps.permute(0, 2, 3, 1), (0, 0, 0, right, 0, below))
+        return _tiles(rows, self.outputs, self.outputs, self.tiles)
+
+    def add_up(self, tiles: Tensor, rows: Tensor) -> None:
+        """Write the sums of overlapping tiles (N · tiles, points, C) into rows (N, H, W, C), without the padding.
+
+        Parts of tiles that are at most as long as the tiles are apart don't overlap: each is added at once.
+        """
+        images, *size, channels = rows.shape
+        side, step = round(self.points**0.5), self.outputs
+        tiles = tiles.view(images, *self.tiles, side, side, channels)
+        whole = rows.new_zeros(images, *(step * count + side - step for count in self.tiles), channels)
+        each, down, across, one = whole.stride()
+        for y, x in product(range(0, side, step), range(0, side, step)):
+            part = tiles[:, :, :, y : y + step, x : x + step].permute(0, 1, 3, 2, 4, 5)
+            whole.as_strided(
+                part.shape, (each, step * down, down, step * across, across, one), y * down + x * across
+            ).add_(part)
+        left, above = self.sides[2], self.sides[4]
+        rows.copy_(whole[:, above : above + size[0], left : left + size[1]])
 
     def place(self, tiles: Tensor, rows: Tensor) -> None:
         """Write the outputs of tiles (N · tiles, outputs², K) to their places in rows (N, H', W', K).

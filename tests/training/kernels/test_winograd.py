@@ -30,6 +30,21 @@ def made(*shape: int) -> Tensor:
     return torch.randn(shape).contiguous(memory_format=torch.channels_last)
 
 
+def gradients(wanted: Tensor, input: Tensor, weight: Tensor, padding: tuple[int, int], outputs: int) -> list[Tensor]:
+    """Return both gradients, and check that each alone is the same."""
+    both = winograd.gradients(wanted, input, weight, padding, outputs)
+    alone = [
+        winograd.gradients(wanted, input, weight, padding, outputs, to_input=first, to_weight=not first)
+        for first in (True, False)
+    ]
+    found = [one for one in both if one is not None]
+    assert [[one is None for one in pair] for pair in alone] == [[False, True], [True, False]]
+    for one, other in zip((alone[0][0], alone[1][1]), found, strict=True):
+        assert one is not None
+        assert torch.equal(one, other)
+    return found
+
+
 @pytest.mark.parametrize(("side", "outputs"), [(3, m) for m in range(2, 7)] + [(5, m) for m in range(2, 5)])
 def test_a_convolution_and_its_gradients_are_pytorchs(side: int, outputs: int) -> None:
     torch.manual_seed(side * outputs)
@@ -43,28 +58,29 @@ def test_a_convolution_and_its_gradients_are_pytorchs(side: int, outputs: int) -
         assert off_by(found, expected.detach()) < ERROR
         wanted = made(*expected.shape)
         to_input, to_weight = torch.autograd.grad(expected, (exact_input, exact_weight), wanted.double())
-        assert off_by(winograd.input_gradient(wanted, weight, padding, outputs), to_input) < ERROR
-        assert off_by(winograd.weight_gradient(wanted, input, padding, side, outputs), to_weight) < ERROR
+        for found_one, exact in zip(
+            gradients(wanted, input, weight, padding, outputs), (to_input, to_weight), strict=True
+        ):
+            assert off_by(found_one, exact) < ERROR
 
 
 def test_a_rank_without_images_gets_nothing() -> None:
     empty, weight = torch.empty(0, 5, 9, 9), made(4, 5, 3, 3)
     assert winograd.convolve(empty, weight, (1, 1), 4).shape == (0, 4, 9, 9)
-    assert not winograd.weight_gradient(torch.empty(0, 4, 9, 9), empty, (1, 1), 3, 4).any()
+    to_input, to_weight = gradients(torch.empty(0, 4, 9, 9), empty, weight, (1, 1), 4)
+    assert to_input.shape == empty.shape
+    assert not to_weight.any()
 
 
 def test_blocks_of_images_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     input, weight, wanted = made(7, 5, 9, 9), made(4, 5, 3, 3), made(7, 4, 9, 9)
 
-    def both() -> tuple[Tensor, Tensor]:
-        return (
-            winograd.convolve(input, weight, (1, 1), 4),
-            winograd.weight_gradient(wanted, input, (1, 1), 3, 4),
-        )
+    def all_three() -> tuple[Tensor, ...]:
+        return winograd.convolve(input, weight, (1, 1), 4), *gradients(wanted, input, weight, (1, 1), 4)
 
-    whole = both()
+    whole = all_three()
     monkeypatch.setattr(winograd, "BLOCK_VALUES", 36 * 9 * 5 * 3)  # three images
-    for one, other in zip(both(), whole, strict=True):
+    for one, other in zip(all_three(), whole, strict=True):
         assert off_by(one, other.double()) < ERROR
 
 
