@@ -49,6 +49,7 @@ PARTS: Mapping[str, Part] = {
         Part("losses", "The losses of 20 steps", 30, "gpu_checks.training:run_losses"),
         Part("scaling", "The scaling of fp16", 10, "gpu_checks.training:run_scaling"),
         Part("waiting", "No waiting for the device in a step", 25, "gpu_checks.training:run_waiting"),
+        Part("folders", "Packed images and image files", 15, "gpu_checks.folders:run"),
         Part("resume", "A run that is killed and resumed", 45, "gpu_checks.resume:run"),
         Part("parallel", "Two GPUs: data parallel and towers", 45, "gpu_checks.parallel:run"),
         Part("speed", "Images a second", 130, "gpu_checks.speed:run"),
