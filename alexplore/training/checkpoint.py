@@ -6,6 +6,9 @@ checkpoints/last/      model.safetensors   the weights by layer, in PyTorch's sh
 checkpoints/previous/  the checkpoint before `last`
 checkpoints/best/      the checkpoint with the best value of the recipe's `monitor`, as hard links
 
+state.pt has `progress` (see `progress`), `optimizer`, `guard` (the loss scale), `precision`, `means` (see
+`compute_setup`), `new_layers` and, with averaged weights, what `averaging` keeps.
+
 Tensors are written without a copy, and read by mapping the file into memory: neither needs memory for all weights.
 """
 
