@@ -24,8 +24,6 @@ from alexplore.runs.lines import parse_line
 from alexplore.runs.protocol import EVENTS, UnknownEvent, read_event, read_metrics
 from alexplore.runs.status import DAMAGED, in_training_error, is_locked, read_status
 
-"""Prefixes of checkpoint folders that a killed worker leaves: one being written, and one being replaced."""
-
 OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 SHOWN = 5
 

@@ -54,7 +54,8 @@ def send_request(run: RunDirectory, action: str, values: Mapping[str, Any] | Non
     status = read_status(run)
     if not status.live:
         hint = f"; resume it with: {run.command('resume')}" if status.resumable else ""
-        raise RunError(f"{run.name} is {status.state}: no worker trains it, so it can't {ACTIONS[action]}{hint}")
+        so = "" if action == "resume" else f", so it can't {ACTIONS[action]}"
+        raise RunError(f"{run.name} is {status.state}: no worker trains it{so}{hint}")
     return write_request(run, action, values)
 
 

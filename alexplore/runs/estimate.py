@@ -75,7 +75,7 @@ def memory_problems(config: RunConfig, ranks: int, free: int) -> Iterator[Proble
     change: Fix | None
     beginning = f"training would take {bytes_text(memory.total)} of memory for "
     fitting_ranks = (free - memory.activations) // memory.per_rank
-    if 0 < fitting_ranks < ranks:
+    if 0 < fitting_ranks < ranks and not towers:
         fix = f"--gpus {fitting_ranks} or less"
         change = Fix(f"use --gpus {fitting_ranks}", {"gpus": fitting_ranks})
         setting = "gpus"

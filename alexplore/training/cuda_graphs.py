@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from alexplore.runs.kernel_choice import PLAIN, VARIABLE
+from alexplore.training.errors import is_out_of_memory
 from alexplore.training.kernels.table import Kernels
 
 Results = tuple[Tensor, ...]
@@ -91,12 +92,13 @@ class CapturedWork:
     def _run_beside_graphs(self, work: Work, inputs: tuple[Tensor, ...]) -> Results:
         """Do work that is not captured; if there is no memory for it beside the graphs, do it again without them.
 
-        Then only its random numbers, and the running statistics of batch norms, differ from those of a first try.
+        Most memory is needed before anything is changed but the random numbers and the statistics of batch norms, which
+        then differ from those of a first try.
         """
         try:
             return work(*inputs)
-        except torch.OutOfMemoryError as error:
-            if not self._captured:
+        except RuntimeError as error:
+            if not self._captured or not is_out_of_memory(error):
                 raise
             reason = _first_line(error)
         self._give_up(reason)  # outside of `except`, where the error holds what the work had allocated
@@ -106,13 +108,16 @@ class CapturedWork:
         self._on_failure(reason)
         self._capture = None
         self._captured.clear()
+        gc.collect()  # the error and the frames that it went through hold each other, and the memory of the failed step
 
     def _try_capture(self, work: Work, inputs: tuple[Tensor, ...]) -> _Captured | None:
         assert self._capture is not None
         kept = tuple(torch.empty_like(value).copy_(value) for value in inputs)
         try:
             results, replay = self._capture(lambda: work(*kept))
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             reason = _first_line(error)
         else:
             return _Captured(kept, replay, results)
@@ -158,10 +163,9 @@ class _CudaCapture:
                 results = kept()
         except Exception as error:
             found = (failures or [error])[0]
-            if not isinstance(found, torch.OutOfMemoryError):
+            if not is_out_of_memory(found):
                 found.add_note(f"while a step was captured as a CUDA graph; {VARIABLE}={PLAIN} trains without")
             raise found from None
         finally:
-            failures.clear()  # a cycle, in which the memory of the failed step would stay
             gc.enable()
         return results, graph.replay

@@ -38,6 +38,15 @@ class UnfitWeightsError(CheckpointError, WrongUseError):
     exit_code = WRONG_USE
 
 
+NO_MEMORY = ("can't allocate memory", "out of memory", "_STATUS_ALLOC_FAILED")
+"""Parts of the messages of PyTorch's allocators, CUDA, cuBLAS and cuDNN when memory is short."""
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether an exception says that there is no memory; PyTorch raises several types for it."""
+    return isinstance(error, MemoryError) or any(sign in str(error) for sign in NO_MEMORY)
+
+
 ANOTHER_RANK = "another rank ended before its work was done; the end of console.log says why"
 
 

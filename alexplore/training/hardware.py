@@ -121,8 +121,8 @@ def prepare(device: torch.device, *, deterministic: bool = False) -> None:
 
 
 def first_steps_text(device: torch.device) -> str | None:
-    """Return what takes seconds in the first steps on a device, for the status; None for a CPU, where nothing does."""
-    return None if device.type == "cpu" else "choosing and compiling kernels in the first steps"
+    """Return what takes seconds in the first step on a device, for the status; None for a CPU, where nothing does."""
+    return None if device.type == "cpu" else "choosing and compiling kernels in the first step"
 
 
 def _lower_priority() -> None:

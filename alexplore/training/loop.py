@@ -148,10 +148,8 @@ class Trainer:
             DataError: no image of a split could be read.
             GoneError: the run's directory was removed or renamed.
         """
-        if activity := first_steps_text(self.preprocess.device):
-            self.writer.starting(activity)  # until the first metrics
-        else:
-            self._update_status("running")
+        activity = first_steps_text(self.preprocess.device)  # until the first metrics
+        self._update_status("starting" if activity else "running", activity)
         self.recorder.remove_after(self.progress.epoch)
         while not (reason := self._why_stopped()) and self.progress.epoch < self.recipe.epochs:
             self.machine.start_epoch(self.progress.whole.images)
@@ -533,5 +531,5 @@ class Trainer:
     def _report_uncaptured(self, reason: str) -> None:
         self.writer.event(WarningEvent(f"steps are not captured as CUDA graphs, which slows small networks: {reason}"))
 
-    def _update_status(self, state: str) -> None:
-        self.writer.at(state, self.progress.step, self._epochs(self.progress))
+    def _update_status(self, state: str, reason: str | None = None) -> None:
+        self.writer.at(state, self.progress.step, self._epochs(self.progress), reason)

@@ -120,10 +120,11 @@ class RunWriter:
         """Set the status to `starting`, with the current activity."""
         self._write(replace(self._status, state="starting", reason=reason))
 
-    def at(self, state: str, step: int, epoch: float) -> None:
-        """Update the status. It is written at most once a second, unless the state changes."""
-        status = replace(self._status, state=state, step=step, epoch=round(epoch, 6), reason=None)
-        if state != self._status.state or time.monotonic() - self._written_at > STATUS_SECONDS:
+    def at(self, state: str, step: int, epoch: float, reason: str | None = None) -> None:
+        """Update the status. It is written at most once a second, unless the state or the reason changes."""
+        status = replace(self._status, state=state, step=step, epoch=round(epoch, 6), reason=reason)
+        changed = (state, reason) != (self._status.state, self._status.reason)
+        if changed or time.monotonic() - self._written_at > STATUS_SECONDS:
             self._write(status)
         else:
             self._status = status
@@ -160,7 +161,7 @@ class NullRunWriter(RunWriter):
     def metrics(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
         pass
 
-    def at(self, state: str, step: int, epoch: float) -> None:
+    def at(self, state: str, step: int, epoch: float, reason: str | None = None) -> None:
         pass
 
     def end(self, state: str, reason: str | None = None) -> None:

@@ -27,7 +27,14 @@ from alexplore.runs.protocol import EXPLAINED, NOT_FINITE, ErrorEvent
 from alexplore.runs.status import ENDED, worker_lock
 from alexplore.training.console import print_patiently
 from alexplore.training.cublas_workspace import set_deterministic_workspace
-from alexplore.training.errors import ANOTHER_RANK, NotFiniteError, RankError, Stopped, killed_decoder_text
+from alexplore.training.errors import (
+    ANOTHER_RANK,
+    NotFiniteError,
+    RankError,
+    Stopped,
+    is_out_of_memory,
+    killed_decoder_text,
+)
 from alexplore.training.parallel.launched import Launch, die_with_parent, read_launch
 from alexplore.training.run_writer import NullRunWriter, RunWriter, read_history, read_position
 from alexplore.training.signals import Signals
@@ -40,9 +47,6 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 PEER_GONE = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "recv operation to complete")
 """Parts of the messages of gloo and of the store when the process at the other end of a connection is gone."""
-
-NO_MEMORY = ("can't allocate memory", "out of memory", "_STATUS_ALLOC_FAILED")
-"""Parts of the messages of PyTorch's allocators, CUDA, cuBLAS and cuDNN when memory is short."""
 
 
 def main(arguments: list[str]) -> int:
@@ -239,10 +243,8 @@ def _children_reported() -> Iterator[None]:
 
 def _explain(error: Exception) -> str | None:
     """Return a message for an exception of PyTorch that has a known cause outside the program, else None."""
-    import torch
-
     text = str(error)
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(sign in text for sign in NO_MEMORY):
+    if is_out_of_memory(error):
         detail = text.splitlines()[0] if text else "the machine has no more"
         return f"out of memory: {detail}; try a smaller --batch-size, or end other programs"
     if killed := killed_decoder_text(text):

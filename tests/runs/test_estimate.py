@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from alexplore.network.analysis import analyse
+from alexplore.presets.library import load_preset
 from alexplore.runs import estimate
 from alexplore.runs.config import Hardware, RunConfig
 from alexplore.runs.directory import RunDirectory
-from alexplore.runs.estimate import cpu_memory, epoch_seconds, expected_speed, memory_problems
+from alexplore.runs.estimate import cpu_memory, cpu_ranks, epoch_seconds, expected_speed, memory_problems
 from alexplore.runs.status import Status
 from alexplore.runs.summary import Summary
 
@@ -48,6 +49,16 @@ def test_the_ranks_that_are_proposed_fit(config: RunConfig) -> None:
     fitting = problem.fix.changes["gpus"]
     assert list(memory_problems(config, fitting, free)) == []
     assert list(memory_problems(config, fitting + 1, free))
+
+
+def test_towers_are_not_to_be_trained_on_fewer_ranks(config: RunConfig) -> None:
+    paper = load_preset("paper")
+    towers = replace(config, network=paper.network, recipe=paper.recipe, hardware=Hardware("cpu", parallel="towers"))
+    assert cpu_ranks(towers) == 2
+    needed = cpu_memory(towers, 2)
+    (problem,) = memory_problems(towers, 2, needed.activations + needed.per_rank)
+    assert problem.setting == "batch_size"
+    assert "--gpus" not in problem.message
 
 
 def test_drawn_images_that_do_not_fit_are_refused(config: RunConfig) -> None:

@@ -23,6 +23,7 @@ from alexplore.core.process_exit import exit_process
 from alexplore.presets import library
 from alexplore.runs.directory import runs_folder
 from alexplore.training.data.catalog import PUBLISHED
+from alexplore.training.errors import is_out_of_memory
 from alexplore.training.precision import matmul_peak
 
 FOUND, MISSING, NOTE = "✓", "✗", "·"
@@ -79,7 +80,13 @@ def devices() -> Iterator[Line]:
         for index in range(torch.cuda.device_count()):
             device = torch.device("cuda", index)
             properties = torch.cuda.get_device_properties(device)
-            yield FOUND, f"gpu {index}", f"{properties.name}, {bytes_text(properties.total_memory)}, {_speeds(device)}"
+            name = f"{properties.name}, {bytes_text(properties.total_memory)}"
+            try:
+                mark, state = FOUND, _speeds(device)
+            except RuntimeError as error:  # such as memory that another program has, or a GPU that is too old
+                mark = NOTE if is_out_of_memory(error) else MISSING
+                state = f"can't be used: {str(error).splitlines()[0]}"
+            yield mark, f"gpu {index}", f"{name}, {state}"
         if torch.version.cuda and find_spec("pynvml") is None:
             yield NOTE, "", "load, power and energy are recorded after: pip install nvidia-ml-py"
     else:
@@ -92,10 +99,7 @@ def devices() -> Iterator[Line]:
 
 
 def _speeds(device: torch.device) -> str:
-    try:
-        speeds = {precision: matmul_peak(device, precision) for precision in ("fp32", "bf16")}
-    except RuntimeError as error:  # another program has its memory
-        return f"can't multiply now: {str(error).splitlines()[0]}"
+    speeds = {precision: matmul_peak(device, precision) for precision in ("fp32", "bf16")}
     values = ", ".join(f"{short_count(speed)} FLOP/s in {precision}" for precision, speed in speeds.items())
     return f"{values}: {max(speeds, key=lambda precision: speeds[precision])} is the faster"
 

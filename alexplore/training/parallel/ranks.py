@@ -88,7 +88,7 @@ class Ranks:
         return torch.cat((batches.flatten(), rest[self.share(len(rest))]))
 
     def sum(self, values: Tensor) -> Tensor:
-        """Return the sum of a tensor on the CPU over all ranks, in place; for towers, rank 0's."""
+        """Return the sum of a tensor on the CPU over all ranks; for towers, rank 0's. `values` may be overwritten."""
         if self.towers and self.rank:
             values = torch.zeros_like(values)
         return self.total(values)
