@@ -66,7 +66,8 @@ def machine() -> dict[str, Any]:
     import torch
     from turns import peak
 
-    from alexplore.training.kernels.table import kernels_of, processor_class
+    from alexplore.training.kernels.processor import processor_class
+    from alexplore.training.kernels.table import kernels_of
 
     processor = processor_class("cpu")
     return {

@@ -1,11 +1,11 @@
 """The speedups in `alexplore/training/kernels/table.py`: a training step of a preset with and without each kernel.
 
-    python -m benchmarks kernels [--processor CLASS] [--preset P] [--kernel K] [--turns N]
+    python -m benchmarks kernels [--processor CLASS] [--preset P] [--kernel K] [--turns N] [--batch IMAGES --wall]
 
 A step is forward pass, backward pass and update on random images. It is measured with all kernels of a class of
-processor and without one of them, by the processor time of one thread. A class below this machine's is measured in its
-own process, which restricts PyTorch, oneDNN and MKL to the instructions of that class. A kernel that gains less than
-`GAIN` for every preset on every class must be deleted.
+processor and without one of them, by the processor time of one thread, or, with `--wall`, by the wall clock on all
+processors. A class below this machine's is measured in its own process, which restricts PyTorch, oneDNN and MKL to the
+instructions of that class. A kernel that gains less than `GAIN` for every preset on every class must be deleted.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from turns import CPU, Turns, take_turns
 from alexplore.presets.library import load_preset
 from alexplore.runs.kernel_choice import PROCESSORS
 from alexplore.training.hardware import prepare
-from alexplore.training.kernels.table import GAIN, TABLE, Kernels, kernels_of, processor_class
+from alexplore.training.kernels.processor import processor_class
+from alexplore.training.kernels.table import GAIN, TABLE, Kernels, kernels_of
 from alexplore.training.model.build import build
 from alexplore.training.nonfinite import NonfiniteGuard
 from alexplore.training.objective import Objective
@@ -47,10 +48,9 @@ PRECISIONS = {"avx512_bf16": ("bf16", "fp32"), "amx": ("bf16", "fp32")}
 class Step:
     """A training step on random images."""
 
-    def __init__(self, preset: str, precision: str, kernels: Kernels) -> None:
+    def __init__(self, preset: str, precision: str, kernels: Kernels, batch: int) -> None:
         loaded = load_preset(preset)
         model = build(loaded.network, 0, kernels).train()
-        batch = BATCHES[preset]
         self.objective = Objective(model, loaded.recipe, Precision(precision, CPU))
         self.guard = NonfiniteGuard(make_optimizer(loaded.recipe, model, kernels=kernels), CPU)
         self.inputs = torch.randn(batch, *loaded.network.input).contiguous(memory_format=torch.channels_last)
@@ -65,20 +65,22 @@ def differs(preset: str, kernel: str) -> bool:
     """Return whether a kernel changes anything about a preset."""
     network = load_preset(preset).network
     types = {layer.type for layer in network.layers}
-    if kernel == "lrn":
+    if kernel in ("lrn", "compiled-lrn"):
         return "local_response_norm" in types
     if kernel == "fused":
         return True
     return any(getattr(layer, "tile_outputs", None) for layer in build(network, 0, Kernels({kernel})).children())
 
 
-def measure(preset: str, precision: str, kernel: str, used: Kernels, turns: int) -> Turns:
-    """Measure a step with a kernel and without it; all other kernels are used."""
+def measure(preset: str, precision: str, kernel: str, used: Kernels, options: argparse.Namespace) -> Turns:
+    """Measure a step with a kernel and without it; all kernels that do something else are used."""
+    batch = options.batch or BATCHES[preset]
+    others = used - {kernel, TABLE[kernel].instead_of} - {name for name in TABLE if TABLE[name].instead_of == kernel}
     steps = {
-        "with": Step(preset, precision, used | {kernel}),
-        "without": Step(preset, precision, used - {kernel}),
+        "with": Step(preset, precision, others | {kernel}, batch),
+        "without": Step(preset, precision, others, batch),
     }
-    return take_turns(steps, precision, turns, wall_clock=False)
+    return take_turns(steps, precision, options.turns, wall_clock=options.wall)
 
 
 def measure_here(processor: str, options: argparse.Namespace) -> None:
@@ -92,9 +94,10 @@ def measure_here(processor: str, options: argparse.Namespace) -> None:
             for precision in PRECISIONS.get(processor, ("fp32",)):
                 if kernel.startswith("tiles") and precision != "fp32":
                     continue
-                turns = measure(preset, precision, kernel, used, options.turns)
+                turns = measure(preset, precision, kernel, used, options)
                 factor = turns.ratio("without", "with")
-                name = f"{PROCESSORS[processor].title}, {kernel}, {preset} in {precision}, batch {BATCHES[preset]}"
+                batch = options.batch or BATCHES[preset]
+                name = f"{PROCESSORS[processor].title}, {kernel}, {preset} in {precision}, batch {batch}"
                 report(name, factor, goal=f"{GAIN}", turns=turns)
 
 
@@ -124,6 +127,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--preset", action="append", choices=[*BATCHES])
     parser.add_argument("--kernel", action="append", choices=[*TABLE])
     parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--batch", type=int)
+    parser.add_argument("--wall", action="store_true")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
 

@@ -20,7 +20,7 @@ from alexplore.runs.config import RunConfig
 from alexplore.runs.control import wait_for_answer
 from alexplore.runs.directory import RunDirectory, create_run
 from alexplore.runs.lines import LineReader
-from alexplore.training.kernels.table import processor_class
+from alexplore.training.kernels.processor import processor_class
 
 PATIENCE = 300.0
 """Seconds in which a run must answer."""

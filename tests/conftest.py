@@ -142,6 +142,13 @@ def one_thread() -> None:
         torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def compiled() -> None:
+    """Compile what kernels are compiled, before tests that must not start a process build networks with them."""
+    if kernels := sys.modules.get("alexplore.training.kernels.lrn_compiled"):
+        kernels.why_not_compiled()
+
+
 @pytest.fixture
 def tiny() -> Network:
     """One convolution, one pool, one linear layer."""

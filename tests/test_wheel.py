@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,7 @@ def test_the_wheel_runs_in_an_empty_environment(tmp_path: Path, monkeypatch: pyt
 
     pip(sys.executable, "-m", "build", "--outdir", str(tmp_path), str(ROOT))  # the wheel from the sdist
     (wheel,) = tmp_path.glob(f"alexplore-{__version__}-*.whl")
+    assert "alexplore/training/kernels/lrn.c" in zipfile.ZipFile(wheel).namelist()
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "empty")], check=True)
     python = tmp_path / "empty" / "bin" / "python"
     install = (sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-compile")

@@ -39,7 +39,7 @@ from alexplore.training.deterministic import check_deterministic
 from alexplore.training.errors import GoneError, Stopped, gone_text
 from alexplore.training.hardware import device_name, set_threads
 from alexplore.training.inside.recorder import NoRecorder, Recorder
-from alexplore.training.kernels.table import TABLE, Kernels, choose_kernels
+from alexplore.training.kernels.table import TABLE, Kernels, available, choose_kernels
 from alexplore.training.loop import NEW_LAYERS, Trainer
 from alexplore.training.machine.sampler import machine_sampler
 from alexplore.training.micro_batches import MicroBatches
@@ -319,7 +319,7 @@ def _kernels(device: torch.device, ranks: Ranks, earlier: ComputeSetup | None, w
     own = choose_kernels(device.type)
     if earlier is None or earlier.kernels is None or earlier.device != device.type:
         return Kernels(ranks.broadcast(own))
-    kept = Kernels(earlier.kernels & TABLE.keys())
+    kept = available(Kernels(earlier.kernels & TABLE.keys()))
     kernels = Kernels(ranks.broadcast(own if os.environ.get(VARIABLE) else kept))
     if kernels != earlier.kernels:
         before, now = (kernels_text(names) or "none" for names in (earlier.kernels, kernels))

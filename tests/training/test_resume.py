@@ -30,7 +30,8 @@ from alexplore.training.checkpoint import read
 from alexplore.training.compute_setup import ComputeSetup, earlier_setup
 from alexplore.training.data import Dataset, Preprocess, open_dataset
 from alexplore.training.errors import CheckpointError, GoneError
-from alexplore.training.kernels.table import kernels_of
+from alexplore.training.kernels import table
+from alexplore.training.kernels.table import available, kernels_of
 from alexplore.training.loop import Trainer
 from alexplore.training.model.build import build
 from alexplore.training.run_writer import History
@@ -459,10 +460,25 @@ def test_it_keeps_its_kernels_and_its_bits(make_run: MakeRun, monkeypatch: pytes
     change_run(parts, {"epochs": 3})
     monkeypatch.setenv(VARIABLE, "avx2")
     train_here(parts)
-    used = " ".join(sorted(kernels_of("avx2")))
+    used = " ".join(sorted(available(kernels_of("avx2"))))
     assert events(parts, "start")[-1]["kernels"] == used
     warning = events(parts, "warning")[-1]["message"]
     assert warning == f"trained with other kernels than before, which round differently: none; {used}"
+
+
+def test_without_the_compiler_that_it_had_a_run_goes_on(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run("run", epochs=1)
+    monkeypatch.setattr(table, "why_not_compiled", lambda: None)
+    monkeypatch.setenv(VARIABLE, "avx2")
+    train_here(run)
+    monkeypatch.delenv(VARIABLE)
+    monkeypatch.setattr(table, "why_not_compiled", lambda: "no C compiler is found")
+    change_run(run, {"epochs": 2})
+    assert train_here(run) == "finished"
+    before, now = (event["kernels"] for event in events(run, "start"))
+    assert set(before.split()) - set(now.split()) == {"compiled-lrn"}
+    warning = events(run, "warning")[-1]["message"]
+    assert warning == f"trained with other kernels than before, which round differently: {before}; {now}"
 
 
 def test_without_a_record_of_kernels_the_machine_chooses() -> None:

@@ -2,7 +2,7 @@
 
 `torch.nn.LocalResponseNorm` sums over neighbours with a three-dimensional average pool, and then makes several passes
 over the whole tensor. Here the sum is a few shifted additions, and all passes are over blocks that fit the processor's
-cache. On a GPU it is one kernel: see `lrn_triton`.
+cache. Where it can be compiled it is one pass: see `lrn_compiled`, and `lrn_triton` for a GPU.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from alexplore.network.layers import local_response_norm as layers
 from alexplore.network.shapes import Shapes
+from alexplore.training.kernels import lrn_compiled
 from alexplore.training.kernels.table import Kernels
 from alexplore.training.kernels.triton_support import has_triton
 
@@ -27,21 +28,29 @@ def make_response_norm(layer: layers.LocalResponseNorm, _: Shapes, kernels: Kern
     """Return the module of a layer; it does not depend on the input's shape."""
     if layer.region == "within_channel":
         return LocalResponseNormWithin(layer.size, layer.alpha, layer.beta, layer.k)
-    kind = LocalResponseNorm if "lrn" in kernels else PlainResponseNorm
-    return kind(layer.size, layer.alpha, layer.beta, layer.k, layer.groups)
+    settings = layer.size, layer.alpha, layer.beta, layer.k, layer.groups
+    if not kernels & {"lrn", "compiled-lrn"}:
+        return PlainResponseNorm(*settings)
+    return LocalResponseNorm(*settings, compiled="compiled-lrn" in kernels)
 
 
 class LocalResponseNorm(nn.Module):
-    """b = a / (k + alpha / size · Σ a²)^beta over `size` neighbouring channels of one of `groups` groups."""
+    """b = a / (k + alpha / size · Σ a²)^beta over `size` neighbouring channels of one of `groups` groups.
 
-    def __init__(self, size: int, alpha: float, beta: float, k: float, groups: int = 1) -> None:
+    With `compiled`, compiled functions are used on a CPU for maps for which there are some.
+    """
+
+    def __init__(
+        self, size: int, alpha: float, beta: float, k: float, groups: int = 1, *, compiled: bool = False
+    ) -> None:
         super().__init__()
         self.size, self.alpha, self.beta, self.k, self.groups = size, alpha, beta, k, groups
+        self.compiled = compiled
 
     def forward(self, maps: Tensor) -> Tensor:
         """Normalise (N, C, H, W)."""
         normalized: Tensor = _AcrossChannels.apply(
-            maps, self.size, self.alpha / self.size, self.beta, self.k, self.groups
+            maps, self.size, self.alpha / self.size, self.beta, self.k, self.groups, self.compiled
         )
         return normalized
 
@@ -87,14 +96,16 @@ class _AcrossChannels(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(context: Any, maps: Tensor, size: int, scale: float, beta: float, k: float, groups: int) -> Tensor:
+    def forward(
+        context: Any, maps: Tensor, size: int, scale: float, beta: float, k: float, groups: int, compiled: bool
+    ) -> Tensor:
         rows = _rows(maps)
         normalized = torch.empty_like(maps, memory_format=torch.channels_last)
         results, sums = _rows(normalized), torch.empty_like(rows)
         context.save_for_backward(maps, sums)
-        context.settings = size, scale, beta, groups
+        context.settings = size, scale, beta, groups, compiled
         group = rows.shape[1] // groups
-        if kernels := _gpu_kernels(rows):
+        if kernels := _one_pass(rows, beta, group, compiled):
             kernels.forward(rows.contiguous(), results, sums, scale, beta, k, _reach(size, group), group)
             return normalized
         windows = _Windows(rows, *_reach(size, rows.shape[1] // groups), groups)
@@ -109,23 +120,23 @@ class _AcrossChannels(torch.autograd.Function):
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         maps, sums = context.saved_tensors
-        size, scale, beta, groups = context.settings
+        size, scale, beta, groups, compiled = context.settings
         rows, gradient = _rows(maps), _rows(gradients[0])
         grad_input = torch.empty_like(maps, memory_format=torch.channels_last)
         results = _rows(grad_input)
         group = rows.shape[1] // groups
         before, after = _reach(size, group)
-        if kernels := _gpu_kernels(rows):
+        if kernels := _one_pass(rows, beta, group, compiled):
             operands = rows.contiguous(), sums, gradient.to(rows.dtype).contiguous()
             kernels.backward(*operands, results, scale, beta, (before, after), group)
-            return grad_input, None, None, None, None, None
+            return grad_input, *[None] * 6
         windows = _Windows(rows, after, before, groups)
         for block in _blocks(rows):
             a, s, g = _at_least_fp32(rows[block]), _at_least_fp32(sums[block]), _at_least_fp32(gradient[block])
             direct = g * _power(s, beta)
             neighbours = windows.sum_of_product(direct / s, a).mul_(a)
             torch.add(direct, neighbours, alpha=-2 * beta * scale, out=results[block])
-        return grad_input, None, None, None, None, None
+        return grad_input, *[None] * 6
 
 
 class _Windows:
@@ -153,8 +164,10 @@ class _Windows:
         return total.view(len(one), -1)
 
 
-def _gpu_kernels(rows: Tensor) -> ModuleType | None:
-    """Return the Triton kernels for values on a GPU; None on a CPU, or if they can't be used."""
+def _one_pass(rows: Tensor, beta: float, group: int, compiled: bool) -> ModuleType | None:
+    """Return the module that normalises such rows in one pass; None if neither can be used."""
+    if compiled and lrn_compiled.is_compiled(rows, beta, group):
+        return lrn_compiled
     if rows.device.type != "cuda" or rows.dtype == torch.float64 or not len(rows) or not has_triton():
         return None
     from alexplore.training.kernels import lrn_triton

@@ -11,13 +11,12 @@ of its kernels, and a resumed run uses the same ones.
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
-
 from alexplore.runs.kernel_choice import PLAIN, asked_kernels
+from alexplore.training.kernels.lrn_compiled import why_not_compiled
+from alexplore.training.kernels.processor import processor_class
 
 GAIN = 1.15
 """The smallest speedup of a whole training step for which a kernel is used."""
@@ -46,6 +45,9 @@ class Kernel:
 
     speedups: Mapping[str, Speedup]
     """Speedup of the preset that gains most, by class of processor; only measured classes."""
+
+    instead_of: str | None = None
+    """The kernel that is used where this one can't be; the speedups are measured without both."""
 
     on_gpu: bool = False
     """Whether there is an implementation for GPUs."""
@@ -77,6 +79,15 @@ TABLE: Mapping[str, Kernel] = {
             "gpu": Speedup("paper", "bf16", 1.6),
         },
         on_gpu=True,
+    ),
+    "compiled-lrn": Kernel(
+        "local response normalisation in one pass, by C that this machine's compiler compiles",
+        {
+            "avx2": Speedup("paper", "fp32", 1.81),
+            "avx512": Speedup("paper", "fp32", 1.63),
+            "avx512_bf16": Speedup("paper", "bf16", 2.35),
+        },
+        instead_of="lrn",
     ),
     "tiles-3x3": Kernel(
         "3×3 convolutions in fp32 by Winograd's tiles",
@@ -113,20 +124,6 @@ TABLE: Mapping[str, Kernel] = {
 """Every kernel by its name, which checkpoints contain."""
 
 
-def processor_class(device_type: str) -> str:
-    """Return the class of this machine's processor, or of its accelerator: a key of `PROCESSORS`."""
-    if device_type != "cpu":
-        return "gpu" if device_type == "cuda" else "accelerator"
-    if platform.machine().lower() in ("arm64", "aarch64"):
-        return "arm"
-    capability = torch.backends.cpu.get_cpu_capability()
-    if capability != "AVX512":
-        return "avx2" if capability == "AVX2" else "other"
-    if torch.cpu._is_amx_tile_supported():
-        return "amx"
-    return "avx512_bf16" if torch.cpu._is_avx512_bf16_supported() else "avx512"
-
-
 def kernels_of(processor: str) -> Kernels:
     """Return the kernels that are used on a class of processor."""
     return Kernels(name for name, kernel in TABLE.items() if kernel.is_used(processor))
@@ -141,6 +138,11 @@ def choose_kernels(device_type: str) -> Kernels:
         KernelError: `ALEXPLORE_KERNELS` has another value.
     """
     asked = asked_kernels()
-    if asked is None:
-        return kernels_of(processor_class(device_type))
-    return NONE if asked == PLAIN else kernels_of(asked)
+    if asked == PLAIN:
+        return NONE
+    return available(kernels_of(asked or processor_class(device_type)))
+
+
+def available(kernels: Kernels) -> Kernels:
+    """Return those kernels that this machine can use: without a C compiler, none that is compiled."""
+    return kernels - {"compiled-lrn"} if "compiled-lrn" in kernels and why_not_compiled() else kernels

@@ -14,15 +14,16 @@ from alexplore.network.graph import read_network
 from alexplore.presets.library import load_preset
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.kernel_choice import PROCESSORS, VARIABLE, KernelError
-from alexplore.training.kernels import convolution
+from alexplore.training.kernels import convolution, table
+from alexplore.training.kernels.processor import processor_class
 from alexplore.training.kernels.table import (
     GAIN,
     NONE,
     TABLE,
     Kernels,
+    available,
     choose_kernels,
     kernels_of,
-    processor_class,
 )
 from alexplore.training.model.build import build
 from alexplore.training.nonfinite import NonfiniteGuard
@@ -57,6 +58,7 @@ def test_every_kernel_gains_on_some_class_that_was_measured(name: str) -> None:
     assert speedups.keys() <= set(MEASURED)
     for speedup in speedups.values():
         assert load_preset(speedup.preset)
+    assert (TABLE[name].instead_of or name) in TABLE
 
 
 def test_what_was_not_measured_uses_what_gains_everywhere() -> None:
@@ -86,6 +88,7 @@ def test_the_class_of_a_processor(
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bf16)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(table, "why_not_compiled", lambda: None)
     monkeypatch.delenv(VARIABLE, raising=False)
     assert processor_class("cpu") == expected
     assert choose_kernels("cpu") == kernels_of(expected)
@@ -96,7 +99,7 @@ def test_the_environment_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "plain")
     assert choose_kernels("cpu") == choose_kernels("cuda") == NONE
     monkeypatch.setenv(VARIABLE, "avx2")
-    assert choose_kernels("cpu") == kernels_of("avx2")
+    assert choose_kernels("cpu") == available(kernels_of("avx2"))
     monkeypatch.setenv(VARIABLE, "avx3")
     with pytest.raises(KernelError, match=r"ALEXPLORE_KERNELS=avx3: allowed: plain, avx2, .*without it"):
         choose_kernels("cpu")
@@ -126,7 +129,8 @@ def every_size(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", [*TABLE, "all"])
 def test_a_kernel_gives_the_same_values_as_pytorch(name: str, every_size: None) -> None:
     recipe = Recipe(optimizer="sgd", lr=0.01, momentum=0.9, weight_decay=1e-3)
-    plain, fast = train(NONE, recipe), train(Kernels(TABLE) if name == "all" else Kernels({name}), recipe)
+    kernels = available(Kernels(TABLE) if name == "all" else Kernels({name}))
+    plain, fast = train(NONE, recipe), train(kernels, recipe)
     for key, value in plain.items():
         torch.testing.assert_close(fast[key], value, rtol=1e-3, atol=1e-4, msg=f"{name}: {key} differs")
 
