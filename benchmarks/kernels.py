@@ -24,7 +24,7 @@ from alexplore.presets.library import load_preset
 from alexplore.runs.kernel_choice import PROCESSORS
 from alexplore.training.hardware import prepare
 from alexplore.training.kernels.processor import processor_class
-from alexplore.training.kernels.table import GAIN, TABLE, Kernels, kernels_of
+from alexplore.training.kernels.table import GAIN, TABLE, Kernels, available, kernels_of
 from alexplore.training.model.build import build
 from alexplore.training.nonfinite import NonfiniteGuard
 from alexplore.training.objective import Objective
@@ -73,9 +73,10 @@ def differs(preset: str, kernel: str) -> bool:
 
 
 def measure(preset: str, precision: str, kernel: str, used: Kernels, options: argparse.Namespace) -> Turns:
-    """Measure a step with a kernel and without it; all kernels that do something else are used."""
+    """Measure a step with a kernel, and without it and those that do the same; all others are used."""
     batch = options.batch or BATCHES[preset]
-    others = used - {kernel, TABLE[kernel].instead_of} - {name for name in TABLE if TABLE[name].instead_of == kernel}
+    same = {name for name in TABLE if kernel in (name, TABLE[name].otherwise) or name == TABLE[kernel].otherwise}
+    others = used - same
     steps = {
         "with": Step(preset, precision, others | {kernel}, batch),
         "without": Step(preset, precision, others, batch),
@@ -86,8 +87,8 @@ def measure(preset: str, precision: str, kernel: str, used: Kernels, options: ar
 def measure_here(processor: str, options: argparse.Namespace) -> None:
     """Measure every kernel for every preset in this process, and report the results."""
     prepare(CPU)
-    used = kernels_of(processor)
-    for kernel in options.kernel or TABLE:
+    used = available(kernels_of(processor))
+    for kernel in options.kernel or available(Kernels(TABLE)):
         for preset in options.preset or BATCHES:
             if not differs(preset, kernel):
                 continue

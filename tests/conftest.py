@@ -144,7 +144,7 @@ def one_thread() -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def compiled() -> None:
-    """Compile what kernels are compiled, before tests that must not start a process build networks with them."""
+    """Compile the C kernels first, because tests that are not heavy must not start a compiler."""
     if kernels := sys.modules.get("alexplore.training.kernels.lrn_compiled"):
         kernels.why_not_compiled()
 

@@ -27,7 +27,7 @@ FEW_CLASSES = 2 * TOP
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class EpochResult:
     """Sums over the images of a split."""
 
     loss_sum: float
@@ -89,7 +89,7 @@ def evaluate(
     ten_crops: bool = False,
     answers: Answers | None = None,
     after_batch: Callable[[], None] = lambda: None,
-) -> Evaluation:
+) -> EpochResult:
     """Evaluate a model on a split and return the sums over all ranks.
 
     With `ten_crops` a prediction is the mean of the probabilities for ten crops (paper, section 4.1). `after_batch` is
@@ -113,7 +113,7 @@ def evaluate(
         if answers is not None:
             answers.add(images, labels, scores, indices_read(split, chosen, len(labels)))
     loss_sum, *counts = ranks.sum(torch.stack((loss.cpu().double(), *correct.cpu().double()))).tolist()
-    return Evaluation(loss_sum, *map(round, counts))
+    return EpochResult(loss_sum, *map(round, counts))
 
 
 def score_batches(

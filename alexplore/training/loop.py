@@ -38,7 +38,7 @@ from alexplore.training.cuda_graphs import CapturedWork, Results, make_capture
 from alexplore.training.data import DataError, Dataset, Preprocess, damaged_text
 from alexplore.training.early_stopping import is_better, why_stopped
 from alexplore.training.errors import CheckpointError, GoneError, NotFiniteError, Stopped, gone_text
-from alexplore.training.evaluate import Evaluation, evaluate
+from alexplore.training.evaluate import EpochResult, evaluate
 from alexplore.training.hardware import first_steps_text
 from alexplore.training.inside.layer_figures import is_measured
 from alexplore.training.inside.recorder import Recorder
@@ -354,7 +354,7 @@ class Trainer:
         recipe = self.steering.recipe_at(step)
         return learning_rate(recipe, self._nominal_step(at, step), self.steps_per_epoch, at.plateau.reductions)
 
-    def _evaluate(self) -> Evaluation:
+    def _evaluate(self) -> EpochResult:
         def after_batch() -> None:
             if self.sync_points.step():
                 self._update_status("running")
@@ -388,7 +388,7 @@ class Trainer:
             self.writer.event(ControlEvent(request.id, request.action, self.progress.step, error))
         self.evaluations, self.evaluates = [], False
 
-    def _end_epoch(self, evaluation: Evaluation, seconds: float) -> None:
+    def _end_epoch(self, evaluation: EpochResult, seconds: float) -> None:
         """Write the epoch's metrics, advance the schedule, and save a checkpoint; the evaluation took `seconds`."""
         at = self.progress
         for part, images in (("training", at.whole.images), ("validation", evaluation.images)):

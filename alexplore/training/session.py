@@ -311,19 +311,21 @@ def _kernels(device: torch.device, ranks: Ranks, earlier: ComputeSetup | None, w
     """Return the kernels to use, the same on all ranks.
 
     They are those of earlier attempts on this type of device, so that a resumed run rounds as before, unless the
-    environment chooses others.
+    environment chooses others, or a rank's machine can't use one of them.
 
     Raises:
         KernelError: the environment's choice is not allowed.
     """
-    own = choose_kernels(device.type)
-    if earlier is None or earlier.kernels is None or earlier.device != device.type:
-        return Kernels(ranks.broadcast(own))
-    kept = available(Kernels(earlier.kernels & TABLE.keys()))
-    kernels = Kernels(ranks.broadcast(own if os.environ.get(VARIABLE) else kept))
-    if kernels != earlier.kernels:
-        before, now = (kernels_text(names) or "none" for names in (earlier.kernels, kernels))
-        writer.event(WarningEvent(f"trained with other kernels than before, which round differently: {before}; {now}"))
+    kernels = ranks.first_then_others(lambda: choose_kernels(device.type))  # may compile one
+    before = earlier.kernels if earlier and earlier.device == device.type else None
+    if before is not None and not os.environ.get(VARIABLE):
+        kernels = available(Kernels(before & TABLE.keys()))
+    kernels = Kernels.intersection(*ranks.merge({str(ranks.rank): kernels}).values())
+    if before not in (None, kernels):
+        old, new = (kernels_text(names) or "none" for names in (before, kernels))
+        reasons = [reason for name in TABLE.keys() & before - kernels if (reason := TABLE[name].why_unavailable())]
+        text = "; ".join([f"trained with other kernels than before, which round differently: {old}; {new}", *reasons])
+        writer.event(WarningEvent(text))
     return kernels
 
 

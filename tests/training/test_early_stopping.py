@@ -9,7 +9,7 @@ import pytest
 from alexplore.presets.recipe import Recipe
 from alexplore.training.checkpoint import read_manifest
 from alexplore.training.early_stopping import is_better, why_stopped
-from alexplore.training.evaluate import Evaluation
+from alexplore.training.evaluate import EpochResult
 from alexplore.training.loop import Trainer
 from tests.support.runs import change_run, events
 from tests.support.training import train_here
@@ -37,7 +37,7 @@ def evaluations(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
 
     def evaluate(_: Trainer) -> Any:
         loss, accuracy = values.pop(0)
-        return Evaluation(1000 * loss, round(1000 * accuracy), 1000, 1000)
+        return EpochResult(1000 * loss, round(1000 * accuracy), 1000, 1000)
 
     monkeypatch.setattr(Trainer, "_evaluate", evaluate)
     return values

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from alexplore.runs.lines import LineReader
 from alexplore.runs.protocol import METRICS, Recorded
-from alexplore.training.evaluate import Evaluation
+from alexplore.training.evaluate import EpochResult
 from alexplore.training.metrics import CAPACITY, StepLog, Tally, is_recorded, read_steps, record_interval
 from tests.support.examples import examples
 from tests.support.runs import events
@@ -34,7 +34,7 @@ def test_every_declared_metric_is_computed(make_run: MakeRun) -> None:
     first, *_ = LineReader(run.metrics_file).read()
     per_step = {key for key in first if key in METRICS}
     assert per_step == {key for key, metric in METRICS.items() if metric.recorded == Recorded.PER_STEP}
-    per_epoch = Evaluation(1.0, 1, 1, 1).values(classes=11).keys()
+    per_epoch = EpochResult(1.0, 1, 1, 1).values(classes=11).keys()
     assert per_epoch == {key for key, metric in METRICS.items() if metric.recorded == Recorded.PER_EPOCH}
     (epoch,) = events(run, "epoch")
     assert {key for key in epoch if key in METRICS} == METRICS.keys() - {"lr", "val/acc5"}

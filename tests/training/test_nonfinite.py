@@ -18,7 +18,7 @@ from alexplore.presets.recipe import Recipe
 from alexplore.training import nonfinite
 from alexplore.training.checkpoint import read
 from alexplore.training.errors import NotFiniteError
-from alexplore.training.evaluate import Evaluation
+from alexplore.training.evaluate import EpochResult
 from alexplore.training.loop import Trainer
 from alexplore.training.nonfinite import NonfiniteGuard, find_nonfinite, optimizer_tensors
 from alexplore.training.optim import make_optimizer
@@ -187,7 +187,7 @@ def test_what_the_last_step_spoils_is_not_saved(make_run: MakeRun, monkeypatch: 
     plain = Trainer._evaluate
     evaluations = 0
 
-    def spoil(self: Trainer) -> Evaluation:
+    def spoil(self: Trainer) -> EpochResult:
         nonlocal evaluations
         evaluations += 1
         if evaluations == 2:

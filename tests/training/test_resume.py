@@ -31,10 +31,11 @@ from alexplore.training.compute_setup import ComputeSetup, earlier_setup
 from alexplore.training.data import Dataset, Preprocess, open_dataset
 from alexplore.training.errors import CheckpointError, GoneError
 from alexplore.training.kernels import table
-from alexplore.training.kernels.table import available, kernels_of
+from alexplore.training.kernels.table import TABLE, available, choose_kernels, kernels_of
 from alexplore.training.loop import Trainer
 from alexplore.training.model.build import build
-from alexplore.training.run_writer import History
+from alexplore.training.parallel.ranks import Ranks
+from alexplore.training.run_writer import History, RunWriter
 from alexplore.training.timing import Comparison
 from tests.support.runs import change_run, events, metrics
 from tests.support.training import train_here
@@ -466,19 +467,46 @@ def test_it_keeps_its_kernels_and_its_bits(make_run: MakeRun, monkeypatch: pytes
     assert warning == f"trained with other kernels than before, which round differently: none; {used}"
 
 
-def test_without_the_compiler_that_it_had_a_run_goes_on(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def without_compiler(monkeypatch: pytest.MonkeyPatch) -> Callable[[str | None], None]:
+    """Return what lets the compiled kernel be unavailable for a reason, or available."""
+
+    def set_reason(reason: str | None) -> None:
+        kernel = replace(TABLE["compiled-lrn"], why_unavailable=lambda: reason)
+        monkeypatch.setattr(table, "TABLE", {**TABLE, "compiled-lrn": kernel})
+        monkeypatch.setattr(session, "TABLE", table.TABLE)
+
+    return set_reason
+
+
+def test_without_the_compiler_that_it_had_a_run_goes_on(
+    make_run: MakeRun, without_compiler: Callable[[str | None], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = make_run("run", epochs=1)
-    monkeypatch.setattr(table, "why_not_compiled", lambda: None)
+    without_compiler(None)
     monkeypatch.setenv(VARIABLE, "avx2")
     train_here(run)
     monkeypatch.delenv(VARIABLE)
-    monkeypatch.setattr(table, "why_not_compiled", lambda: "no C compiler is found")
+    without_compiler("no C compiler is found")
     change_run(run, {"epochs": 2})
     assert train_here(run) == "finished"
     before, now = (event["kernels"] for event in events(run, "start"))
     assert set(before.split()) - set(now.split()) == {"compiled-lrn"}
     warning = events(run, "warning")[-1]["message"]
-    assert warning == f"trained with other kernels than before, which round differently: {before}; {now}"
+    assert warning == (
+        f"trained with other kernels than before, which round differently: {before}; {now}; no C compiler is found"
+    )
+
+
+def test_ranks_use_the_kernels_that_all_of_them_have(
+    make_run: MakeRun, without_compiler: Callable[[str | None], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, "avx2")
+    without_compiler(None)
+    other = frozenset(choose_kernels("cpu") - {"compiled-lrn"})
+    monkeypatch.setattr(Ranks, "merge", lambda _, values: {**values, "1": other})
+    writer = RunWriter(make_run("run"), 0)
+    assert session._kernels(torch.device("cpu"), Ranks(), None, writer) == other
 
 
 def test_without_a_record_of_kernels_the_machine_chooses() -> None:

@@ -24,9 +24,8 @@ from alexplore.presets import library
 from alexplore.runs.directory import runs_folder
 from alexplore.training.data.catalog import PUBLISHED
 from alexplore.training.errors import is_out_of_memory
-from alexplore.training.kernels.lrn_compiled import why_not_compiled
 from alexplore.training.kernels.processor import processor_class
-from alexplore.training.kernels.table import kernels_of
+from alexplore.training.kernels.table import TABLE, kernels_of
 from alexplore.training.precision import matmul_peak
 
 FOUND, MISSING, NOTE = "✓", "✗", "·"
@@ -79,8 +78,9 @@ def devices() -> Iterator[Line]:
     memory = psutil.virtual_memory()
     yield FOUND, "processor", f"{cores} cores, {bytes_text(memory.available)} of {bytes_text(memory.total)} memory free"
     yield FOUND, "", f"multiplies at {_speeds(torch.device('cpu'))}"
-    if "compiled-lrn" in kernels_of(processor_class("cpu")):
-        yield from _compiled()
+    for name in kernels_of(processor_class("cpu")):
+        if reason := TABLE[name].why_unavailable():
+            yield NOTE, "", f"does without a faster kernel, {TABLE[name].doc}: {reason}"
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
             device = torch.device("cuda", index)
@@ -101,14 +101,6 @@ def devices() -> Iterator[Line]:
         yield FOUND, "ranks", f"communicate by {', '.join(backends)}"
     else:
         yield MISSING, "ranks", "can't communicate: this PyTorch has neither nccl nor gloo"
-
-
-def _compiled() -> Iterator[Line]:
-    """Yield whether local response normalisation can be compiled."""
-    if reason := why_not_compiled():
-        yield NOTE, "", f"local response normalisation is not compiled, which takes longer: {reason}"
-    else:
-        yield FOUND, "", "has a C compiler, for local response normalisation"
 
 
 def _speeds(device: torch.device) -> str:

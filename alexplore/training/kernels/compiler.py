@@ -1,6 +1,7 @@
-"""Compile a C source with this machine's compiler, once for each user, and load it.
+"""Compile a C source with this machine's compiler and load it.
 
-The result is in the cache folder, under a name that depends on all that it was made from.
+The result is kept in the user's cache folder. Its name depends on the source and the options, but not on the compiler:
+the sources are written so that every compiler gives the same bits.
 """
 
 from __future__ import annotations
@@ -21,16 +22,17 @@ from pathlib import Path
 from alexplore.core.home import NoHomeError, user_folder
 from alexplore.training.kernels.processor import processor_class
 
-COMPILERS = ("cc", "gcc", "clang")
+COMPILERS = ("gcc", "cc")
 
 OPTIONS = ("-std=c11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-w")
-LIBRARY = ("-fopenmp", "-fPIC", "-shared", "-lm")  # of OpenMP, PyTorch has loaded the library already
+LIBRARY = ("-fopenmp", "-fPIC", "-shared", "-lm")  # gcc's OpenMP library is the one that PyTorch has loaded
 
-INSTRUCTIONS = {"avx2": "x86-64-v3", "avx512": "x86-64-v4", "avx512_bf16": "x86-64-v4", "amx": "x86-64-v4"}
-"""The value of -march by class of processor; the compiler's default for others."""
+AVX512 = ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl")
+INSTRUCTIONS = {"avx2": ("-mavx2",), "avx512": AVX512, "avx512_bf16": AVX512, "amx": AVX512}
+"""Options by class of processor; others have the instructions that the compiler uses by default."""
 
-SECONDS = 60
-"""After this time the compiler is ended. It takes less than a second."""
+COMPILE_TIMEOUT = 60
+"""In seconds. It takes less than one."""
 
 
 class NotCompiled(Exception):
@@ -43,47 +45,67 @@ def load_compiled(source: Path, options: Sequence[str] = ()) -> ctypes.CDLL:
     Raises:
         NotCompiled: there is no compiler, or it can't compile the source.
     """
-    level = INSTRUCTIONS.get(processor_class("cpu"))
-    instructions = [f"-march={level}"] if level else []
-    command = [*_compiler(), *OPTIONS, *instructions, *options, str(source), *LIBRARY]
-    made_from = "\n".join([*command, platform.machine(), source.read_text()])
-    name = f"{source.stem}-{hashlib.sha256(made_from.encode()).hexdigest()[:16]}.so"
+    if not sys.platform.startswith("linux"):
+        raise NotCompiled("it is compiled on Linux only")
+    options = [*OPTIONS, *INSTRUCTIONS.get(processor_class("cpu"), ()), *options]
+    name = f"{source.stem}-{_digest(source, options)}.so"
+    with suppress(NoHomeError, OSError, NotCompiled):  # no folder, or one that can't be written, is full, or is noexec
+        return _load_cached(source, options, user_folder("cache", "") / "kernels" / name)
+    with tempfile.TemporaryDirectory() as folder:
+        return _compile(source, options, Path(folder, name))
+
+
+def _digest(source: Path, options: Sequence[str]) -> str:
+    made_from = "\n".join([*options, *LIBRARY, platform.machine(), source.read_text()])
+    return hashlib.sha256(made_from.encode()).hexdigest()[:16]
+
+
+def _load_cached(source: Path, options: Sequence[str], path: Path) -> ctypes.CDLL:
+    if path.exists():
+        try:
+            return ctypes.CDLL(str(path))
+        except OSError:
+            path.unlink()  # damaged
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        library = _compile(source, options, made := Path(folder, path.name))
+        if not path.exists():  # other ranks do the same at this moment
+            made.rename(path)
+        return library
+
+
+def _compile(source: Path, options: Sequence[str], output: Path) -> ctypes.CDLL:
+    command = [*_compiler(), *options, str(source), *LIBRARY, "-o", str(output)]
     try:
-        with suppress(NoHomeError, OSError):  # no folder, or one that can't be written
-            return _load_cached(command, user_folder("cache", "") / "kernels" / name)
-        with tempfile.TemporaryDirectory() as folder:
-            return _load_new(command, Path(folder, name))
-    except subprocess.CalledProcessError as error:
-        lines = error.stderr.splitlines()
-        first = next((line for line in lines if "error" in line), f"exit code {error.returncode}")
-        raise NotCompiled(f"{command[0]}: {first}") from error
-    except (OSError, subprocess.TimeoutExpired) as error:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=COMPILE_TIMEOUT,
+            env={**os.environ, "LC_ALL": "C"},
+        )
+        if not done.returncode:
+            return ctypes.CDLL(str(output))
+    except subprocess.TimeoutExpired:
+        raise NotCompiled(f"{command[0]} takes longer than {COMPILE_TIMEOUT} seconds") from None
+    except OSError as error:
         raise NotCompiled(f"{command[0]}: {error}") from error
+    lines = (line for line in done.stderr.splitlines() if "error" in line)
+    raise NotCompiled(f"{command[0]}: {next(lines, f'exit code {done.returncode}')}")
 
 
 def _compiler() -> list[str]:
     """Return the command of the C compiler: `$CC`, or the first one that is found."""
-    if chosen := shlex.split(os.environ.get("CC", "")):
+    try:
+        chosen = shlex.split(os.environ.get("CC", ""))
+    except ValueError as error:
+        raise NotCompiled(f"$CC: {error}") from None
+    if chosen:
         return chosen
-    if not sys.platform.startswith("linux"):
-        raise NotCompiled("it is done on Linux only")
     found = next((path for name in COMPILERS if (path := shutil.which(name))), None)
     if found is None:
         raise NotCompiled(f"no C compiler is found ({', '.join(COMPILERS)}, or $CC)")
     return [found]
-
-
-def _load_cached(command: Sequence[str], path: Path) -> ctypes.CDLL:
-    if path.exists():
-        with suppress(OSError):  # damaged: it is compiled again
-            return ctypes.CDLL(str(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        library = _load_new(command, made := Path(folder, path.name))
-        made.replace(path)  # in one step, because other ranks do the same at this moment
-        return library
-
-
-def _load_new(command: Sequence[str], output: Path) -> ctypes.CDLL:
-    subprocess.run([*command, "-o", str(output)], capture_output=True, text=True, check=True, timeout=SECONDS)
-    return ctypes.CDLL(str(output))

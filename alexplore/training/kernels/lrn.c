@@ -19,11 +19,11 @@ static inline float load(value bits)
     return wide.number;
 }
 
-static inline value store(float number) /* rounds to nearest, ties to even; a NaN stays one */
+/* Rounds to nearest, ties to even. A NaN stays one: its lower half is 0, since it comes from bfloat16 or arithmetic. */
+static inline value store(float number)
 {
     union { float number; uint32_t bits; } wide = { .number = number };
-    uint32_t rounded = (wide.bits + 0x7fff + ((wide.bits >> 16) & 1)) >> 16;
-    return (value) (number == number ? rounded : 0x7fc0);
+    return (value) ((wide.bits + 0x7fff + ((wide.bits >> 16) & 1)) >> 16);
 }
 #else
 typedef float value;

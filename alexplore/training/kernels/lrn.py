@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from alexplore.network.layers import local_response_norm as layers
 from alexplore.network.shapes import Shapes
@@ -37,7 +38,7 @@ def make_response_norm(layer: layers.LocalResponseNorm, _: Shapes, kernels: Kern
 class LocalResponseNorm(nn.Module):
     """b = a / (k + alpha / size · Σ a²)^beta over `size` neighbouring channels of one of `groups` groups.
 
-    With `compiled`, compiled functions are used on a CPU for maps for which there are some.
+    On a CPU, `compiled` uses the functions of `lrn_compiled` where they support the maps.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class _AcrossChannels(torch.autograd.Function):
     ) -> Tensor:
         rows = _rows(maps)
         normalized = torch.empty_like(maps, memory_format=torch.channels_last)
-        results, sums = _rows(normalized), torch.empty_like(rows)
+        results, sums = _rows(normalized), torch.empty_like(rows, memory_format=torch.contiguous_format)
         context.save_for_backward(maps, sums)
         context.settings = size, scale, beta, groups, compiled
         group = rows.shape[1] // groups
@@ -118,6 +119,7 @@ class _AcrossChannels(torch.autograd.Function):
         return normalized
 
     @staticmethod
+    @once_differentiable
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         maps, sums = context.saved_tensors
         size, scale, beta, groups, compiled = context.settings
@@ -166,7 +168,7 @@ class _Windows:
 
 def _one_pass(rows: Tensor, beta: float, group: int, compiled: bool) -> ModuleType | None:
     """Return the module that normalises such rows in one pass; None if neither can be used."""
-    if compiled and lrn_compiled.is_compiled(rows, beta, group):
+    if compiled and lrn_compiled.supports(rows, beta, group):
         return lrn_compiled
     if rows.device.type != "cuda" or rows.dtype == torch.float64 or not len(rows) or not has_triton():
         return None

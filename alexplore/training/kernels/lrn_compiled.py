@@ -1,6 +1,6 @@
 """Local response normalisation on a CPU by `lrn.c`: one pass over the maps forward, and one backward.
 
-PyTorch's functions take 25 passes, also if these are over blocks that the cache holds.
+In blocks, PyTorch's functions pass 25 times over the values, even if these are in the cache.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ def why_not_compiled() -> str | None:
     return None
 
 
-def is_compiled(rows: Tensor, beta: float, group: int) -> bool:
+def supports(rows: Tensor, beta: float, group: int) -> bool:
     """Return whether there is a function for such rows; there is none for tensors without values, as in an export."""
-    plain = type(rows) is Tensor and rows.device.type == "cpu"
-    return plain and rows.dtype in DEFINED and beta == BETA and group <= MOST_CHANNELS
+    plain = type(rows) is Tensor and rows.device.type == "cpu" and rows.dtype in DEFINED
+    return plain and beta == BETA and group <= MOST_CHANNELS
 
 
 def forward(

@@ -11,7 +11,7 @@ of its kernels, and a resumed run uses the same ones.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from alexplore.runs.kernel_choice import PLAIN, asked_kernels
@@ -46,8 +46,11 @@ class Kernel:
     speedups: Mapping[str, Speedup]
     """Speedup of the preset that gains most, by class of processor; only measured classes."""
 
-    instead_of: str | None = None
-    """The kernel that is used where this one can't be; the speedups are measured without both."""
+    otherwise: str | None = None
+    """The kernel that does the same where this one can't be used; speedups are measured without both."""
+
+    why_unavailable: Callable[[], str | None] = lambda: None
+    """Returns why this machine can't use it, None if it can."""
 
     on_gpu: bool = False
     """Whether there is an implementation for GPUs."""
@@ -81,13 +84,14 @@ TABLE: Mapping[str, Kernel] = {
         on_gpu=True,
     ),
     "compiled-lrn": Kernel(
-        "local response normalisation in one pass, by C that this machine's compiler compiles",
+        "local response normalisation in one pass, in C",
         {
             "avx2": Speedup("paper", "fp32", 1.81),
             "avx512": Speedup("paper", "fp32", 1.63),
             "avx512_bf16": Speedup("paper", "bf16", 2.35),
         },
-        instead_of="lrn",
+        otherwise="lrn",
+        why_unavailable=why_not_compiled,
     ),
     "tiles-3x3": Kernel(
         "3×3 convolutions in fp32 by Winograd's tiles",
@@ -144,5 +148,5 @@ def choose_kernels(device_type: str) -> Kernels:
 
 
 def available(kernels: Kernels) -> Kernels:
-    """Return those kernels that this machine can use: without a C compiler, none that is compiled."""
-    return kernels - {"compiled-lrn"} if "compiled-lrn" in kernels and why_not_compiled() else kernels
+    """Return those of the kernels that this machine can use."""
+    return Kernels(name for name in kernels if TABLE[name].why_unavailable() is None)

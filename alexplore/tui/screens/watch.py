@@ -20,7 +20,7 @@ from alexplore.presets.preset import Preset
 from alexplore.runs import service
 from alexplore.runs.control import ACTIONS
 from alexplore.runs.directory import RunDirectory, RunError
-from alexplore.runs.status import read_status
+from alexplore.runs.status import Status, read_status
 from alexplore.runs.watch import Snapshot
 from alexplore.tui.log_entry import LogEntry
 from alexplore.tui.marked_runs import EPOCHS, MINUTES
@@ -69,9 +69,9 @@ STEERED = {
 }
 """The titles and notes of the dialogs for keys of the recipe that are changed here."""
 
-FINISHED = "finished"
+FINISHED, PAUSED = "finished", "paused"
 BAR_CELLS = 10  # of the progress bar, at least
-LIVE_ACTIONS = ("stop", "pause", "checkpoint", "stop_after_epoch", "evaluate_now")
+LIVE_ACTIONS = ("stop", "checkpoint", "stop_after_epoch", "evaluate_now")
 
 
 class WatchScreen(FrameScreen):
@@ -83,7 +83,8 @@ class WatchScreen(FrameScreen):
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"train--done", "train--left"}
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "pause", "pause", tooltip="Pause the run, or let it continue"),
+        Binding("space", "pause", "pause", tooltip="Pause the run"),
+        Binding("space", "unpause", "continue", tooltip="Let the paused run continue"),
         Binding("x", "stop", "stop", tooltip="Stop the run after a checkpoint; it can be resumed"),
         Binding("L", "learning_rate", "learning rate…", show=False, tooltip="Train on with another learning rate"),
         Binding("E", "evaluate_now", "evaluate now", show=False, tooltip="Let the worker evaluate between two steps"),
@@ -182,7 +183,7 @@ class WatchScreen(FrameScreen):
         watched = self._run
         if watched is None or event.snapshot.run != watched.run:  # a late message about the run watched before
             return
-        was_live = watched.snapshot.status.live if watched.snapshot else None
+        before = _keys(watched.snapshot.status) if watched.snapshot else None
         self.state.run_monitor.mark_seen(watched.run.name)  # this screen shows whatever happens to it
         changed = watched.update(event.snapshot, event.drawing)
         with self.app.batch_update():
@@ -190,7 +191,7 @@ class WatchScreen(FrameScreen):
             self._log_news()
             if changed:
                 self._draw_curves()
-        if was_live is not event.snapshot.status.live:
+        if before != _keys(event.snapshot.status):
             self.refresh_bindings()
 
     @on(RunUnreadable)
@@ -323,9 +324,13 @@ class WatchScreen(FrameScreen):
         self._ask("stop")
 
     def action_pause(self) -> None:
-        """Pause the run, or let it continue."""
+        """Pause the run, or let it continue: its state may be newer than the key's name on the screen."""
         if self._run is not None:
-            self._ask("resume" if read_status(self._run.run).state == "paused" else "pause")
+            self._ask("resume" if read_status(self._run.run).state == PAUSED else "pause")
+
+    def action_unpause(self) -> None:
+        """Let the run continue, or pause it."""
+        self.action_pause()
 
     def action_checkpoint(self) -> None:
         """Save a checkpoint now."""
@@ -425,6 +430,8 @@ class WatchScreen(FrameScreen):
         status = self._run.snapshot.status if self._run and self._run.snapshot else None
         if action in LIVE_ACTIONS:
             return status is not None and status.live
+        if action in ("pause", "unpause"):
+            return status is not None and status.live and (status.state == PAUSED) == (action == "unpause")
         if action == "resume":
             return status is not None and status.resumable
         if action == "learning_rate":
@@ -432,6 +439,11 @@ class WatchScreen(FrameScreen):
         if action == "epochs":
             return status is not None
         return True
+
+
+def _keys(status: Status) -> tuple[bool, bool]:
+    """Return what `check_action` depends on that changes while a run is watched."""
+    return status.live, status.state == PAUSED
 
 
 def _line_count(text: str, shown: Static) -> int:
