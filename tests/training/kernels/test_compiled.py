@@ -124,7 +124,9 @@ def test_a_network_with_the_kernel_uses_it(bf16: bool) -> None:
         model = build(network, 0, kernels)
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             model(images).float().square().sum().backward()
-        found.append(model.get_submodule("conv1").get_parameter("weight").grad)
+        gradient = model.get_submodule("conv1").get_parameter("weight").grad
+        assert gradient is not None
+        found.append(gradient)
     scale = float(found[1].abs().max())
     torch.testing.assert_close(
         found[0] / scale, found[1] / scale, rtol=0, atol=ROUNDING[torch.bfloat16] if bf16 else 1e-5
@@ -136,7 +138,7 @@ def test_a_second_derivative_is_refused() -> None:
     maps = drawn(1, 6, 2, 2, dtype=torch.float32)
     (gradient,) = torch.autograd.grad(layer(5)(maps).square().sum(), maps, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
-        gradient.sum().backward()
+        torch.autograd.backward(gradient.sum())
 
 
 @needs_compiler
@@ -262,10 +264,10 @@ def test_a_compiler_that_fails(anew: Path, monkeypatch: pytest.MonkeyPatch, comm
     monkeypatch.setenv("CC", command)
     with pytest.raises(compiler.NotCompiled, match=reason):
         compiler.load_compiled(lrn_compiled.SOURCE)
-    assert lrn_compiled.why_not_compiled()
+    assert (why := lrn_compiled.why_not_compiled())
     monkeypatch.setattr(table, "processor_class", lambda _: "avx2")
     assert "compiled-lrn" not in choose_kernels("cpu")
-    assert lrn_compiled.why_not_compiled() in str(list(doctor.devices()))
+    assert why in str(list(doctor.devices()))
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="compiled on Linux only")
