@@ -1,12 +1,12 @@
 """Which kernels are used on which class of processor, and the measured speedups that decide it.
 
 A kernel is a faster equivalent of a PyTorch operation. It is used on a class of processor if it makes a step of some
-shipped preset at least `GAIN` times faster there; a kernel that does so on no class is deleted.
-`python -m benchmarks kernels` measures the speedups.
+shipped preset at least `GAIN` times faster there than PyTorch's own operation does; a kernel that does so on no class is
+deleted. `python -m benchmarks kernels` measures the speedups.
 
 The choice follows from the class of the processor and the sizes of the layer, never from a measurement at the start,
 because kernels round differently and a run must give the same bits every time. A run's checkpoints contain the names
-of its kernels, and a resumed run uses the same ones.
+of its kernels. A resumed run uses the same ones, as far as its machine can, and reports a difference.
 """
 
 from __future__ import annotations
