@@ -88,7 +88,7 @@ def measure_here(processor: str, options: argparse.Namespace) -> None:
     """Measure every kernel for every preset in this process, and report the results."""
     prepare(CPU)
     used = available(kernels_of(processor))
-    for kernel in options.kernel or available(Kernels(TABLE)):
+    for kernel in options.kernel or available(Kernels(name for name in TABLE if TABLE[name].on_cpu)):
         for preset in options.preset or BATCHES:
             if not differs(preset, kernel):
                 continue

@@ -21,7 +21,7 @@ class Insert(NamedTuple):
 
 
 class MoveBefore(NamedTuple):
-    """Move this layer before the nearest layer of a type above it."""
+    """Move this layer before the first layer of a type."""
 
     type: str
 

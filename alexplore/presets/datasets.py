@@ -43,9 +43,6 @@ class DatasetEntry(NamedTuple):
     name: str
     title: str
 
-    origin: str
-    """A description of where its images come from."""
-
     images: PublishedImages | None = None
     """None if the images depend on the run: a folder's, or drawn to fit the network."""
 
@@ -94,9 +91,7 @@ def _written(
     """Return the entry of a data set in MNIST's format: light strokes on black, 28×28."""
     (train, val), (mean, std) = counts, statistics
     images = PublishedImages(classes, 1, (28, 28), train, val, (mean,), (std,), light_on_dark=True)
-    return DatasetEntry(
-        name, title, "downloaded by torchvision", images, sources=("folder", "download"), download_bytes=download_bytes
-    )
+    return DatasetEntry(name, title, images, sources=("folder", "download"), download_bytes=download_bytes)
 
 
 EMNIST_BYTES = 561_753_746  # gzip.zip, which has all parts
@@ -107,7 +102,6 @@ DATASETS = {
         DatasetEntry(
             "fashion-mnist",
             "Fashion-MNIST",
-            "downloaded by torchvision, or from Debian's package dataset-fashion-mnist",
             PublishedImages(
                 classes=(
                     "T-shirt/top",
@@ -148,7 +142,6 @@ DATASETS = {
         DatasetEntry(
             "cifar10",
             "CIFAR-10",
-            "downloaded by torchvision",
             PublishedImages(
                 classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
                 channels=3,
@@ -164,7 +157,6 @@ DATASETS = {
         DatasetEntry(
             "cifar100",
             "CIFAR-100",
-            "downloaded by torchvision",
             PublishedImages(
                 classes=CIFAR_100,
                 channels=3,
@@ -180,7 +172,6 @@ DATASETS = {
         DatasetEntry(
             "svhn",
             "SVHN, cropped digits",
-            "downloaded by torchvision",
             PublishedImages(
                 classes=DIGITS,
                 channels=3,
@@ -196,11 +187,10 @@ DATASETS = {
         DatasetEntry(
             "imagefolder",
             "an image folder",
-            "a folder with train/CLASS/*.jpg and val/CLASS/*.jpg, as ImageNet is laid out, or with CLASS/*.jpg alone",
             needs_folder=True,
             sources=("folder", "val_share"),
         ),
-        DatasetEntry("synthetic", "synthetic images", "drawn by the program to fit the network: no real images"),
+        DatasetEntry("synthetic", "synthetic images"),
     )
 }
 """Every data set by its name in a recipe."""

@@ -15,7 +15,7 @@ from statistics import median
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.curves import Curve
 from alexplore.runs.directory import RunDirectory
-from alexplore.runs.protocol import LAYER_METRICS, METRICS, DatasetEvent, EpochEvent, StartEvent
+from alexplore.runs.protocol import LAYER_METRICS, METRICS, NOT_FINITE, DatasetEvent, EpochEvent, ErrorEvent, StartEvent
 from alexplore.runs.step_time import BOUNDS, StepTime, step_time
 from alexplore.runs.thresholds import (
     DEAD_SHARE,
@@ -61,6 +61,9 @@ class Evidence:
     epochs: tuple[EpochEvent, ...] = ()
     reason: str | None = None
     """Why the run ended, if it did not finish."""
+
+    not_finite: bool = False
+    """Whether it ended because a number was not finite."""
 
     figures: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     dead: Mapping[str, float] = field(default_factory=dict)
@@ -145,10 +148,19 @@ def evidence_of(snapshot: Snapshot, dead: Mapping[str, float] | None = None) -> 
         first_loss=next(iter(curve.values), None),
         epochs=snapshot.epochs,
         reason=snapshot.status.reason,
+        not_finite=snapshot.status.state == "failed" and _last_cause(snapshot) == NOT_FINITE,
         figures={family: _layer_values(snapshot, family) for family in LAYER_METRICS},
         dead=dead or {},
         time=step_time(snapshot),
     )
+
+
+def _last_cause(snapshot: Snapshot) -> str | None:
+    """Return the cause in the error of the last attempt; None if it has none."""
+    line = snapshot.last_events.get(ErrorEvent)
+    if line is None or line.head.attempt != snapshot.attempt or not isinstance(line.event, ErrorEvent):
+        return None
+    return line.event.cause
 
 
 def _layer_values(snapshot: Snapshot, family: str) -> dict[str, float]:
@@ -183,7 +195,7 @@ RISE = 1.5
 
 def not_finite(run: Evidence) -> Observation:
     """Find a run that ended because a number was not finite."""
-    if not run.reason or "not finite" not in run.reason:
+    if not run.not_finite:
         return None
     return f"the training ended: {run.reason}", _lower_rate(run)
 

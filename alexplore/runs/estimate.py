@@ -1,4 +1,4 @@
-"""The memory and time that a training will take, estimated before it starts from earlier runs. No torch."""
+"""Estimate the memory of a training before it starts, and its time from earlier runs. No torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m alexplore.runs.queue_runner RUNS`: the process that starts the runs of a queue, one after the other.
+"""`python -m alexplore.runs.queue_runner RUNS`: the process that starts the runs of a queue in order.
 
 It holds runner.lock while it runs, and exits when nothing is left to do. It may be killed at any time: workers continue
 without it, and the next runner finds in the queue's files which runs were started. A run that crashed while there was

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from alexplore.network.graph import IMAGE, Network
+from alexplore.training.kernels.table import choose_kernels
 from alexplore.training.model.build import Model, build
 from alexplore.training.model.shared_batch_norm import tolerate_small_batches
 from alexplore.training.precision import Precision, matmul_peak
@@ -68,7 +69,7 @@ def measure_layers(network: Network, macs: Sequence[int], batch: int, precision:
     unless they are the images.
     """
     device = precision.device
-    model = build(network, seed=0).to(device).train()
+    model = build(network, seed=0, kernels=choose_kernels(device.type)).to(device).train()
     tolerate_small_batches(model)
     images = torch.randn(batch, *network.input, device=device).contiguous(memory_format=torch.channels_last)
     inputs = _inputs(model, images, precision)

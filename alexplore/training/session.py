@@ -169,7 +169,7 @@ def _prepare(
     trained_on = ranks.broadcast(read_trained_on(run) if saved else None)  # before rank 0 overwrites it
     dataset = ranks.first_then_others(lambda: open_dataset(config, device, preparation.report, trained_on))
     _write_dataset(run, ranks, writer, dataset)
-    preprocess = Preprocess(recipe, network.input, dataset, device)
+    preprocess = Preprocess(recipe, network.input, dataset, device, kernels)
     check_last_batch(network, len(dataset.train), recipe.batch_size)
 
     preparation.start("building the network")

@@ -29,8 +29,9 @@ from alexplore.tui.state import MODES
 
 KEYS = "keys"
 HEADER = """\
-# What you prefer in `alexplore tui`. The app changes this file where you choose something in it (a theme, for example);
-# your own changes count from the next start on. A setting that is left out has its default.
+# Your preferences for `alexplore tui`, and for how the end of a training is reported. The app changes this file where
+# you choose something in it, such as a theme. Your own changes take effect at the next start. A setting that is left
+# out has its default.
 """
 KEYS_NOTE = """
 # Other keys for an action, by the name that the help (?) shows beside it: "explore.undo" = "z"

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from alexplore.core.settings import SettingError
 from alexplore.network.graph import Network, read_network
 from alexplore.network.layers import EDITABLE_TYPES
+from alexplore.training.kernels.table import choose_kernels
 from alexplore.training.model.build import build
 from gpu_checks.backend import plain_fp32
 from gpu_checks.bench import Bench, Check, Outcome, at_most, attempt, expect
@@ -195,7 +196,7 @@ def passes(
     seed: int = 0,
 ) -> Passes:
     """Run a network of random weights forward and backward over random images; equal arguments give equal ones."""
-    model = build(network, seed=1).to(device).train(training)
+    model = build(network, seed=1, kernels=choose_kernels(device.type)).to(device).train(training)
     generator = torch.Generator().manual_seed(2)
     images = torch.randn(IMAGES, *network.input, generator=generator).to(rounded_to)
     inputs = images.to(device, dtype).contiguous(memory_format=layout).requires_grad_()
@@ -233,7 +234,7 @@ def _check_layer_type(kind: str, device: torch.device) -> Iterator[Check]:
 
 def _check_random_layer(kind: str, network: Network, device: torch.device) -> Check:
     """Check a random layer: ones become 0 or one other number, by which gradients are scaled too."""
-    model = build(network).to(device).train()
+    model = build(network, kernels=choose_kernels(device.type)).to(device).train()
     inputs = torch.ones(RANDOM_IMAGES, *network.input, device=device, requires_grad=True)
     output = model(inputs)
     output.backward(torch.ones_like(output))

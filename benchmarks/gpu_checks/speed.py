@@ -36,7 +36,7 @@ from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.training.cuda_graphs import CapturedWork, make_capture
 from alexplore.training.data import Dataset
-from alexplore.training.kernels.table import kernels_of
+from alexplore.training.kernels.table import choose_kernels
 from alexplore.training.model.build import build, logits
 from alexplore.training.optim import make_optimizer, update
 from alexplore.training.precision import TYPES, Precision
@@ -192,13 +192,14 @@ class Bare:
     """
 
     def __init__(self, preset: Preset, recipe: Recipe, batch: int, device: torch.device) -> None:
-        self.model = build(preset.network, seed=1).to(device).train()
+        kernels = choose_kernels(device.type)
+        self.model = build(preset.network, seed=1, kernels=kernels).to(device).train()
         self.optimizer = make_optimizer(recipe, self.model)
         self.precision = Precision(recipe.precision, device)
         images = torch.randn(batch, *preset.network.input, device=device)
         self.images = images.contiguous(memory_format=torch.channels_last)
         self.labels = torch.randint(0, preset.network.classes or 10, (batch,), device=device)
-        self.captured = CapturedWork(make_capture(device, 1, kernels_of("gpu")))
+        self.captured = CapturedWork(make_capture(device, 1, kernels))
 
     def train(self, steps: int) -> None:
         """Train for some steps."""

@@ -54,7 +54,6 @@ def test_what_a_registry_does_not_have_is_an_error_and_no_default() -> None:
 
 @pytest.mark.parametrize("entry", DATASETS.values(), ids=lambda entry: entry.name)
 def test_what_is_known_of_a_data_set_fits_together(entry: Any) -> None:
-    assert entry.origin
     if entry.images is not None:
         assert not entry.needs_folder
         assert len(set(entry.images.classes)) == len(entry.images.classes)

@@ -72,7 +72,7 @@ OVERFITTED = epochs(
 CASES: list[tuple[str, Evidence, tuple[str, ...]]] = [
     (
         "not finite",
-        replace(LEARNING, reason="step 70: the loss or a gradient is not finite (loss nan)"),
+        replace(LEARNING, reason="step 70: the loss or a gradient is not finite (loss nan)", not_finite=True),
         ("step 70", "0.001"),
     ),
     ("diverging", replace(LEARNING, **curve(2.3, 1.9, 1.7, 2.4, 3.4, 5.1)), ("1.700 at epoch 0.60",)),

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from alexplore.runs.config import RunConfig
+from alexplore.runs.diagnosis import evidence_of
 from alexplore.runs.directory import RunDirectory, create_run
 from alexplore.runs.lines import LineWriter
 from alexplore.runs.log import RunLog
 from alexplore.runs.messages import SUMMARY_HEADINGS, progress_texts, result_text, speed_texts, summary_cells
 from alexplore.runs.protocol import (
+    NOT_FINITE,
     ControlEvent,
     EpochEvent,
     ErrorEvent,
@@ -160,13 +162,24 @@ def test_progress_and_speed(run: RunDirectory) -> None:
     assert progress_texts(snapshot) == ["train 60.0%", "validation 87.5%", "120 images/s", "30% of peak"]
 
 
-def test_a_peak_that_is_exceeded_is_none(run: RunDirectory) -> None:
-    """500 images of 1000 operations, where 400,000 a second were measured as the peak."""
-    write_metrics(run, MetricsLine(10, 0.5, {"images_per_second": 500.0}))
+@pytest.mark.parametrize(("speed", "share"), [(500.0, 1.25), (700.0, None)])
+def test_a_peak_that_is_exceeded_by_far_is_none(run: RunDirectory, speed: float, share: float | None) -> None:
+    """Images of 1000 operations, where 400,000 a second were measured as the peak."""
+    write_metrics(run, MetricsLine(10, 0.5, {"images_per_second": speed}))
     write_events(run, start_at(0))
     snapshot = Watch(run).poll()
-    assert snapshot.peak_share is None
-    assert speed_texts(snapshot) == ["500 images/s"]
+    assert snapshot.peak_share == share
+    assert speed_texts(snapshot) == [f"{speed:.0f} images/s", *(["125% of peak"] if share else [])]
+
+
+def test_only_the_cause_of_the_last_attempt_is_diagnosed(run: RunDirectory) -> None:
+    write_status(run, Status("failed", step=20, epoch=1.0, updated=1.0, reason="in any words"))
+    write_events(run, start_at(0), ErrorEvent("in any words", NOT_FINITE))
+    assert evidence_of(Watch(run).poll()).not_finite
+    write_events(run, start_at(0), ErrorEvent("the disk is not finite", None), attempt=1)
+    assert not evidence_of(Watch(run).poll()).not_finite
+    write_events(run, start_at(0), attempt=2)
+    assert not evidence_of(Watch(run).poll()).not_finite
 
 
 def test_the_remaining_time_goes_by_the_pace_of_the_metrics(run: RunDirectory) -> None:

@@ -20,6 +20,7 @@ from alexplore.training.data import Dataset, read_dataset
 from alexplore.training.data.decoders import choose_decoder
 from alexplore.training.errors import UsageError
 from alexplore.training.hardware import choose_device
+from alexplore.training.kernels.table import choose_kernels
 from alexplore.training.model.build import build, check_classifier
 from alexplore.training.weight_matching import load_weights
 
@@ -78,7 +79,7 @@ def load_model(source: Path, weights: Path | None) -> LoadedModel:
     where, tensors = found
     # The GPUs that a run was trained on may be on another machine, and one device is enough.
     device = choose_device(Hardware("cpu" if config.hardware.device == "cpu" else "auto"))
-    model = build(config.network)
+    model = build(config.network, kernels=choose_kernels(device.type))
     load_weights(model, tensors, where)
     return LoadedModel(config, dataset, model.eval().to(device), device, where, trained_on)
 

@@ -18,6 +18,7 @@ from alexplore.core.process_exit import exit_process
 from alexplore.runs.config import RunConfig, parse_config
 from alexplore.runs.preflight import count_outputs
 from alexplore.training.hardware import choose_device, choose_ranks, prepare
+from alexplore.training.kernels.table import choose_kernels
 from alexplore.training.model.build import build, check_classifier
 from alexplore.training.model.shared_batch_norm import tolerate_small_batches
 from alexplore.training.objective import Objective
@@ -40,7 +41,7 @@ def speeds(config: RunConfig, device: torch.device) -> Iterator[float]:
     recipe, network = config.recipe, config.network
     check_classifier(network)
     ranks = choose_ranks(config, device) if device.type == "cuda" else 1
-    model = build(network, seed=0).to(device).train()
+    model = build(network, seed=0, kernels=choose_kernels(device.type)).to(device).train()
     tolerate_small_batches(model)
     objective = Objective(model, recipe, Precision("fp32" if recipe.precision == "auto" else recipe.precision, device))
     optimizer = make_optimizer(recipe, model)

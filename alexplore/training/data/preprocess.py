@@ -21,7 +21,7 @@ from alexplore.runs.data.image_layout import DataError
 from alexplore.runs.preflight import image_problems, pixel_problems
 from alexplore.training.data.dataset import Dataset, pixel_statistics
 from alexplore.training.data.decoders import DECODERS
-from alexplore.training.kernels.triton_support import has_triton
+from alexplore.training.kernels.table import NONE, Kernels
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -49,7 +49,12 @@ class Preprocess:
     """A recipe's preprocessing of images, for one network and one data set."""
 
     def __init__(
-        self, recipe: Recipe, network_input: tuple[int, int, int], dataset: Dataset, device: torch.device
+        self,
+        recipe: Recipe,
+        network_input: tuple[int, int, int],
+        dataset: Dataset,
+        device: torch.device,
+        kernels: Kernels = NONE,
     ) -> None:
         """Prepare; for colour noise, the colours of the training images are measured.
 
@@ -66,6 +71,7 @@ class Preprocess:
         self._decode = DECODERS[dataset.decoder]
         self._mean, self._std = _statistics(recipe, dataset)
         self._cropped = recipe.random_crop or recipe.horizontal_flip
+        self._in_triton = device.type == "cuda" and "triton" in kernels
         self._components: tuple[tuple[float, ...], ...] = ()
         if recipe.color_noise and len(dataset.train):
             self._components = color_components(pixel_statistics(dataset.train)[1])
@@ -105,7 +111,7 @@ class Preprocess:
             return self._center(images, noise)
         rows, size, crops = self._resize(images), (self.height, self.width), drawn[0]
         padding = self.recipe.crop_padding if self.recipe.random_crop else 0
-        if rows.device.type == "cuda" and has_triton():
+        if self._in_triton:
             from alexplore.training.data.preprocess_triton import crop_and_normalize
 
             offset, scale = self._offset(noise).view(-1, self.channels), self._constants[2]

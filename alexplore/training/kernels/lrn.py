@@ -20,7 +20,7 @@ from alexplore.network.layers import local_response_norm as layers
 from alexplore.network.shapes import Shapes
 from alexplore.training.kernels import lrn_compiled
 from alexplore.training.kernels.table import Kernels
-from alexplore.training.kernels.triton_support import has_triton
+from alexplore.training.kernels.triton_support import why_no_triton
 
 CACHED_VALUES = 2**18  # values of a block: 1 MiB in fp32, so that a few blocks fit the processor's cache
 
@@ -30,28 +30,29 @@ def make_response_norm(layer: layers.LocalResponseNorm, _: Shapes, kernels: Kern
     if layer.region == "within_channel":
         return LocalResponseNormWithin(layer.size, layer.alpha, layer.beta, layer.k)
     settings = layer.size, layer.alpha, layer.beta, layer.k, layer.groups
-    if not kernels & {"lrn", "compiled-lrn"}:
+    one_pass = bool(kernels & {"compiled-lrn", "triton"})
+    if not one_pass and "lrn" not in kernels:
         return PlainResponseNorm(*settings)
-    return LocalResponseNorm(*settings, compiled="compiled-lrn" in kernels)
+    return LocalResponseNorm(*settings, one_pass=one_pass)
 
 
 class LocalResponseNorm(nn.Module):
     """b = a / (k + alpha / size · Σ a²)^beta over `size` neighbouring channels of one of `groups` groups.
 
-    On a CPU, `compiled` uses the functions of `lrn_compiled` where they support the maps.
+    `one_pass` uses `lrn_compiled` on a CPU, if it supports the maps, and `lrn_triton` on a GPU.
     """
 
     def __init__(
-        self, size: int, alpha: float, beta: float, k: float, groups: int = 1, *, compiled: bool = False
+        self, size: int, alpha: float, beta: float, k: float, groups: int = 1, *, one_pass: bool = False
     ) -> None:
         super().__init__()
         self.size, self.alpha, self.beta, self.k, self.groups = size, alpha, beta, k, groups
-        self.compiled = compiled
+        self.one_pass = one_pass
 
     def forward(self, maps: Tensor) -> Tensor:
         """Normalise (N, C, H, W)."""
         normalized: Tensor = _AcrossChannels.apply(
-            maps, self.size, self.alpha / self.size, self.beta, self.k, self.groups, self.compiled
+            maps, self.size, self.alpha / self.size, self.beta, self.k, self.groups, self.one_pass
         )
         return normalized
 
@@ -98,15 +99,15 @@ class _AcrossChannels(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        context: Any, maps: Tensor, size: int, scale: float, beta: float, k: float, groups: int, compiled: bool
+        context: Any, maps: Tensor, size: int, scale: float, beta: float, k: float, groups: int, one_pass: bool
     ) -> Tensor:
         rows = _rows(maps)
         normalized = torch.empty_like(maps, memory_format=torch.channels_last)
         results, sums = _rows(normalized), torch.empty_like(rows, memory_format=torch.contiguous_format)
         context.save_for_backward(maps, sums)
-        context.settings = size, scale, beta, groups, compiled
+        context.settings = size, scale, beta, groups, one_pass
         group = rows.shape[1] // groups
-        if kernels := _one_pass(rows, beta, group, compiled):
+        if one_pass and (kernels := _one_pass_kernels(rows, beta, group)):
             kernels.forward(rows.contiguous(), results, sums, scale, beta, k, _reach(size, group), group)
             return normalized
         windows = _Windows(rows, *_reach(size, rows.shape[1] // groups), groups)
@@ -122,13 +123,13 @@ class _AcrossChannels(torch.autograd.Function):
     @once_differentiable
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         maps, sums = context.saved_tensors
-        size, scale, beta, groups, compiled = context.settings
+        size, scale, beta, groups, one_pass = context.settings
         rows, gradient = _rows(maps), _rows(gradients[0])
         grad_input = torch.empty_like(maps, memory_format=torch.channels_last)
         results = _rows(grad_input)
         group = rows.shape[1] // groups
         before, after = _reach(size, group)
-        if kernels := _one_pass(rows, beta, group, compiled):
+        if one_pass and (kernels := _one_pass_kernels(rows, beta, group)):
             operands = rows.contiguous(), sums, gradient.to(rows.dtype).contiguous()
             kernels.backward(*operands, results, scale, beta, (before, after), group)
             return grad_input, *[None] * 6
@@ -166,11 +167,11 @@ class _Windows:
         return total.view(len(one), -1)
 
 
-def _one_pass(rows: Tensor, beta: float, group: int, compiled: bool) -> ModuleType | None:
-    """Return the module that normalises such rows in one pass; None if neither can be used."""
-    if compiled and lrn_compiled.supports(rows, beta, group):
+def _one_pass_kernels(rows: Tensor, beta: float, group: int) -> ModuleType | None:
+    """Return the module that normalises such rows in one pass; None if there is none."""
+    if lrn_compiled.supports(rows, beta, group):
         return lrn_compiled
-    if rows.device.type != "cuda" or rows.dtype == torch.float64 or not len(rows) or not has_triton():
+    if rows.device.type != "cuda" or rows.dtype == torch.float64 or not len(rows) or why_no_triton():
         return None
     from alexplore.training.kernels import lrn_triton
 

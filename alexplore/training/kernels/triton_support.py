@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from functools import cache
 
 import torch
 
-from alexplore.runs.kernel_choice import PLAIN, VARIABLE
-
 
 @cache
-def has_triton() -> bool:
-    """Return whether Triton is installed and works, by running a small kernel on the GPU; it needs a C compiler.
-
-    With `ALEXPLORE_KERNELS=plain` it is not used.
-    """
-    if os.environ.get(VARIABLE) == PLAIN:
-        return False
+def why_no_triton() -> str | None:
+    """Return why Triton can't be used on this process's GPU; None if a small kernel runs there."""
     try:
         from alexplore.training.kernels import lrn_triton
     except ImportError:
-        return False
-    return lrn_triton.works(torch.device("cuda"))
+        return "Triton is not installed"
+    works = lrn_triton.works(torch.device("cuda"))
+    return None if works else "Triton can't compile and run a kernel on the GPU; it needs a C compiler"

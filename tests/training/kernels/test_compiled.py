@@ -34,7 +34,7 @@ ROUNDING = {torch.float32: 1e-5, torch.bfloat16: 2**-6}
 
 
 def layer(size: int, alpha: float = 0.1, k: float = 2.0, groups: int = 1) -> lrn.LocalResponseNorm:
-    return lrn.LocalResponseNorm(size, alpha, 0.75, k, groups, compiled=True)
+    return lrn.LocalResponseNorm(size, alpha, 0.75, k, groups, one_pass=True)
 
 
 def drawn(*shape: int, dtype: torch.dtype) -> Tensor:
@@ -159,7 +159,7 @@ def test_the_number_of_threads_changes_no_bit() -> None:
 def test_what_has_no_compiled_function_is_computed_in_blocks() -> None:
     """Another beta, float64, and tensors without values, as an export has."""
     maps = torch.randn(2, 6, 3, 3)
-    other = lrn.LocalResponseNorm(5, 0.1, 0.6, 2.0, compiled=True)
+    other = lrn.LocalResponseNorm(5, 0.1, 0.6, 2.0, one_pass=True)
     torch.testing.assert_close(other(maps), F.local_response_norm(maps, 5, 0.1, 0.6, 2.0))
     expected = F.local_response_norm(maps, 5, 0.1, 0.75, 2.0)
     torch.testing.assert_close(layer(5)(maps.double()), expected.double(), rtol=1e-6, atol=1e-6)

@@ -14,7 +14,9 @@ from alexplore.network.graph import read_network
 from alexplore.presets.library import load_preset
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.kernel_choice import PROCESSORS, VARIABLE, KernelError
+from alexplore.training.data import Dataset, Preprocess, ResidentSplit
 from alexplore.training.kernels import convolution, table
+from alexplore.training.kernels.lrn import LocalResponseNorm
 from alexplore.training.kernels.processor import processor_class
 from alexplore.training.kernels.table import (
     GAIN,
@@ -103,6 +105,26 @@ def test_the_environment_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "avx3")
     with pytest.raises(KernelError, match=r"ALEXPLORE_KERNELS=avx3: allowed: plain, avx2, .*without it"):
         choose_kernels("cpu")
+
+
+def test_without_triton_a_gpu_normalises_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = replace(TABLE["triton"], why_unavailable=lambda: "Triton is not installed")
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setattr(table, "TABLE", {**TABLE, "triton": kernel})
+    assert choose_kernels("cuda") == kernels_of("gpu") - {"triton"}
+    assert "lrn" in choose_kernels("cuda")
+
+
+@pytest.mark.parametrize(("kernels", "one_pass"), [({"lrn"}, False), ({"lrn", "triton"}, True), ({"triton"}, True)])
+def test_the_kernels_decide_whether_triton_is_used(kernels: set[str], one_pass: bool) -> None:
+    norm = build(NETWORK, 0, Kernels(kernels)).get_submodule("norm1")
+    assert isinstance(norm, LocalResponseNorm)
+    assert norm.one_pass is one_pass
+    split = ResidentSplit(torch.zeros(1, 1, 20, 20, dtype=torch.uint8), torch.zeros(1, dtype=torch.int64), CPU)
+    dataset = Dataset("made", ("one",), 1, (0.4,), (0.3,), split, split)
+    for device in ("cuda", "cpu"):
+        made = Preprocess(Recipe(), (1, 20, 20), dataset, torch.device(device), Kernels(kernels))
+        assert made._in_triton is (device == "cuda" and "triton" in kernels)
 
 
 def train(kernels: Kernels, recipe: Recipe, precision: str = "fp32") -> dict[str, Tensor]:
