@@ -16,7 +16,7 @@ from alexplore.export.graph_picture import graph_picture
 from alexplore.network.analysis import Analysis
 from alexplore.network.formula import Formula
 from alexplore.network.formulas import explain, explain_totals
-from alexplore.network.quantities import COLUMNS, TOTALS, layer_value, total
+from alexplore.network.quantities import TOTALS, columns, layer_value, total
 from alexplore.network.row import Row
 from alexplore.network.shapes import shape_text
 from alexplore.presets.preset import Preset
@@ -88,15 +88,15 @@ def _page(preset: Preset, analysis: Analysis, detail: Detail) -> Iterator[str]:
 
 
 def _table(analysis: Analysis) -> Iterator[str]:
-    columns = [one for one in COLUMNS if one.key != "exchange_bytes" or analysis.network.towers > 1]
+    quantities = columns(analysis)
     branches = not analysis.network.is_chain
-    heads = ("#", "layer", "type", "settings", *(["reads"] * branches), *(one.title for one in columns))
+    heads = ("#", "layer", "type", "settings", *(["reads"] * branches), *(one.title for one in quantities))
     yield '<div class="wide">\n<table>\n<thead><tr>'
     yield "".join(f"<th>{_text(head)}" for head in heads) + "</thead>\n<tbody>\n"
     for row in analysis.rows:
         layer = row.layer
         reads = [" ".join(analysis.network.source_names(row.index - 1))] * branches
-        numbers = [one.text(layer_value(one, row)) for one in columns]
+        numbers = [one.text(layer_value(one, row)) for one in quantities]
         cells = (str(row.index), layer.name, layer.type, layer.summary(), *reads, *numbers)
         yield ('<tr class="bad">' if row.error else "<tr>") + "".join(f"<td>{_text(cell)}" for cell in cells) + "\n"
         if row.error:

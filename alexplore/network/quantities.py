@@ -201,6 +201,11 @@ COLUMNS = tuple(sorted((one for one in OF_LAYERS if one.rank is not None), key=l
 """The quantities of tables, the most important ones first."""
 
 
+def columns(analysis: Analysis) -> list[Quantity]:
+    """Return the quantities of a network's table; the exchange between towers only if there are several."""
+    return [one for one in COLUMNS if one.key != "exchange_bytes" or analysis.network.towers > 1]
+
+
 def layer_value(quantity: Quantity, row: Row, batch: int = 1) -> Value:
     """Return a quantity of a layer, None if the row could not be computed or layers have no such quantity."""
     if row.output is None or quantity.of_layer is None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from math import isfinite
 
 from alexplore.core.inert import inert_line
+from alexplore.render.bars import BARS
 from alexplore.render.fitted_table import Column, FittingTable
 from alexplore.runs.curves import Curve
 from alexplore.runs.foreign import ForeignSnapshot
 
-BARS = "▁▂▃▄▅▆▇█"
 BAR_CELLS = 24
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from alexplore.core.inert import inert_line
 from alexplore.core.picture import Picture
+from alexplore.render.bars import histogram_bars
 from alexplore.render.compact_blocks import compact_blocks
 from alexplore.render.fitted_table import Column, FittingTable
 from alexplore.render.inside_pictures import (
@@ -30,7 +31,7 @@ from alexplore.render.pixels import in_pixels
 from alexplore.render.predictions import bars
 from alexplore.render.terminal_pixels import PixelPicture, Pixels, ask_terminal
 from alexplore.runs.inside import Confusion, FeatureMaps, InsideEpoch, InsideError, ShownImage
-from alexplore.runs.layer_view import LayerView, histogram_bars, layer_views
+from alexplore.runs.layer_view import LayerView, layer_views
 from alexplore.runs.look import Look
 
 WIDEST, HIGHEST = 160, 60
@@ -259,10 +260,9 @@ def look_picture(found: Look, width: int) -> Picture:
     """Return an image, with the requested overlay, above the maps of a layer."""
     marked = found.picture if found.heat is None else heated(found.picture, found.heat)
     marked = marked if found.box is None else framed(marked, found.box)
-    maps = FeatureMaps(found.layer, 0, found.shape, tuple(range(found.shape[0])), found.maps)
     fitting = max(1, (width + GAP) // (found.shape[2] + GAP))
     wide = ceil(sqrt(MAPS_ASPECT * found.shape[0]))  # else small maps would be a line under the image
-    return below(marked, maps_picture([maps], min(fitting, wide)))
+    return below(marked, maps_picture([found.feature_maps], min(fitting, wide)))
 
 
 def look_lines(found: Look, out: Console) -> Iterable[RenderableType]:

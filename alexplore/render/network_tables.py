@@ -12,7 +12,7 @@ from rich.text import Text
 from alexplore.core.formatting import bytes_text, short_count
 from alexplore.core.settings import toml_text
 from alexplore.network.analysis import Analysis, analyse
-from alexplore.network.quantities import BY_KEY, COLUMNS, COMPARED, NOTHING, Quantity, layer_value
+from alexplore.network.quantities import BY_KEY, COMPARED, NOTHING, Quantity, columns, layer_value
 from alexplore.network.row import Row
 from alexplore.network.shapes import shape_text
 from alexplore.presets.library import load_preset, shipped_names, user_paths
@@ -41,23 +41,18 @@ def shapes_table(preset: Preset, analysis: Analysis) -> FittingTable:
         *([] if network.is_chain else [Column("reads", left=True)]),
         Column("type", rank=5, left=True),
         Column("settings", rank=2, left=True, least=16),
-        *(Column(quantity.title, rank=quantity.rank or 0) for quantity in _columns(analysis)),
+        *(Column(quantity.title, rank=quantity.rank or 0) for quantity in columns(analysis)),
         title=f"{preset.name} · {preset.title or 'network'} · input {shape_text(network.input)}",
     )
     for row in analysis.rows:
         layer = row.layer
         reads = [] if network.is_chain else [reads_text(row)]
         head = (str(row.index), layer.name, *reads, layer.type, layer.summary())
-        cells = [quantity.text(layer_value(quantity, row)) for quantity in _columns(analysis)]
+        cells = [quantity.text(layer_value(quantity, row)) for quantity in columns(analysis)]
         if row.error:
             cells[0] = "✗"
         table.add(*head, *cells, style="red" if row.error else "dim" if row.output is None else "")
     return table
-
-
-def _columns(analysis: Analysis) -> list[Quantity]:
-    """Return the quantities of a table; the exchange between towers only if there are several."""
-    return [one for one in COLUMNS if one.key != "exchange_bytes" or analysis.network.towers > 1]
 
 
 def reads_text(row: Row) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from alexplore.core.picture import Picture
-from alexplore.runs.inside import Quantised
+from alexplore.runs.inside import FeatureMaps, Quantised
 from alexplore.runs.launch import command_output
 from alexplore.runs.look_request import LookRequest
 
@@ -50,6 +50,11 @@ class Look:
         """The channels, height and width of the layer's output."""
         channels, height, width = self.maps.codes.shape
         return channels, height, width
+
+    @property
+    def feature_maps(self) -> FeatureMaps:
+        """The outputs of the layer, all channels."""
+        return FeatureMaps(self.layer, 0, self.shape, tuple(range(self.shape[0])), self.maps)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the answer for a line of JSON."""

@@ -12,10 +12,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from alexplore.core.inert import inert_line
+from alexplore.render.bars import BARS, bar, histogram_lines
 from alexplore.render.inside_pictures import GAP, confusion_picture, heat_strip, heated, kernel_picture, maps_picture
 from alexplore.render.predictions import bars
-from alexplore.runs.inside import Confusion, FeatureMaps, LayerHistogram, ShownImage
-from alexplore.runs.layer_view import BARS, LayerView, histogram_lines
+from alexplore.runs.inside import Confusion, LayerHistogram, ShownImage
+from alexplore.runs.layer_view import LayerView
 from alexplore.runs.look import Look
 from alexplore.runs.protocol import LAYER_METRICS
 from alexplore.tui.columns import Claim, fit, share_width
@@ -64,7 +65,7 @@ def sparkline(values: Sequence[float], width: int) -> str:
     low, high = min(means), max(means)
     if high == low:
         return BARS[3] * count
-    return "".join(BARS[round((len(BARS) - 1) * (mean - low) / (high - low))] for mean in means)
+    return "".join(bar((mean - low) / (high - low)) for mean in means)
 
 
 # The lists
@@ -365,14 +366,9 @@ def looked(found: Look, width: int, height: int, draw: Draw = half_block_lines) 
     ]
     above = beside(image, [[(word, "")] for word in words])
     left = height - len(above) - 1
-    drawing = maps_picture([looked_maps(found)], _per_row(channels, rows, columns, width, 2 * max(1, left)))
+    drawing = maps_picture([found.feature_maps], _per_row(channels, rows, columns, width, 2 * max(1, left)))
     below = draw(drawing, width, left, LOOKED_MAPS_BYTES) if left > 1 else []
     return Drawn(f"{channels} maps of {rows}×{columns} of {inert_line(found.layer)}", [*above, [], *below])
-
-
-def looked_maps(found: Look) -> FeatureMaps:
-    """Return the feature maps of a classified image."""
-    return FeatureMaps(found.layer, 0, found.shape, tuple(range(found.shape[0])), found.maps)
 
 
 DRAWINGS: Mapping[str, Callable[[InsideState, int, int, int, Draw], Drawn]] = {

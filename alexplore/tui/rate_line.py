@@ -7,10 +7,10 @@ from math import isfinite
 
 from alexplore.presets.recipe import Recipe
 from alexplore.presets.schedules import SCHEDULES, learning_rate
+from alexplore.render.bars import bar
 from alexplore.runs.curves import Curve
 
 CELLS = 7  # with the bar what the pane has room for beside the longest name of a setting
-BLOCKS = "▁▂▃▄▅▆▇█"
 PRESENT = "│"
 STEPS = 1000  # in an epoch: fine enough for `CELLS`, whatever the number of the run's own steps
 
@@ -49,4 +49,4 @@ def _reductions(recipe: Recipe, recorded: Curve) -> int:
 
 def _block(rate: float, top: float) -> str:
     share = rate / top if top > 0 and isfinite(rate) else 0.0
-    return BLOCKS[round(share * (len(BLOCKS) - 1))]
+    return bar(share)

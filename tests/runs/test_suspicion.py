@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from alexplore.runs.inside import InsideEpoch
-from alexplore.runs.layer_view import histogram_bars, histogram_lines, layer_views
+from alexplore.runs.layer_view import layer_views
 from alexplore.runs.suspicion import suspicions
 from docs.demo_runs import demo_epoch
 
@@ -54,9 +54,3 @@ def test_layers_stand_in_the_order_of_the_network() -> None:
     assert views[0].zero_share is None
     assert views[1].number("zero_share") == "40.0%"
     assert views[0].number("zero_share") == "–"
-
-
-def test_bars_are_as_high_as_the_roots_of_the_counts() -> None:
-    assert histogram_bars([0, 0, 1, 1, 8, 8, 32, 32], 4) == " ▂▅█"
-    assert histogram_bars([0] * 64) == " " * 16
-    assert histogram_lines([0, 1, 16, 64], 4, 2) == ["  ▁█", " ▃██"]  # 0, 1 + 15/8, 1 + 15/2 and 16 eighths

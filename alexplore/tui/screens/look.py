@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network
 from alexplore.runs.look import Look
-from alexplore.tui.inside_lines import looked, looked_maps
+from alexplore.tui.inside_lines import looked
 from alexplore.tui.picture_lines import Draw, Drawn, half_block_lines
 from alexplore.tui.screens.frame import FrameScreen
 from alexplore.tui.state import Mode
@@ -36,7 +36,7 @@ class LookScreen(FrameScreen):
         """Show how `network` classified an image; `draw` draws its pictures."""
         super().__init__()
         self._found = found
-        self._maps = looked_maps(found)
+        self._maps = found.feature_maps
         self._row = next(row for row in analyse(network).rows if row.layer.name == found.layer)
         self._input_size = network.input[1:]
         self._draw_picture_lines = draw

@@ -22,9 +22,10 @@ from textual.strip import Strip
 from alexplore.network.analysis import Analysis
 from alexplore.network.row import Row
 from alexplore.network.shapes import Shape
+from alexplore.render.bars import BARS
 from alexplore.tui.widgets.line_widget import LineWidget
 
-BLOCKS = " ▁▂▃▄▅▆▇█"
+BLOCKS = f" {BARS}"
 OLD = "░"  # where the block was before the edit
 WIDEST = 4096  # channels or features that fill a slot
 LEAST_EIGHTHS = 3  # of a line, for a map of one pixel
