@@ -25,3 +25,16 @@ class WrongUseError(AlexploreError):
     """The user asked for something that does not exist, is not allowed or contradicts itself."""
 
     exit_code = WRONG_USE
+
+
+class UseOrFailureError(AlexploreError):
+    """An error that is wrong use or a failure, by its cause.
+
+    `failure` means that the machine failed, or that something is damaged or can't be read or written (exit code 1),
+    else it is wrong use (exit code 2).
+    """
+
+    def __init__(self, message: str, *, failure: bool = False) -> None:
+        super().__init__(message)
+        self.failure = failure
+        self.exit_code = FAILED if failure else WRONG_USE

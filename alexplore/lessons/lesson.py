@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from alexplore.core.errors import WrongUseError
+from alexplore.core.errors import UseOrFailureError
 from alexplore.lessons.questions import Question
 
 
-class LessonError(WrongUseError):
-    """A lesson that can't be found, read or used; the message says where, what was found and what is allowed."""
+class LessonError(UseOrFailureError):
+    """A lesson that can't be found, read or used; the message says where, what was found and what is allowed.
+
+    `failure` means that its file can't be read (exit code 1), else it is wrong use (exit code 2).
+    """
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ def read_lesson(path: Path) -> Lesson:
             raise LessonError(f"{path}: larger than {LARGEST_FILE:,} bytes, which no lesson is")
         content = read_text(path, encoding="utf-8-sig")
     except OSError as error:
-        raise LessonError(f"{path}: {error.strerror}") from None
+        raise LessonError(f"{path}: {error.strerror}", failure=True) from None
     except UnicodeDecodeError as error:
         raise LessonError(f"{path}: not UTF-8 text (byte {error.start})") from None
     return parse_lesson(content, path)

@@ -58,7 +58,7 @@ def user_paths() -> list[Path]:
     try:
         return sorted(folder.glob("*.toml"))
     except OSError as error:
-        raise PresetError(f"{folder}: {error.strerror}") from None
+        raise PresetError(f"{folder}: {error.strerror}", failure=True) from None
 
 
 def find_preset(name_or_path: str) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from alexplore.core.errors import WrongUseError
+from alexplore.core.errors import UseOrFailureError
 from alexplore.network.graph import Network
 from alexplore.presets.published import Published
 from alexplore.presets.recipe import Recipe
@@ -14,8 +14,11 @@ WORDS = ("title", "family", "source", "description")
 """The keys of a preset file that hold a text."""
 
 
-class PresetError(WrongUseError):
-    """A preset that can't be found, used or saved; the message says where, what was found and what is allowed."""
+class PresetError(UseOrFailureError):
+    """A preset that can't be found, used or saved; the message says where, what was found and what is allowed.
+
+    `failure` means that a file or folder can't be read or written (exit code 1), else it is wrong use (exit code 2).
+    """
 
 
 class PresetExists(PresetError):

@@ -40,7 +40,7 @@ def read_preset(path: Path) -> Preset:
     except FileNotFoundError:
         raise PresetError(f"{path}: no such file") from None
     except OSError as error:
-        raise PresetError(f"{path}: {error.strerror}") from None
+        raise PresetError(f"{path}: {error.strerror}", failure=True) from None
     except UnicodeDecodeError as error:
         raise PresetError(f"{path}: not UTF-8 text (byte {error.start})") from None
     return parse_preset(content, path)

@@ -37,7 +37,7 @@ def save_preset(preset: Preset, name_or_path: str, overwrite: bool = False) -> P
         Path(os.path.realpath(path)).parent.mkdir(parents=True, exist_ok=True)
         write_output(path, text)
     except OSError as error:
-        raise PresetError(f"{path}: {error.strerror}") from None
+        raise PresetError(f"{path}: {error.strerror}", failure=True) from None
     return saved
 
 
@@ -57,7 +57,7 @@ def rename_preset(path: Path, name: str) -> Path:
     try:
         path.rename(new)
     except OSError as error:
-        raise PresetError(f"{path}: {error.strerror}") from None
+        raise PresetError(f"{path}: {error.strerror}", failure=True) from None
     return new
 
 
@@ -71,7 +71,7 @@ def delete_preset(path: Path) -> None:
     try:
         path.unlink()
     except OSError as error:
-        raise PresetError(f"{path}: {error.strerror}") from None
+        raise PresetError(f"{path}: {error.strerror}", failure=True) from None
 
 
 def _check_own(path: Path) -> None:

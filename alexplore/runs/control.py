@@ -70,7 +70,7 @@ def write_request(run: RunDirectory, action: str, values: Mapping[str, Any] | No
         run.control_folder.mkdir(exist_ok=True)
         write_atomically(run.control_folder / f"{made.id}.json", _request_text(made))
     except OSError as error:
-        raise RunError(f"{run.control_folder}: {error.strerror}") from None
+        raise RunError(f"{run.control_folder}: {error.strerror}", failure=True) from None
     return made
 
 

@@ -14,7 +14,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 from alexplore.core.atomic_files import write_atomically
-from alexplore.core.errors import FAILED, WRONG_USE, AlexploreError
+from alexplore.core.errors import UseOrFailureError
 from alexplore.core.home import expand, user_folder
 from alexplore.core.regular_files import FileStamp, file_stamp, open_regular, read_json, read_text
 from alexplore.core.settings import SettingError, nearest
@@ -41,16 +41,11 @@ LONGEST_SHOWN = 60  # characters of a refused name that a message shows
 KEPT_CONFIGS = 4096  # configs that are cached
 
 
-class RunError(AlexploreError):
+class RunError(UseOrFailureError):
     """A run that can't be created, found or used; the message names it and says what to do.
 
     `failure` means that the machine or a worker failed (exit code 1), else it is wrong use (exit code 2).
     """
-
-    def __init__(self, message: str, *, failure: bool = False) -> None:
-        super().__init__(message)
-        self.failure = failure
-        self.exit_code = FAILED if failure else WRONG_USE
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
 
 from alexplore.core.errors import FAILED, WRONG_USE
+from alexplore.presets.library import user_folder
 from alexplore.runs.directory import list_runs
 from tests.support.command_line import run_here
 
@@ -127,6 +131,23 @@ def test_numbers_of_a_hundred_digits_are_refused(here: Path, command: str) -> No
     assert done.stderr and "Traceback" not in done.stderr
     assert len(done.stderr) < 2000
     assert list_runs(here / "runs") == []
+
+
+@pytest.mark.parametrize(
+    "command", ["shapes mine.toml", "presets --check mine.toml", "presets mine", "lesson check mine.toml"]
+)
+def test_a_file_that_can_not_be_read_is_a_failure(here: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    (here / "mine.toml").write_text("")
+    user_folder().mkdir(parents=True)
+    (user_folder() / "mine.toml").write_text("")
+    monkeypatch.setattr("alexplore.presets.reader.read_text", fail)
+    monkeypatch.setattr("alexplore.lessons.reader.read_text", fail)
+    done = run_here(*command.split())
+    assert done.returncode == FAILED
+    assert done.stderr.endswith("mine.toml: Input/output error\n")
 
 
 Make = Callable[[Path], None]

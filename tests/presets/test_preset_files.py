@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from hypothesis import example, given
@@ -19,6 +21,7 @@ from alexplore.presets.library import (
     shipped_folder,
     shipped_names,
     user_folder,
+    user_paths,
 )
 from alexplore.presets.preset import PresetError
 from alexplore.presets.reader import parse_preset
@@ -193,8 +196,19 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(PresetError, match=r"latin\.toml: not UTF-8 text \(byte 9\)"):
         load_preset(str(tmp_path / "latin.toml"))
     (tmp_path / "folder.toml").mkdir()
-    with pytest.raises(PresetError, match=r"folder\.toml: is a directory, not a regular file"):
+    with pytest.raises(PresetError, match=r"folder\.toml: is a directory, not a regular file") as told:
         load_preset(str(tmp_path / "folder.toml"))
+    assert told.value.failure
+
+
+def test_a_folder_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> NoReturn:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "glob", fail)
+    with pytest.raises(PresetError, match="presets: Permission denied") as told:
+        user_paths()
+    assert told.value.failure
 
 
 def test_finding(tmp_path: Path) -> None:

@@ -181,8 +181,9 @@ def test_names_that_cannot_be_a_presets(name: str) -> None:
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(PresetError, match=r"Not a directory|File exists"):
+    with pytest.raises(PresetError, match=r"Not a directory|File exists") as told:
         save_preset(load_preset("lenet"), f"{tmp_path}/file/mine.toml")
+    assert told.value.failure
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,8 +274,12 @@ def test_a_preset_of_ones_own_is_renamed_and_deleted(tmp_path: Path, monkeypatch
     assert not mine.exists()
     delete_preset(renamed)
     assert [path.name for path in user_folder().iterdir()] == ["other.toml"]
-    with pytest.raises(PresetError, match=r"ours\.toml"):
+    with pytest.raises(PresetError, match=r"ours\.toml: No such file") as told:
         delete_preset(renamed)
+    assert told.value.failure
+    with pytest.raises(PresetError, match=r"ours\.toml: No such file") as told:
+        rename_preset(renamed, "mine")
+    assert told.value.failure
 
 
 def test_a_shipped_preset_is_neither_renamed_nor_deleted() -> None:

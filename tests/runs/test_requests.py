@@ -12,9 +12,10 @@ import pytest
 import typer
 
 from alexplore.cli import runs as commands
-from alexplore.core.errors import AlexploreError
+from alexplore.core.errors import FAILED, AlexploreError
 from alexplore.runs.config import RunConfig
-from alexplore.runs.directory import RunDirectory, create_run
+from alexplore.runs.control import write_request
+from alexplore.runs.directory import RunDirectory, RunError, create_run
 from alexplore.runs.status import Status, read_status, write_status
 
 WORKER = """
@@ -169,3 +170,12 @@ def test_pause_and_checkpoint(
 def test_a_run_without_a_worker_can_not_be_asked(config: RunConfig, tmp_path: Path, action: str) -> None:
     write_status(create_run(config, tmp_path / "runs", "one"), Status("stopped"))
     assert exit_code(getattr(commands, action)) == 2
+
+
+def test_a_request_that_can_not_be_written_is_a_failure(config: RunConfig, tmp_path: Path) -> None:
+    run = create_run(config, tmp_path / "runs", "one")
+    run.control_folder.rmdir()
+    run.control_folder.write_text("")
+    with pytest.raises(RunError, match="control: File exists") as told:
+        write_request(run, "stop")
+    assert told.value.exit_code == FAILED
