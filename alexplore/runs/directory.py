@@ -48,6 +48,10 @@ class RunError(UseOrFailureError):
     """
 
 
+class RunNameError(RunError):
+    """A name that a run can't have: it is not allowed, or taken."""
+
+
 @dataclass(frozen=True)
 class RunDirectory:
     """The paths inside one run directory."""
@@ -224,13 +228,13 @@ def checked_name(name: str) -> str:
     It must be a valid file name, fit in one line of text, and mean nothing else on a command line.
 
     Raises:
-        RunError: it is not allowed.
+        RunNameError: it is not allowed.
     """
     fits = name.strip() and name.isprintable() and len(os.fsencode(name)) <= LONGEST_NAME
     if not fits or name == LAST or "/" in name or name.startswith((".", "-")):
         shown = name if len(name) <= LONGEST_SHOWN else f"{name[:LONGEST_SHOWN]}…"
-        raise RunError(
-            f"--name {shown!r}: allowed: a file name of at most {LONGEST_NAME} bytes, without control characters, that "
+        raise RunNameError(
+            f"name {shown!r}: allowed: a file name of at most {LONGEST_NAME} bytes, without control characters, that "
             f"doesn't start with . or - and isn't `{LAST}`"
         )
     return name
@@ -258,11 +262,11 @@ def new_run(folder: Path, name: str) -> RunDirectory:
     """Return the directory that a new run called `name` will have.
 
     Raises:
-        RunError: the name is taken or not allowed.
+        RunNameError: the name is taken or not allowed.
     """
     run = RunDirectory(folder / checked_name(name))
     if os.path.lexists(run.path):
-        raise RunError(f"{run.path} exists; choose another --name, or remove it with `alexplore runs remove`")
+        raise RunNameError(f"{run.path} exists; choose another --name, or remove it with `alexplore runs remove`")
     return run
 
 
@@ -439,7 +443,7 @@ def rename_run(run: RunDirectory, name: str) -> RunDirectory:
     renamed = RunDirectory(run.path.with_name(checked_name(name)))
     try:
         if os.path.lexists(renamed.path):
-            raise RunError(f"{renamed.path} exists; choose another name")
+            raise RunNameError(f"{renamed.path} exists; choose another name")
         run.path.rename(renamed.path)
     except OSError as error:
         raise RunError(f"{run.path}: {error.strerror}", failure=True) from None

@@ -25,7 +25,7 @@ from alexplore.runs.data.dataset_shapes import (
     dataset_shape,
     image_counts,
 )
-from alexplore.runs.directory import RunError, list_runs, new_run
+from alexplore.runs.directory import RunError, RunNameError, list_runs, new_run
 from alexplore.runs.estimate import (
     PROCESS_BYTES,
     Speed,
@@ -210,7 +210,7 @@ def _name(request: CheckRequest) -> Iterator[Check]:
     if request.name is not None:
         try:
             new_run(request.runs_folder, request.name)
-        except RunError as error:
+        except RunNameError as error:
             yield Check("wrong", "name", str(error), "name")
 
 
@@ -229,4 +229,4 @@ def why_not_started(error: AlexploreError) -> Check:
     """Return the check that shows why a run could not be started."""
     if isinstance(error, service.PlanError):
         return _wrong(error.problem)
-    return Check("wrong", "start", str(error), "name" if "--name" in str(error) else "")
+    return Check("wrong", "start", str(error), "name" if isinstance(error, RunNameError) else "")

@@ -19,6 +19,7 @@ from alexplore.runs.config import RunConfig, parse_config
 from alexplore.runs.directory import (
     RunDirectory,
     RunError,
+    RunNameError,
     checked_name,
     create_run,
     creation_time,
@@ -145,7 +146,7 @@ def test_no_runs_is_no_error(tmp_path: Path) -> None:
     ["", " ", ".", "..", "a/b", ".hidden", "-x", "last", "a\nb", "\x1b[31mred", "a\tb", "a\0b", "n" * 256, "ü" * 128],
 )
 def test_a_name_must_be_a_file_s_that_can_be_shown(config: RunConfig, tmp_path: Path, name: str) -> None:
-    with pytest.raises(RunError, match="allowed: a file name") as told:
+    with pytest.raises(RunNameError, match="allowed: a file name") as told:
         create_run(config, tmp_path / "runs", name)
     assert str(told.value).isprintable()
     assert not told.value.failure
@@ -167,7 +168,7 @@ def test_a_run_of_any_preset_has_a_name_that_a_run_can_have(config: RunConfig, t
 
 def test_a_taken_name_and_a_folder_that_is_a_file_are_told(config: RunConfig, tmp_path: Path) -> None:
     create_run(config, tmp_path / "runs", "x")
-    with pytest.raises(RunError, match="exists"):
+    with pytest.raises(RunNameError, match="exists"):
         create_run(config, tmp_path / "runs", "x")
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="--runs-dir") as told:

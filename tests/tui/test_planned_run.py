@@ -18,7 +18,7 @@ from alexplore.presets.recipe import Recipe
 from alexplore.presets.schedules import SCHEDULES
 from alexplore.runs.config import DataSource, Hardware
 from alexplore.runs.directory import RunDirectory, list_runs
-from alexplore.tui.checks import Checker
+from alexplore.tui.checks import Check, Checker
 from alexplore.tui.edit_session import EditSession
 from alexplore.tui.planned_run import GROUPS, Naming, PlannedRun
 
@@ -48,6 +48,17 @@ def create(planned: PlannedRun) -> RunDirectory:
     run = planned.create(request)
     planned.mark_created()
     return run
+
+
+def refused(planned: PlannedRun) -> Check:
+    """Fail to create a run, and return the check that says why."""
+    request = planned.request()
+    assert request is not None
+    with pytest.raises(AlexploreError) as told:
+        planned.create(request)
+    planned.refuse(told.value)
+    assert planned.blocked is not None
+    return planned.blocked
 
 
 def shown(planned: PlannedRun) -> set[str]:
@@ -315,16 +326,22 @@ def test_a_broken_network_is_refused(tmp_path: Path) -> None:
     assert session.modified
 
 
-def test_a_runs_folder_that_can_not_be_written_is_shown(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    _, planned = planned_run(tmp_path / "file")
-    request = planned.request()
-    assert request is not None
-    with pytest.raises(AlexploreError) as refused:
-        planned.create(request)
-    planned.refuse(refused.value)
-    assert planned.blocked is not None
-    assert str(tmp_path / "file") in planned.blocked.text
+@pytest.mark.parametrize("name", ["file", "--name"])
+def test_a_runs_folder_that_can_not_be_written_is_shown(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("")
+    _, planned = planned_run(tmp_path / name)
+    blocked = refused(planned)
+    assert str(tmp_path / name) in blocked.text
+    assert blocked.setting == ""
+
+
+@pytest.mark.parametrize("name", ["taken", "-x"])
+def test_a_name_that_a_run_can_not_have_is_shown_on_its_field(tmp_path: Path, name: str) -> None:
+    (tmp_path / "taken").mkdir()
+    _, planned = planned_run(tmp_path)
+    planned.form.put(planned.form.field("name"), name)
+    planned.follow()
+    assert refused(planned).setting == "name"
 
 
 def test_a_preset_without_a_file(tmp_path: Path) -> None:
