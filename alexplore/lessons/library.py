@@ -6,16 +6,16 @@ import os
 from functools import cache
 from pathlib import Path
 
+from alexplore.core.home import expand
 from alexplore.core.settings import nearest
+from alexplore.core.shipped_files import shipped_path
 from alexplore.lessons.lesson import Lesson, LessonError
 from alexplore.lessons.reader import read_lesson
 
 
 def shipped_folder() -> Path:
-    """Return the folder of the shipped lessons: in the package when installed, next to it in a checkout."""
-    package = Path(__file__).resolve().parents[1]
-    inside = package / "lessons" / "shipped"
-    return inside if inside.is_dir() else package.parent / "lessons"
+    """Return the folder of the shipped lessons."""
+    return shipped_path("lessons/shipped", "lessons")
 
 
 @cache
@@ -33,9 +33,10 @@ def load_lesson(name_or_path: str) -> Lesson:
 
     Raises:
         LessonError: it can't be found, read or used.
+        NoHomeError: it is in a home folder that there is not.
     """
     if name_or_path.endswith(".toml") or os.sep in name_or_path:
-        return read_lesson(Path(name_or_path).expanduser())
+        return read_lesson(expand(name_or_path))
     lessons = shipped_lessons()
     for lesson in lessons:
         number, _, rest = lesson.name.partition("-")

@@ -14,15 +14,14 @@ from pathlib import Path
 from alexplore.core import home
 from alexplore.core.regular_files import read_text
 from alexplore.core.settings import nearest
+from alexplore.core.shipped_files import shipped_path
 from alexplore.presets.preset import Preset, PresetError
 from alexplore.presets.reader import read_preset
 
 
 def shipped_folder() -> Path:
-    """Return the folder of the shipped presets: in the package when installed, next to it in a checkout."""
-    package = Path(__file__).resolve().parents[1]
-    inside = package / "presets" / "shipped"
-    return inside if inside.is_dir() else package.parent / "presets"
+    """Return the folder of the shipped presets."""
+    return shipped_path("presets/shipped", "presets")
 
 
 def is_shipped(preset: Preset) -> bool:

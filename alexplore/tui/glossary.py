@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from alexplore.core.shipped_files import shipped_path
 from alexplore.network.quantities import QUANTITIES
 
 SECTIONS = ("Networks", "Runs", "Screens")
@@ -21,10 +22,8 @@ class Word(NamedTuple):
 
 
 def glossary_file() -> Path:
-    """Return the glossary: in the package when installed, in docs/ in a checkout."""
-    package = Path(__file__).resolve().parents[1]
-    inside = package / "tui" / "glossary.md"
-    return inside if inside.is_file() else package.parent / "docs" / "glossary.md"
+    """Return the file of the glossary."""
+    return shipped_path("tui/glossary.md", "docs/glossary.md")
 
 
 @cache

@@ -57,7 +57,7 @@ NOBODY = "~nosuchuser/x"
         ("runs", "watch", NOBODY), ("runs", "stop", NOBODY), ("runs", "resume", NOBODY), ("runs", "remove", NOBODY),
         ("runs", "compare", NOBODY, NOBODY), ("runs", "export", NOBODY), ("runs", "doctor", NOBODY),
         ("evaluate", NOBODY), ("predict", NOBODY, "x.png"), ("predict", "paper", "x.png", "--weights", NOBODY),
-        ("predict", "paper", NOBODY, "--weights", "x.pth"),
+        ("predict", "paper", NOBODY, "--weights", "x.pth"), ("lesson", "check", NOBODY),
     ],
     ids=" ".join,
 )  # fmt: skip
