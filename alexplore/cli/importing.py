@@ -46,14 +46,14 @@ def import_(
     if weights is not None and not weights.absolute().parent.is_dir():
         complain(f"{weights}: there is no folder {weights.parent}")
         raise typer.Exit(WRONG_USE)
-    from alexplore.presets.sources import FORMS, import_preset, is_source
+    from alexplore.presets.sources import FORMS, import_preset, is_source, source_name
     from alexplore.presets.writer import check_free, save_preset
 
     if not is_source(source):
         complain(f"{source!r} is no SOURCE; allowed: {FORMS}")
         raise typer.Exit(WRONG_USE)
-    if output is None and name is not None:
-        check_free(name)
+    if output is None:
+        check_free(name or source_name(source))
     narrate(f"importing {source} with PyTorch")
     size = parse_input(input_size) if input_size else None
     preset = import_preset(source, narrate, input=size, name=name or (output.stem if output else None), weights=weights)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,6 +53,7 @@ def _answer(arguments: argparse.Namespace) -> dict[str, Any]:
     from alexplore.importing.mapping import import_trace
     from alexplore.importing.weights import write_weights
     from alexplore.presets.preset import Preset
+    from alexplore.presets.sources import source_name
     from alexplore.presets.text import preset_text
 
     source: str = arguments.source
@@ -62,7 +62,7 @@ def _answer(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.weights is not None:
         write_weights(imported, trace.state, arguments.weights)
     preset = Preset(
-        arguments.name or _name(source),
+        arguments.name or source_name(source),
         imported.network,
         title=_title(source),
         family="imported",
@@ -99,13 +99,6 @@ def _title(source: str) -> str:
     """Return the title of the preset of a source: Net(10), from net.py."""
     where, _, name = source.partition(":")
     return f"{name}, from {Path(where).name}" if name else Path(where).name
-
-
-def _name(source: str) -> str:
-    """Return a preset's name for a source: `Net` for net.py:Net(10)."""
-    where, _, model = source.partition(":")
-    name = re.match(r"[\w.]*", model or Path(where).stem)
-    return (name.group().rpartition(".")[2] if name else "") or "imported"
 
 
 if __name__ == "__main__":

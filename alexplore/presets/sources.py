@@ -44,6 +44,13 @@ def is_source(text: str) -> bool:
     return text.endswith(FILES)
 
 
+def source_name(source: str) -> str:
+    """Return the name of the preset of a source: `Net` for net.py:Net(10)."""
+    where, _, model = source.partition(":")
+    name = re.match(r"[\w.]*", model or Path(where).stem)
+    return (name.group().rpartition(".")[2] if name else "") or "imported"
+
+
 def open_preset(name: str, report: Callable[[str], None], input: tuple[int, int, int] | None = None) -> Preset:
     """Return the preset of a name, a path or a source, which is imported with images of (channels, height, width).
 

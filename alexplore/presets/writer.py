@@ -53,7 +53,7 @@ def rename_preset(path: Path, name: str) -> Path:
     if new.parent != path.parent:
         raise PresetError(f"{name!r} can't be a preset's name; allowed: letters, digits, -, _ and .")
     if new.exists():
-        raise PresetExists(f"{new} exists")
+        raise PresetExists(f"{new} exists; give another name")
     try:
         path.rename(new)
     except OSError as error:

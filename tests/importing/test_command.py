@@ -16,8 +16,10 @@ from alexplore.importing.errors import ImportFailed
 from alexplore.importing.mapping import import_trace
 from alexplore.presets.library import load_preset
 from alexplore.presets.sources import is_source
+from alexplore.presets.writer import save_preset
 from alexplore.training.model.build import build
 from tests.importing import people
+from tests.support.command_line import run_here
 from tests.support.processes import Alexplore
 
 PEOPLE = str(Path(people.__file__))
@@ -73,7 +75,14 @@ def test_a_preset_is_not_overwritten(alexplore_process: Alexplore, tmp_path: Pat
     done = alexplore_process("import", f"{PEOPLE}:made")
     assert done.returncode == 0 and "conv" in done.stdout and (folder / "made.toml").is_file()
     again = alexplore_process("import", f"{PEOPLE}:made")
-    assert again.returncode == WRONG_USE and "made.toml exists" in again.stderr
+    assert (again.returncode, again.stderr) == (WRONG_USE, f"error: {folder / 'made.toml'} exists; give another name\n")
+
+
+@pytest.mark.parametrize("source", ["nowhere.py:made(3)", "a.b:x.made", "made.onnx"])
+def test_a_name_that_is_taken_is_refused_before_the_import(source: str) -> None:
+    taken = save_preset(load_preset("lenet"), "made").path
+    done = run_here("import", source)
+    assert (done.returncode, done.stderr) == (WRONG_USE, f"error: {taken} exists; give another name\n")
 
 
 @pytest.mark.exhaustive

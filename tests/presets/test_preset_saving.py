@@ -263,7 +263,7 @@ def test_a_preset_of_ones_own_is_renamed_and_deleted(tmp_path: Path, monkeypatch
     other = save_preset(load_preset("paper"), "other").path
     assert mine is not None
     assert other is not None
-    with pytest.raises(PresetExists):
+    with pytest.raises(PresetExists, match=r"other\.toml exists; give another name"):
         rename_preset(mine, "other")
     for name in ("paper", "a/b", "", "../mine", "mine.toml"):
         with pytest.raises(PresetError):
