@@ -306,7 +306,7 @@ def resume(
     given = {"folder": str(data) if data else None, "device": device, "gpus": gpus}
     moved = {key: value for key, value in given.items() if value is not None}
     changes = {**recipe_changes({"epochs": epochs, "lr": lr}, assignments), **moved}
-    if read_status(found).state == "paused" and not changes:
+    if service.resumes_when_asked(found, changes):
         _ask(found, "resume")
         notify_options.start_on_end(found)
         narrate(f"{found.name} continues; watch with: {found.command('watch')}")

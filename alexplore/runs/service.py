@@ -113,15 +113,21 @@ def join(planned: Plan, folder: Path, name: str | None = None) -> NoReturn:
     launch.become_rank(planned.config, folder, name or launch.group_name(planned.config))
 
 
-def resume(run: RunDirectory, changes: Mapping[str, Any] | None = None) -> subprocess.Popen[bytes] | control.Request:
+def resumes_when_asked(run: RunDirectory, changes: Mapping[str, Any] | None = None) -> bool:
+    """Return whether the worker of a run is asked to continue it, as it is paused; else it is restarted.
+
+    With `changes` it is restarted, too.
+    """
+    return not changes and read_status(run).state == "paused"
+
+
+def resume(run: RunDirectory) -> subprocess.Popen[bytes] | control.Request:
     """Resume a run: if it is paused, ask its worker and return the request; else start a worker and return its process.
 
     Raises:
         AlexploreError: as `ask` and `restart` do.
     """
-    if not changes and read_status(run).state == "paused":
-        return ask(run, "resume")
-    return restart(run, changes)
+    return ask(run, "resume") if resumes_when_asked(run) else restart(run)
 
 
 def restart(

@@ -50,11 +50,11 @@ def test_a_stopped_run_is_restarted_with_the_changes(
 ) -> None:
     run = create_run(config, tmp_path)
     write_status(run, Status("stopped", step=4, epoch=1.0, updated=1.0))
-    service.resume(run, {"lr": 0.5})
+    service.restart(run, {"lr": 0.5})
     assert started == [run]
     assert run.config().recipe.lr == 0.5
     with pytest.raises(SettingError, match="batch_size can't be changed"):
-        service.resume(run, {"batch_size": 7})
+        service.restart(run, {"batch_size": 7})
 
 
 def test_a_finished_run_continues_only_with_more_epochs(
@@ -64,7 +64,7 @@ def test_a_finished_run_continues_only_with_more_epochs(
     write_status(run, Status("finished", step=8, epoch=2.0, updated=1.0))
     with pytest.raises(RunError, match="is finished: there is nothing to resume"):
         service.resume(run)
-    service.resume(run, {"epochs": 3})
+    service.restart(run, {"epochs": 3})
     assert started == [run]
 
 
@@ -85,6 +85,7 @@ def test_a_paused_run_is_asked_to_continue_and_a_live_one_is_kept(
     with worker_lock(run):
         monkeypatch.setattr("alexplore.runs.status.is_locked", lambda _: True)  # this process can't ask itself
         write_status(run, Status("paused", step=4, epoch=1.0, updated=time.time()))
+        assert not service.resumes_when_asked(run, {"lr": 0.5})
         asked = service.resume(run)
         assert isinstance(asked, Request)
         assert asked.action == "resume"
