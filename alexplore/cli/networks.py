@@ -14,6 +14,7 @@ from alexplore.cli.output import complain, console, deliver, narrate, on_a_termi
 from alexplore.core.errors import DONE, FAILED, WRONG_USE
 from alexplore.core.home import expand
 from alexplore.core.settings import LARGEST
+from alexplore.export import FORMAT_NAMES, check_format, export_preset
 from alexplore.network.analysis import Analysis, analyse
 from alexplore.network.graph import channels_first, parse_input
 from alexplore.network.shapes import shape_text
@@ -315,7 +316,7 @@ def _diff_two(first: Preset, second: Preset, *, as_json: bool) -> None:
 
 
 def export(
-    to: Annotated[str, typer.Option("--to", metavar="pytorch|keras|onnx|json|html|mermaid", help="The format.")],
+    to: Annotated[str, typer.Option("--to", metavar="|".join(FORMAT_NAMES), help="The format.")],
     preset: OptionalPresetOption = None,
     run: Annotated[
         str | None, typer.Option("--run", metavar="RUN", help="A run's network, and for onnx its best weights.")
@@ -334,8 +335,8 @@ def export(
     if (preset is None) == (run is None):
         complain("name what to export: --preset P or --run RUN")
         raise typer.Exit(WRONG_USE)
+    check_format(to)
     from alexplore.cli.export_weights import WITH_WEIGHTS, export_with_weights, preset_of_run
-    from alexplore.export import export_preset
 
     opened, best = preset_of_run(run, runs_dir) if run else (open_preset(str(preset), narrate), None)
     if to not in WITH_WEIGHTS or (to != "onnx" and weights is None):

@@ -19,7 +19,7 @@ from alexplore.core.errors import DONE, FAILED, INTERRUPTED, STOPPED
 from alexplore.core.inert import inert
 from alexplore.presets.sources import open_preset
 from alexplore.runs import service
-from alexplore.runs.config import RunConfig
+from alexplore.runs.config import DEVICES, RunConfig
 from alexplore.runs.directory import RunDirectory, RunError, new_run, runs_folder
 from alexplore.runs.lines import finite
 from alexplore.runs.occasion_kinds import USUAL
@@ -64,7 +64,7 @@ def sweep(
     limit_train: Annotated[int | None, typer.Option(metavar="N", help="Use so many training images.")] = None,
     limit_val: Annotated[int | None, typer.Option(metavar="N", help="Use so many validation images.")] = None,
     gpus: Annotated[int | None, typer.Option(metavar="N", help="GPUs of each run, else all.")] = None,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="On what to train.")] = "auto",
+    device: Annotated[str, typer.Option(metavar="|".join(DEVICES), help="On what to train.")] = "auto",
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="The sweep's name, with which its runs begin.")
     ] = None,

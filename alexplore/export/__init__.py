@@ -41,16 +41,27 @@ FORMATS: Mapping[str, Format] = {
     "mermaid": Format("a Mermaid diagram", "alexplore.export.mermaid", ".mmd", takes_broken=True),
 }
 
+FORMAT_NAMES = (*FORMATS, "onnx")
+"""The names that `alexplore export --to` takes: those above, and that of ONNX, which a process with PyTorch writes."""
 
-def export_preset(preset: Preset, to: str) -> str:
-    """Return the text of a file, ending in a newline.
+
+def check_format(to: str) -> None:
+    """Check that there is a format of a name in `FORMAT_NAMES`.
 
     Raises:
-        SettingError: there is no such format.
+        SettingError: there is none.
+    """
+    if to not in FORMAT_NAMES:
+        allowed = ", ".join(FORMAT_NAMES)
+        raise SettingError(f"unknown format {found_text(to)}{nearest(to, FORMAT_NAMES)} Allowed: {allowed}")
+
+
+def export_preset(preset: Preset, to: str) -> str:
+    """Return the text of a file in one of `FORMATS`, ending in a newline.
+
+    Raises:
         ExportError: the network is broken, or the format has no equivalent of a layer.
     """
-    if to not in FORMATS:
-        raise SettingError(f"unknown format {found_text(to)}{nearest(to, FORMATS)} Allowed: {', '.join(FORMATS)}")
     analysis = analyse(preset.network)
     if analysis.broken and not FORMATS[to].takes_broken:
         raise ExportError(f"{preset.name} can't be exported: {analysis.broken.error}")

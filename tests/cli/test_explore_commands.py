@@ -141,7 +141,15 @@ def test_export(alexplore: Alexplore, tmp_path: Path) -> None:
     assert f"{tmp_path} is a directory; give the name of a file in it" in folder.stderr
     unknown = alexplore("export", "-p", "paper", "--to", "caffe")
     assert unknown.returncode == 2
-    assert "pytorch" in unknown.stderr
+    assert unknown.stderr == 'error: unknown format "caffe". Allowed: pytorch, keras, json, html, mermaid, onnx\n'
+    assert "did you mean onnx" in alexplore("export", "-p", "paper", "--to", "onx").stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "allowed"), [("export", "pytorch|keras|json|html|mermaid|onnx"), ("sweep", "auto|cpu|cuda|mps")]
+)
+def test_help_lists_every_allowed_value(command: str, allowed: str) -> None:
+    assert allowed in run_here(command, "--help", columns=200).stdout
 
 
 BAD_PRESETS = {
