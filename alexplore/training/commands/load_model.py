@@ -14,13 +14,12 @@ from alexplore.presets.datasets import DATASETS
 from alexplore.presets.reader import read_preset
 from alexplore.runs.config import Hardware, RunConfig
 from alexplore.runs.data.trained_on import TrainedOn, read_trained_on
-from alexplore.runs.directory import RunDirectory
+from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.training import checkpoint
 from alexplore.training.data import Dataset, read_dataset
 from alexplore.training.data.decoders import choose_decoder
 from alexplore.training.errors import UsageError
 from alexplore.training.hardware import choose_device
-from alexplore.training.kernels.table import choose_kernels
 from alexplore.training.model.build import build, check_classifier
 from alexplore.training.weight_matching import load_weights
 
@@ -53,6 +52,7 @@ def load_model(source: Path, weights: Path | None) -> LoadedModel:
 
     Raises:
         UsageError: there are no weights, or the run was never trained.
+        RunError: its description of the data set is damaged or can't be read.
         CheckpointError: the weights are damaged or don't fit the network.
         PresetError: the preset can't be read.
         ShapeError: a layer of the network is broken.
@@ -62,8 +62,9 @@ def load_model(source: Path, weights: Path | None) -> LoadedModel:
         config = run.config()
         dataset, trained_on = _recorded_dataset(run), read_trained_on(run)
         if (outputs := check_classifier(config.network)) != len(dataset.classes):
-            raise UsageError(
-                f"{run.dataset_file}: {len(dataset.classes)} classes, but the network has {outputs} outputs"
+            raise RunError(
+                f"{run.dataset_file}: {len(dataset.classes)} classes, but the network has {outputs} outputs",
+                failure=True,
             )
     else:
         preset = read_preset(source)
@@ -79,7 +80,7 @@ def load_model(source: Path, weights: Path | None) -> LoadedModel:
     where, tensors = found
     # The GPUs that a run was trained on may be on another machine, and one device is enough.
     device = choose_device(Hardware("cpu" if config.hardware.device == "cpu" else "auto"))
-    model = build(config.network, kernels=choose_kernels(device.type))
+    model = build(config.network)
     load_weights(model, tensors, where)
     return LoadedModel(config, dataset, model.eval().to(device), device, where, trained_on)
 
@@ -90,9 +91,9 @@ def _recorded_dataset(run: RunDirectory) -> Dataset:
     except FileNotFoundError:
         raise UsageError(f"{run.name} has no {run.dataset_file.name}: it was never trained") from None
     except OSError as error:
-        raise UsageError(f"{run.dataset_file}: {error.strerror}") from None
+        raise RunError(f"{run.dataset_file}: {error.strerror}", failure=True) from None
     except ValueError as error:  # also a SettingError
-        raise UsageError(f"{run.dataset_file}: {error}") from None
+        raise RunError(f"{run.dataset_file}: {error}", failure=True) from None
     decoder, warning = choose_decoder(dataset.decoder)
     if warning:
         print_warning(warning)

@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
-from alexplore.core.errors import AlexploreError
+from alexplore.core.errors import FAILED, AlexploreError
 from alexplore.network.graph import Network
 from alexplore.runs.config import RunConfig
 from alexplore.runs.data import idx_files
@@ -143,6 +143,7 @@ def test_damaged_descriptions_of_data_sets(run: RunDirectory, key: str) -> None:
             found = load_model(run.path, None).dataset
         except AlexploreError as error:
             assert str(run.dataset_file) in str(error)
+            assert error.exit_code == FAILED
         else:
             assert (found.classes, found.channels) == (before.classes, before.channels)
 
