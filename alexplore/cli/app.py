@@ -14,7 +14,7 @@ from alexplore import __version__
 from alexplore.cli.output import on_a_terminal, say
 
 COMMANDS = {
-    "tui": "networks",
+    "tui": "tui",
     "shapes": "networks",
     "presets": "networks",
     "diff": "networks",
@@ -90,7 +90,7 @@ def _main(
     if not on_a_terminal():
         say(context.get_help())
         return
-    from alexplore.cli.networks import tui
+    from alexplore.cli.tui import tui
 
     _start_collecting()
     tui()

@@ -1,17 +1,16 @@
-"""Commands for networks: tui, shapes, presets, diff, export."""
+"""Commands for networks: shapes, presets, diff, export."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from alexplore.cli.options import PRESET_HELP, OptionalPresetOption, RunsDir
-from alexplore.cli.output import complain, console, deliver, narrate, on_a_terminal, say, say_json
-from alexplore.core.errors import DONE, FAILED, WRONG_USE
+from alexplore.cli.output import complain, console, deliver, narrate, say, say_json
+from alexplore.core.errors import FAILED, WRONG_USE
 from alexplore.core.home import expand
 from alexplore.core.settings import LARGEST
 from alexplore.export import FORMAT_NAMES, check_format, export_preset
@@ -25,102 +24,6 @@ from alexplore.presets.preset import Preset
 from alexplore.presets.reader import read_preset
 from alexplore.presets.recipe import change_recipe
 from alexplore.presets.sources import open_preset
-
-if TYPE_CHECKING:
-    from alexplore.runs.directory import RunDirectory
-    from alexplore.runs.foreign import ForeignLog
-    from alexplore.tui.terminal_pictures import TerminalPictures
-
-STDOUT = 1
-
-
-def tui(
-    preset: Annotated[str | None, typer.Option("--preset", "-p", metavar="P", help="Open this preset.")] = None,
-    run: Annotated[
-        str | None, typer.Option("--run", metavar="RUN", help="Open this run, or a folder with another program's log.")
-    ] = None,
-    runs_dir: RunsDir = None,
-) -> None:
-    """Open the app: explore and edit networks, train them, watch runs."""
-    require_terminal()
-    from alexplore.runs.directory import find_foreign_log, find_run, runs_folder
-
-    folder = runs_folder(runs_dir)
-    log = find_foreign_log(run, folder) if run else None
-    show_app(preset, folder, find_run(run, folder) if run and not log else None, log=log)
-
-
-def require_terminal() -> None:
-    """Check that the app can be opened.
-
-    Raises:
-        typer.Exit: there is no terminal.
-    """
-    if not on_a_terminal():
-        complain(
-            "the app needs a terminal for stdin, stdout and stderr. Without one: `alexplore shapes --preset paper`, "
-            "`alexplore train --preset fmnist-28`, `alexplore runs list`, `alexplore runs watch RUN`"
-        )
-        raise typer.Exit(WRONG_USE)
-
-
-def show_app(
-    preset: str | None,
-    folder: Path,
-    attached: RunDirectory | None,
-    *,
-    exit_message: bool = True,
-    log: ForeignLog | None = None,
-) -> NoReturn:
-    """Open the app with a preset, by default the preferred one, and with the run `attached` or a `log`, if any.
-
-    With `exit_message` the runs that are still live are printed after the app was closed.
-
-    Raises:
-        typer.Exit: the app was closed.
-    """
-    from alexplore.tui.preferences import PreferencesStore, preferences_file
-
-    preferences = PreferencesStore(preferences_file())
-    opened = open_preset(preset or preferences.values.preset, narrate)
-    from alexplore.tui.app import ExploreApp
-
-    _settle_terminal_size()
-    app = ExploreApp(
-        opened,
-        folder,
-        attached,
-        preferences,
-        welcome=preset is None and attached is None and log is None,
-        log=log,
-        pictures=_pictures() if preferences.values.pixels else None,
-    )
-    app.run()
-    if app.exit_message and exit_message:
-        say(app.exit_message)
-    raise typer.Exit(app.return_code or DONE)
-
-
-def _settle_terminal_size() -> None:
-    """Ignore an exported size, which may be out of date; use it, or 80×24, only if the terminal has none.
-
-    Serial consoles, and terminals that no emulator has set up yet, have 0 rows. Textual and Rich would assume different
-    sizes, and the layouts for both would alternate without end.
-    """
-    import termios
-
-    exported = {name: os.environ.pop(name, "") for name in ("LINES", "COLUMNS")}
-    if 0 in termios.tcgetwinsize(STDOUT):
-        rows, columns = (int(value) if value.isdecimal() else 0 for value in exported.values())
-        termios.tcsetwinsize(STDOUT, (rows or 24, columns or 80))
-
-
-def _pictures() -> TerminalPictures:
-    """Return the pictures in pixels of the app, if the terminal draws any."""
-    from alexplore.render.terminal_pixels import ask_terminal, cell_size
-    from alexplore.tui.terminal_pictures import TerminalPictures
-
-    return TerminalPictures(ask_terminal(), cell_size)
 
 
 def shapes(

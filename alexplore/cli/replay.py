@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from alexplore.cli.networks import require_terminal, show_app
 from alexplore.cli.options import RunsDir
+from alexplore.cli.tui import require_terminal, show_app
 from alexplore.runs.directory import RunError, find_run, runs_folder
 from alexplore.runs.replay import Replay
 
