@@ -71,11 +71,13 @@ class MetricsBlock:
     def deciding_lines(self) -> Iterator[MetricsLine]:
         """Yield the lines that are needed to find the last values.
 
-        These are the last line with each key, and each line whose step is lower than that of the line before, which a
-        resumed run wrote.
+        These are the last line with each key, and each line whose step may be lower than that of the line before, which
+        a resumed run wrote. The line before the first is in another block.
         """
+        if not self.records:
+            return iter(())
         last = len(self.records) - 1
-        chosen = {next(index for index in range(last, -1, -1) if key in self.records[index]) for key in self.keys}
+        chosen = {0} | {next(index for index in range(last, -1, -1) if key in self.records[index]) for key in self.keys}
         if not all(map(lt, self.steps, self.steps[1:])):
             chosen.update(index for index in range(1, last + 1) if self.steps[index] < self.steps[index - 1])
         return MetricsBlock([self.records[index] for index in sorted(chosen)]).lines()

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from alexplore.runs.metrics_block import MetricsBlock, read_block
@@ -46,10 +46,12 @@ STEPS_AND_VALUES = st.tuples(
 )
 
 
+@example([(2, {"lr": 0.1}), (3, {"train/loss": 1.0}), (2, {}), (3, {})], 2)  # resumed where a block begins
 @given(st.lists(STEPS_AND_VALUES, max_size=20), st.integers(1, 20))
 def test_last_values_are_the_same_in_blocks_of_any_size(lines: list[tuple[int, dict[str, float]]], size: int) -> None:
     records = [{"step": step, "epoch": step / 4, **values} for step, values in lines]
     values = MetricValues()
+    values.add_block(read_block([]))
     for start in range(0, len(records), size):
         values.add_block(read_block(records[start : start + size]))
     assert values.latest() == last_values(lines)
