@@ -33,7 +33,7 @@ def load_lesson(name_or_path: str) -> Lesson:
 
     Raises:
         LessonError: it can't be found, read or used.
-        NoHomeError: it is in a home folder that there is not.
+        NoHomeError: its home folder does not exist.
     """
     if name_or_path.endswith(".toml") or os.sep in name_or_path:
         return read_lesson(expand(name_or_path))

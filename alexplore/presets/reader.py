@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from alexplore.core.regular_files import read_text
+from alexplore.core.regular_files import FileKindError, read_text
 from alexplore.core.settings import SettingError, found_text, nearest, setting_fields
 from alexplore.network.graph import Network, read_network
 from alexplore.network.layers import LAYER_TYPES
@@ -39,6 +39,8 @@ def read_preset(path: Path) -> Preset:
         content = read_text(path, encoding="utf-8-sig")
     except FileNotFoundError:
         raise PresetError(f"{path}: no such file") from None
+    except FileKindError as error:
+        raise PresetError(f"{path}: {error.strerror}") from None
     except OSError as error:
         raise PresetError(f"{path}: {error.strerror}", failure=True) from None
     except UnicodeDecodeError as error:

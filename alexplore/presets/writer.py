@@ -8,7 +8,7 @@ from pathlib import Path
 
 from alexplore.core.atomic_files import write_output
 from alexplore.core.home import expand
-from alexplore.core.regular_files import check_regular, read_text
+from alexplore.core.regular_files import FileKindError, check_regular, read_text
 from alexplore.presets.library import shipped_folder, shipped_names, user_folder
 from alexplore.presets.preset import Preset, PresetError, PresetExists
 from alexplore.presets.reader import parse_preset
@@ -36,6 +36,8 @@ def save_preset(preset: Preset, name_or_path: str, overwrite: bool = False) -> P
             text = _text_with_comments(path, preset, saved) or text
         Path(os.path.realpath(path)).parent.mkdir(parents=True, exist_ok=True)
         write_output(path, text)
+    except FileKindError as error:
+        raise PresetError(f"{path}: {error.strerror}") from None
     except OSError as error:
         raise PresetError(f"{path}: {error.strerror}", failure=True) from None
     return saved
@@ -80,7 +82,7 @@ def _check_own(path: Path) -> None:
 
 
 def check_free(name_or_path: str) -> None:
-    """Check that a preset can be saved under a name without overwriting another.
+    """Check that an imported preset can be saved under a name without overwriting another.
 
     Raises:
         PresetExists: there is such a file.
@@ -88,7 +90,7 @@ def check_free(name_or_path: str) -> None:
     """
     path = _own_path(name_or_path)
     if path.exists():
-        raise PresetExists(f"{path} exists; give another name")
+        raise PresetExists(f"{path} exists; give another --name, or a file with --output")
 
 
 def _own_path(name_or_path: str) -> Path:

@@ -218,7 +218,7 @@ def read_number(value: Any) -> float | None:
             return float(value)
         except OverflowError:  # an integer of hundreds of digits
             return None
-    return SPELLED_NONFINITE.get(value) if isinstance(value, str) else None
+    return NONFINITE_SPELLINGS.get(value) if isinstance(value, str) else None
 
 
 def read_time(value: Any) -> float | None:
@@ -227,7 +227,7 @@ def read_time(value: Any) -> float | None:
     return number if number is not None and 0 <= number <= LAST_SECOND else None
 
 
-SPELLED_NONFINITE: Mapping[str, float] = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+NONFINITE_SPELLINGS: Mapping[str, float] = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 def finite(value: Any) -> Any:

@@ -114,10 +114,7 @@ def join(planned: Plan, folder: Path, name: str | None = None) -> NoReturn:
 
 
 def resumes_when_asked(run: RunDirectory, changes: Mapping[str, Any] | None = None) -> bool:
-    """Return whether the worker of a run is asked to continue it, as it is paused; else it is restarted.
-
-    With `changes` it is restarted, too.
-    """
+    """Return whether a run is resumed by asking its worker: it is paused, and there are no `changes`."""
     return not changes and read_status(run).state == "paused"
 
 

@@ -75,14 +75,20 @@ def test_a_preset_is_not_overwritten(alexplore_process: Alexplore, tmp_path: Pat
     done = alexplore_process("import", f"{PEOPLE}:made")
     assert done.returncode == 0 and "conv" in done.stdout and (folder / "made.toml").is_file()
     again = alexplore_process("import", f"{PEOPLE}:made")
-    assert (again.returncode, again.stderr) == (WRONG_USE, f"error: {folder / 'made.toml'} exists; give another name\n")
+    assert (again.returncode, again.stderr) == (
+        WRONG_USE,
+        f"error: {folder / 'made.toml'} exists; give another --name, or a file with --output\n",
+    )
 
 
 @pytest.mark.parametrize("source", ["nowhere.py:made(3)", "a.b:x.made", "made.onnx"])
 def test_a_name_that_is_taken_is_refused_before_the_import(source: str) -> None:
     taken = save_preset(load_preset("lenet"), "made").path
     done = run_here("import", source)
-    assert (done.returncode, done.stderr) == (WRONG_USE, f"error: {taken} exists; give another name\n")
+    assert (done.returncode, done.stderr) == (
+        WRONG_USE,
+        f"error: {taken} exists; give another --name, or a file with --output\n",
+    )
 
 
 @pytest.mark.exhaustive

@@ -198,7 +198,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "folder.toml").mkdir()
     with pytest.raises(PresetError, match=r"folder\.toml: is a directory, not a regular file") as told:
         load_preset(str(tmp_path / "folder.toml"))
-    assert told.value.failure
+    assert not told.value.failure
 
 
 def test_a_folder_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
