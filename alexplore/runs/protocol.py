@@ -1,8 +1,8 @@
 """The events in events.jsonl and the metrics in metrics.jsonl, which a worker writes to a run directory.
 
-Only this module converts them to and from records. An event is one entry in `EVENTS`, a metric one entry in `METRICS`; tables,
-comparisons, CSV and displays take names and formats from there. Readers ignore events and keys that they don't know, of
-a later version, and keep them in `record`.
+Only this module converts them to and from records. An event is one entry in `EVENTS`, a metric one entry in `METRICS`;
+tables, comparisons, CSV and displays take names and formats from there. Readers ignore events and keys that they don't
+know, of a later version, and keep them in `record`.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ from tests.support.command_line import run_here
 NOT_THERE = (
     "shapes nowhere",
     "shapes nowhere.toml",
-    "shapes .",
-    "presets --check .",
+    "shapes /",
+    "presets --check /",
     "shapes paper --explain nowhere",
     "presets nowhere",
     "presets --check nowhere.toml",
