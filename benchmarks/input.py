@@ -21,7 +21,8 @@ from torchvision import transforms  # type: ignore[import-untyped]
 from turns import figure, take_turns
 
 from alexplore.presets.recipe import Recipe
-from alexplore.training.data import Dataset, Preprocess, ResidentSplit
+from alexplore.training.data.dataset import Dataset, ResidentSplit
+from alexplore.training.data.preprocess import Preprocess
 from alexplore.training.hardware import prepare
 
 SIDE, TO, BATCH = 28, 224, 128

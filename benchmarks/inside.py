@@ -29,8 +29,8 @@ from alexplore.render.inside_pictures import kernel_picture, kernels_per_row, ma
 from alexplore.render.pictures import half_blocks
 from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.runs.inside import MOST_BYTES, InsideEpoch, inside_file, load_epoch
-from alexplore.runs.protocol import LAYER_METRICS
-from alexplore.training.data import Dataset
+from alexplore.runs.metrics import LAYER_METRICS
+from alexplore.training.data.dataset import Dataset
 from alexplore.training.inside.layer_figures import is_measured
 from alexplore.training.loop import Trainer
 

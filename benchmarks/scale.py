@@ -62,8 +62,11 @@ def write_run(folder: Path, name: str, lines: int) -> RunDirectory:
 
 def memory() -> float:
     """Return the peak memory of the process so far, in MiB."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most / 2**20 if sys.platform == "darwin" else most / 2**10
+    if sys.platform == "darwin":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    # On Linux that of `resource` includes the peak of the process that started this one.
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 2**10
 
 
 def seconds(function: Callable[[], object]) -> float:

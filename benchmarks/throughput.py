@@ -53,7 +53,7 @@ from alexplore.runs.directory import RunDirectory, create_run
 from alexplore.runs.lines import LineReader
 from alexplore.runs.status import read_status
 from alexplore.training import hardware, loop
-from alexplore.training.data import Dataset
+from alexplore.training.data.dataset import Dataset
 from alexplore.training.run_writer import History
 
 CPU = torch.device("cpu")

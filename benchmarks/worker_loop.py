@@ -16,7 +16,7 @@ from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, create_run
 from alexplore.runs.protocol import PrecisionEvent, StartEvent
 from alexplore.training import loop, session
-from alexplore.training.data import Dataset, ResidentSplit
+from alexplore.training.data.dataset import Dataset, ResidentSplit
 from alexplore.training.parallel.ranks import SINGLE_RANK
 from alexplore.training.run_writer import History, RunWriter, read_history
 from alexplore.training.signals import Signals

@@ -31,6 +31,7 @@ from alexplore.runs.inside import (
     save_epoch,
 )
 from alexplore.runs.lines import LineWriter
+from alexplore.runs.metrics import layer_key
 from alexplore.runs.protocol import (
     CheckpointEvent,
     DatasetEvent,
@@ -38,7 +39,6 @@ from alexplore.runs.protocol import (
     MetricsLine,
     StartEvent,
     event_record,
-    layer_key,
     metrics_record,
 )
 from alexplore.runs.status import Status, write_status
@@ -87,7 +87,6 @@ def one_machine() -> Iterator[None]:
     """
     needs = {"imagefolder": "needs a folder", "synthetic": "drawn"}
     listed = {"imagefolder": "needs a folder", "fashion-mnist": "here", "mnist": "here"}
-    nowhere = Path("/nonexistent")
     with (
         patch("alexplore.tui.checks.cache_folder", lambda name: Path("/home/you/.cache/alexplore") / name),
         patch("alexplore.tui.checks.dataset_need", lambda name: needs.get(name, "here")),
@@ -99,9 +98,9 @@ def one_machine() -> Iterator[None]:
         patch("alexplore.tui.screens.plan.MEASURE_SECONDS", 10_000.0),
         patch("psutil.virtual_memory", lambda: SimpleNamespace(available=16 * 2**30)),
         patch("alexplore.tui.planned_run.processors", lambda: 4),
-        patch("alexplore.tui.planned_run.NVIDIA_DRIVER", nowhere),
+        patch("alexplore.tui.planned_run.has_nvidia_driver", lambda: False),
         patch("alexplore.runs.estimate.processors", lambda: 4),
-        patch("alexplore.runs.estimate.NVIDIA_DRIVER", nowhere),
+        patch("alexplore.runs.estimate.has_nvidia_driver", lambda: False),
     ):
         yield
 

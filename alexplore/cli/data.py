@@ -37,7 +37,7 @@ def check(folder: Annotated[Path, typer.Argument(metavar="PACKED", help="A folde
 
 
 def _run(*arguments: str) -> None:
-    from alexplore.runs.launch import run_command
+    from alexplore.runs.commands import run_command
 
     if code := run_command("pack", arguments):
         raise typer.Exit(code)

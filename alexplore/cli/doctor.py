@@ -9,6 +9,6 @@ from alexplore.core.errors import FAILED
 
 def doctor() -> None:
     """Check what this machine has for training and for the app, and say how to get what is missing."""
-    from alexplore.runs.launch import run_command
+    from alexplore.runs.commands import run_command
 
     raise typer.Exit(FAILED if run_command("doctor", []) else 0)

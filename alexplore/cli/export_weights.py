@@ -11,12 +11,11 @@ from pathlib import Path
 
 import typer
 
-from alexplore.cli.output import complain, narrate
-from alexplore.core.atomic_files import write_output
-from alexplore.core.errors import WRONG_USE
+from alexplore.cli.output import narrate
+from alexplore.core.atomic_files import check_no_folder, write_output
 from alexplore.presets.preset import Preset
+from alexplore.runs.commands import run_command
 from alexplore.runs.directory import find_run, runs_folder
-from alexplore.runs.launch import run_command
 from alexplore.runs.starting_weights import find_weights
 
 WITH_WEIGHTS = ("onnx", "keras", "pytorch")
@@ -31,7 +30,7 @@ def preset_of_run(run: str, runs_dir: Path | None) -> tuple[Preset, Path | None]
     """
     found = find_run(run, runs_folder(runs_dir))
     config = found.config()
-    preset = Preset(config.preset, config.network, config.recipe, title=f"{config.preset}, trained as {found.name}")
+    preset = config.as_preset(f"{config.preset}, trained as {found.name}")
     return preset, found.best_checkpoint
 
 
@@ -41,13 +40,12 @@ def export_with_weights(
     """Write a file with weights, or code with the weights beside it: the weights that `weights` names, else `best`.
 
     Raises:
+        WrongUseError: `output` is a folder.
         WeightsError: `weights` is neither a file nor a run.
         ExportError: the format has no equivalent of a layer.
         typer.Exit: the process that reads the weights has failed, and has reported why.
     """
-    if output.is_dir():
-        complain(f"{output} is a directory; give the name of a file in it")
-        raise typer.Exit(WRONG_USE)
+    check_no_folder(output)
     source = find_weights(weights, runs_folder(runs_dir)) if weights else best
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder, "written")

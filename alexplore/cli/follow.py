@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -10,14 +12,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+import typer
+
 from alexplore.cli.bell import Bell
+from alexplore.cli.notify_options import NotifyOptions
 from alexplore.cli.output import complain, console, narrate, say, say_json
 from alexplore.core.boundary import os_error_text
-from alexplore.core.errors import DONE, FAILED, INTERRUPTED, STOPPED
+from alexplore.core.errors import DONE, FAILED, INTERRUPTED, STOPPED, WRONG_USE
 from alexplore.runs import service
 from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.launch import free_text
-from alexplore.runs.lines import LineReader, finite
+from alexplore.runs.lines import LineReader, finite, last_sequence
 from alexplore.runs.log import LogLine, RunLog
 from alexplore.runs.messages import progress_text, progress_texts, result_text
 from alexplore.runs.watch import FEW_BLOCKS, Snapshot, Watch
@@ -49,6 +54,50 @@ class Interrupts:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def start_and_follow(
+    run: RunDirectory,
+    start: Callable[[], subprocess.Popen[bytes]],
+    *,
+    detach: bool,
+    as_json: bool,
+    notify_options: NotifyOptions,
+    new: bool = False,
+) -> None:
+    """Start a worker on a run, and follow the run to its end unless it is detached.
+
+    A `new` run that fails before its first step is removed, and a resumed one that fails before it trains gets its
+    state back: nothing was trained, and the reason was shown.
+    """
+    if detach:
+        start()
+        notify_options.start_on_end(run)
+        say(run.name)
+        narrate(f"training in the background; watch with: {run.command('watch')}")
+        return
+    after, before = last_sequence(run.events_file), service.state_before(run)
+    interrupts = Interrupts()
+    with interrupts.counted():  # before the worker starts, so that it is never left behind
+        process = start()
+        notify_options.start_on_end(run)
+        narrate(f"run {run.name}")
+
+        def kill() -> None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+        code = follow(
+            run, owner=True, as_json=as_json, kill=kill, interrupts=interrupts, after=after, bell=Bell(notify_options)
+        )
+    # The worker's exit code tells wrong use, such as more GPUs than there are, from a failure.
+    refused = code == FAILED and process.wait() == WRONG_USE
+    if code == FAILED and not notify_options.command:  # it may use the run
+        if new and service.discard_untrained(run):
+            narrate("nothing was trained, and the run was removed")
+        elif not new and before is not None and service.restore_untrained(run, before):
+            narrate("nothing was trained, and the run is as it was before")
+    raise typer.Exit(WRONG_USE if refused else code)
 
 
 def follow(

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from alexplore.cli.output import complain, console, narrate, say
-from alexplore.core.errors import WRONG_USE
+from alexplore.cli.output import console, narrate, say
+from alexplore.core.atomic_files import check_no_folder
+from alexplore.core.errors import WrongUseError
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import parse_input
 
@@ -40,18 +41,15 @@ def import_(
     This RUNS THE CODE in FILE.py or package.module, as Python's own import does: give only files that you trust.
     Nothing else in alexplore runs code from a file, except other commands that get a SOURCE instead of a preset.
     """
-    if weights is not None and weights.is_dir():
-        complain(f"{weights} is a directory; give the name of a file in it")
-        raise typer.Exit(WRONG_USE)
-    if weights is not None and not weights.absolute().parent.is_dir():
-        complain(f"{weights}: there is no folder {weights.parent}")
-        raise typer.Exit(WRONG_USE)
+    if weights is not None:
+        check_no_folder(weights)
+        if not weights.absolute().parent.is_dir():
+            raise WrongUseError(f"{weights}: there is no folder {weights.parent}")
     from alexplore.presets.sources import FORMS, import_preset, is_source, source_name
     from alexplore.presets.writer import check_free, save_preset
 
     if not is_source(source):
-        complain(f"{source!r} is no SOURCE; allowed: {FORMS}")
-        raise typer.Exit(WRONG_USE)
+        raise WrongUseError(f"{source!r} is no SOURCE; allowed: {FORMS}")
     if output is None:
         check_free(name or source_name(source))
     narrate(f"importing {source} with PyTorch")

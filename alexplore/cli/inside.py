@@ -81,6 +81,7 @@ def show_look(
         raise WrongUseError("name one image: --image FILE, or --index N for a validation image")
     if epoch is not None:
         raise WrongUseError("--epoch: the weights of epochs are not kept; an image is shown with the best ones")
+    run.check_weights()
     found = look(run.path, request)
     if as_json:
         say_json(finite(found.to_dict()))

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from alexplore.cli.options import PRESET_HELP, OptionalPresetOption, RunsDir
+from alexplore.cli.options import PRESET_HELP, OptionalPresetOption, RunsDir, given
 from alexplore.cli.output import complain, console, deliver, narrate, say, say_json
-from alexplore.core.errors import FAILED, WRONG_USE
+from alexplore.core.errors import FAILED, WrongUseError
 from alexplore.core.home import expand
 from alexplore.core.settings import LARGEST
 from alexplore.export import FORMAT_NAMES, check_format, export_preset
@@ -55,17 +55,13 @@ def shapes(
 ) -> None:
     """Print every layer's output shape, parameters, MACs and receptive field."""
     if as_json + as_csv + as_markdown + explain > 1:
-        complain("--json, --csv, --markdown and --explain exclude each other")
-        raise typer.Exit(WRONG_USE)
+        raise WrongUseError("--json, --csv, --markdown and --explain exclude each other")
     preset, layer = _preset_and_layer(names or [], preset)
     if layer is not None and not explain:
-        complain(f"{layer!r}: a LAYER goes with --explain")
-        raise typer.Exit(WRONG_USE)
+        raise WrongUseError(f"{layer!r}: a LAYER goes with --explain")
     size = parse_input(input_size) if input_size else None
     opened = open_preset(preset, narrate, size)
-    asked = {"optimizer": optimizer, "precision": precision}
-    changes = {key: value for key, value in asked.items() if value is not None}
-    opened = replace(opened, recipe=change_recipe(opened.recipe, changes))
+    opened = replace(opened, recipe=change_recipe(opened.recipe, given(optimizer=optimizer, precision=precision)))
     if size:
         opened = replace(opened, network=opened.network.with_input(*size))
     analysis = analyse(opened.network)
@@ -105,12 +101,10 @@ def _note_turned_input(analysis: Analysis) -> None:
 def _preset_and_layer(names: list[str], preset: str | None) -> tuple[str, str | None]:
     """Return the names of the preset and the layer; without --preset, the first name is the preset."""
     if preset is None and not names:
-        complain("name a preset: `alexplore shapes paper`; `alexplore presets` lists them")
-        raise typer.Exit(WRONG_USE)
+        raise WrongUseError("name a preset: `alexplore shapes paper`; `alexplore presets` lists them")
     found, rest = (names[0], names[1:]) if preset is None else (preset, names)
     if len(rest) > 1:
-        complain(f"{' '.join(rest)}: one LAYER at most; `alexplore diff` compares presets")
-        raise typer.Exit(WRONG_USE)
+        raise WrongUseError(f"{' '.join(rest)}: one LAYER at most; `alexplore diff` compares presets")
     return found, rest[0] if rest else None
 
 
@@ -131,16 +125,14 @@ def presets(
 ) -> None:
     """List the presets, show one, check a file, or print the JSON Schema of preset files."""
     if (name is not None or path) + (check is not None) + schema > 1:
-        complain("NAME, --check and --schema exclude each other")
-        raise typer.Exit(WRONG_USE)
+        raise WrongUseError("NAME, --check and --schema exclude each other")
     if schema:
         _print_schema()
     elif check is not None:
         _check(expand(check))
     elif name is None:
         if path:
-            complain("--path needs the NAME of a preset")
-            raise typer.Exit(WRONG_USE)
+            raise WrongUseError("--path needs the NAME of a preset")
         from alexplore.render.network_tables import presets_table
 
         console().print(presets_table())
@@ -185,8 +177,7 @@ def diff(
 ) -> None:
     """Put networks side by side: layers aligned, what differs marked. More than two are compared with the first."""
     if len(names) < 2:
-        complain(f"{names[0]}: name two networks or more: `alexplore diff paper torchvision`")
-        raise typer.Exit(WRONG_USE)
+        raise WrongUseError(f"{names[0]}: name two networks or more: `alexplore diff paper torchvision`")
     opened = [open_preset(name, narrate) for name in names]
     if len(opened) == 2:
         _diff_two(*opened, as_json=as_json)
@@ -236,19 +227,16 @@ def export(
 ) -> None:
     """Write a network as PyTorch or Keras code, ONNX, JSON, an HTML page, or a Mermaid diagram."""
     if (preset is None) == (run is None):
-        complain("name what to export: --preset P or --run RUN")
-        raise typer.Exit(WRONG_USE)
+        raise WrongUseError("name what to export: --preset P or --run RUN")
     check_format(to)
     from alexplore.cli.export_weights import WITH_WEIGHTS, export_with_weights, preset_of_run
 
     opened, best = preset_of_run(run, runs_dir) if run else (open_preset(str(preset), narrate), None)
     if to not in WITH_WEIGHTS or (to != "onnx" and weights is None):
         if weights is not None:
-            complain(f"--weights goes with --to {', '.join(WITH_WEIGHTS)}")
-            raise typer.Exit(WRONG_USE)
+            raise WrongUseError(f"--weights goes with --to {', '.join(WITH_WEIGHTS)}")
         deliver(export_preset(opened, to), output)
         return
     if output is None:
-        complain(f"--to {to} with weights writes a file of its own: name it with --output FILE")
-        raise typer.Exit(WRONG_USE)
+        raise WrongUseError(f"--to {to} with weights writes a file of its own: name it with --output FILE")
     export_with_weights(opened, to, weights, best, expand(output), runs_dir)

@@ -27,17 +27,22 @@ NotifyOption = Annotated[
 
 @dataclass(frozen=True)
 class NotifyOptions:
-    """The command to run, and the named occasions; None means the usual ones."""
+    """The command to run, and when to call the user: None if that was not named."""
 
     command: str | None = None
     occasions: tuple[str, ...] | None = None
+
+    @property
+    def command_occasions(self) -> tuple[str, ...]:
+        """The occasions at which the command runs: those that were named, else the usual ones."""
+        return USUAL if self.occasions is None else self.occasions
 
     def start_on_end(self, run: RunDirectory) -> None:
         """Start the process that runs the command, if there is one, for a run whose worker was just started."""
         if self.command:
             from alexplore.runs.on_end import start_on_end
 
-            start_on_end(run, self.command, USUAL if self.occasions is None else self.occasions)
+            start_on_end(run, self.command, self.command_occasions)
 
 
 def read_notify_options(on_end: str | None, notify: str | None) -> NotifyOptions:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,3 +16,9 @@ RunsDir = Annotated[
         "--runs-dir", metavar="DIR", help="Where runs are kept; else $ALEXPLORE_RUNS, else the user's folder."
     ),
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """Return the options that were given: those that are not None."""
+    return {key: value for key, value in options.items() if value is not None}

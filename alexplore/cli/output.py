@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from alexplore.core.boundary import naming_stdout
-from alexplore.core.errors import WRONG_USE
+from alexplore.core.errors import WrongUseError
 from alexplore.core.home import expand
 from alexplore.core.inert import inert
 
@@ -108,16 +108,12 @@ def deliver_file(content: Content, file: Path) -> None:
     """Write a file atomically.
 
     Raises:
-        typer.Exit: the file is a directory.
+        WrongUseError: the file is a folder.
         OSError: the file can't be written; the error names it.
     """
     from alexplore.core.atomic_files import write_output
 
-    try:
-        write_output(expand(file), content)
-    except IsADirectoryError:
-        complain(f"{file} is a directory; give the name of a file in it")
-        raise typer.Exit(WRONG_USE) from None
+    write_output(expand(file), content)
     narrate(f"wrote {file}")
 
 
@@ -125,12 +121,11 @@ def deliver_in_folder(name: str, content: Content, folder: Path | None, format_n
     """Write a file with a given name into a folder, which is created if needed.
 
     Raises:
-        typer.Exit: `folder` is None.
+        WrongUseError: `folder` is None.
         OSError: the file can't be written; the error names it.
     """
     if folder is None:
-        complain(f"--to {format_name} writes a file with a name of its own; name a folder for it with --output")
-        raise typer.Exit(WRONG_USE)
+        raise WrongUseError(f"--to {format_name} writes a file with a name of its own; name its folder with --output")
     from alexplore.core.atomic_files import write_output
 
     path = expand(folder) / name

@@ -11,6 +11,7 @@ from alexplore.cli.options import RunsDir
 from alexplore.cli.output import console, deliver, narrate, say_json
 from alexplore.core.errors import WrongUseError
 from alexplore.core.home import expand
+from alexplore.core.processes import CommandError, check_killed
 from alexplore.presets.library import find_preset
 from alexplore.presets.preset import PresetError
 from alexplore.runs.data.image_layout import no_folder_text
@@ -56,6 +57,7 @@ def predict(
                     out.print(line)
     if as_json:
         say_json(answers, indent=1)
+    check_killed("the process that predicts", predictions.returncode)
     raise typer.Exit(predictions.returncode)
 
 
@@ -80,7 +82,6 @@ def evaluate(
     """
     from alexplore.render.evaluations import evaluation_lines
     from alexplore.runs.evaluation import ask_for_evaluation, predictions_csv
-    from alexplore.runs.launch import CommandError
 
     if data is not None and not expand(data).is_dir():
         raise WrongUseError(f"--data {data}: {no_folder_text(expand(data))}")
@@ -118,6 +119,8 @@ def _source(run: str, weights: str | None, runs_dir: Path | None) -> Path:
         raise RunError(f"{error}. {run} is a preset: its network can be asked with --weights FILE") from None
     if preset is not None and found.name != run:
         narrate(f"{run} is taken as the run {found.name}; the preset {run} can be asked with --weights FILE")
+    if not weights:
+        found.check_weights()
     return found.path
 
 

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from alexplore.cli.options import OptionalPresetOption
-from alexplore.cli.output import complain, console, narrate, say_json
-from alexplore.core.errors import WRONG_USE
+from alexplore.cli.options import OptionalPresetOption, given
+from alexplore.cli.output import console, narrate, say_json
+from alexplore.core.errors import WrongUseError
 from alexplore.core.settings import LARGEST
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import parse_input
@@ -35,18 +35,16 @@ def profile(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object; times in milliseconds.")] = False,
 ) -> None:
     """Measure how long each layer takes, forward and backward, beside its MACs and the machine's peak."""
+    from alexplore.core.processes import CommandError
     from alexplore.render.profiles import profile_lines
-    from alexplore.runs.launch import CommandError
     from alexplore.runs.profile import measure_profile
 
     if (name is None) == (preset is None):
-        complain("one preset is needed: alexplore profile P, or --preset P")
-        raise typer.Exit(WRONG_USE)
+        raise WrongUseError("one preset is needed: alexplore profile P, or --preset P")
     size = parse_input(input_size) if input_size else None
     opened = open_preset(preset or name or "", narrate, size)
     network = opened.network.with_input(*size) if size else opened.network
-    changes = {"batch_size": batch, "precision": precision}
-    recipe = change_recipe(opened.recipe, {key: value for key, value in changes.items() if value is not None})
+    recipe = change_recipe(opened.recipe, given(batch_size=batch, precision=precision))
     analysis = analyse(network)
     config = RunConfig(opened.name, network, recipe).change({"device": device})
     narrate(f"measuring {opened.name} in batches of {recipe.batch_size}")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from alexplore.cli.options import RunsDir
+from alexplore.cli.options import AsJson, RunsDir
 from alexplore.cli.output import console, narrate, say_json
 from alexplore.core.inert import inert_line
 from alexplore.runs.directory import runs_folder
@@ -18,7 +18,6 @@ from alexplore.runs.summary import RunList
 app = typer.Typer(help="The queue of runs: list, move, remove, pause, start.", no_args_is_help=True)
 
 NameArgument = Annotated[str, typer.Argument(metavar="RUN", help="A waiting run's name or its beginning.")]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
 
 
 @app.command("list")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from alexplore.cli.options import given
 from alexplore.core.settings import SettingError, setting_fields
 from alexplore.presets.recipe import Recipe, parse_assignments
 
@@ -15,7 +16,7 @@ def recipe_changes(options: Mapping[str, Any], assignments: Sequence[str] | None
     Raises:
         SettingError: a key is given twice, has no value, or is not of the form training.KEY=VALUE.
     """
-    changes = {key: value for key, value in options.items() if value is not None}
+    changes = given(**options)
     fields = setting_fields(Recipe)
     for assignment in assignments or ():
         for key, value in parse_assignments([assignment]).items():

@@ -8,7 +8,8 @@ import typer
 
 from alexplore.cli.options import RunsDir
 from alexplore.cli.tui import require_terminal, show_app
-from alexplore.runs.directory import RunError, find_run, runs_folder
+from alexplore.core.errors import WrongUseError
+from alexplore.runs.directory import find_run, runs_folder
 from alexplore.runs.replay import Replay
 
 SLOWEST, FASTEST = 0.1, 1e6
@@ -21,7 +22,7 @@ def replay(
 ) -> None:
     """Play a run into the app, as it was trained. The run itself is only read."""
     if not SLOWEST <= speed <= FASTEST:
-        raise RunError(f"--speed {speed:g}: allowed: a number from {SLOWEST:g} to {FASTEST:,.0f}")
+        raise WrongUseError(f"--speed {speed:g}: allowed: a number from {SLOWEST:g} to {FASTEST:,.0f}")
     found = find_run(run, runs_folder(runs_dir))
     require_terminal()
     with Replay(found, speed) as playing:

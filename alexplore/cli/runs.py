@@ -12,10 +12,10 @@ import typer
 
 from alexplore.cli.inside import SHOWN, show_inside, show_look
 from alexplore.cli.notify_options import NotifyOption, OnEndOption, read_notify_options
-from alexplore.cli.options import RunsDir
+from alexplore.cli.options import AsJson, RunsDir, given
 from alexplore.cli.output import complain, console, deliver, deliver_in_folder, narrate, say, say_json
 from alexplore.cli.recipe_options import recipe_changes
-from alexplore.core.errors import DONE, FAILED
+from alexplore.core.errors import DONE, FAILED, WrongUseError
 from alexplore.core.home import expand
 from alexplore.core.inert import inert, inert_line
 from alexplore.core.settings import nearest, toml_text
@@ -45,18 +45,10 @@ from alexplore.runs.messages import (
     summary_cells,
     weights_texts,
 )
-from alexplore.runs.protocol import (
-    MACHINE_METRICS,
-    METRICS,
-    ChangeEvent,
-    ControlEvent,
-    EpochEvent,
-    EvaluationEvent,
-    WeightsEvent,
-    event_record,
-)
+from alexplore.runs.metrics import MACHINE_METRICS, METRICS
+from alexplore.runs.protocol import ChangeEvent, ControlEvent, EpochEvent, EvaluationEvent, WeightsEvent, event_record
 from alexplore.runs.reader import RunReader
-from alexplore.runs.status import read_status
+from alexplore.runs.status import is_locked, read_status
 from alexplore.runs.steering import parse_changes
 from alexplore.runs.step_time import step_time
 from alexplore.runs.summary import RunList, Summary
@@ -74,7 +66,6 @@ app = typer.Typer(
 
 NO_RUNS = "no runs yet; start one with: alexplore train --preset fmnist-28"
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's name or its beginning, `last`, or a path.")]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
 
 
 @app.command("list")
@@ -303,15 +294,14 @@ def resume(
     """
     found = find_run(run, runs_folder(runs_dir))
     notify_options = read_notify_options(on_end, notify)
-    given = {"folder": str(data) if data else None, "device": device, "gpus": gpus}
-    moved = {key: value for key, value in given.items() if value is not None}
+    moved = given(folder=str(data) if data else None, device=device, gpus=gpus)
     changes = {**recipe_changes({"epochs": epochs, "lr": lr}, assignments), **moved}
     if service.resumes_when_asked(found, changes):
         _ask(found, "resume")
         notify_options.start_on_end(found)
         narrate(f"{found.name} continues; watch with: {found.command('watch')}")
         return
-    from alexplore.cli.train import start_and_follow
+    from alexplore.cli.follow import start_and_follow
 
     start_and_follow(
         found, lambda: service.restart(found, changes), detach=detach, as_json=as_json, notify_options=notify_options
@@ -417,7 +407,7 @@ def export(
 ) -> None:
     """Write a run for other programs: its metrics, an event file for TensorBoard, or an HTML page."""
     if to not in RUN_FORMATS:
-        raise RunError(f"--to {to!r}: allowed: {', '.join(RUN_FORMATS)}{nearest(to, RUN_FORMATS)}")
+        raise WrongUseError(f"--to {to!r}: allowed: {', '.join(RUN_FORMATS)}{nearest(to, RUN_FORMATS)}")
     found, chosen = find_run(run, runs_folder(runs_dir)), RUN_FORMATS[to]
     if chosen.text is not None:
         deliver(chosen.text(found), output)
@@ -442,12 +432,14 @@ def doctor(
     runs = list_runs(folder) if run is None else [find_run(run, folder)]
     left = []
     for one in runs:
-        findings = checkup.check(one)
-        repaired = checkup.repair(one, findings) if repair else []
+        findings, live = checkup.check(one), is_locked(one)
+        repaired = checkup.repair(one, findings) if repair and not live else []
         left += [finding for finding in findings if finding not in repaired]
         if as_json:
             continue
         say(f"{'✗' if findings else '✓'} {inert_line(one.name)}{'' if findings else ': whole'}")
+        if repair and findings and live:
+            say("  it is being trained: nothing in it is repaired")
         for finding in findings:
             remedy = f"; --repair would {finding.remedy}" if finding.remedy else ""
             end = f"; repaired: {finding.remedy}" if finding in repaired else remedy
@@ -484,7 +476,7 @@ def remove(
         service.check_removable(run)
     if not yes:
         if not sys.stdin.isatty():
-            raise RunError("removing deletes checkpoints for good; confirm it with --yes")
+            raise WrongUseError("removing deletes checkpoints for good; confirm it with --yes")
         if not typer.confirm(f"delete {', '.join(run.name for run in found)} with all checkpoints?", err=True):
             raise typer.Exit(DONE)
     for run in found:

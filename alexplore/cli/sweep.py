@@ -12,17 +12,16 @@ from typing import Annotated
 import typer
 
 from alexplore.cli.notify_options import NotifyOption, OnEndOption, read_notify_options
-from alexplore.cli.options import RunsDir
+from alexplore.cli.options import AsJson, RunsDir, given
 from alexplore.cli.output import console, narrate, say, say_json
 from alexplore.cli.recipe_options import recipe_changes
-from alexplore.core.errors import DONE, FAILED, INTERRUPTED, STOPPED
+from alexplore.core.errors import DONE, FAILED, INTERRUPTED, STOPPED, WrongUseError
 from alexplore.core.inert import inert
 from alexplore.presets.sources import open_preset
 from alexplore.runs import service
 from alexplore.runs.config import DEVICES, RunConfig
-from alexplore.runs.directory import RunDirectory, RunError, new_run, runs_folder
+from alexplore.runs.directory import RunDirectory, RunError, runs_folder
 from alexplore.runs.lines import finite
-from alexplore.runs.occasion_kinds import USUAL
 from alexplore.runs.queue import Queue
 from alexplore.runs.queue_runner import start_runner
 from alexplore.runs.status import read_status
@@ -43,8 +42,6 @@ from alexplore.runs.sweeps import (
 POLL_SECONDS = 0.5
 
 app = typer.Typer(help="Train every combination of some values, with several seeds: start, show, list.")
-
-AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -79,14 +76,11 @@ def sweep(
     if context.invoked_subcommand is not None:
         return
     if preset is None:
-        raise RunError("sweep: which preset? Give it with --preset; see also `alexplore sweep show` and `list`")
+        raise WrongUseError("sweep: which preset? Give it with --preset; see also `alexplore sweep show` and `list`")
     opened = open_preset(preset, narrate)
-    given = {
-        "device": device, "gpus": gpus, "folder": str(data) if data else None, "limit_train": limit_train,
-        "limit_val": limit_val,
-    }  # fmt: skip
+    folder = str(data) if data else None
     base = RunConfig(opened.name, opened.network, opened.recipe).change(
-        {key: value for key, value in given.items() if value is not None}
+        given(device=device, gpus=gpus, folder=folder, limit_train=limit_train, limit_val=limit_val)
     )
     notify_options, queue = read_notify_options(on_end, notify), Queue(runs_folder(runs_dir))
     planned_sweep = name or free_sweep_name(queue, opened.name)
@@ -99,13 +93,15 @@ def sweep(
             planned = service.plan(config.change({"seed": seed}), queue.runs)
             planned.raise_problem()
             name_of_run = run_name(planned_sweep, len(plans) + 1, values, seed if seeds > 1 else None)
-            new_run(queue.runs, name_of_run)
+            queue.check_name(name_of_run)
+            if any((run.values, run.seed) == (values, seed) for run, _ in plans):
+                raise WrongUseError(f"two runs would be the same, {name_of_run}: give each value of --set once")
             plans.append((SweepRun(name_of_run, values, seed), planned))
     made = Sweep(planned_sweep, keys, tuple(run for run, _ in plans))
     write_sweep(queue, made)
-    occasions = USUAL if notify_options.occasions is None else notify_options.occasions
+    command, occasions = notify_options.command, notify_options.command_occasions
     for run, planned in plans:
-        queue.add(planned.config, run.name, sweep=made.name, command=notify_options.command, occasions=occasions)
+        queue.add(planned.config, run.name, sweep=made.name, command=command, occasions=occasions)
     start_runner(queue)
     if follow:
         raise typer.Exit(_follow(queue, made))

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from alexplore.cli.notify_options import NotifyOption, NotifyOptions, OnEndOption, read_notify_options
-from alexplore.cli.options import PresetOption, RunsDir
+from alexplore.cli.options import PresetOption, RunsDir, given
 from alexplore.cli.output import narrate, say
 from alexplore.cli.recipe_options import recipe_changes
-from alexplore.core.errors import FAILED, WRONG_USE
+from alexplore.core.errors import WrongUseError
 from alexplore.network.graph import parse_input
 from alexplore.presets.optimizers import OPTIMIZERS
 from alexplore.presets.precisions import PRECISIONS
 from alexplore.presets.sources import open_preset
 from alexplore.runs import service
-from alexplore.runs.config import DEVICES, PARALLEL, RunConfig, started_by_torchrun
-from alexplore.runs.directory import RunDirectory, RunError, runs_folder, timed_name
-from alexplore.runs.lines import last_sequence
-from alexplore.runs.occasion_kinds import USUAL
+from alexplore.runs.config import DEVICES, PARALLEL, RunConfig
+from alexplore.runs.directory import runs_folder, timed_name
+from alexplore.runs.torchrun import started_by_torchrun
 
 
 def train(
@@ -83,38 +78,34 @@ def train(
     runs_dir: RunsDir = None,
 ) -> None:
     """Train a preset in the background and follow it. Ctrl-C stops after a checkpoint; again, at once."""
-    opened = open_preset(preset, narrate)
+    size = parse_input(input_size) if input_size else None
+    opened = open_preset(preset, narrate, size)
     options = {
         "epochs": epochs, "batch_size": batch_size, "lr": lr, "optimizer": optimizer, "precision": precision,
         "dataset": dataset, "seed": seed, "weights": weights, "freeze": freeze or None,
     }  # fmt: skip
-    given = {
-        "device": device, "gpus": gpus, "parallel": parallel, "folder": str(data) if data else None,
-        "limit_train": limit_train, "limit_val": limit_val, "val_share": val_share,
-    }  # fmt: skip
-    network = opened.network
-    if input_size is not None:
-        network = network.with_input(*parse_input(input_size))
+    others = given(
+        device=device, gpus=gpus, parallel=parallel, folder=str(data) if data else None,
+        limit_train=limit_train, limit_val=limit_val, val_share=val_share,
+    )  # fmt: skip
+    network = opened.network.with_input(*size) if size else opened.network
     if classes is not None:
         network = network.with_classes(classes)
-    config = RunConfig(opened.name, network, opened.recipe).change(
-        {
-            **recipe_changes(options, assignments),
-            **{key: value for key, value in given.items() if value is not None},
-        }
-    )
+    config = RunConfig(opened.name, network, opened.recipe).change({**recipe_changes(options, assignments), **others})
     notify_options = read_notify_options(on_end, notify)
     folder = runs_folder(runs_dir)
     planned = service.plan(config, folder)
     if started_by_torchrun():
         if on_end:
-            raise RunError("--on-end is not possible under torchrun: let the command that starts torchrun do it")
+            raise WrongUseError("--on-end is not possible under torchrun: let the command that starts torchrun do it")
         service.join(planned, folder, name)
     if queued:
         planned.raise_problem()
         _add_to_queue(planned.config, folder, name, notify_options)
         return
     run = service.create(planned, folder, name)
+    from alexplore.cli.follow import start_and_follow
+
     start_and_follow(
         run, lambda: service.start(run), detach=detach, as_json=as_json, notify_options=notify_options, new=True
     )
@@ -126,55 +117,8 @@ def _add_to_queue(config: RunConfig, folder: Path, name: str | None, notify_opti
     from alexplore.runs.queue_runner import start_runner
 
     queue = Queue(folder)
-    occasions = USUAL if notify_options.occasions is None else notify_options.occasions
-    item = queue.add(config, name or timed_name(config.preset), command=notify_options.command, occasions=occasions)
+    command, occasions = notify_options.command, notify_options.command_occasions
+    item = queue.add(config, name or timed_name(config.preset), command=command, occasions=occasions)
     start_runner(queue)
     say(item.name)
     narrate("in the queue; see it with: alexplore queue list")
-
-
-def start_and_follow(
-    run: RunDirectory,
-    start: Callable[[], subprocess.Popen[bytes]],
-    *,
-    detach: bool,
-    as_json: bool,
-    notify_options: NotifyOptions,
-    new: bool = False,
-) -> None:
-    """Start a worker on a run, and follow the run to its end unless it is detached.
-
-    A `new` run that fails before its first step is removed, and a resumed one that fails before it trains gets its
-    state back: nothing was trained, and the reason was shown.
-    """
-    if detach:
-        start()
-        notify_options.start_on_end(run)
-        say(run.name)
-        narrate(f"training in the background; watch with: {run.command('watch')}")
-        return
-    from alexplore.cli.bell import Bell
-    from alexplore.cli.follow import Interrupts, follow
-
-    after, before = last_sequence(run.events_file), service.state_before(run)
-    interrupts = Interrupts()
-    with interrupts.counted():  # before the worker starts, so that it is never left behind
-        process = start()
-        notify_options.start_on_end(run)
-        narrate(f"run {run.name}")
-
-        def kill() -> None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-        code = follow(
-            run, owner=True, as_json=as_json, kill=kill, interrupts=interrupts, after=after, bell=Bell(notify_options)
-        )
-    # The worker's exit code tells wrong use, such as more GPUs than there are, from a failure.
-    refused = code == FAILED and process.wait() == WRONG_USE
-    if code == FAILED and not notify_options.command:  # it may use the run
-        if new and service.discard_untrained(run):
-            narrate("nothing was trained, and the run was removed")
-        elif not new and before is not None and service.restore_untrained(run, before):
-            narrate("nothing was trained, and the run is as it was before")
-    raise typer.Exit(WRONG_USE if refused else code)

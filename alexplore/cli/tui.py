@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from alexplore.cli.options import RunsDir
-from alexplore.cli.output import complain, narrate, on_a_terminal, say
-from alexplore.core.errors import DONE, WRONG_USE
+from alexplore.cli.output import narrate, on_a_terminal, say
+from alexplore.core.errors import DONE, AlexploreError, WrongUseError
+from alexplore.presets.library import load_preset
 from alexplore.presets.sources import open_preset
 
 if TYPE_CHECKING:
@@ -41,14 +42,13 @@ def require_terminal() -> None:
     """Check that the app can be opened.
 
     Raises:
-        typer.Exit: there is no terminal.
+        WrongUseError: there is no terminal.
     """
     if not on_a_terminal():
-        complain(
+        raise WrongUseError(
             "the app needs a terminal for stdin, stdout and stderr. Without one: `alexplore shapes --preset paper`, "
             "`alexplore train --preset fmnist-28`, `alexplore runs list`, `alexplore runs watch RUN`"
         )
-        raise typer.Exit(WRONG_USE)
 
 
 def show_app(
@@ -61,15 +61,23 @@ def show_app(
 ) -> NoReturn:
     """Open the app with a preset, by default the preferred one, and with the run `attached` or a `log`, if any.
 
+    If the preferred one can't be opened, the app says why, with the preset that is preferred by default.
+
     With `exit_message` the runs that are still live are printed after the app was closed.
 
     Raises:
         typer.Exit: the app was closed.
     """
-    from alexplore.tui.preferences import PreferencesStore, preferences_file
+    from alexplore.tui.preferences import DEFAULT, PreferencesStore, preferences_file
 
     preferences = PreferencesStore(preferences_file())
-    opened = open_preset(preset or preferences.values.preset, narrate)
+    problem = ""
+    try:
+        opened = open_preset(preset or preferences.values.preset, narrate)
+    except AlexploreError as error:
+        if preset:
+            raise
+        opened, problem = load_preset(DEFAULT.preset), f"preset: {error}"
     from alexplore.tui.app import ExploreApp
 
     _settle_terminal_size()
@@ -80,6 +88,7 @@ def show_app(
         preferences,
         welcome=preset is None and attached is None and log is None,
         log=log,
+        problem=problem,
         pictures=_pictures() if preferences.values.pixels else None,
     )
     app.run()

@@ -1,1 +1,1 @@
-"""The base of all other packages: errors, declared settings, atomic files, formatting. Standard library alone."""
+"""The base of all other packages: errors, settings, files, processes, and texts that are safe to show."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from alexplore.core.errors import WrongUseError
 
 PRIVATE, SHARED = 0o600, 0o666
 """Permissions of a new file: of its owner alone, or as the umask allows."""
@@ -54,23 +55,33 @@ LONGEST_KEPT = 240
 """Bytes of a file's name that are kept in the name of its temporary file. A file name may have 255 bytes."""
 
 
+def check_no_folder(path: Path) -> None:
+    """Refuse a folder where a file is to be written.
+
+    Raises:
+        WrongUseError: the path is that of a folder.
+    """
+    if path.is_dir():
+        raise WrongUseError(f"{path} is a directory; give the name of a file in it")
+
+
 def write_output(path: Path, content: Content) -> None:
     """Write a file that the user named: atomically, with the permissions of a file it replaces.
 
     A link stays a link: the file that it points to is replaced. A device or a FIFO is written to as it is.
 
     Raises:
-        OSError: it can't be written, or is a directory; an old file is untouched. The error names `path`.
+        WrongUseError: the path is that of a folder.
+        OSError: it can't be written; an old file is untouched. The error names `path`.
     """
     try:
+        check_no_folder(path)
         target = Path(os.path.realpath(path))
         try:
             there = target.stat()
         except FileNotFoundError:
             write_atomically(target, content, SHARED)
             return
-        if stat.S_ISDIR(there.st_mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if stat.S_ISREG(there.st_mode):
             write_atomically(target, content, like=there)
         else:

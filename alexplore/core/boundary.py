@@ -120,6 +120,15 @@ def reopen_closed_streams(*, writable: bool = False) -> None:
     sys.stderr = sys.stderr or os.fdopen(2, "w", 1, closefd=False, encoding="utf-8")
 
 
+ACTIONABLE = (AlexploreError, OSError)
+"""The errors that a person can act on; any other exception is a fault of the program."""
+
+
+def error_text(error: AlexploreError | OSError) -> str:
+    """Return the message of an error that a person can act on."""
+    return os_error_text(error) if isinstance(error, OSError) else str(error)
+
+
 def os_error_text(error: OSError) -> str:
     """Return the file and the reason of an error of the operating system."""
     reason = error.strerror or str(error)

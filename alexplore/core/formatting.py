@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from math import isfinite
 
 LONGEST = 1e10
 """Seconds, some three centuries."""
@@ -31,19 +30,19 @@ def bytes_text(count: int) -> str:
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
-def number_text(value: float, number_format: str) -> str:
-    """Return a number in a format; one that is too large for a table in three digits and an exponent."""
-    return f"{value:.3g}" if isfinite(value) and abs(value) >= LARGEST_SHOWN else f"{value:{number_format}}"
-
-
-LARGEST_SHOWN = 1e15
-
-
 def cut(text: str, width: int) -> str:
     """Return a text in at most `width` characters; a longer one ends with an ellipsis, never with part of a number."""
     if len(text) <= width:
         return text
     return with_ellipsis(text[: width - 1]) if width > 0 else ""
+
+
+def cut_middle(text: str, width: int) -> str:
+    """Return a text in at most `width` characters, cut in the middle: for names, which differ at their ends."""
+    if len(text) <= width:
+        return text
+    end = (width - 1) * 2 // 3
+    return text[: width - 1 - end] + "…" + text[len(text) - end :]
 
 
 def with_ellipsis(kept: str) -> str:

@@ -34,9 +34,7 @@ def graph_picture(analysis: Analysis, *, names: bool = True) -> str:
     for row in analysis.rows:
         shape = "–" if row.output is None else shape_text(row.output)
         title = f"{row.layer.name} {row.layer.type} {shape}"
-        lines.append(
-            _block(row.layer.name, title, row.output, _kind(row.layer), places[row.index - 1], names)
-        )  # fmt: skip
+        lines.append(_block(row.layer.name, title, row.output, _kind(row.layer), places[row.index - 1], names))
     return "\n".join([*lines, "</svg>"]) + "\n"
 
 

@@ -21,7 +21,8 @@ from alexplore.presets.recipe import used_settings
 from alexplore.runs.curves import Curve
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.messages import progress_text, state_text
-from alexplore.runs.protocol import METRICS, EpochEvent, StartEvent
+from alexplore.runs.metrics import METRICS
+from alexplore.runs.protocol import EpochEvent, StartEvent
 from alexplore.runs.watch import Snapshot, Watch
 
 if TYPE_CHECKING:

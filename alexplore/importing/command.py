@@ -70,6 +70,8 @@ def _answer(arguments: argparse.Namespace) -> dict[str, Any]:
     )
     chosen = arguments.input is None and ":" in source
     notes = [f"no --input was given: images of {shape_text(trace.input)}"] if chosen else []
+    if arguments.input not in (None, trace.input):
+        notes.append(f"it was exported for images of {shape_text(trace.input)} alone, and is imported with them")
     return {"preset": preset_text(preset), "name": preset.name, "warnings": [*notes, *imported.warnings]}
 
 
@@ -87,7 +89,7 @@ def read_source(source: str, size: tuple[int, int, int] | None, *, with_weights:
 
     if ":" not in source:
         if source.endswith(".pt2"):
-            return trace_file(Path(source), source)
+            return trace_file(Path(source), source, size)
         from alexplore.importing.onnx_module import load_onnx
 
         module, own, batch = load_onnx(Path(source), source)

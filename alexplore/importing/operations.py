@@ -37,7 +37,7 @@ RESHAPES = frozenset(["view", "reshape", "flatten", "squeeze", "unsqueeze", "unf
 class Operation:
     """A call of an operator.
 
-    `call` is the node of the call, and `node` that of its output: another one only if the operator has several. Of its
+    `call` is the node of the call; `node` is that of its output, another one only if the operator has several. Of its
     arguments, `inputs` depend on the images; `weights` are parameters and buffers, by the names of the arguments;
     `derived` were calculated without the images; `arguments` are all others that differ from their defaults.
     """

@@ -77,8 +77,9 @@ def trace_module(module: nn.Module, input: Input | None, source: str, batch: int
         raise ImportFailed(f"{source}: its forward pass fails: {next(iter(reasons.values()))}")
     first, reason = next(iter(reasons.items()))
     raise SourceError(
-        f"{source}: the size of its input is needed: --input CxHxW, such as --input 3x224x224. It takes none of "
-        f"{', '.join(map(shape_text, reasons))}; with {shape_text(first)}: {reason}"
+        f"{source}: the size of its input is needed: --input CxHxW, such as --input 3x224x224 (of `alexplore import`, "
+        f"for commands without it). It takes none of {', '.join(map(shape_text, reasons))}; "
+        f"with {shape_text(first)}: {reason}"
     )
 
 
@@ -163,22 +164,27 @@ def _check_inputs(module: nn.Module, source: str) -> None:
         raise SourceError(f"{source}: its forward takes no input")
 
 
-def trace_file(path: Path, source: str) -> Trace:
-    """Read an exported program from a .pt2 file.
+def trace_file(path: Path, source: str, size: Input | None = None) -> Trace:
+    """Read an exported program from a .pt2 file, for images of `size` if it takes any but those it was exported with.
 
     Raises:
-        SourceError: there is no such file, or it was not written by `torch.export.save`.
+        SourceError: there is no such file, it was not written by `torch.export.save`, or it takes no such images.
     """
     if not path.is_file():
         raise SourceError(f"{source}: no such file")
     try:
         with quiet():
             program = torch.export.load(path)
-            if _is_dynamic(program):
-                sizes = [int(size) for size in _image(program).shape]  # those that it was exported with
-                program = torch.export.export(program.module(), (torch.zeros(BATCH, *sizes[1:]),), strict=False)
+            images = size or tuple(int(one) for one in _image(program).shape[1:]) if _is_dynamic(program) else ()
     except Exception as error:
         raise SourceError(f"{source}: torch.export.load can't read it: {reason_text(error)}") from error
+    if not images:
+        return read_program(program, source)
+    try:
+        with quiet():
+            program = torch.export.export(program.module(), (torch.zeros(BATCH, *images),), strict=False)
+    except Exception as error:
+        raise SourceError(f"{source}: it takes no images of {shape_text(images)}: {reason_text(error)}") from error
     return read_program(program, source)
 
 

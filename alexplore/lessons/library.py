@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from functools import cache
 from pathlib import Path
 
 from alexplore.core.home import expand
 from alexplore.core.settings import nearest
 from alexplore.core.shipped_files import shipped_path
+from alexplore.core.toml_files import is_path
 from alexplore.lessons.lesson import Lesson, LessonError
 from alexplore.lessons.reader import read_lesson
 
@@ -35,7 +35,7 @@ def load_lesson(name_or_path: str) -> Lesson:
         LessonError: it can't be found, read or used.
         NoHomeError: its home folder does not exist.
     """
-    if name_or_path.endswith(".toml") or os.sep in name_or_path:
+    if is_path(name_or_path):
         return read_lesson(expand(name_or_path))
     lessons = shipped_lessons()
     for lesson in lessons:

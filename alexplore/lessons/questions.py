@@ -27,10 +27,10 @@ from alexplore.core.settings import (
     text,
 )
 from alexplore.lessons.network_changes import changes_between
-from alexplore.lessons.values import OF_A_LAYER, Claim, Place, parse_value, plain_text, same
+from alexplore.lessons.values import Claim, Place, parse_value, plain_text, same
 from alexplore.network.analysis import Analysis, analyse
 from alexplore.network.graph import Network, read_input
-from alexplore.network.quantities import BY_KEY, Value, layer_value
+from alexplore.network.quantities import BY_KEY, LAYER_KEYS, Value, layer_value
 from alexplore.presets.published import Number, value_text
 
 T = TypeVar("T")
@@ -155,7 +155,7 @@ class LayerQuestion(Question):
     type = "layer"
     answered_by = "a layer's name"
 
-    quantity: str = setting(choice(*OF_A_LAYER), doc="what is compared")
+    quantity: str = setting(choice(*LAYER_KEYS), doc="what is compared")
     extreme: str = setting(choice("most", "least"), "most", "which layer is asked for; zeros do not count")
     answer: str = setting(text(), doc="the name of the layer, which the analysis confirms")
 

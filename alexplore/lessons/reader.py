@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alexplore.core.regular_files import read_text
 from alexplore.core.settings import (
     Kind,
     SettingError,
@@ -22,6 +20,7 @@ from alexplore.core.settings import (
     settings_schema,
 )
 from alexplore.core.settings import text as string
+from alexplore.core.toml_files import parse_toml, toml_content
 from alexplore.lessons.lesson import Lesson, LessonError, Step
 from alexplore.lessons.questions import QUESTIONS, Question
 
@@ -87,17 +86,7 @@ def read_lesson(path: Path) -> Lesson:
     Raises:
         LessonError: the file can't be read, is not TOML (with the line), or holds something that is not allowed.
     """
-    try:
-        if not path.is_file():
-            raise LessonError(f"{path}: no such file")
-        if path.stat().st_size > LARGEST_FILE:
-            raise LessonError(f"{path}: larger than {LARGEST_FILE:,} bytes, which no lesson is")
-        content = read_text(path, encoding="utf-8-sig")
-    except OSError as error:
-        raise LessonError(f"{path}: {error.strerror}", failure=True) from None
-    except UnicodeDecodeError as error:
-        raise LessonError(f"{path}: not UTF-8 text (byte {error.start})") from None
-    return parse_lesson(content, path)
+    return parse_lesson(toml_content(path, LessonError, LARGEST_FILE), path)
 
 
 def parse_lesson(content: str, path: Path) -> Lesson:
@@ -106,12 +95,7 @@ def parse_lesson(content: str, path: Path) -> Lesson:
     Raises:
         LessonError: the text is not TOML (with the line), or holds something that is not allowed.
     """
-    try:
-        values = tomllib.loads(content)
-    except ValueError as error:
-        raise LessonError(f"{path}: not valid TOML: {error}") from None
-    except RecursionError:
-        raise LessonError(f"{path}: not valid TOML: nested too deep") from None
+    values = parse_toml(content, path, LessonError)
     try:
         read = read_settings(LessonSettings, values)
     except SettingError as error:

@@ -18,20 +18,18 @@ from alexplore.core.settings import (
 )
 from alexplore.network.analysis import Analysis
 from alexplore.network.formulas import explain, explain_totals
-from alexplore.network.quantities import BY_KEY, QUANTITIES, Value, layer_value, total_value
+from alexplore.network.quantities import BY_KEY, LAYER_KEYS, NETWORK_KEYS, Value, layer_value, total_value
 from alexplore.network.row import Row
 from alexplore.presets.published import Number, value_text
 
 SUFFIXES = {"k": 10**3, "m": 10**6, "million": 10**6, "g": 10**9, "billion": 10**9}
-OF_A_LAYER = tuple(quantity.key for quantity in QUANTITIES if quantity.of_layer)
-OF_THE_NETWORK = tuple(quantity.key for quantity in QUANTITIES if quantity.of_network)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
     """A quantity of a layer, or of the whole network if no layer is named."""
 
-    quantity: str = setting(choice(*dict.fromkeys((*OF_A_LAYER, *OF_THE_NETWORK))), doc="what is counted or measured")
+    quantity: str = setting(choice(*dict.fromkeys((*LAYER_KEYS, *NETWORK_KEYS))), doc="what is counted or measured")
     layer: str | None = setting(optional(text()), None, "the layer; left out, the whole network")
 
     @property
@@ -49,11 +47,11 @@ class Place:
         quantity = BY_KEY[self.quantity]
         if self.layer is None:
             if quantity.of_network is None:
-                raise SettingError(f"quantity: {self.quantity} is of a layer; allowed: {', '.join(OF_THE_NETWORK)}")
+                raise SettingError(f"quantity: {self.quantity} is of a layer; allowed: {', '.join(NETWORK_KEYS)}")
             return total_value(quantity, analysis)
         row = self.row(analysis)
         if quantity.of_layer is None:
-            raise SettingError(f"quantity: {self.quantity} is of the network; allowed: {', '.join(OF_A_LAYER)}")
+            raise SettingError(f"quantity: {self.quantity} is of the network; allowed: {', '.join(LAYER_KEYS)}")
         return layer_value(quantity, row)
 
     def row(self, analysis: Analysis) -> Row:
@@ -62,7 +60,7 @@ class Place:
         Raises:
             SettingError: there is no such layer.
         """
-        row = next((row for row in analysis.rows if row.layer.name == self.layer), None)
+        row = analysis.row(str(self.layer))
         if row is None:
             names = [row.layer.name for row in analysis.rows]
             raise SettingError(f"layer: there is no layer {found_text(self.layer)}{nearest(str(self.layer), names)}")

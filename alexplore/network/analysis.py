@@ -83,6 +83,10 @@ class Analysis:
             partial=partial,
         )
 
+    def row(self, name: str) -> Row | None:
+        """Return the row of the layer with a name, None if there is none."""
+        return next((row for row in self.rows if row.layer.name == name), None)
+
     @property
     def output(self) -> Shape | None:
         """The shape of the network's output, None if it could not be computed."""

@@ -16,7 +16,7 @@ from typing import Any
 from alexplore.network.analysis import Analysis, analyse
 from alexplore.network.graph import Network
 from alexplore.network.layers.base import Layer
-from alexplore.network.quantities import COMPARED, TOTALS, Value, layer_value, total
+from alexplore.network.quantities import COMPARED, TOTALS, Quantity, Value, layer_value, total
 from alexplore.network.row import Row
 
 
@@ -47,6 +47,15 @@ class Pair:
             return {}
         a, b = _numbers(self.a), _numbers(self.b)
         return {key: (a[key], b[key]) for key in a if a[key] != b[key]}
+
+    def difference(self, quantity: Quantity) -> int | None:
+        """Return b's value of a quantity minus a's; None if one of them is unknown or is not a number.
+
+        A layer that only one network has counts as 0 in the other, for quantities that have totals.
+        """
+        absent = 0 if quantity.is_total else None
+        a, b = (layer_value(quantity, row) if row else absent for row in (self.a, self.b))
+        return b - a if isinstance(a, int) and isinstance(b, int) else None
 
     @property
     def kind(self) -> str:

@@ -192,6 +192,9 @@ QUANTITIES: tuple[Quantity, ...] = (
 )
 
 BY_KEY = {quantity.key: quantity for quantity in QUANTITIES}
+LAYER_KEYS = tuple(quantity.key for quantity in QUANTITIES if quantity.of_layer)
+NETWORK_KEYS = tuple(quantity.key for quantity in QUANTITIES if quantity.of_network)
+"""The keys of the quantities that a layer, and a network, has."""
 OF_LAYERS = tuple(quantity for quantity in QUANTITIES if quantity.reported and quantity.of_layer)
 
 COMPARED = tuple(quantity for quantity in OF_LAYERS if quantity.compared)

@@ -5,7 +5,6 @@ A preset's name is its file's stem. A user's file with a shipped name is refused
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
 from functools import cache
@@ -15,6 +14,7 @@ from alexplore.core import home
 from alexplore.core.regular_files import read_text
 from alexplore.core.settings import nearest
 from alexplore.core.shipped_files import shipped_path
+from alexplore.core.toml_files import is_path
 from alexplore.presets.preset import Preset, PresetError
 from alexplore.presets.reader import read_preset
 
@@ -66,7 +66,7 @@ def find_preset(name_or_path: str) -> Path:
     Raises:
         PresetError: there is none of that name, or a user's file has a shipped name.
     """
-    if name_or_path.endswith(".toml") or os.sep in name_or_path:
+    if is_path(name_or_path):
         return home.expand(name_or_path)
     own = {path.stem: path for path in user_paths()}
     if name_or_path in shipped_names():

@@ -18,16 +18,14 @@ from alexplore.core.settings import (
     text,
 )
 from alexplore.network.analysis import Analysis
-from alexplore.network.quantities import BY_KEY, QUANTITIES, Value, layer_value, total_value
+from alexplore.network.quantities import BY_KEY, LAYER_KEYS, NETWORK_KEYS, Value, layer_value, total_value
 
 Number = int | float | tuple[int | float, ...]
 MEASURED = (
     "top1_error", "top5_error", "top1_accuracy", "top5_accuracy", "train_accuracy", "test_accuracy", "train_loss",
     "images_per_second",
 )  # fmt: skip
-OF_A_LAYER = tuple(quantity.key for quantity in QUANTITIES if quantity.of_layer)
-OF_THE_NETWORK = tuple(quantity.key for quantity in QUANTITIES if quantity.of_network)
-ALLOWED = tuple(dict.fromkeys((*OF_A_LAYER, *OF_THE_NETWORK, *MEASURED)))
+ALLOWED = tuple(dict.fromkeys((*LAYER_KEYS, *NETWORK_KEYS, *MEASURED)))
 
 
 class Published(Declared):
@@ -59,7 +57,7 @@ def read_published(values: Mapping[str, Any]) -> Published:
         SettingError: an unknown key, a value that is not allowed, or a quantity that layers, or networks, don't have.
     """
     published = Published(**read_settings(Published, values))
-    known = (*OF_THE_NETWORK, *MEASURED) if published.layer is None else OF_A_LAYER
+    known = (*NETWORK_KEYS, *MEASURED) if published.layer is None else LAYER_KEYS
     if published.quantity not in known:
         whose = "the whole network (no layer is given)" if published.layer is None else f"layer {published.layer}"
         raise SettingError(f'quantity: found "{published.quantity}", allowed for {whose}: {", ".join(known)}')
@@ -97,7 +95,7 @@ def _check(published: Published, analysis: Analysis) -> Checked:
     if published.layer is None:
         ours = total_value(BY_KEY[published.quantity], analysis)
     else:
-        row = next((row for row in analysis.rows if row.layer.name == published.layer), None)
+        row = analysis.row(published.layer)
         if row is None:
             return Checked(published, None, False, f"there is no layer {published.layer} any more")
         if row.output is None:

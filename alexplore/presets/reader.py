@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from alexplore.core.regular_files import FileKindError, read_text
 from alexplore.core.settings import SettingError, found_text, nearest, setting_fields
+from alexplore.core.toml_files import parse_toml, toml_content
 from alexplore.network.graph import Network, read_network
 from alexplore.network.layers import LAYER_TYPES
 from alexplore.presets.preset import WORDS, Preset, PresetError
@@ -35,17 +34,7 @@ def read_preset(path: Path) -> Preset:
     Raises:
         PresetError: the file can't be read, is not TOML (with the line), or holds something that is not allowed.
     """
-    try:
-        content = read_text(path, encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise PresetError(f"{path}: no such file") from None
-    except FileKindError as error:
-        raise PresetError(f"{path}: {error.strerror}") from None
-    except OSError as error:
-        raise PresetError(f"{path}: {error.strerror}", failure=True) from None
-    except UnicodeDecodeError as error:
-        raise PresetError(f"{path}: not UTF-8 text (byte {error.start})") from None
-    return parse_preset(content, path)
+    return parse_preset(toml_content(path, PresetError), path)
 
 
 def parse_preset(content: str, path: Path) -> Preset:
@@ -54,12 +43,7 @@ def parse_preset(content: str, path: Path) -> Preset:
     Raises:
         PresetError: the text is not TOML (with the line), or holds something that is not allowed.
     """
-    try:
-        values = tomllib.loads(content)
-    except ValueError as error:  # tomllib's own error, with the line, or an integer of thousands of digits
-        raise PresetError(f"{path}: not valid TOML: {error}") from None
-    except RecursionError:
-        raise PresetError(f"{path}: not valid TOML: nested too deep") from None
+    values = parse_toml(content, path, PresetError)
     try:
         return _preset(values, path)
     except SettingError as error:

@@ -13,8 +13,9 @@ from alexplore.network.graph import TOWERS
 from alexplore.network.layers import LAYER_TYPES
 from alexplore.network.layers.base import Layer
 from alexplore.network.layers.names import name_schema
+from alexplore.network.quantities import LAYER_KEYS, NETWORK_KEYS
 from alexplore.presets.preset import WORDS
-from alexplore.presets.published import MEASURED, OF_A_LAYER, OF_THE_NETWORK, Published
+from alexplore.presets.published import MEASURED, Published
 from alexplore.presets.reader import KEYS
 from alexplore.presets.recipe import Recipe
 
@@ -71,6 +72,6 @@ def _published() -> dict[str, Any]:
     return {
         **settings_schema(Published),
         "if": {"required": ["layer"]},
-        "then": {"properties": {"quantity": {"enum": list(OF_A_LAYER)}}},
-        "else": {"properties": {"quantity": {"enum": [*OF_THE_NETWORK, *MEASURED]}}},
+        "then": {"properties": {"quantity": {"enum": list(LAYER_KEYS)}}},
+        "else": {"properties": {"quantity": {"enum": [*NETWORK_KEYS, *MEASURED]}}},
     }

@@ -6,14 +6,14 @@ The process is the only part of alexplore that runs code from a user's file.
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from alexplore.core.errors import FAILED, AlexploreError
+from alexplore.core.errors import FAILED
+from alexplore.core.processes import CommandError, ended_text, starting, torch_command
 from alexplore.presets.library import load_preset
 from alexplore.presets.preset import Preset
 from alexplore.presets.reader import parse_preset
@@ -24,14 +24,6 @@ FILES = (".pt2", ".onnx")
 MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 FORMS = "FILE.py:NAME, package.module:NAME, torchvision:NAME, FILE.pt2 or FILE.onnx"
-
-
-class ImportProcessError(AlexploreError):
-    """An error of an import; `exit_code` is that of the process."""
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
 
 
 def is_source(text: str) -> bool:
@@ -58,7 +50,8 @@ def open_preset(name: str, report: Callable[[str], None], input: tuple[int, int,
 
     Raises:
         PresetError: the preset can't be found, read or used.
-        ImportProcessError: the model can't be imported.
+        CommandError: the model can't be imported.
+        StartError: PyTorch is not installed, or no process can be started.
     """
     if not is_source(name):
         return load_preset(name)
@@ -81,9 +74,10 @@ def import_preset(
     model's own weights are written. Output of the model's code goes to stderr, or is discarded if `quiet`.
 
     Raises:
-        ImportProcessError: the model can't be imported; the message can be shown to the user.
+        CommandError: the model can't be imported.
+        StartError: PyTorch is not installed, or no process can be started.
     """
-    import subprocess  # imported here: opening a preset file needs neither
+    import subprocess  # imported here: opening a preset file does not need it
 
     with starting_import(source):
         done = subprocess.run(
@@ -97,18 +91,9 @@ def import_preset(
     return read_answer(source, done.stdout, done.returncode, report)
 
 
-@contextmanager
-def starting_import(source: str) -> Iterator[None]:
-    """Convert the system's refusal to start a process to an error of the import.
-
-    Raises:
-        ImportProcessError: an OSError was raised inside.
-    """
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or error
-        raise ImportProcessError(f"{source}: could not start the process that imports it: {reason}", FAILED) from None
+def starting_import(source: str) -> AbstractContextManager[None]:
+    """Return a context in which the process that imports a source is started; see `starting`."""
+    return starting(f"the process that imports {source}")
 
 
 def import_command(
@@ -121,33 +106,27 @@ def import_command(
     """Return the command line of the process that imports a model; see `import_preset`.
 
     Raises:
-        ImportProcessError: PyTorch is not installed.
+        StartError: PyTorch is not installed.
     """
-    from importlib.util import find_spec
-
-    if find_spec("torch") is None:
-        raise ImportProcessError("PyTorch is not installed: pip install torch", FAILED)
     arguments = [
         *(["--input", "x".join(map(str, input))] if input else []),
         *(["--name", name] if name else []),
         *(["--weights", str(weights)] if weights else []),
     ]
-    return [sys.executable, "-P", "-m", "alexplore.importing.command", *arguments, "--", source]
+    return torch_command("alexplore.importing.command", *arguments, "--", source)
 
 
 def read_answer(source: str, printed: str, code: int, report: Callable[[str], None]) -> Preset:
     """Return the preset that the process `printed` before it ended with the exit code `code`; see `import_preset`.
 
     Raises:
-        ImportProcessError: it printed an error, or nothing.
+        CommandError: it printed an error, or nothing.
     """
     answer = _answer(printed)
     if answer is None:
-        raise ImportProcessError(
-            f"{source}: the process that imports it ended with exit code {code} and without an answer", FAILED
-        )
+        raise CommandError(f"{source}: the process that imports it gave no answer; it {ended_text(code)}", FAILED)
     if "error" in answer:
-        raise ImportProcessError(answer["error"], code)
+        raise CommandError(answer["error"], code)
     for warning in answer["warnings"]:
         report(warning)
     preset = parse_preset(answer["preset"], Path(f"{answer['name']}.toml"))

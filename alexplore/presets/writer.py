@@ -9,6 +9,7 @@ from pathlib import Path
 from alexplore.core.atomic_files import write_output
 from alexplore.core.home import expand
 from alexplore.core.regular_files import FileKindError, check_regular, read_text
+from alexplore.core.toml_files import is_path
 from alexplore.presets.library import shipped_folder, shipped_names, user_folder
 from alexplore.presets.preset import Preset, PresetError, PresetExists
 from alexplore.presets.reader import parse_preset
@@ -54,9 +55,9 @@ def rename_preset(path: Path, name: str) -> Path:
     new = _own_path(name)
     if new.parent != path.parent:
         raise PresetError(f"{name!r} can't be a preset's name; allowed: letters, digits, -, _ and .")
-    if new.exists():
-        raise PresetExists(f"{new} exists; give another name")
     try:
+        if new.exists():
+            raise PresetExists(f"{new} exists; give another name")
         path.rename(new)
     except OSError as error:
         raise PresetError(f"{path}: {error.strerror}", failure=True) from None
@@ -95,7 +96,7 @@ def check_free(name_or_path: str) -> None:
 
 def _own_path(name_or_path: str) -> Path:
     """Return the path at which a user's preset is saved."""
-    if name_or_path.endswith(".toml") or os.sep in name_or_path:
+    if is_path(name_or_path):
         path = expand(name_or_path)
         path = path if path.suffix == ".toml" else path.with_name(f"{path.name}.toml")
     else:

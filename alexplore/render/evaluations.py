@@ -11,7 +11,7 @@ from rich.text import Text
 from alexplore.core.inert import inert_line
 from alexplore.render.fitted_table import Column, FittingTable
 from alexplore.runs.evaluation import CONFIDENCE, ClassFigures, Evaluation, accuracy_interval
-from alexplore.runs.protocol import METRICS
+from alexplore.runs.metrics import METRICS
 
 MOST_CLASSES = 25
 """The most classes in the table of classes; of more, those with the lowest F1 are shown."""

@@ -199,18 +199,16 @@ def _side(row: Row | None) -> tuple[str, str, str]:
 
 
 def _difference(pair: Pair, quantity: Quantity) -> str:
-    """Return b's value minus a's; both values if they are not numbers, or one is unknown.
+    """Return the difference between two layers; both values if they differ and are not numbers, or one is unknown."""
+    difference = pair.difference(quantity)
+    if difference is not None:
+        return f"{difference:+,}" if difference else ""
+    return values_text(pair, quantity)
 
-    A layer that only one network has counts as 0 in the other, for quantities that have totals.
-    """
-    if pair.a is None or pair.b is None:
-        row = pair.a or pair.b
-        value = layer_value(quantity, row) if row and quantity.is_total else None
-        return f"{value if pair.a is None else -value:+,}" if isinstance(value, int) and value else ""
-    a, b = pair.numbers.get(quantity.key, (0, 0))
-    if isinstance(a, int) and isinstance(b, int):
-        return f"{b - a:+,}" if a != b else ""
-    return f"{quantity.text(a)} → {quantity.text(b)}"
+
+def values_text(pair: Pair, quantity: Quantity) -> str:
+    """Return both values of a quantity if they differ, else an empty text."""
+    return " → ".join(map(quantity.text, pair.numbers.get(quantity.key, ())))
 
 
 def diff_totals(a: Preset, b: Preset, comparison: Comparison) -> FittingTable:

@@ -12,7 +12,7 @@ from alexplore.core.regular_files import read_json
 from alexplore.runs.checkpoint_names import BEST, MANIFEST, NAMES
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.lines import read_number
-from alexplore.runs.protocol import BEST_METRIC, METRICS
+from alexplore.runs.metrics import BEST_METRIC, METRICS
 from alexplore.runs.summary import Summary
 
 MOST_FILES = 10_000  # `folder_size` stops counting here; a run has about twenty files

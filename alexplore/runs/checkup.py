@@ -11,13 +11,14 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from alexplore.core.regular_files import open_regular, read_json_object
+from alexplore.core.regular_files import file_stamp, open_regular, read_json_object
 from alexplore.runs.checkpoint_names import MANIFEST, NAMES, OLD, SAVING
 from alexplore.runs.directory import FILES, FOLDERS, RunDirectory, RunError
 from alexplore.runs.lines import parse_line
@@ -70,10 +71,18 @@ def repair(run: RunDirectory, findings: list[Finding]) -> list[Finding]:
     return repaired
 
 
+def _entries(run: RunDirectory) -> Iterator[tuple[Path, os.stat_result]]:
+    """Yield everything in a run directory, sorted, with its status; not what a worker removes meanwhile."""
+    found = [Path(folder, name) for folder, *names in os.walk(run.path) for name in (*names[0], *names[1])]
+    for path in sorted(found):
+        with suppress(FileNotFoundError):
+            yield path, path.lstat()
+
+
 def _kinds(run: RunDirectory) -> Iterator[Finding]:
     """Yield links, and entries that should be a regular file or a folder and are not."""
-    for path in sorted(run.path.rglob("*")):
-        mode = path.lstat().st_mode
+    for path, status in _entries(run):
+        mode = status.st_mode
         if stat.S_ISLNK(mode):
             where = os.path.realpath(path)
             yield Finding(path, f"a link to {where}", "it is not followed: what it points to is not read")
@@ -98,6 +107,7 @@ def _description(run: RunDirectory) -> Iterator[Finding]:
 
 def _lines(run: RunDirectory) -> Iterator[Finding]:
     """Yield torn and damaged lines, and gaps and repetitions in the numbers of lines."""
+    live = is_locked(run)
     for path in (run.metrics_file, run.events_file):
         try:
             with open_regular(path, links=False) as file:
@@ -108,10 +118,10 @@ def _lines(run: RunDirectory) -> Iterator[Finding]:
             yield Finding(path, str(error.strerror), "its lines are not read")
             continue
         whole = content.rfind(b"\n") + 1
-        if whole < len(content):
+        if whole < len(content) and not live:
             what = f"half a line at the end, {len(content) - whole:,} bytes"
             meaning = "the worker was killed, or the disk was full, while it wrote; readers skip it"
-            yield Finding(path, what, meaning, "cut it off", partial(os.truncate, path, whole))
+            yield Finding(path, what, meaning, "cut it off", partial(_cut_off, path, whole, len(content)))
         records = [parse_line(line) for line in content[:whole].split(b"\n")[:-1]]
         readable = READABLE[path.name]
         damaged = [number for number, record in enumerate(records, 1) if record is None or not readable(record)]
@@ -152,7 +162,7 @@ def _checkpoints(run: RunDirectory) -> Iterator[Finding]:
     for name in NAMES:
         if (folder / name).is_dir() and not (folder / name).is_symlink():
             yield from _checkpoint(folder / name)
-    for path in sorted(folder.iterdir()):
+    for path in [] if is_locked(run) else sorted(folder.iterdir()):  # a worker may be writing one
         name = path.name.removeprefix(OLD)
         if path.name.startswith(OLD) and name in NAMES and not (folder / name).exists():
             meaning = "the worker was killed while it replaced the checkpoint; the old one is whole"
@@ -162,7 +172,16 @@ def _checkpoints(run: RunDirectory) -> Iterator[Finding]:
             yield Finding(path, "an unfinished checkpoint", "it takes room", "delete it", partial(_delete, path))
 
 
-def _checkpoint(folder: Path) -> Iterator[Finding]:
+def _checkpoint(folder: Path) -> list[Finding]:
+    """Return what is wrong with a checkpoint; it is read again if a worker replaces it meanwhile."""
+    while True:
+        before = file_stamp(folder / MANIFEST)
+        found = list(_damage(folder))
+        if not found or file_stamp(folder / MANIFEST) == before:
+            return found
+
+
+def _damage(folder: Path) -> Iterator[Finding]:
     meaning = "resuming takes an older checkpoint instead, if there is one"
     manifest = folder / MANIFEST
     try:
@@ -191,7 +210,7 @@ def _leftovers(run: RunDirectory) -> Iterator[Finding]:
     for path in sorted(run.path.iterdir()):
         if path.name in foreign:
             yield Finding(path, "not a file of a run", "alexplore does not read it")
-        elif path.name.startswith(".") and path.is_file():
+        elif path.name.startswith(".") and path.is_file() and not is_locked(run):
             meaning = "the worker was killed while it replaced the file; the old one is whole"
             yield Finding(path, "a file that was not finished", meaning, "delete it", partial(_delete, path))
     if run.control_folder.is_dir() and not run.control_folder.is_symlink() and not is_locked(run):
@@ -201,8 +220,7 @@ def _leftovers(run: RunDirectory) -> Iterator[Finding]:
 
 def _permissions(run: RunDirectory) -> Iterator[Finding]:
     """Yield files that others may write, and files that this user can't read or write."""
-    for path in (run.path, *sorted(run.path.rglob("*"))):
-        status = path.lstat()
+    for path, status in ((run.path, run.path.lstat()), *_entries(run)):
         if stat.S_ISLNK(status.st_mode):
             continue
         if status.st_mode & OTHERS_MAY_WRITE and (path == run.path or status.st_mode & stat.S_IWOTH):
@@ -212,8 +230,14 @@ def _permissions(run: RunDirectory) -> Iterator[Finding]:
             what = f"others may write it ({stat.filemode(status.st_mode)})"
             yield Finding(path, what, meaning, remedy, partial(os.chmod, path, mode))
         needed = os.R_OK | os.W_OK | (os.X_OK if stat.S_ISDIR(status.st_mode) else 0)
-        if not os.access(path, needed):
+        if not os.access(path, needed) and os.path.lexists(path):
             yield Finding(path, "this user may not read and write it", "the run can't be resumed by this user")
+
+
+def _cut_off(path: Path, whole: int, size: int) -> None:
+    """Cut a file of `size` bytes after `whole` bytes, unless somebody has written to it since."""
+    if path.stat().st_size == size:
+        os.truncate(path, whole)
 
 
 def _delete(path: Path) -> None:

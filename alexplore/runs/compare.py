@@ -9,7 +9,7 @@ from typing import Any
 from alexplore.core.settings import toml_text
 from alexplore.runs.config import RunConfig
 from alexplore.runs.messages import progress_text, state_text
-from alexplore.runs.protocol import METRICS, Metric
+from alexplore.runs.metrics import METRICS, Metric
 from alexplore.runs.watch import Snapshot
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -27,6 +26,7 @@ from alexplore.core.settings import (
     text,
 )
 from alexplore.network.graph import Network, read_network
+from alexplore.presets.preset import Preset
 from alexplore.presets.recipe import Recipe, change_recipe, read_recipe
 from alexplore.runs.lines import read_time
 from alexplore.runs.steering import RecipeChange, add_change, read_changes, recipe_at
@@ -60,14 +60,6 @@ class DataSource:
     download: bool = setting(flag(), True, "whether a missing data set may be downloaded")
 
 
-def started_by_torchrun() -> bool:
-    """Return whether torchrun, or a program that sets the same variables, started this process as one of its ranks.
-
-    Source: torchrun's manual, "Environment Variables".
-    """
-    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
-
-
 @dataclass(frozen=True)
 class RunConfig:
     """Everything that is needed to start a run, and to start it again.
@@ -96,6 +88,10 @@ class RunConfig:
         """
         recipe, changes = add_change(self.recipe, self.changes, step, values)
         return replace(self, recipe=recipe, changes=changes)
+
+    def as_preset(self, title: str) -> Preset:
+        """Return the network and the recipe as a preset that is not saved."""
+        return Preset(self.preset, self.network, self.recipe, title=title)
 
     def as_started(self) -> RunConfig:
         """Return the config before all changes that were made while the run was trained."""

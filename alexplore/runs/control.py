@@ -120,7 +120,7 @@ def _read_request(path: Path) -> dict[str, Any] | None:
     """Return the content of a request's file; None if it is damaged or too large."""
     try:
         return read_json(path) if path.stat().st_size <= LONGEST_REQUEST else None
-    except (OSError, RecursionError):
+    except OSError:
         return None
 
 

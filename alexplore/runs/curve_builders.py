@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from alexplore.runs.curves import Curve, CurveBuilder
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.lines import sample_blocks
+from alexplore.runs.metrics import METRICS, Recorded, metric_of
 from alexplore.runs.metrics_block import MetricsBlock, read_block
-from alexplore.runs.protocol import METRICS, EpochEvent, Recorded, metric_of
+from alexplore.runs.protocol import EpochEvent
 from alexplore.runs.reader import MetricValues, RunReader
 
 SAMPLE_PIECES, SAMPLE_BYTES = 400, 8 * 1024

@@ -15,7 +15,8 @@ from statistics import median
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.curves import Curve
 from alexplore.runs.directory import RunDirectory
-from alexplore.runs.protocol import LAYER_METRICS, METRICS, NOT_FINITE, DatasetEvent, EpochEvent, ErrorEvent, StartEvent
+from alexplore.runs.metrics import LAYER_METRICS, METRICS
+from alexplore.runs.protocol import NOT_FINITE, DatasetEvent, EpochEvent, ErrorEvent, StartEvent
 from alexplore.runs.step_time import BOUNDS, StepTime, step_time
 from alexplore.runs.thresholds import (
     DEAD_SHARE,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from alexplore.core.atomic_files import write_atomically
 from alexplore.core.errors import UseOrFailureError
-from alexplore.core.home import expand, user_folder
+from alexplore.core.home import NoHomeError, expand, user_folder
 from alexplore.core.regular_files import FileStamp, file_stamp, open_regular, read_json, read_text
 from alexplore.core.settings import SettingError, nearest
 from alexplore.runs import checkpoint_names
@@ -129,6 +129,15 @@ class RunDirectory:
         folders = (self.checkpoints_folder / name for name in (checkpoint_names.BEST, *checkpoint_names.NAMES))
         return next((folder for folder in folders if folder.is_dir()), None)
 
+    def check_weights(self) -> None:
+        """Refuse to evaluate a run without weights.
+
+        Raises:
+            RunError: no checkpoint was saved.
+        """
+        if not self.has_checkpoint:
+            raise RunError(f"{self.name} has no weights yet: no checkpoint was saved")
+
     def config(self) -> RunConfig:
         """Read config.json.
 
@@ -197,7 +206,11 @@ class RunDirectory:
     @property
     def _argument(self) -> str:
         """The run as the command line finds it: its name, or its path if it is not in the usual folder of runs."""
-        return shlex.quote(self.name if self.path.parent.resolve() == runs_folder().resolve() else str(self.path))
+        try:
+            usual = self.path.parent.resolve() == runs_folder().resolve()
+        except NoHomeError:
+            usual = False
+        return shlex.quote(self.name if usual else str(self.path))
 
     def console_tail(self, lines: int = 20) -> list[str]:
         """Return the last lines that the worker printed."""

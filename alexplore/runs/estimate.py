@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from alexplore.core.cpu_count import processors
 from alexplore.core.formatting import bytes_text
 from alexplore.network.analysis import analyse
 from alexplore.runs.config import RunConfig
 from alexplore.runs.data.dataset_shapes import drawn_bytes
+from alexplore.runs.gpus import has_nvidia_driver
 from alexplore.runs.preflight import Fix, Problem
 from alexplore.runs.summary import Summary
 
@@ -25,13 +25,12 @@ PASSES = 3
 CORE_MACS = 5e9
 """Multiply-accumulates a second of a CPU core in training: a rough guess, used when nothing was measured."""
 
-NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 SPEED = "images_per_second"
 
 
 def may_use_gpu(config: RunConfig) -> bool:
     """Return whether a run may train on a GPU of this machine; only PyTorch can tell for certain."""
-    return config.hardware.device != "cpu" and NVIDIA_DRIVER.exists()
+    return config.hardware.device != "cpu" and has_nvidia_driver()
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,10 @@ from typing import Any
 
 from alexplore.core.errors import FAILED
 from alexplore.core.inert import inert_line
+from alexplore.core.processes import CommandError
+from alexplore.runs.commands import command_output
 from alexplore.runs.directory import RunDirectory
-from alexplore.runs.launch import CommandError, command_output
-from alexplore.runs.protocol import METRICS
+from alexplore.runs.metrics import METRICS
 
 CALIBRATION_BINS = 15
 CONFIDENCE = 0.95
@@ -252,7 +253,7 @@ def ask_for_evaluation(arguments: Sequence[str], *, keep_errors: bool = False) -
 
     Raises:
         CommandError: the evaluation failed.
-        RunError: PyTorch is not installed.
+        StartError: PyTorch is not installed.
     """
     return EvaluationAnswer.from_json(command_output("evaluate", arguments, keep_errors=keep_errors))
 
@@ -262,7 +263,7 @@ def evaluate_run(run: RunDirectory) -> Evaluation:
 
     Raises:
         CommandError: the evaluation failed, or the run has no labelled images.
-        RunError: PyTorch is not installed.
+        StartError: PyTorch is not installed.
     """
     answer = ask_for_evaluation(["--", str(run.path)], keep_errors=True)
     if answer.evaluation is None:

@@ -17,7 +17,7 @@ from alexplore.core.inert import inert_line
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.event_files import FILE_PREFIX, ScalarEvent, event_file_start, event_record
 from alexplore.runs.lines import HEAD, finite, read_number
-from alexplore.runs.protocol import METRICS
+from alexplore.runs.metrics import METRICS
 from alexplore.runs.reader import RunReader
 
 LEADING = ("step", "epoch", "attempt", "time")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from alexplore.runs.inside import InsideEpoch, LayerHistogram
-from alexplore.runs.protocol import LAYER_METRICS, layer_key
+from alexplore.runs.metrics import LAYER_METRICS, layer_key
 from alexplore.runs.suspicion import suspicions
 
 

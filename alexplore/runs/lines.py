@@ -6,6 +6,7 @@ cuts it off. JSON has no numbers that are not finite: they are the strings "NaN"
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -71,7 +72,7 @@ class LineWriter:
             raise
         if written < len(line):
             os.ftruncate(self._descriptor, end)
-            raise OSError(28, "No space left on device")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._sequence += 1
         self._end = end + written
         if time.monotonic() - self._synced > SYNC_SECONDS:

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from alexplore.core.picture import Picture
+from alexplore.runs.commands import command_output
 from alexplore.runs.inside import FeatureMaps, Quantised
-from alexplore.runs.launch import command_output
 from alexplore.runs.look_request import LookRequest
 
 Box = tuple[int, int, int, int]
@@ -99,7 +99,7 @@ def look(source: Path, request: LookRequest) -> Look:
 
     Raises:
         CommandError: the image can't be classified.
-        RunError: PyTorch is not installed.
+        StartError: PyTorch is not installed.
     """
     printed = command_output("look", [*request.arguments(), "--", str(source)], keep_errors=True)
     return Look.from_dict(json.loads(printed.splitlines()[-1]))

@@ -11,10 +11,8 @@ from alexplore.core.inert import inert_line
 from alexplore.core.settings import toml_text
 from alexplore.presets.precisions import MARGIN
 from alexplore.runs.control import ACTIONS
+from alexplore.runs.metrics import BEST_METRIC, MACHINE_METRICS, METRICS, Metric
 from alexplore.runs.protocol import (
-    BEST_METRIC,
-    MACHINE_METRICS,
-    METRICS,
     ChangeEvent,
     CheckpointEvent,
     ControlEvent,
@@ -25,7 +23,6 @@ from alexplore.runs.protocol import (
     EvaluationEvent,
     Event,
     ExchangeEvent,
-    Metric,
     PrecisionEvent,
     PreparingEvent,
     StartEvent,

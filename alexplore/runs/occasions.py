@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from alexplore.core.inert import inert_line
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.lines import LineReader
-from alexplore.runs.protocol import (
-    BEST_METRIC,
-    EXPLAINED,
-    METRICS,
-    NOT_FINITE,
-    ErrorEvent,
-    EventLine,
-    StartEvent,
-    read_event,
-)
-from alexplore.runs.status import DAMAGED
+from alexplore.runs.metrics import BEST_METRIC, METRICS
+from alexplore.runs.protocol import EXPLAINED, NOT_FINITE, ErrorEvent, EventLine, StartEvent, read_event
+from alexplore.runs.status import BUSY, DAMAGED
 from alexplore.runs.summary import Summary
 
 STALLED_SECONDS = 120.0
-"""A run is stalled when its status has not been updated for this long."""
+"""A run is stalled when its status has not been updated for this long while it is watched."""
 
 EVENTS_BYTES = 64 * 1024
 """Bytes at the end of events.jsonl that are searched for the last error."""
@@ -44,7 +38,7 @@ class Occasion:
             case "best":
                 return f"{name}: best {best} in epoch {int(status.epoch)}"
             case "stalled":
-                return f"{name} is stalled: no update for {status.heartbeat_age:.0f} s"
+                return f"{name} is stalled: no update for {STALLED_SECONDS:.0f} s"
             case "finished":
                 return f"{name} finished" + (f": best {best}" if best else "")
         return f"{name} {status.state}" + (f": {status.reason}" if status.reason else "")
@@ -76,8 +70,14 @@ class Occasion:
 class OccasionWatch:
     """Detects occasions by comparing each summary of one run with the one before."""
 
-    def __init__(self, *, from_start: bool = False) -> None:
-        """`from_start` means that the run was just started, so that an end seen in the first summary is an occasion."""
+    def __init__(self, *, from_start: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+        """`from_start` means that the run was just started, so that an end seen in the first summary is an occasion.
+
+        `clock` returns seconds that pass only while the machine runs: the times in a status are of a clock that may be
+        set, or be another machine's, and that goes on while a laptop sleeps.
+        """
+        self._clock = clock
+        self._heartbeat, self._heard = 0.0, clock()
         self._live = from_start
         self._stalled = False
         self._best: float | None = None
@@ -90,7 +90,9 @@ class OccasionWatch:
             if not self._first:
                 kinds.append("best")
             self._best = summary.best
-        stalled = status.live and status.heartbeat_age > STALLED_SECONDS
+        if status.updated != self._heartbeat or status.state not in BUSY:
+            self._heartbeat, self._heard = status.updated, self._clock()
+        stalled = self._clock() - self._heard > STALLED_SECONDS
         if stalled and not self._stalled:
             kinds.append("stalled")
         if self._live and not status.live:

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from alexplore.core.boundary import print_error, run_guarded
 from alexplore.core.errors import DONE
+from alexplore.core.processes import module_command, starting
 from alexplore.runs.directory import RunDirectory
-from alexplore.runs.launch import starting
 from alexplore.runs.occasions import Occasion, OccasionWatch
 from alexplore.runs.summary import RunList
 
@@ -30,12 +30,12 @@ def start_on_end(run: RunDirectory, command: str, occasions: Sequence[str]) -> s
     Call it right after the run's worker was started. The command's output goes to console.log.
 
     Raises:
-        RunError: the process could not be started.
+        StartError: the process could not be started.
     """
     arguments = [str(run.path), ",".join(occasions), command]
     with starting("the process that runs --on-end"), run.console_file.open("ab") as console:
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "alexplore.runs.on_end", *arguments],
+            module_command("alexplore.runs.on_end", *arguments),
             stdin=subprocess.DEVNULL,
             stdout=console,
             stderr=subprocess.STDOUT,

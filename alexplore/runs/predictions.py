@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from alexplore.core.picture import Picture
-from alexplore.runs.launch import command_line, starting
+from alexplore.core.processes import starting
+from alexplore.runs.commands import RUNNING, command_line
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Predictions:
         """Prepare the process for the network of a run's folder, or of a preset file with `weights`.
 
         Raises:
-            RunError: PyTorch is not installed.
+            StartError: PyTorch is not installed.
         """
         options = [
             *(["--weights", str(weights)] if weights else []),
@@ -86,7 +87,7 @@ class Predictions:
         """Start the process.
 
         Raises:
-            RunError: no process can be started.
+            StartError: no process can be started.
         """
         with starting("the process that predicts"):
             self._process = subprocess.Popen(
@@ -97,6 +98,7 @@ class Predictions:
                 encoding="utf-8",
                 errors="replace",
             )
+        RUNNING.add(self._process)
         return self
 
     def __iter__(self) -> Iterator[Prediction]:
@@ -110,6 +112,7 @@ class Predictions:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """End the process if it still runs."""
+        RUNNING.discard(self._process)
         if not self._ended:
             self._process.kill()
         if self._process.stderr is not None:

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from alexplore.core.home import expand
+from alexplore.core.boundary import os_error_text
+from alexplore.core.home import NoHomeError, expand
 from alexplore.core.settings import found_text, nearest
 from alexplore.network.analysis import Analysis, analyse
 from alexplore.network.graph import Network, can_freeze, channels_first
@@ -20,7 +21,8 @@ from alexplore.presets.recipe import BALANCED, Recipe
 from alexplore.runs.config import RunConfig
 from alexplore.runs.data.dataset_files import check_folder
 from alexplore.runs.data.dataset_shapes import DatasetShape, dataset_need, dataset_shape
-from alexplore.runs.data.image_layout import DataError, no_folder_text
+from alexplore.runs.data.errors import DataError
+from alexplore.runs.data.image_layout import no_folder_text
 from alexplore.runs.kernel_choice import KernelError, asked_kernels
 
 RGB = 3
@@ -300,15 +302,21 @@ def _freeze_problems(config: RunConfig, analysis: Analysis) -> Iterator[Problem]
 
 def _data_problems(config: RunConfig, *, compare_outputs: bool) -> Iterator[Problem]:
     folder = config.data.folder
-    if folder is not None and not expand(folder).is_dir():
-        yield Problem("folder", f"--data {folder}: {no_folder_text(expand(folder))}")
-        return
     try:
+        if folder is not None and not expand(folder).is_dir():
+            yield Problem("folder", f"--data {folder}: {no_folder_text(expand(folder))}")
+            return
         shape = dataset_shape(config)
         if folder is not None:
             check_folder(config.recipe.dataset, expand(folder))
     except DataError as error:
         yield Problem("folder", str(error), failure=error.failure)
+        return
+    except NoHomeError as error:
+        yield Problem("folder", f"--data {error}")
+        return
+    except OSError as error:  # such as a file system that does not answer
+        yield Problem("folder", f"--data {os_error_text(error)}", failure=True)
         return
     yield from _download_problems(config)
     if compare_outputs:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from alexplore.core.errors import AlexploreError
+from alexplore.core.boundary import ACTIONABLE
 from alexplore.presets.library import find_preset
 from alexplore.presets.preset import Preset
 from alexplore.presets.reader import read_preset
@@ -60,7 +60,7 @@ def _find(name: str) -> Preset | None:
     try:
         path = find_preset(name)
         return _read(path, path.stat().st_mtime_ns)
-    except (AlexploreError, OSError):
+    except ACTIONABLE:
         return None
 
 

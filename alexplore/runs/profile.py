@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from alexplore.runs.commands import command_output
 from alexplore.runs.config import RunConfig
-from alexplore.runs.launch import command_output
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def measure_profile(config: RunConfig) -> Profile:
 
     Raises:
         CommandError: the process failed.
-        RunError: PyTorch is not installed.
+        StartError: PyTorch is not installed.
     """
     values: Mapping[str, Any] = json.loads(command_output("profile", [], content=config.to_json()))
     layers = tuple(LayerProfile(**layer) for layer in values["layers"])

@@ -140,12 +140,20 @@ class Queue:
             RunError: the name is taken or not allowed, or the folder can't be written.
         """
         with self.locked():
-            new_run(self.runs, name)
-            if any(item.name == name for item in (*self.waiting(), *self.running())):
-                raise RunError(f"a run in the queue is called {name!r} already; choose another --name")
+            self.check_name(name)
             item = Item(f"{time.time_ns():020d}-{secrets.token_hex(3)}", name, config, sweep, command, tuple(occasions))
             self._write("items", item)
         return item
+
+    def check_name(self, name: str) -> None:
+        """Check that a new run can have a name.
+
+        Raises:
+            RunError: a run, or one in the queue, has it, or it is not allowed.
+        """
+        new_run(self.runs, name)
+        if any(item.name == name for item in (*self.waiting(), *self.running())):
+            raise RunError(f"a run in the queue is called {name!r} already; choose another --name")
 
     def find(self, name: str) -> Item:
         """Return the waiting run with a name, or whose name alone begins so.
@@ -206,17 +214,17 @@ class Queue:
         with self.locked():
             if not (self.folder / "items" / f"{item.id}.json").exists():
                 return None
-            claimed = replace(item, gpus=tuple(gpus), starts=1)
+            claimed = replace(item, gpus=tuple(gpus))
             self._write("running", claimed)
             self._unlink("items", item)
         return claimed
 
-    def start_again(self, item: Item) -> Item:
-        """Record that a crashed run is being started again."""
+    def count_start(self, item: Item) -> Item:
+        """Record that the directory of a run was made, or that a crashed run is being started again."""
         with self.locked():
-            again = replace(item, starts=item.starts + 1)
-            self._write("running", again)
-        return again
+            counted = replace(item, starts=item.starts + 1)
+            self._write("running", counted)
+        return counted
 
     def end(self, item: Item, refused: str | None = None) -> None:
         """Record that a run has ended, or that it was refused for the reason `refused`."""

@@ -17,12 +17,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from alexplore.core.boundary import print_error, run_guarded
-from alexplore.core.errors import DONE, AlexploreError
+from alexplore.core.boundary import ACTIONABLE, error_text, print_error, run_guarded
+from alexplore.core.errors import DONE
+from alexplore.core.processes import module_command, starting
 from alexplore.runs import service
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunError, list_runs
-from alexplore.runs.launch import WaitingWorker, starting
+from alexplore.runs.gpus import visible_gpus
+from alexplore.runs.launch import WaitingWorker
 from alexplore.runs.on_end import start_on_end
 from alexplore.runs.queue import Item, Queue
 from alexplore.runs.status import is_locked, read_status
@@ -30,7 +32,6 @@ from alexplore.runs.status import is_locked, read_status
 POLL_SECONDS = 0.25
 MOST_STARTS = 3
 LOCK_TRIES, LOCK_SECONDS = 20, 0.05
-NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")
 CPU = "cpu"
 
 
@@ -38,30 +39,19 @@ def start_runner(queue: Queue) -> None:
     """Start the runner of a queue, if it has none.
 
     Raises:
-        RunError: the process could not be started.
+        StartError: the process could not be started.
     """
     with queue.locked():
         if queue.has_runner:
             return
         with starting("the runner of the queue"), (queue.folder / "runner.log").open("ab") as log:
             subprocess.Popen(
-                [sys.executable, "-P", "-m", "alexplore.runs.queue_runner", str(queue.runs)],
+                module_command("alexplore.runs.queue_runner", str(queue.runs)),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-
-
-def find_gpus() -> tuple[str, ...]:
-    """Return the GPUs of this machine, by the names that CUDA_VISIBLE_DEVICES takes."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return tuple(one.strip() for one in visible.split(",") if one.strip() not in ("", "-1"))
-    try:
-        return tuple(str(number) for number, _ in enumerate(NVIDIA_GPUS.iterdir()))
-    except OSError:
-        return ()
 
 
 def gpus_needed(config: RunConfig, available: int) -> int:
@@ -77,7 +67,7 @@ class Runner:
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
-        self._gpus = find_gpus()
+        self._gpus = visible_gpus()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}  # by the id of the item
         self._next: WaitingWorker | None = None  # imports torch for the next run while the one before it is trained
 
@@ -106,12 +96,15 @@ class Runner:
         run, process = self._queue.run(item), self._processes.get(item.id)
         if process is not None:
             process.poll()
-        if not run.config_file.exists() and process is None:
-            self._start(item)
+        if process is None and not run.config_file.exists():
+            if item.starts:
+                self._queue.end(item)  # somebody has removed or renamed the run
+            else:
+                self._start(item)
             return
         state = read_status(run).state
         if state == "crashed" and process is None and item.starts < MOST_STARTS:
-            self._start(self._queue.start_again(item))
+            self._start(self._queue.count_start(item))
         elif not read_status(run).live:
             self._processes.pop(item.id, None)
             self._queue.end(item)
@@ -163,13 +156,15 @@ class Runner:
                 process = service.restart(run, environment=environment, waiting=prepared)
             else:
                 run = service.create(service.plan(item.config, self._queue.runs), self._queue.runs, item.name)
+                item = self._queue.count_start(item)
                 process = service.start(run, environment, prepared)
             self._processes[item.id] = process
             if item.command:
                 start_on_end(run, item.command, item.occasions)
-        except AlexploreError as error:
-            print(f"{item.name}: {error}", flush=True)
-            self._queue.end(item, refused=str(error))
+        except ACTIONABLE as error:
+            reason = error_text(error)
+            print(f"{item.name}: {reason}", flush=True)
+            self._queue.end(item, refused=reason)
             if prepared is not None:
                 prepared.end()
 
@@ -195,9 +190,15 @@ def run_queue(queue: Queue) -> None:
     with runner_lock(queue) as descriptor:
         if descriptor is None:
             return
-        runner = Runner(queue)
+        runner, reported = Runner(queue), ""
         while True:
-            if runner.work():
+            try:
+                busy = runner.work()
+            except (RunError, OSError) as error:  # the folder of runs can't be read: it may be there again later
+                if (reason := error_text(error)) != reported:
+                    print(reason, flush=True)
+                busy, reported = True, reason
+            if busy:
                 time.sleep(POLL_SECONDS)
                 continue
             with queue.locked():  # no run can be added between the test and the release of the lock

@@ -13,17 +13,9 @@ from alexplore.runs.config import RunConfig
 from alexplore.runs.curves import drop_after, put_at_step
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.lines import LineReader, parse_lines
+from alexplore.runs.metrics import BEST_METRIC, METRICS, Recorded
 from alexplore.runs.metrics_block import MetricsBlock, read_block
-from alexplore.runs.protocol import (
-    BEST_METRIC,
-    METRICS,
-    EpochEvent,
-    EventLine,
-    MetricsLine,
-    Recorded,
-    StartEvent,
-    read_event,
-)
+from alexplore.runs.protocol import EpochEvent, EventLine, MetricsLine, StartEvent, read_event
 from alexplore.runs.status import Status, read_status
 
 PACE_LINES = 60

@@ -22,6 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from alexplore.core.processes import module_command
 from alexplore.core.regular_files import open_regular
 from alexplore.runs.control import take_requests
 from alexplore.runs.directory import RunDirectory, RunError
@@ -159,7 +160,7 @@ class Replay:
                     shutil.copyfile(self._run.path / name, self.copy.path / name)
             arguments = [str(self._run.path), str(self.copy.path), repr(self._speed)]
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "alexplore.runs.replay", *arguments],
+                module_command("alexplore.runs.replay", *arguments),
                 stdin=subprocess.PIPE,  # the system closes it when this process ends
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

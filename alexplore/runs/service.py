@@ -8,25 +8,28 @@ from __future__ import annotations
 import math
 import subprocess
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from alexplore.core.atomic_files import write_atomically
-from alexplore.core.errors import FAILED, WRONG_USE, AlexploreError
-from alexplore.core.home import expand
+from alexplore.core.boundary import os_error_text
+from alexplore.core.errors import FAILED, WRONG_USE, AlexploreError, WrongUseError
+from alexplore.core.home import NoHomeError, expand
 from alexplore.core.regular_files import open_regular
 from alexplore.core.settings import toml_text
 from alexplore.presets.datasets import DATASETS
-from alexplore.runs import control, launch, reconfigure
+from alexplore.runs import control, launch, reconfigure, torchrun
 from alexplore.runs.config import RunConfig
-from alexplore.runs.data.image_layout import DataError, find_layout
+from alexplore.runs.data.errors import DataError
+from alexplore.runs.data.image_layout import find_layout
 from alexplore.runs.data.trained_on import check_classes, read_trained_on
 from alexplore.runs.directory import RunDirectory, RunError, create_run, remove_run, rename_run, runs_folder
 from alexplore.runs.occasions import failed_untrained, failure_cause
 from alexplore.runs.preflight import Problem, find_problems
 from alexplore.runs.protocol import EXPLAINED
-from alexplore.runs.starting_weights import WeightsError, find_weights
+from alexplore.runs.starting_weights import find_weights
 from alexplore.runs.status import in_training_error, read_status
 from alexplore.runs.steering import check_steering
 
@@ -65,14 +68,17 @@ def plan(config: RunConfig, runs: Path | None = None) -> Plan:
     """
     config = replace(config, network=config.network.freeze(config.recipe.freeze or ()))
     if config.data.folder is not None:
-        folder = str(expand(config.data.folder).resolve())
-        config = replace(config, data=replace(config.data, folder=folder))
+        with suppress(NoHomeError, OSError):  # `find_problems` finds them, too
+            folder = str(expand(config.data.folder).resolve())
+            config = replace(config, data=replace(config.data, folder=folder))
     problems = find_problems(config)
     if config.recipe.weights is not None:
         try:
             config = config.change({"weights": str(find_weights(config.recipe.weights, runs or runs_folder()))})
-        except WeightsError as error:
+        except WrongUseError as error:
             problems = (*problems, Problem("weights", str(error)))
+        except OSError as error:
+            problems = (*problems, Problem("weights", f"weights {os_error_text(error)}", failure=True))
     return Plan(config, problems)
 
 
@@ -98,6 +104,7 @@ def start(
 
     Raises:
         RunError: a worker already trains the run, or the new one exited at once; the message has its last output.
+        StartError: the system starts no process.
     """
     return launch.launch(run, environment, waiting)
 
@@ -110,7 +117,7 @@ def join(planned: Plan, folder: Path, name: str | None = None) -> NoReturn:
         RunError: the ranks can't use the same run directory.
     """
     planned.raise_problem()
-    launch.become_rank(planned.config, folder, name or launch.group_name(planned.config))
+    torchrun.become_rank(planned.config, folder, name or torchrun.group_name(planned.config))
 
 
 def resumes_when_asked(run: RunDirectory, changes: Mapping[str, Any] | None = None) -> bool:

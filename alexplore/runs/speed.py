@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
+from alexplore.core.processes import starting
+from alexplore.runs.commands import command_line
 from alexplore.runs.config import RunConfig
-from alexplore.runs.launch import command_line, starting
 
 
 class SpeedMeasurement:
@@ -22,7 +23,7 @@ class SpeedMeasurement:
         """Start the process.
 
         Raises:
-            RunError: PyTorch is not installed, or no process can be started.
+            StartError: PyTorch is not installed, or no process can be started.
         """
         with starting("the process that measures the speed"):
             self._process = subprocess.Popen(

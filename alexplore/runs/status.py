@@ -27,6 +27,8 @@ from alexplore.runs.lines import read_number, read_time
 from alexplore.runs.protocol import is_epoch, is_step
 
 LIVE = ("starting", "running", "paused")
+BUSY = ("starting", "running")
+"""States in which the worker updates the status about once a second."""
 ENDED = ("stopped", "finished", "failed", "crashed")
 DAMAGED = "damaged"
 """The state that a reader shows for a run whose config.json or status.json can't be read."""
@@ -61,7 +63,7 @@ class Status:
     @property
     def heartbeat_age(self) -> float:
         """Seconds since the last update by a busy worker; 0 if the run is paused or has ended."""
-        if self.state not in ("starting", "running") or not self.updated:
+        if self.state not in BUSY or not self.updated:
             return 0.0
         return max(0.0, time.time() - self.updated)
 

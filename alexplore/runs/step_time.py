@@ -9,7 +9,7 @@ from statistics import fmean, mode
 from typing import Any
 
 from alexplore.runs.curves import Curve
-from alexplore.runs.protocol import SLOWEST_RANK, TIME_METRICS, layer_key
+from alexplore.runs.metrics import SLOWEST_RANK, TIME_METRICS, layer_key
 from alexplore.runs.watch import Snapshot
 
 LAST_LINES = 20

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, RunError
-from alexplore.runs.protocol import BEST_METRIC, EpochEvent
+from alexplore.runs.metrics import BEST_METRIC
+from alexplore.runs.protocol import EpochEvent
 from alexplore.runs.reader import MetricValues, RunReader
 from alexplore.runs.status import DAMAGED, Status, is_locked
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 from alexplore.runs.inside import InsideEpoch, LayerHistogram
-from alexplore.runs.protocol import layer_key
+from alexplore.runs.metrics import layer_key
 from alexplore.runs.thresholds import DEAD_SHARE, LARGEST_RATIO, SLOWEST_LAYER, VANISHING_GRADIENT, ZERO_SHARE
 
 

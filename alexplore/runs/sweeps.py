@@ -16,7 +16,7 @@ from alexplore.core.formatting import shortened
 from alexplore.core.regular_files import read_json
 from alexplore.core.settings import SettingError, nearest, toml_text
 from alexplore.runs.directory import LONGEST_NAME, RunDirectory, RunError, checked_name, name_after
-from alexplore.runs.protocol import BEST_METRIC, METRICS, Metric
+from alexplore.runs.metrics import BEST_METRIC, METRICS, Metric
 from alexplore.runs.queue import Queue
 from alexplore.runs.status import REFUSED, WAITING
 from alexplore.runs.summary import RunList, Summary

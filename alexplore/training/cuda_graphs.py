@@ -14,7 +14,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -22,6 +22,8 @@ from torch import Tensor
 from alexplore.runs.kernel_choice import PLAIN, VARIABLE
 from alexplore.training.errors import is_out_of_memory
 from alexplore.training.kernels.table import Kernels
+
+T = TypeVar("T")
 
 Results = tuple[Tensor, ...]
 Work = Callable[..., Results]
@@ -80,7 +82,7 @@ class CapturedWork:
         if (captured := self._captured.get(key)) is None:
             self._times[key] = self._times.get(key, 0) + 1
             if self._times[key] <= WARM_UP or len(self._captured) == MOST:
-                return self._run_beside_graphs(work, inputs)
+                return self.beside(lambda: work(*inputs))
             if (captured := self._try_capture(work, inputs)) is None:
                 return work(*inputs)
             self._captured[key] = captured
@@ -89,20 +91,21 @@ class CapturedWork:
         captured.replay()
         return captured.results
 
-    def _run_beside_graphs(self, work: Work, inputs: tuple[Tensor, ...]) -> Results:
-        """Do work that is not captured; if there is no memory for it beside the graphs, do it again without them.
+    def beside(self, action: Callable[[], T]) -> T:
+        """Return the result of work that is not captured; if the graphs leave no memory for it, do it without them.
 
-        Most memory is needed before anything is changed but the random numbers and the statistics of batch norms, which
-        then differ from those of a first try.
+        The graphs keep the memory of a whole step, which nothing else can use. The action is then done twice. Most
+        memory of a step is needed before anything is changed but the random numbers and the statistics of batch norms,
+        which then differ from those of a first try.
         """
         try:
-            return work(*inputs)
+            return action()
         except RuntimeError as error:
             if not self._captured or not is_out_of_memory(error):
                 raise
             reason = _first_line(error)
         self._give_up(reason)  # outside of `except`, where the error holds what the work had allocated
-        return work(*inputs)
+        return action()
 
     def _give_up(self, reason: str) -> None:
         self._on_failure(reason)
@@ -162,6 +165,7 @@ class _CudaCapture:
             with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
                 results = kept()
         except Exception as error:
+            self._pool = torch.cuda.graph_pool_handle()  # PyTorch refuses to use the pool of a failed capture again
             found = (failures or [error])[0]
             if not is_out_of_memory(found):
                 found.add_note(f"while a step was captured as a CUDA graph; {VARIABLE}={PLAIN} trains without")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alexplore.presets.recipe import Recipe
-from alexplore.runs.protocol import METRICS
+from alexplore.runs.metrics import METRICS
 
 
 def is_better(recipe: Recipe, value: float, best: float | None) -> bool:

@@ -63,7 +63,7 @@ class GoneError(TrainingError):
 
 
 KILLED_DECODER = re.compile(r"killed by signal: (.*?)\.")
-"""PyTorch's message about a killed process that decodes images. Its SIGCHLD handler raises it anywhere in the code."""
+"""PyTorch's message about a killed process that decodes images."""
 
 
 def killed_decoder_text(error: str) -> str | None:

@@ -1,6 +1,6 @@
 """Validation metrics, over a whole split. Each image counts once, with any number of ranks.
 
-`alexplore.runs.protocol` declares the names and formats of metrics; `metrics.py` computes the training metrics.
+`alexplore.runs.metrics` declares the names and formats of metrics; `metrics.py` computes the training metrics.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from alexplore.training.data import Preprocess, Split
-from alexplore.training.data.dataset import indices_read
+from alexplore.training.data.dataset import Split, indices_read
+from alexplore.training.data.preprocess import Preprocess
 from alexplore.training.inside.answers import Answers
 from alexplore.training.model.build import logits
 from alexplore.training.parallel.ranks import SINGLE_RANK, Ranks
@@ -57,7 +57,7 @@ class EpochResult:
         return self.correct_top5 / max(1, self.images)
 
     def values(self, classes: int) -> dict[str, float]:
-        """Return the metrics by their keys in `protocol.METRICS`, for a data set with `classes` classes."""
+        """Return the metrics by their keys in `runs.metrics.METRICS`, for a data set with `classes` classes."""
         values = {"val/loss": self.loss, "val/acc": self.accuracy}
         return values if classes <= FEW_CLASSES else {**values, "val/acc5": self.accuracy_top5}
 

@@ -9,7 +9,7 @@ import psutil
 import torch
 
 from alexplore.core.cpu_count import processors
-from alexplore.runs.accelerators import Accelerators, device_problems, tower_problems
+from alexplore.runs.accelerators import Accelerators, device_problems, network_problems
 from alexplore.runs.config import Hardware, RunConfig
 from alexplore.runs.estimate import memory_problems
 from alexplore.runs.preflight import rank_problems
@@ -47,20 +47,31 @@ def choose_ranks(config: RunConfig, device: torch.device) -> int:
     """Return how many ranks to start: as many as requested, else one for each tower or GPU, else one.
 
     Raises:
-        UsageError: a batch has fewer images, or the network can't be split into towers, or not among so few GPUs.
+        UsageError: a batch has fewer images, the device can't do a layer, or the network can't be split into towers, or
+            not among so few GPUs.
     """
-    ranks = config.hardware.gpus
-    if config.hardware.parallel == "towers":
-        towers = config.network.towers
+    ranks, towers = config.hardware.gpus, config.network.towers
+    in_towers = config.hardware.parallel == "towers"
+    if in_towers:
         check_ranks(config, ranks or towers)
-        for problem in tower_problems(config, find_accelerators()):
-            raise UsageError(problem.message)
+    check_network(config)
+    if in_towers:
         return towers
     if ranks is None:
         usable = 1 if device.type == "cpu" else find_accelerators().usable
         ranks = min(usable, config.recipe.batch_size)
     check_ranks(config, ranks)
     return ranks
+
+
+def check_network(config: RunConfig) -> None:
+    """Check that the device that a config asks for can do the layers of the network.
+
+    Raises:
+        UsageError: it can't do one, or there are fewer GPUs than towers.
+    """
+    for problem in network_problems(config, find_accelerators()):
+        raise UsageError(problem.message)
 
 
 def check_ranks(config: RunConfig, ranks: int) -> None:

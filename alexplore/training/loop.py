@@ -20,6 +20,7 @@ from torch.optim import Optimizer
 from alexplore.presets.recipe import Recipe
 from alexplore.presets.schedules import learning_rate
 from alexplore.runs.control import Request
+from alexplore.runs.data.errors import DataError
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.protocol import (
     CheckpointEvent,
@@ -35,7 +36,8 @@ from alexplore.training.batch_statistics import estimate_statistics
 from alexplore.training.class_weights import LossDivisor
 from alexplore.training.compute_setup import ComputeSetup
 from alexplore.training.cuda_graphs import CapturedWork, Results, make_capture
-from alexplore.training.data import DataError, Dataset, Preprocess, damaged_text
+from alexplore.training.data.dataset import Dataset, damaged_text
+from alexplore.training.data.preprocess import Preprocess
 from alexplore.training.early_stopping import is_better, why_stopped
 from alexplore.training.errors import CheckpointError, GoneError, NotFiniteError, Stopped, gone_text
 from alexplore.training.evaluate import EpochResult, evaluate
@@ -59,6 +61,7 @@ from alexplore.training.speedometer import Speedometer
 from alexplore.training.steering import Steering
 from alexplore.training.step_timer import TIMED_AN_EPOCH, StepTimer, TimeLog
 from alexplore.training.sync_points import AgreedActions, SyncPoints
+from alexplore.training.whole_state import WholeState
 
 PAUSE_SECONDS = 0.2
 """Seconds between two sync points during a pause."""
@@ -94,7 +97,7 @@ class Trainer:
         optimizer: Optimizer,
         guard: NonfiniteGuard,
         precision: Precision,
-        state: checkpoint.WholeState | TowerState,
+        state: WholeState | TowerState,
         setup: ComputeSetup,
         macs: int,
         recorder: Recorder,
@@ -157,7 +160,7 @@ class Trainer:
             self._average_epoch()
             trained = self.progress.seconds
             evaluation = self._evaluate()
-            self.recorder.record(self.progress.epoch + 1, self.progress.step, self.progress.last_line)
+            self.captured.beside(self._record)
             self._count_time()
             self._end_epoch(evaluation, self.progress.seconds - trained)
             if self.stops_after_epoch and self.progress.epoch < self.recipe.epochs:
@@ -165,6 +168,10 @@ class Trainer:
         if self.unsaved:
             raise CheckpointError(f"{self.unsaved}; make room, and resume from the last checkpoint that could be saved")
         self.writer.end("finished", reason)
+
+    def _record(self) -> None:
+        """Record what the network looks like after the epoch."""
+        self.recorder.record(self.progress.epoch + 1, self.progress.step, self.progress.last_line)
 
     def _why_stopped(self) -> str | None:
         return why_stopped(self.recipe, self.progress.waited, self.progress.best)
@@ -196,9 +203,9 @@ class Trainer:
         order = self.sampler.order(at.epoch)[:STATISTICS_IMAGES]
         size = recipe.images_at_once(self.ranks.data_size)
         share = self.ranks.share_of_order(order, size)
-        batches = self.dataset.train.batches(share, self.ranks.share_size(size))
 
         def inputs() -> Iterator[Tensor]:
+            batches = self.dataset.train.batches(share, self.ranks.share_size(size))
             for number, chosen in enumerate(torch.split(order, size)):
                 self.sync_points.report_progress()
                 images, _ = next(batches, None) or self._empty_batch()
@@ -206,7 +213,7 @@ class Trainer:
                 seed = seed_for(recipe.seed, f"statistics {number}", at.step)
                 yield self.preprocess.train(images, seed, before=self.ranks.share(len(chosen)).start)
 
-        estimate_statistics(self.averaging.evaluated, inputs(), self.precision)
+        self.captured.beside(lambda: estimate_statistics(self.averaging.evaluated, inputs(), self.precision))
         self._count_time()
 
     def step(self, images: Tensor, labels: Tensor, step: int) -> tuple[Tensor, Tensor, int, Tensor]:
@@ -360,15 +367,17 @@ class Trainer:
                 self._update_status("running")
                 self._handle_requests()
 
-        evaluation = evaluate(
-            self.averaging.evaluated,
-            self.dataset.val,
-            self.preprocess,
-            self.precision,
-            batch_size=self.recipe.images_at_once(self.ranks.data_size),
-            ranks=self.ranks,
-            answers=self.recorder.new_answers(),
-            after_batch=after_batch,
+        evaluation = self.captured.beside(
+            lambda: evaluate(
+                self.averaging.evaluated,
+                self.dataset.val,
+                self.preprocess,
+                self.precision,
+                batch_size=self.recipe.images_at_once(self.ranks.data_size),
+                ranks=self.ranks,
+                answers=self.recorder.new_answers(),
+                after_batch=after_batch,
+            )
         )
         self._count_time()
         return evaluation

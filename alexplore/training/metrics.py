@@ -1,6 +1,6 @@
 """Training metrics: collected on the device at every step, and read from it at sync points.
 
-`alexplore.runs.protocol` declares the names and formats of metrics; `evaluate.py` computes the validation metrics.
+`alexplore.runs.metrics` declares the names and formats of metrics; `evaluate.py` computes the validation metrics.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Tally:
         return self.correct / max(1, self.images)
 
     def values(self) -> dict[str, float]:
-        """Return the metrics by their keys in `protocol.METRICS`."""
+        """Return the metrics by their keys in `runs.metrics.METRICS`."""
         return {"train/loss": self.mean_loss, "train/acc": self.accuracy}
 
 
@@ -68,7 +68,7 @@ class StepLog:
 
         This waits for the device.
         """
-        values = self._values[: self._count].to("cpu", torch.float64)
+        values = self._values[: self._count].cpu().double()  # not at once: mps has no float64
         self._count = 0
         return values
 

@@ -11,7 +11,8 @@ from alexplore.presets.precisions import MARGIN
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.protocol import PrecisionEvent
 from alexplore.training.cuda_graphs import WARM_UP, Capture, CapturedWork, Results, make_capture
-from alexplore.training.data import Dataset, Preprocess
+from alexplore.training.data.dataset import Dataset
+from alexplore.training.data.preprocess import Preprocess
 from alexplore.training.kernels.table import NONE, Kernels
 from alexplore.training.objective import Objective
 from alexplore.training.parallel.ranks import Ranks

@@ -1,4 +1,4 @@
-"""Check what of a run's config takes PyTorch: its devices, towers, and the weights that it starts from.
+"""Check the parts of a run's config that only PyTorch can check: devices, towers and starting weights.
 
 A worker makes the same checks before it trains. Here they return problems, for a form that is still open.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from alexplore.core.errors import WRONG_USE
 from alexplore.network.analysis import analyse
-from alexplore.runs.accelerators import device_problems, tower_problems
+from alexplore.runs.accelerators import device_problems, network_problems
 from alexplore.runs.config import RunConfig
 from alexplore.runs.preflight import Fix, Problem
 from alexplore.training.errors import CheckpointError, UsageError
@@ -21,10 +21,10 @@ from alexplore.training.starting_weights import match_starting_weights
 
 
 def find_problems(config: RunConfig) -> Iterator[Problem]:
-    """Yield everything that prevents the run from being trained, of a config that passed the checks without PyTorch."""
+    """Yield the problems of a config that has passed the checks without PyTorch."""
     accelerators = find_accelerators()
     yield from device_problems(config.hardware, accelerators)
-    yield from tower_problems(config, accelerators)
+    yield from network_problems(config, accelerators)
     if reason := why_too_large(analyse(config.network)):
         yield Problem("network", reason)
         return

@@ -9,19 +9,12 @@ from __future__ import annotations
 import hashlib
 
 import torch
-from torch import Tensor
 
 
 def seed_for(seed: int, purpose: str, *position: int) -> int:
     """Return a seed of 63 bits for a purpose, such as "dropout", at a position."""
     text = f"{seed} {purpose} {' '.join(map(str, position))}"
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
-
-
-def epoch_order(seed: int, epoch: int, count: int) -> Tensor:
-    """Return the order of an epoch's samples: a permutation of `count` indices, int64 on the CPU."""
-    generator = torch.Generator().manual_seed(seed_for(seed, "order", epoch))
-    return torch.randperm(count, generator=generator)
 
 
 def seed_generators(seed: int, device: torch.device) -> None:

@@ -112,7 +112,7 @@ class RunWriter:
         """Append metrics by their keys to metrics.jsonl.
 
         Raises:
-            KeyError: a metric is not declared in `protocol.METRICS`.
+            KeyError: a metric is not declared in `runs.metrics.METRICS`.
         """
         self._metrics.append(metrics_record(MetricsLine(step, round(epoch, 6), values)))
 

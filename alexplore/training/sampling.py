@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from alexplore.presets.recipe import Recipe
-from alexplore.training.randomness import epoch_order, seed_for
+from alexplore.training.randomness import seed_for
 
 
 class Sampler:
@@ -24,6 +24,12 @@ class Sampler:
             self._order = epoch_order(self._seed, epoch, len(self._labels)) if order is None else order
             self._epoch = epoch
         return self._order
+
+
+def epoch_order(seed: int, epoch: int, count: int) -> Tensor:
+    """Return the order of an epoch's samples: a permutation of `count` indices, int64 on the CPU."""
+    generator = torch.Generator().manual_seed(seed_for(seed, "order", epoch))
+    return torch.randperm(count, generator=generator)
 
 
 def balanced_order(seed: int, epoch: int, labels: Tensor) -> Tensor:

@@ -21,20 +21,15 @@ from alexplore.runs.control import Request, take_requests
 from alexplore.runs.data.trained_on import TrainedOn, change_text, read_trained_on
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.kernel_choice import VARIABLE
-from alexplore.runs.protocol import (
-    ControlEvent,
-    DatasetEvent,
-    PreparingEvent,
-    StartEvent,
-    WarningEvent,
-    WeightsEvent,
-)
+from alexplore.runs.protocol import ControlEvent, DatasetEvent, PreparingEvent, StartEvent, WarningEvent, WeightsEvent
 from alexplore.training import checkpoint
 from alexplore.training.averaging import make_averaging
 from alexplore.training.class_weights import LossDivisor, class_weights
 from alexplore.training.clipping import make_clip
 from alexplore.training.compute_setup import ComputeSetup, earlier_setup, kernels_text
-from alexplore.training.data import Dataset, Preprocess, damaged_text, open_dataset
+from alexplore.training.data.catalog import open_dataset
+from alexplore.training.data.dataset import Dataset, damaged_text
+from alexplore.training.data.preprocess import Preprocess
 from alexplore.training.deterministic import check_deterministic
 from alexplore.training.errors import GoneError, Stopped, gone_text
 from alexplore.training.hardware import device_name, set_threads
@@ -60,6 +55,7 @@ from alexplore.training.starting_weights import match_starting_weights
 from alexplore.training.steering import Steering
 from alexplore.training.step_timer import make_timer
 from alexplore.training.sync_points import SyncPoints
+from alexplore.training.whole_state import WholeState
 
 
 def train(
@@ -175,7 +171,7 @@ def _prepare(
     preparation.start("building the network")
     seed = seed_for(recipe.seed, "weights")
     model = _build_model(network, ranks, seed, kernels).to(device)
-    state = TowerState(network, ranks.rank) if ranks.towers else checkpoint.WholeState()
+    state = TowerState(network, ranks.rank) if ranks.towers else WholeState()
     new_layers = _new_layers(saved, network)
     if saved is None and recipe.weights is not None:
         preparation.start("reading weights")
@@ -285,7 +281,7 @@ def _new_layers(saved: checkpoint.Checkpoint | None, network: Network) -> tuple[
 
 
 def _load_starting_weights(
-    model: nn.Module, whole: nn.Module, state: checkpoint.WholeState | TowerState, source: Path, writer: RunWriter
+    model: nn.Module, whole: nn.Module, state: WholeState | TowerState, source: Path, writer: RunWriter
 ) -> tuple[str, ...]:
     """Load the weights of a file that fit a model, write an event about them, and return the layers that took none.
 
@@ -333,7 +329,7 @@ def _make_guard(
     recipe: Recipe,
     model: nn.Module,
     optimizer: Optimizer,
-    state: checkpoint.WholeState | TowerState,
+    state: WholeState | TowerState,
     precision: Precision,
     ranks: Ranks,
     device: torch.device,
@@ -373,7 +369,7 @@ def _first_progress(
     return progress
 
 
-def _split_parameters(model: nn.Module, state: checkpoint.WholeState | TowerState) -> list[nn.Parameter]:
+def _split_parameters(model: nn.Module, state: WholeState | TowerState) -> list[nn.Parameter]:
     """Return the parameters of which this rank has only a share."""
     return [value for name, value in model.named_parameters() if state.splits(name.partition(".")[0])]
 

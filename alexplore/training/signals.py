@@ -6,8 +6,7 @@ import os
 import signal
 from types import FrameType
 
-INTERRUPTED_TWICE = 130
-"""Exit code after a second signal."""
+from alexplore.core.errors import INTERRUPTED
 
 
 class Signals:
@@ -23,5 +22,5 @@ class Signals:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.stop:
-            os._exit(INTERRUPTED_TWICE)
+            os._exit(INTERRUPTED)
         self.stop = True

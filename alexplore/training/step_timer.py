@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from alexplore.runs.protocol import SLOWEST_RANK, layer_key
+from alexplore.runs.metrics import SLOWEST_RANK, layer_key
 from alexplore.training.collectives import time_collectives
 from alexplore.training.parallel.ranks import Ranks
 
@@ -23,7 +23,7 @@ Mark = Any
 """A point in time: seconds on a CPU, an event on a GPU."""
 
 PARTS = ("input", "copy", "forward", "backward", "exchange", "optimizer", "step", "other")
-"""The parts of a step; with `time/` in front they are keys of `protocol.TIME_METRICS`."""
+"""The parts of a step; with `time/` in front they are keys of `runs.metrics.TIME_METRICS`."""
 
 INNER = ("forward", "backward", "exchange", "optimizer")
 """Parts that are timed together, as `step`, if a whole step is one unit, such as a captured graph."""

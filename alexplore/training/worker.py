@@ -20,11 +20,12 @@ from alexplore.core.boundary import os_error_text, print_error, run_guarded
 from alexplore.core.errors import DONE, FAILED, STOPPED, WRONG_USE, AlexploreError
 from alexplore.core.process_exit import exit_process
 from alexplore.core.regular_files import read_json
-from alexplore.runs.config import RunConfig, started_by_torchrun
+from alexplore.runs.config import RunConfig
 from alexplore.runs.control import remove_requests, write_request
 from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.protocol import EXPLAINED, NOT_FINITE, ErrorEvent
 from alexplore.runs.status import ENDED, worker_lock
+from alexplore.runs.torchrun import started_by_torchrun
 from alexplore.training.console import print_patiently
 from alexplore.training.cublas_workspace import set_deterministic_workspace
 from alexplore.training.errors import (

@@ -21,8 +21,9 @@ from textual.events import Resize, ScreenResume
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
 from textual.widgets import Input
-from textual.worker import get_current_worker
+from textual.worker import WorkerFailed, get_current_worker
 
+from alexplore.core.boundary import ACTIONABLE, error_text
 from alexplore.core.errors import AlexploreError
 from alexplore.core.formatting import shortened
 from alexplore.core.settings import found_text, nearest
@@ -52,6 +53,7 @@ from alexplore.tui.messages import (
 )
 from alexplore.tui.named_keys import ACTIONS, NamedKeys
 from alexplore.tui.palette import app_colours
+from alexplore.tui.polling import pause
 from alexplore.tui.preferences import PreferencesError, PreferencesStore
 from alexplore.tui.screens.explore import ExploreScreen
 from alexplore.tui.screens.frame import FrameScreen
@@ -70,6 +72,7 @@ if TYPE_CHECKING:
     from alexplore.runs.foreign import ForeignLog
     from alexplore.runs.summary import Summary
     from alexplore.tui.guides import Guides
+    from alexplore.tui.opening import Opener
 
 ScreenName = Literal["plan", "watch", "runs"]
 SCREENS: tuple[ScreenName, ...] = get_args(ScreenName)
@@ -141,15 +144,17 @@ class ExploreApp(NamedKeys, App[None]):
         *,
         welcome: bool = False,
         log: ForeignLog | None = None,
+        problem: str = "",
         pictures: TerminalPictures | None = None,
     ) -> None:
         """Open a preset, and watch the run `attached` if one is given; without `preferences` use the defaults.
 
         `log` is the log of another program, which is shown instead of a run. `pictures` are drawn in the terminal's
         pixels; without them all pictures are in half blocks. `welcome` shows the welcome card if there are no runs,
-        unless the preferences say not to.
+        unless the preferences say not to. `problem` is shown with those of the preferences.
         """
         super().__init__()
+        self._problem = problem
         self.preferences = preferences or PreferencesStore(None)
         self._filters.append(InertFilter())
         self.state = AppState(preset, runs_folder)
@@ -160,7 +165,7 @@ class ExploreApp(NamedKeys, App[None]):
         self._interrupted_at = float("-inf")
         self._overview_texts: list[tuple[str, str]] = []
         self._listed_at = float("-inf")  # when a screen listed the runs
-        self._asking_to_leave = False
+        self._leave_question: Screen[Any] | None = None
         self._welcome = welcome
         self._foreign_log = log
         self.pictures = pictures or TerminalPictures()
@@ -215,8 +220,7 @@ class ExploreApp(NamedKeys, App[None]):
 
     def _problems(self) -> Iterable[str]:
         """Yield what is wrong with the preferences."""
-        if self.preferences.problem:
-            yield self.preferences.problem
+        yield from filter(None, (self._problem, self.preferences.problem))
         theme = self.preferences.values.theme
         if theme not in self.available_themes:
             yield f"theme: there is no {found_text(theme)}{nearest(theme, self.available_themes)}"
@@ -269,6 +273,16 @@ class ExploreApp(NamedKeys, App[None]):
         self._terminal.forget()
         self.refresh()
 
+    def _handle_exception(self, error: Exception) -> None:
+        """Show an error of a worker that a person can act on, and go on; any other exception ends the app.
+
+        Textual ends the app for each of them, and edits would be lost.
+        """
+        if isinstance(error, WorkerFailed) and isinstance(error.error, ACTIONABLE):
+            self.notify(error_text(error.error), severity="error")
+        else:
+            super()._handle_exception(error)
+
     # What every screen shows
 
     def notify(
@@ -280,7 +294,10 @@ class ExploreApp(NamedKeys, App[None]):
         timeout: float | None = None,
         markup: bool = False,
     ) -> None:
-        """Show an outcome in the status line; `title`, if any, comes before it. Call it from any thread."""
+        """Show an outcome in the status line; `title`, if any, comes before it. Call it from any thread.
+
+        `timeout` and `markup` are Textual's and change nothing: a message is shown as it is, until the next one.
+        """
         self.post_message(Outcome(f"{title}: {message}" if title else message, severity))
 
     @on(Outcome)
@@ -300,9 +317,7 @@ class ExploreApp(NamedKeys, App[None]):
             if time.monotonic() - self._listed_at > MONITOR_SECONDS:
                 with suppress(RunError):  # Runs says why the folder can't be read
                     self.post_message(RunsSummarised(run_list.summarise(list_runs(self.state.runs_folder))))
-            deadline = time.monotonic() + MONITOR_SECONDS
-            while time.monotonic() < deadline and not worker.is_cancelled:
-                time.sleep(MONITOR_SECONDS / 20)
+            pause(worker, MONITOR_SECONDS)
 
     @on(RunsListed)
     def _runs_listed(self, event: RunsListed) -> None:
@@ -493,7 +508,8 @@ class ExploreApp(NamedKeys, App[None]):
         from alexplore.tui.picture_lines import drawer
         from alexplore.tui.screens.predict import PredictScreen
 
-        self.push_screen(PredictScreen(event.run, drawer(self.pictures, self._cells)))
+        if self._has_weights(event.run):
+            self.push_screen(PredictScreen(event.run, drawer(self.pictures, self._cells)))
 
     @on(InsideRequested)
     def _show_inside(self, event: InsideRequested) -> None:
@@ -504,8 +520,18 @@ class ExploreApp(NamedKeys, App[None]):
 
     @on(EvaluateRequested)
     def _evaluation_requested(self, event: EvaluateRequested) -> None:
-        self.notify(f"evaluating {event.run.name} …")
-        self._evaluate(event.run, self.screen)
+        if self._has_weights(event.run):
+            self.notify(f"evaluating {event.run.name} …")
+            self._evaluate(event.run, self.screen)
+
+    def _has_weights(self, run: RunDirectory) -> bool:
+        """Return whether the network of a run can be asked; show why not."""
+        try:
+            run.check_weights()
+        except ACTIONABLE as error:
+            self.notify(error_text(error), severity="warning")
+            return False
+        return True
 
     @work(thread=True, group="evaluate")
     def _evaluate(self, run: RunDirectory, asked_on: Screen[Any]) -> None:
@@ -547,7 +573,7 @@ class ExploreApp(NamedKeys, App[None]):
     @work
     async def _show_form(self, event: FormRequested) -> None:
         config = event.config
-        if await self.explore.open_preset(Preset(config.preset, config.network, config.recipe, title=event.title)):
+        if await self.explore.open_preset(config.as_preset(event.title)):
             self.state.planned.fill_in(config, event.reason)
             self.state.open_form(planned_from="runs")
             self.action_mode("train")
@@ -613,7 +639,14 @@ class ExploreApp(NamedKeys, App[None]):
         """The welcome card, the tour and the lessons."""
         from alexplore.tui.guides import Guides
 
-        return Guides(self, self.state)
+        return Guides(self, self.state, self.opener)
+
+    @cached_property
+    def opener(self) -> Opener:
+        """What opens presets from the palette, the tour and the lessons."""
+        from alexplore.tui.opening import Opener
+
+        return Opener(self, self.state)
 
     def _greet(self) -> None:
         """Show the welcome card if there are no runs."""
@@ -642,21 +675,21 @@ class ExploreApp(NamedKeys, App[None]):
     @work
     async def action_open_preset(self, name: str) -> None:
         """Open a preset in Explore."""
-        await self.guides.open_named(name)
+        await self.opener.open_named(name)
 
     @work
     async def action_train_preset(self, name: str, epochs: int | None = None) -> None:
         """Open the form that trains a preset."""
-        await self.guides.open_named(name, train=True, epochs=epochs)
+        await self.opener.open_named(name, train=True, epochs=epochs)
 
     @work(exclusive=True, group="import")
     async def action_import_model(self, text: str | None = None) -> None:
         """Import a model from its source, asking for one if there is none, and open it in Explore."""
-        await self.guides.import_model(text)
+        await self.opener.import_model(text)
 
     async def action_compare_with(self, name: str) -> None:
         """Put a preset beside the network in Explore."""
-        await self.guides.compare(self.state.session.preset, name)
+        await self.opener.compare(self.state.session.preset, name)
 
     @on(TourActionRequested)
     @work
@@ -674,7 +707,13 @@ class ExploreApp(NamedKeys, App[None]):
     # Leaving
 
     def exit(self, result: None = None, return_code: int = 0, message: RenderableType | None = None) -> None:
-        """Close the app, after removing pictures: terminals differ in what they do with them."""
+        """Close the app, after removing pictures: terminals differ in what they do with them.
+
+        Commands that still run are ended: Python waits for the threads that read their output.
+        """
+        from alexplore.runs.commands import end_commands
+
+        end_commands()
         self._remove_pictures()
         super().exit(result, return_code, message)
 
@@ -700,7 +739,7 @@ class ExploreApp(NamedKeys, App[None]):
 
     async def action_quit(self) -> None:
         """Close the app; ask first if edits would be lost, unless that is being asked already."""
-        if self.state.session.unsaved and not self._asking_to_leave:
+        if self.state.session.unsaved and self._leave_question not in self.screen_stack:
             self._ask_to_leave()
         else:
             self._leave()
@@ -709,12 +748,10 @@ class ExploreApp(NamedKeys, App[None]):
     async def _ask_to_leave(self) -> None:
         from alexplore.tui.screens.dialogs import Confirm
 
-        self._asking_to_leave = True
         name = self.state.session.preset.name
-        question = f"Close alexplore? The edits of {name} are not saved (n, then s, saves them)."
-        if await self.push_screen_wait(Confirm(question)):
+        self._leave_question = Confirm(f"Close alexplore? The edits of {name} are not saved (n, then s, saves them).")
+        if await self.push_screen_wait(self._leave_question):
             self._leave()
-        self._asking_to_leave = False
 
     def _leave(self) -> None:
         """Close the app, with a message about the runs that are still live."""

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from alexplore.core.boundary import error_text
 from alexplore.core.errors import AlexploreError
 from alexplore.core.formatting import age_text, bytes_text
-from alexplore.core.home import home_path
+from alexplore.core.home import NoHomeError, home_path
 from alexplore.network.graph import Network
 from alexplore.network.shapes import shape_text
 from alexplore.presets.datasets import DATASETS
@@ -184,14 +185,20 @@ def _data(config: RunConfig) -> Iterator[Check]:
     elif folder is not None:
         yield Check("note", "data", f"looked for in {folder} first")
     elif need == "here":
-        places = (cache_folder(entry.name), *map(Path, entry.installed_in))
+        places = (*_cache(entry.name), *map(Path, entry.installed_in))
         where = next((place for place in places if place.is_dir()), places[0])
         yield Check("ok", "data", f"here, in {home_path(where)}")
     else:
-        size = bytes_text(entry.download_bytes)
-        yield Check(
-            "note", "data", f"not here: {size} are downloaded first, into {home_path(cache_folder(entry.name))}"
-        )
+        into = "".join(f", into {home_path(folder)}" for folder in _cache(entry.name))
+        yield Check("note", "data", f"not here: {bytes_text(entry.download_bytes)} are downloaded first{into}")
+
+
+def _cache(name: str) -> tuple[Path, ...]:
+    """Return the folder that a data set is cached in; nothing for a user without a home folder."""
+    try:
+        return (cache_folder(name),)
+    except NoHomeError:
+        return ()
 
 
 def _memory(config: RunConfig) -> Check:
@@ -225,8 +232,8 @@ def _notes(config: RunConfig) -> dict[str, str]:
     return notes
 
 
-def why_not_started(error: AlexploreError) -> Check:
+def why_not_started(error: AlexploreError | OSError) -> Check:
     """Return the check that shows why a run could not be started."""
     if isinstance(error, service.PlanError):
         return _wrong(error.problem)
-    return Check("wrong", "start", str(error), "name" if isinstance(error, RunNameError) else "")
+    return Check("wrong", "start", error_text(error), "name" if isinstance(error, RunNameError) else "")

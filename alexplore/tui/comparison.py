@@ -9,11 +9,11 @@ from typing import Any
 from alexplore.core.formatting import bytes_text, short_count
 from alexplore.core.settings import toml_text
 from alexplore.network.compare import Comparison, Pair, compare
-from alexplore.network.quantities import BY_KEY, NOTHING, TOTALS, layer_value
+from alexplore.network.quantities import BY_KEY, NOTHING, TOTALS
 from alexplore.network.row import Row
 from alexplore.network.shapes import shape_text
 from alexplore.presets.preset import Preset
-from alexplore.render.network_tables import DIFFERENCES
+from alexplore.render.network_tables import DIFFERENCES, values_text
 
 LEGEND = "≠ settings differ · ≈ only numbers do · − only here · + only there"
 
@@ -65,16 +65,11 @@ class ComparedPresets:
         return Side(f"{here} → {there}", there, differs=True)
 
     def difference(self, pair: Pair, key: str) -> Side:
-        """Return the difference of a quantity between the two layers.
-
-        For quantities with a total, a layer that only one network has counts as 0 in the other.
-        """
-        if (pair.a is None or pair.b is None) and not BY_KEY[key].is_total:
-            return Side("")
-        here, there = (layer_value(BY_KEY[key], row) if row else None for row in (pair.a, pair.b))
-        if not isinstance(here, int | None) or not isinstance(there, int | None):
-            return Side(f"{BY_KEY[key].text(here)} → {BY_KEY[key].text(there)}", differs=here != there)
-        difference = (there or 0) - (here or 0)
+        """Return the difference of a compared quantity between two layers; both values if it can't be calculated."""
+        difference = pair.difference(BY_KEY[key])
+        if difference is None:
+            text = values_text(pair, BY_KEY[key])
+            return Side(text, differs=bool(text))
         if not difference:
             return Side("")
         sign = "−" if difference < 0 else "+"
@@ -89,10 +84,7 @@ class ComparedPresets:
                 settings = row.layer.summary()
                 yield f"{preset.name}: {row.layer.name} · {row.layer.type}{f' · {settings}' if settings else ''}"
         differences = list(_difference_texts(pair))
-        differences += [
-            f"{BY_KEY[key].title} {BY_KEY[key].text(here)} → {BY_KEY[key].text(there)}"
-            for key, (here, there) in pair.numbers.items()
-        ]
+        differences += [f"{BY_KEY[key].title} {values_text(pair, BY_KEY[key])}" for key in pair.numbers]
         if pair.a and pair.b:
             yield " · ".join(differences) or "nothing differs"
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alexplore.core.formatting import bytes_text
-from alexplore.runs.data.image_layout import SUFFIXES, TRAIN_NAMES, VAL_NAMES, DataError, find_layout
+from alexplore.runs.data.errors import DataError
+from alexplore.runs.data.image_layout import SUFFIXES, TRAIN_NAMES, VAL_NAMES, find_layout
 
 MOST_COUNTED = 2000  # entries of a folder that are counted
 
@@ -71,6 +72,15 @@ def entries(folder: Path, suffixes: Container[str] | None = None) -> list[Entry]
     return sorted(found, key=lambda entry: (not entry.is_folder, entry.path.name.casefold()))
 
 
+def is_folder(path: Path) -> bool:
+    """Return whether a path is that of a folder.
+
+    It may have been typed: for a name that is too long, or a folder above it that can't be read, `Path.is_dir` raises
+    an OSError before Python 3.14.
+    """
+    return os.path.isdir(path)  # noqa: PTH112
+
+
 def classes_text(folder: Path) -> str:
     """Return the parts and the number of classes of an image folder.
 
@@ -83,7 +93,7 @@ def classes_text(folder: Path) -> str:
 def contents_text(folder: Path) -> str:
     """Return a summary of a folder: the classes of a data set, or the numbers of folders and pictures."""
     try:
-        if all(any((folder / name).is_dir() for name in names) for names in (TRAIN_NAMES, VAL_NAMES)):
+        if all(any(is_folder(folder / name) for name in names) for names in (TRAIN_NAMES, VAL_NAMES)):
             return classes_text(folder)
         folders = pictures = 0
         with os.scandir(folder) as inside:
@@ -111,5 +121,5 @@ def complete_path(typed: str, suffixes: Container[str] | None = None) -> str:
         return typed
     matching = [entry.text for entry in inside if entry.text.startswith(stem)]
     if typed in ("~", "..") or not matching:
-        return f"{typed}/" if typed and absolute(typed).is_dir() and not typed.endswith("/") else typed
+        return f"{typed}/" if typed and is_folder(absolute(typed)) and not typed.endswith("/") else typed
     return typed[: len(typed) - len(stem)] + os.path.commonprefix(matching)  # noqa: RUF071 (of names, by characters)

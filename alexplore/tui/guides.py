@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 from textual.app import App
@@ -12,14 +11,8 @@ from textual.widget import Widget
 
 from alexplore.core.errors import AlexploreError
 from alexplore.network.analysis import analyse
-from alexplore.presets.library import load_preset
-from alexplore.presets.preset import Preset
-from alexplore.presets.sources import FORMS
-from alexplore.tui.importing import INPUT, import_model, read_request
 from alexplore.tui.lesson_progress import LessonProgress
-from alexplore.tui.messages import PlanRequested
-from alexplore.tui.screens.dialogs import Ask
-from alexplore.tui.screens.explore import ExploreScreen
+from alexplore.tui.opening import Opener
 from alexplore.tui.screens.frame import FrameScreen
 from alexplore.tui.state import AppState
 from alexplore.tui.tour import PRESET, Tour
@@ -34,68 +27,8 @@ KEY_SECONDS = 0.4  # between two keys of the tour, so that users see the effect 
 class Guides:
     """Shows the welcome card, the tour and the lessons of an app."""
 
-    def __init__(self, app: App[Any], state: AppState) -> None:
-        self.app = app
-        self.state = state
-
-    @property
-    def explore(self) -> ExploreScreen:
-        """The screen below all others."""
-        screen = self.app.screen_stack[0]
-        assert isinstance(screen, ExploreScreen)
-        return screen
-
-    async def show_explore(self) -> None:
-        """Show Explore."""
-        await self.app.run_action("mode('explore')")
-
-    # Presets
-
-    async def open_preset(self, preset: Preset) -> bool:
-        """Open a preset in Explore, unless it is open and not edited; return False if the user keeps other edits."""
-        await self.show_explore()
-        session = self.state.session
-        if session.preset == preset and not session.modified:
-            return True
-        return await self.explore.open_preset(preset)
-
-    def load(self, name: str) -> Preset | None:
-        """Return a preset by its name; if it can't be read, show why and return None."""
-        try:
-            return load_preset(name)
-        except AlexploreError as error:
-            self.app.notify(str(error), severity="error")
-            return None
-
-    async def open_named(self, name: str, *, train: bool = False, epochs: int | None = None) -> None:
-        """Open a preset by its name; with `train`, open the form that trains it, for `epochs` if given."""
-        preset = self.load(name)
-        if preset is None:
-            return
-        if epochs is not None:
-            preset = replace(preset, recipe=replace(preset.recipe, epochs=epochs))
-        if await self.open_preset(preset) and train:
-            self.app.post_message(PlanRequested())
-
-    async def import_model(self, text: str | None = None) -> None:
-        """Import a model from a source such as "net.py:Net 3x64x64", and open it in Explore.
-
-        If `text` is None, ask for the source. The app can be used meanwhile.
-        """
-        if text is None:
-            text = await self.app.push_screen_wait(Ask("Import a model; its code is run", note=f"{FORMS}; {INPUT}"))
-        if text is None:
-            return
-        request = read_request(text)
-        warnings: list[str] = []
-        self.app.notify(f"importing {request.source} with PyTorch …")
-        try:
-            preset = await import_model(request, warnings.append)
-        except AlexploreError as error:
-            self.app.notify(str(error), severity="error")
-            return
-        if await self.open_preset(preset):
-            self.app.notify("; ".join([f"imported {preset.name}: s saves it", *warnings]))
+    def __init__(self, app: App[Any], state: AppState, opener: Opener) -> None:
+        self.app, self.state, self.opener = app, state, opener
 
     # The welcome card
 
@@ -109,28 +42,20 @@ class Guides:
             case "tour":
                 await self.start_tour()
             case "compare":
-                if (paper := self.load(PRESET)) is not None:
-                    await self.compare(paper, "torchvision")
+                if (paper := self.opener.load(PRESET)) is not None:
+                    await self.opener.compare(paper, "torchvision")
             case "train":
-                await self.open_named("fmnist-28", train=True)
+                await self.opener.open_named("fmnist-28", train=True)
             case "explore" | None:
                 pass
         return card.shown_again
-
-    async def compare(self, preset: Preset, name: str) -> None:
-        """Put a preset and the one called `name` beside each other."""
-        from alexplore.tui.screens.comparison import ComparisonScreen
-
-        other = self.load(name)
-        if other is not None:
-            await self.app.push_screen(ComparisonScreen(preset, [other]))
 
     # The tour
 
     async def start_tour(self) -> None:
         """Start the tour, with the network that it is about."""
-        preset = self.load(PRESET)
-        if preset is None or not await self.open_preset(preset):
+        preset = self.opener.load(PRESET)
+        if preset is None or not await self.opener.open_preset(preset):
             return
         await self.leave_lesson()
         self.state.tour = Tour()
@@ -159,7 +84,7 @@ class Guides:
         elif action == "leave" or not (tour.go(1 if action == "next" else -1) or action == "back"):
             await self.leave_tour()
         else:
-            await self.show_explore()
+            await self.opener.show_explore()
             await self.show_tour()
 
     async def leave_tour(self) -> None:
@@ -174,7 +99,7 @@ class Guides:
         """Press the keys of the step, each after the effect of the one before."""
         tour.performing = True
         try:
-            await self.show_explore()
+            await self.opener.show_explore()
             await self._settled()
             panes = self.app.screen.query(tour.step.pane)
             if panes:
@@ -214,13 +139,13 @@ class Guides:
         except AlexploreError as error:
             self.app.notify(str(error), severity="error")
             return
-        preset = self.load(lesson.preset)
-        if preset is None or not await self.open_preset(preset):
+        preset = self.opener.load(lesson.preset)
+        if preset is None or not await self.opener.open_preset(preset):
             return
         if self.state.tour is not None:
             await self.leave_tour()
         progress = self.state.lessons.setdefault(lesson.name, LessonProgress(lesson, analyse(preset.network)))
-        explore = self.explore
+        explore = self.opener.explore
         await explore.query(LessonPanel).remove()
         explore.add_class("-lesson")
         body = next(widget for widget in explore.query_one(LayerTable).ancestors if widget.parent is explore)
@@ -229,15 +154,15 @@ class Guides:
 
     async def leave_lesson(self) -> None:
         """Close the lesson, if one is open, and go to the layers if the lesson had the focus."""
-        panels = self.explore.query(LessonPanel)
-        focused = self.explore.focused
+        panels = self.opener.explore.query(LessonPanel)
+        focused = self.opener.explore.focused
         if focused is not None and any(panel in focused.ancestors for panel in panels):
-            self.explore.set_focus(self.explore.query_one(LayerTable))
-        self.explore.remove_class("-lesson")
+            self.opener.explore.set_focus(self.opener.explore.query_one(LayerTable))
+        self.opener.explore.remove_class("-lesson")
         await panels.remove()
 
     def point_at(self, layer: str) -> None:
         """Put the cursor on the layer that a step of a lesson is about."""
         names = [one.name for one in self.state.session.network.layers]
         if layer in names:
-            self.explore.query_one(LayerTable).cursor = names.index(layer)
+            self.opener.explore.query_one(LayerTable).cursor = names.index(layer)

@@ -36,7 +36,8 @@ async def import_model(request: Request, report: Callable[[str], None]) -> Prese
     """Import a model as `import_preset` does; its process is ended if this is cancelled.
 
     Raises:
-        ImportProcessError: the model can't be imported.
+        CommandError: the model can't be imported.
+        StartError: PyTorch is not installed, or no process can be started.
         SettingError: the size is not allowed.
     """
     size = parse_input(request.size) if request.size else None

@@ -15,10 +15,10 @@ from alexplore.core.inert import inert_line
 from alexplore.render.bars import BARS, bar, histogram_lines
 from alexplore.render.inside_pictures import GAP, confusion_picture, heat_strip, heated, kernel_picture, maps_picture
 from alexplore.render.predictions import bars
-from alexplore.runs.inside import Confusion, LayerHistogram, ShownImage
+from alexplore.runs.inside import Confusion, LayerHistogram, Mistake, ShownImage
 from alexplore.runs.layer_view import LayerView
 from alexplore.runs.look import Look
-from alexplore.runs.protocol import LAYER_METRICS
+from alexplore.runs.metrics import LAYER_METRICS
 from alexplore.tui.columns import Claim, fit, share_width
 from alexplore.tui.inside_state import InsideState
 from alexplore.tui.picture_lines import GAP as BESIDE_GAP
@@ -346,7 +346,7 @@ def _mistake(state: InsideState, selected: int, width: int, height: int, draw: D
 
 def _answers(state: InsideState, one: ShownImage, width: int) -> list[Line]:
     guesses = bars([(state.class_name(number), share) for number, share in one.probabilities], width)
-    loss = f" · loss {one.loss:.2f}" if hasattr(one, "loss") else ""
+    loss = f" · loss {one.loss:.2f}" if isinstance(one, Mistake) else ""
     return [
         [("truth ", "faint"), (f"{state.class_name(one.truth)}{loss}", "")],
         *([(fit(line, min(len(line), width), left=True), "")] for line in guesses),

@@ -13,7 +13,7 @@ from alexplore.runs.curves import Curve
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.inside import Confusion, FeatureMaps, InsideEpoch, InsideError, load_epoch, recorded_epochs
 from alexplore.runs.layer_view import LayerView, layer_views
-from alexplore.runs.protocol import LAYER_METRICS, METRICS, layer_key
+from alexplore.runs.metrics import LAYER_METRICS, METRICS, layer_key
 from alexplore.runs.watch import FEW_BLOCKS, Snapshot, Watch
 from alexplore.tui.unit_lines import Unit
 

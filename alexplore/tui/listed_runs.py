@@ -9,7 +9,7 @@ from typing import Any
 from alexplore.runs.filter import FilterError, RunFilter, parse_filter
 from alexplore.runs.listing import ListedRun
 from alexplore.runs.messages import STATE_GLYPHS
-from alexplore.runs.protocol import BEST_METRIC, METRICS
+from alexplore.runs.metrics import BEST_METRIC, METRICS
 from alexplore.tui.marked_runs import MarkedRuns
 from alexplore.tui.run_details import recipe_text
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from alexplore.runs.compare import ComparedRow, compare_runs, differ_only_in_seed
 from alexplore.runs.curves import Curve
 from alexplore.runs.directory import RunDirectory, RunError
-from alexplore.runs.protocol import METRICS, Recorded
+from alexplore.runs.metrics import METRICS, Recorded
 from alexplore.runs.watch import FEW_BLOCKS, Snapshot, Watch
 from alexplore.tui.palette import SERIES
 from alexplore.tui.plot import Line, Plot

@@ -32,7 +32,7 @@ class NamedKeys:
     """Another name for the class."""
 
     def typing_keys(self) -> Mapping[str, Binding]:
-        """Return what keys do while a text is typed, of those that are no characters; nothing at other times."""
+        """Return the bindings of keys that type no character, while a text is edited; none at other times."""
         return {}
 
     def __init_subclass__(cls, **options: Any) -> None:

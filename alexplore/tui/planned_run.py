@@ -22,7 +22,7 @@ from alexplore.presets.schedules import SCHEDULES
 from alexplore.runs import service
 from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.runs.directory import RunDirectory, free_name
-from alexplore.runs.estimate import NVIDIA_DRIVER
+from alexplore.runs.gpus import has_nvidia_driver
 from alexplore.runs.preflight import Fix
 from alexplore.tui.checks import Check, CheckRequest, CheckResult, why_not_started
 from alexplore.tui.edit_session import EditSession
@@ -116,7 +116,7 @@ class PlannedRun:
         self.form.is_used = self._is_used
         cores = processors()
         self.form.field("device").note = f"{cores} core{'s' * (cores > 1)}, " + (
-            "and an NVIDIA driver" if NVIDIA_DRIVER.exists() else "no GPU found"
+            "and an NVIDIA driver" if has_nvidia_driver() else "no GPU found"
         )
         self.result = CheckResult(())
         self._forget_network()
@@ -296,7 +296,7 @@ class PlannedRun:
         """
         return service.create(service.plan(request.config, request.runs_folder), request.runs_folder, request.name)
 
-    def refuse(self, error: AlexploreError) -> None:
+    def refuse(self, error: AlexploreError | OSError) -> None:
         """Show why the run can't be started, on the setting at fault."""
         others = tuple(check for check in self.result.checks if check.state != "wrong")
         self.result = CheckResult((why_not_started(error), *others), self.result.notes)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 
+from alexplore.core.formatting import cut_middle
 from alexplore.tui.axis import Axis, fitted_axis
 from alexplore.tui.canvas import BLANK, Canvas, Cell
 
@@ -161,15 +162,7 @@ class Label:
         room = width - len(self.value) - 1
         if room < 3:
             return self.value[:width]
-        return f"{self.value} {shortened(self.name, room)}".strip()
-
-
-def shortened(text: str, width: int) -> str:
-    """Return a text in at most `width` cells; longer texts are cut in the middle."""
-    if len(text) <= width:
-        return text
-    end = (width - 1) * 2 // 3
-    return text[: width - 1 - end] + "…" + text[len(text) - end :]
+        return f"{self.value} {cut_middle(self.name, room)}".strip()
 
 
 @dataclass

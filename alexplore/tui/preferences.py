@@ -60,6 +60,9 @@ class Preferences:
     keys: Mapping[str, str] = field(default_factory=dict)
 
 
+DEFAULT = Preferences()
+
+
 def preferences_file() -> Path | None:
     """Return the path of the preferences; None without a home folder."""
     try:

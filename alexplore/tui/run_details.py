@@ -19,11 +19,12 @@ from alexplore.runs.checkpoint_files import (
 )
 from alexplore.runs.compare import ComparedRow, compare_configs
 from alexplore.runs.config import RunConfig
-from alexplore.runs.directory import RunDirectory, RunError
+from alexplore.runs.directory import RunDirectory
 from alexplore.runs.listing import ListedRun
 from alexplore.runs.messages import STATE_GLYPHS, progress_text, state_text, weights_texts
+from alexplore.runs.metrics import BEST_METRIC, METRICS
 from alexplore.runs.preset_changes import preset_config
-from alexplore.runs.protocol import BEST_METRIC, METRICS, WeightsEvent
+from alexplore.runs.protocol import WeightsEvent
 from alexplore.runs.queue import Item
 from alexplore.runs.reader import RunReader
 from alexplore.runs.summary import Summary
@@ -56,7 +57,9 @@ def read_details(summary: Summary) -> RunDetails:
     """Return the details of a run."""
     run = summary.run
     resume = resume_text(summary) if summary.status.resumable else ""
-    return RunDetails(run, stored_checkpoints(run), folder_size(run), resume, _changes(run), _weights(summary))
+    return RunDetails(
+        run, stored_checkpoints(run), folder_size(run), resume, _changes(summary.config), _weights(summary)
+    )
 
 
 def _weights(summary: Summary) -> WeightsEvent | None:
@@ -66,16 +69,12 @@ def _weights(summary: Summary) -> WeightsEvent | None:
     return events[-1] if events else None
 
 
-def _changes(run: RunDirectory) -> Sequence[ComparedRow]:
-    try:
-        config = run.config()
-    except RunError:
-        return ()
-    original = preset_config(config)
-    return [] if original is None else compare_configs([config, original])
+def _changes(config: RunConfig | None) -> Sequence[ComparedRow]:
+    original = None if config is None else preset_config(config)
+    return [] if config is None or original is None else compare_configs([config, original])
 
 
-def run_facts(run: ListedRun, details: RunDetails | None) -> list[Detail]:
+def detail_lines(run: ListedRun, details: RunDetails | None) -> list[Detail]:
     """Return the lines about a run, the most important first; without `details` only those known from the list."""
     summary = run.summary
     facts = [_state_fact(summary)]

@@ -13,7 +13,8 @@ from alexplore.presets.recipe import Recipe, used_settings
 from alexplore.runs.curves import Curve
 from alexplore.runs.diagnosis import Finding
 from alexplore.runs.messages import STATE_GLYPHS, machine_text, progress_text
-from alexplore.runs.protocol import METRICS, CheckpointEvent, StartEvent
+from alexplore.runs.metrics import METRICS
+from alexplore.runs.protocol import CheckpointEvent, StartEvent
 from alexplore.runs.step_time import step_time
 from alexplore.runs.watch import Snapshot
 from alexplore.tui.rate_line import rate_line

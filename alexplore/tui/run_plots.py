@@ -7,7 +7,8 @@ from dataclasses import replace
 from math import log
 
 from alexplore.runs.curves import Curve
-from alexplore.runs.protocol import METRICS, DatasetEvent
+from alexplore.runs.metrics import METRICS
+from alexplore.runs.protocol import DatasetEvent
 from alexplore.tui.marked_runs import EPOCHS, curve_places
 from alexplore.tui.plot import Line, Plot
 from alexplore.tui.watched_run import WatchedRun

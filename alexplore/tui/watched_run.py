@@ -12,13 +12,13 @@ from alexplore.core.formatting import clock_text
 from alexplore.core.inert import inert
 from alexplore.presets.library import load_preset
 from alexplore.presets.preset import Preset
-from alexplore.presets.published_results import published_results
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.curves import Curve
 from alexplore.runs.diagnosis import Finding, diagnose_run
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.log import LogLine, RunLog
 from alexplore.runs.protocol import DatasetEvent
+from alexplore.runs.published_results import published_results
 from alexplore.runs.watch import FEW_BLOCKS, Snapshot, Watch
 from alexplore.tui.log_entry import LogEntry
 

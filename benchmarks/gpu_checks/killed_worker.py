@@ -20,7 +20,7 @@ def main(run: str, saved_at: int, killed_at: int) -> int:
     from torch import Tensor
 
     from alexplore.training import sync_points
-    from alexplore.training.data import Preprocess
+    from alexplore.training.data.preprocess import Preprocess
 
     plain, seen = Preprocess.draw, 0
 

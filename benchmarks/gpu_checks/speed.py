@@ -35,7 +35,7 @@ from alexplore.presets.preset import Preset
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.training.cuda_graphs import CapturedWork, make_capture
-from alexplore.training.data import Dataset
+from alexplore.training.data.dataset import Dataset
 from alexplore.training.kernels.table import choose_kernels
 from alexplore.training.model.build import build, logits
 from alexplore.training.optim import make_optimizer, update

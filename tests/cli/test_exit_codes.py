@@ -12,9 +12,11 @@ from typing import NoReturn
 import numpy as np
 import pytest
 
+from alexplore.core import processes
 from alexplore.core.errors import FAILED, WRONG_USE
 from alexplore.presets.library import user_folder
-from alexplore.runs.directory import list_runs
+from alexplore.runs.config import RunConfig
+from alexplore.runs.directory import create_run, list_runs
 from tests.support.command_line import run_here
 
 NOT_THERE = (
@@ -145,8 +147,7 @@ def test_a_file_that_can_not_be_read_is_a_failure(here: Path, monkeypatch: pytes
     (here / "mine.toml").write_text("")
     user_folder().mkdir(parents=True)
     (user_folder() / "mine.toml").write_text("")
-    monkeypatch.setattr("alexplore.presets.reader.read_text", fail)
-    monkeypatch.setattr("alexplore.lessons.reader.read_text", fail)
+    monkeypatch.setattr("alexplore.core.toml_files.read_text", fail)
     done = run_here(*command.split())
     assert done.returncode == FAILED
     assert done.stderr.endswith("mine.toml: Input/output error\n")
@@ -240,3 +241,16 @@ def test_kernels_that_there_are_not_are_refused_before_there_is_a_run(here: Path
     assert done.returncode == WRONG_USE
     assert done.stderr.startswith("error: ALEXPLORE_KERNELS=fastest: allowed: plain, avx2,")
     assert list_runs(here / "runs") == []
+
+
+@pytest.mark.parametrize(
+    "command", ["evaluate fresh", "predict fresh image.png", "runs inside fresh --image image.png"]
+)
+def test_a_run_without_weights_is_refused_before_pytorch_is_started(
+    here: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    create_run(config, here / "runs", "fresh")
+    monkeypatch.setattr(processes, "find_spec", lambda name: None)
+    done = run_here(*command.split())
+    assert done.returncode == WRONG_USE
+    assert done.stderr == "error: fresh has no weights yet: no checkpoint was saved\n"

@@ -312,7 +312,8 @@ def test_a_preset_that_is_taken_for_a_run_is_named(alexplore: Alexplore) -> None
 def test_a_run_that_is_found_by_the_name_of_a_preset_is_named(
     config: RunConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    create_run(config, tmp_path, "paper-184111")
+    run = create_run(config, tmp_path, "paper-184111")
+    (run.checkpoints_folder / "last").mkdir()
     assert _source("paper", None, tmp_path).name == "paper-184111"
     said = "paper is taken as the run paper-184111; the preset paper can be asked with --weights FILE"
     assert capsys.readouterr().err.strip() == said

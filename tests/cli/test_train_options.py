@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from alexplore.presets.library import load_preset
+from alexplore.presets.preset import Preset
 from alexplore.runs import service
 from alexplore.runs.directory import RunDirectory, list_runs
 from tests.support.processes import Alexplore
@@ -72,3 +74,19 @@ def test_what_is_not_allowed_is_refused_before_there_is_a_run(
     assert refused.returncode == 2
     assert words in refused.stderr
     assert list_runs(tmp_path / "runs") == []
+
+
+def test_a_model_is_imported_with_the_size_that_is_given(
+    alexplore: Alexplore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[object] = []
+
+    def imported(name: str, report: object, input: tuple[int, int, int] | None = None) -> Preset:
+        asked.append(input)
+        return load_preset("lenet")
+
+    monkeypatch.setattr("alexplore.cli.train.open_preset", imported)
+    options = ("--preset", "net.py:Net", "--input", "1x32x32", "--dataset", "synthetic", "--detach", "--name", "sized")
+    assert alexplore("train", *options).returncode == 0
+    assert asked == [(1, 32, 32)]
+    assert RunDirectory(tmp_path / "runs" / "sized").config().network.input == (1, 32, 32)

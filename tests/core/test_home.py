@@ -9,6 +9,9 @@ from typing import Any, NoReturn
 import pytest
 
 from alexplore.core.home import NoHomeError, expand, home_path, user_folder
+from alexplore.runs import directory
+from alexplore.runs.config import RunConfig
+from alexplore.runs.directory import create_run
 from tests.support.processes import Alexplore
 
 
@@ -71,3 +74,14 @@ def test_a_path_in_the_home_folder_starts_with_a_tilde(monkeypatch: pytest.Monke
     monkeypatch.setenv("HOME", "/home/someone")
     assert home_path(Path("/home/someone/runs/a")) == "~/runs/a"
     assert home_path(Path("/elsewhere/a")) == "/elsewhere/a"
+
+
+def test_the_commands_of_a_run_name_its_path_without_a_home_folder(
+    monkeypatch: pytest.MonkeyPatch, config: RunConfig, tmp_path: Path
+) -> None:
+    def homeless(given: Path | None = None) -> Path:
+        raise NoHomeError("this user has no home folder")
+
+    run = create_run(config, tmp_path / "runs", "run")
+    monkeypatch.setattr(directory, "runs_folder", homeless)
+    assert run.command("watch") == f"alexplore runs watch {run.path}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -221,3 +222,28 @@ def test_a_file_that_is_no_exported_program(alexplore_process: Alexplore, tmp_pa
 
 def test_help_says_that_code_is_run(alexplore_process: Alexplore) -> None:
     assert "RUNS THE CODE" in alexplore_process("import", "--help").stdout
+
+
+@pytest.mark.usefixtures("heavy")
+def test_the_size_of_an_exported_program(tmp_path: Path) -> None:
+    class Pooled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            means: torch.Tensor = self.conv(images).mean((2, 3))
+            return means
+
+    height, width = torch.export.Dim("height", min=8, max=99), torch.export.Dim("width", min=8, max=99)
+    for name, sides in (("any", {2: height, 3: width}), ("one", None)):
+        dynamic = None if sides is None else ({0: torch.export.Dim("batch"), **sides},)
+        program = torch.export.export(Pooled(), (torch.zeros(2, 3, 16, 16),), dynamic_shapes=dynamic, strict=False)
+        torch.export.save(program, tmp_path / f"{name}.pt2")
+    read = partial(read_source, with_weights=False)
+    assert read(str(tmp_path / "any.pt2"), None).input == (3, 16, 16)
+    assert read(str(tmp_path / "any.pt2"), (3, 32, 24)).input == (3, 32, 24)
+    assert read(str(tmp_path / "one.pt2"), (3, 16, 16)).input == (3, 16, 16)
+    assert read(str(tmp_path / "one.pt2"), (3, 32, 24)).input == (3, 16, 16)
+    with pytest.raises(AlexploreError, match=r"any\.pt2: it takes no images of 1×32×24"):
+        read(str(tmp_path / "any.pt2"), (1, 32, 24))

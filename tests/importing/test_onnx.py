@@ -206,3 +206,36 @@ def test_without_onnx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(SourceError, match=r"pip install 'alexplore\[onnx\]'"):
         read_source(str(tmp_path / "net.onnx"), None, with_weights=False)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "side", "kinds"),
+    [
+        ({"pads": [0, 0, 1, 1]}, 9, ["opaque"]),
+        ({"auto_pad": "SAME_UPPER"}, 9, ["opaque"]),
+        ({"pads": [0, 0, 1, 1], "count_include_pad": 1}, 9, ["avg_pool2d"]),
+        ({"pads": [1, 1, 1, 1], "count_include_pad": 1}, 10, ["avg_pool2d"]),
+        ({}, 8, ["avg_pool2d"]),
+    ],
+)
+def test_an_average_over_uneven_padding_is_not_taken_for_one_with_zeros(
+    tmp_path: Path, attributes: dict[str, object], side: int, kinds: list[str]
+) -> None:
+    """ONNX leaves padding out of the mean, PyTorch only its own."""
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnx.reference")
+    helper, float32 = onnx.helper, onnx.TensorProto.FLOAT
+    node = helper.make_node("AveragePool", ["x"], ["y"], "pool", kernel_shape=[2, 2], strides=[1, 1], **attributes)
+    read, made = (
+        helper.make_tensor_value_info(name, float32, [1, 3, size, size]) for name, size in (("x", 9), ("y", side))
+    )
+    model = helper.make_model(
+        helper.make_graph([node], "net", [read], [made]), opset_imports=[helper.make_opsetid("", 17)]
+    )
+    onnx.save(model, str(tmp_path / "net.onnx"))
+    found = import_trace(read_source(str(tmp_path / "net.onnx"), None, with_weights=False), "net.onnx")
+    assert [layer.type for layer in found.network.layers] == kinds
+    if kinds != ["opaque"]:
+        images = np.random.default_rng(1).random((1, 3, 9, 9), dtype=np.float32)
+        (wanted,) = onnx.reference.ReferenceEvaluator(model).run(None, {"x": images})
+        torch.testing.assert_close(build(found.network)(torch.from_numpy(images)), torch.from_numpy(wanted))

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,9 +109,9 @@ def test_leftovers_and_permissions(run: RunDirectory, alexplore: Alexplore) -> N
     assert run.path.stat().st_mode & 0o777 == 0o755
 
 
-@pytest.mark.usefixtures("heavy")
-def test_nothing_is_repaired_while_a_worker_trains(run: RunDirectory) -> None:
-    (run.path / ".status.json.ab12").write_text("half")
+@contextmanager
+def training(run: RunDirectory) -> Iterator[None]:
+    """Hold the lock of a run's worker in another process."""
     hold = (
         "import fcntl, sys; file = open(sys.argv[1], 'w'); fcntl.lockf(file, fcntl.LOCK_EX); print(flush=True); input()"
     )
@@ -114,7 +119,58 @@ def test_nothing_is_repaired_while_a_worker_trains(run: RunDirectory) -> None:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()
+        yield
+        holder.communicate(b"\n")
+
+
+@pytest.mark.usefixtures("heavy")
+def test_nothing_is_repaired_while_a_worker_trains(run: RunDirectory, alexplore: Alexplore) -> None:
+    run.path.chmod(0o777)
+    with training(run):
         with pytest.raises(RunError, match="is being trained"):
             repair(run, check(run))
-        holder.communicate(b"\n")
+        looked = alexplore("runs", "doctor", "--repair")
+    assert looked.returncode == 1
+    assert "  it is being trained: nothing in it is repaired" in looked.stdout.splitlines()
     assert len(repair(run, check(run))) == 1
+
+
+@pytest.mark.usefixtures("heavy")
+def test_what_a_worker_is_writing_is_no_finding(run: RunDirectory) -> None:
+    def write(run: RunDirectory) -> None:
+        (run.path / ".status.json.ab12").write_text("half")
+        checkpoint(run.checkpoints_folder / ".saving-ab12")
+        with run.metrics_file.open("a") as file:
+            file.write('{"v": 1, "se')
+
+    write(run)
+    assert len(found(run)) == 3
+    with training(run):
+        assert found(run) == []
+
+
+def test_what_a_worker_removes_meanwhile_is_no_hindrance(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker replaces its status every second, by a file that has another name before."""
+    walk = os.walk
+
+    def late(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+        for path, folders, files in walk(folder):
+            yield path, folders, [*files, ".status.json.gone"]
+
+    monkeypatch.setattr(os, "walk", late)
+    assert found(run) == []
+
+
+def test_a_checkpoint_that_is_replaced_while_it_is_read_is_read_again(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest, last = hashlib.file_digest, run.checkpoints_folder / "last"
+
+    def replaced(*arguments: Any) -> Any:
+        monkeypatch.setattr(hashlib, "file_digest", digest)
+        shutil.rmtree(last)
+        checkpoint(last, b"other weights")
+        return digest(io.BytesIO(b"of neither"), "sha256")
+
+    monkeypatch.setattr(hashlib, "file_digest", replaced)
+    assert found(run) == []

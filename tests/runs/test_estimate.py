@@ -106,7 +106,7 @@ def test_the_speed_of_another_network_is_taken_over_by_its_multiplications(confi
 
 
 def test_a_run_on_other_hardware_says_nothing(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(estimate, "NVIDIA_DRIVER", Path("/nonexistent"))
+    monkeypatch.setattr(estimate, "has_nvidia_driver", lambda: False)
     on_gpu = replace(config, hardware=Hardware(device="cuda"))
     speed = expected_speed(config, [summary("gpu", on_gpu, 1e6)])
     assert speed is not None

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from alexplore.runs import launch as launch_module
 from alexplore.runs.config import RunConfig
-from alexplore.runs.directory import RunError, create_run
-from alexplore.runs.launch import launch, run_command
+from alexplore.runs.directory import RunDirectory, RunError, create_run
+from alexplore.runs.launch import WaitingWorker, launch
 from alexplore.runs.status import Status, is_locked, read_status, write_status
 
 WORKER = """#!{python}
@@ -74,7 +76,27 @@ def test_a_worker_that_ends_at_once_is_reported(
     assert read_status(run).state == "crashed"
 
 
-def test_without_pytorch_a_command_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch_module, "find_spec", lambda name: None)
-    with pytest.raises(RunError, match="PyTorch is not installed: pip install torch"):
-        run_command("doctor", [])
+@pytest.mark.usefixtures("heavy")
+def test_the_status_of_an_earlier_worker_with_the_same_pid_is_not_the_new_ones(
+    config: RunConfig, tmp_path: Path
+) -> None:
+    """In a container the first process of each start usually gets the same pid."""
+    run = create_run(config, tmp_path / "runs", "again")
+
+    class Ready(WaitingWorker):
+        """A worker whose pid the run's last worker had, too, and that takes a moment to write its status."""
+
+        def __init__(self) -> None:
+            self.process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+            write_status(run, Status("stopped", pid=self.process.pid))
+
+        def take(self, run: RunDirectory, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+            started = Status("starting", pid=self.process.pid)
+            threading.Timer(0.2, write_status, (run, started)).start()
+            return self.process
+
+    ready = Ready()
+    with launch(run, waiting=ready) as process:
+        status = read_status(run)
+        process.communicate(b"\n")
+    assert status.state != "stopped"

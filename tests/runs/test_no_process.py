@@ -13,9 +13,10 @@ import pytest
 
 from alexplore.core.errors import FAILED, AlexploreError
 from alexplore.presets.sources import import_preset
+from alexplore.runs.commands import command_output, run_command
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import create_run
-from alexplore.runs.launch import command_output, launch, run_command
+from alexplore.runs.launch import launch
 from alexplore.runs.on_end import start_on_end
 from alexplore.runs.predictions import Predictions
 from alexplore.runs.queue import Queue
@@ -32,7 +33,7 @@ STARTS: dict[str, Callable[[Path, RunConfig], object]] = {
     "the process for profile": lambda _, __: run_command("profile", []),
     "the process that predicts": lambda folder, _: Predictions(folder, ["image.png"]).__enter__(),
     "the process that measures the speed": lambda _, config: SpeedMeasurement(config),
-    "the process that imports it": lambda _, __: import_preset("net.py:Net", print),
+    "the process that imports net.py:Net": lambda _, __: import_preset("net.py:Net", print),
 }
 
 

@@ -60,10 +60,39 @@ def test_a_failure_by_what_is_not_finite_is_one_of_its_own(run: RunDirectory) ->
     assert kinds(OccasionWatch(), summary(run, "running"), summary(run, "failed")) == ["failed"]
 
 
+class Clock:
+    """Seconds that a test lets pass."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
 def test_a_stall_is_told_once_until_it_goes_on(run: RunDirectory) -> None:
-    alive, stalled = summary(run, "running"), summary(run, "running", age=500)
-    assert kinds(OccasionWatch(), alive, stalled, stalled, alive, stalled) == ["stalled", "stalled"]
-    assert kinds(OccasionWatch(), summary(run, "paused", age=500)) == []
+    clock = Clock()
+    watch = OccasionWatch(clock=clock)
+
+    def after(seconds: float, seen: Summary) -> list[str]:
+        clock.seconds += seconds
+        return kinds(watch, seen)
+
+    first, later = summary(run, "running", age=1), summary(run, "running")
+    assert after(0, first) == after(119, first) == []
+    assert after(2, first) == ["stalled"]
+    assert after(500, first) == []
+    assert after(500, later) == after(119, later) == []
+    assert after(2, later) == ["stalled"]
+    paused = summary(run, "paused")
+    assert after(500, paused) == after(500, paused) == []
+    assert after(1, later) == after(119, later) == []
+
+
+@pytest.mark.parametrize("age", [500, -500])
+def test_a_clock_that_was_set_or_a_machine_that_slept_is_no_stall(run: RunDirectory, age: float) -> None:
+    """The status is written by another machine's clock, or before the lid was closed."""
+    assert kinds(OccasionWatch(), summary(run, "running"), summary(run, "running", age=age)) == []
 
 
 def test_each_higher_accuracy_is_a_best(run: RunDirectory) -> None:

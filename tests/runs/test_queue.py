@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -15,7 +16,7 @@ import pytest
 from alexplore.network.graph import read_network
 from alexplore.presets.recipe import Recipe
 from alexplore.runs import queue_runner, service, status
-from alexplore.runs.config import Hardware, RunConfig
+from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.runs.directory import RunDirectory, RunError, create_run, list_runs
 from alexplore.runs.queue import Item, Queue
 from alexplore.runs.queue_runner import Runner, gpus_needed
@@ -165,7 +166,7 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Workers:
     monkeypatch.setattr(service, "restart", made.restart)
     for module in (status, queue_runner):
         monkeypatch.setattr(module, "is_locked", lambda run: run.name in made.live)
-    monkeypatch.setattr(queue_runner, "find_gpus", lambda: ())
+    monkeypatch.setattr(queue_runner, "visible_gpus", lambda: ())
     monkeypatch.setattr(queue_runner, "WaitingWorker", Prepared)
     monkeypatch.setattr(Prepared, "made", [])
     return made
@@ -286,7 +287,7 @@ def test_a_run_that_can_not_be_started_does_not_stop_the_queue(
 
 
 def test_gpus_are_filled_in_order(queue: Queue, workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue_runner, "find_gpus", lambda: ("0", "1", "2"))
+    monkeypatch.setattr(queue_runner, "visible_gpus", lambda: ("0", "1", "2"))
     add(queue, "one", config=on_gpus(1))
     add(queue, "three", config=on_gpus(None))
     add(queue, "two", config=on_gpus(2))
@@ -311,9 +312,38 @@ def test_gpus_that_a_run_takes(config: RunConfig, there: int, needed: int) -> No
     assert gpus_needed(config, there) == needed
 
 
-@pytest.mark.parametrize(
-    ("visible", "found"), [("0,2", ("0", "2")), ("", ()), ("-1", ()), ("GPU-8932f937", ("GPU-8932f937",))]
-)
-def test_gpus_are_those_that_are_visible(visible: str, found: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert queue_runner.find_gpus() == found
+def test_data_that_can_not_be_looked_at_do_not_stop_the_queue(
+    queue: Queue, workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = service.plan
+
+    def stale(config: RunConfig, runs: Path) -> service.Plan:
+        if config.data.folder is not None:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), config.data.folder)
+        return plan(config, runs)
+
+    monkeypatch.setattr(service, "plan", stale)
+    add(queue, "a", config=replace(CPU, data=DataSource(folder="/mnt/nas")))
+    add(queue, "b")
+    runner = Runner(queue)
+    runner.work()
+    runner.work()
+    assert workers.started == ["b"]
+    assert [(item.name, item.reason) for item in queue.refused()] == [("a", f"/mnt/nas: {os.strerror(errno.ESTALE)}")]
+
+
+@pytest.mark.parametrize("renamed", [True, False])
+def test_a_run_that_is_removed_or_renamed_is_not_trained_again(queue: Queue, workers: Workers, renamed: bool) -> None:
+    add(queue, "a", "b")
+    Runner(queue).work()
+    workers.end(queue, "a", "crashed")  # the machine went down, and the runner with it
+    run = RunDirectory(queue.runs / "a")
+    if renamed:
+        service.rename(run, "c")
+    else:
+        service.remove(run)
+    runner = Runner(queue)
+    runner.work()
+    runner.work()
+    assert workers.started == ["a", "b"]
+    assert names(queue.running()) == ["b"]

@@ -125,3 +125,20 @@ def test_weights_and_layers_that_are_not_there(
     (problem,) = service.plan(config.change(changes), tmp_path / "runs").problems
     assert problem.setting == setting
     assert words in problem.message
+
+
+@pytest.mark.parametrize(
+    ("changes", "setting", "words"),
+    [
+        ({"folder": "~nosuchuser/images"}, "folder", "--data ~nosuchuser/images: there is no home folder ~nosuchuser"),
+        ({"folder": "x" * 300}, "folder", f"{'x' * 300}: File name too long"),
+        ({"weights": "~nosuchuser/w.pth"}, "weights", "there is no home folder ~nosuchuser"),
+        ({"weights": "x" * 300}, "weights", f"{'x' * 300}: File name too long"),
+    ],
+)
+def test_a_path_that_can_not_be_looked_up_is_a_problem_of_its_setting(
+    config: RunConfig, changes: dict[str, str], setting: str, words: str
+) -> None:
+    (problem,) = service.plan(config.change(changes)).problems
+    assert problem.setting == setting
+    assert words in problem.message

@@ -175,3 +175,22 @@ def test_the_queue_on_the_command_line(queue: Queue) -> None:
     )
     assert run_here("queue", "remove", "a", "b", ALEXPLORE_RUNS=here).returncode == 0
     assert "the queue is empty" in run_here("queue", "list", ALEXPLORE_RUNS=here).stderr
+
+
+def test_values_that_are_the_same_leave_nothing_behind(queue: Queue) -> None:
+    options = ("--preset", "fmnist-28", "--dataset", "synthetic", "--name", "night", "--set")
+    refused = run_here("sweep", *options, "training.lr=0.01,1e-2", ALEXPLORE_RUNS=str(queue.runs))
+    assert refused.returncode == 2
+    assert "two runs would be the same, night-lr=0.01: give each value of --set once" in refused.stderr
+    assert queue.waiting() == []
+    assert not sweep_file(queue, "night").exists()
+
+
+def test_a_name_that_waits_in_the_queue_leaves_nothing_behind(queue: Queue) -> None:
+    queue.add(CONFIG, "night-lr=0.02")
+    options = ("--preset", "fmnist-28", "--dataset", "synthetic", "--name", "night", "--set")
+    refused = run_here("sweep", *options, "training.lr=0.01,0.02", ALEXPLORE_RUNS=str(queue.runs))
+    assert refused.returncode == 2
+    assert "'night-lr=0.02' already" in refused.stderr
+    assert len(queue.waiting()) == 1
+    assert not sweep_file(queue, "night").exists()

@@ -15,10 +15,10 @@ from alexplore.network.graph import Network
 from alexplore.presets.recipe import Recipe
 from alexplore.presets.schedules import learning_rate
 from alexplore.runs import service
+from alexplore.runs.data.errors import DataError
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.status import read_status
 from alexplore.training.checkpoint import read
-from alexplore.training.data import DataError
 from alexplore.training.loop import Trainer
 from alexplore.training.progress import Progress
 from alexplore.training.run_writer import read_position

@@ -238,7 +238,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path: Path, large: str) -> N
 
 
 MEMORY = """
-import re, resource, sys
+import re, sys
 from pathlib import Path
 import torch
 from alexplore.core.exchange import exchange
@@ -246,12 +246,16 @@ from alexplore.training import checkpoint
 
 MIB = 2**20
 
+def memory(kind):
+    return int(re.search(rf"{kind}:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
+
 def anonymous():
     # Memory that is not mapped from a file.
-    return int(re.search(r"RssAnon:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
+    return memory("RssAnon")
 
 def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # That of `resource` includes the peak of the process that started this one.
+    return memory("VmHWM")
 
 folder = Path(sys.argv[1])
 small = {"a": torch.ones(3)}
@@ -320,3 +324,13 @@ def test_weights_are_read_from_files_of_every_kind(tmp_path: Path) -> None:
     ):
         with warnings_are_errors(), pytest.raises(CheckpointError, match=messages):
             checkpoint.read_weights(tmp_path / path)
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory."), torch.AcceleratorError("lost")])
+def test_a_gpu_without_memory_is_no_damage_of_a_checkpoint(tmp_path: Path, error: Exception) -> None:
+    checkpoint.save(tmp_path, weights(1), state(1), step=1)
+    saved = checkpoint.read(tmp_path / "last")
+    with pytest.raises(type(error)), checkpoint.state_errors(saved):
+        raise error
+    with pytest.raises(CheckpointError, match="is damaged"), checkpoint.state_errors(saved):
+        raise KeyError("optimizer")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from alexplore.runs.kernel_choice import PROCESSORS
 from alexplore.training import checkpoint, loop
 from alexplore.training.cuda_graphs import MOST, WARM_UP, CapturedWork, Results, make_capture
+from alexplore.training.inside import recorder as appearance_user
 from alexplore.training.kernels.table import NONE, kernels_of
 from tests.support.runs import metrics
 from tests.support.training import train_here
@@ -145,3 +147,49 @@ def test_captured_steps_take_the_same_steps(
     assert metrics(runs[0]) == metrics(runs[1])
     ours, theirs = (checkpoint.read(run.checkpoints_folder / "last").weights for run in runs)
     assert all(torch.equal(ours[name], weight) for name, weight in theirs.items())
+
+
+def test_other_work_that_has_no_memory_beside_the_graphs_is_done_without_them() -> None:
+    """An evaluation can't use the memory that the graphs keep."""
+    captured = CapturedWork(Repeated())
+    for _ in range(WARM_UP + 1):
+        captured.run("kind", lambda value: (value + 1,), torch.ones(2))
+
+    def large() -> str:
+        if captured.kinds:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return "done"
+
+    assert captured.beside(large) == "done"
+    assert not captured.active
+    with pytest.raises(ValueError, match="wrong"):
+        captured.beside(lambda: int("wrong"))
+
+
+@pytest.mark.parametrize("short", ["evaluate", "estimate_statistics", "look_at"])
+def test_between_epochs_graphs_that_leave_no_memory_are_given_up(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, short: str
+) -> None:
+    """What is measured then has the same values as without graphs, though it was begun twice."""
+    recipe: dict[str, Any] = {"epochs": 4, "swa_epochs": 2} if short == "estimate_statistics" else {"epochs": 2}
+    module = appearance_user if short == "look_at" else loop
+    runs = [make_run(name, **recipe) for name in ("plain", "captured")]
+    train_here(runs[0])
+    original = getattr(module, short)
+    failures: list[int] = []
+
+    def without_memory(*arguments: Any, **options: Any) -> Any:
+        result = original(*arguments, **options)
+        if not failures:
+            failures.append(1)
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return result
+
+    monkeypatch.setattr(module, short, without_memory)
+    monkeypatch.setattr(loop, "make_capture", lambda *_: Repeated())
+    assert train_here(runs[1]) == "finished"
+    assert failures
+    assert "steps are not captured as CUDA graphs" in runs[1].events_file.read_text()
+    assert metrics(runs[0]) == metrics(runs[1])
+    kept = [{path.name: path.read_bytes() for path in run.inside_folder.iterdir()} for run in runs]
+    assert kept[0] == kept[1]

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from alexplore.presets.recipe import Recipe
-from alexplore.training.data import Dataset, Preprocess, ResidentSplit
+from alexplore.training.data.dataset import Dataset, ResidentSplit
+from alexplore.training.data.preprocess import Preprocess
 from alexplore.training.evaluate import evaluate
 from alexplore.training.parallel.ranks import Ranks
 from alexplore.training.precision import Precision

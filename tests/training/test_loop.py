@@ -12,9 +12,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from alexplore.network.graph import Network
 from alexplore.presets.recipe import Recipe
-from alexplore.training.checkpoint import WholeState
-from alexplore.training.data import Dataset, Preprocess, ResidentSplit
 from alexplore.training.data import preprocess as preprocessing
+from alexplore.training.data.dataset import Dataset, ResidentSplit
+from alexplore.training.data.preprocess import Preprocess
 from alexplore.training.inside.answers import Answers
 from alexplore.training.inside.layer_figures import LayerFigures
 from alexplore.training.metrics import StepLog
@@ -24,6 +24,7 @@ from alexplore.training.objective import Objective
 from alexplore.training.optim import make_optimizer
 from alexplore.training.parallel.ranks import SINGLE_RANK
 from alexplore.training.precision import Precision
+from alexplore.training.whole_state import WholeState
 
 CPU = torch.device("cpu")
 RECIPES: list[dict[str, Any]] = [

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alexplore.runs.lines import LineReader
-from alexplore.runs.protocol import METRICS, Recorded
+from alexplore.runs.metrics import METRICS, Recorded
 from alexplore.training.evaluate import EpochResult
 from alexplore.training.metrics import CAPACITY, StepLog, Tally, is_recorded, read_steps, record_interval
 from tests.support.examples import examples

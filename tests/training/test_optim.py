@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from alexplore.core.settings import SettingError
 from alexplore.presets.optimizers import OPTIMIZERS
 from alexplore.presets.recipe import Recipe
-from alexplore.training.checkpoint import load_optimizer_state
 from alexplore.training.optim import FACTORIES, make_optimizer, set_learning_rate, update
+from alexplore.training.whole_state import load_optimizer_state
 
 
 def model() -> nn.Module:

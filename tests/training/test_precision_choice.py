@@ -14,7 +14,8 @@ from alexplore.presets.precisions import MARGIN, PRECISIONS
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.protocol import PrecisionEvent
 from alexplore.training import precision_choice
-from alexplore.training.data import Dataset, Preprocess, ResidentSplit
+from alexplore.training.data.dataset import Dataset, ResidentSplit
+from alexplore.training.data.preprocess import Preprocess
 from alexplore.training.model.build import build
 from alexplore.training.parallel.ranks import SINGLE_RANK, Ranks
 from alexplore.training.precision import TYPES

@@ -1,17 +1,8 @@
-"""Seeds and orders that depend on the position in the training."""
+"""Seeds that depend on the position in the training."""
 
 from __future__ import annotations
 
-import torch
-
-from alexplore.training.randomness import epoch_order, seed_for
-
-
-def test_order_depends_on_seed_and_epoch_only() -> None:
-    assert torch.equal(epoch_order(1, 2, 50), epoch_order(1, 2, 50))
-    assert not torch.equal(epoch_order(1, 2, 50), epoch_order(1, 3, 50))
-    assert not torch.equal(epoch_order(1, 2, 50), epoch_order(2, 2, 50))
-    assert epoch_order(1, 2, 50).sort().values.tolist() == list(range(50))
+from alexplore.training.randomness import seed_for
 
 
 def test_seeds_differ_by_purpose_and_position() -> None:

@@ -28,7 +28,9 @@ from alexplore.runs.status import read_status
 from alexplore.training import checkpoint, loop, precision_choice, session
 from alexplore.training.checkpoint import read
 from alexplore.training.compute_setup import ComputeSetup, earlier_setup
-from alexplore.training.data import Dataset, Preprocess, open_dataset
+from alexplore.training.data.catalog import open_dataset
+from alexplore.training.data.dataset import Dataset
+from alexplore.training.data.preprocess import Preprocess
 from alexplore.training.errors import CheckpointError, GoneError
 from alexplore.training.kernels import table
 from alexplore.training.kernels.table import TABLE, available, choose_kernels, kernels_of

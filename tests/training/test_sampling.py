@@ -6,7 +6,7 @@ import torch
 from torch.utils.data import WeightedRandomSampler
 
 from alexplore.presets.recipe import Recipe
-from alexplore.training.sampling import Sampler, balanced_order
+from alexplore.training.sampling import Sampler, balanced_order, epoch_order
 
 COUNTS = (600, 0, 250, 50)
 LABELS = torch.tensor([label for label, count in enumerate(COUNTS) for _ in range(count)])[torch.randperm(900)]
@@ -15,6 +15,13 @@ LABELS = torch.tensor([label for label, count in enumerate(COUNTS) for _ in rang
 def test_an_epoch_has_every_image_once_unless_the_classes_are_balanced() -> None:
     order = Sampler(Recipe(), LABELS).order(0)
     assert order.sort().values.tolist() == list(range(900))
+
+
+def test_order_depends_on_seed_and_epoch_only() -> None:
+    assert torch.equal(epoch_order(1, 2, 50), epoch_order(1, 2, 50))
+    assert not torch.equal(epoch_order(1, 2, 50), epoch_order(1, 3, 50))
+    assert not torch.equal(epoch_order(1, 2, 50), epoch_order(2, 2, 50))
+    assert epoch_order(1, 2, 50).sort().values.tolist() == list(range(50))
 
 
 def test_a_balanced_order_depends_on_seed_and_epoch_alone() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from alexplore.runs.control import write_request
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.reconfigure import write_config
-from alexplore.training.data import Preprocess
+from alexplore.training.data.preprocess import Preprocess
 from alexplore.training.sync_points import SyncPoints
 from tests.support.runs import change_run, events, metrics
 from tests.support.training import train_here

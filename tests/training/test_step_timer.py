@@ -11,11 +11,12 @@ from torch import nn
 
 from alexplore.runs.diagnosis import diagnose_run
 from alexplore.runs.lines import LineReader
-from alexplore.runs.protocol import TIME_METRICS
+from alexplore.runs.metrics import TIME_METRICS
 from alexplore.runs.step_time import BOUNDS, step_time
 from alexplore.runs.watch import Snapshot, Watch
 from alexplore.training import nonfinite, step_timer
-from alexplore.training.data import Preprocess, ResidentSplit
+from alexplore.training.data.dataset import ResidentSplit
+from alexplore.training.data.preprocess import Preprocess
 from alexplore.training.inside.layer_figures import is_measured
 from alexplore.training.parallel.ranks import SINGLE_RANK
 from alexplore.training.step_timer import PARTS, StepTimer, TimeLog, step_times

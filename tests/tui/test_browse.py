@@ -14,7 +14,7 @@ from textual.pilot import Pilot
 from alexplore.runs.data.image_layout import SUFFIXES
 from alexplore.tui.folders import entries
 from alexplore.tui.palette import app_colours
-from alexplore.tui.screens.browse import Browse
+from alexplore.tui.screens.browse import Browse, PathInput
 from tests.support.screens import screen_text, until
 
 
@@ -87,6 +87,19 @@ async def test_a_path_that_leads_nowhere_is_refused(
         await pilot.press("slash", *"nowhere", "enter")
         await until(pilot, lambda: message in screen_text(app), "the refusal")
         assert app.answers == []
+
+
+async def test_a_path_that_no_file_can_have_is_refused(folder: Path) -> None:
+    """Looking it up fails with an error of its own: the name is too long."""
+    async with opened(Browse("Choose", str(folder))) as (app, pilot):
+        await pilot.press("slash")
+        app.screen.query_one(PathInput).value = f"{folder}/{'x' * 300}"
+        await pilot.press("enter")
+        await until(pilot, lambda: "is not a folder" in screen_text(app), "the refusal")
+        await pilot.press("escape")
+        await until(pilot, lambda: app.answers == [None], "the answer")
+    async with opened(Browse("Choose", f"{folder}/{'x' * 300}")) as (app, pilot):
+        await until(pilot, lambda: "pictures/" in screen_text(app), "the folder above")
 
 
 async def test_a_start_that_does_not_exist_begins_at_the_nearest_folder_above(folder: Path) -> None:

@@ -92,3 +92,19 @@ async def test_an_import_that_is_cancelled_ends_its_process(
 async def test_a_size_that_is_none_is_refused() -> None:
     with pytest.raises(SettingError, match="input: found"):
         await import_model(Request("net.py:Net", "0x1x1"), print)
+
+
+async def test_an_import_that_ends_while_a_dialog_is_open_waits_for_its_answer(
+    open_app: OpenApp, asked: list[str]
+) -> None:
+    async with open_app(size=(160, 40)) as (app, pilot):
+        app.run_worker(app.opener.import_model("net.py:Net"))
+        await pilot.press("s")
+        await until(pilot, lambda: isinstance(app.screen, Ask), "the dialog")
+        await pilot.press("ctrl+u", *"typed")
+        await until(pilot, lambda: bool(asked), "the import")
+        await asyncio.sleep(1)  # what would go wrong needs time
+        assert isinstance(app.screen, Ask)
+        assert "typed" in screen_text(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: app.state.session.preset.name == "Net", "the model")

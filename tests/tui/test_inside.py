@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from alexplore.core.picture import Picture
+from alexplore.core.processes import CommandError
 from alexplore.render.predictions import bars
 from alexplore.runs.config import RunConfig
 from alexplore.runs.curves import Curve
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.inside import Quantised, inside_file, load_epoch, save_epoch
-from alexplore.runs.launch import CommandError
 from alexplore.runs.look import Look
 from alexplore.runs.look_request import LookRequest
 from alexplore.runs.watch import Watch

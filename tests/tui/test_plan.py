@@ -460,7 +460,7 @@ def measurements(monkeypatch: pytest.MonkeyPatch) -> list[ScriptedMeasurement]:
     """Return the measurements that the form starts."""
     monkeypatch.setattr(ScriptedMeasurement, "made", [])
     monkeypatch.setattr(plan, "SpeedMeasurement", ScriptedMeasurement)
-    monkeypatch.setattr(estimate, "NVIDIA_DRIVER", Path("/nonexistent"))
+    monkeypatch.setattr(estimate, "has_nvidia_driver", lambda: False)
     return ScriptedMeasurement.made
 
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alexplore.tui.plot import BEST, Drawing, Line, Plot, View, shortened, spread
+from alexplore.core.formatting import cut_middle
+from alexplore.tui.plot import BEST, Drawing, Line, Plot, View, spread
 
 WORSE = Line("worse", [1, 2], [0.8740, 0.8917], "series-1", "▲")
 BETTER = Line("better", [1, 2, 3], [0.8589, 0.8846, 0.8947], "series-2", "●")
@@ -100,8 +101,8 @@ def test_spread() -> None:
 
 
 def test_a_long_name_loses_its_middle() -> None:
-    assert shortened("fmnist-28-20261126-184340-624ca1", 12) == "fmni…-624ca1"
-    assert shortened("short", 5) == "short"
+    assert cut_middle("fmnist-28-20261126-184340-624ca1", 12) == "fmni…-624ca1"
+    assert cut_middle("short", 5) == "short"
 
 
 @pytest.mark.parametrize("logarithmic", [False, True])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from PIL import Image
 
 from alexplore.runs.config import DataSource, RunConfig
 from alexplore.runs.directory import create_run
+from alexplore.runs.status import Status, write_status
 from alexplore.tui.screens.browse import Browse, PathInput
 from alexplore.tui.screens.predict import PredictScreen
 from alexplore.tui.screens.report import EvaluationScreen
@@ -51,3 +53,15 @@ async def test_an_image_is_classified_drawn_and_inverted_and_the_run_evaluated(
         assert isinstance(app.screen, PredictScreen)
         await pilot.press("escape")
         await until(pilot, lambda: "FINISHED  tried" in screen_text(app), "the run again")
+
+
+@pytest.mark.parametrize("key", ["e", "i"])
+async def test_a_run_without_weights_says_so(open_app: OpenApp, config: RunConfig, tmp_path: Path, key: str) -> None:
+    run = create_run(config, tmp_path / "runs", "fresh")
+    write_status(run, Status("failed", step=3, reason="out of memory", updated=time.time()))
+    async with open_app() as (app, pilot):
+        app.watch_run(run)
+        await until(pilot, lambda: "FAILED  fresh" in screen_text(app), "the run")
+        await pilot.press(key)
+        await until(pilot, lambda: "fresh has no weights yet" in screen_text(app), "the reason")
+        assert "FAILED  fresh" in screen_text(app)

@@ -7,14 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import typer
 from textual.theme import BUILTIN_THEMES
 
+from alexplore.cli.tui import show_app
 from alexplore.presets.library import load_preset
+from alexplore.presets.preset import PresetError
 from alexplore.tui.app import ExploreApp
 from alexplore.tui.preferences import (
     Preferences,
     PreferencesError,
     PreferencesStore,
+    preferences_file,
     read_preferences,
     write_preferences,
 )
@@ -177,3 +181,26 @@ def test_what_is_no_file_is_named_and_not_opened(make: Callable[[Path], None], t
     make(path)
     with pytest.raises(PreferencesError, match=r"preferences.toml: is a (FIFO|device), not a regular file"):
         read_preferences(path)
+
+
+def test_a_preferred_preset_that_is_gone_does_not_keep_the_app_from_opening(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    opened: list[tuple[str, str]] = []
+
+    def run(app: ExploreApp) -> None:
+        opened.append((app.state.session.preset.name, next(iter(app._problems()))))
+
+    path = preferences_file()
+    assert path is not None
+    write_preferences(Preferences(preset="mynet"), path)
+    monkeypatch.setattr(ExploreApp, "run", run)
+    for needs_terminal in ("_settle_terminal_size", "_pictures"):
+        monkeypatch.setattr(f"alexplore.cli.tui.{needs_terminal}", lambda: None)
+    with pytest.raises(typer.Exit):
+        show_app(None, tmp_path / "runs", None)
+    ((name, problem),) = opened
+    assert name == "paper"
+    assert problem.startswith("preset: no preset 'mynet'")
+    with pytest.raises(PresetError):
+        show_app("mynet", tmp_path / "runs", None)

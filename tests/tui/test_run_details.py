@@ -12,12 +12,12 @@ from alexplore.runs.directory import create_run
 from alexplore.runs.listing import ListedRun, Listing
 from alexplore.runs.notes import write_note
 from alexplore.runs.status import Status, write_status
-from alexplore.tui.run_details import headline, read_details, run_facts, size_text, when_text
+from alexplore.tui.run_details import detail_lines, headline, read_details, size_text, when_text
 from tests.support.runs import finished_run
 
 
 def facts(run: ListedRun) -> dict[str, str]:
-    return {fact.label: fact.text for fact in run_facts(run, read_details(run.summary))}
+    return {fact.label: fact.text for fact in detail_lines(run, read_details(run.summary))}
 
 
 def test_a_finished_run(config: RunConfig, tmp_path: Path) -> None:

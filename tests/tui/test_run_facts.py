@@ -15,14 +15,7 @@ from alexplore.runs.config import RunConfig
 from alexplore.runs.diagnosis import Finding
 from alexplore.runs.directory import RunDirectory, create_run
 from alexplore.runs.lines import LineWriter
-from alexplore.runs.protocol import (
-    CheckpointEvent,
-    EpochEvent,
-    MetricsLine,
-    StartEvent,
-    event_record,
-    metrics_record,
-)
+from alexplore.runs.protocol import CheckpointEvent, EpochEvent, MetricsLine, StartEvent, event_record, metrics_record
 from alexplore.runs.status import Status, write_status
 from alexplore.runs.watch import Snapshot, Watch
 from alexplore.tui.run_facts import (

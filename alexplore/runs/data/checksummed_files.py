@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alexplore.core.regular_files import open_regular
-from alexplore.runs.data.image_layout import DataError
+from alexplore.runs.data.errors import DataError
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from alexplore.runs.data import checksummed_files, idx_files
-from alexplore.runs.data.image_layout import DataError
+from alexplore.runs.data.errors import DataError
 
 Files = dict[str, Path]
 """The files of a data set by the names that its module gives them; empty if there are none."""

@@ -14,7 +14,8 @@ from alexplore.core.home import NoHomeError, expand, user_folder
 from alexplore.network.graph import Network
 from alexplore.presets.datasets import DATASETS, PublishedImages
 from alexplore.runs.config import DataSource, RunConfig
-from alexplore.runs.data.image_layout import LAYOUT, DataError, check_pictures, find_layout
+from alexplore.runs.data.errors import DataError
+from alexplore.runs.data.image_layout import LAYOUT, check_pictures, find_layout
 
 TRAIN_IMAGES, VAL_IMAGES = 10_000, 2_000  # of synthetic data; 10 and 2 for each class if that is more
 LARGEST_SIDE = 32  # of synthetic images, in pixels; they are resized for larger inputs

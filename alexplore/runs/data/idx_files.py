@@ -17,7 +17,7 @@ from typing import Any
 
 from alexplore.core.regular_files import open_regular
 from alexplore.presets.datasets import DATASETS, PublishedImages
-from alexplore.runs.data.image_layout import DataError
+from alexplore.runs.data.errors import DataError
 
 CONTENTS: Mapping[str, tuple[str, ...]] = {
     "mnist": (
@@ -208,7 +208,7 @@ def known_as(*digests: str) -> str | None:
 def _other_error(
     path: Path, data: IdxDataset, content: bytes, expected: tuple[int, ...], other: str | None
 ) -> DataError:
-    """Return what a file is that is not the one of `data`, of the `expected` shape: that of `other`, or damaged."""
+    """Return the error of a file that is not `data`'s, whose shape is `expected`: it is `other`'s, or damaged."""
     if other not in (None, data.name):
         return DataError(
             f"{path} is not {data.title}'s but {other}'s, in the same format: train on it with --dataset {other}"

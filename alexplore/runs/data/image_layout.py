@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from alexplore.core.errors import UseOrFailureError
+from alexplore.runs.data.errors import DataError
 from alexplore.runs.data.packed_images import PackedError, read_packed
 
 LAYOUT = "DIR/CLASS/*.jpg, or DIR/train/CLASS and DIR/val/CLASS"
@@ -35,14 +35,6 @@ ARCHIVE_SUFFIXES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z",
 
 JUNK_FOLDERS = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"})
 """Folders that systems add: macOS to the archives that it makes, Synology's disks, Windows, and Linux."""
-
-
-class DataError(UseOrFailureError):
-    """A data set can't be found, read or used; the message says what was tried and what to do.
-
-    `failure` means that it is damaged, or can't be read or downloaded (exit code 1), else that another one must be
-    named, or laid out differently (exit code 2).
-    """
 
 
 @dataclass(frozen=True)

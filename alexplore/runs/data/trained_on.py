@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from alexplore.core.regular_files import read_json
-from alexplore.runs.data.image_layout import DataError
+from alexplore.runs.data.errors import DataError
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.lines import read_number
 

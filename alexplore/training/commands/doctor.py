@@ -24,6 +24,7 @@ from alexplore.presets import library
 from alexplore.runs.directory import runs_folder
 from alexplore.training.data.catalog import PUBLISHED
 from alexplore.training.errors import is_out_of_memory
+from alexplore.training.hardware import find_accelerators
 from alexplore.training.kernels.processor import processor_class
 from alexplore.training.kernels.table import TABLE, kernels_of
 from alexplore.training.precision import matmul_peak
@@ -94,6 +95,8 @@ def devices() -> Iterator[Line]:
             yield mark, f"gpu {index}", f"{name}, {state}"
         if torch.version.cuda and find_spec("pynvml") is None:
             yield NOTE, "", "load, power and energy are recorded after: pip install nvidia-ml-py"
+    elif accelerator := find_accelerators().kind:
+        yield FOUND, "gpu", f"{accelerator}: training runs on it, in fp32 or 16 bits"
     else:
         yield NOTE, "gpu", "none that PyTorch finds; training runs on the processor, --gpus N rehearses on processes"
     backends = [name for name in ("nccl", "gloo") if getattr(torch.distributed, f"is_{name}_available")()]

@@ -16,12 +16,14 @@ from alexplore.core.boundary import print_data, print_error, print_note, run_gua
 from alexplore.core.process_exit import exit_process
 from alexplore.presets.datasets import DATASETS
 from alexplore.runs.config import RunConfig
+from alexplore.runs.data.errors import DataError
 from alexplore.training.commands.load_model import LoadedModel, load_model
-from alexplore.training.data import DataError, Dataset, Preprocess, Split, open_dataset
-from alexplore.training.data.dataset import indices_read
+from alexplore.training.data.catalog import open_dataset
+from alexplore.training.data.dataset import Dataset, Split, indices_read
 from alexplore.training.data.folder_split import FolderSplit
 from alexplore.training.data.image_folder import open_test_images, open_unlabelled_images
 from alexplore.training.data.packed import PackedSplit
+from alexplore.training.data.preprocess import Preprocess
 from alexplore.training.evaluate import score_batches
 from alexplore.training.evaluation_figures import image_predictions, make_evaluation
 from alexplore.training.precision import Precision

@@ -16,10 +16,11 @@ from alexplore.runs.config import Hardware, RunConfig
 from alexplore.runs.data.trained_on import TrainedOn, read_trained_on
 from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.training import checkpoint
-from alexplore.training.data import Dataset, read_dataset
+from alexplore.training.data.dataset import Dataset, read_dataset
 from alexplore.training.data.decoders import choose_decoder
 from alexplore.training.errors import UsageError
-from alexplore.training.hardware import choose_device
+from alexplore.training.hardware import check_network, choose_device
+from alexplore.training.kernels.table import choose_kernels
 from alexplore.training.model.build import build, check_classifier
 from alexplore.training.weight_matching import load_weights
 
@@ -79,10 +80,20 @@ def load_model(source: Path, weights: Path | None) -> LoadedModel:
         raise UsageError(f"{source.stem} has no checkpoint yet; train it, or give --weights FILE")
     where, tensors = found
     # The GPUs that a run was trained on may be on another machine, and one device is enough.
-    device = choose_device(Hardware("cpu" if config.hardware.device == "cpu" else "auto"))
-    model = build(config.network)
+    device = _device(config)
+    model = build(config.network, kernels=choose_kernels(device.type))
     load_weights(model, tensors, where)
     return LoadedModel(config, dataset, model.eval().to(device), device, where, trained_on)
+
+
+def _device(config: RunConfig) -> torch.device:
+    """Return the device that the network is asked on: the CPU if the accelerator can't do one of its layers."""
+    hardware = Hardware("cpu" if config.hardware.device == "cpu" else "auto")
+    try:
+        check_network(replace(config, hardware=hardware))
+    except UsageError:
+        return torch.device("cpu")
+    return choose_device(hardware)
 
 
 def _recorded_dataset(run: RunDirectory) -> Dataset:

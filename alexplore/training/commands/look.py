@@ -24,8 +24,8 @@ from alexplore.runs.look import Look
 from alexplore.training.commands.evaluate import open_images
 from alexplore.training.commands.load_model import LoadedModel, load_model
 from alexplore.training.commands.predict import CLASSES, as_picture, on_background
-from alexplore.training.data import Preprocess
 from alexplore.training.data.images import open_image, why_unreadable
+from alexplore.training.data.preprocess import Preprocess
 from alexplore.training.errors import UsageError
 from alexplore.training.model.build import logits
 

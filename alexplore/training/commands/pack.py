@@ -11,7 +11,8 @@ import torch
 from alexplore.core.boundary import print_data, print_error, print_note, run_guarded
 from alexplore.core.formatting import bytes_text
 from alexplore.core.process_exit import exit_process
-from alexplore.runs.data.image_layout import DataError, class_folders
+from alexplore.runs.data.errors import DataError
+from alexplore.runs.data.image_layout import class_folders
 from alexplore.runs.data.packed_images import Packed, read_packed
 from alexplore.training.data.packing import check, pack
 from alexplore.training.hardware import NICE

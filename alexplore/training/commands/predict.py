@@ -20,9 +20,9 @@ from alexplore.presets.datasets import DATASETS
 from alexplore.runs.data.image_layout import LeftOut, find_pictures
 from alexplore.runs.predictions import Prediction
 from alexplore.training.commands.load_model import LoadedModel, load_model
-from alexplore.training.data import Preprocess
 from alexplore.training.data.dim_images import dim_text
 from alexplore.training.data.images import check_pixels, open_image, why_unreadable
+from alexplore.training.data.preprocess import Preprocess
 from alexplore.training.errors import UsageError
 from alexplore.training.model.build import logits
 

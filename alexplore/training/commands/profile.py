@@ -12,7 +12,7 @@ from alexplore.core.boundary import print_data, print_error, run_guarded
 from alexplore.core.process_exit import exit_process
 from alexplore.network.analysis import analyse
 from alexplore.runs.config import parse_config
-from alexplore.training.hardware import check_memory, choose_device, device_name, prepare
+from alexplore.training.hardware import check_memory, check_network, choose_device, device_name, prepare
 from alexplore.training.precision import Precision
 from alexplore.training.profiling import measure_layers
 
@@ -21,6 +21,7 @@ def profile() -> int:
     """Measure the network of the config on stdin, on its device, batch and precision; return the exit code."""
     config = parse_config(sys.stdin.read(), Path("stdin"))
     device = choose_device(config.hardware)
+    check_network(config)
     if device.type == "cpu":
         check_memory(config, 1)
     prepare(device)

@@ -17,7 +17,7 @@ from alexplore.core.boundary import print_data, print_error, run_guarded
 from alexplore.core.process_exit import exit_process
 from alexplore.runs.config import RunConfig, parse_config
 from alexplore.runs.preflight import count_outputs
-from alexplore.training.hardware import choose_device, choose_ranks, prepare
+from alexplore.training.hardware import check_network, choose_device, choose_ranks, prepare
 from alexplore.training.kernels.table import choose_kernels
 from alexplore.training.model.build import build, check_classifier
 from alexplore.training.model.shared_batch_norm import tolerate_small_batches
@@ -71,6 +71,7 @@ def measure_speed() -> int:
     """Print the speed of the config on stdin after every step; return the exit code."""
     config = parse_config(sys.stdin.read(), Path("stdin"))
     device = choose_device(config.hardware)
+    check_network(config)
     prepare(device)
     for speed in speeds(config, device):
         print_data(json.dumps({"images_per_second": speed}))

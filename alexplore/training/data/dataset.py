@@ -12,9 +12,10 @@ from torch import Tensor
 from alexplore.core.settings import Kind, flag, integer, list_schema, number, optional, read_value, text
 from alexplore.network.graph import Network
 from alexplore.runs.data.dataset_shapes import DatasetShape
-from alexplore.runs.data.image_layout import DataError
+from alexplore.runs.data.errors import DataError
 from alexplore.runs.preflight import fit_problems
 from alexplore.training.data.decoders import PILLOW
+from alexplore.training.transfer import to_device
 
 T = TypeVar("T")
 
@@ -74,7 +75,7 @@ class ResidentSplit:
 
     def batches(self, order: Tensor, batch_size: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """See `Split.batches`; every batch but the last is full."""
-        order = order[skip * batch_size :].to(self._labels.device, non_blocking=True)
+        order = to_device(order[skip * batch_size :], self._labels.device)
         for chosen in torch.split(order, batch_size):
             if len(chosen):
                 rows = self._rows[chosen].view(torch.uint8).view(len(chosen), *self._size, self._channels)

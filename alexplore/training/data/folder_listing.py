@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from alexplore.runs.data.image_layout import DataError, LeftOut, empty_text
+from alexplore.runs.data.errors import DataError
+from alexplore.runs.data.image_layout import LeftOut, empty_text
 from alexplore.runs.data.listed_images import list_pictures
 from alexplore.runs.data.packed_images import Packed, read_packed
 from alexplore.training.data.dataset import choose_balanced

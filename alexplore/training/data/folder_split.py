@@ -17,7 +17,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from alexplore.core.cpu_count import processors
 from alexplore.core.formatting import bytes_text
-from alexplore.runs.data.image_layout import DataError
+from alexplore.runs.data.errors import DataError
 from alexplore.training.data.dataset import Report, damaged_text
 from alexplore.training.data.decoded_images import DecodedImages, has_room, local_ranks
 from alexplore.training.data.decoders import DECODERS, PILLOW
@@ -25,6 +25,7 @@ from alexplore.training.data.folder_listing import Listing
 from alexplore.training.data.images import open_image, why_unreadable
 from alexplore.training.errors import killed_decoder_text
 from alexplore.training.parallel.launched import die_with_parent
+from alexplore.training.transfer import to_device
 
 MOST_WORKERS = 8
 BATCHES_AHEAD = 2  # of each worker process; the DataLoader's own default
@@ -100,8 +101,8 @@ class FolderSplit:
         if self._device.type == "cuda" and not images.is_pinned():
             images = images.pin_memory()  # else the copy waits for the step before
         return (
-            images.to(self._device, non_blocking=True).permute(0, 3, 1, 2),
-            self.labels[indices].to(self._device, non_blocking=True),
+            to_device(images, self._device).permute(0, 3, 1, 2),
+            to_device(self.labels[indices], self._device),
         )
 
     def _decode(self, chunks: list[Tensor], batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:

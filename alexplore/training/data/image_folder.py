@@ -9,8 +9,8 @@ import torch
 from alexplore.core.home import expand
 from alexplore.runs.config import RunConfig
 from alexplore.runs.data.dataset_shapes import dataset_shape, image_channels
+from alexplore.runs.data.errors import DataError
 from alexplore.runs.data.image_layout import (
-    DataError,
     Layout,
     LeftOut,
     class_folders,

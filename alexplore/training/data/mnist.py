@@ -12,8 +12,8 @@ from torch import Tensor
 from alexplore.presets.datasets import DATASETS
 from alexplore.runs.data import idx_files
 from alexplore.runs.data.dataset_files import Files
+from alexplore.runs.data.errors import DataError
 from alexplore.runs.data.idx_files import IDX_DATASETS, IdxDataset, idx_shape
-from alexplore.runs.data.image_layout import DataError
 from alexplore.training.data.cache import Arrays
 from alexplore.training.data.download import download_debian_package, download_with_torchvision
 from alexplore.training.data.published import Download, PublishedDataset

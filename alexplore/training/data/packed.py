@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from alexplore.runs.data.packed_images import CHANNELS, Packed
+from alexplore.training.transfer import to_device
 
 AHEAD = 2
 """Batches that are read before they are needed."""
@@ -62,8 +63,8 @@ class PackedSplit:
                         waiting.append(reader.submit(self._read, chunks[number + len(waiting)]))
                     images = waiting.pop(0).result()
                     yield (
-                        self._in_channels(images.to(self._device, non_blocking=True)).permute(0, 3, 1, 2),
-                        self.labels[chunk].to(self._device, non_blocking=True),
+                        self._in_channels(to_device(images, self._device)).permute(0, 3, 1, 2),
+                        to_device(self.labels[chunk], self._device),
                     )
             finally:
                 for future in waiting:
@@ -92,5 +93,5 @@ class PackedSplit:
     def _in_channels(self, images: Tensor) -> Tensor:
         if self._channels == CHANNELS:
             return images
-        grey = images.to(torch.float32) @ torch.tensor(LUMA).to(self._device, non_blocking=True)
+        grey = images.to(torch.float32) @ to_device(torch.tensor(LUMA), self._device)
         return grey.round().to(torch.uint8).unsqueeze(-1)

@@ -21,7 +21,8 @@ import torch
 from alexplore.core.atomic_files import write_atomically
 from alexplore.core.formatting import bytes_text
 from alexplore.core.regular_files import open_regular, parse_json, read_text
-from alexplore.runs.data.image_layout import DataError, LeftOut, find_layout
+from alexplore.runs.data.errors import DataError
+from alexplore.runs.data.image_layout import LeftOut, find_layout
 from alexplore.runs.data.packed_images import CHANNELS, INDEX, PATHS, Packed, PackedError, Shard, read_packed
 from alexplore.training.data.dataset import Report, damaged_text
 from alexplore.training.data.decoders import choose_decoder

@@ -17,11 +17,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from alexplore.presets.recipe import Recipe
-from alexplore.runs.data.image_layout import DataError
+from alexplore.runs.data.errors import DataError
 from alexplore.runs.preflight import image_problems, pixel_problems
 from alexplore.training.data.dataset import Dataset, pixel_statistics
 from alexplore.training.data.decoders import DECODERS
 from alexplore.training.kernels.table import NONE, Kernels
+from alexplore.training.transfer import to_device
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -223,7 +224,7 @@ class Preprocess:
 
     def _to_device(self, values: Tensor) -> Tensor:
         """Copy a few values to the device without waiting for it."""
-        return values.to(self.device, non_blocking=True)
+        return to_device(values, self.device)
 
 
 @dataclass(frozen=True)

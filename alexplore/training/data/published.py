@@ -17,7 +17,7 @@ from alexplore.presets.datasets import DATASETS, PublishedImages
 from alexplore.runs.config import DataSource, RunConfig
 from alexplore.runs.data.dataset_files import DATASET_FILES, Files
 from alexplore.runs.data.dataset_shapes import cache_folder, dataset_shape
-from alexplore.runs.data.image_layout import DataError
+from alexplore.runs.data.errors import DataError
 from alexplore.runs.data.trained_on import TrainedOn
 from alexplore.training.data import cache, download
 from alexplore.training.data.cache import Arrays

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from alexplore.runs.config import RunConfig
 from alexplore.runs.data.dataset_shapes import synthetic_counts, synthetic_size
-from alexplore.runs.data.image_layout import DataError
+from alexplore.runs.data.errors import DataError
 from alexplore.runs.data.trained_on import TrainedOn
 from alexplore.runs.preflight import count_outputs
 from alexplore.training.data.dataset import Dataset, Report, ResidentSplit, mean_and_std

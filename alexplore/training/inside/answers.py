@@ -11,6 +11,7 @@ from torch import Tensor
 from alexplore.core.picture import Picture
 from alexplore.runs.inside import Confusion, Mistake, ShownImage
 from alexplore.training.parallel.ranks import Ranks
+from alexplore.training.transfer import to_device
 
 MISTAKES = 12
 """The number of mistakes that are kept: those with the highest loss."""
@@ -52,7 +53,7 @@ class Answers:
             self._counts.scatter_add_(0, labels * self.classes + guesses, torch.ones_like(labels))
         losses = -scores.gather(1, labels[:, None])[:, 0]
         wrong = torch.where(guesses == labels, -1.0, losses)  # a loss is at least 0
-        indices = indices.to(labels.device, non_blocking=True)
+        indices = to_device(indices, labels.device)
         likely = scores.topk(min(MOST_LIKELY, scores.shape[1]))
         rows = _Rows(wrong, images, labels, indices, likely.indices, likely.values).worst(MISTAKES)
         self._worst = rows if self._worst is None else self._worst.joined(rows).worst(MISTAKES)

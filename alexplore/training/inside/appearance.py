@@ -17,10 +17,10 @@ from alexplore.network.graph import Network
 from alexplore.network.layers.base import Layer
 from alexplore.network.shapes import Shape
 from alexplore.runs.inside import BINS, FeatureMaps, KernelGrid, LayerHistogram, Quantised
-from alexplore.training.checkpoint import WholeState
 from alexplore.training.model.build import logits
 from alexplore.training.parallel.towers import TowerState
 from alexplore.training.precision import Precision
+from alexplore.training.whole_state import WholeState
 
 SHOWN = 3
 """The number of fixed images whose feature maps are kept."""
@@ -34,7 +34,7 @@ MOST_MAPS = 12
 
 FEW_MAPS = 4
 MAP_SIDES = (24, 16, 12, 8)
-"""Limits of the side of a map, in pixels: the largest is used with which `FEW_MAPS` of each layer have room."""
+"""Possible sides of a map, in pixels; the longest is used that leaves room for `FEW_MAPS` maps of each layer."""
 
 DEVIATIONS = 4
 """The smallest range of a histogram, in root mean squares of the values."""
@@ -132,7 +132,8 @@ def feature_maps(layer: str, outputs: Tensor, limits: MapLimits) -> list[Feature
     size = min(height, limits.side), min(width, limits.side)
     count = min(channels, limits.maps)
     chosen = [number * channels // count for number in range(count)]
-    values = F.adaptive_avg_pool2d(outputs[:, chosen], size).cpu().numpy()
+    # On the CPU: mps pools only to sizes that divide the input's.
+    values = F.adaptive_avg_pool2d(outputs[:, chosen].cpu(), size).numpy()
     if not np.isfinite(values).all():
         return []
     return [

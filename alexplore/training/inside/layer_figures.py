@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
 from alexplore.network.graph import Network
-from alexplore.runs.protocol import layer_key
-from alexplore.training.checkpoint import WholeState
+from alexplore.runs.metrics import layer_key
 from alexplore.training.metrics import is_recorded
 from alexplore.training.parallel.ranks import Ranks
 from alexplore.training.parallel.towers import TowerState
+from alexplore.training.whole_state import WholeState
 
 MEASURED_AN_EPOCH = 40
 """The approximate number of steps that are measured in an epoch."""
@@ -88,7 +88,7 @@ class LayerFigures:
         """
         if not self._measured:
             return {}
-        rows = torch.stack(list(self._measured.values())).to("cpu", torch.float64)
+        rows = torch.stack(list(self._measured.values())).cpu().double()  # not at once: mps has no float64
         steps, count = list(self._measured), len(self._weighted)
         self._measured.clear()
         rows[:, : 3 * count] = rows[:, : 3 * count] ** 2 * self._parts.repeat(3)

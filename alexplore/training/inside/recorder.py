@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from alexplore.network.graph import Network
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.inside import Confusion, InsideEpoch, Mistake, ShownImage, remove_after, save_epoch
-from alexplore.runs.protocol import LAYER_METRICS, WarningEvent
-from alexplore.training.checkpoint import WholeState
-from alexplore.training.data import Dataset, Preprocess
-from alexplore.training.data.dataset import indices_read
+from alexplore.runs.metrics import LAYER_METRICS
+from alexplore.runs.protocol import WarningEvent
+from alexplore.training.data.dataset import Dataset, indices_read
+from alexplore.training.data.preprocess import Preprocess
 from alexplore.training.inside.answers import LARGEST_SIDE, MOST_LIKELY, Answers, shown_images
 from alexplore.training.inside.appearance import SHOWN, kernel_grid, look_at, weight_histograms
 from alexplore.training.inside.layer_figures import LayerFigures, Measurement, is_measured
@@ -22,6 +22,7 @@ from alexplore.training.parallel.ranks import Ranks
 from alexplore.training.parallel.towers import TowerState
 from alexplore.training.precision import Precision
 from alexplore.training.run_writer import RunWriter
+from alexplore.training.whole_state import WholeState
 
 SAMPLE = 64
 """Number of validation images whose activations are recorded."""
@@ -92,7 +93,6 @@ class Recorder:
         if self._answers is not None:
             confusion = self._answers.confusion(self._ranks)
             mistakes = self._answers.mistakes(self._ranks, view, path_of)
-            self._answers = None
         kernels = kernel_grid(self._network, self._model, self._state)
         weights = weight_histograms(self._network, self._model, self._state)
         images: tuple[ShownImage, ...] = ()
@@ -105,6 +105,7 @@ class Recorder:
                 likely = outputs.scores[:SHOWN].softmax(1).topk(min(MOST_LIKELY, outputs.scores.shape[1]))
                 shown = view(pixels[:SHOWN]), indices[:SHOWN], labels[:SHOWN]
                 images = tuple(shown_images(*shown, likely.indices, likely.values, path_of))
+        self._answers = None  # at the end: what needs memory may be done twice, see `CapturedWork.beside`
         if self._ranks.rank:
             return
         named = {number for one in (*images, *mistakes) for number, _ in one.probabilities}

@@ -10,7 +10,7 @@ class Meter(Protocol):
     """Measures a part of the machine. Values that the machine doesn't offer are left out."""
 
     def read(self) -> Mapping[str, float]:
-        """Return the current values by their keys in `protocol.MACHINE_METRICS`."""
+        """Return the current values by their keys in `runs.metrics.MACHINE_METRICS`."""
         ...
 
     def joules(self) -> float | None:

@@ -33,7 +33,7 @@ QUANTITIES: Mapping[str, Quantity] = {
         lambda nvml, gpu: float(nvml.nvmlDeviceGetTemperature(gpu, nvml.NVML_TEMPERATURE_GPU)), max
     ),
 }
-"""Quantities by their keys in `protocol.MACHINE_METRICS`. NVML's units are per cent, bytes, milliwatts and °C."""
+"""Quantities by their keys in `MACHINE_METRICS`. NVML's units are per cent, bytes, milliwatts and °C."""
 
 
 class NvidiaGpus:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +15,7 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]  # document
 from alexplore.core.cpu_count import processors
 from alexplore.core.errors import FAILED, WRONG_USE
 from alexplore.runs.directory import RunDirectory
+from alexplore.runs.launch import worker_command
 from alexplore.training.errors import RankError, gone_text
 from alexplore.training.parallel.launched import HEARTBEAT, LAUNCHER
 
@@ -133,7 +133,7 @@ def _start(run: RunDirectory, number: int, count: int, port: int) -> Rank:
         HEARTBEAT: written,
     }  # fmt: skip
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "alexplore.training.worker", str(run.path)],
+        worker_command(run),
         stdin=subprocess.DEVNULL,
         env={**os.environ, **{key: str(value) for key, value in environment.items()}},
         pass_fds=(written,),

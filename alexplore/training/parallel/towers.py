@@ -22,11 +22,11 @@ from alexplore.network.graph import Network
 from alexplore.network.layers.base import Layer, Unsupported
 from alexplore.network.shapes import Shape, Shapes
 from alexplore.runs.preflight import NO_TOWERS
-from alexplore.training.checkpoint import load_optimizer_state
 from alexplore.training.collectives import all_gather, all_reduce
 from alexplore.training.errors import UsageError
 from alexplore.training.kernels.table import Kernels
 from alexplore.training.model.build import Model, build, build_layer
+from alexplore.training.whole_state import load_optimizer_state
 
 EXCHANGE = "exchange_"
 

@@ -18,7 +18,8 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widgets import Input, Static
 
-from alexplore.tui.folders import Entry, absolute, complete_path, contents_text, entries
+from alexplore.core.formatting import cut_middle
+from alexplore.tui.folders import Entry, absolute, complete_path, contents_text, entries, is_folder
 from alexplore.tui.named_keys import NamedKeys
 from alexplore.tui.screens.dialogs import CANCEL, Dialog
 from alexplore.tui.widgets.cursor_list import CursorList
@@ -104,6 +105,9 @@ class EntryList(CursorList):
         return "nothing here has these letters" if self._typed else "no such files here, and no folders"
 
 
+MOST_NAMED = 120  # characters of a path in a message
+
+
 class PathInput(NamedKeys, Input):
     """The path, whose last part filters the list; Tab completes it, Down goes to the list."""
 
@@ -132,7 +136,7 @@ class Browse(Dialog[Path | None]):
         self._title = title
         self._suffixes = suffixes
         path = absolute(start)
-        self._folder = path if path.is_dir() else next(above for above in path.parents if above.is_dir())
+        self._folder = path if is_folder(path) else next(filter(is_folder, path.parents))
 
     def compose(self) -> ComposeResult:
         """Yield the path, the list, and the error in the path, in a frame."""
@@ -180,9 +184,9 @@ class Browse(Dialog[Path | None]):
     def _typed(self, event: Input.Changed) -> None:
         """Follow the path while it is typed; the list shows what its last part may become."""
         path = absolute(event.value)
-        folder = path if path.is_dir() else path.parent
+        folder = path if is_folder(path) else path.parent
         self.query_one(EntryList).narrow(event.value.rpartition("/")[2] if folder != path else "")
-        if folder.is_dir() and folder != self._folder:
+        if is_folder(folder) and folder != self._folder:
             self._look(folder)
 
     @on(Input.Submitted)
@@ -190,16 +194,16 @@ class Browse(Dialog[Path | None]):
         """Take the path that was typed."""
         path = absolute(event.value)
         if self._suffixes is None:
-            if path.is_dir():
+            if is_folder(path):
                 self.dismiss(path)
             else:
-                self._say(f"✗ {path} is not a folder")
-        elif path.is_dir():
+                self._say(f"✗ {_name(path)} is not a folder")
+        elif is_folder(path):
             self._go(path)
-        elif path.is_file():
+        elif os.path.isfile(path):  # noqa: PTH113 (see `is_folder`)
             self.dismiss(path)
         else:
-            self._say(f"✗ there is no file {path}")
+            self._say(f"✗ there is no file {_name(path)}")
 
     @on(CursorList.Chosen)
     def _chosen(self, event: CursorList.Chosen) -> None:
@@ -225,3 +229,8 @@ class Browse(Dialog[Path | None]):
     def action_type(self) -> None:
         """Type a path."""
         self.query_one(PathInput).focus()
+
+
+def _name(path: Path) -> str:
+    """Return a path for a message that fits below the list."""
+    return cut_middle(str(path), MOST_NAMED)

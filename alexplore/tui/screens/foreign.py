@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -21,6 +20,7 @@ from alexplore.render.foreign import value_text
 from alexplore.runs.foreign import ForeignLog, ForeignMetric, ForeignReader, ForeignSnapshot
 from alexplore.tui.columns import fit
 from alexplore.tui.plot import Line, Plot
+from alexplore.tui.polling import pause
 from alexplore.tui.screens.frame import FrameScreen
 from alexplore.tui.state import Mode
 from alexplore.tui.widgets.cursor_list import CursorList
@@ -108,9 +108,7 @@ class ForeignScreen(FrameScreen):
             if snapshot is not shown:
                 shown = snapshot
                 self.post_message(LogPolled(snapshot))
-            deadline = time.monotonic() + POLL_SECONDS
-            while time.monotonic() < deadline and not worker.is_cancelled:
-                time.sleep(POLL_SECONDS / 10)
+            pause(worker, POLL_SECONDS)
 
     @on(LogPolled)
     def _polled(self, event: LogPolled) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -27,6 +26,7 @@ from alexplore.tui.columns import fit
 from alexplore.tui.inside_lines import Listed, drawn, listed
 from alexplore.tui.inside_state import VIEWS, InsideReader, InsideState, Reading, first_reading
 from alexplore.tui.picture_lines import Draw, Drawn, half_block_lines
+from alexplore.tui.polling import pause
 from alexplore.tui.screens.browse import Browse
 from alexplore.tui.screens.frame import FrameScreen
 from alexplore.tui.screens.look import LookScreen
@@ -267,9 +267,7 @@ class InsideScreen(FrameScreen):
             if reading is not last:
                 last = reading
                 self.post_message(FolderRead(reading))
-            deadline = time.monotonic() + (0.0 if reader.behind else POLL_SECONDS)
-            while time.monotonic() < deadline and not worker.is_cancelled:
-                time.sleep(POLL_SECONDS / 10)
+            pause(worker, 0.0 if reader.behind else POLL_SECONDS)
 
     @work(thread=True, exclusive=True, group="load")
     def _load(self, run: RunDirectory, epoch: int) -> None:
@@ -316,7 +314,7 @@ class InsideScreen(FrameScreen):
         try:
             found = look(self._state.run.path, request)
         except AlexploreError as error:
-            self.notify(str(error), severity="error", markup=False)
+            self.notify(str(error), severity="error")
             return
         if not worker.is_cancelled:
             self.post_message(Looked(found))

@@ -37,7 +37,9 @@ class LookScreen(FrameScreen):
         super().__init__()
         self._found = found
         self._maps = found.feature_maps
-        self._row = next(row for row in analyse(network).rows if row.layer.name == found.layer)
+        row = analyse(network).row(found.layer)
+        assert row is not None, "the layer was looked into"
+        self._row = row
         self._input_size = network.input[1:]
         self._draw_picture_lines = draw
         self._unit: Unit | None = None

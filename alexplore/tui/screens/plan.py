@@ -16,6 +16,7 @@ from textual.message import Message
 from textual.screen import ModalScreen
 from textual.timer import Timer
 
+from alexplore.core.boundary import ACTIONABLE, error_text
 from alexplore.core.errors import AlexploreError
 from alexplore.runs import service
 from alexplore.runs.config import RunConfig
@@ -75,7 +76,7 @@ class Created(Message):
 class Refused(Message):
     """The run can't be started."""
 
-    error: AlexploreError
+    error: AlexploreError | OSError
 
 
 class PlanScreen(FrameScreen):
@@ -213,7 +214,11 @@ class PlanScreen(FrameScreen):
 
     @work(thread=True, exclusive=True, group="check")
     def _look_up(self, request: CheckRequest, worker: WaitingWorker | None) -> None:
-        self.post_message(Checked(request, self._checker.check(request, worker)))
+        try:
+            result = self._checker.check(request, worker)
+        except ACTIONABLE as error:  # such as a disk that is gone
+            result = CheckResult((Check("wrong", "checks", error_text(error)),))
+        self.post_message(Checked(request, result))
 
     @on(Checked)
     def _checked(self, event: Checked) -> None:
@@ -401,7 +406,7 @@ class PlanScreen(FrameScreen):
     def _start(self, request: CheckRequest, waiting: WaitingWorker | None) -> None:
         try:
             run = self.state.planned.create(request)
-        except AlexploreError as error:
+        except ACTIONABLE as error:
             if waiting is not None:
                 waiting.end()
             self.post_message(Refused(error))

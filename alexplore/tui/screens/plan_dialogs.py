@@ -11,7 +11,7 @@ from textual.screen import Screen
 
 from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.messages import STATE_GLYPHS
-from alexplore.runs.protocol import BEST_METRIC, METRICS
+from alexplore.runs.metrics import BEST_METRIC, METRICS
 from alexplore.runs.starting_weights import SUFFIXES, runs_with_weights
 from alexplore.runs.summary import RunList
 from alexplore.tui.planned_run import PlannedRun

@@ -16,6 +16,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.worker import get_current_worker
 
+from alexplore.core.processes import KilledError, check_killed
 from alexplore.render.predictions import bars
 from alexplore.runs.data.image_layout import SUFFIXES
 from alexplore.runs.directory import RunDirectory
@@ -203,7 +204,12 @@ class PredictScreen(FrameScreen):
                 if worker.is_cancelled:
                     return
                 self.post_message(Predicted(prediction))
-        self.post_message(Finished(predictions.errors))
+        try:
+            check_killed("the process that predicts", predictions.returncode)
+        except KilledError as error:
+            self.post_message(Finished(str(error)))
+        else:
+            self.post_message(Finished(predictions.errors))
 
     @on(Predicted)
     def _add(self, event: Predicted) -> None:

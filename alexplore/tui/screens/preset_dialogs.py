@@ -10,6 +10,7 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.screen import Screen
 
+from alexplore.core.errors import AlexploreError
 from alexplore.export import FORMATS, export_preset
 from alexplore.export.errors import ExportError
 from alexplore.network.graph import read_network
@@ -23,8 +24,6 @@ from alexplore.tui.screens.dialogs import CANCEL, Ask, Choose, Confirm, Dialog
 from alexplore.tui.screens.writing import ask_and_write
 from alexplore.tui.widgets.choice_list import Choice
 from alexplore.tui.widgets.preset_list import PresetList
-
-ERROR_SECONDS = 20.0  # how long a long error is shown
 
 
 async def choose_layer_type(screen: Screen[Any]) -> str | None:
@@ -84,8 +83,8 @@ def read_named(screen: Screen[Any], name: str) -> Preset | None:
     """Return the preset called `name`; if it can't be read, show why and return None."""
     try:
         return load_preset(name)
-    except PresetError as error:
-        screen.notify(str(error), severity="error", markup=False)
+    except AlexploreError as error:
+        screen.notify(str(error), severity="error")
         return None
 
 
@@ -125,11 +124,11 @@ async def save(screen: Screen[Any], session: EditSession) -> bool:
             if not await screen.app.push_screen_wait(Confirm(f"{clash}\n\nReplace it?")):
                 return False
             saved = save_preset(preset, name, overwrite=True)
-    except PresetError as error:
-        screen.notify(str(error), severity="error", markup=False)
+    except AlexploreError as error:
+        screen.notify(str(error), severity="error")
         return False
     session.mark_saved(saved)
-    screen.notify(f"Saved {saved.path}", markup=False)
+    screen.notify(f"Saved {saved.path}")
     return True
 
 
@@ -143,7 +142,7 @@ async def rename(screen: Screen[Any], session: EditSession, entry: PresetEntry) 
         return False
     try:
         path = rename_preset(entry.path, name)
-    except PresetError as error:
+    except AlexploreError as error:
         screen.notify(str(error), severity="error")
         return False
     if session.preset.path == entry.path:
@@ -179,7 +178,7 @@ async def export(screen: Screen[Any], preset: Preset) -> None:
     try:
         content = export_preset(preset, to)
     except ExportError as error:
-        screen.notify(str(error), severity="error", markup=False, timeout=ERROR_SECONDS)
+        screen.notify(str(error), severity="error")
         return
     suggestion = f"{preset.name.replace('-', '_')}{FORMATS[to].ending}"
     await ask_and_write(screen, suggestion, content)

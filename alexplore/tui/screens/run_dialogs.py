@@ -32,7 +32,7 @@ async def export(screen: Screen[Any], run: RunDirectory) -> None:
             name, content = await asyncio.to_thread(form.file, run)
             await ask_and_write_into(screen, f"{run.name}-{to}", name, content)
     except AlexploreError as error:
-        screen.notify(str(error), severity="error", markup=False)
+        screen.notify(str(error), severity="error")
 
 
 async def resume(screen: Screen[Any], summary: Summary) -> None:
@@ -44,11 +44,11 @@ async def resume(screen: Screen[Any], summary: Summary) -> None:
             return
     whence = await asyncio.to_thread(resume_text, summary) if status.resumable else ""
     if whence:
-        screen.notify(f"{run.name}: starting {whence}", markup=False)
+        screen.notify(f"{run.name}: starting {whence}")
     try:
         await asyncio.to_thread(service.resume, run)
     except AlexploreError as error:
-        screen.notify(str(error), severity="error", markup=False)
+        screen.notify(str(error), severity="error")
     else:
         if not whence:
-            screen.notify(f"asked {run.name} to continue", markup=False)
+            screen.notify(f"asked {run.name} to continue")

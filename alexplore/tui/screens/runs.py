@@ -17,13 +17,12 @@ from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
 from alexplore.core.errors import AlexploreError
-from alexplore.presets.preset import Preset
 from alexplore.runs import service
 from alexplore.runs.checkpoint_files import folder_size
 from alexplore.runs.directory import RunDirectory, RunError, list_runs
 from alexplore.runs.listing import ListedRun, Listing, QueueListing
+from alexplore.runs.metrics import METRICS
 from alexplore.runs.notes import write_note
-from alexplore.runs.protocol import METRICS
 from alexplore.runs.queue import Item, Queue
 from alexplore.runs.summary import Summary
 from alexplore.tui.listed_runs import ListedRuns
@@ -38,15 +37,16 @@ from alexplore.tui.messages import (
     RunsListed,
     WatchRequested,
 )
-from alexplore.tui.run_details import RunDetails, failed_at_start, headline, read_details, run_facts, size_text
+from alexplore.tui.polling import pause
+from alexplore.tui.run_details import RunDetails, detail_lines, failed_at_start, headline, read_details, size_text
 from alexplore.tui.screens.dialogs import Ask, Confirm
 from alexplore.tui.screens.frame import FrameScreen
 from alexplore.tui.state import AppState, Mode
-from alexplore.tui.widgets.comparison import Comparison
 from alexplore.tui.widgets.cursor_list import CursorList
 from alexplore.tui.widgets.curves import Curves
-from alexplore.tui.widgets.facts import Facts
+from alexplore.tui.widgets.details import Details
 from alexplore.tui.widgets.filter_input import FilterInput
+from alexplore.tui.widgets.run_differences import RunDifferences
 from alexplore.tui.widgets.run_table import RunTable
 from alexplore.tui.widgets.table import Table
 
@@ -97,11 +97,11 @@ class RunsScreen(FrameScreen):
                 yield Static(id="filter-note", markup=False)
             yield Static(NO_RUNS, id="no-runs", markup=False)
             yield RunTable(id="runs-table")
-        yield Facts(id="headline")
+        yield Details(id="headline")
         yield Curves(id="overlay")
         with Horizontal(id="lower"):
-            yield Comparison(id="what-differs", classes="frame")
-            yield Facts(id="details", classes="frame")
+            yield RunDifferences(id="what-differs", classes="frame")
+            yield Details(id="details", classes="frame")
 
     def on_mount(self) -> None:
         """Hide the widgets that are still empty."""
@@ -135,10 +135,8 @@ class RunsScreen(FrameScreen):
             except RunError as error:  # the file system may be available again later
                 if str(error) != reported:
                     reported = str(error)
-                    self.notify(reported, severity="error", markup=False)
-            deadline = time.monotonic() + POLL_SECONDS
-            while time.monotonic() < deadline and not worker.is_cancelled and not self._look_now.is_set():
-                self._look_now.wait(POLL_SECONDS / 10)
+                    self.notify(reported, severity="error")
+            pause(worker, POLL_SECONDS, self._look_now)
 
     @on(RunsListed)
     def _listed(self, event: RunsListed) -> None:
@@ -211,14 +209,14 @@ class RunsScreen(FrameScreen):
     def _show_differences(self) -> None:
         if self.has_class("compared"):
             names = [f"{self.state.marked.marker(one.run.name)} {one.run.name}" for one in self._overlay.snapshots]
-            self.query_one(Comparison).show(names, self._overlay.differences)
+            self.query_one(RunDifferences).show(names, self._overlay.differences)
 
     def _show_details(self) -> None:
-        pane, run = self.query_one("#details", Facts), self.listed_run
+        pane, run = self.query_one("#details", Details), self.listed_run
         keys = "K sooner · J later · del takes it out" if run and run.item else "y copies the path · d hides"
         pane.write_frame(run.name if run else "no run", keys if run else "")
-        pane.show(run_facts(run, self._details) if run else [])
-        self.query_one("#headline", Facts).show([headline(run)] if run else [])
+        pane.show(detail_lines(run, self._details) if run else [])
+        self.query_one("#headline", Details).show([headline(run)] if run else [])
 
     # The list
 
@@ -261,7 +259,7 @@ class RunsScreen(FrameScreen):
         elif self.selected:
             self.action_watch()
         elif self.queued:
-            self.notify(f"{self.queued.name} was not started yet: there is nothing to watch", markup=False)
+            self.notify(f"{self.queued.name} was not started yet: there is nothing to watch")
 
     @on(Table.TitleClicked, "#runs-table")
     def _title_clicked(self, event: Table.TitleClicked) -> None:
@@ -367,9 +365,9 @@ class RunsScreen(FrameScreen):
         try:
             service.ask(run, "stop")
         except AlexploreError as error:
-            self.notify(str(error), severity="warning", markup=False)
+            self.notify(str(error), severity="warning")
         else:
-            self.notify(f"asked {run.name} to stop", markup=False)
+            self.notify(f"asked {run.name} to stop")
 
     @work
     async def action_resume(self) -> None:
@@ -384,9 +382,7 @@ class RunsScreen(FrameScreen):
         """Open the run's network and recipe in Explore."""
         if self.selected is None or self.selected.summary.config is None:
             return
-        config = self.selected.summary.config
-        preset = Preset(config.preset, config.network, config.recipe, title=f"from {self.selected.name}")
-        self.post_message(OpenRequested(preset))
+        self.post_message(OpenRequested(self.selected.summary.config.as_preset(f"from {self.selected.name}")))
 
     def action_evaluate(self) -> None:
         """Measure the run's accuracy on its validation images."""
@@ -418,12 +414,12 @@ class RunsScreen(FrameScreen):
         try:
             renamed = service.rename(run, name)
         except AlexploreError as error:
-            self.notify(str(error), severity="error", markup=False)
+            self.notify(str(error), severity="error")
             return
         self.state.marked.rename(run.name, renamed.name)
         if self.state.watched is not None and self.state.watched.run == run:
             self.state.watch(renamed)
-        self.notify(f"renamed {run.name} to {renamed.name}", markup=False)
+        self.notify(f"renamed {run.name} to {renamed.name}")
         self._look_now.set()
 
     @work
@@ -440,7 +436,7 @@ class RunsScreen(FrameScreen):
         try:
             write_note(run.summary.run, note)
         except AlexploreError as error:
-            self.notify(str(error), severity="error", markup=False)
+            self.notify(str(error), severity="error")
         self._look_now.set()
 
     def action_remove(self) -> None:
@@ -461,9 +457,9 @@ class RunsScreen(FrameScreen):
             try:
                 service.remove(run)  # which refuses a run that was resumed while the question was open
             except AlexploreError as error:
-                self.notify(str(error), severity="error", markup=False)
+                self.notify(str(error), severity="error")
             else:
-                self.notify(f"deleted {run.name}", markup=False)
+                self.notify(f"deleted {run.name}")
             self._look_now.set()
 
     @work
@@ -482,9 +478,9 @@ class RunsScreen(FrameScreen):
     def _change_queue(self, change: Callable[[Queue], str]) -> None:
         """Change the queue and show what was done, or why it was not."""
         try:
-            self.notify(change(Queue(self.state.runs_folder)), markup=False)
+            self.notify(change(Queue(self.state.runs_folder)))
         except AlexploreError as error:
-            self.notify(str(error), severity="error", markup=False)
+            self.notify(str(error), severity="error")
         self._look_now.set()
 
     def _removable(self, run: RunDirectory) -> bool:
@@ -492,7 +488,7 @@ class RunsScreen(FrameScreen):
         try:
             service.check_removable(run)
         except RunError as error:
-            self.notify(str(error), severity="warning", markup=False)
+            self.notify(str(error), severity="warning")
             return False
         return True
 

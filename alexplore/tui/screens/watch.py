@@ -16,7 +16,6 @@ from textual.worker import get_current_worker
 
 from alexplore.core.errors import AlexploreError
 from alexplore.core.settings import parse_text, toml_text
-from alexplore.presets.preset import Preset
 from alexplore.runs import service
 from alexplore.runs.control import ACTIONS
 from alexplore.runs.directory import RunDirectory, RunError
@@ -34,6 +33,7 @@ from alexplore.tui.messages import (
     RunUnreadable,
 )
 from alexplore.tui.plot import Plot
+from alexplore.tui.polling import pause
 from alexplore.tui.run_facts import (
     checkpoint_facts,
     ending,
@@ -59,7 +59,6 @@ from alexplore.tui.widgets.log_view import LogView
 from alexplore.tui.widgets.text_lines import folded
 from alexplore.tui.widgets.tiles import Tiles
 
-ERROR_SECONDS = 20.0  # how long a long error is shown
 TEXT_LINES = {"-tiny": 1, "-low": 2, "-high": 4, "-tall": 4}
 """The most lines for a run's result, and for its suspicious layers, for each class of the terminal's height."""
 
@@ -175,8 +174,7 @@ class WatchScreen(FrameScreen):
         while not worker.is_cancelled and self.is_running:
             now = time.monotonic()
             self.post_message(RunPolled(*poller.poll(now)))
-            while time.monotonic() < now + poller.pause(now) and not worker.is_cancelled:
-                time.sleep(0.1)
+            pause(worker, now + poller.pause(now) - time.monotonic())
 
     @on(RunPolled)
     def _polled(self, event: RunPolled) -> None:
@@ -279,9 +277,8 @@ class WatchScreen(FrameScreen):
     def action_fork(self) -> None:
         """Open the run's network and recipe in Explore."""
         if self._run is not None and self._run.snapshot is not None:
-            config = self._run.snapshot.config
-            title = f"from {self._run.run.name}"
-            self.post_message(OpenRequested(Preset(config.preset, config.network, config.recipe, title=title)))
+            preset = self._run.snapshot.config.as_preset(f"from {self._run.run.name}")
+            self.post_message(OpenRequested(preset))
 
     def action_evaluate(self) -> None:
         """Ask the app for an evaluation."""
@@ -379,12 +376,12 @@ class WatchScreen(FrameScreen):
             else:
                 service.restart(run, values)
         except AlexploreError as error:
-            self.notify(str(error), severity="warning", markup=False, timeout=ERROR_SECONDS)
+            self.notify(str(error), severity="warning")
         else:
             words = "asked to change {}" if live else "trains on, with {}"
             joined = " to " if live else " "
             changes = ", ".join(f"{key}{joined}{toml_text(value)}" for key, value in values.items())
-            self.notify(words.format(changes), markup=False)
+            self.notify(words.format(changes))
 
     @work(thread=True)
     def _ask(self, action: str) -> None:
@@ -393,7 +390,7 @@ class WatchScreen(FrameScreen):
         try:
             service.ask(self._run.run, action)
         except AlexploreError as error:
-            self.notify(str(error), severity="warning", markup=False)
+            self.notify(str(error), severity="warning")
         else:
             self.notify(f"asked to {ACTIONS[action]}")
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from textual.screen import Screen
 
-from alexplore.core.atomic_files import Content, write_output
-from alexplore.core.boundary import os_error_text
-from alexplore.core.home import NoHomeError, expand
+from alexplore.core.atomic_files import Content, check_no_folder, write_output
+from alexplore.core.boundary import ACTIONABLE, error_text
+from alexplore.core.errors import AlexploreError
+from alexplore.core.home import expand
 from alexplore.tui.screens.dialogs import Ask, Confirm
 
 
@@ -20,16 +21,14 @@ async def ask_and_write(screen: Screen[Any], suggestion: str, content: Content) 
         return
     try:
         path = expand(answer)
-        if path.is_dir():
-            screen.notify(f"{path} is a directory; give the name of a file in it", severity="error", markup=False)
-            return
+        check_no_folder(path)
         if path.exists() and not await screen.app.push_screen_wait(Confirm(f"{path} exists. Replace it?")):
             return
         await asyncio.to_thread(write_output, path, content)
-    except (OSError, NoHomeError) as error:
+    except ACTIONABLE as error:
         _show_error(screen, error)
     else:
-        screen.notify(f"Wrote {path.resolve()}", markup=False)
+        screen.notify(f"Wrote {path.resolve()}")
 
 
 async def ask_and_write_into(screen: Screen[Any], suggestion: str, name: str, content: Content) -> None:
@@ -42,12 +41,11 @@ async def ask_and_write_into(screen: Screen[Any], suggestion: str, name: str, co
         path = expand(answer) / name
         path.parent.mkdir(parents=True, exist_ok=True)
         await asyncio.to_thread(write_output, path, content)
-    except (OSError, NoHomeError) as error:
+    except ACTIONABLE as error:
         _show_error(screen, error)
     else:
-        screen.notify(f"Wrote {path.resolve()}", markup=False)
+        screen.notify(f"Wrote {path.resolve()}")
 
 
-def _show_error(screen: Screen[Any], error: OSError | NoHomeError) -> None:
-    text = os_error_text(error) if isinstance(error, OSError) else str(error)
-    screen.notify(text, severity="error", markup=False)
+def _show_error(screen: Screen[Any], error: AlexploreError | OSError) -> None:
+    screen.notify(error_text(error), severity="error")

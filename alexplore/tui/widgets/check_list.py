@@ -43,8 +43,7 @@ class CheckList(CursorList):
     }
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
-        super().__init__(id=id)
-        self.set_classes(classes or "")
+        super().__init__(id=id, classes=classes)
         self._checks: Sequence[Check] = ()
         self._changes: Sequence[str] = ()
         self._lines: list[CheckLine] = []

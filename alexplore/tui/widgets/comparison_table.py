@@ -32,8 +32,7 @@ class ComparisonTable(Table):
     }
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
-        super().__init__(id=id)
-        self.set_classes(classes or "")
+        super().__init__(id=id, classes=classes)
         self._compared: ComparedPresets | None = None
 
     def show(self, compared: ComparedPresets) -> None:

@@ -61,8 +61,7 @@ class FormulaPanel(CursorList):
     }
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
-        super().__init__(id=id)
-        self.set_classes(classes or "")
+        super().__init__(id=id, classes=classes)
         self.folded = True
         self._entries: tuple[Entry, ...] = ()
         self._lines: list[tuple[Entry, list[tuple[str, str]]]] = []

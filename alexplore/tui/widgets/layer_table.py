@@ -134,8 +134,7 @@ class LayerTable(Table):
     COMPONENT_CLASSES: ClassVar[set[str]] = {"layer-table--changed", "layer-table--error", "layer-table--dim"}
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
-        super().__init__(id=id)
-        self.set_classes(classes or "")
+        super().__init__(id=id, classes=classes)
         self.border_title = "Layers"
         self._analysis: Analysis | None = None
         self._baseline: dict[str, Row] = {}

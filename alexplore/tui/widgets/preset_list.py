@@ -47,8 +47,7 @@ class PresetList(CursorList):
 
     def __init__(self, *, marks: bool = True, id: str | None = None, classes: str | None = None) -> None:
         """Show presets; without `marks`, none can be marked."""
-        super().__init__(id=id)
-        self.set_classes(classes or "")
+        super().__init__(id=id, classes=classes)
         self._marks = marks
         self.entries: Sequence[PresetEntry] = ()
         self.opened = ""

@@ -10,14 +10,13 @@ from rich.segment import Segment
 from textual.binding import Binding, BindingType
 from textual.strip import Strip
 
-from alexplore.core.formatting import age_text
+from alexplore.core.formatting import age_text, cut_middle
 from alexplore.core.inert import inert_line
 from alexplore.runs.messages import STATE_GLYPHS, progress_text
-from alexplore.runs.protocol import BEST_METRIC, METRICS
+from alexplore.runs.metrics import BEST_METRIC, METRICS
 from alexplore.tui.columns import Claim, fit
 from alexplore.tui.listed_runs import GroupLine, RunLine
 from alexplore.tui.palette import SERIES
-from alexplore.tui.plot import shortened
 from alexplore.tui.run_details import recipe_text
 from alexplore.tui.widgets.table import Cell, Table
 
@@ -203,7 +202,7 @@ class RunTable(Table):
         state = _state_of(line)
         text = self._texts[index].get(column, "")
         if column == "run":  # names differ at their ends
-            text = shortened(text, self.widths[column])
+            text = cut_middle(text, self.widths[column])
         coloured = column in ("state", "progress") and state in STATE_GLYPHS
         if column == "" and isinstance(line, RunLine) and line.series:
             return Cell(text, f"run-table--{line.series}")

@@ -49,8 +49,8 @@ class Table(CursorList):
             """The table, for `@on(…, "#id")`."""
             return self.source
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
         self.widths: dict[str, int] = {}
         self.gap = GAP
         self._accents: dict[tuple[str, Style], Style] = {}

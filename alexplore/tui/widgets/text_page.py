@@ -17,8 +17,7 @@ class TextPage(CursorList):
     COMPONENT_CLASSES: ClassVar[set[str]] = {"table--cursor"}
 
     def __init__(self, content: RenderableType, *, id: str | None = None, classes: str | None = None) -> None:
-        super().__init__(id=id)
-        self.set_classes(classes or "")
+        super().__init__(id=id, classes=classes)
         self._content = content
         self._lines: list[list[Segment]] = []
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from alexplore.runs.data.errors import DataError
 from alexplore.runs.data.image_layout import (
     SUFFIXES,
-    DataError,
     LeftOut,
     check_pictures,
     count_others,

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from alexplore.runs.data import image_layout, listed_images
-from alexplore.runs.data.image_layout import DataError, LeftOut
+from alexplore.runs.data.errors import DataError
+from alexplore.runs.data.image_layout import LeftOut
 from alexplore.runs.data.listed_images import list_pictures
 from tests.faults.damage import replaced, retyped
 

@@ -6,7 +6,9 @@ from importlib.metadata import PackageNotFoundError
 from typing import Any
 
 import pytest
+import torch
 
+from alexplore.runs.accelerators import Accelerators
 from alexplore.training.commands import doctor
 
 
@@ -39,3 +41,9 @@ def test_a_package_whose_version_is_not_known(monkeypatch: pytest.MonkeyPatch, v
     _, packages, *missing = doctor.software()
     assert "torchvision of unknown version, " in packages[2]
     assert not missing
+
+
+def test_another_accelerator_than_cudas_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(doctor, "find_accelerators", lambda: Accelerators("mps", 1))
+    assert any(title == "gpu" and words.startswith("mps: training runs on it") for _, title, words in doctor.devices())

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from torch import nn
 
 from alexplore.network.graph import Network
+from alexplore.runs.data.errors import DataError
 from alexplore.runs.directory import RunDirectory
+from alexplore.training.commands import load_model
 from alexplore.training.commands.evaluate import evaluate_run
-from alexplore.training.data import DataError
+from alexplore.training.model.build import build
 from tests.support.training import train_here
 from tests.training.conftest import MakeRun
 
@@ -99,3 +102,19 @@ def test_images_are_evaluated_with_and_without_labels(
     empty.mkdir()
     with pytest.raises(DataError, match="empty has no images to evaluate on"):
         answer(run, monkeypatch, capsys, "--data", str(empty))
+
+
+def test_the_network_has_the_kernels_of_the_device_that_evaluates(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The network was trained with those of the device that it was trained on."""
+    used: list[object] = []
+
+    def built(network: Network, *, kernels: object) -> nn.Module:
+        used.append(kernels)
+        return build(network)
+
+    monkeypatch.setattr(load_model, "choose_kernels", lambda device: f"kernels of {device}")
+    monkeypatch.setattr(load_model, "build", built)
+    answer(run, monkeypatch, capsys)
+    assert used == ["kernels of cpu"]

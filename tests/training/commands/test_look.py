@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from alexplore.core.processes import CommandError
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network, read_network
-from alexplore.runs.launch import CommandError
 from alexplore.runs.look import look
 from alexplore.runs.look_request import LookRequest
 from alexplore.training.commands.look import checked_unit, class_number, grad_cam, mapped_row, output_of

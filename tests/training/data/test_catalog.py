@@ -15,11 +15,13 @@ from alexplore.network.graph import Network, read_network
 from alexplore.presets.datasets import DATASETS, DatasetEntry
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import DataSource, RunConfig
+from alexplore.runs.data.errors import DataError
 from alexplore.runs.data.trained_on import TrainedOn, parse_trained_on
-from alexplore.training.data import DataError, Preprocess, ResidentSplit, choose_balanced, open_dataset
 from alexplore.training.data.cache import Arrays
-from alexplore.training.data.catalog import OPENERS
+from alexplore.training.data.catalog import OPENERS, open_dataset
+from alexplore.training.data.dataset import ResidentSplit, choose_balanced
 from alexplore.training.data.image_folder import open_test_images
+from alexplore.training.data.preprocess import Preprocess
 from alexplore.training.data.published import PublishedDataset
 from alexplore.training.model.build import build
 from alexplore.training.objective import Objective

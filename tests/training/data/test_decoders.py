@@ -18,10 +18,11 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from alexplore.runs.data.trained_on import parse_trained_on
-from alexplore.training.data import FolderSplit, read_dataset
+from alexplore.training.data.dataset import read_dataset
 from alexplore.training.data.decoded_images import has_room
 from alexplore.training.data.decoders import DECODERS, PILLOW, TORCHCODEC, choose_decoder
 from alexplore.training.data.folder_listing import Listing
+from alexplore.training.data.folder_split import FolderSplit
 from alexplore.training.data.images import open_image, why_unreadable
 
 CPU = torch.device("cpu")

@@ -18,10 +18,13 @@ import pytest
 import torch
 from PIL import Image
 
+from alexplore.runs.data.errors import DataError
 from alexplore.runs.data.image_layout import LeftOut
-from alexplore.training.data import DataError, FolderSplit, folder_split, pixel_statistics, read_image
+from alexplore.training.data import folder_split
+from alexplore.training.data.dataset import pixel_statistics
 from alexplore.training.data.folder_listing import draw_held_out, list_images
-from alexplore.training.data.images import open_image
+from alexplore.training.data.folder_split import FolderSplit
+from alexplore.training.data.images import open_image, read_image
 
 CPU = torch.device("cpu")
 

@@ -16,7 +16,8 @@ from alexplore.presets.datasets import DATASETS
 from alexplore.runs.config import DataSource
 from alexplore.runs.data import checksummed_files, idx_files
 from alexplore.runs.data.dataset_files import DATASET_FILES
-from alexplore.training.data import DataError, svhn
+from alexplore.runs.data.errors import DataError
+from alexplore.training.data import svhn
 from alexplore.training.data.catalog import PUBLISHED
 from alexplore.training.data.mnist import MNIST_KIN as KIN
 from alexplore.training.data.published import load_arrays

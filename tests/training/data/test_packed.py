@@ -16,7 +16,8 @@ from alexplore.core.errors import AlexploreError
 from alexplore.network.graph import read_network
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import DataSource, RunConfig
-from alexplore.runs.data.image_layout import DataError, find_layout
+from alexplore.runs.data.errors import DataError
+from alexplore.runs.data.image_layout import find_layout
 from alexplore.runs.data.packed_images import PackedError, read_packed
 from alexplore.training.data import packing
 from alexplore.training.data.catalog import open_dataset

@@ -13,8 +13,10 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from alexplore.presets.recipe import Recipe
-from alexplore.training.data import DataError, Dataset, Preprocess, ResidentSplit, pixel_statistics, read_dataset
+from alexplore.runs.data.errors import DataError
+from alexplore.training.data.dataset import Dataset, ResidentSplit, pixel_statistics, read_dataset
 from alexplore.training.data.preprocess import (
+    Preprocess,
     _crop_at_once,
     _crop_one_by_one,
     color_components,

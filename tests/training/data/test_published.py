@@ -22,7 +22,8 @@ from safetensors import SafetensorError
 
 from alexplore.runs.config import DataSource
 from alexplore.runs.data import checksummed_files, idx_files
-from alexplore.training.data import DataError, cache, download
+from alexplore.runs.data.errors import DataError
+from alexplore.training.data import cache, download
 from alexplore.training.data.cifar import CIFAR_10
 from alexplore.training.data.mnist import DEBIAN_FOLDER, MNIST_KIN, read, unpack
 from alexplore.training.data.published import Download, PublishedDataset, load_arrays

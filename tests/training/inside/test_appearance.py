@@ -11,7 +11,6 @@ from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network
 from alexplore.presets.library import load_preset
 from alexplore.runs.inside import BINS
-from alexplore.training.checkpoint import WholeState
 from alexplore.training.inside.appearance import (
     MAPS_BYTES,
     SHOWN,
@@ -24,6 +23,7 @@ from alexplore.training.inside.appearance import (
 )
 from alexplore.training.model.build import build
 from alexplore.training.precision import Precision
+from alexplore.training.whole_state import WholeState
 
 FP32 = Precision("fp32", torch.device("cpu"))
 WHOLE = WholeState()

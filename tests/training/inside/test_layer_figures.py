@@ -11,13 +11,13 @@ from torch import nn
 
 from alexplore.network.graph import Network, read_network
 from alexplore.presets.recipe import Recipe
-from alexplore.training.checkpoint import WholeState
 from alexplore.training.inside.layer_figures import IMAGES, MEASURED_AN_EPOCH, LayerFigures, is_measured
 from alexplore.training.metrics import is_recorded, record_interval
 from alexplore.training.model.build import build, logits
 from alexplore.training.nonfinite import NonfiniteGuard
 from alexplore.training.optim import make_optimizer
 from alexplore.training.parallel.ranks import SINGLE_RANK
+from alexplore.training.whole_state import WholeState
 from tests.support.examples import examples
 
 CPU = torch.device("cpu")

@@ -14,9 +14,10 @@ from alexplore.presets.library import load_preset
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.inside import MOST_BYTES, InsideEpoch, inside_file, load_epoch, recorded_epochs, save_epoch
 from alexplore.runs.lines import LineReader
-from alexplore.runs.protocol import LAYER_METRICS
+from alexplore.runs.metrics import LAYER_METRICS
 from alexplore.training.checkpoint import read
-from alexplore.training.data import Preprocess, open_dataset
+from alexplore.training.data.catalog import open_dataset
+from alexplore.training.data.preprocess import Preprocess
 from alexplore.training.inside import recorder
 from alexplore.training.inside.layer_figures import is_measured
 from alexplore.training.metrics import record_interval

@@ -14,7 +14,8 @@ from alexplore.network.graph import read_network
 from alexplore.presets.library import load_preset
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.kernel_choice import PROCESSORS, VARIABLE, KernelError
-from alexplore.training.data import Dataset, Preprocess, ResidentSplit
+from alexplore.training.data.dataset import Dataset, ResidentSplit
+from alexplore.training.data.preprocess import Preprocess
 from alexplore.training.kernels import convolution, table
 from alexplore.training.kernels.lrn import LocalResponseNorm
 from alexplore.training.kernels.processor import processor_class

@@ -8,7 +8,7 @@ from threading import Event
 import pytest
 
 from alexplore.runs.lines import LineReader
-from alexplore.runs.protocol import MACHINE_METRICS
+from alexplore.runs.metrics import MACHINE_METRICS
 from alexplore.training import session
 from alexplore.training.machine.nvidia import QUANTITIES
 from alexplore.training.machine.sampler import MachineSampler

@@ -25,7 +25,7 @@ def slow(owner, name, caller=None):
     setattr(owner, name, slowed)
 
 if os.environ.get("SLOW") == "rank 1" and os.environ.get("RANK") == "1":
-    from alexplore.training.data import Preprocess
+    from alexplore.training.data.preprocess import Preprocess
     slow(Preprocess, "draw")
 if os.environ.get("SLOW") == "exchange" and "RANK" in os.environ:
     import torch.distributed

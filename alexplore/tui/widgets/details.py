@@ -21,10 +21,10 @@ MOST_LINES = 4  # of one fact
 Row = tuple[str, str, str]  # label, text, state
 
 
-class Facts(LineWidget):
+class Details(LineWidget):
     """Shows as many facts as there is room for. Only lines that changed are drawn, without a layout."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"facts--label", *(f"facts--{state}" for state in STATE_GLYPHS)}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"details--label", *(f"details--{state}" for state in STATE_GLYPHS)}
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
@@ -74,6 +74,6 @@ class Facts(LineWidget):
         if y >= len(self._rows):
             return Strip.blank(width, style)
         label, text, state = self._rows[y]
-        colour = self.style(f"facts--{state}") if state in STATE_GLYPHS else style
-        segments = [Segment(fit(label, self._indent, left=True), self.style("facts--label")), Segment(text, colour)]
+        colour = self.style(f"details--{state}") if state in STATE_GLYPHS else style
+        segments = [Segment(fit(label, self._indent, left=True), self.style("details--label")), Segment(text, colour)]
         return Strip(segments).adjust_cell_length(width, style)

@@ -6,7 +6,7 @@ import pytest
 
 from alexplore.presets.library import load_preset, shipped_names
 from alexplore.presets.published import MEASURED, Published
-from alexplore.presets.published_results import RESULTS, published_results
+from alexplore.runs.published_results import RESULTS, published_results
 
 
 def test_the_paper_and_the_tutorials_state_these_results() -> None:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from alexplore.core.formatting import cut_middle
 from alexplore.runs.compare import ComparedRow
 from alexplore.tui.columns import Claim
-from alexplore.tui.plot import shortened
 from alexplore.tui.widgets.table import Cell, Table
 
 SHORT_NAME = 12  # cells of a name if there is little room
 WHAT = "what"
 
 
-class Comparison(Table):
+class RunDifferences(Table):
     """Shows rows of values; a run whose values don't fit is left out, so that no value is cut."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
-        super().__init__(id=id)
-        self.set_classes(classes or "")
+        super().__init__(id=id, classes=classes)
         self._rows: Sequence[ComparedRow] = ()
         self._names: Sequence[str] = ()
 
@@ -48,7 +47,7 @@ class Comparison(Table):
         if column == WHAT:
             left_out = len(self._names) - (len(self.widths) - 1)
             return f"+{left_out} more" if left_out else ""
-        return shortened(self._names[int(column)], self.widths[column])
+        return cut_middle(self._names[int(column)], self.widths[column])
 
     def is_left(self, column: str) -> bool:
         """Return whether a column is aligned at the left: all are."""
