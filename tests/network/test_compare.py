@@ -7,8 +7,10 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alexplore.network.compare import Comparison, compare
+from alexplore.network.analysis import analyse
+from alexplore.network.compare import Comparison, Pair, compare
 from alexplore.network.graph import Network, read_network
+from alexplore.network.quantities import BY_KEY
 from alexplore.presets.library import load_preset
 from tests.support.examples import examples
 from tests.support.networks import networks
@@ -131,3 +133,12 @@ def test_json() -> None:
     conv1 = values["layers"][0]
     assert (conv1["kind"], conv1["a"]["name"], conv1["b"]["output"]) == ("changed", "conv1", [64, 55, 55])
     assert conv1["settings"]["out_channels"] == [96, 64]
+
+
+def test_the_difference_to_a_layer_that_one_network_lacks() -> None:
+    """It counts as none where layers add up to a total, and is unknown where they don't."""
+    row = analyse(load_preset("paper").network).row("conv1")
+    assert Pair(row, None).difference(BY_KEY["params"]) == -(11 * 11 * 3 + 1) * 96
+    assert Pair(None, row).difference(BY_KEY["params"]) == (11 * 11 * 3 + 1) * 96
+    assert Pair(row, None).difference(BY_KEY["receptive_field"]) is None
+    assert Pair(row, row).difference(BY_KEY["receptive_field"]) == 0
