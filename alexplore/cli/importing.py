@@ -10,6 +10,8 @@ import typer
 from alexplore.cli.output import console, narrate, say
 from alexplore.core.atomic_files import check_no_folder
 from alexplore.core.errors import WrongUseError
+from alexplore.core.home import absolute
+from alexplore.core.toml_files import is_path
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import parse_input
 
@@ -50,12 +52,14 @@ def import_(
 
     if not is_source(source):
         raise WrongUseError(f"{source!r} is no SOURCE; allowed: {FORMS}")
+    if name is not None and is_path(name):
+        raise WrongUseError(f"--name {name!r}: a name, not a path; --output is for paths")
     if output is None:
         check_free(name or source_name(source))
     narrate(f"importing {source} with PyTorch")
     size = parse_input(input_size) if input_size else None
     preset = import_preset(source, narrate, input=size, name=name or (output.stem if output else None), weights=weights)
-    saved = save_preset(preset, str(output.resolve()) if output else preset.name, overwrite=output is not None)
+    saved = save_preset(preset, str(absolute(output)) if output else preset.name, overwrite=output is not None)
     analysis = analyse(saved.network)
     if as_json:
         from alexplore.export import report

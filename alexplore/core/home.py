@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +24,14 @@ def expand(path: Path | str) -> Path:
     except RuntimeError:
         first = Path(path).parts[0]
         raise NoHomeError(f"{path}: there is no home folder {first}; write the path without {first}") from None
+
+
+def absolute(path: Path) -> Path:
+    """Return the absolute path of a path, with links resolved as far as that is possible.
+
+    `Path.resolve` raises a RuntimeError for a link to itself, before Python 3.13.
+    """
+    return Path(os.path.realpath(path))
 
 
 def user_folder(kind: Literal["config", "data", "cache"], instead: str) -> Path:

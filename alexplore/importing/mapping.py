@@ -124,6 +124,7 @@ class _Mapping:
         self.made: list[Made] = []
         self.counted: set[str] = set()
         self.unknown_macs: list[Made] = []
+        self.partly_frozen: set[str] = set()  # modules
         self.calculated: set[Node] = set()
 
     def run(self) -> None:
@@ -365,8 +366,10 @@ class _Mapping:
 
     def trains(self, names: Iterable[str]) -> bool:
         """Return whether one of these parameters is trainable, or there are none."""
-        flags = [self.trace.state[name].requires_grad for name in names]
-        return any(flags) or not flags
+        flags = {name: self.trace.state[name].requires_grad for name in names}
+        if len(set(flags.values())) > 1:
+            self.partly_frozen.update(name.rpartition(".")[0] for name in flags)
+        return any(flags.values()) or not flags
 
     def tensors(self, operation: Operation) -> dict[str, Tensor | str]:
         """Return the tensors of a layer's module by their names in it, which are those of the operator's arguments."""
@@ -422,6 +425,9 @@ class _Mapping:
             )
         if self.made and (last := self.made[-1]).settings.get("operator") == UNUSED:
             yield f"{names[last]} only holds parameters that the output does not depend on: it can be removed"
+        if self.partly_frozen:
+            partly = ", ".join(sorted(self.partly_frozen))
+            yield f"warning: only a part of the parameters of {partly} is frozen; here a layer is trained whole, or not"
         if self.unknown_macs:
             unknown = ", ".join(names[made] for made in self.unknown_macs)
             yield f"warning: the MACs of {unknown} are not known and count 0"

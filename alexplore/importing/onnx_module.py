@@ -184,6 +184,8 @@ class OnnxModule(nn.Module):
             dependent.update(node.output)
             kind = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
             weights = [self._weight(kind, number, one, attributes, made) for number, one in enumerate(node.input)]
+            if kind in ("Softmax", "LogSoftmax") and self.opset < 13:  # then over the axis and all that follow it
+                attributes = {"axis": 1, **attributes, "to_end": True}
             name = self._free_name(node)
             self.add_module(name, OnnxNode(kind, attributes, weights))
             self.steps.append((node, name))

@@ -57,6 +57,13 @@ def _conv(a: Attributes, v: list[Any]) -> Tensor:
     )
 
 
+def _softmax_axis(a: Attributes, x: Tensor) -> int:
+    axis = int(a.get("axis", -1))
+    if a.get("to_end") and any(size != 1 for size in x.shape[axis % x.dim() + 1 :]):
+        raise NotDescribed
+    return axis
+
+
 def _pixels(a: Attributes) -> list[int]:
     """Return the height and width of a pool's window."""
     window = list(a["kernel_shape"])
@@ -197,8 +204,8 @@ FUNCTIONS: Mapping[str, Function] = {
     "Gelu": lambda a, v: F.gelu(v[0], approximate=a.get("approximate", b"none").decode()),
     "HardSigmoid": _hard_sigmoid,
     "Clip": _clip,
-    "Softmax": lambda a, v: F.softmax(v[0], a.get("axis", -1)),
-    "LogSoftmax": lambda a, v: F.log_softmax(v[0], a.get("axis", -1)),
+    "Softmax": lambda a, v: F.softmax(v[0], _softmax_axis(a, v[0])),
+    "LogSoftmax": lambda a, v: F.log_softmax(v[0], _softmax_axis(a, v[0])),
     "MaxPool": _max_pool,
     "AveragePool": _average_pool,
     "LRN": lambda a, v: F.local_response_norm(

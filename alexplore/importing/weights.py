@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
+from alexplore.core.atomic_files import write_output
 from alexplore.importing.mapping import Imported
 
 
@@ -23,5 +24,9 @@ def layer_tensors(imported: Imported, state: Mapping[str, Tensor]) -> dict[str, 
 
 
 def write_weights(imported: Imported, state: Mapping[str, Tensor], file: Path) -> None:
-    """Write the tensors of all layers as a safetensors file."""
-    save_file(layer_tensors(imported, state), file)
+    """Write the tensors of all layers as a safetensors file, atomically.
+
+    Raises:
+        OSError: it can't be written; the error names it.
+    """
+    write_output(file, save(layer_tensors(imported, state)))

@@ -78,7 +78,7 @@ class WaitingWorker:
     def end(self) -> None:
         """End the process, if it was given no run."""
         self._process.kill()
-        with self._process:
+        with suppress(OSError), self._process:  # if it had died, an order may be left in the pipe
             pass
 
     def _answer(self, order: Mapping[str, Any] | None = None) -> Any:

@@ -127,6 +127,13 @@ def fit_problems(network: Network, shape: DatasetShape) -> Iterator[Problem]:
     if shape.classes is None or outputs in (None, shape.classes):
         return
     what = f"{shape.name} has {shape.classes} classes"
+    if network.classes == shape.classes:
+        yield Problem(
+            "network",
+            f"{what}, the network has {outputs:,} outputs: its last maps are not 1×1 with an input of "
+            f"{shape_text(network.input)}; use another input, or an adaptive_avg_pool2d with output_size = 1",
+        )
+        return
     if network.classifier is None:
         last = network.layers[-1].name
         yield Problem("network", f"{what}, the network's last layer {last} has {outputs} outputs: change the network")
@@ -253,10 +260,8 @@ def recorded_text(names: Sequence[str]) -> str:
 
 def count_outputs(network: Network) -> int | None:
     """Return the number of the network's outputs for an image; None if a broken layer makes it unknown."""
-    if network.classes is not None:
-        return network.classes
-    output = analyse(network).rows[-1].output
-    return None if output is None else elements(output)
+    output = analyse(network).output
+    return network.classes if output is None else elements(output)
 
 
 def _network_problems(config: RunConfig, analysis: Analysis) -> Iterator[Problem]:

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from alexplore.core.atomic_files import write_atomically
 from alexplore.core.boundary import os_error_text
 from alexplore.core.errors import FAILED, WRONG_USE, AlexploreError, WrongUseError
-from alexplore.core.home import NoHomeError, expand
+from alexplore.core.home import NoHomeError, absolute, expand
 from alexplore.core.regular_files import open_regular
 from alexplore.core.settings import toml_text
 from alexplore.presets.datasets import DATASETS
@@ -69,7 +69,7 @@ def plan(config: RunConfig, runs: Path | None = None) -> Plan:
     config = replace(config, network=config.network.freeze(config.recipe.freeze or ()))
     if config.data.folder is not None:
         with suppress(NoHomeError, OSError):  # `find_problems` finds them, too
-            folder = str(expand(config.data.folder).resolve())
+            folder = str(absolute(expand(config.data.folder)))
             config = replace(config, data=replace(config.data, folder=folder))
     problems = find_problems(config)
     if config.recipe.weights is not None:

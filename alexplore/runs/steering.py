@@ -109,6 +109,10 @@ def check_steering(recipe: Recipe, values: Mapping[str, Any], least_epochs: int)
         raise SettingError(
             f"epochs: found {changed.epochs}, allowed: {least_epochs} or more: epoch {least_epochs} is being trained"
         )
+    if changed.swa_epochs is not None and changed.swa_epochs > changed.epochs:
+        raise SettingError(
+            f"epochs: found {changed.epochs}, allowed: {changed.swa_epochs} or more: swa_epochs of them are averaged"
+        )
 
 
 def parse_changes(assignments: Sequence[str]) -> dict[str, Any]:

@@ -24,6 +24,10 @@ SETTLED_SECONDS = 20.0  # the longest wait for the effect of a key of the tour
 KEY_SECONDS = 0.4  # between two keys of the tour, so that users see the effect of each
 
 
+KEPT_SCREENS = ("plan", "watch", "runs")
+"""Names of screens that keep their widgets while they are not shown."""
+
+
 class Guides:
     """Shows the welcome card, the tour and the lessons of an app."""
 
@@ -77,7 +81,10 @@ class Guides:
     async def perform(self, action: TourAction) -> None:
         """Handle a key of the tour."""
         tour = self.state.tour
-        if tour is None or tour.performing:
+        if tour is None:
+            await self.app.screen.query(TourStrip).remove()
+            return
+        if tour.performing:
             return
         if action == "do":
             await self._perform(tour)
@@ -90,7 +97,8 @@ class Guides:
     async def leave_tour(self) -> None:
         """End the tour."""
         self.state.tour = None
-        for screen in self.app.screen_stack:
+        kept = [self.app.get_screen(name) for name in KEPT_SCREENS if self.app.is_screen_installed(name)]
+        for screen in {*self.app.screen_stack, *kept}:
             await screen.query(TourStrip).remove()
         self.app.screen.focus_next()
         self.app.notify("ctrl+p has more: lessons, presets, runs")

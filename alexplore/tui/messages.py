@@ -48,9 +48,10 @@ class PlanRequested(Message):
 
 @dataclass
 class WatchRequested(Message):
-    """Watch a run in Train."""
+    """Watch a run in Train; a `new` one was just created."""
 
     run: RunDirectory
+    new: bool = False
 
 
 @dataclass

@@ -129,10 +129,10 @@ class PreferencesStore:
                 self.problem = str(error)
 
     def change(self, **changes: Any) -> None:
-        """Change preferences, and write them.
+        """Change preferences, and write them beside those that the file has now.
 
         Raises:
-            PreferencesError: the file can't be written, or could not be read when the app started.
+            PreferencesError: the file can't be written, or can't be read, or could not when the app started.
         """
         changed = replace(self.values, **changes)
         if changed == self.values:
@@ -142,4 +142,5 @@ class PreferencesStore:
             return
         if self.problem:
             raise PreferencesError(f"not saved, because the file can't be read: {self.problem}")
-        write_preferences(self.values, self._path)
+        written = read_preferences(self._path)  # it may have been edited, or another app has written it
+        write_preferences(replace(written, **changes), self._path)

@@ -74,11 +74,21 @@ class AppState:
         self._planning, self._planned_from = False, "explore"
         return back
 
-    def watch(self, run: RunDirectory) -> None:
-        """Watch a run in Train instead of the form or another run."""
+    def follow_rename(self, run: RunDirectory) -> None:
+        """Watch the watched run under its new name; the form stays if it is shown."""
         from alexplore.tui.watched_run import WatchedRun
 
-        if self.watched is None or self.watched.run != run:
+        self.watched = WatchedRun(run)
+        self.run_monitor.mark_seen(run.name)
+
+    def watch(self, run: RunDirectory, *, new: bool = False) -> None:
+        """Watch a run in Train instead of the form or another run.
+
+        A `new` run may have the name of one that was watched and deleted.
+        """
+        from alexplore.tui.watched_run import WatchedRun
+
+        if new or self.watched is None or self.watched.run != run:
             self.watched = WatchedRun(run)
         self.run_monitor.mark_seen(run.name)
         self._planning = False

@@ -15,6 +15,7 @@ from alexplore.core.errors import FAILED, WRONG_USE, AlexploreError
 from alexplore.importing.command import read_source
 from alexplore.importing.errors import ImportFailed
 from alexplore.importing.mapping import import_trace
+from alexplore.importing.tracing import trace_module
 from alexplore.presets.library import load_preset
 from alexplore.presets.sources import is_source
 from alexplore.presets.writer import save_preset
@@ -247,3 +248,42 @@ def test_the_size_of_an_exported_program(tmp_path: Path) -> None:
     assert read(str(tmp_path / "one.pt2"), (3, 32, 24)).input == (3, 16, 16)
     with pytest.raises(AlexploreError, match=r"any\.pt2: it takes no images of 1×32×24"):
         read(str(tmp_path / "any.pt2"), (1, 32, 24))
+
+
+class CumulativeMean(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(3, momentum=None)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        normed: torch.Tensor = self.norm(images)
+        return normed
+
+
+def test_running_statistics_of_another_kind_are_not_taken_for_ones_that_stay() -> None:
+    found = import_trace(trace_module(CumulativeMean().eval(), (3, 8, 8), "net"), "net")
+    (layer,) = found.network.layers
+    assert layer.type == "opaque"
+
+
+def test_a_layer_that_is_frozen_in_part_is_named() -> None:
+    norm = nn.Sequential(nn.BatchNorm2d(3))
+    norm[0].bias.requires_grad_(False)
+    found = import_trace(trace_module(norm.eval(), (3, 8, 8), "net"), "net")
+    assert found.warnings == (
+        "warning: only a part of the parameters of 0 is frozen; here a layer is trained whole, or not",
+    )
+
+
+@pytest.mark.usefixtures("heavy")
+def test_weights_that_can_not_be_written_are_named(alexplore_process: Alexplore, tmp_path: Path) -> None:
+    command = ("import", f"{PEOPLE}:made", "--output", str(tmp_path / "made.toml"), "--weights", "/dev/full")
+    refused = alexplore_process(*command)
+    assert refused.returncode == FAILED
+    assert refused.stderr.splitlines()[-1] == "error: /dev/full: No space left on device"
+
+
+def test_a_path_as_a_name_is_refused_before_the_import() -> None:
+    refused = run_here("import", "net.py:Net", "--name", "sub/mine")
+    assert refused.returncode == WRONG_USE
+    assert "--name 'sub/mine': a name, not a path; --output is for paths" in refused.stderr

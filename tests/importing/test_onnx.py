@@ -239,3 +239,24 @@ def test_an_average_over_uneven_padding_is_not_taken_for_one_with_zeros(
         images = np.random.default_rng(1).random((1, 3, 9, 9), dtype=np.float32)
         (wanted,) = onnx.reference.ReferenceEvaluator(model).run(None, {"x": images})
         torch.testing.assert_close(build(found.network)(torch.from_numpy(images)), torch.from_numpy(wanted))
+
+
+@pytest.mark.parametrize(
+    ("opset", "sides", "attributes", "kinds"),
+    [
+        (12, (1, 1), {}, ["softmax"]),
+        (12, (2, 2), {}, ["opaque"]),
+        (13, (1, 1), {"axis": 1}, ["softmax"]),
+    ],
+)
+def test_a_softmax_of_older_files_is_over_all_that_follows_its_axis(
+    tmp_path: Path, opset: int, sides: tuple[int, int], attributes: dict[str, int], kinds: list[str]
+) -> None:
+    onnx = pytest.importorskip("onnx")
+    helper, float32 = onnx.helper, onnx.TensorProto.FLOAT
+    node = helper.make_node("Softmax", ["x"], ["y"], "soft", **attributes)
+    read, made = (helper.make_tensor_value_info(name, float32, [1, 5, *sides]) for name in "xy")
+    graph = helper.make_graph([node], "net", [read], [made])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)]), str(tmp_path / "net.onnx"))
+    found = import_trace(read_source(str(tmp_path / "net.onnx"), None, with_weights=False), "net.onnx")
+    assert [layer.type for layer in found.network.layers] == kinds

@@ -27,6 +27,7 @@ from alexplore.network.layers.names import is_layer_name
 from alexplore.presets.library import load_preset
 from alexplore.presets.preset import Preset
 from alexplore.presets.published import check_published
+from alexplore.training.model.build import Model
 from tests.support.examples import examples
 from tests.support.networks import maps, networks
 
@@ -479,7 +480,7 @@ def test_layer_names_are_free_in_a_module() -> None:
     network = read_network({"input": [1, 3, 3], "layers": layers})
     names: dict[str, Any] = {"__name__": "exported"}
     exec(compile(export_preset(Preset("any", network), "pytorch"), "exported.py", "exec"), names)
-    attributes = {*dir(nn.Sequential()), *dir(names["Any"]())} - {"conv1", "norm1"}
+    attributes = {*dir(nn.Sequential()), *dir(Model()), *vars(Model()), *dir(names["Any"]())} - {"conv1", "norm1"}
     assert "reset_parameters" in attributes
     taken = {name for name in attributes if not name.startswith("_")}
     assert not [name for name in taken if is_layer_name(name)]

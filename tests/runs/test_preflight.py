@@ -11,10 +11,11 @@ import pytest
 
 from alexplore.network.graph import Network, read_network
 from alexplore.presets.datasets import DATASETS
+from alexplore.presets.library import load_preset
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import DataSource, Hardware, RunConfig
-from alexplore.runs.data.dataset_shapes import SHAPES, dataset_shape
-from alexplore.runs.preflight import Problem, find_problems
+from alexplore.runs.data.dataset_shapes import SHAPES, DatasetShape, dataset_shape
+from alexplore.runs.preflight import Problem, count_outputs, find_problems, fit_problems
 
 
 def network(channels: int = 1, side: int = 8, outputs: int = 10, *extra: dict[str, Any]) -> Network:
@@ -216,3 +217,15 @@ def test_an_input_with_its_channels_last_is_fixed_to_the_right_order() -> None:
     (problem,) = find_problems(config_of(turned))
     assert "the network reads 28: set input to 1×28×28" in problem.message
     assert problem.fix is not None and problem.fix.changes["network"].input == (1, 28, 28)
+
+
+def test_maps_that_are_left_at_the_end_are_no_classes() -> None:
+    """The pool at the end of `nin` covers maps of 8×8; those of larger images have several positions."""
+    network = load_preset("nin").network
+    shape = DatasetShape("cifar10", 3, 10, 50_000)
+    assert count_outputs(network) == 10
+    assert not list(fit_problems(network, shape))
+    larger = network.with_input(3, 64, 64)
+    assert count_outputs(larger) == 10 * 9 * 9
+    (problem,) = fit_problems(larger, shape)
+    assert "the network has 810 outputs: its last maps are not 1×1 with an input of 3×64×64" in problem.message

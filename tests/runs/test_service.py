@@ -142,3 +142,9 @@ def test_a_path_that_can_not_be_looked_up_is_a_problem_of_its_setting(
     (problem,) = service.plan(config.change(changes)).problems
     assert problem.setting == setting
     assert words in problem.message
+
+
+def test_a_link_to_itself_is_a_problem_of_its_setting(config: RunConfig, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (problem,) = service.plan(config.change({"folder": str(tmp_path / "loop")})).problems
+    assert problem.setting == "folder"

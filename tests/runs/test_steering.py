@@ -111,3 +111,10 @@ def test_a_request_carries_its_values(tmp_path: Path) -> None:
     for name, content in {"a": {"action": "set", "values": 3}, "b": {"action": ["set"]}, "c": {"values": {}}}.items():
         (run.control_folder / f"{name}.json").write_text(json.dumps(content))
     assert take_requests(run) == [made]
+
+
+def test_fewer_epochs_than_are_averaged_are_refused() -> None:
+    recipe = Recipe(epochs=30, swa_epochs=5)
+    check_steering(recipe, {"epochs": 5}, 1)
+    with pytest.raises(SettingError, match="epochs: found 4, allowed: 5 or more: swa_epochs of them are averaged"):
+        check_steering(recipe, {"epochs": 4}, 1)

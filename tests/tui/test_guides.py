@@ -328,3 +328,19 @@ async def test_a_lesson_that_does_not_exist_is_explained(open_app: OpenApp) -> N
     async with open_app() as (app, pilot):
         await app.run_action("lesson('nope')")
         await until(pilot, lambda: "no lesson 'nope'" in screen_text(app), "the message")
+
+
+async def test_no_screen_keeps_the_strip_of_a_tour_that_was_left(open_app: OpenApp) -> None:
+    async with open_app() as (app, pilot):
+        await app.run_action("tour")
+        await until(pilot, lambda: app.screen.query(TourStrip), "the strip")
+        await pilot.press("3")
+        await until(pilot, lambda: "▌3 Runs▐" in screen_text(app) and app.screen.query(TourStrip), "its strip")
+        await pilot.press("1")
+        await until(pilot, lambda: "▌1 Explore▐" in screen_text(app), "the network")
+        app.screen.query_one(TourStrip).focus()
+        await pilot.press("escape")
+        await until(pilot, lambda: not app.screen.query(TourStrip), "no strip")
+        await pilot.press("3")
+        await until(pilot, lambda: "▌3 Runs▐" in screen_text(app), "the runs")
+        assert not app.screen.query(TourStrip)

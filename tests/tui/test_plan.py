@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import threading
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from alexplore.runs import estimate, service
 from alexplore.runs.accelerators import Accelerators, device_problems
 from alexplore.runs.config import RunConfig
 from alexplore.runs.data.image_layout import LAYOUT
-from alexplore.runs.directory import RunDirectory, list_runs
+from alexplore.runs.directory import RunDirectory, RunError, list_runs
 from alexplore.runs.preflight import Problem
 from alexplore.runs.status import Status
 from alexplore.tui import checks
@@ -496,6 +497,66 @@ async def test_the_time_is_measured_when_nothing_is_typed_and_no_longer_when_the
         await until(pilot, measurements[0].stopped.is_set, "the end of the measurement")
 
 
+async def test_runs_that_can_not_be_listed_do_not_end_the_app(
+    open_app: OpenApp, measurements: list[ScriptedMeasurement], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(folder: Path) -> list[RunDirectory]:
+        raise RunError(f"{folder}: Stale file handle")
+
+    monkeypatch.setattr(plan, "list_runs", unreadable)
+    monkeypatch.setattr(plan, "MEASURE_SECONDS", 0.01)
+    async with open_app("fmnist-28") as (app, pilot):
+        await pilot.press("t")
+        await until(pilot, lambda: measurements, "a measurement")
+        measurements[0].go_on.set()
+        assert app.is_running
+
+
+class StillImporting(ScriptedMeasurement):
+    """A measurement that has no number yet when it is stopped."""
+
+    def __iter__(self) -> Iterator[float]:
+        """Yield nothing, after it was stopped."""
+        self.go_on.wait(PATIENCE)
+        yield from ()
+
+
+async def test_a_measurement_that_another_one_replaces_can_be_made_again(
+    open_app: OpenApp, measurements: list[ScriptedMeasurement], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "SpeedMeasurement", StillImporting)
+    async with open_app("fmnist-28") as (app, pilot):
+        await show_form(app, pilot)
+        screen = app.screen
+        assert isinstance(screen, PlanScreen)
+        await pilot.press("m")
+        await until(pilot, lambda: screen._measurement is not None, "the first one")
+        await put(app, pilot, "precision", "fp32")
+        await until(pilot, lambda: screen._measurable is not None, "the check")
+        await pilot.press("m")
+        await until(pilot, lambda: len(measurements) == 2, "the second one")
+        await until(pilot, lambda: len(screen._measured) == 1, "the end of the first one")
+        assert screen._measurement is measurements[1]
+        assert "can't be measured" not in status(app)
+
+
+async def test_what_is_typed_while_a_start_waits_is_not_started_half(
+    open_app: OpenApp, tiny_preset: Path, started: list[RunDirectory], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_worker(monkeypatch)
+    async with open_app(str(tiny_preset)) as (app, pilot):
+        await show_form(app, pilot)
+        await pilot.press("f5")
+        await until(pilot, lambda: "PyTorch is imported" in status(app), "why it does not start yet")
+        app.screen.query_one(SettingPane).select("epochs")
+        app.screen.query_one(SettingPane).list._edit()
+        await pilot.press("1")
+        FakeWorker.ready.set()
+        await until(pilot, lambda: app.state.planned.request() is not None, "the check")
+        await asyncio.sleep(0.5)  # what would go wrong needs time
+        assert started == []
+
+
 async def test_nothing_is_measured_unasked_while_another_training_needs_the_machine(
     open_app: OpenApp,
     measurements: list[ScriptedMeasurement],
@@ -509,7 +570,7 @@ async def test_nothing_is_measured_unasked_while_another_training_needs_the_mach
         await show_form(app, pilot)
         screen = app.screen
         assert isinstance(screen, PlanScreen)
-        screen._measure(unasked=True)
+        await screen._measure_if_idle().wait()
         await pilot.pause()
         assert measurements == []
         await pilot.press("m")

@@ -204,3 +204,13 @@ def test_a_preferred_preset_that_is_gone_does_not_keep_the_app_from_opening(
     assert problem.startswith("preset: no preset 'mynet'")
     with pytest.raises(PresetError):
         show_app("mynet", tmp_path / "runs", None)
+
+
+def test_what_was_edited_in_the_file_meanwhile_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "preferences.toml"
+    write_preferences(Preferences(), path)
+    store = PreferencesStore(path)
+    path.write_text('preset = "lenet"\n[keys]\n"explore.undo" = "z"\n')
+    store.change(theme="nord")
+    assert read_preferences(path) == Preferences(preset="lenet", theme="nord", keys={"explore.undo": "z"})
+    assert store.values == Preferences(theme="nord")

@@ -534,3 +534,27 @@ async def test_the_marked_answer_is_the_one_that_changes_nothing(open_app: OpenA
         assert {"Leave?", "all is lost", "Stay"} <= {
             text for text in ("Leave?", "all is lost", "Stay") if text in screen_text(app)
         }
+
+
+async def test_the_cursor_stays_on_a_run_whose_item_in_the_queue_was_refused(
+    open_app: OpenApp, config: RunConfig, tmp_path: Path
+) -> None:
+    queue = Queue(tmp_path / "runs")
+    item = queue.add(config, "both")
+    claimed = queue.claim(item, ())
+    assert claimed is not None
+    queue.end(claimed, refused="its data folder is not mounted")
+    run = create_run(config, tmp_path / "runs", "both")
+    write_status(run, Status("stopped", step=1, updated=1.0))
+    async with open_app() as (app, pilot):
+        await pilot.press("3")
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen) and len(table(app).lines) == 2, "both lines")
+        await pilot.press("end")
+        await until(pilot, lambda: on_the_run(app), "the run")
+        table(app).show(list(table(app).lines))
+        assert on_the_run(app)
+
+
+def on_the_run(app: ExploreApp) -> bool:
+    selected = table(app).selected
+    return selected is not None and selected.run.item is None

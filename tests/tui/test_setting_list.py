@@ -15,6 +15,7 @@ from textual.pilot import Pilot
 from alexplore.core.settings import choice, flag, integer, number, optional, setting, text
 from alexplore.tui.form import Form
 from alexplore.tui.palette import app_colours
+from alexplore.tui.screens.browse import Browse
 from alexplore.tui.screens.dialogs import Choose
 from alexplore.tui.widgets.setting_list import SettingList
 from alexplore.tui.widgets.setting_pane import SettingPane
@@ -280,3 +281,15 @@ async def click(pilot: Pilot[None], text: str) -> None:
     y, x = next((y, line.index(text)) for y, line in enumerate(lines) if text in line)
     await pilot.click(offset=(x + 1, y))
     await pilot.pause()
+
+
+async def test_a_double_click_opens_one_dialog(open_app: OpenApp) -> None:
+    async with open_app("fmnist-28", size=(120, 60)) as (app, pilot):
+        await pilot.press("t")
+        await until(pilot, lambda: "◂ adam" in screen_text(app), "the form")
+        lines = screen_text(app).splitlines()
+        y, x = next((y, line.index("folder  ")) for y, line in enumerate(lines) if "folder  " in line)
+        await pilot.click(offset=(x + 1, y), times=2)
+        await until(pilot, lambda: isinstance(app.screen, Browse), "the browser")
+        await pilot.pause()
+        assert sum(isinstance(screen, Browse) for screen in app.screen_stack) == 1

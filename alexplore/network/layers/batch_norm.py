@@ -61,6 +61,8 @@ class BatchNorm(Layer):
         given = call.keywords
         if "running_mean" not in given:
             raise Unsupported("it keeps no running statistics (track_running_stats = False)")
+        if not given["momentum"]:
+            raise Unsupported("its running statistics are means over all batches (momentum = None)")
         return {"eps": given["eps"], "momentum": given["momentum"], "affine": "weight" in given}
 
     def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:

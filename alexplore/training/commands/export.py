@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
+from alexplore.core.atomic_files import write_output
 from alexplore.core.boundary import print_error, print_note, print_warning, run_guarded
 from alexplore.core.errors import DONE
 from alexplore.core.process_exit import exit_process
@@ -41,7 +42,8 @@ def export() -> int:
     if arguments.to == "onnx":
         write_onnx(preset, model, arguments.output)
     else:
-        save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, arguments.output)
+        tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+        write_output(arguments.output, save(tensors))
     return DONE
 
 

@@ -125,6 +125,8 @@ def locked(name: str, report: Callable[[str], None]) -> Iterator[Path | None]:
         except BlockingIOError:
             report(f"another process is preparing {name}; waiting for it")
             fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError:  # a file system without locks
+            pass
         for abandoned in folder.glob(f"{WORK}*"):
             shutil.rmtree(abandoned, ignore_errors=True)
         yield folder

@@ -154,7 +154,7 @@ def read_dataset(values: Mapping[str, Any]) -> Dataset:
     """
     size = _value(values, "size", optional(SIZE))
     name, classes = _value(values, "name", text()), _value(values, "classes", NAMES)
-    channels = _value(values, "channels", integer(1, 4))
+    channels = _value(values, "channels", integer(1))
     mean, std = (_value(values, key, statistics(channels)) for key in ("mean", "std"))
     empty = ResidentSplit(
         torch.empty(0, channels, *(size or (0, 0)), dtype=torch.uint8),
@@ -253,6 +253,10 @@ def pixel_statistics(split: Split) -> tuple[Tensor, Tensor]:
 
 
 def mean_and_std(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the mean and the standard deviation of a split's pixels by channel; see `pixel_statistics`."""
+    """Return the mean and the standard deviation of a split's pixels by channel; see `pixel_statistics`.
+
+    The deviation of a channel in which all pixels are equal is given as 1, so that it can be divided by.
+    """
     mean, covariance = pixel_statistics(split)
-    return tuple(mean.tolist()), tuple(covariance.diagonal().sqrt().tolist())
+    std = covariance.diagonal().clamp(min=0).sqrt()  # rounding may make the variance of a constant channel negative
+    return tuple(mean.tolist()), tuple(std.where(std > 0, 1.0).tolist())

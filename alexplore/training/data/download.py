@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from alexplore.core.errors import AlexploreError
+from alexplore.core.processes import ended_text
 
 SILENT_SECONDS = 60.0
 """Time without a new byte after which a download is given up."""
@@ -109,6 +110,8 @@ def _run(command: Sequence[str], folder: Path, report: Callable[[str], None]) ->
         if process.poll() is None:
             process.kill()
             process.wait()
+    if process.returncode < 0:  # its last words are a line of progress
+        raise DownloadError(f"{command[0]} {ended_text(process.returncode)}")
     if process.returncode:
         reason = _reason(output.read_text(errors="replace"))
         raise DownloadError(reason or f"{command[0]} ended with exit code {process.returncode}")

@@ -34,26 +34,25 @@ class Model(nn.Module):
 
     def __init__(self, sources: Sources | None = None) -> None:
         super().__init__()
-        self.sources = sources
+        self._sources = sources  # attributes begin with _, as no layer's name does
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the network's output (N, classes) for (N, C, H, W) images."""
-        return self.run(list(self.children()), images)
+        return self._run(list(self.children()), images)
 
-    def logits(self, images: Tensor) -> Tensor:
-        """Return the output before a softmax that ends the network: a loss is computed from it without overflow."""
+    def _logits(self, images: Tensor) -> Tensor:
         layers = list(self.children())
-        return self.run(layers[:-1] if layers and isinstance(layers[-1], nn.Softmax) else layers, images)
+        return self._run(layers[:-1] if layers and isinstance(layers[-1], nn.Softmax) else layers, images)
 
-    def run(self, layers: list[nn.Module], images: Tensor) -> Tensor:
+    def _run(self, layers: list[nn.Module], images: Tensor) -> Tensor:
         """Return the output of the last of `layers`, the first ones of this model."""
-        if self.sources is None:
+        if self._sources is None:
             for layer in layers:
                 images = layer(images)
             return images
         outputs: dict[int, Tensor] = {IMAGE: images}
-        last_reader = {source: position for position, read in enumerate(self.sources) for source in read}
-        for position, (layer, read) in enumerate(zip(layers, self.sources, strict=False)):
+        last_reader = {source: position for position, read in enumerate(self._sources) for source in read}
+        for position, (layer, read) in enumerate(zip(layers, self._sources, strict=False)):
             outputs[position] = layer(*(outputs[source] for source in read))
             for source in set(read):
                 if last_reader[source] == position:
@@ -70,8 +69,11 @@ class Model(nn.Module):
 
 
 def logits(model: nn.Module, images: Tensor) -> Tensor:
-    """Return the outputs (N, classes) from which a model's loss is computed; see `Model.logits`."""
-    output: Tensor = model.logits(images) if isinstance(model, Model) else model(images)
+    """Return the outputs (N, classes) from which a model's loss is computed without overflow.
+
+    They are those before a softmax that ends the network.
+    """
+    output: Tensor = model._logits(images) if isinstance(model, Model) else model(images)
     return output
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 from rich.text import Text
@@ -20,7 +19,7 @@ from alexplore.core.boundary import ACTIONABLE, error_text
 from alexplore.core.errors import AlexploreError
 from alexplore.runs import service
 from alexplore.runs.config import RunConfig
-from alexplore.runs.directory import RunDirectory, list_runs
+from alexplore.runs.directory import RunDirectory, RunError, list_runs
 from alexplore.runs.estimate import Speed
 from alexplore.runs.launch import WaitingWorker
 from alexplore.runs.speed import SpeedMeasurement
@@ -58,11 +57,15 @@ class WorkerReady(Message):
 
 @dataclass
 class SpeedMeasured(Message):
-    """The speed of a planned run, measured over more steps than before; None if it can't be measured."""
+    """The speed of a planned run, measured over more steps than before; None if it can't be measured.
+
+    `stopped` means that the measurement was ended before its time.
+    """
 
     config: RunConfig
     images_per_second: float | None
     done: bool
+    stopped: bool = False
 
 
 @dataclass
@@ -191,6 +194,8 @@ class PlanScreen(FrameScreen):
         if not event.name:
             planned.reset()
         planned.follow()
+        if event.source.editing:
+            self._start_when_checked = False  # what is being typed is not to be started
         if event.name in ("dataset", "optimizer", "schedule", "random_crop", "") and not event.source.editing:
             self.query_one(SettingPane).refresh_form()
         self._check_soon()
@@ -262,16 +267,25 @@ class PlanScreen(FrameScreen):
         """Measure the speed when nothing was changed for a while, unless another training needs the machine."""
         if self._idle is not None:
             self._idle.stop()
-        self._idle = self.set_timer(MEASURE_SECONDS, partial(self._measure, unasked=True))
+        self._idle = self.set_timer(MEASURE_SECONDS, self._measure_if_idle)
 
     def action_measure(self) -> None:
         """Measure the speed now."""
         self._measure()
 
-    def _measure(self, *, unasked: bool = False) -> None:
+    @work(thread=True, exclusive=True, group="idle")
+    def _measure_if_idle(self) -> None:
+        """Measure the speed unless a run is being trained, which that would slow down."""
+        try:
+            busy = any(read_status(run).live for run in list_runs(self.state.runs_folder))
+        except RunError:
+            busy = False
+        if not busy:
+            self.app.call_from_thread(self._measure)
+
+    def _measure(self) -> None:
         config = self._measurable
-        busy = unasked and any(read_status(run).live for run in list_runs(self.state.runs_folder))
-        if config is not None and self.is_current and not busy:
+        if config is not None and self.is_current:
             self._stop_measuring()
             self._measured.append(measurable(config))
             self._run_measurement(config)
@@ -282,32 +296,32 @@ class PlanScreen(FrameScreen):
             self._idle.stop()
         if self._measurement is not None:
             self._measurement.stop()
+            self._measurement = None
 
     @work(thread=True, group="measure")
     def _run_measurement(self, config: RunConfig) -> None:
-        speed = None
+        speed, stopped = None, False
         try:
             with SpeedMeasurement(config) as measurement:
                 self._measurement = measurement
                 for speed in measurement:
                     self.post_message(SpeedMeasured(config, speed, done=False))
+            stopped = self._measurement is not measurement
         except AlexploreError as error:
             self.notify(str(error), severity="warning")
-        self.post_message(SpeedMeasured(config, speed, done=True))
+        self.post_message(SpeedMeasured(config, speed, done=True, stopped=stopped))
 
     @on(SpeedMeasured)
     def _speed_measured(self, event: SpeedMeasured) -> None:
         """Show the time by the speed so far; what was stopped before its first step can be measured again."""
-        if event.done:
-            self._measurement = None
         if event.images_per_second is not None:
             source = "measured on this machine" if event.done else "measuring …"
             self._checker.take_speed(event.config, Speed(event.images_per_second, source, measured=True))
             self._check()
-        elif self.is_current:
-            self.notify("the speed can't be measured: the network did not train", severity="warning")
-        else:
+        elif event.stopped:
             self._measured.remove(measurable(event.config))
+        else:
+            self.notify("the speed can't be measured: the network did not train", severity="warning")
 
     # Problems
 
@@ -407,9 +421,9 @@ class PlanScreen(FrameScreen):
         try:
             run = self.state.planned.create(request)
         except ACTIONABLE as error:
+            self.post_message(Refused(error))
             if waiting is not None:
                 waiting.end()
-            self.post_message(Refused(error))
             return
         self.post_message(Created(run))
         try:
@@ -421,7 +435,7 @@ class PlanScreen(FrameScreen):
     def _created(self, event: Created) -> None:
         self._starting = False
         self.state.planned.mark_created()
-        self.post_message(WatchRequested(event.run))
+        self.post_message(WatchRequested(event.run, new=True))
 
     @on(Refused)
     def _refused(self, event: Refused) -> None:

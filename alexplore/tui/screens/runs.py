@@ -418,7 +418,7 @@ class RunsScreen(FrameScreen):
             return
         self.state.marked.rename(run.name, renamed.name)
         if self.state.watched is not None and self.state.watched.run == run:
-            self.state.watch(renamed)
+            self.state.follow_rename(renamed)
         self.notify(f"renamed {run.name} to {renamed.name}")
         self._look_now.set()
 
@@ -455,7 +455,8 @@ class RunsScreen(FrameScreen):
         )
         if await self.app.push_screen_wait(question):
             try:
-                service.remove(run)  # which refuses a run that was resumed while the question was open
+                # It refuses a run that was resumed while the question was open.
+                await asyncio.to_thread(service.remove, run)
             except AlexploreError as error:
                 self.notify(str(error), severity="error")
             else:

@@ -238,12 +238,13 @@ def _percent(share: float) -> str:
 
 def _wrapped(name: str, entry: Entry, note: str, label_width: int, room: int) -> Iterator[list[tuple[str, str]]]:
     """Yield the lines of an entry as pieces of text with their kinds: the label, then the wrapped text and note."""
-    whole = f"{entry.text}  {note}" if note else entry.text
+    text, note = " ".join(entry.text.split()), " ".join(note.split())  # as they are wrapped
+    whole = f"{text}  {note}" if note else text
     label, done = name, 0
     kind = "wrong" if entry.wrong else "text"
     for line in textwrap.wrap(whole, room, break_on_hyphens=False) or [""]:
         start = whole.index(line, done)
         done = start + len(line)
-        cut = max(0, min(len(line), len(entry.text) - start))
+        cut = max(0, min(len(line), len(text) - start))
         yield [(f"{label:<{label_width}} ", "label"), (line[:cut], kind), (line[cut:], "note")]
         label = ""

@@ -81,6 +81,11 @@ COLUMNS = (
 BY_TITLE = {column.title: column for column in COLUMNS}
 
 
+def _identity(line: RunLine | GroupLine) -> tuple[str, bool] | None:
+    """Return what tells a run from others, also from an item of the queue with its name; None for a group."""
+    return (line.run.name, line.run.item is None) if isinstance(line, RunLine) else None
+
+
 class RunTable(Table):
     """Shows runs, one a line, perhaps in groups; columns are as wide as their texts, and left out if there is no room.
 
@@ -141,10 +146,10 @@ class RunTable(Table):
             needed = max((len(texts.get(column.title, "")) for texts in self._texts), default=1)
             if needed:  # a column without any text is left out
                 self._needed[column.title] = max(needed, len(self.title(column.title)))
-        names = [line.run.name if isinstance(line, RunLine) else "" for line in lines]
+        shown = [_identity(line) for line in lines]
         before = self.cursor
-        if selected and selected.run.name in names:
-            self.set_reactive(RunTable.cursor, names.index(selected.run.name))
+        if selected and _identity(selected) in shown:
+            self.set_reactive(RunTable.cursor, shown.index(_identity(selected)))
         self._lay_out()
         if len(lines) != count or before != self.cursor or order != (sorted_by, descending) or widths != self.widths:
             self.show_lines()

@@ -556,6 +556,7 @@ class SettingList(CursorList):
 
         A click elsewhere moves the cursor.
         """
+        event.prevent_default()  # of the lists, which would choose the line again
         offset = event.get_content_offset(self)
         index = None if offset is None else self._index_at(offset.y)
         if offset is None or index is None:

@@ -172,3 +172,10 @@ def test_systems_without_apt_are_refused(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(download.DownloadError, match="not a Debian or Ubuntu machine"):
         fetch_package(tmp_path)
+
+
+@pytest.mark.usefixtures("heavy")
+def test_a_download_that_is_killed_is_not_explained_by_its_progress(tmp_path: Path) -> None:
+    script = "import os, signal; print(' 45%|####', flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    with pytest.raises(download.DownloadError, match="was killed by SIGKILL"):
+        download._run([sys.executable, "-c", script], tmp_path, lambda _: None)

@@ -14,7 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.data.errors import DataError
-from alexplore.training.data.dataset import Dataset, ResidentSplit, pixel_statistics, read_dataset
+from alexplore.training.data.dataset import Dataset, ResidentSplit, mean_and_std, pixel_statistics, read_dataset
 from alexplore.training.data.preprocess import (
     Preprocess,
     _crop_at_once,
@@ -266,3 +266,13 @@ def test_a_data_set_is_read_back_from_its_dict() -> None:
     again = read_dataset(made)
     assert again.to_dict() == {**made, "train": 0, "val": 0}  # the images themselves are not kept
     assert len(again.train) == 0
+
+
+def test_a_channel_without_contrast_can_be_normalised() -> None:
+    images = torch.zeros(4, 3, 5, 5, dtype=torch.uint8)
+    images[:, 1] = torch.arange(25, dtype=torch.uint8).view(5, 5)
+    images[:, 2] = 77
+    mean, std = mean_and_std(ResidentSplit(images, torch.zeros(4, dtype=torch.int64), torch.device("cpu")))
+    assert (std[0], std[2]) == (1.0, 1.0)
+    assert std[1] == pytest.approx(float(np.std(np.arange(25) / 255)))
+    assert mean == pytest.approx((0.0, 12 / 255, 77 / 255))
