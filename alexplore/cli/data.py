@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from alexplore.cli.output import narrate
+from alexplore.core.errors import WrongUseError
 from alexplore.core.home import absolute, expand
 
 app = typer.Typer(help="Decode an image folder once, for many trainings.", no_args_is_help=True)
@@ -25,7 +26,10 @@ def pack(
 ) -> None:
     """Decode every image once: its shorter side resized, its centre cropped, 8 bits. What was killed goes on."""
     source = expand(str(folder))
-    target = expand(str(output)) if output else source.with_name(f"{absolute(source).name}-packed")
+    whole = absolute(source)
+    if output is None and not whole.name:
+        raise WrongUseError(f"{folder}: name the folder of the packed images with --output")
+    target = expand(str(output)) if output else whole.with_name(f"{whole.name}-packed")
     _run("pack", str(source), str(target), str(side))
     narrate(f"train on it with: alexplore train --preset P --dataset imagefolder --data {target}")
 

@@ -13,6 +13,7 @@ import typer
 
 from alexplore.cli.output import narrate
 from alexplore.core.atomic_files import check_no_folder, write_output
+from alexplore.core.errors import WrongUseError
 from alexplore.presets.preset import Preset
 from alexplore.runs.commands import run_command
 from alexplore.runs.directory import find_run, runs_folder
@@ -47,6 +48,11 @@ def export_with_weights(
     """
     check_no_folder(output)
     source = find_weights(weights, runs_folder(runs_dir)) if weights else best
+    beside = output.with_suffix(WEIGHTS_SUFFIXES[to]) if to in WEIGHTS_SUFFIXES else output
+    if to in WEIGHTS_SUFFIXES and beside == output:
+        raise WrongUseError(f"{output}: the weights are written under this name; give the code another suffix, as .py")
+    if source is not None and beside.exists() and source.is_file() and beside.samefile(source):
+        raise WrongUseError(f"{beside} would be replaced by the weights that are written; name another file")
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder, "written")
         _run_export(preset, source, "onnx" if to == "onnx" else "safetensors", written)
@@ -55,6 +61,10 @@ def export_with_weights(
         else:
             _write_code(preset, to, written, output)
     narrate(f"wrote {output}")
+
+
+WEIGHTS_SUFFIXES = {"pytorch": ".safetensors", "keras": ".npz"}
+"""Of the file of weights beside the code."""
 
 
 def _run_export(preset: Preset, weights: Path | None, to: str, output: Path) -> None:
@@ -73,7 +83,7 @@ def _write_code(preset: Preset, to: str, tensors: Path, output: Path) -> None:
 
     code = export_preset(preset, to)
     if to == "pytorch":
-        file, content = output.with_suffix(".safetensors"), tensors.read_bytes()
+        file, content = output.with_suffix(WEIGHTS_SUFFIXES[to]), tensors.read_bytes()
     else:
         import numpy as np
         from safetensors.numpy import load_file
@@ -81,7 +91,7 @@ def _write_code(preset: Preset, to: str, tensors: Path, output: Path) -> None:
         from alexplore.export.keras_weights import keras_arrays, with_loader
         from alexplore.network.analysis import analyse
 
-        file, buffer = output.with_suffix(".npz"), io.BytesIO()
+        file, buffer = output.with_suffix(WEIGHTS_SUFFIXES[to]), io.BytesIO()
         np.savez(buffer, allow_pickle=False, **keras_arrays(analyse(preset.network), load_file(tensors)))
         code, content = with_loader(code, file.name), buffer.getvalue()
     write_output(file, content)

@@ -10,7 +10,7 @@ import typer
 from alexplore.cli.output import console, narrate, say
 from alexplore.core.atomic_files import check_no_folder
 from alexplore.core.errors import WrongUseError
-from alexplore.core.home import absolute
+from alexplore.core.home import absolute, expand
 from alexplore.core.toml_files import is_path
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import parse_input
@@ -48,7 +48,7 @@ def import_(
         if not weights.absolute().parent.is_dir():
             raise WrongUseError(f"{weights}: there is no folder {weights.parent}")
     from alexplore.presets.sources import FORMS, import_preset, is_source, source_name
-    from alexplore.presets.writer import check_free, save_preset
+    from alexplore.presets.writer import check_free, own_path, save_preset
 
     if not is_source(source):
         raise WrongUseError(f"{source!r} is no SOURCE; allowed: {FORMS}")
@@ -56,10 +56,13 @@ def import_(
         raise WrongUseError(f"--name {name!r}: a name, not a path; --output is for paths")
     if output is None:
         check_free(name or source_name(source))
+    else:
+        output = absolute(expand(output))
+        own_path(str(output))
     narrate(f"importing {source} with PyTorch")
     size = parse_input(input_size) if input_size else None
     preset = import_preset(source, narrate, input=size, name=name or (output.stem if output else None), weights=weights)
-    saved = save_preset(preset, str(absolute(output)) if output else preset.name, overwrite=output is not None)
+    saved = save_preset(preset, str(output) if output else preset.name, overwrite=output is not None)
     analysis = analyse(saved.network)
     if as_json:
         from alexplore.export import report

@@ -49,6 +49,8 @@ def show_inside(
     if layer is not None and layer not in names:
         raise WrongUseError(f"--layer {layer!r}: allowed: {', '.join(names)}{nearest(layer, names)}")
     if as_json:
+        if output is not None:
+            raise WrongUseError("--json and --output exclude each other: --output writes a picture")
         say_json(finite(_record(found, names, layer)))
         return
     choice = Choice(found, layer, names)

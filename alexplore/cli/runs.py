@@ -299,6 +299,8 @@ def resume(
     if service.resumes_when_asked(found, changes):
         _ask(found, "resume")
         notify_options.start_on_end(found)
+        if detach:
+            say(found.name)
         narrate(f"{found.name} continues; watch with: {found.command('watch')}")
         return
     from alexplore.cli.follow import start_and_follow
@@ -352,7 +354,10 @@ def compare(
     """Compare runs: the settings that differ, and the results."""
     from alexplore.runs.compare import compare_runs
 
-    snapshots = [Watch(find_run(run, runs_folder(runs_dir))).poll(most_blocks=1) for run in runs]
+    found = [find_run(run, runs_folder(runs_dir)) for run in runs]
+    if len(found) < 2:
+        raise WrongUseError(f"{found[0].name}: name two runs or more")
+    snapshots = [Watch(run).poll(most_blocks=1) for run in found]
     rows = compare_runs(snapshots)
     if as_json:
         names = [snapshot.run.name for snapshot in snapshots]
@@ -390,6 +395,8 @@ def inside(
     request = LookRequest(None if image is None else str(expand(image)), index, layer, unit, cam)
     if request == LookRequest(layer=layer):
         show_inside(found, epoch, layer, show, output, as_json=as_json)
+    elif as_json and output is not None:
+        raise WrongUseError("--json and --output exclude each other: --output writes a picture")
     else:
         show_look(found, request, epoch, output, as_json=as_json)
 
@@ -471,7 +478,7 @@ def remove(
     runs_dir: RunsDir = None,
 ) -> None:
     """Delete runs with their checkpoints. Each is named in whole: the beginning of a name is not enough."""
-    found = [find_removable(run, runs_folder(runs_dir)) for run in runs]
+    found = list(dict.fromkeys(find_removable(run, runs_folder(runs_dir)) for run in runs))
     for run in found:
         service.check_removable(run)
     if not yes:

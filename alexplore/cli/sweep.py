@@ -85,6 +85,8 @@ def sweep(
     notify_options, queue = read_notify_options(on_end, notify), Queue(runs_folder(runs_dir))
     planned_sweep = name or free_sweep_name(queue, opened.name)
     keys, chosen = combinations(assignments or (), seeds)
+    if "seed" in keys and seeds > 1:
+        raise WrongUseError("--set training.seed=… and --seeds exclude each other: both choose the seeds")
     plans: list[tuple[SweepRun, service.Plan]] = []
     for together in chosen:
         config = base.change(recipe_changes({"epochs": epochs, "dataset": dataset}, together))

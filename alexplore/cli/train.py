@@ -98,6 +98,8 @@ def train(
     if started_by_torchrun():
         if on_end:
             raise WrongUseError("--on-end is not possible under torchrun: let the command that starts torchrun do it")
+        if queued or detach:
+            raise WrongUseError(f"--{'queue' if queued else 'detach'} is not possible under torchrun")
         service.join(planned, folder, name)
     if queued:
         planned.raise_problem()

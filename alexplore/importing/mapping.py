@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.fx import Node
 
 from alexplore.core.settings import SettingError, setting_fields
@@ -124,7 +124,6 @@ class _Mapping:
         self.made: list[Made] = []
         self.counted: set[str] = set()
         self.unknown_macs: list[Made] = []
-        self.partly_frozen: set[str] = set()  # modules
         self.calculated: set[Node] = set()
 
     def run(self) -> None:
@@ -366,10 +365,14 @@ class _Mapping:
 
     def trains(self, names: Iterable[str]) -> bool:
         """Return whether one of these parameters is trainable, or there are none."""
-        flags = {name: self.trace.state[name].requires_grad for name in names}
-        if len(set(flags.values())) > 1:
-            self.partly_frozen.update(name.rpartition(".")[0] for name in flags)
-        return any(flags.values()) or not flags
+        flags = [self.trace.state[name].requires_grad for name in names]
+        return any(flags) or not flags
+
+    def is_partly_frozen(self, made: Made) -> bool:
+        """Return whether a layer that is described has parameters of which some are trainable and others are not."""
+        tensors = [self.trace.state.get(name) for name in made.tensors.values() if isinstance(name, str)]
+        flags = {tensor.requires_grad for tensor in tensors if isinstance(tensor, nn.Parameter)}
+        return made.cls is not Opaque and len(flags) > 1
 
     def tensors(self, operation: Operation) -> dict[str, Tensor | str]:
         """Return the tensors of a layer's module by their names in it, which are those of the operator's arguments."""
@@ -425,8 +428,7 @@ class _Mapping:
             )
         if self.made and (last := self.made[-1]).settings.get("operator") == UNUSED:
             yield f"{names[last]} only holds parameters that the output does not depend on: it can be removed"
-        if self.partly_frozen:
-            partly = ", ".join(sorted(self.partly_frozen))
+        if partly := ", ".join(names[made] for made in self.made if self.is_partly_frozen(made)):
             yield f"warning: only a part of the parameters of {partly} is frozen; here a layer is trained whole, or not"
         if self.unknown_macs:
             unknown = ", ".join(names[made] for made in self.unknown_macs)

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from alexplore.core.atomic_files import write_output
-from alexplore.core.home import expand
+from alexplore.core.home import absolute, expand
 from alexplore.core.regular_files import FileKindError, check_regular, read_text
 from alexplore.core.toml_files import is_path
 from alexplore.presets.library import shipped_folder, shipped_names, user_folder
@@ -26,7 +26,7 @@ def save_preset(preset: Preset, name_or_path: str, overwrite: bool = False) -> P
     """
     from alexplore.presets.text import preset_text
 
-    path = _own_path(name_or_path)
+    path = own_path(name_or_path)
     text = preset_text(preset)
     saved = parse_preset(text, path)
     try:
@@ -52,7 +52,7 @@ def rename_preset(path: Path, name: str) -> Path:
         PresetError: the name is a shipped preset's, or can't be a preset's; or the file can't be renamed.
     """
     _check_own(path)
-    new = _own_path(name)
+    new = own_path(name)
     if new.parent != path.parent:
         raise PresetError(f"{name!r} can't be a preset's name; allowed: letters, digits, -, _ and .")
     try:
@@ -78,7 +78,7 @@ def delete_preset(path: Path) -> None:
 
 
 def _check_own(path: Path) -> None:
-    if path.resolve().parent == shipped_folder():
+    if absolute(path).parent == shipped_folder():
         raise PresetError(f"{path.stem} came with alexplore: save a copy of it, which can be renamed and deleted")
 
 
@@ -89,13 +89,17 @@ def check_free(name_or_path: str) -> None:
         PresetExists: there is such a file.
         PresetError: the name is a shipped preset's, or can't be a preset's.
     """
-    path = _own_path(name_or_path)
+    path = own_path(name_or_path)
     if path.exists():
         raise PresetExists(f"{path} exists; give another --name, or a file with --output")
 
 
-def _own_path(name_or_path: str) -> Path:
-    """Return the path at which a user's preset is saved."""
+def own_path(name_or_path: str) -> Path:
+    """Return the path at which a user's preset is saved.
+
+    Raises:
+        PresetError: the name is a shipped preset's, or can't be a preset's.
+    """
     if is_path(name_or_path):
         path = expand(name_or_path)
         path = path if path.suffix == ".toml" else path.with_name(f"{path.name}.toml")

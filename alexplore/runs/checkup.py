@@ -49,7 +49,16 @@ class Finding:
 
 def check(run: RunDirectory) -> list[Finding]:
     """Return everything that is wrong in a run directory."""
-    return [finding for examine in CHECKS for finding in examine(run)]
+    return [finding for examine in CHECKS for finding in _examined(run, examine)]
+
+
+def _examined(run: RunDirectory, examine: Callable[[RunDirectory], Iterator[Finding]]) -> Iterator[Finding]:
+    """Yield the findings of a check, and what it can't read."""
+    try:
+        yield from examine(run)
+    except OSError as error:
+        path = Path(os.fsdecode(error.filename)) if error.filename else run.path
+        yield Finding(path, error.strerror or str(error), "what is in it was not checked")
 
 
 def repair(run: RunDirectory, findings: list[Finding]) -> list[Finding]:

@@ -385,12 +385,13 @@ FEWEST_FOR_STATISTICS = 8
 
 def small_batches(run: Evidence) -> Observation:
     """Find batch norms that estimate mean and variance from a few images."""
-    share = run.recipe.batch_size // max(1, run.ranks)
+    share = run.recipe.images_at_once(max(1, run.ranks))  # of all ranks together
     if "batch_norm" not in run.layers or share >= FEWEST_FOR_STATISTICS:
         return None
+    key = "batch_size" if run.recipe.micro_batch_size is None else "micro_batch_size"
     return (
         f"batch_norm estimates its mean and variance from {share} image{'s' * (share > 1)}",
-        f"a batch_size of {32 * run.ranks} or more, or group_norm",
+        f"a {key} of 32 or more, or group_norm",
     )
 
 

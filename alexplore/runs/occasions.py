@@ -36,7 +36,8 @@ class Occasion:
         best = "" if self.summary.best is None else f"{metric.title} {metric.number(self.summary.best)}"
         match self.kind:
             case "best":
-                return f"{name}: best {best} in epoch {int(status.epoch)}"
+                epoch = self.summary.best_epoch.epoch if self.summary.best_epoch else int(status.epoch)
+                return f"{name}: best {best} in epoch {epoch}"
             case "stalled":
                 return f"{name} is stalled: no update for {STALLED_SECONDS:.0f} s"
             case "finished":
@@ -81,13 +82,13 @@ class OccasionWatch:
         self._live = from_start
         self._stalled = False
         self._best: float | None = None
-        self._first = not from_start
+        self._first, self._from_start = True, from_start
 
     def update(self, summary: Summary) -> list[Occasion]:
         """Return the occasions since the last call. Call it every few seconds."""
         status, kinds = summary.status, []
         if summary.best is not None and (self._best is None or summary.best > self._best):
-            if not self._first:
+            if not self._first or (self._from_start and status.state != "starting"):  # else it is of an earlier attempt
                 kinds.append("best")
             self._best = summary.best
         if status.updated != self._heartbeat or status.state not in BUSY:

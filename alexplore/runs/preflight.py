@@ -124,16 +124,17 @@ def fit_problems(network: Network, shape: DatasetShape) -> Iterator[Problem]:
             Fix(text, {"network": fitting}),
         )
     outputs = count_outputs(network)
+    if outputs is not None and network.classes not in (None, outputs):
+        yield Problem(
+            "network",
+            f"the network tells {network.classes} classes apart but has {outputs:,} outputs: its last maps are not 1×1 "
+            f"with an input of {shape_text(network.input)}; use another input, or an adaptive_avg_pool2d with "
+            "output_size = 1",
+        )
+        return
     if shape.classes is None or outputs in (None, shape.classes):
         return
     what = f"{shape.name} has {shape.classes} classes"
-    if network.classes == shape.classes:
-        yield Problem(
-            "network",
-            f"{what}, the network has {outputs:,} outputs: its last maps are not 1×1 with an input of "
-            f"{shape_text(network.input)}; use another input, or an adaptive_avg_pool2d with output_size = 1",
-        )
-        return
     if network.classifier is None:
         last = network.layers[-1].name
         yield Problem("network", f"{what}, the network's last layer {last} has {outputs} outputs: change the network")

@@ -153,6 +153,8 @@ class Runner:
         run = self._queue.run(item)
         try:
             if run.config_file.exists():
+                if not item.starts and run.config().as_started() != item.config:
+                    raise RunError(f"another run is called {item.name} meanwhile")
                 process = service.restart(run, environment=environment, waiting=prepared)
             else:
                 run = service.create(service.plan(item.config, self._queue.runs), self._queue.runs, item.name)

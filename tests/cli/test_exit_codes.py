@@ -17,6 +17,7 @@ from alexplore.core.errors import FAILED, WRONG_USE
 from alexplore.presets.library import user_folder
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import create_run, list_runs
+from alexplore.runs.status import Status, write_status
 from tests.support.command_line import run_here
 
 NOT_THERE = (
@@ -254,3 +255,51 @@ def test_a_run_without_weights_is_refused_before_pytorch_is_started(
     done = run_here(*command.split())
     assert done.returncode == WRONG_USE
     assert done.stderr == "error: fresh has no weights yet: no checkpoint was saved\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("export --preset lenet --to pytorch --weights w.safetensors --output w.py", "w.safetensors would be replaced"),
+        ("export --preset lenet --to keras --weights w.safetensors --output w.npz", "give the code another suffix"),
+        ("runs inside fresh --json --output maps.png", "--json and --output exclude each other"),
+        ("runs inside fresh --image x.png --json --output maps.png", "--json and --output exclude each other"),
+        ("runs compare fresh", "fresh: name two runs or more"),
+        ("sweep --preset lenet --set training.seed=1,2 --seeds 2", "exclude each other: both choose the seeds"),
+        ("import net.py:Net --output paper.toml", "paper is the name of a shipped preset"),
+        ("data pack /", "name the folder of the packed images with --output"),
+    ],
+)
+def test_what_would_lose_or_ignore_something_is_refused(
+    here: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch, command: str, words: str
+) -> None:
+    create_run(config, here / "runs", "fresh")
+    (here / "w.safetensors").write_bytes(b"mine")
+    monkeypatch.setattr("alexplore.runs.inside.load_epoch", lambda *_: None)
+    monkeypatch.setattr(processes, "find_spec", lambda name: None)  # all of it comes before PyTorch
+    done = run_here(*command.split())
+    assert done.returncode == WRONG_USE, done.stderr
+    assert words in done.stderr
+    assert (here / "w.safetensors").read_bytes() == b"mine"
+
+
+def test_torchrun_refuses_what_its_ranks_can_not_do(here: Path) -> None:
+    for option in ("--queue", "--detach"):
+        done = run_here("train", "--preset", "lenet", "--dataset", "synthetic", option, RANK="0", WORLD_SIZE="1")
+        assert done.returncode == WRONG_USE
+        assert f"{option} is not possible under torchrun" in done.stderr
+
+
+def test_a_folder_named_by_a_dot_is_packed_beside_itself(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, ...]] = []
+    monkeypatch.setattr("alexplore.cli.data._run", lambda *arguments: asked.append(arguments))
+    assert run_here("data", "pack", ".").returncode == 0
+    assert asked == [("pack", ".", f"{here}-packed", "256")]
+
+
+def test_a_run_that_is_named_twice_is_removed_once(here: Path, config: RunConfig) -> None:
+    for name in ("a", "b"):
+        write_status(create_run(config, here / "runs", name), Status("stopped", updated=1.0))
+    done = run_here("runs", "remove", "a", "a", "b", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert list_runs(here / "runs") == []

@@ -271,7 +271,7 @@ def test_a_layer_that_is_frozen_in_part_is_named() -> None:
     norm[0].bias.requires_grad_(False)
     found = import_trace(trace_module(norm.eval(), (3, 8, 8), "net"), "net")
     assert found.warnings == (
-        "warning: only a part of the parameters of 0 is frozen; here a layer is trained whole, or not",
+        "warning: only a part of the parameters of norm0 is frozen; here a layer is trained whole, or not",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -174,3 +175,17 @@ def test_a_checkpoint_that_is_replaced_while_it_is_read_is_read_again(
 
     monkeypatch.setattr(hashlib, "file_digest", replaced)
     assert found(run) == []
+
+
+def test_what_can_not_be_read_is_a_finding(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other checks, and other runs, follow."""
+    listing = Path.iterdir
+
+    def refused(path: Path) -> Iterator[Path]:
+        if path == run.checkpoints_folder:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return listing(path)
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    (run.path / "photo.jpg").write_text("")
+    assert found(run) == ["checkpoints: Permission denied", "photo.jpg: not a file of a run"]

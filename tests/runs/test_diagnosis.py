@@ -130,7 +130,7 @@ CASES: list[tuple[str, Evidence, tuple[str, ...]]] = [
         ),
         ("60.0%", "65.0%", "17%"),
     ),
-    ("small batches", replace(LEARNING, recipe=replace(RECIPE, batch_size=4), ranks=2), ("2 images", "64")),
+    ("small batches", replace(LEARNING, recipe=replace(RECIPE, batch_size=4), ranks=2), ("4 images", "32")),
     *(
         (
             name,

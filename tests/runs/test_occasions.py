@@ -157,3 +157,11 @@ def test_occasions_that_were_not_named_are_left_out(tmp_path: Path) -> None:
 def test_a_run_whose_config_is_damaged_can_be_told_of(run: RunDirectory) -> None:
     damaged = replace(summary(run, "failed"), config=None)
     assert Occasion("failed", damaged).environment()["ALEXPLORE_EPOCHS"] == ""
+
+
+def test_the_best_epoch_of_a_run_that_is_resumed_is_no_news(run: RunDirectory) -> None:
+    watch = OccasionWatch(from_start=True)
+    assert kinds(watch, summary(run, "starting", 0.5, 0.4)) == []
+    (occasion,) = watch.update(summary(run, "running", 0.5, 0.4, 0.6))
+    assert occasion.kind == "best"
+    assert occasion.text.endswith(" in epoch 3")

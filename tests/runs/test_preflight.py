@@ -227,5 +227,8 @@ def test_maps_that_are_left_at_the_end_are_no_classes() -> None:
     assert not list(fit_problems(network, shape))
     larger = network.with_input(3, 64, 64)
     assert count_outputs(larger) == 10 * 9 * 9
-    (problem,) = fit_problems(larger, shape)
-    assert "the network has 810 outputs: its last maps are not 1×1 with an input of 3×64×64" in problem.message
+    for asked in (shape, DatasetShape("cifar100", 3, 100, 50_000), DatasetShape("synthetic", 3, None, 512)):
+        (problem,) = fit_problems(larger, asked)
+        assert "10 classes apart but has 810 outputs: its last maps are not 1×1 with an input of 3×64×64" in (
+            problem.message
+        )

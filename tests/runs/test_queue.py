@@ -347,3 +347,13 @@ def test_a_run_that_is_removed_or_renamed_is_not_trained_again(queue: Queue, wor
     runner.work()
     assert workers.started == ["a", "b"]
     assert names(queue.running()) == ["b"]
+
+
+def test_a_name_that_another_run_took_meanwhile_does_not_start_that_run(queue: Queue, workers: Workers) -> None:
+    add(queue, "night")
+    other = create_run(replace(CPU, recipe=replace(CPU.recipe, lr=0.5)), queue.runs, "night")
+    write_status(other, Status("stopped", updated=1.0))
+    Runner(queue).work()
+    assert workers.started == []
+    ((name, reason),) = [(item.name, item.reason) for item in queue.refused()]
+    assert (name, reason) == ("night", "another run is called night meanwhile")

@@ -62,7 +62,7 @@ class BatchNorm(Layer):
         if "running_mean" not in given:
             raise Unsupported("it keeps no running statistics (track_running_stats = False)")
         if not given["momentum"]:
-            raise Unsupported("its running statistics are means over all batches (momentum = None)")
+            raise Unsupported("its running statistics never change, or are means over all batches (momentum = None)")
         return {"eps": given["eps"], "momentum": given["momentum"], "affine": "weight" in given}
 
     def keras_calls(self, inputs: Shapes, pad_name: str) -> list[Call]:

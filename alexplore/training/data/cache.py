@@ -104,7 +104,8 @@ def work_with_room(action: Callable[[Path], T], writable: Path | None, report: C
 def locked(name: str, report: Callable[[str], None]) -> Iterator[Path | None]:
     """Lock a data set: wait until no other process prepares it, and remove the leftovers of killed processes.
 
-    Yields the data set's cache folder, or None if it can't be written, which is reported with the reason.
+    On a file system without locks neither is done. Yields the data set's cache folder, or None if it can't be written,
+    which is reported with the reason.
     """
     try:
         folder = cache_folder(name)
@@ -125,8 +126,9 @@ def locked(name: str, report: Callable[[str], None]) -> Iterator[Path | None]:
         except BlockingIOError:
             report(f"another process is preparing {name}; waiting for it")
             fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError:  # a file system without locks
-            pass
+        except OSError:  # a file system without locks: what is there may be another process's work
+            yield folder
+            return
         for abandoned in folder.glob(f"{WORK}*"):
             shutil.rmtree(abandoned, ignore_errors=True)
         yield folder

@@ -258,5 +258,10 @@ def mean_and_std(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
     The deviation of a channel in which all pixels are equal is given as 1, so that it can be divided by.
     """
     mean, covariance = pixel_statistics(split)
-    std = covariance.diagonal().clamp(min=0).sqrt()  # rounding may make the variance of a constant channel negative
-    return tuple(mean.tolist()), tuple(std.where(std > 0, 1.0).tolist())
+    variance = covariance.diagonal()
+    std = torch.where(variance > LEAST_VARIANCE, variance.clamp(min=0).sqrt(), 1.0)
+    return tuple(mean.tolist()), tuple(std.tolist())
+
+
+LEAST_VARIANCE = 1e-9
+"""Smaller ones are rounding, or less than one pixel of 15,000 that differs by one of 255 levels."""

@@ -46,6 +46,10 @@ class DownloadError(AlexploreError):
     """A download failed; the message says why."""
 
 
+class KilledDownloadError(DownloadError):
+    """The process that downloads was killed."""
+
+
 def download_with_torchvision(
     dataset: str, folder: Path, report: Callable[[str], None], *options: Mapping[str, Any]
 ) -> Path:
@@ -81,6 +85,8 @@ def download_debian_package(package: str, installed_in: str, folder: Path, repor
     own = [*apt, "-o", f"Dir::State::Lists={lists}", "-o", f"Dir::Cache={cache}"]
     try:
         _run([*apt, "download", package], downloads, report)
+    except KilledDownloadError:
+        raise
     except DownloadError:
         report("the system's package lists don't list it; downloading package lists")
         _run([*own, "update"], lists, report)
@@ -111,7 +117,7 @@ def _run(command: Sequence[str], folder: Path, report: Callable[[str], None]) ->
             process.kill()
             process.wait()
     if process.returncode < 0:  # its last words are a line of progress
-        raise DownloadError(f"{command[0]} {ended_text(process.returncode)}")
+        raise KilledDownloadError(f"{command[0]} {ended_text(process.returncode)}")
     if process.returncode:
         reason = _reason(output.read_text(errors="replace"))
         raise DownloadError(reason or f"{command[0]} ended with exit code {process.returncode}")

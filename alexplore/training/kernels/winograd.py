@@ -46,7 +46,8 @@ class Transforms(NamedTuple):
 def tile_outputs(channels: int, kernels: int, kernel: Pair, size: Pair) -> int | None:
     """Return the outputs along a side of a tile, for an output of `size`; None if oneDNN is faster.
 
-    Speedups over oneDNN, measured on AVX2 (torch 2.14, 2 threads, batch 64, forward and backward pass together). 5×5:
+    Speedups over oneDNN, from which the thresholds come, measured on AVX2 alone (torch 2.14, 2 threads, batch 64,
+    forward and backward pass together). 5×5:
     96 to 256 channels, 26×26 outputs: 2.0; 64 to 192 and 48 to 128, 27×27: 1.7; 64 to 64, 14×14: 1.0; 32 to 64, 28×28:
     1.1. 3×3: 384 to 384, 12×12: 2.3; 256 to 384, 13×13: 1.7; 192 to 192 and to 128, 13×13: 1.4; 192 to 192, 8×8: 1.5;
     128 to 128, 14×14: 1.1; 64 to 128, 28×28: 1.3; 96 to 96, 14×14: 0.9; 256 to 256, 6×6: 1.1; 128 to 128, 7×7: 1.0; 64

@@ -106,6 +106,7 @@ class PlanScreen(FrameScreen):
         self._request: CheckRequest | None = None  # what is being checked
         self._idle: Timer | None = None
         self._measurement: SpeedMeasurement | None = None
+        self._measuring: RunConfig | None = None  # what is measured, also before its process has started
         self._measured: list[Measurable] = []  # what is being measured, was measured, or can't be measured
         self._starting = self._start_when_checked = False
         self._waiting: WaitingWorker | None = None  # for the run to be started
@@ -194,8 +195,9 @@ class PlanScreen(FrameScreen):
         if not event.name:
             planned.reset()
         planned.follow()
-        if event.source.editing:
-            self._start_when_checked = False  # what is being typed is not to be started
+        if event.source.editing and self._start_when_checked:
+            self._start_when_checked = False
+            self.notify("not started: something else is typed", severity="warning")
         if event.name in ("dataset", "optimizer", "schedule", "random_crop", "") and not event.source.editing:
             self.query_one(SettingPane).refresh_form()
         self._check_soon()
@@ -288,12 +290,14 @@ class PlanScreen(FrameScreen):
         if config is not None and self.is_current:
             self._stop_measuring()
             self._measured.append(measurable(config))
+            self._measuring = config
             self._run_measurement(config)
             self.refresh_bindings()
 
     def _stop_measuring(self) -> None:
         if self._idle is not None:
             self._idle.stop()
+        self._measuring = None
         if self._measurement is not None:
             self._measurement.stop()
             self._measurement = None
@@ -303,10 +307,11 @@ class PlanScreen(FrameScreen):
         speed, stopped = None, False
         try:
             with SpeedMeasurement(config) as measurement:
-                self._measurement = measurement
-                for speed in measurement:
-                    self.post_message(SpeedMeasured(config, speed, done=False))
-            stopped = self._measurement is not measurement
+                if self._measuring is config:  # it was not stopped before it began
+                    self._measurement = measurement
+                    for speed in measurement:
+                        self.post_message(SpeedMeasured(config, speed, done=False))
+            stopped = self._measuring is not config
         except AlexploreError as error:
             self.notify(str(error), severity="warning")
         self.post_message(SpeedMeasured(config, speed, done=True, stopped=stopped))
@@ -320,7 +325,7 @@ class PlanScreen(FrameScreen):
             self._check()
         elif event.stopped:
             self._measured.remove(measurable(event.config))
-        else:
+        elif self.is_current:
             self.notify("the speed can't be measured: the network did not train", severity="warning")
 
     # Problems

@@ -460,6 +460,8 @@ class RunsScreen(FrameScreen):
             except AlexploreError as error:
                 self.notify(str(error), severity="error")
             else:
+                if self.state.watched is not None and self.state.watched.run == run:
+                    self.state.watched = None
                 self.notify(f"deleted {run.name}")
             self._look_now.set()
 

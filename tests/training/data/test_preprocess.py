@@ -276,3 +276,5 @@ def test_a_channel_without_contrast_can_be_normalised() -> None:
     assert (std[0], std[2]) == (1.0, 1.0)
     assert std[1] == pytest.approx(float(np.std(np.arange(25) / 255)))
     assert mean == pytest.approx((0.0, 12 / 255, 77 / 255))
+    many = torch.full((64, 1, 200, 200), 77, dtype=torch.uint8)  # whose sums are rounded
+    assert mean_and_std(ResidentSplit(many, torch.zeros(64, dtype=torch.int64), torch.device("cpu")))[1] == (1.0,)
