@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -26,10 +27,10 @@ def pack(
 ) -> None:
     """Decode every image once: its shorter side resized, its centre cropped, 8 bits. What was killed goes on."""
     source = expand(str(folder))
-    whole = absolute(source)
+    whole = Path(os.path.abspath(source))  # noqa: PTH100 (a link stays one: what is packed is put beside it)
     if output is None and not whole.name:
         raise WrongUseError(f"{folder}: name the folder of the packed images with --output")
-    target = expand(str(output)) if output else whole.with_name(f"{whole.name}-packed")
+    target = expand(str(output)) if output else whole.with_name(f"{absolute(source).name}-packed")
     _run("pack", str(source), str(target), str(side))
     narrate(f"train on it with: alexplore train --preset P --dataset imagefolder --data {target}")
 

@@ -15,6 +15,7 @@ from alexplore.cli.output import narrate
 from alexplore.core.atomic_files import check_no_folder, write_output
 from alexplore.core.errors import WrongUseError
 from alexplore.presets.preset import Preset
+from alexplore.runs.checkpoint_names import WEIGHTS
 from alexplore.runs.commands import run_command
 from alexplore.runs.directory import find_run, runs_folder
 from alexplore.runs.starting_weights import find_weights
@@ -51,7 +52,8 @@ def export_with_weights(
     beside = output.with_suffix(WEIGHTS_SUFFIXES[to]) if to in WEIGHTS_SUFFIXES else output
     if to in WEIGHTS_SUFFIXES and beside == output:
         raise WrongUseError(f"{output}: the weights are written under this name; give the code another suffix, as .py")
-    if source is not None and beside.exists() and source.is_file() and beside.samefile(source):
+    given = source / WEIGHTS if source is not None and source.is_dir() else source
+    if given is not None and beside.exists() and given.exists() and beside.samefile(given):
         raise WrongUseError(f"{beside} would be replaced by the weights that are written; name another file")
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder, "written")

@@ -143,7 +143,7 @@ def evidence_of(snapshot: Snapshot, dead: Mapping[str, float] | None = None) -> 
         layers=tuple(layer.type for layer in config.network.layers),
         classes=dataset.classes if dataset else None,
         images=dataset.train if dataset else None,
-        ranks=start.ranks if start else 1,
+        ranks=start.ranks if start and start.parallel == "data" else 1,
         positions=[at for at, _ in points],
         losses=[value for _, value in points],
         first_loss=next(iter(curve.values), None),
@@ -388,7 +388,7 @@ def small_batches(run: Evidence) -> Observation:
     share = run.recipe.images_at_once(max(1, run.ranks))  # of all ranks together
     if "batch_norm" not in run.layers or share >= FEWEST_FOR_STATISTICS:
         return None
-    key = "batch_size" if run.recipe.micro_batch_size is None else "micro_batch_size"
+    key = "batch_size" if share == run.recipe.batch_size else "micro_batch_size"
     return (
         f"batch_norm estimates its mean and variance from {share} image{'s' * (share > 1)}",
         f"a {key} of 32 or more, or group_norm",

@@ -88,7 +88,8 @@ class OccasionWatch:
         """Return the occasions since the last call. Call it every few seconds."""
         status, kinds = summary.status, []
         if summary.best is not None and (self._best is None or summary.best > self._best):
-            if not self._first or (self._from_start and status.state != "starting"):  # else it is of an earlier attempt
+            # That of the first summary is of an earlier attempt, unless the run has ended already.
+            if not self._first or (self._from_start and not status.live):
                 kinds.append("best")
             self._best = summary.best
         if status.updated != self._heartbeat or status.state not in BUSY:

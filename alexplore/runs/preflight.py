@@ -111,7 +111,7 @@ def rank_problems(config: RunConfig, ranks: int | None) -> Iterator[Problem]:
 
 
 def fit_problems(network: Network, shape: DatasetShape) -> Iterator[Problem]:
-    """Yield why a network doesn't fit a data set: the channels of its input, or the number of its outputs."""
+    """Yield why a network doesn't fit a data set: the channels of its input, or its outputs."""
     if network.input[0] != shape.channels:
         turned = channels_first(network.input)
         sizes = turned[1:] if turned and turned[0] == shape.channels else network.input[1:]
@@ -124,7 +124,9 @@ def fit_problems(network: Network, shape: DatasetShape) -> Iterator[Problem]:
             Fix(text, {"network": fitting}),
         )
     outputs = count_outputs(network)
-    if outputs is not None and network.classes not in (None, outputs):
+    if outputs is None or outputs == shape.classes:
+        return
+    if network.classes is not None and outputs > network.classes:
         yield Problem(
             "network",
             f"the network tells {network.classes} classes apart but has {outputs:,} outputs: its last maps are not 1×1 "
@@ -132,7 +134,7 @@ def fit_problems(network: Network, shape: DatasetShape) -> Iterator[Problem]:
             "output_size = 1",
         )
         return
-    if shape.classes is None or outputs in (None, shape.classes):
+    if shape.classes is None:
         return
     what = f"{shape.name} has {shape.classes} classes"
     if network.classifier is None:

@@ -104,7 +104,7 @@ class Runner:
             return
         state = read_status(run).state
         if state == "crashed" and process is None and item.starts < MOST_STARTS:
-            self._start(self._queue.count_start(item))
+            self._start(self._queue.count_start(item) if item.starts else item)
         elif not read_status(run).live:
             self._processes.pop(item.id, None)
             self._queue.end(item)
@@ -153,8 +153,10 @@ class Runner:
         run = self._queue.run(item)
         try:
             if run.config_file.exists():
-                if not item.starts and run.config().as_started() != item.config:
-                    raise RunError(f"another run is called {item.name} meanwhile")
+                if not item.starts:
+                    if run.config().as_started() != item.config:
+                        raise RunError(f"another run is called {item.name} meanwhile")
+                    item = self._queue.count_start(item)
                 process = service.restart(run, environment=environment, waiting=prepared)
             else:
                 run = service.create(service.plan(item.config, self._queue.runs), self._queue.runs, item.name)

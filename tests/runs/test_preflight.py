@@ -232,3 +232,17 @@ def test_maps_that_are_left_at_the_end_are_no_classes() -> None:
         assert "10 classes apart but has 810 outputs: its last maps are not 1×1 with an input of 3×64×64" in (
             problem.message
         )
+
+
+def test_a_network_whose_last_weights_are_not_its_outputs_fits_by_its_outputs() -> None:
+    layers = [
+        {"name": "flat", "type": "flatten"},
+        {"name": "fc", "type": "linear", "out_features": 490},
+        {"name": "maps", "type": "unflatten", "unflattened_size": [10, 7, 7]},
+        {"name": "pool", "type": "adaptive_avg_pool2d", "output_size": 1},
+        {"name": "out", "type": "flatten"},
+    ]
+    network = read_network({"input": [3, 32, 32], "layers": layers})
+    assert count_outputs(network) == 10
+    for shape in (DatasetShape("cifar10", 3, 10, 50_000), DatasetShape("synthetic", 3, None, 512)):
+        assert not list(fit_problems(network, shape))

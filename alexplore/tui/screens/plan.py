@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from threading import Lock
 from typing import ClassVar
 
 from rich.text import Text
@@ -106,6 +107,7 @@ class PlanScreen(FrameScreen):
         self._request: CheckRequest | None = None  # what is being checked
         self._idle: Timer | None = None
         self._measurement: SpeedMeasurement | None = None
+        self._measuring_lock = Lock()  # of the next one and of `_measurement`
         self._measuring: RunConfig | None = None  # what is measured, also before its process has started
         self._measured: list[Measurable] = []  # what is being measured, was measured, or can't be measured
         self._starting = self._start_when_checked = False
@@ -297,20 +299,23 @@ class PlanScreen(FrameScreen):
     def _stop_measuring(self) -> None:
         if self._idle is not None:
             self._idle.stop()
-        self._measuring = None
-        if self._measurement is not None:
-            self._measurement.stop()
-            self._measurement = None
+        with self._measuring_lock:
+            self._measuring = None
+            if self._measurement is not None:
+                self._measurement.stop()
+                self._measurement = None
 
     @work(thread=True, group="measure")
     def _run_measurement(self, config: RunConfig) -> None:
         speed, stopped = None, False
         try:
             with SpeedMeasurement(config) as measurement:
-                if self._measuring is config:  # it was not stopped before it began
-                    self._measurement = measurement
-                    for speed in measurement:
-                        self.post_message(SpeedMeasured(config, speed, done=False))
+                with self._measuring_lock:
+                    stopped = self._measuring is not config  # before it began
+                    if not stopped:
+                        self._measurement = measurement
+                for speed in () if stopped else measurement:
+                    self.post_message(SpeedMeasured(config, speed, done=False))
             stopped = self._measuring is not config
         except AlexploreError as error:
             self.notify(str(error), severity="warning")
