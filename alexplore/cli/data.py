@@ -10,7 +10,7 @@ import typer
 
 from alexplore.cli.output import narrate
 from alexplore.core.errors import WrongUseError
-from alexplore.core.home import absolute, expand
+from alexplore.core.home import expand, resolved
 
 app = typer.Typer(help="Decode an image folder once, for many trainings.", no_args_is_help=True)
 
@@ -30,7 +30,7 @@ def pack(
     whole = Path(os.path.abspath(source))  # noqa: PTH100 (a link stays one: what is packed is put beside it)
     if output is None and not whole.name:
         raise WrongUseError(f"{folder}: name the folder of the packed images with --output")
-    target = expand(str(output)) if output else whole.with_name(f"{absolute(source).name}-packed")
+    target = expand(str(output)) if output else whole.with_name(f"{resolved(source).name}-packed")
     _run("pack", str(source), str(target), str(side))
     narrate(f"train on it with: alexplore train --preset P --dataset imagefolder --data {target}")
 

@@ -10,7 +10,7 @@ import typer
 from alexplore.cli.output import console, narrate, say
 from alexplore.core.atomic_files import check_no_folder
 from alexplore.core.errors import WrongUseError
-from alexplore.core.home import absolute, expand
+from alexplore.core.home import expand, resolved
 from alexplore.core.toml_files import is_path
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import parse_input
@@ -57,7 +57,7 @@ def import_(
     if output is None:
         check_free(name or source_name(source))
     else:
-        output = absolute(expand(output))
+        output = resolved(expand(output))
         own_path(str(output))
     narrate(f"importing {source} with PyTorch")
     size = parse_input(input_size) if input_size else None

@@ -26,7 +26,7 @@ def expand(path: Path | str) -> Path:
         raise NoHomeError(f"{path}: there is no home folder {first}; write the path without {first}") from None
 
 
-def absolute(path: Path) -> Path:
+def resolved(path: Path) -> Path:
     """Return the absolute path of a path, with links resolved as far as that is possible.
 
     `Path.resolve` raises a RuntimeError for a link to itself, before Python 3.13.

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from alexplore.core.home import absolute
+from alexplore.core.home import resolved
 from alexplore.core.settings import nearest
 from alexplore.importing.errors import ImportFailed, SourceError, reason_text
 from alexplore.presets.sources import FORMS
@@ -107,7 +107,7 @@ def _torchvision_model(expression: Expression, source: str, *, with_weights: boo
 @contextmanager
 def _python_like(where: str) -> Iterator[None]:
     """Set `sys.path` and `sys.argv` as Python does when it runs the file, or is started in the current folder."""
-    folder = str(absolute(Path(where)).parent) if where.endswith(".py") else str(Path.cwd())
+    folder = str(resolved(Path(where)).parent) if where.endswith(".py") else str(Path.cwd())
     argv = sys.argv
     sys.path.insert(0, folder)
     sys.argv = [where]

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from alexplore.core.atomic_files import write_output
-from alexplore.core.home import absolute, expand
+from alexplore.core.home import expand, resolved
 from alexplore.core.regular_files import FileKindError, check_regular, read_text
 from alexplore.core.toml_files import is_path
 from alexplore.presets.library import shipped_folder, shipped_names, user_folder
@@ -78,7 +78,7 @@ def delete_preset(path: Path) -> None:
 
 
 def _check_own(path: Path) -> None:
-    if absolute(path).parent == shipped_folder():
+    if resolved(path).parent == shipped_folder():
         raise PresetError(f"{path.stem} came with alexplore: save a copy of it, which can be renamed and deleted")
 
 

@@ -39,14 +39,14 @@ def command_output(name: str, arguments: Sequence[str], *, content: str = "", ke
             encoding="utf-8",
         )
     RUNNING.add(process)
-    try:
-        with process:
+    with process:
+        try:
             printed, errors = process.communicate(content)
-    except BaseException:  # such as Ctrl-C
-        process.kill()
-        raise
-    finally:
-        RUNNING.discard(process)
+        except BaseException:  # such as Ctrl-C; else `with` would wait for its end
+            process.kill()
+            raise
+        finally:
+            RUNNING.discard(process)
     check_killed(f"the process for {name}", process.returncode)
     if process.returncode:
         reported = (errors or "").strip().splitlines()[-1:] or [f"exit code {process.returncode}"]

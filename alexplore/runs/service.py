@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from alexplore.core.atomic_files import write_atomically
 from alexplore.core.boundary import os_error_text
 from alexplore.core.errors import FAILED, WRONG_USE, AlexploreError, WrongUseError
-from alexplore.core.home import NoHomeError, absolute, expand
+from alexplore.core.home import NoHomeError, expand, resolved
 from alexplore.core.regular_files import open_regular
 from alexplore.core.settings import toml_text
 from alexplore.presets.datasets import DATASETS
@@ -63,13 +63,13 @@ class Plan:
 def plan(config: RunConfig, runs: Path | None = None) -> Plan:
     """Check a config and return it as a plan.
 
-    In the plan's config the paths of the data folder and of the first weights are absolute, and the layers that the
+    In the plan's config the paths of the data folder and of the first weights are resolved, and the layers that the
     recipe freezes are frozen in the network. The name of a run in the folder `runs` may stand for its weights.
     """
     config = replace(config, network=config.network.freeze(config.recipe.freeze or ()))
     if config.data.folder is not None:
         with suppress(NoHomeError, OSError):  # `find_problems` finds them, too
-            folder = str(absolute(expand(config.data.folder)))
+            folder = str(resolved(expand(config.data.folder)))
             config = replace(config, data=replace(config.data, folder=folder))
     problems = find_problems(config)
     if config.recipe.weights is not None:

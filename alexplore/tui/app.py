@@ -492,11 +492,11 @@ class ExploreApp(NamedKeys, App[None]):
     async def _watch_requested(self, event: WatchRequested) -> None:
         if self.state.tour is not None and self.state.tour.is_last:  # its last step is to start a run
             await self.guides.leave_tour()
-        self.watch_run(event.run, new=event.new)
+        self.watch_run(event.run)
 
-    def watch_run(self, run: RunDirectory, *, new: bool = False) -> None:
-        """Watch a run in Train; a `new` one was just created."""
-        self.state.watch(run, new=new)
+    def watch_run(self, run: RunDirectory) -> None:
+        """Watch a run in Train."""
+        self.state.watch(run)
         self.action_mode("train")
 
     def _cells(self) -> int:

@@ -48,10 +48,9 @@ class PlanRequested(Message):
 
 @dataclass
 class WatchRequested(Message):
-    """Watch a run in Train; a `new` one was just created."""
+    """Watch a run in Train."""
 
     run: RunDirectory
-    new: bool = False
 
 
 @dataclass

@@ -81,14 +81,11 @@ class AppState:
         self.watched = WatchedRun(run)
         self.run_monitor.mark_seen(run.name)
 
-    def watch(self, run: RunDirectory, *, new: bool = False) -> None:
-        """Watch a run in Train instead of the form or another run.
-
-        A `new` run may have the name of one that was watched and deleted.
-        """
+    def watch(self, run: RunDirectory) -> None:
+        """Watch a run in Train instead of the form or another run."""
         from alexplore.tui.watched_run import WatchedRun
 
-        if new or self.watched is None or self.watched.run != run:
+        if self.watched is None or not self.watched.is_of(run):
             self.watched = WatchedRun(run)
         self.run_monitor.mark_seen(run.name)
         self._planning = False

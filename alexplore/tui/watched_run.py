@@ -15,7 +15,7 @@ from alexplore.presets.preset import Preset
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.curves import Curve
 from alexplore.runs.diagnosis import Finding, diagnose_run
-from alexplore.runs.directory import RunDirectory
+from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.log import LogLine, RunLog
 from alexplore.runs.protocol import DatasetEvent
 from alexplore.runs.published_results import published_results
@@ -88,6 +88,13 @@ class WatchedRun:
         self.unreadable = ""  # why the run can't be read
         self.scrubbed: int | None = None  # the epoch that Inside shows; None follows the newest
         self._log = RunLog()
+
+    def is_of(self, run: RunDirectory) -> bool:
+        """Return whether this is the state of a run, and not of one that had its name and was deleted."""
+        try:
+            return run == self.run and (self.snapshot is None or self.snapshot.config.created == run.config().created)
+        except RunError:  # damaged since it was read
+            return True
 
     def update(self, snapshot: Snapshot, drawing: DrawnCurves) -> bool:
         """Set a new state; return whether there are other curves to draw."""

@@ -7,12 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from alexplore.presets.library import load_preset
+from alexplore.runs import service
 from alexplore.runs.config import RunConfig
 from alexplore.runs.directory import RunDirectory, RunError, create_run
 from alexplore.runs.lines import LineWriter
 from alexplore.runs.status import Status, write_status
+from alexplore.runs.watch import Watch
 from alexplore.tui.log_entry import LogEntry
+from alexplore.tui.state import AppState
 from alexplore.tui.watched_run import CONSOLE_LINES, MOST_SECONDS, Poller, WatchedRun
+from tests.support.runs import finished_run
 
 
 @pytest.fixture
@@ -153,3 +158,17 @@ def test_the_axis_grows_with_the_training(run: RunDirectory) -> None:
         write_status(run, Status("stopped", step=1, epoch=epoch, updated=1.0))
         look(watched, poller)
         assert watched.last_epoch == end
+
+
+def test_a_run_with_the_name_of_a_deleted_one_is_another_run(config: RunConfig, tmp_path: Path) -> None:
+    state = AppState(load_preset("lenet"), tmp_path / "runs")
+    first = finished_run(config, tmp_path / "runs", "again", 0.5)
+    state.watch(first)
+    watched = state.watched
+    assert watched is not None
+    watched.update(Watch(first).poll(), watched.drawing)
+    state.watch(RunDirectory(first.path))
+    assert state.watched is watched
+    service.remove(first)
+    state.watch(finished_run(config, tmp_path / "runs", "again", 0.5))
+    assert state.watched is not watched

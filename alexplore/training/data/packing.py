@@ -20,7 +20,7 @@ import torch
 
 from alexplore.core.atomic_files import write_atomically
 from alexplore.core.formatting import bytes_text
-from alexplore.core.home import absolute
+from alexplore.core.home import resolved
 from alexplore.core.regular_files import open_regular, parse_json, read_text
 from alexplore.runs.data.errors import DataError
 from alexplore.runs.data.image_layout import LeftOut, find_layout
@@ -46,7 +46,7 @@ def pack(source: Path, target: Path, side: int, report: Report) -> list[Packed]:
     layout = find_layout(source)
     if read_packed(layout.train) is not None:
         raise DataError(f"{source} is packed already")
-    if absolute(target).is_relative_to(absolute(source)):
+    if resolved(target).is_relative_to(resolved(source)):
         raise DataError(f"{target} is inside {source}, of which it would become a class; choose another --output")
     parts = [(layout.train, target / layout.train.name)] if layout.val else [(layout.train, target)]
     if layout.val is not None:

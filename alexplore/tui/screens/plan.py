@@ -445,7 +445,7 @@ class PlanScreen(FrameScreen):
     def _created(self, event: Created) -> None:
         self._starting = False
         self.state.planned.mark_created()
-        self.post_message(WatchRequested(event.run, new=True))
+        self.post_message(WatchRequested(event.run))
 
     @on(Refused)
     def _refused(self, event: Refused) -> None:
