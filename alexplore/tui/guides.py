@@ -120,9 +120,10 @@ class Guides:
                     self.app.simulate_key(key)
                 await self._settled()
                 await asyncio.sleep(KEY_SECONDS)
+            await self.show_tour()
+            await self._settled()  # until the strip has the focus: the user's next key must not go to the pane
         finally:
             tour.performing = False
-        await self.show_tour()
 
     async def _settled(self) -> None:
         """Wait until a simulated key has had its effect: it goes from the app to the screen to a widget."""
