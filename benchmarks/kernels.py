@@ -24,7 +24,7 @@ from alexplore.presets.library import load_preset
 from alexplore.runs.kernel_choice import PROCESSORS
 from alexplore.training.hardware import prepare
 from alexplore.training.kernels.processor import processor_class
-from alexplore.training.kernels.table import GAIN, TABLE, Kernels, available, kernels_of
+from alexplore.training.kernels.table import GAIN, TABLE, Kernels, available, kernels_of, with_and_without
 from alexplore.training.model.build import build
 from alexplore.training.nonfinite import NonfiniteGuard
 from alexplore.training.objective import Objective
@@ -75,11 +75,9 @@ def differs(preset: str, kernel: str) -> bool:
 def measure(preset: str, precision: str, kernel: str, used: Kernels, options: argparse.Namespace) -> Turns:
     """Measure a step with a kernel, and without it and those that do the same; all others are used."""
     batch = options.batch or BATCHES[preset]
-    same = {name for name in TABLE if kernel in (name, TABLE[name].otherwise) or name == TABLE[kernel].otherwise}
-    others = used - same
     steps = {
-        "with": Step(preset, precision, others | {kernel}, batch),
-        "without": Step(preset, precision, others, batch),
+        name: Step(preset, precision, kernels, batch)
+        for name, kernels in zip(("with", "without"), with_and_without(kernel, used), strict=True)
     }
     return take_turns(steps, precision, options.turns, wall_clock=options.wall)
 

@@ -46,7 +46,7 @@ from alexplore.training.inside.layer_figures import is_measured
 from alexplore.training.inside.recorder import Recorder
 from alexplore.training.kernels.table import NONE
 from alexplore.training.machine.sampler import MachineSampler
-from alexplore.training.metrics import StepLog, Tally, is_recorded, read_steps, record_interval
+from alexplore.training.metrics import StepLog, Tally, is_recorded, read_steps, record_interval, step_row
 from alexplore.training.micro_batches import MicroBatches
 from alexplore.training.nonfinite import NonfiniteGuard, find_nonfinite, optimizer_tensors
 from alexplore.training.optim import set_learning_rate
@@ -216,7 +216,7 @@ class Trainer:
         self.captured.beside(lambda: estimate_statistics(self.averaging.evaluated, inputs(), self.precision))
         self._count_time()
 
-    def step(self, images: Tensor, labels: Tensor, step: int) -> tuple[Tensor, Tensor, int, Tensor]:
+    def step(self, images: Tensor, labels: Tensor, step: int) -> tuple[Tensor, int, float]:
         """Do one update with this rank's share of a batch, and return the arguments of `StepLog.add`.
 
         Nothing is read from the device.
@@ -233,29 +233,29 @@ class Trainer:
         self.timer.whole_steps = self.captured.active
         if self.captured.active:
             self.timer.enter("step")
-        loss, correct, failed, *rows = self.captured.run(
+        row, *figures = self.captured.run(
             (size, measured), partial(self._update, size, measured), images, labels, share, *drawn
         )
         self.timer.enter("other")
-        for row in rows:
-            self.recorder.keep(step + 1, row.clone())
+        for measurement in figures:
+            self.recorder.keep(step + 1, measurement.clone())
         self.averaging.update(step)
-        return loss * (size / divisor), correct, len(labels), failed
+        return row, len(labels), size / divisor
 
     def _update(
         self, size: int, measured: bool, images: Tensor, labels: Tensor, share: Tensor, *drawn: Tensor
     ) -> Results:
         """Do the computations of a step on the device, which may be captured: see `cuda_graphs`.
 
-        Return the summed loss, the number of correct predictions, the guard's flag and, if the layers are measured,
-        their row.
+        Return the step's row for the log and, if the layers are measured, theirs.
         """
         inputs = self.preprocess.augmented(images, drawn)
         with self.recorder.measuring() if measured else nullcontext() as measurement:
             loss, correct = self.micro_batches.gradients(inputs, labels, size, share)
             self.timer.enter("optimizer")
             failed = self.guard.update(measurement.before_update if measurement else None)
-        return (loss, correct, failed, measurement.row()) if measurement else (loss, correct, failed)
+        row = step_row(loss, correct, failed)
+        return (row, measurement.row()) if measurement else (row,)
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield this rank's share of each remaining batch; it may be empty, so that all ranks do the same steps."""

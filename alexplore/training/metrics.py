@@ -49,28 +49,34 @@ class StepLog:
     """The results of the steps since the last sync point, on the device."""
 
     def __init__(self, device: torch.device) -> None:
-        self._values = torch.zeros(CAPACITY, 4, device=device)
-        self._count = 0
+        self._values = torch.zeros(CAPACITY, 3, device=device)
+        self._counted: list[tuple[int, float]] = []  # images and scale of each step
 
     @property
     def full(self) -> bool:
         """Whether `take` must be called before the next step."""
-        return self._count == CAPACITY
+        return len(self._counted) == CAPACITY
 
-    def add(self, loss: Tensor, correct: Tensor, images: int, failed: Tensor) -> None:
-        """Add a step of this rank: summed loss, correct predictions, images, and the guard's flag."""
-        counted = torch.full_like(failed, images)
-        self._values[self._count] = torch.stack((loss.detach().to(failed), correct.to(failed), counted, failed))
-        self._count += 1
+    def add(self, row: Tensor, images: int, scale: float) -> None:
+        """Add a step of this rank: its `step_row`, its images, and the factor of its summed loss."""
+        self._values[len(self._counted)] = row
+        self._counted.append((images, scale))
 
     def take(self) -> Tensor:
         """Return the steps as rows (loss, correct, images, failed) in float64 on the CPU, and clear the log.
 
         This waits for the device.
         """
-        values = self._values[: self._count].cpu().double()  # not at once: mps has no float64
-        self._count = 0
-        return values
+        values = self._values[: len(self._counted)].cpu().double()  # not at once: mps has no float64
+        images, scales = torch.tensor(self._counted, dtype=torch.float64).view(-1, 2).T
+        self._counted.clear()
+        loss, correct, failed = values.T
+        return torch.stack((loss * scales, correct, images, failed), 1)
+
+
+def step_row(loss: Tensor, correct: Tensor, failed: Tensor) -> Tensor:
+    """Return the results of a step for `StepLog.add`, fp32 (3,): summed loss, correct predictions, the guard's flag."""
+    return torch.stack((loss.detach().to(failed), correct.to(failed), failed))
 
 
 def read_steps(values: Tensor) -> list[tuple[Tally, bool]]:

@@ -94,9 +94,7 @@ class NonfiniteGuard:
         """
         if before_update is not None:
             before_update(self._scale)
-        # If a value is not finite, the sum is not. On a CPU a sum takes a tenth of the time of a maximum.
-        sums = torch.stack([p.grad.sum() for p in self._parameters if p.grad is not None])
-        flags = torch.stack((~sums.isfinite().all(), ~self._buffers_are_finite())).float()
+        flags = torch.stack((~self._gradients_are_finite(), ~self._buffers_are_finite())).float()
         overflow, broken = self._agree(flags).unbind()
         counts = overflow * (self._scale <= 1) if self._scaled else overflow
         # In place, as all state that outlives a step, which may be a CUDA graph: see `cuda_graphs`.
@@ -107,6 +105,15 @@ class NonfiniteGuard:
         else:
             self._apply(self._failed)
         return self._failed
+
+    def _gradients_are_finite(self) -> Tensor:
+        """Return whether all gradients are finite, as a boolean on the device."""
+        gradients = [p.grad for p in self._parameters if p.grad is not None]
+        # If a value is not finite, neither are its tensor's sum and largest value. On a CPU a sum takes a tenth of the
+        # time of a maximum; on a GPU the maxima of all tensors are one launch, and take 60 % of the time of the sums.
+        on_gpu = self._failed.device.type == "cuda"
+        found = torch._foreach_norm(gradients, torch.inf) if on_gpu else [gradient.sum() for gradient in gradients]
+        return torch.stack(list(found)).isfinite().all()
 
     def _buffers_are_finite(self) -> Tensor:
         """Return whether all buffers are finite, as a boolean on the device."""

@@ -70,6 +70,26 @@ CONVOLUTIONS: Mapping[str, Settings] = {
     "frozen": {"kernel_size": 3, "trainable": False},
 }
 
+CONV: Settings = {"name": "conv", "type": "conv2d", "out_channels": 16, "kernel_size": 3}
+RELU: Settings = {"name": "relu", "type": "relu"}
+POOL: Settings = {"name": "pool", "type": "max_pool2d", "kernel_size": 3, "stride": 2}
+COMBINED: Mapping[str, tuple[Settings, ...]] = {
+    "relu": (CONV, RELU),
+    "relu and max pool": (CONV, RELU, POOL),
+    "relu and a padded max pool that rounds up": (CONV, RELU, {**POOL, "padding": 1, "ceil_mode": True}),
+    "relu and max pool, without bias": ({**CONV, "bias": False}, RELU, POOL),
+    "relu and max pool of 6 channels": ({**CONV, "out_channels": 6}, RELU, POOL),
+    "relu and max pool of a frozen convolution": ({**CONV, "trainable": False}, RELU, POOL),
+}
+"""Layers that are computed in one pass."""
+
+IN_BLOCKS: Mapping[str, tuple[tuple[int, int, int], Settings]] = {
+    "torchvision's first": ((3, 64, 64), {"kernel_size": 11, "stride": 4, "padding": 2}),
+    "fmnist's first": ((1, 64, 64), {"kernel_size": 11, "stride": 4, "padding": 1}),
+    "resnet18's first": ((3, 40, 44), {"kernel_size": 7, "stride": 2, "padding": 3}),
+}
+"""Convolutions of few channels with a stride, and their inputs."""
+
 LRNS: Mapping[str, Settings] = {
     "size 5": {"size": 5},
     "size 4": {"size": 4},
@@ -111,7 +131,20 @@ def run_convolutions(bench: Bench) -> Outcome:
         name: one_layer("conv2d", {"out_channels": 6, **settings}, (8, 17, 19))
         for name, settings in CONVOLUTIONS.items()
     }
-    return Outcome(attempt({name: partial(compare, name, one, device) for name, one in networks.items()}))
+    networks |= {
+        name: read_network({"input": [8, 17, 19], "layers": list(layers)}) for name, layers in COMBINED.items()
+    }
+    networks |= {
+        name: one_layer("conv2d", {"out_channels": 6, **settings}, shape)
+        for name, (shape, settings) in IN_BLOCKS.items()
+    }
+    checks: dict[str, Callable[[], Check]] = {
+        name: partial(compare, name, one, device) for name, one in networks.items()
+    }
+    for name in IN_BLOCKS:  # of images, whose blocks are made by a kernel of their own
+        images = f"{name}, of images"
+        checks[images] = partial(compare, images, networks[name], device, of_images=True)
+    return Outcome(attempt(checks))
 
 
 def run_lrn(bench: Bench) -> Outcome:
@@ -169,11 +202,17 @@ def compare(
     *,
     training: bool = True,
     layout: torch.memory_format = torch.channels_last,
+    of_images: bool = False,
 ) -> Check:
-    """Check a forward and a backward pass in fp32: the output and all gradients and statistics against the CPU's."""
+    """Check a forward and a backward pass in fp32: the output and all gradients and statistics against the CPU's.
+
+    `of_images` leaves out the gradient of the input.
+    """
     with plain_fp32():
-        reference = passes(network, torch.device("cpu"), training=training, layout=layout)
-        found = passes(network, device, training=training, layout=layout)
+        reference, found = (
+            passes(network, place, training=training, layout=layout, of_images=of_images)
+            for place in (torch.device("cpu"), device)
+        )
     return _compared(name, found.tensors, reference.tensors, LIMIT)
 
 
@@ -193,13 +232,14 @@ def passes(
     layout: torch.memory_format = torch.channels_last,
     dtype: torch.dtype = torch.float32,
     rounded_to: torch.dtype = torch.float32,
+    of_images: bool = False,
     seed: int = 0,
 ) -> Passes:
     """Run a network of random weights forward and backward over random images; equal arguments give equal ones."""
     model = build(network, seed=1, kernels=choose_kernels(device.type)).to(device).train(training)
     generator = torch.Generator().manual_seed(2)
     images = torch.randn(IMAGES, *network.input, generator=generator).to(rounded_to)
-    inputs = images.to(device, dtype).contiguous(memory_format=layout).requires_grad_()
+    inputs = images.to(device, dtype).contiguous(memory_format=layout).requires_grad_(not of_images)
     torch.manual_seed(seed)
     output = model(inputs)
     gradient = torch.randn(output.shape, generator=generator).to(rounded_to)

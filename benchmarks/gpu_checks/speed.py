@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -36,7 +37,7 @@ from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.training.cuda_graphs import CapturedWork, make_capture
 from alexplore.training.data.dataset import Dataset
-from alexplore.training.kernels.table import choose_kernels
+from alexplore.training.kernels.table import Kernels, choose_kernels
 from alexplore.training.model.build import build, logits
 from alexplore.training.optim import make_optimizer, update
 from alexplore.training.precision import TYPES, Precision
@@ -54,18 +55,15 @@ class Size:
     """How much is measured."""
 
     settings: tuple[tuple[int, str], ...]  # batch sizes and precisions
-    images: int  # the fewest in a window
-    steps: int  # the fewest in a window
+    warm_up: int  # steps of each loop, in which algorithms are chosen and all kinds of steps are captured
+    seconds: float  # the length of a window: about as long as the training reads nothing from the device
     windows: int
-    warm_up: int = 1  # windows that don't count
-    narrower: int = 1  # divisor of the channels and features of every layer but the last
 
 
-FULL = Size(
-    settings=((128, "bf16"), (1024, "bf16"), (128, "fp16"), (128, "fp32")), images=4096, steps=8, windows=3, warm_up=2
-)
-TINY = Size(settings=((4, "bf16"), (4, "fp32")), images=8, steps=1, windows=1, narrower=16)
+FULL = Size(((128, "bf16"), (1024, "bf16"), (128, "fp16"), (128, "fp32")), warm_up=64, seconds=0.4, windows=3)
+TINY = Size(((4, "bf16"), (4, "fp32")), warm_up=1, seconds=0.0, windows=1)
 EPOCH = 60_000  # images, as in Fashion-MNIST: the share of steps with recorded figures depends on it
+NARROWER = 16  # in a dry run, the divisor of the channels and features of every layer but the last
 
 
 @dataclass(frozen=True)
@@ -114,29 +112,30 @@ def run(bench: Bench) -> Outcome:
 
 def measure(bench: Bench, size: Size, name: str, batch: int, precision: str) -> Speed:
     """Measure one preset in one precision with one batch size: the loops by turns, after windows that warm up."""
-    device = torch.device(bench.device)
-    preset = load_preset(name)
-    preset = replace(preset, network=narrowed(preset.network, size.narrower))
+    device, preset = torch.device(bench.device), loaded(name, bench)
     recipe = replace(preset.recipe, precision=precision, batch_size=batch, epochs=1000, lr=LEARNING_RATE)
     dataset = random_dataset(preset, batch, EPOCH, device)
     config = RunConfig(name, preset.network, recipe, Hardware(device=bench.device), DataSource())
     with worker_settings(device):
         trainer, history = open_trainer(config, bench.work, f"{name}-{batch}-{precision}", device, dataset)
-    steps, flops = max(size.steps, size.images // batch), flops_per_image(history)
+    flops = flops_per_image(history)
     tutorial = Tutorial(preset, recipe, batch, device)
     bare = Bare(preset, recipe, batch, device)
-    loops: dict[str, tuple[Callable[[], AbstractContextManager[None]], Callable[[], object]]] = {
-        "alexplore": (lambda: worker_settings(device), lambda: train_steps(trainer, steps)),
-        "bare": (lambda: worker_settings(device), lambda: bare.train(steps)),
-        "tutorial": (pytorch_defaults, lambda: tutorial.train(steps)),
+    most = trainer.steps_per_epoch // 2  # steps of an epoch's second half, in which fewer are measured
+    loops: dict[str, tuple[Callable[[], AbstractContextManager[None]], Callable[[int], object], int]] = {
+        "alexplore": (lambda: worker_settings(device), lambda steps: train_steps(trainer, steps), most),
+        "bare": (lambda: worker_settings(device), bare.train, most),
+        "tutorial": (pytorch_defaults, tutorial.train, most),
     }
     windows: dict[str, list[float]] = {loop: [] for loop in loops}
-    for window in range(-size.warm_up, size.windows):
-        for loop, (settings, task) in loops.items():
+    for window in range(-1, size.windows):
+        for loop, (settings, train, limit) in loops.items():
             with settings():
-                seconds = timed(task, device)
-            if window >= 0:  # earlier windows choose algorithms, allocate and capture
-                windows[loop].append(steps * batch / seconds)
+                if window < 0:
+                    train(min(limit, size.warm_up))
+                    continue
+                steps = min(limit, max(1, round(size.seconds / max(timed(partial(train, 2), device) / 2, 1e-6))))
+                windows[loop].append(steps * batch / timed(partial(train, steps), device))
     ours, theirs, barely = windows["alexplore"], windows["tutorial"], windows["bare"]
     median = {loop: statistics.median(values) for loop, values in windows.items()}
     peak = bench.peaks.get(PEAKS[precision])
@@ -152,6 +151,12 @@ def measure(bench: Bench, size: Size, name: str, batch: int, precision: str) -> 
     )
 
 
+def loaded(name: str, bench: Bench) -> Preset:
+    """Return a preset; in a dry run with a smaller network."""
+    preset = load_preset(name)
+    return replace(preset, network=narrowed(preset.network, NARROWER)) if bench.dry else preset
+
+
 def free_memory() -> None:
     """Free the device memory of the last measurement."""
     gc.collect()
@@ -161,8 +166,6 @@ def free_memory() -> None:
 
 def narrowed(network: Network, times: int) -> Network:
     """Return a network with `times` times fewer channels and features in all layers but the last."""
-    if times == 1:
-        return network
     last = max(index for index, layer in enumerate(network.layers) if layer.type == "linear")
     for index, layer in enumerate(network.layers):
         for key in ("out_channels", "out_features"):
@@ -191,10 +194,14 @@ class Bare:
     It doesn't pick or augment images, count, guard or write anything. No loop with these kernels can be faster.
     """
 
-    def __init__(self, preset: Preset, recipe: Recipe, batch: int, device: torch.device) -> None:
-        kernels = choose_kernels(device.type)
-        self.model = build(preset.network, seed=1, kernels=kernels).to(device).train()
-        self.optimizer = make_optimizer(recipe, self.model)
+    def __init__(
+        self, preset: Preset, recipe: Recipe, batch: int, device: torch.device, kernels: Kernels | None = None
+    ) -> None:
+        """`kernels` are by default those of the device."""
+        kernels = choose_kernels(device.type) if kernels is None else kernels
+        with device:
+            self.model = build(preset.network, seed=1, kernels=kernels).train()
+        self.optimizer = make_optimizer(recipe, self.model, kernels=kernels)
         self.precision = Precision(recipe.precision, device)
         images = torch.randn(batch, *preset.network.input, device=device)
         self.images = images.contiguous(memory_format=torch.channels_last)

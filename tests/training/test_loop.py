@@ -17,7 +17,7 @@ from alexplore.training.data.dataset import Dataset, ResidentSplit
 from alexplore.training.data.preprocess import Preprocess
 from alexplore.training.inside.answers import Answers
 from alexplore.training.inside.layer_figures import LayerFigures
-from alexplore.training.metrics import StepLog
+from alexplore.training.metrics import StepLog, step_row
 from alexplore.training.model.build import build
 from alexplore.training.nonfinite import NonfiniteGuard
 from alexplore.training.objective import Objective
@@ -63,7 +63,8 @@ def test_a_step_reads_no_value_from_the_device(
             inputs = preprocess.train(images, seed=step)
             with figures.measuring() as measurement:
                 loss, correct = objective(inputs, labels)
-                log.add(loss, correct, len(labels), guard.step(loss, 1 / 8, measurement.before_update))
+                failed = guard.step(loss, 1 / 8, measurement.before_update)
+                log.add(step_row(loss, correct, failed), len(labels), 1.0)
             figures.keep(step, measurement.row())
             answers.add(images, labels, torch.zeros(8, 10), torch.arange(8))
         with pytest.raises(DataDependentOutputException):

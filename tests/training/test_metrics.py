@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from alexplore.runs.lines import LineReader
 from alexplore.runs.metrics import METRICS, Recorded
 from alexplore.training.evaluate import EpochResult
-from alexplore.training.metrics import CAPACITY, StepLog, Tally, is_recorded, read_steps, record_interval
+from alexplore.training.metrics import CAPACITY, StepLog, Tally, is_recorded, read_steps, record_interval, step_row
 from tests.support.examples import examples
 from tests.support.runs import events
 from tests.support.training import train_here
@@ -49,12 +49,13 @@ def test_tallies_are_sums_over_images() -> None:
 
 def test_steps_are_read_together() -> None:
     log = StepLog(torch.device("cpu"))
-    log.add(torch.tensor(6.0), torch.tensor(3), 4, torch.tensor(0.0))
-    log.add(torch.tensor(2.5), torch.tensor(1), 2, torch.tensor(1.0))
+    good, bad = torch.tensor(0.0), torch.tensor(1.0)
+    log.add(step_row(torch.tensor(6.0), torch.tensor(3), good), 4, 1.0)
+    log.add(step_row(torch.tensor(2.5), torch.tensor(1), bad), 2, 0.5)
     assert not log.full
-    assert read_steps(log.take()) == [(Tally(6.0, 3, 4), False), (Tally(2.5, 1, 2), True)]
+    assert read_steps(log.take()) == [(Tally(6.0, 3, 4), False), (Tally(1.25, 1, 2), True)]
     assert read_steps(log.take()) == []
     for _ in range(CAPACITY):
         assert not log.full
-        log.add(torch.tensor(0.0), torch.tensor(0), 0, torch.tensor(0.0))
+        log.add(step_row(torch.tensor(0.0), torch.tensor(0), good), 0, 1.0)
     assert log.full

@@ -18,7 +18,7 @@ from alexplore.training.kernels.table import Kernels
 
 MODULES: Mapping[str, Callable[[Any, Shapes, Kernels], nn.Module]] = {
     "conv2d": Conv,
-    "max_pool2d": lambda layer, inputs, _: MaxPool(layer, inputs),
+    "max_pool2d": MaxPool,
     "avg_pool2d": lambda layer, inputs, _: AvgPool(layer, inputs),
     "local_response_norm": make_response_norm,
 }

@@ -1,4 +1,6 @@
-"""Convolutions with any padding: PyTorch's, or by Winograd's tiles if `table` has that for the class of processor.
+"""Convolutions with any padding: PyTorch's, or what `table` has for the class of processor.
+
+On a CPU that is `winograd`, on a GPU `conv_forms`.
 
 Tried and deleted, because none makes a step of a shipped preset 1.15 times faster (torch 2.14, oneDNN 3.12; AVX2,
 AVX-512 and AVX-512 BF16): groups convolved by oneDNN one after the other (0.92 to 1.00), the gradient of the bias apart
@@ -11,12 +13,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from alexplore.network.layers.conv2d import Conv2d
 from alexplore.network.shapes import Shapes
 from alexplore.network.windows import pair
-from alexplore.training.kernels import winograd
+from alexplore.training.kernels import conv_forms, winograd
 from alexplore.training.kernels.padding import pad
 from alexplore.training.kernels.table import Kernels
 from alexplore.training.kernels.winograd import tile_outputs
@@ -25,7 +28,7 @@ Pair = tuple[int, int]
 
 
 class Conv(nn.Conv2d):
-    """A convolution. On a GPU, in 16 bits and in float64 it is always PyTorch's."""
+    """A convolution. In 16 bits on a CPU, and in float64, it is always PyTorch's."""
 
     def __init__(self, layer: Conv2d, inputs: Shapes, kernels: Kernels) -> None:
         (shape,) = inputs
@@ -35,6 +38,9 @@ class Conv(nn.Conv2d):
         super().__init__(
             shape[0], layer.out_channels, kernel, stride, self.padded, dilation, layer.groups, bias=layer.bias
         )
+        self.in_one_pass = "epilogue" in kernels
+        self.in_blocks = "conv-forms" in kernels and conv_forms.gains_in_blocks(self)
+        self.ungrouped = "conv-forms" in kernels and conv_forms.gains_ungrouped(self)
         self.tile_outputs = None
         if "tiles-{}x{}".format(*kernel) in kernels and stride == dilation == (1, 1):
             size = layer.output_shape(inputs)[1:]
@@ -43,16 +49,24 @@ class Conv(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve (N, C, H, W)."""
+        return self.convolve(input, self.bias)
+
+    def convolve(self, input: Tensor, bias: Tensor | None) -> Tensor:
+        """Convolve (N, C, H, W) and add `bias`, which may be left out."""
         if self.sides:
             input = pad(input, self.sides, self.mode)
         on_cpu_in_fp32 = input.device.type == "cpu" and input.dtype == torch.float32
         if self.tile_outputs and on_cpu_in_fp32 and not torch.is_autocast_enabled("cpu"):
             input = input.contiguous(memory_format=torch.channels_last)
-            by_tiles: Tensor = _ByTiles.apply(
-                input, self.weight, self.bias, self.padded, self.tile_outputs, self.groups
-            )
+            by_tiles: Tensor = _ByTiles.apply(input, self.weight, bias, self.padded, self.tile_outputs, self.groups)
             return by_tiles
-        return super().forward(input)
+        if input.device.type == "cuda" and self.in_blocks:
+            return conv_forms.convolve_blocks(input, self.weight, bias, self.stride[0], self.padded)
+        if input.device.type == "cuda" and self.ungrouped:
+            weight = conv_forms.ungrouped(self.weight, self.groups)
+            return F.conv2d(input, weight, bias, self.stride, self.padded, self.dilation)
+        convolved: Tensor = self._conv_forward(input, self.weight, bias)
+        return convolved
 
 
 class _ByTiles(torch.autograd.Function):

@@ -8,17 +8,22 @@ from torch import Tensor, nn
 
 from alexplore.network.layers.pool2d import AvgPool2d, MaxPool2d
 from alexplore.network.shapes import Shapes
+from alexplore.training.kernels import epilogue
+from alexplore.training.kernels.table import Kernels
 
 
 class MaxPool(nn.MaxPool2d):
     """A max pool with any padding; the padding is −∞."""
 
-    def __init__(self, layer: MaxPool2d, inputs: Shapes) -> None:
+    def __init__(self, layer: MaxPool2d, inputs: Shapes, kernels: Kernels) -> None:
         super().__init__(**layer.torch_call(inputs).given)
-        self.sides = layer.torch_sides(inputs)
+        self.sides, self.windows = layer.torch_sides(inputs), layer.windows(inputs)
+        self.in_one_pass = "epilogue" in kernels and not self.sides and epilogue.supports_windows(self.windows)
 
     def forward(self, input: Tensor) -> Tensor:
         """Pool (N, C, H, W)."""
+        if self.in_one_pass and epilogue.supports(input):
+            return epilogue.max_pool(input, self.windows)
         if self.sides:
             input = F.pad(input, self.sides, value=-torch.inf)
         pooled: Tensor = super().forward(input)

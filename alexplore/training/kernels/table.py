@@ -126,6 +126,19 @@ TABLE: Mapping[str, Kernel] = {
         on_gpu=True,
         on_cpu=False,
     ),
+    "conv-forms": Kernel(
+        "convolutions of few channels over blocks of pixels, and those of two groups without groups",
+        {"gpu": Speedup("fmnist", "bf16", 1.3)},
+        on_gpu=True,
+        on_cpu=False,
+    ),
+    "epilogue": Kernel(
+        "the bias, ReLU and max pool after a convolution in one pass, in Triton",
+        {"gpu": Speedup("torchvision", "bf16", 1.3)},
+        why_unavailable=why_no_triton,
+        on_gpu=True,
+        on_cpu=False,
+    ),
     "graphs": Kernel(
         "steps captured as CUDA graphs, which are launched at once",
         {"gpu": Speedup("fmnist-28", "bf16", 6.3)},
@@ -158,3 +171,9 @@ def choose_kernels(device_type: str) -> Kernels:
 def available(kernels: Kernels) -> Kernels:
     """Return those of the kernels that this machine can use."""
     return Kernels(name for name in kernels if TABLE[name].why_unavailable() is None)
+
+
+def with_and_without(kernel: str, used: Kernels) -> tuple[Kernels, Kernels]:
+    """Return `used` with and without a kernel, both without those that do the same: what its speedup compares."""
+    same = {name for name in TABLE if kernel in (name, TABLE[name].otherwise) or name == TABLE[kernel].otherwise}
+    return used - same | {kernel}, used - same

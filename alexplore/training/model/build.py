@@ -20,6 +20,7 @@ from alexplore.runs.preflight import batch_problems, no_classes_text
 from alexplore.training.errors import UsageError
 from alexplore.training.kernels import MODULES
 from alexplore.training.kernels.table import Kernels, choose_kernels
+from alexplore.training.model.combine import combined
 from alexplore.training.model.merge import MERGES
 
 Sources = tuple[tuple[int, ...], ...]
@@ -47,8 +48,8 @@ class Model(nn.Module):
     def _run(self, layers: list[nn.Module], images: Tensor) -> Tensor:
         """Return the output of the last of `layers`, the first ones of this model."""
         if self._sources is None:
-            for layer in layers:
-                images = layer(images)
+            for call in combined(layers):
+                images = call(images)
             return images
         outputs: dict[int, Tensor] = {IMAGE: images}
         last_reader = {source: position for position, read in enumerate(self._sources) for source in read}

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 os.environ["TRITON_INTERPRET"] = "1"  # before Triton is imported
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
+from alexplore.network.layers.pool2d import MaxPool2d
 from alexplore.training.data import preprocess, preprocess_triton
-from alexplore.training.kernels import lrn, lrn_triton
+from alexplore.training.kernels import blocks_triton, conv_forms, epilogue, lrn, lrn_triton
 
 
 def compare(size: int, groups: int, channels: int, alpha: float, beta: float, k: float, pixels: int) -> None:
@@ -45,7 +47,82 @@ def compare_crops(channels: int, padding: int, images: int) -> None:
     torch.testing.assert_close(alike, expected + (offsets[:1] - offsets)[:, None, None])
 
 
+def compare_blocks(channels: int, kernel: int, stride: int, padding: int, size: tuple[int, int]) -> None:
+    """Compare blocks of pixels with those that PyTorch's operations make, and their convolution with PyTorch's."""
+    rows = torch.randn(2, *size, channels)
+    shape = tuple((side + 2 * padding - kernel) // stride + -(-kernel // stride) for side in size)
+    high, wide = (side * stride for side in shape)
+    padded = F.pad(rows, (0, 0, padding, wide - padding - size[1], padding, high - padding - size[0]))
+    expected = conv_forms._blocks(padded, stride)
+    wanted = stride, (padding, padding), (shape[0], shape[1])
+    assert torch.equal(blocks_triton.to_blocks(rows, *wanted, torch.float32), expected)
+    found = blocks_triton.to_blocks(rows, *wanted, torch.bfloat16)
+    torch.testing.assert_close(found, expected.to(torch.bfloat16))
+
+
+def channels_last(*shape: int) -> Tensor:
+    """Return random maps (N, C, H, W)."""
+    return torch.randn(shape).contiguous(memory_format=torch.channels_last)
+
+
+def compare_relu(channels: int, *, has_bias: bool) -> None:
+    """Compare outputs and gradients of a bias and a ReLU with PyTorch's."""
+    maps, bias = channels_last(3, channels, 5, 7).requires_grad_(), torch.randn(channels, requires_grad=True)
+    wanted = (maps, bias) if has_bias else (maps,)
+    theirs = F.relu(maps + bias.view(-1, 1, 1) if has_bias else maps)
+    ours = epilogue.bias_relu(maps.clone(), bias if has_bias else None)
+    torch.testing.assert_close(ours, theirs)
+    upstream = torch.randn_like(theirs)
+    torch.testing.assert_close(
+        torch.autograd.grad(ours, wanted, upstream), torch.autograd.grad(theirs, wanted, upstream)
+    )
+
+
+def compare_pool(
+    channels: int, *, has_bias: bool, has_relu: bool, size: tuple[int, int] = (9, 12), **settings: Any
+) -> None:
+    """Compare outputs and gradients of a max pool, with or without bias and ReLU, with PyTorch's."""
+    maps, bias = channels_last(2, channels, *size).requires_grad_(), torch.randn(channels, requires_grad=True)
+    layer = MaxPool2d(name="pool", **settings)
+    wanted = (maps, bias) if has_bias else (maps,)
+    before = maps + bias.view(-1, 1, 1) if has_bias else maps
+    theirs = nn.MaxPool2d(**settings)(F.relu(before) if has_relu else before)
+    windows = layer.windows(((channels, *size),))
+    ours = epilogue.max_pool(maps, windows, bias if has_bias else None, has_relu=has_relu)
+    torch.testing.assert_close(ours, theirs)
+    assert ours.is_contiguous(memory_format=torch.channels_last)
+    upstream = torch.randn_like(theirs)
+    torch.testing.assert_close(
+        torch.autograd.grad(ours, wanted, upstream), torch.autograd.grad(theirs, wanted, upstream)
+    )
+
+
+def compare_nan() -> None:
+    """Check that NaN stays NaN, as the guard against values that are not finite relies on it."""
+    maps = channels_last(1, 4, 6, 6)
+    maps[0, 1, 2, 2] = torch.nan
+    windows = MaxPool2d(name="pool", kernel_size=3, stride=2).windows(((4, 6, 6),))
+    theirs = F.max_pool2d(F.relu(maps), 3, 2)
+    assert theirs.isnan().any()
+    torch.testing.assert_close(epilogue.max_pool(maps, windows, has_relu=True), theirs, equal_nan=True)
+    torch.testing.assert_close(epilogue.bias_relu(maps.clone(), None), F.relu(maps), equal_nan=True)
+
+
 torch.manual_seed(0)
+compare_blocks(3, 11, 4, 2, (32, 40))
+compare_blocks(1, 11, 4, 1, (30, 31))
+compare_blocks(4, 7, 2, 3, (14, 13))
+compare_relu(64, has_bias=True)
+compare_relu(6, has_bias=True)
+compare_relu(1, has_bias=False)
+compare_pool(64, has_bias=True, has_relu=True, kernel_size=3, stride=2)
+compare_pool(96, has_bias=False, has_relu=False, kernel_size=3, stride=2)
+compare_pool(6, has_bias=True, has_relu=True, kernel_size=2)
+compare_pool(5, has_bias=True, has_relu=False, kernel_size=3, stride=2, padding=1)
+compare_pool(16, has_bias=True, has_relu=True, kernel_size=3, stride=2, ceil_mode=True)
+compare_pool(4, has_bias=False, has_relu=True, kernel_size=(2, 3), stride=(3, 1), padding=(1, 0))
+compare_pool(8, has_bias=True, has_relu=True, size=(7, 7), kernel_size=7, stride=1)
+compare_nan()
 compare_crops(3, 2, 5)
 compare_crops(1, 0, 2)
 compare(5, 1, 7, 0.5, 0.75, 2.0, 5)
