@@ -5,7 +5,7 @@ Everything is computed on the device. It is read from there when the other metri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -16,6 +16,7 @@ from torch.nn.utils import get_total_norm
 from alexplore.network.graph import Network
 from alexplore.runs.metrics import layer_key
 from alexplore.training.metrics import is_recorded
+from alexplore.training.model.sample_hook import SampleHook
 from alexplore.training.parallel.ranks import Ranks
 from alexplore.training.parallel.towers import TowerState
 from alexplore.training.whole_state import WholeState
@@ -25,9 +26,6 @@ MEASURED_AN_EPOCH = 40
 
 IMAGES = 16
 """The number of images of a batch in which zeros are counted."""
-
-Hook = Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]
-"""A forward hook."""
 
 DIGITS = 4
 """The number of significant digits that are written."""
@@ -125,15 +123,14 @@ class Measurement:
         self._gradients: list[Tensor] = []
         self._before: Mapping[str, Tensor] = {}
 
-    def counter(self, name: str) -> Hook:
+    def counter(self, name: str) -> SampleHook:
         """Return a forward hook that counts the zeros in a layer's output."""
 
-        def count(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
-            values = output.detach()[:IMAGES]
+        def count(values: Tensor) -> None:
             if name not in self._zeros and len(values):  # of a batch in parts, the first one
                 self._zeros[name] = (values == 0).sum(), values.numel()
 
-        return count
+        return SampleHook(IMAGES, count)
 
     @torch.no_grad()
     def before_update(self, scale: Tensor) -> None:

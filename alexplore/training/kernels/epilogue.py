@@ -84,7 +84,9 @@ class _MaxPool(torch.autograd.Function):
 
         (chosen,) = context.saved_tensors
         gradient = _rows(gradients[0]).contiguous()
-        to_maps = chosen.new_empty(context.shape, dtype=context.type).contiguous(memory_format=torch.channels_last)
+        to_maps = torch.empty(
+            context.shape, dtype=context.type, device=chosen.device, memory_format=torch.channels_last
+        )
         kernels.pool_gradient(gradient, _rows(chosen), _rows(to_maps), context.windows)
         to_bias = kernels.pooled_sums(gradient, _rows(chosen)) if context.needs_input_grad[2] else None
         return to_maps, None, to_bias, None

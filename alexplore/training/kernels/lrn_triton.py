@@ -1,8 +1,9 @@
 """Local response normalisation on a GPU: one Triton kernel for the forward and one for the backward pass.
 
 PyTorch's operations pass over the whole tensor a dozen times, which takes half of a step of the paper's network on an
-H200. These kernels read each value from memory once; its neighbours, which other threads read at the same time, come
-from the cache.
+H200. These kernels read each value from memory once. In the forward pass its neighbours come from the cache, as other
+threads read them at the same time; in the backward pass threads exchange what they have computed, since powers take
+longer than reading: 152 µs for 363 (the paper's norm1, 128 images in bf16, on an H100).
 
 Source of the formulas: `lrn._AcrossChannels`.
 """
@@ -50,22 +51,26 @@ def _forward_kernel(
 
 @triton.jit
 def _backward_kernel(
-    maps, sums, gradients, results, count, scale, beta,
-    channels: tl.constexpr, group: tl.constexpr, before: tl.constexpr, after: tl.constexpr, block: tl.constexpr,
+    maps, sums, gradients, results, count, scale, beta, channels: tl.constexpr, group: tl.constexpr,
+    before: tl.constexpr, after: tl.constexpr, pixels: tl.constexpr, lanes: tl.constexpr,
 ):  # fmt: skip
-    place, inside, channel = _places(count, channels, group, block)
-    total = tl.zeros((block,), tl.float32)
-    for shift in tl.static_range(-after, before + 1):  # the channels whose windows contain this one
-        neighbour = channel + shift
-        there = inside & (neighbour >= 0) & (neighbour < group)
-        value = tl.load(maps + place + shift, mask=there, other=0.0).to(tl.float32)
-        gradient = tl.load(gradients + place + shift, mask=there, other=0.0).to(tl.float32)
-        sum_ = tl.load(sums + place + shift, mask=there, other=1.0).to(tl.float32)
-        total += gradient * value * tl.exp2(-(beta + 1) * tl.log2(sum_))
+    pixel = tl.program_id(0).to(tl.int64) * pixels + tl.arange(0, pixels)
+    channel = tl.arange(0, lanes)
+    inside = (pixel < count)[:, None] & (channel < channels)[None, :]
+    place = pixel[:, None] * channels + channel[None, :]
     value = tl.load(maps + place, mask=inside, other=0.0).to(tl.float32)
     gradient = tl.load(gradients + place, mask=inside, other=0.0).to(tl.float32)
     sum_ = tl.load(sums + place, mask=inside, other=1.0).to(tl.float32)
-    result = gradient * tl.exp2(-beta * tl.log2(sum_)) - 2 * beta * scale * value * total
+    direct = gradient * tl.exp2(-beta * tl.log2(sum_))
+    own = direct / sum_ * value
+    total = own
+    for shift in tl.static_range(-after, before + 1):  # the channels whose windows contain this one
+        if shift != 0:
+            neighbour = channel % group + shift
+            there = (neighbour >= 0) & (neighbour < group) & (channel + shift < lanes)
+            other = tl.gather(own, tl.broadcast_to(tl.where(there, channel + shift, 0)[None, :], (pixels, lanes)), 1)
+            total += tl.where(there[None, :], other, 0.0)
+    result = direct - 2 * beta * scale * value * total
     tl.store(results + place, result.to(results.dtype.element_ty), mask=inside)
 
 
@@ -89,9 +94,11 @@ def backward(
 ) -> None:  # fmt: skip
     """Write the gradient of `rows` into `results`; `gradients` are those of the output, `sums` those of `forward`."""
     before, after = reach
-    _backward_kernel[_grid(rows)](
-        rows, sums, gradients, results, rows.numel(), scale, beta,
-        channels=rows.shape[1], group=group, before=before, after=after, block=BLOCK,
+    lanes = triton.next_power_of_2(rows.shape[1])
+    pixels = max(1, BLOCK // lanes)
+    _backward_kernel[(max(1, triton.cdiv(len(rows), pixels)),)](
+        rows, sums, gradients, results, len(rows), scale, beta,
+        channels=rows.shape[1], group=group, before=before, after=after, pixels=pixels, lanes=lanes,
     )  # fmt: skip
 
 
