@@ -27,6 +27,7 @@ from alexplore.training.kernels.table import (
     available,
     choose_kernels,
     kernels_of,
+    with_and_without,
 )
 from alexplore.training.model.build import build
 from alexplore.training.nonfinite import NonfiniteGuard
@@ -109,11 +110,21 @@ def test_the_environment_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_triton_a_gpu_normalises_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    kernel = replace(TABLE["triton"], why_unavailable=lambda: "Triton is not installed")
+    unavailable = {
+        name: replace(TABLE[name], why_unavailable=lambda: "Triton is not installed") for name in ("triton", "epilogue")
+    }
     monkeypatch.delenv(VARIABLE, raising=False)
-    monkeypatch.setattr(table, "TABLE", {**TABLE, "triton": kernel})
-    assert choose_kernels("cuda") == kernels_of("gpu") - {"triton"}
+    monkeypatch.setattr(table, "TABLE", {**TABLE, **unavailable})
+    assert choose_kernels("cuda") == kernels_of("gpu") - {"triton", "epilogue"}
     assert "lrn" in choose_kernels("cuda")
+
+
+def test_a_speedup_is_measured_without_what_does_the_same() -> None:
+    used = Kernels({"lrn", "triton", "graphs", "epilogue"})
+    others = used - {"lrn", "triton"}
+    assert with_and_without("triton", used) == (others | {"triton"}, others)
+    assert with_and_without("lrn", used) == (others | {"lrn"}, others)
+    assert with_and_without("graphs", used) == (used, used - {"graphs"})
 
 
 @pytest.mark.parametrize(("kernels", "one_pass"), [({"lrn"}, False), ({"lrn", "triton"}, True), ({"triton"}, True)])

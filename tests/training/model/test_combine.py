@@ -1,0 +1,138 @@
+"""Layers that are combined into one call, with PyTorch's operations in the place of the kernels of a GPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from alexplore.network.graph import read_network
+from alexplore.training.kernels import epilogue
+from alexplore.training.kernels.table import NONE, Kernels
+from alexplore.training.model.build import Model, build
+from alexplore.training.model.combine import combined
+from alexplore.training.model.sample_hook import SampleHook
+
+NETWORK = read_network(
+    {
+        "input": [3, 20, 20],
+        "layers": [
+            {"name": "conv1", "type": "conv2d", "out_channels": 8, "kernel_size": 5},
+            {"name": "relu1", "type": "relu"},
+            {"name": "pool1", "type": "max_pool2d", "kernel_size": 3, "stride": 2},
+            {"name": "conv2", "type": "conv2d", "out_channels": 8, "kernel_size": 3, "bias": False},
+            {"name": "relu2", "type": "relu"},
+            {"name": "conv3", "type": "conv2d", "out_channels": 8, "kernel_size": 3},
+            {"name": "tanh3", "type": "tanh"},
+            {"name": "pool3", "type": "max_pool2d", "kernel_size": 2},
+            {"name": "flatten", "type": "flatten"},
+            {"name": "fc4", "type": "linear", "out_features": 10},
+            {"name": "relu4", "type": "relu"},
+        ],
+    }
+)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let PyTorch compute what the kernels do; return the list in which their calls are noted."""
+    made: list[str] = []
+
+    def bias_relu(maps: Tensor, bias: Tensor | None) -> Tensor:
+        made.append("relu")
+        return F.relu(maps if bias is None else maps + bias.view(-1, 1, 1))
+
+    def max_pool(maps: Tensor, windows: Any, bias: Tensor | None = None, *, has_relu: bool = False) -> Tensor:
+        made.append("relu and pool" if has_relu else "pool")
+        before = maps if bias is None else maps + bias.view(-1, 1, 1)
+        sizes = [(window.kernel, window.stride) for window in windows]
+        kernel, stride = zip(*sizes, strict=True)
+        return F.max_pool2d(F.relu(before) if has_relu else before, kernel, stride)
+
+    monkeypatch.setattr(epilogue, "supports", lambda maps: True)
+    monkeypatch.setattr(epilogue, "bias_relu", bias_relu)
+    monkeypatch.setattr(epilogue, "max_pool", max_pool)
+    return made
+
+
+def models() -> tuple[Model, Model]:
+    """Return the same model with and without combined layers."""
+    return build(NETWORK, 0, Kernels({"epilogue"})).double(), build(NETWORK, 0, NONE).double()
+
+
+def test_outputs_and_gradients_are_those_of_the_layers(calls: list[str]) -> None:
+    images = torch.randn(4, 3, 20, 20, dtype=torch.float64)
+    ours, theirs = models()
+    found, expected = ours(images), theirs(images)
+    assert calls == ["relu and pool", "relu", "pool"]
+    torch.testing.assert_close(found, expected)
+    found.square().sum().backward()
+    expected.square().sum().backward()
+    for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad)
+
+
+def test_layers_that_a_hook_looks_at_are_run_one_by_one(calls: list[str]) -> None:
+    images = torch.randn(2, 3, 20, 20, dtype=torch.float64)
+    for name, expected in {
+        "conv1": ["pool", "relu", "pool"],
+        "relu1": ["pool", "relu", "pool"],
+        "pool1": ["relu", "pool", "relu", "pool"],
+    }.items():
+        model, theirs = models()
+        seen: list[Tensor] = []
+        model.get_submodule(name).register_forward_hook(lambda _, __, output, seen=seen: seen.append(output))
+        calls.clear()
+        torch.testing.assert_close(model(images), theirs(images))
+        assert calls == expected
+        assert len(seen) == 1
+        model, _ = models()
+        model.get_submodule(name).register_forward_pre_hook(lambda *_: None)
+        calls.clear()
+        model(images)
+        assert calls == expected
+
+
+@pytest.mark.usefixtures("calls")
+def test_a_hook_for_samples_sees_the_output_that_is_not_computed() -> None:
+    images = torch.randn(5, 3, 20, 20, dtype=torch.float64)
+    seen: dict[str, list[Tensor]] = {"ours": [], "theirs": []}
+    for (which, kept), model in zip(seen.items(), models(), strict=True):
+        for name in ("relu1", "relu2", "relu4"):
+            model.get_submodule(name).register_forward_hook(SampleHook(3, kept.append))
+        calls = len(list(combined(list(model.children()))))
+        assert calls == (8 if which == "ours" else 11)
+        model(images)
+    for ours, theirs in zip(seen["ours"], seen["theirs"], strict=True):
+        assert len(ours) == 3
+        assert not ours.requires_grad
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_maps_that_the_kernels_do_not_support_go_through_the_layers(
+    calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(epilogue, "supports", lambda maps: False)
+    images = torch.randn(2, 3, 20, 20, dtype=torch.float64)
+    ours, theirs = models()
+    torch.testing.assert_close(ours(images), theirs(images))
+    assert not calls
+
+
+def test_which_layers_are_combined() -> None:
+    layers: list[nn.Module] = list(build(NETWORK, 0, Kernels({"epilogue"})).children())
+    assert len(list(combined(layers))) == len(layers) - 3  # relu1, pool1 and relu2
+    assert len(list(combined(layers[1:]))) == len(layers) - 2
+    assert [*combined(layers[-2:])] == layers[-2:]
+    assert [*combined(list(build(NETWORK, 0, NONE).children()))] != []
+    assert all(isinstance(call, nn.Module) for call in combined(list(build(NETWORK, 0, NONE).children())))
+
+
+def test_only_maps_on_a_gpu_are_supported() -> None:
+    maps = torch.zeros(1, 2, 3, 3).contiguous(memory_format=torch.channels_last)
+    assert not epilogue.supports(maps)
+    meta = maps.to("meta")
+    assert not epilogue.supports(meta)
