@@ -19,14 +19,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]  # alexplore need not be installed
+from checkout import ROOT, use_checkout
+
+use_checkout()
 
 from gpu_checks.bench import FAILED, Bench  # noqa: E402
 from gpu_checks.parts import PARTS, DeviceProcess, NoDevice, PartResult, run_parts  # noqa: E402
 from gpu_checks.report import to_json, to_markdown  # noqa: E402
 
-MINUTES = 6.0
+MINUTES = 8.0
 RESERVE_SECONDS = 10.0  # of the total, for the end
 OUTPUT = ROOT / "benchmarks" / "results" / "gpu"
 DATA_FOLDERS = (ROOT / "benchmarks" / "data", Path("/usr/share/datasets/fashion-mnist"))
@@ -38,7 +39,8 @@ def main(arguments: Sequence[str]) -> int:
     """Run the parts, write and print the results; return 0 if nothing failed."""
     started = time.monotonic()
     options = read_options(arguments)
-    prepare_environment(options.dry_run)
+    if options.dry_run:
+        os.environ["OMP_NUM_THREADS"] = "1"
     options.output.mkdir(parents=True, exist_ok=True)
     log = options.output / "console.log"
     log.write_text("")
@@ -90,13 +92,6 @@ def folder(text: str) -> Path:
     if not path.is_dir():
         raise argparse.ArgumentTypeError(f"{path} is not a folder")
     return path
-
-
-def prepare_environment(dry_run: bool) -> None:
-    """Set the environment so that child processes find alexplore, and in a dry run use one thread each."""
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    if dry_run:
-        os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def find_commit() -> str:

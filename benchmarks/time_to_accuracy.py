@@ -14,21 +14,24 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from results import report
-from turns import figure
-from workers import started_worker
+from checkout import use_checkout
 
-from alexplore.presets.library import load_preset
-from alexplore.runs.config import DataSource, Hardware, RunConfig
-from alexplore.runs.directory import create_run
-from alexplore.runs.lines import LineReader
-from alexplore.runs.protocol import EpochEvent, read_event
+use_checkout()
+
+from results import report  # noqa: E402
+from turns import figure  # noqa: E402
+from workers import started_worker  # noqa: E402
+
+from alexplore.presets.library import load_preset  # noqa: E402
+from alexplore.runs.config import DataSource, Hardware, RunConfig  # noqa: E402
+from alexplore.runs.directory import create_run  # noqa: E402
+from alexplore.runs.lines import LineReader  # noqa: E402
+from alexplore.runs.protocol import EpochEvent, read_event  # noqa: E402
 
 PRESET = "fmnist-fast"
 
@@ -44,12 +47,11 @@ class Training:
     seconds: float
 
 
-def train(epochs: int, seed: int, options: argparse.Namespace, folder: Path) -> Training:
+def train(epochs: int, seed: int, device: str, data: DataSource, folder: Path) -> Training:
     """Train the preset, and return its test accuracy after the last epoch and the seconds that it took."""
     preset = load_preset(PRESET)
     recipe = replace(preset.recipe, epochs=epochs, seed=seed)
-    data = DataSource(options.data, options.limit_train, download=False)
-    config = RunConfig(PRESET, preset.network, recipe, Hardware(device=options.device), data)
+    config = RunConfig(PRESET, preset.network, recipe, Hardware(device=device), data)
     run = create_run(config, folder)
     started = time.time()
     with started_worker(run) as process:
@@ -57,7 +59,7 @@ def train(epochs: int, seed: int, options: argparse.Namespace, folder: Path) -> 
     for line in map(read_event, LineReader(run.events_file).read_all()):
         if isinstance(line.event, EpochEvent) and line.event.epoch == epochs:
             return Training(line.event.metrics["val/acc"], line.head.time - started)
-    sys.exit(f"{run.name} did not finish: {run.console_tail(5)}")
+    raise RuntimeError(f"{run.name} did not finish: {run.console_tail(5)}")
 
 
 def main(options: argparse.Namespace) -> None:
@@ -65,7 +67,9 @@ def main(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as base:
         for target in options.targets:
             count = options.epochs or EPOCHS[target]
-            trainings = [train(count, seed, options, Path(base)) for seed in range(1, options.seeds + 1)]
+            data = DataSource(options.data, options.limit_train, download=False)
+            seeds = range(1, options.seeds + 1)
+            trainings = [train(count, seed, options.device, data, Path(base)) for seed in seeds]
             accuracies = [training.accuracy for training in trainings]
             mean = statistics.mean(accuracies)
             note = f"{'reached' if mean >= target else 'NOT reached'}: mean {mean:.4f} of {options.seeds} seeds"

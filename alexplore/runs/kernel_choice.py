@@ -31,7 +31,7 @@ PROCESSORS: Mapping[str, Processor] = {
     "avx512_bf16": Processor("AVX-512 BF16", "AMD EPYC 9004 (Zen 4)"),
     "amx": Processor("AMX"),
     "arm": Processor("Arm"),
-    "gpu": Processor("GPU", "NVIDIA H200"),
+    "gpu": Processor("GPU", "NVIDIA H100"),
     "other": Processor("another CPU"),
     "accelerator": Processor("another accelerator, such as Apple's mps"),
 }

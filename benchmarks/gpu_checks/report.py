@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -38,7 +39,9 @@ def to_markdown(results: Sequence[PartResult], facts: Mapping[str, Any]) -> str:
         _heading(by_name, facts),
         _parts_table(results),
         *_speed_table(by_name),
+        *_kernels_table(by_name),
         *_accuracy_table(by_name),
+        *_times_table(by_name),
         *_failures(results),
     ]
     return "\n".join(blocks)
@@ -133,6 +136,39 @@ def _accuracy_table(by_name: Mapping[str, PartResult]) -> Iterator[str]:
             ["train accuracy", *(f"{one['train_accuracy']:.4f}" for one in epochs)],
             ["test accuracy", *(f"{one['test_accuracy']:.4f}" for one in epochs)],
             ["the tutorial's log", *tutorial],
+        ],
+    )
+
+
+def _kernels_table(by_name: Mapping[str, PartResult]) -> Iterator[str]:
+    speedups = _values(by_name, "kernels").get("speedups", {})
+    if not speedups:
+        return
+    kernels = list(dict.fromkeys(kernel for gains in speedups.values() for kernel in gains))
+    yield "How many times faster the bare loop is with a kernel than without it, at batches of 128:\n"
+    yield table(
+        ["kernel", *speedups],
+        [[f"`{kernel}`", *(f"{gains.get(kernel, 1):.2f}" for gains in speedups.values())] for kernel in kernels],
+    )
+
+
+def _times_table(by_name: Mapping[str, PartResult]) -> Iterator[str]:
+    values = _values(by_name, "times")
+    targets = values.get("targets", {})
+    if not targets:
+        return
+    yield f"`{values['preset']}`, from the start of the process to the result of the last evaluation, means:\n"
+    yield table(
+        ["target", "epochs", "test accuracy", "time", "seeds"],
+        [
+            [
+                target,
+                str(one["epochs"]),
+                f"{statistics.mean(one['accuracies']):.4f}",
+                f"{statistics.mean(one['seconds']):.1f} s",
+                str(len(one["seconds"])),
+            ]
+            for target, one in targets.items()
         ],
     )
 
