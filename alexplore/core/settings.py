@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING
@@ -316,17 +317,26 @@ def list_schema(item: JSONSchema, minimum: int = 0, maximum: int | None = None) 
     return {"type": "array", "items": item, "minItems": minimum, **most}
 
 
+OPEN_NUMBER = re.compile(r"(?<![\w.])(?:(\d+)\.|\.(\d+))(?![\d.])")
+"""A number with no digits after its point, or none before it."""
+
+
 def parse_text(text: str) -> Any:
-    """Return a value that a person typed, by TOML's grammar; a bare word is a string, an empty text is None."""
+    """Return a value that a person typed, by TOML's grammar; a bare word is a string, an empty text is None.
+
+    Numbers may begin or end with their point, too: .5 and 5. are 0.5 and 5.0.
+    """
     text = text.strip()
     if not text:
         return None
     if "\n" in text:
         return text
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (ValueError, KeyError, RecursionError):  # ValueError: not TOML, or an integer of thousands of digits
-        return text
+    for spelling in (text, OPEN_NUMBER.sub(lambda found: f"{found[1] or 0}.{found[2] or 0}", text)):
+        try:
+            return tomllib.loads(f"value = {spelling}")["value"]
+        except (ValueError, KeyError, RecursionError):  # ValueError: not TOML, or an integer of thousands of digits
+            continue
+    return text
 
 
 def toml_text(value: Any) -> str:
