@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from alexplore.core.errors import WrongUseError
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.occasion_kinds import OCCASIONS, USUAL, read_occasions
 
@@ -45,10 +46,19 @@ class NotifyOptions:
             start_on_end(run, self.command, self.command_occasions)
 
 
-def read_notify_options(on_end: str | None, notify: str | None) -> NotifyOptions:
+def read_notify_options(on_end: str | None, notify: str | None, unattended: str | None = None) -> NotifyOptions:
     """Return the options --on-end and --notify of a command.
+
+    `unattended` names what is started if the command does not follow it, such as "a detached run": without a command to
+    run there, --notify would do nothing.
 
     Raises:
         SettingError: an occasion is unknown.
+        WrongUseError: --notify would do nothing.
     """
+    if notify and unattended and not on_end:
+        raise WrongUseError(
+            f"--notify: {unattended} calls you by a command only: name it, too, with --on-end "
+            "'notify-send \"$ALEXPLORE_RUN $ALEXPLORE_STATE\"', for example"
+        )
     return NotifyOptions(on_end, read_occasions(notify.split(",")) if notify else None)

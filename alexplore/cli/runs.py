@@ -293,10 +293,11 @@ def resume(
     With more epochs a finished one is resumed, too.
     """
     found = find_run(run, runs_folder(runs_dir))
-    notify_options = read_notify_options(on_end, notify)
     moved = given(folder=str(data) if data else None, device=device, gpus=gpus)
     changes = {**recipe_changes({"epochs": epochs, "lr": lr}, assignments), **moved}
-    if service.resumes_when_asked(found, changes):
+    asks = service.resumes_when_asked(found, changes)
+    notify_options = read_notify_options(on_end, notify, "a detached run" if detach or asks else None)
+    if asks:
         _ask(found, "resume")
         notify_options.start_on_end(found)
         if detach:

@@ -82,7 +82,7 @@ def sweep(
     base = RunConfig(opened.name, opened.network, opened.recipe).change(
         given(device=device, gpus=gpus, folder=folder, limit_train=limit_train, limit_val=limit_val)
     )
-    notify_options, queue = read_notify_options(on_end, notify), Queue(runs_folder(runs_dir))
+    notify_options, queue = read_notify_options(on_end, notify, "a sweep"), Queue(runs_folder(runs_dir))
     planned_sweep = name or free_sweep_name(queue, opened.name)
     keys, chosen = combinations(assignments or (), seeds)
     if "seed" in keys and seeds > 1:

@@ -92,7 +92,8 @@ def train(
     if classes is not None:
         network = network.with_classes(classes)
     config = RunConfig(opened.name, network, opened.recipe).change({**recipe_changes(options, assignments), **others})
-    notify_options = read_notify_options(on_end, notify)
+    unattended = "a queued run" if queued else "a detached run" if detach else None
+    notify_options = read_notify_options(on_end, notify, unattended)
     folder = runs_folder(runs_dir)
     planned = service.plan(config, folder)
     if started_by_torchrun():

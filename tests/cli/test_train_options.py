@@ -90,3 +90,22 @@ def test_a_model_is_imported_with_the_size_that_is_given(
     assert alexplore("train", *options).returncode == 0
     assert asked == [(1, 32, 32)]
     assert RunDirectory(tmp_path / "runs" / "sized").config().network.input == (1, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("command", "what"),
+    [
+        ("train --preset fmnist-28 --dataset synthetic --detach", "a detached run"),
+        ("train --preset fmnist-28 --dataset synthetic --queue", "a queued run"),
+        ("sweep --preset fmnist-28 --dataset synthetic --set training.lr=0.1,0.2", "a sweep"),
+    ],
+)
+def test_to_be_called_by_nobody_is_refused(
+    alexplore: Alexplore, tmp_path: Path, started: list[str], command: str, what: str
+) -> None:
+    refused = alexplore(*command.split(), "--notify", "end")
+    assert refused.returncode == 2
+    assert f"--notify: {what} calls you by a command only" in " ".join(refused.stderr.split())
+    assert "--on-end" in refused.stderr
+    assert not started
+    assert not list_runs(tmp_path / "runs")
