@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from textual.app import App
+from textual.screen import Screen
 
 from alexplore.core.errors import AlexploreError
 from alexplore.presets.preset import Preset
@@ -18,7 +19,7 @@ from alexplore.tui.screens.explore import ExploreScreen
 from alexplore.tui.screens.preset_dialogs import read_named
 from alexplore.tui.state import AppState
 
-DIALOG_SECONDS = 0.1  # between two looks whether a dialog is still open
+FREE_SECONDS = 0.1  # between two looks whether the user has come to Explore
 
 
 class Opener:
@@ -63,9 +64,10 @@ class Opener:
     async def import_model(self, text: str | None = None) -> None:
         """Import a model from a source such as "net.py:Net 3x64x64", and open it in Explore.
 
-        If `text` is None, ask for the source. The app can be used meanwhile; a dialog that is open at the end is not
-        closed by the import, which waits for its answer.
+        If `text` is None, ask for the source. The app can be used meanwhile. A user who has gone to another screen,
+        answers a dialog or edits a layer is not disturbed: the model opens when that ends.
         """
+        asked_on = next(screen for screen in reversed(self.app.screen_stack) if not screen.is_modal)
         if text is None:
             text = await self.app.push_screen_wait(Ask("Import a model; its code is run", note=f"{FORMS}; {INPUT}"))
         if text is None:
@@ -78,10 +80,16 @@ class Opener:
         except AlexploreError as error:
             self.app.notify(str(error), severity="error")
             return
-        while self.app.screen.is_modal:
-            await asyncio.sleep(DIALOG_SECONDS)
+        if not self._is_free(asked_on):
+            self.app.notify(f"imported {preset.name}: it opens when you are back in Explore")
+        while not self._is_free(asked_on):
+            await asyncio.sleep(FREE_SECONDS)
         if await self.open_preset(preset):
             self.app.notify("; ".join([f"imported {preset.name}: s saves it", *warnings]))
+
+    def _is_free(self, asked_on: Screen[Any]) -> bool:
+        """Return whether the user is on the screen of the request, or in Explore, and edits nothing there."""
+        return self.app.screen in (asked_on, self.explore) and self.state.session.editing is None
 
     async def compare(self, preset: Preset, name: str) -> None:
         """Put a preset and the one called `name` beside each other."""

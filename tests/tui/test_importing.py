@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ import pytest
 from alexplore.core.settings import SettingError
 from alexplore.presets.library import load_preset
 from alexplore.presets.text import preset_text
-from alexplore.tui import importing
+from alexplore.tui import importing, opening
 from alexplore.tui.commands import import_command
 from alexplore.tui.importing import Request, import_model, read_request
 from alexplore.tui.screens.dialogs import Ask
+from alexplore.tui.screens.explore import ExploreScreen
+from alexplore.tui.screens.plan import PlanScreen
 from tests.support.screens import screen_text, until
 from tests.tui.conftest import OpenApp
 
@@ -108,3 +111,45 @@ async def test_an_import_that_ends_while_a_dialog_is_open_waits_for_its_answer(
         assert "typed" in screen_text(app)
         await pilot.press("escape")
         await until(pilot, lambda: app.state.session.preset.name == "Net", "the model")
+
+
+async def test_an_import_that_ends_during_an_edit_opens_afterwards(open_app: OpenApp, asked: list[str]) -> None:
+    async with open_app(size=(160, 40)) as (app, pilot):
+        before = app.state.session.preset
+        await pilot.press("enter")
+        await until(pilot, lambda: app.state.session.editing, "the form of a layer")
+        app.run_worker(app.opener.import_model("net.py:Net"))
+        await until(pilot, lambda: "it opens when you are back" in screen_text(app), "the notice")
+        assert app.state.session.preset == before
+        assert app.state.session.editing
+        await pilot.press("escape")
+        await until(pilot, lambda: app.state.session.preset.name == "Net", "the model")
+
+
+async def test_an_import_that_ends_on_another_screen_opens_in_explore(
+    open_app: OpenApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = asyncio.Event()
+
+    async def finish(request: Request, report: Any) -> Any:
+        await ended.wait()
+        return replace(load_preset("lenet"), name="Net")
+
+    monkeypatch.setattr(opening, "import_model", finish)
+    async with open_app(size=(160, 40)) as (app, pilot):
+        app.run_worker(app.opener.import_model("net.py:Net"))
+        await until(pilot, lambda: "importing net.py:Net" in screen_text(app), "the start")
+        await pilot.press("2")
+        await until(pilot, lambda: isinstance(app.screen, PlanScreen), "the form")
+        ended.set()
+        await until(pilot, lambda: "it opens when you are back" in screen_text(app), "the notice")
+        assert isinstance(app.screen, PlanScreen)
+        await pilot.press("alt+1")
+        await until(pilot, lambda: app.state.session.preset.name == "Net", "the model")
+        ended.clear()
+        await pilot.press("2")
+        await until(pilot, lambda: isinstance(app.screen, PlanScreen), "the form")
+        app.run_worker(app.opener.import_model("net.py:Net"))
+        await until(pilot, lambda: screen_text(app).count("importing net.py:Net"), "the start")
+        ended.set()
+        await until(pilot, lambda: isinstance(app.screen, ExploreScreen), "Explore, as it was asked for there")
