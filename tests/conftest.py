@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import inspect
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Generator, Iterator
@@ -37,6 +38,9 @@ HEAVY_FOLDERS = ("end_to_end", "faults", "importing")
 # Without its bytecode, each of the hundreds of processes that tests start would compile the package.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# Under nohup it is ignored, also by the processes that are started, which tests end by it.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # A busy machine may take any time for an example, and to draw it.
 settings.register_profile("all", max_examples=ALL, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -5,8 +5,7 @@ No step waits for the device: the flag of a failed step is read at the next sync
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -81,7 +80,7 @@ class NonfiniteGuard:
 
         If the loss is not finite, all gradients become NaN, so that the ranks that share them see it too.
         """
-        factor = torch.where(loss.isfinite(), share, math.nan).to(loss) * self._scale
+        factor = _zero_or_nan(loss.detach()) + (share * self._scale if self._scaled else share)
         # The same gradient passed as an argument makes PyTorch import sympy, which takes half a second.
         torch.autograd.backward(loss * factor)
 
@@ -94,11 +93,11 @@ class NonfiniteGuard:
         """
         if before_update is not None:
             before_update(self._scale)
-        flags = torch.stack((~self._gradients_are_finite(), ~self._buffers_are_finite())).float()
-        overflow, broken = self._agree(flags).unbind()
+        overflow, *broken = self._agree(torch.stack([_is_not_finite(values) for values in self._checked()])).unbind()
         counts = overflow * (self._scale <= 1) if self._scaled else overflow
-        # In place, as all state that outlives a step, which may be a CUDA graph: see `cuda_graphs`.
-        self._failed.copy_(torch.maximum(self._failed, torch.maximum(broken, counts)))
+        for flag in (counts, *broken):
+            # In place, as all state that outlives a step, which may be a CUDA graph: see `cuda_graphs`.
+            torch.maximum(self._failed, flag, out=self._failed)
         if self._scaled:
             self._apply(torch.maximum(self._failed, overflow))
             self._rescale(overflow)
@@ -106,20 +105,17 @@ class NonfiniteGuard:
             self._apply(self._failed)
         return self._failed
 
-    def _gradients_are_finite(self) -> Tensor:
-        """Return whether all gradients are finite, as a boolean on the device."""
+    def _checked(self) -> Iterator[Tensor]:
+        """Yield values that are finite if all gradients are, and then the buffers, if there are any."""
         gradients = [p.grad for p in self._parameters if p.grad is not None]
         # If a value is not finite, neither are its tensor's sum and largest value. On a CPU a sum takes a tenth of the
         # time of a maximum; on a GPU the maxima of all tensors are one launch, and take 60 % of the time of the sums.
         on_gpu = self._failed.device.type == "cuda"
-        found = torch._foreach_norm(gradients, torch.inf) if on_gpu else [gradient.sum() for gradient in gradients]
-        return torch.stack(list(found)).isfinite().all()
-
-    def _buffers_are_finite(self) -> Tensor:
-        """Return whether all buffers are finite, as a boolean on the device."""
-        if not self._buffers:
-            return torch.ones_like(self._failed, dtype=torch.bool)
-        return torch.cat([buffer.flatten() for buffer in self._buffers]).isfinite().all()
+        yield torch.stack(
+            list(torch._foreach_norm(gradients, torch.inf)) if on_gpu else [gradient.sum() for gradient in gradients]
+        )
+        if self._buffers:
+            yield torch.cat([buffer.flatten() for buffer in self._buffers])
 
     def _apply(self, skip: Tensor) -> None:
         self._clip(self._scale)
@@ -152,6 +148,16 @@ class NonfiniteGuard:
         if self._scaled and float(state["scale"]) != 1:
             self._scale.copy_(state["scale"])
             self._growth_steps.copy_(state["calm"])
+
+
+def _zero_or_nan(values: Tensor) -> Tensor:
+    """Return 0 for each value that is finite, else NaN: in one launch on a GPU, where `isfinite` takes four."""
+    return values - values
+
+
+def _is_not_finite(values: Tensor) -> Tensor:
+    """Return fp32 () on the device: 1 if a value is not finite, else 0."""
+    return _zero_or_nan(values).sum().ne(0).float()
 
 
 def find_nonfinite(tensors: Iterable[tuple[str, Tensor]]) -> str | None:

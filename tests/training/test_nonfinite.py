@@ -199,3 +199,12 @@ def test_what_the_last_step_spoils_is_not_saved(make_run: MakeRun, monkeypatch: 
     with pytest.raises(NotFiniteError, match=r"step 10: conv1\.weight is not finite, .* the last checkpoint is good"):
         train_here(run)
     assert read(run.checkpoints_folder / "last").manifest["step"] == 5
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("place", [0, 1])
+def test_what_a_gpu_calculates_of_the_gradients_is_finite_only_if_they_are(bad: float, place: int) -> None:
+    gradients = [torch.full((3, 2), 3e38), torch.tensor([-3e38, 1e-30])]
+    assert not nonfinite._is_not_finite(torch.stack(list(torch._foreach_norm(gradients, torch.inf))))
+    gradients[place].view(-1)[1] = bad
+    assert nonfinite._is_not_finite(torch.stack(list(torch._foreach_norm(gradients, torch.inf)))) == 1

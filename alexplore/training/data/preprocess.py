@@ -73,6 +73,7 @@ class Preprocess:
         self._mean, self._std = _statistics(recipe, dataset)
         self._cropped = recipe.random_crop or recipe.horizontal_flip
         self._in_triton = device.type == "cuda" and "triton" in kernels
+        self._lines: dict[int, tuple[Tensor, Tensor]] = {}
         self._components: tuple[tuple[float, ...], ...] = ()
         if recipe.color_noise and len(dataset.train):
             self._components = color_components(pixel_statistics(dataset.train)[1])
@@ -203,18 +204,31 @@ class Preprocess:
 
     def _normalize(self, rows: Tensor, noise: Tensor | None = None) -> Tensor:
         """Return (x / 255 + noise - mean) / std of rows (N, h, w, C) between 0 and 255, as (N, C, h, w)."""
-        offset, scale = self._offset(noise), self._constants[2]
         # A whole line of pixels at a time: one to three channels are too few for the processor's vectors.
         count, height, width, channels = rows.shape
         lines = rows.reshape(count, height, width * channels).to(torch.float32)
-        offsets = offset.view(-1, 1, channels).repeat(1, 1, width)
-        torch.addcmul(offsets, lines, scale.repeat(width), out=lines)
+        offsets, scales = self._line_constants(width)
+        if noise is not None:
+            offsets = self._offset(noise).view(-1, 1, channels).repeat(1, 1, width)
+        torch.addcmul(offsets, lines, scales, out=lines)
         return lines.view(count, height, width, channels).permute(0, 3, 1, 2)
+
+    def _line_constants(self, width: int) -> tuple[Tensor, Tensor]:
+        """Return the offsets and scales of a line of pixels, (1, 1, width · C) and (width · C,) on the device."""
+        if width not in self._lines:
+            self._lines[width] = self._plain_offset.view(1, 1, -1).repeat(1, 1, width), self._constants[2].repeat(width)
+        return self._lines[width]
 
     def _offset(self, noise: Tensor | None) -> Tensor:
         """Return (noise − mean) / std, (C,) or (N, 1, C)."""
         mean, std, _ = self._constants
-        return (-mean if noise is None else noise - mean) / std
+        return self._plain_offset if noise is None else (noise - mean) / std
+
+    @cached_property
+    def _plain_offset(self) -> Tensor:
+        """−mean / std, (C,) on the device."""
+        mean, std, _ = self._constants
+        return -mean / std
 
     @cached_property
     def _constants(self) -> tuple[Tensor, Tensor, Tensor]:
