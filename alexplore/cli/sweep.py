@@ -16,6 +16,7 @@ from alexplore.cli.options import AsJson, RunsDir, given
 from alexplore.cli.output import console, narrate, say, say_json
 from alexplore.cli.recipe_options import recipe_changes
 from alexplore.core.errors import DONE, FAILED, INTERRUPTED, STOPPED, WrongUseError
+from alexplore.core.formatting import count_text
 from alexplore.core.inert import inert
 from alexplore.presets.sources import open_preset
 from alexplore.runs import service
@@ -108,7 +109,7 @@ def sweep(
     if follow:
         raise typer.Exit(_follow(queue, made))
     say(made.name)
-    count = f"{len(plans)} run{'s' * (len(plans) > 1)}"
+    count = count_text(len(plans), "run")
     narrate(f"{count} in the queue; results with: alexplore sweep show {made.name}; order with: alexplore queue list")
 
 

@@ -17,6 +17,11 @@ def short_count(count: float) -> str:
     return f"{count:g}"
 
 
+def count_text(count: int, noun: str) -> str:
+    """Return a number with its noun: `1 rank`, `2 ranks`, `1,000 images`."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 def bytes_text(count: int) -> str:
     """Return bytes in units of 1024: 233 MiB."""
     size = float(min(count, 10**300))

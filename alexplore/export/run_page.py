@@ -11,7 +11,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from alexplore.core.errors import AlexploreError
-from alexplore.core.formatting import duration_text
+from alexplore.core.formatting import count_text, duration_text
 from alexplore.core.inert import inert_line
 from alexplore.core.settings import toml_text
 from alexplore.export.line_chart import ChartLine, line_chart
@@ -90,7 +90,7 @@ def _heading(snapshot: Snapshot) -> str:
     if snapshot.best_epoch is not None:
         facts.append(f"best validation {METRICS['val/acc'].number(snapshot.best)} at epoch {snapshot.best_epoch.epoch}")
     if start is not None:
-        facts.append(f"{start.device_name}, {start.ranks} rank{'s' * (start.ranks > 1)}, {start.precision}")
+        facts.append(f"{start.device_name}, {count_text(start.ranks, 'rank')}, {start.precision}")
     if snapshot.epochs:
         facts.append(f"{duration_text(snapshot.epochs[-1].seconds)} of training")
     if config.created is not None:

@@ -20,6 +20,7 @@ from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx import Node
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
+from alexplore.core.formatting import count_text
 from alexplore.importing.errors import ImportFailed, SourceError, place_text, reason_text
 from alexplore.network.shapes import Shape, shape_text
 
@@ -117,7 +118,7 @@ def _export(module: nn.Module, size: Input, source: str, batches: tuple[int, ...
         shape = trace.output.meta["val"].shape
         if shape and shape[0] == batch:
             return trace
-        reason = f"it makes an output of {shape_text(tuple(map(int, shape)))} of {batch} image{'s' * (batch > 1)}"
+        reason = f"it makes an output of {shape_text(tuple(map(int, shape)))} of {count_text(batch, 'image')}"
     raise ForwardFailed(reason)
 
 

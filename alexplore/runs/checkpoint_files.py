@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from alexplore.core.formatting import count_text
 from alexplore.core.regular_files import read_json
 from alexplore.runs.checkpoint_names import BEST, MANIFEST, NAMES
 from alexplore.runs.directory import RunDirectory
@@ -64,7 +65,7 @@ def resume_text(summary: Summary) -> str:
     """Return where a resumed run would start, and how many steps it would repeat: `from step 40 (12 steps again)`."""
     step = resume_step(summary.run)
     again = summary.status.step - step
-    lost = f" ({again:,} step{'s' * (again != 1)} again)" if again > 0 else ""
+    lost = f" ({count_text(again, 'step')} again)" if again > 0 else ""
     return f"from step {step:,}{lost}" if step else f"from the start: it has no checkpoint yet{lost}"
 
 

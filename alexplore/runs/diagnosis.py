@@ -12,6 +12,7 @@ from functools import lru_cache
 from math import isfinite, log
 from statistics import median
 
+from alexplore.core.formatting import count_text
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.curves import Curve
 from alexplore.runs.directory import RunDirectory
@@ -243,7 +244,7 @@ def at_chance(run: Evidence) -> Observation:
     if ratios and median(ratios) < SMALLEST_RATIO:
         advice = f"a higher learning rate: a step changes the weights by a share of {median(ratios):.1g} only"
     return (
-        f"nothing is learned: after {len(run.epochs)} epoch{'s' * (len(run.epochs) > 1)} the training loss is "
+        f"nothing is learned: after {count_text(len(run.epochs), 'epoch')} the training loss is "
         f"{LOSS.number(run.loss)}, and ln({run.classes}) = {LOSS.number(run.chance_loss)} is chance",
         advice,
     )
@@ -390,7 +391,7 @@ def small_batches(run: Evidence) -> Observation:
         return None
     key = "batch_size" if share == run.recipe.batch_size else "micro_batch_size"
     return (
-        f"batch_norm estimates its mean and variance from {share} image{'s' * (share > 1)}",
+        f"batch_norm estimates its mean and variance from {count_text(share, 'image')}",
         f"a {key} of 32 or more, or group_norm",
     )
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from alexplore.core.formatting import duration_text, shortened
+from alexplore.core.formatting import count_text, duration_text, shortened
 from alexplore.core.inert import inert_line
 from alexplore.core.settings import toml_text
 from alexplore.presets.precisions import MARGIN
@@ -146,7 +146,7 @@ def progress_texts(snapshot: Snapshot) -> list[str]:
 def result_text(snapshot: Snapshot) -> str:
     """Return the result of a finished run: time, speed, device and accuracy."""
     seconds = snapshot.epochs[-1].seconds if snapshot.epochs else 0.0
-    texts = [f"{_count_text(len(snapshot.epochs), 'epoch')} in {duration_text(seconds)}"]
+    texts = [f"{count_text(len(snapshot.epochs), 'epoch')} in {duration_text(seconds)}"]
     if snapshot.epochs:
         last = snapshot.epochs[-1].metrics
         texts += metric_texts({key: last[key] for key in ("images_per_second",) if key in last})
@@ -161,18 +161,13 @@ def result_text(snapshot: Snapshot) -> str:
     return "finished: " + " · ".join(texts)
 
 
-def _count_text(count: int, noun: str) -> str:
-    """Return `1 rank`, or `2 ranks`."""
-    return f"{count:,} {noun}{'s' * (count != 1)}"
-
-
 def _damaged_texts(epoch: EpochEvent) -> list[str]:
-    return [f"{_count_text(epoch.damaged, 'damaged image')} left out"] if epoch.damaged else []
+    return [f"{count_text(epoch.damaged, 'damaged image')} left out"] if epoch.damaged else []
 
 
 def _ranks_text(start: StartEvent) -> str:
-    threads = f", {_count_text(start.threads, 'thread')}{' each' * (start.ranks > 1)}" if start.device == "cpu" else ""
-    return _count_text(start.ranks, "rank") + threads
+    threads = f", {count_text(start.threads, 'thread')}{' each' * (start.ranks > 1)}" if start.device == "cpu" else ""
+    return count_text(start.ranks, "rank") + threads
 
 
 def _dataset(event: DatasetEvent) -> str:
@@ -184,7 +179,7 @@ def weights_texts(event: WeightsEvent) -> list[str]:
     """Return the source of a run's first weights, then a line for each layer: what it took, or why it took nothing."""
     count = len(event.taken) + len(event.left)
     return [
-        f"starts from {event.source}: {len(event.taken)} of {_count_text(count, 'layer')} taken",
+        f"starts from {event.source}: {len(event.taken)} of {count_text(count, 'layer')} taken",
         *(f"{layer} from {other}" if other != layer else layer for layer, other in event.taken.items()),
         *(f"{layer} starts anew: {reason}" for layer, reason in event.left.items()),
         *(f"unused: {layer} ({shapes})" for layer, shapes in event.unused.items()),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from alexplore.core.boundary import os_error_text
+from alexplore.core.formatting import count_text
 from alexplore.core.home import NoHomeError, expand
 from alexplore.core.settings import found_text, nearest
 from alexplore.network.analysis import Analysis, analyse
@@ -119,7 +120,7 @@ def fit_problems(network: Network, shape: DatasetShape) -> Iterator[Problem]:
         text = f"set input to {shape_text(fitting.input)}"
         yield Problem(
             "network",
-            f"images of {shape.name} have {shape.channels} channel{'s' * (shape.channels > 1)}, the network reads "
+            f"images of {shape.name} have {count_text(shape.channels, 'channel')}, the network reads "
             f"{network.input[0]}: {text} (--input {shape_text(fitting.input).replace('×', 'x')})",
             Fix(text, {"network": fitting}),
         )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from alexplore.core.formatting import count_text
 from alexplore.core.settings import found_text
 from alexplore.runs.protocol import PrecisionEvent, StartEvent, event_record, is_step, read_event
 from alexplore.training.run_writer import History
@@ -38,7 +39,7 @@ class ComputeSetup:
         if not self.device or (device, ranks) == (self.device, self.ranks):
             return ""
         now, before = (
-            f"{number} rank{'s' * (number != 1)} on {kind.upper()}"
+            f"{count_text(number, 'rank')} on {kind.upper()}"
             for kind, number in ((device, ranks), (self.device, self.ranks))
         )
         return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from alexplore.core.formatting import count_text
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.metrics import METRICS
 
@@ -18,5 +19,5 @@ def why_stopped(recipe: Recipe, waited: int, best: float | None) -> str | None:
     if recipe.early_stopping is None or waited < recipe.early_stopping:
         return None
     metric = METRICS[recipe.monitor]
-    epochs = f"{waited} epoch{'s' * (waited != 1)}"
+    epochs = count_text(waited, "epoch")
     return f"stopped early: no better {metric.title} than {metric.number(best)} for {epochs}"

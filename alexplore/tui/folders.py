@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from alexplore.core.formatting import bytes_text
+from alexplore.core.formatting import bytes_text, count_text
 from alexplore.runs.data.errors import DataError
 from alexplore.runs.data.image_layout import SUFFIXES, TRAIN_NAMES, VAL_NAMES, find_layout
 
@@ -108,7 +108,7 @@ def contents_text(folder: Path) -> str:
         return str(error)
     except OSError as error:
         return f"can't be read: {error.strerror}"
-    return f"{folders:,} folder{'s' * (folders != 1)}, {pictures:,} picture{'s' * (pictures != 1)}"
+    return f"{count_text(folders, 'folder')}, {count_text(pictures, 'picture')}"
 
 
 def complete_path(typed: str, suffixes: Container[str] | None = None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 
 from alexplore.core.cpu_count import processors
-from alexplore.core.formatting import bytes_text
+from alexplore.core.formatting import bytes_text, count_text
 from alexplore.runs.gpus import gpu_names
 
 
@@ -17,7 +17,7 @@ def hardware_text() -> str:
     return " · ".join(
         (
             f"Python {platform.python_version()}",
-            f"{cores} core{'s' if cores > 1 else ''}",
+            count_text(cores, "core"),
             f"{bytes_text(psutil.virtual_memory().available)} free",
             ", ".join(gpu_names()) or "no GPU",
         )

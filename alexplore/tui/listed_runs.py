@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from alexplore.core.formatting import count_text
 from alexplore.runs.filter import FilterError, RunFilter, parse_filter
 from alexplore.runs.listing import ListedRun
 from alexplore.runs.messages import STATE_GLYPHS
@@ -36,7 +37,7 @@ class GroupLine:
     def text(self) -> str:
         """The heading, such as `fmnist-28 · 3 runs · best 89.5%`."""
         best = "" if self.best is None else f" · best {METRICS[BEST_METRIC].number(self.best)}"
-        return f"{self.preset} · {self.count} run{'s' * (self.count != 1)}{best}"
+        return f"{self.preset} · {count_text(self.count, 'run')}{best}"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 from alexplore.core.cpu_count import processors
 from alexplore.core.errors import AlexploreError
+from alexplore.core.formatting import count_text
 from alexplore.core.settings import SettingError, optional, setting, settings_of, text, toml_text
 from alexplore.network.graph import Network
 from alexplore.presets.datasets import DATASETS
@@ -115,7 +116,7 @@ class PlannedRun:
         self.form.field("batch_size").doubles = True
         self.form.is_used = self._is_used
         cores = processors()
-        self.form.field("device").note = f"{cores} core{'s' * (cores > 1)}, " + (
+        self.form.field("device").note = f"{count_text(cores, 'core')}, " + (
             "and an NVIDIA driver" if has_nvidia_driver() else "no GPU found"
         )
         self.result = CheckResult(())

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from alexplore.core.formatting import clock_text, duration_text
+from alexplore.core.formatting import clock_text, count_text, duration_text
 from alexplore.core.settings import settings_of
 from alexplore.presets.recipe import Recipe, used_settings
 from alexplore.runs.curves import Curve
@@ -61,7 +61,7 @@ def heading(snapshot: Snapshot) -> list[str]:
     drawn = " (images drawn by the program, not real ones)" if dataset == "synthetic" else ""
     parts = [f"{config.preset} on {dataset}{drawn}"]
     if start := snapshot.last(StartEvent):
-        ranks = f"{start.ranks} rank{'s' * (start.ranks > 1)}"
+        ranks = count_text(start.ranks, "rank")
         parts.append(f"{start.device_name}, {ranks}, {start.precision}")
     if snapshot.events:
         parts.append(f"started {time_of_day(snapshot.events[0].head.time)}")

@@ -49,7 +49,7 @@ def check(preset: Preset, folder: Path) -> None:
     ours = build(preset.network, seed=1).double().eval()
     for name, tensor in ours.state_dict().items():
         if name.endswith(("running_mean", "running_var", "bias")):
-            tensor.uniform_(0.5, 1.5)  # else all are alike
+            tensor.copy_(torch.rand_like(tensor, dtype=torch.float32) + 0.5)  # else all are alike; fp32, as in the file
     model = run_exported(preset, {name: tensor.numpy() for name, tensor in ours.state_dict().items()}, folder)
     images = torch.rand(2, *preset.network.input, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     check_keras_outputs(model, ours, images)

@@ -113,12 +113,14 @@ def check_keras_outputs(model: Any, ours: nn.Module, images: Tensor) -> None:
 
     Keras's norms in fp32 calculate the variance as the difference of two means, E[x²] − E[x]², which has few correct
     digits if the values are almost equal. So networks with such norms are compared to two digits; `check_keras_export`
-    in `layer_checks.py` compares these layers closely by themselves.
+    in `layer_checks.py` compares these layers closely by themselves. Its matrix products are in fp32 with PyTorch, also of
+    fp64: a sum of some hundred products has six digits.
     """
     with torch.no_grad():
         expected, found = ours(images), model(images.permute(0, 2, 3, 1)).detach().cpu().double()
     found = found.permute(0, 3, 1, 2) if found.dim() == 4 else found
     largest = expected.abs().max().item()
     in_fp32 = any(isinstance(layer, FP32_NORMS) for layer in ours.modules())
-    tolerance = 1e-2 * max(largest, 1.0) if in_fp32 else 1e-6 * max(largest, 0.1)
+    products = 1e-5 if any(isinstance(layer, nn.Linear) for layer in ours.modules()) else 1e-6
+    tolerance = 1e-2 * max(largest, 1.0) if in_fp32 else products * max(largest, 0.1)
     torch.testing.assert_close(found, expected, rtol=0, atol=tolerance)

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from alexplore.core.formatting import count_text
 from alexplore.runs.data.errors import DataError
 from alexplore.runs.data.packed_images import PackedError, read_packed
 
@@ -207,11 +208,11 @@ class LeftOut:
         texts = []
         if files := self.counts["file"]:
             some = ", ".join(sorted(self.others)[:3]) + (" …" if files > 3 else "")
-            texts.append(f"{files:,} file{'s' * (files > 1)} that {'are' if files > 1 else 'is'} no picture ({some})")
+            texts.append(f"{count_text(files, 'file')} that {'are' if files > 1 else 'is'} no picture ({some})")
         if hidden := self.counts["hidden"]:
             texts.append(f"{hidden:,} hidden")
         if links := self.counts["link"]:
-            texts.append(f"{links:,} link{'s' * (links > 1)} that lead{'s' * (links == 1)} nowhere or back")
+            texts.append(f"{count_text(links, 'link')} that lead{'s' * (links == 1)} nowhere or back")
         return f"left out: {', '.join(texts)}" if texts else ""
 
 
