@@ -113,8 +113,10 @@ def check_keras_outputs(model: Any, ours: nn.Module, images: Tensor) -> None:
 
     Keras's norms in fp32 calculate the variance as the difference of two means, E[x²] − E[x]², which has few correct
     digits if the values are almost equal. So networks with such norms are compared to two digits; `check_keras_export`
-    in `layer_checks.py` compares these layers closely by themselves. Its matrix products are in fp32 with PyTorch, also of
-    fp64: a sum of some hundred products has six digits.
+    in `layer_checks.py` compares these layers closely by themselves.
+
+    With PyTorch as its backend Keras multiplies matrices in fp32, fp64 ones too: sums of hundreds of products have six
+    digits.
     """
     with torch.no_grad():
         expected, found = ours(images), model(images.permute(0, 2, 3, 1)).detach().cpu().double()
