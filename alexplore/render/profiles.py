@@ -56,6 +56,8 @@ def profile_lines(title: str, profile: Profile, analysis: Analysis) -> Iterator[
         f"measured       {profile.device_name}{threads}, {profile.precision}; medians of {profile.rounds} rounds; ~ "
         f"marks times that differ by more than {WIDE_SPREAD:.0%} between rounds"
     )
+    if profile.device == "cuda":
+        yield Text("               each layer by itself; in training a convolution, ReLU and max pool are one pass")
     yield Text(
         f"peak           {short_count(profile.peak_flops)} operations a second of a large matrix multiplication; the "
         "loss and the optimizer are not in these times"

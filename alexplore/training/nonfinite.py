@@ -108,12 +108,7 @@ class NonfiniteGuard:
     def _checked(self) -> Iterator[Tensor]:
         """Yield values that are finite if all gradients are, and then the buffers, if there are any."""
         gradients = [p.grad for p in self._parameters if p.grad is not None]
-        # If a value is not finite, neither are its tensor's sum and largest value. On a CPU a sum takes a tenth of the
-        # time of a maximum; on a GPU the maxima of all tensors are one launch, and take 60 % of the time of the sums.
-        on_gpu = self._failed.device.type == "cuda"
-        yield torch.stack(
-            list(torch._foreach_norm(gradients, torch.inf)) if on_gpu else [gradient.sum() for gradient in gradients]
-        )
+        yield largest_values(gradients) if self._failed.device.type == "cuda" else sums(gradients)
         if self._buffers:
             yield torch.cat([buffer.flatten() for buffer in self._buffers])
 
@@ -148,6 +143,22 @@ class NonfiniteGuard:
         if self._scaled and float(state["scale"]) != 1:
             self._scale.copy_(state["scale"])
             self._growth_steps.copy_(state["calm"])
+
+
+def sums(tensors: Sequence[Tensor]) -> Tensor:
+    """Return the sum of each tensor, which is finite only if all of its values are.
+
+    On a CPU a sum takes a tenth of the time of a maximum.
+    """
+    return torch.stack([tensor.sum() for tensor in tensors])
+
+
+def largest_values(tensors: list[Tensor]) -> Tensor:
+    """Return the largest absolute value of each tensor, NaN if it contains NaN.
+
+    On a GPU this is one launch for all of them, and takes 60 % of the time of their sums.
+    """
+    return torch.stack(list(torch._foreach_norm(tensors, torch.inf)))
 
 
 def _zero_or_nan(values: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from alexplore.runs.metrics import SLOWEST_RANK, layer_key
 from alexplore.training.collectives import time_collectives
+from alexplore.training.model.hooks import MarkHook
 from alexplore.training.parallel.ranks import Ranks
 
 Mark = Any
@@ -141,20 +143,15 @@ class StepTimer:
         self._layer_steps += 1
         started: dict[str, Mark] = {}
 
-        def before(name: str) -> Callable[..., None]:
-            def begin(*_: Any) -> None:
-                started[name] = self._mark()
+        def begin(name: str) -> None:
+            started[name] = self._mark()
 
-            return begin
-
-        def after(name: str) -> Callable[..., None]:
-            def end(*_: Any) -> None:
-                self._layer_spans.append((name, started[name], self._mark()))
-
-            return end
+        def end(name: str) -> None:
+            self._layer_spans.append((name, started[name], self._mark()))
 
         for name, layer in self._layers.items():
-            self._hooks += [layer.register_forward_pre_hook(before(name)), layer.register_forward_hook(after(name))]
+            before, after = MarkHook(partial(begin, name)), MarkHook(partial(end, name))
+            self._hooks += [layer.register_forward_pre_hook(before), layer.register_forward_hook(after)]
 
     def _unhook(self) -> None:
         for hook in self._hooks:

@@ -61,6 +61,7 @@ CONVOLUTIONS: Mapping[str, Settings] = {
     "kernel 3×5, padding 1×2": {"kernel_size": [3, 5], "padding": [1, 2]},
     "dilation 2": {"kernel_size": 3, "padding": 2, "dilation": 2},
     "2 groups": {"kernel_size": 5, "padding": 2, "groups": 2},
+    "2 groups of many channels": {"kernel_size": 3, "padding": 1, "groups": 2},
     "depthwise": {"kernel_size": 3, "padding": 1, "groups": 8, "out_channels": 16},
     "asymmetric padding": {"kernel_size": 4, "padding": [1, 2, 0, 3]},
     "padding same": {"kernel_size": 4, "padding": "same"},
@@ -79,6 +80,7 @@ COMBINED: Mapping[str, tuple[Settings, ...]] = {
     "relu and a padded max pool that rounds up": (CONV, RELU, {**POOL, "padding": 1, "ceil_mode": True}),
     "relu and max pool, without bias": ({**CONV, "bias": False}, RELU, POOL),
     "relu and max pool of 6 channels": ({**CONV, "out_channels": 6}, RELU, POOL),
+    "relu and max pool of 50 channels": ({**CONV, "out_channels": 50}, RELU, POOL),
     "relu and max pool of a frozen convolution": ({**CONV, "trainable": False}, RELU, POOL),
 }
 """Layers that are computed in one pass."""
@@ -128,7 +130,7 @@ def run_convolutions(bench: Bench) -> Outcome:
     """Check the variants of convolutions."""
     device = torch.device(bench.device)
     networks = {
-        name: one_layer("conv2d", {"out_channels": 6, **settings}, (8, 17, 19))
+        name: one_layer("conv2d", {"out_channels": 6, **settings}, (32 if "many channels" in name else 8, 17, 19))
         for name, settings in CONVOLUTIONS.items()
     }
     networks |= {

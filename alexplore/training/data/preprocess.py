@@ -72,7 +72,7 @@ class Preprocess:
         self._decode = DECODERS[dataset.decoder]
         self._mean, self._std = _statistics(recipe, dataset)
         self._cropped = recipe.random_crop or recipe.horizontal_flip
-        self._in_triton = device.type == "cuda" and "triton" in kernels
+        self._in_triton = device.type == "cuda" and "triton-2" in kernels
         self._lines: dict[int, tuple[Tensor, Tensor]] = {}
         self._components: tuple[tuple[float, ...], ...] = ()
         if recipe.color_noise and len(dataset.train):

@@ -16,7 +16,7 @@ from torch.nn.utils import get_total_norm
 from alexplore.network.graph import Network
 from alexplore.runs.metrics import layer_key
 from alexplore.training.metrics import is_recorded
-from alexplore.training.model.sample_hook import SampleHook
+from alexplore.training.model.hooks import SampleHook
 from alexplore.training.parallel.ranks import Ranks
 from alexplore.training.parallel.towers import TowerState
 from alexplore.training.whole_state import WholeState

@@ -2,11 +2,12 @@
 
 A GPU's matrix units multiply 8 or more channels at once. A convolution of few channels with a stride s, such as
 AlexNet's first, is one with stride 1 over blocks of s×s pixels, each of which is one pixel with s² times the channels;
-its kernel is filled up with zeros to a multiple of s. On an H100 in bf16 this takes 88 µs for 623 (torchvision's conv1,
-128 images), and its gradient 104 for 396.
+its kernel is filled up with zeros to a multiple of s. On an H100 in bf16 this takes 88 µs instead of 623 (torchvision's
+conv1, 128 images), and its gradient 104 instead of 396.
 
 cuDNN copies the channels of each group apart. For two groups it is faster to convolve all channels, with weights of
-zero between the groups, although that is twice the arithmetic: 588 µs for 849 forward and backward (the paper's conv2).
+zero between the groups, although that is twice the arithmetic: 588 µs instead of 849 forward and backward (the paper's
+conv2).
 """
 
 from __future__ import annotations
@@ -21,6 +22,14 @@ from alexplore.training.kernels.triton_support import why_no_triton
 FEW_CHANNELS = 4
 """The most input channels for which blocks are used."""
 
+LEAST_UNGROUPED = 16
+"""The fewest input channels for which groups are given up: with few, cuDNN has little to copy."""
+
+
+def supports(images: Tensor) -> bool:
+    """Return whether such images or maps (N, C, H, W) are convolved in these forms: on a GPU, except in float64."""
+    return images.device.type == "cuda" and images.dtype != torch.float64
+
 
 def gains_in_blocks(layer: nn.Conv2d) -> bool:
     """Return whether a convolution is faster over blocks of pixels."""
@@ -31,7 +40,7 @@ def gains_in_blocks(layer: nn.Conv2d) -> bool:
 
 def gains_ungrouped(layer: nn.Conv2d) -> bool:
     """Return whether a convolution is faster with all channels than by groups."""
-    return layer.groups == 2 and layer.in_channels >= FEW_CHANNELS
+    return layer.groups == 2 and layer.in_channels >= LEAST_UNGROUPED
 
 
 def convolve_blocks(input: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: Pair) -> Tensor:

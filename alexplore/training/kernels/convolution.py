@@ -28,7 +28,7 @@ Pair = tuple[int, int]
 
 
 class Conv(nn.Conv2d):
-    """A convolution. In 16 bits on a CPU, and in float64, it is always PyTorch's."""
+    """A convolution. In float64, and in 16 bits on a CPU, it is always PyTorch's."""
 
     def __init__(self, layer: Conv2d, inputs: Shapes, kernels: Kernels) -> None:
         (shape,) = inputs
@@ -60,9 +60,9 @@ class Conv(nn.Conv2d):
             input = input.contiguous(memory_format=torch.channels_last)
             by_tiles: Tensor = _ByTiles.apply(input, self.weight, bias, self.padded, self.tile_outputs, self.groups)
             return by_tiles
-        if input.device.type == "cuda" and self.in_blocks:
+        if self.in_blocks and conv_forms.supports(input):
             return conv_forms.convolve_blocks(input, self.weight, bias, self.stride[0], self.padded)
-        if input.device.type == "cuda" and self.ungrouped:
+        if self.ungrouped and conv_forms.supports(input):
             weight = conv_forms.ungrouped(self.weight, self.groups)
             return F.conv2d(input, weight, bias, self.stride, self.padded, self.dilation)
         convolved: Tensor = self._conv_forward(input, self.weight, bias)

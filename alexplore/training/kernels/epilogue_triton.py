@@ -17,16 +17,30 @@ from torch import Tensor
 from alexplore.network.windows import Windows
 
 CUT = tl.constexpr(255)
-"""No position in a window: a window has at most 255 pixels."""
+"""No position in a window; see `epilogue.MOST_TAPS`."""
 
 VALUES = 1024
 """The number of values that a Triton program computes at once."""
 
-MOST_LANES = 64
-"""The most channels that a Triton program computes at once."""
+LEAST_LANES, MOST_LANES = 8, 64
+"""The fewest and the most channels that a Triton program computes at once, if a layer has as many."""
 
 PROGRAMS = 512
 """The number of programs that add up the gradients of the biases."""
+
+
+@triton.jit
+def _inside(pixel, channel, channels: tl.constexpr, lanes: tl.constexpr):
+    """Return which values of (pixels, lanes) are there, of pixels that are (`pixel`) or not."""
+    inside = pixel[:, None]
+    if channels % lanes != 0:
+        inside = inside & (channel < channels)[None, :]
+    return inside
+
+
+@triton.jit
+def _biases(bias, channel, channels: tl.constexpr):
+    return tl.load(bias + channel, mask=channel < channels, other=0.0).to(tl.float32)[None, :]
 
 
 @triton.jit
@@ -36,11 +50,11 @@ def _relu_kernel(
 ):  # fmt: skip
     pixel = tl.program_id(0).to(tl.int64) * pixels + tl.arange(0, pixels)
     channel = tl.program_id(1) * lanes + tl.arange(0, lanes)
-    inside = (pixel < count)[:, None]
+    inside = _inside(pixel < count, channel, channels, lanes)
     place = pixel[:, None] * channels + channel[None, :]
     value = tl.load(maps + place, mask=inside, other=0.0).to(tl.float32)
     if has_bias:
-        value += tl.load(bias + channel).to(tl.float32)[None, :]
+        value += _biases(bias, channel, channels)
     tl.store(results + place, tl.where(value <= 0, 0.0, value).to(results.dtype.element_ty), mask=inside)
 
 
@@ -54,7 +68,7 @@ def _relu_gradient_kernel(
     total = tl.zeros((pixels, lanes), tl.float32)
     for start in range(program * pixels, count, tl.num_programs(0) * pixels):
         pixel = start + tl.arange(0, pixels)
-        inside = (pixel < count)[:, None]
+        inside = _inside(pixel < count, channel, channels, lanes)
         place = pixel[:, None] * channels + channel[None, :]
         output = tl.load(outputs + place, mask=inside, other=0.0).to(tl.float32)
         gradient = tl.load(gradients + place, mask=inside, other=0.0).to(tl.float32)
@@ -62,7 +76,7 @@ def _relu_gradient_kernel(
         tl.store(results + place, gradient.to(results.dtype.element_ty), mask=inside)
         total += gradient
     if with_sums:
-        tl.store(sums + program * channels + channel, tl.sum(total, 0))
+        tl.store(sums + program * channels + channel, tl.sum(total, 0), mask=channel < channels)
 
 
 @triton.jit
@@ -83,20 +97,20 @@ def _pool_kernel(
     for tap in tl.static_range(kernel_high * kernel_wide):
         y = top + tap // kernel_wide
         x = left + tap % kernel_wide
-        there = (inside & (y >= 0) & (y < high) & (x >= 0) & (x < wide))[:, None]
+        there = _inside(inside & (y >= 0) & (y < high) & (x >= 0) & (x < wide), channel, channels, lanes)
         place = ((first + y) * wide + x).to(tl.int64)[:, None] * channels + channel[None, :]
         value = tl.load(maps + place, mask=there, other=float("-inf")).to(tl.float32)
         better = (value > best) | (value != value)  # noqa: PLR0124 (NaN stays)
         best = tl.where(better, value, best)
         tap_of_best = tl.where(better, tap, tap_of_best)
     if has_bias:
-        best += tl.load(bias + channel).to(tl.float32)[None, :]
+        best += _biases(bias, channel, channels)
     if has_relu:
         tap_of_best = tl.where(best <= 0, CUT, tap_of_best)
         best = tl.where(best <= 0, 0.0, best)
     place = pixel.to(tl.int64)[:, None] * channels + channel[None, :]
-    tl.store(results + place, best.to(results.dtype.element_ty), mask=inside[:, None])
-    tl.store(chosen + place, tap_of_best.to(tl.uint8), mask=inside[:, None])
+    tl.store(results + place, best.to(results.dtype.element_ty), mask=_inside(inside, channel, channels, lanes))
+    tl.store(chosen + place, tap_of_best.to(tl.uint8), mask=_inside(inside, channel, channels, lanes))
 
 
 @triton.jit
@@ -119,14 +133,14 @@ def _pool_gradient_kernel(
             row, column = last_row - up, last_column - left
             tap_row, tap_column = y - row * step_down, x - column * step_right
             there = inside & (row >= 0) & (row < out_high) & (column >= 0) & (column < out_wide)
-            there = (there & (tap_row < kernel_high) & (tap_column < kernel_wide))[:, None]
+            there = _inside(there & (tap_row < kernel_high) & (tap_column < kernel_wide), channel, channels, lanes)
             place = ((first + row) * out_wide + column).to(tl.int64)[:, None] * channels + channel[None, :]
             tap = tl.load(chosen + place, mask=there, other=CUT).to(tl.int32)
             gradient = tl.load(gradients + place, mask=there, other=0.0).to(tl.float32)
             own = (tap_row * kernel_wide + tap_column).to(tl.int32)[:, None]
             total += tl.where(tap == own, gradient, 0.0)
     place = pixel.to(tl.int64)[:, None] * channels + channel[None, :]
-    tl.store(results + place, total.to(results.dtype.element_ty), mask=inside[:, None])
+    tl.store(results + place, total.to(results.dtype.element_ty), mask=_inside(inside, channel, channels, lanes))
 
 
 @triton.jit
@@ -138,18 +152,18 @@ def _pooled_sums_kernel(
     total = tl.zeros((pixels, lanes), tl.float32)
     for start in range(program * pixels, count, tl.num_programs(0) * pixels):
         pixel = start + tl.arange(0, pixels)
-        inside = (pixel < count)[:, None]
+        inside = _inside(pixel < count, channel, channels, lanes)
         place = pixel[:, None] * channels + channel[None, :]
         tap = tl.load(chosen + place, mask=inside, other=CUT).to(tl.int32)
         gradient = tl.load(gradients + place, mask=inside, other=0.0).to(tl.float32)
         total += tl.where(tap == CUT, 0.0, gradient)
-    tl.store(sums + program * channels + channel, tl.sum(total, 0))
+    tl.store(sums + program * channels + channel, tl.sum(total, 0), mask=channel < channels)
 
 
 def relu(maps: Tensor, bias: Tensor | None, results: Tensor) -> None:
     """Write max(0, maps + bias) of (…, C), which may be the same memory; a bias is (C,)."""
     channels, count, pixels, lanes = _sizes(maps)
-    _relu_kernel[triton.cdiv(count, pixels), channels // lanes](
+    _relu_kernel[triton.cdiv(count, pixels), triton.cdiv(channels, lanes)](
         maps, maps if bias is None else bias, results, count,
         channels=channels, has_bias=bias is not None, pixels=pixels, lanes=lanes,
     )  # fmt: skip
@@ -160,7 +174,7 @@ def relu_gradient(outputs: Tensor, gradients: Tensor, results: Tensor, *, with_s
     channels, count, pixels, lanes = _sizes(outputs)
     programs = min(PROGRAMS, triton.cdiv(count, pixels)) if with_sums else triton.cdiv(count, pixels)
     sums = outputs.new_empty(programs, channels, dtype=torch.float32) if with_sums else results
-    _relu_gradient_kernel[programs, channels // lanes](
+    _relu_gradient_kernel[programs, triton.cdiv(channels, lanes)](
         outputs, gradients, results, sums, count,
         channels=channels, with_sums=with_sums, pixels=pixels, lanes=lanes,
     )  # fmt: skip
@@ -172,7 +186,7 @@ def pool(
 ) -> None:
     """Write the largest values of windows of maps + bias, after a ReLU if wanted, and where they are, in uint8."""
     channels, count, pixels, lanes = _sizes(results)
-    _pool_kernel[triton.cdiv(count, pixels), channels // lanes](
+    _pool_kernel[triton.cdiv(count, pixels), triton.cdiv(channels, lanes)](
         maps, maps if bias is None else bias, results, chosen, count, *maps.shape[1:3], *results.shape[1:3],
         channels, **_window(windows), has_bias=bias is not None, has_relu=has_relu, pixels=pixels, lanes=lanes,
     )  # fmt: skip
@@ -181,7 +195,7 @@ def pool(
 def pool_gradient(gradients: Tensor, chosen: Tensor, results: Tensor, windows: Windows) -> None:
     """Write the gradient of the maps of `pool`."""
     channels, count, pixels, lanes = _sizes(results)
-    _pool_gradient_kernel[triton.cdiv(count, pixels), channels // lanes](
+    _pool_gradient_kernel[triton.cdiv(count, pixels), triton.cdiv(channels, lanes)](
         gradients, chosen, results, count, *results.shape[1:3], *gradients.shape[1:3],
         channels, **_window(windows), pixels=pixels, lanes=lanes,
     )  # fmt: skip
@@ -192,7 +206,7 @@ def pooled_sums(gradients: Tensor, chosen: Tensor) -> Tensor:
     channels, count, pixels, lanes = _sizes(gradients)
     programs = min(PROGRAMS, triton.cdiv(count, pixels))
     sums = gradients.new_empty(programs, channels, dtype=torch.float32)
-    _pooled_sums_kernel[programs, channels // lanes](
+    _pooled_sums_kernel[programs, triton.cdiv(channels, lanes)](
         gradients, chosen, sums, count, channels=channels, pixels=pixels, lanes=lanes
     )
     return sums.sum(0)
@@ -201,7 +215,8 @@ def pooled_sums(gradients: Tensor, chosen: Tensor) -> Tensor:
 def _sizes(maps: Tensor) -> tuple[int, int, int, int]:
     """Return the channels and pixels of maps (…, C), and how many pixels and channels a program computes at once."""
     channels = maps.shape[-1]
-    lanes = min(MOST_LANES, channels & -channels)  # a power of 2 that divides the channels
+    lanes = channels & -channels  # a power of 2 that divides the channels, unless that is too small to read memory well
+    lanes = min(MOST_LANES, lanes if lanes >= LEAST_LANES else triton.next_power_of_2(channels))
     return channels, maps.numel() // channels, VALUES // lanes, lanes
 
 

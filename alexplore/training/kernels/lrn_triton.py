@@ -3,7 +3,7 @@
 PyTorch's operations pass over the whole tensor a dozen times, which takes half of a step of the paper's network on an
 H200. These kernels read each value from memory once. In the forward pass its neighbours come from the cache, as other
 threads read them at the same time; in the backward pass threads exchange what they have computed, since powers take
-longer than reading: 152 µs for 363 (the paper's norm1, 128 images in bf16, on an H100).
+longer than reading: 152 µs instead of 363 (the paper's norm1, 128 images in bf16, on an H100).
 
 Source of the formulas: `lrn._AcrossChannels`.
 """

@@ -6,7 +6,8 @@ shipped preset at least `GAIN` times faster than PyTorch's operation does; if it
 
 The choice follows from the class of the processor and the sizes of the layer, never from a measurement at the start,
 because kernels round differently and a run must give the same bits every time. A run's checkpoints contain the names
-of its kernels. A resumed run uses the same ones, as far as its machine can, and reports a difference.
+of its kernels. A resumed run uses the same ones, as far as its machine can, and reports a difference. So a kernel whose
+rounding changes gets a new name.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ TABLE: Mapping[str, Kernel] = {
         },
         on_gpu=True,
     ),
-    "triton": Kernel(
+    "triton-2": Kernel(
         "local response normalisation, and cropping with mirroring, in one pass each, in Triton",
         {"gpu": Speedup("paper", "bf16", 3.05)},
         otherwise="lrn",

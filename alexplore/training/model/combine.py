@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 from alexplore.training.kernels import epilogue
 from alexplore.training.kernels.convolution import Conv
 from alexplore.training.kernels.pooling import MaxPool
-from alexplore.training.model.sample_hook import SampleHook
+from alexplore.training.model.hooks import MarkHook, SampleHook
 
 Call = Callable[[Tensor], Tensor]
 
@@ -19,7 +21,7 @@ Call = Callable[[Tensor], Tensor]
 def combined(layers: Sequence[nn.Module]) -> Iterator[Call]:
     """Yield what is to be called, one after the other, to run layers each of which reads the one before it.
 
-    Those that are combined are a convolution, a ReLU and a max pool, while no hook but a `SampleHook` looks at what is
+    A convolution is combined with a ReLU after it, and with a max pool after that, unless a hook has to see what is
     between them.
     """
     at = 0
@@ -29,12 +31,29 @@ def combined(layers: Sequence[nn.Module]) -> Iterator[Call]:
             yield layers[at]
             at += 1
             continue
-        pool = third if isinstance(third, MaxPool) and third.in_one_pass and not _is_seen(third) else None
+        pool = third if isinstance(third, MaxPool) and third.in_one_pass and _hooks_are(third, MarkHook) else None
         yield partial(_run, first, second, pool)
         at += 2 if pool is None else 3
 
 
+def _can_combine(convolution: Conv, relu: nn.ReLU) -> bool:
+    return convolution.in_one_pass and _hooks_are(convolution, MarkHook) and _hooks_are(relu, MarkHook, SampleHook)
+
+
+def _hooks_are(layer: nn.Module, *kinds: type) -> bool:
+    """Return whether all hooks of a layer are of these kinds."""
+    hooks = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks)
+    return all(isinstance(hook, kinds) for hook in chain.from_iterable(one.values() for one in hooks))
+
+
 def _run(convolution: Conv, relu: nn.ReLU, pool: MaxPool | None, images: Tensor) -> Tensor:
+    _mark(convolution._forward_pre_hooks)
+    result = _result(convolution, relu, pool, images)
+    _mark(convolution._forward_hooks)
+    return result
+
+
+def _result(convolution: Conv, relu: nn.ReLU, pool: MaxPool | None, images: Tensor) -> Tensor:
     maps, bias = convolution.convolve(images, None), convolution.bias
     if not epilogue.supports(maps):
         maps = relu(maps if bias is None else maps + bias.to(maps.dtype).view(-1, 1, 1))
@@ -50,15 +69,11 @@ def _run(convolution: Conv, relu: nn.ReLU, pool: MaxPool | None, images: Tensor)
 def _show_samples(relu: nn.ReLU, maps: Tensor, bias: Tensor | None) -> None:
     """Call the hooks of a ReLU with its output, which the combined layers do not compute."""
     for hook in relu._forward_hooks.values():
-        assert isinstance(hook, SampleHook)
-        sample = maps[: hook.images]
-        hook.look(torch.relu(sample if bias is None else sample + bias.view(-1, 1, 1)))
+        if isinstance(hook, SampleHook):
+            sample = maps[: hook.images]
+            hook.look(torch.relu(sample if bias is None else sample + bias.view(-1, 1, 1)))
 
 
-def _can_combine(convolution: Conv, relu: nn.ReLU) -> bool:
-    only_samples = all(isinstance(hook, SampleHook) for hook in relu._forward_hooks.values())
-    return convolution.in_one_pass and not _is_seen(convolution) and only_samples and not relu._forward_pre_hooks
-
-
-def _is_seen(layer: nn.Module) -> bool:
-    return bool(layer._forward_hooks or layer._forward_pre_hooks)
+def _mark(hooks: Mapping[int, Any]) -> None:
+    for hook in hooks.values():
+        hook.mark()

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
+from alexplore.network.graph import read_network
 from alexplore.presets.library import load_preset
+from alexplore.training.kernels import conv_forms
 from alexplore.training.kernels.conv_forms import convolve_blocks, gains_in_blocks, gains_ungrouped, ungrouped
 from alexplore.training.kernels.convolution import Conv
 from alexplore.training.kernels.table import Kernels
@@ -81,3 +86,46 @@ def test_the_first_layers_are_convolved_in_blocks_and_towers_without_groups() ->
 def test_other_convolutions_are_not_in_blocks(layer: nn.Conv2d) -> None:
     assert not gains_in_blocks(layer)
     assert not gains_ungrouped(nn.Conv2d(8, 8, 3, groups=8))
+
+
+@pytest.mark.parametrize(
+    ("shape", "settings"),
+    [
+        ((3, 33, 35), {"kernel_size": 11, "stride": 4, "padding": 2}),
+        ((3, 33, 35), {"kernel_size": 11, "stride": 4, "bias": False}),
+        ((2, 20, 20), {"kernel_size": 5, "stride": 2, "padding": "same"}),  # sides that differ
+        ((2, 20, 20), {"kernel_size": 5, "stride": 2, "padding": 2, "padding_mode": "reflect"}),
+        ((16, 9, 9), {"kernel_size": 3, "padding": [1, 0], "stride": [1, 2], "groups": 2}),
+        ((16, 9, 9), {"kernel_size": 3, "padding": 2, "dilation": 2, "groups": 2, "bias": False}),
+    ],
+)
+def test_a_layer_gives_the_same_in_another_form(
+    shape: tuple[int, int, int], settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conv_forms, "supports", lambda images: True)  # as on a GPU
+    layer = {"name": "conv1", "type": "conv2d", "out_channels": 6, **settings}
+    network = read_network({"input": list(shape), "layers": [layer]})
+    ours, theirs = (build(network, 0, Kernels(names)).double() for names in ({"conv-forms"}, set()))
+    (convolution,) = ours.children()
+    assert isinstance(convolution, Conv)
+    assert convolution.in_blocks or convolution.ungrouped
+    with torch.no_grad():
+        for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+            other.copy_(one.uniform_(-1, 1))
+    images = random(2, *shape)
+    found, expected = ours(images), theirs(images)
+    torch.testing.assert_close(found, expected)
+    upstream = torch.randn_like(expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(found, [images, *ours.parameters()], upstream),
+        torch.autograd.grad(expected, [images, *theirs.parameters()], upstream),
+    )
+
+
+def test_other_forms_are_for_gpus() -> None:
+    assert not conv_forms.supports(torch.zeros(1, 3, 8, 8))
+    with FakeTensorMode():
+        images = torch.empty(1, 3, 8, 8, device="cuda")
+        assert conv_forms.supports(images)
+        assert conv_forms.supports(images.half())
+        assert not conv_forms.supports(images.double())

@@ -111,23 +111,24 @@ def test_the_environment_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_triton_a_gpu_normalises_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     unavailable = {
-        name: replace(TABLE[name], why_unavailable=lambda: "Triton is not installed") for name in ("triton", "epilogue")
+        name: replace(TABLE[name], why_unavailable=lambda: "Triton is not installed")
+        for name in ("triton-2", "epilogue")
     }
     monkeypatch.delenv(VARIABLE, raising=False)
     monkeypatch.setattr(table, "TABLE", {**TABLE, **unavailable})
-    assert choose_kernels("cuda") == kernels_of("gpu") - {"triton", "epilogue"}
+    assert choose_kernels("cuda") == kernels_of("gpu") - {"triton-2", "epilogue"}
     assert "lrn" in choose_kernels("cuda")
 
 
 def test_a_speedup_is_measured_without_what_does_the_same() -> None:
-    used = Kernels({"lrn", "triton", "graphs", "epilogue"})
-    others = used - {"lrn", "triton"}
-    assert with_and_without("triton", used) == (others | {"triton"}, others)
+    used = Kernels({"lrn", "triton-2", "graphs", "epilogue"})
+    others = used - {"lrn", "triton-2"}
+    assert with_and_without("triton-2", used) == (others | {"triton-2"}, others)
     assert with_and_without("lrn", used) == (others | {"lrn"}, others)
     assert with_and_without("graphs", used) == (used, used - {"graphs"})
 
 
-@pytest.mark.parametrize(("kernels", "one_pass"), [({"lrn"}, False), ({"lrn", "triton"}, True), ({"triton"}, True)])
+@pytest.mark.parametrize(("kernels", "one_pass"), [({"lrn"}, False), ({"lrn", "triton-2"}, True), ({"triton-2"}, True)])
 def test_the_kernels_decide_whether_triton_is_used(kernels: set[str], one_pass: bool) -> None:
     norm = build(NETWORK, 0, Kernels(kernels)).get_submodule("norm1")
     assert isinstance(norm, LocalResponseNorm)
@@ -136,7 +137,7 @@ def test_the_kernels_decide_whether_triton_is_used(kernels: set[str], one_pass: 
     dataset = Dataset("made", ("one",), 1, (0.4,), (0.3,), split, split)
     for device in ("cuda", "cpu"):
         made = Preprocess(Recipe(), (1, 20, 20), dataset, torch.device(device), Kernels(kernels))
-        assert made._in_triton is (device == "cuda" and "triton" in kernels)
+        assert made._in_triton is (device == "cuda" and "triton-2" in kernels)
 
 
 def train(kernels: Kernels, recipe: Recipe, precision: str = "fp32") -> dict[str, Tensor]:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from alexplore.network.graph import read_network
 from alexplore.training.kernels import epilogue
+from alexplore.training.kernels.pooling import MaxPool
 from alexplore.training.kernels.table import NONE, Kernels
 from alexplore.training.model.build import Model, build
 from alexplore.training.model.combine import combined
-from alexplore.training.model.sample_hook import SampleHook
+from alexplore.training.model.hooks import MarkHook, SampleHook
+from alexplore.training.step_timer import StepTimer
 
 NETWORK = read_network(
     {
@@ -112,6 +116,30 @@ def test_a_hook_for_samples_sees_the_output_that_is_not_computed() -> None:
         torch.testing.assert_close(ours, theirs)
 
 
+@pytest.mark.usefixtures("calls")
+def test_to_time_layers_does_not_change_what_is_computed() -> None:
+    images = torch.randn(2, 3, 20, 20, dtype=torch.float64)
+    model, _ = models()
+    calls = len(list(combined(list(model.children()))))
+    marked: list[str] = []
+    for name, layer in model.named_children():
+        layer.register_forward_pre_hook(MarkHook(partial(marked.append, f"{name} begins")))
+        layer.register_forward_hook(MarkHook(partial(marked.append, f"{name} ends")))
+    assert len(list(combined(list(model.children())))) == calls
+    model(images)
+    first = [f"{name} {what}" for name in ("conv1", "conv2", "conv3", "tanh3") for what in ("begins", "ends")]
+    assert marked[: len(first)] == first  # relu1, pool1 and relu2 are timed with their convolutions
+
+
+def test_the_timer_of_steps_keeps_layers_combined() -> None:
+    model, _ = models()
+    calls = len(list(combined(list(model.children()))))
+    timer = StepTimer(torch.device("cpu"), model)
+    timer._hook()
+    assert len(list(combined(list(model.children())))) == calls
+    timer._unhook()
+
+
 def test_maps_that_the_kernels_do_not_support_go_through_the_layers(
     calls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,7 +160,26 @@ def test_which_layers_are_combined() -> None:
 
 
 def test_only_maps_on_a_gpu_are_supported() -> None:
-    maps = torch.zeros(1, 2, 3, 3).contiguous(memory_format=torch.channels_last)
-    assert not epilogue.supports(maps)
-    meta = maps.to("meta")
-    assert not epilogue.supports(meta)
+    last = torch.channels_last
+    assert not epilogue.supports(torch.zeros(1, 2, 3, 3).contiguous(memory_format=last))
+    with FakeTensorMode():
+        maps = torch.empty(2, 4, 3, 3, device="cuda", memory_format=last)
+        assert epilogue.supports(maps)
+        assert epilogue.supports(maps.to(torch.bfloat16))
+        assert not epilogue.supports(maps.double())
+        assert not epilogue.supports(maps.contiguous())
+        assert not epilogue.supports(maps[:0])
+        assert not epilogue.supports(torch.empty(2**20, 1, 64, 64, device="cuda", memory_format=last))
+
+
+@pytest.mark.parametrize(("kernel", "fits"), [(3, True), (5, True), ((2, 7), True), (6, False), (13, False)])
+def test_windows_that_take_long_to_compile_are_left_to_pytorch(kernel: int | tuple[int, int], fits: bool) -> None:
+    size = list(kernel) if isinstance(kernel, tuple) else kernel
+    layer = {"name": "pool1", "type": "max_pool2d", "kernel_size": size}
+    network = read_network({"input": [3, 20, 20], "layers": [layer]})
+    (pool,) = build(network, 0, Kernels({"epilogue"})).children()
+    assert isinstance(pool, MaxPool)
+    assert pool.in_one_pass is fits
+    (dilated,) = build(network.change(0, {"kernel_size": 2, "dilation": 2}), 0, Kernels({"epilogue"})).children()
+    assert isinstance(dilated, MaxPool)
+    assert not dilated.in_one_pass
