@@ -90,7 +90,7 @@ def _captured_equal_others(name: str, bench: Bench, precision: str, kinks: bool,
             optimizer="adam", lr=1e-3, precision=precision, ema_decay=0.9, clip_grad_norm=1.0,
             random_crop=True, crop_padding=2, horizontal_flip=True, color_noise=0.1,
         )  # fmt: skip
-        trainer, _ = open_trainer(config, bench.work, f"captured-{precision}-{number}", device)
+        trainer, _ = open_trainer(config, bench.work, f"captured-{precision}-{'kinks-' * kinks}{number}", device)
         if number:
             trainer.captured = CapturedWork(None)
         train_epoch(trainer)
