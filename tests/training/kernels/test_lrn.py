@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -88,11 +84,3 @@ def test_within_a_channel_sums_squares_over_a_window(size: int) -> None:
             scale = 1.5 + 0.8 / size**2 * window.square().sum((2, 3))
             expected[:, :, row, column] = maps[:, :, row, column] / scale**0.6
     torch.testing.assert_close(lrn.LocalResponseNormWithin(size, 0.8, 0.6, 1.5)(maps), expected, rtol=1e-6, atol=1e-6)
-
-
-def test_the_kernels_for_gpus_equal_pytorchs(heavy: None) -> None:
-    """Triton's interpreter runs them on the CPU, in a process of its own since it is chosen when Triton is imported."""
-    pytest.importorskip("triton")
-    script = Path(__file__).with_name("interpreted.py")
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
