@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import psutil
@@ -20,7 +22,7 @@ from alexplore.runs.preflight import batch_problems, no_classes_text
 from alexplore.training.errors import UsageError
 from alexplore.training.kernels import MODULES
 from alexplore.training.kernels.table import Kernels, choose_kernels
-from alexplore.training.model.combine import combined
+from alexplore.training.model.combine import LayerCall, combined
 from alexplore.training.model.merge import MERGES
 
 Sources = tuple[tuple[int, ...], ...]
@@ -48,16 +50,21 @@ class Model(nn.Module):
     def _run(self, layers: list[nn.Module], images: Tensor) -> Tensor:
         """Return the output of the last of `layers`, the first ones of this model."""
         if self._sources is None:
-            for call in combined(layers):
-                images = call(images)
-            return images
+            return _called(combined(layers), images)
         outputs: dict[int, Tensor] = {IMAGE: images}
         last_reader = {source: position for position, read in enumerate(self._sources) for source in read}
-        for position, (layer, read) in enumerate(zip(layers, self._sources, strict=False)):
-            outputs[position] = layer(*(outputs[source] for source in read))
+        for first, end in chains(self._sources[: len(layers)]):
+            read = self._sources[first]
+            values = [outputs[source] for source in read]
             for source in set(read):
-                if last_reader[source] == position:
+                if last_reader[source] == first:
                     del outputs[source]  # its memory is free for the next outputs
+            if len(values) == 1:
+                outputs[end - 1] = _called(combined(layers[first:end]), values.pop())
+            else:
+                joined = layers[first](*values)
+                values.clear()
+                outputs[end - 1] = _called(combined(layers[first + 1 : end]), joined)
         return outputs[len(layers) - 1]
 
     def train(self, mode: bool = True) -> Model:
@@ -67,6 +74,25 @@ class Model(nn.Module):
             if getattr(layer, "frozen", False):
                 layer.eval()
         return self
+
+
+def chains(sources: Sources) -> Iterator[tuple[int, int]]:
+    """Yield the first position and the end of each part of a network in which every layer but the first reads the one
+    before it, whose output nothing else reads.
+    """
+    readers = Counter(source for read in sources for source in read)
+    first = 0
+    for position in range(1, len(sources) + 1):
+        if position == len(sources) or sources[position] != (position - 1,) or readers[position - 1] > 1:
+            yield first, position
+            first = position
+
+
+def _called(calls: Iterable[LayerCall], value: Tensor) -> Tensor:
+    """Return the value that calls make of one another's results, beginning with `value`."""
+    for call in calls:
+        value = call(value)
+    return value
 
 
 def logits(model: nn.Module, images: Tensor) -> Tensor:

@@ -15,10 +15,11 @@ from alexplore.training.kernels.convolution import Conv
 from alexplore.training.kernels.pooling import MaxPool
 from alexplore.training.model.hooks import MarkHook, SampleHook
 
-Call = Callable[[Tensor], Tensor]
+LayerCall = Callable[[Tensor], Tensor]
+"""Takes the output of a layer and returns that of a later one."""
 
 
-def combined(layers: Sequence[nn.Module]) -> Iterator[Call]:
+def combined(layers: Sequence[nn.Module]) -> Iterator[LayerCall]:
     """Yield what is to be called, one after the other, to run layers each of which reads the one before it.
 
     A convolution is combined with a ReLU after it, and with a max pool after that, unless a hook has to see what is

@@ -15,7 +15,7 @@ from alexplore.network.graph import read_network
 from alexplore.training.kernels import epilogue
 from alexplore.training.kernels.pooling import MaxPool
 from alexplore.training.kernels.table import NONE, Kernels
-from alexplore.training.model.build import Model, build
+from alexplore.training.model.build import Model, build, chains, logits
 from alexplore.training.model.combine import combined
 from alexplore.training.model.hooks import MarkHook, SampleHook
 from alexplore.training.step_timer import StepTimer
@@ -183,3 +183,56 @@ def test_windows_that_take_long_to_compile_are_left_to_pytorch(kernel: int | tup
     (dilated,) = build(network.change(0, {"kernel_size": 2, "dilation": 2}), 0, Kernels({"epilogue"})).children()
     assert isinstance(dilated, MaxPool)
     assert not dilated.in_one_pass
+
+
+BRANCHES = read_network(
+    {
+        "input": [3, 16, 16],
+        "layers": [
+            {"name": "conv1", "type": "conv2d", "out_channels": 8, "kernel_size": 3},
+            {"name": "relu1", "type": "relu"},
+            {"name": "pool1", "type": "max_pool2d", "kernel_size": 2},
+            {"name": "left", "type": "conv2d", "out_channels": 4, "kernel_size": 3, "padding": 1},
+            {"name": "left_relu", "type": "relu"},
+            {"name": "right", "type": "conv2d", "out_channels": 4, "kernel_size": 1, "inputs": ["pool1"]},
+            {"name": "right_relu", "type": "relu"},
+            {"name": "joined", "type": "concat", "inputs": ["left_relu", "right_relu", "right"]},
+            {"name": "conv2", "type": "conv2d", "out_channels": 12, "kernel_size": 3, "padding": 1},
+            {"name": "relu2", "type": "relu"},
+            {"name": "sum", "type": "add", "inputs": ["relu2", "joined"]},
+            {"name": "relu3", "type": "relu"},
+            {"name": "flatten", "type": "flatten"},
+            {"name": "fc", "type": "linear", "out_features": 5},
+            {"name": "softmax", "type": "softmax"},
+        ],
+    }
+)
+
+
+def test_chains_are_layers_that_nothing_else_reads() -> None:
+    names = [layer.name for layer in BRANCHES.layers]
+    found = [names[first:end] for first, end in chains(BRANCHES.sources)]
+    assert found == [
+        ["conv1", "relu1", "pool1"],
+        ["left", "left_relu"],
+        ["right"],  # the concatenation reads it, too
+        ["right_relu"],
+        ["joined"],
+        ["conv2", "relu2"],
+        ["sum", "relu3", "flatten", "fc", "softmax"],
+    ]
+    assert [*chains(NETWORK.sources)] == [(0, len(NETWORK.layers))]
+    assert [*chains(())] == []
+
+
+def test_chains_of_a_network_with_branches_are_combined(calls: list[str]) -> None:
+    images = torch.randn(4, 3, 16, 16, dtype=torch.float64)
+    ours, theirs = (build(BRANCHES, 0, Kernels(names)).double() for names in ({"epilogue"}, set()))
+    torch.testing.assert_close(ours(images), theirs(images))
+    assert calls == ["relu and pool", "relu", "relu"]  # conv1, left and conv2
+    found, expected = logits(ours, images), logits(theirs, images)
+    torch.testing.assert_close(found, expected)
+    for output in (found, expected):
+        torch.autograd.backward(output.square().sum())
+    for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad)
