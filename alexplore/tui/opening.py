@@ -81,7 +81,7 @@ class Opener:
             self.app.notify(str(error), severity="error")
             return
         if not self._is_free(asked_on):
-            self.app.notify(f"imported {preset.name}: it opens when you are back in Explore")
+            self.app.notify(f"imported {preset.name}: it opens in Explore once you are done here")
         while not self._is_free(asked_on):
             await asyncio.sleep(FREE_SECONDS)
         if await self.open_preset(preset):

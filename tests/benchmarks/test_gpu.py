@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from gpu_checks import layers, parts, report, runs, speed
+from gpu_checks import kernels, layers, parts, report, runs, speed
 from gpu_checks.bench import FAILED, OK, SKIPPED, Bench, Check, DeviceLost, Outcome, at_most, attempt
 from gpu_checks.parts import FAIL_VARIABLE, PARTS, DeviceProcess, Part, PartResult, run_parts
 
@@ -54,7 +54,7 @@ def test_dry_run_goes_through_every_part(tmp_path: Path) -> None:
     assert {"format", "command", "commit", "date", "dry_run", "minutes", "seconds", "parts"} <= found.keys()
     assert [part["name"] for part in found["parts"]] == [*PARTS]
     statuses = {part["name"]: part["status"] for part in found["parts"]}
-    assert statuses == {**dict.fromkeys(PARTS, OK), "waiting": SKIPPED, "times": SKIPPED}
+    assert statuses == {**dict.fromkeys(PARTS, OK), **dict.fromkeys(("waiting", "kernels", "times"), SKIPPED)}
     for part in found["parts"]:
         assert {"title", "seconds", "allowed_seconds", "checks", "values", "error", "traceback"} <= part.keys()
         assert part["checks"]
@@ -240,3 +240,12 @@ def test_narrower_networks_have_the_layers_of_the_preset(name: str) -> None:
     assert narrow.classes == preset.network.classes
     width, narrow_width = (network.layers[0].settings()["out_channels"] for network in (preset.network, narrow))
     assert narrow_width == max(2, width // 16)
+
+
+def test_a_kernel_that_gains_too_little_everywhere_fails(tmp_path: Path) -> None:
+    bench = Bench("cuda", False, None, tmp_path, 0.0)
+    gains = {"paper": {"one": 1.3, "other": 1.1}, "fmnist": {"one": 1.0, "other": 1.14}}
+    assert kernels._earned("one", gains, bench).status == OK
+    failed = kernels._earned("other", gains, bench)
+    assert failed.status == FAILED
+    assert "1.14 times for fmnist" in failed.note

@@ -119,7 +119,7 @@ async def test_an_import_that_ends_during_an_edit_opens_afterwards(open_app: Ope
         await pilot.press("enter")
         await until(pilot, lambda: app.state.session.editing, "the form of a layer")
         app.run_worker(app.opener.import_model("net.py:Net"))
-        await until(pilot, lambda: "it opens when you are back" in screen_text(app), "the notice")
+        await until(pilot, lambda: "it opens in Explore once" in screen_text(app), "the notice")
         assert app.state.session.preset == before
         assert app.state.session.editing
         await pilot.press("escape")
@@ -142,7 +142,7 @@ async def test_an_import_that_ends_on_another_screen_opens_in_explore(
         await pilot.press("2")
         await until(pilot, lambda: isinstance(app.screen, PlanScreen), "the form")
         ended.set()
-        await until(pilot, lambda: "it opens when you are back" in screen_text(app), "the notice")
+        await until(pilot, lambda: "it opens in Explore once" in screen_text(app), "the notice")
         assert isinstance(app.screen, PlanScreen)
         await pilot.press("alt+1")
         await until(pilot, lambda: app.state.session.preset.name == "Net", "the model")

@@ -252,6 +252,10 @@ def pixel_statistics(split: Split) -> tuple[Tensor, Tensor]:
     return mean, products / pixels - torch.outer(mean, mean)
 
 
+LEAST_VARIANCE = 1e-9
+"""Smaller ones are rounding, or less than one pixel of 15,000 that differs by one of 255 levels."""
+
+
 def mean_and_std(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the mean and the standard deviation of a split's pixels by channel; see `pixel_statistics`.
 
@@ -261,7 +265,3 @@ def mean_and_std(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
     variance = covariance.diagonal()
     std = torch.where(variance > LEAST_VARIANCE, variance.clamp(min=0).sqrt(), 1.0)
     return tuple(mean.tolist()), tuple(std.tolist())
-
-
-LEAST_VARIANCE = 1e-9
-"""Smaller ones are rounding, or less than one pixel of 15,000 that differs by one of 255 levels."""

@@ -23,7 +23,7 @@ FEW_CHANNELS = 4
 """The most input channels for which blocks are used."""
 
 LEAST_UNGROUPED = 16
-"""The fewest input channels for which groups are given up: with few, cuDNN has little to copy."""
+"""The fewest input channels for which groups are given up: with few, cuDNN has little to copy. Measured from 96 on."""
 
 
 def supports(images: Tensor) -> bool:

@@ -39,6 +39,13 @@ def _inside(pixel, channel, channels: tl.constexpr, lanes: tl.constexpr):
 
 
 @triton.jit
+def _places(start, count, channel, channels: tl.constexpr, pixels: tl.constexpr, lanes: tl.constexpr):
+    """Return the offsets of the (pixels, lanes) values from the pixel `start` on, and which of them are there."""
+    pixel = start + tl.arange(0, pixels)
+    return pixel[:, None] * channels + channel[None, :], _inside(pixel < count, channel, channels, lanes)
+
+
+@triton.jit
 def _biases(bias, channel, channels: tl.constexpr):
     return tl.load(bias + channel, mask=channel < channels, other=0.0).to(tl.float32)[None, :]
 
@@ -48,10 +55,8 @@ def _relu_kernel(
     maps, bias, results, count,
     channels: tl.constexpr, has_bias: tl.constexpr, pixels: tl.constexpr, lanes: tl.constexpr,
 ):  # fmt: skip
-    pixel = tl.program_id(0).to(tl.int64) * pixels + tl.arange(0, pixels)
     channel = tl.program_id(1) * lanes + tl.arange(0, lanes)
-    inside = _inside(pixel < count, channel, channels, lanes)
-    place = pixel[:, None] * channels + channel[None, :]
+    place, inside = _places(tl.program_id(0).to(tl.int64) * pixels, count, channel, channels, pixels, lanes)
     value = tl.load(maps + place, mask=inside, other=0.0).to(tl.float32)
     if has_bias:
         value += _biases(bias, channel, channels)
@@ -67,9 +72,7 @@ def _relu_gradient_kernel(
     channel = tl.program_id(1) * lanes + tl.arange(0, lanes)
     total = tl.zeros((pixels, lanes), tl.float32)
     for start in range(program * pixels, count, tl.num_programs(0) * pixels):
-        pixel = start + tl.arange(0, pixels)
-        inside = _inside(pixel < count, channel, channels, lanes)
-        place = pixel[:, None] * channels + channel[None, :]
+        place, inside = _places(start, count, channel, channels, pixels, lanes)
         output = tl.load(outputs + place, mask=inside, other=0.0).to(tl.float32)
         gradient = tl.load(gradients + place, mask=inside, other=0.0).to(tl.float32)
         gradient = tl.where(output <= 0, 0.0, gradient)  # as PyTorch's, which lets the gradient of NaN through
@@ -151,9 +154,7 @@ def _pooled_sums_kernel(
     channel = tl.program_id(1) * lanes + tl.arange(0, lanes)
     total = tl.zeros((pixels, lanes), tl.float32)
     for start in range(program * pixels, count, tl.num_programs(0) * pixels):
-        pixel = start + tl.arange(0, pixels)
-        inside = _inside(pixel < count, channel, channels, lanes)
-        place = pixel[:, None] * channels + channel[None, :]
+        place, inside = _places(start, count, channel, channels, pixels, lanes)
         tap = tl.load(chosen + place, mask=inside, other=CUT).to(tl.int32)
         gradient = tl.load(gradients + place, mask=inside, other=0.0).to(tl.float32)
         total += tl.where(tap == CUT, 0.0, gradient)
