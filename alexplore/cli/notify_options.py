@@ -58,7 +58,7 @@ def read_notify_options(on_end: str | None, notify: str | None, unattended: str 
     """
     if notify and unattended and not on_end:
         raise WrongUseError(
-            f"--notify: {unattended} calls you by a command only: name it, too, with --on-end "
-            "'notify-send \"$ALEXPLORE_RUN $ALEXPLORE_STATE\"', for example"
+            f"--notify: {unattended} notifies you by a command; give it, too, for example "
+            "--on-end 'notify-send \"$ALEXPLORE_RUN $ALEXPLORE_STATE\"'"
         )
     return NotifyOptions(on_end, read_occasions(notify.split(",")) if notify else None)

@@ -105,7 +105,7 @@ def test_to_be_called_by_nobody_is_refused(
 ) -> None:
     refused = alexplore(*command.split(), "--notify", "end")
     assert refused.returncode == 2
-    assert f"--notify: {what} calls you by a command only" in " ".join(refused.stderr.split())
+    assert f"--notify: {what} notifies you by a command" in " ".join(refused.stderr.split())
     assert "--on-end" in refused.stderr
     assert not started
     assert not list_runs(tmp_path / "runs")
