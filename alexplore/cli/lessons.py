@@ -8,6 +8,7 @@ import typer
 
 from alexplore.cli.output import complain, console, narrate, say
 from alexplore.core.errors import FAILED
+from alexplore.core.formatting import count_text
 from alexplore.lessons.check import lesson_problems
 from alexplore.lessons.library import load_lesson, shipped_lessons
 
@@ -45,6 +46,6 @@ def check(
             complain(f"{lesson.path}: {problem}")
         if not problems:
             questions = sum(step.question is not None for step in lesson.steps)
-            say(f"{lesson.path}: {len(lesson.steps)} steps; {questions} questions, answers confirmed")
+            say(f"{lesson.path}: {count_text(len(lesson.steps), 'step')}; {questions} questions, answers confirmed")
     if failed:
         raise typer.Exit(FAILED)

@@ -11,6 +11,7 @@ import typer
 from alexplore.cli.options import PRESET_HELP, OptionalPresetOption, RunsDir, given
 from alexplore.cli.output import complain, console, deliver, narrate, say, say_json
 from alexplore.core.errors import FAILED, WrongUseError
+from alexplore.core.formatting import count_text
 from alexplore.core.home import expand
 from alexplore.core.settings import LARGEST
 from alexplore.export import FORMAT_NAMES, check_format, export_preset
@@ -164,7 +165,9 @@ def _check(file: Path) -> None:
     from alexplore.render.fitted_table import Labelled
 
     totals, out = analysis.totals, console()
-    out.print(f"{file}: {len(preset.network.layers)} layers, {totals.params:,} parameters, {totals.macs:,} MACs")
+    out.print(
+        f"{file}: {count_text(len(preset.network.layers), 'layer')}, {totals.params:,} parameters, {totals.macs:,} MACs"
+    )
     for checked in check_published(preset.published, analysis):
         out.print(Labelled("  ", published_text(checked)))
 

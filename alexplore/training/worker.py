@@ -18,6 +18,7 @@ from typing import Any
 
 from alexplore.core.boundary import os_error_text, print_error, run_guarded
 from alexplore.core.errors import DONE, FAILED, STOPPED, WRONG_USE, AlexploreError
+from alexplore.core.formatting import count_text
 from alexplore.core.process_exit import exit_process
 from alexplore.core.regular_files import read_json
 from alexplore.runs.config import RunConfig
@@ -89,7 +90,7 @@ def _run_worker(run: RunDirectory, config: RunConfig) -> int:
     history, position = read_history(run), read_position(run)
     writer = RunWriter(run, history.attempts, position=position)
     if position.epochs >= config.recipe.epochs:
-        writer.end("finished", f"all {config.recipe.epochs} epochs are trained: there is nothing left to do")
+        writer.end("finished", f"there is nothing left to do after {count_text(config.recipe.epochs, 'epoch')}")
         return DONE
     writer.starting("importing torch")
     watchdog = Watchdog(None, None, lambda reason: _report_failure(writer, reason))
