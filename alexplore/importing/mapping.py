@@ -236,8 +236,7 @@ class _Mapping:
             ]
         else:
             values = [self.read(one) for one in operation.inputs]
-        if len(values) < cls.fewest_inputs:
-            raise Unsupported(_other_operand(operation))
+        _check_operands(cls, operation, len(values))
         if any(name in self.counted for name in operation.parameters):
             raise Unsupported(f"it uses {' and '.join(operation.parameters)} again, which a layer before it has")
         keywords = {**operation.arguments, **{key: sizes(node) for key, node in operation.weights.items()}}
@@ -466,12 +465,19 @@ def _reason(error: Exception) -> str:
     return str(error).removeprefix("layer it ").removeprefix("it ").strip() or type(error).__name__
 
 
-def _other_operand(operation: Operation) -> str:
-    """Return why an operation of two operands is not one of two layers: what its other operand is."""
-    numbers = [value for value in operation.arguments.values() if isinstance(value, int | float)]
-    if operation.weights:
-        return f"its other operand is {' and '.join(operation.parameters or operation.buffers)}"
-    return f"its other operand is {numbers[0]:g}" if numbers else "it reads one layer"
+def _check_operands(cls: type[Layer], operation: Operation, read: int) -> None:
+    """Check that an operation that reads `read` layers has the operands of a layer type.
+
+    Raises:
+        Unsupported: it reads fewer, or its weights depend on the images.
+    """
+    if read < cls.fewest_inputs:
+        numbers = [value for value in operation.arguments.values() if isinstance(value, int | float)]
+        if operation.weights:
+            raise Unsupported(f"its other operand is {' and '.join(operation.parameters or operation.buffers)}")
+        raise Unsupported(f"its other operand is {numbers[0]:g}" if numbers else "it reads one layer")
+    if cls.fewest_inputs == 1 and (read > 1 or "input" in operation.weights):
+        raise Unsupported("its weights are calculated from the images")
 
 
 def _padded_settings(cls: type[Layer], settings: dict[str, Any], pad: Operation) -> dict[str, Any]:

@@ -195,11 +195,10 @@ class OnnxModule(nn.Module):
     ) -> Tensor | None:
         """Return an initializer as a parameter or buffer; None for other inputs, for numbers, and for settings."""
         value = self.constants.get(name)
-        if value is None or number == 0 or value.dtype.kind != "f" or not value.ndim:
+        if value is None or value.dtype.kind != "f" or not value.ndim or number in SETTINGS.get(kind, ()):
             return None
-        if number in SETTINGS.get(kind, ()):
-            return None
-        transposed = kind == "MatMul" or (kind == "Gemm" and number == 1 and not attributes.get("transB", 0))
+        product = kind == "MatMul" or (kind == "Gemm" and not attributes.get("transB", 0))
+        transposed = product and number == 1 and value.ndim == 2
         if (id(value), transposed) not in made:
             tensor = torch.from_numpy(np.ascontiguousarray(value.T if transposed else value))
             buffer = kind == "BatchNormalization" and number in (3, 4)

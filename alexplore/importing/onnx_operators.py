@@ -115,7 +115,8 @@ def _gemm(a: Attributes, v: list[Any]) -> Tensor:
 
 
 def _mat_mul(x: Tensor, other: Any) -> Tensor:
-    return F.linear(x, other) if isinstance(other, nn.Parameter) else torch.matmul(x, other)
+    """Return x · other; a matrix of weights was transposed when it was read."""
+    return F.linear(x, other) if isinstance(other, nn.Parameter) and other.dim() == 2 else torch.matmul(x, other)
 
 
 def _clip(a: Attributes, v: list[Any]) -> Tensor:

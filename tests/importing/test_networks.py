@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 
 import pytest
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from alexplore.importing.mapping import Imported, import_trace
@@ -16,6 +17,7 @@ from alexplore.network.analysis import analyse
 from alexplore.network.graph import read_network
 from alexplore.network.layers.base import Unsupported
 from alexplore.network.layers.local_response_norm import LocalResponseNorm
+from alexplore.network.layers.opaque import Opaque
 from alexplore.presets.library import load_preset
 from alexplore.training.model.build import build
 from tests.importing import people
@@ -151,6 +153,25 @@ def test_what_no_layer_type_describes_is_opaque() -> None:
     assert "4 of 10 layers are opaque" in warning and "permute" in warning
     with pytest.raises(Unsupported, match=r"conv2 is opaque: conv2d of an imported model .* conv\.weight"):
         build(found.network)
+
+
+class WeightsFromImages(nn.Module):
+    """Its linear operator and its layer norm have weights that depend on the images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        pixels = self.conv(images).mean((2, 3))
+        likeness = F.linear(pixels, pixels)
+        return F.layer_norm(likeness, likeness.shape[1:], likeness.mean(0))
+
+
+def test_an_operator_whose_weights_depend_on_the_images_is_opaque() -> None:
+    _, found = imported(WeightsFromImages(), (3, 9, 9))
+    reasons = {layer.name: layer.reason for layer in found.network.layers if isinstance(layer, Opaque)}
+    assert reasons["linear"] == reasons["layer_norm"] == "its weights are calculated from the images"
 
 
 def test_names_of_modules_become_names_of_layers() -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from alexplore.importing.command import read_source
 from alexplore.importing.errors import SourceError
 from alexplore.importing.mapping import import_trace
+from alexplore.importing.onnx_module import load_onnx
 from alexplore.importing.weights import layer_tensors
 from alexplore.network.analysis import analyse
 from alexplore.training.model.build import build
@@ -260,3 +261,39 @@ def test_a_softmax_of_older_files_is_over_all_that_follows_its_axis(
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)]), str(tmp_path / "net.onnx"))
     found = import_trace(read_source(str(tmp_path / "net.onnx"), None, with_weights=False), "net.onnx")
     assert [layer.type for layer in found.network.layers] == kinds
+
+
+def test_weights_as_the_first_operand_count(tmp_path: Path) -> None:
+    """As `torch.onnx.export` writes the bias of a linear layer over a sequence."""
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnx.reference")
+    helper, float32, generator = onnx.helper, onnx.TensorProto.FLOAT, np.random.default_rng(1)
+    shapes = {"left": (4, 6), "right": (2, 7, 5), "offset": (5,), "last": (10, 12)}
+    constants = {name: generator.random(shape, dtype=np.float32) for name, shape in shapes.items()}
+    nodes = [
+        helper.make_node("MatMul", ["left", "x"], ["a"], "before"),
+        helper.make_node("MatMul", ["a", "right"], ["b"], "after"),
+        helper.make_node("Sub", ["offset", "b"], ["c"], "minus"),
+        helper.make_node("ReduceMean", ["c"], ["d"], "mean", axes=[1, 3], keepdims=0),
+        helper.make_node("Transpose", ["d"], ["e"], "turn", perm=[1, 0]),
+        helper.make_node("Concat", ["e", "e", "e"], ["f"], "thrice", axis=0),
+        helper.make_node("Gemm", ["last", "f"], ["g"], "product"),
+        helper.make_node("Transpose", ["g"], ["y"], "back", perm=[1, 0]),
+    ]
+    read, made = (
+        helper.make_tensor_value_info(name, float32, shape) for name, shape in (("x", [1, 2, 6, 7]), ("y", [1, 10]))
+    )
+    weights = [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "net", [read], [made], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    onnx.save(model, str(tmp_path / "net.onnx"))
+    images = generator.random((1, 2, 6, 7), dtype=np.float32)
+    (wanted,) = onnx.reference.ReferenceEvaluator(model).run(None, {"x": images})
+    module, size, batch = load_onnx(tmp_path / "net.onnx", "net.onnx")
+    with torch.no_grad():
+        torch.testing.assert_close(module(torch.from_numpy(images)), torch.from_numpy(wanted))
+    assert (size, batch) == ((2, 6, 7), 1)
+    found = import_trace(read_source(str(tmp_path / "net.onnx"), None, with_weights=False), "net.onnx")
+    rows = {row.layer.name: row.params for row in analyse(found.network).rows}
+    counts = {"before": 24, "after": 70, "minus": 5, "product2": 120}
+    assert {name: count for name, count in rows.items() if count} == counts
