@@ -1,4 +1,4 @@
-"""alexplore: explore and train the AlexNet family from the terminal, or from Python.
+"""alexplore: explore, edit and train convolutional networks in a terminal, or from Python.
 
     >>> from alexplore import analyse, load_preset
     >>> analyse(load_preset("paper").network).totals.params

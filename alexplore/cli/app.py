@@ -65,7 +65,8 @@ def _start_collecting() -> None:
 
 app = typer.Typer(
     cls=LazyCommands,
-    help="Explore and train the AlexNet family: every shape, parameter and cost, live, with its arithmetic.",
+    help="Explore, edit and train convolutional networks, AlexNet and its family first: every shape, parameter and "
+    "cost, with its arithmetic.",
     invoke_without_command=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

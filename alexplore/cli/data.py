@@ -25,7 +25,7 @@ def pack(
     ] = None,
     side: Annotated[int, typer.Option(min=16, max=4096, help="Pixels of a side of the packed images.")] = 256,
 ) -> None:
-    """Decode every image once: its shorter side resized, its centre cropped, 8 bits. What was killed goes on."""
+    """Decode every image once to 8 bits, its shorter side resized and its centre cropped; continue after a kill."""
     source = expand(str(folder))
     whole = Path(os.path.abspath(source))  # noqa: PTH100 (a link stays one: what is packed is put beside it)
     if output is None and not whole.name:

@@ -36,7 +36,7 @@ def list_() -> None:
 def check(
     lessons: Annotated[list[str], typer.Argument(metavar="FILE…", help="Lesson files, or names of shipped lessons.")],
 ) -> None:
-    """Check lessons for those who write them: what can be read, and that every answer is right by the analysis."""
+    """Check lesson files: that they can be read, and that the analysis confirms every answer."""
     failed = False
     for name in lessons:
         lesson = load_lesson(name)

@@ -16,13 +16,17 @@ OnEndOption = Annotated[
     typer.Option(
         "--on-end",
         metavar="COMMAND",
-        help="Run a shell command when the run stalls or ends, even by a kill. Its environment has ALEXPLORE_RUN, "
-        "_STATE, _REASON, _BEST and more.",
+        help="Run a shell command when the run stalls or ends, even if it is killed. Its environment has "
+        "ALEXPLORE_RUN, _STATE, _REASON, _BEST and more.",
     ),
 ]
 NotifyOption = Annotated[
     str | None,
-    typer.Option("--notify", metavar="WHEN,…", help=f"When to call you: of {', '.join(OCCASIONS)}; all but best."),
+    typer.Option(
+        "--notify",
+        metavar="WHEN,…",
+        help=f"When to notify you, any of {', '.join(OCCASIONS)}; by default all but best.",
+    ),
 ]
 
 

@@ -22,7 +22,7 @@ NameArgument = Annotated[str, typer.Argument(metavar="RUN", help="A waiting run'
 
 @app.command("list")
 def list_(as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
-    """List what is trained from the queue, what waits in which place, and what could not be started."""
+    """List the runs that are being trained, those that wait, and those that could not be started."""
     queue = Queue(runs_folder(runs_dir))
     running, waiting, refused = queue.running(), queue.waiting(), queue.refused()
     summaries = {one.run.name: one for one in RunList().summarise([queue.run(item) for item in running])}
@@ -86,7 +86,7 @@ def remove(
     runs: Annotated[list[str], typer.Argument(metavar="RUN…", help="Names of waiting runs, or their beginnings.")],
     runs_dir: RunsDir = None,
 ) -> None:
-    """Take waiting runs out of the queue. One that is trained already is stopped with `alexplore runs stop`."""
+    """Take waiting runs out of the queue. One that is being trained is stopped with `alexplore runs stop`."""
     queue = Queue(runs_folder(runs_dir))
     for run in runs:
         narrate(f"removed {queue.remove(run).name} from the queue")
@@ -94,18 +94,18 @@ def remove(
 
 @app.command("pause")
 def pause(runs_dir: RunsDir = None) -> None:
-    """Start no more runs; those that are trained go on."""
+    """Start no more runs; those that are being trained go on."""
     Queue(runs_folder(runs_dir)).pause(paused=True)
     narrate("the queue is paused; go on with: alexplore queue start")
 
 
 @app.command("start")
 def start(runs_dir: RunsDir = None) -> None:
-    """Work on the queue again: after a pause, or after the machine was restarted."""
+    """Start the queue again, after a pause or after the machine was restarted."""
     queue = Queue(runs_folder(runs_dir))
     queue.pause(paused=False)
     if not queue.waiting() and not queue.running():
         narrate("the queue is empty")
         return
     start_runner(queue)
-    narrate("the queue is worked on; see it with: alexplore queue list")
+    narrate("the queue is started; see it with: alexplore queue list")

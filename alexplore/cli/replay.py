@@ -20,7 +20,7 @@ def replay(
     speed: Annotated[float, typer.Option(metavar="X", help="How many times as fast as it was trained.")] = 60.0,
     runs_dir: RunsDir = None,
 ) -> None:
-    """Play a run into the app, as it was trained. The run itself is only read."""
+    """Replay a run in the app, as it was trained. The run itself is only read."""
     if not SLOWEST <= speed <= FASTEST:
         raise WrongUseError(f"--speed {speed:g}: allowed: a number from {SLOWEST:g} to {FASTEST:,.0f}")
     found = find_run(run, runs_folder(runs_dir))

@@ -192,7 +192,7 @@ def _show_log(log: ForeignLog, *, as_json: bool) -> None:
 def stop(
     run: RunArgument,
     after_epoch: Annotated[
-        bool, typer.Option("--after-epoch", help="At the end of the present epoch; return when that is agreed on.")
+        bool, typer.Option("--after-epoch", help="At the end of the current epoch; return when the worker has agreed.")
     ] = False,
     runs_dir: RunsDir = None,
 ) -> None:
@@ -270,7 +270,7 @@ def evaluate(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None
 @app.command("resume")
 def resume(
     run: RunArgument,
-    epochs: Annotated[int | None, typer.Option(metavar="N", help="Train until so many epochs instead.")] = None,
+    epochs: Annotated[int | None, typer.Option(metavar="N", help="Train to N epochs in all instead.")] = None,
     lr: Annotated[float | None, typer.Option(metavar="X", help="Continue with another learning rate.")] = None,
     assignments: Annotated[
         list[str] | None, typer.Option("--set", metavar="training.KEY=VALUE", help="Continue with another value.")
@@ -379,8 +379,10 @@ def inside(
     epoch: Annotated[int | None, typer.Option(min=1, help="An epoch that was recorded; the last if left out.")] = None,
     layer: Annotated[str | None, typer.Option(metavar="L", help="One layer: its epochs, or its feature maps.")] = None,
     show: Annotated[str, typer.Option(metavar="|".join(SHOWN), help="What to show.")] = SHOWN[0],
-    image: Annotated[Path | None, typer.Option(metavar="FILE", help="Show what the network makes of an image.")] = None,
-    index: Annotated[int | None, typer.Option(min=0, help="The same of a validation image, by its number.")] = None,
+    image: Annotated[Path | None, typer.Option(metavar="FILE", help="Show how it classifies an image.")] = None,
+    index: Annotated[
+        int | None, typer.Option(min=0, help="Show how it classifies a validation image, by its number.")
+    ] = None,
     unit: Annotated[
         str | None, typer.Option(metavar="C,Y,X", help="Frame what a unit of the layer sees: channel, row, column.")
     ] = None,

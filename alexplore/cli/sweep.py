@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from alexplore.cli.notify_options import NotifyOption, OnEndOption, read_notify_options
-from alexplore.cli.options import AsJson, RunsDir, given
+from alexplore.cli.options import PRESET_HELP, AsJson, RunsDir, given
 from alexplore.cli.output import console, narrate, say, say_json
 from alexplore.cli.recipe_options import recipe_changes
 from alexplore.core.errors import DONE, FAILED, INTERRUPTED, STOPPED, WrongUseError
@@ -48,19 +48,19 @@ app = typer.Typer(help="Train every combination of some values, with several see
 @app.callback(invoke_without_command=True)
 def sweep(
     context: typer.Context,
-    preset: Annotated[str | None, typer.Option("--preset", metavar="P", help="A preset's name, or a file.")] = None,
+    preset: Annotated[str | None, typer.Option("--preset", "-p", metavar="P", help=PRESET_HELP)] = None,
     assignments: Annotated[
         list[str] | None,
         typer.Option(
             "--set", metavar="training.KEY=VALUE,…", help="A key of the recipe and its values: lr=0.003,0.01."
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option(metavar="N", help="Train each combination with so many seeds.", min=1)] = 1,
+    seeds: Annotated[int, typer.Option(metavar="N", help="Train each combination with N seeds.", min=1)] = 1,
     epochs: Annotated[int | None, typer.Option(metavar="N", help="Passes over the training images.")] = None,
     dataset: Annotated[str | None, typer.Option(metavar="D", help="Another data set than the preset's.")] = None,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="Where the data set is.")] = None,
-    limit_train: Annotated[int | None, typer.Option(metavar="N", help="Use so many training images.")] = None,
-    limit_val: Annotated[int | None, typer.Option(metavar="N", help="Use so many validation images.")] = None,
+    limit_train: Annotated[int | None, typer.Option(metavar="N", help="Use only N training images.")] = None,
+    limit_val: Annotated[int | None, typer.Option(metavar="N", help="Use only N validation images.")] = None,
     gpus: Annotated[int | None, typer.Option(metavar="N", help="GPUs of each run, else all.")] = None,
     device: Annotated[str, typer.Option(metavar="|".join(DEVICES), help="On what to train.")] = "auto",
     name: Annotated[
@@ -73,7 +73,10 @@ def sweep(
     notify: NotifyOption = None,
     runs_dir: RunsDir = None,
 ) -> None:
-    """Train every combination of values, each with several seeds, one run after the other, in the background."""
+    """Train every combination of values in the background, each with several seeds.
+
+    One run at a time on the CPU, as many as fit on the GPUs.
+    """
     if context.invoked_subcommand is not None:
         return
     if preset is None:

@@ -24,7 +24,9 @@ from alexplore.runs.torchrun import started_by_torchrun
 
 def train(
     preset: PresetOption,
-    gpus: Annotated[int | None, typer.Option(metavar="N", help="Ranks: GPUs, or CPU processes without any.")] = None,
+    gpus: Annotated[
+        int | None, typer.Option(metavar="N", help="How many GPUs; where there are none, CPU processes.")
+    ] = None,
     device: Annotated[str, typer.Option(metavar="|".join(DEVICES), help="On what to train.")] = "auto",
     parallel: Annotated[
         str, typer.Option(metavar="|".join(PARALLEL), help="Split the batch among the ranks, or the network's towers.")
@@ -41,7 +43,7 @@ def train(
     dataset: Annotated[str | None, typer.Option(metavar="D", help="Another data set than the preset's.")] = None,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="Where the data set is.")] = None,
     classes: Annotated[
-        int | None, typer.Option(metavar="N", help="Give the network so many outputs, one for each class.")
+        int | None, typer.Option(metavar="N", help="Give the network N outputs, one for each class.")
     ] = None,
     input_size: Annotated[
         str | None, typer.Option("--input", metavar="CxHxW", help="Another input size than the preset's: 3x64x64.")
@@ -58,8 +60,8 @@ def train(
             "statistics.",
         ),
     ] = None,
-    limit_train: Annotated[int | None, typer.Option(metavar="N", help="Use so many training images.")] = None,
-    limit_val: Annotated[int | None, typer.Option(metavar="N", help="Use so many validation images.")] = None,
+    limit_train: Annotated[int | None, typer.Option(metavar="N", help="Use only N training images.")] = None,
+    limit_val: Annotated[int | None, typer.Option(metavar="N", help="Use only N validation images.")] = None,
     val_share: Annotated[
         float | None, typer.Option(metavar="X", help="Share to hold out of an image folder without val/, else 0.2.")
     ] = None,
@@ -70,7 +72,7 @@ def train(
     name: Annotated[str | None, typer.Option(metavar="NAME", help="The run's name.")] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return at once; the training goes on.")] = False,
     queued: Annotated[
-        bool, typer.Option("--queue", help="Return at once; train when the runs in the queue before it have ended.")
+        bool, typer.Option("--queue", help="Return at once; start when the runs before it in the queue leave room.")
     ] = False,
     on_end: OnEndOption = None,
     notify: NotifyOption = None,

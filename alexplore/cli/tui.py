@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from alexplore.cli.options import RunsDir
+from alexplore.cli.options import OptionalPresetOption, RunsDir
 from alexplore.cli.output import narrate, on_a_terminal, say
 from alexplore.core.errors import DONE, AlexploreError, WrongUseError
 from alexplore.presets.library import load_preset
@@ -23,7 +23,7 @@ STDOUT = 1
 
 
 def tui(
-    preset: Annotated[str | None, typer.Option("--preset", "-p", metavar="P", help="Open this preset.")] = None,
+    preset: OptionalPresetOption = None,
     run: Annotated[
         str | None, typer.Option("--run", metavar="RUN", help="Open this run, or a folder with another program's log.")
     ] = None,

@@ -108,13 +108,13 @@ class Recipe(Declared):
     swa_epochs: int | None = setting(
         optional(integer(1)),
         None,
-        "evaluate and save the mean of the weights at the ends of so many last epochs (stochastic weight averaging)",
+        "evaluate and save the mean of the weights at the ends of this many last epochs (stochastic weight averaging)",
     )
     swa_lr: float = setting(
         number(0, above=True), 0.5, "constant learning rate of the epochs that swa_epochs averages, as a multiple of lr"
     )
     early_stopping: int | None = setting(
-        optional(integer(1)), None, "end the training after so many epochs in a row without a better value of monitor"
+        optional(integer(1)), None, "end the training after this many epochs in a row without a better value of monitor"
     )
     monitor: str = setting(
         choice(*MONITORED), "val/acc", "metric that decides which checkpoint is the best, and watched by early_stopping"

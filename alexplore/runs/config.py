@@ -52,8 +52,8 @@ class DataSource:
     """Where the images are, and how many of them are used."""
 
     folder: str | None = setting(optional(text()), None, "folder of the data set; the first place to look")
-    limit_train: int | None = setting(optional(integer(1)), None, "use only so many training images")
-    limit_val: int | None = setting(optional(integer(1)), None, "use only so many validation images")
+    limit_train: int | None = setting(optional(integer(1)), None, "use only this many training images")
+    limit_val: int | None = setting(optional(integer(1)), None, "use only this many validation images")
     val_share: float = setting(
         number(0, 1, above=True, below=True), 0.2, "share of an image folder without val/ that is held out of training"
     )

@@ -50,7 +50,9 @@ class ExploreScreen(FrameScreen):
         Binding("p", "presets", "presets", tooltip="Open another preset"),
         Binding("U,ctrl+y", "redo", "redo", show=False, tooltip="Do again what was undone"),
         Binding("I", "input", "input", show=False, tooltip="Change input size, classes and towers"),
-        Binding("S", "export", "export", show=False, tooltip="Write PyTorch or Keras code, JSON or a Mermaid diagram"),
+        Binding(
+            "S", "export", "export", show=False, tooltip="Write it as PyTorch or Keras code, JSON, HTML or Mermaid"
+        ),
         Binding("m", "totals", "totals", show=False, tooltip="The totals written out, memory in training among them"),
         Binding("v", "picture", "picture", show=False, tooltip="Show or hide the picture of the network"),
         Binding("backslash", "marks", "marks", show=False, tooltip="Mark what differs from the preset, or stop"),
