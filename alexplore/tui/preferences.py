@@ -52,7 +52,9 @@ class Preferences:
     preset: str = setting(text(), "paper", "the preset that the app opens with")
     welcome: bool = setting(flag(), True, "whether the welcome card is shown as long as there are no runs")
     hidden_columns: tuple[str, ...] = setting(texts(), (), "titles of columns of the layer table that are not shown")
-    notify: str = setting(choice(*WAYS), "bell", "how to notify you when a run needs you; osc also shows a notification")
+    notify: str = setting(
+        choice(*WAYS), "bell", "how to notify you when a run needs you; osc also shows a notification"
+    )
     notify_on: tuple[str, ...] = setting(texts(), USUAL, f"when to notify you, any of {', '.join(OCCASIONS)}")
     pixels: bool = setting(
         flag(), True, "whether pictures are drawn in pixels where the terminal has Sixel or kitty's protocol"

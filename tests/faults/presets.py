@@ -20,10 +20,10 @@ from alexplore.presets.published import Published
 from alexplore.presets.reader import KEYS
 from alexplore.presets.recipe import Recipe
 from tests.support.hostile import HOSTILE
-from tests.support.json_schema import Schema
 from tests.support.networks import networks
 
 Drawn = st.SearchStrategy[Any]
+Schema = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
