@@ -45,8 +45,10 @@ def write_config(run: RunDirectory, config: RunConfig) -> None:
     """Write the config of a run that is not being trained.
 
     Raises:
-        RunError: the file can't be written.
+        RunError: a worker has begun to train the run, or the file can't be written.
     """
+    if read_status(run).live:
+        raise in_training_error(run)
     try:
         write_atomically(run.config_file, config.to_json())
     except OSError as error:

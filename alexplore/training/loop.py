@@ -428,7 +428,8 @@ class Trainer:
         )
         self._answer_evaluations()  # this evaluation is what they asked for
         self._save(best=best)
-        if self.unsaved:  # a value whose checkpoint does not exist must not count as the best one
+        # A value whose checkpoint does not exist must not count as the best one, on any rank: all stop in one epoch.
+        if self.ranks.broadcast(self.unsaved):
             self.progress = replace(self.progress, best=at.best)
         self._update_status("running")
 

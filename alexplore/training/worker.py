@@ -21,7 +21,6 @@ from alexplore.core.errors import DONE, FAILED, STOPPED, WRONG_USE, AlexploreErr
 from alexplore.core.formatting import count_text
 from alexplore.core.process_exit import exit_process
 from alexplore.core.regular_files import read_json
-from alexplore.runs.config import RunConfig
 from alexplore.runs.control import remove_requests, write_request
 from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.runs.protocol import EXPLAINED, NOT_FINITE, ErrorEvent
@@ -60,21 +59,20 @@ def main(arguments: list[str]) -> int:
     run, launch = RunDirectory(Path(arguments[0]).resolve()), read_launch()
 
     def work() -> int:
-        config = run.config()
         if launch:
-            return _run_rank(run, config, launch)
+            return _run_rank(run, launch)
         with own_temporary_folder():
             if started_by_torchrun():
-                return _run_rank(run, config, None)
+                return _run_rank(run, None)
             with _locked(run):
-                return _run_worker(run, config)
+                return _run_worker(run)
 
     return run_guarded(work, print_error)
 
 
 @contextmanager
 def _locked(run: RunDirectory) -> Iterator[None]:
-    """Hold the run's lock, and delete the requests to earlier workers.
+    """Hold the run's lock, and delete the requests to earlier workers. Nobody else writes the run's config meanwhile.
 
     If the run had no worker before, its requests are for this one and are kept.
     """
@@ -84,8 +82,9 @@ def _locked(run: RunDirectory) -> Iterator[None]:
         yield
 
 
-def _run_worker(run: RunDirectory, config: RunConfig) -> int:
+def _run_worker(run: RunDirectory) -> int:
     """Train as the only rank, or launch several, and return the exit code."""
+    config = run.config()
     signals = Signals()
     history, position = read_history(run), read_position(run)
     writer = RunWriter(run, history.attempts, position=position)
@@ -155,7 +154,7 @@ def _raw_status(run: RunDirectory) -> dict[str, Any]:
     return read_json(run.status_file) or {}
 
 
-def _run_rank(run: RunDirectory, config: RunConfig, launch: Launch | None) -> int:
+def _run_rank(run: RunDirectory, launch: Launch | None) -> int:
     """Train as one of several ranks, launched by a worker or by torchrun; return the exit code."""
     if launch:
         die_with_parent()
@@ -163,6 +162,7 @@ def _run_rank(run: RunDirectory, config: RunConfig, launch: Launch | None) -> in
     parent = launch.launcher if launch else os.getppid()
     signals = Signals()
     with _locked(run) if rank == 0 and not launch else nullcontext():
+        config = run.config()
         history, position = read_history(run), read_position(run)
         pid = launch.launcher if launch else os.getpid()
         writer = RunWriter(run, history.attempts, pid, position) if rank == 0 else NullRunWriter()
@@ -180,8 +180,9 @@ def _run_rank(run: RunDirectory, config: RunConfig, launch: Launch | None) -> in
             hardware.check_ranks(config, int(os.environ["WORLD_SIZE"]))
             hardware.prepare(device, deterministic=config.recipe.deterministic)
             ranks = group.join(device, towers=config.hardware.parallel == "towers")
+            same_config, same_history = ranks.broadcast((config, history))
             session.train(
-                run, config, ranks, ranks.device(device), writer, ranks.broadcast(history), signals, watchdog.progress
+                run, same_config, ranks, ranks.device(device), writer, same_history, signals, watchdog.progress
             )
             group.leave()
             return DONE

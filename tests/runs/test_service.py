@@ -57,6 +57,24 @@ def test_a_stopped_run_is_restarted_with_the_changes(
         service.restart(run, {"batch_size": 7})
 
 
+def test_a_run_that_somebody_else_has_resumed_meanwhile_keeps_its_config(
+    config: RunConfig, tmp_path: Path, started: list[RunDirectory], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = create_run(config, tmp_path)
+    write_status(run, Status("stopped", step=4, epoch=1.0, updated=1.0))
+    before, plan = run.config_file.read_bytes(), service.plan
+
+    def slow_plan(changed: RunConfig) -> service.Plan:
+        run.status_file.unlink()  # as of a run whose worker is about to write its first status
+        return plan(changed)
+
+    monkeypatch.setattr(service, "plan", slow_plan)
+    with pytest.raises(RunError, match="is being trained; stop it first"):
+        service.restart(run, {"lr": 0.5})
+    assert started == []
+    assert run.config_file.read_bytes() == before
+
+
 def test_a_finished_run_continues_only_with_more_epochs(
     config: RunConfig, tmp_path: Path, started: list[RunDirectory]
 ) -> None:

@@ -10,7 +10,7 @@ import torch
 from alexplore.runs.directory import RunDirectory
 from alexplore.training import hardware, session, worker
 from alexplore.training.errors import Stopped
-from alexplore.training.parallel.ranks import SINGLE_RANK
+from alexplore.training.parallel.ranks import SINGLE_RANK, Ranks
 from alexplore.training.run_writer import RunWriter, read_history
 from alexplore.training.signals import Signals
 
@@ -22,12 +22,12 @@ class QuietSignals(Signals):
         self.stop = False
 
 
-def train_here(run: RunDirectory) -> str:
+def train_here(run: RunDirectory, ranks: Ranks = SINGLE_RANK) -> str:
     """Train a run in this process, on the CPU, as a worker would; return "finished" or "stopped"."""
     history = read_history(run)
     writer = RunWriter(run, history.attempts)
     try:
-        session.train(run, run.config(), SINGLE_RANK, torch.device("cpu"), writer, history, QuietSignals())
+        session.train(run, run.config(), ranks, torch.device("cpu"), writer, history, QuietSignals())
     except Stopped:
         writer.end("stopped")
         return "stopped"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from alexplore.training.checkpoint import read_manifest
 from alexplore.training.early_stopping import is_better, why_stopped
 from alexplore.training.evaluate import EpochResult
 from alexplore.training.loop import Trainer
+from alexplore.training.parallel.ranks import Ranks
 from tests.support.runs import change_run, events
 from tests.support.training import train_here
 from tests.training.conftest import MakeRun
@@ -86,3 +88,21 @@ def test_a_resumed_run_goes_on_with_more_patience_only(
     change_run(run, {"early_stopping": 3})
     assert train_here(run) == "finished"
     assert len(events(run, "epoch")) == 6
+
+
+def test_a_best_checkpoint_that_the_first_rank_could_not_save_is_the_best_on_no_rank(
+    make_run: MakeRun, evaluations: list[tuple[float, float]]
+) -> None:
+    """Else ranks would stop in different epochs, and wait for each other."""
+    evaluations += EPOCHS
+    from_the_first = iter([None, None, "no checkpoint at step 8: the disk is full", None, None, None, None])
+
+    @dataclass(frozen=True)
+    class Another(Ranks):
+        def broadcast(self, value: Any) -> Any:
+            return next(from_the_first)
+
+    run = make_run(epochs=6, early_stopping=1)
+    assert train_here(run, Another()) == "finished"
+    assert len(events(run, "epoch")) == 6
+    assert next(from_the_first, "none is left") == "none is left"

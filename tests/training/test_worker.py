@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import psutil
@@ -50,6 +52,22 @@ def test_killed_again_and_again_it_ends_with_the_same_bits(make_run: MakeRun) ->
     assert all(torch.equal(ours.weights[name], weight) for name, weight in theirs.weights.items())
     assert metrics(parts) == metrics(whole)
     assert read_status(parts).state == "finished"
+
+
+def test_it_trains_what_the_config_says_when_it_has_the_lock(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(epochs=1)
+
+    @contextmanager
+    def locked(of: RunDirectory) -> Iterator[None]:
+        change_run(of, {"epochs": 2})
+        yield
+
+    train_here(run)
+    monkeypatch.setattr(worker, "_locked", locked)
+    assert run_worker_here(run) == 0
+    assert read_status(run).epoch == 2
 
 
 def test_it_writes_its_first_status_before_importing_torch(make_run: MakeRun) -> None:
