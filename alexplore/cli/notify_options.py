@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from alexplore.cli.output import complain
 from alexplore.core.errors import WrongUseError
+from alexplore.core.processes import StartError
 from alexplore.runs.directory import RunDirectory
 from alexplore.runs.occasion_kinds import OCCASIONS, USUAL, read_occasions
 
@@ -43,11 +45,17 @@ class NotifyOptions:
         return USUAL if self.occasions is None else self.occasions
 
     def start_on_end(self, run: RunDirectory) -> None:
-        """Start the process that runs the command, if there is one, for a run whose worker was just started."""
+        """Start the process that runs the command, if there is one, for a run whose worker was just started.
+
+        The run goes on if that is not possible; the reason is printed.
+        """
         if self.command:
             from alexplore.runs.on_end import start_on_end
 
-            start_on_end(run, self.command, self.command_occasions)
+            try:
+                start_on_end(run, self.command, self.command_occasions)
+            except StartError as error:
+                complain(f"{error}; the run is trained without it")
 
 
 def read_notify_options(on_end: str | None, notify: str | None, unattended: str | None = None) -> NotifyOptions:

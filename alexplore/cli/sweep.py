@@ -199,7 +199,7 @@ def _stop(queue: Queue, names: set[str]) -> None:
     for item in queue.waiting():
         if item.name in names:
             with suppress(RunError):  # it has started meanwhile
-                queue.remove(item.name)
+                queue.remove(item.name, whole=True)
     for item in queue.running():
         if item.name in names:
             with suppress(RunError):  # it has ended meanwhile

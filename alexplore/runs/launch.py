@@ -35,6 +35,7 @@ class WaitingWorker:
             OSError: it can't be started.
         """
         self._lock = Lock()  # of its stdin and stdout
+        self._ready = self._taken = False
         self._process = subprocess.Popen(
             module_command("alexplore.training.waiting"),
             stdin=subprocess.PIPE,
@@ -52,7 +53,12 @@ class WaitingWorker:
     def wait_until_ready(self) -> None:
         """Wait until it has imported torch, or has exited."""
         with self._lock:
+            self._wait_until_ready()
+
+    def _wait_until_ready(self) -> None:
+        if not self._ready:
             self._answer()
+            self._ready = True
 
     def find_problems(self, config: RunConfig) -> tuple[Problem, ...]:
         """Return the problems that only PyTorch can find; none if the process has exited.
@@ -64,19 +70,26 @@ class WaitingWorker:
         return tuple(read_problem(problem) for problem in problems)
 
     def take(self, run: RunDirectory, environment: Mapping[str, str]) -> subprocess.Popen[bytes] | None:
-        """Make it train a run, with more environment variables, and return its process; None if it has exited."""
+        """Make it train a run, with more environment variables, and return its process; None if it has exited.
+
+        It is waited for until it has imported torch.
+        """
         if self._process.poll() is not None:
             return None
         try:
             with self._lock:
+                self._wait_until_ready()
                 self._write({"run": str(run.path.resolve()), "environment": dict(environment)})
+                self._taken = True
                 self._close_pipes()
         except OSError:
             return None
         return self._process if self._process.poll() is None else None
 
     def end(self) -> None:
-        """End the process, if it was given no run."""
+        """End the process, unless it was given a run."""
+        if self._taken and self._process.poll() is None:
+            return
         self._process.kill()
         with suppress(OSError), self._process:  # if it had died, an order may be left in the pipe
             pass
@@ -161,6 +174,8 @@ def _wait_for_status(run: RunDirectory, process: subprocess.Popen[bytes], before
         if time.monotonic() > deadline:
             if is_locked(run):
                 break  # it trains, but the disk is too full for a status
+            process.kill()  # else it might train later a run that was reported as not started
+            process.wait()
             raise RunError(f"the worker of {run.name} did not start within {STARTING_SECONDS:.0f} s", failure=True)
         time.sleep(0.01)
 

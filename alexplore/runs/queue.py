@@ -34,6 +34,9 @@ from alexplore.runs.directory import RunDirectory, RunError, checked_name, new_r
 
 QUEUE_FOLDER = ".queue"
 
+ID_DIGITS = 20
+"""Digits of the time, in nanoseconds, with which the id of an item begins."""
+
 
 @dataclass(frozen=True)
 class Item:
@@ -141,7 +144,7 @@ class Queue:
         """
         with self.locked():
             self.check_name(name)
-            item = Item(f"{time.time_ns():020d}-{secrets.token_hex(3)}", name, config, sweep, command, tuple(occasions))
+            item = Item(self._new_id(), name, config, sweep, command, tuple(occasions))
             self._write("items", item)
         return item
 
@@ -155,14 +158,25 @@ class Queue:
         if any(item.name == name for item in (*self.waiting(), *self.running())):
             raise RunError(f"a run in the queue is called {name!r} already; choose another --name")
 
-    def find(self, name: str) -> Item:
-        """Return the waiting run with a name, or whose name alone begins so.
+    def _new_id(self) -> str:
+        """Return an id that sorts behind all others, also if the clock was set back."""
+        ids = [one for part in ("items", "running", "refused") for one in self._ids(part)]
+        last = max((int(one[:ID_DIGITS]) for one in ids if one[:ID_DIGITS].isdecimal()), default=0)
+        return f"{max(time.time_ns(), last + 1):0{ID_DIGITS}d}-{secrets.token_hex(3)}"
+
+    def find(self, name: str, *, whole: bool = False) -> Item:
+        """Return the waiting run with a name or, unless the name must be `whole`, the only one whose name begins so.
+
+        The name of a run that has been started is not taken for the beginning of another one's.
 
         Raises:
             RunError: there is no such run, or several names begin so.
         """
         items = self.waiting()
-        found = [item for item in items if item.name == name] or [item for item in items if item.name.startswith(name)]
+        found = [item for item in items if item.name == name]
+        if not found and (whole or any(item.name == name for item in self.running()) or (self.runs / name).exists()):
+            raise RunError(f"{name} does not wait in the queue any more")
+        found = found or [item for item in items if item.name.startswith(name)]
         if len(found) == 1:
             return found[0]
         if found:
@@ -170,28 +184,28 @@ class Queue:
         known = nearest(name, [item.name for item in items])
         raise RunError(f"no run {name!r} waits in the queue{known} See `alexplore queue list`")
 
-    def move(self, name: str, place: int) -> Item:
-        """Move a waiting run to a place, counted from 1; larger numbers mean the last place.
+    def move(self, name: str, place: int, *, whole: bool = False) -> Item:
+        """Move a waiting run, named as for `find`, to a place, counted from 1; larger numbers mean the last place.
 
         Raises:
             RunError: there is no such run, or the folder can't be written.
         """
         with self.locked():
-            item = self.find(name)
+            item = self.find(name, whole=whole)
             ids = [other.id for other in self.waiting() if other.id != item.id]
             ids.insert(max(1, place) - 1, item.id)
             write_atomically(self.folder / "order.json", json.dumps({"ids": ids}, indent=1) + "\n")
         return item
 
-    def remove(self, name: str) -> Item:
-        """Remove a waiting or refused run from the queue.
+    def remove(self, name: str, *, whole: bool = False) -> Item:
+        """Remove a refused run, or a waiting one, named as for `find`, from the queue.
 
         Raises:
             RunError: there is no such run, or the folder can't be written.
         """
         with self.locked():
             refused = [item for item in self.refused() if item.name == name]
-            item, part = (refused[0], "refused") if refused else (self.find(name), "items")
+            item, part = (refused[0], "refused") if refused else (self.find(name, whole=whole), "items")
             self._unlink(part, item)
         return item
 

@@ -162,15 +162,20 @@ class Runner:
                 run = service.create(service.plan(item.config, self._queue.runs), self._queue.runs, item.name)
                 item = self._queue.count_start(item)
                 process = service.start(run, environment, prepared)
-            self._processes[item.id] = process
-            if item.command:
-                start_on_end(run, item.command, item.occasions)
         except ACTIONABLE as error:
             reason = error_text(error)
             print(f"{item.name}: {reason}", flush=True)
             self._queue.end(item, refused=reason)
+            return
+        finally:
             if prepared is not None:
-                prepared.end()
+                prepared.end()  # unless it trains the run
+        self._processes[item.id] = process
+        if item.command:
+            try:
+                start_on_end(run, item.command, item.occasions)
+            except ACTIONABLE as error:  # the run is trained without its command
+                print(f"{item.name}: {error_text(error)}", flush=True)
 
 
 @contextmanager

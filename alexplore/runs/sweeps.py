@@ -115,9 +115,9 @@ def write_sweep(queue: Queue, sweep: Sweep) -> None:
         RunError: there is a sweep with that name, or the folder can't be written.
     """
     path = sweep_file(queue, sweep.name)
-    if path.exists():
-        raise RunError(f"there is a sweep {sweep.name!r} already; choose another --name")
     with queue.locked():
+        if path.exists():
+            raise RunError(f"there is a sweep {sweep.name!r} already; choose another --name")
         path.parent.mkdir(mode=0o700, exist_ok=True)
         write_atomically(path, sweep.to_json())
 

@@ -10,9 +10,10 @@ import pytest
 from alexplore.cli.bell import Bell
 from alexplore.cli.follow import LiveDisplay
 from alexplore.cli.notify_options import NotifyOptions
+from alexplore.core.processes import StartError
 from alexplore.network.graph import read_network
 from alexplore.runs.config import RunConfig
-from alexplore.runs.directory import create_run
+from alexplore.runs.directory import RunDirectory, create_run
 from alexplore.runs.status import Status
 from alexplore.runs.summary import Summary
 from alexplore.tui.preferences import Preferences, preferences_file, write_preferences
@@ -60,3 +61,14 @@ def test_what_was_not_asked_for_rings_no_bell(tmp_path: Path, monkeypatch: pytes
 
 def test_a_log_gets_no_bell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert rung(tmp_path, monkeypatch, None, terminal=False) == ""
+
+
+def test_a_run_whose_command_can_not_be_started_is_trained_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise StartError("could not start the process that runs --on-end: Cannot allocate memory")
+
+    monkeypatch.setattr("alexplore.runs.on_end.start_on_end", refuse)
+    NotifyOptions("true").start_on_end(RunDirectory(tmp_path))
+    assert "Cannot allocate memory; the run is trained without it" in capsys.readouterr().err

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import psutil
 import pytest
 
 from alexplore.runs.config import RunConfig
@@ -74,6 +75,21 @@ def test_a_worker_that_ends_at_once_is_reported(
     with pytest.raises(RunError, match=f"the worker of ends ended with exit code 7:\n.*{said}"):
         launch(run)
     assert read_status(run).state == "crashed"
+
+
+@pytest.mark.usefixtures("heavy")
+def test_a_worker_that_does_not_start_in_time_is_ended(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would train a run later that was reported as not started."""
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\nwhile :; do sleep 0.1; done\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+    monkeypatch.setattr("alexplore.runs.launch.STARTING_SECONDS", 0.5)
+    with pytest.raises(RunError, match="the worker of late did not start within 0 s"):
+        launch(create_run(config, tmp_path / "runs", "late"))
+    assert not [one for one in psutil.Process().children() if str(program) in one.cmdline()]
 
 
 @pytest.mark.usefixtures("heavy")

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 import pytest
 
+from alexplore.core.processes import StartError
 from alexplore.network.graph import read_network
 from alexplore.presets.recipe import Recipe
 from alexplore.runs import queue_runner, service, status
@@ -80,6 +81,31 @@ def test_removing_by_the_beginning_of_a_name(queue: Queue) -> None:
     with pytest.raises(RunError, match="no run 'dya' waits"):
         queue.remove("dya")
     assert names(queue.waiting()) == ["night-1", "night-2"]
+
+
+def test_another_run_is_not_taken_for_one_that_has_started_meanwhile(queue: Queue) -> None:
+    add(queue, "rate=0.1", "rate=0.15")
+    queue.claim(queue.waiting()[0], ())
+    for change in (queue.remove, lambda name: queue.move(name, 1)):
+        with pytest.raises(RunError, match=r"rate=0\.1 does not wait in the queue any more"):
+            change("rate=0.1")
+    assert names(queue.waiting()) == ["rate=0.15"]
+
+
+def test_another_run_is_not_taken_for_one_that_was_removed_meanwhile(queue: Queue) -> None:
+    add(queue, "rate=0.1", "rate=0.15")
+    queue.remove("rate=0.1")
+    for change in (queue.remove, lambda name, whole: queue.move(name, 1, whole=whole)):
+        with pytest.raises(RunError, match=r"rate=0\.1 does not wait in the queue any more"):
+            change("rate=0.1", whole=True)
+    assert names(queue.waiting()) == ["rate=0.15"]
+
+
+def test_runs_wait_in_their_order_also_if_the_clock_is_set_back(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(queue, "a")
+    monkeypatch.setattr(time, "time_ns", lambda: 1)
+    add(queue, "b", "c")
+    assert names(queue.waiting()) == ["a", "b", "c"]
 
 
 def test_damaged_and_foreign_files_are_left_out(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,6 +310,19 @@ def test_a_run_that_can_not_be_started_does_not_stop_the_queue(
     assert [(item.name, item.reason) for item in queue.refused()] == [("a", "damaged")]
     queue.remove("a")
     assert queue.refused() == []
+
+
+def test_a_run_whose_command_can_not_be_started_is_trained_without_it(
+    queue: Queue, workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise StartError("could not start it: Cannot allocate memory")
+
+    monkeypatch.setattr(queue_runner, "start_on_end", refuse)
+    queue.add(CPU, "a", command="true", occasions=("finished",))
+    Runner(queue).work()
+    assert workers.live == {"a"}
+    assert (names(queue.running()), queue.refused()) == (["a"], [])
 
 
 def test_gpus_are_filled_in_order(queue: Queue, workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -114,6 +116,26 @@ def test_what_is_wrong_queues_nothing(queue: Queue, options: tuple[str, ...], me
     code, told = sweep(queue.runs, *options)
     assert (code, queue.waiting()) == (2, [])
     assert message in told
+
+
+def test_a_sweep_of_the_same_name_that_another_command_makes_meanwhile_is_kept(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, locked = sweep_file(queue, "night"), Queue.locked
+
+    @contextmanager
+    def waited_for(of: Queue) -> Iterator[None]:
+        """Hold the lock, which another command held before that has made the sweep."""
+        with locked(of):
+            if not file.exists():
+                file.parent.mkdir(parents=True)
+                file.write_text("{}")
+            yield
+
+    monkeypatch.setattr(Queue, "locked", waited_for)
+    code, told = sweep(queue.runs, "--name", "night")
+    assert (code, queue.waiting(), file.read_text()) == (2, [], "{}")
+    assert "there is a sweep 'night' already" in told
 
 
 def test_results_are_means_over_seeds(queue: Queue) -> None:

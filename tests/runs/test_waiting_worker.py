@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -35,11 +36,26 @@ def test_it_checks_configs_and_trains_the_run_that_it_is_given(
     assert waiting.find_problems(config) == ()
     process = launch.launch(run, {"ALEXPLORE_KERNELS": "plain"}, waiting)
     assert process.pid == waiting.pid
+    waiting.end()  # it has been given a run, which goes on
     assert process.wait(PATIENCE) == 0
     assert read_status(run).state == "finished"
     assert events(run, "start")[0]["kernels"] == ""
     assert run.console_file.exists()
     assert psutil.Process().pid != process.pid
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_run_is_given_to_it_when_it_has_imported_torch(config: RunConfig, tmp_path: Path) -> None:
+    """Else the import would count as a part of the time in which a worker has to write its first status."""
+    run = create_run(config, tmp_path / "runs", "run")
+    os.mkfifo(run.console_file)  # which it can't open for writing until somebody reads: it stays where it is
+    process = WaitingWorker().take(run, {})
+    assert process is not None
+    try:
+        assert "libtorch" in Path(f"/proc/{process.pid}/maps").read_text()
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_it_ends_with_the_program_that_started_it(tmp_path: Path) -> None:

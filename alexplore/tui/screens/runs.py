@@ -469,19 +469,20 @@ class RunsScreen(FrameScreen):
     async def _take_out(self, item: Item) -> None:
         question = Confirm(f"Take {item.name} out of the queue?", "It is not started then.", yes="Take out", no="Keep")
         if await self.app.push_screen_wait(question):
-            self._change_queue(lambda queue: f"{queue.remove(item.name).name} waits no more")
+            self._change_queue(lambda queue: f"{queue.remove(item.name, whole=True).name} waits no more")
 
     def action_shift(self, places: int) -> None:
         """Start the waiting run sooner or later."""
         run = self.listed_run
         if run is not None and run.item is not None:
             name, place = run.name, max(1, run.place + places)
-            self._change_queue(lambda queue: f"{queue.move(name, place).name}: moved in the queue")
+            self._change_queue(lambda queue: f"{queue.move(name, place, whole=True).name}: moved in the queue")
 
-    def _change_queue(self, change: Callable[[Queue], str]) -> None:
-        """Change the queue and show what was done, or why it was not."""
+    @work
+    async def _change_queue(self, change: Callable[[Queue], str]) -> None:
+        """Change the queue and show what was done, or why it was not. Another process may hold the queue's lock."""
         try:
-            self.notify(change(Queue(self.state.runs_folder)))
+            self.notify(await asyncio.to_thread(change, Queue(self.state.runs_folder)))
         except AlexploreError as error:
             self.notify(str(error), severity="error")
         self._look_now.set()
