@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,11 +91,13 @@ class Predictions:
             StartError: no process can be started.
         """
         with starting("the process that predicts"):
+            # A file: a pipe that nobody reads meanwhile would stop the process as soon as it is full.
+            self._stderr = tempfile.TemporaryFile() if self._keep_errors else None
             self._process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE if self._keep_errors else None,
+                stderr=self._stderr,
                 encoding="utf-8",
                 errors="replace",
             )
@@ -105,6 +108,8 @@ class Predictions:
         """Yield the prediction for each image that could be read."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
+            if not line.endswith("\n"):  # the process was killed as it wrote the line
+                break
             yield Prediction.from_dict(json.loads(line))
         self._ended = True
 
@@ -115,6 +120,8 @@ class Predictions:
         RUNNING.discard(self._process)
         if not self._ended:
             self._process.kill()
-        if self._process.stderr is not None:
-            self.errors = self._process.stderr.read().strip()
         self.returncode = self._process.wait()
+        if self._stderr is not None:
+            self._stderr.seek(0)
+            self.errors = self._stderr.read().decode(errors="replace").strip()
+            self._stderr.close()

@@ -17,7 +17,7 @@ class PredictedImages:
         self.invert = False
         self.asked: list[str] = []  # files and folders
         self.predictions: list[Prediction] = []
-        self.problem = ""  # the last error of the process
+        self.request = 0  # how often they were classified; what earlier processes say does not count any more
 
     def ask(self, path: Path) -> None:
         """Add a file or folder to classify."""
@@ -26,7 +26,8 @@ class PredictedImages:
 
     def start(self) -> Sequence[str]:
         """Delete the predictions, and return the files to classify again."""
-        self.predictions, self.problem = [], ""
+        self.predictions = []
+        self.request += 1
         return list(self.asked)
 
     def add(self, prediction: Prediction) -> None:

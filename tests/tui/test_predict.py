@@ -12,9 +12,10 @@ from PIL import Image
 
 from alexplore.runs.config import DataSource, RunConfig
 from alexplore.runs.directory import create_run
+from alexplore.runs.predictions import Prediction
 from alexplore.runs.status import Status, write_status
 from alexplore.tui.screens.browse import Browse, PathInput
-from alexplore.tui.screens.predict import PredictScreen
+from alexplore.tui.screens.predict import Finished, Predicted, PredictScreen
 from alexplore.tui.screens.report import EvaluationScreen
 from tests.support.screens import screen_text, until
 from tests.support.training import train_here
@@ -65,3 +66,24 @@ async def test_a_run_without_weights_says_so(open_app: OpenApp, config: RunConfi
         await pilot.press(key)
         await until(pilot, lambda: "fresh has no weights yet" in screen_text(app), "the reason")
         assert "FAILED  fresh" in screen_text(app)
+
+
+async def test_what_an_earlier_classification_says_does_not_count(
+    open_app: OpenApp, config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process is ended by `v`, but its last messages may be on their way."""
+    monkeypatch.setattr(PredictScreen, "_predict", lambda *_: None)
+    run = create_run(config, tmp_path / "runs", "tried")
+    async with open_app() as (app, pilot):
+        await app.push_screen(screen := PredictScreen(run))
+        await until(pilot, lambda: isinstance(app.screen, Browse), "the browser")
+        await pilot.press("escape")
+        screen._images.ask(tmp_path / "mine.png")
+        await pilot.press("v")
+        for message in (Predicted(Prediction("mine.png", (("cat", 1.0),)), 0), Finished("", 0)):
+            screen.post_message(message)
+        await pilot.pause()
+        assert "classifying … the negatives" in screen_text(app)
+        for message in (Predicted(Prediction("mine.png", (("dog", 1.0),)), 1), Finished("", 1)):
+            screen.post_message(message)
+        await until(pilot, lambda: "✓ 1 negative classified" in screen_text(app), "the result")

@@ -432,8 +432,8 @@ async def predict(stage: Stage) -> None:
     await stage.until("An image to classify")
     await stage.press("escape")
     for name in ("mine.png", "other.png"):
-        stage.app.screen.post_message(Predicted(Prediction(name, CLASSES, picture=GREY)))
-    stage.app.screen.post_message(Finished(""))
+        stage.app.screen.post_message(Predicted(Prediction(name, CLASSES, picture=GREY), 0))
+    stage.app.screen.post_message(Finished("", 0))
     await stage.until("2 images classified")
 
 

@@ -23,10 +23,11 @@ from alexplore.runs.inside import Quantised
 from alexplore.runs.look import Look
 from alexplore.training.commands.evaluate import open_images
 from alexplore.training.commands.load_model import LoadedModel, load_model
-from alexplore.training.commands.predict import CLASSES, as_picture, on_background
+from alexplore.training.commands.predict import CLASSES, on_background
 from alexplore.training.data.images import open_image, why_unreadable
 from alexplore.training.data.preprocess import Preprocess
 from alexplore.training.errors import UsageError
+from alexplore.training.inside.answers import as_picture
 from alexplore.training.model.build import logits
 
 GUESS = "guess"

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from alexplore.core.boundary import print_data, print_error, print_note, run_guarded
 from alexplore.core.errors import DONE, FAILED, WRONG_USE
-from alexplore.core.picture import Picture
 from alexplore.core.process_exit import exit_process
 from alexplore.presets.datasets import DATASETS
 from alexplore.runs.data.image_layout import LeftOut, find_pictures
@@ -24,6 +23,7 @@ from alexplore.training.data.dim_images import dim_text
 from alexplore.training.data.images import check_pixels, open_image, why_unreadable
 from alexplore.training.data.preprocess import Preprocess
 from alexplore.training.errors import UsageError
+from alexplore.training.inside.answers import as_picture
 from alexplore.training.model.build import logits
 
 if TYPE_CHECKING:
@@ -136,12 +136,6 @@ def has_light_border(pixels: Tensor) -> bool:
     values = pixels.float().mean(0) / 255
     border = torch.cat([values[0], values[-1], values[1:-1, 0], values[1:-1, -1]])
     return bool(border.mean() > LIGHT_BORDER)
-
-
-def as_picture(pixels: Tensor) -> Picture:
-    """Return an image, uint8 (C, H, W), as a picture."""
-    channels, height, width = pixels.shape
-    return Picture(height, width, channels, pixels.permute(1, 2, 0).contiguous().cpu().numpy().tobytes())
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -32,16 +33,18 @@ from alexplore.tui.widgets.line_widget import LineWidget
 
 @dataclass
 class Predicted(Message):
-    """An image was classified."""
+    """An image was classified, for a request with a number."""
 
     prediction: Prediction
+    request: int
 
 
 @dataclass
 class Finished(Message):
-    """All images were classified, or the process has ended with an error."""
+    """All images of a request were classified, or the process has ended with an error."""
 
     problem: str
+    request: int
 
 
 class ImageList(CursorList):
@@ -193,26 +196,28 @@ class PredictScreen(FrameScreen):
 
     def _classify(self) -> None:
         self.show_outcome("classifying …" + (" the negatives" if self._images.invert else ""))
-        self._predict(self._images.start())
+        self._predict(self._images.start(), self._images.request)
 
     @work(thread=True, exclusive=True, group="predict")
-    def _predict(self, images: list[str]) -> None:
+    def _predict(self, images: Sequence[str], request: int) -> None:
         worker = get_current_worker()
         run, invert = self._images.run, self._images.invert
         with Predictions(run.path, images, invert=invert, pictures=True, keep_errors=True) as predictions:
             for prediction in predictions:
                 if worker.is_cancelled:
                     return
-                self.post_message(Predicted(prediction))
+                self.post_message(Predicted(prediction, request))
         try:
             check_killed("the process that predicts", predictions.returncode)
         except KilledError as error:
-            self.post_message(Finished(str(error)))
+            self.post_message(Finished(str(error), request))
         else:
-            self.post_message(Finished(predictions.errors))
+            self.post_message(Finished(predictions.errors, request))
 
     @on(Predicted)
     def _add(self, event: Predicted) -> None:
+        if event.request != self._images.request:
+            return
         self._images.add(event.prediction)
         self.query_one(ImageList).show(self._images.predictions)
         if len(self._images.predictions) == 1 or self.query_one(ImageList).selected is event.prediction:
@@ -220,6 +225,8 @@ class PredictScreen(FrameScreen):
 
     @on(Finished)
     def _finish(self, event: Finished) -> None:
+        if event.request != self._images.request:
+            return
         problems = [line.removeprefix("error: ") for line in event.problem.splitlines()]
         if problems:
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""

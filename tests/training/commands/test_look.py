@@ -115,3 +115,11 @@ def test_a_trained_run_is_asked_about_a_validation_image(make_run: MakeRun) -> N
     with pytest.raises(CommandError, match="validation images from 0 to 30") as refused:
         look(run.path, LookRequest(index=31))
     assert refused.value.exit_code == 2
+
+
+def test_an_image_of_two_channels_is_shown_in_grey(make_run: MakeRun, small: Network) -> None:
+    run = make_run(network=small.with_input(2, 12, 12), epochs=1)
+    assert train_here(run) == "finished"
+    found = look(run.path, LookRequest(index=0))
+    assert found.picture is not None
+    assert (found.picture.channels, found.picture.height) == (1, 12)

@@ -11,7 +11,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from alexplore.training.commands.predict import as_picture, has_light_border, image_files, on_background
+from alexplore.training.commands.predict import has_light_border, image_files, on_background
 from alexplore.training.errors import UsageError
 
 REAL = Path("/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz")
@@ -66,10 +66,3 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     with pytest.raises(UsageError, match="has no pictures in it"):
         list(image_files([tmp_path]))
-
-
-def test_a_picture_has_its_pixels_in_rows() -> None:
-    pixels = torch.arange(2 * 3 * 3, dtype=torch.uint8).view(3, 2, 3)  # channels, height, width
-    picture = as_picture(pixels)
-    assert (picture.height, picture.width, picture.channels) == (2, 3, 3)
-    assert picture.pixel(1, 2) == (5, 11, 17)

@@ -78,3 +78,10 @@ def test_a_picture_of_two_channels_is_their_mean() -> None:
     pixels = torch.tensor([[[10, 20]], [[30, 40]]], dtype=torch.uint8)
     assert as_picture(pixels).data == bytes((20, 30))
     assert as_picture(pixels.repeat(2, 1, 1)[:3]).data == bytes((10, 30, 10, 20, 40, 20))
+
+
+def test_a_picture_has_its_pixels_in_rows() -> None:
+    pixels = torch.arange(2 * 3 * 3, dtype=torch.uint8).view(3, 2, 3)  # channels, height, width
+    picture = as_picture(pixels)
+    assert (picture.height, picture.width, picture.channels) == (2, 3, 3)
+    assert picture.pixel(1, 2) == (5, 11, 17)
