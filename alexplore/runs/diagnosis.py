@@ -13,6 +13,7 @@ from math import isfinite, log
 from statistics import median
 
 from alexplore.core.formatting import count_text
+from alexplore.core.regular_files import FileStamp, file_stamp
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.curves import Curve
 from alexplore.runs.directory import RunDirectory
@@ -114,21 +115,29 @@ def _dead_shares(run: RunDirectory) -> Mapping[str, float]:
     """Return the share of dead units by layer after the last recorded epoch; empty if it can't be read."""
     if not run.inside_folder.is_dir():
         return {}
-    from alexplore.runs.inside import recorded_epochs  # imports numpy, which is slow
+    from alexplore.runs.inside import InsideError, inside_file, recorded_epochs  # imports numpy, which is slow
 
     recorded = recorded_epochs(run)
-    return _dead_shares_at(run, recorded[-1]) if recorded else {}
+    if not recorded:
+        return {}
+    try:
+        return _dead_shares_at(run, recorded[-1], file_stamp(inside_file(run, recorded[-1])))
+    except InsideError:
+        return {}
 
 
 @lru_cache(maxsize=16)
-def _dead_shares_at(run: RunDirectory, epoch: int) -> Mapping[str, float]:
-    """Return the share of dead units by layer after an epoch; cached, as a running run is diagnosed repeatedly."""
-    from alexplore.runs.inside import InsideError, load_epoch
+def _dead_shares_at(run: RunDirectory, epoch: int, _stamp: FileStamp | None) -> Mapping[str, float]:
+    """Return the share of dead units by layer in the file of an epoch that has this stamp.
 
-    try:
-        layers = load_epoch(run, epoch).activations
-    except InsideError:
-        return {}
+    It is cached, because a running run is diagnosed repeatedly.
+
+    Raises:
+        InsideError: the file can't be read.
+    """
+    from alexplore.runs.inside import load_epoch
+
+    layers = load_epoch(run, epoch).activations
     return {one.layer: one.dead_share for one in layers if one.dead_share is not None}
 
 

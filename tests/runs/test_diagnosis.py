@@ -5,17 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from math import inf, nan
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alexplore.presets.library import load_preset
 from alexplore.presets.recipe import Recipe
-from alexplore.runs.diagnosis import RULES, Evidence, diagnose
+from alexplore.runs.config import RunConfig
+from alexplore.runs.diagnosis import RULES, Evidence, diagnose, diagnose_run
+from alexplore.runs.inside import inside_file, save_epoch
 from alexplore.runs.protocol import EpochEvent
 from alexplore.runs.step_time import BOUNDS, StepTime
+from alexplore.runs.watch import Watch
+from docs.demo_runs import demo_epoch
 from tests.support.examples import examples
+from tests.support.runs import finished_run
 
 RECIPE = Recipe(lr=0.01, batch_size=64, epochs=3)
 
@@ -167,3 +174,23 @@ def test_any_numbers_can_be_read(
     kinds = {"grad_norm": figures, "update_ratio": figures, "zero_share": figures}
     for finding in diagnose(replace(LEARNING, **curve(*losses), epochs=events, figures=kinds, dead=figures)):
         assert finding.text and finding.advice
+
+
+def test_dead_units_are_those_of_the_file_that_is_there(tmp_path: Path) -> None:
+    """A resumed run records its last epoch again, and a new run may have a deleted one's name."""
+    preset = load_preset("fmnist-28")
+    run = finished_run(RunConfig(preset.name, preset.network, preset.recipe), tmp_path, "run", accuracy=0.5)
+
+    def dead() -> bool:
+        return "dead units" in [finding.rule for finding in diagnose_run(Watch(run).poll())]
+
+    epoch = demo_epoch(2, 8)
+    all_dead = replace(epoch, activations=tuple(replace(one, dead_share=1.0) for one in epoch.activations))
+    save_epoch(run, epoch)
+    assert not dead()
+    save_epoch(run, all_dead)
+    assert dead()
+    inside_file(run, 2).write_bytes(b"damaged")
+    assert not dead()
+    save_epoch(run, all_dead)
+    assert dead()
