@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path, PurePath
@@ -79,6 +80,7 @@ SCREENS: tuple[ScreenName, ...] = get_args(ScreenName)
 
 HERE = Path(__file__).parent
 WIDE, LOW, HIGH, TALL = 110, 24, 30, 50  # columns and lines from which more is shown
+MOST_THREADS = 32
 MONITOR_SECONDS = 2.0  # between two summaries of the runs, for the line of modes
 FIRST_MONITOR_SECONDS = 0.5  # after the first screen
 PREPARE_SECONDS = 1.0  # after a screen is shown; then the screens one key away are prepared
@@ -162,6 +164,7 @@ class ExploreApp(NamedKeys, App[None]):
         if attached is not None:
             self.state.watch(attached)
         self.exit_message = ""
+        self._evaluating: set[RunDirectory] = set()
         self._interrupted_at = float("-inf")
         self._overview_texts: list[tuple[str, str]] = []
         self._listed_at = float("-inf")  # when a screen listed the runs
@@ -177,6 +180,8 @@ class ExploreApp(NamedKeys, App[None]):
 
     def on_mount(self) -> None:
         """Show the first screen: a log, a run, or a mode; start to monitor the runs some time later."""
+        # Threads wait for processes, and for files; asyncio's own executor has six of them on two processors.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(MOST_THREADS))
         self.app_suspend_signal.subscribe(self, lambda _: self._remove_pictures())
         self.app_resume_signal.subscribe(self, lambda _: self._terminal.forget())
         self.theme = self._first_theme()
@@ -520,8 +525,11 @@ class ExploreApp(NamedKeys, App[None]):
 
     @on(EvaluateRequested)
     def _evaluation_requested(self, event: EvaluateRequested) -> None:
-        if self._has_weights(event.run):
+        if event.run in self._evaluating:
+            self.notify(f"{event.run.name} is being evaluated already", severity="warning")
+        elif self._has_weights(event.run):
             self.notify(f"evaluating {event.run.name} …")
+            self._evaluating.add(event.run)
             self._evaluate(event.run, self.screen)
 
     def _has_weights(self, run: RunDirectory) -> bool:
@@ -543,6 +551,8 @@ class ExploreApp(NamedKeys, App[None]):
             self.notify(str(error), title=f"{run.name} can't be evaluated", severity="error")
         else:
             self.call_from_thread(self._show_evaluation, run, evaluation, asked_on)
+        finally:
+            self._evaluating.discard(run)
 
     def _show_evaluation(self, run: RunDirectory, evaluation: Evaluation, asked_on: Screen[Any]) -> None:
         """Open the report of an evaluation, unless the user has changed to another screen."""

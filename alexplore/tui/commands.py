@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from textual.app import App
 from textual.binding import Binding, BindingType
@@ -15,6 +16,9 @@ from textual.content import Content
 from alexplore.tui.keys import MOVES, active_keys
 from alexplore.tui.messages import WatchRequested
 from alexplore.tui.named_keys import TYPING, NamedKeys
+
+if TYPE_CHECKING:
+    from alexplore.runs.directory import RunDirectory
 
 UNLISTED = {"command_palette", *MOVES}
 """Actions that the palette does not list: the palette itself, and moving a cursor."""
@@ -39,8 +43,8 @@ class Command(NamedTuple):
         return Content.assemble(self.title, "  ", (self.key, "not bold dim"))
 
 
-def commands(app: App[Any], runs_folder: Path) -> Iterator[Command]:
-    """Yield every command, those of the keys first."""
+def commands(app: App[Any], runs: Sequence[RunDirectory]) -> Iterator[Command]:
+    """Yield every command, those of the keys first, and those that watch some runs last."""
     screen = next(screen for screen in reversed(app.screen_stack) if not screen.is_modal)
     keyed = set()
     for key in active_keys(screen):
@@ -55,7 +59,9 @@ def commands(app: App[Any], runs_folder: Path) -> Iterator[Command]:
     yield from _guides(app)
     yield Command("Import a model", "", IMPORTED, partial(app.run_action, "import_model"))
     yield from _presets(app)
-    yield from _runs(app, runs_folder)
+    for one in runs:
+        watch = partial(app.post_message, WatchRequested(one))
+        yield Command(f"Watch {one.name}", "", "Its curves and its log, in Train", watch)
 
 
 def import_command(app: Any, typed: str) -> Command | None:
@@ -103,16 +109,14 @@ def _presets(app: App[Any]) -> Iterator[Command]:
         yield Command(f"Train {name}", "", "Open its form", run)
 
 
-def _runs(app: App[Any], runs_folder: Path) -> Iterator[Command]:
+def newest_runs(folder: Path) -> Sequence[RunDirectory]:
+    """Return the runs of a folder that the palette lists; none if it can't be read."""
     from alexplore.runs.directory import RunError, list_runs
 
     try:
-        runs = list_runs(runs_folder)
+        return list_runs(folder)[:MOST_RUNS]
     except RunError:
-        return
-    for run in runs[:MOST_RUNS]:
-        watch = partial(app.post_message, WatchRequested(run))
-        yield Command(f"Watch {run.name}", "", "Its curves and its log, in Train", watch)
+        return []
 
 
 class Palette(NamedKeys, CommandPalette):
@@ -139,10 +143,13 @@ class Palette(NamedKeys, CommandPalette):
 class AppCommands(Provider):
     """Finds the commands of the app for Textual's palette."""
 
-    @property
-    def _commands(self) -> Iterator[Command]:
+    _commands: Sequence[Command] = ()
+
+    async def startup(self) -> None:
+        """List the commands once: thousands of runs, or a slow file system, would delay each key."""
         app: Any = self.app
-        return commands(app, app.state.runs_folder)
+        runs = await asyncio.to_thread(newest_runs, app.state.runs_folder)
+        self._commands = list(commands(app, runs))
 
     async def discover(self) -> Hits:
         """Yield all commands before anything is typed."""

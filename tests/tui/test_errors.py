@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from textual.worker import WorkerFailed
 from alexplore.core.errors import AlexploreError
 from alexplore.runs import commands
 from alexplore.runs.config import RunConfig
+from alexplore.tui.screens.explore import ExploreScreen
 from tests.support.runs import finished_run
 from tests.support.screens import screen_text, until
 from tests.support.waiting import PATIENCE
@@ -94,6 +97,29 @@ async def test_an_evaluation_does_not_keep_the_app_from_ending(
         await pilot.press("e")
         await until(pilot, lambda: bool(commands.RUNNING), "the evaluation")
         (process,) = commands.RUNNING
+        await pilot.press("e")
+        await until(pilot, lambda: "run is being evaluated already" in screen_text(app), "the refusal")
+        assert list(commands.RUNNING) == [process]
         await pilot.press("q")
         await until(pilot, lambda: not app.is_running, "the end")
     assert process.wait(PATIENCE) == -signal.SIGKILL
+
+
+async def test_a_message_for_a_screen_that_is_being_opened_is_shown(open_app: OpenApp) -> None:
+    async with open_app() as (app, pilot):
+        screen = ExploreScreen(app.state.session, "")
+        opened = app.push_screen(screen)
+        screen.show_outcome("saved it", "information")
+        await opened
+        await until(pilot, lambda: "saved it" in screen_text(app), "the message")
+
+
+async def test_threads_that_wait_leave_others_to_the_screens(open_app: OpenApp) -> None:
+    """A thread waits for each evaluation, and one more for each classification."""
+    done = threading.Event()
+    async with open_app() as (_, pilot):
+        waiting = [asyncio.create_task(asyncio.to_thread(done.wait)) for _ in range(20)]
+        await pilot.pause()
+        assert await asyncio.to_thread(lambda: "read a run") == "read a run"
+        done.set()
+        await asyncio.gather(*waiting)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from textual.widgets import Input
 
 from alexplore.network.quantities import QUANTITIES
 from alexplore.runs.config import RunConfig
+from alexplore.runs.directory import RunDirectory
 from alexplore.tui.app import ExploreApp
-from alexplore.tui.commands import Palette, commands
+from alexplore.tui.commands import Palette, commands, newest_runs
 from alexplore.tui.glossary import words
 from alexplore.tui.keys import EVERYWHERE, PANE, Key, active_keys
 from alexplore.tui.preferences import PreferencesStore, read_preferences
@@ -119,7 +121,25 @@ def test_the_words_are_those_of_the_glossary_and_the_quantities() -> None:
 
 
 def titles(app: ExploreApp) -> dict[str, str]:
-    return {command.title: command.key for command in commands(app, app.state.runs_folder)}
+    return {command.title: command.key for command in commands(app, newest_runs(app.state.runs_folder))}
+
+
+async def test_the_palette_lists_the_runs_once_and_beside_the_screen(
+    open_app: OpenApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands of runs, or a slow file system, would delay each key."""
+    threads: list[threading.Thread] = []
+
+    def list_slowly(_: Path) -> list[RunDirectory]:
+        threads.append(threading.current_thread())
+        return [RunDirectory(Path("night-7"))]
+
+    monkeypatch.setattr("alexplore.tui.commands.newest_runs", list_slowly)
+    async with open_app() as (app, pilot):
+        await pilot.press("ctrl+p", *"night")
+        await until(pilot, lambda: "Watch night-7" in screen_text(app), "the run")
+    assert len(threads) == 1
+    assert threads[0] is not threading.main_thread()
 
 
 async def test_the_palette_has_keys_and_what_other_screens_do(

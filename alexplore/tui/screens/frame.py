@@ -67,7 +67,11 @@ class FrameScreen(NamedKeys, ClosesOnce[None], Screen[None]):
 
     def show_outcome(self, message: str, severity: str = "information") -> None:
         """Show what was done, or why it was not, in the status line."""
-        self.query_one(StatusLine).show(message, severity)
+        lines = self.query(StatusLine)  # there is none on a screen that is being opened or closed
+        for line in lines:
+            line.show(message, severity)
+        if not lines and not self.is_mounted:
+            self.call_later(self.show_outcome, message, severity)
 
     def show_runs(self, texts: list[tuple[str, str]]) -> None:
         """Show the runs that are training in the line of modes."""
