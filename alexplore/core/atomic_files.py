@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -29,7 +30,8 @@ def write_atomically(path: Path, content: Content, mode: int = PRIVATE, like: os
     ones of `like`.
 
     Raises:
-        OSError: the folder can't be written or the disk is full; the old file is untouched. The error names `path`.
+        OSError: the folder can't be written or the disk is full; the old file is untouched, unless the disk failed
+            after the file was replaced. The error names `path`.
     """
     kept = os.fsdecode(os.fsencode(path.name)[:LONGEST_KEPT])
     temporary = path.with_name(f".{kept}.{os.urandom(4).hex()}")
@@ -92,10 +94,13 @@ def write_output(path: Path, content: Content) -> None:
 
 
 def fsync_folder(folder: Path) -> None:
-    """Make renames inside a folder survive a power cut."""
+    """Make renames inside a folder survive a power cut, on file systems that can be asked for that."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(descriptor)
 

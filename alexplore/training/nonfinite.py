@@ -138,9 +138,9 @@ class NonfiniteGuard:
         """Return the state for a checkpoint."""
         return {"scale": self._scale, "calm": self._growth_steps}  # the keys that checkpoints have always had
 
-    def load(self, state: dict[str, Tensor]) -> None:
+    def load(self, state: dict[str, Tensor], *, same_precision: bool = True) -> None:
         """Load the state of a checkpoint; the scale of one from another precision is ignored."""
-        if self._scaled and float(state["scale"]) != 1:
+        if self._scaled and same_precision:
             self._scale.copy_(state["scale"])
             self._growth_steps.copy_(state["calm"])
 

@@ -199,7 +199,7 @@ def _prepare(
     if saved is not None:
         with checkpoint.state_errors(saved):
             state.load_optimizer(model, optimizer, saved.state["optimizer"])
-            guard.load(saved.state["guard"])
+            guard.load(saved.state["guard"], same_precision=saved.state["precision"] == precision.name)
     progress = _first_progress(saved, recipe, trained_on, dataset, history, writer)
     writer.event(_start_event(config, ranks, device, setup, progress.step))
     return Trainer(

@@ -107,13 +107,16 @@ def test_loss_scaling_does_not_change_updates(optimizer: str) -> None:
 
 
 def test_an_overflow_halves_the_scale_and_fails_only_at_scale_1() -> None:
-    model, _, one = trained("sgd", steps=0, scaled=True)
+    model, made, one = trained("sgd", steps=0, scaled=True)
     before = copy.deepcopy(model.state_dict())
     halvings = round(math.log2(nonfinite.FIRST_SCALE))
     for _ in range(halvings):
         assert one.step(loss_of(model, math.inf), 0.5) == 0
     assert one.state()["scale"] == 1
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in before.items())
+    resumed = NonfiniteGuard(made, CPU, scaled=True)
+    resumed.load(one.state())
+    assert resumed.state()["scale"] == 1
     assert one.step(loss_of(model, math.inf), 0.5) == 1
 
 

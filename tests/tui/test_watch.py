@@ -87,6 +87,18 @@ async def test_a_late_message_about_the_run_watched_before_is_ignored(
         assert "of the run before" not in screen_text(app)
 
 
+async def test_a_run_that_can_be_read_again_is_shown(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:
+    """As after a moment in which its file system was away."""
+    run = finished_run(config, tmp_path / "runs", "away", 0.75)
+    text = run.config_file.read_text()
+    run.config_file.write_text("{")
+    async with open_app(size=(200, 40)) as (app, pilot):
+        app.watch_run(run)
+        await until(pilot, lambda: f"✗ {run.config_file}: not valid JSON" in screen_text(app), "what is wrong")
+        run.config_file.write_text(text)
+        await until(pilot, lambda: "epoch 2/2" in screen_text(app), "the run")
+
+
 async def test_an_unreadable_run_shows_the_reason_and_nothing_of_the_run_before(
     open_app: OpenApp, config: RunConfig, tmp_path: Path
 ) -> None:

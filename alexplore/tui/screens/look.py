@@ -29,7 +29,7 @@ class LookScreen(FrameScreen):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("u", "unit", "unit", tooltip="Select a unit of the maps: the pixels that it sees are outlined"),
-        Binding("escape", "app.pop_screen", "back", tooltip="Go back to the network"),
+        Binding("escape", "pop_screen", "back", tooltip="Go back to the network"),
     ]
 
     def __init__(self, found: Look, network: Network, draw: Draw = half_block_lines) -> None:

@@ -53,7 +53,7 @@ from alexplore.tui.run_plots import accuracy_plot, loss_plot, rate_plot
 from alexplore.tui.screens.dialogs import Ask
 from alexplore.tui.screens.frame import FrameScreen
 from alexplore.tui.state import AppState, Mode
-from alexplore.tui.watched_run import Poller, WatchedRun
+from alexplore.tui.watched_run import POLL_SECONDS, Poller, WatchedRun
 from alexplore.tui.widgets.curves import Curves
 from alexplore.tui.widgets.log_view import LogView
 from alexplore.tui.widgets.text_lines import folded
@@ -166,13 +166,17 @@ class WatchScreen(FrameScreen):
     @work(thread=True, exclusive=True, group="poll")
     def _poll(self, run: RunDirectory) -> None:
         worker = get_current_worker()
-        try:
-            poller = Poller(run, time.monotonic())
-        except RunError as error:
-            self.post_message(RunUnreadable(run, str(error)))
-            return
+        poller, reported = None, ""
         while not worker.is_cancelled and self.is_running:
             now = time.monotonic()
+            try:
+                poller = poller or Poller(run, now)
+            except RunError as error:  # it may be readable again later, as on a file system that is away for a moment
+                if str(error) != reported:
+                    reported = str(error)
+                    self.post_message(RunUnreadable(run, reported))
+                pause(worker, POLL_SECONDS)
+                continue
             self.post_message(RunPolled(*poller.poll(now)))
             pause(worker, now + poller.pause(now) - time.monotonic())
 
