@@ -27,6 +27,7 @@ from textual.worker import WorkerFailed, get_current_worker
 from alexplore.core.boundary import ACTIONABLE, error_text
 from alexplore.core.errors import AlexploreError
 from alexplore.core.formatting import shortened
+from alexplore.core.home import home_path
 from alexplore.core.settings import found_text, nearest
 from alexplore.core.terminal_notice import notice
 from alexplore.presets.preset import Preset
@@ -246,6 +247,13 @@ class ExploreApp(NamedKeys, App[None]):
         """Change preferences; if they can't be saved, show why."""
         try:
             self.preferences.change(**changes)
+        except PreferencesError as error:
+            self.notify(str(error), severity="warning")
+
+    def action_preferences(self) -> None:
+        """Show where the preferences are, in a file that is made if there is none."""
+        try:
+            self.notify(f"edit {home_path(self.preferences.make_file())}: it is read when alexplore starts")
         except PreferencesError as error:
             self.notify(str(error), severity="warning")
 

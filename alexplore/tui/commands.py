@@ -57,6 +57,9 @@ def commands(app: App[Any], runs: Sequence[RunDirectory]) -> Iterator[Command]:
         if command.title not in keyed:
             yield Command(command.title, "", command.help, command.callback)
     yield from _guides(app)
+    yield Command(
+        "Preferences", "", "The file of theme, keys and notifications", partial(app.run_action, "preferences")
+    )
     yield Command("Import a model", "", IMPORTED, partial(app.run_action, "import_model"))
     yield from _presets(app)
     for one in runs:

@@ -130,6 +130,18 @@ class PreferencesStore:
             except PreferencesError as error:
                 self.problem = str(error)
 
+    def make_file(self) -> Path:
+        """Write the file, with every setting explained, unless there is one; return its path.
+
+        Raises:
+            PreferencesError: there is no home folder, or the file can't be written.
+        """
+        if self._path is None:
+            raise PreferencesError("there is no home folder for preferences")
+        if not self._path.exists():
+            write_preferences(self.values, self._path)
+        return self._path
+
     def change(self, **changes: Any) -> None:
         """Change preferences, and write them beside those that the file has now.
 

@@ -230,7 +230,7 @@ async def test_a_picture_is_saved_in_the_current_folder(
 async def test_a_picture_that_cannot_be_saved_is_explained(open_app: OpenApp, tmp_path: Path) -> None:
     async with open_app() as (app, pilot):
         assert app.deliver_screenshot(path=str(tmp_path / "nowhere")) is None
-        await until(pilot, lambda: "No such file or" in screen_text(app), "the reason")
+        await until(pilot, lambda: "No such file or" in " ".join(screen_text(app).split()), "the reason")
 
 
 async def test_while_a_filter_is_typed_letters_are_no_commands(open_app: OpenApp) -> None:

@@ -44,6 +44,21 @@ def test_every_default_is_written_as_a_comment_that_can_be_used(tmp_path: Path) 
     assert read_preferences(path) == Preferences(preset="lenet")
 
 
+async def test_the_palette_makes_the_file_and_leaves_one_that_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "preferences.toml"
+    app = ExploreApp(load_preset("lenet"), tmp_path / "runs", preferences=PreferencesStore(path))
+    told = "preferences.toml: it is read when alexplore starts"
+    async with app.run_test(size=(120, 40)) as pilot:
+        for _ in range(2):
+            await pilot.press("ctrl+p", *"preferences")
+            await until(pilot, lambda: "The file of theme" in screen_text(app), "the command")
+            await pilot.press("enter")
+            await until(pilot, lambda: told in " ".join(screen_text(app).split()), "the path")
+            assert path.read_text().startswith("# Your preferences")
+            path.write_text('# Your preferences\npreset = "paper"\n')
+    assert read_preferences(path) == Preferences(preset="paper")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
