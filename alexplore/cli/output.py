@@ -104,6 +104,20 @@ def deliver(content: str | Iterable[str], file: Path | None) -> None:
         say(piece, end="")
 
 
+def check_writable(file: Path) -> None:
+    """Check a file that is to be written after a long calculation.
+
+    Raises:
+        WrongUseError: it is a folder, or in none.
+    """
+    from alexplore.core.atomic_files import check_no_folder
+
+    path = expand(file)
+    check_no_folder(path)
+    if not path.parent.is_dir():
+        raise WrongUseError(f"{file}: there is no folder {path.parent}")
+
+
 def deliver_file(content: Content, file: Path) -> None:
     """Write a file atomically.
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from alexplore.cli.options import RunsDir
-from alexplore.cli.output import console, deliver, narrate, say_json
+from alexplore.cli.output import check_writable, console, deliver, narrate, say_json
 from alexplore.core.errors import WrongUseError
 from alexplore.core.home import expand
 from alexplore.core.processes import CommandError, check_killed
@@ -85,6 +85,8 @@ def evaluate(
 
     if data is not None and not expand(data).is_dir():
         raise WrongUseError(f"--data {data}: {no_folder_text(expand(data))}")
+    if output is not None:
+        check_writable(output)
     options = [*(["--ten-crop"] if ten_crop else []), *(["--data", str(expand(data))] if data else [])]
     if weights is not None:
         options += ["--weights", str(find_weights(weights, runs_folder(runs_dir)))]
@@ -94,8 +96,6 @@ def evaluate(
         answer = ask_for_evaluation([*options, "--", str(_source(run, weights, runs_dir))])
     except CommandError as error:  # the process has reported why
         raise typer.Exit(error.exit_code) from None
-    if output:
-        deliver(predictions_csv(answer), expand(output))
     if as_json:
         say_json(answer.values)
     elif answer.evaluation is not None:
@@ -104,6 +104,8 @@ def evaluate(
             out.print(line)
     elif not output:
         deliver(predictions_csv(answer), None)
+    if output:  # at last: what was measured is shown even if the file can't be written
+        deliver(predictions_csv(answer), expand(output))
 
 
 def _source(run: str, weights: str | None, runs_dir: Path | None) -> Path:

@@ -47,8 +47,7 @@ def _figures(evaluation: Evaluation) -> Iterator[str]:
 
 def _class_table(evaluation: Evaluation) -> FittingTable:
     """Return a row for each class, with the class that it is most often mistaken for, and a row of means."""
-    count = len(evaluation.classes)
-    title = f"the {MOST_CLASSES} of {count:,} classes with the lowest F1" if count > MOST_CLASSES else ""
+    shown, title = _shown_classes(evaluation.by_class)
     table = FittingTable(
         Column("class", left=True, least=8),
         Column("images"),
@@ -58,7 +57,7 @@ def _class_table(evaluation: Evaluation) -> FittingTable:
         Column("most often taken for", rank=1, left=True, least=8),
         title=title,
     )
-    for one in _shown_classes(evaluation.by_class):
+    for one in shown:
         shares = (one.precision, one.recall, one.f1) if one.images or one.predicted else (None, None, None)
         table.add(inert_line(one.name), f"{one.images:,}", *map(_share, shares), inert_line(one.mistaken_for or ""))
     means = evaluation.means
@@ -66,8 +65,15 @@ def _class_table(evaluation: Evaluation) -> FittingTable:
     return table
 
 
-def _shown_classes(classes: Sequence[ClassFigures]) -> Sequence[ClassFigures]:
-    return classes if len(classes) <= MOST_CLASSES else sorted(classes, key=lambda one: one.f1)[:MOST_CLASSES]
+def _shown_classes(classes: Sequence[ClassFigures]) -> tuple[Sequence[ClassFigures], str]:
+    """Return the classes that are shown, and a title that says which they are."""
+    if len(classes) <= MOST_CLASSES:
+        return classes, ""
+    found = [one for one in classes if one.images or one.predicted]  # the others have no figures
+    if len(found) <= MOST_CLASSES:
+        return found, f"the {len(found)} of {len(classes):,} classes that the images have, or were taken for"
+    lowest = sorted(found, key=lambda one: one.f1)[:MOST_CLASSES]
+    return lowest, f"the {MOST_CLASSES} of {len(found):,} classes with the lowest F1"
 
 
 def _share(value: float | None) -> str:

@@ -37,6 +37,7 @@ def command_output(name: str, arguments: Sequence[str], *, content: str = "", ke
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE if keep_errors else None,
             encoding="utf-8",
+            errors="replace",  # its messages are in the terminal's encoding
         )
     RUNNING.add(process)
     with process:

@@ -267,6 +267,8 @@ def test_a_run_without_weights_is_refused_before_pytorch_is_started(
         ("runs compare fresh", "fresh: name two runs or more"),
         ("sweep --preset lenet --set training.seed=1,2 --seeds 2", "exclude each other: both choose the seeds"),
         ("import net.py:Net --output paper.toml", "paper is the name of a shipped preset"),
+        ("evaluate fresh --output nowhere/x.csv", "nowhere/x.csv: there is no folder"),
+        ("evaluate fresh --output runs", "runs is a directory; give the name of a file in it"),
         ("data pack /", "name the folder of the packed images with --output"),
     ],
 )

@@ -49,3 +49,13 @@ def test_of_many_classes_the_worst_are_shown() -> None:
     assert "the 25 of 200 classes with the lowest F1" in shown
     assert len([line for line in shown if line.startswith("k")]) == 25
     assert "top-5 90.00%" in shown[1]
+
+
+def test_of_many_classes_those_without_images_are_not_shown() -> None:
+    """As for a folder of test images with some of the classes: they would have the lowest F1."""
+    count, tested = 60, 10
+    rows = tuple(tuple(3 * (i == j and i < tested) for j in range(count)) for i in range(count))
+    few = replace(EVALUATION, classes=tuple(f"k{number}" for number in range(count)), confusion=rows)
+    shown = lines(few)
+    assert "the 10 of 60 classes that the images have, or were taken for" in shown
+    assert [line.split()[0] for line in shown if line.startswith("k")] == [f"k{number}" for number in range(tested)]

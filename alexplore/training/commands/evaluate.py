@@ -13,17 +13,20 @@ import torch
 from torch import Tensor
 
 from alexplore.core.boundary import print_data, print_error, print_note, run_guarded
+from alexplore.core.home import expand
 from alexplore.core.process_exit import exit_process
 from alexplore.presets.datasets import DATASETS
 from alexplore.runs.config import RunConfig
+from alexplore.runs.data.dataset_files import DATASET_FILES
 from alexplore.runs.data.errors import DataError
-from alexplore.training.commands.load_model import LoadedModel, load_model
+from alexplore.training.commands.load_model import LoadedModel, check_outputs, load_model
 from alexplore.training.data.catalog import open_dataset
 from alexplore.training.data.dataset import Dataset, Split, indices_read
 from alexplore.training.data.folder_split import FolderSplit
 from alexplore.training.data.image_folder import open_test_images, open_unlabelled_images
 from alexplore.training.data.packed import PackedSplit
 from alexplore.training.data.preprocess import Preprocess
+from alexplore.training.errors import UsageError
 from alexplore.training.evaluate import score_batches
 from alexplore.training.evaluation_figures import image_predictions, make_evaluation
 from alexplore.training.precision import Precision
@@ -52,7 +55,8 @@ def evaluate_run() -> int:
     scores, labels, names = _score(loaded, config, dataset.val, preprocess, ten_crops=arguments.ten_crop)
     classes, weights = dataset.classes, str(loaded.weights)
     if labelled:
-        crops = "ten crops" if arguments.ten_crop else "the centre" if config.recipe.random_crop else "whole images"
+        cropped = preprocess.resized_size != config.network.input[1:]
+        crops = "ten crops" if arguments.ten_crop else "the centre" if cropped else "whole images"
         evaluation = make_evaluation(scores, labels, names, classes, dataset=dataset.name, crops=crops, weights=weights)
         answer = evaluation.to_dict()
     else:
@@ -67,9 +71,14 @@ def evaluate_run() -> int:
 def open_images(loaded: LoadedModel, config: RunConfig, *, elsewhere: bool) -> tuple[Dataset, bool]:
     """Return a data set with the images as its validation images, and whether they have labels.
 
-    In an image folder, only the validation images are listed.
+    In an image folder, only the validation images are listed. `elsewhere` says that the user has named the folder.
+
+    Raises:
+        UsageError: the folder that the user has named does not have the data set.
     """
     if not DATASETS[config.recipe.dataset].needs_folder:
+        if elsewhere:
+            _check_published(config)
         return open_dataset(config, loaded.device, print_note), True
     unlabelled = None
     if elsewhere:
@@ -88,6 +97,22 @@ def open_images(loaded: LoadedModel, config: RunConfig, *, elsewhere: bool) -> t
         elsewhere=elsewhere,
     )
     return replace(loaded.dataset, val=images), True
+
+
+def _check_published(config: RunConfig) -> None:
+    """Check that the folder that the user has named has the files of the run's data set, and no other images.
+
+    Raises:
+        UsageError, DataError: it does not, or only some of them.
+    """
+    name, folder = config.recipe.dataset, config.data.folder or ""
+    if name not in DATASET_FILES:
+        raise UsageError(f"--data {folder}: the images of {name} are drawn by the program: leave --data out")
+    if not DATASET_FILES[name].find(expand(folder)):
+        raise UsageError(
+            f"--data {folder}: it has none of the files of {name}, on whose test images the network is evaluated. "
+            "Classify images of your own with `alexplore predict`"
+        )
 
 
 def _score(
@@ -117,6 +142,7 @@ def _score(
         names += [_name(split, index) for index in indices_read(split, batch.chosen, len(batch.labels)).tolist()]
     if not scores:
         raise DataError(f"none of the {len(split):,} validation images could be read", failure=True)
+    check_outputs(torch.cat(scores), loaded)
     return torch.cat(scores), torch.cat(labels), names
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from alexplore.core.boundary import print_warning
 from alexplore.core.regular_files import read_json_object
@@ -18,7 +18,7 @@ from alexplore.runs.directory import RunDirectory, RunError
 from alexplore.training import checkpoint
 from alexplore.training.data.dataset import Dataset, read_dataset
 from alexplore.training.data.decoders import choose_decoder
-from alexplore.training.errors import UsageError
+from alexplore.training.errors import CheckpointError, UsageError
 from alexplore.training.hardware import check_network, choose_device
 from alexplore.training.kernels.table import choose_kernels
 from alexplore.training.model.build import build, check_classifier
@@ -122,15 +122,27 @@ def _assumed_dataset(config: RunConfig) -> Dataset:
         classes = _imagenet_classes()
     else:
         classes = tuple(f"class {index}" for index in range(count))
-    if config.recipe.normalize == "dataset":
+    mean = std = (0.0,) * channels
+    if published and published.channels == channels:
+        mean, std = published.mean, published.std
+    elif config.recipe.normalize == "dataset":
         raise UsageError(
-            f"{config.preset} normalises pixels by the statistics of its data set, which only a run records: give a run"
+            f"{config.preset} normalises pixels by the statistics of its images, which only a run records: give a run"
         )
-    unknown = [0.0] * channels
     return read_dataset(
-        {"name": name, "classes": classes, "channels": channels, "mean": unknown, "std": unknown, "synthetic": False,
-         "size": None}
+        {"name": name, "classes": classes, "channels": channels, "mean": list(mean), "std": list(std),
+         "synthetic": False, "size": None}
     )  # fmt: skip
+
+
+def check_outputs(probabilities: Tensor, loaded: LoadedModel) -> None:
+    """Check the probabilities that a network gives, or their logarithms.
+
+    Raises:
+        CheckpointError: one is not a number, because the weights are so large that the network's outputs overflow.
+    """
+    if probabilities.isnan().any():
+        raise CheckpointError(f"{loaded.weights}: with these weights, the network's outputs are no numbers")
 
 
 def _imagenet_classes() -> tuple[str, ...]:

@@ -18,12 +18,11 @@ from alexplore.core.settings import nearest
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import Network
 from alexplore.network.row import Row
-from alexplore.presets.datasets import DATASETS
 from alexplore.runs.inside import Quantised
 from alexplore.runs.look import Look
 from alexplore.training.commands.evaluate import open_images
 from alexplore.training.commands.load_model import LoadedModel, load_model
-from alexplore.training.commands.predict import CLASSES, on_background
+from alexplore.training.commands.predict import image_pixels, likely_classes
 from alexplore.training.data.images import open_image, why_unreadable
 from alexplore.training.data.preprocess import Preprocess
 from alexplore.training.errors import UsageError
@@ -55,13 +54,13 @@ def look() -> int:
         scores = logits(loaded.model, inputs)[0]
     maps = outputs[0][0].float().cpu()
     classes = loaded.dataset.classes
-    best = scores.softmax(0).topk(min(CLASSES, len(classes)))
-    number = None if arguments.cam is None else class_number(arguments.cam, classes, int(best.indices[0]))
+    likely = likely_classes(scores, loaded)
+    number = None if arguments.cam is None else class_number(arguments.cam, classes, int(scores.argmax()))
     heat = None if number is None else grad_cam(loaded.model, inputs, row.layer.name, number)
     found = Look(
         image=name,
         picture=as_picture(preprocess.view(pixels)[0]),
-        classes=tuple((classes[i], p) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)),
+        classes=likely,
         truth=truth,
         layer=row.layer.name,
         maps=Quantised.of(maps.numpy()),
@@ -172,11 +171,9 @@ def _image(
         UsageError: the file can't be read, or there is no such validation image.
     """
     if file is not None:
-        entry = DATASETS.get(loaded.dataset.name)
         try:
             with open_image(file) as image:
-                shown = on_background(image) if entry is None or entry.images is not None else image
-                return preprocess.image(shown), str(file), None
+                return image_pixels(loaded, preprocess, image), str(file), None
         except MemoryError:
             raise
         except Exception as error:  # a decoder raises anything when a file is damaged

@@ -18,11 +18,11 @@ from alexplore.core.process_exit import exit_process
 from alexplore.presets.datasets import DATASETS
 from alexplore.runs.data.image_layout import LeftOut, find_pictures
 from alexplore.runs.predictions import Prediction
-from alexplore.training.commands.load_model import LoadedModel, load_model
+from alexplore.training.commands.load_model import LoadedModel, check_outputs, load_model
 from alexplore.training.data.dim_images import dim_text
 from alexplore.training.data.images import check_pixels, open_image, why_unreadable
 from alexplore.training.data.preprocess import Preprocess
-from alexplore.training.errors import UsageError
+from alexplore.training.errors import CheckpointError, UsageError
 from alexplore.training.inside.answers import as_picture
 from alexplore.training.model.build import logits
 
@@ -56,7 +56,7 @@ def predict() -> int:
         try:
             with open_image(path) as image:
                 prediction = predict_image(loaded, preprocess, image, str(path), invert=arguments.invert)
-        except MemoryError:
+        except (MemoryError, CheckpointError):
             raise
         except Exception as error:  # a decoder raises anything when a file is damaged
             print_error(f"{path}: {why_unreadable(error)}")
@@ -97,33 +97,57 @@ def predict_image(
         OSError: the image is damaged (see `read_image`).
     """
     entry = DATASETS.get(loaded.dataset.name)
-    if entry is None or entry.images is not None:  # an image folder may hold such images: they look as in training
-        image = on_background(image)
-    pixels = preprocess.image(image)
+    pixels = image_pixels(loaded, preprocess, image)
     if invert:
         pixels = 255 - pixels
     light_on_dark = entry is not None and entry.images is not None and entry.images.light_on_dark
     with torch.no_grad():
         outputs = logits(loaded.model, preprocess.test(pixels))
-    classes = loaded.dataset.classes
-    best = outputs.softmax(1)[0].topk(min(CLASSES, len(classes)))
     return Prediction(
         image=name,
-        classes=tuple((classes[i], p) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)),
+        classes=likely_classes(outputs[0], loaded),
         dark_on_light=light_on_dark and has_light_border(pixels[0]),
         inverted=invert,
         picture=as_picture(pixels[0]),
     )
 
 
-def on_background(image: Image.Image) -> Image.Image:
-    """Return an image without transparency, over white if its opaque pixels are dark, else over black."""
-    from PIL import Image, ImageStat
+def image_pixels(loaded: LoadedModel, preprocess: Preprocess, image: Image.Image) -> Tensor:
+    """Return an image in the form of the network's data set, uint8 (1, C, H, W).
 
-    if not image.has_transparency_data:
+    Raises:
+        OSError: the image is damaged (see `read_image`).
+    """
+    entry = DATASETS.get(loaded.dataset.name)
+    if entry is None or entry.images is not None:  # an image folder may hold such images: they look as in training
+        image = on_background(image)
+    return preprocess.image(image)
+
+
+def likely_classes(outputs: Tensor, loaded: LoadedModel) -> tuple[tuple[str, float], ...]:
+    """Return the most likely classes of an image with their probabilities, from the network's outputs (classes,).
+
+    Raises:
+        CheckpointError: the outputs are no numbers.
+    """
+    probabilities = outputs.softmax(0)
+    check_outputs(probabilities, loaded)
+    best = probabilities.topk(min(CLASSES, len(loaded.dataset.classes)))
+    names = [loaded.dataset.classes[index] for index in best.indices.tolist()]
+    return tuple(zip(names, best.values.tolist(), strict=True))
+
+
+def on_background(image: Image.Image) -> Image.Image:
+    """Return an image without transparency, over white if its opaque pixels are dark, else over black.
+
+    One of more than 8 bits is returned as it is: it is drawn over black as it is converted to 8.
+    """
+    from PIL import Image, ImageOps, ImageStat
+
+    if not image.has_transparency_data or image.mode.startswith("I"):
         return image
-    drawn = image.convert("RGBA")
-    check_pixels(drawn.size)
+    check_pixels(image.size)
+    drawn = ImageOps.exif_transpose(image).convert("RGBA")
     opaque = drawn.getchannel("A").point(lambda alpha: 255 if alpha > 127 else 0)
     grey = drawn.convert("L")
     light = not opaque.getbbox() or ImageStat.Stat(grey, mask=opaque).mean[0] > 127

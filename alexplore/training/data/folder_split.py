@@ -193,7 +193,8 @@ class FolderSplit:
         """
         folder = self._listing.folder
         paths = [self._listing.paths[index] for index, _ in failures]
-        lost = {folder, *(folder / path.partition("/")[0] for path in paths)} if paths else set()
+        inside = (path.partition("/") for path in paths)  # without a "/", a path is that of an image in no class
+        lost = {folder, *(folder / name for name, slash, _ in inside if slash)} if paths else set()
         missing = next((path for path in sorted(lost) if not path.is_dir()), None)
         if missing is None and len(paths) == count > 1 and not any((folder / path).exists() for path in paths):
             missing = folder

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from torch import nn
 
@@ -15,7 +17,9 @@ from alexplore.network.graph import Network
 from alexplore.runs.data.errors import DataError
 from alexplore.runs.directory import RunDirectory
 from alexplore.training.commands import load_model
-from alexplore.training.commands.evaluate import evaluate_run
+from alexplore.training.commands.evaluate import evaluate_run, open_images
+from alexplore.training.commands.predict import likely_classes
+from alexplore.training.errors import CheckpointError, UsageError
 from alexplore.training.model.build import build
 from tests.support.training import train_here
 from tests.training.conftest import MakeRun
@@ -90,6 +94,7 @@ def test_images_are_evaluated_with_and_without_labels(
     plain = tmp_path / "plain"
     write(plain, COLOURS["white"], 3)
     (plain / "notes.txt").write_text("no picture")
+    (plain / "damaged.png").write_bytes(b"no image")
     found = answer(run, monkeypatch, capsys, "--data", str(plain))
     assert found["images"] == 3
     assert not {"val/acc", "confusion", "mistakes"} & found.keys()
@@ -102,6 +107,54 @@ def test_images_are_evaluated_with_and_without_labels(
     empty.mkdir()
     with pytest.raises(DataError, match="empty has no images to evaluate on"):
         answer(run, monkeypatch, capsys, "--data", str(empty))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "crops"),
+    [({}, "whole images"), ({"random_crop": False, "resize": 14}, "the centre"), ({"resize": 14}, "the centre")],
+)
+def test_the_part_of_the_images_that_the_network_sees_is_named(
+    make_run: MakeRun,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    recipe: dict[str, Any],
+    crops: str,
+) -> None:
+    run = make_run(epochs=1, **recipe)
+    assert train_here(run) == "finished"
+    assert answer(run, monkeypatch, capsys)["crops"] == crops
+
+
+def test_other_images_than_those_of_the_folder_are_not_evaluated(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The data set would be looked for in other places, and its accuracy taken for that of the user's images."""
+    run = make_run(epochs=1)
+    assert train_here(run) == "finished"
+    write(tmp_path / "mine", 20, 3)
+    with pytest.raises(UsageError, match="the images of synthetic are drawn by the program: leave --data out"):
+        answer(run, monkeypatch, capsys, "--data", str(tmp_path / "mine"))
+    config = run.config()
+    named = replace(config, recipe=replace(config.recipe, dataset="fashion-mnist"))
+    here = replace(named, data=replace(config.data, folder=str(tmp_path / "mine")))
+    loaded = load_model.load_model(run.path, None)
+    with pytest.raises(UsageError, match="mine: it has none of the files of fashion-mnist"):
+        open_images(loaded, here, elsewhere=True)
+
+
+def test_outputs_that_are_no_numbers_are_no_figures(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Weights may be finite, and so large that the outputs overflow."""
+    loaded = load_model.load_model(run.path, None)
+    with torch.no_grad():
+        for weight in loaded.model.parameters():
+            weight.mul_(1e25)
+    monkeypatch.setattr("alexplore.training.commands.evaluate.load_model", lambda *_: loaded)
+    with pytest.raises(CheckpointError, match="the network's outputs are no numbers"):
+        answer(run, monkeypatch, capsys)
+    with pytest.raises(CheckpointError, match="the network's outputs are no numbers"):
+        likely_classes(torch.tensor([1.0, float("nan")]), loaded)
 
 
 def test_the_network_has_the_kernels_of_the_device_that_evaluates(

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageDraw
+from PIL import ExifTags, Image, ImageDraw
 from torch import Tensor
 
+from alexplore.presets.library import load_preset
+from alexplore.runs.config import RunConfig
+from alexplore.training.commands.load_model import _assumed_dataset
 from alexplore.training.commands.predict import has_light_border, image_files, on_background
+from alexplore.training.data.images import read_image
 from alexplore.training.errors import UsageError
 
 REAL = Path("/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz")
@@ -47,6 +52,46 @@ def test_ink_on_nothing_stands_out_from_its_ground(ink: int, ground: int) -> Non
 def test_an_image_without_transparency_is_left_alone() -> None:
     image = Image.new("RGB", (4, 4), "red")
     assert on_background(image) is image
+
+
+def test_a_transparent_image_is_upright(tmp_path: Path) -> None:
+    image = Image.new("RGBA", (4, 2), "white")
+    image.putpixel((0, 0), (0, 0, 0, 255))
+    tags = Image.Exif()
+    tags[ExifTags.Base.Orientation] = 6  # to be turned by 90° clockwise
+    image.save(tmp_path / "turned.png", exif=tags)
+    with Image.open(tmp_path / "turned.png") as turned:
+        pixels = np.asarray(on_background(turned).convert("L"))
+    assert pixels.shape == (4, 2)
+    assert np.argwhere(pixels == 0).tolist() == [[0, 1]]
+
+
+def test_a_transparent_image_of_16_bits_keeps_its_greys(tmp_path: Path) -> None:
+    values = np.array([[0, 30000], [65535, 30000]], np.uint16)
+    Image.fromarray(values).save(tmp_path / "deep.png", transparency=0)
+    with Image.open(tmp_path / "deep.png") as deep:
+        assert deep.has_transparency_data
+        pixels = read_image(on_background(deep), 1, (2, 2))
+    assert pixels.tolist() == [[[0, round(30000 / 65535 * 255)], [255, round(30000 / 65535 * 255)]]]
+
+
+def test_a_huge_transparent_image_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image.Image, "convert", lambda *_: pytest.fail("decoded"))
+    monkeypatch.setattr("alexplore.training.data.images.MOST_PIXELS", 15)
+    with pytest.raises(OSError, match="more than the 15"):
+        on_background(Image.new("LA", (4, 4), (0, 0)))
+
+
+def test_a_preset_of_a_published_data_set_has_its_statistics() -> None:
+    """They are known: no run is needed for them."""
+    preset = load_preset("fmnist-fast")
+    assert preset.recipe.normalize == "dataset"
+    found = _assumed_dataset(RunConfig(preset.name, preset.network, preset.recipe))
+    assert found.mean == pytest.approx([0.286], abs=1e-3)
+    assert found.std == pytest.approx([0.353], abs=1e-3)
+    folder = replace(preset.recipe, dataset="imagefolder")
+    with pytest.raises(UsageError, match="which only a run records"):
+        _assumed_dataset(RunConfig(preset.name, preset.network, folder))
 
 
 def test_an_image_of_nothing_is_black() -> None:
