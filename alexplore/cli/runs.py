@@ -17,7 +17,7 @@ from alexplore.cli.output import complain, console, deliver, deliver_in_folder, 
 from alexplore.cli.recipe_options import recipe_changes
 from alexplore.core.errors import DONE, FAILED, WrongUseError
 from alexplore.core.home import expand
-from alexplore.core.inert import inert, inert_line
+from alexplore.core.inert import inert_line
 from alexplore.core.settings import nearest, toml_text
 from alexplore.export.run_formats import RUN_FORMATS
 from alexplore.runs import service
@@ -364,13 +364,13 @@ def compare(
         names = [snapshot.run.name for snapshot in snapshots]
         say_json(finite({"runs": names, **{row.name: row.values for row in rows}}), indent=1)
         return
-    from rich import box
-    from rich.table import Table
+    from alexplore.render.fitted_table import tables_in_width
 
-    table = Table("", *(inert_line(snapshot.run.name) for snapshot in snapshots), box=box.SIMPLE_HEAD, pad_edge=False)
-    for row in rows:
-        table.add_row(row.name, *map(inert, row.texts))
-    console().print(table)
+    titles = [inert_line(snapshot.run.name) for snapshot in snapshots]
+    columns = [(title, [row.texts[index] for row in rows]) for index, title in enumerate(titles)]
+    out = console()
+    for table in tables_in_width([("", [row.name for row in rows])], columns, out.width):
+        out.print(table)
 
 
 @app.command("inside")

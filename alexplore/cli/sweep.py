@@ -17,7 +17,6 @@ from alexplore.cli.output import console, narrate, say, say_json
 from alexplore.cli.recipe_options import recipe_changes
 from alexplore.core.errors import DONE, FAILED, INTERRUPTED, STOPPED, WrongUseError
 from alexplore.core.formatting import count_text
-from alexplore.core.inert import inert
 from alexplore.presets.sources import open_preset
 from alexplore.runs import service
 from alexplore.runs.config import DEVICES, RunConfig
@@ -145,13 +144,13 @@ def _show(queue: Queue, found: Sweep, *, as_json: bool = False) -> None:
         rows = [result.to_dict() for result in results]
         say_json(finite({"sweep": found.name, "keys": list(found.keys), "rows": rows}), indent=1)
         return
-    from rich import box
-    from rich.table import Table
+    from alexplore.render.fitted_table import tables_in_width
 
-    table = Table(*result_headings(found.keys), box=box.SIMPLE_HEAD, pad_edge=False)
-    for result in results:
-        table.add_row(*map(inert, result_cells(result, found.keys)))
-    console().print(table)
+    rows_of_cells = [result_cells(result, found.keys) for result in results]
+    columns = [(title, [cells[at] for cells in rows_of_cells]) for at, title in enumerate(result_headings(found.keys))]
+    out = console()
+    for table in tables_in_width(columns[: len(found.keys)], columns[len(found.keys) :], out.width):
+        out.print(table)
 
 
 def _follow(queue: Queue, found: Sweep) -> int:

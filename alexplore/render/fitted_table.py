@@ -150,6 +150,37 @@ class FittingTable:
         return min(whole, max(cap, least)) if least else whole
 
 
+Texts = tuple[str, Sequence[str]]
+"""The title of a column, and its cells."""
+
+
+def tables_in_width(first: Sequence[Texts], others: Sequence[Texts], width: int) -> Iterator[FittingTable]:
+    """Yield tables with the columns `first` and as many of the `others` as fit into `width`, each with at least one.
+
+    So no name and no number is cut, however many columns there are.
+    """
+    room = width - EDGES - sum(_texts_width(column) for column in first)
+    block: list[Texts] = []
+    for column in others:
+        if block and sum(map(_texts_width, (*block, column))) > room:
+            yield _table_of([*first, *block])
+            block = []
+        block.append(column)
+    yield _table_of([*first, *block])
+
+
+def _texts_width(column: Texts) -> int:
+    title, cells = column
+    return max(cell_len(inert(text)) for text in (title, *cells)) + GAP
+
+
+def _table_of(columns: Sequence[Texts]) -> FittingTable:
+    table = FittingTable(*(Column(inert(title), left=True) for title, _ in columns))
+    for row in zip(*(cells for _, cells in columns), strict=True):
+        table.add(*row)
+    return table
+
+
 def _is_one_line(text: str) -> bool:
     return "\n" not in text and "\t" not in text
 

@@ -13,13 +13,16 @@ import sys
 import termios
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from alexplore.presets.library import shipped_folder
+from alexplore.presets.library import load_preset, shipped_folder
+from alexplore.runs.config import RunConfig
 from tests.support.networks import TINY_PRESET
 from tests.support.processes import Alexplore
+from tests.support.runs import finished_run
 
 AtTerminal = Callable[..., list[str]]
 NARROW = [60, 80]
@@ -155,6 +158,24 @@ def test_a_pipe_gets_everything_on_one_line(alexplore: Alexplore, tmp_path: Path
     assert total.count(" + ") == 22
     assert total.endswith(" = 7,737,760 (for one image)")
     assert not any(line.endswith(" ") for line in explained.splitlines())
+
+
+@pytest.mark.parametrize("columns", NARROW)
+def test_compared_runs_have_their_names_and_numbers_whole(
+    at_terminal: AtTerminal, tmp_path: Path, columns: int
+) -> None:
+    preset = load_preset("fmnist-28")
+    names = [f"fmnist-28-2026-11-28-06-5{number}-00" for number in range(8)]
+    for number, name in enumerate(names):
+        recipe = replace(preset.recipe, lr=0.001 * (number + 1))
+        finished_run(RunConfig(preset.name, preset.network, recipe), tmp_path, name, accuracy=0.9001 + number / 1000)
+    lines = at_terminal(columns, "runs", "compare", *names, "--runs-dir", str(tmp_path))
+    shown = "\n".join(lines)
+    assert max(map(len, lines)) <= columns
+    assert "…" not in shown
+    assert re.findall(r"fmnist-28-[-\d]+", shown) == names
+    rates = [number for line in lines if line.split()[:1] == ["lr"] for number in line.split()[1:]]
+    assert list(map(float, rates)) == [0.001 * (number + 1) for number in range(8)]
 
 
 @pytest.mark.usefixtures("heavy")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from alexplore.core.processes import CommandError
 from alexplore.export.run_formats import RUN_FORMATS
+from alexplore.runs import commands
 from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.runs.directory import create_run
 from alexplore.runs.lines import LineWriter
@@ -161,3 +164,11 @@ def test_an_unknown_format_is_refused_with_those_that_there_are(
     refused = alexplore("runs", "export", "alpha", "--to", "tensorbord")
     assert refused.returncode == 2
     assert "allowed: csv, json, tensorboard, html; did you mean tensorboard?" in refused.stderr
+
+
+@pytest.mark.usefixtures("heavy")
+def test_messages_in_the_encoding_of_another_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "import os; os.write(2, b'error: \\xfc.png: no such file\\n'); os._exit(1)"
+    monkeypatch.setattr(commands, "command_line", lambda *_: [sys.executable, "-c", code])
+    with pytest.raises(CommandError, match=r"\ufffd\.png: no such file"):
+        commands.command_output("look", [], keep_errors=True)
