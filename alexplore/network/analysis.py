@@ -287,10 +287,14 @@ def training_flops(analysis: Analysis) -> int:
     """Return the floating-point operations of a training step for an image.
 
     The forward pass, the gradients of the weights and the gradients of the inputs take the same number each. Frozen
-    layers need no gradient of their weights, and layers with no trained layer before them none of their input.
+    layers need no gradient of their weights, and layers that read no trained layer, directly or through others, none of
+    their input.
     """
-    flops, trained = 0, False
+    flops = 0
+    with_gradient: set[int] = set()  # positions of layers whose output needs a gradient
     for row in analysis.rows:
-        flops += 2 * row.macs * (1 + row.layer.trains + trained)
-        trained = trained or row.trainable_params > 0
+        reads_gradient = not with_gradient.isdisjoint(row.sources)
+        flops += 2 * row.macs * (1 + row.layer.trains + reads_gradient)
+        if reads_gradient or row.trainable_params > 0:
+            with_gradient.add(row.index - 1)
     return flops
