@@ -37,10 +37,10 @@ def is_source(text: str) -> bool:
 
 
 def source_name(source: str) -> str:
-    """Return the name of the preset of a source: `Net` for net.py:Net(10)."""
-    where, _, model = source.partition(":")
-    name = re.match(r"[\w.]*", model or Path(where).stem)
-    return (name.group().rpartition(".")[2] if name else "") or "imported"
+    """Return the name of the preset of a source: `Net` for net.py:Net(10), and the file's for net-1.0.onnx."""
+    where, colon, model = source.partition(":")
+    name = model.partition("(")[0].rpartition(".")[2].strip() if colon else Path(where).stem
+    return re.sub(r"^[.-]|[^\w.-]", "_", name) or "imported"
 
 
 def open_preset(name: str, report: Callable[[str], None], input: tuple[int, int, int] | None = None) -> Preset:
@@ -134,11 +134,12 @@ def read_answer(source: str, printed: str, code: int, report: Callable[[str], No
 
 
 def _answer(printed: str) -> dict[str, Any] | None:
-    """Return the object that the process printed, None if it printed none because it was killed."""
+    """Return the object that the process printed, None if it printed none, or an empty one, because it was killed."""
     import json
 
     try:
         answer = json.loads(printed)
     except ValueError:
         return None
-    return answer if isinstance(answer, dict) else None
+    complete = isinstance(answer, dict) and ("error" in answer or answer.keys() >= {"preset", "name", "warnings"})
+    return answer if complete else None

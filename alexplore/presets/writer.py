@@ -82,16 +82,19 @@ def _check_own(path: Path) -> None:
         raise PresetError(f"{path.stem} came with alexplore: save a copy of it, which can be renamed and deleted")
 
 
-def check_free(name_or_path: str) -> None:
+def check_free(name: str) -> None:
     """Check that an imported preset can be saved under a name without overwriting another.
 
     Raises:
         PresetExists: there is such a file.
         PresetError: the name is a shipped preset's, or can't be a preset's.
     """
-    path = own_path(name_or_path)
+    advice = "give another --name, or a file with --output"
+    if name in shipped_names():
+        raise PresetError(f"{name} is the name of a shipped preset; {advice}")
+    path = own_path(name)
     if path.exists():
-        raise PresetExists(f"{path} exists; give another --name, or a file with --output")
+        raise PresetExists(f"{path} exists; {advice}")
 
 
 def own_path(name_or_path: str) -> Path:
@@ -102,10 +105,10 @@ def own_path(name_or_path: str) -> Path:
     """
     if is_path(name_or_path):
         path = expand(name_or_path)
-        path = path if path.suffix == ".toml" else path.with_name(f"{path.name}.toml")
+        path = path if path.suffix == ".toml" else path.parent / f"{path.name}.toml"
     else:
         path = user_folder() / f"{name_or_path}.toml"
-    if not re.fullmatch(r"\w[\w.-]*", path.stem):
+    if not re.fullmatch(r"\w[\w.-]*", path.stem) or name_or_path.endswith(os.sep):
         raise PresetError(f"{name_or_path!r} can't be a preset's name; allowed: letters, digits, -, _ and .")
     if path.stem in shipped_names():
         raise PresetError(f"{path.stem} is the name of a shipped preset; choose another")

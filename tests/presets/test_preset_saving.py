@@ -173,7 +173,7 @@ def test_shipped_presets_are_never_written(overwrite: bool) -> None:
     assert shipped.read_bytes() == before
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a b", "-x", ".hidden", "a\nb", "a:b"])
+@pytest.mark.parametrize("name", ["", ".", "..", "a b", "-x", ".hidden", "a\nb", "a:b", "/", "./", "../", "dir/"])
 def test_names_that_cannot_be_a_presets(name: str) -> None:
     with pytest.raises(PresetError, match="can't be a preset's name; allowed: letters"):
         save_preset(load_preset("lenet"), name)
