@@ -8,7 +8,11 @@ from alexplore.network.graph import Network
 
 
 def changes_between(before: Network, after: Network) -> tuple[str, ...]:
-    """Return a description of each change: a setting, a layer added, removed or moved, the input, the towers."""
+    """Return a description of each change: a setting, a layer added, removed, moved or rewired, the input, the towers.
+
+    Which layers a layer reads is compared only where the layers are the same: those that are added, removed or moved
+    change it for their neighbours.
+    """
     return tuple(_changes(before, after))
 
 
@@ -24,6 +28,10 @@ def _changes(before: Network, after: Network) -> Iterator[str]:
     kept = [name for name in old if name in new]
     if kept != [name for name in new if name in old]:
         yield "layers moved"
+    if list(old) == list(new):
+        for position, name in enumerate(old):
+            if before.source_names(position) != after.source_names(position):
+                yield f"{name} inputs"
     for name in kept:
         if old[name].type != new[name].type:
             yield f"{name} type"

@@ -29,8 +29,9 @@ from alexplore.core.settings import (
 from alexplore.lessons.network_changes import changes_between
 from alexplore.lessons.values import Claim, Place, parse_value, plain_text, same
 from alexplore.network.analysis import Analysis, analyse
-from alexplore.network.graph import Network, read_input
+from alexplore.network.graph import Network
 from alexplore.network.quantities import BY_KEY, LAYER_KEYS, Value, layer_value
+from alexplore.network.shapes import MapSize, map_size
 from alexplore.presets.published import Number, value_text
 
 T = TypeVar("T")
@@ -255,7 +256,7 @@ class Change:
 
     layer: str | None = setting(optional(text()), None, "the layer")
     value: Any = setting(Kind("a value of the setting", lambda value: value, {}), None, "the new value")
-    input: tuple[int | float, ...] | None = setting(optional(numbers()), None, "instead: [channels, height, width]")
+    input: MapSize | None = setting(optional(map_size()), None, "instead: another input")
     setting: str | None = setting(optional(text()), None, "its setting")
 
     def apply(self, network: Network) -> Network:
@@ -265,7 +266,7 @@ class Change:
             SettingError: an unknown layer or setting, or a value that is not allowed.
         """
         if self.input is not None:
-            return network.with_input(*read_input(list(self.input)))
+            return network.with_input(*self.input)
         if self.layer is None or self.setting is None:
             raise SettingError("a change names a layer and a setting, or an input")
         return network.change(network.index(self.layer), {self.setting: self.value})

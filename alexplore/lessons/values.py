@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from alexplore.core.settings import (
+    LARGEST_NUMBER,
     SettingError,
     choice,
     found_text,
@@ -20,7 +21,7 @@ from alexplore.network.analysis import Analysis
 from alexplore.network.formulas import explain, explain_totals
 from alexplore.network.quantities import BY_KEY, LAYER_KEYS, NETWORK_KEYS, Value, layer_value, total_value
 from alexplore.network.row import Row
-from alexplore.presets.published import Number, value_text
+from alexplore.presets.published import Number, single, value_text
 
 SUFFIXES = {"k": 10**3, "m": 10**6, "million": 10**6, "g": 10**9, "billion": 10**9}
 
@@ -48,11 +49,11 @@ class Place:
         if self.layer is None:
             if quantity.of_network is None:
                 raise SettingError(f"quantity: {self.quantity} is of a layer; allowed: {', '.join(NETWORK_KEYS)}")
-            return total_value(quantity, analysis)
+            return single(total_value(quantity, analysis))
         row = self.row(analysis)
         if quantity.of_layer is None:
             raise SettingError(f"quantity: {self.quantity} is of the network; allowed: {', '.join(LAYER_KEYS)}")
-        return layer_value(quantity, row)
+        return single(layer_value(quantity, row))
 
     def row(self, analysis: Analysis) -> Row:
         """Return the row of the layer.
@@ -120,6 +121,7 @@ def plain_text(value: Value) -> str:
 
 def same(value: Value, other: Value, within: float = 0.0) -> bool:
     """Return whether two values are the same, numbers up to a relative difference of `within`."""
+    value, other = single(value), single(other)
     if value is None or other is None or isinstance(value, tuple) or isinstance(other, tuple):
         return value == other
     return abs(value - other) <= within * abs(other)
@@ -145,4 +147,6 @@ def _number(typed: str) -> int | float | None:
     except ValueError:
         return None
     scaled = number_ * SUFFIXES.get(match[2], 1)
+    if abs(scaled) > LARGEST_NUMBER:
+        return None
     return int(scaled) if scaled == int(scaled) else scaled

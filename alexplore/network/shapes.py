@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from alexplore.core.errors import WrongUseError
+from alexplore.core.settings import Kind, integer, list_schema
 
+MapSize = tuple[int, int, int]
 Shape = tuple[int, ...]
 Shapes = tuple[Shape, ...]
 """The shapes of a layer's inputs, in the order in which it reads them."""
@@ -13,6 +16,19 @@ Shapes = tuple[Shape, ...]
 
 class ShapeError(WrongUseError):
     """A layer can't read its input; the message gives the reason in numbers."""
+
+
+def map_size() -> Kind[MapSize]:
+    """Return the kind of shapes of maps: [channels, height, width]."""
+    integers = integer(1)
+
+    def parse(value: Any) -> MapSize:
+        if not isinstance(value, list | tuple):
+            raise ValueError  # noqa: TRY004 (the one error of a kind)
+        channels, height, width = map(integers.parse, value)
+        return channels, height, width
+
+    return Kind("[channels, height, width], integers ≥ 1", parse, list_schema(integers.schema, 3, 3))
 
 
 def elements(shape: Shape) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from alexplore.core.declared import Declared
 from alexplore.core.settings import (
@@ -107,9 +107,7 @@ def _check(published: Published, analysis: Analysis) -> Checked:
 
 
 def _judge(published: Published, ours: Number) -> tuple[bool, str]:
-    value = published.value
-    if isinstance(ours, tuple) and len(ours) == 1:
-        ours = ours[0]
+    value, ours = single(published.value), single(ours)
     if isinstance(value, tuple) or isinstance(ours, tuple):
         same = value == ours
         return same, "ours is the same" if same else f"ours is {value_text(ours)}"
@@ -119,6 +117,14 @@ def _judge(published: Published, ours: Number) -> tuple[bool, str]:
         return True, f"ours is {value_text(ours)}, within {100 * published.within:g} % of it"
     difference = f"{value_text(abs(ours - value))} {'more' if ours > value else 'less'}"
     return False, f"ours is {value_text(ours)}, {difference}"
+
+
+V = TypeVar("V", bound=Value)
+
+
+def single(value: V) -> V | int | float:
+    """Return a value, the shape of a vector as the number of its values."""
+    return value[0] if isinstance(value, tuple) and len(value) == 1 else value
 
 
 def value_text(value: Number, between: str = "×") -> str:

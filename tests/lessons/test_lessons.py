@@ -75,6 +75,19 @@ def test_so_may_a_shape(typed: str) -> None:
     assert not judged(question, "96×55×54")[0]
 
 
+@pytest.mark.parametrize("answer", ["4096", "[4096]"])
+def test_the_shape_of_a_vector_is_a_number(answer: str) -> None:
+    question = f'type = "number"\nask = "?"\nlayer = "fc6"\nquantity = "output"\nanswer = {answer}\n'
+    assert lesson_problems(lesson_of(question)) == ()
+    assert judged(question, "4096")[0] and judged(question, "[4096]")[0]
+    assert judged(question, "4095") == (False, "not 4,095: that is 1 too few")
+
+
+@pytest.mark.parametrize(("digits", "rest"), [(400, ".5"), (4299, " g"), (5000, ""), (31, "")])
+def test_a_number_that_is_too_large_to_be_an_answer_is_none(digits: int, rest: str) -> None:
+    assert judged(NUMBER, "9" * digits + rest)[1].startswith("that is neither a number nor a shape")
+
+
 def test_a_rounded_number_is_right_where_the_question_says_so() -> None:
     question = 'type = "number"\nask = "?"\nquantity = "params"\nanswer = 60965224\nwithin = 0.01\n'
     assert judged(question, "61 M")[0]
@@ -141,6 +154,18 @@ def test_a_change_of_the_network(paper: Analysis) -> None:
     assert "there is no layer" in judged(CHANGE, edited=network.rename(0, "stem"))[1]
 
 
+def test_a_layer_that_reads_others_is_a_change() -> None:
+    """64 channels of 1×1 convolutions, 64 of 3×3 and the 16 that both read."""
+    network = load_preset("squeezenet1_1").network
+    inputs = [*network.source_names(network.index("fire2")), "fire2_squeeze_relu"]
+    question = (
+        'type = "change"\nask = "?"\n'
+        'conditions = [{ layer = "fire2", quantity = "output", value = [144, 55, 55] }]\n'
+        f'solution = [{{ layer = "fire2", setting = "inputs", value = {inputs} }}]\n'
+    )
+    assert lesson_problems(lesson_of(question, "squeezenet1_1")) == ()
+
+
 # What a teacher is told
 
 
@@ -189,6 +214,13 @@ def test_what_cannot_be_read_is_named_with_file_step_and_key(content: str, messa
         (NUMBER.replace("params", "weights"), 'quantity: found "weights", allowed: one of output'),
         (NUMBER + "mistakes = [{ answer = 1 }]", "mistakes: number 1: say is missing"),
         (CHANGE.replace(", value = [96, 28, 28]", ""), "conditions: number 1: value is missing"),
+        *(
+            (
+                CHANGE.replace('layer = "conv1", setting = "stride", value = 8', f"input = {size}"),
+                f"solution: number 1: input: found {size}, allowed: [channels, height, width], integers ≥ 1",
+            )
+            for size in ("224", "[3, 224]", "[3, 224, 224.5]")
+        ),
     ],
 )
 def test_so_is_a_question(question: str, message: str) -> None:

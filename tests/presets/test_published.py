@@ -117,6 +117,13 @@ def test_rounded_numbers_are_confirmed_within_what_they_say() -> None:
     assert far.reason == "ours is 60,965,224, 965,224 more"
 
 
+@pytest.mark.parametrize("value", [4096, (4096,), [4096]])
+def test_the_shape_of_a_vector_is_confirmed(value: object) -> None:
+    stated = read_published({"quantity": "output", "layer": "fc6", "value": value})
+    (one,) = check_published((stated,), analyse(load_preset("paper").network))
+    assert (one.confirmed, one.reason) == (True, "ours is the same")
+
+
 def test_an_edited_network_is_checked_too() -> None:
     preset = load_preset("paper")
     network = preset.network.change(0, {"stride": 3}).remove(preset.network.index("conv5"))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from alexplore.core.settings import Kind, integer, list_schema, setting
+from alexplore.core.settings import setting
 from alexplore.network.calls import Call
 from alexplore.network.changes import Change, Insert, Produce, Set
 from alexplore.network.formula import Formula, by_axis, number_text, product_text
 from alexplore.network.layers.base import Layer, Unsupported, keras_always
-from alexplore.network.shapes import Shape, ShapeError, Shapes, elements, has_one_layout, shape_text
+from alexplore.network.shapes import MapSize, Shape, ShapeError, Shapes, elements, has_one_layout, map_size, shape_text
 
 
 class Flatten(Layer):
@@ -43,22 +43,6 @@ class Flatten(Layer):
         return [Call("layers.Flatten", (), keras_always(self))]
 
 
-MapSize = tuple[int, int, int]
-
-
-def _map_size() -> Kind[MapSize]:
-    """Return the kind of shapes of maps: [channels, height, width]."""
-    integers = integer(1)
-
-    def parse(value: Any) -> MapSize:
-        if not isinstance(value, list | tuple):
-            raise ValueError  # noqa: TRY004 (the one error of a kind)
-        channels, height, width = map(integers.parse, value)
-        return channels, height, width
-
-    return Kind("[channels, height, width], integers ≥ 1", parse, list_schema(integers.schema, 3, 3))
-
-
 class Unflatten(Layer):
     """A vector as a map, channel after channel: flatten reversed. Source: PyTorch's `Unflatten`, with dim 1."""
 
@@ -70,7 +54,7 @@ class Unflatten(Layer):
     needs_all_values = "it makes a map of the whole vector"
     torch_operators = ("unflatten",)
     example = {"unflattened_size": (8, 12, 10)}  # noqa: RUF012 (a ClassVar of the base class)
-    unflattened_size: MapSize = setting(_map_size(), doc="channels, height and width of the map", brief="")
+    unflattened_size: MapSize = setting(map_size(), doc="channels, height and width of the map", brief="")
 
     def output_shape(self, inputs: Shapes) -> Shape:
         (shape,) = inputs
