@@ -38,13 +38,13 @@ from alexplore.network.layers.opaque import Opaque
 from alexplore.network.layers.sliding import Sliding
 from alexplore.network.shapes import Shape, ShapeError, elements
 
-TYPES: Mapping[str, type[Layer]] = {
-    name: cls for cls in EDITABLE_TYPES.values() for name in cls.torch_operators or (cls.type,)
-}
-"""The layer types by the names of their operators in PyTorch."""
-
 RESHAPING = (Flatten, Unflatten)
 """Types that are recognised by the shapes before and after, whichever operator reshaped the value."""
+
+TYPES: Mapping[str, type[Layer]] = {
+    name: cls for cls in EDITABLE_TYPES.values() if cls not in RESHAPING for name in cls.torch_operators or (cls.type,)
+}
+"""The other layer types by the names of their operators in PyTorch."""
 
 
 @dataclass(eq=False)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from alexplore.core.settings import setting
 from alexplore.network.calls import Call
 from alexplore.network.changes import Change, Insert, Produce, Set
 from alexplore.network.formula import Formula, by_axis, number_text, product_text
-from alexplore.network.layers.base import Layer, Unsupported, keras_always
+from alexplore.network.layers.base import Layer, keras_always
 from alexplore.network.shapes import MapSize, Shape, ShapeError, Shapes, elements, has_one_layout, map_size, shape_text
 
 
@@ -18,7 +17,6 @@ class Flatten(Layer):
 
     type = "flatten"
     title = "a map as one vector"
-    torch_operators = ("flatten", "view", "reshape", "squeeze", "_unsafe_view")
 
     def output_shape(self, inputs: Shapes) -> Shape:
         return (elements(inputs[0]),)
@@ -30,11 +28,6 @@ class Flatten(Layer):
     def output_formulas(self, inputs: Shapes, output: Shape) -> Iterator[Formula]:
         note = "every value of the input, channel after channel"
         yield Formula("output", product_text(inputs[0]), output[0], note, "channels·height·width")
-
-    @classmethod
-    def operator_settings(cls, call: Call, inputs: Shapes) -> dict[str, Any]:
-        """Return no settings: only what gives a vector is a flatten, which its output's shape shows."""
-        return {}
 
     def torch_call(self, inputs: Shapes) -> Call:
         return Call("nn.Flatten")
@@ -52,7 +45,6 @@ class Unflatten(Layer):
     fixes_size = True
     channels_first = True
     needs_all_values = "it makes a map of the whole vector"
-    torch_operators = ("unflatten",)
     example = {"unflattened_size": (8, 12, 10)}  # noqa: RUF012 (a ClassVar of the base class)
     unflattened_size: MapSize = setting(map_size(), doc="channels, height and width of the map", brief="")
 
@@ -85,14 +77,6 @@ class Unflatten(Layer):
         else:
             yield Set("unflattened_size", (shape[0], 1, 1))
         yield Produce(elements(self.unflattened_size))
-
-    @classmethod
-    def operator_settings(cls, call: Call, inputs: Shapes) -> dict[str, Any]:
-        """Return the size of the map; for an operator with the sizes of all axes, these without the batch."""
-        sizes = call.keywords.get("sizes", ())
-        if len(inputs[0]) != 1 or call.keywords.get("dim") not in (1, -1) or len(sizes) != 3:
-            raise Unsupported("it makes no map of a vector")
-        return {"unflattened_size": tuple(sizes)}
 
     def setting_text(self, key: str, value: MapSize) -> str:
         return shape_text(value)
