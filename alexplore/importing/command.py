@@ -68,8 +68,7 @@ def _answer(arguments: argparse.Namespace) -> dict[str, Any]:
         family="imported",
         source=f"{source}, imported with PyTorch {torch.__version__}",
     )
-    chosen = arguments.input is None and ":" in source
-    notes = [f"no --input was given: images of {shape_text(trace.input)}"] if chosen else []
+    notes = [f"no --input was given: images of {shape_text(trace.input)}"] if trace.guessed else []
     if arguments.input not in (None, trace.input):
         notes.append(f"it was exported for images of {shape_text(trace.input)} alone, and is imported with them")
     return {"preset": preset_text(preset), "name": preset.name, "warnings": [*notes, *imported.warnings]}

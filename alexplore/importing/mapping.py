@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -249,8 +249,8 @@ class _Mapping:
         settings = cls.operator_settings(Call(operation.name, (), keywords), inputs)
         if padded:
             settings = _padded_settings(cls, settings, padded.operation)
-        if "trainable" in setting_fields(cls) and operation.parameters and not self.trains(operation.parameters):
-            settings["trainable"] = False
+        if "trainable" in setting_fields(cls):
+            settings |= self.frozen(operation.parameters)
         shape = sizes(operation.node)
         value = self.layer(cls, settings, values, operation, (*shape, 1, 1) if reduces else shape)
         return self.layer(Flatten, {}, [value], operation, shape) if reduces else value
@@ -304,7 +304,7 @@ class _Mapping:
                 "recorded_buffers": sum(map(self.count, kept)),
                 "recorded_macs": macs or 0,
                 "reason": reason,
-                **({} if self.trains(own) else {"trainable": False}),
+                **self.frozen(own),
             },
             reads,
             self.name(operation.name, operation, Opaque),
@@ -339,7 +339,8 @@ class _Mapping:
 
     def add_unused(self) -> None:
         """Add the parameters that the output does not depend on, as a layer that changes nothing."""
-        unused = [name for name in self.trace.parameters.values() if name not in self.counted]
+        names = dict.fromkeys(self.trace.parameters.values())
+        unused = [name for name in names if name not in self.counted]
         if not unused or not self.made:
             return
         last = self.made[-1]
@@ -351,6 +352,7 @@ class _Mapping:
             "recorded_output": shape,
             "recorded_params": sum(map(self.count, unused)),
             "reason": f"the output does not depend on {unused[0]}{rest}",
+            **self.frozen(unused),
         }
         tensors: dict[str, Tensor | str] = {name.replace(".", "_"): name for name in unused}
         made = Made(Opaque, settings, [Value(last, last.output)], "unused", last.output, tensors)
@@ -362,10 +364,10 @@ class _Mapping:
         """Return the number of values of a parameter or buffer."""
         return math.prod(self.trace.state[name].shape) if name in self.trace.state else 0
 
-    def trains(self, names: Iterable[str]) -> bool:
-        """Return whether one of these parameters is trainable, or there are none."""
-        flags = [self.trace.state[name].requires_grad for name in names]
-        return any(flags) or not flags
+    def frozen(self, names: Collection[str]) -> dict[str, Any]:
+        """Return the setting of a layer whose parameters, of these names, are all frozen; nothing for any other."""
+        trained = any(self.trace.state[name].requires_grad for name in names)
+        return {} if trained or not names else {"trainable": False}
 
     def is_partly_frozen(self, made: Made) -> bool:
         """Return whether a layer that is described has parameters of which some are trainable and others are not."""

@@ -74,7 +74,7 @@ class Operation:
         return tuple(found)
 
     def _read(self, names: Mapping[Node, str]) -> tuple[str, ...]:
-        return tuple(names[node] for node in self.before if node in names)
+        return tuple(dict.fromkeys(names[node] for node in self.before if node in names))
 
     @property
     def module(self) -> tuple[str, str]:

@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,10 @@ SIDES = {1: (28, 32, 224, 227), 3: (224, 32, 227, 299, 64, 28)}
 
 @dataclass(frozen=True)
 class Trace:
-    """A program with the nodes of its images and its output, the names of its state by node, and that state."""
+    """A program with the nodes of its images and its output, the names of its state by node, and that state.
+
+    `guessed` says that nothing fixed the size of its images: it is the first usual one that the model takes.
+    """
 
     program: ExportedProgram
     image: Node
@@ -43,6 +46,7 @@ class Trace:
     parameters: Mapping[Node, str]
     buffers: Mapping[Node, str]
     state: Mapping[str, Tensor]
+    guessed: bool = False
 
     @property
     def input(self) -> Input:
@@ -69,7 +73,7 @@ def trace_module(module: nn.Module, input: Input | None, source: str, batch: int
     reasons: dict[Input, str] = {}
     for size in [input] if input else usual_inputs(module):
         try:
-            return _export(module, size, source, (BATCH, batch))
+            return replace(_export(module, size, source, (BATCH, batch)), guessed=input is None)
         except ForwardFailed as error:
             reasons[size] = str(error)
     if input:
@@ -118,7 +122,8 @@ def _export(module: nn.Module, size: Input, source: str, batches: tuple[int, ...
         shape = trace.output.meta["val"].shape
         if shape and shape[0] == batch:
             return trace
-        reason = f"it makes an output of {shape_text(tuple(map(int, shape)))} of {count_text(batch, 'image')}"
+        made = f"an output of {shape_text(tuple(map(int, shape)))}" if shape else "one number"
+        reason = f"it makes {made} of {count_text(batch, 'image')}"
     raise ForwardFailed(reason)
 
 
@@ -176,29 +181,33 @@ def trace_file(path: Path, source: str, size: Input | None = None) -> Trace:
     try:
         with quiet():
             program = torch.export.load(path)
-            images = size or tuple(int(one) for one in _image(program).shape[1:]) if _is_dynamic(program) else ()
+            images = _images_of_any_size(program, size)
     except Exception as error:
         raise SourceError(f"{source}: torch.export.load can't read it: {reason_text(error)}") from error
-    if not images:
+    if images is None:
         return read_program(program, source)
     try:
         with quiet():
-            program = torch.export.export(program.module(), (torch.zeros(BATCH, *images),), strict=False)
+            program = torch.export.export(program.module(), (images,), strict=False)
     except Exception as error:
-        raise SourceError(f"{source}: it takes no images of {shape_text(images)}: {reason_text(error)}") from error
+        sizes = shape_text(tuple(images.shape[1:]))
+        raise SourceError(f"{source}: it takes no images of {sizes}: {reason_text(error)}") from error
     return read_program(program, source)
 
 
-def _image(program: ExportedProgram) -> Tensor:
-    """Return the fake tensor of the first input."""
+def _images_of_any_size(program: ExportedProgram, size: Input | None) -> Tensor | None:
+    """Return images of `size`, or of that of the export, for a program that was exported for several sizes; else None.
+
+    Their number is `BATCH`, or the nearest one that the program takes.
+    """
+    if not program.range_constraints:
+        return None
     names = program.graph_signature.user_inputs
-    value: Tensor = next(node.meta["val"] for node in program.graph.nodes if node.name == names[0])
-    return value
-
-
-def _is_dynamic(program: ExportedProgram) -> bool:
-    """Return whether the program was exported for any batch size."""
-    return bool(program.range_constraints)
+    image: Tensor = next(node.meta["val"] for node in program.graph.nodes if node.name == names[0])
+    batch, *sizes = image.shape
+    allowed = program.range_constraints.get(batch.node.expr) if isinstance(batch, torch.SymInt) else None
+    count = int(batch) if allowed is None else int(min(max(BATCH, allowed.lower), allowed.upper))
+    return torch.zeros(count, *(size or map(int, sizes)), dtype=image.dtype, device=image.device)
 
 
 def read_program(program: ExportedProgram, source: str) -> Trace:
@@ -208,6 +217,8 @@ def read_program(program: ExportedProgram, source: str) -> Trace:
         SourceError: it does not have one tensor of images and one output.
     """
     nodes = {node.name: node for node in program.graph.nodes}
+    state: dict[str, Any] = {**program.constants, **program.state_dict}
+    names = _first_names(state)
     images, parameters, buffers = [], {}, {}
     for one in program.graph_signature.input_specs:
         node = nodes.get(str(getattr(one.arg, "name", "")))
@@ -216,9 +227,9 @@ def read_program(program: ExportedProgram, source: str) -> Trace:
         if one.kind is InputKind.USER_INPUT:
             images.append(node)
         elif one.kind is InputKind.PARAMETER:
-            parameters[node] = str(one.target)
+            parameters[node] = names.get(str(one.target), str(one.target))
         else:
-            buffers[node] = str(one.target)
+            buffers[node] = names.get(str(one.target), str(one.target))
     if len(images) != 1:
         raise SourceError(f"{source}: it has {len(images)} inputs; a network here reads one tensor of images")
     (image,) = images
@@ -236,8 +247,21 @@ def read_program(program: ExportedProgram, source: str) -> Trace:
             f"{source}: its forward returns {len(outputs)} tensors; a network here has one output: give a module that "
             "returns that one"
         )
-    state: dict[str, Any] = {**program.constants, **program.state_dict}
     return Trace(program, image, nodes[str(outputs[0].name)], parameters, buffers, state)
+
+
+def _first_names(state: Mapping[str, Any]) -> dict[str, str]:
+    """Return, for each name in a state, the first name of the same tensor: a model may have one under several names.
+
+    A file that was saved and loaded has a tensor for each name, whose values are at the same place.
+    """
+    first: dict[object, str] = {}
+    names = {}
+    for name, value in state.items():
+        place = value.data_ptr() if isinstance(value, Tensor) else 0  # 0 without memory
+        key = (place, value.shape, value.stride()) if place else id(value)
+        names[name] = first.setdefault(key, name)
+    return names
 
 
 def _sizes(value: object) -> Shape | None:

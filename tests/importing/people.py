@@ -254,6 +254,22 @@ class Shared(nn.Module):
         return out
 
 
+class Tied(nn.Module):
+    """Two linear layers with one weight, parts of a network under a second name, and a frozen part that is not used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Linear(9, 9))
+        self.features = nn.Sequential(*list(self.backbone.children())[:-1])
+        self.backbone[3].requires_grad_(False)
+        self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.second.weight = self.first.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.second(self.first(self.features(x).mean((2, 3))))
+        return out
+
+
 class Prints(nn.Module):
     """A network that prints while it runs, and needs images of 1×20×20."""
 
@@ -330,6 +346,13 @@ class PartlyScripted(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         found: Tensor = self.body(x)
         return found
+
+
+class Scalar(nn.Module):
+    """A network that returns its loss."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean()
 
 
 class Nothing(nn.Module):

@@ -110,6 +110,7 @@ REFUSED = {
     f"{PEOPLE}:Branches": (FAILED, "depends on the values of the images, which a trace can't follow (people.py, line"),
     f"{PEOPLE}:FailsAtOnce": (FAILED, "making the model fails: KeyError: 'weights.pth' (people.py, line"),
     f"{PEOPLE}:PartlyScripted": (WRONG_USE, "body of the model is a TorchScript module, which can't be traced"),
+    f"{PEOPLE}:Scalar": (FAILED, "its forward pass fails: it makes one number of 1 image"),
     f"{PEOPLE}:Nothing": (WRONG_USE, "does nothing with its input"),
     f"{PEOPLE}:number": (WRONG_USE, "number is of type int"),
     f"{PEOPLE}:Residal": (WRONG_USE, "did you mean Residual?"),
@@ -248,6 +249,33 @@ def test_the_size_of_an_exported_program(tmp_path: Path) -> None:
     assert read(str(tmp_path / "one.pt2"), (3, 32, 24)).input == (3, 16, 16)
     with pytest.raises(AlexploreError, match=r"any\.pt2: it takes no images of 1×32×24"):
         read(str(tmp_path / "any.pt2"), (1, 32, 24))
+
+
+AXES = {
+    "at most 16 images": ({0: torch.export.Dim("batch", max=16)}, torch.float32, (16, 3, 12, 12)),
+    "at least 40 images": ({0: torch.export.Dim("batch", min=40)}, torch.float32, (40, 3, 12, 12)),
+    "one image of any size": (
+        {2: torch.export.Dim("height", min=8, max=99), 3: torch.export.Dim("width", min=8, max=99)},
+        torch.float32, (1, 3, 12, 12),
+    ),
+    "half precision": ({0: torch.export.Dim("batch")}, torch.float16, (29, 3, 12, 12)),
+    "double precision": ({0: torch.export.Dim("batch")}, torch.float64, (29, 3, 12, 12)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", AXES)
+def test_a_file_is_read_with_what_it_takes(name: str, tmp_path: Path) -> None:
+    axes, dtype, expected = AXES[name]
+    count = {"at least 40 images": 50, "one image of any size": 1}.get(name, 2)
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()).to(dtype)
+    program = torch.export.export(module, (torch.zeros(count, 3, 12, 12, dtype=dtype),), dynamic_shapes=(axes,))
+    torch.export.save(program, tmp_path / "net.pt2")
+    trace = read_source(str(tmp_path / "net.pt2"), None, with_weights=False)
+    image = trace.image.meta["val"]
+    assert (tuple(image.shape), image.dtype) == (expected, dtype)
+    assert [layer.type for layer in import_trace(trace, "net.pt2").network.layers] == [
+        "conv2d", "adaptive_avg_pool2d", "flatten",
+    ]  # fmt: skip
 
 
 class CumulativeMean(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from alexplore.importing.mapping import Imported, import_trace
-from alexplore.importing.tracing import Input, Trace, trace_module
+from alexplore.importing.tracing import Input, Trace, trace_file, trace_module
 from alexplore.importing.weights import layer_tensors
 from alexplore.network.analysis import analyse
 from alexplore.network.graph import read_network
@@ -153,6 +154,29 @@ def test_what_no_layer_type_describes_is_opaque() -> None:
     assert "4 of 10 layers are opaque" in warning and "permute" in warning
     with pytest.raises(Unsupported, match=r"conv2 is opaque: conv2d of an imported model .* conv\.weight"):
         build(found.network)
+
+
+def numbers(module: nn.Module) -> tuple[int, int]:
+    """Return the numbers of all parameters and of those that are trainable."""
+    parameters = list(module.parameters())
+    return sum(one.numel() for one in parameters), sum(one.numel() for one in parameters if one.requires_grad)
+
+
+@pytest.mark.parametrize("way", ["in memory", "without memory", "saved"])
+def test_a_parameter_with_several_names_counts_once(way: str, tmp_path: Path) -> None:
+    with torch.device("meta" if way == "without memory" else "cpu"):
+        module = people.Tied().eval()
+    trace = trace_module(module, (3, 8, 8), "it")
+    if way == "saved":
+        torch.export.save(trace.program, tmp_path / "net.pt2")
+        trace = trace_file(tmp_path / "net.pt2", "net.pt2")
+    found = import_trace(trace, "it")
+    totals = analyse(found.network).totals
+    assert (totals.params, totals.trainable_params) == numbers(module)
+    assert [layer.type for layer in found.network.layers] == [
+        "conv2d", "batch_norm", "relu", "adaptive_avg_pool2d", "flatten", "linear", "opaque", "opaque",
+    ]  # fmt: skip
+    assert found.network.layers[-1].name == "unused" and not found.network.layers[-1].trains
 
 
 class WeightsFromImages(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,37 @@ def test_a_graph_for_a_fixed_number_of_images(tmp_path: Path, batch: int) -> Non
     with torch.no_grad():
         expected = images.relu().flatten(1) @ torch.from_numpy(matrix)
         torch.testing.assert_close(model(images), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(3, 32, 32), ("C", "H", "W"), (3, "H", "W")])
+def test_a_size_that_no_file_fixes_is_said_to_be_guessed(tmp_path: Path, size: tuple[int | str, ...]) -> None:
+    path, fixed = tmp_path / "net.onnx", size == (3, 32, 32)
+    node = pytest.importorskip("onnx").helper.make_node
+    write_model(path, [node("GlobalAveragePool", ["x"], ["y"])], ["N", *size])
+    found = read_source(str(path), None, with_weights=False)
+    assert (found.input, found.guessed) == ((3, 32, 32) if fixed else (3, 224, 224), not fixed)
+    assert not read_source(str(path), (3, 40, 40), with_weights=False).guessed
+
+
+def write_model(
+    path: Path,
+    nodes: list[Any],
+    shape: list[int | str],
+    constants: Mapping[str, np.ndarray[Any, Any]] | None = None,
+    opset: int = 18,
+    rank: int = 4,
+) -> Any:
+    """Write and return a network of some nodes from "x", of a shape, to "y", of `rank` axes."""
+    onnx = pytest.importorskip("onnx")
+    helper, float32 = onnx.helper, onnx.TensorProto.FLOAT
+    graph = helper.make_graph(
+        nodes, "net", [helper.make_tensor_value_info("x", float32, shape)],
+        [helper.make_tensor_value_info("y", float32, [None] * rank)],
+        [onnx.numpy_helper.from_array(value, name) for name, value in (constants or {}).items()],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
+    onnx.save(model, str(path))
+    return model
 
 
 def write_odd(path: Path, *nodes: Any, batch: int | str = 1, domains: tuple[str, ...] = ()) -> None:
