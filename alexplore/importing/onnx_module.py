@@ -20,7 +20,17 @@ import torch
 from torch import Tensor, nn
 
 from alexplore.importing.errors import SourceError, reason_text
-from alexplore.importing.onnx_operators import FUNCTIONS, PLAIN, SETTINGS, Attributes, NotDescribed, operand
+from alexplore.importing.onnx_operators import (
+    FUNCTIONS,
+    OF_SIZES,
+    PLAIN,
+    SETTINGS,
+    WEIGHTED,
+    Attributes,
+    NotDescribed,
+    operand,
+    rounded,
+)
 from alexplore.importing.tracing import Input
 from alexplore.network.shapes import Shape
 
@@ -123,6 +133,18 @@ ELEMENT_TYPES: Mapping[torch.dtype, int] = {
 """ONNX's number of each dtype. Source: `TensorProto.DataType` in onnx.proto."""
 
 
+OF_SHAPES = ("Shape", "Size")
+"""Operators that read the shape of their input alone."""
+
+MOVING = ("Expand", "Reshape", "Resize", "Slice", "Tile")
+"""Operators that fit a weight to the number or the size of the images, such as a class token to each image."""
+
+
+def can_be_weight(value: Any) -> bool:
+    """Return whether a constant can be a weight: whole numbers, and a number without axes, are none."""
+    return isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.ndim > 0
+
+
 class OnnxNode(nn.Module):
     """One operator with its weights, each a parameter or buffer; None marks an input that `forward` is called with."""
 
@@ -145,8 +167,8 @@ class OnnxNode(nn.Module):
         names = (f"weight{number}" for number in range(self.count))
         values = [getattr(self, name) if hasattr(self, name) else next(given) for name in names]
         with suppress(NotDescribed):
-            if first and self.kind in PLAIN:
-                return PLAIN[self.kind](*(value if self.kind == "Reshape" else operand(value) for value in values))
+            if first and self.kind in PLAIN and "axis" not in self.attributes:  # that of operators before opset 7
+                return PLAIN[self.kind](*(values if self.kind in OF_SIZES else map(operand, values)))
             if first and self.kind in FUNCTIONS:
                 return FUNCTIONS[self.kind](self.attributes, list(self._with_tensors(values)))
         output, tensors = infer(), [value for value in values if isinstance(value, Tensor)]
@@ -155,12 +177,15 @@ class OnnxNode(nn.Module):
     def _with_tensors(self, values: list[Any]) -> Iterator[Any]:
         """Yield the inputs, with weights that the graph calculates from constants as tensors."""
         for number, value in enumerate(values):
-            is_weight = isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.ndim
-            yield torch.from_numpy(value) if is_weight and number not in SETTINGS.get(self.kind, ()) else value
+            tensor = can_be_weight(value) and number not in SETTINGS.get(self.kind, ())
+            yield torch.from_numpy(value) if tensor else value
 
 
 class OnnxModule(nn.Module):
-    """The nodes of a graph in order; `forward` gives its output for images."""
+    """The nodes of a graph in order; `forward` gives its output for images.
+
+    What the graph calculates from constants alone is calculated once, and is a constant too.
+    """
 
     def __init__(self, model: Any, images: str, source: str) -> None:
         super().__init__()
@@ -169,41 +194,82 @@ class OnnxModule(nn.Module):
         graph = model.graph
         self.model, self.source = model, source
         self.images, self.result = images, graph.output[0].name
-        self.constants = {one.name: np.array(numpy_helper.to_array(one)) for one in graph.initializer}
         self.opset = next(one.version for one in model.opset_import if one.domain in ("", "ai.onnx"))
+        self.constants = {one.name: np.array(numpy_helper.to_array(one)) for one in graph.initializer}
+        self.weights = {name for name, value in self.constants.items() if can_be_weight(value)}
         self.steps: list[tuple[Any, str | None]] = []
-        made: dict[tuple[int, bool], Tensor] = {}
-        dependent = {images}
+        made: dict[tuple[int, str], Tensor] = {}
+        modules = {images}  # values that modules calculate
         for node in graph.node:
-            attributes = {one.name: helper.get_attribute_value(one) for one in node.attribute}
-            if node.op_type == "Identity" and node.input[0] in self.constants:  # exporters share weights like this
-                self.constants[node.output[0]] = self.constants[node.input[0]]
-            if node.op_type == "Shape" or not dependent.intersection(node.input):
+            if all(one in self.constants for one in node.input if one):
+                self._add_constants(node)
+                continue
+            of_weight = node.op_type in MOVING and node.input[0] in self.weights
+            if node.op_type in OF_SHAPES or not (of_weight or modules.intersection(node.input)):
                 self.steps.append((node, None))
                 continue
-            dependent.update(node.output)
+            modules.update(node.output)
+            attributes = {one.name: rounded(helper.get_attribute_value(one)) for one in node.attribute}
             kind = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
             weights = [self._weight(kind, number, one, attributes, made) for number, one in enumerate(node.input)]
             if kind in ("Softmax", "LogSoftmax") and self.opset < 13:  # then over the axis and all that follow it
                 attributes = {"axis": 1, **attributes, "to_end": True}
+            if kind == "PRelu" and weights[1] is not None:
+                attributes = {"slopes": self.constants[node.input[1]].shape}
             name = self._free_name(node)
             self.add_module(name, OnnxNode(kind, attributes, weights))
             self.steps.append((node, name))
 
+    def _add_constants(self, node: Any) -> None:
+        """Calculate the outputs of a node that reads only constants, and keep which of them are weights.
+
+        Those are literals and what is calculated from weights. A literal of a single value is a number, such as the 0.5
+        in x · 0.5; and an array into which ScatterND puts values, as exporters make masks, is no weight by that.
+
+        Raises:
+            SourceError: ONNX can't calculate them.
+        """
+        inputs = [self.constants.get(one) for one in node.input]
+        if node.op_type == "Identity":  # exporters share weights like this
+            outputs = inputs
+        else:
+            try:
+                outputs = self._constant(node, inputs)
+            except Exception as error:
+                raise SourceError(
+                    f"{self.source}: {node.op_type} ({node.name or node.output[0]}) can't be imported: "
+                    f"{reason_text(error)}; {INSTEAD}"
+                ) from error
+        calculated = dict(zip(node.output, outputs, strict=False))
+        self.constants.update(calculated)
+        sources = node.input[:1] if node.op_type == "ScatterND" else node.input
+        of_weights = node.op_type == "DequantizeLinear" or not self.weights.isdisjoint(sources)
+        for name, value in calculated.items():
+            if can_be_weight(value) and (of_weights or (node.op_type == "Constant" and value.size > 1)):
+                self.weights.add(name)
+
     def _weight(
-        self, kind: str, number: int, name: str, attributes: Attributes, made: dict[tuple[int, bool], Tensor]
+        self, kind: str, number: int, name: str, attributes: Attributes, made: dict[tuple[int, str], Tensor]
     ) -> Tensor | None:
-        """Return an initializer as a parameter or buffer; None for other inputs, for numbers, and for settings."""
+        """Return a weight as a parameter or buffer; None for other inputs, for numbers, and for settings."""
         value = self.constants.get(name)
-        if value is None or value.dtype.kind != "f" or not value.ndim or number in SETTINGS.get(kind, ()):
+        if not (name in self.weights or kind in WEIGHTED) or number in SETTINGS.get(kind, ()):
+            return None
+        if value is None or not can_be_weight(value):
             return None
         product = kind == "MatMul" or (kind == "Gemm" and not attributes.get("transB", 0))
-        transposed = product and number == 1 and value.ndim == 2
-        if (id(value), transposed) not in made:
-            tensor = torch.from_numpy(np.ascontiguousarray(value.T if transposed else value))
-            buffer = kind == "BatchNormalization" and number in (3, 4)
-            made[id(value), transposed] = tensor if buffer else nn.Parameter(tensor)
-        return made[id(value), transposed]
+        use = ""
+        if product and number == 1 and value.ndim == 2:
+            value, use = value.T, "transposed"
+        elif kind == "PRelu":
+            value, use = value.reshape(-1), "slopes"
+        elif kind == "BatchNormalization" and number in (3, 4):
+            use = "statistics"
+        key = id(self.constants[name]), use
+        if key not in made:
+            tensor = torch.from_numpy(np.ascontiguousarray(value))
+            made[key] = tensor if use == "statistics" else nn.Parameter(tensor)
+        return made[key]
 
     def _free_name(self, node: Any) -> str:
         name = re.sub(r"\W+", "_", node.name or f"{node.op_type}_{len(self.steps)}").strip("_") or node.op_type
@@ -217,9 +283,9 @@ class OnnxModule(nn.Module):
         read = {self.result, *(one for node, _ in self.steps for one in node.input)}
         for node, name in self.steps:
             inputs = [values[one] for one in node.input]
-            if node.op_type == "Shape":
-                values[node.output[0]] = np.array(inputs[0].shape, dtype=np.int64)
-            elif name is None or not any(isinstance(one, Tensor) for one in inputs):
+            if node.op_type in OF_SHAPES:
+                inputs = [np.broadcast_to(np.float32(0), inputs[0].shape)]  # takes no memory
+            if name is None:
                 values.update(zip(node.output, self._constant(node, inputs), strict=False))
             else:
                 child = self.get_submodule(name)
@@ -255,7 +321,11 @@ class OnnxModule(nn.Module):
         outputs = [helper.make_tensor_value_info(one, 0, None) for one in node.output]
         given = [helper.make_tensor_value_info(one, 0, None) for one in node.input if one]
         graph = helper.make_graph([node], "constant", given, outputs)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)])
+        opsets = self.model.opset_import
+        if node.op_type == "DequantizeLinear":  # of which the evaluator does not have the older definitions
+            opsets = [helper.make_opsetid("", max(self.opset, 19))]
+        model = helper.make_model(graph, opset_imports=opsets)
         values = {one: value for one, value in zip(node.input, inputs, strict=True) if one}
         evaluator: Any = ReferenceEvaluator(model)
-        return list(evaluator.run(None, values))
+        found = evaluator.run(None, values)
+        return [np.require(one, requirements="W") if isinstance(one, np.ndarray) else one for one in found]

@@ -5,13 +5,17 @@ Source: the operators' definitions, https://onnx.ai/onnx/operators.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from alexplore.network.windows import Window, same_padding
 
 Attributes = Mapping[str, Any]
 Function = Callable[[Attributes, list[Any]], Any]
@@ -28,20 +32,20 @@ def _numbers(value: Any) -> list[int]:
 def _padding(a: Attributes, x: Tensor, window: list[int], fill: float) -> tuple[Tensor, list[int]]:
     """Return the input and the padding for PyTorch's operator; if the sides differ, the padded input and no padding."""
     pads = list(a.get("pads", [0] * 2 * len(window)))
+    strides, dilations = (a.get(name, [1] * len(window)) for name in ("strides", "dilations"))
+    before, after = pads[: len(window)], pads[len(window) :]
     automatic = a.get("auto_pad", b"NOTSET").decode()
     if automatic in ("SAME_UPPER", "SAME_LOWER"):
-        before, after = [], []
-        for size, kernel, stride, dilation in zip(
-            x.shape[2:], window, a.get("strides", [1] * len(window)), a.get("dilations", [1] * len(window)), strict=True
-        ):
-            total = max(0, (-(-size // stride) - 1) * stride + dilation * (kernel - 1) + 1 - size)
-            small, large = total // 2, total - total // 2
-            before.append(small if automatic == "SAME_UPPER" else large)
-            after.append(large if automatic == "SAME_UPPER" else small)
-        pads = before + after
-    before, after = pads[: len(window)], pads[len(window) :]
+        same = map(same_padding, x.shape[2:], window, strides, dilations)
+        before, after = map(list, zip(*same, strict=True))
+        if automatic == "SAME_LOWER":
+            before, after = after, before
     if before == after:
         return x, before
+    if a.get("ceil_mode", 0):  # no window starts in the padding after the map, which will be a part of the map
+        windows = map(partial(Window, ceil_mode=True), window, strides, dilations, before, after)
+        needed = [one.needed_padding(size)[1] for one, size in zip(windows, x.shape[2:], strict=True)]
+        after = list(map(min, after, needed))
     sides = [side for pair in zip(reversed(before), reversed(after), strict=True) for side in pair]
     return F.pad(x, sides, value=fill), [0] * len(window)
 
@@ -73,9 +77,10 @@ def _pixels(a: Attributes) -> list[int]:
 
 
 def _batch_norm(a: Attributes, v: list[Any]) -> Tensor:
-    if a.get("training_mode", 0):
+    if a.get("training_mode", 0) or not a.get("spatial", 1):
         raise NotDescribed
-    return F.batch_norm(v[0], v[3], v[4], v[1], v[2], False, 1 - a.get("momentum", 0.9), a.get("epsilon", 1e-5))
+    momentum = float(f"{1 - a.get('momentum', 0.9):.7g}")
+    return F.batch_norm(v[0], v[3], v[4], v[1], v[2], False, momentum, a.get("epsilon", 1e-5))
 
 
 def _max_pool(a: Attributes, v: list[Any]) -> Tensor:
@@ -107,10 +112,10 @@ def _gemm(a: Attributes, v: list[Any]) -> Tensor:
     x, weight, bias = v[0].T if a.get("transA", 0) else v[0], operand(v[1]), v[2] if len(v) > 2 else None
     weight = weight if isinstance(weight, nn.Parameter) or a.get("transB", 0) else weight.T
     alpha, beta = a.get("alpha", 1.0), a.get("beta", 1.0)
-    if alpha == beta == 1:
+    if alpha == beta == 1 and (bias is None or isinstance(bias, Tensor)):
         return F.linear(x, weight, bias)
     product = alpha * F.linear(x, weight)
-    result: Tensor = product if bias is None else product + beta * bias
+    result: Tensor = product if bias is None else product + beta * operand(bias)
     return result
 
 
@@ -120,11 +125,14 @@ def _mat_mul(x: Tensor, other: Any) -> Tensor:
 
 
 def _clip(a: Attributes, v: list[Any]) -> Tensor:
+    x: Tensor = v[0]
     bounds: list[Any] = [a.get("min"), a.get("max")]
     for number, value in enumerate(v[1:3]):
-        bounds[number] = bounds[number] if value is None else float(np.asarray(value))
+        bounds[number] = bounds[number] if value is None else operand(value)
     low, high = bounds
-    return F.hardtanh(v[0], low, high) if None not in bounds else torch.clamp(v[0], low, high)
+    if low is None and high is None:
+        return x
+    return torch.clamp(x, low, high) if None in bounds else F.hardtanh(x, low, high)
 
 
 def _hard_sigmoid(a: Attributes, v: list[Any]) -> Tensor:
@@ -137,9 +145,16 @@ def _hard_sigmoid(a: Attributes, v: list[Any]) -> Tensor:
 def _reshape(x: Tensor, sizes: Any) -> Tensor:
     shape = _numbers(sizes)
     shape = [x.shape[number] if size == 0 else size for number, size in enumerate(shape)]
-    if shape[0] in (1, -1) and len(shape) > 1:  # the file may be made for one image
-        shape[0] = x.shape[0]
+    if shape[0] == 1 and len(shape) > 1 and math.prod(shape) != x.numel():  # the file may be made for one image
+        batch = x.shape[0] if -1 in shape else -1
+        if x.numel() % math.prod([batch, *shape[1:]]) == 0:
+            shape[0] = batch
     return x.reshape(shape)
+
+
+def _expand(x: Tensor, sizes: Any) -> Tensor:
+    """Return a tensor with its axes of size 1 repeated; either shape may have more axes than the other."""
+    return x.expand(np.broadcast_shapes(x.shape, tuple(_numbers(sizes))))
 
 
 def _axes(a: Attributes, v: list[Any]) -> list[int]:
@@ -147,47 +162,103 @@ def _axes(a: Attributes, v: list[Any]) -> list[int]:
 
 
 def _squeeze(a: Attributes, v: list[Any]) -> Tensor:
-    return torch.squeeze(v[0], _axes(a, v))
+    """Return a tensor without some axes; without all of size 1, except that of the images, if none are named."""
+    x: Tensor = v[0]
+    return torch.squeeze(x, _axes(a, v) or [axis for axis, size in enumerate(x.shape) if axis and size == 1])
 
 
 def _unsqueeze(a: Attributes, v: list[Any]) -> Tensor:
     x: Tensor = v[0]
-    for axis in sorted(_axes(a, v)):
+    axes = _axes(a, v)
+    rank = x.dim() + len(axes)
+    for axis in sorted(axis % rank for axis in axes):
         x = x.unsqueeze(axis)
     return x
 
 
-def _pad(a: Attributes, v: list[Any]) -> Tensor:
-    pads = _numbers(v[1] if len(v) > 1 else a["pads"])
-    half = len(pads) // 2
-    sides = [side for pair in zip(reversed(pads[2:half]), reversed(pads[half + 2 :]), strict=True) for side in pair]
-    mode = {"edge": "replicate", "wrap": "circular"}.get(name := a.get("mode", b"constant").decode(), name)
-    if any(pads[:2] + pads[half : half + 2]):
+def _flatten(a: Attributes, v: list[Any]) -> Tensor:
+    """Return a matrix: the axes before one are its rows, the others its columns."""
+    x: Tensor = v[0]
+    axis = a.get("axis", 1)
+    return x.reshape(math.prod(x.shape[: axis + x.dim() if axis < 0 else axis]), -1)
+
+
+def _prelu(a: Attributes, v: list[Any]) -> Tensor:
+    """Return a leaky ReLU with slopes that are learned, which were flattened when they were read."""
+    x, slopes = v
+    shape = a.get("slopes", slopes.shape)
+    shape = [1] * (x.dim() - len(shape)) + list(shape)
+    count = math.prod(shape)
+    if count != 1 and shape[1] != count:  # neither one, nor one for each channel
         raise NotDescribed
+    return F.prelu(x, slopes.reshape(-1) if slopes.dim() != 1 else slopes)
+
+
+def _lrn(a: Attributes, v: list[Any]) -> Tensor:
+    if a["size"] % 2 == 0:  # PyTorch has the odd neighbour before, ONNX after
+        raise NotDescribed
+    return F.local_response_norm(v[0], a["size"], a.get("alpha", 1e-4), a.get("beta", 0.75), a.get("bias", 1.0))
+
+
+def _global_pool(pool: Callable[[Tensor, int], Tensor]) -> Callable[[Tensor], Tensor]:
+    def function(x: Tensor) -> Tensor:
+        if x.dim() != 4:
+            raise NotDescribed
+        return pool(x, 1)
+
+    return function
+
+
+def _reduce_mean(a: Attributes, v: list[Any]) -> Tensor:
+    x: Tensor = v[0]
+    axes = _axes(a, v)
+    if not axes and a.get("noop_with_empty_axes", 0):
+        return x
+    return torch.mean(x, axes, keepdim=bool(a.get("keepdims", 1)))
+
+
+def _pad(a: Attributes, v: list[Any]) -> Tensor:
+    x, pads = v[0], _numbers(v[1] if len(v) > 1 else a["pads"])
+    axes = _numbers(v[3]) if len(v) > 3 and v[3] is not None else range(x.dim())
+    sides = [(0, 0)] * x.dim()
+    for axis, side in zip(axes, zip(pads[: len(axes)], pads[len(axes) :], strict=True), strict=True):
+        sides[axis] = side
+    mode = {"edge": "replicate", "wrap": "circular"}.get(name := a.get("mode", b"constant").decode(), name)
+    if any(map(any, sides[:2])):
+        raise NotDescribed
+    flat = [number for side in reversed(sides[2:]) for number in side]
     if mode != "constant":
-        return F.pad(v[0], sides, mode)
-    value = float(np.asarray(v[2])) if len(v) > 2 and v[2] is not None else a.get("value", 0.0)
-    return F.pad(v[0], sides, value=value)
+        return F.pad(x, flat, mode)
+    return F.pad(x, flat, value=operand(v[2]) if len(v) > 2 and v[2] is not None else a.get("value", 0.0))
+
+
+def rounded(value: Any) -> Any:
+    """Return a number of 32 bits, or a list of them, with the digits that it was written with; else the value."""
+    if isinstance(value, list):
+        return [rounded(one) for one in value]
+    return float(str(np.float32(value))) if isinstance(value, float) else value
 
 
 def operand(value: Any) -> Any:
     """Return a tensor, or a constant as a number or a tensor."""
     if not isinstance(value, np.ndarray):
         return value
-    return value.item() if value.size == 1 else torch.from_numpy(value)
+    if value.size > 1:
+        return torch.from_numpy(value)
+    return rounded(value.item()) if value.dtype == np.float32 else value.item()
 
 
 PLAIN: Mapping[str, Callable[..., Any]] = {
     "Relu": F.relu,
-    "PRelu": lambda x, slopes: F.prelu(x, slopes.reshape(-1)),
     "Sigmoid": torch.sigmoid,
     "Tanh": torch.tanh,
     "HardSwish": F.hardswish,
-    "GlobalAveragePool": lambda x: F.adaptive_avg_pool2d(x, 1),
-    "GlobalMaxPool": lambda x: F.adaptive_max_pool2d(x, 1),
+    "GlobalAveragePool": _global_pool(F.adaptive_avg_pool2d),
+    "GlobalMaxPool": _global_pool(F.adaptive_max_pool2d),
     "Identity": lambda x: x,
     "MatMul": _mat_mul,
     "Reshape": _reshape,
+    "Expand": _expand,
     "Add": torch.add,
     "Sub": torch.sub,
     "Mul": torch.mul,
@@ -195,6 +266,9 @@ PLAIN: Mapping[str, Callable[..., Any]] = {
     "Pow": torch.pow,
 }
 """PyTorch's function for each operator without attributes, called with its inputs."""
+
+OF_SIZES = ("Reshape", "Expand")
+"""Those whose second input is a shape, which is given to the function as it is."""
 
 FUNCTIONS: Mapping[str, Function] = {
     "Conv": _conv,
@@ -209,19 +283,18 @@ FUNCTIONS: Mapping[str, Function] = {
     "LogSoftmax": lambda a, v: F.log_softmax(v[0], _softmax_axis(a, v[0])),
     "MaxPool": _max_pool,
     "AveragePool": _average_pool,
-    "LRN": lambda a, v: F.local_response_norm(
-        v[0], a["size"], a.get("alpha", 1e-4), a.get("beta", 0.75), a.get("bias", 1.0)
-    ),
+    "LRN": _lrn,
+    "PRelu": _prelu,
     "Dropout": lambda a, v: F.dropout(
-        v[0], float(np.asarray(v[1])) if len(v) > 1 and v[1] is not None else a.get("ratio", 0.5), training=False
+        v[0], operand(v[1]) if len(v) > 1 and v[1] is not None else a.get("ratio", 0.5), training=False
     ),
-    "Flatten": lambda a, v: torch.flatten(v[0], a.get("axis", 1)),
+    "Flatten": _flatten,
     "Squeeze": _squeeze,
     "Unsqueeze": _unsqueeze,
-    "Transpose": lambda a, v: v[0].permute(list(a["perm"])),
+    "Transpose": lambda a, v: v[0].permute(a.get("perm", [*reversed(range(v[0].dim()))])),
     "Concat": lambda a, v: torch.cat(v, a["axis"]),
     "Pad": _pad,
-    "ReduceMean": lambda a, v: torch.mean(v[0], _axes(a, v), keepdim=bool(a.get("keepdims", 1))),
+    "ReduceMean": _reduce_mean,
 }
 """PyTorch's function for each operator, called with its attributes and a list of its inputs."""
 
@@ -229,3 +302,6 @@ SETTINGS: Mapping[str, tuple[int, ...]] = {
     "Clip": (1, 2), "Dropout": (1,), "Pad": (2,), "Pow": (1,), "Resize": (1, 2), "Upsample": (1,),
 }  # fmt: skip
 """Inputs that are settings rather than weights, by operator."""
+
+WEIGHTED = ("BatchNormalization", "Conv", "ConvTranspose", "Gemm", "MatMul", "PRelu")
+"""Operators for which also a single number that is written in the graph is a weight."""

@@ -204,7 +204,8 @@ def _images_of_any_size(program: ExportedProgram, size: Input | None) -> Tensor 
         return None
     names = program.graph_signature.user_inputs
     image: Tensor = next(node.meta["val"] for node in program.graph.nodes if node.name == names[0])
-    batch, *sizes = image.shape
+    shape: Any = image.shape  # of numbers that may be symbolic
+    batch, *sizes = shape
     allowed = program.range_constraints.get(batch.node.expr) if isinstance(batch, torch.SymInt) else None
     count = int(batch) if allowed is None else int(min(max(BATCH, allowed.lower), allowed.upper))
     return torch.zeros(count, *(size or map(int, sizes)), dtype=image.dtype, device=image.device)

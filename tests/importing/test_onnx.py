@@ -26,6 +26,8 @@ SHAPES = {
     "w3": (384, 20), "b3": (20,), "w4": (10, 20), "b4": (10,),
 }  # fmt: skip
 
+Constants = Mapping[str, np.ndarray[Any, Any] | np.generic]
+
 
 def weights() -> dict[str, np.ndarray[Any, Any]]:
     generator = np.random.default_rng(1)
@@ -138,7 +140,7 @@ def write_model(
     path: Path,
     nodes: list[Any],
     shape: list[int | str],
-    constants: Mapping[str, np.ndarray[Any, Any]] | None = None,
+    constants: Constants | None = None,
     opset: int = 18,
     rank: int = 4,
 ) -> Any:
@@ -148,7 +150,7 @@ def write_model(
     graph = helper.make_graph(
         nodes, "net", [helper.make_tensor_value_info("x", float32, shape)],
         [helper.make_tensor_value_info("y", float32, [None] * rank)],
-        [onnx.numpy_helper.from_array(value, name) for name, value in (constants or {}).items()],
+        [onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in (constants or {}).items()],
     )  # fmt: skip
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
     onnx.save(model, str(path))
@@ -329,3 +331,234 @@ def test_weights_as_the_first_operand_count(tmp_path: Path) -> None:
     rows = {row.layer.name: row.params for row in analyse(found.network).rows}
     counts = {"before": 24, "after": 70, "minus": 5, "product2": 120}
     assert {name: count for name, count in rows.items() if count} == counts
+
+
+def node(kind: str, *inputs: str, to: str = "y", **attributes: Any) -> Any:
+    return pytest.importorskip("onnx").helper.make_node(kind, list(inputs), [to], **attributes)
+
+
+def reference(model: Any, images: np.ndarray[Any, Any]) -> Tensor:
+    """Return what ONNX's reference implementation calculates."""
+    evaluator = pytest.importorskip("onnx.reference").ReferenceEvaluator(model)
+    return torch.from_numpy(evaluator.run(None, {"x": images})[0])
+
+
+def random(*shape: int) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(sum(shape)).random(shape, dtype=np.float32) - np.float32(0.3)
+
+
+def found_layers(path: Path) -> tuple[list[str], dict[str, int]]:
+    """Return the types of the layers of an imported network, and the parameters of those that have some by name."""
+    found = import_trace(read_source(str(path), None, with_weights=False), "net.onnx")
+    rows = analyse(found.network).rows
+    return [row.layer.type for row in rows], {row.layer.name: row.params for row in rows if row.params}
+
+
+def numbers(*values: int) -> np.ndarray[Any, Any]:
+    return np.array(values, np.int64)
+
+
+FLAT = node("Flatten", "x", to="f")
+POOLED = node("GlobalAveragePool", "x", to="p")
+
+SAME_AS_ONNX: dict[str, tuple[list[Any], Constants, int]] = {
+    "squeeze of all axes": ([POOLED, node("Squeeze", "p")], {}, 2),
+    "transpose to reversed axes": ([node("Transpose", "x", to="t"), node("Transpose", "t")], {}, 4),
+    **{f"flatten from axis {axis}": ([node("Flatten", "x", axis=axis)], {}, 2) for axis in (-3, -1, 0, 1, 2, 4)},
+    "unsqueeze from behind": (
+        [node("Unsqueeze", "x", "axes", to="u"), node("ReduceMean", "u", "others", keepdims=0)],
+        {"axes": numbers(-1, -3), "others": numbers(3, 5)}, 4,
+    ),
+    "gemm with a number": ([FLAT, node("Gemm", "f", "w", "c")], {"w": random(196, 5), "c": np.float32(0.5)}, 2),
+    "gemm with a row": ([FLAT, node("Gemm", "f", "w", "c", beta=0.5)], {"w": random(196, 5), "c": random(1, 5)}, 2),
+    "mean of nothing": ([node("ReduceMean", "x", noop_with_empty_axes=1)], {}, 4),
+    "padding of two axes": (
+        [node("Pad", "x", "sides", "", "axes")], {"sides": numbers(1, 2, 3, 4), "axes": numbers(2, -1)}, 4,
+    ),
+    "clip without bounds": ([node("Relu", "x", to="r"), node("Clip", "r")], {}, 4),
+    "expand": ([POOLED, node("Expand", "p", "sizes")], {"sizes": numbers(7, 1)}, 4),
+    "windows of which one would start in the padding": (
+        [node("MaxPool", "x", kernel_shape=[3, 3], strides=[4, 4], pads=[1, 1, 2, 2], ceil_mode=1)], {}, 4,
+    ),
+    "padding like TensorFlow": (
+        [node("Conv", "x", "w", auto_pad="SAME_LOWER", strides=[2, 3])], {"w": random(5, 4, 3, 4)}, 4,
+    ),
+    "the last axes of the shape": (
+        [node("Shape", "x", to="s", start=-2), node("Concat", "first", "s", to="t", axis=0), node("Reshape", "x", "t")],
+        {"first": numbers(0, -1)}, 4,
+    ),
+    "the first axis of the shape": (
+        [node("Shape", "x", to="s", end=1), node("Concat", "s", "rest", to="t", axis=0), node("Reshape", "x", "t")],
+        {"rest": numbers(-1)}, 2,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAME_AS_ONNX)
+def test_operators_do_what_onnx_defines(name: str, tmp_path: Path) -> None:
+    nodes, constants, rank = SAME_AS_ONNX[name]
+    model = write_model(tmp_path / "net.onnx", nodes, ["N", 4, 7, 7], constants, rank=rank)
+    module, _, _ = load_onnx(tmp_path / "net.onnx", "net.onnx")
+    images = random(3, 4, 7, 7)
+    with torch.no_grad():
+        torch.testing.assert_close(module(torch.from_numpy(images)), reference(model, images))
+
+
+TYPES: dict[str, tuple[list[Any], Constants, int, str]] = {
+    **{
+        f"slopes of {shape}": ([node("PRelu", "x", "s")], {"s": random(*shape)}, 18, kind)
+        for shape, kind in {
+            (4, 1, 1): "prelu", (1, 4, 1, 1): "prelu", (1,): "prelu", (1, 1, 1): "prelu",
+            (7,): "opaque", (7, 1): "opaque", (4, 7, 7): "opaque",
+        }.items()
+    },
+    **{
+        f"normalisation of {size}": ([node("LRN", "x", size=size)], {}, 18, kind)
+        for size, kind in {4: "opaque", 5: "local_response_norm"}.items()
+    },
+    "a product along an axis": ([node("Mul", "x", "w", broadcast=1, axis=1)], {"w": random(4)}, 6, "opaque"),
+    "the mean of a sequence": (
+        [node("Reshape", "x", "three", to="t"), node("GlobalAveragePool", "t", to="p"), node("Reshape", "p", "four")],
+        {"three": numbers(0, 0, -1), "four": numbers(0, 0, 1, 1)}, 18, "opaque",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_only_what_pytorch_does_alike_is_a_layer(name: str, tmp_path: Path) -> None:
+    nodes, constants, opset, kind = TYPES[name]
+    write_model(tmp_path / "net.onnx", nodes, ["N", 4, 7, 7], constants, opset)
+    kinds, counts = found_layers(tmp_path / "net.onnx")
+    assert kind in kinds and (kind == "opaque" or "opaque" not in kinds)
+    assert sum(counts.values()) == sum(value.size for key, value in constants.items() if key in ("s", "w"))
+
+
+def test_numbers_have_the_digits_that_they_were_written_with(tmp_path: Path) -> None:
+    nodes = [
+        node("BatchNormalization", "x", "scale", "shift", "mean", "var", to="n", epsilon=1e-5, momentum=0.9),
+        node("LeakyRelu", "n", to="l", alpha=0.1),
+        node("Clip", "l", "low", "high", to="c"),
+        node("Dropout", "c", "ratio"),
+    ]
+    constants = {name: random(4) for name in ("scale", "shift", "mean", "var")}
+    literals = {"low": np.float32(-0.1), "high": np.float32(0.7), "ratio": np.float32(0.3)}
+    write_model(tmp_path / "net.onnx", nodes, ["N", 4, 7, 7], {**constants, **literals})
+    found = import_trace(read_source(str(tmp_path / "net.onnx"), None, with_weights=False), "net.onnx")
+    norm, relu, clip, dropout = (layer.settings(defaults=False) for layer in found.network.layers)
+    assert (norm, relu, dropout) == ({}, {"negative_slope": 0.1}, {"p": 0.3})
+    assert clip["reason"] == "clips values from -0.1 to 0.7"
+
+
+def test_weights_that_are_calculated_from_constants_count(tmp_path: Path) -> None:
+    """From 8-bit and 16-bit numbers, from a matrix that is transposed, from literals; but not a number that is one."""
+    onnx = pytest.importorskip("onnx")
+
+    def literal(name: str, value: np.ndarray[Any, Any]) -> Any:
+        return node("Constant", to=name, value=onnx.numpy_helper.from_array(value))
+
+    nodes = [
+        node("DequantizeLinear", "w1", "scale", to="conv1"),
+        literal("conv2", random(1, 6, 1, 1)),
+        literal("bias2", random(1)),
+        onnx.helper.make_node("Cast", ["w3"], ["bias3"], to=onnx.TensorProto.FLOAT),
+        node("Transpose", "w4", to="matrix", perm=[1, 0]),
+        node("Identity", "matrix", to="again"),
+        literal("half", np.array([0.5], np.float32)),
+        node("Sqrt", "half", to="root"),
+        node("Conv", "x", "conv1", to="a", name="first"),
+        node("Mul", "a", "half", to="b", name="times"),
+        node("Conv", "b", "conv2", "bias2", to="c", name="second"),
+        node("Flatten", "c", to="d"),
+        node("Gemm", "d", "matrix", "bias3", to="e", name="third"),
+        node("Add", "e", "root", name="plus"),
+    ]
+    constants: Constants = {
+        "w1": np.arange(6 * 4 * 3 * 3, dtype=np.int8).reshape(6, 4, 3, 3), "scale": np.float32(0.01),
+        "w3": random(10).astype(np.float16), "w4": random(10, 25),
+    }  # fmt: skip
+    write_model(tmp_path / "net.onnx", nodes, ["N", 4, 7, 7], constants, opset=13, rank=2)
+    assert found_layers(tmp_path / "net.onnx")[1] == {
+        "first": 6 * 4 * 3 * 3, "second": 6 + 1, "third": 10 * 25 + 10,
+    }  # fmt: skip
+    found = import_trace(read_source(str(tmp_path / "net.onnx"), None, with_weights=False), "net.onnx")
+    assert analyse(found.network).totals.macs == 25 * 6 * 4 * 3 * 3 + 25 * 6 + 10 * 25
+    module, _, _ = load_onnx(tmp_path / "net.onnx", "net.onnx")
+    images = random(3, 4, 7, 7)
+    model = write_model(tmp_path / "newer.onnx", nodes, ["N", 4, 7, 7], constants, opset=21, rank=2)
+    with torch.no_grad():
+        torch.testing.assert_close(module(torch.from_numpy(images)), reference(model, images))
+
+
+def test_a_mask_that_the_graph_makes_is_no_weight(tmp_path: Path) -> None:
+    nodes = [
+        node("ConstantOfShape", "sizes", to="zeros"),
+        node("ScatterND", "zeros", "places", "values", to="mask"),
+        node("Add", "x", "mask", to="a"),
+        node("Relu", "a"),
+    ]
+    constants = {"sizes": numbers(7, 7), "places": numbers(0, 1).reshape(2, 1), "values": random(2, 7)}
+    model = write_model(tmp_path / "net.onnx", nodes, ["N", 4, 7, 7], constants)
+    assert found_layers(tmp_path / "net.onnx") == (["opaque", "relu"], {})
+    module, _, _ = load_onnx(tmp_path / "net.onnx", "net.onnx")
+    images = random(3, 4, 7, 7)
+    torch.testing.assert_close(module(torch.from_numpy(images)), reference(model, images))
+
+
+def test_a_constant_that_onnx_can_not_calculate_is_named(tmp_path: Path) -> None:
+    nodes = [node("Odd", "w", to="v", name="odd", domain="somebody"), node("Mul", "x", "v")]
+    onnx = pytest.importorskip("onnx")
+    model = write_model(tmp_path / "net.onnx", nodes, ["N", 4, 7, 7], {"w": random(4, 1, 1)})
+    model.opset_import.append(onnx.helper.make_opsetid("somebody", 1))
+    onnx.save(model, str(tmp_path / "net.onnx"))
+    with pytest.raises(SourceError, match=r"net\.onnx: Odd \(odd\) can't be imported: "):
+        read_source(str(tmp_path / "net.onnx"), None, with_weights=False)
+
+
+def test_a_token_for_each_image_is_a_weight(tmp_path: Path) -> None:
+    """As vision transformers begin: the class token before the patches, then the positions."""
+    nodes = [
+        node("Conv", "x", "patches", to="a", strides=[7, 7], name="patch"),
+        node("Reshape", "a", "sizes", to="b"),
+        node("Transpose", "b", to="c", perm=[0, 2, 1]),
+        node("Shape", "x", to="s", end=1),
+        node("Concat", "s", "rest", to="t", axis=0),
+        node("Expand", "token", "t", to="u"),
+        node("Concat", "u", "c", to="d", axis=1, name="tokens"),
+        node("Add", "d", "places", name="positions"),
+    ]
+    constants = {
+        "patches": random(8, 4, 7, 7), "sizes": numbers(0, 8, -1), "rest": numbers(1, 8), "token": random(1, 1, 8),
+        "places": random(1, 5, 8),
+    }  # fmt: skip
+    model = write_model(tmp_path / "net.onnx", nodes, ["N", 4, 14, 14], constants, rank=3)
+    assert found_layers(tmp_path / "net.onnx")[1] == {"patch": 8 * 4 * 7 * 7, "tokens": 8, "positions": 5 * 8}
+    module, _, _ = load_onnx(tmp_path / "net.onnx", "net.onnx")
+    images = random(3, 4, 14, 14)
+    with torch.no_grad():
+        torch.testing.assert_close(module(torch.from_numpy(images)), reference(model, images))
+
+
+@pytest.mark.parametrize("images", ["N", 1])
+def test_maps_are_parted_into_windows_and_put_together(tmp_path: Path, images: int | str) -> None:
+    first = 1 if images == 1 else -1
+    constants = {
+        "rows": numbers(first, 4, 2, 4, 2, 4), "windows": numbers(-1, 4, 4, 4), "scale": random(4, 4, 1),
+        "parted": numbers(first, 2, 2, 4, 4, 4), "whole": numbers(first, 4, 8, 8),
+    }  # fmt: skip
+    nodes = [
+        node("Reshape", "x", "rows", to="a"),
+        node("Transpose", "a", to="b", perm=[0, 2, 4, 3, 5, 1]),
+        node("Reshape", "b", "windows", to="c"),
+        node("Mul", "c", "scale", to="d"),
+        node("Reshape", "d", "parted", to="e"),
+        node("Transpose", "e", to="f", perm=[0, 5, 1, 3, 2, 4]),
+        node("Reshape", "f", "whole"),
+    ]
+    model = write_model(tmp_path / "net.onnx", nodes, [images, 4, 8, 8], constants)
+    trace = read_source(str(tmp_path / "net.onnx"), None, with_weights=False)
+    assert trace.batch > 1
+    module, _, _ = load_onnx(tmp_path / "net.onnx", "net.onnx")
+    maps = random(3, 4, 8, 8)
+    with torch.no_grad():
+        expected = torch.cat([reference(model, maps[[number]]) for number in range(3)])
+        torch.testing.assert_close(module(torch.from_numpy(maps)), expected)
