@@ -253,16 +253,19 @@ class OnnxModule(nn.Module):
     ) -> Tensor | None:
         """Return a weight as a parameter or buffer; None for other inputs, for numbers, and for settings."""
         value = self.constants.get(name)
-        if not (name in self.weights or kind in WEIGHTED) or number in SETTINGS.get(kind, ()):
+        is_weight = name in self.weights or kind in WEIGHTED
+        if value is None or not is_weight or number in SETTINGS.get(kind, ()):
             return None
-        if value is None or not can_be_weight(value):
+        if kind == "PRelu":
+            value = value.reshape(-1)
+        if not can_be_weight(value):
             return None
         product = kind == "MatMul" or (kind == "Gemm" and not attributes.get("transB", 0))
         use = ""
         if product and number == 1 and value.ndim == 2:
             value, use = value.T, "transposed"
         elif kind == "PRelu":
-            value, use = value.reshape(-1), "slopes"
+            use = "slopes"
         elif kind == "BatchNormalization" and number in (3, 4):
             use = "statistics"
         key = id(self.constants[name]), use

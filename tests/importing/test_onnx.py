@@ -408,7 +408,7 @@ TYPES: dict[str, tuple[list[Any], Constants, int, str]] = {
     **{
         f"slopes of {shape}": ([node("PRelu", "x", "s")], {"s": random(*shape)}, 18, kind)
         for shape, kind in {
-            (4, 1, 1): "prelu", (1, 4, 1, 1): "prelu", (1,): "prelu", (1, 1, 1): "prelu",
+            (4, 1, 1): "prelu", (1, 4, 1, 1): "prelu", (1,): "prelu", (1, 1, 1): "prelu", (): "prelu",
             (7,): "opaque", (7, 1): "opaque", (4, 7, 7): "opaque",
         }.items()
     },
