@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import isfinite
-from textwrap import wrap
 from typing import Any
 
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from alexplore.core.inert import inert_line
 from alexplore.render.bars import BARS, bar, histogram_lines
 from alexplore.render.inside_pictures import GAP, confusion_picture, heat_strip, heated, kernel_picture, maps_picture
 from alexplore.render.predictions import bars
+from alexplore.render.wrapping import wrap_cells
 from alexplore.runs.inside import Confusion, LayerHistogram, Mistake, ShownImage
 from alexplore.runs.layer_view import LayerView
 from alexplore.runs.look import Look
@@ -172,7 +172,7 @@ def drawn(state: InsideState, selected: int, width: int, height: int, draw: Draw
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    return wrap(text, max(10, width), break_on_hyphens=False) or [""]
+    return wrap_cells(text, max(10, width), break_on_hyphens=False) or [""]
 
 
 def _layer_history(state: InsideState, selected: int, width: int, height: int, draw: Draw) -> Drawn:

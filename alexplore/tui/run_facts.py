@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from alexplore.core.formatting import clock_text, count_text, duration_text
 from alexplore.core.settings import settings_of
 from alexplore.presets.recipe import Recipe, used_settings
+from alexplore.render.wrapping import wrap_cells
 from alexplore.runs.curves import Curve
 from alexplore.runs.diagnosis import Finding
 from alexplore.runs.messages import STATE_GLYPHS, machine_text, progress_text
@@ -169,7 +170,7 @@ def within_lines(text: str, width: int, lines: int, more: str = "") -> str:
     `more` is added if all of it fits. No line ends with a single letter: it may be a key, and what the key does belongs
     beside it.
     """
-    wrapped = textwrap.wrap(SINGLE_LETTER.sub(NO_BREAK, text + more), max(10, width))
+    wrapped = wrap_cells(SINGLE_LETTER.sub(NO_BREAK, text + more), max(10, width))
     if more and len(wrapped) > lines:
         return within_lines(text, width, lines)
     if len(wrapped) > lines:
@@ -246,7 +247,7 @@ def time_lines(snapshot: Snapshot, width: int) -> list[str]:
     spent = step_time(snapshot)
     if spent is None:
         return []
-    total = textwrap.wrap(f"{spent.name}: {spent.total:.3g} ms a step", width)
+    total = wrap_cells(f"{spent.name}: {spent.total:.3g} ms a step", width)
     return [*total, *_unbroken(spent.parts_text, width)]
 
 
@@ -259,7 +260,7 @@ def machine_lines(snapshot: Snapshot, width: int) -> list[str]:
 def _unbroken(text: str, width: int) -> list[str]:
     """Return a text wrapped only between its parts, which are separated by dots."""
     unbroken = text.replace(" ", NO_BREAK).replace(f"{NO_BREAK}·{NO_BREAK}", " · ")
-    return [line.replace(NO_BREAK, " ") for line in textwrap.wrap(unbroken, width)]
+    return [line.replace(NO_BREAK, " ") for line in wrap_cells(unbroken, width)]
 
 
 def _text(value: object) -> str:
@@ -276,7 +277,7 @@ def fact_lines(facts: Sequence[Fact], width: int) -> list[str]:
     lines: list[str] = []
     for fact in facts:
         room = max(10, width - label - 2)
-        values = textwrap.wrap(f"{fact.value} {fact.note}", room, break_on_hyphens=False) or [""]
+        values = wrap_cells(f"{fact.value} {fact.note}", room, break_on_hyphens=False) or [""]
         labels = [fact.label, *[""] * (len(values) - 1)]
         lines += [f"{name:<{label}}  {value}".rstrip() for name, value in zip(labels, values, strict=True)]
     return lines

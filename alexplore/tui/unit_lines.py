@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from textwrap import wrap
 
 from alexplore.core.inert import inert_line
 from alexplore.core.picture import Picture
 from alexplore.network.row import Row
 from alexplore.render.inside_pictures import framed
+from alexplore.render.wrapping import wrap_cells
 from alexplore.runs.inside import FeatureMaps
 from alexplore.runs.look import Box
 from alexplore.tui.picture_lines import GAP, Draw, Drawn, Line, beside, half_block_lines, width_of
@@ -109,7 +109,7 @@ def unit_drawn(
     """
     width, height = room
     unit = unit.moved(maps)
-    words = [line for text in unit_words(unit, maps, row, size) for line in wrap(text, max(10, width)) or [""]]
+    words = [line for text in unit_words(unit, maps, row, size) for line in wrap_cells(text, max(10, width)) or [""]]
     left = max(1, height - len(words) - 1)
     outlined = framed(picture, scaled_box(field_of(unit, maps, row), size, picture))
     half = (width - GAP) // 2

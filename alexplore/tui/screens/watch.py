@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 import time
 from typing import Any, ClassVar
 
@@ -16,6 +15,7 @@ from textual.worker import get_current_worker
 
 from alexplore.core.errors import AlexploreError
 from alexplore.core.settings import parse_text, toml_text
+from alexplore.render.wrapping import wrap_cells
 from alexplore.runs import service
 from alexplore.runs.control import ACTIONS
 from alexplore.runs.directory import RunDirectory, RunError
@@ -449,4 +449,4 @@ def _keys(status: Status) -> tuple[bool, bool]:
 
 def _line_count(text: str, shown: Static) -> int:
     width = shown.content_size.width or 80
-    return sum(len(textwrap.wrap(line, width)) for line in text.splitlines())
+    return sum(len(wrap_cells(line, width)) for line in text.splitlines())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -11,6 +10,7 @@ from rich.segment import Segment
 from textual.binding import Binding, BindingType
 from textual.strip import Strip
 
+from alexplore.render.wrapping import wrap_cells
 from alexplore.tui.checks import GLYPHS, Check
 from alexplore.tui.widgets.cursor_list import CursorList
 
@@ -72,7 +72,7 @@ class CheckList(CursorList):
         self.show_lines()
 
     def _add(self, check: Check | None, head: str, text: str, kind: str, width: int) -> None:
-        for number, line in enumerate(textwrap.wrap(text, width, break_on_hyphens=False) or [""]):
+        for number, line in enumerate(wrap_cells(text, width, break_on_hyphens=False) or [""]):
             self._lines.append(CheckLine(None if number else check, "" if number else head, line, kind))
 
     @property

@@ -17,6 +17,7 @@ from alexplore.network.formula import Formula
 from alexplore.network.formulas import explain
 from alexplore.network.row import Row
 from alexplore.presets.published import Published, check_published, published_text
+from alexplore.render.wrapping import wrap_cells
 from alexplore.tui.widgets.cursor_list import CursorList
 
 LABEL_WIDTH = 18
@@ -242,7 +243,7 @@ def _wrapped(name: str, entry: Entry, note: str, label_width: int, room: int) ->
     whole = f"{text}  {note}" if note else text
     label, done = name, 0
     kind = "wrong" if entry.wrong else "text"
-    for line in textwrap.wrap(whole, room, break_on_hyphens=False) or [""]:
+    for line in wrap_cells(whole, room, break_on_hyphens=False) or [""]:
         start = whole.index(line, done)
         done = start + len(line)
         cut = max(0, min(len(line), len(text) - start))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from textual.strip import Strip
 
+from alexplore.render.wrapping import wrap_cells
 from alexplore.tui.log_entry import LogEntry
 from alexplore.tui.widgets.cursor_list import CursorList
 from alexplore.tui.word_filter import contains_words
@@ -103,7 +104,7 @@ class LogView(CursorList):
         for entry in self._entries:
             indent = len(entry.time) + 1 if entry.time else 0
             room = max(10, self._room - indent)
-            lines = [entry.text] if len(entry.text) <= room else textwrap.wrap(entry.text, room) or [""]
+            lines = [entry.text] if cell_len(entry.text) <= room else wrap_cells(entry.text, room) or [""]
             rows += [_Row(entry, line, number == 0) for number, line in enumerate(lines)]
         self._rows = rows
         self.show_lines()

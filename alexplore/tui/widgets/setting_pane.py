@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import ClassVar, Self
 
 from rich.segment import Segment
@@ -11,6 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.strip import Strip
 
+from alexplore.render.wrapping import wrap_cells
 from alexplore.tui.form import Form
 from alexplore.tui.widgets.line_widget import LineWidget
 from alexplore.tui.widgets.setting_list import LABEL_LEFT, SettingList
@@ -41,7 +41,7 @@ class SettingHelp(LineWidget):
     def render_line(self, y: int) -> Strip:
         """Render one line of the text."""
         width, height = max(1, self.size.width - LABEL_LEFT), self.size.height
-        lines = textwrap.wrap(self.text, width, max_lines=height, placeholder=" …") if height else []
+        lines = wrap_cells(self.text, width, most_lines=height) if height else []
         style = self.style("setting-help--error") if self._wrong else self.style()
         text = " " * LABEL_LEFT + (lines[y] if y < len(lines) else "")
         return Strip([Segment(text, style)]).adjust_cell_length(self.size.width, self.style())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -12,6 +11,7 @@ from rich.segment import Segment
 from textual.strip import Strip
 
 from alexplore.core.formatting import cut, with_ellipsis
+from alexplore.render.wrapping import wrap_cells
 from alexplore.tui.widgets.line_widget import LineWidget
 
 SEPARATOR = " · "
@@ -93,7 +93,7 @@ def folded(parts: Sequence[str], width: int) -> str:
 def _arranged(line: TextLine, width: int) -> Iterator[tuple[str, str, str]]:
     if line.wraps:
         whole = SEPARATOR.join(line.parts)
-        yield from ((one, "", line.kind) for one in textwrap.wrap(whole, width, break_on_hyphens=False) or [""])
+        yield from ((one, "", line.kind) for one in wrap_cells(whole, width, break_on_hyphens=False) or [""])
         return
     text = folded(line.parts, width)
     right = next((one for one in line.right if cell_len(one) + 2 <= width - cell_len(text)), "")
