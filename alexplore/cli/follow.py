@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import typer
 
@@ -56,6 +56,21 @@ class Interrupts:
                 signal.signal(number, handler)
 
 
+class LastRecords(NamedTuple):
+    """The numbers (`seq`) of the last event and of the last metrics line of a run at some time; -1 for none."""
+
+    event: int
+    metrics: int
+
+
+NO_RECORDS = LastRecords(-1, -1)
+
+
+def last_records(run: RunDirectory) -> LastRecords:
+    """Return the numbers of the last records of a run."""
+    return LastRecords(last_sequence(run.events_file), last_sequence(run.metrics_file))
+
+
 def start_and_follow(
     run: RunDirectory,
     start: Callable[[], subprocess.Popen[bytes]],
@@ -76,7 +91,7 @@ def start_and_follow(
         say(run.name)
         narrate(f"training in the background; watch with: {run.command('watch')}")
         return
-    after, before = last_sequence(run.events_file), service.state_before(run)
+    after, before = last_records(run), service.state_before(run)
     interrupts = Interrupts()
     with interrupts.counted():  # before the worker starts, so that it is never left behind
         process = start()
@@ -107,17 +122,22 @@ def follow(
     as_json: bool = False,
     kill: Callable[[], None] | None = None,
     interrupts: Interrupts | None = None,
-    after: int = -1,
+    after: LastRecords = NO_RECORDS,
     bell: Bell | None = None,
 ) -> int:
     """Show a run until it ends and return the exit code.
 
     The command that started the run is its `owner`: the first Ctrl-C asks the worker to stop after a checkpoint, the
     second calls `kill`. For any other command, Ctrl-C ends only the watching. `interrupts` may have counted signals
-    before. Events up to the number `after` are not shown. `bell` notifies the user; by default at the usual occasions.
+    before. Events and metrics lines up to `after` are not shown. `bell` notifies the user; by default at the usual
+    occasions.
     """
     watch, bell = Watch(run), bell or Bell()
-    display: Display = JsonLines(run) if as_json else LiveDisplay(after) if sys.stdout.isatty() else PlainLines(after)
+    display: Display
+    if as_json:
+        display = JsonLines(run, after)
+    else:
+        display = LiveDisplay(after.event) if sys.stdout.isatty() else PlainLines(after.event)
     interrupts = interrupts or Interrupts()
     asked = False
     with interrupts.counted(), display:
@@ -242,14 +262,16 @@ class PlainLines(Display):
 class JsonLines(Display):
     """Prints every event and metrics line as it was written, one JSON object a line."""
 
-    def __init__(self, run: RunDirectory) -> None:
-        self._readers = (LineReader(run.events_file), LineReader(run.metrics_file))
+    def __init__(self, run: RunDirectory, after: LastRecords) -> None:
+        """Print the records of a run that follow `after`."""
+        self._readers = ((LineReader(run.events_file), after.event), (LineReader(run.metrics_file), after.metrics))
 
     def update(self, snapshot: Snapshot) -> None:
         """Print the new lines."""
-        for reader in self._readers:
+        for reader, last in self._readers:
             for record in reader.read_all():
-                say_json(finite(record))
+                if record.get("seq", 0) > last:
+                    say_json(finite(record))
 
 
 class LiveDisplay(PlainLines):

@@ -17,6 +17,7 @@ RunsDir = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
+AsJsonLines = Annotated[bool, typer.Option("--json", help="Print metrics and events as JSON lines.")]
 
 
 def given(**options: Any) -> dict[str, Any]:

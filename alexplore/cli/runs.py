@@ -12,7 +12,7 @@ import typer
 
 from alexplore.cli.inside import SHOWN, show_inside, show_look
 from alexplore.cli.notify_options import NotifyOption, OnEndOption, read_notify_options
-from alexplore.cli.options import AsJson, RunsDir, given
+from alexplore.cli.options import AsJson, AsJsonLines, RunsDir, given
 from alexplore.cli.output import complain, console, deliver, deliver_in_folder, narrate, say, say_json
 from alexplore.cli.recipe_options import recipe_changes
 from alexplore.core.errors import DONE, FAILED, WrongUseError
@@ -157,7 +157,7 @@ def show(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) ->
 
 
 @app.command("watch")
-def watch(run: RunArgument, as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
+def watch(run: RunArgument, as_json: AsJsonLines = False, runs_dir: RunsDir = None) -> None:
     """Follow a run until it ends. Ctrl-C ends the watching, not the run.
 
     Of a folder with logs of TensorBoard or Lightning, the last values are shown; `alexplore tui --run` follows them.
@@ -285,7 +285,7 @@ def resume(
     detach: Annotated[bool, typer.Option("--detach", help="Return at once; training continues.")] = False,
     on_end: OnEndOption = None,
     notify: NotifyOption = None,
-    as_json: AsJson = False,
+    as_json: AsJsonLines = False,
     runs_dir: RunsDir = None,
 ) -> None:
     """Resume a run that is paused, or that stopped, failed or crashed, from its last checkpoint.

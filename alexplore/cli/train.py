@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from alexplore.cli.notify_options import NotifyOption, NotifyOptions, OnEndOption, read_notify_options
-from alexplore.cli.options import PresetOption, RunsDir, given
+from alexplore.cli.options import AsJsonLines, PresetOption, RunsDir, given
 from alexplore.cli.output import narrate, say
 from alexplore.cli.recipe_options import recipe_changes
 from alexplore.core.errors import WrongUseError
@@ -76,7 +76,7 @@ def train(
     ] = False,
     on_end: OnEndOption = None,
     notify: NotifyOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print metrics and events as JSON lines.")] = False,
+    as_json: AsJsonLines = False,
     runs_dir: RunsDir = None,
 ) -> None:
     """Train a preset in the background and follow it. Ctrl-C stops after a checkpoint; again, at once."""

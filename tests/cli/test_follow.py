@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from alexplore.cli.follow import follow
+from alexplore.cli.follow import follow, last_records
 from alexplore.core.errors import FAILED
 from alexplore.runs import service
 from alexplore.runs.config import RunConfig
@@ -35,6 +36,26 @@ def test_a_run_without_a_checkpoint_can_not_be_resumed(run: RunDirectory, capsys
     end(run, Status("failed", step=8, epoch=1.0, reason="the reason"))
     assert follow(run, owner=False) == FAILED
     assert capsys.readouterr().err == "error: one failed: the reason\n"
+
+
+def test_a_resumed_run_prints_what_is_new_as_json(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
+    def train(attempt: int) -> None:
+        with LineWriter(run.metrics_file, attempt=attempt) as metrics:
+            metrics.append(step=attempt + 1, epoch=0.5)
+        with LineWriter(run.events_file, attempt=attempt) as events:
+            events.append(event="warning", message=f"attempt {attempt}")
+
+    write_status(run, Status("stopped", step=2, epoch=1.0))
+    train(0)
+    before = last_records(run)
+    train(1)
+    follow(run, owner=False, as_json=True, after=before)
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(line["attempt"], line.get("step"), line.get("message")) for line in printed] == [
+        (1, None, "attempt 1"), (1, 2, None),
+    ]  # fmt: skip
+    follow(run, owner=False, as_json=True)
+    assert len(capsys.readouterr().out.splitlines()) == 4
 
 
 @pytest.mark.parametrize(
