@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import typer
@@ -19,6 +20,9 @@ from alexplore.runs.checkpoint_names import WEIGHTS
 from alexplore.runs.commands import run_command
 from alexplore.runs.directory import find_run, runs_folder
 from alexplore.runs.starting_weights import find_weights
+
+PIECE_BYTES = 2**24
+"""Bytes of a large file that are copied at once."""
 
 WITH_WEIGHTS = ("onnx", "keras", "pytorch")
 """Formats that can contain weights."""
@@ -56,10 +60,10 @@ def export_with_weights(
     if given is not None and beside.exists() and given.exists() and beside.samefile(given):
         raise WrongUseError(f"{beside} would be replaced by the weights that are written; name another file")
     with tempfile.TemporaryDirectory() as folder:
-        written = Path(folder, "written")
+        written = Path(folder, "written", output.name)
         _run_export(preset, source, "onnx" if to == "onnx" else "safetensors", written)
         if to == "onnx":
-            write_output(output, written.read_bytes())
+            _write_onnx(written, output)
         else:
             _write_code(preset, to, written, output)
     narrate(f"wrote {output}")
@@ -72,11 +76,23 @@ WEIGHTS_SUFFIXES = {"pytorch": ".safetensors", "keras": ".npz"}
 def _run_export(preset: Preset, weights: Path | None, to: str, output: Path) -> None:
     from alexplore.presets.text import preset_text
 
-    file = output.with_name("preset.toml")
+    output.parent.mkdir()
+    file = output.parent.with_name("preset.toml")
     file.write_text(preset_text(preset), encoding="utf-8")
     options = ["--to", to, *(["--weights", str(weights)] if weights else [])]
     if code := run_command("export", [*options, "--", str(file), str(output)]):
         raise typer.Exit(code)
+
+
+def _write_onnx(written: Path, output: Path) -> None:
+    """Write an ONNX file, and beside it the weights of one that is larger than 1.5 GiB, which names that file."""
+    weights = written.with_name(f"{written.name}.data")
+    if weights.exists():
+        beside = output.with_name(weights.name)
+        with weights.open("rb") as file:
+            write_output(beside, iter(partial(file.read, PIECE_BYTES), b""))
+        narrate(f"wrote {beside}")
+    write_output(output, written.read_bytes())
 
 
 def _write_code(preset: Preset, to: str, tensors: Path, output: Path) -> None:

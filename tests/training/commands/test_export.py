@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from alexplore.cli import export_weights
 from alexplore.network.graph import Network, read_network
 from alexplore.presets.preset import Preset
 from alexplore.training.commands import export
@@ -48,6 +49,30 @@ def test_onnxruntime_gives_the_outputs_of_our_model(tmp_path: Path) -> None:
         (found,) = session.run(["outputs"], {"images": images.numpy()})
         with torch.no_grad():
             torch.testing.assert_close(torch.from_numpy(found), model(images), rtol=0, atol=1e-5)
+
+
+@pytest.mark.usefixtures("heavy")
+def test_a_large_network_has_its_weights_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As PyTorch writes networks of more than 1.5 GiB."""
+    pytest.importorskip("onnxscript")
+    runtime = pytest.importorskip("onnxruntime")
+    network = read_network({"input": [1, 8, 8], "layers": [{"type": "flatten"}, {"type": "linear", "out_features": 5}]})
+    model = build(network, seed=3).eval()
+
+    def run_export(preset: Preset, weights: Path | None, to: str, output: Path) -> None:
+        output.parent.mkdir()
+        export.write_onnx(preset, model, output)
+
+    monkeypatch.setattr("torch.onnx._internal.exporter._onnx_program._LARGE_MODEL_THRESHOLD", 10)
+    monkeypatch.setattr(export_weights, "_run_export", run_export)
+    output = tmp_path / "made" / "net.onnx"
+    output.parent.mkdir()
+    export_weights.export_with_weights(Preset("net", network), "onnx", None, None, output, None)
+    assert sorted(path.name for path in output.parent.iterdir()) == ["net.onnx", "net.onnx.data"]
+    images = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    (found,) = runtime.InferenceSession(output).run(["outputs"], {"images": images.numpy()})
+    with torch.no_grad():
+        torch.testing.assert_close(torch.from_numpy(found), model(images), rtol=0, atol=1e-5)
 
 
 def test_a_missing_package_is_named(tiny: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
