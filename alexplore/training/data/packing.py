@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from alexplore.core.formatting import bytes_text
 from alexplore.core.home import resolved
 from alexplore.core.regular_files import open_regular, parse_json, read_text
 from alexplore.runs.data.errors import DataError
-from alexplore.runs.data.image_layout import LeftOut, find_layout
+from alexplore.runs.data.image_layout import JUNK_FOLDERS, LeftOut, entries, find_layout
 from alexplore.runs.data.packed_images import CHANNELS, INDEX, PATHS, Packed, PackedError, Shard, read_packed
 from alexplore.training.data.dataset import Report, damaged_text
 from alexplore.training.data.decoders import choose_decoder
@@ -34,13 +35,16 @@ SHARD_IMAGES, BATCH = 1024, 64
 PROGRESS = "progress.jsonl"
 REPORT_SECONDS = 2.0
 
+SHARD_NAME = re.compile(r"shard-([0-9]{5,})\.(u8|part)")
+"""The name of a shard, or of one that is being written; `shard-00000.tar` is WebDataset's."""
+
 
 def pack(source: Path, target: Path, side: int, report: Report) -> list[Packed]:
     """Pack the parts of an image folder into a separate folder, and return them.
 
     Raises:
-        DataError: the image folder can't be read, `target` is inside it, another process packs into it,
-            or there is no room.
+        DataError: the image folder can't be read, `target` is inside it or has files that packing did not write,
+            another process packs into it, or there is no room.
         PackedError: what is packed in `target` is damaged.
     """
     layout = find_layout(source)
@@ -51,6 +55,7 @@ def pack(source: Path, target: Path, side: int, report: Report) -> list[Packed]:
     parts = [(layout.train, target / layout.train.name)] if layout.val else [(layout.train, target)]
     if layout.val is not None:
         parts.append((layout.val, target / layout.val.name))
+    _check_own(target, [own for _, own in parts])
     left_out = LeftOut(source)
     listings = [(list_images(folder, layout.classes, left_out), own) for folder, own in parts]
     for note in listings[0][0].notes(source, left_out):
@@ -58,7 +63,7 @@ def pack(source: Path, target: Path, side: int, report: Report) -> list[Packed]:
     target.mkdir(parents=True, exist_ok=True)
     with _locked(target):
         need = sum(len(listing.paths) * side**2 * CHANNELS for listing, _ in listings)
-        have = sum(file.stat().st_size for file in target.rglob("shard-*.u8"))
+        have = sum(file.stat().st_size for _, own in listings for _, file in _shard_files(own))
         if need - have > (free := shutil.disk_usage(target).free):
             raise DataError(
                 f"{target}: {sum(len(listing.paths) for listing, _ in listings):,} images of {side}×{side} pixels take "
@@ -82,6 +87,35 @@ def check(packed: Packed, report: Report) -> None:
             if hashlib.file_digest(file, "sha256").hexdigest() != shard.sha256:
                 raise PackedError(f"{packed.shard_file(number)} is damaged: its checksum is wrong; pack it again")
     report(f"{packed.folder}: all {packed.images:,} images are as they were written (shards: {len(packed.shards):,})")
+
+
+def _check_own(target: Path, folders: list[Path]) -> None:
+    """Refuse a target with files that packing did not write; `folders` are those of the parts.
+
+    Raises:
+        DataError: a folder has entries, but no sign of a packing.
+    """
+    names = {target: _visible(target) - {own.name for own in folders if own != target}}
+    names.update({own: _visible(own) for own in folders})
+    begun = {own for own in folders if any((own / file).exists() for file in (INDEX, PROGRESS))}
+    for folder, found in names.items():
+        if found and folder not in begun and not (folder == target and begun):
+            raise DataError(
+                f"{folder} has other files in it ({min(found)}), and packed images need a folder of their own: choose "
+                "another --output"
+            )
+
+
+def _visible(folder: Path) -> set[str]:
+    """Return the names in a folder, without hidden ones, such as the lock, and those that systems add."""
+    found = entries(folder) if folder.exists() else []
+    return {entry.name for entry in found if not entry.name.startswith(".")} - JUNK_FOLDERS
+
+
+def _shard_files(folder: Path) -> list[tuple[int, Path]]:
+    """Return the numbers and the paths of the shards in a folder, also of those that are being written."""
+    found = [(SHARD_NAME.fullmatch(entry.name), entry) for entry in entries(folder)] if folder.is_dir() else []
+    return [(int(match[1]), Path(entry.path)) for match, entry in found if match and entry.is_file()]
 
 
 @contextmanager
@@ -197,8 +231,8 @@ class _Progress:
                     break  # a line that was cut when the machine stopped, or a shard that is gone
                 shards.append(shard)
                 lines.append(line)
-        for old in self._file.parent.glob("shard-*"):
-            if old.suffix == ".part" or int(old.stem[6:]) >= len(shards):
+        for number, old in _shard_files(self._file.parent):
+            if old.suffix == ".part" or number >= len(shards):
                 old.unlink()
         write_atomically(self._file, "".join(f"{line}\n" for line in (json.dumps({"images": self._identity}), *lines)))
         return shards, damaged

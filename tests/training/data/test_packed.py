@@ -187,3 +187,41 @@ def test_what_cannot_be_packed_is_refused(pictures: Path, tmp_path: Path, monkey
     monkeypatch.setattr(shutil, "disk_usage", lambda _: type("Usage", (), {"free": 100})())
     with pytest.raises(DataError, match=r"15 images of 12×12 pixels take .* are free: choose a smaller --side"):
         pack(pictures, tmp_path / "full", SIDE, lambda _: None)
+
+
+@pytest.mark.parametrize("place", ["", "train", "val"])
+@pytest.mark.parametrize("names", [("shard-00000.tar", "shard-00001.tar"), ("shard-train-0001.tar",), ("cat/0.png",)])
+def test_a_folder_with_other_files_is_left_alone(
+    names: tuple[str, ...], place: str, pictures: Path, tmp_path: Path
+) -> None:
+    """`shard-00000.tar` is what WebDataset calls its shards."""
+    target = tmp_path / "other"
+    for name in names:
+        (target / place / name).parent.mkdir(parents=True, exist_ok=True)
+        (target / place / name).write_text("mine")
+    for source in (pictures, pictures / "train"):
+        with pytest.raises(DataError) as caught:
+            pack(source, target, SIDE, lambda _: None)
+        assert str(caught.value).startswith(str(target)) and "choose another --output" in str(caught.value)
+    left = sorted(str(path.relative_to(target)) for path in target.rglob("*") if path.is_file())
+    assert left == sorted(os.path.join(place, name) for name in names)  # noqa: PTH118 (texts)
+
+
+def test_only_its_own_shards_are_removed(pictures: Path, tmp_path: Path) -> None:
+    """In a folder that a packing has begun, files of other names stay, and hidden ones may be there before."""
+    source, target = pictures / "train", tmp_path / "packed"
+    target.mkdir()
+    (target / ".DS_Store").write_text("")
+    pack(source, target, SIDE, lambda _: None)
+    others = ["shard-00000.tar", "shard-train-0001.tar", "shard-7.u8", "README"]
+    for name in others:
+        (target / name).write_text("mine")
+    shutil.rmtree(source / "dog")
+    shutil.copytree(source / "cat", source / "cow")
+    for name in ("cat", "cow"):
+        for number in (3, 4, 5):
+            (source / name / f"{number}.png").unlink()
+    (packed,) = pack(source, target, SIDE, lambda _: None)
+    assert len(packed.shards) == 2
+    assert sorted(path.name for path in target.glob("shard-*.u8")) == ["shard-00000.u8", "shard-00001.u8", "shard-7.u8"]
+    assert [(target / name).read_text() for name in others] == ["mine"] * 4
