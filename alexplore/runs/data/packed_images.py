@@ -69,7 +69,7 @@ class Packed:
         """Return the paths of the images, relative to the image folder's part.
 
         Raises:
-            PackedError: paths.txt can't be read, or was changed.
+            PackedError: paths.txt can't be read, was changed, or has another number of paths than there are images.
         """
         file = self.folder / PATHS
         try:
@@ -79,7 +79,11 @@ class Packed:
             raise PackedError(f"{file}: {error.strerror}; {AGAIN}") from None
         if hashlib.sha256(content).hexdigest() != self.paths_sha256:
             raise PackedError(f"{file} is damaged: its checksum is wrong; {AGAIN}")
-        return content.decode(errors="surrogateescape").splitlines()
+        # not splitlines: a name may have other characters that end lines, such as U+2028
+        paths = content.decode(errors="surrogateescape").split("\n")[:-1]
+        if len(paths) != self.images:
+            raise PackedError(f"{file} has {len(paths):,} paths for {self.images:,} images; {AGAIN}")
+        return paths
 
     def check_sizes(self) -> None:
         """Check that every shard has the size that it was written with.

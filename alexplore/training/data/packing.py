@@ -43,8 +43,8 @@ def pack(source: Path, target: Path, side: int, report: Report) -> list[Packed]:
     """Pack the parts of an image folder into a separate folder, and return them.
 
     Raises:
-        DataError: the image folder can't be read, `target` is inside it or has files that packing did not write,
-            another process packs into it, or there is no room.
+        DataError: the image folder can't be read, or has a name with a line end; `target` is inside it, or has files
+            that packing did not write; another process packs into it; or there is no room.
         PackedError: what is packed in `target` is damaged.
     """
     layout = find_layout(source)
@@ -58,6 +58,8 @@ def pack(source: Path, target: Path, side: int, report: Report) -> list[Packed]:
     _check_own(target, [own for _, own in parts])
     left_out = LeftOut(source)
     listings = [(list_images(folder, layout.classes, left_out), own) for folder, own in parts]
+    for listing, _ in listings:
+        _check_names(listing)
     for note in listings[0][0].notes(source, left_out):
         report(note)
     target.mkdir(parents=True, exist_ok=True)
@@ -104,6 +106,19 @@ def _check_own(target: Path, folders: list[Path]) -> None:
                 f"{folder} has other files in it ({min(found)}), and packed images need a folder of their own: choose "
                 "another --output"
             )
+
+
+def _check_names(listing: Listing) -> None:
+    """Refuse paths that paths.txt, with a path in each line, can't hold.
+
+    Raises:
+        DataError: a path has a line end in it.
+    """
+    if wrong := [path for path in listing.paths if "\n" in path]:
+        raise DataError(
+            f"{str(listing.folder / wrong[0])!r}: there is a line end in this name ({len(wrong):,} in all), which a "
+            "packed folder can't have: rename it"
+        )
 
 
 def _visible(folder: Path) -> set[str]:
@@ -219,7 +234,7 @@ class _Progress:
         shards: list[Shard] = []
         damaged: dict[str, str] = {}
         if self.finished_identity() == self._identity:
-            for line in read_text(self._file).splitlines()[1:]:
+            for line in read_text(self._file).split("\n")[1:]:
                 try:
                     values = parse_json(line)
                     shard = Shard(int(values["count"]), str(values["sha256"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -17,11 +18,12 @@ from alexplore.network.graph import read_network
 from alexplore.presets.recipe import Recipe
 from alexplore.runs.config import DataSource, RunConfig
 from alexplore.runs.data.errors import DataError
-from alexplore.runs.data.image_layout import find_layout
+from alexplore.runs.data.image_layout import LeftOut, find_layout
 from alexplore.runs.data.packed_images import PackedError, read_packed
 from alexplore.training.data import packing
 from alexplore.training.data.catalog import open_dataset
 from alexplore.training.data.dataset import Dataset
+from alexplore.training.data.folder_listing import list_images
 from alexplore.training.data.images import open_image, read_image
 from alexplore.training.data.packing import check, pack
 from tests.faults.damage import replaced
@@ -225,3 +227,33 @@ def test_only_its_own_shards_are_removed(pictures: Path, tmp_path: Path) -> None
     assert len(packed.shards) == 2
     assert sorted(path.name for path in target.glob("shard-*.u8")) == ["shard-00000.u8", "shard-00001.u8", "shard-7.u8"]
     assert [(target / name).read_text() for name in others] == ["mine"] * 4
+
+
+def test_names_with_separators_keep_their_images(pictures: Path, tmp_path: Path) -> None:
+    """Only a line feed ends a path, not what else `str.splitlines` takes for the end of a line."""
+    source = pictures / "train"
+    names = [f"{number}{mark}a.png" for number, mark in enumerate("\u2028\u2029\x85\x0b\x0c\r\x1c\x1d\x1e")]
+    for name in names:
+        shutil.copy(source / "cat" / "0.png", source / "cat" / name)
+    (packed,) = pack(source, tmp_path / "packed", SIDE, lambda _: None)
+    listed = list_images(source, ("cat", "dog"), LeftOut(source)).paths
+    assert packed.paths() == [path for path in listed if path != "cat/2.png"]
+    check(packed, lambda _: None)
+
+
+def test_names_with_line_ends_are_refused(pictures: Path, tmp_path: Path) -> None:
+    source, target = pictures / "train", tmp_path / "packed"
+    (source / "cat" / "5.png").rename(source / "cat" / "5\n.png")
+    with pytest.raises(DataError, match=r"cat/5\\n\.png': there is a line end in this name \(1 in all\).*: rename it"):
+        pack(source, target, SIDE, lambda _: None)
+    assert not target.exists()
+
+
+def test_another_number_of_paths_is_named(pictures: Path, tmp_path: Path) -> None:
+    """Earlier versions packed names with line ends."""
+    (packed,) = pack(pictures / "train", tmp_path / "packed", SIDE, lambda _: None)
+    content = (packed.folder / "paths.txt").read_bytes().replace(b"0.png", b"\n.png", 1)
+    (packed.folder / "paths.txt").write_bytes(content)
+    damaged = replace(packed, paths_sha256=hashlib.sha256(content).hexdigest())
+    with pytest.raises(PackedError, match=r"paths\.txt has 11 paths for 10 images; pack the image folder again"):
+        damaged.paths()
