@@ -148,9 +148,7 @@ def _locked(target: Path) -> Iterator[None]:
 def _pack_part(listing: Listing, classes: tuple[str, ...], folder: Path, side: int, report: Report) -> Packed:
     """Pack one part, from where an earlier attempt ended."""
     decoder, _ = choose_decoder()
-    identity = hashlib.sha256(
-        "\n".join((str(side), decoder, *listing.paths)).encode(errors="surrogateescape")
-    ).hexdigest()
+    identity = _identity(listing, side, decoder)
     folder.mkdir(parents=True, exist_ok=True)
     progress = _Progress(folder / PROGRESS, identity)
     if (done := read_packed(folder)) is not None:
@@ -158,7 +156,10 @@ def _pack_part(listing: Listing, classes: tuple[str, ...], folder: Path, side: i
             report(f"{folder}: packed already, {done.images:,} images")
             done.check_sizes()
             return done
-        report(f"{folder}: the image folder has changed since it was packed; packing it again")
+        report(
+            f"{folder}: packed before from other files, with another --side or decoder, or by an earlier version; "
+            "packing it again"
+        )
         (folder / INDEX).unlink()
     shards, damaged = progress.read(side)
     split = FolderSplit(listing, CHANNELS, (side, side), torch.device("cpu"), lambda _: None, decoder=decoder)
@@ -197,6 +198,23 @@ def _pack_part(listing: Listing, classes: tuple[str, ...], folder: Path, side: i
     write_atomically(folder / PATHS, content)
     write_atomically(folder / INDEX, json.dumps(packed.to_dict(), indent=1) + "\n")
     return packed
+
+
+def _identity(listing: Listing, side: int, decoder: str) -> str:
+    """Return what tells whether the pixels would be the same: the files with their states, and how they are decoded.
+
+    The states are those before the first file is read: one that is replaced meanwhile has another the next time.
+    """
+    digest = hashlib.sha256(f"{side}\n{decoder}\n".encode())
+    above = f"{listing.folder}{os.sep}"
+    for path in listing.paths:
+        try:
+            status = os.stat(above + path)  # noqa: PTH116 (a Path for each of a million takes as long again)
+            state = f"{status.st_size} {status.st_mtime_ns}"
+        except OSError:  # reported when it is read
+            state = "unread"
+        digest.update(f"{path}\n{state}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
 
 
 def _write_shard(split: FolderSplit, indices: torch.Tensor, file: Path) -> Shard:

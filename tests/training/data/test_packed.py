@@ -28,6 +28,7 @@ from alexplore.training.data.images import open_image, read_image
 from alexplore.training.data.packing import check, pack
 from tests.faults.damage import replaced
 
+AGAIN = "packed before from other files, with another --side or decoder, or by an earlier version; packing it again"
 CPU = torch.device("cpu")
 SIDE = 12
 NETWORK = read_network(
@@ -143,8 +144,61 @@ def test_packing_goes_on_after_a_kill(pictures: Path, tmp_path: Path, monkeypatc
     assert said[-1] == f"{parts / 'val'}: packed already, 4 images"
     (pictures / "val" / "cat" / "1.png").unlink()
     pack(pictures, parts, SIDE, said.append)
-    assert f"{parts / 'val'}: the image folder has changed since it was packed; packing it again" in said
+    assert f"{parts / 'val'}: {AGAIN}" in said
     assert opened(parts).val.labels.tolist() == [0, 1, 1]
+
+
+def repaint(picture: Path, colour: int) -> None:
+    """Replace a picture by one of another colour, with the same size in bytes."""
+    before = picture.stat()
+    Image.new("RGB", (20, 20), (colour,) * 3).save(picture, "BMP")
+    os.utime(picture, ns=(before.st_atime_ns, before.st_mtime_ns + 2 * 10**9))
+
+
+def test_pictures_replaced_under_their_names_are_packed_again(pictures: Path, tmp_path: Path) -> None:
+    picture, target = pictures / "train" / "cat" / "0.png", tmp_path / "packed"
+    for colour in (10, 200):
+        repaint(picture, colour)
+        said: list[str] = []
+        train, _ = pack(pictures, target, SIDE, said.append)
+        assert set(train.shard_file(0).read_bytes()[: train.image_bytes]) == {colour}
+    assert f"{target / 'train'}: {AGAIN}" in said
+    assert said[-1] == f"{target / 'val'}: packed already, 4 images"
+
+
+def test_packing_that_goes_on_has_no_old_pixels(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture, target, plain = pictures / "train" / "cat" / "0.png", tmp_path / "packed", packing._write_shard
+    repaint(picture, 10)
+
+    def killed(split: object, indices: torch.Tensor, file: Path) -> object:
+        if file.name == "shard-00001.u8":
+            raise KeyboardInterrupt
+        return plain(split, indices, file)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(packing, "_write_shard", killed)
+        pack(pictures, target, SIDE, lambda _: None)
+    assert (target / "train" / "shard-00000.u8").exists()
+    repaint(picture, 200)
+    train, _ = pack(pictures, target, SIDE, lambda _: None)
+    assert set(train.shard_file(0).read_bytes()[: train.image_bytes]) == {200}
+
+
+def test_a_folder_that_an_earlier_version_packed_is_read(pictures: Path, tmp_path: Path) -> None:
+    """Its progress.jsonl identifies the paths alone, so that packing can't tell whether it is the same."""
+    target = tmp_path / "packed"
+    train, _ = pack(pictures, target, SIDE, lambda _: None)
+    progress = target / "train" / "progress.jsonl"
+    listed = list_images(pictures / "train", ("cat", "dog"), LeftOut(pictures)).paths
+    identity = hashlib.sha256("\n".join((str(SIDE), "pillow", *listed)).encode()).hexdigest()
+    progress.write_text(json.dumps({"images": identity}) + "\n" + progress.read_text().partition("\n")[2])
+    assert len(opened(target).train) == 10
+    check(train, lambda _: None)
+    said: list[str] = []
+    assert pack(pictures, target, SIDE, said.append)[0] == train
+    assert f"{target / 'train'}: {AGAIN}" in said
 
 
 def test_damage_is_named(pictures: Path, tmp_path: Path) -> None:
