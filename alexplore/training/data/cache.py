@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -121,17 +121,30 @@ def locked(name: str, report: Callable[[str], None]) -> Iterator[Path | None]:
             report(f"{folder} can't be written ({error.strerror}), so {name} will not be cached")
             yield None
             return
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            report(f"another process is preparing {name}; waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError:  # a file system without locks: what is there may be another process's work
+        locked_now = lock(file)
+        if locked_now is None:  # what is there may be another process's work
             yield folder
             return
+        if not locked_now:
+            report(f"another process is preparing {name}; waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
         for abandoned in folder.glob(f"{WORK}*"):
             shutil.rmtree(abandoned, ignore_errors=True)
         yield folder
+
+
+def lock(file: IO[str]) -> bool | None:
+    """Lock an open file without waiting; False if another process has locked it, None on a file system without locks.
+
+    The lock ends when the file is closed.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
 
 
 def _digest(arrays: Arrays) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -85,8 +87,9 @@ class PackedSplit:
         """Return a shard (N, H, W, 3), mapped into memory."""
         if number not in self._shards:
             side, count = self._packed.side, self._packed.shards[number].images
-            file = self._packed.shard_file(number)
-            values = torch.from_file(str(file), size=count * self._packed.image_bytes, dtype=torch.uint8)
+            file: Any = os.fsencode(self._packed.shard_file(number))  # a str would have to be UTF-8
+            # numpy.memmap would keep a file descriptor for each shard, and there may be more than a process may have
+            values = torch.from_file(file, size=count * self._packed.image_bytes, dtype=torch.uint8)
             self._shards[number] = values.view(count, side, side, CHANNELS)
         return self._shards[number]
 

@@ -6,7 +6,6 @@ packing that was killed continues after the last one.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -26,6 +25,7 @@ from alexplore.core.regular_files import open_regular, parse_json, read_text
 from alexplore.runs.data.errors import DataError
 from alexplore.runs.data.image_layout import JUNK_FOLDERS, LeftOut, entries, find_layout
 from alexplore.runs.data.packed_images import CHANNELS, INDEX, PATHS, Packed, PackedError, Shard, read_packed
+from alexplore.training.data.cache import lock
 from alexplore.training.data.dataset import Report, damaged_text
 from alexplore.training.data.decoders import choose_decoder
 from alexplore.training.data.folder_listing import Listing, list_images
@@ -136,12 +136,8 @@ def _shard_files(folder: Path) -> list[tuple[int, Path]]:
 @contextmanager
 def _locked(target: Path) -> Iterator[None]:
     with (target / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DataError(
-                f"another process is packing into {target}: wait for it, or choose another --output"
-            ) from None
+        if lock(file) is False:  # without locks, the user alone knows whether another process packs into it
+            raise DataError(f"another process is packing into {target}: wait for it, or choose another --output")
         yield
 
 

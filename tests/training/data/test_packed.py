@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -281,6 +283,52 @@ def test_only_its_own_shards_are_removed(pictures: Path, tmp_path: Path) -> None
     assert len(packed.shards) == 2
     assert sorted(path.name for path in target.glob("shard-*.u8")) == ["shard-00000.u8", "shard-00001.u8", "shard-7.u8"]
     assert [(target / name).read_text() for name in others] == ["mine"] * 4
+
+
+def test_a_path_that_is_not_utf8_can_be_used(pictures: Path, tmp_path: Path) -> None:
+    plain, other = tmp_path / "packed", tmp_path / os.fsdecode(b"caf\xe9")
+    try:
+        other.mkdir()
+    except OSError:
+        pytest.skip("this file system has names in UTF-8 alone")
+    for target in (plain, other):
+        pack(pictures, target, SIDE, lambda _: None)
+    batches = (next(opened(target).train.batches(torch.arange(10), 10)) for target in (plain, other))
+    assert all(torch.equal(one, two) for one, two in zip(*batches, strict=True))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
+def test_shards_keep_no_file_open(pictures: Path, tmp_path: Path) -> None:
+    """ImageNet has more shards than a process may have files open by default."""
+    pack(pictures, tmp_path / "packed", SIDE, lambda _: None)
+    train = opened(tmp_path / "packed").train
+    batches = list(train.batches(torch.arange(10), 10))
+    kept = [os.path.realpath(file) for file in Path("/proc/self/fd").iterdir()]
+    assert len(batches) == 1 and not [file for file in kept if "shard-" in file]
+    (mapped,) = {
+        line.split()[1] for line in Path("/proc/self/maps").read_text().splitlines() if "shard-00000.u8" in line
+    }
+    assert mapped == "rw-p"  # what is written to it would not reach the file
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP])
+def test_a_file_system_without_locks_is_packed_to(
+    number: int, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    assert [part.images for part in pack(pictures, tmp_path / "packed", SIDE, lambda _: None)] == [10, 4]
+
+
+def test_a_second_packing_into_a_folder_is_refused(pictures: Path, tmp_path: Path) -> None:
+    target = tmp_path / "packed"
+    pack(pictures, target, SIDE, lambda _: None)
+    with (target / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(DataError, match=r"another process is packing into .*: wait for it, or choose another"):
+            pack(pictures, target, SIDE, lambda _: None)
 
 
 def test_names_with_separators_keep_their_images(pictures: Path, tmp_path: Path) -> None:
