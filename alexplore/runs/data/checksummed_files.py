@@ -12,6 +12,7 @@ from pathlib import Path
 
 from alexplore.core.regular_files import open_regular
 from alexplore.runs.data.errors import DataError
+from alexplore.runs.data.places import find_all
 
 
 @dataclass(frozen=True)
@@ -82,21 +83,15 @@ def find(data: ChecksummedFiles, folder: Path) -> dict[str, Path]:
     Raises:
         DataError: some of them are missing, and the archive is not there.
     """
-    partly = None
-    for place in (folder / place for place in data.places):
-        found = {name: place / name for name in data.files if (place / name).is_file()}
-        if len(found) == len(data.files):
-            return found
-        if found and partly is None:
-            partly = place, [name for name in data.files if name not in found]
-    if data.archive is not None:
+    found, part = find_all(data.files, (folder / place for place in data.places))
+    if not found and data.archive is not None:
         for path in (folder / data.archive, folder / data.name / data.archive):
             if path.is_file():
                 return {data.archive: path}
-    if partly is not None:
-        place, missing = partly
-        raise DataError(f"{place} contains only a part of the files of {data.name}: {', '.join(missing)} missing")
-    return {}
+    if part is not None:
+        missing = ", ".join(part.missing)
+        raise DataError(f"{part.place} contains only a part of the files of {data.name}: {missing} missing")
+    return found
 
 
 def check(data: ChecksummedFiles, files: Mapping[str, Path]) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 from alexplore.core.regular_files import open_regular
 from alexplore.presets.datasets import DATASETS, PublishedImages
 from alexplore.runs.data.errors import DataError
+from alexplore.runs.data.places import find_all
 
 CONTENTS: Mapping[str, tuple[str, ...]] = {
     "mnist": (
@@ -121,22 +122,14 @@ def find(data: IdxDataset, folder: Path) -> dict[str, Path]:
     It is empty if none of them is there.
 
     Raises:
-        DataError: some of them are missing.
+        DataError: some of them are missing, and no place has all.
     """
-    for layout in (".", f"{data.torchvision}/raw", "raw", "gzip", data.name):
-        place = folder / layout
-        found = {}
-        for name in data.files:
-            for path in (place / name, place / f"{name}.gz"):
-                if path.is_file():
-                    found[name] = path
-                    break
-        if found and len(found) < len(data.files):
-            missing = [f"{name}.gz" for name in data.files if name not in found]
-            raise DataError(f"{place} contains only a part of {data.title}: {', '.join(missing)} missing")
-        if found:
-            return found
-    return {}
+    places = (folder / place for place in (".", f"{data.torchvision}/raw", "raw", "gzip", data.name))
+    found, part = find_all(data.files, places, ("", ".gz"))
+    if part is not None:
+        missing = ", ".join(f"{name}.gz" for name in part.missing)
+        raise DataError(f"{part.place} contains only a part of {data.title}: {missing} missing")
+    return found
 
 
 def read_files(data: IdxDataset, files: Mapping[str, Path]) -> Iterator[tuple[str, bytes, bool]]:

@@ -68,6 +68,27 @@ def test_the_four_files_are_read(name: str, packed: bool, tmp_path: Path, monkey
     assert arrays["val_labels"].tolist() == [i % 10 for i in range(TEST)]
 
 
+def test_a_stray_file_hides_no_whole_data_set(tmp_path: Path) -> None:
+    names = files_of("mnist")
+    write(tmp_path / "MNIST" / "raw", names)
+    stray = tmp_path / f"{names[0]}.gz"
+    stray.write_bytes(b"cut off")
+    found = idx_files.find(idx_files.IDX_DATASETS["mnist"], tmp_path)
+    assert list(found.values()) == [tmp_path / "MNIST" / "raw" / f"{name}.gz" for name in names]
+    found[names[3]].unlink()  # the first place that has some is named
+    message = rf"^{tmp_path} contains only a part of MNIST: {', '.join(f'{name}.gz' for name in names[1:])} missing$"
+    with pytest.raises(DataError, match=message):
+        idx_files.find(idx_files.IDX_DATASETS["mnist"], tmp_path)
+
+
+def test_a_file_that_is_not_compressed_is_taken_first(tmp_path: Path) -> None:
+    names = files_of("kmnist")
+    for packed in (True, False):
+        write(tmp_path, names, packed=packed)
+    found = idx_files.find(idx_files.IDX_DATASETS["kmnist"], tmp_path)
+    assert found == {name: tmp_path / name for name in names}
+
+
 def test_files_without_known_checksums_are_told_by_their_shape(tmp_path: Path) -> None:
     write(tmp_path / "data", files_of("kmnist"))
     messages: list[str] = []
