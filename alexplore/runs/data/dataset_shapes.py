@@ -6,6 +6,7 @@ What is known of each data set is declared in `alexplore.presets.datasets`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,7 @@ from alexplore.core.home import NoHomeError, expand, user_folder
 from alexplore.network.graph import Network
 from alexplore.presets.datasets import DATASETS, PublishedImages
 from alexplore.runs.config import DataSource, RunConfig
+from alexplore.runs.data.dataset_files import DATASET_FILES
 from alexplore.runs.data.errors import DataError
 from alexplore.runs.data.image_layout import LAYOUT, check_pictures, find_layout
 
@@ -67,12 +69,26 @@ def dataset_need(name: str) -> Need:
         return "needs a folder"
     if entry.images is None:
         return "drawn"
-    if any(Path(folder).is_dir() for folder in entry.installed_in):
-        return "here"
+    return "to fetch" if folder_of(name) is None else "here"
+
+
+def folder_of(name: str) -> Path | None:
+    """Return the folder that has a published data set, of the user's cache or a package; None if it is not here.
+
+    Only checks whether files exist.
+    """
+    folders = list(map(Path, DATASETS[name].installed_in))
+    with suppress(NoHomeError):
+        folders.insert(0, cache_folder(name))
+    return next((folder for folder in folders if _is_in(name, folder)), None)
+
+
+def _is_in(name: str, folder: Path) -> bool:
+    """Return whether a folder has a data set: as the cache keeps it, or its files."""
     try:
-        return "here" if (cache_folder(name) / IMAGES).is_file() else "to fetch"
-    except NoHomeError:
-        return "to fetch"
+        return folder.is_dir() and ((folder / IMAGES).is_file() or bool(DATASET_FILES[name].find(folder)))
+    except (DataError, OSError):  # some of the files are missing, or the folder can't be read
+        return False
 
 
 def image_channels(network: Network) -> int:

@@ -21,6 +21,7 @@ from alexplore.core.formatting import bytes_text, short_count
 from alexplore.core.home import NoHomeError, user_folder
 from alexplore.core.process_exit import exit_process
 from alexplore.presets import library
+from alexplore.runs.data.dataset_shapes import folder_of
 from alexplore.runs.directory import runs_folder
 from alexplore.training.data.catalog import PUBLISHED
 from alexplore.training.errors import is_out_of_memory
@@ -114,10 +115,9 @@ def _speeds(device: torch.device) -> str:
 
 def data() -> Iterator[Line]:
     """Yield the folder of each data set that can be downloaded."""
-    for name, published in PUBLISHED.items():
-        found = [folder for folder in published.folders() if folder.is_dir() and any(folder.iterdir())]
-        if found:
-            yield FOUND, name, str(found[0])
+    for name in PUBLISHED:
+        if (folder := folder_of(name)) is not None:
+            yield FOUND, name, str(folder)
         else:
             yield NOTE, name, "not on this machine; downloaded when it is first trained on, or give --data DIR"
 

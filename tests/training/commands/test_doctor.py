@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 from alexplore.runs.accelerators import Accelerators
 from alexplore.training.commands import doctor
+from alexplore.training.data.catalog import PUBLISHED
 
 
 def lacks(monkeypatch: pytest.MonkeyPatch, package: str, **found: Any) -> None:
@@ -47,3 +49,15 @@ def test_another_accelerator_than_cudas_is_found(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(doctor, "find_accelerators", lambda: Accelerators("mps", 1))
     assert any(title == "gpu" and words.startswith("mps: training runs on it") for _, title, words in doctor.devices())
+
+
+def test_a_folder_without_the_data_set_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A download that failed leaves its lock."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for name, file in (("mnist", "lock"), ("kmnist", "images.safetensors")):
+        (tmp_path / "alexplore" / name).mkdir(parents=True)
+        (tmp_path / "alexplore" / name / file).write_text("")
+    found = {name: (mark, words) for mark, name, words in doctor.data()}
+    assert found.keys() == PUBLISHED.keys()
+    assert found["mnist"][0] == doctor.NOTE and found["mnist"][1].startswith("not on this machine")
+    assert found["kmnist"] == (doctor.FOUND, str(tmp_path / "alexplore" / "kmnist"))
