@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -24,6 +25,7 @@ from alexplore.runs.data.dataset_shapes import (
     cache_folder,
     dataset_need,
     dataset_shape,
+    folder_of,
     image_counts,
 )
 from alexplore.runs.directory import RunError, RunNameError, list_runs, new_run
@@ -177,28 +179,19 @@ def _fit(config: RunConfig) -> Check:
 def _data(config: RunConfig) -> Iterator[Check]:
     """Yield where the images are, or what must be downloaded first."""
     entry, folder = DATASETS[config.recipe.dataset], config.data.folder
-    need = dataset_need(entry.name)
     if entry.needs_folder:
         yield Check("ok", "data", f"{folder}: {classes_text(Path(folder or '.'))}")
-    elif need == "drawn":
+    elif entry.images is None:
         yield Check("ok", "data", "drawn by the program: no real images")
     elif folder is not None:
         yield Check("note", "data", f"looked for in {folder} first")
-    elif need == "here":
-        places = (*_cache(entry.name), *map(Path, entry.installed_in))
-        where = next((place for place in places if place.is_dir()), places[0])
+    elif (where := folder_of(entry.name)) is not None:
         yield Check("ok", "data", f"here, in {home_path(where)}")
     else:
-        into = "".join(f", into {home_path(folder)}" for folder in _cache(entry.name))
+        into = ""
+        with suppress(NoHomeError):
+            into = f", into {home_path(cache_folder(entry.name))}"
         yield Check("note", "data", f"not here: {bytes_text(entry.download_bytes)} are downloaded first{into}")
-
-
-def _cache(name: str) -> tuple[Path, ...]:
-    """Return the folder that a data set is cached in; nothing for a user without a home folder."""
-    try:
-        return (cache_folder(name),)
-    except NoHomeError:
-        return ()
 
 
 def _memory(config: RunConfig) -> Check:
