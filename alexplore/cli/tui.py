@@ -42,8 +42,12 @@ def require_terminal() -> None:
     """Check that the app can be opened.
 
     Raises:
-        WrongUseError: there is no terminal.
+        WrongUseError: there is no terminal, or one that can't place characters.
     """
+    if on_a_terminal() and (name := os.environ.get("TERM", "")).lower() in ("dumb", "unknown"):
+        raise WrongUseError(
+            f"the app can't draw on this terminal (TERM={name}); if it is a usual one: TERM=xterm-256color alexplore"
+        )
     if not on_a_terminal():
         raise WrongUseError(
             "the app needs a terminal for stdin, stdout and stderr. Without one: `alexplore shapes --preset paper`, "

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from alexplore.cli.tui import require_terminal
+from alexplore.core.errors import WrongUseError
 from alexplore.presets.library import load_preset, shipped_folder
 from alexplore.runs.config import RunConfig
 from tests.support.networks import TINY_PRESET
@@ -193,6 +195,14 @@ def test_the_app_is_refused_where_stderr_is_no_terminal() -> None:
     os.close(outer)
     assert done.returncode == 2
     assert b"needs a terminal for stdin, stdout and stderr" in done.stderr
+
+
+@pytest.mark.parametrize("terminal", ["dumb", "unknown"])
+def test_the_app_is_refused_on_a_terminal_that_can_not_draw(monkeypatch: pytest.MonkeyPatch, terminal: str) -> None:
+    monkeypatch.setattr("alexplore.cli.tui.on_a_terminal", lambda: True)
+    monkeypatch.setenv("TERM", terminal)
+    with pytest.raises(WrongUseError, match=f"TERM={terminal}.*TERM=xterm-256color alexplore"):
+        require_terminal()
 
 
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

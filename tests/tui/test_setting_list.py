@@ -134,15 +134,24 @@ async def test_a_value_that_is_not_allowed_is_refused_on_its_field(key: str) -> 
 
 async def test_typing_begins_and_keys_of_the_app_work_only_while_moving() -> None:
     async with opened() as (app, pilot):
-        await pilot.press("down", "1", "q", "?")
+        await pilot.press("1", "down", "q", "?")
         assert app.digits == 3
         assert value(app, "count") == 3
         await pilot.press("4")
         assert value(app, "count") == 4
         await pilot.press("ctrl+u", "1", "enter")
         assert (value(app, "count"), app.digits) == (1, 3)
-        await pilot.press("1")
+        await pilot.press("up", "1")  # a choice
         assert app.digits == 4
+
+
+async def test_a_number_is_typed_also_where_its_digits_are_keys_of_the_app() -> None:
+    async with opened() as (app, pilot):
+        await pilot.press("down", "1", "enter")
+        assert (value(app, "count"), app.digits) == (1, 0)
+        assert app.pane.list.check_consume_key("1", "1")
+        await pilot.press("up")
+        assert not app.pane.list.check_consume_key("1", "1")
 
 
 async def test_arrows_step_choices_and_numbers() -> None:

@@ -36,9 +36,9 @@ class SettingList(CursorList):
     """A list of settings in groups.
 
     Moving: up and down go to another setting, left and right step its value or fold a group; Enter starts editing the
-    value, and so does a character that no key is bound to. Editing: Enter and down end it if the value is allowed,
-    Escape restores the old value. In a list made with `at_once=True` every character starts editing, and Enter ends
-    the whole form.
+    value, and so does a digit, or a character that no key is bound to. Editing: Enter and down end it if the value is
+    allowed, Escape restores the old value. In a list made with `at_once=True` every character starts editing, and Enter
+    ends the whole form.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -369,7 +369,13 @@ class SettingList(CursorList):
         """Return whether a key is typed into the list, so that the footer and the help do not show its binding."""
         if character is None or not character.isprintable():
             return False
-        return self.editing or self.finding or (self._at_once and self.field is not None and character != " ")
+        if self.editing or self.finding or self._takes_digit(character):
+            return True
+        return self._at_once and self.field is not None and character != " "
+
+    def _takes_digit(self, character: str) -> bool:
+        """Return whether a character is a digit, and the setting one that is typed and not chosen."""
+        return character.isdecimal() and self.field is not None and not (self.field.kind.choices or self.field.opens)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Return whether an action is possible; none is while a value is edited or a setting is searched for."""
@@ -425,7 +431,7 @@ class SettingList(CursorList):
             event.prevent_default()
 
     def _begins(self, event: events.Key) -> bool:
-        """Start a search, or start editing with a character that no key is bound to or by deleting the text."""
+        """Start a search, or start editing: with a character that is no key, with a digit, or by deleting the text."""
         character = event.character
         if character == "/" and not self._at_once:  # its binding would come after the keys that follow at once
             self.action_find()
@@ -434,7 +440,7 @@ class SettingList(CursorList):
         typed = character is not None and event.is_printable and character != " "
         if self.field is None or not (clears or typed):
             return False
-        if not self._at_once and self._is_bound(event.key):
+        if not self._at_once and self._is_bound(event.key) and not self._takes_digit(character or ""):
             return False
         self._edit()
         return self._edit_key(event)
