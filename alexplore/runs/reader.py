@@ -15,7 +15,7 @@ from alexplore.runs.directory import RunDirectory
 from alexplore.runs.lines import LineReader, parse_lines
 from alexplore.runs.metrics import BEST_METRIC, METRICS, Recorded
 from alexplore.runs.metrics_block import MetricsBlock, read_block
-from alexplore.runs.protocol import EpochEvent, EventLine, MetricsLine, StartEvent, read_event
+from alexplore.runs.protocol import ControlEvent, EpochEvent, EventLine, MetricsLine, StartEvent, read_event
 from alexplore.runs.status import Status, read_status
 
 PACE_LINES = 60
@@ -134,6 +134,9 @@ class MetricValues:
                 put_at_step(self._epochs, epoch.step, epoch)
             case StartEvent() as start:
                 drop_after(self._epochs, start.step)
+            case ControlEvent(action="resume"):
+                while self._pace and self._pace[0][0] < line.head.time:  # the pause is no part of the pace
+                    self._pace.popleft()
 
     @property
     def epochs(self) -> tuple[EpochEvent, ...]:

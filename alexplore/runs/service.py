@@ -153,6 +153,8 @@ def restart(
     status, config = read_status(run), reconfigure.changed_config(run, changes) if changes else run.config()
     if status.state == "finished" and status.epoch >= config.recipe.epochs:
         raise RunError(f"{run.name} is finished: there is nothing to resume; to train on, give more --epochs")
+    if "epochs" in (changes or {}) and status.epoch >= config.recipe.epochs:
+        raise RunError(f"{run.name} has trained {status.epoch:.4g} epochs: give more --epochs than that")
     planned = plan(config)
     problems = planned.problems
     if run.has_checkpoint:  # the weights that it started from may be gone

@@ -86,6 +86,19 @@ def test_a_finished_run_continues_only_with_more_epochs(
     assert started == [run]
 
 
+def test_a_run_is_not_resumed_to_fewer_epochs_than_it_has_trained(
+    config: RunConfig, tmp_path: Path, started: list[RunDirectory]
+) -> None:
+    run = create_run(config, tmp_path)
+    write_status(run, Status("stopped", step=4, epoch=19.75, updated=1.0))
+    before = run.config_file.read_bytes()
+    with pytest.raises(RunError, match=r"has trained 19\.75 epochs: give more --epochs than that"):
+        service.restart(run, {"epochs": 14})
+    assert (started, run.config_file.read_bytes()) == ([], before)
+    service.restart(run, {"epochs": 20})
+    assert started == [run]
+
+
 def test_a_run_whose_data_is_gone_is_not_restarted(
     config: RunConfig, tmp_path: Path, started: list[RunDirectory]
 ) -> None:

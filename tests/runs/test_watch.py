@@ -189,6 +189,21 @@ def test_the_remaining_time_goes_by_the_pace_of_the_metrics(run: RunDirectory) -
     assert snapshot.remaining_seconds == pytest.approx(20.0)  # one epoch more, at 0.05 epochs a second
 
 
+def test_a_pause_is_no_part_of_the_pace(run: RunDirectory) -> None:
+    def line(time: float, step: int) -> str:
+        return f'{{"time": {time}, "step": {step}, "epoch": {step / 10}}}\n'
+
+    run.metrics_file.write_text("".join(line(100 + 2 * step, step) for step in range(9)))
+    watch = Watch(run)
+    assert watch.poll().remaining_seconds == pytest.approx(20.0)
+    run.events_file.write_text(
+        '{"seq": 0, "time": 1000, "event": "control", "id": "a", "action": "resume", "step": 8}\n'
+    )
+    with run.metrics_file.open("a") as file:
+        file.write("".join(line(985 + 2 * step, step) for step in (9, 10)))
+    assert watch.poll().remaining_seconds == pytest.approx(20.0)
+
+
 def test_a_changed_config_is_seen_and_a_damaged_one_changes_nothing(run: RunDirectory) -> None:
     watch = Watch(run)
     change_run(run, {"epochs": 4})
