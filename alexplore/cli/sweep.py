@@ -51,7 +51,7 @@ def sweep(
     assignments: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="training.KEY=VALUE,…", help="A key of the recipe and its values: lr=0.003,0.01."
+            "--set", metavar="training.KEY=VALUE,…", help="A key of the recipe and its values: training.lr=0.003,0.01."
         ),
     ] = None,
     seeds: Annotated[int, typer.Option(metavar="N", help="Train each combination with N seeds.", min=1)] = 1,

@@ -102,8 +102,8 @@ def check_steering(recipe: Recipe, values: Mapping[str, Any], least_epochs: int)
     for key in values:
         if key not in STEERABLE:
             known = key in setting_fields(Recipe)
-            reason = " can't be changed while a run is trained" if known else f": unknown{nearest(key, STEERABLE)}"
-            raise SettingError(f"{key}{reason}; allowed: {', '.join(STEERABLE)}")
+            reason = " can't be changed while a run is trained." if known else f": unknown{nearest(key, STEERABLE)}"
+            raise SettingError(f"{key}{reason} Allowed: {', '.join(STEERABLE)}")
     changed = change_recipe(recipe, values)
     if changed.epochs < least_epochs:
         raise SettingError(

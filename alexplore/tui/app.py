@@ -400,7 +400,8 @@ class ExploreApp(NamedKeys, App[None]):
             self._leave()
         else:
             self._interrupted_at = time.monotonic()
-            self.notify("ctrl+c again closes the app; training goes on")
+            lost = f", and the edits of {self.state.session.preset.name} are lost" if self.state.session.unsaved else ""
+            self.notify(f"ctrl+c again closes the app{lost}; training goes on", severity="warning")
 
     # The modes are screens: Explore is the bottom of the stack, Train or Runs is above it. Textual's modes would read
     # every style sheet twice before the first screen.

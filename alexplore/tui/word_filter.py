@@ -54,8 +54,7 @@ class WordFilter:
         words = self.words.strip()
         self.lines = [index for index in range(count) if contains(index, words)] if words else None
 
-    def text(self, count: int) -> str:
-        """Return the text of the filter of a list of `count` lines."""
-        found = count if self.lines is None else len(self.lines)
+    def text(self, found: int, count: int) -> str:
+        """Return the text of the filter of a list of `count` lines, of which it lists `found`."""
         caret = "▏" if self.typing else ""
         return f"/{self.words}{caret}  {f'{found} of {count}' if found else 'no match'} · esc clears"

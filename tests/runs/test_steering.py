@@ -74,7 +74,7 @@ def test_damaged_changes_are_refused(changes: object) -> None:
         ({}, "nothing to change"),
         ({"lr": -1}, "lr: found -1, allowed: a number > 0"),
         ({"lrr": 1}, "lrr: unknown; did you mean lr"),
-        ({"batch_size": 1}, "batch_size can't be changed while a run is trained; allowed: lr, epochs"),
+        ({"batch_size": 1}, "batch_size can't be changed while a run is trained. Allowed: lr, epochs"),
         ({"epochs": 2}, "epochs: found 2, allowed: 3 or more: epoch 3 is being trained"),
     ],
 )

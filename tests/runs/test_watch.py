@@ -197,7 +197,7 @@ def test_a_pause_is_no_part_of_the_pace(run: RunDirectory) -> None:
     watch = Watch(run)
     assert watch.poll().remaining_seconds == pytest.approx(20.0)
     run.events_file.write_text(
-        '{"seq": 0, "time": 1000, "event": "control", "id": "a", "action": "resume", "step": 8}\n'
+        '{"seq": 0, "time": 1000, "event": "control", "request": "a", "action": "resume", "step": 8}\n'
     )
     with run.metrics_file.open("a") as file:
         file.write("".join(line(985 + 2 * step, step) for step in (9, 10)))

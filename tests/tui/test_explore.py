@@ -459,6 +459,20 @@ async def test_presets_are_filtered(open_app: OpenApp) -> None:
         await until(pilot, lambda: app.state.session.preset.name == "cifar10-relu", "the preset that was found")
 
 
+@pytest.mark.parametrize(
+    ("words", "chosen"),
+    [("paper", "paper"), ("PAPER-", "paper-release"), ("fmnist", "fmnist"), ("squeeze", "squeezenet1_1")],
+)
+async def test_the_preset_whose_name_is_typed_is_under_the_cursor(open_app: OpenApp, words: str, chosen: str) -> None:
+    async with open_app() as (app, pilot):
+        await until(pilot, lambda: "vgg16" in screen_text(app), "the list")
+        await pilot.press("p", "slash", *words)
+        presets = app.screen.query_one(PresetList)
+        await until(pilot, lambda: presets.selected is not None and presets.selected.name == chosen, chosen)
+        found = sum(entry.matches(words) for entry in presets.entries)
+        assert f"{found} of {len(presets.entries)}" in screen_text(app)
+
+
 async def test_layers_are_filtered_and_keep_their_places(open_app: OpenApp) -> None:
     async with open_app() as (app, pilot):
         await pilot.press("slash", *"local", "enter")

@@ -89,9 +89,17 @@ async def test_a_live_run_and_one_that_failed_are_in_the_first_line_of_every_scr
 async def test_ctrl_c_closes_the_app_only_when_pressed_twice(open_app: OpenApp) -> None:
     async with open_app() as (app, pilot):
         await pilot.press("ctrl+c")
-        await until(pilot, lambda: "ctrl+c again closes the app" in screen_text(app), "the question")
+        await until(pilot, lambda: "ctrl+c again closes the app; training" in screen_text(app), "the question")
         await pilot.press("ctrl+c")
         await until(pilot, lambda: not app.is_running, "the end")
+
+
+async def test_ctrl_c_says_that_edits_would_be_lost(open_app: OpenApp) -> None:
+    async with open_app() as (app, pilot):
+        app.state.session.apply(app.state.session.network.change(0, {"out_channels": 64}))
+        await pilot.press("ctrl+c")
+        told = f"closes the app, and the edits of {app.state.session.preset.name} are lost"
+        await until(pilot, lambda: told in " ".join(screen_text(app).split()), "the warning")
 
 
 async def test_ctrl_c_copies_a_selection_and_closes_nothing(open_app: OpenApp) -> None:

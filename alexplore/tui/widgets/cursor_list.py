@@ -175,7 +175,8 @@ class CursorList(ScrollView, LineWidget, can_focus=True):
         return self.line_strip(index, index == self.cursor, width)
 
     def _filter_strip(self, width: int) -> Strip:
-        text = self.filter.text(sum(not self.is_heading(index) for index in range(self.line_count)))
+        lines = [index for index in range(self.line_count) if not self.is_heading(index)]
+        text = self.filter.text(sum(map(self.is_listed, lines)), len(lines))
         return Strip([Segment(f" {text}", self.style())]).adjust_cell_length(width, self.style())
 
     def _index_at(self, y: int) -> int | None:

@@ -83,6 +83,16 @@ class PresetList(CursorList):
         self.border_title = f"Presets · {len(self.entries)}"
         self.border_subtitle = "⏎ opens · / finds"
 
+    def _filter_changed(self) -> None:
+        """List what matches the words, and go to the preset with that name, or whose name begins so, or the first."""
+        super()._filter_changed()
+        words = self.filter.words.strip().casefold()
+        listed = [(index, line) for index, line in enumerate(self._lines) if not isinstance(line, str)]
+        listed = [(index, entry) for index, entry in listed if self.is_listed(index)]
+        if words and listed:
+            names = [(index, entry.name.casefold()) for index, entry in listed]
+            self.cursor = min(names, key=lambda one: (one[1] != words, not one[1].startswith(words), one[0]))[0]
+
     def _go_to(self, name: str) -> None:
         names = [None if isinstance(line, str) else line.name for line in self._lines]
         if name in names and self.is_listed(names.index(name)):
