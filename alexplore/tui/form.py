@@ -49,10 +49,16 @@ class Field:
 
     @property
     def value(self) -> Any:
-        """The typed value, parsed as TOML; None if the field is empty, but "" for a required name."""
+        """The typed value, parsed as TOML; None if the field is empty, but "" for a required name.
+
+        Names in a list need neither quotes nor brackets: relu4, relu3.
+        """
         if self.literal:
             return self.text.strip() or (None if self.optional else "")
-        return parse_text(self.text)
+        value = parse_text(self.text)
+        if isinstance(value, str) and self.kind.schema.get("type") == "array":
+            return value.strip("[] ").replace(",", " ").split()
+        return value
 
     @property
     def changed(self) -> bool:

@@ -8,6 +8,7 @@ import pytest
 
 from alexplore.core.settings import SettingError, choice, integer, number, optional, setting
 from alexplore.network.layers.conv2d import Conv2d
+from alexplore.network.layers.merge import Add
 from alexplore.tui.form import Form, given_values
 
 
@@ -90,3 +91,10 @@ def test_an_empty_setting_that_is_not_optional_is_refused(name: str, message: st
     with pytest.raises(SettingError) as caught:
         given_values(Settings, {**VALUES, name: None})
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("text", ['["relu4", "relu3"]', "[relu4, relu3]", "relu4, relu3", " relu4 relu3 "])
+def test_the_layers_that_one_reads_are_typed_without_quotes(text: str) -> None:
+    field = next(field for field in Form([Add], {"inputs": ["a", "b"]}).fields if field.name == "inputs")
+    field.text = text
+    assert (list(field.value), field.error) == (["relu4", "relu3"], "")
