@@ -8,8 +8,9 @@ from typing import Any
 
 from alexplore.core.settings import toml_text
 from alexplore.runs.config import RunConfig
-from alexplore.runs.messages import progress_text, state_text
+from alexplore.runs.messages import change_text, progress_text, state_text
 from alexplore.runs.metrics import METRICS, Metric
+from alexplore.runs.protocol import ChangeEvent, StartEvent
 from alexplore.runs.watch import Snapshot
 
 
@@ -23,8 +24,12 @@ class ComparedRow:
 
 
 def compare_runs(snapshots: Sequence[Snapshot]) -> list[ComparedRow]:
-    """Return the settings whose values differ, then the results, metrics in the order of `METRICS`."""
-    return [*compare_configs([snapshot.config for snapshot in snapshots]), *_compare_results(snapshots)]
+    """Return the settings whose values differ, what differed as they trained, and the results.
+
+    Metrics are in the order of `METRICS`.
+    """
+    configs = [snapshot.config for snapshot in snapshots]
+    return [*compare_configs(configs), *_compare_training(snapshots), *_compare_results(snapshots)]
 
 
 def compare_configs(configs: Sequence[RunConfig]) -> list[ComparedRow]:
@@ -64,6 +69,22 @@ def _compare_layers(configs: Sequence[RunConfig]) -> list[ComparedRow]:
             texts = [None if layer is None else f"{layer.type} {layer.summary()}".rstrip() for layer in layers]
             rows.append(ComparedRow(f"layer {name}", tuple(texts), tuple(text or "–" for text in texts)))
     return rows
+
+
+def _compare_training(snapshots: Sequence[Snapshot]) -> list[ComparedRow]:
+    """Return the precisions that `auto` chose, and the changes that were made during the training, if they differ."""
+    starts = [snapshot.last(StartEvent) for snapshot in snapshots]
+    return _differing(
+        [
+            {"trained in": start.precision if start else None, "changed": _changes_text(snapshot.config)}
+            for start, snapshot in zip(starts, snapshots, strict=True)
+        ]
+    )
+
+
+def _changes_text(config: RunConfig) -> str | None:
+    changes = (ChangeEvent(change.step, change.before, change.after) for change in config.changes)
+    return ", ".join(map(change_text, changes)) or None
 
 
 def _compare_results(snapshots: Sequence[Snapshot]) -> list[ComparedRow]:

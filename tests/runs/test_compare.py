@@ -10,6 +10,8 @@ import pytest
 from alexplore.runs.compare import ComparedRow, compare_runs
 from alexplore.runs.config import DataSource, Hardware, RunConfig
 from alexplore.runs.directory import create_run
+from alexplore.runs.lines import LineWriter
+from alexplore.runs.protocol import StartEvent, event_record
 from alexplore.runs.status import Status, write_status
 from alexplore.runs.watch import Snapshot, Watch
 
@@ -63,3 +65,20 @@ def test_layers_are_compared_setting_by_setting(config: RunConfig, tmp_path: Pat
 def test_equal_runs_differ_in_nothing(config: RunConfig, tmp_path: Path, towers: int) -> None:
     same = replace(config, network=config.network.with_towers(towers))
     assert list(compared(same, same, same, folder=tmp_path)) == ["state", "epoch", "best validation accuracy"]
+
+
+def test_what_was_chosen_or_changed_during_the_training_is_compared(config: RunConfig, tmp_path: Path) -> None:
+    """`auto` may choose another precision when the machine is busy, and a rate may be steered."""
+    start = StartEvent(0, "cpu", "CPU", 1, 1, "data", "fp32", flops_per_image=1, peak_flops=1.0)
+    steered = config.steered(27, {"lr": 0.0005})
+    shown = []
+    for trained, precision in ((config, "fp32"), (steered, "bf16")):
+        run = create_run(trained, tmp_path)
+        write_status(run, Status("stopped", step=40, epoch=1.0, updated=1.0))
+        with LineWriter(run.events_file, attempt=0) as writer:
+            writer.append(**event_record(replace(start, precision=precision)))
+        shown.append(Watch(run).poll())
+    rows = {row.name: row.texts for row in compare_runs(shown)}
+    assert rows["trained in"] == ("fp32", "bf16")
+    assert rows["changed"] == ("–", "lr 0.005 → 0.0005 from step 27 on")
+    assert not {"trained in", "changed"} & {row.name for row in compare_runs([shown[0], shown[0]])}
