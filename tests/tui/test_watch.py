@@ -87,6 +87,20 @@ async def test_a_late_message_about_the_run_watched_before_is_ignored(
         assert "of the run before" not in screen_text(app)
 
 
+async def test_a_message_about_a_run_is_not_left_on_the_next_one(
+    open_app: OpenApp, config: RunConfig, tmp_path: Path
+) -> None:
+    first, second = (finished_run(config, tmp_path / "runs", name, 0.75) for name in ("first", "second"))
+    async with open_app() as (app, pilot):
+        app.watch_run(first)
+        await until(pilot, lambda: "FINISHED  first" in screen_text(app), "the run")
+        app.notify("first has no weights yet")
+        await until(pilot, lambda: "first has no weights yet" in screen_text(app), "the message")
+        app.watch_run(second)
+        await until(pilot, lambda: "FINISHED  second" in screen_text(app), "the other run")
+        assert "first has no weights yet" not in screen_text(app)
+
+
 async def test_a_run_that_can_be_read_again_is_shown(open_app: OpenApp, config: RunConfig, tmp_path: Path) -> None:
     """As after a moment in which its file system was away."""
     run = finished_run(config, tmp_path / "runs", "away", 0.75)

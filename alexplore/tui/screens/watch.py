@@ -149,6 +149,8 @@ class WatchScreen(FrameScreen):
     def _show_run(self, watched: WatchedRun) -> None:
         """Show a run; one that is already shown keeps its log, its curves and their positions."""
         if self._run is not watched:
+            if self._run is not None:
+                self.show_outcome("")  # what was said is about the run before
             self._run = watched
             self.query_one(LogView).clear()
             self._shows_console = False
