@@ -88,6 +88,8 @@ class Guides:
             return
         if action == "do":
             await self._perform(tour)
+        elif action == "try":
+            await self._focus_pane(tour)
         elif action == "leave" or not (tour.go(1 if action == "next" else -1) or action == "back"):
             await self.leave_tour()
         else:
@@ -107,11 +109,7 @@ class Guides:
         """Press the keys of the step, each after the effect of the one before."""
         tour.performing = True
         try:
-            await self.opener.show_explore()
-            await self._settled()
-            panes = self.app.screen.query(tour.step.pane)
-            if panes:
-                panes.first().focus()
+            await self._focus_pane(tour)
             for key in tour.step.do:
                 await self._settled()
                 if "(" in key:
@@ -124,6 +122,14 @@ class Guides:
             await self._settled()  # until the strip has the focus: the user's next key must not go to the pane
         finally:
             tour.performing = False
+
+    async def _focus_pane(self, tour: Tour) -> None:
+        """Go to the pane that the step is about."""
+        await self.opener.show_explore()
+        await self._settled()
+        panes = self.app.screen.query(tour.step.pane)
+        if panes:
+            panes.first().focus()
 
     async def _settled(self) -> None:
         """Wait until a simulated key has had its effect: it goes from the app to the screen to a widget."""

@@ -184,6 +184,22 @@ async def test_the_tour_performs_its_keys_and_leaves_the_network_as_it_was(open_
         assert (session.preset.name, session.preset.recipe.epochs) == ("fmnist-28", 1)
 
 
+@pytest.mark.parametrize("key", ["tab", "down"])
+async def test_what_a_step_says_can_be_tried(open_app: OpenApp, key: str) -> None:
+    async with open_app(size=(120, 40)) as (app, pilot):
+        await app.guides.start_tour()
+        await until(
+            pilot, lambda: app.screen.query(TourStrip) and app.screen.query_one(TourStrip).has_focus, "the tour"
+        )
+        table = app.screen.query_one(LayerTable)
+        await pilot.press(key)
+        await until(pilot, lambda: table.has_focus, "the layers")
+        before = table.cursor
+        await pilot.press("down")
+        await until(pilot, lambda: table.cursor == before + 1, "the next layer")
+        assert "Tour 1 of 6" in screen_text(app)
+
+
 async def test_escape_leaves_the_tour_everywhere(open_app: OpenApp) -> None:
     async with open_app() as (app, pilot):
         await app.run_action("tour")

@@ -10,7 +10,7 @@ from textual.widgets import Static
 from alexplore.tui.messages import TourActionRequested
 from alexplore.tui.tour import Tour
 
-TourAction = Literal["do", "next", "back", "leave"]
+TourAction = Literal["do", "try", "next", "back", "leave"]
 
 
 class TourStrip(Static, can_focus=True):
@@ -34,6 +34,7 @@ class TourStrip(Static, can_focus=True):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "perform('do')", "do it for me", tooltip="Press the keys of this step"),
+        Binding("tab,down,up", "perform('try')", "try it", tooltip="Go to what the step is about, and press its keys"),
         Binding("right", "perform('next')", "next", tooltip="The next step of the tour"),
         Binding("left", "perform('back')", "back", tooltip="The step before"),
         Binding("escape", "perform('leave')", "leave", tooltip="Leave the tour"),
@@ -55,7 +56,7 @@ class TourStrip(Static, can_focus=True):
 
     def on_focus(self) -> None:
         """Show which keys work."""
-        self.border_subtitle = "⏎ do it for me · → next · ← back · esc leaves"
+        self.border_subtitle = "tab try it · ⏎ do it for me · → next · ← back · esc leaves"
 
     def on_blur(self) -> None:
         """Show how to come back; while the keys of the step are being pressed, the strip gets the focus back itself."""
