@@ -39,8 +39,10 @@ HEAVY_FOLDERS = ("end_to_end", "faults", "importing")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-# Under nohup it is ignored, also by the processes that are started, which tests end by it.
+# Under nohup the first is ignored, and in a shell's background the second, also by the processes that tests start, and
+# end by them.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine may take any time for an example, and to draw it.
 settings.register_profile("all", max_examples=ALL, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -299,9 +299,10 @@ def underfitting(run: Evidence) -> Observation:
     fall = 1 - losses[-1] / losses[-2] if losses[-2] > 0 else 0.0
     if train[-1] > val[-1] + 0.02 or fall < 0.02:
         return None
+    above = "is hardly above" if train[-1] > val[-1] else "is not above"
     return (
-        f"underfitting: the training accuracy, {TRAIN.number(train[-1])}, is not clearly above that of "
-        f"validation, {VAL.number(val[-1])}, and the last epoch still lowered the loss by {fall:.0%}",
+        f"underfitting: the training accuracy, {TRAIN.number(train[-1])}, {above} that of validation, "
+        f"{VAL.number(val[-1])}, and the last epoch still lowered the loss by {fall:.0%}",
         "more epochs, a higher learning rate, less dropout, or a wider network",
     )
 

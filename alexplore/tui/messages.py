@@ -97,7 +97,7 @@ class FormRequested(Message):
 class TourActionRequested(Message):
     """Handle a key of the tour: perform the step, show another step, or end the tour."""
 
-    action: Literal["do", "next", "back", "leave"]
+    action: Literal["do", "try", "next", "back", "leave"]
 
 
 @dataclass

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from alexplore.runs.control import write_request
 from alexplore.runs.directory import RunDirectory
-from alexplore.runs.reconfigure import write_config
 from alexplore.training.data.preprocess import Preprocess
 from alexplore.training.sync_points import SyncPoints
 from tests.support.runs import change_run, events, metrics
@@ -64,7 +63,7 @@ def test_it_counts_from_the_next_step_on(make_run: MakeRun, script: Script) -> N
     assert [(event["step"], event["after"]) for event in events(run, "change")] == [(7, CHANGES)]
     assert [event["step"] for event in events(run, "control")] == [7]
     planned = make_run("planned", epochs=2, schedule="cosine")  # the same, known from the beginning
-    write_config(planned, planned.config().steered(7, CHANGES))
+    planned.config_file.write_text(planned.config().steered(7, CHANGES).to_json())
     assert train_here(planned) == "finished"
     assert_same_end(run, planned)
     unchanged = make_run("unchanged", epochs=2, schedule="cosine")
@@ -78,7 +77,7 @@ def test_it_counts_from_the_next_step_on(make_run: MakeRun, script: Script) -> N
 
 def test_a_run_killed_after_a_change_makes_it_again(make_run: MakeRun, script: Script) -> None:
     whole, parts = (make_run(name, epochs=2, schedule="cosine", warmup_epochs=0.5) for name in ("whole", "parts"))
-    write_config(whole, whole.config().steered(7, CHANGES))
+    whole.config_file.write_text(whole.config().steered(7, CHANGES).to_json())
     assert train_here(whole) == "finished"
     start = script.batches
     script.requests[start + 7] = parts, "set", CHANGES

@@ -87,12 +87,12 @@ async def test_enter_never_starts_and_the_keys_of_the_screens_work(
         await pilot.press("enter", "enter", "down", "enter", "7", "enter", "tab", "enter", "tab")
         await pilot.press("question_mark")
         await until(pilot, lambda: app.screen.is_modal, "the help")
-        await pilot.press("escape", "3")
+        await pilot.press("escape", "home", "3")
         await until(pilot, lambda: not isinstance(app.screen, PlanScreen), "Runs")
         await pilot.press("2")
         await until(pilot, lambda: isinstance(app.screen, PlanScreen), "the form again")
         assert app.state.planned.form.field("epochs").text == "7"
-        await pilot.press("1")
+        await pilot.press("home", "1")
         await until(pilot, lambda: isinstance(app.screen, ExploreScreen), "Explore")
         assert started == []
         assert list_runs(tmp_path / "runs") == []
