@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from alexplore.cli.output import console, narrate, say
-from alexplore.core.atomic_files import check_no_folder
+from alexplore.cli.output import check_writable, console, narrate, say
 from alexplore.core.errors import WrongUseError
 from alexplore.core.home import expand, resolved
 from alexplore.core.toml_files import is_path
@@ -31,7 +30,7 @@ def import_(
     ] = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="The preset's name; else the model's.")] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="The preset's file; else in your own presets.")
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="The preset's file, or a folder for it.")
     ] = None,
     weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write the model's own weights, as safetensors.")
@@ -44,9 +43,7 @@ def import_(
     Nothing else in alexplore runs code from a file, except other commands that get a SOURCE instead of a preset.
     """
     if weights is not None:
-        check_no_folder(weights)
-        if not weights.absolute().parent.is_dir():
-            raise WrongUseError(f"{weights}: there is no folder {weights.parent}")
+        check_writable(weights)
     from alexplore.presets.sources import FORMS, import_preset, is_source, source_name
     from alexplore.presets.writer import check_free, own_path, save_preset
 
@@ -58,6 +55,9 @@ def import_(
         check_free(name or source_name(source))
     else:
         output = resolved(expand(output))
+        if output.is_dir():
+            output = output / f"{name or source_name(source)}.toml"
+            check_free(str(output))
         own_path(str(output))
     narrate(f"importing {source} with PyTorch")
     size = parse_input(input_size) if input_size else None

@@ -83,6 +83,16 @@ def test_a_preset_is_not_overwritten(alexplore_process: Alexplore, tmp_path: Pat
     )
 
 
+def test_a_folder_gets_a_file_of_the_presets_name(alexplore: Alexplore, tmp_path: Path) -> None:
+    for name, options in (("made.toml", ()), ("mine.toml", ("--name", "mine"))):
+        done = alexplore("import", f"{PEOPLE}:made", "--output", str(tmp_path), *options, seconds=120)
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / name).is_file()
+    again = alexplore("import", f"{PEOPLE}:made", "--output", str(tmp_path))
+    assert again.returncode == 2
+    assert "made.toml exists; give another --name, or a file with --output" in again.stderr
+
+
 @pytest.mark.parametrize("source", ["nowhere.py:made(3)", "a.b:x.made", "made.onnx"])
 def test_a_name_that_is_taken_is_refused_before_the_import(source: str) -> None:
     taken = save_preset(load_preset("lenet"), "made").path
