@@ -25,6 +25,10 @@ class Dropout(Layer):
     def saved(self, inputs: Shapes, output: Shape, value_bytes: int) -> Saved:
         return Saved(extras=(Extra("its mask", elements(output)),) if 0 < self.p < 1 else ())
 
+    def is_view(self, inputs: Shapes) -> bool:
+        """Return whether the output is the input itself, which PyTorch returns if nothing is dropped."""
+        return self.p == 0
+
     def summary(self) -> str:
         return f"p {self.p:g}"
 

@@ -34,15 +34,18 @@ class Conv(nn.Conv2d):
         (shape,) = inputs
         self.sides, self.mode = layer.padded_sides(inputs), layer.padding_mode
         self.padded = (0, 0) if self.sides else pair(layer.torch_padding_setting(inputs) or 0)
-        kernel, stride, dilation = pair(layer.kernel_size), pair(layer.stride), pair(layer.dilation)
+        kernel, stride = pair(layer.kernel_size), pair(layer.stride)
+        # An axis of one tap has nothing to dilate. PyTorch 2.14 crashes where it is dilated all the same, on a CPU with
+        # AVX-512: conv2d with channels last, groups of one channel, a bias and padding.
+        rows, columns = (1 if taps == 1 else step for taps, step in zip(kernel, pair(layer.dilation), strict=True))
         super().__init__(
-            shape[0], layer.out_channels, kernel, stride, self.padded, dilation, layer.groups, bias=layer.bias
+            shape[0], layer.out_channels, kernel, stride, self.padded, (rows, columns), layer.groups, bias=layer.bias
         )
         self.in_one_pass = "epilogue" in kernels
         self.in_blocks = "conv-forms" in kernels and conv_forms.gains_in_blocks(self)
         self.ungrouped = "conv-forms" in kernels and conv_forms.gains_ungrouped(self)
         self.tile_outputs = None
-        if "tiles-{}x{}".format(*kernel) in kernels and stride == dilation == (1, 1):
+        if "tiles-{}x{}".format(*kernel) in kernels and stride == self.dilation == (1, 1):
             size = layer.output_shape(inputs)[1:]
             channels, outputs = shape[0] // layer.groups, layer.out_channels // layer.groups
             self.tile_outputs = tile_outputs(channels, outputs, kernel, (size[0], size[1]))

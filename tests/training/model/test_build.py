@@ -196,6 +196,21 @@ def test_convolutions_agree_with_pytorch(convolution: tuple[dict[str, Any], int]
         torch.testing.assert_close(ours, theirs)
 
 
+@pytest.mark.parametrize(
+    ("kernel", "dilation", "used"),
+    [(1, [1, 2], (1, 1)), ([1, 2], 2, (1, 2)), ([2, 1], [3, 2], (3, 1)), ([2, 2], [1, 2], (1, 2))],
+)
+def test_an_axis_of_one_tap_is_not_dilated(kernel: Any, dilation: Any, used: tuple[int, int]) -> None:
+    """PyTorch 2.14 crashes at such a convolution with channels last, groups of one channel, a bias and padding."""
+    settings = {"out_channels": 6, "kernel_size": kernel, "stride": 2, "padding": 1, "groups": 3, "dilation": dilation}
+    model = build(network([3, 5, 5], {"type": "conv2d", **settings}), seed=1)
+    (conv,) = (module for module in model.modules() if isinstance(module, Conv))
+    assert conv.dilation == used  # before it can crash
+    images = torch.randn(2, 3, 5, 5, generator=torch.Generator().manual_seed(1))
+    expected = F.conv2d(images, conv.weight.contiguous(), conv.bias, 2, 1, used, 3)
+    torch.testing.assert_close(model(images.to(memory_format=torch.channels_last)), expected)
+
+
 def test_overwriting_relus_change_no_gradient() -> None:
     described = network(
         [2, 9, 9],
