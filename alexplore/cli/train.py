@@ -72,7 +72,7 @@ def train(
     name: Annotated[str | None, typer.Option(metavar="NAME", help="The run's name.")] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return at once; the training goes on.")] = False,
     queued: Annotated[
-        bool, typer.Option("--queue", help="Return at once; start when the runs before it in the queue leave room.")
+        bool, typer.Option("--queue", help="Return at once; the queue starts it when the hardware is free.")
     ] = False,
     on_end: OnEndOption = None,
     notify: NotifyOption = None,

@@ -82,17 +82,17 @@ def _check_own(path: Path) -> None:
         raise PresetError(f"{path.stem} came with alexplore: save a copy of it, which can be renamed and deleted")
 
 
-def check_free(name: str) -> None:
-    """Check that an imported preset can be saved under a name without overwriting another.
+def check_free(name_or_path: str) -> None:
+    """Check that an imported preset can be saved under a name, or in a file, without overwriting another.
 
     Raises:
         PresetExists: there is such a file.
         PresetError: the name is a shipped preset's, or can't be a preset's.
     """
     advice = "give another --name, or a file with --output"
-    if name in shipped_names():
-        raise PresetError(f"{name} is the name of a shipped preset; {advice}")
-    path = own_path(name)
+    if name_or_path in shipped_names():
+        raise PresetError(f"{name_or_path} is the name of a shipped preset; {advice}")
+    path = own_path(name_or_path)
     if path.exists():
         raise PresetExists(f"{path} exists; {advice}")
 

@@ -71,7 +71,7 @@ def _shown_classes(classes: Sequence[ClassFigures]) -> tuple[Sequence[ClassFigur
         return classes, ""
     found = [one for one in classes if one.images or one.predicted]  # the others have no figures
     if len(found) <= MOST_CLASSES:
-        return found, f"the {len(found)} of {len(classes):,} classes that the images have, or were taken for"
+        return found, f"the {len(found)} of {len(classes):,} classes with images or predictions"
     lowest = sorted(found, key=lambda one: one.f1)[:MOST_CLASSES]
     return lowest, f"the {MOST_CLASSES} of {len(found):,} classes with the lowest F1"
 

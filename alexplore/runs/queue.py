@@ -174,8 +174,10 @@ class Queue:
         """
         items = self.waiting()
         found = [item for item in items if item.name == name]
-        if not found and (whole or any(item.name == name for item in self.running()) or (self.runs / name).exists()):
+        if not found and whole:
             raise RunError(f"{name} does not wait in the queue any more")
+        if not found and (any(item.name == name for item in self.running()) or (self.runs / name).exists()):
+            raise RunError(f"{name} does not wait in the queue: it has been started. See `alexplore queue list`")
         found = found or [item for item in items if item.name.startswith(name)]
         if len(found) == 1:
             return found[0]

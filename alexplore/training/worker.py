@@ -180,9 +180,9 @@ def _run_rank(run: RunDirectory, launch: Launch | None) -> int:
             hardware.check_ranks(config, int(os.environ["WORLD_SIZE"]))
             hardware.prepare(device, deterministic=config.recipe.deterministic)
             ranks = group.join(device, towers=config.hardware.parallel == "towers")
-            same_config, same_history = ranks.broadcast((config, history))
+            first_config, first_history = ranks.broadcast((config, history))  # those that rank 0 has read
             session.train(
-                run, same_config, ranks, ranks.device(device), writer, same_history, signals, watchdog.progress
+                run, first_config, ranks, ranks.device(device), writer, first_history, signals, watchdog.progress
             )
             group.leave()
             return DONE

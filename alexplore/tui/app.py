@@ -81,7 +81,7 @@ SCREENS: tuple[ScreenName, ...] = get_args(ScreenName)
 
 HERE = Path(__file__).parent
 WIDE, LOW, HIGH, TALL = 110, 24, 30, 50  # columns and lines from which more is shown
-MOST_THREADS = 32
+MOST_THREADS = 32  # that wait for processes and files at a time
 MONITOR_SECONDS = 2.0  # between two summaries of the runs, for the line of modes
 FIRST_MONITOR_SECONDS = 0.5  # after the first screen
 PREPARE_SECONDS = 1.0  # after a screen is shown; then the screens one key away are prepared
@@ -181,7 +181,7 @@ class ExploreApp(NamedKeys, App[None]):
 
     def on_mount(self) -> None:
         """Show the first screen: a log, a run, or a mode; start to monitor the runs some time later."""
-        # Threads wait for processes, and for files; asyncio's own executor has six of them on two processors.
+        # asyncio's own executor has six threads on two processors, and each evaluation keeps one.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(MOST_THREADS))
         self.app_suspend_signal.subscribe(self, lambda _: self._remove_pictures())
         self.app_resume_signal.subscribe(self, lambda _: self._terminal.forget())

@@ -56,7 +56,7 @@ class Field:
         if self.literal:
             return self.text.strip() or (None if self.optional else "")
         value = parse_text(self.text)
-        if isinstance(value, str) and self.kind.schema.get("type") == "array":
+        if isinstance(value, str) and self.kind.schema.get("items") == {"type": "string"}:
             return value.strip("[] ").replace(",", " ").split()
         return value
 

@@ -108,7 +108,7 @@ def detail_lines(run: ListedRun, details: RunDetails | None) -> list[Detail]:
 
 
 def _queue_facts(item: Item, place: int) -> list[Detail]:
-    facts = [Detail("queue", f"place {place}: started when the runs before it leave room")] if place else []
+    facts = [Detail("queue", f"place {place}: starts when the hardware is free")] if place else []
     if item.sweep:
         facts.append(Detail("sweep", item.sweep))
     if item.command:

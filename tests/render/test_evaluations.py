@@ -57,5 +57,5 @@ def test_of_many_classes_those_without_images_are_not_shown() -> None:
     rows = tuple(tuple(3 * (i == j and i < tested) for j in range(count)) for i in range(count))
     few = replace(EVALUATION, classes=tuple(f"k{number}" for number in range(count)), confusion=rows)
     shown = lines(few)
-    assert "the 10 of 60 classes that the images have, or were taken for" in shown
+    assert "the 10 of 60 classes with images or predictions" in shown
     assert [line.split()[0] for line in shown if line.startswith("k")] == [f"k{number}" for number in range(tested)]

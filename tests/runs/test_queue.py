@@ -87,7 +87,7 @@ def test_another_run_is_not_taken_for_one_that_has_started_meanwhile(queue: Queu
     add(queue, "rate=0.1", "rate=0.15")
     queue.claim(queue.waiting()[0], ())
     for change in (queue.remove, lambda name: queue.move(name, 1)):
-        with pytest.raises(RunError, match=r"rate=0\.1 does not wait in the queue any more"):
+        with pytest.raises(RunError, match=r"rate=0\.1 does not wait in the queue: it has been started"):
             change("rate=0.1")
     assert names(queue.waiting()) == ["rate=0.15"]
 

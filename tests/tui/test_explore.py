@@ -473,6 +473,20 @@ async def test_the_preset_whose_name_is_typed_is_under_the_cursor(open_app: Open
         assert f"{found} of {len(presets.entries)}" in screen_text(app)
 
 
+async def test_enter_opens_the_preset_that_the_arrows_went_to_while_typing(open_app: OpenApp) -> None:
+    async with open_app() as (app, pilot):
+        await until(pilot, lambda: "vgg16" in screen_text(app), "the list")
+        await pilot.press("p", "slash", "r")
+        presets = app.screen.query_one(PresetList)
+        await until(pilot, lambda: presets.selected is not None and presets.selected.name == "resnet18", "resnet18")
+        await pilot.press("up")
+        assert presets.selected is not None
+        above = presets.selected.name
+        assert above != "resnet18"
+        await pilot.press("enter")
+        await until(pilot, lambda: app.state.session.preset.name == above, above)
+
+
 async def test_layers_are_filtered_and_keep_their_places(open_app: OpenApp) -> None:
     async with open_app() as (app, pilot):
         await pilot.press("slash", *"local", "enter")

@@ -5,7 +5,7 @@ What is known of each data set is declared in `alexplore.presets.datasets`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,10 +77,16 @@ def folder_of(name: str) -> Path | None:
 
     Only checks whether files exist.
     """
-    folders = list(map(Path, DATASETS[name].installed_in))
+    folders = data_folders(name, DATASETS[name].installed_in)
+    return next((folder for folder in folders if _is_in(name, folder)), None)
+
+
+def data_folders(name: str, installed_in: Sequence[str]) -> list[Path]:
+    """Return the folders that may have a published data set: in the user's cache, and those of installed packages."""
+    folders = list(map(Path, installed_in))
     with suppress(NoHomeError):
         folders.insert(0, cache_folder(name))
-    return next((folder for folder in folders if _is_in(name, folder)), None)
+    return folders
 
 
 def _is_in(name: str, folder: Path) -> bool:

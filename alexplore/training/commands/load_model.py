@@ -139,10 +139,10 @@ def check_outputs(probabilities: Tensor, loaded: LoadedModel) -> None:
     """Check the probabilities that a network gives, or their logarithms.
 
     Raises:
-        CheckpointError: one is not a number, because the weights are so large that the network's outputs overflow.
+        CheckpointError: one is NaN, because the weights are so large that the network's outputs overflow.
     """
     if probabilities.isnan().any():
-        raise CheckpointError(f"{loaded.weights}: with these weights, the network's outputs are no numbers")
+        raise CheckpointError(f"{loaded.weights}: with these weights, the network's outputs overflow to NaN")
 
 
 def _imagenet_classes() -> tuple[str, ...]:

@@ -128,7 +128,7 @@ def likely_classes(outputs: Tensor, loaded: LoadedModel) -> tuple[tuple[str, flo
     """Return the most likely classes of an image with their probabilities, from the network's outputs (classes,).
 
     Raises:
-        CheckpointError: the outputs are no numbers.
+        CheckpointError: the outputs are NaN.
     """
     probabilities = outputs.softmax(0)
     check_outputs(probabilities, loaded)

@@ -12,11 +12,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from alexplore.core.home import NoHomeError, expand
+from alexplore.core.home import expand
 from alexplore.presets.datasets import DATASETS, PublishedImages
 from alexplore.runs.config import DataSource, RunConfig
 from alexplore.runs.data.dataset_files import DATASET_FILES, Files
-from alexplore.runs.data.dataset_shapes import cache_folder, dataset_shape
+from alexplore.runs.data.dataset_shapes import data_folders, dataset_shape
 from alexplore.runs.data.errors import DataError
 from alexplore.runs.data.trained_on import TrainedOn
 from alexplore.training.data import cache, download
@@ -73,14 +73,6 @@ class PublishedDataset:
         """
         return DATASET_FILES[self.name].find(folder)
 
-    def folders(self) -> tuple[Path, ...]:
-        """Return the folders that may have the files: in the user's cache, and of installed packages."""
-        installed = tuple(map(Path, self.installed_in))
-        try:
-            return cache_folder(self.name), *installed
-        except NoHomeError:
-            return installed
-
 
 def open_published(
     published: PublishedDataset, config: RunConfig, device: torch.device, report: Report, _: TrainedOn | None = None
@@ -129,7 +121,7 @@ def load_arrays(published: PublishedDataset, source: DataSource, report: Report)
     with cache.locked(published.name, report) as writable:
         if arrays := cache.load(published.name, _no_report):  # another process has written it in the meantime
             return arrays
-        for folder in published.folders():
+        for folder in data_folders(published.name, published.installed_in):
             if arrays := _try_folder(published, folder, writable, report, tried):
                 return arrays
         for way in published.downloads if source.download else ():

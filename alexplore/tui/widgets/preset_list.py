@@ -87,11 +87,13 @@ class PresetList(CursorList):
         """List what matches the words, and go to the preset with that name, or whose name begins so, or the first."""
         super()._filter_changed()
         words = self.filter.words.strip().casefold()
-        listed = [(index, line) for index, line in enumerate(self._lines) if not isinstance(line, str)]
-        listed = [(index, entry) for index, entry in listed if self.is_listed(index)]
-        if words and listed:
-            names = [(index, entry.name.casefold()) for index, entry in listed]
-            self.cursor = min(names, key=lambda one: (one[1] != words, not one[1].startswith(words), one[0]))[0]
+        names = {
+            index: line.name.casefold()
+            for index, line in enumerate(self._lines)
+            if not isinstance(line, str) and self.is_listed(index)
+        }
+        if self.filter.typing and words and names:
+            self.cursor = min(names, key=lambda index: (names[index] != words, not names[index].startswith(words)))
 
     def _go_to(self, name: str) -> None:
         names = [None if isinstance(line, str) else line.name for line in self._lines]

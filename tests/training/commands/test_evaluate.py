@@ -142,7 +142,7 @@ def test_other_images_than_those_of_the_folder_are_not_evaluated(
         open_images(loaded, here, elsewhere=True)
 
 
-def test_outputs_that_are_no_numbers_are_no_figures(
+def test_outputs_that_overflow_are_an_error(
     run: RunDirectory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Weights may be finite, and so large that the outputs overflow."""
@@ -151,9 +151,9 @@ def test_outputs_that_are_no_numbers_are_no_figures(
         for weight in loaded.model.parameters():
             weight.mul_(1e25)
     monkeypatch.setattr("alexplore.training.commands.evaluate.load_model", lambda *_: loaded)
-    with pytest.raises(CheckpointError, match="the network's outputs are no numbers"):
+    with pytest.raises(CheckpointError, match="the network's outputs overflow to NaN"):
         answer(run, monkeypatch, capsys)
-    with pytest.raises(CheckpointError, match="the network's outputs are no numbers"):
+    with pytest.raises(CheckpointError, match="the network's outputs overflow to NaN"):
         likely_classes(torch.tensor([1.0, float("nan")]), loaded)
 
 
