@@ -28,8 +28,10 @@ from alexplore.tui.screens import plan
 from alexplore.tui.screens.browse import Browse
 from alexplore.tui.screens.explore import ExploreScreen
 from alexplore.tui.screens.plan import PlanScreen
+from alexplore.tui.screens.runs import RunsScreen
 from alexplore.tui.screens.watch import WatchScreen
 from alexplore.tui.widgets.check_list import CheckList
+from alexplore.tui.widgets.setting_list import SettingList
 from alexplore.tui.widgets.setting_pane import SettingPane
 from alexplore.tui.widgets.start_button import StartButton
 from alexplore.tui.widgets.status_line import StatusLine
@@ -96,6 +98,17 @@ async def test_enter_never_starts_and_the_keys_of_the_screens_work(
         await until(pilot, lambda: isinstance(app.screen, ExploreScreen), "Explore")
         assert started == []
         assert list_runs(tmp_path / "runs") == []
+
+
+async def test_the_keys_that_are_shown_are_those_that_work_on_a_number(open_app: OpenApp, tiny_preset: Path) -> None:
+    async with open_app(str(tiny_preset)) as (app, pilot):
+        await show_form(app, pilot)
+        app.screen.query_one(SettingList).select("dataset")
+        await until(pilot, lambda: " 3 runs" in screen_text(app), "the keys on a choice")
+        app.screen.query_one(SettingList).select("epochs")
+        await until(pilot, lambda: "alt+3 runs" in screen_text(app), "the keys on a number")
+        await pilot.press("alt+3")
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen), "Runs")
 
 
 @pytest.mark.parametrize("way", ["f5", "ctrl+s", "click"])

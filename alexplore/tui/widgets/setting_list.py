@@ -267,6 +267,7 @@ class SettingList(CursorList):
             self.form.position = self.form.index(self.field.name)
         super().watch_cursor(before, cursor)
         self._explain()
+        self.refresh_bindings()  # digits are typed into some settings, and are keys of the app on others
 
     def _explain(self) -> None:
         self.post_message(self.Explained(self, self.field.name if self.field else ""))
